@@ -1,0 +1,34 @@
+//! Derived tables over the ledger: runs, sessions, actions, exposures, fingerprints. Rebuildable from zero.
+//!
+//! `ledger.read(cursor)` -> [`decode`] -> [`Index::apply`] -> `answers`. The index holds nothing that the ledger does
+//! not: deleting it loses nothing, and building it twice gives the same tables. This first version lives in memory; it
+//! is built by one scan and brought up to date from its last position while a gateway goes on appending.
+//!
+//! **Nothing is dropped silently.** A kind of record that this version does not know is kept and counted
+//! ([`Index::unknown`]); a field that it does not know, misses, or cannot read is a [`Flaw`] of that record. Answers
+//! list both, and neither lets a claim of absence through.
+//!
+//! Deliberately absent: sockets, keys, clocks, and any way to reach an upstream.
+//!
+//! Reading order: `record` (what a record says), `decode` (canonical bytes -> record), `run` (records of one run put
+//! together), `table` (all of it).
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod limits;
+mod record;
+mod run;
+mod table;
+
+pub use record::{
+    Act, Approval, ApprovalVerdict, AskPart, At, Body, Chunk, Close, Column, Connect, Coverage, Disconnect,
+    Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat, Open, Outcome, Param,
+    Payload, Record, RefusalPart, Request, ResultColumn, ResultWord, Settled, Stage, Start, Touch, Tripwire,
+    VerbWord, VerdictWord,
+};
+pub use run::{Action, Effect, Note, Noted, Run, Session};
+pub use table::{
+    Administered, Catalog, Filter, Full, Index, PolicyText, Print, PrintPlace, Seen, Strange, Tombstone,
+    Watched,
+};

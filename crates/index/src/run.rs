@@ -1,0 +1,237 @@
+//! The records of one run, put together: who, on which connections, doing what, and how it ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vocab::{RunId, Seq, WallTime};
+
+use crate::record::{
+    Approval, ApprovalVerdict, AskPart, Chunk, Close, Connect, Disconnect, Exposure, Flaw, Open, Outcome,
+    RefusalPart, Request, ResultWord, Settled, Stage, Tripwire,
+};
+
+/// One execution of an agent, as recorded.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub id: RunId,
+    pub open: Option<Noted<Open>>,
+    pub close: Option<Noted<Close>>,
+    /// Its sessions by the gateway's number.
+    pub sessions: BTreeMap<u64, Session>,
+    /// What it asked, in order.
+    pub actions: Vec<Action>,
+    /// Everything else that was noted of it: `note`, and records of a kind that this version does not know.
+    pub notes: Vec<Noted<Note>>,
+    /// The `seq` of each of its records, in order of `rseq`.
+    pub records: Vec<Seq>,
+    /// Times of its first and last record.
+    pub first_at: WallTime,
+    pub last_at: WallTime,
+    /// Records of it that could not be read whole.
+    pub flawed: Vec<(Seq, Arc<str>, Vec<Flaw>)>,
+    /// Records of it of a kind that this version does not know.
+    pub unknown: Vec<(Seq, Arc<str>)>,
+    /// What does not fit together: an answer to nothing, a hole in `rseq`, a record after `close`.
+    pub misfits: Vec<(Seq, &'static str)>,
+    /// The record that says that its payload key was destroyed.
+    pub erased: Option<Seq>,
+}
+
+/// Something a record said, and which record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Noted<T> {
+    pub seq: Seq,
+    pub at: WallTime,
+    pub what: T,
+}
+
+/// A remark of the gateway's: `forged-history`, `cancel`, `notice`, `parameter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub session: Option<u64>,
+    pub of: Option<Seq>,
+    pub what: Arc<str>,
+    pub detail: Option<Arc<str>>,
+}
+
+/// One connection of the run to one resource.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub id: u64,
+    pub connect: Option<Noted<Connect>>,
+    pub disconnect: Option<Noted<Disconnect>>,
+}
+
+/// One request, from what was asked to what became of it.
+#[derive(Clone, Debug)]
+pub struct Action {
+    pub session: Option<u64>,
+    /// What was asked; from the first record about it.
+    pub asked: Noted<Request>,
+    pub ask: Option<Noted<AskPart>>,
+    pub approvals: Vec<Noted<Approval>>,
+    /// The `seq` of the intent: from here on, bytes may have gone upstream.
+    pub intent: Option<Noted<()>>,
+    pub refusals: Vec<Noted<RefusalPart>>,
+    pub chunks: Vec<Noted<Chunk>>,
+    pub outcomes: Vec<Noted<Outcome>>,
+    /// What its transaction's own record said.
+    pub settled: Option<Noted<Settled>>,
+    /// The `seq` of each record about it, in order.
+    pub records: Vec<Seq>,
+}
+
+/// What became of an action's effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// Done: the upstream said so, outside a transaction or with its commit.
+    Committed,
+    /// Undone with its transaction, or failed.
+    RolledBack,
+    /// Its transaction, its answer or its approval is still awaited.
+    Pending,
+    /// Nobody knows: no answer came, or none that settles it ever will.
+    Indeterminate,
+    /// Nothing was sent upstream.
+    Refused,
+}
+
+impl Effect {
+    pub const ALL: [Effect; 5] =
+        [Effect::Committed, Effect::RolledBack, Effect::Pending, Effect::Indeterminate, Effect::Refused];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Effect::Committed => "committed",
+            Effect::RolledBack => "rolled-back",
+            Effect::Pending => "pending",
+            Effect::Indeterminate => "indeterminate",
+            Effect::Refused => "refused",
+        }
+    }
+}
+
+impl Run {
+    pub(crate) fn new(id: RunId, at: WallTime) -> Run {
+        Run {
+            id,
+            open: None,
+            close: None,
+            sessions: BTreeMap::new(),
+            actions: Vec::new(),
+            notes: Vec::new(),
+            records: Vec::new(),
+            first_at: at,
+            last_at: at,
+            flawed: Vec::new(),
+            unknown: Vec::new(),
+            misfits: Vec::new(),
+            erased: None,
+        }
+    }
+
+    /// The `seq` of its first record.
+    pub fn first(&self) -> Option<Seq> {
+        self.records.first().copied()
+    }
+
+    /// The `seq` of its newest record.
+    pub fn last(&self) -> Option<Seq> {
+        self.records.last().copied()
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.close.is_some()
+    }
+
+    /// The resource that a session reaches, if its `connect` was read.
+    pub fn resource_of(&self, session: Option<u64>) -> Option<&Arc<str>> {
+        Some(&self.sessions.get(&session?)?.connect.as_ref()?.what.resource)
+    }
+
+    /// What became of `action`, as far as this run's records say.
+    pub fn effect(&self, action: &Action) -> Effect {
+        action.effect(self.is_closed())
+    }
+}
+
+impl Action {
+    pub(crate) fn new(session: Option<u64>, asked: Noted<Request>) -> Action {
+        let records = vec![asked.seq];
+        Action {
+            session,
+            asked,
+            ask: None,
+            approvals: Vec::new(),
+            intent: None,
+            refusals: Vec::new(),
+            chunks: Vec::new(),
+            outcomes: Vec::new(),
+            settled: None,
+            records,
+        }
+    }
+
+    /// The record that stands for the action when it is cited: the intent, else the first.
+    pub fn cite(&self) -> Seq {
+        self.intent.as_ref().map_or(self.asked.seq, |intent| intent.seq)
+    }
+
+    pub fn request(&self) -> &Request {
+        &self.asked.what
+    }
+
+    /// Every exposure of it, with the record that says so.
+    pub fn exposures(&self) -> impl Iterator<Item = (Seq, &Exposure)> {
+        let chunks = self.chunks.iter().flat_map(|c| c.what.exposures.iter().map(move |e| (c.seq, e)));
+        let outcomes = self.outcomes.iter().flat_map(|o| o.what.exposures.iter().map(move |e| (o.seq, e)));
+        chunks.chain(outcomes)
+    }
+
+    /// Every tripwire of it, with the record that says so.
+    pub fn tripwires(&self) -> impl Iterator<Item = (Seq, &Tripwire)> {
+        let chunks = self.chunks.iter().flat_map(|c| c.what.tripwires.iter().map(move |t| (c.seq, t)));
+        let outcomes = self.outcomes.iter().flat_map(|o| o.what.tripwires.iter().map(move |t| (o.seq, t)));
+        chunks.chain(outcomes)
+    }
+
+    /// What became of it. `closed`: the run is, so what has not come will not come.
+    pub fn effect(&self, closed: bool) -> Effect {
+        if self.intent.is_none() {
+            return self.unsent_effect(closed);
+        }
+        match &self.settled {
+            Some(settled) => settled_effect(&settled.what),
+            None => self.outcome_effect(closed),
+        }
+    }
+
+    /// No intent: nothing went upstream. It was refused, or its approval is awaited.
+    fn unsent_effect(&self, closed: bool) -> Effect {
+        let granted = self.approvals.last().is_some_and(|a| a.what.verdict == ApprovalVerdict::Granted);
+        let open = self.refusals.is_empty() && (self.approvals.is_empty() || granted);
+        if open && !closed { Effect::Pending } else { Effect::Refused }
+    }
+
+    fn outcome_effect(&self, closed: bool) -> Effect {
+        let unsettled = if closed { Effect::Indeterminate } else { Effect::Pending };
+        let Some(outcome) = self.outcomes.last() else { return unsettled };
+        match (&outcome.what.result, &outcome.what.state) {
+            (ResultWord::Ok, Stage::Final) => Effect::Committed,
+            (ResultWord::Ok, Stage::Pending) => unsettled,
+            (ResultWord::Error | ResultWord::Cancelled, _) => Effect::RolledBack,
+            (ResultWord::Refused, Stage::Final) => Effect::Committed,
+            (ResultWord::Refused, Stage::Pending) => unsettled,
+            (ResultWord::Indeterminate | ResultWord::Strange(_), _) => Effect::Indeterminate,
+            (ResultWord::Ok | ResultWord::Refused, Stage::Strange(_)) => Effect::Indeterminate,
+        }
+    }
+}
+
+fn settled_effect(settled: &Settled) -> Effect {
+    match settled {
+        Settled::Committed => Effect::Committed,
+        Settled::RolledBack => Effect::RolledBack,
+        Settled::Indeterminate | Settled::Strange(_) => Effect::Indeterminate,
+    }
+}
