@@ -1,0 +1,221 @@
+//! The file as typed: each value with its place, nothing judged but its type.
+
+use toml::de::DeTable;
+
+use super::reader::{At, Problems, Section};
+
+/// `tacho.toml`, typed but not yet believed.
+pub struct RawConfig<'t> {
+    pub gateway: Option<RawGateway<'t>>,
+    pub resources: Vec<RawResource<'t>>,
+    pub humans: Vec<RawHuman<'t>>,
+}
+
+pub struct RawGateway<'t> {
+    pub data: Option<At<&'t str>>,
+    pub keys: Option<At<&'t str>>,
+    pub console: Option<At<&'t str>>,
+    pub control: Option<At<&'t str>>,
+    pub policy: Option<At<&'t str>>,
+    pub durability: Option<At<&'t str>>,
+    pub auditors: Vec<At<&'t str>>,
+    pub approval_timeout: Option<At<std::time::Duration>>,
+    pub run_lifetime: Option<At<std::time::Duration>>,
+    /// A user's name, or a uid.
+    pub agent_user: Option<At<UserRef<'t>>>,
+    pub origin: Option<At<&'t str>>,
+}
+
+/// A user of the operating system as typed.
+#[derive(Clone, Copy, Debug)]
+pub enum UserRef<'t> {
+    Name(&'t str),
+    Uid(u64),
+}
+
+pub struct RawResource<'t> {
+    /// How messages call it.
+    pub place: String,
+    pub span: std::ops::Range<usize>,
+    pub name: Option<At<&'t str>>,
+    pub kind: Option<At<&'t str>>,
+    pub listen: Option<At<&'t str>>,
+    pub upstream: Option<At<&'t str>>,
+    pub insecure: bool,
+    pub credential: Option<RawCredential<'t>>,
+    pub client_certificate: Option<RawPair<'t>>,
+    pub tls: Option<RawPair<'t>>,
+    pub reel: Option<At<&'t str>>,
+    pub read_only: bool,
+    pub statement_timeout: Option<At<std::time::Duration>>,
+    pub vouch: Vec<At<&'t str>>,
+    pub open: Vec<At<&'t str>>,
+    pub rows_max: Option<At<u64>>,
+    pub bytes_max: Option<At<u64>>,
+    pub masks: Vec<RawMask<'t>>,
+}
+
+/// Exactly one of the three; [`super::Config`] checks that.
+pub struct RawCredential<'t> {
+    pub span: std::ops::Range<usize>,
+    pub env: Option<At<&'t str>>,
+    pub file: Option<At<&'t str>>,
+    pub command: Vec<At<&'t str>>,
+}
+
+/// A certificate and its key.
+pub struct RawPair<'t> {
+    pub cert: Option<At<&'t str>>,
+    pub key: Option<At<&'t str>>,
+}
+
+pub struct RawMask<'t> {
+    pub column: Option<At<&'t str>>,
+    pub class: Option<At<&'t str>>,
+    pub kind: Option<At<&'t str>>,
+}
+
+pub struct RawHuman<'t> {
+    pub name: Option<At<&'t str>>,
+    pub uid: Option<At<u64>>,
+    pub groups: Vec<At<&'t str>>,
+    /// Whether this person may start runs for others.
+    pub delegate: bool,
+}
+
+impl<'t> RawConfig<'t> {
+    pub fn read(table: &'t DeTable<'t>, problems: &mut Problems) -> RawConfig<'t> {
+        let mut file = Section::new("", 0..0, table);
+        let gateway = file.section("gateway", problems).map(|mut section| {
+            section.place = "[gateway]".to_owned();
+            RawGateway::read(section, problems)
+        });
+        let resources = file.sections("resource", problems);
+        let humans = file.sections("human", problems);
+        let raw = RawConfig {
+            gateway,
+            resources: resources.into_iter().map(|s| RawResource::read(s, problems)).collect(),
+            humans: humans.into_iter().map(|s| RawHuman::read(s, problems)).collect(),
+        };
+        file.finish(problems);
+        raw
+    }
+}
+
+impl<'t> RawGateway<'t> {
+    fn read(mut section: Section<'t>, problems: &mut Problems) -> RawGateway<'t> {
+        let raw = RawGateway {
+            data: section.text("data", problems),
+            keys: section.text("keys", problems),
+            console: section.text("console", problems),
+            control: section.text("control", problems),
+            policy: section.text("policy", problems),
+            durability: section.text("durability", problems),
+            auditors: section.texts("auditors", problems),
+            approval_timeout: section.duration("approval_timeout", problems),
+            run_lifetime: section.duration("run_lifetime", problems),
+            agent_user: user_ref(&mut section, problems),
+            origin: section.text("origin", problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl<'t> RawResource<'t> {
+    fn read(mut section: Section<'t>, problems: &mut Problems) -> RawResource<'t> {
+        section.place = match section.value("name").and_then(|v| v.as_ref().as_str()) {
+            Some(name) => format!("resource {name:?}"),
+            None => "resource".to_owned(),
+        };
+        let raw = RawResource {
+            place: section.place.clone(),
+            span: section.span.clone(),
+            name: section.required("name", "\"crm\"", problems),
+            kind: section.required("kind", "\"postgres\"", problems),
+            listen: section.required("listen", "\"127.0.0.1:6432\"", problems),
+            upstream: section.required("upstream", "\"postgres://role@host:5432/database\"", problems),
+            insecure: section.flag("insecure", problems).is_some_and(|f| f.value),
+            credential: section.section("credential", problems).map(|s| RawCredential::read(s, problems)),
+            client_certificate: section.section("client_certificate", problems).map(|s| RawPair::read(s, problems)),
+            tls: section.section("tls", problems).map(|s| RawPair::read(s, problems)),
+            reel: section.text("reel", problems),
+            read_only: section.flag("read_only", problems).is_some_and(|f| f.value),
+            statement_timeout: section.duration("statement_timeout", problems),
+            vouch: section.texts("vouch", problems),
+            open: section.texts("open", problems),
+            rows_max: section.number("rows_max", 1..u64::MAX, problems),
+            bytes_max: section.number("bytes_max", 1..u64::MAX, problems),
+            masks: masks(&mut section, problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl<'t> RawCredential<'t> {
+    fn read(mut section: Section<'t>, problems: &mut Problems) -> RawCredential<'t> {
+        if let Some(password) = section.value("password") {
+            problems.at(
+                &password.span(),
+                format!("{}: a password does not belong into this file; write {{ env = \"NAME\" }} or {{ file = \"PATH\" }}", section.place),
+            );
+        }
+        let raw = RawCredential {
+            span: section.span.clone(),
+            env: section.text("env", problems),
+            file: section.text("file", problems),
+            command: section.texts("command", problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl<'t> RawPair<'t> {
+    fn read(mut section: Section<'t>, problems: &mut Problems) -> RawPair<'t> {
+        let raw = RawPair {
+            cert: section.required("cert", "\"client.crt\"", problems),
+            key: section.required("key", "\"client.key\"", problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl<'t> RawHuman<'t> {
+    fn read(mut section: Section<'t>, problems: &mut Problems) -> RawHuman<'t> {
+        let raw = RawHuman {
+            name: section.required("name", "\"ada\"", problems),
+            uid: section.number("uid", 0..u64::from(u32::MAX), problems),
+            groups: section.texts("groups", problems),
+            delegate: section.flag("delegate", problems).is_some_and(|f| f.value),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+fn masks<'t>(resource: &mut Section<'t>, problems: &mut Problems) -> Vec<RawMask<'t>> {
+    let place = resource.place.clone();
+    let sections = resource.sections("mask", problems);
+    let read = |mut section: Section<'t>| {
+        section.place = format!("a mask of {place}");
+        let raw = RawMask {
+            column: section.required("column", "\"schema.table.column\"", problems),
+            class: section.required("class", "\"pii.ssn\"", problems),
+            kind: section.text("as", problems),
+        };
+        section.finish(problems);
+        raw
+    };
+    sections.into_iter().map(read).collect()
+}
+
+fn user_ref<'t>(section: &mut Section<'t>, problems: &mut Problems) -> Option<At<UserRef<'t>>> {
+    let found = section.value("agent_user")?;
+    if found.as_ref().is_str() {
+        return section.text("agent_user", problems).map(|at| at.map(UserRef::Name));
+    }
+    section.number("agent_user", 1..u64::from(u32::MAX), problems).map(|at| at.map(UserRef::Uid))
+}

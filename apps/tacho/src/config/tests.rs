@@ -1,0 +1,152 @@
+use super::*;
+
+const GOOD: &str = r#"
+[gateway]
+data = "./tacho-data"
+console = "127.0.0.1:7070"
+policy = "./policy"
+approval_timeout = "90s"
+
+[[resource]]
+name = "crm"
+kind = "postgres"
+listen = "127.0.0.1:6432"
+upstream = "postgres://app@db.internal:5432/crm"
+credential = { env = "CRM_PASSWORD" }
+reel = "head:64KiB"
+vouch = ["public.slugify"]
+
+[[resource.mask]]
+column = 'public.customers."SSN"'
+class = "pii.ssn"
+
+[[resource.mask]]
+column = "public.customers.email"
+class = "pii.email"
+as = "partial:4"
+
+[[human]]
+name = "ada"
+uid = 1000
+groups = ["dba"]
+"#;
+
+fn parse(text: &str) -> Result<Config, Vec<String>> {
+    Config::parse(Path::new("/srv/tacho.toml"), text.as_bytes()).map_err(|f| {
+        assert_eq!(f.exit, Exit::Usage);
+        f.lines
+    })
+}
+
+/// `GOOD` with one text replaced must give exactly the named problems: (line, words in the message).
+fn check(from: &str, to: &str, expect: &[(usize, &str)]) {
+    assert!(GOOD.contains(from), "the good file has no {from:?}");
+    let lines = match parse(&GOOD.replacen(from, to, 1)) {
+        Ok(_) => panic!("{to:?} was accepted"),
+        Err(lines) => lines,
+    };
+    assert_eq!(lines.len(), expect.len(), "{lines:#?}");
+    for (line, (number, words)) in lines.iter().zip(expect) {
+        assert!(line.starts_with(&format!("/srv/tacho.toml:{number}: ")), "line {number} in {line}");
+        assert!(line.contains(words), "{words:?} in {line}");
+    }
+}
+
+#[test]
+fn a_good_file_resolves() {
+    let config = parse(GOOD).unwrap();
+    assert_eq!(config.gateway.data, Path::new("/srv/tacho-data"));
+    assert_eq!(config.gateway.keys, Path::new("/srv/tacho-keys"));
+    assert_eq!(config.gateway.control, Path::new("/srv/tacho-run/control.sock"));
+    assert_eq!(config.gateway.approval_timeout, Duration::from_secs(90));
+    assert_eq!(config.gateway.durability, Durability::Sync);
+    let crm = &config.resources[0];
+    assert_eq!(crm.upstream.tls, Tls::VerifyFull);
+    assert_eq!(crm.credential, Credential::Env("CRM_PASSWORD".to_owned()));
+    assert_eq!(crm.reel, Reel::Head { bytes: 64 << 10 });
+    assert_eq!(crm.masks[0].column.column, "SSN");
+    assert_eq!(crm.masks[0].kind, MaskKind::RowToken);
+    assert_eq!(crm.masks[1].kind, MaskKind::Partial { keep: 4 });
+    assert_eq!(config.human_by_uid(1000).unwrap().name, "ada");
+}
+
+#[test]
+fn each_error_has_its_line_and_says_what_would_be_right() {
+    check("data = \"./tacho-data\"", "dta = \"./tacho-data\"", &[(3, "did you mean `data`?")]);
+    check("data = \"./tacho-data\"", "colour = 1", &[(3, "the keys here are data, keys")]);
+    check("[gateway]", "[gatewai]", &[(1, "no [gateway]"), (2, "did you mean `gateway`?")]);
+    check("\"127.0.0.1:7070\"", "\"localhost\"", &[(4, "IP:PORT")]);
+    check("\"127.0.0.1:7070\"", "\"0.0.0.0:7070\"", &[(4, "loopback only")]);
+    check("\"127.0.0.1:7070\"", "7070", &[(4, "integer; it has to be text in quotes")]);
+    check("\"127.0.0.1:7070\"", "\"127.0.0.1:6432\"", &[(11, "the console listens on")]);
+    check("\"90s\"", "\"soon\"", &[(6, "not a duration")]);
+    check("\"90s\"", "\"2h\"", &[(6, "at most 3600s")]);
+    check("\"90s\"", "\"0s\"", &[(6, "more than nothing")]);
+    check("policy = \"./policy\"", "keys = \"./tacho-data/keys\"", &[(5, "`keys`")]);
+    check("policy = \"./policy\"", "durability = \"maybe\"", &[(5, "\"sync\"")]);
+    check("policy = \"./policy\"", "auditors = [\"age1xyz\"]", &[(5, "tacho-auditor-")]);
+    check("policy = \"./policy\"", "agent_user = \"root\"", &[(5, "agent_user is root")]);
+    check("policy = \"./policy\"", "agent_user = 1000", &[(5, "human \"ada\"")]);
+    check("policy = \"./policy\"", "agent_user = \"no-such-user-here\"", &[(5, "useradd")]);
+    check("name = \"crm\"", "name = \"c r m\"", &[(9, "1 to 63")]);
+    check("name = \"crm\"\n", "", &[(8, "has no `name`")]);
+    check("kind = \"postgres\"", "kind = \"mysql\"", &[(10, "not in this version")]);
+    check("kind = \"postgres\"", "kind = \"oracle\"", &[(10, "not known")]);
+    check("postgres://app@db", "postgres://app:pw@db", &[(12, "credential = ")]);
+    check("/crm\"", "/crm?sslmode=require\"", &[(12, "insecure = true")]);
+    check("{ env = \"CRM_PASSWORD\" }", "{ env = \"A\", file = \"B\" }", &[(13, "exactly one")]);
+    check("{ env = \"CRM_PASSWORD\" }", "{ password = \"x\" }", &[(13, "does not belong"), (13, "exactly one")]);
+    check("{ env = \"CRM_PASSWORD\" }", "\"x\"", &[(13, "a table")]);
+    check("\"head:64KiB\"", "\"tail\"", &[(14, "\"full\"")]);
+    check("\"public.slugify\"", "\"slugify\"", &[(15, "schema.function")]);
+    check("'public.customers.\"SSN\"'", "'public.customers.SSN'", &[(18, "double quotes")]);
+    check("\"public.customers.email\"", "\"customers.email\"", &[(22, "schema.table.column")]);
+    check("\"public.customers.email\"", "'public.customers.\"SSN\"'", &[(22, "two masks")]);
+    check("\"pii.ssn\"", "\"PII SSN\"", &[(19, "lower-case words")]);
+    check("\"partial:4\"", "\"partial:99\"", &[(24, "1 to 8")]);
+    check("\"partial:4\"", "\"bucket:0\"", &[(24, "bucket:WIDTH")]);
+    check("uid = 1000", "uid = -5", &[(28, "out of range")]);
+    check("groups = [\"dba\"]", "groups = [1]", &[(29, "list of texts")]);
+    check("name = \"ada\"", "name = \"ada\"\nname = \"eve\"", &[(28, "duplicate key")]);
+}
+
+#[test]
+fn names_addresses_and_uids_are_unique() {
+    let second = "\n[[resource]]\nname = \"crm\"\nkind = \"postgres\"\nlisten = \"127.0.0.1:6432\"\n\
+                  upstream = \"postgres://a@localhost/b\"\n[[human]]\nname = \"ada\"\nuid = 1000\n";
+    let lines = parse(&format!("{GOOD}{second}")).unwrap_err();
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    assert!(lines[0].contains(":32: ") && lines[0].contains("another resource has this name"), "{lines:#?}");
+    assert!(lines[1].contains(":34: ") && lines[1].contains("listens on 127.0.0.1:6432 already"), "{lines:#?}");
+    assert!(lines[2].contains("another human has this name"), "{lines:#?}");
+    assert!(lines[3].contains("a uid is one person"), "{lines:#?}");
+}
+
+#[test]
+fn all_errors_of_a_file_come_at_once_in_order_of_lines() {
+    let text = "[gateway]\nconsole = 1\ndurability = \"x\"\n[[resource]]\nnmae = \"a\"\n[[human]]\n";
+    let lines = parse(text).unwrap_err();
+    let numbers: Vec<&str> = lines.iter().map(|l| l.split(':').nth(1).unwrap()).collect();
+    assert_eq!(numbers, ["2", "3", "4", "4", "4", "4", "5", "6"], "{lines:#?}");
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_wrong_use() {
+    let lines = parse("[gateway\ndata = \"x\"\nkeys = = 3\n").unwrap_err();
+    assert!(lines.iter().any(|l| l.starts_with("/srv/tacho.toml:1: ")), "{lines:#?}");
+    assert!(lines.iter().any(|l| l.starts_with("/srv/tacho.toml:3: ")), "{lines:#?}");
+    let failure = Config::parse(Path::new("x"), b"\xff").unwrap_err();
+    assert!(failure.lines[0].contains("UTF-8"));
+    let failure = Config::parse(Path::new("x"), &vec![b'#'; CONFIG_BYTES_MAX + 1]).unwrap_err();
+    assert!(failure.lines[0].contains("larger than"));
+    assert!(Config::parse(Path::new("x"), &vec![b'#'; CONFIG_BYTES_MAX]).unwrap_err().lines[0].contains("[gateway]"));
+}
+
+#[test]
+fn identifiers_are_read_as_sql_reads_them() {
+    let read = |text: &str| identifiers(text);
+    assert_eq!(read(r#"a."b.c"."d""e""#).unwrap(), ["a", "b.c", "d\"e"]);
+    for bad in ["", ".", "a.", "A.b", "\"a", "a b", "1a", "\"\"", "\"a\"b"] {
+        assert_eq!(read(bad), None, "{bad}");
+    }
+}

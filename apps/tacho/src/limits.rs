@@ -1,0 +1,30 @@
+//! Limits of the command line and its files. Unit last in the name.
+
+use std::time::Duration;
+
+/// `tacho.toml`. One of 256 resources with 64 masks each is about 1 MiB.
+pub const CONFIG_BYTES_MAX: usize = 4 << 20;
+/// Resources of one gateway; each is a listener.
+pub const RESOURCES_MAX: usize = 256;
+/// Masks of one resource.
+pub const MASKS_PER_RESOURCE_MAX: usize = 4_096;
+/// Longest path of a Unix socket: `sun_path` has 108 bytes, one of them the NUL.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Longest wait for a human. A held request keeps a session, and perhaps locks, for as long.
+pub const APPROVAL_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// Longest life of a run's credentials.
+pub const RUN_LIFETIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A response of the gateway's own HTTP API. `find` pages, so 64 MiB is far above any answer.
+pub const HTTP_BODY_BYTES_MAX: usize = 64 << 20;
+/// From request to whole response of that API.
+pub const HTTP_DEADLINE: Duration = Duration::from_secs(30);
+/// `operators.toml`. An operator is about 250 bytes.
+pub const OPERATORS_FILE_BYTES_MAX: usize = 1 << 20;
+/// Operators of one gateway.
+pub const OPERATORS_MAX: usize = 1_000;
+/// A credential as a file or a command gives it. PostgreSQL's own limit is 1,000 bytes for a password file's field.
+pub const CREDENTIAL_BYTES_MAX: usize = 4_096;
+/// How long a credential command may take.
+pub const CREDENTIAL_COMMAND_DEADLINE: Duration = Duration::from_secs(10);
+/// Text of an approval's or a revocation's reason.
+pub const REASON_BYTES_MAX: usize = 1_024;
