@@ -1,0 +1,24 @@
+//! The seal: canonical bytes, the Merkle tree, checkpoints, proofs, and the verifier of all of them.
+//!
+//! Hashes and signatures only, so that a third party can reimplement it from one page: `docs/FORMAT.md`. Bytes come
+//! in and verdicts go out; there is no file, socket, clock or randomness here.
+//!
+//! Reading order: [`frame`] (bytes to frames) -> [`cbor`] -> [`record`] (frames to records) -> [`tree`] -> [`note`]
+//! (signed checkpoints) -> [`payload`] -> [`verify`] (all of it, in order).
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod base64;
+pub mod cbor;
+pub mod frame;
+pub mod limits;
+pub mod note;
+pub mod payload;
+pub mod record;
+pub mod tree;
+pub mod verify;
+
+#[cfg(feature = "testkit")]
+pub mod testkit;
+
+pub use tree::Hash;

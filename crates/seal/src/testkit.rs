@@ -1,0 +1,1 @@
+//! Writes ledgers and bundles in memory, for tests.

@@ -1,0 +1,282 @@
+//! A bundle: one run with its proofs.
+
+use super::ledger::{
+    Pending, Runs, check_genesis_place, check_of, check_signature, own_lines, read_checkpoint,
+    read_epoch_key, read_genesis,
+};
+use super::{Broken, Finding, Options, Report, Rule, Seen, Subject, Trust, Watch, broken};
+use crate::frame::{BUNDLE_HEADER_BYTES, BUNDLE_MAGIC, Frame, FrameFault, Frames, Kind, VERSION, be32, be64};
+use crate::limits::PROOF_HASHES_MAX;
+use crate::note::{Checkpoint, SignedNote, VerifierKey};
+use crate::payload::key_commitment;
+use crate::record::Header;
+use crate::tree::{Hash, leaf_hash, verify_inclusion};
+
+/// Verifies a whole bundle: FORMAT.md, section 6.
+///
+/// A known checkpoint of another size than the bundle's cannot be compared, since a bundle holds no consistency
+/// proof; that is reported as `known-checkpoint`, not passed over.
+pub fn verify_bundle(bytes: &[u8], options: &Options) -> Result<Report, Finding> {
+    let mut bundle = Bundle::new(options.clone());
+    bundle.header(bytes).map_err(|broken| bundle.finding(0, broken))?;
+    let mut frames = Frames::new(bytes, BUNDLE_HEADER_BYTES);
+    for frame in frames.by_ref() {
+        match frame {
+            Ok(frame) => bundle.frame(&frame).map_err(|broken| bundle.finding(frame.offset, broken))?,
+            Err(error) => return Err(bundle.finding(error.offset, bad_frame(error.fault))),
+        }
+    }
+    let end = frames.offset();
+    if end != bytes.len() {
+        return Err(bundle.finding(end, Broken(Rule::BundleOrder, "bytes follow the last frame".into())));
+    }
+    match bundle.last_rules() {
+        Ok(proved) => Ok(bundle.report(proved, end as u64)),
+        Err(broken) => Err(bundle.finding(end, broken)),
+    }
+}
+
+struct Bundle {
+    trust: Trust,
+    watch: Watch,
+    sealed: Option<(SignedNote, Checkpoint, usize)>,
+    /// The ledger's keys in order, the first from `genesis`.
+    keys: Vec<VerifierKey>,
+    run: Option<[u8; 16]>,
+    runs: Runs,
+    payloads: Pending,
+    /// The record that its inclusion proof must follow: seq and leaf hash.
+    unproved: Option<(u64, Hash)>,
+    next_seq: u64,
+    payload_key: Option<[u8; 32]>,
+    /// Key commitments that the run's records name; the first, and whether there is another.
+    commitment: Option<Hash>,
+    several: bool,
+    records: u64,
+    payload_count: u64,
+}
+
+/// What the end of a bundle has established.
+struct Proved {
+    checkpoint: Checkpoint,
+    offset: u64,
+    key: VerifierKey,
+    run: [u8; 16],
+}
+
+impl Bundle {
+    fn new(options: Options) -> Bundle {
+        Bundle {
+            trust: Trust::new(options),
+            watch: Watch::default(),
+            sealed: None,
+            keys: Vec::new(),
+            run: None,
+            runs: Runs::default(),
+            payloads: Pending::default(),
+            unproved: None,
+            next_seq: 0,
+            payload_key: None,
+            commitment: None,
+            several: false,
+            records: 0,
+            payload_count: 0,
+        }
+    }
+
+    fn finding(&self, offset: usize, Broken(rule, detail): Broken) -> Finding {
+        Finding { segment: 0, offset: offset as u64, seq: self.next_seq, rule, detail }
+    }
+
+    fn header(&self, bytes: &[u8]) -> Result<(), Broken> {
+        match bytes.first_chunk::<BUNDLE_HEADER_BYTES>() {
+            Some(h) if h[..8] == BUNDLE_MAGIC && be32(&h[8..12]) == VERSION && be32(&h[12..]) == 0 => Ok(()),
+            _ => broken(Rule::BundleHeader, ""),
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Broken> {
+        if self.sealed.is_none() {
+            if frame.kind != Kind::Checkpoint {
+                return broken(Rule::BundleOrder, "the first frame is not a checkpoint");
+            }
+            let (note, checkpoint) = read_checkpoint(frame.body)?;
+            self.sealed = Some((note, checkpoint, frame.offset));
+            return Ok(());
+        }
+        if self.unproved.is_some() && frame.kind != Kind::Inclusion {
+            return broken(Rule::BundleOrder, "a record has no inclusion proof");
+        }
+        match frame.kind {
+            Kind::Payload => {
+                self.payloads.push(frame.body);
+                self.payload_count += 1;
+                Ok(())
+            }
+            Kind::Record => self.record(frame.body),
+            Kind::Inclusion => self.inclusion(frame.body),
+            Kind::Key => self.payload_key(frame.body),
+            Kind::Batch => broken(Rule::FrameKind, "a segment's frame in a bundle"),
+            Kind::Checkpoint => broken(Rule::BundleOrder, "a second checkpoint"),
+        }
+    }
+
+    fn record(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let record = Header::decode(bytes)?;
+        if record.seq < self.next_seq {
+            return broken(Rule::RecordSeq, format!("it says {}", record.seq));
+        }
+        check_of(&record)?;
+        self.payloads.check(&record)?;
+        check_genesis_place(&record)?;
+        let leaf = leaf_hash(bytes);
+        self.runs.step(&record, leaf)?;
+        match &record.link {
+            Some(link) => self.of_run(&record, link.run)?,
+            None => self.of_gateway(&record)?,
+        }
+        self.watch.at(record.seq, record.at);
+        self.unproved = Some((record.seq, leaf));
+        Ok(())
+    }
+
+    fn of_run(&mut self, record: &Header<'_>, run: [u8; 16]) -> Result<(), Broken> {
+        if self.keys.is_empty() {
+            return broken(Rule::BundleOrder, "genesis does not come first");
+        }
+        if *self.run.get_or_insert(run) != run {
+            return broken(Rule::BundleOrder, "a record of another run");
+        }
+        for pay in record.pay.iter() {
+            self.several |= *self.commitment.get_or_insert(pay.key) != pay.key;
+        }
+        Ok(())
+    }
+
+    fn of_gateway(&mut self, record: &Header<'_>) -> Result<(), Broken> {
+        if self.run.is_some() {
+            return broken(Rule::BundleOrder, "a record of the gateway after the run's");
+        }
+        match (record.kind, self.keys.first()) {
+            ("genesis", _) => {
+                let (origin, key) = read_genesis(record)?;
+                self.trust.at_genesis(&origin, &key)?;
+                self.keys.push(key);
+                Ok(())
+            }
+            ("epoch", Some(first)) => match read_epoch_key(record, first.name())? {
+                Some(key) => {
+                    self.keys.push(key);
+                    Ok(())
+                }
+                None => broken(Rule::BundleOrder, "an epoch without a key"),
+            },
+            _ => broken(Rule::BundleOrder, "a record that is neither genesis, a key's epoch nor the run's"),
+        }
+    }
+
+    fn inclusion(&mut self, body: &[u8]) -> Result<(), Broken> {
+        let (Some((seq, leaf)), Some((_, checkpoint, _))) = (self.unproved, &self.sealed) else {
+            return broken(Rule::BundleOrder, "an inclusion proof without its record");
+        };
+        let Some(proof) = read_proof(body).filter(|(of, _)| *of == seq).map(|(_, hashes)| hashes) else {
+            return broken(Rule::BundleProof, "the proof is malformed or of another record");
+        };
+        if !verify_inclusion(&leaf, seq, checkpoint.size, &proof, &checkpoint.root) {
+            return broken(Rule::BundleProof, "");
+        }
+        self.unproved = None;
+        self.next_seq = seq + 1; // below the tree's size, as has just been proved
+        self.records += 1;
+        Ok(())
+    }
+
+    fn payload_key(&mut self, body: &[u8]) -> Result<(), Broken> {
+        match (self.payload_key, body.try_into()) {
+            (None, Ok(key)) => {
+                self.payload_key = Some(key);
+                self.payloads.must_be_empty("the key follows")
+            }
+            (Some(_), _) => broken(Rule::BundleKey, "a second one"),
+            (None, Err(_)) => broken(Rule::BundleKey, "it has not 32 bytes"),
+        }
+    }
+
+    fn last_rules(&mut self) -> Result<Proved, Broken> {
+        self.payloads.must_be_empty("the bundle ends")?;
+        if self.unproved.is_some() {
+            return broken(Rule::BundleOrder, "the last record has no inclusion proof");
+        }
+        let (Some((note, checkpoint, offset)), Some(run), [first, ..]) =
+            (&self.sealed, self.run, &*self.keys)
+        else {
+            return broken(Rule::BundleOrder, "checkpoint, genesis or run is missing");
+        };
+        if checkpoint.origin != first.name() {
+            return broken(Rule::CheckpointOrigin, checkpoint.origin.clone());
+        }
+        // The first checkpoint over a change of keys is signed with the old one; which checkpoint this is, the
+        // bundle does not say.
+        let recent: Vec<&VerifierKey> = self.keys.iter().rev().take(2).collect();
+        check_signature(note, &recent)?;
+        if self.payload_key.is_some_and(|key| self.several || self.commitment != Some(key_commitment(&key))) {
+            return broken(Rule::BundleKey, "");
+        }
+        let own = recent.iter().map(|key| own_lines(note, key)).sum();
+        self.trust.at_size(checkpoint.size, &|| checkpoint.root)?;
+        self.trust.cosignatures(note, checkpoint.size, own)?;
+        self.trust.at_end(checkpoint.size)?;
+        Ok(Proved { checkpoint: checkpoint.clone(), offset: *offset as u64, key: first.clone(), run })
+    }
+
+    fn report(self, proved: Proved, bytes: u64) -> Report {
+        let complete = self.runs.is_closed(&proved.run);
+        let Checkpoint { origin, size, root } = proved.checkpoint;
+        let seen = Seen { size, root, segment: 0, offset: proved.offset };
+        Report {
+            subject: Subject::Bundle { run: proved.run, complete },
+            origin,
+            key: proved.key,
+            anchored: self.trust.options.anchor.is_some(),
+            rotations: self.keys.len() as u64 - 1,
+            segments: 0,
+            batches: 0,
+            records: self.records,
+            payloads: self.payload_count,
+            bytes,
+            runs: 1,
+            open_runs: u64::from(!complete),
+            checkpoints: 1,
+            first_checkpoint: Some(seen),
+            last_checkpoint: Some(seen),
+            covered: size,
+            open: 0,
+            root,
+            witnessed: self.trust.witnessed,
+            unknown_signatures: self.trust.unknown_signatures,
+            known: self.trust.matched.len() as u64,
+            torn: None,
+            warnings: self.watch.warnings,
+            more_warnings: self.watch.more,
+        }
+    }
+}
+
+fn bad_frame(fault: FrameFault) -> Broken {
+    let rule = match fault {
+        FrameFault::Length => Rule::FrameLength,
+        FrameFault::Crc => Rule::FrameCrc,
+        FrameFault::Kind => Rule::FrameKind,
+        FrameFault::AfterEnd => Rule::TailNotZero,
+    };
+    Broken(rule, fault.to_string())
+}
+
+/// The body of an `I` frame: u64 seq, u16 number of hashes, hashes.
+fn read_proof(body: &[u8]) -> Option<(u64, Vec<Hash>)> {
+    let (head, rest) = body.split_first_chunk::<10>()?;
+    let count = usize::from(u16::from_be_bytes([head[8], head[9]]));
+    let (hashes, trailing) = rest.as_chunks::<32>();
+    let whole = count == hashes.len() && count <= PROOF_HASHES_MAX && trailing.is_empty();
+    whole.then(|| (be64(head), hashes.to_vec()))
+}
