@@ -1,0 +1,116 @@
+//! Where things stand on this machine: scratch directories, free ports, accounts.
+
+use crate::process::Trouble;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A directory of our own below the system's temporary directory, removed when dropped.
+///
+/// Other accounts may enter it (PostgreSQL does not run as root), so secrets inside need modes of their own.
+#[must_use]
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Scratch {
+    /// `KEEP_SCRATCH=1` in the environment leaves it there for a look.
+    pub fn new(name: &str) -> io::Result<Scratch> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("tacho-{name}-{}-{n}", std::process::id()));
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(Scratch { path, keep: std::env::var_os("KEEP_SCRATCH").is_some() })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.keep {
+            eprintln!("kept {}", self.path.display());
+        } else {
+            drop(fs::remove_dir_all(&self.path));
+        }
+    }
+}
+
+/// A port of the loopback interface that was free a moment ago.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Whether something accepts connections there.
+pub fn is_open(port: u16) -> bool {
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
+}
+
+/// A system account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// Looks a name up in `/etc/passwd`.
+pub fn account(name: &str) -> Result<Account, Trouble> {
+    let missing = || Trouble::Missing {
+        what: format!("the system account {name}"),
+        remedy: "run `cargo xtask setup`".to_owned(),
+    };
+    let text = fs::read_to_string("/etc/passwd").map_err(|_| missing())?;
+    find_account(&text, name).ok_or_else(missing)
+}
+
+/// Whether this process is root, and so has to give up its rights for PostgreSQL.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").map(|m| m.uid() == 0).unwrap_or(false)
+}
+
+fn find_account(passwd: &str, name: &str) -> Option<Account> {
+    let fields: Vec<&str> =
+        passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f[0] == name)?;
+    Some(Account { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scratch_directory_goes_when_dropped() {
+        let scratch = Scratch::new("place").unwrap();
+        let path = scratch.path().to_path_buf();
+        fs::write(path.join("file"), "x").unwrap();
+        drop(scratch);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_account_is_found_by_its_whole_name() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\npostgres:x:105:112::/var/lib/postgresql:/bin/bash\n";
+        assert_eq!(find_account(passwd, "postgres"), Some(Account { uid: 105, gid: 112 }));
+        assert_eq!(find_account(passwd, "post"), None);
+    }
+
+    #[test]
+    fn a_listening_port_is_seen_and_a_closed_one_is_not() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(is_open(port));
+        drop(listener);
+        assert!(!is_open(port));
+    }
+}

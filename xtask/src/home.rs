@@ -1,0 +1,80 @@
+//! Where things are kept: the source tree, and a cache outside it.
+
+use crate::step::Stop;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The places that every command works with.
+pub struct Home {
+    /// The root of the source tree.
+    pub source: PathBuf,
+    /// `$XDG_CACHE_HOME/tachograph`, else `$HOME/.cache/tachograph`.
+    pub cache: PathBuf,
+    /// What the cargo that we start builds into: `CARGO_TARGET_DIR` if it is set, else `cache/target`.
+    pub target: PathBuf,
+}
+
+impl Home {
+    pub fn find() -> Result<Home, Stop> {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .ok_or_else(|| Stop::Could("xtask does not stand in a source tree".to_owned()))?
+            .to_path_buf();
+        let cache = cache_directory(
+            std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
+            std::env::var_os("HOME").map(PathBuf::from),
+        )
+        .ok_or_else(|| {
+            Stop::Could("neither XDG_CACHE_HOME nor HOME is set to an absolute path".to_owned())
+        })?;
+        let target = match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(given) => source.join(given),
+            None => cache.join("target"),
+        };
+        std::fs::create_dir_all(&cache)
+            .map_err(|why| Stop::Could(format!("could not make {}: {why}", cache.display())))?;
+        Ok(Home { source, cache, target })
+    }
+
+    /// The cargo that started us, at the root of the source tree, with our target directory.
+    pub fn cargo(&self) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(&self.source).env("CARGO_TARGET_DIR", &self.target);
+        // Cargo gives these to what it runs; a nested cargo must not take them for the user's own.
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+            cargo.env_remove(name);
+        }
+        cargo
+    }
+
+    /// The folder of the virtual environment with the Python drivers.
+    pub fn venv(&self) -> PathBuf {
+        self.cache.join("venv")
+    }
+
+    /// The folder in which npm's packages are installed.
+    pub fn node(&self) -> PathBuf {
+        self.cache.join("node")
+    }
+}
+
+/// XDG says that a relative path is to be ignored.
+fn cache_directory(xdg: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let cache = xdg.filter(absolute).or_else(|| home.filter(absolute).map(|h| h.join(".cache")))?;
+    Some(cache.join("tachograph"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_where_xdg_says_else_below_home() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        assert_eq!(cache_directory(path("/c"), path("/h")), path("/c/tachograph"));
+        assert_eq!(cache_directory(path("relative"), path("/h")), path("/h/.cache/tachograph"));
+        assert_eq!(cache_directory(None, path("/h")), path("/h/.cache/tachograph"));
+        assert_eq!(cache_directory(None, None), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! What a developer, a newcomer and the continuous integration call: `cargo xtask COMMAND`.
+//!
+//! Reading order: [`home`] (where things are kept) -> [`setup`] (what has to be installed) ->
+//! [`step`] (a timed step and the table at the end) -> [`test`], [`tidy`], [`demo`], [`bench`],
+//! [`release`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod home;
+mod setup;
+mod step;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo               the whole thing in a few minutes: a real PostgreSQL, the gateway before it, an agent
+                     that reads, is masked, refused, asks, and is asked to leak; then the three answers
+  test [--all] [--seed N] [--only WORD]
+                     format, lints, tidy, unit tests, real servers and clients; --all adds what takes longer,
+                     --only runs the steps whose name has WORD
+  setup [--all]      install what the two commands above need (they call it themselves)
+  tidy               the rules of the house over the source alone: arrows, mint sites, bans, documents
+  bench WHAT         figures side by side: ledger, postgres, all
+  release            the two binaries, stripped and optimised, with their checksums
+
+Environment: XDG_CACHE_HOME (else ~/.cache) holds tachograph/{target,venv,...}; CARGO_TARGET_DIR wins over target/.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.split_first() {
+        Some((&"test", rest)) => test::Options::read(rest).and_then(test::run),
+        Some((&"setup", [])) => setup::ready(setup::Wanted::Test).map(drop),
+        Some((&"setup", ["--all"])) => setup::ready(setup::Wanted::All).map(drop),
+        Some((&"tidy", [])) => tidy::run(),
+        Some((&("help" | "--help" | "-h"), _)) | None => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(_) => {
+            eprintln!("xtask does not know `{}`\n\n{HELP}", words.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(step::Stop::Failed) => ExitCode::from(1),
+        Err(step::Stop::Usage(text)) => {
+            eprintln!("{text}");
+            ExitCode::from(2)
+        }
+        Err(step::Stop::Could(text)) => {
+            eprintln!("could not go on: {text}");
+            ExitCode::from(3)
+        }
+    }
+}

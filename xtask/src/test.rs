@@ -1,0 +1,135 @@
+//! `cargo xtask test`: each check a step, the table at the end, one closing line.
+
+use crate::home::Home;
+use crate::setup::{self, Wanted};
+use crate::step::{Ending, Steps, Stop, check, check_tests};
+use crate::tidy;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+/// The whole of a cold build on two busy cores, and then some.
+const BUILD_SECONDS_MAX: Duration = Duration::from_secs(2400);
+/// The longest one test program may take.
+const TEST_SECONDS_MAX: Duration = Duration::from_secs(1200);
+
+/// As typed after `cargo xtask test`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Options {
+    all: bool,
+    only: Option<String>,
+    /// Chooses the slices of the suites that are too long to run whole.
+    seed: u64,
+}
+
+impl Options {
+    pub fn read(words: &[&str]) -> Result<Options, Stop> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut options = Options { all: false, only: None, seed: now.as_secs() % 1_000_000 };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let wrong = || Stop::Usage(format!("`cargo xtask test {word}` is not known or lacks its value"));
+            match *word {
+                "--all" => options.all = true,
+                "--only" => options.only = Some((*words.next().ok_or_else(wrong)?).to_owned()),
+                "--seed" => options.seed = words.next().and_then(|w| w.parse().ok()).ok_or_else(wrong)?,
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, step: &str) -> bool {
+        self.only.as_ref().is_none_or(|word| step.contains(word.as_str()))
+    }
+}
+
+pub fn run(options: Options) -> Result<(), Stop> {
+    let home = setup::ready(if options.all { Wanted::All } else { Wanted::Test })?;
+    println!("seed {} (the same slices again: cargo xtask test --seed {0})", options.seed);
+    println!("building into {}", home.target.display());
+    let mut steps = Steps::default();
+    for (name, step) in STEPS {
+        if options.wants(name) {
+            steps.run(name, || step(&home, &options));
+        }
+    }
+    steps.close()
+}
+
+type Step = fn(&Home, &Options) -> Ending;
+
+/// In the order of running: what is cheap and often wrong comes first.
+const STEPS: &[(&str, Step)] = &[
+    ("format", |home, _| check(home.cargo().args(["fmt", "--all", "--check"]), Duration::from_secs(120))),
+    ("tidy", |home, _| tidy::check(home)),
+    ("lints", |home, _| {
+        let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+        check(home.cargo().args(arguments), BUILD_SECONDS_MAX)
+    }),
+    ("build", |home, _| {
+        check(home.cargo().args(["build", "--workspace", "--all-targets", "--locked"]), BUILD_SECONDS_MAX)
+    }),
+    ("tests of each crate", |home, _| {
+        let mut cargo = home.cargo();
+        cargo.args(["test", "--workspace", "--exclude", "interop", "--locked", "--no-fail-fast"]);
+        check_tests(with_programs(&mut cargo, home), TEST_SECONDS_MAX)
+    }),
+    ("dependencies", dependencies),
+    ("real servers and clients", |home, options| {
+        let mut cargo = home.cargo();
+        cargo.args(["test", "--package", "interop", "--locked", "--no-fail-fast"]);
+        cargo.env("INTEROP_SEED", options.seed.to_string());
+        if options.all {
+            cargo.env("INTEROP_ALL", "1");
+        }
+        check_tests(with_programs(&mut cargo, home), TEST_SECONDS_MAX)
+    }),
+];
+
+/// Tells the tests where the programs are that they start.
+fn with_programs<'a>(cargo: &'a mut Command, home: &Home) -> &'a mut Command {
+    cargo
+        .env("TACHO_BIN_DIR", home.target.join("debug"))
+        .env("INTEROP_VENV", home.venv())
+        .env("INTEROP_NODE", home.node())
+        .env("INTEROP_JDBC", setup::JDBC_JAR)
+}
+
+/// Licences, bans and sources of what we depend on (deny.toml). The advisory database lives on the
+/// network, so it is not asked here.
+fn dependencies(home: &Home, options: &Options) -> Ending {
+    let ours = home.cache.join("tools");
+    let bin = ours.join("bin/cargo-deny");
+    if options.all && !bin.exists() && !setup::on_path("cargo-deny") {
+        let mut install = home.cargo();
+        install.args(["install", "--locked", "--version", "^0.18", "cargo-deny", "--root"]).arg(&ours);
+        if let failed @ Ending::Failed(..) = check(&mut install, BUILD_SECONDS_MAX) {
+            return failed;
+        }
+    }
+    let mut deny = if bin.exists() {
+        Command::new(&bin)
+    } else if setup::on_path("cargo-deny") {
+        Command::new("cargo-deny")
+    } else {
+        return Ending::Skipped(
+            "cargo-deny is not installed; `cargo xtask test --all` installs it".to_owned(),
+        );
+    };
+    deny.current_dir(&home.source).args(["--offline", "check", "bans", "licenses", "sources"]);
+    check(&mut deny, Duration::from_secs(300))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_and_wrong_ones_refused() {
+        let got = Options::read(&["--all", "--seed", "7", "--only", "tidy"]).unwrap();
+        assert_eq!(got, Options { all: true, only: Some("tidy".to_owned()), seed: 7 });
+        for wrong in [&["--seed"][..], &["--seed", "x"], &["--only"], &["everything"]] {
+            assert!(matches!(Options::read(wrong), Err(Stop::Usage(_))), "{wrong:?}");
+        }
+    }
+}
