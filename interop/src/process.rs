@@ -274,6 +274,7 @@ fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitSta
 /// SIGKILL to a child's whole group, and the wait that frees its process id.
 fn end_group(child: &mut Child) {
     signal(&format!("-{}", child.id()), "KILL");
+    drop(child.kill());
     drop(child.wait());
 }
 
