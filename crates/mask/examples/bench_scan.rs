@@ -1,0 +1,49 @@
+//! How fast detectors read: MB/s on clean and dense text. `cargo run --release -p mask --example bench_scan`
+
+use std::time::Instant;
+
+use mask::{Detectors, Shape};
+
+fn main() {
+    let built = Instant::now();
+    let detectors = Detectors::new();
+    println!("{:24} {:8.1} ms", "build", built.elapsed().as_secs_f64() * 1e3);
+    let prose = "The quick brown fox jumps over the lazy dog while nobody in particular is watching it. ";
+    let rows = "48213\tWidget, large\t19.95\t2024-03-17 11:02:45\tshipped\t7\t1028\tnote: left at the door\n";
+    let dense =
+        "jo.doe@example.com\t536-90-4399\t4111 1111 1111 1111\t+1 415 555 0100\tDE89370400440532013000\n";
+    for (name, line) in [("clean prose", prose), ("clean rows", rows), ("dense rows", dense)] {
+        let text = line.repeat((8 << 20) / line.len());
+        rate(&format!("scan, {name}"), text.len(), || {
+            let mut findings = Vec::new();
+            detectors.scan(text.as_bytes(), &mut findings);
+            findings.len()
+        });
+        rate(&format!("scan_deep, {name}"), text.len(), || {
+            let mut findings = Vec::new();
+            detectors.scan_deep(text.as_bytes(), &mut findings);
+            findings.len()
+        });
+        let shapes = [Shape::Text; 10];
+        rate(&format!("fields, {name}"), text.len(), || {
+            let mut findings = Vec::new();
+            for row in text.lines() {
+                let cells = row.split('\t').map(|c| Some(c.as_bytes()));
+                std::hint::black_box(mask::fields(&detectors, cells, &shapes, &mut findings));
+            }
+            findings.len()
+        });
+    }
+}
+
+/// Prints the best of five.
+fn rate(name: &str, bytes: usize, mut work: impl FnMut() -> usize) {
+    let mut best = f64::MAX;
+    let mut found = 0;
+    for _ in 0..5 {
+        let start = Instant::now();
+        found = std::hint::black_box(work());
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    println!("{name:24} {:8.0} MB/s  {found} findings", bytes as f64 / best / 1e6);
+}

@@ -1,0 +1,197 @@
+//! The one DFA: where a value of a class could be.
+
+use regex_automata::dfa::dense::{self, DFA};
+use regex_automata::dfa::{Automaton, StartKind};
+use regex_automata::nfa::thompson;
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, MatchKind};
+
+/// What the DFA stopped at. The number is the pattern's index in [`PATTERNS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Anchor {
+    /// `@`: an address, or the end of a URL's credentials.
+    At,
+    Phone,
+    Ssn,
+    Card,
+    Iban,
+    Jwt,
+    Pem,
+    AwsKeyId,
+    AwsSecretName,
+    Github,
+    GithubFine,
+    Slack,
+    SlackHook,
+    Stripe,
+    StripeHook,
+    Google,
+    OpenAi,
+    Groq,
+    HuggingFace,
+    Replicate,
+    Xai,
+}
+
+/// Each matches a bounded number of bytes, and each match has at least one byte of [`TRIGGERS`].
+const PATTERNS: [(Anchor, &str); 21] = [
+    (Anchor::At, "@"),
+    (Anchor::Phone, r"\+[1-9]"),
+    (Anchor::Ssn, r"[0-9]{3}(?:-[0-9]{2}-| [0-9]{2} )[0-9]{4}"),
+    // Fourteen digits and the end of a group: fires once in a long run of digits, not at each of them.
+    (Anchor::Card, r"[0-9](?:[ -]?[0-9]){13}(?:[^0-9]|\z)"),
+    (Anchor::Iban, r"[A-Z]{2}[0-9]{2}"),
+    (Anchor::Jwt, "eyJ"),
+    (Anchor::Pem, "-----BEGIN "),
+    (Anchor::AwsKeyId, "(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])"),
+    (Anchor::AwsSecretName, "(?:secret[_-]access[_-]key|SECRET[_-]ACCESS[_-]KEY|[sS]ecretAccessKey)"),
+    (Anchor::Github, "gh[opsur]_"),
+    (Anchor::GithubFine, "github_pat_"),
+    (Anchor::Slack, "(?:xox[abeoprs]|xapp)-"),
+    (Anchor::SlackHook, r"hooks\.slack\.com/services/T[A-Z]{0,12}[0-9]"),
+    (Anchor::Stripe, "[rs]k_(?:live|test|prod)_"),
+    (Anchor::StripeHook, "whsec_"),
+    (Anchor::Google, "AIza"),
+    (Anchor::OpenAi, "sk-"),
+    (Anchor::Groq, "gsk_"),
+    (Anchor::HuggingFace, "hf_"),
+    (Anchor::Replicate, "r8_"),
+    (Anchor::Xai, "xai-"),
+];
+
+/// A block of this many bytes without a trigger is skipped, unless an anchor could reach over it.
+const BLOCK: usize = 64;
+/// Longest anchor in bytes: 14 digits, 13 separators and the byte after; a Slack webhook has 39.
+const ANCHOR_BYTES_MAX: usize = 40;
+const _: () = assert!(ANCHOR_BYTES_MAX < BLOCK);
+
+pub(super) struct Anchors {
+    dfa: DFA<Vec<u32>>,
+    start: StateID,
+}
+
+impl Anchors {
+    #[expect(clippy::expect_used, reason = "the patterns are constants; a test builds them")]
+    pub(super) fn new() -> Anchors {
+        let dfa = dense::Builder::new()
+            .configure(dense::Config::new().match_kind(MatchKind::All).start_kind(StartKind::Unanchored))
+            .syntax(syntax::Config::new().unicode(false).utf8(false))
+            .thompson(thompson::Config::new().utf8(false))
+            .build_many(&PATTERNS.map(|(_, pattern)| pattern))
+            .expect("constant patterns");
+        // No pattern looks behind, so that there is one start, wherever a walk begins.
+        let start = dfa.universal_start_state(Anchored::No).expect("no pattern looks behind");
+        Anchors { dfa, start }
+    }
+
+    /// Calls `found` with each anchor and the position after it, in order of position.
+    pub(super) fn each(&self, bytes: &[u8], mut found: impl FnMut(Anchor, usize)) {
+        let mut at = 0;
+        while let Some((from, to)) = next_region(bytes, at) {
+            self.walk(bytes, from, to, at, &mut found);
+            at = to;
+        }
+    }
+
+    /// Runs the DFA over `bytes[from..to]`, reporting anchors that end after `after`.
+    fn walk(
+        &self,
+        bytes: &[u8],
+        from: usize,
+        to: usize,
+        after: usize,
+        found: &mut impl FnMut(Anchor, usize),
+    ) {
+        let mut state = self.start;
+        let mut report = |state: StateID, end: usize| {
+            if end > after && self.dfa.is_match_state(state) {
+                for i in 0..self.dfa.match_len(state) {
+                    found(PATTERNS[self.dfa.match_pattern(state, i).as_usize()].0, end);
+                }
+            }
+        };
+        for (i, &byte) in bytes[from..to].iter().enumerate() {
+            state = self.dfa.next_state(state, byte);
+            // A match is seen one byte late.
+            if self.dfa.is_special_state(state) {
+                report(state, from + i);
+            }
+        }
+        // The byte after the region, or the end, brings out a match that ends with it.
+        state = match bytes.get(to) {
+            Some(&byte) => self.dfa.next_state(state, byte),
+            None => self.dfa.next_eoi_state(state),
+        };
+        report(state, to);
+    }
+}
+
+/// The next stretch of bytes at or after `at` that can hold the end of an anchor: from an anchor's length before the
+/// first block with a trigger up to the first block without, and an anchor's length into it.
+fn next_region(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let first = at + bytes[at..].chunks(BLOCK).position(has_trigger)? * BLOCK;
+    let quiet = bytes[first..].chunks(BLOCK).position(|block| !has_trigger(block));
+    let end = quiet.map_or(bytes.len(), |blocks| first + blocks * BLOCK);
+    Some((first.saturating_sub(ANCHOR_BYTES_MAX), (end + ANCHOR_BYTES_MAX).min(bytes.len())))
+}
+
+/// Whether a block has a byte that every anchor has: a digit, or one of `@+-_AJ`. Written so that it vectorises.
+fn has_trigger(block: &[u8]) -> bool {
+    block.iter().fold(false, |any, &b| {
+        any | (b.wrapping_sub(b'0') < 10)
+            | (b == b'@')
+            | (b == b'+')
+            | (b == b'-')
+            | (b == b'_')
+            | (b == b'A')
+            | (b == b'J')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(anchors: &Anchors, bytes: &[u8]) -> Vec<(Anchor, usize)> {
+        let mut out = Vec::new();
+        anchors.each(bytes, |anchor, end| out.push((anchor, end)));
+        out
+    }
+
+    #[test]
+    fn an_anchor_is_found_at_every_offset_and_distance_from_the_blocks() {
+        let anchors = Anchors::new();
+        for before in 0..200 {
+            let mut text = vec![b'x'; before];
+            text.extend_from_slice(b" eyJ gh");
+            text.extend_from_slice(&[b'z'; 150]);
+            text.extend_from_slice(b"hf_");
+            let ends = [(Anchor::Jwt, before + 4), (Anchor::HuggingFace, text.len())];
+            assert_eq!(all(&anchors, &text), ends, "{before} bytes before");
+        }
+    }
+
+    #[test]
+    fn overlapping_anchors_are_all_found() {
+        let anchors = Anchors::new();
+        assert_eq!(all(&anchors, b"gsk_"), [(Anchor::Groq, 4)]);
+        let both = all(&anchors, b"github_pat_sk-eyJ");
+        assert_eq!(
+            both.iter().map(|(a, _)| *a).collect::<Vec<_>>(),
+            [Anchor::GithubFine, Anchor::OpenAi, Anchor::Jwt]
+        );
+    }
+
+    #[test]
+    fn the_automaton_fits_the_second_level_cache() {
+        assert!(Anchors::new().dfa.memory_usage() < 256 << 10, "{}", Anchors::new().dfa.memory_usage());
+    }
+
+    #[test]
+    fn the_index_of_a_pattern_is_its_anchor() {
+        for (i, (anchor, _)) in PATTERNS.iter().enumerate() {
+            assert_eq!(*anchor as usize, i);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Finding sensitive values in bytes.
+//!
+//! One dense DFA ([`anchor`]) walks the bytes once and stops at *anchors*: the few bytes that every value of a class
+//! has (`@`, `AKIA`, `ddd-dd-dddd`). A [`recognise`]r then looks at a bounded window around the anchor and validates
+//! (checksums, lengths, issuers). Each finding depends on its own window alone, never on what was found before it; that
+//! is what makes a stream and the whole mask alike. [`deep`] undoes common encodings first.
+
+mod anchor;
+mod deep;
+mod recognise;
+mod validate;
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use vocab::Class;
+
+use anchor::Anchors;
+use recognise::{Detector, View};
+
+/// A value of a class, found in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub class: Class,
+    /// The detector's name: a constant, for records.
+    pub detector: &'static str,
+    /// Where, in the bytes that were scanned (for [`crate::Tail`]: in the stream). Never empty.
+    pub range: Range<usize>,
+    pub form: Form,
+}
+
+/// How the value stood in the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Form {
+    Raw,
+    Base64,
+    Hex,
+    /// `%40`.
+    Percent,
+    /// `\u0040`, `\x40`.
+    Escaped,
+    Utf16,
+    /// Split by zero-width characters.
+    Split,
+    /// The decimal digits of a binary number.
+    Number,
+}
+
+impl Form {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Form::Raw => "raw",
+            Form::Base64 => "base64",
+            Form::Hex => "hex",
+            Form::Percent => "percent",
+            Form::Escaped => "escaped",
+            Form::Utf16 => "utf-16",
+            Form::Split => "split",
+            Form::Number => "number",
+        }
+    }
+}
+
+/// Every detector, built once for a process (some milliseconds) and shared.
+pub struct Detectors {
+    anchors: Anchors,
+    classes: [Class; Detector::COUNT],
+}
+
+impl Detectors {
+    #[expect(clippy::new_without_default, reason = "building costs milliseconds; it should be seen")]
+    pub fn new() -> Detectors {
+        Detectors { anchors: Anchors::new(), classes: Detector::ALL.map(Detector::class) }
+    }
+
+    /// Appends the findings in `bytes`, sorted by start, longest first. They may overlap.
+    pub fn scan(&self, bytes: &[u8], findings: &mut Vec<Finding>) {
+        let mut spots = Spots::default();
+        self.spot(&View::whole(bytes), &mut spots);
+        self.report(spots, findings);
+    }
+
+    /// As [`Detectors::scan`], and through base64, hex, percent, `\u`, UTF-16 and zero-width splitting, at most
+    /// [`crate::limits::DECODE_DEPTH_MAX`] deep. A finding in a base64 or hex run covers the whole run.
+    pub fn scan_deep(&self, bytes: &[u8], findings: &mut Vec<Finding>) {
+        let mut spots = Spots::default();
+        self.spot(&View::whole(bytes), &mut spots);
+        deep::spot(self, bytes, 0, &mut spots);
+        self.report(spots, findings);
+    }
+
+    /// Every spot in `view`, unsorted.
+    fn spot(&self, view: &View<'_>, spots: &mut Spots) {
+        self.anchors.each(view.bytes(), |anchor, end| recognise::at(anchor, end, view, spots));
+    }
+
+    /// Findings in a buffer to which more may be appended; see [`crate::Tail`]. Also the position from which on
+    /// bytes that have not come could still change the findings: the end of `bytes` if none could. Candidates before
+    /// `decided` were decided earlier, with more context.
+    pub(crate) fn scan_open(&self, bytes: &[u8], decided: usize, findings: &mut Vec<Finding>) -> usize {
+        let mut spots = Spots { decided, ..Spots::default() };
+        self.spot(&View::open(bytes), &mut spots);
+        let undecided = spots.undecided.unwrap_or(bytes.len());
+        self.report(spots, findings);
+        undecided
+    }
+
+    fn report(&self, mut spots: Spots, findings: &mut Vec<Finding>) {
+        if spots.found.is_empty() {
+            return;
+        }
+        spots.found.sort_by_key(|s| (s.range.start, Reverse(s.range.end), s.detector, s.form));
+        spots.found.dedup_by(|b, a| a.range == b.range && a.detector == b.detector);
+        findings.extend(spots.found.into_iter().map(|s| Finding {
+            class: self.classes[s.detector as usize].clone(),
+            detector: s.detector.name(),
+            range: s.range,
+            form: s.form,
+        }));
+    }
+}
+
+impl std::fmt::Debug for Detectors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Detectors({})", Detector::COUNT)
+    }
+}
+
+/// A finding before it is reported.
+#[derive(Clone, Debug)]
+struct Spot {
+    detector: Detector,
+    range: Range<usize>,
+    form: Form,
+}
+
+#[derive(Default)]
+struct Spots {
+    found: Vec<Spot>,
+    /// Start of the earliest candidate whose window was cut by the end of an open view.
+    undecided: Option<usize>,
+    decided: usize,
+}
+
+impl Spots {
+    fn push(&mut self, detector: Detector, range: Range<usize>) {
+        self.found.push(Spot { detector, range, form: Form::Raw });
+    }
+
+    fn undecided(&mut self, from: usize) {
+        if from >= self.decided {
+            self.undecided = Some(self.undecided.map_or(from, |u| u.min(from)));
+        }
+    }
+}
+
+/// Findings merged where they overlap: what one placeholder stands for. `findings` must be sorted by start.
+pub(crate) fn groups(findings: &[Finding]) -> impl Iterator<Item = (&Finding, Range<usize>)> {
+    let mut rest = findings.iter().peekable();
+    std::iter::from_fn(move || {
+        let first = rest.next()?;
+        let mut range = first.range.clone();
+        while let Some(next) = rest.next_if(|f| f.range.start < range.end) {
+            range.end = range.end.max(next.range.end);
+        }
+        Some((first, range))
+    })
+}
+
+/// What stands in the place of a finding.
+pub(crate) fn placeholder(class: &Class) -> String {
+    format!("[{class}]")
+}
+
+#[cfg(test)]
+mod tests;

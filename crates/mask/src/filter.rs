@@ -1,0 +1,209 @@
+//! Which values were in a chunk, for whoever has the key and a value in hand.
+//!
+//! A Bloom filter over keyed hashes of each released cell and each token of at least
+//! [`FILTER_TOKEN_BYTES_MIN`] bytes: 12 bits and 8 probes an entry, so that a value that is not in it is said to be
+//! in one of 300. A "no" is certain, for whole cells and tokens.
+
+use std::collections::HashSet;
+
+use crate::limits::{FILTER_ENTRIES_MAX, FILTER_TOKEN_BYTES_MAX, FILTER_TOKEN_BYTES_MIN};
+use crate::sip::sip;
+
+const BITS_PER_ENTRY: usize = 12;
+const PROBES: u64 = 8;
+/// The first byte of a serialised filter.
+const VERSION: u8 = 1;
+const _: () = assert!(FILTER_ENTRIES_MAX * BITS_PER_ENTRY / 8 + 16 < 60_000);
+
+/// The key of an epoch's filters: two of SipHash's.
+pub struct FilterKey([u8; 16], [u8; 16]);
+
+impl FilterKey {
+    pub fn new(key: &[u8; 32]) -> FilterKey {
+        let half = |i: usize| std::array::from_fn(|j| key[16 * i + j]);
+        FilterKey(half(0), half(1))
+    }
+
+    fn hashes(&self, normal: &[u8]) -> (u64, u64) {
+        (sip(&self.0, normal), sip(&self.1, normal))
+    }
+}
+
+impl std::fmt::Debug for FilterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FilterKey(withheld)")
+    }
+}
+
+/// Collects the entries of one chunk.
+#[derive(Default)]
+pub struct FilterBuilder {
+    entries: HashSet<(u64, u64)>,
+    full: bool,
+}
+
+impl FilterBuilder {
+    pub fn new() -> FilterBuilder {
+        FilterBuilder::default()
+    }
+
+    /// Adds a released cell, and each token in it.
+    pub fn cell(&mut self, key: &FilterKey, cell: &[u8]) {
+        let mut scratch = Vec::with_capacity(64);
+        let mut add = |bytes: &[u8]| {
+            scratch.clear();
+            scratch.extend(bytes.iter().map(u8::to_ascii_lowercase));
+            let entry = key.hashes(&scratch);
+            if self.entries.len() < FILTER_ENTRIES_MAX {
+                self.entries.insert(entry);
+            } else if !self.entries.contains(&entry) {
+                self.full = true;
+            }
+        };
+        let whole = cell.trim_ascii();
+        if whole.len() >= FILTER_TOKEN_BYTES_MIN {
+            add(whole);
+        }
+        tokens(whole).filter(|t| t.len() < whole.len()).for_each(&mut add);
+    }
+
+    /// Whether there were more entries than a filter holds: then its "no" is none, and the record must say so.
+    pub fn full(&self) -> bool {
+        self.full
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub fn build(self) -> Filter {
+        let mut bits = vec![0u8; (self.entries.len() * BITS_PER_ENTRY).div_ceil(8).max(1)];
+        for &entry in &self.entries {
+            for bit in probes(entry, bits.len()) {
+                bits[bit / 8] |= 1 << (bit % 8);
+            }
+        }
+        Filter { bits, full: self.full }
+    }
+}
+
+/// The filter of one chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    bits: Vec<u8>,
+    full: bool,
+}
+
+impl Filter {
+    /// Whether `value` may have been a whole cell or token of the chunk. `false` is certain. `None`: this filter cannot
+    /// say, because the value is too short or the chunk held too much.
+    pub fn may_contain(&self, key: &FilterKey, value: &[u8]) -> Option<bool> {
+        let value = value.trim_ascii();
+        if value.len() < FILTER_TOKEN_BYTES_MIN {
+            return None;
+        }
+        let hit = probes(key.hashes(&value.to_ascii_lowercase()), self.bits.len())
+            .all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0);
+        (hit || !self.full).then_some(hit)
+    }
+
+    /// For the record: version, whether it overflowed, the bits.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&[VERSION, u8::from(self.full)], &self.bits[..]].concat()
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Filter> {
+        match bytes {
+            [VERSION, full @ (0 | 1), bits @ ..] if !bits.is_empty() && bits.len() <= 60_000 => {
+                Some(Filter { bits: bits.to_vec(), full: *full == 1 })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The bits of one entry, by enhanced double hashing (Dillinger and Manolios, 2004).
+fn probes((mut a, mut b): (u64, u64), bytes: usize) -> impl Iterator<Item = usize> {
+    let bits = bytes as u128 * 8;
+    (0..PROBES).map(move |i| {
+        let bit = (u128::from(a) * bits) >> 64;
+        a = a.wrapping_add(b);
+        b = b.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        bit as usize
+    })
+}
+
+/// The tokens of a text: runs of letters, digits, bytes beyond ASCII and `_ - . @ +`, without leading and trailing
+/// punctuation, of a length that enters a filter.
+pub(crate) fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&b| !(b.is_ascii_alphanumeric() || b >= 0x80 || b"_-.@+".contains(&b)))
+        .map(|token| {
+            let solid = |b: &u8| b.is_ascii_alphanumeric() || *b >= 0x80;
+            let start = token.iter().position(solid).unwrap_or(token.len());
+            let end = token.iter().rposition(solid).map_or(start, |i| i + 1);
+            &token[start..end]
+        })
+        .filter(|token| (FILTER_TOKEN_BYTES_MIN..=FILTER_TOKEN_BYTES_MAX).contains(&token.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 32] = [9; 32];
+
+    fn filter(cells: &[&str]) -> Filter {
+        let mut builder = FilterBuilder::new();
+        cells.iter().for_each(|c| builder.cell(&FilterKey::new(&KEY), c.as_bytes()));
+        builder.build()
+    }
+
+    #[test]
+    fn whole_cells_and_tokens_are_in_it() {
+        let filter = filter(&["John Doe, 12 Main Street", "(jo@example.com).", "id=ABC-1234"]);
+        let key = FilterKey::new(&KEY);
+        for value in ["john doe, 12 main street", "Street", " jo@example.com ", "abc-1234"] {
+            assert_eq!(filter.may_contain(&key, value.as_bytes()), Some(true), "{value}");
+        }
+        assert_eq!(filter.may_contain(&key, b"John"), None, "too short to be asked for");
+        assert_eq!(filter.may_contain(&FilterKey::new(&[8; 32]), b"jo@example.com"), Some(false));
+    }
+
+    #[test]
+    fn it_says_no_to_almost_all_that_is_not_in_it() {
+        let cells: Vec<String> = (0..5000).map(|i| format!("value{i}")).collect();
+        let filter = filter(&cells.iter().map(String::as_str).collect::<Vec<_>>());
+        let key = FilterKey::new(&KEY);
+        assert!(cells.iter().all(|c| filter.may_contain(&key, c.as_bytes()) == Some(true)));
+        let wrong =
+            (0..100_000).filter(|i| filter.may_contain(&key, format!("other{i}").as_bytes()) == Some(true));
+        let wrong = wrong.count();
+        assert!(wrong < 600, "{wrong} of 100,000");
+    }
+
+    #[test]
+    fn serialised_it_is_the_same_and_noise_is_refused() {
+        let filter = filter(&["something"]);
+        assert_eq!(Filter::from_bytes(&filter.to_bytes()), Some(filter));
+        for bad in [&b""[..], &[1], &[1, 0], &[2, 0, 1], &[1, 2, 1]] {
+            assert_eq!(Filter::from_bytes(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_overflowed_never_says_no() {
+        let key = FilterKey::new(&KEY);
+        let mut builder = FilterBuilder::new();
+        (0..FILTER_ENTRIES_MAX).for_each(|i| builder.cell(&key, format!("value{i}").as_bytes()));
+        assert!(!builder.full());
+        builder.cell(&key, b"value0");
+        assert!(!builder.full(), "a repeated value takes no room");
+        builder.cell(&key, b"one more");
+        assert!(builder.full());
+        let filter = builder.build();
+        assert!(filter.to_bytes().len() < 60_000);
+        let no = (0..100)
+            .find_map(|i| filter.may_contain(&key, format!("absent{i}").as_bytes()).filter(|hit| !hit));
+        assert_eq!(no, None);
+    }
+}

@@ -1,0 +1,140 @@
+//! What one run already knows: is a tripwire's hit its own mask, its own words, or a leak?
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::filter::tokens;
+use crate::limits::KNOWN_VALUES_MAX;
+use crate::sip::sip;
+
+/// Where a run knows a value from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A mask that this run was given.
+    Own,
+    /// Bytes that this run sent first.
+    Echo,
+    /// A value that a grant revealed to this run.
+    Revealed,
+}
+
+impl Origin {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Origin::Own => "own",
+            Origin::Echo => "echo",
+            Origin::Revealed => "revealed",
+        }
+    }
+}
+
+/// Keyed hashes of values, at most [`KNOWN_VALUES_MAX`] of each origin; the oldest are forgotten first, and a
+/// forgotten value's hit counts as a leak.
+pub struct Known {
+    key: [u8; 16],
+    own: Remembered,
+    echo: Remembered,
+    revealed: Remembered,
+}
+
+impl Known {
+    pub fn new(key: [u8; 16]) -> Known {
+        Known {
+            key,
+            own: Remembered::default(),
+            echo: Remembered::default(),
+            revealed: Remembered::default(),
+        }
+    }
+
+    /// The run was given, sent, or shown `value`.
+    pub fn remember(&mut self, origin: Origin, value: &[u8]) {
+        let hash = self.hash(value);
+        match origin {
+            Origin::Own => self.own.insert(hash),
+            Origin::Echo => self.echo.insert(hash),
+            Origin::Revealed => self.revealed.insert(hash),
+        }
+    }
+
+    /// Where the run knows `value` from. What was revealed to it counts before what it sent: it may have sent what
+    /// it was shown.
+    pub fn origin(&self, value: &[u8]) -> Option<Origin> {
+        let hash = self.hash(value);
+        [(&self.revealed, Origin::Revealed), (&self.own, Origin::Own), (&self.echo, Origin::Echo)]
+            .into_iter()
+            .find_map(|(set, origin)| set.known.contains(&hash).then_some(origin))
+    }
+
+    /// What of `text` the run knows: the whole, and each token.
+    pub fn hits<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = (&'a [u8], Origin)> + 'a {
+        let whole = text.trim_ascii();
+        let parts = tokens(whole).filter(move |t| t.len() < whole.len());
+        std::iter::once(whole).chain(parts).filter_map(|t| Some((t, self.origin(t)?)))
+    }
+
+    fn hash(&self, value: &[u8]) -> u64 {
+        sip(&self.key, &value.trim_ascii().to_ascii_lowercase())
+    }
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = |set: &Remembered| set.order.len();
+        write!(
+            f,
+            "Known({} own, {} echo, {} revealed)",
+            count(&self.own),
+            count(&self.echo),
+            count(&self.revealed)
+        )
+    }
+}
+
+#[derive(Default)]
+struct Remembered {
+    known: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+impl Remembered {
+    fn insert(&mut self, hash: u64) {
+        if !self.known.insert(hash) {
+            return;
+        }
+        self.order.push_back(hash);
+        if self.order.len() > KNOWN_VALUES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hit_is_told_by_where_the_run_knows_it_from() {
+        let mut known = Known::new([3; 16]);
+        known.remember(Origin::Own, b"ssn_42");
+        known.remember(Origin::Echo, b"jo@example.com");
+        known.remember(Origin::Echo, b"shown@example.com");
+        known.remember(Origin::Revealed, b"Shown@example.com");
+        assert_eq!(known.origin(b"ssn_42"), Some(Origin::Own));
+        assert_eq!(known.origin(b"JO@example.com "), Some(Origin::Echo));
+        assert_eq!(known.origin(b"shown@example.com"), Some(Origin::Revealed));
+        assert_eq!(known.origin(b"ssn_43"), None);
+        let hits: Vec<_> = known.hits(b"mail jo@example.com, ref ssn_42.").collect();
+        assert_eq!(hits, [(&b"jo@example.com"[..], Origin::Echo), (&b"ssn_42"[..], Origin::Own)]);
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_at_the_limit() {
+        let mut known = Known::new([3; 16]);
+        (0..=KNOWN_VALUES_MAX).for_each(|i| known.remember(Origin::Own, format!("v{i}").as_bytes()));
+        assert_eq!(known.origin(b"v0"), None);
+        assert_eq!(known.origin(b"v1"), Some(Origin::Own));
+    }
+}

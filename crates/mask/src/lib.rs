@@ -1,0 +1,41 @@
+//! Masking: fields and text in, `Masked*` and findings out. The only mint of `Masked*` (ARCHITECTURE.md, "Masking").
+//!
+//! What reaches a client is a [`MaskedRow`] or [`MaskedBytes`]; what reaches a record, a log or a person is
+//! [`MaskedText`]. Each has its one constructor in this crate, behind [`Detectors`]:
+//!
+//! - [`text`], [`statement`], [`name`], [`param`]: text for records and people;
+//! - [`fields`]: the cells of a result row; [`Tail`]: a stream that may be split anywhere;
+//! - [`Prints`], [`Filter`], [`Known`]: was this exact value ever seen, without keeping it.
+//!
+//! **Invariant:** pure. No IO, no clock, no randomness; keys are arguments.
+//! **Invariant:** a detector never fires on a bare integer of nine digits.
+//! **Invariant:** what masks a stream masks the whole alike, however it was split ([`Tail`]).
+//!
+//! Deliberately absent: masking by column (that happens at the read, in the statement: `sql`), names and addresses
+//! (no detector that is worth its false alarms), and encodings of an agent's own making.
+//!
+//! Reading order: `detect` (finding) -> `text`, `field`, `tail` (replacing) -> `print`, `filter`, `known` (remembering).
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod detect;
+mod field;
+mod filter;
+mod json;
+mod known;
+pub mod limits;
+mod print;
+mod shape;
+mod sip;
+mod tail;
+mod text;
+
+pub use detect::{Detectors, Finding, Form};
+pub use field::{CellFinding, MaskedField, MaskedRow, fields};
+pub use filter::{Filter, FilterBuilder, FilterKey};
+pub use known::{Known, Origin};
+pub use print::{Print, Prints};
+pub use shape::Shape;
+pub use tail::{MaskedBytes, Tail};
+pub use text::{MaskedText, name, param, statement, text};

@@ -1,0 +1,238 @@
+//! Text for records and people.
+
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::detect::{Detectors, Finding, groups};
+use crate::limits::{NAME_BYTES_MAX, STATEMENT_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::shape::Shape;
+
+/// Text without a value that a detector knows, without control and bidirectional characters, and of bounded length.
+/// It may go into a record, a log and a person's terminal. Made in this module alone.
+///
+/// ```compile_fail,E0423
+/// let forged = mask::MaskedText("123-45-6789".into());
+/// # drop(forged);
+/// ```
+///
+/// ```
+/// let forged = mask::text(&mask::Detectors::new(), "123-45-6789").0;
+/// # assert_eq!(forged.as_str(), "[pii.ssn]");
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MaskedText(Arc<str>);
+
+impl MaskedText {
+    /// A text of the program's own. It cannot hold a peer's bytes: those do not live that long.
+    pub fn constant(text: &'static str) -> MaskedText {
+        MaskedText(text.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MaskedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MaskedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// Free text: each finding becomes `[class]`, what could deceive an eye is escaped, and more than
+/// [`TEXT_BYTES_MAX`] bytes are cut. Findings are ranges of `text`.
+pub fn text(detectors: &Detectors, text: &str) -> (MaskedText, Vec<Finding>) {
+    let mut findings = Vec::new();
+    detectors.scan_deep(text.as_bytes(), &mut findings);
+    (MaskedText(render(text, &findings, TEXT_BYTES_MAX).into()), findings)
+}
+
+/// An identifier: as [`text`], at most [`NAME_BYTES_MAX`] bytes.
+pub fn name(detectors: &Detectors, name: &str) -> MaskedText {
+    let mut findings = Vec::new();
+    detectors.scan_deep(name.as_bytes(), &mut findings);
+    MaskedText(render(name, &findings, NAME_BYTES_MAX).into())
+}
+
+/// A SQL statement whose literals stand at `literals` (byte ranges, sorted): each becomes `'?'` or `?`, each comment
+/// `/*?*/`, white space one space; detectors look at the rest (identifiers). Ranges that do not fit the text
+/// withhold it whole.
+pub fn statement(detectors: &Detectors, text: &str, literals: &[Range<usize>]) -> MaskedText {
+    let Some(bare) = without_values(text, literals) else {
+        return MaskedText::constant("[statement withheld: its literals are not known]");
+    };
+    let mut findings = Vec::new();
+    detectors.scan_deep(bare.as_bytes(), &mut findings);
+    MaskedText(render(&bare, &findings, STATEMENT_BYTES_MAX).into())
+}
+
+/// A parameter's value: its type and size, and the classes of what is found in it; nothing of the value itself.
+/// `type_name` is a name out of the catalog or a constant.
+pub fn param(
+    detectors: &Detectors,
+    type_name: &str,
+    shape: Shape,
+    value: Option<&[u8]>,
+) -> (MaskedText, Vec<Finding>) {
+    let mut cells = Vec::new();
+    // The replaced cell is not needed: only what was found.
+    let _ = crate::field::fields(detectors, [value], &[shape], &mut cells);
+    let findings: Vec<Finding> = cells.into_iter().map(|c| c.finding).collect();
+    let mut out = name(detectors, type_name).as_str().to_owned();
+    match value {
+        None => out.push_str(" null"),
+        Some(bytes) => out += &format!("({} bytes)", bytes.len()),
+    }
+    let mut classes: Vec<_> = findings.iter().map(|f| &f.class).collect();
+    classes.sort();
+    classes.dedup();
+    classes.iter().for_each(|class| out += &format!(" [{class}]"));
+    (MaskedText(out.into()), findings)
+}
+
+/// The statement without literals and comments; `None` if `literals` are not sorted ranges of characters of `text`.
+fn without_values(text: &str, literals: &[Range<usize>]) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut scan = Between::Code;
+    let mut done = 0;
+    for literal in literals {
+        let gap = text.get(done..literal.start)?;
+        scan = copy_code(gap, scan, &mut out);
+        let value = text.get(literal.clone())?;
+        // A literal inside a comment or a name is none: whoever made the ranges reads the text otherwise than we do.
+        if scan != Between::Code || value.is_empty() {
+            return None;
+        }
+        out.push_str(if value.contains(['\'', '$']) { "'?'" } else { "?" });
+        done = literal.end;
+    }
+    copy_code(text.get(done..)?, scan, &mut out);
+    Some(out)
+}
+
+/// Where in the text between literals we are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Between {
+    Code,
+    /// In a quoted name.
+    Name,
+    LineComment,
+    /// With the depth of nesting.
+    BlockComment(u32),
+}
+
+/// Copies SQL without its comments.
+fn copy_code(code: &str, mut state: Between, out: &mut String) -> Between {
+    let mut chars = code.chars().peekable();
+    while let Some(c) = chars.next() {
+        state = match state {
+            Between::Code => match (c, chars.peek()) {
+                ('-', Some('-')) => {
+                    out.push_str("/*?*/");
+                    Between::LineComment
+                }
+                ('/', Some('*')) => {
+                    chars.next();
+                    out.push_str("/*?*/");
+                    Between::BlockComment(1)
+                }
+                ('"', _) => {
+                    out.push(c);
+                    Between::Name
+                }
+                (c, _) if c.is_ascii_whitespace() || c == '\u{b}' => {
+                    if !out.ends_with(' ') {
+                        out.push(' ');
+                    }
+                    Between::Code
+                }
+                (c, _) => {
+                    out.push(c);
+                    Between::Code
+                }
+            },
+            Between::Name => {
+                out.push(c);
+                if c == '"' { Between::Code } else { Between::Name }
+            }
+            Between::LineComment => match c {
+                '\n' | '\r' => {
+                    out.push(' ');
+                    Between::Code
+                }
+                _ => Between::LineComment,
+            },
+            Between::BlockComment(depth) => match (c, chars.peek()) {
+                ('/', Some('*')) => {
+                    chars.next();
+                    Between::BlockComment(depth + 1)
+                }
+                ('*', Some('/')) => {
+                    chars.next();
+                    if depth == 1 { Between::Code } else { Between::BlockComment(depth - 1) }
+                }
+                _ => state,
+            },
+        };
+    }
+    state
+}
+
+/// `text` with placeholders, escapes and a bound.
+fn render(text: &str, findings: &[Finding], max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max));
+    let mut done = 0;
+    for (first, range) in groups(findings) {
+        // A finding may cut a character (a detector sees bytes): the whole character goes.
+        let start = text.floor_char_boundary(range.start).max(done);
+        push_escaped(&text[done..start], &mut out, max);
+        let _ = write!(out, "[{}]", first.class);
+        done = text.ceil_char_boundary(range.end).max(start);
+        if out.len() > max {
+            break;
+        }
+    }
+    push_escaped(&text[done..], &mut out, max);
+    if out.len() > max {
+        out.truncate(out.floor_char_boundary(max - 32));
+        let _ = write!(out, "... [cut from {} bytes]", text.len());
+    }
+    out
+}
+
+/// Appends `text` with what could deceive an eye or a terminal escaped; stops soon after `max`.
+fn push_escaped(text: &str, out: &mut String, max: usize) {
+    for c in text.chars() {
+        if out.len() > max {
+            return;
+        }
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if deceives(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+}
+
+/// Control, bidirectional, zero-width and tag characters, and separators of lines.
+fn deceives(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests;
