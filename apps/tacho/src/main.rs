@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 mod auditor;
+mod cli;
 mod config;
 mod fault;
 mod hex;

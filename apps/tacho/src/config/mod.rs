@@ -81,10 +81,9 @@ pub struct Resource {
     pub statement_timeout: Option<Duration>,
     /// Functions that the operator vouches for: they read what their arguments say and nothing else.
     pub vouch: Vec<FunctionName>,
-    /// Columns whose literals policy may see by value.
-    pub open: Vec<ColumnName>,
-    pub rows_max: Option<u64>,
-    pub bytes_max: Option<u64>,
+    pub tripwire: Tripwire,
+    /// How long a question may wait while the transaction holds write locks.
+    pub hold_in_transaction: Duration,
     pub masks: Vec<Mask>,
 }
 
@@ -126,6 +125,14 @@ pub enum Reel {
     None,
 }
 
+/// What becomes of a value that a detector finds although no mask governs its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tripwire {
+    Mask,
+    /// The connection is cut before the bytes leave.
+    Cut,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FunctionName {
     pub schema: String,
@@ -163,6 +170,9 @@ pub struct Human {
 
 /// How much of a response is kept where the file does not say.
 pub const REEL_DEFAULT: Reel = Reel::Head { bytes: 8 << 20 };
+
+/// Write locks are held no longer than this for a human, unless the resource says otherwise.
+pub const HOLD_IN_TRANSACTION_DEFAULT: Duration = Duration::from_secs(10);
 
 impl Config {
     /// Reads and checks a file. Errors: all of them, exit 2; exit 3 if it cannot be read.
@@ -316,12 +326,14 @@ impl Resolver<'_> {
         let tls = raw.tls.and_then(|pair| self.pair(pair));
         let reel = raw.reel.map_or(REEL_DEFAULT, |reel| self.reel(&place, &reel));
         let vouch = raw.vouch.iter().filter_map(|name| self.function(&place, name)).collect();
-        let open: Vec<ColumnName> = raw.open.iter().filter_map(|name| self.column(&place, name)).collect();
-        for (at, column) in raw.open.iter().zip(&open) {
-            if masks.iter().any(|m| m.column == *column) {
-                self.problems.at(&at.span, format!("{place}: {column} is masked, so it cannot be `open` as well; remove one"));
+        let tripwire = raw.tripwire.map_or(Tripwire::Mask, |word| self.tripwire(&place, &word));
+        let hold_in_transaction = raw.hold_in_transaction.map_or(HOLD_IN_TRANSACTION_DEFAULT, |hold| {
+            if hold.value > APPROVAL_TIMEOUT_MAX {
+                let most = APPROVAL_TIMEOUT_MAX.as_secs();
+                self.problems.at(&hold.span, format!("{place}: `hold_in_transaction` is at most {most}s"));
             }
-        }
+            hold.value
+        });
         kind?;
         Some(Resource {
             name: name?,
@@ -334,9 +346,8 @@ impl Resolver<'_> {
             read_only: raw.read_only,
             statement_timeout: raw.statement_timeout.map(|t| t.value),
             vouch,
-            open,
-            rows_max: raw.rows_max.map(|n| n.value),
-            bytes_max: raw.bytes_max.map(|n| n.value),
+            tripwire,
+            hold_in_transaction,
             masks,
         })
     }
@@ -582,6 +593,18 @@ impl Resolver<'_> {
             );
             Reel::None
         })
+    }
+
+    fn tripwire(&mut self, place: &str, word: &At<&str>) -> Tripwire {
+        match word.value {
+            "mask" => Tripwire::Mask,
+            "cut" => Tripwire::Cut,
+            other => {
+                let what = format!("{place}: tripwire = {other:?} is not known; it is \"mask\" (the default) or \"cut\"");
+                self.problems.at(&word.span, what);
+                Tripwire::Cut
+            }
+        }
     }
 
     fn function(&mut self, place: &str, text: &At<&str>) -> Option<FunctionName> {

@@ -49,9 +49,8 @@ pub struct RawResource<'t> {
     pub read_only: bool,
     pub statement_timeout: Option<At<std::time::Duration>>,
     pub vouch: Vec<At<&'t str>>,
-    pub open: Vec<At<&'t str>>,
-    pub rows_max: Option<At<u64>>,
-    pub bytes_max: Option<At<u64>>,
+    pub tripwire: Option<At<&'t str>>,
+    pub hold_in_transaction: Option<At<std::time::Duration>>,
     pub masks: Vec<RawMask<'t>>,
 }
 
@@ -143,9 +142,8 @@ impl<'t> RawResource<'t> {
             read_only: section.flag("read_only", problems).is_some_and(|f| f.value),
             statement_timeout: section.duration("statement_timeout", problems),
             vouch: section.texts("vouch", problems),
-            open: section.texts("open", problems),
-            rows_max: section.number("rows_max", 1..u64::MAX, problems),
-            bytes_max: section.number("bytes_max", 1..u64::MAX, problems),
+            tripwire: section.text("tripwire", problems),
+            hold_in_transaction: section.duration("hold_in_transaction", problems),
             masks: masks(&mut section, problems),
         };
         section.finish(problems);

@@ -93,11 +93,12 @@ fn each_error_has_its_line_and_says_what_would_be_right() {
     check("kind = \"postgres\"", "kind = \"mysql\"", &[(10, "not in this version")]);
     check("kind = \"postgres\"", "kind = \"oracle\"", &[(10, "not known")]);
     check("postgres://app@db", "postgres://app:pw@db", &[(12, "credential = ")]);
-    check("/crm\"", "/crm?sslmode=require\"", &[(12, "insecure = true")]);
+    check("/crm\"", "/crm?sslmode=require\"", &[(12, "verify-full")]);
     check("{ env = \"CRM_PASSWORD\" }", "{ env = \"A\", file = \"B\" }", &[(13, "exactly one")]);
     check("{ env = \"CRM_PASSWORD\" }", "{ password = \"x\" }", &[(13, "does not belong"), (13, "exactly one")]);
     check("{ env = \"CRM_PASSWORD\" }", "\"x\"", &[(13, "a table")]);
     check("\"head:64KiB\"", "\"tail\"", &[(14, "\"full\"")]);
+    check("reel = \"head:64KiB\"", "tripwire = \"ignore\"", &[(14, "\"cut\"")]);
     check("\"public.slugify\"", "\"slugify\"", &[(15, "schema.function")]);
     check("'public.customers.\"SSN\"'", "'public.customers.SSN'", &[(18, "double quotes")]);
     check("\"public.customers.email\"", "\"customers.email\"", &[(22, "schema.table.column")]);

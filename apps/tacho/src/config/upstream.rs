@@ -30,8 +30,6 @@ impl Host {
 pub enum Tls {
     /// No TLS. Only on the machine itself, or with `insecure = true`.
     Disable,
-    /// TLS, but nobody looks at the certificate. As `Disable`.
-    Require,
     /// A certificate of a known authority, whatever its name.
     VerifyCa,
     /// A certificate of a known authority with the upstream's name. The default.
@@ -42,7 +40,6 @@ impl Tls {
     pub fn as_str(self) -> &'static str {
         match self {
             Tls::Disable => "disable",
-            Tls::Require => "require",
             Tls::VerifyCa => "verify-ca",
             Tls::VerifyFull => "verify-full",
         }
@@ -91,12 +88,15 @@ impl Upstream {
             }
         };
         let tls = options.tls.unwrap_or(if matches!(host, Host::Unix(_)) { Tls::Disable } else { Tls::VerifyFull });
-        if matches!(tls, Tls::Disable | Tls::Require) && !host.is_local() && !insecure {
-            wrong.push(format!(
-                "sslmode={} would talk to another machine without proof of who it is; use sslmode=verify-full (with \
-                 sslrootcert=FILE for your own authority), or add insecure = true to the resource to accept that",
-                tls.as_str()
-            ));
+        if tls == Tls::Disable && !host.is_local() && !insecure {
+            wrong.push(
+                "sslmode=disable would talk to another machine without proof of who it is; use sslmode=verify-full (with \
+                 sslrootcert=FILE for your own authority), or add insecure = true to the resource to accept that"
+                    .to_owned(),
+            );
+        }
+        if tls == Tls::VerifyCa && options.root_certificates.is_none() {
+            wrong.push("sslmode=verify-ca needs sslrootcert=FILE: any public authority would do otherwise".to_owned());
         }
         if tls != Tls::Disable && matches!(host, Host::Unix(_)) {
             wrong.push("PostgreSQL has no TLS on a Unix socket; leave sslmode out".to_owned());
@@ -204,7 +204,12 @@ fn address_parts(address: &str, wrong: &mut Vec<String>) -> (Option<Host>, u16) 
 fn sslmode(value: &str, wrong: &mut Vec<String>) -> Option<Tls> {
     match value {
         "disable" => Some(Tls::Disable),
-        "require" => Some(Tls::Require),
+        "require" => {
+            wrong.push(
+                "sslmode=require looks at nobody's certificate; use verify-full, or verify-ca with sslrootcert=FILE".to_owned(),
+            );
+            None
+        }
         "verify-ca" => Some(Tls::VerifyCa),
         "verify-full" => Some(Tls::VerifyFull),
         "allow" | "prefer" => {
@@ -212,7 +217,7 @@ fn sslmode(value: &str, wrong: &mut Vec<String>) -> Option<Tls> {
             None
         }
         _ => {
-            wrong.push("its sslmode is not one of verify-full, verify-ca, require, disable".to_owned());
+            wrong.push("its sslmode is not one of verify-full, verify-ca, disable".to_owned());
             None
         }
     }
@@ -246,7 +251,8 @@ mod tests {
         let url = Upstream::parse("postgres://app@db.internal/crm", false).unwrap();
         assert_eq!((url.tls, url.port, url.address().as_str()), (Tls::VerifyFull, 5432, "db.internal:5432"));
         assert!(wrong("postgres://app@db.internal/crm?sslmode=disable").contains("insecure = true"));
-        assert!(wrong("postgres://app@db.internal/crm?sslmode=require").contains("insecure = true"));
+        assert!(wrong("postgres://app@db.internal/crm?sslmode=require").contains("verify-full"));
+        assert!(wrong("postgres://app@db.internal/crm?sslmode=verify-ca").contains("sslrootcert"));
         assert!(wrong("postgres://app@db.internal/crm?sslmode=prefer").contains("verify-full"));
         assert_eq!(Upstream::parse("postgres://app@db/crm?sslmode=disable", true).unwrap().tls, Tls::Disable);
         assert_eq!(Upstream::parse("postgres://app@127.0.0.1:5433/crm?sslmode=disable", false).unwrap().port, 5433);
