@@ -1,6 +1,6 @@
 //! Derived tables over the ledger: runs, sessions, actions, exposures, fingerprints. Rebuildable from zero.
 //!
-//! `ledger.read(cursor)` -> [`decode`] -> [`Index::apply`] -> `answers`. The index holds nothing that the ledger does
+//! `ledger.read(cursor)` -> [`Decoder`] -> [`Index::apply`] -> `answers`. The index holds nothing that the ledger does
 //! not: deleting it loses nothing, and building it twice gives the same tables. This first version lives in memory; it
 //! is built by one scan and brought up to date from its last position while a gateway goes on appending.
 //!
@@ -16,11 +16,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod decode;
 pub mod limits;
 mod record;
 mod run;
 mod table;
 
+pub use decode::{Decoder, Unreadable};
 pub use record::{
     Act, Approval, ApprovalVerdict, AskPart, At, Body, Chunk, Close, Column, Connect, Coverage, Disconnect,
     Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat, Open, Outcome, Param,

@@ -292,9 +292,9 @@ impl Index {
         self.touched.keys()
     }
 
-    /// The actions that define (create, alter, drop) something of `resource`, in order.
-    pub fn defines(&self, resource: &str) -> &[(RunId, usize)] {
-        self.defines.get(resource).map_or(&[], Vec::as_slice)
+    /// The actions that define (create, alter, drop) something that outlives their session, by resource.
+    pub fn defines(&self) -> impl Iterator<Item = (&Arc<str>, &[(RunId, usize)])> {
+        self.defines.iter().map(|(resource, actions)| (resource, actions.as_slice()))
     }
 
     /// The action that the record `seq` is about.
@@ -570,9 +570,10 @@ fn enlist(table: &mut BTreeMap<Arc<str>, Vec<(RunId, usize)>>, key: &Arc<str>, a
     }
 }
 
-/// The resource that a path begins with.
+/// The name of the resource that a path begins with, as a `connect` record writes it.
 fn root(path: &str) -> Arc<str> {
-    path.split('/').next().unwrap_or(path).into()
+    let first = vocab::ResourcePath::parse(path).and_then(|path| path.segments().next());
+    first.map_or_else(|| path.into(), Arc::from)
 }
 
 /// Temporary objects live in one session and are not part of the catalog that others resolve against.

@@ -1,0 +1,239 @@
+//! Where an analyst sits: the index, what is known of the chain, the time, and who is asking.
+
+use std::fmt;
+
+use index::{Index, Run};
+use serde::{Deserialize, Serialize};
+use vocab::{RunId, Seq, WallTime};
+
+use crate::query::QueryError;
+use crate::watch::{Look, NotWatched, Watch, Watched};
+
+/// Everything that an answer is made from. Pure: no clock, no file, no socket.
+///
+/// Each question first writes its `watch` record; if that fails there is no answer.
+#[derive(Clone, Copy)]
+pub struct Desk<'a> {
+    pub index: &'a Index,
+    pub chain: &'a Chain,
+    pub now: WallTime,
+    /// Who is asking.
+    pub who: &'a str,
+    pub watch: &'a dyn Watch,
+}
+
+/// What is known of the ledger that the index was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// Nobody verified it.
+    NotChecked,
+    /// It does not verify; the sentence names the first bad record.
+    Broken(String),
+    Verified(Verified),
+}
+
+/// A chain that verifies, and how far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Records before this one are covered by a signed checkpoint.
+    pub covered: Seq,
+    /// The key was given by the one who verifies, not taken from the ledger itself.
+    pub anchored: bool,
+    /// The names of the witnesses whose signatures are on a checkpoint, and the record up to which.
+    pub witnessed: Option<(Vec<String>, Seq)>,
+    /// The signed checkpoint.
+    pub checkpoint: String,
+}
+
+/// The chain's state as an answer shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofLine {
+    /// `verified`, `broken` or `not-checked`.
+    pub chain: String,
+    /// What is wrong, if it is broken.
+    pub why: Option<String>,
+    /// Records with a smaller `seq` are covered by a signed checkpoint.
+    pub covered: Option<u64>,
+    /// `anchored` (the key was given) or `own` (the key was taken from the ledger itself).
+    pub key: Option<String>,
+    /// Witnesses, and the record up to which they signed.
+    pub witnesses: Vec<String>,
+    pub witnessed: Option<u64>,
+    pub checkpoint: Option<String>,
+    /// Whether this look is itself in the record.
+    pub watched: bool,
+}
+
+impl ProofLine {
+    /// One sentence for people.
+    pub fn text(&self) -> String {
+        let mut text = match (&*self.chain, self.covered) {
+            ("verified", Some(0)) => "chain verified; no record is covered by a checkpoint yet".to_owned(),
+            ("verified", Some(covered)) => format!("chain verified up to record {}", covered - 1),
+            ("broken", _) => format!("CHAIN BROKEN: {}", self.why.as_deref().unwrap_or("no reason given")),
+            _ => "chain not checked (run `tacho verify`)".to_owned(),
+        };
+        if self.chain == "verified" {
+            let key =
+                if self.key.as_deref() == Some("anchored") { "your key" } else { "the ledger's own key" };
+            text.push_str(&format!(", with {key}"));
+            match (&*self.witnesses, self.witnessed) {
+                ([], _) | (_, None) => text.push_str(", NOT WITNESSED"),
+                (names, Some(0)) => text.push_str(&format!(", witnessed by {} at size 0", names.join(", "))),
+                (names, Some(n)) => {
+                    text.push_str(&format!(", witnessed by {} up to record {}", names.join(", "), n - 1));
+                }
+            }
+        }
+        if !self.watched {
+            text.push_str("; this look is not in the record (nothing writes this ledger now)");
+        }
+        text
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cannot {
+    NoSuchRun(String),
+    /// A prefix that fits several runs.
+    Ambiguous {
+        prefix: String,
+        runs: Vec<RunId>,
+    },
+    /// A prefix of fewer than six digits, or not hexadecimal.
+    NotARun(String),
+    Query(QueryError),
+    /// What was asked for is sealed, and the key is not here.
+    NoKey(String),
+    /// The run's payloads were erased; the record that says so.
+    Erased {
+        run: RunId,
+        tombstone: Seq,
+    },
+    /// A payload could not be read or does not fit its record.
+    Payload {
+        seq: Seq,
+        why: String,
+    },
+    NotWatched(NotWatched),
+    TooLong {
+        what: &'static str,
+        bytes: usize,
+        limit: usize,
+    },
+    Ledger(String),
+}
+
+impl Cannot {
+    /// 2 if the question was wrong, 3 if it could not be answered.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Cannot::NoSuchRun(_)
+            | Cannot::Ambiguous { .. }
+            | Cannot::NotARun(_)
+            | Cannot::Query(_)
+            | Cannot::TooLong { .. } => 2,
+            Cannot::NoKey(_)
+            | Cannot::Erased { .. }
+            | Cannot::Payload { .. }
+            | Cannot::NotWatched(_)
+            | Cannot::Ledger(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for Cannot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cannot::NoSuchRun(run) => write!(f, "no run {run:?} in this ledger; `tacho runs` lists them"),
+            Cannot::Ambiguous { prefix, runs } => {
+                let runs: Vec<String> = runs.iter().take(5).map(ToString::to_string).collect();
+                write!(f, "{prefix:?} begins several runs ({}, ...); type more of it", runs.join(", "))
+            }
+            Cannot::NotARun(text) => {
+                write!(f, "{text:?} is not a run: give at least six hexadecimal digits of its id")
+            }
+            Cannot::Query(error) => write!(f, "{error}"),
+            Cannot::NoKey(what) => write!(f, "{what}"),
+            Cannot::Erased { run, tombstone } => {
+                write!(
+                    f,
+                    "the payloads of run {run} were erased (record {}); the record of it stays",
+                    tombstone.0
+                )
+            }
+            Cannot::Payload { seq, why } => {
+                write!(f, "the payload of record {} cannot be read: {why}", seq.0)
+            }
+            Cannot::NotWatched(error) => write!(f, "{error}"),
+            Cannot::TooLong { what, bytes, limit } => {
+                write!(f, "the {what} is {bytes} bytes long; at most {limit} are taken")
+            }
+            Cannot::Ledger(why) => write!(f, "the ledger cannot be read: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Cannot {}
+
+impl From<NotWatched> for Cannot {
+    fn from(error: NotWatched) -> Cannot {
+        Cannot::NotWatched(error)
+    }
+}
+
+impl From<QueryError> for Cannot {
+    fn from(error: QueryError) -> Cannot {
+        Cannot::Query(error)
+    }
+}
+
+impl<'a> Desk<'a> {
+    /// Finds a run by its id or by a prefix of at least six hexadecimal digits.
+    pub fn find_run(&self, text: &str) -> Result<&'a Run, Cannot> {
+        let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
+        if text.len() < 6 || text.len() > 32 || !is_hex {
+            return Err(Cannot::NotARun(text.chars().take(64).collect()));
+        }
+        let runs = self.index.runs_by_prefix(text);
+        match runs.as_slice() {
+            [] => Err(Cannot::NoSuchRun(text.to_owned())),
+            [one] => self.index.run(*one).ok_or_else(|| Cannot::NoSuchRun(text.to_owned())),
+            _ => Err(Cannot::Ambiguous { prefix: text.to_owned(), runs }),
+        }
+    }
+
+    /// Records the look, then says what is known of the chain.
+    pub(crate) fn look(&self, look: Look, subject: &str) -> Result<ProofLine, Cannot> {
+        let watched = self.watch.watch(self.who, look, subject)?;
+        Ok(self.proof(watched))
+    }
+
+    fn proof(&self, watched: Watched) -> ProofLine {
+        let watched = watched != Watched::Offline;
+        let blank = ProofLine {
+            chain: String::new(),
+            why: None,
+            covered: None,
+            key: None,
+            witnesses: Vec::new(),
+            witnessed: None,
+            checkpoint: None,
+            watched,
+        };
+        match self.chain {
+            Chain::NotChecked => ProofLine { chain: "not-checked".into(), ..blank },
+            Chain::Broken(why) => ProofLine { chain: "broken".into(), why: Some(why.clone()), ..blank },
+            Chain::Verified(v) => ProofLine {
+                chain: "verified".into(),
+                covered: Some(v.covered.0),
+                key: Some(if v.anchored { "anchored".into() } else { "own".into() }),
+                witnesses: v.witnessed.as_ref().map(|(names, _)| names.clone()).unwrap_or_default(),
+                witnessed: v.witnessed.as_ref().map(|(_, seq)| seq.0),
+                checkpoint: Some(v.checkpoint.clone()),
+                ..blank
+            },
+        }
+    }
+}

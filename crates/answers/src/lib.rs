@@ -1,0 +1,41 @@
+//! The analyst's questions: who, what was touched, was anything exposed; and replay, search, comparison, proof, export.
+//!
+//! Pure over the index and, for what is sealed, over payloads that the caller opens. Each line of an answer cites the
+//! records that it rests on; each answer says what is known of the chain. Every answer serialises to one documented JSON
+//! shape (docs/JSON.md) and renders as plain text in which nothing can move a cursor or reorder a line.
+//!
+//! **Watching is watched**: each question of a [`Desk`] writes its `watch` record first, and gives no answer without.
+//!
+//! **Invariant:** a claim of absence is made only if nothing prevents it; what this version cannot read prevents it.
+//!
+//! Reading order: `desk` (what an answer is made from), `line` (the parts they share), then one module per question.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod desk;
+mod diff;
+mod exposed;
+mod find;
+pub mod limits;
+mod line;
+mod query;
+mod runs;
+mod shape;
+pub mod text;
+mod touched;
+mod watch;
+
+pub use desk::{Cannot, Chain, Desk, ProofLine, Verified};
+pub use diff::{Diff, DiffStep};
+pub use exposed::{Exposed, Prevent, PreventLine, Scope, ScopeLine};
+pub use find::{Found, FoundRun};
+pub use line::{
+    ActionLine, ApprovalLine, AskLine, Cites, ColumnLine, ExposureLine, GovernedLine, ParamLine, RefusalLine,
+    ResultLine, RunLine, TouchLine, TripwireLine, ending, time,
+};
+pub use query::{Key, Query, QueryError, Term, moment};
+pub use runs::{DeciderLine, NoteLine, Runs, SessionLine, Show, UnreadLine, Who};
+pub use shape::{Answer, WrongShape, from_json, to_json};
+pub use touched::{FunctionLine, OpaqueLine, Touched, TouchedLine};
+pub use watch::{Look, NotWatched, Offline, Watch, Watched};

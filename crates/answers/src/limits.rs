@@ -1,0 +1,39 @@
+//! Limits of an answer, each with its reason.
+
+/// Most records that one line of an answer cites; the rest are counted. 1,000 numbers are about 8 KiB of JSON, and the
+/// filter syntax finds the others.
+pub const CITES_MAX: usize = 1_000;
+
+/// Most actions in one answer of `show`, `replay` or `find`. At about 2 KiB each: 20 MiB of JSON.
+pub const ACTIONS_MAX: usize = 10_000;
+
+/// Most characters of a statement on one line of a terminal. JSON and HTML have it whole.
+pub const STATEMENT_LINE_CHARS_MAX: usize = 160;
+
+/// Most characters of one cell in a table on a terminal.
+pub const CELL_CHARS_MAX: usize = 64;
+
+/// Most rows of one result that `replay` shows.
+pub const REPLAY_ROWS_MAX: usize = 1_000;
+
+/// Most bytes of decrypted payloads that one `replay` holds. A reel's head is 8 MiB; this is eight of them.
+pub const REPLAY_BYTES_MAX: usize = 64 << 20;
+
+/// Longest query of `find`, in bytes.
+pub const QUERY_BYTES_MAX: usize = 4_096;
+
+/// Most terms in one query of `find`.
+pub const QUERY_TERMS_MAX: usize = 64;
+
+/// Longest value that `exposed --value` takes, in bytes.
+pub const VALUE_BYTES_MAX: usize = 4_096;
+
+/// Most actions of one run that `diff` aligns in order: the table is 2,000 x 2,000 x 2 bytes = 8 MB. Longer runs are
+/// compared as sets, and the answer says so.
+pub const DIFF_ACTIONS_MAX: usize = 2_000;
+
+/// Most generations of parents that `who` follows.
+pub const PARENTS_MAX: usize = 64;
+
+const _: () = assert!(CITES_MAX <= ACTIONS_MAX);
+const _: () = assert!(DIFF_ACTIONS_MAX <= u16::MAX as usize, "the table holds u16");

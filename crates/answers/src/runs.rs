@@ -1,0 +1,478 @@
+//! `runs`, `show` and `who`: which runs there are, what one did, and who started it.
+
+use index::{Index, Run};
+use serde::{Deserialize, Serialize};
+use vocab::RunId;
+
+use crate::desk::{Cannot, Desk, ProofLine};
+use crate::limits::{ACTIONS_MAX, PARENTS_MAX};
+use crate::line::{ActionLine, Cites, RunLine, action_line, ending, run_line, time};
+use crate::shape::Answer;
+use crate::text::{Text, statement_line};
+use crate::watch::Look;
+
+/// All runs, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    pub runs: Vec<RunLine>,
+    pub proof: ProofLine,
+}
+
+/// One run as a tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Show {
+    pub run: RunLine,
+    pub argv: Vec<String>,
+    pub parent: Option<String>,
+    pub children: Vec<String>,
+    pub sessions: Vec<SessionLine>,
+    /// In the order in which they were asked, at most [`ACTIONS_MAX`].
+    pub actions: Vec<ActionLine>,
+    #[serde(default)]
+    pub more_actions: u64,
+    pub notes: Vec<NoteLine>,
+    /// Records of the run that this version cannot read whole, or that do not fit together.
+    pub unread: Vec<UnreadLine>,
+    pub erased: Option<u64>,
+    pub proof: ProofLine,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionLine {
+    pub session: u64,
+    pub resource: Option<String>,
+    pub client: Option<String>,
+    pub upstream: Option<String>,
+    pub upstream_id: Option<u64>,
+    pub tls_client: Option<bool>,
+    pub tls_upstream: Option<bool>,
+    pub role: Option<String>,
+    pub server: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub why: Option<String>,
+    pub client_bytes: Option<u64>,
+    pub upstream_bytes: Option<u64>,
+    #[serde(flatten)]
+    pub cites: Cites,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteLine {
+    pub record: u64,
+    pub at: String,
+    pub session: Option<u64>,
+    pub what: String,
+    pub detail: Option<String>,
+}
+
+/// A record that is kept but not understood whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadLine {
+    pub record: u64,
+    pub kind: String,
+    pub why: String,
+}
+
+/// Who started a run, for whom, and who let it go further.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    pub run: RunLine,
+    pub uid: Option<u64>,
+    pub argv: Vec<String>,
+    /// The authenticated caller started it for somebody else.
+    pub delegated: bool,
+    /// Its parent, the parent's parent, and so on.
+    pub parents: Vec<RunLine>,
+    pub children: Vec<RunLine>,
+    pub deciders: Vec<DeciderLine>,
+    /// What P6 and P8 are not claimed for, and why.
+    pub limits: Vec<String>,
+    #[serde(flatten)]
+    pub cites: Cites,
+    pub proof: ProofLine,
+}
+
+/// One verdict of a person over an action of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeciderLine {
+    pub who: String,
+    pub verdict: String,
+    pub at: String,
+    pub record: u64,
+    pub action: u64,
+}
+
+impl Desk<'_> {
+    pub fn runs(&self) -> Result<Runs, Cannot> {
+        let proof = self.look(Look::Runs, "all")?;
+        Ok(Runs { runs: self.index.runs().rev().map(run_line).collect(), proof })
+    }
+
+    pub fn show(&self, run: &str) -> Result<Show, Cannot> {
+        let run = self.find_run(run)?;
+        let proof = self.look(Look::Show, &run.id.to_string())?;
+        let open = run.open.as_ref().map(|o| &o.what);
+        Ok(Show {
+            run: run_line(run),
+            argv: open.map(|o| o.argv.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+            parent: open.and_then(|o| o.parent).map(|p| p.to_string()),
+            children: children(self.index, run.id).map(|c| c.id.to_string()).collect(),
+            sessions: run.sessions.values().map(session_line).collect(),
+            actions: run.actions.iter().take(ACTIONS_MAX).map(|a| action_line(run, a)).collect(),
+            more_actions: run.actions.len().saturating_sub(ACTIONS_MAX) as u64,
+            notes: run.notes.iter().map(note_line).collect(),
+            unread: unread(run),
+            erased: run.erased.map(|seq| seq.0),
+            proof,
+        })
+    }
+
+    pub fn who(&self, run: &str) -> Result<Who, Cannot> {
+        let run = self.find_run(run)?;
+        let proof = self.look(Look::Who, &run.id.to_string())?;
+        let open = run.open.as_ref();
+        let mut cites: Cites = open.iter().map(|o| o.seq).collect();
+        let parents = parents(self.index, run);
+        parents.iter().filter_map(|p| p.open.as_ref()).for_each(|o| cites.add(o.seq));
+        Ok(Who {
+            run: run_line(run),
+            uid: open.map(|o| o.what.uid),
+            argv: open.map(|o| o.what.argv.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+            delegated: open.is_some_and(|o| o.what.human != o.what.by),
+            parents: parents.into_iter().map(run_line).collect(),
+            children: children(self.index, run.id).map(run_line).collect(),
+            deciders: deciders(run),
+            limits: who_limits(run),
+            cites,
+            proof,
+        })
+    }
+}
+
+impl Answer for Runs {
+    const SHAPE: &'static str = "tacho.runs/1";
+
+    fn render(&self, text: &mut Text) {
+        if self.runs.is_empty() {
+            text.line("No run is recorded in this ledger.");
+        } else {
+            let rows: Vec<Vec<String>> = self.runs.iter().map(runs_row).collect();
+            text.table(&["RUN", "OPENED", "HUMAN", "AGENT", "STATE", "ACTIONS", "RECORDS", "TASK"], &rows);
+        }
+        text.blank();
+        text.line(&self.proof.text());
+    }
+}
+
+impl Answer for Show {
+    const SHAPE: &'static str = "tacho.show/1";
+
+    fn render(&self, text: &mut Text) {
+        render_run(text, &self.run);
+        if !self.argv.is_empty() {
+            text.pair("command", &self.argv.join(" "));
+        }
+        self.parent.iter().for_each(|p| text.pair("parent", p));
+        self.children.iter().for_each(|c| text.pair("child", c));
+        self.erased.iter().for_each(|r| text.pair("payloads", &format!("erased (record {r})")));
+        let mut shown = 0;
+        for session in &self.sessions {
+            text.blank();
+            text.line(&session.title());
+            let id = Some(session.session);
+            shown += render_actions(text, self.actions.iter().filter(|a| a.session == id));
+        }
+        if shown < self.actions.len() {
+            text.blank();
+            text.line("no session");
+            let known = |a: &&ActionLine| self.sessions.iter().any(|s| Some(s.session) == a.session);
+            render_actions(text, self.actions.iter().filter(|a| !known(a)));
+        }
+        if self.more_actions > 0 {
+            text.line(&format!(
+                "  and {} more actions; `tacho find run:{}` narrows",
+                self.more_actions, self.run.run
+            ));
+        }
+        render_notes(text, &self.notes);
+        render_unread(text, &self.unread);
+        text.blank();
+        text.line(&self.proof.text());
+    }
+}
+
+impl Answer for Who {
+    const SHAPE: &'static str = "tacho.who/1";
+
+    fn render(&self, text: &mut Text) {
+        text.line(&self.sentence());
+        text.blank();
+        render_run(text, &self.run);
+        self.uid.iter().for_each(|uid| text.pair("uid", &uid.to_string()));
+        if !self.argv.is_empty() {
+            text.pair("command", &self.argv.join(" "));
+        }
+        for parent in &self.parents {
+            text.pair(
+                "parent",
+                &format!("{} {} by {}", parent.run, name(&parent.agent), name(&parent.human)),
+            );
+        }
+        for child in &self.children {
+            text.pair("child", &format!("{} {}", child.run, name(&child.agent)));
+        }
+        if !self.deciders.is_empty() {
+            text.blank();
+            let row = |d: &DeciderLine| {
+                vec![
+                    d.who.clone(),
+                    d.verdict.clone(),
+                    d.at.clone(),
+                    d.action.to_string(),
+                    d.record.to_string(),
+                ]
+            };
+            text.table(
+                &["DECIDED BY", "VERDICT", "AT", "ACTION", "RECORD"],
+                &self.deciders.iter().map(row).collect::<Vec<_>>(),
+            );
+        }
+        text.blank();
+        text.pair("records", &self.cites.text());
+        self.limits.iter().for_each(|limit| text.pair("not claimed", limit));
+        text.line(&self.proof.text());
+    }
+}
+
+impl Who {
+    /// The answer in one sentence.
+    pub fn sentence(&self) -> String {
+        let (human, agent) = (name(&self.run.human), name(&self.run.agent));
+        let when = name(&self.run.opened);
+        match (&self.run.by, self.delegated) {
+            _ if self.run.human.is_none() => "Unknown: the run's opening record is not here.".to_owned(),
+            (Some(by), true) => format!("{by} started agent {agent} for {human} at {when}."),
+            _ => format!("{human} started agent {agent} at {when}."),
+        }
+    }
+}
+
+impl SessionLine {
+    /// `session 4  crm as app@db:5432  2026-..`
+    pub fn title(&self) -> String {
+        let tls = match self.tls_upstream {
+            Some(true) => ", TLS",
+            Some(false) => ", no TLS upstream",
+            None => "",
+        };
+        format!(
+            "session {}  {} as {} at {}{tls}  {}  {}",
+            self.session,
+            name(&self.resource),
+            name(&self.role),
+            name(&self.upstream),
+            name(&self.from),
+            self.why.as_deref().map_or("open".to_owned(), |why| format!("ended: {why}")),
+        )
+    }
+}
+
+/// Records of the run that are not understood whole, or do not fit together.
+pub(crate) fn unread(run: &Run) -> Vec<UnreadLine> {
+    let unknown = run.unknown.iter().map(|(seq, kind)| UnreadLine {
+        record: seq.0,
+        kind: kind.to_string(),
+        why: "a kind of record that this version does not know".to_owned(),
+    });
+    let flawed = run.flawed.iter().flat_map(|(seq, kind, flaws)| {
+        flaws.iter().map(|flaw| UnreadLine { record: seq.0, kind: kind.to_string(), why: flaw.to_string() })
+    });
+    let misfits = run.misfits.iter().map(|(seq, why)| UnreadLine {
+        record: seq.0,
+        kind: String::new(),
+        why: (*why).to_owned(),
+    });
+    let mut lines: Vec<UnreadLine> = unknown.chain(flawed).chain(misfits).collect();
+    lines.sort_by_key(|line| line.record);
+    lines
+}
+
+pub(crate) fn session_line(session: &index::Session) -> SessionLine {
+    let c = session.connect.as_ref();
+    let d = session.disconnect.as_ref();
+    let text = |pick: fn(&index::Connect) -> &str| c.map(|c| pick(&c.what).to_owned());
+    SessionLine {
+        session: session.id,
+        resource: text(|c| &c.resource),
+        client: text(|c| &c.client),
+        upstream: text(|c| &c.upstream),
+        upstream_id: c.map(|c| c.what.upstream_id),
+        tls_client: c.map(|c| c.what.tls_client),
+        tls_upstream: c.map(|c| c.what.tls_upstream),
+        role: text(|c| &c.role),
+        server: text(|c| &c.server),
+        from: c.map(|c| time(c.at)),
+        to: d.map(|d| time(d.at)),
+        why: d.map(|d| d.what.why.to_string()),
+        client_bytes: d.map(|d| d.what.client_bytes),
+        upstream_bytes: d.map(|d| d.what.upstream_bytes),
+        cites: c.map(|c| c.seq).into_iter().chain(d.map(|d| d.seq)).collect(),
+    }
+}
+
+pub(crate) fn render_run(text: &mut Text, run: &RunLine) {
+    text.pair("run", &run.run);
+    text.pair("human", name(&run.human));
+    if run.by != run.human {
+        text.pair("started by", name(&run.by));
+    }
+    let version = run.agent_version.as_ref().map(|v| format!(" {v}")).unwrap_or_default();
+    text.pair("agent", &format!("{}{version}", name(&run.agent)));
+    run.task.iter().for_each(|task| text.pair("task", task));
+    let until = run.closed.as_ref().map(|c| format!(" to {c}")).unwrap_or_default();
+    text.pair("when", &format!("{}{until}", name(&run.opened)));
+    text.pair("state", &run.state);
+    if run.confined == Some(false) {
+        text.pair("confined", "NO: the agent could reach what the gateway keeps");
+    }
+}
+
+fn render_actions<'a>(text: &mut Text, actions: impl Iterator<Item = &'a ActionLine>) -> usize {
+    let mut shown = 0;
+    for action in actions {
+        render_action(text, action);
+        shown += 1;
+    }
+    shown
+}
+
+/// One action on a few lines: the first says what and how it ended, the others only what is worth saying.
+pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
+    text.line(&format!("  #{:<6} {}  {:<8} {}", action.record, action.at, action.verdict, ending(action)));
+    if !action.statement.is_empty() {
+        text.line(&format!("          {}", statement_line(&action.statement)));
+    }
+    if let Some(sent) = &action.sent {
+        text.line(&format!("          sent: {}", statement_line(sent)));
+    }
+    if let Some(why) = &action.opaque {
+        text.line(&format!("          opaque: {why}"));
+    }
+    if action.verdict != "allow" {
+        text.line(&format!("          rules: {}", action.rules.join(", ")));
+    }
+    for refusal in &action.refusals {
+        text.line(&format!("          refused {}: {}", refusal.code, refusal.message));
+    }
+    for approval in action.ask.iter().flat_map(|ask| &ask.approvals) {
+        let by = approval.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let reason = approval.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
+        text.line(&format!("          {}{by} at {}{reason}", approval.verdict, approval.at));
+    }
+    for e in &action.exposures {
+        text.line(&format!(
+            "          {} {} at {}, {} cells, {} ({})",
+            e.class, e.on, e.at, e.cells, e.what, e.by
+        ));
+    }
+    for t in &action.tripwires {
+        text.line(&format!("          tripwire {} ({}) in {}: {}", t.detector, t.class, t.channel, t.act));
+    }
+    if action.effect != "committed" && action.effect != "refused" {
+        text.line(&format!("          effect: {}", action.effect));
+    }
+}
+
+pub(crate) fn render_unread(text: &mut Text, unread: &[UnreadLine]) {
+    if unread.is_empty() {
+        return;
+    }
+    text.blank();
+    text.line("Not understood whole (kept, and no claim rests on it):");
+    let row = |u: &UnreadLine| vec![u.record.to_string(), u.kind.clone(), u.why.clone()];
+    text.table(&["RECORD", "KIND", "WHY"], &unread.iter().map(row).collect::<Vec<_>>());
+}
+
+fn render_notes(text: &mut Text, notes: &[NoteLine]) {
+    if notes.is_empty() {
+        return;
+    }
+    text.blank();
+    let row = |n: &NoteLine| {
+        vec![n.record.to_string(), n.at.clone(), n.what.clone(), n.detail.clone().unwrap_or_default()]
+    };
+    text.table(&["NOTE", "AT", "WHAT", "DETAIL"], &notes.iter().map(row).collect::<Vec<_>>());
+}
+
+fn runs_row(run: &RunLine) -> Vec<String> {
+    vec![
+        run.run.chars().take(12).collect(),
+        run.opened.clone().unwrap_or_default(),
+        name(&run.human).to_owned(),
+        name(&run.agent).to_owned(),
+        run.state.clone(),
+        run.actions.to_string(),
+        run.records.to_string(),
+        run.task.clone().unwrap_or_default(),
+    ]
+}
+
+fn note_line(note: &index::Noted<index::Note>) -> NoteLine {
+    NoteLine {
+        record: note.seq.0,
+        at: time(note.at),
+        session: note.what.session,
+        what: note.what.what.to_string(),
+        detail: note.what.detail.as_ref().map(ToString::to_string),
+    }
+}
+
+fn deciders(run: &Run) -> Vec<DeciderLine> {
+    let each = run.actions.iter().flat_map(|action| action.approvals.iter().map(move |a| (action, a)));
+    let person = each.filter_map(|(action, approval)| {
+        Some(DeciderLine {
+            who: approval.what.by.as_ref()?.to_string(),
+            verdict: approval.what.verdict.to_string(),
+            at: time(approval.at),
+            record: approval.seq.0,
+            action: action.cite().0,
+        })
+    });
+    person.collect()
+}
+
+fn who_limits(run: &Run) -> Vec<String> {
+    let mut limits = Vec::new();
+    match &run.open {
+        None => limits.push("the run's opening record is not here, so nobody is named".to_owned()),
+        Some(open) if !open.what.confined => limits.push(
+            "the run was not confined: that the agent held no upstream credential (P6) and could not approve its own \
+             requests (P8)"
+                .to_owned(),
+        ),
+        Some(_) => {}
+    }
+    limits
+}
+
+fn parents<'a>(index: &'a Index, run: &'a Run) -> Vec<&'a Run> {
+    let mut chain: Vec<&Run> = Vec::new();
+    let mut at = run;
+    while let Some(parent) = at.open.as_ref().and_then(|o| o.what.parent).and_then(|id| index.run(id)) {
+        if chain.len() >= PARENTS_MAX || parent.id == run.id {
+            break;
+        }
+        chain.push(parent);
+        at = parent;
+    }
+    chain
+}
+
+fn children(index: &Index, of: RunId) -> impl Iterator<Item = &Run> {
+    index.runs().filter(move |run| run.open.as_ref().is_some_and(|o| o.what.parent == Some(of)))
+}
+
+fn name(text: &Option<String>) -> &str {
+    text.as_deref().unwrap_or("unknown")
+}

@@ -1,0 +1,70 @@
+//! One documented JSON shape per answer (docs/JSON.md), versioned by its name.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::text::Text;
+
+/// An answer: it has a documented JSON shape, a text for terminals, and an exit code.
+pub trait Answer: Serialize + DeserializeOwned {
+    /// Its name and version: `tacho.touched/1`. A field that goes, or changes its meaning, is a new version; a new field
+    /// is not.
+    const SHAPE: &'static str;
+
+    /// Writes it for a terminal.
+    fn render(&self, text: &mut Text);
+
+    /// 0 done, 1 the answer is no, 3 could not say.
+    fn exit_code(&self) -> u8 {
+        0
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = Text::new();
+        self.render(&mut text);
+        text.finish()
+    }
+}
+
+/// The answer as JSON, `shape` first.
+pub fn to_json<A: Answer>(answer: &A) -> String {
+    #[derive(Serialize)]
+    struct Shaped<'a, A> {
+        shape: &'static str,
+        #[serde(flatten)]
+        answer: &'a A,
+    }
+    // Every answer is a struct of strings, numbers and lists: serialising one cannot fail.
+    serde_json::to_string_pretty(&Shaped { shape: A::SHAPE, answer }).unwrap_or_default()
+}
+
+/// Reads an answer that [`to_json`] wrote, here or elsewhere.
+pub fn from_json<A: Answer>(json: &str) -> Result<A, WrongShape> {
+    #[derive(Deserialize)]
+    struct Named {
+        shape: String,
+    }
+    let wrong = |error: serde_json::Error| WrongShape { expected: A::SHAPE, found: error.to_string() };
+    let named: Named = serde_json::from_str(json).map_err(wrong)?;
+    if named.shape != A::SHAPE {
+        return Err(WrongShape { expected: A::SHAPE, found: named.shape });
+    }
+    serde_json::from_str(json).map_err(wrong)
+}
+
+/// The JSON is not the answer that was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongShape {
+    pub expected: &'static str,
+    pub found: String,
+}
+
+impl fmt::Display for WrongShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected an answer of shape {}, found: {}", self.expected, self.found)
+    }
+}
+
+impl std::error::Error for WrongShape {}
