@@ -1,1 +1,0 @@
-//! Writes ledgers and bundles in memory, for tests.

@@ -1,0 +1,75 @@
+//! A bundle of one run, cut out of a ledger.
+
+use crate::cbor::{Value, decode};
+use crate::frame::{BUNDLE_MAGIC, Frames, Kind, VERSION, encode_frame};
+use crate::tree::{Hash, inclusion_proof, leaf_hash};
+
+/// A bundle as frames, so that a test can change one.
+#[derive(Clone, Debug)]
+pub struct BundleParts {
+    pub frames: Vec<(Kind, Vec<u8>)>,
+}
+
+impl BundleParts {
+    /// The bundle of `run` as of the ledger's last checkpoint.
+    pub fn cut(segments: &[Vec<u8>], run: &[u8; 16], key: Option<[u8; 32]>) -> BundleParts {
+        let frames: Vec<(Kind, &[u8])> = segments
+            .iter()
+            .flat_map(|segment| Frames::of_segment(segment).map(|frame| frame.unwrap()))
+            .map(|frame| (frame.kind, frame.body))
+            .collect();
+        let last = frames.iter().rposition(|(kind, _)| *kind == Kind::Checkpoint).unwrap();
+        let sealed = &frames[..last];
+        let leaves: Vec<Hash> = sealed
+            .iter()
+            .filter(|(kind, _)| *kind == Kind::Record)
+            .map(|(_, body)| leaf_hash(body))
+            .collect();
+        let mut out = vec![(Kind::Checkpoint, frames[last].1.to_vec())];
+        let mut payloads = Vec::new();
+        let mut seq = 0;
+        for (kind, body) in sealed {
+            match kind {
+                Kind::Payload => payloads.push((Kind::Payload, body.to_vec())),
+                Kind::Record => {
+                    let record = decode(body).unwrap();
+                    if belongs(&record, run) {
+                        out.append(&mut payloads);
+                        out.push((Kind::Record, body.to_vec()));
+                        out.push((Kind::Inclusion, proof(&leaves, seq)));
+                    }
+                    payloads.clear();
+                    seq += 1;
+                }
+                _ => {}
+            }
+        }
+        out.extend(key.map(|key| (Kind::Key, key.to_vec())));
+        BundleParts { frames: out }
+    }
+
+    pub fn render(&self) -> Vec<u8> {
+        let mut out = [&BUNDLE_MAGIC[..], &VERSION.to_be_bytes(), &[0; 4]].concat();
+        self.frames.iter().for_each(|(kind, body)| encode_frame(*kind, body, &mut out).unwrap());
+        out
+    }
+}
+
+/// The bundle of `run` as of the ledger's last checkpoint, in bytes.
+pub fn bundle(segments: &[Vec<u8>], run: &[u8; 16], key: Option<[u8; 32]>) -> Vec<u8> {
+    BundleParts::cut(segments, run, key).render()
+}
+
+fn belongs(record: &Value, run: &[u8; 16]) -> bool {
+    let kind = record.get("kind").and_then(Value::as_text);
+    let rotates = kind == Some("epoch") && record.get("body").is_some_and(|body| body.get("key").is_some());
+    kind == Some("genesis") || rotates || record.get("run").and_then(Value::as_bytes) == Some(run)
+}
+
+fn proof(leaves: &Vec<Hash>, seq: u64) -> Vec<u8> {
+    let hashes = inclusion_proof(leaves, seq, leaves.len() as u64).unwrap();
+    let mut body = seq.to_be_bytes().to_vec();
+    body.extend_from_slice(&(hashes.len() as u16).to_be_bytes());
+    hashes.iter().for_each(|hash| body.extend_from_slice(hash));
+    body
+}
