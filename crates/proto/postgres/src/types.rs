@@ -1,0 +1,605 @@
+//! Values as text, so that detectors see one form of them whatever format was asked for. Spec: the send functions of
+//! PostgreSQL's types (`*send` in `src/backend/utils/adt`), which no chapter of the manual has.
+//!
+//! [`scan`] never guesses: what is not of a type's binary form is [`Scan::Malformed`], what is of a type that is not
+//! known here (an extension's, a user's) is [`Scan::Unknown`] with its raw bytes, in which text still stands as text.
+
+use crate::limits::{VALUE_DEPTH_MAX, VALUE_TEXT_BYTES_MAX};
+use crate::message::Format;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// A value, ready for the detectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scan<'a> {
+    /// As PostgreSQL would print it, or for composed values their parts, each on a line.
+    Text(Cow<'a, [u8]>),
+    /// A bytea's bytes.
+    Bytes(Cow<'a, [u8]>),
+    /// Binary, of a type that is not known here.
+    Unknown(&'a [u8]),
+    /// Binary, and not of its type's form: a defect or an attack of upstream's.
+    Malformed,
+}
+
+impl Scan<'_> {
+    /// What to look at; for a malformed value there is nothing.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Scan::Text(bytes) | Scan::Bytes(bytes) => bytes,
+            Scan::Unknown(bytes) => bytes,
+            Scan::Malformed => &[],
+        }
+    }
+}
+
+/// What values of a type can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carries {
+    /// Any text: text, varchar, json, xml, name, ...
+    Text,
+    Bytes,
+    /// Digits: a card number fits into a bigint, a numeric or a double.
+    Number,
+    /// Dates and times.
+    Time,
+    Network,
+    Uuid,
+    /// Nothing that a detector could be about: bool, geometry, identifiers of the system.
+    Nothing,
+    /// An array of the type with this OID.
+    Array(u32),
+    /// A range or multirange of the type with this OID.
+    Range(u32),
+    Multirange(u32),
+    /// A row of anything.
+    Composite,
+    /// Not a built-in type: enums, domains over composites, extensions.
+    Unknown,
+}
+
+/// What values of the type can carry.
+pub fn carries(type_oid: u32) -> Carries {
+    use oid::*;
+    match type_oid {
+        TEXT | VARCHAR | BPCHAR | NAME | CHAR | JSON | JSONB | JSONPATH | XML | CSTRING | UNKNOWN
+        | REFCURSOR | TSVECTOR | TSQUERY => Carries::Text,
+        BYTEA => Carries::Bytes,
+        INT2 | INT4 | INT8 | FLOAT4 | FLOAT8 | NUMERIC | MONEY | BIT | VARBIT => Carries::Number,
+        DATE | TIME | TIMETZ | TIMESTAMP | TIMESTAMPTZ | INTERVAL => Carries::Time,
+        INET | CIDR | MACADDR | MACADDR8 => Carries::Network,
+        UUID => Carries::Uuid,
+        BOOL | OID | XID | XID8 | CID | TID | PG_LSN | VOID | POINT | LSEG | PATH | BOX | POLYGON | LINE
+        | CIRCLE | REGPROC | REGPROCEDURE | REGOPER | REGOPERATOR | REGCLASS | REGTYPE | REGROLE
+        | REGNAMESPACE | REGCONFIG | REGDICTIONARY | REGCOLLATION => Carries::Nothing,
+        RECORD => Carries::Composite,
+        _ => composed(type_oid),
+    }
+}
+
+/// The value as detectors shall see it. `value` is not NULL.
+pub fn scan(type_oid: u32, format: Format, value: &[u8]) -> Scan<'_> {
+    match format {
+        Format::Text if type_oid == oid::BYTEA => text_bytea(value),
+        Format::Text => Scan::Text(Cow::Borrowed(value)),
+        Format::Binary => binary(type_oid, value),
+    }
+}
+
+/// OIDs of built-in types that are named in this crate.
+pub mod oid {
+    pub const BOOL: u32 = 16;
+    pub const BYTEA: u32 = 17;
+    pub const CHAR: u32 = 18;
+    pub const NAME: u32 = 19;
+    pub const INT8: u32 = 20;
+    pub const INT2: u32 = 21;
+    pub const INT2VECTOR: u32 = 22;
+    pub const INT4: u32 = 23;
+    pub const REGPROC: u32 = 24;
+    pub const TEXT: u32 = 25;
+    pub const OID: u32 = 26;
+    pub const TID: u32 = 27;
+    pub const XID: u32 = 28;
+    pub const CID: u32 = 29;
+    pub const OIDVECTOR: u32 = 30;
+    pub const JSON: u32 = 114;
+    pub const XML: u32 = 142;
+    pub const POINT: u32 = 600;
+    pub const LSEG: u32 = 601;
+    pub const PATH: u32 = 602;
+    pub const BOX: u32 = 603;
+    pub const POLYGON: u32 = 604;
+    pub const LINE: u32 = 628;
+    pub const CIDR: u32 = 650;
+    pub const FLOAT4: u32 = 700;
+    pub const FLOAT8: u32 = 701;
+    pub const UNKNOWN: u32 = 705;
+    pub const CIRCLE: u32 = 718;
+    pub const MACADDR8: u32 = 774;
+    pub const MONEY: u32 = 790;
+    pub const MACADDR: u32 = 829;
+    pub const INET: u32 = 869;
+    pub const BPCHAR: u32 = 1042;
+    pub const VARCHAR: u32 = 1043;
+    pub const DATE: u32 = 1082;
+    pub const TIME: u32 = 1083;
+    pub const TIMESTAMP: u32 = 1114;
+    pub const TIMESTAMPTZ: u32 = 1184;
+    pub const INTERVAL: u32 = 1186;
+    pub const TIMETZ: u32 = 1266;
+    pub const BIT: u32 = 1560;
+    pub const VARBIT: u32 = 1562;
+    pub const NUMERIC: u32 = 1700;
+    pub const REFCURSOR: u32 = 1790;
+    pub const REGPROCEDURE: u32 = 2202;
+    pub const REGOPER: u32 = 2203;
+    pub const REGOPERATOR: u32 = 2204;
+    pub const REGCLASS: u32 = 2205;
+    pub const REGTYPE: u32 = 2206;
+    pub const RECORD: u32 = 2249;
+    pub const CSTRING: u32 = 2275;
+    pub const VOID: u32 = 2278;
+    pub const RECORD_ARRAY: u32 = 2287;
+    pub const UUID: u32 = 2950;
+    pub const PG_LSN: u32 = 3220;
+    pub const TSVECTOR: u32 = 3614;
+    pub const TSQUERY: u32 = 3615;
+    pub const REGCONFIG: u32 = 3734;
+    pub const REGDICTIONARY: u32 = 3769;
+    pub const JSONB: u32 = 3802;
+    pub const JSONPATH: u32 = 4072;
+    pub const REGNAMESPACE: u32 = 4089;
+    pub const REGROLE: u32 = 4096;
+    pub const REGCOLLATION: u32 = 4191;
+    pub const XID8: u32 = 5069;
+}
+
+/// Array type, element type. The built-in ones; an array of another type says its element's OID in every value, but
+/// is not known as an array by its own.
+const ARRAYS: &[(u32, u32)] = &[
+    (143, oid::XML),
+    (199, oid::JSON),
+    (oid::INT2VECTOR, oid::INT2),
+    (oid::OIDVECTOR, oid::OID),
+    (271, oid::XID8),
+    (629, oid::LINE),
+    (651, oid::CIDR),
+    (719, oid::CIRCLE),
+    (775, oid::MACADDR8),
+    (791, oid::MONEY),
+    (1000, oid::BOOL),
+    (1001, oid::BYTEA),
+    (1002, oid::CHAR),
+    (1003, oid::NAME),
+    (1005, oid::INT2),
+    (1006, oid::INT2VECTOR),
+    (1007, oid::INT4),
+    (1008, oid::REGPROC),
+    (1009, oid::TEXT),
+    (1010, oid::TID),
+    (1011, oid::XID),
+    (1012, oid::CID),
+    (1013, oid::OIDVECTOR),
+    (1014, oid::BPCHAR),
+    (1015, oid::VARCHAR),
+    (1016, oid::INT8),
+    (1017, oid::POINT),
+    (1018, oid::LSEG),
+    (1019, oid::PATH),
+    (1020, oid::BOX),
+    (1021, oid::FLOAT4),
+    (1022, oid::FLOAT8),
+    (1027, oid::POLYGON),
+    (1028, oid::OID),
+    (1040, oid::MACADDR),
+    (1041, oid::INET),
+    (1115, oid::TIMESTAMP),
+    (1182, oid::DATE),
+    (1183, oid::TIME),
+    (1185, oid::TIMESTAMPTZ),
+    (1187, oid::INTERVAL),
+    (1231, oid::NUMERIC),
+    (1263, oid::CSTRING),
+    (1270, oid::TIMETZ),
+    (1561, oid::BIT),
+    (1563, oid::VARBIT),
+    (2201, oid::REFCURSOR),
+    (2207, oid::REGPROCEDURE),
+    (2208, oid::REGOPER),
+    (2209, oid::REGOPERATOR),
+    (2210, oid::REGCLASS),
+    (2211, oid::REGTYPE),
+    (oid::RECORD_ARRAY, oid::RECORD),
+    (2951, oid::UUID),
+    (3221, oid::PG_LSN),
+    (3643, oid::TSVECTOR),
+    (3645, oid::TSQUERY),
+    (3735, oid::REGCONFIG),
+    (3770, oid::REGDICTIONARY),
+    (3807, oid::JSONB),
+    (3905, 3904),
+    (3907, 3906),
+    (3909, 3908),
+    (3911, 3910),
+    (3913, 3912),
+    (3927, 3926),
+    (4073, oid::JSONPATH),
+    (4090, oid::REGNAMESPACE),
+    (4097, oid::REGROLE),
+    (4192, oid::REGCOLLATION),
+    (6150, 4451),
+    (6151, 4532),
+    (6152, 4533),
+    (6153, 4534),
+    (6155, 4535),
+    (6157, 4536),
+];
+
+/// Range type, multirange type, type of the bounds.
+const RANGES: &[(u32, u32, u32)] = &[
+    (3904, 4451, oid::INT4),
+    (3906, 4532, oid::NUMERIC),
+    (3908, 4533, oid::TIMESTAMP),
+    (3910, 4534, oid::TIMESTAMPTZ),
+    (3912, 4535, oid::DATE),
+    (3926, 4536, oid::INT8),
+];
+
+fn composed(type_oid: u32) -> Carries {
+    if let Some((_, element)) = ARRAYS.iter().find(|(array, _)| *array == type_oid) {
+        return Carries::Array(*element);
+    }
+    for (range, multirange, bound) in RANGES {
+        if *range == type_oid {
+            return Carries::Range(*bound);
+        }
+        if *multirange == type_oid {
+            return Carries::Multirange(*bound);
+        }
+    }
+    Carries::Unknown
+}
+
+/// `\x` and hexadecimal digits; in the old escape format the text is good enough.
+fn text_bytea(value: &[u8]) -> Scan<'_> {
+    let Some(hex) = value.strip_prefix(b"\\x") else { return Scan::Text(Cow::Borrowed(value)) };
+    let digit = |b: &u8| char::from(*b).to_digit(16);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
+        _ => None,
+    };
+    match hex.chunks(2).map(byte).collect::<Option<Vec<u8>>>() {
+        Some(bytes) => Scan::Bytes(Cow::Owned(bytes)),
+        None => Scan::Malformed,
+    }
+}
+
+fn binary(type_oid: u32, value: &[u8]) -> Scan<'_> {
+    match carries(type_oid) {
+        Carries::Unknown => Scan::Unknown(value),
+        Carries::Bytes => Scan::Bytes(Cow::Borrowed(value)),
+        Carries::Text if !matches!(type_oid, oid::JSONB | oid::JSONPATH | oid::TSVECTOR | oid::TSQUERY) => {
+            Scan::Text(Cow::Borrowed(value))
+        }
+        Carries::Text
+        | Carries::Number
+        | Carries::Time
+        | Carries::Network
+        | Carries::Uuid
+        | Carries::Nothing
+        | Carries::Array(_)
+        | Carries::Range(_)
+        | Carries::Multirange(_)
+        | Carries::Composite => {
+            let mut out = Vec::new();
+            match print(type_oid, value, &mut out, 0) {
+                Some(()) => Scan::Text(Cow::Owned(out)),
+                None => Scan::Malformed,
+            }
+        }
+    }
+}
+
+/// Appends a binary value as text; `None` if it is not of its type's form.
+fn print(type_oid: u32, value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
+    if depth > VALUE_DEPTH_MAX || out.len() > VALUE_TEXT_BYTES_MAX {
+        return None;
+    }
+    match carries(type_oid) {
+        Carries::Array(element) => return array(element, value, out, depth),
+        Carries::Range(bound) => return range(bound, value, out, depth),
+        Carries::Multirange(bound) => return multirange(bound, value, out, depth),
+        Carries::Composite => return composite(value, out, depth),
+        Carries::Unknown | Carries::Bytes => {
+            out.extend_from_slice(value);
+            return Some(());
+        }
+        Carries::Text
+        | Carries::Number
+        | Carries::Time
+        | Carries::Network
+        | Carries::Uuid
+        | Carries::Nothing => {}
+    }
+    let mut text = String::new();
+    match type_oid {
+        oid::JSONB | oid::JSONPATH => {
+            let (version, json) = value.split_first()?;
+            (*version == 1).then_some(())?;
+            out.extend_from_slice(json);
+        }
+        oid::TSVECTOR | oid::TSQUERY => out.extend(value.iter().map(|b| if *b == 0 { b'\n' } else { *b })),
+        oid::INT2 => write!(text, "{}", i16::from_be_bytes(exactly(value)?)).ok()?,
+        oid::INT4 => write!(text, "{}", i32::from_be_bytes(exactly(value)?)).ok()?,
+        oid::INT8 => write!(text, "{}", i64::from_be_bytes(exactly(value)?)).ok()?,
+        oid::FLOAT4 => write!(text, "{}", f32::from_be_bytes(exactly(value)?)).ok()?,
+        oid::FLOAT8 => write!(text, "{}", f64::from_be_bytes(exactly(value)?)).ok()?,
+        oid::NUMERIC => numeric(value, &mut text)?,
+        oid::MONEY => money(i64::from_be_bytes(exactly(value)?), &mut text)?,
+        oid::BIT | oid::VARBIT => bits(value, &mut text)?,
+        oid::DATE => date(i64::from(i32::from_be_bytes(exactly(value)?)), &mut text)?,
+        oid::TIME => time(i64::from_be_bytes(exactly(value)?), &mut text)?,
+        oid::TIMETZ => timetz(value, &mut text)?,
+        oid::TIMESTAMP | oid::TIMESTAMPTZ => timestamp(i64::from_be_bytes(exactly(value)?), &mut text)?,
+        oid::INTERVAL => interval(value, &mut text)?,
+        oid::INET | oid::CIDR => inet(value, &mut text)?,
+        oid::MACADDR => hex(&exactly::<6>(value)?, &[1, 2, 3, 4, 5], ':', &mut text)?,
+        oid::MACADDR8 => hex(&exactly::<8>(value)?, &[1, 2, 3, 4, 5, 6, 7], ':', &mut text)?,
+        oid::UUID => hex(&exactly::<16>(value)?, &[4, 6, 8, 10], '-', &mut text)?,
+        // Nothing that a detector could be about.
+        _ if carries(type_oid) == Carries::Nothing => {}
+        _ => out.extend_from_slice(value),
+    }
+    out.extend_from_slice(text.as_bytes());
+    Some(())
+}
+
+/// Dimensions, a flag, the element's OID, per dimension its size and lower bound, then the elements.
+fn array(element: u32, value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
+    let mut rest = value;
+    let dimensions = take_u32(&mut rest)?;
+    let _has_nulls = take_u32(&mut rest)?;
+    let sent_element = take_u32(&mut rest)?;
+    // PostgreSQL's MAXDIM.
+    if dimensions > 6 {
+        return None;
+    }
+    let mut elements = u64::from(dimensions > 0);
+    for _ in 0..dimensions {
+        elements = elements.checked_mul(u64::from(take_u32(&mut rest)?))?;
+        take_u32(&mut rest)?;
+    }
+    // What the value says of itself counts: a domain's array has the domain's OID.
+    let element = if carries(sent_element) == Carries::Unknown { element } else { sent_element };
+    parts(elements, element, rest, out, depth)
+}
+
+/// The number of fields, then each one's OID and value.
+fn composite(value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
+    let mut rest = value;
+    let fields = take_u32(&mut rest)?;
+    for _ in 0..fields {
+        let type_oid = take_u32(&mut rest)?;
+        part(type_oid, &mut rest, out, depth)?;
+    }
+    rest.is_empty().then_some(())
+}
+
+/// Flags, then the bounds that are there.
+fn range(bound: u32, value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
+    const EMPTY: u8 = 0x01;
+    const LOWER_INFINITE: u8 = 0x08;
+    const UPPER_INFINITE: u8 = 0x10;
+    let (&flags, rest) = value.split_first()?;
+    let bounds = match flags {
+        _ if flags & EMPTY != 0 => 0,
+        _ => u64::from(flags & LOWER_INFINITE == 0) + u64::from(flags & UPPER_INFINITE == 0),
+    };
+    parts(bounds, bound, rest, out, depth)
+}
+
+fn multirange(bound: u32, value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
+    let mut rest = value;
+    let ranges = take_u32(&mut rest)?;
+    for _ in 0..ranges {
+        let length = usize::try_from(take_u32(&mut rest)?).ok()?;
+        let (one, behind) = rest.split_at_checked(length)?;
+        range(bound, one, out, depth + 1)?;
+        rest = behind;
+    }
+    rest.is_empty().then_some(())
+}
+
+fn parts(count: u64, type_oid: u32, mut rest: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
+    for _ in 0..count {
+        part(type_oid, &mut rest, out, depth)?;
+    }
+    rest.is_empty().then_some(())
+}
+
+/// A length, -1 for NULL, and a value; on a line of its own.
+fn part(type_oid: u32, rest: &mut &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
+    let length = take_u32(rest)?;
+    if length == u32::MAX {
+        return Some(());
+    }
+    let (value, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    *rest = behind;
+    if !out.is_empty() {
+        out.push(b'\n');
+    }
+    print(type_oid, value, out, depth + 1)
+}
+
+/// Groups of four decimal digits, the weight of the first, the sign, and how many digits to show behind the point.
+fn numeric(value: &[u8], text: &mut String) -> Option<()> {
+    let mut words = value.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let (count, weight, sign, scale) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let weight = i32::from(weight.cast_signed());
+    let groups: Vec<u16> = words.collect();
+    if !value.len().is_multiple_of(2)
+        || groups.len() != usize::from(count)
+        || groups.iter().any(|g| *g > 9999)
+    {
+        return None;
+    }
+    match sign {
+        0x0000 => {}
+        0x4000 => text.push('-'),
+        0xc000 => return text.write_str("NaN").ok(),
+        0xd000 => return text.write_str("Infinity").ok(),
+        0xf000 => return text.write_str("-Infinity").ok(),
+        _ => return None,
+    }
+    // PostgreSQL's limits: 131,072 digits before the point, 16,383 behind it.
+    if weight > 32_768 || scale > 16_383 {
+        return None;
+    }
+    let group =
+        |place: i32| usize::try_from(weight - place).ok().and_then(|i| groups.get(i)).copied().unwrap_or(0);
+    write!(text, "{}", group(weight.max(0))).ok()?;
+    for place in (0..weight.max(0)).rev() {
+        write!(text, "{:04}", group(place)).ok()?;
+    }
+    if scale > 0 {
+        let end = text.len() + 1 + usize::from(scale);
+        text.push('.');
+        for place in 1..=i32::from(scale.div_ceil(4)) {
+            write!(text, "{:04}", group(-place)).ok()?;
+        }
+        text.truncate(end);
+    }
+    Some(())
+}
+
+/// In cents; the currency is the server's.
+fn money(cents: i64, text: &mut String) -> Option<()> {
+    let sign = if cents < 0 { "-" } else { "" };
+    let cents = cents.unsigned_abs();
+    write!(text, "{sign}{}.{:02}", cents / 100, cents % 100).ok()
+}
+
+/// The number of bits, then the bits, filled up with zeros to whole bytes.
+fn bits(value: &[u8], text: &mut String) -> Option<()> {
+    let mut rest = value;
+    let count = usize::try_from(take_u32(&mut rest)?).ok()?;
+    if count.div_ceil(8) != rest.len() || count > VALUE_TEXT_BYTES_MAX {
+        return None;
+    }
+    let bit = |i: usize| rest.get(i / 8).is_some_and(|byte| byte & (0x80 >> (i % 8)) != 0);
+    text.extend((0..count).map(|i| if bit(i) { '1' } else { '0' }));
+    Some(())
+}
+
+/// Days since 2000-01-01, by the proleptic Gregorian calendar.
+fn date(days: i64, text: &mut String) -> Option<()> {
+    match i32::try_from(days) {
+        Ok(i32::MAX) => return text.write_str("infinity").ok(),
+        Ok(i32::MIN) => return text.write_str("-infinity").ok(),
+        _ => {}
+    }
+    // Days since 0000-03-01, cut into eras of 400 years; a year begins in March, so that the leap day is its last.
+    let days = days + 730_425;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = (year + era * 400 + month / 10, (month + 2) % 12 + 1);
+    if year > 0 {
+        return write!(text, "{year:04}-{month:02}-{day:02}").ok();
+    }
+    write!(text, "{:04}-{month:02}-{day:02} BC", 1 - year).ok()
+}
+
+/// Microseconds since midnight.
+fn time(micros: i64, text: &mut String) -> Option<()> {
+    let micros = u64::try_from(micros).ok()?;
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+    write!(text, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60).ok()?;
+    if fraction > 0 {
+        write!(text, ".{fraction:06}").ok()?;
+        text.truncate(text.trim_end_matches('0').len());
+    }
+    Some(())
+}
+
+fn timetz(value: &[u8], text: &mut String) -> Option<()> {
+    let (micros, zone) = value.split_first_chunk::<8>()?;
+    time(i64::from_be_bytes(*micros), text)?;
+    // Seconds west of UTC.
+    let zone = i64::from(i32::from_be_bytes(exactly(zone)?));
+    let sign = if zone > 0 { '-' } else { '+' };
+    write!(text, "{sign}{:02}:{:02}", zone.abs() / 3600, zone.abs() / 60 % 60).ok()
+}
+
+/// Microseconds since 2000-01-01; with a time zone it is in UTC.
+fn timestamp(micros: i64, text: &mut String) -> Option<()> {
+    const DAY: i64 = 86_400_000_000;
+    match micros {
+        i64::MAX => return text.write_str("infinity").ok(),
+        i64::MIN => return text.write_str("-infinity").ok(),
+        _ => {}
+    }
+    date(micros.div_euclid(DAY), text)?;
+    text.push(' ');
+    time(micros.rem_euclid(DAY), text)
+}
+
+fn interval(value: &[u8], text: &mut String) -> Option<()> {
+    let value: [u8; 16] = exactly(value)?;
+    let (micros, rest) = value.split_first_chunk::<8>()?;
+    let (days, months) = rest.split_first_chunk::<4>()?;
+    let micros = i64::from_be_bytes(*micros);
+    let (days, months) = (i32::from_be_bytes(*days), i32::from_be_bytes(exactly(months)?));
+    write!(text, "{months} mons {days} days ").ok()?;
+    if micros < 0 {
+        text.push('-');
+    }
+    time(i64::try_from(micros.unsigned_abs()).unwrap_or(i64::MAX), text)
+}
+
+/// Family (2 or 3), bits of the mask, whether it is a cidr, the number of bytes, the bytes.
+fn inet(value: &[u8], text: &mut String) -> Option<()> {
+    let (&[family, bits, _cidr, length], address) = value.split_first_chunk::<4>()?;
+    if usize::from(length) != address.len() {
+        return None;
+    }
+    let full = match family {
+        2 => {
+            write!(text, "{}", core::net::Ipv4Addr::from(exactly::<4>(address)?)).ok()?;
+            32
+        }
+        3 => {
+            write!(text, "{}", core::net::Ipv6Addr::from(exactly::<16>(address)?)).ok()?;
+            128
+        }
+        _ => return None,
+    };
+    if bits == full {
+        return Some(());
+    }
+    write!(text, "/{bits}").ok()
+}
+
+/// Hexadecimal digits, with `mark` before the bytes at these places.
+fn hex(bytes: &[u8], marks: &[usize], mark: char, text: &mut String) -> Option<()> {
+    for (place, byte) in bytes.iter().enumerate() {
+        if marks.contains(&place) {
+            text.push(mark);
+        }
+        write!(text, "{byte:02x}").ok()?;
+    }
+    Some(())
+}
+
+fn exactly<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
+    value.try_into().ok()
+}
+
+fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+    let (head, behind) = rest.split_first_chunk::<4>()?;
+    *rest = behind;
+    Some(u32::from_be_bytes(*head))
+}
