@@ -20,7 +20,7 @@ use crate::shape::Shape;
 /// ```
 #[must_use]
 #[derive(PartialEq, Eq)]
-pub struct MaskedField<'a>(Option<Cow<'a, [u8]>>);
+pub struct MaskedField<'a>(pub(crate) Option<Cow<'a, [u8]>>);
 
 impl MaskedField<'_> {
     /// The bytes to release; `None` is NULL.

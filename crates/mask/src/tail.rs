@@ -16,7 +16,7 @@ use crate::limits::LOOK_BEHIND_BYTES;
 /// ```
 #[must_use]
 #[derive(PartialEq, Eq)]
-pub struct MaskedBytes(Vec<u8>);
+pub struct MaskedBytes(pub(crate) Vec<u8>);
 
 impl MaskedBytes {
     pub fn as_bytes(&self) -> &[u8] {

@@ -109,7 +109,7 @@ pub(super) fn at(anchor: Anchor, end: usize, view: &View<'_>, spots: &mut Spots)
     let from = match anchor {
         Anchor::At => address(end - 1, view, spots),
         Anchor::Phone => phone(end - 2, view, spots),
-        Anchor::Ssn => ssn(end - 11, view, spots),
+        Anchor::Ssn => ssn(end, view, spots),
         Anchor::Card => card(end, view, spots),
         Anchor::Iban => iban(end - 4, view, spots),
         Anchor::Jwt => jwt(end - 3, view, spots),
@@ -137,7 +137,7 @@ pub(super) fn at(anchor: Anchor, end: usize, view: &View<'_>, spots: &mut Spots)
             token(end - 3, end, Detector::HuggingFace, view, spots, alphanumeric, |t| t.len() == 34)
         }
         Anchor::Replicate => token(end - 3, end, Detector::OtherLlm, view, spots, alphanumeric, |t| {
-            t.len() == 37 && validate::mixed(t)
+            t.len() == 37 && validate::mixed(t) && view.bytes[end - 2] == b'8'
         }),
         Anchor::Xai => token(end - 4, end, Detector::OtherLlm, view, spots, alphanumeric, |t| t.len() == 80),
     };
@@ -251,7 +251,10 @@ fn phone(plus: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     plus
 }
 
-fn ssn(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
+fn ssn(end: usize, view: &View<'_>, spots: &mut Spots) -> usize {
+    let area =
+        end.checked_sub(11).filter(|&start| view.bytes[start..start + 3].iter().all(u8::is_ascii_digit));
+    let Some(start) = area else { return end };
     let b = &view.bytes[start..start + 11];
     let clear_before = !view.before(start).is_some_and(|b| word(b) || b == b'-' || b == b'.' || b == b'+');
     let after = view.at(start + 11);
@@ -388,7 +391,9 @@ fn pem(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
 
 fn aws_key(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     let base32 = |b: u8| b.is_ascii_uppercase() || matches!(b, b'2'..=b'7');
-    if view.before(start).is_some_and(alphanumeric) {
+    if view.before(start).is_some_and(alphanumeric)
+        || view.bytes[start + 2] == b'T' && view.bytes[start + 1] != b'3'
+    {
         return start;
     }
     let end = view.run(start + 4, 17, base32);
