@@ -1,0 +1,214 @@
+//! From a verdict to what a person or a program reads.
+
+use crate::Failure;
+use seal::verify::{Options, Report, Seen, Subject};
+use std::fmt::Write;
+
+/// A page for a person.
+pub(crate) fn text(verdict: &Result<Report, Failure>, options: &Options) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = match verdict {
+        Ok(report) => write_report(&mut out, report, options),
+        Err(Failure::NotVerified(finding)) => writeln!(
+            out,
+            "NOT VERIFIED\n  rule     {}: {}\n  where    segment {}, offset {}, seq {}\n  detail   {}",
+            finding.rule,
+            finding.rule.sentence(),
+            finding.segment,
+            finding.offset,
+            finding.seq,
+            if finding.detail.is_empty() { "-" } else { &finding.detail }
+        ),
+        Err(Failure::Unreadable { path, what }) => writeln!(out, "COULD NOT READ {}: {what}", path.display()),
+    };
+    out
+}
+
+fn write_report(out: &mut String, report: &Report, options: &Options) -> std::fmt::Result {
+    let Report { origin, records, bytes, payloads, segments, runs, open_runs, covered, open, .. } = report;
+    match report.subject {
+        Subject::Ledger => {
+            writeln!(out, "VERIFIED ledger {origin}")?;
+            writeln!(
+                out,
+                "  records  {records} in {segments} segments ({bytes} bytes), {payloads} payloads"
+            )?;
+            writeln!(out, "  runs     {runs}, of which {open_runs} open")?;
+        }
+        Subject::Bundle { run, complete } => {
+            writeln!(out, "VERIFIED bundle of run {} of ledger {origin}", hex(&run))?;
+            writeln!(out, "  records  {records} ({bytes} bytes), {payloads} payloads")?;
+            let whole =
+                if complete { "nothing is missing" } else { "still open, so later records may exist" };
+            writeln!(out, "  run      {whole}")?;
+        }
+    }
+    let from = report.first_checkpoint.map_or(0, |seen| seen.size);
+    writeln!(
+        out,
+        "  sealed   {covered} records by {} checkpoints, the first over {from}",
+        report.checkpoints
+    )?;
+    if *open > 0 {
+        writeln!(out, "  OPEN     {open} records after the last checkpoint are not sealed yet")?;
+    }
+    if let Some(torn) = report.torn {
+        writeln!(out, "  TORN     the last batch is not whole; it was left out from offset {torn} on")?;
+    }
+    let anchored =
+        if report.anchored { "as given" } else { "NOT ANCHORED: taken from the ledger itself (see --key)" };
+    writeln!(out, "  key      {}, {anchored}; changed {} times", report.key, report.rotations)?;
+    match report.witnessed {
+        Some(seen) => {
+            writeln!(out, "  witness  cosigned {} records at {} s since 1970", seen.size, seen.seconds)?
+        }
+        None => writeln!(
+            out,
+            "  witness  NOT WITNESSED: whoever holds the signing key could cut or rewrite the end"
+        )?,
+    }
+    match (report.known, options.known.len()) {
+        (0, _) => writeln!(out, "  known    no checkpoint held elsewhere was given (see --known)")?,
+        (n, 0) => writeln!(out, "  known    continues {n} checkpoint, the ledger's own copy")?,
+        (n, _) => writeln!(out, "  known    continues {n} checkpoints")?,
+    }
+    for warning in &report.warnings {
+        writeln!(out, "  warning  seq {}: {}", warning.seq, warning.text)?;
+    }
+    if report.more_warnings > 0 {
+        writeln!(out, "  warning  and {} more", report.more_warnings)?;
+    }
+    Ok(())
+}
+
+/// One line of JSON, version 1.
+pub(crate) fn json(verdict: &Result<Report, Failure>) -> String {
+    let mut object = Object::new();
+    object.number("version", 1);
+    match verdict {
+        Ok(report) => {
+            object.bool("verified", true);
+            report_fields(&mut object, report);
+        }
+        Err(Failure::NotVerified(finding)) => {
+            object.bool("verified", false);
+            object.string("rule", finding.rule.name());
+            object.string("sentence", finding.rule.sentence());
+            object.number("segment", finding.segment);
+            object.number("offset", finding.offset);
+            object.number("seq", finding.seq);
+            object.string("detail", &finding.detail);
+        }
+        Err(Failure::Unreadable { path, what }) => {
+            object.string("error", &format!("{}: {what}", path.display()));
+        }
+    }
+    object.finish() + "\n"
+}
+
+fn report_fields(object: &mut Object, report: &Report) {
+    match report.subject {
+        Subject::Ledger => object.string("subject", "ledger"),
+        Subject::Bundle { run, complete } => {
+            object.string("subject", "bundle");
+            object.string("run", &hex(&run));
+            object.bool("complete", complete);
+        }
+    }
+    object.string("origin", &report.origin);
+    object.string("key", &report.key.to_string());
+    object.bool("anchored", report.anchored);
+    for (name, n) in [
+        ("rotations", report.rotations),
+        ("segments", report.segments),
+        ("batches", report.batches),
+        ("records", report.records),
+        ("payloads", report.payloads),
+        ("bytes", report.bytes),
+        ("runs", report.runs),
+        ("open_runs", report.open_runs),
+        ("checkpoints", report.checkpoints),
+        ("covered", report.covered),
+        ("open", report.open),
+        ("known", report.known),
+        ("unknown_signatures", report.unknown_signatures),
+    ] {
+        object.number(name, n);
+    }
+    object.string("root", &hex(&report.root));
+    object.raw("first_checkpoint", &seen(report.first_checkpoint));
+    object.raw("last_checkpoint", &seen(report.last_checkpoint));
+    object.raw("witnessed", &report.witnessed.map_or("null".into(), |w| w.size.to_string()));
+    object.raw("witnessed_at", &report.witnessed.map_or("null".into(), |w| w.seconds.to_string()));
+    object.raw("torn", &report.torn.map_or("null".into(), |torn| torn.to_string()));
+    let warnings: Vec<String> = report
+        .warnings
+        .iter()
+        .map(|w| format!("{{\"seq\":{},\"text\":{}}}", w.seq, quoted(&w.text)))
+        .collect();
+    object.raw("warnings", &format!("[{}]", warnings.join(",")));
+    object.number("more_warnings", report.more_warnings);
+}
+
+fn seen(seen: Option<Seen>) -> String {
+    seen.map_or("null".into(), |seen| {
+        let Seen { size, root, segment, offset } = seen;
+        format!("{{\"size\":{size},\"root\":\"{}\",\"segment\":{segment},\"offset\":{offset}}}", hex(&root))
+    })
+}
+
+/// A flat JSON object under construction.
+struct Object(String);
+
+impl Object {
+    fn new() -> Object {
+        Object(String::new())
+    }
+
+    fn number(&mut self, name: &str, n: u64) {
+        self.raw(name, &n.to_string());
+    }
+
+    fn bool(&mut self, name: &str, b: bool) {
+        self.raw(name, if b { "true" } else { "false" });
+    }
+
+    fn string(&mut self, name: &str, text: &str) {
+        self.raw(name, &quoted(text));
+    }
+
+    fn raw(&mut self, name: &str, value: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        self.0 += &quoted(name);
+        self.0.push(':');
+        self.0 += value;
+    }
+
+    fn finish(self) -> String {
+        self.0 + "}"
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out += "\\\"",
+            '\\' => out += "\\\\",
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c)); // every control character is below U+10000
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, b| {
+        let _ = write!(out, "{b:02x}");
+        out
+    })
+}

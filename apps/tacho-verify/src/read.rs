@@ -1,0 +1,191 @@
+//! From files to a verdict.
+
+use crate::limits::{BUNDLE_FILE_BYTES_MAX, NOTE_FILE_BYTES_MAX, SEGMENT_FILE_BYTES_MAX, SEGMENT_FILES_MAX};
+use seal::frame::{BUNDLE_MAGIC, SEGMENT_HEADER_BYTES, is_zero};
+use seal::verify::{Finding, Known, Options, Report, Verifier, Warning, verify_bundle};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Why there is no report.
+#[derive(Debug)]
+pub enum Failure {
+    /// The evidence does not verify.
+    NotVerified(Box<Finding>),
+    /// It could not be read, so nothing is known about it.
+    Unreadable { path: PathBuf, what: String },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::NotVerified(finding) => finding.fmt(f),
+            Failure::Unreadable { path, what } => write!(f, "{}: {what}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Finding> for Failure {
+    fn from(finding: Finding) -> Failure {
+        Failure::NotVerified(Box::new(finding))
+    }
+}
+
+/// How far a verification is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    pub segments_done: usize,
+    pub segments: usize,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// Verifies what is at `path`: a bundle; a ledger's directory (with `segment/`, and `checkpoint` if there is one); the
+/// data directory around it (`ledger/`); or the directory of segments itself. `progress` is called after each segment.
+pub fn verify_path(
+    path: &Path,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, Failure> {
+    if !path.is_dir() {
+        return verify_bundle_file(path, options);
+    }
+    let candidates = [path.join("segment"), path.join("ledger").join("segment"), path.to_owned()];
+    for directory in candidates.iter().filter(|directory| directory.is_dir()) {
+        let listing = list(directory)?;
+        if !listing.segments.is_empty() {
+            let beside =
+                directory.parent().filter(|_| directory != path).map(|ledger| ledger.join("checkpoint"));
+            return verify_segments(&listing, beside.as_deref(), options, progress);
+        }
+    }
+    Err(unreadable(
+        path,
+        "no ledger here: neither ledger/segment, nor segment, nor files like 0000000000.seg",
+    ))
+}
+
+/// Reads a file of at most `limit` bytes.
+pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    read_into(path, limit, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn verify_bundle_file(path: &Path, options: &Options) -> Result<Report, Failure> {
+    let bytes = read_file(path, BUNDLE_FILE_BYTES_MAX)?;
+    if !bytes.starts_with(&BUNDLE_MAGIC[..5]) {
+        return Err(unreadable(path, "neither a directory nor a bundle"));
+    }
+    Ok(verify_bundle(&bytes, options)?)
+}
+
+/// The files of a directory of segments.
+struct Listing {
+    /// In order of number.
+    segments: Vec<(u64, PathBuf)>,
+    /// Files that are no segments by their name.
+    others: usize,
+}
+
+fn list(directory: &Path) -> Result<Listing, Failure> {
+    let mut listing = Listing { segments: Vec::new(), others: 0 };
+    for entry in fs::read_dir(directory).map_err(|error| io_failure(directory, &error))? {
+        let path = entry.map_err(|error| io_failure(directory, &error))?.path();
+        match segment_number(&path) {
+            Some(number) => listing.segments.push((number, path)),
+            None => listing.others += 1,
+        }
+        if listing.segments.len() > SEGMENT_FILES_MAX {
+            return Err(unreadable(directory, "too many segments"));
+        }
+    }
+    listing.segments.sort();
+    Ok(listing)
+}
+
+/// `NNNNNNNNNN.seg`, ten digits.
+fn segment_number(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_suffix(".seg")?;
+    let ten = digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit());
+    ten.then(|| digits.parse().ok())?
+}
+
+fn verify_segments(
+    listing: &Listing,
+    checkpoint: Option<&Path>,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, Failure> {
+    let mut warnings = Vec::new();
+    if listing.others > 0 {
+        warnings.push(format!("{} other files stand among the segments and were not read", listing.others));
+    }
+    // Read before the segments: while a gateway writes, its copy is never ahead of them.
+    let mut options = options.clone();
+    match checkpoint.map(read_checkpoint_copy).transpose()?.flatten() {
+        Some(Ok(known)) => options.known.push(known),
+        Some(Err(text)) => warnings.push(text),
+        None => {}
+    }
+    let last = last_used(&listing.segments)?;
+    let mut verifier = Verifier::new(options);
+    let (mut buffer, mut bytes) = (Vec::new(), 0);
+    for (index, (number, path)) in listing.segments.iter().enumerate() {
+        read_into(path, SEGMENT_FILE_BYTES_MAX, &mut buffer)?;
+        verifier.push_segment(*number, &buffer, index == last)?;
+        bytes += buffer.len() as u64;
+        progress(Progress { segments_done: index + 1, segments: listing.segments.len(), bytes });
+    }
+    let mut report = verifier.finish()?;
+    report.warnings.extend(warnings.into_iter().map(|text| Warning { seq: 0, text }));
+    Ok(report)
+}
+
+/// The ledger's own copy of its newest checkpoint, if there is one; `Some(Err)` if it is no checkpoint.
+fn read_checkpoint_copy(path: &Path) -> Result<Option<Result<Known, String>>, Failure> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let note = read_file(path, NOTE_FILE_BYTES_MAX)?;
+    Ok(Some(Known::parse(&note).map_err(|error| format!("the file `checkpoint` was not used: {error}"))))
+}
+
+/// The index of the last segment that is in use: those after it have not even a header.
+fn last_used(segments: &[(u64, PathBuf)]) -> Result<usize, Failure> {
+    for (index, (_, path)) in segments.iter().enumerate().rev() {
+        let mut header = Vec::with_capacity(SEGMENT_HEADER_BYTES);
+        let file = File::open(path).map_err(|error| io_failure(path, &error))?;
+        file.take(SEGMENT_HEADER_BYTES as u64)
+            .read_to_end(&mut header)
+            .map_err(|error| io_failure(path, &error))?;
+        if !is_zero(&header) {
+            return Ok(index);
+        }
+    }
+    Ok(0)
+}
+
+/// Reads a file into a buffer that is used again, so that its pages stay warm.
+fn read_into(path: &Path, limit: u64, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+    buffer.clear();
+    let file = File::open(path).map_err(|error| io_failure(path, &error))?;
+    let size = file.metadata().map_err(|error| io_failure(path, &error))?.len();
+    if size > limit {
+        return Err(unreadable(path, &format!("{size} bytes, over the limit of {limit}")));
+    }
+    // One more than the limit, so that a file that grows meanwhile is noticed.
+    file.take(limit + 1).read_to_end(buffer).map_err(|error| io_failure(path, &error))?;
+    if buffer.len() as u64 > limit { Err(unreadable(path, "over the limit")) } else { Ok(()) }
+}
+
+fn io_failure(path: &Path, error: &io::Error) -> Failure {
+    unreadable(path, &error.to_string())
+}
+
+fn unreadable(path: &Path, what: &str) -> Failure {
+    Failure::Unreadable { path: path.to_owned(), what: what.to_owned() }
+}
