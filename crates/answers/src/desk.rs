@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use vocab::{RunId, Seq, WallTime};
 
 use crate::query::QueryError;
+use crate::replay::Reels;
 use crate::watch::{Look, NotWatched, Watch, Watched};
 
 /// Everything that an answer is made from. Pure: no clock, no file, no socket.
@@ -20,6 +21,8 @@ pub struct Desk<'a> {
     /// Who is asking.
     pub who: &'a str,
     pub watch: &'a dyn Watch,
+    /// Opens payloads, where a key for them is at hand.
+    pub reels: &'a dyn Reels,
 }
 
 /// What is known of the ledger that the index was made from.

@@ -20,6 +20,7 @@ mod find;
 pub mod limits;
 mod line;
 mod query;
+mod replay;
 mod runs;
 mod shape;
 pub mod text;
@@ -35,6 +36,7 @@ pub use line::{
     ResultLine, RunLine, TouchLine, TripwireLine, ending, time,
 };
 pub use query::{Key, Query, QueryError, Term, moment};
+pub use replay::{CellLine, NoReel, Reels, Replay, ReplayStep, Sealed};
 pub use runs::{DeciderLine, NoteLine, Runs, SessionLine, Show, UnreadLine, Who};
 pub use shape::{Answer, WrongShape, from_json, to_json};
 pub use touched::{FunctionLine, OpaqueLine, Touched, TouchedLine};

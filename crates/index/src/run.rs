@@ -177,6 +177,11 @@ impl Action {
         self.intent.as_ref().map_or(self.asked.seq, |intent| intent.seq)
     }
 
+    /// Whether any record about it lies between two others, both included.
+    pub fn overlaps(&self, from: Seq, to: Seq) -> bool {
+        self.records.iter().any(|seq| from <= *seq && *seq <= to)
+    }
+
     pub fn request(&self) -> &Request {
         &self.asked.what
     }

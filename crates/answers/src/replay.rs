@@ -1,0 +1,248 @@
+//! `replay`: a run step by step, as the agent saw it.
+//!
+//! The statement is in the record, masked; what came back is in the reel, a payload encrypted with the run's key. Whoever
+//! holds no key for it gets no replay, and is told so.
+
+use index::{Action, Run};
+use seal::cbor::{self, Value};
+use serde::{Deserialize, Serialize};
+use vocab::{RunId, Seq};
+
+use crate::desk::{Cannot, Desk, ProofLine};
+use crate::limits::{ACTIONS_MAX, REPLAY_BYTES_MAX, REPLAY_ROWS_MAX};
+use crate::line::{ActionLine, RunLine, action_line, run_line};
+use crate::runs::{render_action, render_run};
+use crate::shape::Answer;
+use crate::text::{Text, hex};
+use crate::watch::Look;
+
+/// Opens the payloads that stand beside a record.
+pub trait Reels {
+    /// The plaintexts of the payloads of record `seq`, in order. Each was checked against the digest in the record.
+    fn open(&self, run: RunId, seq: Seq) -> Result<Vec<Vec<u8>>, NoReel>;
+}
+
+/// Why a payload was not opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoReel {
+    /// No key for this run is at hand; the sentence says which key would open it.
+    NoKey(String),
+    /// The run's key was destroyed.
+    Erased,
+    /// The payload is not what its record says.
+    Damaged(String),
+}
+
+/// For an analyst who holds no key at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sealed;
+
+impl Reels for Sealed {
+    fn open(&self, _: RunId, _: Seq) -> Result<Vec<Vec<u8>>, NoReel> {
+        Err(NoReel::NoKey("replay needs the gateway's key or an auditor's (`--auditor-key FILE`)".to_owned()))
+    }
+}
+
+/// A run as its agent saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    pub run: RunLine,
+    pub steps: Vec<ReplayStep>,
+    pub more_steps: u64,
+    pub proof: ProofLine,
+}
+
+/// One action and what came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayStep {
+    pub action: ActionLine,
+    /// Milliseconds since the first step shown.
+    pub after_ms: u64,
+    /// Milliseconds from the request's record to the answer's.
+    pub took_ms: Option<u64>,
+    pub columns: Vec<String>,
+    /// At most [`REPLAY_ROWS_MAX`], as the client saw them.
+    pub rows: Vec<Vec<Option<CellLine>>>,
+    /// Rows that the reel has and that are not shown, and rows that the record counts and the reel does not have.
+    pub rows_not_shown: u64,
+    pub rows_not_kept: u64,
+    /// Bytes of COPY data or of unnamed payloads, as text where they are text.
+    pub data: Vec<CellLine>,
+}
+
+/// One cell: text as it is, anything else as hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CellLine {
+    Text(String),
+    Hex { hex: String },
+}
+
+impl CellLine {
+    fn new(bytes: &[u8], text: bool) -> CellLine {
+        match std::str::from_utf8(bytes) {
+            Ok(cell) if text => CellLine::Text(cell.to_owned()),
+            _ => CellLine::Hex { hex: hex(bytes) },
+        }
+    }
+
+    /// For people: hexadecimal with PostgreSQL's own prefix.
+    pub fn text(&self) -> String {
+        match self {
+            CellLine::Text(text) => text.clone(),
+            CellLine::Hex { hex } => format!("\\x{hex}"),
+        }
+    }
+}
+
+impl Desk<'_> {
+    /// Replays the actions whose record lies between `from` and `to`, both included.
+    ///
+    /// Errors: [`Cannot::NoKey`] (exit 3) if an action of the range has a payload and no key opens it.
+    pub fn replay(&self, run: &str, from: Option<Seq>, to: Option<Seq>) -> Result<Replay, Cannot> {
+        let run = self.find_run(run)?;
+        let proof = self.look(Look::Replay, &run.id.to_string())?;
+        let (from, to) = (from.unwrap_or(Seq(0)), to.unwrap_or(Seq(u64::MAX)));
+        let within: Vec<&Action> = run.actions.iter().filter(|a| a.overlaps(from, to)).collect();
+        let start = within.first().map_or(0, |a| a.asked.at.0);
+        let mut bytes = 0;
+        let mut steps = Vec::new();
+        for action in within.iter().take(ACTIONS_MAX) {
+            if bytes > REPLAY_BYTES_MAX {
+                break;
+            }
+            steps.push(self.step(run, action, start, &mut bytes)?);
+        }
+        let more_steps = (within.len() - steps.len()) as u64;
+        Ok(Replay { run: run_line(run), steps, more_steps, proof })
+    }
+
+    fn step(&self, run: &Run, action: &Action, start: u64, bytes: &mut usize) -> Result<ReplayStep, Cannot> {
+        let ms = |ns: u64| ns / 1_000_000;
+        let answered = action.outcomes.last().map(|o| o.at).or(action.refusals.last().map(|r| r.at));
+        let named = action.outcomes.last().map_or(&[][..], |o| &o.what.columns);
+        let mut step = ReplayStep {
+            action: action_line(run, action),
+            after_ms: ms(action.asked.at.0.saturating_sub(start)),
+            took_ms: answered.map(|at| ms(at.0.saturating_sub(action.asked.at.0))),
+            columns: named.iter().map(|c| c.name.to_string()).collect(),
+            rows: Vec::new(),
+            rows_not_shown: 0,
+            rows_not_kept: 0,
+            data: Vec::new(),
+        };
+        let mut kept = 0;
+        for &seq in action.records.iter().filter(|seq| !self.index.payloads(**seq).is_empty()) {
+            for plain in self.open(run, seq)? {
+                *bytes += plain.len();
+                kept += step.add(&plain).map_err(|why| Cannot::Payload { seq, why })?;
+            }
+        }
+        let recorded = action.outcomes.last().map_or(0, |o| o.what.rows);
+        if !step.columns.is_empty() {
+            step.rows_not_kept = recorded.saturating_sub(kept);
+        }
+        Ok(step)
+    }
+
+    fn open(&self, run: &Run, seq: Seq) -> Result<Vec<Vec<u8>>, Cannot> {
+        if let Some(tombstone) = run.erased {
+            return Err(Cannot::Erased { run: run.id, tombstone });
+        }
+        self.reels.open(run.id, seq).map_err(|why| match why {
+            NoReel::NoKey(why) => Cannot::NoKey(why),
+            NoReel::Erased => Cannot::NoKey(format!("the payload key of run {} was destroyed", run.id)),
+            NoReel::Damaged(why) => Cannot::Payload { seq, why },
+        })
+    }
+}
+
+impl ReplayStep {
+    /// Adds one payload (RECORDS.md, "Payloads"); returns how many rows it has.
+    fn add(&mut self, plain: &[u8]) -> Result<u64, String> {
+        let value = cbor::decode(plain).map_err(|e| e.to_string())?;
+        let formats = self.fields(&value)?;
+        let mut count = 0;
+        for row in value.get("rows").and_then(Value::as_array).unwrap_or(&[]) {
+            let cells = row.as_array().ok_or("a row is not a list")?;
+            count += 1;
+            if self.rows.len() >= REPLAY_ROWS_MAX {
+                self.rows_not_shown += 1;
+                continue;
+            }
+            let row: Result<Vec<_>, String> =
+                cells.iter().enumerate().map(|(n, cell)| read_cell(cell, formats.get(n).copied())).collect();
+            self.rows.push(row?);
+        }
+        if let Some(data) = value.get("data") {
+            let data = data.as_bytes().ok_or("data is not bytes")?;
+            self.data.push(CellLine::new(data, true));
+        }
+        Ok(count)
+    }
+
+    /// The formats of the columns; their names too, if no outcome named them.
+    fn fields(&mut self, value: &Value) -> Result<Vec<u64>, String> {
+        let mut formats = Vec::new();
+        let mut names = Vec::new();
+        for field in value.get("fields").and_then(Value::as_array).unwrap_or(&[]) {
+            let [name, _, format] = field.as_array().ok_or("a field is not a list")? else {
+                return Err("a field is not name, type and format".to_owned());
+            };
+            names.push(name.as_text().ok_or("a field's name is not text")?.to_owned());
+            formats.push(format.as_u64().ok_or("a field's format is not a number")?);
+        }
+        if self.columns.is_empty() {
+            self.columns = names;
+        }
+        Ok(formats)
+    }
+}
+
+impl Answer for Replay {
+    const SHAPE: &'static str = "tacho.replay/1";
+
+    fn render(&self, text: &mut Text) {
+        render_run(text, &self.run);
+        for step in &self.steps {
+            text.blank();
+            step.render(text);
+        }
+        if self.more_steps > 0 {
+            text.line(&format!("and {} more steps; `--at` begins later", self.more_steps));
+        }
+        text.blank();
+        text.line(&self.proof.text());
+    }
+}
+
+impl ReplayStep {
+    /// One step for a terminal that plays them in time.
+    pub fn render(&self, text: &mut Text) {
+        let took = self.took_ms.map(|ms| format!(", took {ms} ms")).unwrap_or_default();
+        text.line(&format!("+{} ms{took}", self.after_ms));
+        render_action(text, &self.action);
+        if !self.rows.is_empty() {
+            let headers: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+            let cell = |cell: &Option<CellLine>| cell.as_ref().map_or("NULL".to_owned(), CellLine::text);
+            let rows: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+            text.table(&headers, &rows);
+        }
+        self.data.iter().for_each(|data| text.line(&format!("  {}", data.text())));
+        if self.rows_not_shown > 0 {
+            text.line(&format!("  {} more rows are not shown", self.rows_not_shown));
+        }
+        if self.rows_not_kept > 0 {
+            text.line(&format!("  {} more rows were released and are not on the reel", self.rows_not_kept));
+        }
+    }
+}
+
+fn read_cell(cell: &Value, format: Option<u64>) -> Result<Option<CellLine>, String> {
+    match cell {
+        Value::Null => Ok(None),
+        Value::Bytes(bytes) => Ok(Some(CellLine::new(bytes, format != Some(1)))),
+        Value::Text(text) => Ok(Some(CellLine::Text(text.clone()))),
+        _ => Err("a cell is neither bytes nor null".to_owned()),
+    }
+}

@@ -1,0 +1,51 @@
+//! Limits of the console, each with its reason.
+
+use std::time::Duration;
+
+/// Most connections at once. 256 x 64 KiB of buffers = 16 MiB.
+pub const CONNECTIONS_MAX: usize = 256;
+
+/// Largest request body, in bytes. The largest is a mint with its argv.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Largest request head, in bytes: hyper's buffer.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Longest wait for a request's head.
+pub const HEAD_WAIT: Duration = Duration::from_secs(10);
+
+/// Longest life of one request, its answer included.
+pub const REQUEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Longest life of one connection.
+pub const CONNECTION_LIFE: Duration = Duration::from_secs(600);
+
+/// Questions that are answered at once: each may take a core.
+pub const QUESTIONS_MAX: usize = 4;
+
+/// Browser logins at once; the oldest gives way. 1,024 x 256 bytes.
+pub const LOGINS_MAX: usize = 1_024;
+
+/// Longest life of a browser login.
+pub const LOGIN_LIFE: Duration = Duration::from_secs(8 * 3600);
+
+/// A browser login that was not used for so long ends.
+pub const LOGIN_IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// How long a refused credential waits for its answer: guessing is pointless with 256 bits, and slow.
+pub const REFUSED_WAIT: Duration = Duration::from_millis(250);
+
+/// Longest token that is looked at, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 512;
+
+/// Longest reason, task or name in a request, in bytes.
+pub const TEXT_BYTES_MAX: usize = 2_048;
+
+/// Most minutes that a `shape` approval lasts.
+pub const SHAPE_MINUTES_MAX: u32 = 24 * 60;
+
+/// Most actions on one page; the rest are behind links.
+pub const PAGE_ACTIONS_MAX: usize = 200;
+
+const _: () = assert!(TOKEN_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(LOGIN_IDLE.as_secs() < LOGIN_LIFE.as_secs());

@@ -1,0 +1,424 @@
+//! What the console needs from the rest of the gateway, as traits that the composition root implements.
+//!
+//! All of them are synchronous: the console calls them on threads that may block, at most
+//! [`QUESTIONS_MAX`](crate::limits::QUESTIONS_MAX) at once for evidence. None of them answers "allowed" by default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use answers::text::Text;
+use answers::{Answer, Cannot, Desk, Watch};
+use serde::{Deserialize, Serialize};
+use vocab::{AskId, RunId};
+
+/// What an operator may do here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Sees what waits for approval, with masked statements, and decides it.
+    Approver,
+    /// Reads the evidence.
+    Auditor,
+    /// Revokes runs and mints them for others.
+    Admin,
+}
+
+impl Role {
+    pub const ALL: [Role; 3] = [Role::Approver, Role::Auditor, Role::Admin];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Approver => "approver",
+            Role::Auditor => "auditor",
+            Role::Admin => "admin",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.as_str() == word)
+    }
+}
+
+/// A person, authenticated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    pub name: String,
+    pub roles: Vec<Role>,
+    pub groups: Vec<String>,
+}
+
+impl Operator {
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+/// Who is calling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    Operator(Operator),
+    /// A process inside a run, by the run's own credential. It may mint a child run and do nothing else here.
+    Run {
+        run: RunId,
+        human: String,
+    },
+}
+
+/// What a caller shows.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// An operator's token, or a run's.
+    Token(&'a str),
+    /// The peer of a Unix socket, as the kernel names it.
+    Peer { uid: u32, pid: Option<i32> },
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Credential::Token(token) => write!(f, "Token({} bytes)", token.len()),
+            Credential::Peer { uid, pid } => write!(f, "Peer(uid {uid}, pid {pid:?})"),
+        }
+    }
+}
+
+/// Says who a caller is.
+pub trait Auth: Send + Sync {
+    /// `None`: nobody that is known. A peer whose process is inside a run is never an operator, whatever its uid.
+    fn authenticate(&self, credential: Credential<'_>) -> Option<Caller>;
+
+    /// The operator `name` as of now, for a browser login made earlier. `None`: no longer an operator.
+    fn current(&self, name: &str) -> Option<Operator>;
+}
+
+/// What waits for a human.
+pub trait Approvals: Send + Sync {
+    /// What waits and what this operator may see of it, oldest first.
+    fn list(&self, by: &Operator) -> Result<Vec<Asked>, Failed>;
+
+    /// Grants an ask. The implementation checks that `by` is in one of its groups and is not the requester (P8).
+    fn approve(&self, by: &Operator, ask: AskId, grant: &Grant) -> Result<Decided, Failed>;
+
+    fn deny(&self, by: &Operator, ask: AskId, reason: &str) -> Result<Decided, Failed>;
+}
+
+/// Runs that are alive.
+pub trait Runs: Send + Sync {
+    fn list_live(&self) -> Result<Vec<LiveRun>, Failed>;
+
+    /// Mints a run. The console has checked that only an admin mints for others; the implementation checks the rest
+    /// (`delegate`, `spawn`).
+    fn mint(&self, by: &Caller, request: &Mint) -> Result<Minted, Failed>;
+
+    /// Ends a run that `by` minted, when its command has ended.
+    fn close(&self, by: &Caller, run: RunId, status: Option<i64>) -> Result<(), Failed>;
+
+    /// Ends a run and cuts its live connections at once.
+    fn revoke(&self, by: &Operator, run: RunId, reason: &str) -> Result<(), Failed>;
+}
+
+/// The record, and the writing of who looked at it.
+pub trait Evidence: Watch + Send + Sync {
+    /// Brings the index up to date and seats `who` at it. `ask` is called once, or not at all on `Err`.
+    fn with_desk(&self, who: &str, ask: &mut dyn FnMut(&Desk<'_>)) -> Result<(), Cannot>;
+
+    fn status(&self) -> Result<Status, Failed>;
+}
+
+/// One thing that waits for a human.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// 32 hexadecimal digits.
+    pub ask: String,
+    /// The record that holds it.
+    pub record: u64,
+    pub at: String,
+    pub expires: String,
+    pub expires_in_ms: u64,
+    pub run: String,
+    pub human: String,
+    pub agent: String,
+    pub task: Option<String>,
+    pub resource: String,
+    /// Any one of them may decide it.
+    pub groups: Vec<String>,
+    pub rules: Vec<String>,
+    pub verbs: Vec<String>,
+    /// `verb path (columns)`.
+    pub touches: Vec<String>,
+    /// Literals are masked.
+    pub statement: String,
+    /// What would be sent instead, if it differs; literals are masked.
+    pub sent: Option<String>,
+    /// Masks of the parameters.
+    pub params: Vec<String>,
+    pub in_transaction: bool,
+    /// Forms that may be granted: `once`, `shape`.
+    pub forms: Vec<String>,
+    /// Not everything of it can be shown, so it cannot be approved.
+    pub incomplete: bool,
+}
+
+/// What is granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub form: GrantForm,
+    /// An SSH signature, armored, over the ask.
+    pub signature: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantForm {
+    Once,
+    /// This statement's shape, in this run, for so many minutes.
+    Shape {
+        minutes: u32,
+    },
+}
+
+/// What a decision did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    pub ask: String,
+    /// `granted` or `denied`.
+    pub verdict: String,
+    pub by: String,
+    /// The record that holds the decision.
+    pub record: u64,
+}
+
+/// A run to be minted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mint {
+    pub agent: String,
+    #[serde(default)]
+    pub agent_version: Option<String>,
+    /// Whom it is for, if not the caller.
+    #[serde(default, rename = "for")]
+    pub for_: Option<String>,
+    #[serde(default)]
+    pub task: Option<String>,
+    #[serde(default)]
+    pub argv: Vec<String>,
+    /// The caller has put the agent where it cannot reach what the gateway keeps.
+    #[serde(default)]
+    pub confined: bool,
+}
+
+/// A run and how its agent reaches each resource. Shown once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Minted {
+    pub run: String,
+    pub human: String,
+    /// Mints child runs and nothing else.
+    pub token: String,
+    pub resources: Vec<MintedResource>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MintedResource {
+    pub name: String,
+    /// `postgres`, ...
+    pub kind: String,
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: String,
+    pub database: Option<String>,
+    /// The gateway's certificate, PEM, where the agent should verify it.
+    pub certificate: Option<String>,
+    /// Further settings by name.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Minted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Minted(run {}, {} resources)", self.run, self.resources.len())
+    }
+}
+
+impl fmt::Debug for MintedResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MintedResource({})", self.name)
+    }
+}
+
+/// A run that is alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveRun {
+    pub run: String,
+    pub human: String,
+    pub by: String,
+    pub agent: String,
+    pub task: Option<String>,
+    pub since: String,
+    pub sessions: u64,
+    pub waiting: u64,
+}
+
+/// The gateway's health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub origin: String,
+    pub since: String,
+    pub durability: String,
+    pub policy: String,
+    pub records: u64,
+    /// Records that no checkpoint covers yet.
+    pub open_records: u64,
+    pub runs: u64,
+    pub sessions: u64,
+    pub waiting: u64,
+    pub free_bytes: u64,
+    pub resources: Vec<ResourceStatus>,
+    /// What is wrong, and what to do, in sentences.
+    pub alarms: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceStatus {
+    pub name: String,
+    pub kind: String,
+    pub listen: String,
+    pub upstream: String,
+    pub sessions: u64,
+    /// The upstream answered last time.
+    pub up: bool,
+    pub detail: Option<String>,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    pub kind: FailedKind,
+    /// A sentence: what, where, what to do. Never a secret.
+    pub why: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedKind {
+    /// The caller may not.
+    Forbidden,
+    NotFound,
+    /// It was decided, expired or ended already.
+    Gone,
+    /// The request makes no sense.
+    Wrong,
+    /// The gateway cannot now: no ledger, no policy.
+    Unavailable,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// What waits for a human, as an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inbox {
+    pub approvals: Vec<Asked>,
+}
+
+/// Live runs, as an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    pub runs: Vec<LiveRun>,
+}
+
+impl Answer for Inbox {
+    const SHAPE: &'static str = "tacho.approvals/1";
+
+    fn render(&self, text: &mut Text) {
+        if self.approvals.is_empty() {
+            text.line("Nothing waits for approval.");
+        }
+        for ask in &self.approvals {
+            text.line(&format!("{}  {} for {}, run {}", ask.ask, ask.agent, ask.human, ask.run));
+            text.pair("  asks for", &ask.touches.join("; "));
+            text.pair("  statement", &answers::text::statement_line(&ask.statement));
+            ask.params.iter().for_each(|p| text.pair("  parameter", p));
+            text.pair("  groups", &ask.groups.join(", "));
+            text.pair("  rules", &ask.rules.join(", "));
+            text.pair("  expires", &format!("{} (in {} s)", ask.expires, ask.expires_in_ms / 1000));
+            if ask.incomplete {
+                text.line("  It cannot be shown whole, so it cannot be approved.");
+            }
+            text.blank();
+        }
+    }
+}
+
+impl Answer for Live {
+    const SHAPE: &'static str = "tacho.live/1";
+
+    fn render(&self, text: &mut Text) {
+        let row = |r: &LiveRun| {
+            let counts = [r.sessions.to_string(), r.waiting.to_string()];
+            [r.run.clone(), r.since.clone(), r.human.clone(), r.agent.clone()]
+                .into_iter()
+                .chain(counts)
+                .collect()
+        };
+        let headers = ["RUN", "SINCE", "HUMAN", "AGENT", "SESSIONS", "WAITING"];
+        text.table(&headers, &self.runs.iter().map(row).collect::<Vec<Vec<String>>>());
+    }
+}
+
+impl Answer for Decided {
+    const SHAPE: &'static str = "tacho.decided/1";
+
+    fn render(&self, text: &mut Text) {
+        text.line(&format!("{} {} by {} (record {})", self.ask, self.verdict, self.by, self.record));
+    }
+}
+
+impl Answer for Minted {
+    const SHAPE: &'static str = "tacho.minted/1";
+
+    /// Names no credential: those go to the agent's environment, never to a terminal.
+    fn render(&self, text: &mut Text) {
+        text.line(&format!("run {} for {}, {} resources", self.run, self.human, self.resources.len()));
+    }
+}
+
+impl Answer for Status {
+    const SHAPE: &'static str = "tacho.status/1";
+
+    fn render(&self, text: &mut Text) {
+        text.pair("gateway", &format!("{} {} since {}", self.origin, self.version, self.since));
+        text.pair("durability", &self.durability);
+        text.pair("policy", &self.policy);
+        text.pair("records", &format!("{} ({} not under a checkpoint yet)", self.records, self.open_records));
+        text.pair(
+            "runs",
+            &format!("{} live, {} sessions, {} waiting", self.runs, self.sessions, self.waiting),
+        );
+        text.pair("disk", &format!("{} MiB free", self.free_bytes >> 20));
+        let row = |r: &ResourceStatus| {
+            let up = if r.up { "up" } else { "DOWN" };
+            let detail = r.detail.clone().unwrap_or_default();
+            vec![
+                r.name.clone(),
+                r.kind.clone(),
+                r.listen.clone(),
+                r.upstream.clone(),
+                up.to_owned(),
+                r.sessions.to_string(),
+                detail,
+            ]
+        };
+        let headers = ["RESOURCE", "KIND", "LISTEN", "UPSTREAM", "", "SESSIONS", ""];
+        text.table(&headers, &self.resources.iter().map(row).collect::<Vec<_>>());
+        self.alarms.iter().for_each(|alarm| text.line(&format!("! {alarm}")));
+    }
+
+    /// 1 if something is wrong.
+    fn exit_code(&self) -> u8 {
+        u8::from(!self.alarms.is_empty() || self.resources.iter().any(|r| !r.up))
+    }
+}
