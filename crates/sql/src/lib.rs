@@ -1,0 +1,37 @@
+//! What a SQL statement does, and the statement that may run instead.
+//!
+//! PostgreSQL's own grammar reads the text ([`parse`]); our own name resolution against a [`Snapshot`] of the upstream's
+//! catalog says which relations, columns and functions it reaches ([`analyze`]); where a governed column is read,
+//! [`rewrite`] puts a masked sub-select in the relation's place, so that no expression, predicate, sort, cursor or COPY
+//! ever touches the raw value.
+//!
+//! Pure: no IO, clock or randomness. What is not understood is refused ([`Analysis::refuse`]) or called opaque
+//! ([`vocab::Action::opaque`]); nothing unknown is ever called harmless.
+//!
+//! Reading order: `statement` (text -> trees) -> `catalog`, `snapshot`, `governed` (what is behind the names) -> `names`
+//! (what a session adds) -> `analyze/` -> `rewrite`. `tree` is the walk that cannot miss a node.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod analysis;
+mod analyze;
+pub mod catalog;
+mod functions;
+mod governed;
+pub mod limits;
+mod names;
+mod relations;
+mod rewrite;
+mod settings;
+mod snapshot;
+mod statement;
+mod tree;
+
+pub use analysis::{Analysis, Effect, FunctionKind, FunctionUse, GovernedUse, Reason};
+pub use analyze::analyze;
+pub use governed::{BindError, ColumnRule, Governed};
+pub use names::{Names, TempRelation, Vouched};
+pub use rewrite::{PositionMap, Rewritten, rewrite};
+pub use snapshot::Snapshot;
+pub use statement::{Literal, LiteralKind, ParseError, Statement, literals_of, masked_literals, parse};

@@ -1,0 +1,40 @@
+//! What a session adds to the catalog's names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::Analysis;
+
+/// The session's state that name resolution needs. The relay keeps it, from the effects of statements that succeeded
+/// and from values read back; a wrong value here is a wrong resolution, so what is not certain is read again.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The effective `search_path`, `$user` already replaced. `pg_temp` and `pg_catalog` come first unless listed.
+    pub search_path: Vec<String>,
+    pub role: String,
+    pub database: String,
+    /// Temporary relations of this session that the snapshot does not have yet.
+    pub temp: Vec<TempRelation>,
+    /// Statements prepared with SQL's PREPARE.
+    pub prepared: BTreeMap<String, Arc<Analysis>>,
+    /// Open cursors made with SQL's DECLARE.
+    pub cursors: BTreeMap<String, Arc<Analysis>>,
+    pub in_transaction: bool,
+}
+
+/// A temporary relation that the session made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TempRelation {
+    pub name: String,
+    /// `None`: not known.
+    pub columns: Option<Vec<String>>,
+}
+
+/// What the operator vouches for: that it neither returns nor prints nor stores a governed value.
+#[derive(Clone, Debug, Default)]
+pub struct Vouched {
+    /// `schema.name`; every overload.
+    pub functions: BTreeSet<String>,
+    /// Every function and operator of these extensions.
+    pub extensions: BTreeSet<String>,
+}
