@@ -5,14 +5,18 @@
 //! waited for has a deadline ([`limits`]).
 //!
 //! Reading order: [`process`] (a bounded command, a daemon on a leash) -> [`place`] (scratch
-//! directories, free ports) -> [`tls`] -> [`postgres`] -> [`gateway`] -> [`pgbouncer`].
+//! directories, free ports) -> [`tls`] -> [`postgres`] -> [`programs`] ->
+//! [`gateway`] -> [`drivers`].
 //!
 //! **Invariant:** nothing here outlives the process that started it, not even when that process is
 //! killed: each daemon hangs on a [`process::Daemon`] leash.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod drivers;
+pub mod gateway;
 pub mod limits;
 pub mod place;
 pub mod postgres;
 pub mod process;
+pub mod programs;
 pub mod tls;

@@ -170,7 +170,7 @@ fn python(home: &Home, wanted: Wanted) -> Result<(), Stop> {
     let venv = home.venv();
     let python = venv.join("bin/python");
     let works = Command::new(&python).args(["-c", "import pip"]).output().is_ok_and(|o| o.status.success());
-    if !works {
+    if !works || !agents_reach(&python) {
         drop(std::fs::remove_dir_all(&venv));
         make_venv(&venv)?;
     }
@@ -185,20 +185,29 @@ fn python(home: &Home, wanted: Wanted) -> Result<(), Stop> {
     installed.and(&packages)
 }
 
-/// A pyenv's Python brings venv along; Debian's needs a package.
+/// A pyenv's Python brings venv along; Debian's needs a package. Root takes Debian's, because the
+/// agents that root starts run as another user and cannot enter root's home.
 fn make_venv(venv: &Path) -> Result<(), Stop> {
     let make = |python: &str| {
         let mut command = Command::new(python);
         command.args(["-m", "venv"]).arg(venv);
         run(&mut command, "python3 -m venv")
     };
-    if make("python3").is_ok() {
+    let first = if interop::place::is_root() { DEBIAN_PYTHON } else { "python3" };
+    if make(first).is_ok() {
         return Ok(());
     }
-    println!("`python3 -m venv` does not work here: Debian keeps it in python3-venv");
+    println!("`{first} -m venv` does not work here: Debian keeps it in python3-venv");
     drop(std::fs::remove_dir_all(venv));
     apt(&["python3-venv"])?;
-    make("/usr/bin/python3")
+    make(DEBIAN_PYTHON)
+}
+
+const DEBIAN_PYTHON: &str = "/usr/bin/python3";
+
+/// Whether the user whom root's agents run as can start that interpreter.
+fn agents_reach(python: &Path) -> bool {
+    !interop::place::is_root() || std::fs::canonicalize(python).is_ok_and(|real| real.starts_with("/usr"))
 }
 
 /// node-postgres.

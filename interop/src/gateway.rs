@@ -1,0 +1,221 @@
+//! The real `tacho`, before a real PostgreSQL.
+
+use crate::limits::{CLIENT_SECONDS_MAX, START_SECONDS_MAX};
+use crate::place::{Scratch, free_port, is_open};
+use crate::postgres::Postgres;
+use crate::process::{Daemon, Finished, Trouble, finish, tail};
+use crate::programs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The environment variable in which the gateway finds the upstream's password.
+const CREDENTIAL: &str = "CRM_PASSWORD";
+
+/// What a gateway is made for: everything that a test may want otherwise.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub database: String,
+    pub role: String,
+    pub password: String,
+    /// Cedar.
+    pub policy: String,
+    /// Column, class, kind.
+    pub masks: Vec<(String, String, String)>,
+    /// `sync` or `os`.
+    pub durability: String,
+    /// Further lines for `[gateway]`, for `[[resource]]`, and tables after both.
+    pub gateway_lines: String,
+    pub resource_lines: String,
+    pub tables: String,
+}
+
+/// A place with a configuration; the gateway in it may or may not run.
+///
+/// The operator's home is in it too, so that nothing of the user's own is read or written.
+#[must_use]
+#[derive(Debug)]
+pub struct Site {
+    scratch: Scratch,
+    password: String,
+    /// Where clients connect.
+    pub port: u16,
+    pub console: u16,
+    tacho: PathBuf,
+}
+
+impl Site {
+    /// `tacho init`, then a configuration of our own with the auditor that it made.
+    pub fn new(plan: &Plan, upstream: &Postgres) -> Result<Site, Trouble> {
+        let wrap = |why| Trouble::Start { what: "a gateway's directory".to_owned(), why };
+        let site = Site {
+            scratch: Scratch::new("gateway").map_err(wrap)?,
+            password: plan.password.clone(),
+            port: free_port().map_err(wrap)?,
+            console: free_port().map_err(wrap)?,
+            tacho: programs::tacho()?,
+        };
+        for folder in ["operator", "site"] {
+            std::fs::create_dir(site.scratch.path().join(folder)).map_err(wrap)?;
+        }
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(site.scratch.path().join("operator"), private).map_err(wrap)?;
+        let mut init = site.bare();
+        let done =
+            finish(init.args(["init", "--no-passphrase", "--dir"]).arg(site.dir()), b"", CLIENT_SECONDS_MAX)?;
+        if !done.status.success() {
+            return Err(Trouble::Died { what: "tacho init".to_owned(), said: done.all() });
+        }
+        site.configure(plan, upstream).map_err(wrap)?;
+        Ok(site)
+    }
+
+    /// Writes tacho.toml and the policy anew.
+    pub fn configure(&self, plan: &Plan, upstream: &Postgres) -> io::Result<()> {
+        let path = self.dir().join("tacho.toml");
+        let auditors = std::fs::read_to_string(&path)?;
+        let auditors = auditors.lines().find(|line| line.starts_with("auditors")).unwrap_or("").to_owned();
+        let tls = match upstream.ca() {
+            Some(ca) => format!("sslmode=verify-full&sslrootcert={}", ca.display()),
+            None => "sslmode=disable".to_owned(),
+        };
+        let mut text = format!(
+            "[gateway]\nconsole = \"127.0.0.1:{}\"\ndurability = \"{}\"\n{auditors}\n{}\n\n[[resource]]\nname = \"crm\"\n\
+             kind = \"postgres\"\nlisten = \"127.0.0.1:{}\"\nupstream = \"postgres://{}@localhost:{}/{}?{tls}\"\n\
+             credential = {{ env = \"{CREDENTIAL}\" }}\n{}\n",
+            self.console,
+            plan.durability,
+            plan.gateway_lines,
+            self.port,
+            plan.role,
+            upstream.port,
+            plan.database,
+            plan.resource_lines
+        );
+        for (column, class, kind) in &plan.masks {
+            text.push_str(&format!(
+                "\n[[resource.mask]]\ncolumn = \"{column}\"\nclass = \"{class}\"\nas = \"{kind}\"\n"
+            ));
+        }
+        text.push('\n');
+        text.push_str(&plan.tables);
+        std::fs::write(&path, text)?;
+        let policy = self.dir().join("policy");
+        std::fs::create_dir_all(&policy)?;
+        for entry in std::fs::read_dir(&policy)?.flatten() {
+            if entry.path().extension().is_some_and(|ext| ext == "cedar") {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        std::fs::write(policy.join("rules.cedar"), &plan.policy)
+    }
+
+    /// Starts `tacho up` and waits until clients can connect.
+    pub fn up(self) -> Result<Gateway, Trouble> {
+        let mut command = self.tacho();
+        command.arg("up").env(CREDENTIAL, &self.password);
+        let mut daemon = Daemon::start(&mut command, &self.scratch.path().join("gateway.log"), "TERM")?;
+        daemon.wait_ready(START_SECONDS_MAX, || is_open(self.port) && is_open(self.console))?;
+        Ok(Gateway { daemon, site: self })
+    }
+
+    /// `tacho --config ...` as the operator: our environment, without the upstream's password.
+    pub fn tacho(&self) -> Command {
+        let mut command = self.bare();
+        command.arg("--config").arg(self.dir().join("tacho.toml"));
+        command
+    }
+
+    /// Runs `tacho` with these words to its end.
+    pub fn ask(&self, words: &[&str], input: &str) -> Result<Finished, Trouble> {
+        finish(self.tacho().args(words), input.as_bytes(), CLIENT_SECONDS_MAX)
+    }
+
+    /// Where tacho.toml, policy/, tacho-data/ and tacho-keys/ are.
+    pub fn dir(&self) -> PathBuf {
+        self.scratch.path().join("site")
+    }
+
+    /// The ledger's directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir().join("tacho-data")
+    }
+
+    fn bare(&self) -> Command {
+        let mut command = Command::new(&self.tacho);
+        command.current_dir(self.dir()).env("HOME", self.scratch.path().join("operator"));
+        for name in [
+            "XDG_CONFIG_HOME",
+            "XDG_DATA_HOME",
+            "XDG_RUNTIME_DIR",
+            "TACHO_CONFIG",
+            "TACHO_URL",
+            "TACHO_AUDITOR_KEY",
+        ] {
+            command.env_remove(name);
+        }
+        command
+    }
+}
+
+/// A running gateway. Stopped when dropped.
+#[must_use]
+#[derive(Debug)]
+pub struct Gateway {
+    // Declared first, so dropped first.
+    daemon: Daemon,
+    site: Site,
+}
+
+impl Gateway {
+    pub fn start(plan: &Plan, upstream: &Postgres) -> Result<Gateway, Trouble> {
+        Site::new(plan, upstream)?.up()
+    }
+
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.daemon.signal(name);
+    }
+
+    /// SIGKILL, as a crash; the place stays.
+    pub fn crash(self) -> Site {
+        self.daemon.crash();
+        self.site
+    }
+
+    /// The polite end; the place stays.
+    pub fn stop(self) -> Site {
+        drop(self.daemon);
+        self.site
+    }
+
+    /// `tacho run --agent AGENT -- COMMAND ...`, ready to be started; the command sees what agents see.
+    pub fn run(&self, agent: &str, command: &[&Path]) -> Command {
+        let mut run = self.site.tacho();
+        run.args(["run", "--agent", agent, "--"]).args(command);
+        run
+    }
+
+    /// As [`Gateway::run`], to its end, with what to say if the gateway had something to say meanwhile.
+    pub fn run_to_end(&self, agent: &str, command: &[&Path], input: &str) -> Result<Finished, Trouble> {
+        finish(&mut self.run(agent, command), input.as_bytes(), CLIENT_SECONDS_MAX)
+    }
+
+    /// For the message of a failed assertion.
+    pub fn explain(&self, done: &Finished) -> String {
+        format!("{}\n--- gateway\n{}", done.all(), tail(&self.log()))
+    }
+}

@@ -1,0 +1,53 @@
+//! Where our own programs are.
+
+use crate::process::Trouble;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// `tacho`, built if it is not there.
+pub fn tacho() -> Result<PathBuf, Trouble> {
+    program("tacho")
+}
+
+/// `tacho-verify`, built if it is not there.
+pub fn verifier() -> Result<PathBuf, Trouble> {
+    program("tacho-verify")
+}
+
+/// A file of the source tree.
+pub fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// `TACHO_BIN_DIR` is what xtask built. A plain `cargo test` builds them first, once, beside the test.
+fn program(name: &str) -> Result<PathBuf, Trouble> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| std::env::var_os("TACHO_BIN_DIR").map(PathBuf::from).or_else(build));
+    let found = folder.as_ref().map(|folder| folder.join(name)).filter(|path| path.is_file());
+    found.ok_or_else(|| Trouble::Missing {
+        what: format!("the program {name}"),
+        remedy: "run `cargo xtask test`, or `cargo build -p tacho -p tacho-verify`".to_owned(),
+    })
+}
+
+/// Builds into the target directory in which the running test stands: TARGET/debug/deps/it-...
+fn build() -> Option<PathBuf> {
+    let test = std::env::current_exe().ok()?;
+    let folder =
+        test.ancestors().find(|path| path.ends_with("debug") || path.ends_with("release"))?.to_path_buf();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(source("")).args([
+        "build",
+        "--quiet",
+        "--package",
+        "tacho",
+        "--package",
+        "tacho-verify",
+    ]);
+    cargo.arg("--target-dir").arg(folder.parent()?).stdin(Stdio::null());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    cargo.status().ok()?.success().then_some(folder)
+}
