@@ -1,0 +1,280 @@
+//! The committer: one thread takes what waits, writes it with one write, syncs, and raises the watermark. No timer:
+//! it syncs again as soon as the last sync returned, and what came in meanwhile is the next batch.
+//!
+//! **Invariant:** the watermark is raised, and a checkpoint leaves this module, only after `sync_data` returned `Ok`
+//! for every byte below it (`Durability::Os`: the watermark after the write, the checkpoint after the sync).
+//! **Invariant:** after an error nothing is written to that file again; see `keeper::repair`.
+
+use std::collections::VecDeque;
+use std::io;
+
+use seal::Hash;
+use seal::frame::{self, Kind as FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader};
+use seal::note::{Checkpoint, Signer};
+use seal::tree::Frontier;
+use vocab::{Durability, RunId, Tick};
+
+use crate::disk::DiskFile;
+use crate::inner::{Core, Failure, Inner, Spare, State, lock};
+use crate::limits::{BATCH_BYTES_MAX, CHECKPOINT_MILLIS, CHECKPOINT_RECORDS, SEGMENT_TAIL_BYTES};
+use crate::model::{Model, Step};
+use crate::segments;
+
+/// A record with its payloads, encoded, in its place.
+pub(crate) struct Item {
+    /// P frames, then the R frame.
+    pub(crate) frames: Vec<u8>,
+    pub(crate) leaf: Hash,
+    pub(crate) run: Option<(RunId, Step)>,
+    /// An `epoch` record's next key: signs from the second checkpoint over the record on.
+    pub(crate) ratchet: Option<Box<Signer>>,
+    pub(crate) since: Tick,
+}
+
+impl Item {
+    fn wants_checkpoint(&self) -> bool {
+        self.ratchet.is_some() || matches!(self.run, Some((_, Step::Closes)))
+    }
+}
+
+/// The segment under the pen, and everything that is on disk.
+pub(crate) struct Commit {
+    pub(crate) segment: u64,
+    pub(crate) file: Box<dyn DiskFile>,
+    pub(crate) size: u64,
+    /// Where the next frame goes.
+    pub(crate) end: u64,
+    /// The tree before the segment's first record.
+    pub(crate) before: Frontier,
+    pub(crate) next_batch: u64,
+    /// `Durability::Os`: writes since the last sync share one batch, because nothing says in which order they land.
+    pub(crate) batch_open: bool,
+    pub(crate) model: Model,
+    pub(crate) signer: Signer,
+    /// Records under the newest checkpoint, and when that was signed.
+    pub(crate) signed: u64,
+    pub(crate) signed_at: Tick,
+}
+
+impl Commit {
+    fn left(&self) -> u64 {
+        self.size.saturating_sub(self.end)
+    }
+}
+
+/// What one round did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Idle,
+    Wrote,
+    Failed,
+}
+
+/// The newest checkpoint that is durable.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Published {
+    pub(crate) size: u64,
+    pub(crate) note: Vec<u8>,
+}
+
+impl Inner {
+    /// Writes one batch, if there is anything to write.
+    pub(crate) fn commit_once(&self) -> Progress {
+        let mut commit = lock(&self.commit);
+        let batch = match self.take(&commit) {
+            Take::Nothing => return Progress::Idle,
+            Take::NeedsSegment => match self.rotate(&mut commit) {
+                Ok(()) => return Progress::Wrote,
+                Err(error) => return self.fail("no-segment", &error),
+            },
+            Take::Batch(batch) => batch,
+        };
+        match self.write(&mut commit, batch) {
+            Ok(()) => Progress::Wrote,
+            Err((why, error)) => self.fail(why, &error),
+        }
+    }
+
+    /// Takes what fits into one batch off the queue.
+    fn take(&self, commit: &Commit) -> Take {
+        let mut core = lock(&self.core);
+        if matches!(core.state, State::Failed(_)) {
+            return Take::Nothing;
+        }
+        let now = self.clock.tick();
+        let unsigned = commit.model.next() > commit.signed;
+        let aged = now >= commit.signed_at.plus_millis(CHECKPOINT_MILLIS);
+        let due = unsigned && (core.checkpoint_wanted || aged);
+        if core.queue.is_empty() && !due {
+            core.checkpoint_wanted = false;
+            return Take::Nothing;
+        }
+        // Always kept free at the end: a batch frame, a checkpoint, and the zero that ends the segment.
+        let Some(room) = commit.left().checked_sub(SEGMENT_TAIL_BYTES) else {
+            return Take::NeedsSegment;
+        };
+        let items = core.take(room);
+        if items.is_empty() && !due {
+            return Take::NeedsSegment;
+        }
+        let wanted = std::mem::take(&mut core.checkpoint_wanted);
+        let many = commit.model.next() + items.len() as u64 - commit.signed >= CHECKPOINT_RECORDS;
+        let checkpoint = wanted || aged || many || items.iter().any(Item::wants_checkpoint);
+        Take::Batch(Batch { items, checkpoint })
+    }
+
+    fn write(&self, commit: &mut Commit, batch: Batch) -> Result<(), (&'static str, io::Error)> {
+        let Batch { mut items, checkpoint } = batch;
+        let mut bytes = Vec::with_capacity(items.iter().map(|item| item.frames.len()).sum::<usize>() + 1024);
+        if !commit.batch_open {
+            frame::encode_batch(commit.next_batch, commit.end, &mut bytes);
+        }
+        let mut tip = commit.model.frontier.clone();
+        for item in &items {
+            bytes.extend_from_slice(&item.frames);
+            tip.append(item.leaf);
+        }
+        let note = checkpoint.then(|| {
+            let text = Checkpoint { origin: self.origin.clone(), size: tip.size(), root: tip.root() };
+            commit.signer.sign(&text).to_bytes()
+        });
+        if let Some(note) = &note {
+            frame::encode_frame(FrameKind::Checkpoint, note, &mut bytes)
+                .map_err(|error| ("checkpoint-size", io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        }
+        commit.file.write_at(&bytes, commit.end).map_err(|error| ("write-failed", error))?;
+        if self.config.durability == Durability::Sync {
+            commit.file.sync_data().map_err(|error| ("sync-failed", error))?;
+        }
+        if !commit.batch_open {
+            commit.next_batch += 1;
+        }
+        commit.batch_open = self.config.durability == Durability::Os;
+        commit.end += bytes.len() as u64;
+        self.settle(commit, &mut items);
+        let Some(note) = note else { return Ok(()) };
+        if commit.batch_open {
+            commit.file.sync_data().map_err(|error| ("sync-failed", error))?;
+            commit.batch_open = false;
+        }
+        commit.signed = tip.size();
+        commit.signed_at = self.clock.tick();
+        if let Some(next) = items.iter_mut().rev().find_map(|item| item.ratchet.take()) {
+            commit.signer = *next;
+        }
+        self.publish(Published { size: tip.size(), note });
+        Ok(())
+    }
+
+    /// The batch is on disk: the model behind takes it in, the watermark rises.
+    fn settle(&self, commit: &mut Commit, items: &mut [Item]) {
+        for item in items.iter() {
+            commit.model.apply(item.leaf, item.run);
+            if let Some((run, Step::Closes)) = item.run {
+                self.forget_cipher(run);
+            }
+        }
+        let mut core = lock(&self.core);
+        for item in items.iter() {
+            if let Some(run) = item.run.and_then(|(run, _)| core.runs.get_mut(&run)) {
+                run.queued = run.queued.saturating_sub(item.frames.len());
+            }
+        }
+        core.in_flight = 0;
+        core.in_flight_since = None;
+        core.left = commit.left();
+        drop(core);
+        self.watermark.raise(commit.model.next());
+    }
+
+    fn publish(&self, published: Published) {
+        *lock(&self.published) = published;
+        self.published_changed.notify_all();
+        self.wake_keeper();
+    }
+
+    /// Goes on in the next segment. The old one is whole and synced before the new one has its name.
+    fn rotate(&self, commit: &mut Commit) -> io::Result<()> {
+        if commit.batch_open {
+            commit.file.sync_data()?;
+            commit.batch_open = false;
+        }
+        let _preparing = lock(&self.preparing);
+        if !matches!(lock(&self.core).spare, Spare::Ready) {
+            segments::prepare_spare(&*self.disk, &self.paths, self.config.segment_bytes)?;
+        }
+        let header = SegmentHeader {
+            number: commit.segment + 1,
+            first_seq: commit.model.next(),
+            first_batch: commit.next_batch,
+            origin: self.origin.clone(),
+        };
+        let file = segments::activate_spare(&*self.disk, &self.paths, &header)?;
+        commit.file = file;
+        commit.segment += 1;
+        commit.size = self.config.segment_bytes;
+        commit.end = SEGMENT_HEADER_BYTES as u64;
+        commit.before = commit.model.frontier.clone();
+        let mut core = lock(&self.core);
+        core.left = commit.left();
+        core.spare = Spare::Missing;
+        drop(core);
+        self.wake_keeper();
+        Ok(())
+    }
+
+    /// Everything that is not durable is lost, and nothing is taken until the keeper has repaired the ledger.
+    fn fail(&self, why: &'static str, error: &io::Error) -> Progress {
+        let mut core = lock(&self.core);
+        let since = self.clock.now();
+        core.fail(Failure { why, error: error.to_string(), since, retry: Tick(0) });
+        drop(core);
+        self.watermark.fail();
+        self.published_changed.notify_all();
+        self.wake_keeper();
+        Progress::Failed
+    }
+}
+
+struct Batch {
+    items: Vec<Item>,
+    checkpoint: bool,
+}
+
+enum Take {
+    Nothing,
+    NeedsSegment,
+    Batch(Batch),
+}
+
+impl Core {
+    /// Takes the items that fit into `room` bytes, the limits of a batch, and one checkpoint's distance.
+    fn take(&mut self, room: u64) -> Vec<Item> {
+        let mut left = (BATCH_BYTES_MAX as u64).min(room);
+        let mut fits = 0;
+        for item in self.queue.iter().take(CHECKPOINT_RECORDS as usize) {
+            let Some(rest) = left.checked_sub(item.frames.len() as u64) else { break };
+            left = rest;
+            fits += 1;
+        }
+        let items: Vec<Item> = self.queue.drain(..fits).collect();
+        let taken: usize = items.iter().map(|item| item.frames.len()).sum();
+        self.queue_bytes -= taken;
+        self.in_flight = taken;
+        self.in_flight_since = items.first().map(|item| item.since);
+        items
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.queue = VecDeque::new();
+        self.queue_bytes = 0;
+        self.in_flight = 0;
+        self.in_flight_since = None;
+        self.state = State::Failed(failure);
+    }
+
+    /// The age of the oldest append that is not durable.
+    pub(crate) fn oldest(&self) -> Option<Tick> {
+        self.in_flight_since.or_else(|| self.queue.front().map(|item| item.since))
+    }
+}

@@ -1,0 +1,243 @@
+//! A receipt says that a record has its place; [`Durable`] proves that the place survives.
+//!
+//! The committer raises a watermark after each sync and wakes whoever waits below it. Receipts work on any executor:
+//! they keep their own wakers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use vocab::{Durability, Seq};
+
+/// Proof that a record is durable, minted only by the committer's watermark.
+///
+/// ```compile_fail
+/// // There is no other way to one.
+/// let forged = ledger::Durable { seq: vocab::Seq(1), durability: vocab::Durability::Sync };
+/// ```
+/// ```
+/// // The twin: the names above exist, only the forgery does not compile.
+/// fn proved(durable: ledger::Durable) -> (vocab::Seq, vocab::Durability) {
+///     (durable.seq(), durable.durability())
+/// }
+/// ```
+#[must_use = "a durable record is what permits an effect; dropping the proof loses the permission"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Durable {
+    seq: Seq,
+    durability: Durability,
+}
+
+impl Durable {
+    /// The record's place in the ledger.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// `Sync`: it survives a power failure. `Os`: it survives the gateway only.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+}
+
+/// The record did not become durable, or nobody can know: the effect must not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the record did not become durable; nothing may be sent on the strength of it")]
+pub struct Lost;
+
+/// A record that has its sequence number and waits to become durable. Await it, or [`Receipt::wait`].
+///
+/// Dropping it loses nothing of the record: it is still written, but nobody may act on it.
+#[must_use = "nothing may happen before the receipt is durable: await it or call wait()"]
+pub struct Receipt {
+    pub(crate) seq: Seq,
+    pub(crate) generation: u64,
+    pub(crate) watermark: Arc<Watermark>,
+}
+
+impl Receipt {
+    /// The record's place in the ledger.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Blocks the calling thread until the record is durable. Not for the threads of an executor.
+    pub fn wait(mut self) -> Result<Durable, Lost> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            match Pin::new(&mut self).poll(&mut context) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+
+    /// What is known now: `None` while it is not settled.
+    pub fn peek(&self) -> Option<Result<(), Lost>> {
+        self.watermark.marks().resolve(self.generation, self.seq.0)
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<Durable, Lost>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut marks = self.watermark.marks();
+        match marks.resolve(self.generation, self.seq.0) {
+            Some(Ok(())) => Poll::Ready(Ok(Durable { seq: self.seq, durability: self.watermark.durability })),
+            Some(Err(lost)) => Poll::Ready(Err(lost)),
+            None => {
+                marks.waiting.insert(self.seq.0, context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receipt({})", self.seq.0)
+    }
+}
+
+/// Up to where the ledger is durable.
+///
+/// After a failure sequence numbers are given again; `generation` counts the failures, so that a receipt of before
+/// is never taken for the record that has its number now.
+pub(crate) struct Watermark {
+    marks: Mutex<Marks>,
+    durability: Durability,
+}
+
+struct Marks {
+    generation: u64,
+    /// Every record below is durable.
+    next: u64,
+    /// Where each past generation ended.
+    ends: Vec<u64>,
+    closed: bool,
+    /// Who waits, by sequence number; receipts of the current generation only.
+    waiting: BTreeMap<u64, Waker>,
+}
+
+impl Marks {
+    fn resolve(&self, generation: u64, seq: u64) -> Option<Result<(), Lost>> {
+        let end = match self.ends.get(usize::try_from(generation).unwrap_or(usize::MAX)) {
+            Some(&end) => end,
+            None if seq < self.next => return Some(Ok(())),
+            None if self.closed => return Some(Err(Lost)),
+            None => return None,
+        };
+        Some(if seq < end { Ok(()) } else { Err(Lost) })
+    }
+}
+
+impl Watermark {
+    pub(crate) fn new(next: u64, durability: Durability) -> Watermark {
+        let marks = Marks { generation: 0, next, ends: Vec::new(), closed: false, waiting: BTreeMap::new() };
+        Watermark { marks: Mutex::new(marks), durability }
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        self.marks().next
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.marks().generation
+    }
+
+    /// Every record below `next` is durable now.
+    pub(crate) fn raise(&self, next: u64) {
+        let mut marks = self.marks();
+        debug_assert!(next >= marks.next);
+        marks.next = next;
+        let later = marks.waiting.split_off(&next);
+        let woken = std::mem::replace(&mut marks.waiting, later);
+        drop(marks);
+        woken.into_values().for_each(Waker::wake);
+    }
+
+    /// Everything that is not durable yet is lost.
+    pub(crate) fn fail(&self) {
+        let mut marks = self.marks();
+        let end = marks.next;
+        marks.ends.push(end);
+        marks.generation += 1;
+        let woken = std::mem::take(&mut marks.waiting);
+        drop(marks);
+        woken.into_values().for_each(Waker::wake);
+    }
+
+    /// Nothing will be written any more.
+    pub(crate) fn close(&self) {
+        let mut marks = self.marks();
+        marks.closed = true;
+        let woken = std::mem::take(&mut marks.waiting);
+        drop(marks);
+        woken.into_values().for_each(Waker::wake);
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(watermark: &Arc<Watermark>, generation: u64, seq: u64) -> Receipt {
+        Receipt { seq: Seq(seq), generation, watermark: watermark.clone() }
+    }
+
+    #[test]
+    fn a_receipt_resolves_once_the_watermark_passes_it() {
+        let mark = Arc::new(Watermark::new(5, Durability::Sync));
+        let at = receipt(&mark, 0, 5);
+        assert_eq!(at.peek(), None);
+        mark.raise(6);
+        assert_eq!(at.wait().unwrap().seq(), Seq(5));
+    }
+
+    #[test]
+    fn a_waiting_thread_is_woken() {
+        let mark = Arc::new(Watermark::new(0, Durability::Sync));
+        let waiter = receipt(&mark, 0, 0);
+        let thread = std::thread::spawn(move || waiter.wait());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        mark.raise(1);
+        assert!(thread.join().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_receipt_of_before_a_failure_never_takes_the_number_of_one_after() {
+        let mark = Arc::new(Watermark::new(5, Durability::Sync));
+        let (early, late) = (receipt(&mark, 0, 4), receipt(&mark, 0, 7));
+        mark.fail();
+        mark.raise(9);
+        assert_eq!(early.peek(), Some(Ok(())));
+        assert_eq!(late.peek(), Some(Err(Lost)));
+        assert_eq!(receipt(&mark, 1, 7).peek(), Some(Ok(())));
+    }
+
+    #[test]
+    fn what_waits_when_the_ledger_closes_is_lost() {
+        let mark = Arc::new(Watermark::new(0, Durability::Os));
+        let waiting = receipt(&mark, 0, 0);
+        mark.close();
+        assert_eq!(waiting.wait(), Err(Lost));
+    }
+}
