@@ -15,6 +15,7 @@
 pub mod drivers;
 pub mod gateway;
 pub mod limits;
+pub mod pgbouncer;
 pub mod place;
 pub mod postgres;
 pub mod process;
