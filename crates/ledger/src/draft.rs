@@ -21,6 +21,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::net::SocketAddr;
 
+use mask::{Filter, MaskedBytes, MaskedField, MaskedRow, MaskedText, Print};
 use seal::cbor::Encoder;
 use vocab::{
     AskId, Class, Durability, Group, MaskKind, Opaque, PolicyHash, Position, ResourcePath, RuleId, RunId,
@@ -427,22 +428,6 @@ impl fmt::Debug for Opening {
     }
 }
 
-/// A keyed fingerprint of a value of a class: docs/FORMAT.md has no key, only the auditors do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Print(pub(crate) [u8; 16]);
-
-impl Print {
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Print {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-
 /// Bytes of the ledger's own making: keys' digests, sealed keys, roots.
 pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
 
@@ -493,6 +478,13 @@ recordable! {
     Digest => |v, out| Encoder::new(out).bytes(&v.0);
     Commitment => |v, out| Encoder::new(out).bytes(&v.0);
     Print => |v, out| Encoder::new(out).bytes(&v.0);
+    Filter => |v, out| Encoder::new(out).bytes(&v.to_bytes());
+    MaskedText => |v, out| Encoder::new(out).text(v.as_str());
+    MaskedBytes => |v, out| Encoder::new(out).bytes(v.as_bytes());
+    MaskedField<'_> => |v, out| match v.as_bytes() {
+        Some(bytes) => Encoder::new(out).bytes(bytes),
+        None => Encoder::new(out).null(),
+    };
     Raw<'_> => |v, out| Encoder::new(out).bytes(v.0);
     OwnText<'_> => |v, out| Encoder::new(out).text(v.0);
 }
@@ -526,7 +518,7 @@ impl<T: Sealed> Sealed for Vec<T> {
     }
 }
 
-impl<T: Sealed> Sealed for &[T] {
+impl<T: Sealed + ?Sized> Sealed for &T {
     fn encode(&self, out: &mut Vec<u8>) {
         (**self).encode(out);
     }
@@ -537,6 +529,24 @@ impl<T: Sealed> Sealed for &[T] {
 
     fn broken(&self) -> bool {
         (**self).broken()
+    }
+}
+
+/// A row of the reel: an array of bytes or null, as the client saw them.
+impl Sealed for MaskedRow<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let cells = self.cells();
+        Encoder::new(out).array(cells.len());
+        for cell in cells {
+            match cell {
+                Some(bytes) => Encoder::new(out).bytes(bytes),
+                None => Encoder::new(out).null(),
+            }
+        }
+    }
+
+    fn depth(&self) -> u8 {
+        1
     }
 }
 

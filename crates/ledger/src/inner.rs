@@ -228,14 +228,7 @@ impl Inner {
         core.next += 1;
         let run = unit.run.map(|run| (run, core.step(run, unit.kind, leaf, frames.len())));
         core.queue_bytes += frames.len();
-        core.queue.push_back(Item {
-            seq,
-            frames,
-            leaf,
-            run,
-            ratchet: unit.ratchet,
-            since: self.clock.tick(),
-        });
+        core.queue.push_back(Item { frames, leaf, run, ratchet: unit.ratchet, since: self.clock.tick() });
         if core.committer_sleeps {
             core.committer_sleeps = false;
             self.work.notify_one();

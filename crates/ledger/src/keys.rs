@@ -21,15 +21,15 @@ use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
+use mask::{FilterKey, Print, Prints};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::{hmac, pbkdf2};
+use ring::pbkdf2;
 use seal::tree::sha256_of;
 use vocab::{Class, RunId};
 use zeroize::Zeroizing;
 
 use crate::clock::{NoRandom, Random, random};
 use crate::disk::{Disk, read_small, write_atomic};
-use crate::draft::Print;
 use crate::limits::{PASSPHRASE_ROUNDS, RUN_KEYS_BYTES_MAX};
 
 /// 32 secret bytes; wiped when dropped.
@@ -240,38 +240,32 @@ impl fmt::Debug for AuditorSecret {
     }
 }
 
-/// The key of the fingerprints of one epoch.
+/// The keys of the fingerprints and filters of one epoch, both from one secret.
 pub struct EpochKey {
     epoch: u64,
-    key: hmac::Key,
+    prints: Prints,
+    filter: Secret32,
 }
 
 impl EpochKey {
     pub(crate) fn new(epoch: u64, secret: &[u8; 32]) -> EpochKey {
-        EpochKey { epoch, key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+        let prints = Prints::new(&sha256_of(&[b"tacho prints v1", secret]));
+        let filter = Zeroizing::new(sha256_of(&[b"tacho filter v1", secret]));
+        EpochKey { epoch, prints, filter }
     }
 
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// The first 128 bits of HMAC-SHA-256(key, class || 0 || value). The caller normalises the value.
+    /// The fingerprint of a value of a class; `mask` normalises it.
     pub fn print(&self, class: &Class, value: &[u8]) -> Print {
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(class.as_str().as_bytes());
-        context.update(&[0]);
-        context.update(value);
-        let mut print = [0; 16];
-        print.copy_from_slice(&context.sign().as_ref()[..16]);
-        Print(print)
+        self.prints.of(class, value)
     }
 
-    /// The key of this epoch's filters of released cells: HMAC-SHA-256(key, "tacho filter key v1").
-    pub fn filter_key(&self) -> mask::FilterKey {
-        let tag = hmac::sign(&self.key, b"tacho filter key v1");
-        let mut key = [0; 32];
-        key.copy_from_slice(tag.as_ref());
-        mask::FilterKey::new(&key)
+    /// The key of the filters of released cells.
+    pub fn filter_key(&self) -> FilterKey {
+        FilterKey::new(&self.filter)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use mask::Print;
 use seal::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use seal::note::{Algorithm, SignedNote, Signer};
 use seal::tree::Frontier;
@@ -18,7 +19,7 @@ use crate::clock::{Clock, NoRandom, Random, random};
 use crate::commit::{Commit, Progress, Published};
 use crate::config::{AppendError, Config, Ended, Missed, NotAdmitted, OpenError, Recovery, RunError, Status};
 use crate::disk::Disk;
-use crate::draft::{Commitment, Draft, Kind, Map, Name, Opening, OwnText, Print, Recordable};
+use crate::draft::{Commitment, Draft, Kind, Map, Name, Opening, OwnText, Recordable};
 use crate::inner::{Core, Inner, Spare, State, lock, read};
 use crate::keeper::Keeper;
 use crate::keys::{self, CHECKPOINT_FILE, CHECKPOINT_NEXT_FILE, EpochKey, GatewayKey, RunKeys};
@@ -156,13 +157,18 @@ impl Ledger {
         Ok(Checkpointed { size: published.size, note })
     }
 
-    /// The fingerprint of a value under the present epoch's key. The caller normalises the value.
+    /// The fingerprint of a value under the present epoch's key.
     pub fn print(&self, class: &Class, value: &[u8]) -> Print {
-        let key: Arc<EpochKey> = read(&self.inner.prints).clone();
-        key.print(class, value)
+        self.epoch_key().print(class, value)
     }
 
-    /// The key of the filters of released cells in the present epoch.
+    /// The present epoch's key, for many prints and for filters. What it made must be appended within the epoch or
+    /// the one after; do not keep it.
+    pub fn epoch_key(&self) -> Arc<EpochKey> {
+        read(&self.inner.prints).clone()
+    }
+
+    /// The key of the filters of released cells in the present epoch. As with [`Ledger::epoch_key`]: do not keep it.
     pub fn filter_key(&self) -> mask::FilterKey {
         read(&self.inner.prints).filter_key()
     }
@@ -175,7 +181,10 @@ impl Ledger {
     }
 
     /// Commitments to several byte strings under one opening.
-    pub fn commitments<const N: usize>(&self, all: [&[u8]; N]) -> Result<(Opening, [Commitment; N]), NoRandom> {
+    pub fn commitments<const N: usize>(
+        &self,
+        all: [&[u8]; N],
+    ) -> Result<(Opening, [Commitment; N]), NoRandom> {
         let opening = random(&*self.inner.random)?;
         let commitments = all.map(|bytes| Commitment(seal::payload::commitment(&opening, bytes)));
         Ok((Opening(opening), commitments))

@@ -36,8 +36,9 @@ pub use clock::{Clock, NoRandom, Random, SystemClock, SystemRandom};
 pub use config::{AppendError, Config, Ended, Missed, NotAdmitted, OpenError, Recovery, RunError, Status};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use draft::{
-    Code, Commitment, Digest, Draft, Kind, Map, Name, Opening, OperatorText, PayloadPlain, Print, Recordable,
+    Code, Commitment, Digest, Draft, Kind, Map, Name, Opening, OperatorText, PayloadPlain, Recordable,
 };
 pub use keys::AuditorKey;
 pub use ledger::{Checkpointed, Ledger};
+pub use mask::Print;
 pub use receipt::{Durable, Lost, Receipt};

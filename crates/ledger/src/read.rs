@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, io};
 
+use mask::Print;
 use seal::Hash;
 use seal::cbor::{self, Value};
 use seal::frame::{
@@ -18,7 +19,7 @@ use seal::record::Header;
 use vocab::{Class, RunId, Seq, SessionId, WallTime};
 
 use crate::disk::{Disk, DiskFile, RealDisk};
-use crate::draft::{Kind, Print};
+use crate::draft::Kind;
 use crate::keys::{AuditorSecret, EpochKey, KeyError, RunKey};
 use crate::receipt::Watermark;
 use crate::segments::{self, Paths};
@@ -409,12 +410,17 @@ impl Epochs {
         self.keys.push((entry.seq, sealed.iter().find_map(open)));
     }
 
-    /// The prints that a value may have in the record `seq`: a print is made before its record is appended, so it is
-    /// under the epoch in force there or the one before. `None` if a key that is needed cannot be opened.
-    pub fn prints(&self, seq: Seq, class: &Class, value: &[u8]) -> Option<Vec<Print>> {
+    /// The keys that prints and filters in the record `seq` may be under: they are made before their record is
+    /// appended, so it is the epoch in force there or the one before. `None` stands for a key that this auditor cannot
+    /// open.
+    pub fn keys(&self, seq: Seq) -> impl Iterator<Item = Option<&EpochKey>> {
         let until = self.keys.partition_point(|(from, _)| *from <= seq);
-        let in_force = &self.keys[until.saturating_sub(2)..until];
-        in_force.iter().map(|(_, key)| Some(key.as_ref()?.print(class, value))).collect()
+        self.keys[until.saturating_sub(2)..until].iter().map(|(_, key)| key.as_ref())
+    }
+
+    /// The prints that a value may have in the record `seq`; `None` if a key that is needed cannot be opened.
+    pub fn prints(&self, seq: Seq, class: &Class, value: &[u8]) -> Option<Vec<Print>> {
+        self.keys(seq).map(|key| Some(key?.print(class, value))).collect()
     }
 }
 
