@@ -1,7 +1,7 @@
 //! The real `tacho`, before a real PostgreSQL.
 
 use crate::limits::{CLIENT_SECONDS_MAX, START_SECONDS_MAX};
-use crate::place::{Scratch, free_port, is_open};
+use crate::place::{Scratch, free_port, is_open, uid};
 use crate::postgres::Postgres;
 use crate::process::{Daemon, Finished, Trouble, finish, tail};
 use crate::programs;
@@ -12,6 +12,9 @@ use std::process::Command;
 
 /// The environment variable in which the gateway finds the upstream's password.
 const CREDENTIAL: &str = "CRM_PASSWORD";
+
+/// The name by which the configuration knows whoever runs the tests.
+pub const HUMAN: &str = "ada";
 
 /// What a gateway is made for: everything that a test may want otherwise.
 #[derive(Debug, Clone)]
@@ -48,13 +51,18 @@ pub struct Site {
 impl Site {
     /// `tacho init`, then a configuration of our own with the auditor that it made.
     pub fn new(plan: &Plan, upstream: &Postgres) -> Result<Site, Trouble> {
+        Site::new_with(plan, upstream, &programs::tacho()?)
+    }
+
+    /// With a `tacho` of the caller's choice.
+    pub fn new_with(plan: &Plan, upstream: &Postgres, tacho: &Path) -> Result<Site, Trouble> {
         let wrap = |why| Trouble::Start { what: "a gateway's directory".to_owned(), why };
         let site = Site {
             scratch: Scratch::new("gateway").map_err(wrap)?,
             password: plan.password.clone(),
             port: free_port().map_err(wrap)?,
             console: free_port().map_err(wrap)?,
-            tacho: programs::tacho()?,
+            tacho: tacho.to_path_buf(),
         };
         for folder in ["operator", "site"] {
             std::fs::create_dir(site.scratch.path().join(folder)).map_err(wrap)?;
@@ -98,8 +106,7 @@ impl Site {
                 "\n[[resource.mask]]\ncolumn = \"{column}\"\nclass = \"{class}\"\nas = \"{kind}\"\n"
             ));
         }
-        text.push('\n');
-        text.push_str(&plan.tables);
+        text.push_str(&format!("\n[[human]]\nname = \"{HUMAN}\"\nuid = {}\n{}", uid(), plan.tables));
         std::fs::write(&path, text)?;
         let policy = self.dir().join("policy");
         std::fs::create_dir_all(&policy)?;
@@ -140,6 +147,11 @@ impl Site {
     /// The ledger's directory.
     pub fn data(&self) -> PathBuf {
         self.dir().join("tacho-data")
+    }
+
+    /// The auditor's secret key that `tacho init` made in the operator's home.
+    pub fn auditor_key(&self) -> PathBuf {
+        self.scratch.path().join("operator/.config/tacho/auditor.key")
     }
 
     fn bare(&self) -> Command {
@@ -214,8 +226,55 @@ impl Gateway {
         finish(&mut self.run(agent, command), input.as_bytes(), CLIENT_SECONDS_MAX)
     }
 
+    /// A run that waits, for clients that are not its children: they use its credentials, which die
+    /// when the lease is dropped.
+    pub fn lease(&self, agent: &str) -> Result<Lease, Trouble> {
+        let sh = [
+            Path::new("/bin/sh"),
+            Path::new("-c"),
+            Path::new("env; echo end-of-environment; exec sleep 100000"),
+        ];
+        let log = self.site.scratch.path().join(format!("lease-{}", free_port().unwrap_or_default()));
+        let mut daemon = Daemon::start(&mut self.run(agent, &sh), &log, "TERM")?;
+        let read = || std::fs::read_to_string(&log).unwrap_or_default();
+        daemon.wait_ready(START_SECONDS_MAX, || read().contains("end-of-environment"))?;
+        Ok(Lease { environment: environment(&read()), _daemon: daemon })
+    }
+
     /// For the message of a failed assertion.
     pub fn explain(&self, done: &Finished) -> String {
         format!("{}\n--- gateway\n{}", done.all(), tail(&self.log()))
     }
+}
+
+/// The credentials of a run that is still there.
+#[must_use]
+#[derive(Debug)]
+pub struct Lease {
+    environment: Vec<(String, String)>,
+    _daemon: Daemon,
+}
+
+impl Lease {
+    /// A variable of the run's environment, empty if it is not set.
+    pub fn variable(&self, name: &str) -> &str {
+        self.environment.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    pub fn user(&self) -> &str {
+        self.variable("PGUSER")
+    }
+
+    pub fn password(&self) -> &str {
+        self.variable("PGPASSWORD")
+    }
+}
+
+fn environment(printed: &str) -> Vec<(String, String)> {
+    let pairs = printed.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }

@@ -4,7 +4,7 @@ use crate::process::Trouble;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -75,8 +75,12 @@ pub fn account(name: &str) -> Result<Account, Trouble> {
 
 /// Whether this process is root, and so has to give up its rights for PostgreSQL.
 pub fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata("/proc/self").map(|m| m.uid() == 0).unwrap_or(false)
+    uid() == 0
+}
+
+/// This process's user, as the owner of its entry in /proc.
+pub fn uid() -> u32 {
+    fs::metadata("/proc/self").map(|entry| entry.uid()).unwrap_or(u32::MAX)
 }
 
 fn find_account(passwd: &str, name: &str) -> Option<Account> {

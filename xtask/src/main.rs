@@ -5,6 +5,8 @@
 //! [`release`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod bench;
+mod demo;
 mod home;
 mod setup;
 mod step;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         Some((&"setup", [])) => setup::ready(setup::Wanted::Test).map(drop),
         Some((&"setup", ["--all"])) => setup::ready(setup::Wanted::All).map(drop),
         Some((&"tidy", [])) => tidy::run(),
+        Some((&"bench", rest)) => bench::run(rest),
+        Some((&"demo", [])) => demo::run(),
         Some((&("help" | "--help" | "-h"), _)) | None => {
             println!("{HELP}");
             return ExitCode::SUCCESS;

@@ -1,0 +1,287 @@
+//! The main job, seen working: a real PostgreSQL, the gateway before it, and an agent that does what
+//! agents do. Then the three answers, and the proof.
+
+use crate::home::Home;
+use crate::setup::{self, Wanted};
+use crate::step::{Stop, follow};
+use interop::drivers::Drivers;
+use interop::gateway::{Gateway, Plan, Site};
+use interop::postgres::Postgres;
+use interop::process::{Finished, finish, readable};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+const BUILD_SECONDS_MAX: Duration = Duration::from_secs(3600);
+const AGENT_SECONDS_MAX: Duration = Duration::from_secs(180);
+const ANSWER_SECONDS_MAX: Duration = Duration::from_secs(120);
+
+/// What only the gateway knows; looked for everywhere at the end.
+const UPSTREAM_PASSWORD: &str = "upstream-password-of-the-demo";
+/// A customer's, in the database and nowhere else.
+const ONE_SSN: &str = "402-81-1957";
+
+pub fn run() -> Result<(), Stop> {
+    let home = setup::ready(Wanted::Demo)?;
+    build(&home)?;
+    let stage = Stage::set(&home)?;
+    let run = stage.act()?;
+    stage.answers(&run)?;
+    stage.proof(&home, &run)?;
+    println!("{NEXT}");
+    Ok(())
+}
+
+const NEXT: &str = "
+=== What to look at next
+  demo/agent.py        the agent: it knows a DATABASE_URL and nothing else
+  demo/policy.cedar    the rules that decided
+  README.md            how to put the gateway before your own database, and the table of promises
+  cargo xtask test     the same against PostgreSQL's real clients, with crashes, tampering and leaks";
+
+fn build(home: &Home) -> Result<(), Stop> {
+    println!(
+        "=== Building tacho and tacho-verify into {} (the first time takes minutes)",
+        home.target.display()
+    );
+    let mut cargo = home.cargo();
+    cargo.args(["build", "--locked", "--package", "tacho", "--package", "tacho-verify"]);
+    match follow(&mut cargo, BUILD_SECONDS_MAX, |_| ()) {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(Stop::Could("the build failed; what cargo said is above".to_owned())),
+        Err(text) => Err(Stop::Could(text)),
+    }
+}
+
+/// Everything that runs. Dropped, it stops and is removed.
+struct Stage {
+    gateway: Gateway,
+    _upstream: Postgres,
+    drivers: Drivers,
+    /// The approver's token.
+    token: String,
+    verifier: std::path::PathBuf,
+}
+
+impl Stage {
+    fn set(home: &Home) -> Result<Stage, Stop> {
+        println!("\n=== A real PostgreSQL with customers and orders, and tacho before it");
+        let upstream = Postgres::start()?;
+        upstream.admin(
+            "postgres",
+            &format!("CREATE ROLE crm_app LOGIN PASSWORD '{UPSTREAM_PASSWORD}'; CREATE DATABASE crm;"),
+        )?;
+        upstream.admin("crm", &source(home, "demo/crm.sql")?)?;
+        upstream.admin(
+            "crm",
+            "GRANT SELECT ON customers TO crm_app; GRANT SELECT, INSERT, UPDATE ON orders TO crm_app;",
+        )?;
+        let plan = Plan {
+            database: "crm".to_owned(),
+            role: "crm_app".to_owned(),
+            password: UPSTREAM_PASSWORD.to_owned(),
+            policy: source(home, "demo/policy.cedar")?,
+            masks: masks(),
+            durability: "sync".to_owned(),
+            gateway_lines: String::new(),
+            resource_lines: "reel = \"full\"".to_owned(),
+            tables: String::new(),
+        };
+        let debug = home.target.join("debug");
+        let site = Site::new_with(&plan, &upstream, &debug.join("tacho"))?;
+        let token = add_approver(&site)?;
+        show(&site, &["check"])?;
+        let gateway = site.up()?;
+        let drivers = Drivers::stage_from(&home.venv(), None)?;
+        for name in ["agent.py", "model.json"] {
+            let text = source(home, &format!("demo/{name}"))?;
+            drivers.file(name, &text).map_err(|why| Stop::Could(why.to_string()))?;
+        }
+        Ok(Stage { gateway, _upstream: upstream, drivers, token, verifier: debug.join("tacho-verify") })
+    }
+
+    /// The agent runs; a person answers what it asks. Returns the run's id.
+    fn act(&self) -> Result<String, Stop> {
+        println!(
+            "\n=== The agent: $ tacho run --agent support --task \"refund order 3\" -- agent.py model.json"
+        );
+        let mut agent = self.gateway.site().tacho();
+        agent.args(["run", "--agent", "support", "--task", "refund order 3", "--"]);
+        agent
+            .arg(self.drivers.python())
+            .arg(self.drivers.dir().join("agent.py"))
+            .arg(self.drivers.dir().join("model.json"));
+        let status = thread::scope(|scope| {
+            let running = scope.spawn(|| follow(&mut agent, AGENT_SECONDS_MAX, |_| ()));
+            while !running.is_finished() {
+                self.answer_what_waits();
+                thread::sleep(Duration::from_millis(200));
+            }
+            running.join().unwrap_or_else(|_| Err("the agent's thread died".to_owned()))
+        });
+        match status {
+            Ok(status) if status.success() => (),
+            Ok(status) => {
+                return Err(Stop::Could(format!("the agent ended with {status}\n{}", self.gateway.log())));
+            }
+            Err(text) => return Err(Stop::Could(text)),
+        }
+        let runs = self.gateway.site().ask(&["runs", "--json"], "")?.out();
+        field(&runs, "run")
+            .ok_or_else(|| Stop::Could(format!("no run in what `tacho runs --json` says: {runs}")))
+    }
+
+    /// Dana, a support lead, at another terminal.
+    fn answer_what_waits(&self) {
+        let as_dana = |words: &[&str]| {
+            let mut tacho = self.gateway.site().tacho();
+            finish(tacho.args(words).env("TACHO_OPERATOR_TOKEN", &self.token), b"", ANSWER_SECONDS_MAX)
+        };
+        // Until something waits there is nothing to say; what goes wrong shows as an approval that expires.
+        let Ok(waiting) = as_dana(&["approvals", "--json"]) else { return };
+        let Some(ask) = field(&waiting.out(), "ask") else { return };
+        if let Ok(seen) = as_dana(&["approvals"]) {
+            say("dana", "tacho approvals", &seen);
+        }
+        if let Ok(approved) = as_dana(&["approve", &ask]) {
+            say("dana", &format!("tacho approve {}", short(&ask)), &approved);
+        }
+    }
+
+    /// The three questions, and whether one value ever reached an agent.
+    fn answers(&self, run: &str) -> Result<(), Stop> {
+        println!("\n=== Afterwards: who initiated it, what was touched, was anything exposed?");
+        let site = self.gateway.site();
+        for verb in ["who", "touched", "exposed"] {
+            show(site, &[verb, run])?;
+        }
+        println!("\n$ echo {ONE_SSN} | tacho exposed --value - --auditor-key ...");
+        let key = site.auditor_key();
+        let mut tacho = site.tacho();
+        tacho.args(["exposed", "--value", "-", "--auditor-key"]).arg(&key);
+        print!("{}", finish(&mut tacho, ONE_SSN.as_bytes(), ANSWER_SECONDS_MAX)?.out());
+        Ok(())
+    }
+
+    /// Two verifiers that share no code, on the record and on the record with one bit turned over.
+    fn proof(self, home: &Home, run: &str) -> Result<(), Stop> {
+        println!("\n=== The proof, offline: two verifiers that share no code");
+        let site = self.gateway.stop();
+        show(&site, &["export", run, "--as", "bundle", "--output", "run.bundle"])?;
+        let data = site.data();
+        let python = home.venv().join("bin/python");
+        let verify = home.source.join("contrib/verify.py");
+        let both = |path: &Path, good: bool| -> Result<(), Stop> {
+            let mut rust = Command::new(&self.verifier);
+            let mut second = Command::new(&python);
+            for (name, command) in
+                [("tacho-verify", rust.arg(path)), ("contrib/verify.py", second.arg(&verify).arg(path))]
+            {
+                let said = finish(command, b"", ANSWER_SECONDS_MAX)?;
+                say("auditor", &format!("{name} {}", last_part(path)), &said);
+                if said.status.success() != good {
+                    return Err(Stop::Could(format!("{name} says otherwise than it should")));
+                }
+            }
+            Ok(())
+        };
+        both(&data, true)?;
+        both(&site.dir().join("run.bundle"), true)?;
+        println!("\nNow somebody with root turns over one bit in a copy of the ledger:");
+        let copy = site.dir().join("tampered");
+        tamper(&data, &copy)?;
+        both(&copy, false)
+    }
+}
+
+fn source(home: &Home, path: &str) -> Result<String, Stop> {
+    std::fs::read_to_string(home.source.join(path)).map_err(|why| Stop::Could(format!("{path}: {why}")))
+}
+
+fn masks() -> Vec<(String, String, String)> {
+    [("ssn", "pii.ssn", "row-token"), ("card", "pii.card", "partial:4"), ("email", "pii.email", "row-token")]
+        .map(|(column, class, kind)| {
+            (format!("public.customers.{column}"), class.to_owned(), kind.to_owned())
+        })
+        .to_vec()
+}
+
+/// Dana may approve for the group; the token is printed once.
+fn add_approver(site: &Site) -> Result<String, Stop> {
+    let said = site
+        .ask(&["operator", "add", "dana", "--role", "approver", "--group", "support-leads", "--json"], "")?;
+    let token = field(&said.out(), "token");
+    token.ok_or_else(|| Stop::Could(format!("`tacho operator add` gave no token: {}", said.all())))
+}
+
+/// Runs `tacho` and shows the command with what it says. An answer of "no" (1) is an answer.
+fn show(site: &Site, words: &[&str]) -> Result<(), Stop> {
+    let said = site.ask(words, "")?;
+    println!("\n$ tacho {}", words.iter().map(|word| short(word)).collect::<Vec<_>>().join(" "));
+    print!("{}{}", said.out(), said.err());
+    match said.status.code() {
+        Some(0 | 1) => Ok(()),
+        _ => Err(Stop::Could(format!("tacho {} ended with {}", words.join(" "), said.status))),
+    }
+}
+
+fn say(who: &str, command: &str, said: &Finished) {
+    println!("\n   [{who}] $ {command}");
+    for line in readable(&[said.stdout.as_slice(), said.stderr.as_slice()].concat()).lines() {
+        println!("   [{who}] {line}");
+    }
+    println!();
+}
+
+/// A copy with one bit turned over in the middle of what was written of the first segment.
+fn tamper(data: &Path, copy: &Path) -> Result<(), Stop> {
+    let wrap = |why: std::io::Error| Stop::Could(format!("tampering: {why}"));
+    let copied = finish(Command::new("cp").arg("-r").arg(data).arg(copy), b"", ANSWER_SECONDS_MAX)?;
+    if !copied.status.success() {
+        return Err(Stop::Could(copied.all()));
+    }
+    let segment = copy.join("segment/0000000000.seg");
+    let mut bytes = std::fs::read(&segment).map_err(wrap)?;
+    let written = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    if let Some(byte) = bytes.get_mut(written / 2) {
+        *byte ^= 1;
+    }
+    std::fs::write(&segment, bytes).map_err(wrap)
+}
+
+/// The first string of that name in a JSON document; all that is needed of one here.
+fn field(json: &str, name: &str) -> Option<String> {
+    let (_, rest) = json.split_once(&format!("\"{name}\""))?;
+    let value = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    Some(value.split('"').next()?.to_owned())
+}
+
+/// Ids are long; people type the beginning.
+fn short(word: &str) -> &str {
+    let id = word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if id { &word[..8] } else { word }
+}
+
+fn last_part(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_of_a_json_document_is_found() {
+        let json = r#"{"shape":"x/1","runs":[{"run": "ab12","agent":"support"}]}"#;
+        assert_eq!(field(json, "run").as_deref(), Some("ab12"));
+        assert_eq!(field(json, "ask"), None);
+        assert_eq!(field(r#"{"approvals":[]}"#, "approvals"), None);
+    }
+
+    #[test]
+    fn only_ids_are_shortened() {
+        assert_eq!(short("0123456789abcdef0123456789abcdef"), "01234567");
+        assert_eq!(short("exposed"), "exposed");
+    }
+}
