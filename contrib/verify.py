@@ -223,7 +223,7 @@ class Reader:
         """Checks a record by itself and in its run. Returns it with its leaf hash."""
         record, leaf = read_record(data), sha256(b"\0", data)
         kind, seq, run = record["kind"], record["seq"], record.get("run")
-        need(seq == self.seq or seq > self.seq and not exact, "record-seq", f"it says {seq}")
+        need(seq == self.seq if exact else seq >= self.seq or run and not self.run, "record-seq", f"it says {seq}")
         need(record.get("of", -1) < seq, "record-of")
         need([(digest, size) for digest, _, size in record.get("pay", [])] == self.pending, "payload-digest")
         self.pending = []
@@ -242,7 +242,7 @@ class Reader:
         need(record["rseq"] == size, "run-sequence")
         need(record["rprev"] == last, "run-chain")
         if kind == "close":
-            need(uint(record["body"].get("count")) and record["body"]["count"] == size, "close-count")
+            need((shape(record["body"].get("count")), record["body"].get("count")) == ("uint", size), "close-count")
             need(record["body"].get("root") == root(tree), "close-root")
         grow(tree, leaf)
         self.runs[run] = None if kind == "close" else (size + 1, tree, leaf)

@@ -26,6 +26,7 @@ impl BundleParts {
             .map(|(_, body)| leaf_hash(body))
             .collect();
         let mut out = vec![(Kind::Checkpoint, frames[last].1.to_vec())];
+        let mut of_run = Vec::new();
         let mut payloads = Vec::new();
         let mut seq = 0;
         for (kind, body) in sealed {
@@ -33,10 +34,15 @@ impl BundleParts {
                 Kind::Payload => payloads.push((Kind::Payload, body.to_vec())),
                 Kind::Record => {
                     let record = decode(body).unwrap();
-                    if belongs(&record, run) {
-                        out.append(&mut payloads);
-                        out.push((Kind::Record, body.to_vec()));
-                        out.push((Kind::Inclusion, proof(&leaves, seq)));
+                    let part = match record.get("run").and_then(Value::as_bytes) {
+                        Some(of) if of == run => Some(&mut of_run),
+                        None if is_of_keys(&record) => Some(&mut out),
+                        _ => None,
+                    };
+                    if let Some(part) = part {
+                        part.append(&mut payloads);
+                        part.push((Kind::Record, body.to_vec()));
+                        part.push((Kind::Inclusion, proof(&leaves, seq)));
                     }
                     payloads.clear();
                     seq += 1;
@@ -44,6 +50,7 @@ impl BundleParts {
                 _ => {}
             }
         }
+        out.append(&mut of_run);
         out.extend(key.map(|key| (Kind::Key, key.to_vec())));
         BundleParts { frames: out }
     }
@@ -60,10 +67,11 @@ pub fn bundle(segments: &[Vec<u8>], run: &[u8; 16], key: Option<[u8; 32]>) -> Ve
     BundleParts::cut(segments, run, key).render()
 }
 
-fn belongs(record: &Value, run: &[u8; 16]) -> bool {
+/// Genesis, or an epoch that changes the signing key.
+fn is_of_keys(record: &Value) -> bool {
     let kind = record.get("kind").and_then(Value::as_text);
-    let rotates = kind == Some("epoch") && record.get("body").is_some_and(|body| body.get("key").is_some());
-    kind == Some("genesis") || rotates || record.get("run").and_then(Value::as_bytes) == Some(run)
+    let has_key = record.get("body").is_some_and(|body| body.get("key").is_some());
+    kind == Some("genesis") || kind == Some("epoch") && has_key
 }
 
 fn proof(leaves: &Vec<Hash>, seq: u64) -> Vec<u8> {
