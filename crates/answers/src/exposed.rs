@@ -251,7 +251,7 @@ impl Desk<'_> {
     }
 
     /// The chain must verify, and a checkpoint must cover each of these records.
-    fn chain_prevents(&self, records: &[Seq], prevents: &mut Prevents) {
+    pub(crate) fn chain_prevents(&self, records: &[Seq], prevents: &mut Prevents) {
         match self.chain {
             Chain::NotChecked => {
                 prevents.note(Prevent::ChainNotChecked, "nobody has verified this ledger".to_owned());
@@ -324,6 +324,15 @@ impl Answer for Exposed {
 }
 
 impl Exposed {
+    /// How a page sets it: `good`, `bad` or `open`.
+    pub fn mood(&self) -> &'static str {
+        match &*self.answer {
+            "proved" => "good",
+            "exposed" => "bad",
+            _ => "open",
+        }
+    }
+
     /// The answer in one sentence.
     pub fn sentence(&self) -> String {
         match &*self.answer {
@@ -338,7 +347,7 @@ impl Exposed {
 
 /// Reasons as they are found, the same reason once, with all its records.
 #[derive(Default)]
-struct Prevents {
+pub(crate) struct Prevents {
     found: BTreeMap<(Prevent, String), Cites>,
 }
 
@@ -351,7 +360,7 @@ impl Prevents {
         self.found.entry((what, why)).or_default();
     }
 
-    fn finish(self) -> Vec<PreventLine> {
+    pub(crate) fn finish(self) -> Vec<PreventLine> {
         let line = |((what, why), cites): ((Prevent, String), Cites)| PreventLine {
             what: what.as_str().to_owned(),
             why,

@@ -15,20 +15,26 @@
 
 mod desk;
 mod diff;
+mod export;
 mod exposed;
 mod find;
+pub mod html;
 pub mod limits;
 mod line;
 mod query;
+mod reel;
 mod replay;
 mod runs;
 mod shape;
 pub mod text;
 mod touched;
+mod value;
+mod verify;
 mod watch;
 
 pub use desk::{Cannot, Chain, Desk, ProofLine, Verified};
 pub use diff::{Diff, DiffStep};
+pub use export::{Exported, Report, action_html, export_bundle};
 pub use exposed::{Exposed, Prevent, PreventLine, Scope, ScopeLine};
 pub use find::{Found, FoundRun};
 pub use line::{
@@ -36,8 +42,11 @@ pub use line::{
     ResultLine, RunLine, TouchLine, TripwireLine, ending, time,
 };
 pub use query::{Key, Query, QueryError, Term, moment};
+pub use reel::{BundleReels, Holder, StoreReels};
 pub use replay::{CellLine, NoReel, Reels, Replay, ReplayStep, Sealed};
 pub use runs::{DeciderLine, NoteLine, Runs, SessionLine, Show, UnreadLine, Who};
 pub use shape::{Answer, WrongShape, from_json, to_json};
 pub use touched::{FunctionLine, OpaqueLine, Touched, TouchedLine};
+pub use value::{MaybeLine, Prober, SeenLine, ValueAnswer, ValuePrevent};
+pub use verify::{ProvedLine, VerifyAnswer, WrongLine, chain, verify};
 pub use watch::{Look, NotWatched, Offline, Watch, Watched};

@@ -37,3 +37,6 @@ pub const PARENTS_MAX: usize = 64;
 
 const _: () = assert!(CITES_MAX <= ACTIONS_MAX);
 const _: () = assert!(DIFF_ACTIONS_MAX <= u16::MAX as usize, "the table holds u16");
+
+/// Largest segment file that is read, in bytes: 16 times the default size.
+pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;

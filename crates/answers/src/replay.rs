@@ -102,7 +102,17 @@ impl Desk<'_> {
     pub fn replay(&self, run: &str, from: Option<Seq>, to: Option<Seq>) -> Result<Replay, Cannot> {
         let run = self.find_run(run)?;
         let proof = self.look(Look::Replay, &run.id.to_string())?;
-        let (from, to) = (from.unwrap_or(Seq(0)), to.unwrap_or(Seq(u64::MAX)));
+        let range = from.unwrap_or(Seq(0))..=to.unwrap_or(Seq(u64::MAX));
+        self.replay_run(run, range, proof)
+    }
+
+    pub(crate) fn replay_run(
+        &self,
+        run: &Run,
+        range: std::ops::RangeInclusive<Seq>,
+        proof: ProofLine,
+    ) -> Result<Replay, Cannot> {
+        let (from, to) = (*range.start(), *range.end());
         let within: Vec<&Action> = run.actions.iter().filter(|a| a.overlaps(from, to)).collect();
         let start = within.first().map_or(0, |a| a.asked.at.0);
         let mut bytes = 0;

@@ -112,8 +112,12 @@ impl Desk<'_> {
     pub fn show(&self, run: &str) -> Result<Show, Cannot> {
         let run = self.find_run(run)?;
         let proof = self.look(Look::Show, &run.id.to_string())?;
+        Ok(self.show_run(run, proof))
+    }
+
+    pub(crate) fn show_run(&self, run: &Run, proof: ProofLine) -> Show {
         let open = run.open.as_ref().map(|o| &o.what);
-        Ok(Show {
+        Show {
             run: run_line(run),
             argv: open.map(|o| o.argv.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             parent: open.and_then(|o| o.parent).map(|p| p.to_string()),
@@ -125,17 +129,21 @@ impl Desk<'_> {
             unread: unread(run),
             erased: run.erased.map(|seq| seq.0),
             proof,
-        })
+        }
     }
 
     pub fn who(&self, run: &str) -> Result<Who, Cannot> {
         let run = self.find_run(run)?;
         let proof = self.look(Look::Who, &run.id.to_string())?;
+        Ok(self.who_run(run, proof))
+    }
+
+    pub(crate) fn who_run(&self, run: &Run, proof: ProofLine) -> Who {
         let open = run.open.as_ref();
         let mut cites: Cites = open.iter().map(|o| o.seq).collect();
         let parents = parents(self.index, run);
         parents.iter().filter_map(|p| p.open.as_ref()).for_each(|o| cites.add(o.seq));
-        Ok(Who {
+        Who {
             run: run_line(run),
             uid: open.map(|o| o.what.uid),
             argv: open.map(|o| o.what.argv.iter().map(ToString::to_string).collect()).unwrap_or_default(),
@@ -146,7 +154,7 @@ impl Desk<'_> {
             limits: who_limits(run),
             cites,
             proof,
-        })
+        }
     }
 }
 

@@ -60,14 +60,18 @@ impl Desk<'_> {
     pub fn touched(&self, run: &str) -> Result<Touched, Cannot> {
         let run = self.find_run(run)?;
         let proof = self.look(Look::Touched, &run.id.to_string())?;
-        Ok(Touched {
+        Ok(self.touched_run(run, proof))
+    }
+
+    pub(crate) fn touched_run(&self, run: &Run, proof: ProofLine) -> Touched {
+        Touched {
             run: run_line(run),
             touches: touches(run),
             functions: functions(run),
             opaque: run.actions.iter().filter_map(|a| opaque(run, a)).collect(),
             unread: unread(run),
             proof,
-        })
+        }
     }
 }
 
@@ -100,6 +104,23 @@ impl Answer for Touched {
         render_unread(text, &self.unread);
         text.blank();
         text.line(&self.proof.text());
+    }
+}
+
+impl Touched {
+    /// The answer in one sentence.
+    pub fn sentence(&self) -> String {
+        let done = |t: &&TouchedLine| t.committed + t.indeterminate + t.pending > 0;
+        let read = self.touches.iter().filter(|t| t.verb == "read").filter(done).count();
+        let changed = self.touches.iter().filter(|t| t.verb != "read").filter(done).count();
+        let refused: u64 = self.touches.iter().map(|t| t.refused).sum();
+        let opaque = self.opaque.iter().filter(|o| o.effect != "refused").count();
+        let unknown = if opaque > 0 {
+            format!(" {opaque} opaque actions touched what nobody can tell.")
+        } else {
+            String::new()
+        };
+        format!("{read} resources read, {changed} changed or used; {refused} accesses refused.{unknown}")
     }
 }
 

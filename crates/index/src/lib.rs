@@ -11,18 +11,20 @@
 //! Deliberately absent: sockets, keys, clocks, and any way to reach an upstream.
 //!
 //! Reading order: `record` (what a record says), `decode` (canonical bytes -> record), `run` (records of one run put
-//! together), `table` (all of it).
+//! together), `table` (all of it), `follow` (keeping it up to date).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod decode;
+mod follow;
 pub mod limits;
 mod record;
 mod run;
 mod table;
 
 pub use decode::{Decoder, Unreadable};
+pub use follow::{Bundle, FollowError, Follower};
 pub use record::{
     Act, Approval, ApprovalVerdict, AskPart, At, Body, Chunk, Close, Column, Connect, Coverage, Disconnect,
     Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat, Open, Outcome, Param,

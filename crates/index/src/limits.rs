@@ -16,3 +16,6 @@ pub const SHARED_TEXT_BYTES_MAX: usize = 4096;
 
 const _: () = assert!(FLAWS_MAX >= 2);
 const _: () = assert!(SHARED_TEXT_BYTES_MAX <= 65_535, "a record's size");
+
+/// Largest bundle that is read into memory, in bytes. A run's records and reel are budgeted well below it.
+pub const BUNDLE_BYTES_MAX: usize = 4 << 30;

@@ -1,0 +1,205 @@
+//! A bundle (FORMAT.md section 6): one run, each record with its proof, under one signed checkpoint.
+
+use std::convert::Infallible;
+use std::io::Write;
+
+use ledger::read::{Entry, Item, ReadError, Store};
+use seal::Hash;
+use seal::cbor::Value;
+use seal::frame::{BUNDLE_MAGIC, Kind, VERSION, encode_frame};
+use seal::tree::{Subtrees, inclusion_proof, node_hash};
+use serde::{Deserialize, Serialize};
+use vocab::RunId;
+
+use crate::desk::Cannot;
+use crate::shape::Answer;
+use crate::text::Text;
+
+/// What went into a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    pub run: String,
+    /// Records of the run that the bundle proves.
+    pub records: u64,
+    /// Records of the run after the last checkpoint: not in the bundle. Sign a checkpoint and export again.
+    pub left_out: u64,
+    pub payloads: u64,
+    /// The bundle holds the run's payload key: whoever has it can read the results.
+    pub with_key: bool,
+    /// The size of the tree that everything is proved against.
+    pub checkpoint_size: u64,
+    /// The run's `close` is in it, which proves that nothing is missing.
+    pub complete: bool,
+    pub bytes: u64,
+}
+
+/// Writes the bundle of `run` as of the ledger's last checkpoint. `key` is the run's payload key, only if it is to be
+/// handed over too.
+///
+/// Holds one hash per record twice: 64 bytes x records.
+pub fn export_bundle(
+    store: &Store,
+    run: RunId,
+    key: Option<&[u8; 32]>,
+    out: &mut dyn Write,
+) -> Result<Exported, Cannot> {
+    let scan = Scan::over(store, run)?;
+    let Some((note, size)) = &scan.checkpoint else {
+        return Err(Cannot::Ledger(
+            "no checkpoint is signed yet, so nothing can be proved; try again".to_owned(),
+        ));
+    };
+    let mut writer = Frames { out, bytes: 0 };
+    let header = [&BUNDLE_MAGIC[..], &VERSION.to_be_bytes(), &[0; 4]].concat();
+    writer.raw(&header)?;
+    writer.frame(Kind::Checkpoint, note)?;
+    if let Some(key) = key {
+        writer.frame(Kind::Key, key)?;
+    }
+    let mut exported = Exported {
+        run: run.to_string(),
+        records: 0,
+        left_out: 0,
+        payloads: 0,
+        with_key: key.is_some(),
+        checkpoint_size: *size,
+        complete: false,
+        bytes: 0,
+    };
+    for entry in scan.keys.iter().filter(|entry| entry.seq.0 < *size) {
+        writer.record(entry, *size, &scan.levels)?;
+    }
+    for entry in &scan.run {
+        if entry.seq.0 >= *size {
+            exported.left_out += 1;
+            continue;
+        }
+        for payload in &entry.payloads {
+            writer.frame(Kind::Payload, &store.ciphertext(payload).map_err(cannot)?)?;
+            exported.payloads += 1;
+        }
+        writer.record(entry, *size, &scan.levels)?;
+        exported.records += 1;
+        exported.complete = entry.kind == ledger::Kind::Close;
+    }
+    exported.bytes = writer.bytes;
+    if exported.records == 0 {
+        return Err(Cannot::NoSuchRun(run.to_string()));
+    }
+    Ok(exported)
+}
+
+impl Answer for Exported {
+    const SHAPE: &'static str = "tacho.exported/1";
+
+    fn render(&self, text: &mut Text) {
+        let complete = if self.complete { "complete" } else { "the run is not closed in it" };
+        text.line(&format!(
+            "Bundle of run {}: {} records ({complete}), {} payloads, {} bytes, proved against a checkpoint of size {}.",
+            self.run, self.records, self.payloads, self.bytes, self.checkpoint_size
+        ));
+        if self.left_out > 0 {
+            text.line(&format!("{} records after the last checkpoint are left out.", self.left_out));
+        }
+        let key = if self.with_key { "It holds the run's payload key." } else { "Its payloads stay sealed." };
+        text.line(key);
+    }
+}
+
+/// What one pass over a ledger finds.
+struct Scan {
+    checkpoint: Option<(Vec<u8>, u64)>,
+    levels: Levels,
+    /// `genesis`, and each `epoch` with a key.
+    keys: Vec<Entry>,
+    run: Vec<Entry>,
+}
+
+impl Scan {
+    fn over(store: &Store, run: RunId) -> Result<Scan, Cannot> {
+        let mut scan =
+            Scan { checkpoint: None, levels: Levels::default(), keys: Vec::new(), run: Vec::new() };
+        let mut cursor = store.cursor();
+        while let Some(item) = cursor.next_item().map_err(cannot)? {
+            match item {
+                Item::Checkpoint(_, note) => {
+                    let checkpoint = note.checkpoint().map_err(|e| Cannot::Ledger(e.to_string()))?;
+                    scan.checkpoint = Some((note.to_bytes(), checkpoint.size));
+                }
+                Item::Record(entry) => scan.take(*entry, run),
+            }
+        }
+        Ok(scan)
+    }
+
+    fn take(&mut self, entry: Entry, run: RunId) {
+        self.levels.push(entry.leaf);
+        let rotates =
+            entry.kind == ledger::Kind::Epoch && entry.body.get("key").is_some_and(|k| k != &Value::Null);
+        if entry.kind == ledger::Kind::Genesis || rotates {
+            self.keys.push(entry);
+        } else if entry.run == Some(run) {
+            self.run.push(entry);
+        }
+    }
+}
+
+/// Hashes of all complete subtrees, level by level: two hashes per record, and any proof in a few look-ups.
+#[derive(Default)]
+struct Levels(Vec<Vec<Hash>>);
+
+impl Levels {
+    fn push(&mut self, leaf: Hash) {
+        let mut hash = leaf;
+        for level in 0.. {
+            if self.0.len() == level {
+                self.0.push(Vec::new());
+            }
+            self.0[level].push(hash);
+            match self.0[level][..] {
+                [.., left, right] if self.0[level].len().is_multiple_of(2) => hash = node_hash(&left, &right),
+                _ => break,
+            }
+        }
+    }
+}
+
+impl Subtrees for Levels {
+    type Error = Infallible;
+
+    fn subtree(&self, level: u8, index: u64) -> Result<Hash, Infallible> {
+        // Asked only for complete subtrees within the size: each was pushed.
+        Ok(self.0[usize::from(level)][index as usize])
+    }
+}
+
+struct Frames<'a> {
+    out: &'a mut dyn Write,
+    bytes: u64,
+}
+
+impl Frames<'_> {
+    fn raw(&mut self, bytes: &[u8]) -> Result<(), Cannot> {
+        self.bytes += bytes.len() as u64;
+        self.out.write_all(bytes).map_err(|e| Cannot::Ledger(format!("the bundle cannot be written: {e}")))
+    }
+
+    fn frame(&mut self, kind: Kind, body: &[u8]) -> Result<(), Cannot> {
+        let mut frame = Vec::with_capacity(body.len() + 16);
+        encode_frame(kind, body, &mut frame).map_err(|e| Cannot::Ledger(e.to_string()))?;
+        self.raw(&frame)
+    }
+
+    fn record(&mut self, entry: &Entry, size: u64, levels: &Levels) -> Result<(), Cannot> {
+        self.frame(Kind::Record, &entry.bytes)?;
+        let proof = inclusion_proof(levels, entry.seq.0, size).map_err(|e| Cannot::Ledger(e.to_string()))?;
+        let mut body = entry.seq.0.to_be_bytes().to_vec();
+        body.extend_from_slice(&(proof.len() as u16).to_be_bytes());
+        proof.iter().for_each(|hash| body.extend_from_slice(hash));
+        self.frame(Kind::Inclusion, &body)
+    }
+}
+
+fn cannot(error: ReadError) -> Cannot {
+    Cannot::Ledger(error.to_string())
+}

@@ -1,0 +1,451 @@
+//! The report: who, touched, exposed, then what happened step by step, then the proof and its limits, on one page that
+//! needs no network, no script and no knowledge of this program.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use vocab::Seq;
+
+use crate::desk::{Cannot, Desk};
+use crate::exposed::Exposed;
+use crate::html::{Attr, Html};
+use crate::line::{ActionLine, ending, time};
+use crate::replay::{CellLine, Replay, ReplayStep};
+use crate::runs::{Show, Who};
+use crate::touched::Touched;
+use crate::watch::Look;
+
+/// Everything that the page shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub made: String,
+    pub made_by: String,
+    pub who: Who,
+    pub touched: Touched,
+    pub exposed: Exposed,
+    pub show: Show,
+    /// What came back, step by step; absent if it was not asked for or no key opens it.
+    pub replay: Option<Replay>,
+    /// Why results are absent.
+    pub sealed: Option<String>,
+}
+
+impl Desk<'_> {
+    /// Makes the report of a run. With `results`, what the agent saw is in it, where a key opens it.
+    pub fn report(&self, run: &str, results: bool) -> Result<Report, Cannot> {
+        let run = self.find_run(run)?;
+        let proof = self.look(Look::Export, &run.id.to_string())?;
+        let all = Seq(0)..=Seq(u64::MAX);
+        let (replay, sealed) = match results.then(|| self.replay_run(run, all, proof.clone())) {
+            None => (None, Some("results were not asked for in this export".to_owned())),
+            Some(Ok(replay)) => (Some(replay), None),
+            Some(Err(why)) => (None, Some(why.to_string())),
+        };
+        Ok(Report {
+            made: time(self.now),
+            made_by: self.who.to_owned(),
+            who: self.who_run(run, proof.clone()),
+            touched: self.touched_run(run, proof.clone()),
+            exposed: self.exposed_run(run, proof.clone()),
+            show: self.show_run(run, proof),
+            replay,
+            sealed,
+        })
+    }
+}
+
+impl Report {
+    /// One self-contained page.
+    pub fn to_html(&self) -> String {
+        let mut html = Html::new();
+        html.constant(HEAD);
+        html.leaf("title", "", &format!("Run {}", self.show.run.run));
+        html.constant("<style>");
+        html.constant(STYLE);
+        html.constant("</style>\n</head>\n<body>\n");
+        self.top(&mut html);
+        self.who(&mut html);
+        self.touched(&mut html);
+        self.exposed(&mut html);
+        self.timeline(&mut html);
+        self.proof(&mut html);
+        html.constant("</body>\n</html>\n");
+        html.finish()
+    }
+
+    fn top(&self, html: &mut Html) {
+        html.tag("header", "", |html| {
+            html.leaf("p", "kind", "Tachograph: record of one run of an AI agent");
+            html.leaf("h1", "", &format!("Run {}", self.show.run.run));
+            html.leaf("p", "", &format!("Made {} by {}.", self.made, self.made_by));
+        });
+        html.tag("ol", "three", |html| {
+            html.tag("li", "", |html| {
+                html.leaf("b", "", "Who initiated it? ");
+                html.text(&self.who.sentence());
+            });
+            html.tag("li", "", |html| {
+                html.leaf("b", "", "What was touched? ");
+                html.text(&self.touched.sentence());
+            });
+            html.tag("li", self.exposed.mood(), |html| {
+                html.leaf("b", "", "Was any sensitive data exposed? ");
+                html.text(&self.exposed.sentence());
+            });
+        });
+    }
+
+    fn who(&self, html: &mut Html) {
+        html.tag("section", "", |html| {
+            html.leaf("h2", "", "1. Who");
+            let run = &self.who.run;
+            let unknown = || "unknown".to_owned();
+            let mut rows = vec![
+                pair("Person", run.human.clone().unwrap_or_else(unknown)),
+                pair("Started by", run.by.clone().unwrap_or_else(unknown)),
+                pair(
+                    "Agent",
+                    [run.agent.clone(), run.agent_version.clone()]
+                        .into_iter()
+                        .flatten()
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                ),
+                pair("Task", run.task.clone().unwrap_or_default()),
+                pair("Command", self.who.argv.join(" ")),
+                pair("From", run.opened.clone().unwrap_or_else(unknown)),
+                pair("To", run.closed.clone().unwrap_or_else(|| "still open".to_owned())),
+                pair("Ended", run.state.clone()),
+                pair("Records", self.who.cites.text()),
+            ];
+            rows.extend(self.who.parents.iter().map(|p| pair("Started from run", p.run.clone())));
+            rows.extend(self.who.children.iter().map(|c| pair("Started run", c.run.clone())));
+            html.table(&["", ""], &[], &rows);
+            if !self.who.deciders.is_empty() {
+                html.leaf("h3", "", "Decisions of people");
+                let row = |d: &crate::runs::DeciderLine| {
+                    vec![
+                        d.who.clone(),
+                        d.verdict.clone(),
+                        d.at.clone(),
+                        format!("#{}", d.action),
+                        format!("#{}", d.record),
+                    ]
+                };
+                let rows: Vec<_> = self.who.deciders.iter().map(row).collect();
+                html.table(&["Person", "Decision", "At", "Action", "Record"], &[], &rows);
+            }
+            self.who
+                .limits
+                .iter()
+                .for_each(|limit| html.leaf("p", "limit", &format!("Not claimed: {limit}")));
+        });
+    }
+
+    fn touched(&self, html: &mut Html) {
+        html.tag("section", "", |html| {
+            html.leaf("h2", "", "2. What was touched");
+            let row = |t: &crate::touched::TouchedLine| {
+                vec![
+                    t.on.clone(),
+                    t.verb.clone(),
+                    t.columns_text(),
+                    t.actions.to_string(),
+                    t.effects(),
+                    t.cites.text(),
+                ]
+            };
+            let rows: Vec<_> = self.touched.touches.iter().map(row).collect();
+            html.table(&["Resource", "Verb", "Columns", "Actions", "Effect", "Records"], &[0, 2], &rows);
+            for opaque in &self.touched.opaque {
+                html.leaf(
+                    "p",
+                    "limit",
+                    &format!(
+                        "Action #{} is opaque ({}): what it touched cannot be told from the request.",
+                        opaque.record, opaque.why
+                    ),
+                );
+            }
+        });
+    }
+
+    fn exposed(&self, html: &mut Html) {
+        html.tag("section", "", |html| {
+            html.leaf("h2", "", "3. Whether sensitive data was exposed");
+            html.leaf("p", self.exposed.mood(), &self.exposed.sentence());
+            if !self.exposed.exposures.is_empty() {
+                let row = |e: &crate::line::ExposureLine| {
+                    vec![
+                        e.class.clone(),
+                        e.on.clone(),
+                        e.at.clone(),
+                        e.what.clone(),
+                        e.by.clone(),
+                        e.rows.to_string(),
+                        e.cells.to_string(),
+                        e.cites.text(),
+                    ]
+                };
+                let rows: Vec<_> = self.exposed.exposures.iter().map(row).collect();
+                let headers =
+                    ["Class", "Column", "Position", "What became of it", "By", "Rows", "Cells", "Records"];
+                html.table(&headers, &[1], &rows);
+            }
+            if !self.exposed.tripwires.is_empty() {
+                let row = |t: &crate::line::TripwireLine| {
+                    vec![
+                        t.detector.clone(),
+                        t.class.clone(),
+                        t.channel.clone(),
+                        t.act.clone(),
+                        t.cites.text(),
+                    ]
+                };
+                let rows: Vec<_> = self.exposed.tripwires.iter().map(row).collect();
+                html.table(&["Tripwire", "Class", "Channel", "Act", "Records"], &[], &rows);
+            }
+            if !self.exposed.prevents.is_empty() {
+                html.leaf("h3", "", "What prevents the statement \"unmasked: 0\"");
+                html.tag("ul", "", |html| {
+                    for prevent in &self.exposed.prevents {
+                        html.leaf(
+                            "li",
+                            "",
+                            &format!("{}: {} (records {})", prevent.what, prevent.why, prevent.cites.text()),
+                        );
+                    }
+                });
+            }
+        });
+    }
+
+    fn timeline(&self, html: &mut Html) {
+        html.tag("section", "", |html| {
+            html.leaf("h2", "", "4. What happened, in order");
+            if let Some(why) = &self.sealed {
+                html.leaf("p", "limit", &format!("Results are not shown: {why}."));
+            }
+            for session in &self.show.sessions {
+                html.leaf("p", "session", &session.title());
+            }
+            let steps = self.replay.iter().flat_map(|replay| &replay.steps);
+            let steps: BTreeMap<u64, &ReplayStep> = steps.map(|step| (step.action.record, step)).collect();
+            for action in &self.show.actions {
+                write_action(html, action, steps.get(&action.record).copied());
+            }
+            if self.show.more_actions > 0 {
+                html.leaf(
+                    "p",
+                    "limit",
+                    &format!("{} more actions are not shown here.", self.show.more_actions),
+                );
+            }
+            for note in &self.show.notes {
+                let detail = note.detail.clone().unwrap_or_default();
+                html.leaf("p", "session", &format!("#{} {} {} {detail}", note.record, note.at, note.what));
+            }
+            if !self.show.unread.is_empty() {
+                html.leaf("h3", "", "Records that this version does not understand whole");
+                let row = |u: &crate::runs::UnreadLine| {
+                    vec![format!("#{}", u.record), u.kind.clone(), u.why.clone()]
+                };
+                html.table(
+                    &["Record", "Kind", "Why"],
+                    &[],
+                    &self.show.unread.iter().map(row).collect::<Vec<_>>(),
+                );
+            }
+        });
+    }
+
+    fn proof(&self, html: &mut Html) {
+        let proof = &self.show.proof;
+        html.tag("section", "", |html| {
+            html.leaf("h2", "", "5. Why this can be believed, and where it ends");
+            html.leaf("p", "", &format!("State of the record: {}.", proof.text()));
+            html.constant(HOW_IT_IS_SEALED);
+            match &proof.checkpoint {
+                Some(checkpoint) => {
+                    html.leaf("h3", "", "The signed checkpoint");
+                    html.tag("pre", "", |html| html.block(checkpoint));
+                }
+                None => html.leaf("p", "limit", "No signed checkpoint is attached to this page."),
+            }
+            if proof.witnesses.is_empty() {
+                html.constant(NOT_WITNESSED);
+            }
+            html.leaf("h3", "", "What it does not say");
+            html.tag("ul", "", |html| {
+                html.constant(LIMITS);
+                self.exposed
+                    .limits
+                    .iter()
+                    .for_each(|limit| html.leaf("li", "", &format!("It does not cover {limit}.")));
+            });
+        });
+    }
+}
+
+fn pair(name: &str, value: String) -> Vec<String> {
+    vec![name.to_owned(), value]
+}
+
+/// One action of a timeline, without what came back.
+pub fn action_html(html: &mut Html, action: &ActionLine) {
+    write_action(html, action, None);
+}
+
+fn write_action(html: &mut Html, action: &ActionLine, step: Option<&ReplayStep>) {
+    let class = match (&*action.verdict, action.refusals.is_empty()) {
+        ("allow", true) => "action",
+        ("ask", true) => "action ask",
+        _ => "action refuse",
+    };
+    html.tag_with("article", class, &[("id", Attr::new(format!("r{}", action.record)))], |html| {
+        html.tag("div", "line", |html| {
+            html.leaf("span", "record", &format!("#{}", action.record));
+            html.leaf("span", "at", &action.at);
+            html.leaf("span", "verdict", &action.verdict);
+            html.leaf("span", "ending", &ending(action));
+            if action.effect != "committed" {
+                html.leaf("span", "effect", &action.effect);
+            }
+        });
+        if !action.statement.is_empty() {
+            html.tag("pre", "", |html| html.block(&action.statement));
+        }
+        if let Some(sent) = &action.sent {
+            html.leaf("p", "label", "Sent instead, so that governed values are masked where they are read:");
+            html.tag("pre", "sent", |html| html.block(sent));
+        }
+        if let Some(why) = &action.opaque {
+            html.leaf("p", "limit", &format!("Opaque: {why}"));
+        }
+        for refusal in &action.refusals {
+            html.leaf(
+                "p",
+                "refusal",
+                &format!("Refused {}: {} (#{})", refusal.code, refusal.message, refusal.record),
+            );
+        }
+        if action.verdict != "allow" {
+            html.leaf("p", "label", &format!("Rules: {}", action.rules.join(", ")));
+        }
+        for approval in action.ask.iter().flat_map(|ask| &ask.approvals) {
+            let by = approval.by.clone().unwrap_or_else(|| "nobody".to_owned());
+            let signed = if approval.signed { ", signed" } else { "" };
+            let reason = approval.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
+            let form = approval.form.as_ref().map(|f| format!(" ({f})")).unwrap_or_default();
+            html.leaf(
+                "p",
+                "approval",
+                &format!(
+                    "{}{form} by {by}{signed} at {}{reason} (#{})",
+                    approval.verdict, approval.at, approval.record
+                ),
+            );
+        }
+        for e in &action.exposures {
+            html.leaf(
+                "p",
+                "exposure",
+                &format!("{} in {}, {}: {} cells {} ({})", e.class, e.on, e.at, e.cells, e.what, e.by),
+            );
+        }
+        for t in &action.tripwires {
+            html.leaf(
+                "p",
+                "refusal",
+                &format!("Tripwire {} ({}) in {}: {}", t.detector, t.class, t.channel, t.act),
+            );
+        }
+        if let Some(step) = step {
+            results_html(html, step);
+        }
+    });
+}
+
+fn results_html(html: &mut Html, step: &ReplayStep) {
+    if !step.rows.is_empty() {
+        html.tag("table", "result", |html| {
+            html.tag("thead", "", |html| {
+                html.tag("tr", "", |html| step.columns.iter().for_each(|c| html.leaf("th", "", c)));
+            });
+            html.tag("tbody", "", |html| {
+                for row in &step.rows {
+                    html.tag("tr", "", |html| row.iter().for_each(|cell| cell_html(html, cell.as_ref())));
+                }
+            });
+        });
+    }
+    step.data.iter().for_each(|data| html.tag("pre", "", |html| html.block(&data.text())));
+    if step.rows_not_shown > 0 {
+        html.leaf("p", "label", &format!("{} more rows are not shown.", step.rows_not_shown));
+    }
+    if step.rows_not_kept > 0 {
+        html.leaf(
+            "p",
+            "label",
+            &format!("{} more rows were released; they are not on the reel.", step.rows_not_kept),
+        );
+    }
+}
+
+fn cell_html(html: &mut Html, cell: Option<&CellLine>) {
+    match cell {
+        None => html.leaf("td", "null", "NULL"),
+        Some(cell) => html.leaf("td", "code", &cell.text()),
+    }
+}
+
+const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n";
+
+const HOW_IT_IS_SEALED: &str = "<p>Every request, decision and answer was written as a record before it took effect. The \
+records are the leaves of a hash tree; a signature over its root (the checkpoint) fixes all of them and their order. \
+A number with <b>#</b> on this page is the place of a record in that tree. This page is a reading of the record, not \
+the record: to check it, take the evidence bundle of this run (<code>tacho export RUN --as bundle</code>) and verify it \
+with <code>tacho-verify</code> or with the independent verifier, offline, on a machine of your own.</p>\n";
+
+const NOT_WITNESSED: &str = "<p class=\"limit\">Nobody outside has signed this checkpoint (it is not witnessed). Against \
+somebody who controls the gateway's machine and its signing key, the record proves only what was seen elsewhere: by \
+whoever holds an earlier checkpoint or bundle.</p>\n";
+
+const LIMITS: &str = "<li>It says what passed through the gateway. What reached a system by another way is not in it.</li>\n\
+<li>Statements are shown with their literals masked, and results as the agent saw them, after masking.</li>\n\
+<li>It does not say that what the agent did was right.</li>\n";
+
+const STYLE: &str = "
+:root { color-scheme: light; --ink: #1c2126; --soft: #5b6670; --line: #d9dee3; --good: #1d6b3a; --bad: #a11d2b; --open: #8a5a00; }
+* { box-sizing: border-box; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1.25rem; background: #fff; }
+h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
+h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
+.kind, .label, .session, .at { color: var(--soft); }
+.kind { margin: 0; font-size: .85rem; letter-spacing: .02em; }
+.three li { margin: .35rem 0; }
+.good { color: var(--good); font-weight: 600; }
+.bad { color: var(--bad); font-weight: 600; }
+.open { color: var(--open); font-weight: 600; }
+.limit { color: var(--open); }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem; font-size: .9rem; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+th { color: var(--soft); font-weight: 500; }
+.code, pre, code { font: .85rem/1.45 ui-monospace, monospace; }
+pre { background: #f5f7f8; padding: .6rem .75rem; margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; border-radius: 4px; }
+pre.sent { background: #f0f6f1; }
+.null { color: var(--soft); font-style: italic; }
+article { border-left: 3px solid var(--line); padding: .1rem 0 .1rem .9rem; margin: 1.1rem 0; break-inside: avoid; }
+article.ask { border-color: var(--open); }
+article.refuse { border-color: var(--bad); }
+article p { margin: .2rem 0; font-size: .92rem; }
+.line span { margin-right: .8rem; font-size: .9rem; }
+.record { font-weight: 600; }
+.verdict { text-transform: uppercase; font-size: .78rem !important; letter-spacing: .05em; }
+.refusal { color: var(--bad); }
+.effect { color: var(--open); }
+@media print { body { margin: 0; max-width: none; font-size: 11px; } h2 { break-after: avoid; } }
+";

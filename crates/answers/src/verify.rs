@@ -1,0 +1,226 @@
+//! `verify`: what `seal` says of a ledger, as an answer and as the [`Chain`] that other answers rest on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use seal::note::VerifierKey;
+use seal::verify::{Finding, Options, Report, Verifier, verify_bundle};
+use serde::{Deserialize, Serialize};
+use vocab::Seq;
+
+use crate::desk::{Cannot, Chain, Verified};
+use crate::limits::SEGMENT_BYTES_MAX;
+use crate::shape::Answer;
+use crate::text::{Text, hex};
+
+/// Whether a ledger or a bundle verifies, and up to where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyAnswer {
+    pub verified: bool,
+    /// The first thing that is wrong.
+    pub wrong: Option<WrongLine>,
+    pub proved: Option<ProvedLine>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrongLine {
+    pub segment: u64,
+    pub offset: u64,
+    pub record: u64,
+    pub rule: String,
+    pub why: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvedLine {
+    pub origin: String,
+    pub key: String,
+    /// The key was given by the one who verifies.
+    pub anchored: bool,
+    pub records: u64,
+    pub runs: u64,
+    pub open_runs: u64,
+    pub bytes: u64,
+    pub checkpoints: u64,
+    /// Records with a smaller `seq` are covered.
+    pub covered: u64,
+    pub open_records: u64,
+    pub root: String,
+    /// The largest size that a given witness signed.
+    pub witnessed: Option<u64>,
+    /// Given checkpoints that this ledger continues.
+    pub known: u64,
+    pub warnings: Vec<String>,
+}
+
+/// Verifies a ledger's directory or a bundle.
+///
+/// `progress` is told how many bytes of how many are done. A gateway may be writing the ledger at the same time: give
+/// [`Options::live`].
+pub fn verify(
+    path: &Path,
+    options: &Options,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Result<Report, Finding>, Cannot> {
+    let meta = fs::metadata(path).map_err(|e| cannot(path, &e))?;
+    if meta.is_file() {
+        let bytes = fs::read(path).map_err(|e| cannot(path, &e))?;
+        return Ok(verify_bundle(&bytes, options));
+    }
+    let segments = segments(&path.join("segment"))?;
+    let mut total = 0;
+    for (_, segment) in &segments {
+        total += fs::metadata(segment).map_err(|e| cannot(segment, &e))?.len();
+    }
+    let mut verifier = Verifier::new(options.clone());
+    let mut done = 0;
+    // The last segment in use is the one before the first that was never written: read one ahead.
+    let mut ahead: Option<(u64, Vec<u8>)> = None;
+    for (number, segment) in segments {
+        let bytes = read_segment(&segment)?;
+        if let Some((earlier, waiting)) = ahead.replace((number, bytes)) {
+            let next_is_unused = ahead.as_ref().is_some_and(|(_, next)| seal::frame::is_zero(next));
+            if let Err(finding) = verifier.push_segment(earlier, &waiting, next_is_unused) {
+                return Ok(Err(finding));
+            }
+            done += waiting.len() as u64;
+            progress(done, total);
+        }
+    }
+    if let Some((number, bytes)) = ahead
+        && let Err(finding) = verifier.push_segment(number, &bytes, true)
+    {
+        return Ok(Err(finding));
+    }
+    progress(total, total);
+    Ok(verifier.finish())
+}
+
+/// What the verdict means for other answers.
+pub fn chain(verdict: &Result<Report, Finding>, witnesses: &[VerifierKey], checkpoint: &str) -> Chain {
+    match verdict {
+        Err(finding) => Chain::Broken(finding.to_string()),
+        Ok(report) => {
+            let names = || witnesses.iter().map(|w| w.name().to_owned()).collect::<Vec<_>>();
+            Chain::Verified(Verified {
+                covered: Seq(report.covered),
+                anchored: report.anchored,
+                witnessed: report.witnessed.map(|w| (names(), Seq(w.size))),
+                checkpoint: checkpoint.to_owned(),
+            })
+        }
+    }
+}
+
+impl VerifyAnswer {
+    pub fn new(verdict: &Result<Report, Finding>) -> VerifyAnswer {
+        match verdict {
+            Err(finding) => VerifyAnswer { verified: false, wrong: Some(wrong(finding)), proved: None },
+            Ok(report) => VerifyAnswer { verified: true, wrong: None, proved: Some(proved(report)) },
+        }
+    }
+}
+
+impl Answer for VerifyAnswer {
+    const SHAPE: &'static str = "tacho.verify/1";
+
+    fn render(&self, text: &mut Text) {
+        if let Some(wrong) = &self.wrong {
+            text.line("NOT VERIFIED. The first thing that is wrong:");
+            text.pair("record", &wrong.record.to_string());
+            text.pair("place", &format!("segment {}, offset {}", wrong.segment, wrong.offset));
+            text.pair("rule", &wrong.rule);
+            text.pair("found", &wrong.why);
+        }
+        if let Some(proved) = &self.proved {
+            text.line(&format!(
+                "Verified: {} records of {} runs in {}.",
+                proved.records, proved.runs, proved.origin
+            ));
+            let end = match proved.covered {
+                0 => "no checkpoint covers any record yet".to_owned(),
+                covered => format!("up to record {}, {} checkpoints", covered - 1, proved.checkpoints),
+            };
+            text.pair("sealed", &end);
+            text.pair("open", &format!("{} records after the last checkpoint", proved.open_records));
+            let whose =
+                if proved.anchored { "given by you" } else { "taken from the ledger itself: give --key" };
+            text.pair("key", &format!("{} ({whose})", proved.key));
+            let witnessed =
+                proved.witnessed.map_or("NOT WITNESSED".to_owned(), |n| format!("up to size {n}"));
+            text.pair("witness", &witnessed);
+            text.pair("root", &proved.root);
+            proved.warnings.iter().for_each(|warning| text.pair("warning", warning));
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        u8::from(!self.verified)
+    }
+}
+
+fn wrong(finding: &Finding) -> WrongLine {
+    WrongLine {
+        segment: finding.segment,
+        offset: finding.offset,
+        record: finding.seq,
+        rule: finding.rule.to_string(),
+        why: finding.to_string(),
+    }
+}
+
+fn proved(report: &Report) -> ProvedLine {
+    let mut warnings: Vec<String> =
+        report.warnings.iter().map(|w| format!("record {}: {}", w.seq, w.text)).collect();
+    if report.more_warnings > 0 {
+        warnings.push(format!("and {} more warnings", report.more_warnings));
+    }
+    if let Some(torn) = report.torn {
+        warnings.push(format!("the last segment ends in a torn tail at byte {torn}"));
+    }
+    ProvedLine {
+        origin: report.origin.clone(),
+        key: report.key.to_string(),
+        anchored: report.anchored,
+        records: report.records,
+        runs: report.runs,
+        open_runs: report.open_runs,
+        bytes: report.bytes,
+        checkpoints: report.checkpoints,
+        covered: report.covered,
+        open_records: report.open,
+        root: hex(&report.root),
+        witnessed: report.witnessed.map(|w| w.size),
+        known: report.known,
+        warnings,
+    }
+}
+
+/// The segment files of a directory by number; anything else in it is no part of a ledger.
+fn segments(dir: &Path) -> Result<Vec<(u64, PathBuf)>, Cannot> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|e| cannot(dir, &e))? {
+        let path = entry.map_err(|e| cannot(dir, &e))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".seg"));
+        if let Some(number) = name.filter(|n| n.len() == 10).and_then(|n| n.parse().ok()) {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read_segment(path: &Path) -> Result<Vec<u8>, Cannot> {
+    let size = fs::metadata(path).map_err(|e| cannot(path, &e))?.len();
+    if size > SEGMENT_BYTES_MAX {
+        return Err(Cannot::Ledger(format!(
+            "{} is {size} bytes long, more than any segment",
+            path.display()
+        )));
+    }
+    fs::read(path).map_err(|e| cannot(path, &e))
+}
+
+fn cannot(path: &Path, error: &std::io::Error) -> Cannot {
+    Cannot::Ledger(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,172 @@
+//! The listener's side: connections with deadlines and limits, and the checks that every request passes first.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tower_service::Service;
+
+use crate::fault::Fault;
+use crate::limits::{
+    BODY_BYTES_MAX, CONNECTION_LIFE, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT, REQUEST_WAIT,
+};
+use crate::state::Console;
+use crate::{api, pages};
+
+/// Where the console listens. The caller binds it, with the permissions that it wants.
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Who is on the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Tcp(SocketAddr),
+    Unix { uid: u32, pid: Option<i32> },
+}
+
+/// Serves until `stop` resolves; connections then have a moment to end.
+///
+/// Errors: the listener itself fails for good. A failing connection ends alone.
+pub async fn serve(listener: Listener, console: Console, stop: impl Future<Output = ()>) -> io::Result<()> {
+    let router = router(console);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
+        tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => match accepted {
+                Ok((Stream::Tcp(stream), peer)) => {
+                    connections.spawn(connection(stream, peer, router.clone(), place));
+                }
+                Ok((Stream::Unix(stream), peer)) => {
+                    connections.spawn(connection(stream, peer, router.clone(), place));
+                }
+                // Out of descriptors, or a peer that is gone already: wait a little rather than spin.
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            }
+        }
+    }
+    connections.shutdown().await;
+    Ok(())
+}
+
+/// All routes, behind the checks. Tests call it without a listener.
+pub(crate) fn router(console: Console) -> Router {
+    api::routes()
+        .merge(pages::routes())
+        .fallback(|| async { Fault::new(StatusCode::NOT_FOUND, "not-found", "no such page") })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(console.clone(), checked))
+        .with_state(console)
+}
+
+enum Stream {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Stream::Tcp(stream), Peer::Tcp(address)))
+            }
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let peer = stream.peer_cred()?;
+                Ok((Stream::Unix(stream), Peer::Unix { uid: peer.uid(), pid: peer.pid() }))
+            }
+        }
+    }
+}
+
+async fn connection<S>(stream: S, peer: Peer, router: Router, place: tokio::sync::OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let mut router = router.clone();
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            router.call(request).await
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    // A connection that fails or lives too long ends; there is nothing to say to its peer.
+    drop(tokio::time::timeout(CONNECTION_LIFE, served).await);
+    drop(place);
+}
+
+/// What holds for every request: a known host, a deadline, and headers that keep a browser from helping an attacker.
+async fn checked(State(console): State<Console>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    let mut response = match known_host(&console, peer, request.headers()) {
+        Err(fault) => fault.into_response(),
+        Ok(()) => match tokio::time::timeout(REQUEST_WAIT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Fault::new(StatusCode::GATEWAY_TIMEOUT, "unavailable", "the answer took too long")
+                .into_response(),
+        },
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// No scripts at all, nothing from elsewhere, no framing, nothing kept.
+const HEADERS: [(&str, &str); 7] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-store"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
+/// Against DNS rebinding: a page of another site that resolves its name to us still names itself in `Host`.
+fn known_host(console: &Console, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), Fault> {
+    if matches!(peer, Some(Peer::Unix { .. })) {
+        return Ok(());
+    }
+    let mut named = headers.get_all(header::HOST).iter();
+    let host = match (named.next(), named.next()) {
+        (Some(host), None) => host.to_str().unwrap_or(""),
+        _ => "",
+    };
+    if console.hosts().iter().any(|known| known.eq_ignore_ascii_case(host)) {
+        return Ok(());
+    }
+    let why = "this console is not reached under that name; add it to `console_hosts`, or use the address it listens on";
+    Err(Fault::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", why))
+}
