@@ -3,7 +3,8 @@
 use super::{Broken, Finding, Options, Report, Rule, Seen, Subject, Trust, Watch, broken};
 use crate::cbor::Value;
 use crate::frame::{
-    Batch, Frame, FrameFault, Frames, Kind, SEGMENT_HEADER_BYTES, SegmentHeader, is_zero, later_batch,
+    Batch, Frame, FrameError, FrameFault, Frames, Kind, SEGMENT_HEADER_BYTES, SegmentHeader, is_zero,
+    later_batch,
 };
 use crate::limits::OPEN_RECORDS_MAX;
 use crate::note::{Algorithm, SignedNote, Standing, VerifierKey};
@@ -77,12 +78,12 @@ impl Verifier {
         for frame in frames.by_ref() {
             match frame {
                 Ok(frame) => {
-                    self.frame(number, &frame).map_err(|broken| self.finding(number, frame.offset, broken))?
+                    let seq = self.tree.size(); // of this record, if it is one
+                    self.frame(number, &frame)
+                        .map_err(|broken| Finding { seq, ..self.finding(number, frame.offset, broken) })?;
                 }
                 Err(error) => {
-                    let later = later_batch(segment, error.offset, self.next_batch);
-                    let torn = is_last && error.fault != FrameFault::Kind && later.is_none();
-                    self.bad_frame(error.offset, error.fault, torn)
+                    self.bad_frame(segment, error, is_last)
                         .map_err(|broken| self.finding(number, error.offset, broken))?;
                     break;
                 }
@@ -180,11 +181,13 @@ impl Verifier {
         }
     }
 
-    fn bad_frame(&mut self, offset: usize, fault: FrameFault, torn: bool) -> Result<(), Broken> {
+    fn bad_frame(&mut self, segment: &[u8], error: FrameError, is_last: bool) -> Result<(), Broken> {
+        let FrameError { offset, fault } = error;
+        // A right CRC over an unknown kind was written whole.
+        let can_tear = is_last && fault != FrameFault::Kind;
+        let torn = can_tear && later_batch(segment, offset, self.next_batch).is_none();
         if torn && self.trust.options.live {
-            self.torn = Some(offset as u64);
-            self.ended = true;
-            self.payloads.clear();
+            self.tear(offset);
             return Ok(());
         }
         let rule = match fault {
@@ -204,12 +207,16 @@ impl Verifier {
             return Ok(());
         }
         if is_last && self.trust.options.live {
-            self.torn = Some(self.end);
-            self.ended = true;
-            self.payloads.clear();
+            self.tear(end);
             return Ok(());
         }
         broken(Rule::PayloadOrphan, "the segment ends")
+    }
+
+    fn tear(&mut self, at: usize) {
+        self.torn = Some(at as u64);
+        self.ended = true;
+        self.payloads.clear();
     }
 
     fn frame(&mut self, segment: u64, frame: &Frame<'_>) -> Result<(), Broken> {
