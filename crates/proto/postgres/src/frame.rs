@@ -82,7 +82,7 @@ impl Decoder {
             buffer.advance(HEADER_BYTES);
             return Ok(Some(Frame { tag, body: buffer.split_to(body).freeze() }));
         };
-        buffer.reserve(missing.min(LOOKAHEAD_BYTES_MAX));
+        make_room(buffer, missing);
         Ok(None)
     }
 
@@ -121,6 +121,15 @@ impl Decoder {
                 "frame",
             )
         })
+    }
+}
+
+/// Grows a buffer that is nearly full, by at most [`LOOKAHEAD_BYTES_MAX`] (and by as much as it holds, since it
+/// doubles). One that has room is left alone: to reserve at each call would keep a mebibyte ahead for ever.
+fn make_room(buffer: &mut BytesMut, missing: usize) {
+    let ahead = missing.min(LOOKAHEAD_BYTES_MAX);
+    if buffer.capacity() - buffer.len() < ahead.min(READ_BYTES_MIN) {
+        buffer.reserve(ahead);
     }
 }
 

@@ -14,6 +14,9 @@ pub const CANCEL_KEY_BYTES_MAX: usize = 256;
 /// this.
 pub const LOOKAHEAD_BYTES_MAX: usize = 1 << 20;
 
+/// A buffer with less room than this is grown before the next read.
+pub const READ_BYTES_MIN: usize = 8 << 10;
+
 /// Body of a `p` message. PostgreSQL's limit for authentication (`PG_MAX_AUTH_TOKEN_LENGTH`).
 pub const PASSWORD_BYTES_MAX: usize = 65_535;
 

@@ -134,6 +134,17 @@ impl Server {
         client_first: &[u8],
         nonce: &[u8; NONCE_BYTES],
     ) -> Result<(Server, Vec<u8>), Fault> {
+        Server::first(verifier, channel, mechanism, client_first, &base64(nonce))
+    }
+
+    /// As `begin`, with the nonce as it is written.
+    fn first(
+        verifier: Verifier,
+        channel: Channel<'_>,
+        mechanism: &[u8],
+        client_first: &[u8],
+        nonce: &str,
+    ) -> Result<(Server, Vec<u8>), Fault> {
         let first = text(client_first)?;
         let (flag, rest) = first.split_once(',').ok_or(MALFORMED)?;
         let (authzid, bare) = rest.split_once(',').ok_or(MALFORMED)?;
@@ -147,7 +158,7 @@ impl Server {
         if client_nonce.is_empty() || !client_nonce.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(MALFORMED);
         }
-        let nonce = format!("{client_nonce}{}", base64(nonce));
+        let nonce = format!("{client_nonce}{nonce}");
         let server_first = format!("r={nonce},s={},i={}", base64(&verifier.salt), verifier.iterations);
         let transcript = format!("{bare},{server_first},");
         Ok((Server { verifier, binding, nonce, transcript }, server_first.into_bytes()))
@@ -297,6 +308,52 @@ fn unbase64(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// RFC 7677, 3.
+    #[test]
+    fn the_exchange_of_the_rfc() {
+        let salt = unbase64("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let verifier = Verifier::from_password(b"pencil", &salt, 4096).unwrap();
+        let begin = |verifier: &Verifier| {
+            Server::first(
+                verifier.clone(),
+                Channel::Plain,
+                b"SCRAM-SHA-256",
+                b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO",
+                "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
+            )
+            .unwrap()
+        };
+        let (server, first) = begin(&verifier);
+        assert_eq!(
+            first,
+            b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+        );
+        let last = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+        assert_eq!(server.finish(last).unwrap(), b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+        for at in 0..last.len() {
+            let mut changed = last.to_vec();
+            changed[at] ^= 1;
+            assert!(begin(&verifier).0.finish(&changed).is_err(), "byte {at} changed");
+        }
+    }
+
+    #[test]
+    fn a_mock_refuses_even_a_right_proof() {
+        let mut mock =
+            Verifier::from_password(b"pencil", &unbase64("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap(), 4096).unwrap();
+        mock.mock = true;
+        let (server, _) = Server::first(
+            mock,
+            Channel::Plain,
+            b"SCRAM-SHA-256",
+            b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO",
+            "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
+        )
+        .unwrap();
+        let last = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+        assert_eq!(server.finish(last).unwrap_err(), refused("password authentication failed"));
+    }
 
     #[test]
     fn base64_is_rfc_4648_and_strict() {

@@ -23,24 +23,30 @@
 //! `Parse "" -> Bind "" "" (all text) -> Describe portal "" -> Execute "" 0`, behind the last one
 //! `Close statement "" -> Close portal "" -> Sync`. One Sync: one implicit transaction, as with a Query.
 //!
-//! | sent | marked | reply | shown to the client |
+//! | sent | marked | reply | shown to the client by [`Translation`] |
 //! |---|---|---|---|
 //! | Parse | hidden | ParseComplete | no |
 //! | Bind | hidden | BindComplete | no |
 //! | DescribePortal | shown | RowDescription | yes |
-//! | | | NoData | no: [`Event::shown`] with `translated` |
-//! | Execute | shown | DataRow, CommandComplete, EmptyQueryResponse, all of COPY | yes |
+//! | | | NoData | no |
+//! | Execute | shown | DataRow, EmptyQueryResponse, all of COPY | yes |
+//! | | | CommandComplete | yes; the last statement's only when ReadyForQuery follows: a Query commits before it says so |
 //! | Close | hidden | CloseComplete | no |
 //! | Sync | shown | ReadyForQuery | yes |
 //! | any | any | ErrorResponse | yes; upstream skips to Sync, as it would have skipped the rest of the text |
 //! | any | any | notices, parameters, notifications | by allow-list |
 //!
-//! The two Closes are there because a Query destroys the unnamed statement and portal, and a client could otherwise
-//! bind what the gateway parsed. They are skipped after an error; then the relay must refuse a Bind of the unnamed
-//! statement itself. A text without statements is sent as Parse and Execute of the empty text, whose answer
-//! (EmptyQueryResponse) is the same. Differences to a Query that remain: a position in an error counts from the
-//! statement's start (remapped by [`crate::errors::sanitise`]), and several statements in one text are a pipeline
-//! and not an implicit block, so that servers before 17 refuse `LOCK TABLE` and `SAVEPOINT` in it differently.
+//! - The two Closes are there because a Query destroys the unnamed statement and portal, and a client could otherwise
+//!   bind what the gateway parsed. They are skipped after an error; then the relay must refuse a Bind of the unnamed
+//!   statement itself.
+//! - A text without statements is sent as one empty statement, whose answer (EmptyQueryResponse) is the same.
+//! - A text that our parser does not accept is sent as one Parse of the whole text and a Sync, never with a Bind:
+//!   upstream refuses it with its own words and runs nothing, as it would have done with the Query.
+//!
+//! Differences that remain. A position in an error counts from the statement's start ([`crate::errors::sanitise`] maps
+//! it). Several statements in one text are a pipeline and not an implicit block: `SET TRANSACTION` in it warns that it
+//! is not in a block, VACUUM and the like are refused with another sentence, and before PostgreSQL 17 `LOCK TABLE`
+//! and `SAVEPOINT` are refused where a Query allows the first and refuses the second in other words.
 
 use crate::frame::Frame;
 use crate::limits::OUTSTANDING_MAX;
@@ -119,17 +125,52 @@ pub struct Event {
 impl Event {
     /// Whether the client would see this frame had it sent the messages itself: everything but replies to hidden
     /// messages, with errors always shown except the poison's own (the relay shows its refusal instead).
-    /// `translated`: the client sent a Query, so NoData is not for it.
-    pub fn shown(&self, translated: bool) -> bool {
+    pub fn shown(&self) -> bool {
         match (&self.kind, self.of) {
             (Kind::Error { .. }, Some(sent)) => sent.what != What::Poison,
             (
                 Kind::Error { .. } | Kind::Notice(_) | Kind::Parameter { .. } | Kind::Notification { .. },
                 _,
             ) => true,
-            (Kind::NoData, _) if translated => false,
             (_, of) => of.is_some_and(|sent| !sent.hidden),
         }
+    }
+}
+
+/// What a client sees of one Query that was sent as extended messages. One value per Query.
+#[derive(Clone, Debug)]
+pub struct Translation {
+    last: u64,
+    held: Option<Event>,
+}
+
+impl Translation {
+    /// `last` is the number of the text's last statement: that of its Execute.
+    pub fn new(last: u64) -> Translation {
+        Translation { last, held: None }
+    }
+
+    /// Takes the next event; gives what the client sees now, in order.
+    pub fn pass(&mut self, event: Event) -> impl Iterator<Item = Event> + use<> {
+        let mut before = None;
+        let now = match &event.kind {
+            Kind::Complete(_) if event.of.is_some_and(|sent| sent.op == self.last) => {
+                self.held = Some(event);
+                None
+            }
+            // Parameters and notifications come behind the commit, as ReadyForQuery does.
+            Kind::Ready(_) | Kind::Parameter { .. } | Kind::Notification { .. } => {
+                before = self.held.take();
+                Some(event)
+            }
+            Kind::Error { .. } => {
+                self.held = None;
+                Some(event)
+            }
+            Kind::NoData => None,
+            _ => Some(event),
+        };
+        before.into_iter().chain(now).filter(Event::shown)
     }
 }
 
@@ -199,8 +240,8 @@ enum Progress {
     CopiedOut,
     /// A statement of a Query is complete.
     Completed,
-    /// An error came for a Query or Sync; only ReadyForQuery can follow.
-    Failed,
+    /// An error came for a Query or Sync, or the Query was empty: only ReadyForQuery can follow.
+    Ending,
 }
 
 impl Session {
@@ -328,7 +369,7 @@ impl Session {
             (SimpleQuery, Start | Completed, FromUpstream::RowDescription(rows)) => {
                 (Kind::RowDescription(rows), Next::At(Rows))
             }
-            (SimpleQuery, Start, FromUpstream::EmptyQuery) => (Kind::Empty, Next::At(Completed)),
+            (SimpleQuery, Start, FromUpstream::EmptyQuery) => (Kind::Empty, Next::At(Ending)),
             (SimpleQuery, Start | Completed | Rows | CopiedOut, FromUpstream::CommandComplete { tag }) => {
                 (Kind::Complete(CommandTag(tag)), Next::At(Completed))
             }
@@ -357,8 +398,8 @@ impl Session {
                 (Kind::Complete(CommandTag(tag)), next)
             }
 
-            (Sync, Start | Failed, FromUpstream::ReadyForQuery(tx))
-            | (SimpleQuery, Completed | Failed, FromUpstream::ReadyForQuery(tx)) => {
+            (Sync, Start | Ending, FromUpstream::ReadyForQuery(tx))
+            | (SimpleQuery, Completed | Ending, FromUpstream::ReadyForQuery(tx)) => {
                 self.tx = tx;
                 (Kind::Ready(tx), Next::Done)
             }
@@ -384,7 +425,7 @@ impl Session {
         let skipped = match head {
             _ if fatal => self.end(),
             None => return Err(OUT_OF_ORDER),
-            Some(_) if self.progress == Progress::Failed => return Err(OUT_OF_ORDER),
+            Some(_) if self.progress == Progress::Ending => return Err(OUT_OF_ORDER),
             Some(Sent { what: What::SimpleQuery | What::Sync, .. }) => self.fail_until_ready(),
             Some(_) => self.skip_to_sync(),
         };
@@ -399,7 +440,7 @@ impl Session {
 
     /// The oldest message stays until its ReadyForQuery; the end of a COPY that it was in is discarded.
     fn fail_until_ready(&mut self) -> Vec<Sent> {
-        self.progress = Progress::Failed;
+        self.progress = Progress::Ending;
         let end = self.copy_end().and_then(|_| self.queue.remove(1));
         end.into_iter().collect()
     }

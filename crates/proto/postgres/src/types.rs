@@ -338,7 +338,7 @@ fn print(type_oid: u32, value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<(
         oid::NUMERIC => numeric(value, &mut text)?,
         oid::MONEY => money(i64::from_be_bytes(exactly(value)?), &mut text)?,
         oid::BIT | oid::VARBIT => bits(value, &mut text)?,
-        oid::DATE => date(i64::from(i32::from_be_bytes(exactly(value)?)), &mut text)?,
+        oid::DATE => date(i32::from_be_bytes(exactly(value)?), &mut text)?,
         oid::TIME => time(i64::from_be_bytes(exactly(value)?), &mut text)?,
         oid::TIMETZ => timetz(value, &mut text)?,
         oid::TIMESTAMP | oid::TIMESTAMPTZ => timestamp(i64::from_be_bytes(exactly(value)?), &mut text)?,
@@ -426,7 +426,7 @@ fn part(type_oid: u32, rest: &mut &[u8], out: &mut Vec<u8>, depth: u32) -> Optio
     }
     let (value, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     *rest = behind;
-    if !out.is_empty() {
+    if out.last().is_some_and(|last| *last != b'\n') {
         out.push(b'\n');
     }
     print(type_oid, value, out, depth + 1)
@@ -492,13 +492,19 @@ fn bits(value: &[u8], text: &mut String) -> Option<()> {
     Some(())
 }
 
-/// Days since 2000-01-01, by the proleptic Gregorian calendar.
-fn date(days: i64, text: &mut String) -> Option<()> {
-    match i32::try_from(days) {
-        Ok(i32::MAX) => return text.write_str("infinity").ok(),
-        Ok(i32::MIN) => return text.write_str("-infinity").ok(),
+/// Days since 2000-01-01.
+fn date(days: i32, text: &mut String) -> Option<()> {
+    match days {
+        i32::MAX => return text.write_str("infinity").ok(),
+        i32::MIN => return text.write_str("-infinity").ok(),
         _ => {}
     }
+    let era = calendar(i64::from(days), text)?;
+    text.write_str(era).ok()
+}
+
+/// Prints days since 2000-01-01 by the proleptic Gregorian calendar; returns what stands behind date and time.
+fn calendar(days: i64, text: &mut String) -> Option<&'static str> {
     // Days since 0000-03-01, cut into eras of 400 years; a year begins in March, so that the leap day is its last.
     let days = days + 730_425;
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -507,10 +513,10 @@ fn date(days: i64, text: &mut String) -> Option<()> {
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let (year, month) = (year + era * 400 + month / 10, (month + 2) % 12 + 1);
-    if year > 0 {
-        return write!(text, "{year:04}-{month:02}-{day:02}").ok();
-    }
-    write!(text, "{:04}-{month:02}-{day:02} BC", 1 - year).ok()
+    // There is no year 0: it is 1 BC.
+    let (year, behind) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+    write!(text, "{year:04}-{month:02}-{day:02}").ok()?;
+    Some(behind)
 }
 
 /// Microseconds since midnight.
@@ -542,9 +548,10 @@ fn timestamp(micros: i64, text: &mut String) -> Option<()> {
         i64::MIN => return text.write_str("-infinity").ok(),
         _ => {}
     }
-    date(micros.div_euclid(DAY), text)?;
+    let era = calendar(micros.div_euclid(DAY), text)?;
     text.push(' ');
-    time(micros.rem_euclid(DAY), text)
+    time(micros.rem_euclid(DAY), text)?;
+    text.write_str(era).ok()
 }
 
 fn interval(value: &[u8], text: &mut String) -> Option<()> {

@@ -1,0 +1,195 @@
+//! Length fields of any value, in any state: no panic, and no memory for bytes that did not come.
+
+use crate::dice::{CLIENT_KINDS, Dice, UPSTREAM_KINDS};
+use crate::round_trip::{client_decoder, upstream_decoder};
+use bytes::{Bytes, BytesMut};
+use proto_postgres::frame::{Decoder, Frame};
+use proto_postgres::limits::*;
+use proto_postgres::message::{FromClient, FromUpstream};
+use wire::{Side, kind};
+
+const LENGTHS: [u32; 14] =
+    [0, 1, 2, 3, 4, 5, 8, 0x7fff_ffff, 0xffff_ffff, 0x8000_0000, 0x8000_0001, 1 << 20, 1 << 24, 1 << 30];
+
+/// A header with this length costs at most [`LOOKAHEAD_BYTES_MAX`], or is refused at once.
+fn declare(mut decoder: Decoder, tag: u8, length: u32) {
+    let mut buffer = BytesMut::with_capacity(16);
+    buffer.extend_from_slice(&[tag]);
+    buffer.extend_from_slice(&length.to_be_bytes());
+    for _ in 0..3 {
+        let Ok(got) = decoder.next(&mut buffer) else { return };
+        assert!(
+            buffer.capacity() <= LOOKAHEAD_BYTES_MAX + 64,
+            "{} for {tag:#x} {length:#x}",
+            buffer.capacity()
+        );
+        assert_eq!(got.is_some(), length == 4, "{tag:#x} {length:#x}");
+        if got.is_some() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_declared_length_reserves_at_most_a_mebibyte_in_every_state() {
+    for tag in 0..=255u8 {
+        for length in LENGTHS {
+            for early in [true, false] {
+                declare(client_decoder(early), tag, length);
+                declare(upstream_decoder(early), tag, length);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_length_below_four_or_with_a_sign_is_refused() {
+    for length in [0, 1, 2, 3, 0x8000_0000, 0xffff_ffff] {
+        for (mut decoder, tag, side) in [
+            (client_decoder(false), b'Q', Side::Client),
+            (client_decoder(true), b'p', Side::Client),
+            (upstream_decoder(false), b'D', Side::Upstream),
+            (upstream_decoder(true), b'R', Side::Upstream),
+        ] {
+            let mut buffer = BytesMut::from(&[&[tag][..], &u32::to_be_bytes(length)].concat()[..]);
+            let fault = decoder.next(&mut buffer).unwrap_err();
+            assert_eq!((fault.side, fault.kind), (side, kind::BAD_LENGTH));
+        }
+    }
+}
+
+#[test]
+fn each_limit_holds_at_max_and_refuses_max_plus_one() {
+    type Case = (fn() -> Decoder, u8, usize);
+    let cases: [Case; 12] = [
+        (|| client_decoder(false), b'Q', HELD_FRAME_BYTES_MAX),
+        (|| client_decoder(false), b'P', HELD_FRAME_BYTES_MAX),
+        (|| client_decoder(false), b'B', BIND_FRAME_BYTES_MAX),
+        (|| client_decoder(false), b'd', COPY_FRAME_BYTES_MAX),
+        (|| client_decoder(false), b'E', SMALL_FRAME_BYTES_MAX),
+        (|| client_decoder(false), b'S', 0),
+        (|| client_decoder(true), b'p', PASSWORD_BYTES_MAX),
+        (|| upstream_decoder(true), b'E', GREETING_BYTES_MAX),
+        (|| upstream_decoder(false), b'E', REPLY_BYTES_MAX),
+        (|| upstream_decoder(false), b'D', ROW_BYTES_MAX),
+        (|| upstream_decoder(false), b'd', ROW_BYTES_MAX),
+        (|| upstream_decoder(false), b'Z', 1),
+    ];
+    for (decoder, tag, max) in cases {
+        let header = |body: usize| [&[tag][..], &(body as u32 + 4).to_be_bytes()].concat();
+        let mut whole = BytesMut::from(&header(max)[..]);
+        whole.resize(5 + max, 0);
+        let frame = decoder().next(&mut whole).unwrap().expect("the whole frame is there");
+        assert_eq!(frame.body.len(), max);
+        let mut above = BytesMut::from(&header(max + 1)[..]);
+        let fault = decoder().next(&mut above).unwrap_err();
+        assert_eq!(fault.kind, kind::TOO_LARGE, "{}: refused before the body", char::from(tag));
+    }
+}
+
+#[test]
+fn a_large_frame_that_comes_in_pieces_never_reserves_more_than_a_mebibyte_ahead() {
+    let mut decoder = upstream_decoder(false);
+    let body = 8 << 20;
+    let mut buffer = BytesMut::new();
+    buffer.extend_from_slice(b"D");
+    buffer.extend_from_slice(&(body as u32 + 4).to_be_bytes());
+    let piece = vec![0u8; 60_000];
+    while buffer.len() < 5 + body {
+        assert!(decoder.next(&mut buffer).unwrap().is_none());
+        // A buffer that grows doubles; it may not jump to what was declared.
+        assert!(buffer.capacity() <= 2 * buffer.len() + LOOKAHEAD_BYTES_MAX, "at {}", buffer.len());
+        let left = 5 + body - buffer.len();
+        buffer.extend_from_slice(&piece[..left.min(piece.len())]);
+    }
+    assert_eq!(decoder.next(&mut buffer).unwrap().unwrap().body.len(), body);
+}
+
+#[test]
+fn unknown_types_are_refused_at_their_first_byte() {
+    let client = b"BCdcfDEHFPQSX";
+    let upstream = b"K23CGHWDIEVnNAtS1sZTcd";
+    for tag in 0..=255u8 {
+        for (early, known, mut decoder) in [
+            (true, tag == b'p', client_decoder(true)),
+            (false, client.contains(&tag), client_decoder(false)),
+            (true, b"RENv".contains(&tag), upstream_decoder(true)),
+            (false, upstream.contains(&tag), upstream_decoder(false)),
+        ] {
+            let result = decoder.next(&mut BytesMut::from(&[tag][..]));
+            assert_eq!(result.is_ok(), known, "{:?} early: {early}", char::from(tag));
+            if let Err(fault) = result {
+                assert_eq!(fault.kind, kind::UNKNOWN_MESSAGE);
+            }
+        }
+    }
+}
+
+/// Every length and count inside of every message, replaced by hostile values.
+#[test]
+fn hostile_lengths_inside_a_message_are_refused_or_read_as_written() {
+    let mut dice = Dice::new(4);
+    let check = |tag: u8, body: &[u8], decode: &dyn Fn(&Frame)| {
+        for at in 0..body.len() {
+            for length in LENGTHS {
+                for width in [2, 4] {
+                    let mut body = body.to_vec();
+                    for (place, byte) in body[at..].iter_mut().zip(&length.to_be_bytes()[4 - width..]) {
+                        *place = *byte;
+                    }
+                    decode(&Frame { tag, body: body.into() });
+                }
+            }
+            decode(&Frame { tag, body: Bytes::copy_from_slice(&body[..at]) });
+        }
+    };
+    let strict = |frame: &Frame| {
+        // What is accepted is read to its last byte and says the same when written: one reading of the wire.
+        if let Ok(message) = FromClient::decode(frame) {
+            let mut again = BytesMut::new();
+            message.encode(&mut again).unwrap();
+            assert_eq!(&again[5..], &frame.body[..]);
+        }
+        if let Ok(message) = FromUpstream::decode(frame) {
+            let mut again = BytesMut::new();
+            message.encode(&mut again).unwrap();
+            assert_eq!(&again[5..], &frame.body[..]);
+        }
+    };
+    for kind in 0..CLIENT_KINDS {
+        for _ in 0..4 {
+            let mut wire = BytesMut::new();
+            dice.client_message(kind).encode(&mut wire).unwrap();
+            check(wire[0], &wire[5..], &strict);
+        }
+    }
+    for kind in 0..UPSTREAM_KINDS {
+        for _ in 0..4 {
+            let mut wire = BytesMut::new();
+            dice.upstream_message(kind).encode(&mut wire).unwrap();
+            check(wire[0], &wire[5..], &strict);
+        }
+    }
+}
+
+/// A count of 65,535 in a message of a few bytes must not allocate for it.
+#[test]
+fn a_count_without_elements_is_refused_before_it_sizes_anything() {
+    for (tag, body) in [
+        (b'P', &b"\0\0\xff\xff"[..]),
+        (b'B', b"\0\0\0\0\xff\xff\0\0"),
+        (b'B', b"\0\0\xff\xff\0\0\0\0"),
+        (b'F', b"\0\0\0\x01\0\0\xff\xff\0\0"),
+    ] {
+        let fault = FromClient::decode(&Frame { tag, body: Bytes::from_static(body) }).unwrap_err();
+        assert_eq!(fault.kind, kind::TRUNCATED);
+    }
+    for (tag, body) in [(b't', &b"\xff\xff\0\0"[..]), (b'G', b"\0\xff\xff"), (b'D', b"\x06\x80")] {
+        let fault = FromUpstream::decode(&Frame { tag, body: Bytes::from_static(body) }).unwrap_err();
+        assert_eq!(fault.kind, kind::TRUNCATED);
+    }
+    let columns = Frame { tag: b'T', body: Bytes::from_static(b"\x06\x80") };
+    assert_eq!(FromUpstream::decode(&columns).unwrap_err().kind, kind::UNTERMINATED);
+    let options = Frame { tag: b'v', body: Bytes::from_static(b"\0\x03\0\0\x7f\xff\xff\xff") };
+    assert_eq!(FromUpstream::decode(&options).unwrap_err().kind, kind::TOO_MANY);
+}
