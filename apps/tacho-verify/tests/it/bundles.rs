@@ -1,1 +1,291 @@
-//! x
+//! Forged bundles: the same kind of table as for ledgers.
+
+use crate::both::{Both, Given};
+use seal::cbor::{Value, decode};
+use seal::frame::Kind;
+use seal::note::{Checkpoint, SignedNote, Signer};
+use seal::testkit::{BundleParts, Sample, Writer, run_key, sample, text};
+use seal::verify::{Rule, Subject};
+use std::fs;
+
+struct Row {
+    name: &'static str,
+    rule: Rule,
+    forge: fn(&Sample, BundleParts) -> Vec<u8>,
+}
+
+const fn row(name: &'static str, rule: Rule, forge: fn(&Sample, BundleParts) -> Vec<u8>) -> Row {
+    Row { name, rule, forge }
+}
+
+/// The bundle that is forged is of run a: C; genesis I; epoch I; then open I, (P intent I, P P outcome I) twice,
+/// close I; K.
+const TABLE: &[Row] = &[
+    row("edit a record", Rule::BundleProof, |_, mut b| {
+        let intent = b.nth(Kind::Record, 3);
+        b.edit(intent, "at", Value::Uint(1));
+        b.render()
+    }),
+    row("edit the last record", Rule::BundleProof, |_, mut b| {
+        let close = b.nth(Kind::Record, 7);
+        b.edit(close, "at", Value::Uint(1));
+        b.render()
+    }),
+    row("remove a record", Rule::RunSequence, |_, mut b| {
+        let intent = b.nth(Kind::Record, 3);
+        b.frames.drain(intent - 1..intent + 2);
+        b.render()
+    }),
+    row("remove a record's proof", Rule::BundleOrder, |_, mut b| {
+        let proof = b.nth(Kind::Inclusion, 3);
+        b.frames.remove(proof);
+        b.render()
+    }),
+    row("remove the last proof", Rule::BundleOrder, |_, mut b| {
+        b.frames.truncate(b.frames.len() - 2);
+        b.render()
+    }),
+    row("give a proof of another record", Rule::BundleProof, |_, mut b| {
+        let (one, other) = (b.nth(Kind::Inclusion, 3), b.nth(Kind::Inclusion, 4));
+        b.frames[one].1 = b.frames[other].1.clone();
+        b.render()
+    }),
+    row("shorten a proof", Rule::BundleProof, |_, mut b| {
+        let proof = b.nth(Kind::Inclusion, 3);
+        b.frames[proof].1.truncate(10 + 32);
+        b.frames[proof].1[9] = 1;
+        b.render()
+    }),
+    row("lengthen a proof", Rule::BundleProof, |_, mut b| {
+        let proof = b.nth(Kind::Inclusion, 3);
+        b.frames[proof].1.extend_from_slice(&[0; 32]);
+        b.frames[proof].1[9] += 1;
+        b.render()
+    }),
+    row("miscount a proof's hashes", Rule::BundleProof, |_, mut b| {
+        let proof = b.nth(Kind::Inclusion, 3);
+        b.frames[proof].1[8] = 0xff;
+        b.render()
+    }),
+    row("give a proof without a record", Rule::BundleOrder, |_, mut b| {
+        let proof = b.nth(Kind::Inclusion, 3);
+        let again = b.frames[proof].clone();
+        b.frames.insert(proof + 1, again);
+        b.render()
+    }),
+    row("replace a payload", Rule::PayloadDigest, |_, mut b| {
+        let payload = b.nth(Kind::Payload, 1);
+        b.frames[payload].1 = b"another ciphertext".to_vec();
+        b.render()
+    }),
+    row("remove a payload", Rule::PayloadDigest, |_, mut b| {
+        let payload = b.nth(Kind::Payload, 1);
+        b.frames.remove(payload);
+        b.render()
+    }),
+    row("append a payload", Rule::PayloadOrphan, |_, mut b| {
+        b.frames.push((Kind::Payload, b"more".to_vec()));
+        b.render()
+    }),
+    row("mix in a record of another run", Rule::BundleOrder, |s, mut b| {
+        let other = BundleParts::cut(&s.segments, &s.runs[1], None);
+        let open = other.nth(Kind::Record, 2);
+        let at = b.nth(Kind::Record, 3) - 1;
+        b.frames.splice(at..at, other.frames[open..open + 2].to_vec());
+        b.render()
+    }),
+    row("mix in a record of the gateway", Rule::BundleOrder, |_, mut b| {
+        let genesis = b.nth(Kind::Record, 0);
+        b.edit(genesis, "kind", text("start"));
+        b.edit(genesis, "seq", Value::Uint(1));
+        let start = b.frames[genesis].clone();
+        let mut forged = BundleParts { frames: b.frames.clone() };
+        forged.frames[genesis] = start;
+        forged.render()
+    }),
+    row("leave genesis out", Rule::BundleOrder, |_, mut b| {
+        let genesis = b.nth(Kind::Record, 0);
+        b.frames.drain(genesis..genesis + 4); // and the epoch
+        b.render()
+    }),
+    row("leave the run out", Rule::BundleOrder, |_, mut b| {
+        let open = b.nth(Kind::Record, 2);
+        b.frames.truncate(open);
+        b.render()
+    }),
+    row("leave a change of keys out", Rule::CheckpointSignature, |_, mut b| {
+        let epoch = b.nth(Kind::Record, 1);
+        b.frames.drain(epoch..epoch + 2);
+        b.render()
+    }),
+    row("leave the checkpoint out", Rule::BundleOrder, |_, mut b| {
+        b.frames.remove(0);
+        b.render()
+    }),
+    row("give two checkpoints", Rule::BundleOrder, |_, mut b| {
+        let again = b.frames[0].clone();
+        b.frames.insert(1, again);
+        b.render()
+    }),
+    row("give text for a checkpoint", Rule::CheckpointNote, |_, mut b| {
+        b.frames[0].1 = b"all is well\n".to_vec();
+        b.render()
+    }),
+    row("give an older checkpoint", Rule::BundleProof, |s, mut b| {
+        b.frames[0].1 = s.notes[2].to_bytes();
+        b.render()
+    }),
+    row("forge the checkpoint with another key", Rule::CheckpointSignature, |s, b| {
+        resigned(b, &s.origin, Writer::signer(&s.origin, 200))
+    }),
+    row("forge the checkpoint under another name", Rule::CheckpointOrigin, |_, b| {
+        resigned(b, "gateway.example/2", Writer::signer("gateway.example/2", 0))
+    }),
+    row("begin with a foreign genesis", Rule::BundleProof, |_, mut b| {
+        let genesis = b.nth(Kind::Record, 0);
+        b.edit(genesis, "at", Value::Uint(5));
+        b.render()
+    }),
+    row("give another payload key", Rule::BundleKey, |_, mut b| {
+        b.frames.last_mut().unwrap().1 = vec![7; 32];
+        b.render()
+    }),
+    row("give a payload key of another length", Rule::BundleKey, |_, mut b| {
+        b.frames.last_mut().unwrap().1 = vec![7; 31];
+        b.render()
+    }),
+    row("give the payload key twice", Rule::BundleKey, |_, mut b| {
+        let key = b.frames.last().unwrap().clone();
+        b.frames.push(key);
+        b.render()
+    }),
+    row("smuggle in a batch frame", Rule::FrameKind, |_, mut b| {
+        b.frames.push((Kind::Batch, vec![0; 24]));
+        b.render()
+    }),
+    row("append bytes", Rule::TailNotZero, |_, b| [b.render(), vec![0, 0, 0, 0, 1]].concat()),
+    row("append zeros", Rule::BundleOrder, |_, b| [b.render(), vec![0; 16]].concat()),
+    row("cut the end off", Rule::FrameLength, |_, b| {
+        let mut bytes = b.render();
+        bytes.truncate(bytes.len() - 5);
+        bytes
+    }),
+    row("flip a byte", Rule::FrameCrc, |_, b| {
+        let mut bytes = b.render();
+        bytes[40] ^= 1;
+        bytes
+    }),
+    row("claim another version", Rule::BundleHeader, |_, b| {
+        let mut bytes = b.render();
+        bytes[11] = 2;
+        bytes
+    }),
+];
+
+#[test]
+fn each_forged_bundle_is_found_by_both_verifiers() {
+    let sample = sample();
+    let mut both = Both::start("bundles");
+    let path = both.directory.join("forged.bundle");
+    for row in TABLE {
+        let parts = BundleParts::cut(&sample.segments, &sample.runs[0], Some(run_key(sample.runs[0])));
+        assert_eq!(parts.frames.iter().filter(|(kind, _)| *kind == Kind::Record).count(), 8);
+        fs::write(&path, (row.forge)(&sample, parts)).unwrap();
+        let found = both.ask(&path, &Given::default()).map(drop).map_err(|finding| finding.rule);
+        assert_eq!(found, Err(row.rule), "{}", row.name);
+    }
+}
+
+/// A bundle without its end verifies: its records are proved, and the report says that it is not complete.
+#[test]
+fn a_bundle_without_close_is_never_called_complete() {
+    let sample = sample();
+    let mut both = Both::start("bundles-open");
+    let mut parts = BundleParts::cut(&sample.segments, &sample.runs[0], None);
+    parts.frames.truncate(parts.frames.len() - 2);
+    let path = both.directory.join("run.bundle");
+    fs::write(&path, parts.render()).unwrap();
+    let report = both.ask(&path, &Given::default()).unwrap();
+    assert_eq!(report.subject, Subject::Bundle { run: sample.runs[0], complete: false });
+}
+
+/// What whoever holds the signing key can do to a bundle, and what finds it.
+#[test]
+fn a_bundle_of_another_history_is_found_by_what_is_held_elsewhere() {
+    let sample = sample();
+    let mut both = Both::start("bundles-held");
+    let path = both.directory.join("run.bundle");
+    // Another ledger under the same name: its first key is another one.
+    let mut w = Writer::new(&sample.origin, 8192);
+    w.open(sample.runs[0]);
+    w.close(sample.runs[0]);
+    w.checkpoint();
+    fs::write(&path, seal::testkit::bundle(&w.finish(), &sample.runs[0], None)).unwrap();
+    both.ask(&path, &Given::default()).unwrap();
+
+    let last = sample.notes.last().unwrap();
+    let elsewhere = [
+        (Given { known: vec![last.clone()], ..Given::default() }, Rule::KnownCheckpoint),
+        (
+            Given {
+                key: Some(Writer::signer(&sample.origin, 1).verifier_key().to_string()),
+                ..Given::default()
+            },
+            Rule::KeyAnchor,
+        ),
+        (
+            Given { witnesses: vec![Sample::witness().verifier_key().to_string()], ..Given::default() },
+            Rule::NotWitnessed,
+        ),
+    ];
+    for (given, rule) in elsewhere {
+        assert_eq!(both.ask(&path, &given).map(drop).map_err(|finding| finding.rule), Err(rule));
+    }
+}
+
+/// The first checkpoint over a change of keys is signed with the old key, each later one with the new one.
+#[test]
+fn a_bundle_may_be_sealed_by_the_first_checkpoint_over_a_change_of_keys() {
+    let mut both = Both::start("bundles-ratchet");
+    let path = both.directory.join("run.bundle");
+    let origin = "gateway.example/1";
+    let mut w = Writer::new(origin, 8192);
+    w.open([5; 16]);
+    w.close([5; 16]);
+    w.rotate(1);
+    w.checkpoint();
+    let segments = w.finish();
+    let parts = BundleParts::cut(&segments, &[5; 16], None);
+    fs::write(&path, parts.render()).unwrap();
+    both.ask(&path, &Given::default()).unwrap();
+    // But not by a key that was never announced.
+    fs::write(&path, resigned(parts, origin, Writer::signer(origin, 2))).unwrap();
+    let found = both.ask(&path, &Given::default()).map(drop).map_err(|finding| finding.rule);
+    assert_eq!(found, Err(Rule::CheckpointSignature));
+}
+
+/// The bundle with its checkpoint's size and root signed by another key, under a name.
+fn resigned(mut bundle: BundleParts, origin: &str, signer: Signer) -> Vec<u8> {
+    let old = SignedNote::parse(&bundle.frames[0].1).unwrap().checkpoint().unwrap();
+    bundle.frames[0].1 = signer.sign(&Checkpoint { origin: origin.to_owned(), ..old }).to_bytes();
+    bundle.render()
+}
+
+trait Edit {
+    fn nth(&self, kind: Kind, n: usize) -> usize;
+    fn edit(&mut self, index: usize, key: &str, value: Value);
+}
+
+impl Edit for BundleParts {
+    /// The index of the nth frame of a kind.
+    fn nth(&self, kind: Kind, n: usize) -> usize {
+        self.frames.iter().enumerate().filter(|(_, (k, _))| *k == kind).nth(n).unwrap().0
+    }
+
+    /// Changes a field of a record.
+    fn edit(&mut self, index: usize, key: &str, value: Value) {
+        let Value::Map(mut fields) = decode(&self.frames[index].1).unwrap() else { panic!("not a record") };
+        fields.iter_mut().find(|(k, _)| k == key).unwrap().1 = value;
+        self.frames[index].1 = Value::Map(fields).to_bytes();
+    }
+}

@@ -6,7 +6,6 @@
 mod both;
 mod bundles;
 mod command;
-mod dictionary;
 mod flips;
 mod good;
 mod tampering;
