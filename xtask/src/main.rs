@@ -6,8 +6,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod bench;
+mod corpus;
 mod demo;
 mod home;
+mod release;
 mod setup;
 mod step;
 mod test;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some((&"tidy", [])) => tidy::run(),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"demo", [])) => demo::run(),
+        Some((&"release", [])) => release::run(),
         Some((&("help" | "--help" | "-h"), _)) | None => {
             println!("{HELP}");
             return ExitCode::SUCCESS;

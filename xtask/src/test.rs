@@ -1,5 +1,6 @@
 //! `cargo xtask test`: each check a step, the table at the end, one closing line.
 
+use crate::corpus;
 use crate::home::Home;
 use crate::setup::{self, Wanted};
 use crate::step::{Ending, Steps, Stop, check, check_tests};
@@ -84,6 +85,7 @@ const STEPS: &[(&str, Step)] = &[
         }
         check_tests(with_programs(&mut cargo, home), TEST_SECONDS_MAX)
     }),
+    ("leak corpus", |home, _| corpus::check(home)),
 ];
 
 /// Tells the tests where the programs are that they start.
