@@ -17,7 +17,9 @@ pub fn run() -> Result<(), Stop> {
     let home = setup::ready(Wanted::Demo)?;
     let mut cargo = home.cargo();
     cargo.args(["build", "--locked", "--profile", "dist"]);
-    PROGRAMS.iter().for_each(|name| drop(cargo.args(["--package", name])));
+    for name in PROGRAMS {
+        cargo.args(["--package", name]);
+    }
     must(follow(&mut cargo, BUILD_SECONDS_MAX, |_| ()).map(|status| status.success()), "the build")?;
     let folder =
         home.target.join(format!("tachograph-{}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH));
