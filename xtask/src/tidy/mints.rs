@@ -111,7 +111,7 @@ fn made_in(file: &File, token: &Token) -> Vec<Offence> {
             let text = file.code.lines().nth(line - 1).unwrap_or("");
             let defines =
                 ["impl", "struct", "enum", "for ", "->", "fn "].iter().any(|word| text.contains(word));
-            if !defines && !file.is_test(line) {
+            if !defines && !is_variant(text, &form) && !file.is_test(line) {
                 offences.push(Offence::new(
                     &file.path,
                     line,
@@ -204,7 +204,10 @@ mod tests {
     #[test]
     fn a_good_token_offends_nobody() {
         assert_eq!(
-            offences(GOOD, "impl Permit {}\nfn a(p: Permit) {}\nfn b() -> Permit {\n"),
+            offences(
+                GOOD,
+                "impl Permit {}\nfn a(p: Permit) {}\nfn b() -> Permit {\nlet v = What::Permit(1);"
+            ),
             Vec::<String>::new()
         );
     }
