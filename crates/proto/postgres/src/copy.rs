@@ -4,7 +4,8 @@
 
 use crate::limits::*;
 use crate::message::Format;
-use bytes::{Buf, BytesMut};
+use crate::reply::Cell;
+use bytes::{Buf, BufMut, BytesMut};
 use memchr::{memchr2, memchr3};
 use std::borrow::Cow;
 use wire::{Fault, Side, kind};
@@ -69,6 +70,24 @@ struct Seen {
     fields: Option<i16>,
 }
 
+/// What a stream is made of: every byte of it is in exactly one piece.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    Row(Row<'a>),
+    /// The header or the trailer of a binary stream.
+    Frame(&'a [u8]),
+}
+
+impl<'a> Piece<'a> {
+    /// As it stands in the stream.
+    pub fn raw(&self) -> &'a [u8] {
+        match self {
+            Piece::Row(row) => row.raw,
+            Piece::Frame(raw) => raw,
+        }
+    }
+}
+
 /// One row as it stands in the stream, its line end included. In text and CSV, the `\.` that may end a stream is
 /// given as a row: servers differ in whether it ends anything.
 #[derive(Clone, Copy, Debug)]
@@ -84,25 +103,25 @@ impl Splitter {
         Splitter { form, side, pending: BytesMut::new(), state, seen: Seen::default() }
     }
 
-    /// Takes one CopyData and gives each row that it completes.
+    /// Takes one CopyData and gives each piece that it completes.
     ///
     /// Errors (on the stream's side): `TOO_LARGE` for a row above [`COPY_ROW_BYTES_MAX`]; `BAD_VALUE` for a binary
     /// stream that is none, and for data behind its trailer.
-    pub fn push(&mut self, data: &[u8], mut on_row: impl FnMut(Row<'_>)) -> Result<(), Fault> {
+    pub fn push(&mut self, data: &[u8], mut on_piece: impl FnMut(Piece<'_>)) -> Result<(), Fault> {
         if self.pending.is_empty() {
-            let used = self.rows(data, &mut on_row)?;
+            let used = self.rows(data, &mut on_piece)?;
             return self.keep(data.get(used..).unwrap_or_default());
         }
         self.keep(data)?;
         let mut pending = std::mem::take(&mut self.pending);
-        let used = self.rows(&pending, &mut on_row)?;
+        let used = self.rows(&pending, &mut on_piece)?;
         pending.advance(used);
         self.pending = pending;
         Ok(())
     }
 
     /// The stream is over: a last row without a line end is a row too. Errors: a binary row that is cut off.
-    pub fn finish(&mut self, mut on_row: impl FnMut(Row<'_>)) -> Result<(), Fault> {
+    pub fn finish(&mut self, mut on_piece: impl FnMut(Piece<'_>)) -> Result<(), Fault> {
         let pending = std::mem::take(&mut self.pending);
         if pending.is_empty() {
             return Ok(());
@@ -110,7 +129,7 @@ impl Splitter {
         if self.form == Form::Binary {
             return Err(self.fault(kind::TRUNCATED, "a binary COPY stream is cut off"));
         }
-        on_row(Row { form: &self.form, raw: &pending });
+        on_piece(Piece::Row(Row { form: &self.form, raw: &pending }));
         Ok(())
     }
 
@@ -122,8 +141,8 @@ impl Splitter {
         Ok(())
     }
 
-    /// Gives all whole rows of `data`; returns how many bytes they are.
-    fn rows(&mut self, data: &[u8], on_row: &mut impl FnMut(Row<'_>)) -> Result<usize, Fault> {
+    /// Gives all whole pieces of `data`; returns how many bytes they are.
+    fn rows(&mut self, data: &[u8], on_piece: &mut impl FnMut(Piece<'_>)) -> Result<usize, Fault> {
         let mut used = 0;
         loop {
             let rest = data.get(used..).unwrap_or_default();
@@ -132,18 +151,18 @@ impl Splitter {
             }
             let Some(length) = self.item_len(rest)? else { return Ok(used) };
             self.seen = Seen::default();
-            self.item(rest.get(..length).unwrap_or_default(), on_row);
+            on_piece(self.piece(rest.get(..length).unwrap_or_default()));
             used += length;
         }
     }
 
-    /// What is done with a header, a row, or a trailer.
-    fn item(&mut self, raw: &[u8], on_row: &mut impl FnMut(Row<'_>)) {
+    fn piece<'p>(&'p mut self, raw: &'p [u8]) -> Piece<'p> {
         match self.state {
             State::Header => self.state = State::Rows,
             State::Rows if self.form == Form::Binary && raw == END_OF_BINARY => self.state = State::Ended,
-            State::Rows | State::Ended => on_row(Row { form: &self.form, raw }),
+            State::Rows | State::Ended => return Piece::Row(Row { form: &self.form, raw }),
         }
+        Piece::Frame(raw)
     }
 
     /// Bytes of the header or row that `data` begins with, if it is whole.
@@ -172,12 +191,59 @@ impl<'a> Row<'a> {
 
     /// The values, decoded (escapes and quotes taken off); `None` is NULL. A binary value stays binary.
     pub fn fields(&self) -> Vec<Option<Cow<'a, [u8]>>> {
+        let decode = |raw: &'a [u8]| match self.form {
+            Form::Text { null, .. } => (raw != null).then(|| unescape(raw)),
+            Form::Csv { quote, escape, null, .. } => (raw != null).then(|| unquote(raw, *quote, *escape)),
+            Form::Binary => binary_value(raw).map(Cow::Borrowed),
+        };
+        self.raw_fields().into_iter().map(decode).collect()
+    }
+
+    /// Appends this row with some fields replaced; `replace` sees each field once, decoded. What is kept is kept byte
+    /// for byte, and so is the line end. A replacement in a binary stream must be in its type's binary form.
+    pub fn rebuild(&self, out: &mut BytesMut, mut replace: impl FnMut(usize, Option<&[u8]>) -> Cell) {
+        let raw = self.raw_fields();
+        let end = if let Form::Binary = self.form {
+            out.put_slice(self.raw.get(..2).unwrap_or_default());
+            &[][..]
+        } else {
+            self.raw.get(trim_line_end(self.raw).len()..).unwrap_or_default()
+        };
+        for (index, (raw, value)) in raw.into_iter().zip(self.fields()).enumerate() {
+            if let (Form::Text { delimiter, .. } | Form::Csv { delimiter, .. }, 1..) = (self.form, index) {
+                out.put_u8(*delimiter);
+            }
+            match replace(index, value.as_deref()) {
+                Cell::Keep => out.put_slice(raw),
+                Cell::Null => self.put(out, None),
+                Cell::Value(value) => self.put(out, Some(value.as_bytes())),
+            }
+        }
+        out.put_slice(end);
+    }
+
+    /// The fields as they stand in the row, without delimiters. A binary field has its length before it.
+    fn raw_fields(&self) -> Vec<&'a [u8]> {
         match self.form {
-            Form::Text { delimiter, null } => text_fields(trim_line_end(self.raw), *delimiter, null),
-            Form::Csv { delimiter, quote, escape, null } => {
-                csv_fields(trim_line_end(self.raw), *delimiter, *quote, *escape, null)
+            Form::Text { delimiter, .. } => text_fields(trim_line_end(self.raw), *delimiter),
+            Form::Csv { delimiter, quote, escape, .. } => {
+                csv_fields(trim_line_end(self.raw), *delimiter, *quote, *escape)
             }
             Form::Binary => binary_fields(self.raw),
+        }
+    }
+
+    fn put(&self, out: &mut BytesMut, value: Option<&[u8]>) {
+        match (self.form, value) {
+            (Form::Text { null, .. } | Form::Csv { null, .. }, None) => out.put_slice(null),
+            (Form::Text { delimiter, .. }, Some(value)) => escape(out, value, *delimiter),
+            (Form::Csv { quote, escape, .. }, Some(value)) => enquote(out, value, *quote, *escape),
+            (Form::Binary, None) => out.put_i32(-1),
+            (Form::Binary, Some(value)) => {
+                // A value comes out of a frame, which is below 2 GiB.
+                out.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+                out.put_slice(value);
+            }
         }
     }
 }
@@ -234,17 +300,23 @@ fn binary_row_len(data: &[u8], seen: &mut Seen) -> Result<Option<usize>, &'stati
     Ok(Some(seen.at))
 }
 
-fn binary_fields(raw: &[u8]) -> Vec<Option<Cow<'_, [u8]>>> {
+/// `binary_row_len` has seen that every field is there.
+fn binary_fields(raw: &[u8]) -> Vec<&[u8]> {
     let mut fields = Vec::new();
     let mut rest = raw.get(2..).unwrap_or_default();
-    while let Some((length, values)) = rest.split_first_chunk::<4>() {
-        let length = usize::try_from(i32::from_be_bytes(*length)).ok();
-        // `binary_row_len` has seen that the value is there.
-        let (value, behind) = values.split_at_checked(length.unwrap_or(0)).unwrap_or((values, &[]));
-        fields.push(length.map(|_| Cow::Borrowed(value)));
+    while let Some(length) = rest.first_chunk::<4>() {
+        let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+        let (field, behind) = rest.split_at_checked(4 + length).unwrap_or((rest, &[]));
+        fields.push(field);
         rest = behind;
     }
     fields
+}
+
+/// The value behind its length, if it is not NULL.
+fn binary_value(field: &[u8]) -> Option<&[u8]> {
+    let (length, value) = field.split_first_chunk::<4>()?;
+    (i32::from_be_bytes(*length) >= 0).then_some(value)
 }
 
 /// A row ends at a line end that no backslash stands before. `\r\n` is one line end.
@@ -303,7 +375,7 @@ fn trim_line_end(raw: &[u8]) -> &[u8] {
     raw.strip_suffix(b"\r").unwrap_or(raw)
 }
 
-fn text_fields<'a>(row: &'a [u8], delimiter: u8, null: &[u8]) -> Vec<Option<Cow<'a, [u8]>>> {
+fn text_fields(row: &[u8], delimiter: u8) -> Vec<&[u8]> {
     let mut fields = Vec::new();
     let mut start = 0;
     let mut at = 0;
@@ -314,13 +386,25 @@ fn text_fields<'a>(row: &'a [u8], delimiter: u8, null: &[u8]) -> Vec<Option<Cow<
             at = (stop + 2).min(row.len());
             continue;
         }
-        let raw = row.get(start..stop).unwrap_or_default();
-        fields.push((raw != null).then(|| unescape(raw)));
+        fields.push(row.get(start..stop).unwrap_or_default());
         if stop == row.len() {
             return fields;
         }
         start = stop + 1;
         at = start;
+    }
+}
+
+/// Writes a value in text form.
+fn escape(out: &mut BytesMut, value: &[u8], delimiter: u8) {
+    for &byte in value {
+        match byte {
+            b'\n' => out.put_slice(b"\\n"),
+            b'\r' => out.put_slice(b"\\r"),
+            b'\t' => out.put_slice(b"\\t"),
+            byte if byte == b'\\' || byte == delimiter => out.put_slice(&[b'\\', byte]),
+            byte => out.put_u8(byte),
+        }
     }
 }
 
@@ -372,56 +456,60 @@ fn numeric<'a>(out: &mut Vec<u8>, mut value: u32, mut rest: &'a [u8], radix: u32
     rest
 }
 
-fn csv_fields<'a>(
-    row: &'a [u8],
-    delimiter: u8,
-    quote: u8,
-    escape: u8,
-    null: &[u8],
-) -> Vec<Option<Cow<'a, [u8]>>> {
+fn csv_fields(row: &[u8], delimiter: u8, quote: u8, escape: u8) -> Vec<&[u8]> {
     let mut fields = Vec::new();
-    let mut rest = row;
-    loop {
-        let (field, behind) = csv_field(rest, delimiter, quote, escape, null);
-        fields.push(field);
-        match behind {
-            Some(behind) => rest = behind,
-            None => return fields,
+    let mut start = 0;
+    let mut at = 0;
+    let mut quoted = false;
+    while let Some(step) = memchr3(delimiter, quote, escape, row.get(at..).unwrap_or_default()) {
+        at += step;
+        match row.get(at) {
+            Some(byte) if *byte == quote => quoted = !quoted,
+            Some(byte) if *byte == delimiter && !quoted => {
+                fields.push(row.get(start..at).unwrap_or_default());
+                start = at + 1;
+            }
+            // The escaped byte is no quote.
+            Some(byte) if *byte == escape && quoted => at += 1,
+            _ => {}
         }
+        at = (at + 1).min(row.len());
     }
+    fields.push(row.get(start..).unwrap_or_default());
+    fields
 }
 
-/// The first field of `row`, and what follows its delimiter.
-fn csv_field<'a>(
-    row: &'a [u8],
-    delimiter: u8,
-    quote: u8,
-    escape: u8,
-    null: &[u8],
-) -> (Option<Cow<'a, [u8]>>, Option<&'a [u8]>) {
-    let plain = memchr2(delimiter, quote, row).unwrap_or(row.len());
-    if row.get(plain) != Some(&quote) {
-        let (field, behind) = row.split_at(plain);
-        return ((field != null).then_some(Cow::Borrowed(field)), behind.get(1..));
+/// Takes quotes and escapes off a CSV field.
+fn unquote(raw: &[u8], quote: u8, escape: u8) -> Cow<'_, [u8]> {
+    if !raw.contains(&quote) {
+        return Cow::Borrowed(raw);
     }
-    let mut out = Vec::new();
-    let mut at = 0;
-    let mut inside = false;
-    while let Some(&byte) = row.get(at) {
-        let next = row.get(at + 1);
-        if inside && byte == escape && next.is_some_and(|b| *b == quote || *b == escape) {
-            out.extend(next);
-            at += 2;
-            continue;
+    let mut out = Vec::with_capacity(raw.len());
+    let mut quoted = false;
+    let mut rest = raw;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        let next = rest.first().copied().filter(|next| *next == quote || *next == escape);
+        match next {
+            Some(next) if quoted && byte == escape => {
+                out.push(next);
+                rest = rest.get(1..).unwrap_or_default();
+            }
+            _ if byte == quote => quoted = !quoted,
+            _ => out.push(byte),
         }
-        if byte == quote {
-            inside = !inside;
-        } else if byte == delimiter && !inside {
-            return (Some(Cow::Owned(out)), row.get(at + 1..));
-        } else {
-            out.push(byte);
-        }
-        at += 1;
     }
-    (Some(Cow::Owned(out)), None)
+    Cow::Owned(out)
+}
+
+/// Writes a value in CSV, always in quotes: then no value can be read as NULL or as several.
+fn enquote(out: &mut BytesMut, value: &[u8], quote: u8, escape: u8) {
+    out.put_u8(quote);
+    for &byte in value {
+        if byte == quote || byte == escape {
+            out.put_u8(escape);
+        }
+        out.put_u8(byte);
+    }
+    out.put_u8(quote);
 }

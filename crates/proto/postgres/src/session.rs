@@ -125,13 +125,15 @@ pub struct Event {
 impl Event {
     /// Whether the client would see this frame had it sent the messages itself: everything but replies to hidden
     /// messages, with errors always shown except the poison's own (the relay shows its refusal instead).
-    pub fn shown(&self) -> bool {
+    /// `translated`: the client sent a Query, so NoData is not for it; better use [`Translation`].
+    pub fn shown(&self, translated: bool) -> bool {
         match (&self.kind, self.of) {
             (Kind::Error { .. }, Some(sent)) => sent.what != What::Poison,
             (
                 Kind::Error { .. } | Kind::Notice(_) | Kind::Parameter { .. } | Kind::Notification { .. },
                 _,
             ) => true,
+            (Kind::NoData, _) if translated => false,
             (_, of) => of.is_some_and(|sent| !sent.hidden),
         }
     }
@@ -167,10 +169,9 @@ impl Translation {
                 self.held = None;
                 Some(event)
             }
-            Kind::NoData => None,
             _ => Some(event),
         };
-        before.into_iter().chain(now).filter(Event::shown)
+        before.into_iter().chain(now).filter(|event| event.shown(true))
     }
 }
 

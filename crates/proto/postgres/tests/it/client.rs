@@ -164,6 +164,23 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Runs a COPY TO STDOUT; what each CopyData held.
+    pub fn copy_out(&mut self, sql: &str) -> Vec<Vec<u8>> {
+        let sql = RawField::copy_from(sql.as_bytes());
+        let _ =
+            self.send(Sent::shown(0, proto_postgres::session::What::SimpleQuery), &FromClient::Query { sql });
+        let data = self.settle().into_iter().filter_map(|event| match event.kind {
+            Kind::CopyData(data) => Some(data.as_bytes().to_vec()),
+            Kind::Error { fields, .. } => {
+                panic!("{:?}", fields.get(b'M').map(|m| m.to_str().map(str::to_owned)))
+            }
+            _ => None,
+        });
+        data.collect()
+    }
+}
+
 pub fn parse(name: &str, sql: &str) -> FromClient {
     FromClient::Parse(Parse {
         statement: RawField::copy_from(name.as_bytes()),

@@ -1,18 +1,27 @@
 //! Rows and fields of COPY streams, whatever pieces they come in.
 
 use crate::dice::Dice;
-use proto_postgres::copy::{Form, Splitter};
+use bytes::BytesMut;
+use proto_postgres::copy::{Form, Piece, Splitter};
 use proto_postgres::limits::COPY_ROW_BYTES_MAX;
+use proto_postgres::reply::Cell;
 use std::time::{Duration, Instant};
-use wire::{Side, kind};
+use wire::{RawField, Side, kind};
 
 type Rows = Vec<Vec<Option<Vec<u8>>>>;
 
-/// All rows of `stream`, fed in pieces cut at `cuts`.
+/// All rows of `stream`, fed in pieces cut at `cuts`. Every byte of it must be in exactly one piece, and a row of which
+/// nothing is replaced must be rebuilt as it was.
 fn rows(form: &Form, stream: &[u8], cuts: &[usize]) -> Result<Rows, wire::Fault> {
     let mut splitter = Splitter::new(form.clone(), Side::Client);
     let mut rows = Rows::new();
-    let mut take = |row: proto_postgres::copy::Row<'_>| {
+    let mut whole = Vec::new();
+    let mut take = |piece: Piece<'_>| {
+        whole.extend_from_slice(piece.raw());
+        let Piece::Row(row) = piece else { return };
+        let mut out = BytesMut::new();
+        row.rebuild(&mut out, |_, _| Cell::Keep);
+        assert_eq!(&out[..], row.raw());
         rows.push(row.fields().into_iter().map(|field| field.map(|f| f.into_owned())).collect());
     };
     let mut from = 0;
@@ -21,6 +30,7 @@ fn rows(form: &Form, stream: &[u8], cuts: &[usize]) -> Result<Rows, wire::Fault>
         from = cut;
     }
     splitter.finish(&mut take)?;
+    assert_eq!(whole, stream);
     Ok(rows)
 }
 
@@ -122,5 +132,69 @@ fn arbitrary_cuts_change_nothing() {
             cuts.sort_unstable();
             assert_eq!(rows(&form, &stream, &cuts).unwrap(), whole, "{round}: {stream:?} at {cuts:?}");
         }
+    }
+}
+
+/// A replaced field reads back as what was put there, and its neighbours as what they were.
+#[test]
+fn a_row_is_rebuilt_with_some_fields_replaced() {
+    let nasty = b"a\\b\t\n\r\"',;|\\N\\.";
+    for (form, stream) in [
+        (Form::text(), &b"1\t078-05-1120\tx\\ty\r\n"[..]),
+        (Form::Text { delimiter: b'|', null: b"null".to_vec() }, b"1|078-05-1120|x\ty\n"),
+        (Form::csv(), b"1,\"078-05-1120\",\"x\ty\"\n"),
+        (
+            Form::Csv { delimiter: b';', quote: b'\'', escape: b'\\', null: b"-".to_vec() },
+            b"1;078-05-1120;x\ty",
+        ),
+        (Form::Binary, &binary(b"", b"\0\x03\0\0\0\x011\0\0\0\x0b078-05-1120\0\0\0\x03x\ty\xff\xff")),
+    ] {
+        for (cell, expect) in [
+            (Cell::Value(RawField::from_static(nasty)), Some(nasty.to_vec())),
+            (Cell::Value(RawField::from_static(b"")), Some(Vec::new())),
+            (Cell::Null, None),
+        ] {
+            let mut out = BytesMut::new();
+            let mut splitter = Splitter::new(form.clone(), Side::Upstream);
+            let mut rebuild = |piece: Piece<'_>| match piece {
+                Piece::Frame(raw) => out.extend_from_slice(raw),
+                Piece::Row(row) => row.rebuild(&mut out, |index, value| {
+                    assert_eq!(index == 1, value == Some(b"078-05-1120"));
+                    if index == 1 { cell.clone() } else { Cell::Keep }
+                }),
+            };
+            splitter.push(stream, &mut rebuild).unwrap();
+            splitter.finish(&mut rebuild).unwrap();
+            let neighbours =
+                |value: Option<Vec<u8>>| vec![vec![Some(b"1".to_vec()), value, Some(b"x\ty".to_vec())]];
+            assert_eq!(rows(&form, &out, &[]).unwrap(), neighbours(expect), "{form:?}");
+        }
+    }
+}
+
+/// The server's own COPY, in each form, read as the server's own rows.
+#[test]
+fn what_a_real_server_copies_is_read_as_its_rows() {
+    let mut client = crate::client::Client::connect();
+    client
+        .query(
+            r#"create temp table source as select i::text as a, case when i % 7 = 0 then null when i % 11 = 0 then ''
+               else repeat(chr(1 + i % 127), i % 5) || chr(9) || '\' || chr(10) || '"' || chr(13) || ',N' end as b, '\N' as c
+               from generate_series(1, 500) i"#,
+        )
+        .unwrap();
+    let expect = client.query("select * from source").unwrap();
+    for (form, options) in [
+        (Form::text(), ""),
+        (Form::Text { delimiter: b'|', null: b"nil".to_vec() }, "(delimiter '|', null 'nil')"),
+        (Form::csv(), "(format csv)"),
+        (
+            Form::Csv { delimiter: b';', quote: b'\'', escape: b'\\', null: b"nil".to_vec() },
+            r"(format csv, delimiter ';', quote '''', escape '\', null 'nil', force_quote *)",
+        ),
+        (Form::Binary, "(format binary)"),
+    ] {
+        let data = client.copy_out(&format!("copy source to stdout {options}"));
+        assert_eq!(rows(&form, &data.concat(), &[]).unwrap(), expect, "{form:?}");
     }
 }
