@@ -1,0 +1,410 @@
+use vocab::{
+    Access, Class, ColumnUse, Group, Opaque, Position, ResourcePath, RuleId, Verb, Verdict, WallTime,
+};
+
+use crate::request::{Context, Parent, Principal, Release, Request, What};
+use crate::{Policy, STARTER, Source};
+
+/// The rules of the design's page, as they stand there.
+const DESIGN: &str = r#"
+@needs("dba")                                    // a forbid that an approval by group dba can lift
+@id("writes-need-dba") @message("Writes wait for a dba.")
+forbid (principal, action == Action::"write", resource in Resource::"crm") unless { context.approvals.contains("dba") };
+@id("support-reads")
+permit (principal in Agent::"support", action == Action::"read", resource in Resource::"crm");
+@id("support-writes")
+permit (principal in Agent::"support", action == Action::"write", resource in Resource::"crm");
+@id("leads-see-email")
+permit (principal, action == Action::"reveal", resource == Class::"pii.email") when { principal.human in Group::"support-leads" };
+"#;
+
+fn policy(text: &str) -> Policy {
+    Policy::parse(&[Source { path: "policy/main.cedar".into(), text: text.into() }])
+        .unwrap_or_else(|e| panic!("{e:?}"))
+}
+
+fn who(agent: &str) -> Principal {
+    Principal {
+        human: "ann".into(),
+        human_groups: vec![Group("support-leads".into())],
+        agent: agent.into(),
+        run: "r1".into(),
+        confined: true,
+        parents: Vec::new(),
+    }
+}
+
+fn path(text: &str) -> ResourcePath {
+    ResourcePath::parse(text).unwrap()
+}
+
+fn access(verb: Verb, on: &str, columns: &[(&str, Position)]) -> Access {
+    let columns = columns.iter().map(|(c, position)| ColumnUse { column: (*c).into(), position: *position });
+    Access { verb, on: path(on), columns: columns.collect() }
+}
+
+fn asks(principal: Principal, accesses: Vec<Access>, context: Context) -> Request {
+    Request { principal, resource: path("crm"), what: What::Action { accesses, opaque: None }, context }
+}
+
+fn approved(groups: &[&str]) -> Context {
+    Context { approvals: groups.iter().map(|g| Group((*g).into())).collect(), ..Context::default() }
+}
+
+/// Decides, and checks that the slice, the replay of the canonical text and the policy read back from its own text
+/// all say the same.
+fn decide(policy: &Policy, request: &Request) -> String {
+    let decision = policy.decide(request);
+    assert_eq!(policy.slice(&request.principal).decide(request), decision, "sliced");
+    assert_eq!(policy.replay(&request.canonical()).unwrap(), decision, "replayed");
+    let again = Policy::from_canonical(policy.canonical_text()).unwrap();
+    assert_eq!(again.hash(), policy.hash());
+    assert_eq!(again.decide(request), decision, "from the canonical text");
+    let words: Vec<&str> = match &decision.verdict {
+        Verdict::Ask(groups) => groups.iter().map(|g| &*g.0).collect(),
+        Verdict::Allow | Verdict::Refuse => decision.rules.iter().map(|r| &*r.0).collect(),
+    };
+    format!("{} {}", decision.verdict.as_str(), words.join(",")).trim_end().to_owned()
+}
+
+const T: &str = "crm/crm/public/customers";
+const O: &str = "crm/crm/public/orders";
+
+#[test]
+fn the_rules_of_the_design_decide_as_it_says() {
+    let policy = policy(DESIGN);
+    let read = || access(Verb::Read, T, &[]);
+    let write = |on| access(Verb::Write, on, &[]);
+    let plain = Context::default;
+    let table: &[(&str, Vec<Access>, Context, &str)] = &[
+        // agent, accesses, context, verdict and rules (for ask: groups)
+        ("support", vec![read()], plain(), "allow support-reads"),
+        ("other", vec![read()], plain(), "refuse"),
+        ("support", vec![access(Verb::Read, "erp/x", &[])], plain(), "refuse"),
+        ("support", vec![write(O)], plain(), "ask dba"),
+        ("support", vec![write(O)], approved(&["dba"]), "allow support-writes"),
+        ("support", vec![write(O)], approved(&["others"]), "ask dba"),
+        // No permit is Refuse, never Ask, though an approval would lift the forbid.
+        ("other", vec![write(O)], plain(), "refuse writes-need-dba"),
+        ("other", vec![write(O)], approved(&["dba"]), "refuse"),
+        // One pair is refused: all is.
+        ("support", vec![read(), write(O)], plain(), "ask dba"),
+        ("support", vec![read(), access(Verb::Define, T, &[])], plain(), "refuse"),
+        ("support", vec![write(O), access(Verb::Define, T, &[])], plain(), "refuse writes-need-dba"),
+        // A request that touches nothing uses the connection, for which no rule here has a permit.
+        ("support", vec![], plain(), "refuse"),
+    ];
+    for (agent, accesses, context, expect) in table {
+        let request = asks(who(agent), accesses.clone(), context.clone());
+        assert_eq!(decide(&policy, &request), *expect, "{agent} {accesses:?}");
+    }
+}
+
+#[test]
+fn a_refusal_says_which_rule_or_what_is_not_permitted() {
+    let policy = policy(DESIGN);
+    let decision = policy.decide(&asks(who("other"), vec![access(Verb::Read, T, &[])], Context::default()));
+    assert_eq!(decision.message.as_deref(), Some("No rule permits `read` on `crm/crm/public/customers`."));
+    assert_eq!(decision.failed, Some(("read", T.to_owned())));
+    let decision =
+        policy.decide(&asks(who("support"), vec![access(Verb::Write, T, &[])], Context::default()));
+    assert_eq!(decision.message.as_deref(), Some("Writes wait for a dba."));
+    assert_eq!(decision.needs(), [Group("dba".into())]);
+}
+
+#[test]
+fn opaque_is_one_pair_more_and_needs_its_own_permit() {
+    let opaque = |text: &str| {
+        let request = Request {
+            what: What::Action { accesses: vec![access(Verb::Read, T, &[])], opaque: Some(Opaque("a test")) },
+            ..asks(who("support"), vec![], Context::default())
+        };
+        decide(&policy(text), &request)
+    };
+    assert_eq!(opaque(DESIGN), "refuse");
+    let rule =
+        "@id(\"opaque\") permit (principal, action == Action::\"opaque\", resource == Resource::\"crm\");";
+    assert_eq!(opaque(&format!("{DESIGN}{rule}")), "allow opaque,support-reads");
+}
+
+#[test]
+fn columns_are_resources_below_their_table() {
+    use Position::{Output, Predicate};
+    let table_permit =
+        "@id(\"t\") permit (principal, action, resource == Resource::\"crm/crm/public/customers\");";
+    let name_permit =
+        "@id(\"n\") permit (principal, action, resource == Resource::\"crm/crm/public/customers/name\");";
+    let ssn_forbid =
+        "@id(\"f\") forbid (principal, action, resource == Resource::\"crm/crm/public/customers/ssn\");";
+    let by_name = "@id(\"f\") forbid (principal, action == Action::\"read\", resource) when { resource.name like \"ss*\" };";
+    let by_use = "@id(\"f\") forbid (principal, action == Action::\"read\", resource == Resource::\"crm/crm/public/customers/ssn\") \
+                  when { context.at.contains(\"predicate\") };";
+    let lifted = "@id(\"f\") @needs(\"dba\") forbid (principal, action, resource == Resource::\"crm/crm/public/customers/ssn\") \
+                  unless { [\"a\"].contains(\"b\") };";
+    let by_approval = "@id(\"f\") @needs(\"dba\") forbid (principal, action == Action::\"read\", \
+                       resource == Resource::\"crm/crm/public/customers/ssn\") unless { context.approvals.contains(\"dba\") };";
+    assert!(Policy::parse(&[Source { path: "a.cedar".into(), text: lifted.into() }]).is_err());
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, Position)], &'a str);
+    let rows: &[Row<'_>] = &[
+        (
+            "a permit on the table covers its columns",
+            &[table_permit],
+            &[("name", Output), ("ssn", Output)],
+            "allow t",
+        ),
+        (
+            "a forbid on a column binds where it is used",
+            &[table_permit, ssn_forbid],
+            &[("ssn", Predicate)],
+            "refuse f",
+        ),
+        ("and not where it is not", &[table_permit, ssn_forbid], &[("name", Output)], "allow t"),
+        ("a forbid by a column's name binds", &[table_permit, by_name], &[("ssn", Output)], "refuse f"),
+        ("a forbid by use does not bind another use", &[table_permit, by_use], &[("ssn", Output)], "allow t"),
+        ("and binds its own", &[table_permit, by_use], &[("ssn", Output), ("ssn", Predicate)], "refuse f"),
+        ("permits on all used columns do for the table", &[name_permit], &[("name", Output)], "allow n"),
+        (
+            "one column without a permit refuses",
+            &[name_permit],
+            &[("name", Output), ("ssn", Predicate)],
+            "refuse",
+        ),
+        ("no column at all needs the table's permit", &[name_permit], &[], "refuse"),
+        ("an approval lifts a column's forbid", &[table_permit, by_approval], &[("ssn", Output)], "ask dba"),
+    ];
+    for (what, rules, columns, expect) in rows {
+        let request = asks(who("support"), vec![access(Verb::Read, T, columns)], Context::default());
+        assert_eq!(decide(&policy(&rules.concat()), &request), *expect, "{what}");
+    }
+}
+
+#[test]
+fn an_evaluation_error_refuses_whatever_else_permits() {
+    let permit = "@id(\"p\") permit (principal, action, resource);";
+    for error in [
+        "forbid (principal, action == Action::\"read\", resource) when { context.values + 9223372036854775807 > 0 };",
+        "permit (principal, action == Action::\"read\", resource) when { context.values * 9223372036854775807 > 0 };",
+        "@needs(\"dba\") forbid (principal, action == Action::\"read\", resource) \
+         when { context.values + 9223372036854775807 > 0 } unless { context.approvals.contains(\"dba\") };",
+        "forbid (principal, action == Action::\"read\", resource) when { context.values - resource.depth - 9223372036854775807 - 9 < 0 };",
+    ] {
+        let policy = policy(&format!("{permit}@id(\"e\") {error}"));
+        let context = Context { values: 2, ..Context::default() };
+        let request = asks(who("support"), vec![access(Verb::Read, T, &[])], context);
+        assert_eq!(decide(&policy, &request), "refuse e", "{error}");
+    }
+}
+
+#[test]
+fn the_second_evaluation_must_allow_every_pair() {
+    let rules = r#"
+@id("p") permit (principal, action, resource);
+@id("a") @needs("dba") forbid (principal, action == Action::"write", resource) unless { context.approvals.contains("dba") };
+@id("b") @needs("sec, dba") forbid (principal, action == Action::"write", resource == Resource::"crm/crm/public/orders")
+  unless { context.approvals.contains("sec") && context.approvals.contains("dba") };
+@id("c") forbid (principal, action == Action::"write", resource == Resource::"crm/crm/public/never");
+@id("d") @needs("dba") forbid (principal, action == Action::"write", resource == Resource::"crm/crm/public/night")
+  when { context.hour < 6 } unless { context.approvals.contains("dba") && context.confined_hours };
+"#;
+    let rules = rules.replace(" && context.confined_hours", " && context.hour > 3");
+    let policy = policy(&rules);
+    let write = |on: &str| access(Verb::Write, on, &[]);
+    let never = "crm/crm/public/never";
+    let night = "crm/crm/public/night";
+    let rows: &[(Vec<Access>, Context, &str)] = &[
+        (vec![write(T)], Context::default(), "ask dba"),
+        (vec![write(O)], Context::default(), "ask dba,sec"),
+        (vec![write(O)], approved(&["dba"]), "ask sec"),
+        (vec![write(O)], approved(&["sec", "dba"]), "allow p"),
+        (vec![write(never)], Context::default(), "refuse a,c"),
+        (vec![write(T), write(never)], approved(&["dba"]), "refuse c"),
+        // Midnight in 1970: the approval alone would not lift it.
+        (vec![write(night)], Context::default(), "refuse a,d"),
+        (
+            vec![write(night)],
+            Context { now: WallTime(4 * 3_600_000_000_000), ..Context::default() },
+            "ask dba",
+        ),
+    ];
+    for (accesses, context, expect) in rows {
+        let request = asks(who("support"), accesses.clone(), context.clone());
+        assert_eq!(decide(&policy, &request), *expect, "{accesses:?}");
+    }
+}
+
+#[test]
+fn a_child_may_do_only_what_each_of_its_parents_may() {
+    let policy = policy(DESIGN);
+    let child = |agent: &str, parents: &[&str]| {
+        let parents = parents.iter().map(|p| Parent { agent: (*p).into(), run: format!("run-{p}").into() });
+        Principal { parents: parents.collect(), ..who(agent) }
+    };
+    let read = |who| decide(&policy, &asks(who, vec![access(Verb::Read, T, &[])], Context::default()));
+    assert_eq!(read(child("support", &["support"])), "allow support-reads");
+    assert_eq!(read(child("support", &["support", "other"])), "refuse");
+    assert_eq!(read(child("other", &["support"])), "refuse");
+}
+
+#[test]
+fn a_class_is_masked_unless_reveal_is_permitted() {
+    let policy = policy(DESIGN);
+    let classes = ["pii.email", "pii.ssn"].map(|c| Class::new(c).unwrap());
+    let seen = |groups: &[&str]| {
+        let who = Principal { human_groups: groups.iter().map(|g| Group((*g).into())).collect(), ..who("x") };
+        let sliced = policy.slice(&who).reveals(&who, &path("crm"), &Context::default(), &classes);
+        assert_eq!(policy.reveals(&who, &path("crm"), &Context::default(), &classes), sliced);
+        sliced.into_iter().map(|(class, rule)| format!("{class} {rule}")).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&["support-leads"]), ["pii.email leads-see-email"]);
+    assert_eq!(seen(&["others"]), [""; 0]);
+}
+
+#[test]
+fn a_class_stands_in_its_family() {
+    let policy = policy(
+        "@id(\"all-pii\") permit (principal, action == Action::\"reveal\", resource in Class::\"pii\");",
+    );
+    let classes = ["pii.email", "pii", "piix", "secret.x"].map(|c| Class::new(c).unwrap());
+    let seen = policy.reveals(&who("x"), &path("crm"), &Context::default(), &classes);
+    assert_eq!(seen.keys().map(Class::as_str).collect::<Vec<_>>(), ["pii", "pii.email"]);
+}
+
+#[test]
+fn a_response_is_released_unless_a_rule_forbids_it() {
+    let rules = r#"
+@id("big") @needs("dba") forbid (principal, action == Action::"release", resource in Resource::"crm")
+  when { context.rows > 1000 } unless { context.approvals.contains("dba") };
+@id("ssn") forbid (principal, action == Action::"release", resource) when { context.classes.contains("pii.ssn") };
+"#;
+    let policy = policy(rules);
+    let release = |rows, class: Option<&str>| {
+        let classes = class.iter().filter_map(|c| Class::new(c)).collect();
+        let context = Context { classes, ..Context::default() };
+        let what = What::Release(Release { rows, bytes: 9, tripwires: 0 });
+        decide(&policy, &Request { what, ..asks(who("x"), vec![], context) })
+    };
+    assert_eq!(release(1000, None), "allow");
+    assert_eq!(release(1001, None), "ask dba");
+    assert_eq!(release(1, Some("pii.email")), "allow");
+    assert_eq!(release(1, Some("pii.ssn")), "refuse ssn");
+    assert_eq!(release(1001, Some("pii.ssn")), "refuse big,ssn");
+}
+
+#[test]
+fn delegating_and_spawning_need_their_own_permits() {
+    let rules = r#"
+@id("d") permit (principal, action == Action::"delegate", resource == Human::"bob") when { principal.human in Group::"support-leads" };
+@id("s") permit (principal in Agent::"planner", action == Action::"spawn", resource == Agent::"worker");
+"#;
+    let policy = policy(rules);
+    let ask =
+        |agent, what| decide(&policy, &Request { what, ..asks(who(agent), vec![], Context::default()) });
+    assert_eq!(ask("x", What::Delegate("bob".into())), "allow d");
+    assert_eq!(ask("x", What::Delegate("eve".into())), "refuse");
+    assert_eq!(ask("planner", What::Spawn("worker".into())), "allow s");
+    assert_eq!(ask("worker", What::Spawn("worker".into())), "refuse");
+}
+
+#[test]
+fn a_verdict_is_cacheable_if_no_rule_that_can_apply_reads_context() {
+    let policy = policy(DESIGN);
+    let depends = |agent, verb, on| {
+        let request =
+            asks(who(agent), vec![access(verb, on, &[("ssn", Position::Output)])], Context::default());
+        assert_eq!(
+            policy.slice(&request.principal).depends_on_context(&request),
+            policy.depends_on_context(&request)
+        );
+        policy.depends_on_context(&request)
+    };
+    assert!(!depends("support", Verb::Read, T));
+    assert!(depends("support", Verb::Write, T));
+    assert!(!depends("support", Verb::Write, "erp/x"), "the rule's scope is another resource");
+    // A verdict that is said not to depend on context does not change with it.
+    let contexts =
+        [Context::default(), approved(&["dba"]), Context { in_transaction: true, ..Context::default() }];
+    for context in contexts {
+        let request = asks(who("support"), vec![access(Verb::Read, T, &[])], context);
+        assert_eq!(decide(&policy, &request), "allow support-reads");
+    }
+    // A rule on a column that reads context makes the table's verdict depend on it.
+    let column = "forbid (principal, action == Action::\"read\", resource == Resource::\"crm/crm/public/customers/ssn\") \
+                  when { context.hour > 3 };";
+    let policy = self::policy(&format!("{DESIGN}{column}"));
+    let request = |column| {
+        asks(who("support"), vec![access(Verb::Read, T, &[(column, Position::Output)])], Context::default())
+    };
+    assert!(policy.depends_on_context(&request("ssn")));
+    assert!(!policy.depends_on_context(&request("name")));
+}
+
+#[test]
+fn a_request_beyond_the_limits_is_refused() {
+    let policy = policy("@id(\"p\") permit (principal, action, resource);");
+    let many = |n| asks(who("x"), vec![access(Verb::Read, T, &[]); n], Context::default());
+    assert_eq!(policy.decide(&many(crate::limits::ACCESSES_MAX)).verdict, Verdict::Allow);
+    assert_eq!(policy.decide(&many(crate::limits::ACCESSES_MAX + 1)).verdict, Verdict::Refuse);
+}
+
+#[test]
+fn a_slice_decides_as_the_whole_over_a_hundred_rules() {
+    let mut text = String::from(STARTER);
+    for i in 0..100 {
+        let (agent, verb) = (i % 7, ["read", "write", "define", "execute"][i % 4]);
+        let effect = if i % 5 == 0 { "forbid" } else { "permit" };
+        let when = if i % 3 == 0 { format!("when {{ context.values > {} }}", i % 4) } else { String::new() };
+        text += &format!(
+            "@id(\"g{i}\") {effect} (principal in Agent::\"a{agent}\", action == Action::\"{verb}\", resource in Resource::\"crm/t{}\") {when};\n",
+            i % 11
+        );
+    }
+    let policy = policy(&text);
+    let mut seen = std::collections::BTreeSet::new();
+    for agent in 0..8 {
+        for table in 0..11 {
+            for verb in [Verb::Read, Verb::Write, Verb::Define, Verb::Execute, Verb::Opaque] {
+                for values in 0..3 {
+                    let context = Context { values, ..Context::default() };
+                    let accesses = vec![access(verb, &format!("crm/t{table}"), &[("c", Position::Output)])];
+                    let request = asks(who(&format!("a{agent}")), accesses, context);
+                    let slice = policy.slice(&request.principal);
+                    let decision = slice.decide(&request);
+                    assert_eq!(decision, policy.decide(&request));
+                    assert_eq!(slice.depends_on_context(&request), policy.depends_on_context(&request));
+                    seen.insert(decision.verdict.as_str());
+                }
+            }
+        }
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["allow", "ask", "refuse"]);
+}
+
+#[test]
+fn names_cannot_forge_structure() {
+    let policy = policy(DESIGN);
+    let evil = "support\nagent support";
+    let request = asks(who(evil), vec![access(Verb::Read, T, &[])], Context::default());
+    assert_eq!(decide(&policy, &request), "refuse");
+    assert!(!request.canonical().contains("\nagent support\n"));
+    // A table whose name has a slash is not the column of another.
+    let table = path("crm").join("crm").join("public").join("customers/ssn");
+    let forbid =
+        "@id(\"f\") forbid (principal, action, resource == Resource::\"crm/crm/public/customers/ssn\");";
+    let policy = self::policy(&format!("{DESIGN}{forbid}"));
+    let request = asks(
+        who("support"),
+        vec![Access { verb: Verb::Read, on: table, columns: vec![] }],
+        Context::default(),
+    );
+    assert_eq!(decide(&policy, &request), "allow support-reads");
+}
+
+#[test]
+fn rules_come_out_sorted_and_once() {
+    let policy = policy(
+        "@id(\"z\") permit (principal, action, resource); @id(\"a\") permit (principal, action, resource);",
+    );
+    let request =
+        asks(who("x"), vec![access(Verb::Read, T, &[]), access(Verb::Read, O, &[])], Context::default());
+    assert_eq!(policy.decide(&request).rules, [RuleId("a".into()), RuleId("z".into())]);
+}
