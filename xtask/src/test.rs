@@ -4,6 +4,7 @@ use crate::corpus;
 use crate::home::Home;
 use crate::setup::{self, Wanted};
 use crate::step::{Ending, Steps, Stop, check, check_tests};
+use crate::suites;
 use crate::tidy;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -86,6 +87,7 @@ const STEPS: &[(&str, Step)] = &[
         check_tests(with_programs(&mut cargo, home), TEST_SECONDS_MAX)
     }),
     ("leak corpus", |home, _| corpus::check(home)),
+    ("foreign suites", |home, options| suites::check(home, options.all, options.seed)),
 ];
 
 /// Tells the tests where the programs are that they start.
