@@ -19,6 +19,7 @@ mod analyze;
 pub mod catalog;
 mod functions;
 mod governed;
+mod kind;
 pub mod limits;
 mod names;
 mod relations;

@@ -1,14 +1,47 @@
 //! The statement that runs instead.
+//!
+//! A rewrite splices at the byte positions that the tree and the tokens give. The result is parsed again and compared
+//! with the tree that was meant, which is built from the original tree without the text: two ways to the same place, and
+//! the statement is refused where they differ.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
+use pg_query::protobuf as p;
+use pg_query::protobuf::node::Node as N;
 use vocab::Class;
 
-use crate::{Analysis, Governed, Names, Reason, Snapshot, Statement};
+use crate::analysis::{Analysis, Reason};
+use crate::functions::Object;
+use crate::governed::{Cover, Governed, Mask, ViewBody, literal, mask_sql, quote};
+use crate::limits::{REWRITTEN_BYTES_MAX, VIEW_DEPTH_MAX};
+use crate::names::Names;
+use crate::relations::{Key, TELLING};
+use crate::snapshot::{Relation, Snapshot};
+use crate::statement::{RelationPlace, Statement, parse};
+use crate::tree::{Edit, Node};
 
-/// A place in the text that a rewrite changes.
+/// A place in the text that a rewrite changes. Places are in bytes of the whole text.
 #[derive(Clone, Debug)]
-pub(crate) enum Site {}
+pub(crate) enum Site {
+    /// A relation in FROM becomes a sub-select. `alias`: the one to add, if the text has none. `telling`: a system
+    /// relation, of which some columns are masked in some rows.
+    Relation { place: RelationPlace, oid: u32, only: bool, alias: Option<String>, sample: Option<Range<usize>>, telling: bool },
+    /// The first `parts` names of a column's name go.
+    Unqualify { range: Range<usize>, parts: usize },
+    /// A name gets its schema.
+    Qualify { at: usize, schema: String },
+    /// A column of a DML target becomes its mask. `named`: it needs its name as an alias.
+    Returning { range: Range<usize>, oid: u32, num: i16, qualifier: String, named: bool },
+    /// `*` of a DML target becomes its columns, masked.
+    ReturningStar { range: Range<usize>, oid: u32, qualifier: String },
+    /// The rows of an UPDATE or DELETE are chosen through the masked relation.
+    Predicate { range: Range<usize>, oid: u32, alias: String, only: bool, target: usize },
+    /// COPY of a relation becomes COPY of a query.
+    CopyTo { range: Range<usize>, oid: u32, columns: Vec<String> },
+    /// The first argument of a definition function is NULL where it names an object over governed columns.
+    Unless { call: usize, range: Range<usize>, of: Object },
+}
 
 /// The text to send.
 #[derive(Clone, Debug, Default)]
@@ -21,21 +54,33 @@ pub struct Rewritten {
 }
 
 /// Maps error positions in the rewritten text back to the client's.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PositionMap {
-    edits: Vec<(u32, u32, u32)>,
+    /// In characters from 0: where in the new text, how long there, where in the old text, how long there.
+    edits: Vec<(u32, u32, u32, u32)>,
 }
 
 impl PositionMap {
     /// `position`: PostgreSQL's, characters from 1, in the text that was sent. The answer is in characters from 1 of
     /// [`Statement::text`]; a place inside an inserted piece maps to where the piece was put.
     pub fn original(&self, position: u32) -> u32 {
-        let _ = &self.edits;
-        position
+        let mut before = (0u32, 0u32);
+        for (new, new_length, old, old_length) in &self.edits {
+            let at = position.saturating_sub(1);
+            if at < *new {
+                break;
+            }
+            if at < new + new_length {
+                return old + 1;
+            }
+            before = (new + new_length, old + old_length);
+        }
+        position.saturating_sub(before.0) + before.1
     }
 }
 
-/// The statement with each read of a governed column masked, except for the classes in `revealed`.
+/// The statement with each read of a governed column masked, except for the classes in `revealed`. A statement that
+/// writes masks them all.
 ///
 /// Errors: the statement's own [`Analysis::refuse`]; a rewrite that does not parse to the tree that was meant.
 pub fn rewrite(
@@ -46,9 +91,502 @@ pub fn rewrite(
     names: &Names,
     revealed: &BTreeSet<Class>,
 ) -> Result<Rewritten, Reason> {
-    let _ = (statement, snapshot, governed, names, revealed);
-    match analysis.refuse {
-        Some(reason) => Err(reason),
-        None => Ok(Rewritten::default()),
+    let _ = names;
+    if let Some(reason) = analysis.refuse {
+        return Err(reason);
     }
+    let nothing = BTreeSet::new();
+    let revealed = if analysis.writes { &nothing } else { revealed };
+    let render = Render { snapshot, governed, revealed };
+    let edits = render.edits(statement, analysis, 0)?;
+    let shown = analysis.classes().intersection(revealed).cloned().collect();
+    if edits.pieces.is_empty() {
+        return Ok(Rewritten { revealed: shown, ..Rewritten::default() });
+    }
+    let (text, positions) = splice(statement, edits.pieces)?;
+    let mut again = parse(&text).map_err(|_| DIFFERS)?;
+    let (Some(sent), true) = (again.pop(), again.is_empty()) else { return Err(DIFFERS) };
+    let mut meant = statement.node().clone();
+    edits.plan.apply(&mut meant)?;
+    let mut found = sent.node().clone();
+    meant.forget_places();
+    found.forget_places();
+    if meant != found {
+        return Err(DIFFERS);
+    }
+    Ok(Rewritten { text: Some(text), positions, revealed: shown })
+}
+
+const DIFFERS: Reason = Reason::refused("The gateway could not rewrite this statement safely.");
+
+/// A piece of new text in the place of an old one.
+struct Piece {
+    range: Range<usize>,
+    text: String,
+    /// Of several pieces at one byte: what closes comes before what opens.
+    order: u8,
+}
+
+#[derive(Default)]
+struct Edits {
+    pieces: Vec<Piece>,
+    plan: Plan,
+}
+
+/// The same edits for the tree, by location.
+#[derive(Default)]
+struct Plan {
+    relations: BTreeMap<usize, (String, Option<String>)>,
+    unqualified: BTreeMap<usize, usize>,
+    qualified: BTreeMap<usize, String>,
+    columns: BTreeMap<usize, (String, Option<String>)>,
+    stars: BTreeMap<usize, String>,
+    predicates: BTreeMap<usize, String>,
+    arguments: BTreeMap<usize, String>,
+    copy: Option<String>,
+}
+
+/// Stands for the client's own expression in a template.
+const HOLE: &str = "$2147483646";
+const HOLE_NUMBER: i32 = 2_147_483_646;
+
+struct Render<'a> {
+    snapshot: &'a Snapshot,
+    governed: &'a Governed,
+    revealed: &'a BTreeSet<Class>,
+}
+
+impl Render<'_> {
+    fn edits(&self, statement: &Statement, analysis: &Analysis, depth: usize) -> Result<Edits, Reason> {
+        let mut edits = Edits::default();
+        for site in &analysis.sites {
+            self.edit(statement, site, depth, &mut edits)?;
+        }
+        Ok(edits)
+    }
+
+    fn edit(&self, statement: &Statement, site: &Site, depth: usize, edits: &mut Edits) -> Result<(), Reason> {
+        match site {
+            Site::Relation { place, oid, only, alias, sample, telling } => {
+                let relation = self.relation(*oid)?;
+                let sampled = sample.clone().map(|range| statement.slice(range));
+                let query = if *telling {
+                    self.telling(relation, sampled)?
+                } else {
+                    self.covered(relation, *only, sampled, depth)?
+                };
+                let Some(query) = query else { return Ok(()) };
+                let added = alias.as_ref().map(|a| format!(" AS {}", quote(a))).unwrap_or_default();
+                let head = if place.table { "SELECT * FROM " } else { "" };
+                edits.put(place.range.clone(), format!("{head}{query}{added}"));
+                if let Some(range) = sample {
+                    edits.put(range.clone(), String::new());
+                }
+                edits.plan.relations.insert(place.name, (query, alias.clone()));
+            }
+            Site::Unqualify { range, parts } => {
+                // The relation may be read as it is, if all its classes are revealed: then the schema does no harm.
+                edits.put(range.clone(), String::new());
+                edits.plan.unqualified.insert(range.start, *parts);
+            }
+            Site::Qualify { at, schema } => {
+                edits.put(*at..*at, format!("{}.", quote(schema)));
+                edits.plan.qualified.insert(*at, schema.clone());
+            }
+            Site::Returning { range, oid, num, qualifier, named } => {
+                let relation = self.relation(*oid)?;
+                let column = relation.column_at(*num).ok_or(DIFFERS)?;
+                let mask = self.governed.mask(*oid, *num).ok_or(DIFFERS)?;
+                let text = mask_sql(relation, column, &mask.kind, Some(qualifier));
+                let name = named.then(|| column.name.clone());
+                let added = name.as_ref().map(|n| format!(" AS {}", quote(n))).unwrap_or_default();
+                edits.put(range.clone(), format!("({text}){added}"));
+                edits.plan.columns.insert(range.start, (text, name));
+            }
+            Site::ReturningStar { range, oid, qualifier } => {
+                let relation = self.relation(*oid)?;
+                let list = self.columns(relation, self.governed.masks(*oid), Some(qualifier));
+                edits.plan.stars.insert(range.start, list.clone());
+                edits.put(range.clone(), list);
+            }
+            Site::Predicate { range, oid, alias, only, target } => {
+                let relation = self.relation(*oid)?;
+                let query = self.masked(relation, self.governed.masks(*oid).ok_or(DIFFERS)?, *only, None);
+                let alias = quote(alias);
+                let key = relation.primary_key().ok_or(DIFFERS)?;
+                let key: Vec<String> = key.iter().map(|c| format!("{alias}.{}", quote(&c.name))).collect();
+                let key = key.join(", ");
+                let head = format!("({key}) IN (SELECT {key} FROM {query} AS {alias} WHERE (");
+                let tail = "))".to_owned();
+                edits.plan.predicates.insert(*target, format!("{head}{HOLE}{tail}"));
+                edits.around(range.clone(), head, tail);
+            }
+            Site::CopyTo { range, oid, columns } => {
+                let relation = self.relation(*oid)?;
+                let Some(query) = self.covered(relation, false, None, depth)? else { return Ok(()) };
+                let list: Vec<String> = columns.iter().map(|c| quote(c)).collect();
+                let text = format!("SELECT {} FROM {query} AS {}", list.join(", "), quote(&relation.name));
+                edits.put(range.clone(), format!("({text})"));
+                edits.plan.copy = Some(text);
+            }
+            Site::Unless { call, range, of } => {
+                let Some((head, tail)) = self.unless(*of) else { return Ok(()) };
+                edits.plan.arguments.insert(*call, format!("{head}{HOLE}{tail}"));
+                edits.around(range.clone(), head, tail);
+            }
+        }
+        Ok(())
+    }
+
+    fn relation(&self, oid: u32) -> Result<&Relation, Reason> {
+        self.snapshot.relations.get(&oid).ok_or(DIFFERS)
+    }
+
+    /// The sub-select that stands for a governed relation; `None` if all of it is revealed.
+    fn covered(
+        &self,
+        relation: &Relation,
+        only: bool,
+        sample: Option<&str>,
+        depth: usize,
+    ) -> Result<Option<String>, Reason> {
+        match self.governed.cover(relation.oid) {
+            Some(Cover::Columns(masks)) => {
+                let hides = masks.values().any(|m| !self.revealed.contains(&m.class));
+                Ok(hides.then(|| self.masked(relation, masks, only, sample)))
+            }
+            Some(Cover::View(body)) if sample.is_none() && depth < VIEW_DEPTH_MAX => self.view(relation, body, depth),
+            _ => Err(DIFFERS),
+        }
+    }
+
+    fn masked(&self, relation: &Relation, masks: &BTreeMap<i16, Mask>, only: bool, sample: Option<&str>) -> String {
+        let list = self.columns(relation, Some(masks), None);
+        let only = if only { "ONLY " } else { "" };
+        let sample = sample.map(|s| format!(" {s}")).unwrap_or_default();
+        format!("(SELECT {list} FROM {only}{}.{}{sample})", quote(&relation.schema), quote(&relation.name))
+    }
+
+    /// Every column of a relation, those that are not revealed as masks.
+    fn columns(&self, relation: &Relation, masks: Option<&BTreeMap<i16, Mask>>, qualifier: Option<&str>) -> String {
+        let column = |c: &crate::snapshot::Column| {
+            let name = quote(&c.name);
+            match masks.and_then(|m| m.get(&c.num)).filter(|m| !self.revealed.contains(&m.class)) {
+                Some(mask) => format!("{} AS {name}", mask_sql(relation, c, &mask.kind, qualifier)),
+                None => qualifier.map_or(name.clone(), |q| format!("{q}.{name}")),
+            }
+        };
+        relation.columns.iter().map(column).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A view's body, rewritten, under the view's own names and masks.
+    fn view(&self, relation: &Relation, body: &ViewBody, depth: usize) -> Result<Option<String>, Reason> {
+        let own = body.masks.values().any(|m| !self.revealed.contains(&m.class));
+        let edits = self.edits(&body.statement, &body.analysis, depth + 1)?;
+        if edits.pieces.is_empty() && !own {
+            return Ok(None);
+        }
+        let (text, _) = splice(&body.statement, edits.pieces)?;
+        let names: Vec<String> = relation.columns.iter().map(|c| quote(&c.name)).collect();
+        let list = self.columns(relation, Some(&body.masks), None);
+        Ok(Some(format!("(SELECT {list} FROM ({text}) AS {}({}))", quote(&relation.name), names.join(", "))))
+    }
+
+    /// A system relation, with what tells of governed columns masked in the rows that are about them.
+    fn telling(&self, relation: &Relation, sample: Option<&str>) -> Result<Option<String>, Reason> {
+        if sample.is_some() {
+            return Err(DIFFERS);
+        }
+        let own = || TELLING.iter().filter(|t| t.relation == relation.name && t.schema == relation.schema);
+        let column = |c: &crate::snapshot::Column| {
+            let name = quote(&c.name);
+            match own().find(|t| t.column == c.name).and_then(|t| self.about(t.row)) {
+                Some(about) => format!("CASE WHEN {about} THEN NULL ELSE {name} END AS {name}"),
+                None => name,
+            }
+        };
+        let hides = own().any(|t| self.about(t.row).is_some());
+        let list: Vec<String> = relation.columns.iter().map(column).collect();
+        let from = format!("{}.{}", quote(&relation.schema), quote(&relation.name));
+        Ok(hides.then(|| format!("(SELECT {} FROM {from})", list.join(", "))))
+    }
+
+    /// Whether a row of a system relation is about something governed; `None` if no row can be.
+    fn about(&self, key: Key) -> Option<String> {
+        let is = |column: &str, value: String| format!("{} OPERATOR(pg_catalog.=) {value}", quote(column));
+        let any = |column: &str, oids: &mut dyn Iterator<Item = u32>| {
+            let oids: Vec<String> = oids.map(|o| o.to_string()).collect();
+            let list = format!("ANY (CAST('{{{}}}' AS pg_catalog.oid[]))", oids.join(","));
+            (!oids.is_empty()).then(|| format!("{} OPERATOR(pg_catalog.=) {list}", quote(column)))
+        };
+        let each = |one: &dyn Fn(&Relation) -> String| {
+            let relations = self.governed.relations.keys().filter_map(|oid| self.snapshot.relations.get(oid));
+            let rows: Vec<String> = relations.map(|r| format!("({})", one(r))).collect();
+            (!rows.is_empty()).then(|| rows.join(" OR "))
+        };
+        let columns = |r: &Relation| -> Vec<(i16, String)> {
+            let masks = self.governed.masks(r.oid);
+            let named = |num: &i16| Some((*num, r.column_at(*num)?.name.clone()));
+            masks.into_iter().flat_map(|m| m.keys()).filter_map(named).collect()
+        };
+        match key {
+            Key::Attribute(relation, num) => each(&|r| {
+                let nums: Vec<String> = columns(r).iter().map(|(num, _)| num.to_string()).collect();
+                let list = format!("ANY (CAST('{{{}}}' AS pg_catalog.int2[]))", nums.join(","));
+                format!("{} AND {} OPERATOR(pg_catalog.=) {list}", is(relation, r.oid.to_string()), quote(num))
+            }),
+            Key::Relation(column) | Key::View(column) => any(column, &mut self.governed.relations.keys().copied()),
+            Key::Constraint(column) => any(column, &mut self.governed.tells.constraints.iter().copied()),
+            Key::Index(column) => any(column, &mut self.governed.tells.indexes.iter().copied()),
+            Key::Partition(column) => any(column, &mut self.governed.tells.partitions.iter().copied()),
+            Key::Named(schema, name) => {
+                each(&|r| format!("{} AND {}", is(schema, literal(&r.schema)), is(name, literal(&r.name))))
+            }
+            Key::NamedColumn(schema, name, column) => each(&|r| {
+                let names: Vec<String> = columns(r).iter().map(|(_, n)| is(column, literal(n))).collect();
+                let names = if names.is_empty() { "false".to_owned() } else { names.join(" OR ") };
+                format!("{} AND {} AND ({names})", is(schema, literal(&r.schema)), is(name, literal(&r.name)))
+            }),
+            Key::Always => (!self.governed.is_empty()).then(|| "true".to_owned()),
+        }
+    }
+
+    /// What stands before and after the argument of a definition function.
+    fn unless(&self, of: Object) -> Option<(String, String)> {
+        let tells = &self.governed.tells;
+        let views = || self.governed.relations.keys().copied();
+        let relations = |kinds: &'static [char]| {
+            let fits = move |oid: &u32| self.snapshot.relations.get(oid).is_some_and(|r| kinds.contains(&r.kind));
+            views().filter(fits).collect::<Vec<u32>>()
+        };
+        let oids: Vec<u32> = match of {
+            Object::Constraint => tells.constraints.iter().copied().collect(),
+            Object::Index => tells.indexes.iter().copied().collect(),
+            Object::PartitionBound => tells.partitions.iter().copied().collect(),
+            Object::View => relations(&['v', 'm']),
+            // Of these only a relation's own OID is known: all are hidden.
+            Object::Rule | Object::Trigger | Object::Statistics => {
+                let hides = !self.governed.is_empty();
+                return hides.then(|| ("CASE WHEN true THEN NULL ELSE (".into(), ") END".into()));
+            }
+            Object::Expression => return None,
+        };
+        if oids.is_empty() {
+            return None;
+        }
+        let cast = if of == Object::View { "CAST(CAST((" } else { "CAST((" };
+        let close = if of == Object::View { ") AS pg_catalog.regclass) AS pg_catalog.oid)" } else { ") AS pg_catalog.oid)" };
+        let head = format!("{}{cast}", "NULLIF(".repeat(oids.len()));
+        let tail = oids.iter().fold(close.to_owned(), |tail, oid| format!("{tail}, CAST({oid} AS pg_catalog.oid))"));
+        Some((head, tail))
+    }
+}
+
+impl Edits {
+    fn put(&mut self, range: Range<usize>, text: String) {
+        self.pieces.push(Piece { range, text, order: 1 });
+    }
+
+    fn around(&mut self, range: Range<usize>, head: String, tail: String) {
+        self.pieces.push(Piece { range: range.start..range.start, text: head, order: 0 });
+        self.pieces.push(Piece { range: range.end..range.end, text: tail, order: 0 });
+    }
+}
+
+/// Puts the pieces into the text. Errors if two of them overlap.
+fn splice(statement: &Statement, mut pieces: Vec<Piece>) -> Result<(String, PositionMap), Reason> {
+    pieces.sort_by_key(|p| (p.range.start, p.order, p.range.end));
+    let text = statement.text();
+    let offset = statement.offset();
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut positions = PositionMap::default();
+    let (mut done, mut old, mut new) = (0usize, 0u32, 0u32);
+    for piece in pieces {
+        let start = piece.range.start.checked_sub(offset).ok_or(DIFFERS)?;
+        let end = piece.range.end.checked_sub(offset).ok_or(DIFFERS)?;
+        let kept = text.get(done..start).ok_or(DIFFERS)?;
+        let gone = text.get(start..end).ok_or(DIFFERS)?;
+        // A word that was parted from its neighbour by nothing but a comment or bracket stays parted.
+        out.push_str(kept);
+        out.push_str(&piece.text);
+        let (kept, gone, put) = (characters(kept), characters(gone), characters(&piece.text));
+        (old, new) = (old + kept, new + kept);
+        positions.edits.push((new, put, old, gone));
+        (old, new) = (old + gone, new + put);
+        done = end;
+        if out.len() > REWRITTEN_BYTES_MAX {
+            return Err(Reason { code: "54000", ..Reason::refused("The rewritten statement is too long.") });
+        }
+    }
+    out.push_str(text.get(done..).ok_or(DIFFERS)?);
+    Ok((out, positions))
+}
+
+fn characters(text: &str) -> u32 {
+    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
+}
+
+impl Plan {
+    /// Makes the tree that the edits mean.
+    fn apply(&self, node: &mut Node) -> Result<(), Reason> {
+        if let Some(N::RangeTableSample(sample)) = &node.node {
+            if let Some(N::RangeVar(name)) = sample.relation.as_deref().and_then(|n| n.node.as_ref()) {
+                if let Some(made) = self.relation_for(name)? {
+                    *node = made;
+                    return Ok(());
+                }
+            }
+        }
+        let mut result = Ok(());
+        node.each_node(&mut |child| {
+            if result.is_ok() {
+                result = self.apply(child);
+            }
+        });
+        result?;
+        match &mut node.node {
+            Some(N::RangeVar(name)) => {
+                self.qualify(name);
+                if let Some(made) = self.relation_for(name)? {
+                    *node = made;
+                }
+            }
+            Some(N::ColumnRef(c)) => {
+                if let Some(parts) = self.unqualified.get(&at(c.location)) {
+                    c.fields.drain(..(*parts).min(c.fields.len()));
+                }
+                if let Some((text, _)) = self.columns.get(&at(c.location)) {
+                    *node = expression(text)?;
+                }
+            }
+            Some(N::FuncCall(f)) => {
+                if let (Some(template), Some(first)) = (self.arguments.get(&at(f.location)), f.args.first_mut()) {
+                    fill(template, first)?;
+                }
+            }
+            Some(N::InsertStmt(s)) => {
+                s.relation.iter_mut().for_each(|r| self.qualify(r));
+                self.returning(s.returning_clause.as_mut())?;
+            }
+            Some(N::UpdateStmt(s)) => {
+                self.predicate(s.relation.as_ref(), s.where_clause.as_deref_mut())?;
+                s.relation.iter_mut().for_each(|r| self.qualify(r));
+                self.returning(s.returning_clause.as_mut())?;
+            }
+            Some(N::DeleteStmt(s)) => {
+                self.predicate(s.relation.as_ref(), s.where_clause.as_deref_mut())?;
+                s.relation.iter_mut().for_each(|r| self.qualify(r));
+                self.returning(s.returning_clause.as_mut())?;
+            }
+            Some(N::MergeStmt(s)) => {
+                s.relation.iter_mut().for_each(|r| self.qualify(r));
+                self.returning(s.returning_clause.as_mut())?;
+            }
+            Some(N::CopyStmt(s)) => {
+                s.relation.iter_mut().for_each(|r| self.qualify(r));
+                if let Some(text) = &self.copy {
+                    s.relation = None;
+                    s.attlist.clear();
+                    s.query = Some(Box::new(one(text)?));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn qualify(&self, name: &mut p::RangeVar) {
+        if let Some(schema) = self.qualified.get(&at(name.location)) {
+            name.schemaname.clone_from(schema);
+        }
+    }
+
+    fn relation_for(&self, name: &p::RangeVar) -> Result<Option<Node>, Reason> {
+        let Some((text, alias)) = self.relations.get(&at(name.location)) else { return Ok(None) };
+        // A sub-select stands alone in brackets: the query inside them is the statement.
+        let inner = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).ok_or(DIFFERS)?;
+        let alias = match alias {
+            Some(alias) => Some(p::Alias { aliasname: alias.clone(), colnames: Vec::new() }),
+            None => name.alias.clone(),
+        };
+        let sub = p::RangeSubselect { lateral: false, subquery: Some(Box::new(one(inner)?)), alias };
+        Ok(Some(Node { node: Some(N::RangeSubselect(Box::new(sub))) }))
+    }
+
+    fn predicate(&self, target: Option<&p::RangeVar>, condition: Option<&mut Node>) -> Result<(), Reason> {
+        let template = target.and_then(|t| self.predicates.get(&at(t.location)));
+        match (template, condition) {
+            (Some(template), Some(condition)) => fill(template, condition),
+            _ => Ok(()),
+        }
+    }
+
+    fn returning(&self, clause: Option<&mut p::ReturningClause>) -> Result<(), Reason> {
+        let Some(clause) = clause else { return Ok(()) };
+        let mut made = Vec::with_capacity(clause.exprs.len());
+        for mut node in std::mem::take(&mut clause.exprs) {
+            let Some(N::ResTarget(target)) = &mut node.node else { return Err(DIFFERS) };
+            // The target list's own location is its expression's.
+            let place = at(target.location);
+            if let Some(list) = self.stars.get(&place) {
+                made.extend(targets(list)?);
+                continue;
+            }
+            if let Some((_, Some(name))) = self.columns.get(&place).filter(|_| target.name.is_empty()) {
+                target.name.clone_from(name);
+            }
+            made.push(node);
+        }
+        clause.exprs = made;
+        Ok(())
+    }
+}
+
+/// The tree of one statement.
+fn one(text: &str) -> Result<Node, Reason> {
+    let tree = pg_query::parse(text, pg_query::ParserOptions::DEFAULT).map_err(|_| DIFFERS)?.protobuf;
+    let mut statements = tree.stmts.into_iter();
+    match (statements.next().and_then(|s| s.stmt), statements.next()) {
+        (Some(node), None) => Ok(*node),
+        _ => Err(DIFFERS),
+    }
+}
+
+fn targets(list: &str) -> Result<Vec<Node>, Reason> {
+    match one(&format!("SELECT {list}"))?.node {
+        Some(N::SelectStmt(select)) => Ok(select.target_list),
+        _ => Err(DIFFERS),
+    }
+}
+
+fn expression(text: &str) -> Result<Node, Reason> {
+    match targets(text)?.pop().and_then(|n| n.node) {
+        Some(N::ResTarget(target)) => target.val.map(|v| *v).ok_or(DIFFERS),
+        _ => Err(DIFFERS),
+    }
+}
+
+/// Puts the node into the template's hole, and the template in the node's place.
+fn fill(template: &str, node: &mut Node) -> Result<(), Reason> {
+    fn find(node: &mut Node, held: &mut Option<Node>) {
+        if matches!(&node.node, Some(N::ParamRef(p)) if p.number == HOLE_NUMBER) {
+            if let Some(own) = held.take() {
+                *node = own;
+            }
+            return;
+        }
+        node.each_node(&mut |child| find(child, held));
+    }
+    let mut made = expression(template)?;
+    let mut held = Some(std::mem::take(node));
+    find(&mut made, &mut held);
+    if held.is_some() {
+        return Err(DIFFERS);
+    }
+    *node = made;
+    Ok(())
+}
+
+fn at(location: i32) -> usize {
+    usize::try_from(location).unwrap_or(usize::MAX)
 }

@@ -1,10 +1,137 @@
 //! The upstream's catalog at one moment.
 
+use std::collections::HashMap;
+
+use crate::catalog::{ById, ByName};
+
 /// Relations, views, inheritance, functions, types, operators, casts, triggers and constraints, by name and OID.
+/// Of PostgreSQL's own objects only the relations: its functions, types and operators are known by their lists here.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(crate) canonical: Vec<u8>,
     pub(crate) server: u32,
+    pub(crate) database: String,
+    /// The session's own temporary schema, where the snapshot was read through a session that has one.
+    pub(crate) temp_schema: Option<String>,
+    pub(crate) relations: ById<Relation>,
+    pub(crate) functions: ById<Function>,
+    pub(crate) types: ById<Type>,
+    pub(crate) operators: Vec<Operator>,
+    pub(crate) casts: Vec<Cast>,
+    /// Domain OID -> user functions that its checks run.
+    pub(crate) domain_functions: ById<Vec<u32>>,
+    /// Referenced relation -> (referencing relation, foreign key).
+    pub(crate) referencing: ById<Vec<(u32, Constraint)>>,
+    pub(crate) index_of: ById<u32>,
+    by_name: ByName<u32>,
+    functions_by_name: HashMap<String, Vec<u32>>,
+    types_by_name: HashMap<String, Vec<u32>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Relation {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    /// pg_class.relkind.
+    pub kind: char,
+    pub temporary: bool,
+    pub row_type: u32,
+    /// By number; dropped ones are not here.
+    pub columns: Vec<Column>,
+    pub parents: Vec<u32>,
+    pub children: Vec<u32>,
+    /// Of a view or materialized view outside the system schemas.
+    pub definition: Option<String>,
+    /// What a view depends on: relation, column (0: the whole).
+    pub depends: Vec<(u32, i16)>,
+    /// User functions run by reading (a view's body, a policy).
+    pub read_functions: Vec<u32>,
+    /// User functions run by writing (defaults, checks, triggers, indexes).
+    pub write_functions: Vec<u32>,
+    pub constraints: Vec<Constraint>,
+    /// With every column that the index or its expressions use.
+    pub indexes: Vec<(Index, Vec<i16>)>,
+    pub partition_key: Vec<i16>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    pub num: i16,
+    pub name: String,
+    pub type_oid: u32,
+    /// With its modifier, qualified: `numeric(12,2)`, `app.mood`.
+    pub type_name: String,
+    pub typmod: i32,
+    /// Quoted and qualified, where it is not the type's own.
+    pub collation: Option<String>,
+    pub not_null: bool,
+    pub generated: bool,
+    /// pg_type.typtype.
+    pub type_kind: char,
+    /// Of a domain the type below it, else the type; without modifier.
+    pub base_type: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Function {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    pub args_min: u16,
+    pub args_max: u16,
+    pub volatility: char,
+    pub security_definer: bool,
+    pub owner: String,
+    pub language: String,
+    pub kind: char,
+    pub extension: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Type {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    pub kind: char,
+    pub base: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Operator {
+    pub schema: String,
+    pub name: String,
+    pub function: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Cast {
+    pub source: u32,
+    pub target: u32,
+    pub function: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Constraint {
+    pub oid: u32,
+    /// pg_constraint.contype.
+    pub kind: char,
+    pub columns: Vec<i16>,
+    pub references: u32,
+    pub referenced: Vec<i16>,
+    pub on_delete: char,
+    pub on_update: char,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    pub oid: u32,
+    pub unique: bool,
+    pub primary: bool,
+    /// 0 stands for an expression.
+    pub keys: Vec<i16>,
+    /// Has an expression or a predicate.
+    pub computed: bool,
 }
 
 impl Snapshot {
@@ -18,8 +145,64 @@ impl Snapshot {
         self.server
     }
 
+    /// The database that it was read from.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
     /// How many relations it knows.
     pub fn relation_count(&self) -> usize {
-        0
+        self.relations.len()
+    }
+
+    /// `schema.name` of a relation, for messages to operators.
+    pub fn relation_name(&self, oid: u32) -> Option<String> {
+        self.relations.get(&oid).map(|r| format!("{}.{}", r.schema, r.name))
+    }
+
+    /// Whether anything at all in this database could run as user code.
+    pub(crate) fn link(&mut self) {
+        for relation in self.relations.values() {
+            let schema = self.by_name.entry(relation.schema.clone()).or_default();
+            schema.insert(relation.name.clone(), relation.oid);
+        }
+        for function in self.functions.values() {
+            self.functions_by_name.entry(function.name.clone()).or_default().push(function.oid);
+        }
+        for found in self.types.values() {
+            self.types_by_name.entry(found.name.clone()).or_default().push(found.oid);
+        }
+    }
+
+    pub(crate) fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
+        self.relations.get(self.by_name.get(schema)?.get(name)?)
+    }
+
+    pub(crate) fn functions_named(&self, name: &str) -> impl Iterator<Item = &Function> {
+        self.functions_by_name.get(name).into_iter().flatten().filter_map(|oid| self.functions.get(oid))
+    }
+
+    pub(crate) fn types_named(&self, name: &str) -> impl Iterator<Item = &Type> {
+        self.types_by_name.get(name).into_iter().flatten().filter_map(|oid| self.types.get(oid))
+    }
+}
+
+impl Relation {
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+
+    pub(crate) fn column_at(&self, num: i16) -> Option<&Column> {
+        self.columns.iter().find(|c| c.num == num)
+    }
+
+    /// The columns of the primary key, by name.
+    pub(crate) fn primary_key(&self) -> Option<Vec<&Column>> {
+        let (index, _) = self.indexes.iter().find(|(i, _)| i.primary && !i.computed)?;
+        index.keys.iter().map(|num| self.column_at(*num)).collect()
+    }
+
+    pub(crate) fn is_system(&self) -> bool {
+        matches!(self.schema.as_str(), "pg_catalog" | "information_schema")
     }
 }

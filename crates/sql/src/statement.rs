@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use pg_query::protobuf as p;
 use pg_query::protobuf::{ScanToken, Token};
 
+use crate::kind::kind;
 use crate::limits::{DEPTH_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
 use crate::tree::{Node, Tree};
 
@@ -13,10 +15,22 @@ use crate::tree::{Node, Tree};
 pub struct Statement {
     text: Arc<str>,
     range: Range<usize>,
+    /// Without comments.
     tokens: Vec<ScanToken>,
     literals: Vec<Literal>,
     parameters: u32,
     node: Arc<Node>,
+}
+
+/// Where a relation stands in FROM, in bytes of the whole text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RelationPlace {
+    /// With ONLY and `*`, without an alias; with the keyword of `TABLE name`.
+    pub range: Range<usize>,
+    /// Where its name begins: the location in the tree.
+    pub name: usize,
+    /// `TABLE name` stands for a whole query.
+    pub table: bool,
 }
 
 /// A piece of a statement that holds a value of the client's.
@@ -94,10 +108,11 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
 
 impl Statement {
     fn new(text: Arc<str>, range: Range<usize>, all: &[ScanToken], node: Node) -> Statement {
-        let first = all.partition_point(|t| (t.start as usize) < range.start);
-        let last = all.partition_point(|t| (t.start as usize) < range.end);
-        let tokens = all[first..last].to_vec();
+        let first = all.partition_point(|t| at(t.start) < range.start);
+        let last = all.partition_point(|t| at(t.start) < range.end);
+        let mut tokens = all[first..last].to_vec();
         let literals = literals(&tokens, range.start);
+        tokens.retain(|t| !matches!(t.token(), Token::SqlComment | Token::CComment));
         let parameters = tokens.iter().filter(|t| t.token() == Token::Param).map(|t| number(&text, t)).max();
         Statement { text, range, literals, parameters: parameters.unwrap_or(0), tokens, node: Arc::new(node) }
     }
@@ -114,7 +129,7 @@ impl Statement {
 
     /// Its exact kind, as a command: `SELECT`, `CREATE TABLE`.
     pub fn kind(&self) -> &'static str {
-        "UNKNOWN"
+        kind(self.tree())
     }
 
     /// Every constant and comment, in order.
@@ -130,6 +145,197 @@ impl Statement {
     pub(crate) fn tree(&self) -> Tree<'_> {
         Tree::of(&self.node).unwrap_or(Tree::Unknown)
     }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    // Places. The tree says where a name begins; where it ends, and what stands around it, the tokens say. Every answer
+    // is in bytes of the whole text, and `None` where the tokens are not what the grammar promises.
+
+    pub(crate) fn slice(&self, range: Range<usize>) -> &str {
+        self.text.get(range).unwrap_or_default()
+    }
+
+    pub(crate) fn relation_place(&self, name: &p::RangeVar) -> Option<RelationPlace> {
+        let first = self.index(name.location)?;
+        let (_, mut next) = self.dotted(first);
+        let mut start = first;
+        let before = |n: usize| first.checked_sub(n).map(|i| self.tokens[i].token());
+        let mut only = false;
+        if before(1) == Some(Token::Only) {
+            start = first - 1;
+            only = true;
+        } else if before(1) == Some(Token::Ascii40) && before(2) == Some(Token::Only) {
+            start = first - 2;
+            only = true;
+            if self.token(next)? != Token::Ascii41 {
+                return None;
+            }
+            next += 1;
+        } else if self.token(next) == Some(Token::Ascii42) {
+            next += 1;
+        }
+        if only == name.inh {
+            return None;
+        }
+        let table = start.checked_sub(1).is_some_and(|i| self.tokens[i].token() == Token::Table);
+        if table {
+            start -= 1;
+        }
+        let range = at(self.tokens.get(start)?.start)..at(self.tokens.get(next - 1)?.end);
+        Some(RelationPlace { range, name: at(name.location), table })
+    }
+
+    /// `TABLESAMPLE method (..) [REPEATABLE (..)]`.
+    pub(crate) fn sample_place(&self, sample: &p::RangeTableSample) -> Option<Range<usize>> {
+        let method = self.index(sample.location)?;
+        let keyword = method.checked_sub(1).filter(|i| self.tokens[*i].token() == Token::Tablesample)?;
+        let (_, open) = self.dotted(method);
+        let mut last = self.closing(open)?;
+        if self.token(last + 1) == Some(Token::Repeatable) {
+            last = self.closing(last + 2)?;
+        }
+        Some(at(self.tokens[keyword].start)..at(self.tokens[last].end))
+    }
+
+    /// The first `parts` names of a dotted name, with the dot after them.
+    pub(crate) fn name_prefix(&self, location: i32, parts: usize) -> Option<Range<usize>> {
+        let (names, _) = self.dotted(self.index(location)?);
+        let kept = names.get(parts)?;
+        Some(at(location)..kept.start)
+    }
+
+    /// A column's whole name, and the text of what stands before its last part.
+    pub(crate) fn column_place(&self, location: usize) -> Option<(Range<usize>, Option<String>)> {
+        let first = self.index(i32::try_from(location).ok()?)?;
+        let (names, _) = self.dotted(first);
+        let last = names.last()?;
+        let qualifier = names.len().checked_sub(2).map(|i| self.slice(location..names[i].end).to_owned());
+        Some((location..last.end, qualifier))
+    }
+
+    /// `*` or `name.*`.
+    pub(crate) fn star_place(&self, location: i32) -> Option<Range<usize>> {
+        let first = self.index(location)?;
+        let mut i = first;
+        while self.token(i)? != Token::Ascii42 {
+            i += 1;
+            if i > first + 8 {
+                return None;
+            }
+        }
+        Some(at(location)..at(self.tokens[i].end))
+    }
+
+    /// The first argument of the call whose name begins at `location`.
+    pub(crate) fn first_argument(&self, location: i32) -> Option<Range<usize>> {
+        let (_, open) = self.dotted(self.index(location)?);
+        if self.token(open)? != Token::Ascii40 {
+            return None;
+        }
+        let close = self.closing(open)?;
+        let mut depth = 0usize;
+        let mut last = open;
+        for i in open + 1..close {
+            match self.tokens[i].token() {
+                Token::Ascii40 | Token::Ascii91 => depth += 1,
+                Token::Ascii41 | Token::Ascii93 => depth = depth.checked_sub(1)?,
+                Token::Ascii44 if depth == 0 => break,
+                _ => {}
+            }
+            last = i;
+        }
+        (last > open).then(|| at(self.tokens[open + 1].start)..at(self.tokens[last].end))
+    }
+
+    /// The relation of COPY, with its list of columns.
+    pub(crate) fn copy_place(&self, name: &p::RangeVar, columns: bool) -> Option<Range<usize>> {
+        let first = self.index(name.location)?;
+        // COPY BINARY has no form with a query.
+        if first.checked_sub(1).is_none_or(|i| self.tokens[i].token() != Token::Copy) {
+            return None;
+        }
+        let (_, next) = self.dotted(first);
+        let last = if columns { self.closing(next)? } else { next - 1 };
+        Some(at(name.location)..at(self.tokens.get(last)?.end))
+    }
+
+    /// The condition of the WHERE that belongs to the UPDATE or DELETE of the relation at `target`.
+    pub(crate) fn predicate_place(&self, target: usize) -> Option<Range<usize>> {
+        let first = self.index(i32::try_from(target).ok()?)?;
+        let mut depth = 0usize;
+        let mut start = None;
+        let mut last = first;
+        for i in first..self.tokens.len() {
+            let token = self.tokens[i].token();
+            match token {
+                Token::Ascii40 | Token::Ascii91 => depth += 1,
+                Token::Ascii41 | Token::Ascii93 if depth == 0 => break,
+                Token::Ascii41 | Token::Ascii93 => depth -= 1,
+                Token::Where if depth == 0 && start.is_none() => start = Some(i + 1),
+                Token::Returning if depth == 0 => break,
+                Token::Ascii59 if depth == 0 => break,
+                _ => {}
+            }
+            last = i;
+        }
+        let start = start.filter(|s| *s <= last)?;
+        Some(at(self.tokens[start].start)..at(self.tokens[last].end))
+    }
+
+    fn token(&self, i: usize) -> Option<Token> {
+        self.tokens.get(i).map(ScanToken::token)
+    }
+
+    /// The token that begins at a location of the tree.
+    fn index(&self, location: i32) -> Option<usize> {
+        self.tokens.binary_search_by_key(&location, |t| t.start).ok()
+    }
+
+    /// The parts of the dotted name that begins with token `first`, and the token after it.
+    fn dotted(&self, first: usize) -> (Vec<Range<usize>>, usize) {
+        let mut parts = Vec::new();
+        let mut i = first;
+        while let Some(token) = self.tokens.get(i) {
+            let mut end = at(token.end);
+            i += 1;
+            if token.token() == Token::Uident && self.token(i) == Some(Token::Uescape) {
+                i += 2;
+                end = self.tokens.get(i - 1).map_or(end, |t| at(t.end));
+            }
+            parts.push(at(token.start)..end);
+            if self.token(i) != Some(Token::Ascii46) || self.token(i + 1) == Some(Token::Ascii42) {
+                break;
+            }
+            i += 1;
+        }
+        (parts, i)
+    }
+
+    /// The token that closes the bracket at `open`.
+    fn closing(&self, open: usize) -> Option<usize> {
+        if self.token(open)? != Token::Ascii40 {
+            return None;
+        }
+        let mut depth = 0usize;
+        for i in open..self.tokens.len() {
+            match self.tokens[i].token() {
+                Token::Ascii40 => depth += 1,
+                Token::Ascii41 => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return Some(i);
+            }
+        }
+        None
+    }
+}
+
+/// A position of the scanner's or the tree's; -1 stands for none and finds nothing.
+fn at(position: i32) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
 }
 
 /// The ranges of a statement's text that must be masked before it is shown or recorded: every literal is a field.
@@ -156,13 +362,13 @@ fn literals(tokens: &[ScanToken], offset: usize) -> Vec<Literal> {
             Token::SqlComment | Token::CComment => LiteralKind::Comment,
             _ => return None,
         };
-        Some(Literal { range: t.start as usize - offset..t.end as usize - offset, kind })
+        Some(Literal { range: at(t.start).checked_sub(offset)?..at(t.end).checked_sub(offset)?, kind })
     };
     tokens.iter().filter_map(literal).collect()
 }
 
 fn number(text: &str, token: &ScanToken) -> u32 {
-    text.get(token.start as usize + 1..token.end as usize).and_then(|n| n.parse().ok()).unwrap_or(u32::MAX)
+    text.get(at(token.start) + 1..at(token.end)).and_then(|n| n.parse().ok()).unwrap_or(u32::MAX)
 }
 
 /// An upper bound of how deep the tree of these tokens can be, found without building it.

@@ -1,0 +1,241 @@
+//! Statements that change the session: transactions, settings, prepared statements, cursors, EXPLAIN.
+
+use pg_query::protobuf as p;
+use vocab::{Position, Verb};
+
+use super::{Walk, constant};
+use crate::analysis::{Analysis, Effect, Reason};
+use crate::tree::{Node, Tree};
+
+impl<'a> Walk<'a> {
+    /// `false`: not a statement of this kind.
+    pub(super) fn session(&mut self, tree: Tree<'a>) -> bool {
+        match tree {
+            Tree::TransactionStmt(s) => self.transaction(s),
+            Tree::VariableSetStmt(s) => self.variable_set(s),
+            Tree::VariableShowStmt(s) => self.effects.push(Effect::Show { name: s.name.to_ascii_lowercase() }),
+            Tree::DiscardStmt(s) => self.discard(s),
+            Tree::PrepareStmt(s) => self.prepare(s),
+            Tree::ExecuteStmt(s) => self.execute(s),
+            Tree::DeallocateStmt(s) => {
+                let name = (!s.isall).then(|| s.name.clone());
+                self.effects.push(Effect::Deallocate { name });
+            }
+            Tree::DeclareCursorStmt(s) => self.declare(s),
+            Tree::FetchStmt(s) => self.fetch(s),
+            Tree::ClosePortalStmt(s) => {
+                let name = (!s.portalname.is_empty()).then(|| s.portalname.clone());
+                self.effects.push(Effect::CloseCursor { name });
+            }
+            Tree::ListenStmt(s) => {
+                self.on_channel(&s.conditionname);
+                self.effects.push(Effect::Listen { channel: s.conditionname.clone() });
+            }
+            Tree::UnlistenStmt(s) => {
+                let channel = (!s.conditionname.is_empty()).then(|| s.conditionname.clone());
+                self.effects.push(Effect::Unlisten { channel });
+            }
+            Tree::NotifyStmt(s) => {
+                self.on_channel(&s.conditionname);
+                self.effects.push(Effect::Notify { channel: s.conditionname.clone() });
+            }
+            Tree::ExplainStmt(s) => self.explain(s),
+            Tree::ConstraintsSetStmt(_) => {}
+            _ => return false,
+        }
+        true
+    }
+
+    fn on_channel(&mut self, channel: &str) {
+        let path = self.database.join("channels").join(channel);
+        self.other(Verb::Execute, path);
+    }
+
+    fn transaction(&mut self, s: &'a p::TransactionStmt) {
+        let name = || s.savepoint_name.clone();
+        let read_only = || read_only(&s.options);
+        let effect = match s.kind() {
+            p::TransactionStmtKind::TransStmtBegin | p::TransactionStmtKind::TransStmtStart => {
+                Effect::Begin { read_only: read_only() }
+            }
+            p::TransactionStmtKind::TransStmtCommit => Effect::Commit { chain: s.chain },
+            p::TransactionStmtKind::TransStmtRollback => Effect::Rollback { chain: s.chain },
+            p::TransactionStmtKind::TransStmtSavepoint => Effect::Savepoint { name: name() },
+            p::TransactionStmtKind::TransStmtRelease => Effect::Release { name: name() },
+            p::TransactionStmtKind::TransStmtRollbackTo => Effect::RollbackTo { name: name() },
+            p::TransactionStmtKind::TransStmtPrepare
+            | p::TransactionStmtKind::TransStmtCommitPrepared
+            | p::TransactionStmtKind::TransStmtRollbackPrepared => {
+                return self.opaque("Two-phase commit outlives the session, and the record of what it does.");
+            }
+            p::TransactionStmtKind::Undefined => return self.unknown_node(),
+        };
+        self.effects.push(effect);
+    }
+
+    fn variable_set(&mut self, s: &'a p::VariableSetStmt) {
+        let name = s.name.to_ascii_lowercase();
+        let value = setting_value(&s.args);
+        let local = s.is_local;
+        match s.kind() {
+            p::VariableSetKind::VarSetValue => {
+                if name == "search_path" && value.is_none() {
+                    return self.opaque("The statement sets search_path to a value that the gateway cannot read.");
+                }
+                self.sets(&name, value.as_deref(), false);
+                self.effects.push(Effect::Set { name, value, local });
+            }
+            p::VariableSetKind::VarSetDefault | p::VariableSetKind::VarReset => {
+                if matches!(name.as_str(), "role" | "session_authorization") {
+                    // Back to the role that the gateway logged in with.
+                    self.effects.push(Effect::Reset { name });
+                    return;
+                }
+                self.sets(&name, None, true);
+                let set = s.kind() == p::VariableSetKind::VarSetDefault;
+                self.effects.push(if set { Effect::Set { name, value: None, local } } else { Effect::Reset { name } });
+            }
+            p::VariableSetKind::VarSetCurrent => {
+                self.sets(&name, None, true);
+                self.effects.push(Effect::Set { name, value: None, local });
+            }
+            p::VariableSetKind::VarSetMulti => match s.name.as_str() {
+                "TRANSACTION" | "SESSION CHARACTERISTICS" => {
+                    self.effects.push(Effect::SetTransaction { read_only: read_only(&s.args) });
+                }
+                "TRANSACTION SNAPSHOT" => {}
+                _ => self.unknown_node(),
+            },
+            p::VariableSetKind::VarResetAll => self.effects.push(Effect::ResetAll),
+            p::VariableSetKind::Undefined => self.unknown_node(),
+        }
+    }
+
+    fn discard(&mut self, s: &'a p::DiscardStmt) {
+        match s.target() {
+            p::DiscardMode::DiscardAll => self.effects.push(Effect::DiscardAll),
+            p::DiscardMode::DiscardPlans => self.effects.push(Effect::DiscardPlans),
+            p::DiscardMode::DiscardSequences => {}
+            p::DiscardMode::DiscardTemp => self.effects.push(Effect::DiscardTemp),
+            p::DiscardMode::Undefined => self.unknown_node(),
+        }
+    }
+
+    fn prepare(&mut self, s: &'a p::PrepareStmt) {
+        for tree in s.argtypes.iter().filter_map(Tree::of) {
+            match tree {
+                Tree::TypeName(name) => self.type_name(name),
+                _ => self.unknown_node(),
+            }
+        }
+        if let Some(node) = &s.query {
+            self.query(node, Position::Output);
+        }
+        self.effects.push(Effect::Prepare { name: s.name.clone() });
+    }
+
+    /// Does what the statement of that name does; it was rewritten when it was prepared.
+    pub(super) fn execute(&mut self, s: &'a p::ExecuteStmt) {
+        for node in &s.params {
+            self.expression(node, Position::Predicate);
+        }
+        match self.names.prepared.get(&s.name).cloned() {
+            Some(prepared) => self.does_as(&prepared),
+            None => {
+                self.unresolved = true;
+                self.refuse(Reason {
+                    code: "26000",
+                    sentence: "The session has no prepared statement of this name.",
+                    at: None,
+                });
+            }
+        }
+        self.effects.push(Effect::Execute { name: s.name.clone() });
+    }
+
+    fn declare(&mut self, s: &'a p::DeclareCursorStmt) {
+        const HOLD: i32 = 0x0020;
+        if let Some(node) = &s.query {
+            self.query(node, Position::Output);
+        }
+        self.effects.push(Effect::DeclareCursor { name: s.portalname.clone(), hold: s.options & HOLD != 0 });
+    }
+
+    fn fetch(&mut self, s: &'a p::FetchStmt) {
+        match self.names.cursors.get(&s.portalname).cloned() {
+            Some(cursor) => self.does_as(&cursor),
+            None => {
+                self.unresolved = true;
+                self.refuse(Reason { code: "34000", sentence: "The session has no cursor of this name.", at: None });
+            }
+        }
+        self.effects.push(Effect::Fetch { name: s.portalname.clone() });
+    }
+
+    /// Takes over what another statement of the session does.
+    fn does_as(&mut self, other: &Analysis) {
+        self.executes = true;
+        for access in &other.action.accesses {
+            self.others.entry((access.verb, access.on.clone())).or_default().extend(access.columns.iter().cloned());
+        }
+        for used in &other.governed {
+            for position in &used.positions {
+                self.use_column(Verb::Read, (used.relation, used.attnum), *position);
+            }
+        }
+        self.functions.extend(other.functions.iter().cloned());
+        self.user_code |= other.user_code;
+        self.writes |= other.writes;
+        if let Some(opaque) = other.action.opaque {
+            self.opaque(opaque.0);
+        }
+        if let Some(reason) = other.refuse {
+            self.refuse(Reason { at: None, ..reason });
+        }
+    }
+
+    fn explain(&mut self, s: &'a p::ExplainStmt) {
+        for tree in s.options.iter().filter_map(Tree::of) {
+            if !matches!(tree, Tree::DefElem(_)) {
+                self.unknown_node();
+            }
+        }
+        self.executes = true;
+        let Some(node) = &s.query else { return self.unknown_node() };
+        match Tree::of(node) {
+            Some(Tree::CreateTableAsStmt(_) | Tree::DeclareCursorStmt(_) | Tree::ExecuteStmt(_) | Tree::RefreshMatViewStmt(_)) => {
+                let effects = self.effects.len();
+                if let Some(tree) = Tree::of(node) {
+                    self.statement(tree);
+                }
+                // Explained, a cursor is not opened.
+                self.effects.truncate(effects);
+            }
+            _ => drop(self.query(node, Position::Output)),
+        }
+    }
+}
+
+/// The value of SET as the server reads it: one constant, or a list of names.
+fn setting_value(args: &[Node]) -> Option<String> {
+    let parts: Option<Vec<String>> = args.iter().map(constant).collect();
+    let parts = parts?;
+    match parts.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        many => {
+            let quoted = many.iter().map(|p| crate::governed::quote(p));
+            Some(quoted.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn read_only(options: &[Node]) -> Option<bool> {
+    options.iter().filter_map(Tree::of).find_map(|tree| match tree {
+        Tree::DefElem(d) if d.defname == "transaction_read_only" => {
+            let value = constant(d.arg.as_deref()?)?;
+            Some(matches!(value.as_str(), "1" | "true" | "on"))
+        }
+        _ => None,
+    })
+}
