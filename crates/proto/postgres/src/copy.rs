@@ -513,3 +513,27 @@ fn enquote(out: &mut BytesMut, value: &[u8], quote: u8, escape: u8) {
     }
     out.put_u8(quote);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row that comes in many pieces is looked at once, or a client could make us read 64 MiB for each 8 KiB.
+    #[test]
+    fn what_was_seen_of_a_row_is_not_read_again() {
+        let field = [&[0, 2, 0, 0, 0, 200][..], &[7; 200], &[0, 0, 0, 200]].concat();
+        for (form, stream) in [
+            (Form::text(), b"a\\\nb\t".repeat(100)),
+            (Form::csv(), b"a,\"b\n\"\"\",".repeat(100)),
+            (Form::Binary, [&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0"[..], &field].concat()),
+        ] {
+            let binary = form == Form::Binary;
+            let mut splitter = Splitter::new(form, Side::Client);
+            for piece in stream.chunks(7) {
+                splitter.push(piece, |piece| assert!(matches!(piece, Piece::Frame(_)))).unwrap();
+                let unread = splitter.pending.len() - splitter.seen.at;
+                assert!(unread <= if binary { 204 } else { 1 }, "{unread} bytes would be read again");
+            }
+        }
+    }
+}

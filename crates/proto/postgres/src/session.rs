@@ -47,6 +47,9 @@
 //! it). Several statements in one text are a pipeline and not an implicit block: `SET TRANSACTION` in it warns that it
 //! is not in a block, VACUUM and the like are refused with another sentence, and before PostgreSQL 17 `LOCK TABLE`
 //! and `SAVEPOINT` are refused where a Query allows the first and refuses the second in other words.
+//!
+//! Never send a Query behind extended messages without a Sync between: PostgreSQL 18.6 then fails the statement after
+//! the next Sync ("unexpected state STARTED"). A relay that translates has no reason to.
 
 use crate::frame::Frame;
 use crate::limits::OUTSTANDING_MAX;
