@@ -81,12 +81,18 @@ impl Inner {
     /// Writes one batch, if there is anything to write.
     pub(crate) fn commit_once(&self) -> Progress {
         let mut commit = lock(&self.commit);
-        let batch = match self.take(&commit) {
+        let mut taken = self.take(&commit);
+        if matches!(taken, Take::NeedsSegment) {
+            if let Err(error) = self.rotate(&mut commit) {
+                return self.fail("no-segment", &error);
+            }
+            taken = self.take(&commit);
+        }
+        let batch = match taken {
             Take::Nothing => return Progress::Idle,
-            Take::NeedsSegment => match self.rotate(&mut commit) {
-                Ok(()) => return Progress::Wrote,
-                Err(error) => return self.fail("no-segment", &error),
-            },
+            // Nothing that was admitted is larger than an empty segment, so this is not reached; a further round is
+            // harmless.
+            Take::NeedsSegment => return Progress::Wrote,
             Take::Batch(batch) => batch,
         };
         match self.write(&mut commit, batch) {

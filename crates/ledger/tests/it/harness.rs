@@ -11,7 +11,7 @@ use ledger::{
     AuditorKey, Config, Draft, Kind, Ledger, Name, OpenError, Receipt, Recovery, SystemRandom, limits,
 };
 use seal::verify::{Finding, Known, Options, Report, Verifier};
-use vocab::{Durability, RunId, Seq};
+use vocab::{RunId, Seq};
 
 pub const DIR: &str = "/data/ledger";
 pub const KEYS: &str = "/keys";
@@ -51,9 +51,6 @@ impl Rig {
         self.try_open().unwrap().0
     }
 
-    pub fn is_os(&self) -> bool {
-        self.config.durability == Durability::Os
-    }
 
     pub fn segments(&self) -> Vec<(u64, Vec<u8>)> {
         segments_of(&self.disk)
