@@ -112,3 +112,6 @@ impl Tail {
         self.covered = self.covered.saturating_sub(drop);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,7 @@ mod settings;
 mod snapshot;
 mod statement;
 mod tree;
+mod wire;
 
 pub use analysis::{Analysis, Effect, FunctionKind, FunctionUse, GovernedUse, Reason};
 pub use analyze::analyze;

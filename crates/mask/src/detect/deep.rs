@@ -17,10 +17,20 @@ pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut 
     }
     let mut plain = Vec::new();
     each_run(bytes, |run| {
-        for (form, decode) in [(Form::Hex, hex as fn(&[u8], &mut Vec<u8>) -> bool), (Form::Base64, base64)] {
+        let text = &bytes[run.clone()];
+        // What stands before the encoded text may be of its alphabet: every alignment is tried.
+        for skip in 0..4 {
             plain.clear();
-            if decode(&bytes[run.clone()], &mut plain) {
-                inside(detectors, &plain, form, depth, spots, |_| run.clone());
+            if base64(&text[skip..], &mut plain) {
+                inside(detectors, &plain, Form::Base64, depth, spots, |_| run.clone());
+            }
+        }
+        for digits in hex_runs(text) {
+            for skip in 0..2 {
+                plain.clear();
+                hex(&text[digits.start + skip..digits.end], &mut plain);
+                let source = run.start + digits.start..run.start + digits.end;
+                inside(detectors, &plain, Form::Hex, depth, spots, |_| source.clone());
             }
         }
     });
@@ -107,18 +117,24 @@ pub(super) fn base64(text: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Appends the bytes that hex text stands for. `false` if it is not hex, or its length odd.
-fn hex(text: &[u8], out: &mut Vec<u8>) -> bool {
-    if !text.len().is_multiple_of(2) {
-        return false;
-    }
-    for pair in text.chunks_exact(2) {
-        match (nibble(pair[0]), nibble(pair[1])) {
-            (Some(high), Some(low)) => out.push(high << 4 | low),
-            _ => return false,
+/// The runs of hex digits that are long enough to hide a value.
+fn hex_runs(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at + text.get(at..)?.iter().position(u8::is_ascii_hexdigit)?;
+            at = start + text[start..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
+            if at - start >= ENCODED_RUN_BYTES_MIN {
+                return Some(start..at);
+            }
         }
-    }
-    true
+    })
+}
+
+/// Appends the bytes that hex digits stand for; an odd one at the end is left out.
+fn hex(text: &[u8], out: &mut Vec<u8>) {
+    let pairs = text.chunks_exact(2).filter_map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?));
+    out.extend(pairs);
 }
 
 fn nibble(b: u8) -> Option<u8> {

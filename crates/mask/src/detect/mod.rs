@@ -174,4 +174,4 @@ pub(crate) fn placeholder(class: &Class) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

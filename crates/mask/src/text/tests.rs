@@ -1,1 +1,97 @@
+use super::{name, param, statement, text};
+use crate::detect::Detectors;
+use crate::limits::{NAME_BYTES_MAX, STATEMENT_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::shape::Shape;
 
+fn shared() -> &'static Detectors {
+    static SHARED: std::sync::LazyLock<Detectors> = std::sync::LazyLock::new(Detectors::new);
+    &SHARED
+}
+
+fn masked(input: &str) -> String {
+    text(shared(), input).0.as_str().to_owned()
+}
+
+/// Masks `sql`, whose literals are written between `«` and `»`.
+fn sql(marked: &str) -> String {
+    let (mut plain, mut ranges, mut start) = (String::new(), Vec::new(), 0);
+    for c in marked.chars() {
+        match c {
+            '«' => start = plain.len(),
+            '»' => ranges.push(start..plain.len()),
+            c => plain.push(c),
+        }
+    }
+    statement(shared(), &plain, &ranges).as_str().to_owned()
+}
+
+#[test]
+fn findings_become_placeholders_and_deceivers_escapes() {
+    assert_eq!(masked("call jo@example.com, 536-90-4399"), "call [pii.email], [pii.ssn]");
+    assert_eq!(masked("a\u{202e}b\u{200b}c\u{1b}[31m\nd\te"), "a\\u{202e}b\\u{200b}c\\u{1b}[31m\\nd\\te");
+    assert_eq!(masked("grüße 日本 ✓"), "grüße 日本 ✓");
+    assert_eq!(masked("behind am8uZG9lQGV4YW1wbGUuY29t ok"), "behind [pii.email] ok");
+    assert_eq!(masked("jo@exa\u{200b}mple.com"), "[pii.email]");
+    let (_, findings) = text(shared(), "x jo@example.com");
+    assert_eq!(findings[0].range, 2..16);
+}
+
+#[test]
+fn length_is_bounded_and_says_so() {
+    for (max, out) in [
+        (TEXT_BYTES_MAX, masked(&"é".repeat(1 << 20))),
+        (TEXT_BYTES_MAX, masked(&"\u{202e}".repeat(1 << 16))),
+        (TEXT_BYTES_MAX, masked(&"jo@example.com ".repeat(1 << 12))),
+        (NAME_BYTES_MAX, name(shared(), &"n".repeat(1000)).as_str().to_owned()),
+        (STATEMENT_BYTES_MAX, sql(&format!("select {}", "a, ".repeat(1 << 15)))),
+    ] {
+        assert!(out.len() <= max, "{} > {max}", out.len());
+        assert!(out.contains("... [cut from "), "{}", &out[out.len() - 40..]);
+    }
+    assert_eq!(masked(&"x".repeat(TEXT_BYTES_MAX)).len(), TEXT_BYTES_MAX);
+    assert!(masked(&"x".repeat(TEXT_BYTES_MAX + 1)).contains("[cut from 8193 bytes]"));
+}
+
+#[test]
+fn no_value_of_a_statement_is_left() {
+    assert_eq!(
+        sql("SELECT * FROM t WHERE a = «'O''Brien'» AND b = «42»"),
+        "SELECT * FROM t WHERE a = '?' AND b = ?"
+    );
+    assert_eq!(sql("SELECT «$x$secret$x$», «E'a\\'b'», «B'01'», «-1.5e3»"), "SELECT '?', '?', '?', ?");
+    assert_eq!(sql("SELECT 1 -- John's SSN\n, 2"), "SELECT 1 /*?*/ , 2");
+    assert_eq!(sql("SELECT /* a /* nested */ secret */ x"), "SELECT /*?*/ x");
+    assert_eq!(sql("SELECT 'not marked' -- c"), "SELECT 'not marked' /*?*/");
+    assert_eq!(sql("SELECT \"--not a comment\", «'x'»"), "SELECT \"--not a comment\", '?'");
+    assert_eq!(sql("SELECT x AS \"jo@example.com\""), "SELECT x AS \"[pii.email]\"");
+    assert_eq!(sql("SELECT\n\t  x"), "SELECT x");
+    assert_eq!(sql("SELECT a /*open"), "SELECT a /*?*/");
+}
+
+#[test]
+fn a_statement_whose_ranges_do_not_fit_is_withheld() {
+    let withheld = "[statement withheld: its literals are not known]";
+    let cases: [(&str, &[std::ops::Range<usize>]); 6] = [
+        ("select 'a'", &[7..20]),
+        ("select 'é'", &[7..9]),
+        ("select 1, 2", &[10..11, 7..8]),
+        ("select 1, 2", &[7..9, 8..11]),
+        ("select -- 'x'", &[10..13]),
+        ("select 'a'", &[7..7]),
+    ];
+    for (text, ranges) in cases {
+        assert_eq!(statement(shared(), text, ranges).as_str(), withheld, "{text} {ranges:?}");
+    }
+}
+
+#[test]
+fn a_parameter_shows_type_size_and_class_alone() {
+    let show = |shape, value: Option<&[u8]>| param(shared(), "text", shape, value).0.as_str().to_owned();
+    assert_eq!(show(Shape::Text, Some(b"jo@example.com")), "text(14 bytes) [pii.email]");
+    assert_eq!(show(Shape::Text, Some(b"John")), "text(4 bytes)");
+    assert_eq!(show(Shape::Text, None), "text null");
+    assert_eq!(
+        show(Shape::Integer, Some(&4_111_111_111_111_111i64.to_be_bytes())),
+        "text(8 bytes) [pii.card]"
+    );
+}

@@ -1,0 +1,22 @@
+//! The gate: policy, approval, intent, permit. **Nothing is forwarded without a [`Permit`]; nothing reaches the
+//! client but a [`Release`].** This crate is the only mint of both.
+//!
+//! One request, in the order of the source and of the wire:
+//! [`Gate::verdict`] -> (allow) [`Gate::intend`] -> durable -> [`Permit`] -> upstream -> [`Gate::outcome`] -> durable
+//! -> [`Release`] -> client; or (ask) [`Gate::ask`] -> [`Gate::spend`] -> intend; or (refuse) [`Gate::refuse`].
+//!
+//! Reading order: `story.rs`, `question.rs`, `inbox.rs`, `token.rs`.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod inbox;
+pub mod limits;
+mod question;
+mod story;
+mod token;
+
+pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending};
+pub use question::{Exposure, GovernedRead, Outcome, Param, Piece, Question, Tripped, Tx, Who};
+pub use story::{Asked, Decided, Gate, GateError, Ground, Spent};
+pub use token::{Constant, Intent, Permit, Release};

@@ -1,0 +1,12 @@
+//! Limits of the gate.
+
+/// Questions that may wait at once. Each holds one session (at most 512 of them) and about 4 KiB: 2 MiB.
+pub const ASKS_MAX: usize = 512;
+/// Longest grant for a shape, in minutes: one working day.
+pub const SHAPE_MINUTES_MAX: u32 = 8 * 60;
+/// Grants for shapes that live at once in one run. Each is 32 bytes and a name; more is a sign of misuse.
+pub const SHAPES_PER_RUN_MAX: usize = 64;
+/// A permit is spent within this many milliseconds after it was minted, else it is void.
+pub const PERMIT_MILLIS: u64 = 30_000;
+/// Seqs of intents that one record settles: 9 bytes each at most, so 18 KiB of the 64 KiB of a record.
+pub const SETTLES_MAX: usize = 2_000;

@@ -1,0 +1,146 @@
+//! What is asked of the gate, and what is told to it afterwards. Everything that reaches a record is masked here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ledger::{Map, PayloadPlain, Print};
+use mask::MaskedText;
+use policy::Principal;
+use vocab::{Action, Class, Durability, ResourcePath, RunId, Seq, SessionId};
+
+/// Whose request it is: the run, and everybody above it.
+#[derive(Clone)]
+pub struct Who {
+    pub run: RunId,
+    pub session: SessionId,
+    pub human: Arc<str>,
+    pub by: Arc<str>,
+    pub agent: Arc<str>,
+    pub task: Option<MaskedText>,
+    pub resource: Arc<str>,
+    pub durability: Durability,
+    /// This run and those above it. What one of them may not do, none may.
+    pub principal: Principal,
+    /// The root of the resource that the session is connected to.
+    pub root: ResourcePath,
+}
+
+/// Where a session stands when a request arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tx {
+    Idle,
+    In,
+    Failed,
+}
+
+impl Tx {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tx::Idle => "idle",
+            Tx::In => "in",
+            Tx::Failed => "failed",
+        }
+    }
+}
+
+/// A Bind value, as it is recorded.
+#[derive(Clone)]
+pub struct Param {
+    /// Type OID; 0 where the client left it open.
+    pub kind: u32,
+    pub format: u16,
+    /// Bytes; -1 is NULL.
+    pub size: i64,
+    pub mask: MaskedText,
+    pub print: Option<Print>,
+}
+
+/// A governed column that the statement reads, and the mask that stands for it.
+#[derive(Clone)]
+pub struct GovernedRead {
+    pub on: ResourcePath,
+    pub class: Class,
+    pub kind: &'static str,
+}
+
+/// One request, analysed.
+pub struct Question<'a> {
+    pub who: &'a Who,
+    pub via: &'static str,
+    pub action: &'a Action,
+    /// Literals masked.
+    pub statement: MaskedText,
+    /// The rewritten text, literals masked, if it differs.
+    pub sent: Option<MaskedText>,
+    pub params: Vec<Param>,
+    pub governed: Vec<GovernedRead>,
+    pub prints: Vec<Print>,
+    pub tx: Tx,
+    /// The client's bytes.
+    pub asked: &'a [u8],
+    /// The bytes for the upstream. Empty for what will be refused.
+    pub sending: &'a [u8],
+    /// See DESIGN section 3: whether the request may overtake its own intent.
+    pub pure_read: bool,
+}
+
+/// A value of a class that was in a response, and what became of it.
+#[derive(Clone)]
+pub struct Exposure {
+    pub on: ResourcePath,
+    pub class: Class,
+    pub at: &'static str,
+    /// `masked`, `revealed`, `refused`, `unknown`.
+    pub what: &'static str,
+    /// `rewrite`, `detector`, `grant`, `none`.
+    pub by: &'static str,
+    pub rows: u64,
+    pub cells: u64,
+    pub prints: Vec<Print>,
+}
+
+/// A detector's hit in a response or request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tripped {
+    pub detector: &'static str,
+    pub class: Class,
+    pub channel: &'static str,
+    /// `masked`, `cut`, `own`, `echo`.
+    pub act: &'static str,
+}
+
+/// How an intent ended.
+#[derive(Default)]
+pub struct Outcome {
+    /// `ok`, `error`, `cancelled`, `refused`.
+    pub result: &'static str,
+    /// `final` or `pending`.
+    pub state: &'static str,
+    pub settles: Vec<Seq>,
+    /// `committed`, `rolled-back`, `indeterminate`.
+    pub settled: Option<&'static str>,
+    pub code: Option<MaskedText>,
+    pub tag: Option<MaskedText>,
+    pub rows: u64,
+    pub bytes: u64,
+    pub columns: Vec<Map>,
+    pub exposures: Vec<Exposure>,
+    pub tripwires: BTreeSet<Tripped>,
+    pub filter: Option<mask::Filter>,
+    /// Why coverage is partial; `None` is complete.
+    pub partial: Option<&'static str>,
+    pub reel: Option<PayloadPlain>,
+}
+
+/// A piece of a response that is released before its end, or of a COPY on its way upstream.
+pub struct Piece {
+    pub n: u64,
+    /// `client` or `upstream`.
+    pub to: &'static str,
+    pub rows: u64,
+    pub bytes: u64,
+    pub exposures: Vec<Exposure>,
+    pub tripwires: BTreeSet<Tripped>,
+    pub filter: Option<mask::Filter>,
+    pub reel: Option<PayloadPlain>,
+}

@@ -1,0 +1,706 @@
+//! One request's story, told once: verdict, approval, intent, permit; then outcome and release.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use ledger::{
+    AppendError, Code, Commitment, Digest, Draft, Kind, Ledger, Map, Opening, OperatorText, Receipt,
+};
+use mask::Detectors;
+use policy::{Context, Policy, Request, What};
+use vocab::{
+    Action, AskId, Class, Group, PolicyHash, ResourcePath, RuleId, RunId, Seq, Tick, Verb, Verdict, WallTime,
+};
+
+use crate::inbox::{Answer, Form, Inbox, Pending, Wait};
+use crate::limits::{SETTLES_MAX, SHAPES_PER_RUN_MAX};
+use crate::question::{Exposure, Outcome, Piece, Question, Tripped, Who};
+use crate::token::Intent;
+
+/// Why the gate cannot let anything through: evidence is not possible now.
+#[derive(Debug)]
+pub enum GateError {
+    /// Nothing was recorded, so nothing may be sent.
+    NoRecord(AppendError),
+    /// Too many questions wait.
+    InboxFull,
+}
+
+impl std::fmt::Display for GateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            GateError::NoRecord(why) => write!(f, "no record is possible: {why}"),
+            GateError::InboxFull => f.write_str("too many requests wait for approval"),
+        }
+    }
+}
+
+impl std::error::Error for GateError {}
+
+impl From<ledger::NoRandom> for GateError {
+    fn from(why: ledger::NoRandom) -> GateError {
+        GateError::NoRecord(AppendError::Random(why))
+    }
+}
+
+impl From<AppendError> for GateError {
+    fn from(why: AppendError) -> GateError {
+        GateError::NoRecord(why)
+    }
+}
+
+/// What policy said, and of what.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    pub verdict: Verdict,
+    pub rules: Vec<RuleId>,
+    pub message: Option<Arc<str>>,
+    pub policy: PolicyHash,
+    /// Groups whose approval the decision already counts on.
+    pub approved: BTreeSet<Group>,
+    /// The request as policy saw it, one per member of the chain; re-evaluates to the same verdict (P11).
+    pub request: Arc<str>,
+    /// The verdict depends on nothing but agent, action and policy.
+    pub cacheable: bool,
+}
+
+/// A question that waits for a human.
+pub struct Asked {
+    pub id: AskId,
+    pub seq: Seq,
+    pub expires: WallTime,
+    pub receipt: Option<Receipt>,
+    wait: Wait,
+    groups: BTreeSet<Group>,
+    shape: [u8; 32],
+    binding: [u8; 32],
+}
+
+impl Asked {
+    /// Resolves when the human has answered; `None` if the question is gone.
+    pub async fn answered(&mut self) -> Option<Answer> {
+        self.wait.answered().await
+    }
+}
+
+/// How a question ended, checked again when it is spent.
+pub enum Spent {
+    /// Allowed now, by these approvals.
+    Allowed(Decided),
+    /// Denied, expired, withdrawn, or policy has changed meanwhile. The sentence is ours.
+    Refused(Decided, &'static str),
+}
+
+struct Loaded {
+    policy: Policy,
+    generation: u64,
+}
+
+struct Shape {
+    until: WallTime,
+    groups: BTreeSet<Group>,
+}
+
+/// The gate of one gateway. Clones share it.
+#[derive(Clone)]
+pub struct Gate {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ledger: Ledger,
+    detectors: Arc<Detectors>,
+    inbox: Inbox,
+    loaded: RwLock<Arc<Loaded>>,
+    shapes: Mutex<HashMap<RunId, BTreeMap<[u8; 32], Shape>>>,
+    recorded: Mutex<HashSet<[u8; 32]>>,
+    requests: Mutex<HashMap<RunId, HashSet<[u8; 32]>>>,
+}
+
+impl Gate {
+    /// A gate over `policy`, whose text is recorded first.
+    pub fn new(ledger: Ledger, detectors: Arc<Detectors>, policy: Policy) -> Result<Gate, GateError> {
+        let gate = Gate {
+            inner: Arc::new(Inner {
+                ledger,
+                detectors,
+                inbox: Inbox::default(),
+                loaded: RwLock::new(Arc::new(Loaded { policy, generation: 0 })),
+                shapes: Mutex::default(),
+                recorded: Mutex::default(),
+                requests: Mutex::default(),
+            }),
+        };
+        gate.record_policy(&gate.loaded().policy)?;
+        Ok(gate)
+    }
+
+    /// Takes a new policy. Decisions made before are decided again; waiting questions are checked when spent.
+    pub fn reload(&self, policy: Policy) -> Result<(), GateError> {
+        self.record_policy(&policy)?;
+        let mut loaded = self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        let generation = loaded.generation + 1;
+        *loaded = Arc::new(Loaded { policy, generation });
+        Ok(())
+    }
+
+    pub fn inbox(&self) -> &Inbox {
+        &self.inner.inbox
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
+    }
+
+    pub fn detectors(&self) -> &Arc<Detectors> {
+        &self.inner.detectors
+    }
+
+    /// Changes with every policy that is taken; a cached decision of an older generation is void.
+    pub fn generation(&self) -> u64 {
+        self.loaded().generation
+    }
+
+    pub fn policy_hash(&self) -> PolicyHash {
+        self.loaded().policy.hash()
+    }
+
+    // --- 1. verdict
+
+    /// What policy says of a request: of this run **and** of every run above it.
+    pub fn verdict(&self, who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Decided {
+        let loaded = self.loaded();
+        let request = request(who, ground, approved);
+        let decision = loaded.policy.decide(&request);
+        Decided {
+            verdict: decision.verdict,
+            rules: decision.rules,
+            message: decision.message.map(Arc::from),
+            policy: loaded.policy.hash(),
+            approved: approved.clone(),
+            request: request.canonical().into(),
+            cacheable: !loaded.policy.depends_on_context(&request),
+        }
+    }
+
+    /// The classes that the run may see, of those given, with the rules that say so.
+    pub fn reveals(
+        &self,
+        who: &Who,
+        context: &Context,
+        classes: &BTreeSet<Class>,
+    ) -> BTreeMap<Class, RuleId> {
+        let classes: Vec<Class> = classes.iter().cloned().collect();
+        self.loaded().policy.reveals(&who.principal, &who.root, context, &classes)
+    }
+
+    /// What policy says of an answer, before a piece of it leaves.
+    pub fn release(&self, who: &Who, context: &Context, so_far: policy::Release) -> Decided {
+        let loaded = self.loaded();
+        let request = Request {
+            principal: who.principal.clone(),
+            resource: who.root.clone(),
+            what: What::Release(so_far),
+            context: context.clone(),
+        };
+        let decision = loaded.policy.decide(&request);
+        Decided {
+            verdict: decision.verdict,
+            rules: decision.rules,
+            message: decision.message.map(Arc::from),
+            policy: loaded.policy.hash(),
+            approved: BTreeSet::new(),
+            request: request.canonical().into(),
+            cacheable: false,
+        }
+    }
+
+    // --- 2. ask and spend
+
+    /// Puts the question to the groups that `decided` asks for. Its record must be durable before anybody is told.
+    pub fn ask(
+        &self,
+        question: &Question<'_>,
+        decided: &Decided,
+        id: AskId,
+        now: WallTime,
+        expires: WallTime,
+    ) -> Result<Asked, GateError> {
+        let Verdict::Ask(groups) = &decided.verdict else { return Err(GateError::InboxFull) };
+        let who = question.who;
+        let (draft, _opening, _sending) = self.draft(Kind::Ask, question, decided)?;
+        let draft = draft.put("ask", id).put("groups", groups.clone()).put("expires", expires);
+        let receipt = self.inner.ledger.append(draft)?;
+        let verbs = question.action.verbs();
+        let binding = binding(question, decided.policy, expires);
+        let pending = Pending {
+            id,
+            seq: receipt.seq(),
+            run: who.run,
+            human: who.human.clone(),
+            by: who.by.clone(),
+            agent: who.agent.clone(),
+            task: who.task.clone(),
+            resource: who.resource.clone(),
+            kind: question.action.kind,
+            statement: question.statement.clone(),
+            sent: question.sent.clone(),
+            touches: question.action.accesses.iter().map(|a| (a.verb, a.on.clone())).collect(),
+            groups: groups.clone(),
+            rules: decided.rules.clone(),
+            message: decided.message.clone(),
+            asked_at: now,
+            expires,
+            shape_allowed: !verbs.iter().any(|v| matches!(v, Verb::Opaque | Verb::Define | Verb::Administer)),
+            binding,
+        };
+        let wait = self.inner.inbox.put(pending).ok_or(GateError::InboxFull)?;
+        let shape = shape(question);
+        Ok(Asked {
+            id,
+            seq: receipt.seq(),
+            expires,
+            receipt: Some(receipt),
+            wait,
+            groups: groups.iter().cloned().collect(),
+            shape,
+            binding,
+        })
+    }
+
+    /// Spends an answer, once: the question must be the one that was asked, bit for bit, and policy must allow it
+    /// with the approvals given. The `approval` record is queued before this returns; the intent follows it.
+    pub fn spend(
+        &self,
+        asked: Asked,
+        answer: Option<Answer>,
+        question: &Question<'_>,
+        ground: &Ground<'_>,
+        now: WallTime,
+    ) -> Result<Spent, GateError> {
+        let late = now >= asked.expires;
+        let (verdict, by, form, reason, signature) = match &answer {
+            Some(Answer::Granted { .. }) if late => ("expired", None, None, None, None),
+            Some(Answer::Granted { by, form }) => {
+                let names: Vec<&str> = by.iter().map(|a| &*a.name).collect();
+                let signature = by.iter().find_map(|a| a.signature.clone());
+                ("granted", Some(names.join(", ")), Some(*form), None, signature)
+            }
+            Some(Answer::Denied { by, reason }) => {
+                ("denied", Some(by.to_string()), None, reason.clone(), None)
+            }
+            None if late => ("expired", None, None, None, None),
+            None => ("withdrawn", None, None, None, None),
+        };
+        let masked = |text: &str| mask::text(&self.inner.detectors, text).0;
+        let mut draft = Draft::new(Kind::Approval)
+            .run(question.who.run)
+            .session(question.who.session)
+            .of(asked.seq)
+            .put("ask", asked.id)
+            .put("verdict", verdict)
+            .put_some("by", by.as_deref().map(masked))
+            .put_some("form", form.map(Form::as_str))
+            .put_some("reason", reason.as_deref().map(masked))
+            .put_some("signature", signature.as_deref().map(masked));
+        if let Some(Form::Shape { minutes }) = form {
+            let until = WallTime(now.0.saturating_add(u64::from(minutes) * 60_000_000_000));
+            draft = draft.put("until", until);
+            self.grant_shape(question.who.run, asked.shape, Shape { until, groups: asked.groups.clone() });
+        }
+        // The approval record precedes the intent in the ledger, so the intent's receipt covers it.
+        let _covered_by_the_intent = self.inner.ledger.append(draft)?;
+        let granted = verdict == "granted";
+        let approved = if granted { asked.groups.clone() } else { BTreeSet::new() };
+        let decided = self.verdict(question.who, ground, &approved);
+        Ok(match (&decided.verdict, granted) {
+            (Verdict::Allow, true) if binding(question, decided.policy, asked.expires) == asked.binding => {
+                Spent::Allowed(decided)
+            }
+            (_, true) => {
+                Spent::Refused(decided, "what was approved is not what would be sent, or policy has changed")
+            }
+            (_, false) => Spent::Refused(
+                decided,
+                match verdict {
+                    "denied" => "a human denied this request",
+                    "expired" => "no human answered in time",
+                    _ => "the request was withdrawn",
+                },
+            ),
+        })
+    }
+
+    /// Approvals that a live grant for this statement's shape in this run gives.
+    pub fn standing(&self, question: &Question<'_>, now: WallTime) -> BTreeSet<Group> {
+        let mut shapes = self.inner.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(of_run) = shapes.get_mut(&question.who.run) else { return BTreeSet::new() };
+        of_run.retain(|_, shape| shape.until > now);
+        of_run.get(&shape(question)).map(|shape| shape.groups.clone()).unwrap_or_default()
+    }
+
+    /// Forgets what is kept about a run that is over.
+    pub fn forget(&self, run: RunId) {
+        self.inner.shapes.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+        self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+    }
+
+    // --- 3. intent
+
+    /// Records what is about to be sent. The intent becomes a permit once it is durable.
+    pub fn intend(
+        &self,
+        question: &Question<'_>,
+        decided: &Decided,
+        asked: Option<Seq>,
+        now: Tick,
+    ) -> Result<Intent, GateError> {
+        let (mut draft, opening, sending) = self.draft(Kind::Intent, question, decided)?;
+        if let Some(asked) = asked {
+            draft = draft.of(asked);
+        }
+        let receipt = self.inner.ledger.append(draft)?;
+        Ok(Intent::new(receipt, opening, sending, question.pure_read, now))
+    }
+
+    /// Records that a request was refused, and why. The client's error may leave once the receipt is durable.
+    pub fn refuse(
+        &self,
+        question: &Question<'_>,
+        decided: &Decided,
+        code: &'static [u8; 5],
+        why: &'static str,
+        of: Option<Seq>,
+    ) -> Result<Receipt, GateError> {
+        let (mut draft, _, _) = self.draft(Kind::Refusal, question, decided)?;
+        if let Some(of) = of {
+            draft = draft.of(of);
+        }
+        let message = mask::text(&self.inner.detectors, decided.message.as_deref().unwrap_or(why)).0;
+        Ok(self.inner.ledger.append(draft.put_some("code", Code::new(*code)).put("message", message))?)
+    }
+
+    // --- 4. outcome
+
+    /// Records how an intent ended. What the client is told of it leaves once the receipt is durable.
+    pub fn outcome(&self, who: &Who, of: Seq, outcome: Outcome) -> Result<Receipt, GateError> {
+        let draft = Draft::new(Kind::Outcome)
+            .run(who.run)
+            .session(who.session)
+            .of(of)
+            .put("result", outcome.result)
+            .put("state", outcome.state)
+            .put_some("settled", outcome.settled)
+            .put_some("code", outcome.code)
+            .put_some("tag", outcome.tag)
+            .put("rows", outcome.rows)
+            .put("bytes", outcome.bytes)
+            .put("exposures", exposures(&outcome.exposures))
+            .put("tripwires", tripwires(&outcome.tripwires))
+            .put_some("filter", outcome.filter);
+        let mut settles = outcome.settles.chunks(SETTLES_MAX);
+        let mut draft = match settles.next() {
+            Some(first) => draft.put("settles", first.to_vec()),
+            None => draft,
+        };
+        if !outcome.columns.is_empty() {
+            draft = draft.put("columns", outcome.columns);
+        }
+        draft = match outcome.partial {
+            None => draft.put("coverage", "complete"),
+            Some(why) => draft.put("coverage", why),
+        };
+        if let Some(reel) = outcome.reel {
+            draft = draft.payload(reel);
+        }
+        let receipt = self.inner.ledger.append(draft)?;
+        match settles.map(<[Seq]>::to_vec).try_fold(None, |_, more| {
+            let note = Draft::new(Kind::Note).run(who.run).session(who.session).of(receipt.seq());
+            self.inner.ledger.append(note.put("what", "settles").put("settles", more)).map(Some)
+        })? {
+            Some(last) => Ok(last),
+            None => Ok(receipt),
+        }
+    }
+
+    /// Records a piece of a response before it leaves, or of a COPY before it is sent.
+    pub fn piece(&self, who: &Who, of: Seq, piece: Piece) -> Result<Receipt, GateError> {
+        let mut draft = Draft::new(Kind::Chunk)
+            .run(who.run)
+            .session(who.session)
+            .of(of)
+            .put("n", piece.n)
+            .put("to", piece.to)
+            .put("rows", piece.rows)
+            .put("bytes", piece.bytes)
+            .put("exposures", exposures(&piece.exposures))
+            .put("tripwires", tripwires(&piece.tripwires))
+            .put_some("filter", piece.filter);
+        if let Some(reel) = piece.reel {
+            draft = draft.payload(reel);
+        }
+        Ok(self.inner.ledger.append(draft)?)
+    }
+
+    /// A piece of a COPY on its way upstream: an intent of its own, that belongs to the statement's.
+    pub fn piece_upstream(
+        &self,
+        who: &Who,
+        of: Seq,
+        piece: Piece,
+        sending: &[u8],
+        now: Tick,
+    ) -> Result<Intent, GateError> {
+        let (opening, [commitment]) = self.inner.ledger.commitments([sending])?;
+        let draft = Draft::new(Kind::Chunk)
+            .run(who.run)
+            .session(who.session)
+            .of(of)
+            .put("n", piece.n)
+            .put("to", piece.to)
+            .put("rows", piece.rows)
+            .put("bytes", piece.bytes)
+            .put("sending", commitment)
+            .put("exposures", exposures(&piece.exposures))
+            .put("tripwires", tripwires(&piece.tripwires))
+            .payload(opening.clone().into_payload("copy", Map::new()));
+        let receipt = self.inner.ledger.append(draft)?;
+        Ok(Intent::new(receipt, opening, commitment, false, now))
+    }
+
+    /// Records what became of intents whose transaction has ended.
+    pub fn settle(&self, who: &Who, settles: Vec<Seq>, how: &'static str) -> Result<Receipt, GateError> {
+        let mut last = None;
+        for some in settles.chunks(SETTLES_MAX) {
+            let draft = Draft::new(Kind::Note)
+                .run(who.run)
+                .session(who.session)
+                .put("what", "settled")
+                .put("settles", some.to_vec())
+                .put("settled", how);
+            last = Some(self.inner.ledger.append(draft)?);
+        }
+        last.ok_or(GateError::NoRecord(AppendError::Malformed("nothing to settle")))
+    }
+
+    /// Records that something happened that is neither asked nor answered.
+    pub fn note(&self, who: &Who, of: Option<Seq>, what: &'static str) -> Result<Receipt, GateError> {
+        let mut draft = Draft::new(Kind::Note).run(who.run).session(who.session).put("what", what);
+        if let Some(of) = of {
+            draft = draft.of(of);
+        }
+        Ok(self.inner.ledger.append(draft)?)
+    }
+
+    // --- what the above share
+
+    fn loaded(&self) -> Arc<Loaded> {
+        self.inner.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn record_policy(&self, policy: &Policy) -> Result<(), GateError> {
+        let hash = policy.hash();
+        let mut recorded = self.inner.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if !recorded.insert(hash.0) {
+            return Ok(());
+        }
+        let Some(text) = OperatorText::new(policy.canonical_text()) else {
+            return Err(GateError::NoRecord(AppendError::TooLarge));
+        };
+        let draft = Draft::new(Kind::Policy)
+            .put("hash", hash)
+            .put("text", text)
+            .put("schema", Digest(policy.schema_hash()));
+        // Queued before any decision that names it, so it is durable before any permit under it.
+        let _before_every_decision = self.inner.ledger.append(draft)?;
+        Ok(())
+    }
+
+    fn draft(
+        &self,
+        kind: Kind,
+        question: &Question<'_>,
+        decided: &Decided,
+    ) -> Result<(Draft, Opening, Commitment), GateError> {
+        let who = question.who;
+        let (opening, [asked, sending]) =
+            self.inner.ledger.commitments([question.asked, question.sending])?;
+        let action = question.action;
+        let verbs: Vec<Verb> = action.verbs();
+        let touches: Vec<Map> = action.accesses.iter().map(touch).collect();
+        let functions: Vec<mask::MaskedText> =
+            action.functions.iter().map(|f| mask::name(&self.inner.detectors, f)).collect();
+        let governed: Vec<Map> = question
+            .governed
+            .iter()
+            .map(|g| Map::new().put("on", g.on.clone()).put("class", g.class.clone()).put("as", g.kind))
+            .collect();
+        let request = digest(decided.request.as_bytes());
+        let mut draft = Draft::new(kind)
+            .run(who.run)
+            .session(who.session)
+            .put("via", question.via)
+            .put("kind", action.kind)
+            .put("verbs", verbs)
+            .put("touches", touches)
+            .put("functions", functions)
+            .put("statement", question.statement.clone())
+            .put_some("sent", question.sent.clone())
+            .put("asked", asked)
+            .put("sending", sending)
+            .put("verdict", decided.verdict.as_str())
+            .put("rules", decided.rules.clone())
+            .put("policy", decided.policy)
+            .put("request", Digest(request))
+            .put_some("opaque", action.opaque.map(|o| o.0))
+            .put("governed", governed)
+            .put("tx", question.tx.as_str())
+            .put("durability", who.durability.as_str());
+        if !decided.approved.is_empty() {
+            draft = draft.put("approved", decided.approved.iter().cloned().collect::<Vec<Group>>());
+        }
+        if !question.params.is_empty() {
+            let params: Vec<Map> = question.params.iter().map(param).collect();
+            draft = draft.put("params", params);
+        }
+        if !question.prints.is_empty() {
+            draft = draft.put("prints", question.prints.clone());
+        }
+        if self.first_request(who.run, request) {
+            draft = draft.put("request_text", mask::text(&self.inner.detectors, &decided.request).0);
+        }
+        Ok((draft.payload(opening.clone().into_payload("asked", Map::new())), opening, sending))
+    }
+
+    fn first_request(&self, run: RunId, request: [u8; 32]) -> bool {
+        let mut requests = self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.entry(run).or_default().insert(request)
+    }
+
+    fn grant_shape(&self, run: RunId, key: [u8; 32], shape: Shape) {
+        let mut shapes = self.inner.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_run = shapes.entry(run).or_default();
+        if of_run.len() < SHAPES_PER_RUN_MAX {
+            of_run.insert(key, shape);
+        }
+    }
+}
+
+/// What a verdict is about, before there are bytes to send.
+pub struct Ground<'a> {
+    pub action: &'a Action,
+    pub context: &'a Context,
+}
+
+fn request(who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Request {
+    Request {
+        principal: who.principal.clone(),
+        resource: who.root.clone(),
+        what: What::Action { accesses: ground.action.accesses.clone(), opaque: ground.action.opaque },
+        context: Context { approvals: approved.iter().cloned().collect(), ..ground.context.clone() },
+    }
+}
+
+/// Everything that an approval binds to (P8): bytes asked, bytes to be sent, parameters, resolved action, session,
+/// run, policy, expiry. Parameters are in the bytes asked.
+fn binding(question: &Question<'_>, policy: PolicyHash, expires: WallTime) -> [u8; 32] {
+    let mut all = sha();
+    for part in [question.asked, question.sending] {
+        all.update(&(part.len() as u64).to_be_bytes());
+        all.update(part);
+    }
+    for access in &question.action.accesses {
+        all.update(access.verb.as_str().as_bytes());
+        all.update(&[0]);
+        all.update(access.on.as_str().as_bytes());
+        all.update(&[0]);
+    }
+    all.update(&question.who.run.0);
+    all.update(&question.who.session.0.to_be_bytes());
+    all.update(question.tx.as_str().as_bytes());
+    all.update(&policy.0);
+    all.update(&expires.0.to_be_bytes());
+    finish(all)
+}
+
+/// The same tree and relations, literals free: the masked text, what it was rewritten to, and where it goes.
+fn shape(question: &Question<'_>) -> [u8; 32] {
+    let mut all = sha();
+    all.update(question.who.resource.as_bytes());
+    all.update(&[0]);
+    all.update(question.statement.as_str().as_bytes());
+    all.update(&[0]);
+    all.update(question.sent.as_ref().map_or("", |s| s.as_str()).as_bytes());
+    for access in &question.action.accesses {
+        all.update(access.verb.as_str().as_bytes());
+        all.update(access.on.as_str().as_bytes());
+        all.update(&[0]);
+    }
+    finish(all)
+}
+
+fn touch(access: &vocab::Access) -> Map {
+    let map = Map::new().put("verb", access.verb).put("on", access.on.clone());
+    if access.columns.is_empty() {
+        return map;
+    }
+    let columns: Vec<ResourcePath> = access.columns.iter().map(|c| ResourcePath::root(&c.column)).collect();
+    let positions: Vec<&'static str> = access.columns.iter().map(|c| c.position.as_str()).collect();
+    map.put("cols", columns).put("at", positions)
+}
+
+fn param(param: &crate::question::Param) -> Map {
+    Map::new()
+        .put("type", u64::from(param.kind))
+        .put("format", u64::from(param.format))
+        .put("size", param.size)
+        .put("mask", param.mask.clone())
+        .put_some("print", param.print)
+}
+
+fn exposures(all: &[Exposure]) -> Vec<Map> {
+    all.iter()
+        .map(|e| {
+            let map = Map::new()
+                .put("on", e.on.clone())
+                .put("class", e.class.clone())
+                .put("at", e.at)
+                .put("what", e.what)
+                .put("by", e.by)
+                .put("rows", e.rows)
+                .put("cells", e.cells);
+            match e.prints.is_empty() {
+                true => map,
+                false => map.put("prints", e.prints.clone()),
+            }
+        })
+        .collect()
+}
+
+fn tripwires(all: &BTreeSet<Tripped>) -> Vec<Map> {
+    all.iter()
+        .map(|t| {
+            Map::new()
+                .put("detector", t.detector)
+                .put("class", t.class.clone())
+                .put("channel", t.channel)
+                .put("act", t.act)
+        })
+        .collect()
+}
+
+fn sha() -> ring::digest::Context {
+    ring::digest::Context::new(&ring::digest::SHA256)
+}
+
+fn finish(context: ring::digest::Context) -> [u8; 32] {
+    let mut out = [0u8; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let mut context = sha();
+    context.update(bytes);
+    finish(context)
+}

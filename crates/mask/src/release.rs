@@ -1,0 +1,71 @@
+//! The last look: whole protocol frames on their way to the client.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::detect::{Detectors, Finding};
+use crate::field::MaskedField;
+use crate::known::{Known, Origin};
+use crate::tail::MaskedBytes;
+
+/// Bytes in which something was found that nothing explains. They are given back to be masked frame by frame.
+pub struct Unmasked {
+    pub bytes: Vec<u8>,
+    pub findings: Vec<Finding>,
+}
+
+/// Looks once more over frames that are about to leave. A finding that the run already knows (its own masks, its own
+/// words, what a grant revealed) is reported and passes; any other keeps the bytes here.
+///
+/// A value that a frame's header cuts in two is not found here: cells are looked at one by one by
+/// [`crate::fields`] where their format hides a value.
+pub fn release(
+    detectors: &Detectors,
+    bytes: Vec<u8>,
+    known: &Known,
+) -> Result<(MaskedBytes, Vec<(Finding, Origin)>), Unmasked> {
+    let mut findings = Vec::new();
+    detectors.scan_deep(&bytes, &mut findings);
+    let explained: Option<Vec<Origin>> =
+        findings.iter().map(|f| bytes.get(f.range.clone()).and_then(|value| known.origin(value))).collect();
+    match explained {
+        Some(origins) => Ok((MaskedBytes(bytes), findings.into_iter().zip(origins).collect())),
+        None => Err(Unmasked { bytes, findings }),
+    }
+}
+
+impl MaskedBytes {
+    /// A piece of what was released, as a field for the reel. `None` if `range` is not within the bytes.
+    pub fn field(&self, range: Range<usize>) -> Option<MaskedField<'_>> {
+        self.0.get(range).map(|bytes| MaskedField(Some(Cow::Borrowed(bytes))))
+    }
+}
+
+/// A NULL for the reel.
+pub fn null_field<'a>() -> MaskedField<'a> {
+    MaskedField(None)
+}
+
+/// A constant of ours.
+pub fn constant(bytes: &'static [u8]) -> MaskedBytes {
+    MaskedBytes(bytes.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_value_that_the_run_knows_passes() {
+        let detectors = Detectors::new();
+        let mut known = Known::new([7; 16]);
+        let frame = b"D\0\0\0\x20 alice@example.com \0".to_vec();
+        let Err(unmasked) = release(&detectors, frame, &known) else { panic!("an e-mail address passed") };
+        assert_eq!(unmasked.findings.len(), 1);
+        known.remember(Origin::Echo, b"alice@example.com");
+        let (bytes, explained) = release(&detectors, unmasked.bytes, &known).ok().unwrap();
+        assert_eq!(explained.len(), 1);
+        assert_eq!(explained[0].1, Origin::Echo);
+        assert!(bytes.as_bytes().starts_with(b"D"));
+    }
+}

@@ -1,0 +1,103 @@
+//! What the composition root hands over. Everything here is already checked; nothing is read from a file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vocab::{Class, Durability, MaskKind};
+
+use crate::vault::Vault;
+
+/// One PostgreSQL database behind the gateway.
+pub struct PostgresResource {
+    /// The configured name, root of its resource paths.
+    pub name: Arc<str>,
+    pub listen: SocketAddr,
+    pub upstream: Upstream,
+    pub vault: Vault,
+    pub masks: Vec<ColumnMask>,
+    /// Functions that the operator vouches for, `schema.name`.
+    pub vouch: Vec<String>,
+    pub reel: Reel,
+    pub durability: Durability,
+    /// Open upstream sessions read-only whatever policy says.
+    pub read_only: bool,
+    pub statement_timeout: Option<Duration>,
+    /// How long a question waits for a human.
+    pub approval_timeout: Duration,
+    /// How long it may wait while the transaction holds write locks.
+    pub hold_in_transaction: Duration,
+    /// What becomes of a value that a detector finds although no rule governs its column.
+    pub tripwire: Tripwire,
+    /// Certificate and key of the client leg, PEM. `None`: TLS is answered with the installation's own certificate.
+    pub client_tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// Where the database is, and how it is proved (P10).
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub address: Address,
+    pub database: String,
+    pub user: String,
+    pub tls: UpstreamTls,
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// The socket file itself: `/var/run/postgresql/.s.PGSQL.5432`.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// `sslmode`, without the modes that fall back silently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamTls {
+    /// Chain and name are checked; roots from a file, or the system's.
+    VerifyFull { roots: Option<PathBuf> },
+    /// The chain is checked, the name is not.
+    VerifyCa { roots: PathBuf },
+    /// No TLS: a Unix socket, loopback, or spelled out by the operator.
+    Disable,
+}
+
+/// A governed column: `schema.table.column`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnMask {
+    pub schema: String,
+    pub table: String,
+    pub column: String,
+    pub class: Class,
+    pub kind: MaskKind,
+}
+
+/// How much of a response the reel keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reel {
+    Full,
+    /// The first bytes of each response, then counts, digests and filters.
+    Head {
+        bytes: u64,
+    },
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tripwire {
+    Mask,
+    /// The connection is cut before the bytes leave.
+    Cut,
+}

@@ -1,0 +1,36 @@
+//! Limits of the relay. Unit last in the name.
+
+use std::time::Duration;
+
+/// Live runs of one gateway. Each is about 2 KiB: 8 MiB.
+pub const RUNS_MAX: usize = 4_096;
+/// How deep runs nest.
+pub const CHILD_DEPTH_MAX: usize = 8;
+/// Words of a run's command that are recorded; more is refused, so that the record is whole. 256 x 128 bytes < 64 KiB.
+pub const ARGV_WORDS_MAX: usize = 256;
+/// PBKDF2 rounds of a run's password. It has 192 random bits, so the count protects nothing; 4,096 is what clients expect (RFC 7677).
+pub const SCRAM_ITERATIONS: u32 = 4_096;
+/// Sessions of one gateway. 512 x (two 1 MiB queues) = 1 GiB worst case.
+pub const SESSIONS_MAX: usize = 512;
+/// From accept to the end of authentication.
+pub const LOGIN: Duration = Duration::from_secs(20);
+/// To reach the upstream and log in there.
+pub const DIAL: Duration = Duration::from_secs(15);
+/// How long the end of a run waits for its sessions to write their last records.
+pub const SESSION_END: Duration = Duration::from_secs(5);
+/// How long a record may take before what waits for it is refused (P2: refusal within one second).
+pub const RECORD: Duration = Duration::from_millis(900);
+/// Bytes read from a peer at once.
+pub const READ_BYTES: usize = 16 << 10;
+/// Bytes that wait to be written to one side before the other side is no longer read.
+pub const QUEUE_BYTES_MAX: usize = 1 << 20;
+/// A reply under this size is one record; a larger one is released piece by piece, each after its record.
+pub const CHUNK_BYTES: usize = 64 << 10;
+/// Prepared statements of one session. PostgreSQL has no limit; drivers keep at most a few hundred.
+pub const PREPARED_MAX: usize = 4_096;
+/// Open portals of one session.
+pub const PORTALS_MAX: usize = 1_024;
+/// Statements whose analysis one session remembers, by exact text.
+pub const ANALYSES_MAX: usize = 512;
+/// How long a catalog snapshot is used without a look at the upstream.
+pub const CATALOG_AGE: Duration = Duration::from_secs(60);

@@ -1,0 +1,178 @@
+//! The upstream's catalog, read over the gateway's own connection.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use proto_postgres::message::{FromClient, FromUpstream};
+use proto_postgres::reply::field;
+use sql::catalog::{QUERIES, Rows};
+use sql::{Governed, Snapshot};
+use vocab::Tick;
+use wire::RawField;
+
+use super::dial::{Dialled, dial};
+use super::resource::Resource;
+use crate::entropy;
+
+/// What names mean, and which columns are governed: one state of one upstream.
+pub struct Catalog {
+    pub snapshot: Snapshot,
+    pub governed: Governed,
+    /// `search_path` and role of a fresh session, as the upstream sees them.
+    pub search_path: Vec<String>,
+    pub role: String,
+    /// SHA-256 of the snapshot's canonical bytes.
+    pub hash: [u8; 32],
+    pub at: Tick,
+    /// Names that an error may say.
+    pub names: HashSet<Box<str>>,
+}
+
+/// Reads back what name resolution needs of a session: `search_path` and role, `$user` replaced.
+pub const SESSION_QUERY: &str = "SELECT pg_catalog.array_to_string(pg_catalog.current_schemas(false), E'\\n'), \
+     current_user::pg_catalog.text";
+
+impl Catalog {
+    /// Builds one from the answers to [`QUERIES`], in order, and to [`SESSION_QUERY`] last.
+    pub fn build(resource: &Resource, mut answers: Vec<Rows>) -> Result<Catalog, String> {
+        let (search_path, role) = session_names(&answers.pop().ok_or("no answer about the session")?)?;
+        let snapshot = sql::catalog::snapshot(answers).map_err(|e| e.to_string())?;
+        let governed = Governed::bind(&snapshot, &resource.rules)
+            .map_err(|errors| errors.iter().map(|e| e.to_string()).collect::<Vec<_>>().join("; "))?;
+        let mut hash = [0u8; 32];
+        hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, snapshot.canonical()).as_ref());
+        let names = snapshot.names().into_iter().map(Box::from).collect();
+        Ok(Catalog { snapshot, governed, search_path, role, hash, at: entropy::tick(), names })
+    }
+
+    /// Dials, reads, and hangs up.
+    pub async fn fetch(resource: &Resource) -> Result<Catalog, String> {
+        let upstream = &resource.config.upstream;
+        let dialled = dial(
+            upstream,
+            resource.tls.as_ref(),
+            &resource.config.vault,
+            &[("application_name", "tachograph")],
+        )
+        .await
+        .map_err(|e| e.to_string())?;
+        let mut control = Control { dialled };
+        control.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let mut answers = Vec::with_capacity(QUERIES.len() + 1);
+        for query in QUERIES {
+            answers.push(control.query(query.sql).await.map_err(|e| format!("{}: {e}", query.name))?);
+        }
+        answers.push(control.query(SESSION_QUERY).await?);
+        Catalog::build(resource, answers)
+    }
+}
+
+/// `search_path` and role out of the answer to [`SESSION_QUERY`].
+pub fn session_names(rows: &Rows) -> Result<(Vec<String>, String), String> {
+    let [row] = &rows[..] else { return Err("the upstream did not say its search_path".into()) };
+    let [Some(path), Some(role)] = &row[..] else {
+        return Err("the upstream did not say its search_path".into());
+    };
+    Ok((path.split('\n').filter(|s| !s.is_empty()).map(String::from).collect(), role.clone()))
+}
+
+/// The gateway's own connection: asks, and keeps nothing.
+pub struct Control {
+    pub dialled: Dialled,
+}
+
+impl Control {
+    /// One statement, its rows as text.
+    pub async fn query(&mut self, sql: &str) -> Result<Rows, String> {
+        let Dialled { leg, decoder, input, .. } = &mut self.dialled;
+        let mut out = bytes::BytesMut::new();
+        let message = FromClient::Query { sql: RawField::copy_from(sql.as_bytes()) };
+        message.encode(&mut out).map_err(|f| f.inward.to_string())?;
+        leg.drain(&mut out).await.map_err(|e| e.to_string())?;
+        let (mut rows, mut failed) = (Vec::new(), None);
+        loop {
+            let Some(frame) = decoder.next(input).map_err(|f| f.inward.to_string())? else {
+                match leg.fill(input).await {
+                    Ok(0) => return Err("the upstream closed the gateway's own connection".into()),
+                    Ok(_) => continue,
+                    Err(e) => return Err(e.to_string()),
+                }
+            };
+            match FromUpstream::decode(&frame).map_err(|f| f.inward.to_string())? {
+                FromUpstream::DataRow(row) => rows.push(text_row(&row)?),
+                FromUpstream::Error(fields) => {
+                    let text = |code| fields.get(code).and_then(RawField::to_str).unwrap_or("?").to_string();
+                    failed = Some(format!("{}: {}", text(field::SQLSTATE), text(field::MESSAGE)));
+                }
+                FromUpstream::ReadyForQuery(_) => return failed.map_or(Ok(rows), Err),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A row of text cells. Errors: a cell that is not UTF-8.
+pub fn text_row(row: &proto_postgres::reply::DataRow) -> Result<Vec<Option<String>>, String> {
+    row.cells()
+        .map(|cell| match cell {
+            None => Ok(None),
+            Some(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Ok(Some(text.to_string())),
+                Err(_) => Err("a name in the catalog is not UTF-8".to_string()),
+            },
+        })
+        .collect()
+}
+
+/// The newest catalog of a resource, and when to read another.
+#[derive(Default)]
+pub struct Shelf {
+    newest: std::sync::RwLock<Option<Arc<Catalog>>>,
+    stale: std::sync::atomic::AtomicBool,
+    fetching: tokio::sync::Mutex<()>,
+}
+
+impl Shelf {
+    /// The newest, read again if something changed it or it is older than `CATALOG_AGE`.
+    pub async fn current(&self, resource: &Resource) -> Result<Arc<Catalog>, String> {
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
+        let _one_at_a_time = self.fetching.lock().await;
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
+        self.stale.store(false, std::sync::atomic::Ordering::SeqCst);
+        let catalog = Arc::new(Catalog::fetch(resource).await.inspect_err(|_| self.invalidate())?);
+        resource.record_catalog(&catalog);
+        *self.newest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(catalog.clone());
+        Ok(catalog)
+    }
+
+    /// Takes a catalog that a session has read, if it was outside a transaction and so is everybody's.
+    /// Returns the one to go on with.
+    pub fn offer(&self, catalog: Arc<Catalog>, everybodys: bool) -> Arc<Catalog> {
+        if everybodys {
+            self.stale.store(false, std::sync::atomic::Ordering::SeqCst);
+            *self.newest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(catalog.clone());
+        }
+        catalog
+    }
+
+    /// Somebody changed the catalog.
+    pub fn invalidate(&self) {
+        self.stale.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Changes when another catalog is current.
+    pub fn is_current(&self, catalog: &Arc<Catalog>) -> bool {
+        self.fresh().is_some_and(|newest| Arc::ptr_eq(&newest, catalog))
+    }
+
+    fn fresh(&self) -> Option<Arc<Catalog>> {
+        let newest = self.newest.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()?;
+        let age = entropy::tick().0.saturating_sub(newest.at.0);
+        let young = u128::from(age) < crate::limits::CATALOG_AGE.as_nanos();
+        (young && !self.stale.load(std::sync::atomic::Ordering::SeqCst)).then_some(newest)
+    }
+}

@@ -1,0 +1,693 @@
+//! What is in the air: operations sent upstream, their replies on the way to the client, and how both are settled.
+//!
+//! **Invariant:** a byte for the client leaves after the record of it is durable; records and bytes are queued here in
+//! one order, the order of upstream's replies.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use gate::{Constant, Exposure, Gate, GateError, Intent, Outcome, Permit, Piece, Tripped, Who};
+use ledger::{Map, PayloadPlain, Receipt};
+use mask::{Detectors, FilterBuilder, FilterKey, Known, MaskedBytes, MaskedText, Origin, Shape};
+use proto_postgres::errors::{self, Care, Known as Said};
+use proto_postgres::frame::{Frame, tag};
+use proto_postgres::message::{Format, FromUpstream, TxStatus};
+use proto_postgres::reply::{Cell, DataRow, Fields, RowDescription, field};
+use proto_postgres::session::Sent;
+use vocab::{Class, Position, ResourcePath, Seq};
+use wire::RawField;
+
+use super::plan::Plan;
+use crate::config::{Reel, Tripwire};
+
+/// One operation: what one intent permits, or a step of the protocol.
+pub struct Op {
+    pub intent: Option<Seq>,
+    pub plan: Option<Arc<Plan>>,
+    /// The client sent a Query for it.
+    pub translated: bool,
+    /// Messages of it that upstream has not answered to the end.
+    pub left: usize,
+    pub rows: u64,
+    pub bytes: u64,
+    pub chunks: u64,
+    pub reel_left: u64,
+    pub tag: Option<MaskedText>,
+    pub command: Bytes,
+    pub code: Option<[u8; 5]>,
+    pub columns: Option<Arc<Columns>>,
+    pub tripwires: BTreeSet<Tripped>,
+    /// What a failed Parse or Bind must undo.
+    pub named: Vec<Named>,
+}
+
+/// A name that the client gave and that upstream may not have taken.
+pub enum Named {
+    Statement(Bytes),
+    Portal(Bytes),
+}
+
+/// The shape of a result.
+pub struct Columns {
+    pub described: RowDescription,
+    pub shapes: Vec<Shape>,
+    /// A format that hides values from a look at the bytes.
+    pub hides: bool,
+    /// Governed columns that come raw, by index: revealed to this run.
+    pub raw: Vec<(usize, Class)>,
+}
+
+impl Columns {
+    pub fn new(described: RowDescription, raw: Vec<(usize, Class)>) -> Columns {
+        let shapes: Vec<Shape> = described
+            .columns
+            .iter()
+            .map(|c| Shape::of_postgres(c.type_oid, c.format == Format::Binary))
+            .collect();
+        let binary = |i: usize| described.columns[i].format == Format::Binary;
+        let hides = shapes.iter().enumerate().any(|(i, shape)| match shape {
+            Shape::Integer | Shape::Numeric => true,
+            Shape::Rigid => binary(i),
+            Shape::Text | Shape::Json | Shape::Jsonb | Shape::Settled => false,
+        });
+        Columns { described, shapes, hides, raw }
+    }
+}
+
+impl Op {
+    pub fn new(left: usize) -> Op {
+        Op {
+            intent: None,
+            plan: None,
+            translated: false,
+            left,
+            rows: 0,
+            bytes: 0,
+            chunks: 0,
+            reel_left: 0,
+            tag: None,
+            command: Bytes::new(),
+            code: None,
+            columns: None,
+            tripwires: BTreeSet::new(),
+            named: Vec::new(),
+        }
+    }
+}
+
+/// How an operation ended.
+pub struct Finished {
+    pub op: Op,
+    /// `ok`, `error`, `cancelled`, `skipped`.
+    pub result: &'static str,
+}
+
+/// Bytes on their way upstream.
+pub enum Outgoing {
+    Permitted { pass: Pass, bytes: Vec<u8>, sents: Vec<Sent>, since: u64 },
+    Control { control: super::writer::Control, sents: Vec<Sent> },
+}
+
+/// Where a permit stands.
+pub enum Pass {
+    Ready(Option<Permit>),
+    Waiting(Box<Intent>),
+}
+
+/// Bytes on their way to the client.
+pub enum Leaving {
+    After { receipt: Receipt, bytes: MaskedBytes, since: u64 },
+    Constant(Constant),
+}
+
+/// Frames that the client will see, and the records that must come first.
+pub struct Showing {
+    bytes: BytesMut,
+    /// Where in `bytes` rows of another shape begin.
+    marks: Vec<(usize, Option<Arc<Columns>>)>,
+    /// A record that covers the bytes although no operation ends with them (a refusal, a note).
+    cover: Option<Receipt>,
+    finished: Vec<Finished>,
+    pub known: Known,
+    filter: FilterBuilder,
+}
+
+/// The bytes may not leave: a value was found that could not be masked.
+pub struct Leak {
+    pub detector: &'static str,
+}
+
+/// How a flush went wrong.
+pub enum FlushError {
+    Gate(GateError),
+    Leak(Leak),
+}
+
+impl From<GateError> for FlushError {
+    fn from(error: GateError) -> FlushError {
+        FlushError::Gate(error)
+    }
+}
+
+/// What a flush needs to know.
+pub struct Scene<'a> {
+    pub gate: &'a Gate,
+    pub who: &'a Who,
+    pub filter_key: &'a FilterKey,
+    pub tripwire: Tripwire,
+    pub reel: Reel,
+    pub root: &'a ResourcePath,
+}
+
+impl Showing {
+    pub fn new(known: Known) -> Showing {
+        Showing {
+            bytes: BytesMut::new(),
+            marks: Vec::new(),
+            cover: None,
+            finished: Vec::new(),
+            known,
+            filter: FilterBuilder::new(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.finished.is_empty() && self.cover.is_none()
+    }
+
+    pub fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+
+    pub fn show(&mut self, frame: &Frame) {
+        // A frame that was decoded encodes again.
+        let _fits = frame.encode(&mut self.bytes);
+    }
+
+    pub fn show_message(&mut self, message: &FromUpstream) {
+        let _ours = message.encode(&mut self.bytes);
+    }
+
+    pub fn show_row(&mut self, frame: &Frame, columns: Option<&Arc<Columns>>) {
+        let same = match (self.marks.last(), columns) {
+            (Some((_, Some(a))), Some(b)) => Arc::ptr_eq(a, b),
+            (Some((_, None)), None) => true,
+            _ => false,
+        };
+        if !same {
+            self.marks.push((self.bytes.len(), columns.cloned()));
+        }
+        self.show(frame);
+    }
+
+    pub fn cover(&mut self, receipt: Receipt) {
+        self.cover = Some(receipt);
+    }
+
+    pub fn finish(&mut self, finished: Finished) {
+        self.finished.push(finished);
+    }
+
+    /// Writes outcomes of what has finished, and queues all bytes behind the last of them.
+    /// `ready` ends the flight; `settled` is what became of the transaction then.
+    pub fn flush(
+        &mut self,
+        scene: &Scene<'_>,
+        leaving: &mut VecDeque<Leaving>,
+        ready: Option<Constant>,
+        state: &State,
+        unsettled: &mut Vec<Seq>,
+    ) -> Result<(), FlushError> {
+        let finished = std::mem::take(&mut self.finished);
+        let mut receipt = self.cover.take();
+        let (bytes, reel) = self.take_masked(scene, &finished)?;
+        let last = finished.len().saturating_sub(1);
+        let mut reel = Some(reel);
+        let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
+        let mut filter = (!filter.is_empty()).then(|| filter.build());
+        for (i, Finished { op, result }) in finished.into_iter().enumerate() {
+            let Some(intent) = op.intent else { continue };
+            let settles = match state {
+                State::Settled(_) if i == last => std::mem::take(unsettled),
+                State::Settled(_) | State::Pending => Vec::new(),
+            };
+            if *state == State::Pending {
+                unsettled.push(intent);
+            }
+            let outcome =
+                outcome(scene, op, result, state, settles, if i == last { filter.take() } else { None });
+            let outcome = Outcome { reel: if i == last { reel.take().flatten() } else { None }, ..outcome };
+            receipt = Some(scene.gate.outcome(scene.who, intent, outcome)?);
+        }
+        if let (State::Settled(how), false) = (state, unsettled.is_empty()) {
+            receipt = Some(scene.gate.settle(scene.who, std::mem::take(unsettled), how)?);
+        }
+        let since = crate::entropy::tick().0;
+        match (receipt, bytes) {
+            (Some(receipt), bytes) => leaving.push_back(Leaving::After { receipt, bytes, since }),
+            (None, bytes) if bytes.as_bytes().is_empty() => {}
+            // Bytes of nobody's: a notice or a parameter that came of itself.
+            (None, bytes) => {
+                let receipt = scene.gate.note(scene.who, None, "unasked")?;
+                leaving.push_back(Leaving::After { receipt, bytes, since });
+            }
+        }
+        if let Some(ready) = ready {
+            leaving.push_back(Leaving::Constant(ready));
+        }
+        Ok(())
+    }
+
+    /// Releases a piece of an answer that goes on.
+    pub fn flush_piece(
+        &mut self,
+        scene: &Scene<'_>,
+        leaving: &mut VecDeque<Leaving>,
+        op: &mut Op,
+        unsettled: &mut Vec<Seq>,
+    ) -> Result<(), FlushError> {
+        if self.has_finished() {
+            // What ended before it is told first; its rows share the buffer, so they leave with it.
+            for Finished { op, result } in std::mem::take(&mut self.finished) {
+                let Some(intent) = op.intent else { continue };
+                unsettled.push(intent);
+                let outcome = outcome(scene, op, result, &State::Pending, Vec::new(), None);
+                let _covered_by_the_piece = scene.gate.outcome(scene.who, intent, outcome)?;
+            }
+        }
+        let Some(of) = op.intent else { return Ok(()) };
+        let (bytes, reel) = self.take_masked_for(scene, Some(op))?;
+        let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
+        let piece = Piece {
+            n: op.chunks,
+            to: "client",
+            rows: op.rows,
+            bytes: bytes.as_bytes().len() as u64,
+            exposures: exposures(op, scene.root),
+            tripwires: std::mem::take(&mut op.tripwires),
+            filter: (!filter.is_empty()).then(|| filter.build()),
+            reel,
+        };
+        op.chunks += 1;
+        let receipt = scene.gate.piece(scene.who, of, piece)?;
+        leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0 });
+        Ok(())
+    }
+
+    fn take_masked(
+        &mut self,
+        scene: &Scene<'_>,
+        finished: &[Finished],
+    ) -> Result<(MaskedBytes, Option<PayloadPlain>), FlushError> {
+        let _ = finished;
+        self.take_masked_for(scene, None)
+    }
+
+    /// The last look at everything that is shown: `Err` if something remains that nothing explains.
+    fn take_masked_for(
+        &mut self,
+        scene: &Scene<'_>,
+        op: Option<&mut Op>,
+    ) -> Result<(MaskedBytes, Option<PayloadPlain>), FlushError> {
+        let mut hits: BTreeSet<Tripped> = BTreeSet::new();
+        let marks = std::mem::take(&mut self.marks);
+        let detectors = scene.gate.detectors();
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if marks.iter().any(|(_, columns)| columns.as_ref().is_some_and(|c| c.hides)) {
+            bytes = mask_frames(detectors, &self.known, bytes, &marks, &mut hits)?;
+        }
+        let released = match mask::release(detectors, Vec::from(bytes), &self.known) {
+            Ok(released) => released,
+            Err(unmasked) if scene.tripwire == Tripwire::Cut => {
+                let detector = unmasked.findings.first().map_or("unknown", |f| f.detector);
+                return Err(FlushError::Leak(Leak { detector }));
+            }
+            Err(unmasked) => {
+                let again = BytesMut::from(&unmasked.bytes[..]);
+                let masked = mask_frames(detectors, &self.known, again, &marks, &mut hits)?;
+                mask::release(detectors, Vec::from(masked), &self.known).map_err(|unmasked| {
+                    let detector = unmasked.findings.first().map_or("unknown", |f| f.detector);
+                    FlushError::Leak(Leak { detector })
+                })?
+            }
+        };
+        let (bytes, explained) = released;
+        for (finding, origin) in explained {
+            hits.insert(Tripped {
+                detector: finding.detector,
+                class: finding.class,
+                channel: "result",
+                act: match origin {
+                    Origin::Own => "own",
+                    Origin::Echo => "echo",
+                    Origin::Revealed => "revealed",
+                },
+            });
+        }
+        self.absorb(hits, op);
+        let reel = self.reel(scene, &bytes);
+        Ok((bytes, reel))
+    }
+
+    fn absorb(&mut self, hits: BTreeSet<Tripped>, op: Option<&mut Op>) {
+        match op {
+            Some(op) => op.tripwires.extend(hits),
+            None => {
+                if let Some(last) = self.finished.last_mut() {
+                    last.op.tripwires.extend(hits);
+                }
+            }
+        }
+    }
+
+    /// What replay shows: the rows as the client saw them. Also feeds the filter of released cells.
+    fn reel<'a>(&mut self, scene: &Scene<'_>, released: &'a MaskedBytes) -> Option<PayloadPlain> {
+        let bytes = Bytes::copy_from_slice(released.as_bytes());
+        let mut fields: Vec<Map> = Vec::new();
+        let mut rows: Vec<Vec<mask::MaskedField<'a>>> = Vec::new();
+        let mut copy: Vec<mask::MaskedField<'a>> = Vec::new();
+        let mut at = 0;
+        while let Some((tag, body)) = frame_at(&bytes, at) {
+            let start = at + 5;
+            at = start + body.len();
+            match tag {
+                tag::DATA_ROW => {
+                    let Ok(row) = DataRow::decode(&body) else { continue };
+                    let base = body.as_ptr() as usize;
+                    let mut cells = Vec::with_capacity(row.columns());
+                    for cell in row.cells() {
+                        cells.push(match cell {
+                            None => mask::null_field(),
+                            Some(cell) => {
+                                self.filter.cell(scene.filter_key, cell);
+                                let offset = start + (cell.as_ptr() as usize - base);
+                                released
+                                    .field(offset..offset + cell.len())
+                                    .unwrap_or_else(|| mask::null_field())
+                            }
+                        });
+                    }
+                    rows.push(cells);
+                }
+                tag::ROW_DESCRIPTION => {
+                    let Ok(description) = RowDescription::decode(&body) else { continue };
+                    fields = description
+                        .columns
+                        .iter()
+                        .map(|c| {
+                            let name = c.name.to_str().unwrap_or("");
+                            Map::new()
+                                .put("name", mask::name(scene.gate.detectors(), name))
+                                .put("type", c.type_oid)
+                                .put("format", c.format.code())
+                        })
+                        .collect();
+                }
+                tag::COPY_DATA => {
+                    self.filter.cell(scene.filter_key, &body);
+                    copy.extend(released.field(start..start + body.len()));
+                }
+                _ => {}
+            }
+        }
+        if scene.reel == Reel::None || (rows.is_empty() && fields.is_empty() && copy.is_empty()) {
+            return None;
+        }
+        let kind = if copy.is_empty() { "rows" } else { "copy" };
+        Some(PayloadPlain::new(kind, Map::new().put("fields", fields).put("rows", rows).put("copy", copy)))
+    }
+}
+
+/// What became of the transaction, as far as is known when outcomes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The transaction goes on, or its end is not known yet.
+    Pending,
+    /// `committed`, `rolled-back` or `indeterminate`.
+    Settled(&'static str),
+}
+
+fn outcome(
+    scene: &Scene<'_>,
+    op: Op,
+    result: &'static str,
+    state: &State,
+    settles: Vec<Seq>,
+    filter: Option<mask::Filter>,
+) -> Outcome {
+    let detectors = scene.gate.detectors();
+    let exposures = exposures(&op, scene.root);
+    let columns = op.columns.as_ref().map_or(Vec::new(), |columns| {
+        columns
+            .described
+            .columns
+            .iter()
+            .map(|c| {
+                Map::new()
+                    .put("name", mask::name(detectors, c.name.to_str().unwrap_or("")))
+                    .put("type", c.type_oid)
+            })
+            .collect()
+    });
+    let opaque = op.plan.as_ref().is_some_and(|plan| plan.action().opaque.is_some());
+    let tripped = op.tripwires.iter().any(|t| !matches!(t.act, "own" | "echo" | "revealed"));
+    Outcome {
+        result,
+        state: if *state == State::Pending { "pending" } else { "final" },
+        settles,
+        settled: match state {
+            State::Pending => None,
+            State::Settled(how) => Some(how),
+        },
+        code: op.code.map(|code| mask::name(detectors, std::str::from_utf8(&code).unwrap_or("XX000"))),
+        tag: op.tag,
+        rows: op.rows,
+        bytes: op.bytes,
+        columns,
+        exposures,
+        tripwires: op.tripwires,
+        filter,
+        partial: match (opaque, tripped) {
+            (true, _) => Some("partial: the action was opaque"),
+            (false, true) => Some("partial: a detector fired where no rule governs"),
+            (false, false) => None,
+        },
+        reel: None,
+    }
+}
+
+/// What governed values the answer stood for, and what became of each.
+fn exposures(op: &Op, root: &ResourcePath) -> Vec<Exposure> {
+    let mut all: Vec<Exposure> = Vec::new();
+    if let Some(plan) = &op.plan {
+        for governed in &plan.analysis.governed {
+            let revealed = plan.revealed.contains_key(&governed.class) && !plan.analysis.writes;
+            for position in &governed.positions {
+                let output = *position == Position::Output;
+                all.push(Exposure {
+                    on: governed.path.clone(),
+                    class: governed.class.clone(),
+                    at: position.as_str(),
+                    what: if revealed { "revealed" } else { "masked" },
+                    by: if revealed { "grant" } else { "rewrite" },
+                    rows: op.rows,
+                    cells: if output { op.rows } else { 0 },
+                    prints: Vec::new(),
+                });
+            }
+        }
+    }
+    for tripped in &op.tripwires {
+        let what = match tripped.act {
+            "masked" => "masked",
+            "revealed" | "own" | "echo" => continue,
+            _ => "refused",
+        };
+        all.push(Exposure {
+            on: root.clone(),
+            class: tripped.class.clone(),
+            at: "output",
+            what,
+            by: "detector",
+            rows: op.rows,
+            cells: 0,
+            prints: Vec::new(),
+        });
+    }
+    all
+}
+
+/// Frame by frame, cell by cell: what a detector finds and nothing explains is replaced.
+fn mask_frames(
+    detectors: &Detectors,
+    known: &Known,
+    bytes: BytesMut,
+    marks: &[(usize, Option<Arc<Columns>>)],
+    hits: &mut BTreeSet<Tripped>,
+) -> Result<BytesMut, FlushError> {
+    let bytes = bytes.freeze();
+    let mut out = BytesMut::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some((tag, body)) = frame_at(&bytes, at) {
+        let columns = marks.iter().rev().find(|(from, _)| *from <= at).and_then(|(_, c)| c.clone());
+        at += 5 + body.len();
+        let frame = Frame { tag, body };
+        mask_frame(detectors, known, frame, columns.as_deref(), hits, &mut out)
+            .map_err(|_malformed| FlushError::Leak(Leak { detector: "frame" }))?;
+    }
+    Ok(out)
+}
+
+fn mask_frame(
+    detectors: &Detectors,
+    known: &Known,
+    frame: Frame,
+    columns: Option<&Columns>,
+    hits: &mut BTreeSet<Tripped>,
+    out: &mut BytesMut,
+) -> Result<(), wire::Fault> {
+    let mut trip = |class: &Class, detector: &'static str, channel: &'static str| {
+        hits.insert(Tripped { detector, class: class.clone(), channel, act: "masked" });
+    };
+    match frame.tag {
+        tag::DATA_ROW => {
+            let row = DataRow::decode(&frame.body)?;
+            let mut findings = Vec::new();
+            let text = [Shape::Text; 1];
+            let fallback: Vec<Shape>;
+            let shapes: &[Shape] = match columns {
+                Some(columns) => &columns.shapes,
+                None => {
+                    fallback = text.iter().copied().cycle().take(row.columns()).collect();
+                    &fallback
+                }
+            };
+            let masked = mask::fields(detectors, row.cells(), shapes, &mut findings);
+            if findings.is_empty() {
+                return frame.encode(out);
+            }
+            let cells: Vec<Option<&[u8]>> = row.cells().collect();
+            let unexplained: BTreeSet<usize> = findings
+                .iter()
+                .filter(|f| {
+                    let value =
+                        cells.get(f.cell).copied().flatten().and_then(|c| c.get(f.finding.range.clone()));
+                    value.and_then(|value| known.origin(value)).is_none()
+                })
+                .map(|f| f.cell)
+                .collect();
+            for finding in findings.iter().filter(|f| unexplained.contains(&f.cell)) {
+                trip(&finding.finding.class, finding.finding.detector, "result");
+            }
+            let replaced: Vec<Option<RawField>> =
+                masked.cells().map(|cell| cell.map(RawField::copy_from)).collect();
+            row.rebuild(out, |i, _| match (unexplained.contains(&i), replaced.get(i)) {
+                (false, _) => Cell::Keep,
+                (true, Some(Some(value))) => Cell::Value(value.clone()),
+                (true, _) => Cell::Null,
+            })
+        }
+        tag::ROW_DESCRIPTION => {
+            let mut description = RowDescription::decode(&frame.body)?;
+            for column in &mut description.columns {
+                column.name = masked_raw(detectors, &column.name, "column-name", &mut trip);
+            }
+            FromUpstream::RowDescription(description).encode(out)
+        }
+        tag::ERROR | tag::NOTICE => {
+            // What is found in a message is not cut out of it: the template takes its place.
+            let fields = Fields::decode(&frame.body, "ErrorResponse")?;
+            let mut found = Vec::new();
+            detectors.scan_deep(&frame.body, &mut found);
+            for finding in &found {
+                trip(&finding.class, finding.detector, "message");
+            }
+            let nobody = Said { said: &[], visible: &|_| false };
+            let template = errors::sanitise(&fields, &nobody, Care::Template, |_| None);
+            match (found.is_empty(), frame.tag) {
+                (true, _) => frame.encode(out),
+                (false, tag::ERROR) => FromUpstream::Error(template).encode(out),
+                (false, _) => FromUpstream::Notice(template).encode(out),
+            }
+        }
+        tag::COPY_DATA => {
+            let body = RawField::new(frame.body);
+            let masked = masked_raw(detectors, &body, "copy", &mut trip);
+            FromUpstream::CopyData(masked).encode(out)
+        }
+        tag::COMMAND_COMPLETE | tag::NOTIFICATION | tag::PARAMETER_STATUS => {
+            // Nothing of the client's belongs into these: what is found here is not repaired, it stays here.
+            let mut found = Vec::new();
+            detectors.scan_deep(&frame.body, &mut found);
+            match found.first() {
+                None => frame.encode(out),
+                Some(f) => {
+                    trip(&f.class, f.detector, "status");
+                    Ok(())
+                }
+            }
+        }
+        _ => frame.encode(out),
+    }
+}
+
+fn masked_raw(
+    detectors: &Detectors,
+    raw: &RawField,
+    channel: &'static str,
+    trip: &mut impl FnMut(&Class, &'static str, &'static str),
+) -> RawField {
+    let mut findings = Vec::new();
+    let shapes = [Shape::Text];
+    let row = mask::fields(detectors, [Some(raw.as_bytes())], &shapes, &mut findings);
+    for finding in &findings {
+        trip(&finding.finding.class, finding.finding.detector, channel);
+    }
+    match row.cells().next().flatten() {
+        Some(bytes) => RawField::copy_from(bytes),
+        None => RawField::from_static(b""),
+    }
+}
+
+fn frame_at(bytes: &Bytes, at: usize) -> Option<(u8, Bytes)> {
+    let head = bytes.get(at..at + 5)?;
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+    let end = (at + 1).checked_add(length)?;
+    (end <= bytes.len()).then(|| (head[0], bytes.slice(at + 5..end)))
+}
+
+/// The constant that says how the transaction stands.
+pub fn ready(tx: TxStatus) -> Constant {
+    match tx {
+        TxStatus::Idle => Constant::ReadyIdle,
+        TxStatus::InTransaction => Constant::ReadyInTransaction,
+        TxStatus::Failed => Constant::ReadyFailed,
+    }
+}
+
+/// The SQLSTATE of an error, for the record.
+pub fn sqlstate(fields: &Fields) -> [u8; 5] {
+    fields.sqlstate().unwrap_or(*b"XX000")
+}
+
+/// The severity FATAL of our own making.
+pub fn fatal(code: &'static str, message: &'static str) -> Fields {
+    Fields::new("FATAL", code, Bytes::from_static(message.as_bytes()))
+}
+
+/// An error of our own making, with DETAIL and HINT.
+pub fn error(code: &'static str, message: &str, detail: Option<String>, hint: Option<String>) -> Fields {
+    let mut fields = Fields::new("ERROR", code, Bytes::copy_from_slice(message.as_bytes()));
+    if let Some(detail) = detail {
+        fields = fields.with(field::DETAIL, detail);
+    }
+    if let Some(hint) = hint {
+        fields = fields.with(field::HINT, hint);
+    }
+    fields
+}

@@ -1,0 +1,595 @@
+//! From accept to the first ReadyForQuery: TLS, the run's own credential, policy's word on `connect`, the upstream,
+//! and the `connect` record.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use gate::{Question, Tx, Who};
+use ledger::{Draft, Kind, Map, Name};
+use mask::MaskedText;
+use proto_postgres::frame::Decoder;
+use proto_postgres::message::{self, Authentication, FromClient, FromUpstream, TxStatus};
+use proto_postgres::reply::{Fields, encode_error};
+use proto_postgres::scram::{Channel, Server, Verifier};
+use proto_postgres::startup::{self, Startup, StartupMessage};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use vocab::{Access, Action, Seq, SessionId, Verb, Verdict};
+use wire::{Fault, RawField};
+
+use super::catalog::Catalog;
+use super::dial::{self, Dialled};
+use super::flight::fatal;
+use super::resource::Resource;
+use super::session::{Cut, Session, Start, TOLD};
+use crate::entropy;
+use crate::gateway::Workers;
+use crate::leg::Leg;
+use crate::limits::{LOGIN, SCRAM_ITERATIONS, SESSIONS_MAX};
+use crate::runs::Run;
+
+/// Serves one resource until the listener fails or the task is dropped.
+pub async fn serve(listener: TcpListener, resource: Arc<Resource>, workers: Workers) {
+    let sessions = Arc::new(Semaphore::new(SESSIONS_MAX));
+    loop {
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // Out of descriptors, or the peer was gone already: others are served on.
+            Err(_) => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let Ok(place) = sessions.clone().try_acquire_owned() else {
+            drop(stream);
+            continue;
+        };
+        let Ok(stream) = stream.into_std() else { continue };
+        let resource = resource.clone();
+        workers.next().spawn(async move {
+            // The stream belongs to the runtime that drives it.
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                connection(stream, address, resource).await;
+            }
+            drop(place);
+        });
+    }
+}
+
+/// How a login ends before there is a session.
+enum Refused {
+    /// Nothing more to say.
+    Quiet,
+    Tell(Fields),
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Refused {
+        Refused::Tell(fatal("08P01", fault.outward))
+    }
+}
+
+impl From<std::io::Error> for Refused {
+    fn from(_gone: std::io::Error) -> Refused {
+        Refused::Quiet
+    }
+}
+
+fn refused(code: &'static str, message: &'static str) -> Refused {
+    Refused::Tell(fatal(code, message))
+}
+
+/// A client whose first message is read.
+struct Knock {
+    leg: Leg,
+    input: BytesMut,
+    message: StartupMessage,
+}
+
+async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Resource>) {
+    let _ = stream.set_nodelay(true);
+    let mut leg = Leg::Tcp(stream);
+    let mut input = BytesMut::new();
+    let knock = match tokio::time::timeout(LOGIN, knock(leg, &mut input, &resource)).await {
+        Ok(Ok(Some(knock))) => knock,
+        Ok(Ok(None)) | Err(_) => return,
+        Ok(Err((mut stream, refused))) => {
+            if let (Some(stream), Refused::Tell(fields)) = (&mut stream, refused) {
+                tell(stream, &fields).await;
+            }
+            return;
+        }
+    };
+    leg = knock.leg;
+    let knocked = knock.input;
+    let login = Login { resource: &resource, message: &knock.message, address };
+    match tokio::time::timeout(LOGIN, login.authenticate(&mut leg, knocked)).await {
+        Err(_) | Ok(Err(Refused::Quiet)) => {}
+        Ok(Err(Refused::Tell(fields))) => tell(&mut leg, &fields).await,
+        Ok(Ok((run, input, decoder))) => {
+            // From here on the session counts as one of the run's, and the end of the run waits for it.
+            let ended = run.end();
+            if let Err(Refused::Tell(fields)) = login.session(&mut leg, run, ended, input, decoder).await {
+                tell(&mut leg, &fields).await;
+            }
+        }
+    }
+}
+
+async fn tell(leg: &mut Leg, fields: &Fields) {
+    let mut out = BytesMut::new();
+    if encode_error(&mut out, fields).is_ok() {
+        let _gone = tokio::time::timeout(std::time::Duration::from_secs(1), leg.drain(&mut out)).await;
+    }
+}
+
+/// Up to the startup message; a cancel is carried out here. `None`: nothing follows.
+async fn knock(
+    mut leg: Leg,
+    input: &mut BytesMut,
+    resource: &Resource,
+) -> Result<Option<Knock>, (Option<Leg>, Refused)> {
+    loop {
+        let startup = match startup::decode(input) {
+            Ok(startup) => startup,
+            Err(fault) => return Err((Some(leg), fault.into())),
+        };
+        let answer: &[u8] = match startup {
+            Startup::NeedMore { .. } => match leg.fill(input).await {
+                Ok(0) | Err(_) => return Ok(None),
+                Ok(_) => continue,
+            },
+            Startup::Cancel { pid, key, .. } => {
+                resource.cancels.press(pid, key.as_bytes());
+                return Ok(None);
+            }
+            Startup::Message(message) => {
+                let rest = input.split_off(message.len);
+                return Ok(Some(Knock { leg, input: rest, message }));
+            }
+            Startup::GssEncRequest { len } | Startup::SslRequest { len } => {
+                let _request = input.split_to(len);
+                if let Err(fault) = startup::refuse_pipelined(input) {
+                    return Err((Some(leg), fault.into()));
+                }
+                if matches!(startup, Startup::SslRequest { .. }) && !leg.is_tls() { b"S" } else { b"N" }
+            }
+        };
+        let mut out = BytesMut::from(answer);
+        if leg.drain(&mut out).await.is_err() {
+            return Ok(None);
+        }
+        if answer == b"S" {
+            let Leg::Tcp(stream) = leg else { return Ok(None) };
+            match TlsAcceptor::from(resource.server_tls.clone()).accept(stream).await {
+                Ok(stream) => leg = Leg::TlsServer(Box::new(stream)),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+struct Login<'a> {
+    resource: &'a Arc<Resource>,
+    message: &'a StartupMessage,
+    address: SocketAddr,
+}
+
+impl Login<'_> {
+    /// SCRAM-SHA-256 with the run's password. An unknown user is asked all the same.
+    async fn authenticate(
+        &self,
+        leg: &mut Leg,
+        mut input: BytesMut,
+    ) -> Result<(Arc<Run>, BytesMut, Decoder), Refused> {
+        if let Err(no) = proto_postgres::action::of_startup(self.message) {
+            return Err(refused(no.sqlstate, no.message));
+        }
+        let mut out = BytesMut::new();
+        let negotiated = startup::negotiate(self.message);
+        if let Some(reply) = negotiated.reply {
+            FromUpstream::NegotiateProtocolVersion(reply).encode(&mut out)?;
+        }
+        let user = self.message.user().map_or(&b""[..], RawField::as_bytes);
+        let run = std::str::from_utf8(user).ok().and_then(|user| self.resource.registry.by_user(user));
+        let verifier = match &run {
+            Some(run) => run.verifier.clone(),
+            None => Verifier::mock(&self.resource.mock_secret, user, SCRAM_ITERATIONS)?,
+        };
+        let channel = Channel::Plain;
+        let mechanisms = channel.mechanisms().iter().map(|m| RawField::copy_from(m.as_bytes())).collect();
+        FromUpstream::Authentication(Authentication::Sasl { mechanisms }).encode(&mut out)?;
+        leg.drain(&mut out).await?;
+
+        let mut decoder = Decoder::client();
+        let body = password_message(leg, &mut input, &decoder).await?;
+        let (mechanism, response) = message::sasl_initial(&body)?;
+        let response = response.unwrap_or_else(|| RawField::from_static(b""));
+        let (server, first) =
+            Server::begin(verifier, channel, mechanism.as_bytes(), response.as_bytes(), &entropy::random())?;
+        FromUpstream::Authentication(Authentication::SaslContinue(RawField::copy_from(&first)))
+            .encode(&mut out)?;
+        leg.drain(&mut out).await?;
+        let body = password_message(leg, &mut input, &decoder).await?;
+        let last = server.finish(body.as_bytes()).map_err(|_| {
+            refused("28P01", "password authentication failed: is this the credential of a live run?")
+        })?;
+        let Some(run) = run else {
+            return Err(refused(
+                "28P01",
+                "password authentication failed: is this the credential of a live run?",
+            ));
+        };
+        FromUpstream::Authentication(Authentication::SaslFinal(RawField::copy_from(&last)))
+            .encode(&mut out)?;
+        leg.drain(&mut out).await?;
+        decoder.authenticated();
+        Ok((run, input, decoder))
+    }
+
+    /// Dials, records, greets, and runs the session to its end.
+    async fn session(
+        &self,
+        leg: &mut Leg,
+        run: Arc<Run>,
+        ended: tokio::sync::watch::Receiver<Option<crate::runs::Ended>>,
+        input: BytesMut,
+        decoder: Decoder,
+    ) -> Result<(), Refused> {
+        let resource = self.resource;
+        let database = self.message.database().map_or(&b""[..], RawField::as_bytes);
+        if database != resource.config.upstream.database.as_bytes() && database != run.user.as_bytes() {
+            return Err(refused("3D000", "this resource is another database: see PGDATABASE"));
+        }
+        let parameters = self.parameters()?;
+        let mut who = self.who(&run, SessionId(0));
+        self.permitted(&who)?;
+
+        let catalog = resource.catalog.current(resource).await.map_err(|_why| {
+            refused(
+                "08001",
+                "the database behind the gateway cannot be reached, or its catalog cannot be read",
+            )
+        })?;
+        let borrowed: Vec<(&str, &str)> = parameters.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let upstream = &resource.config.upstream;
+        let dialled = dial::dial(upstream, resource.tls.as_ref(), &resource.config.vault, &borrowed)
+            .await
+            .map_err(|e| {
+                let code = std::str::from_utf8(e.code).unwrap_or("08001");
+                Refused::Tell(fatal(code, e.outward))
+            })?;
+
+        let connect = self.record(&run, leg, &dialled, &parameters).await?;
+        who.session = SessionId(connect.0);
+        let (pid, key) = (u32::from_be_bytes(entropy::random()) & 0x7FFF_FFFF, self.cancel_key());
+        let greeting = self.greeting(&dialled, pid, &key)?;
+        let cancel = resource.cancels.add(pid, key.clone());
+        let placeholder = Leg::Gone;
+        let mut session = Session::new(Start {
+            resource: resource.clone(),
+            who: who.clone(),
+            connect,
+            client: std::mem::replace(leg, placeholder),
+            client_input: input,
+            client_decoder: decoder,
+            upstream: dialled.leg,
+            upstream_input: dialled.input,
+            upstream_decoder: dialled.decoder,
+            upstream_pid: dialled.pid,
+            upstream_key: dialled.key,
+            catalog,
+            search_path_set: parameters.iter().any(|(name, _)| name == "search_path" || name == "options"),
+            ended,
+            cancel,
+            greeting,
+        });
+        let cut = session.run().await;
+        resource.cancels.remove(pid, &key);
+        self.record_end(&who, connect, &mut session, &cut).await;
+        Ok(())
+    }
+
+    /// Startup parameters by allow-list; `options` is read like the rest.
+    fn parameters(&self) -> Result<Vec<(String, String)>, Refused> {
+        let mut out: Vec<(String, String)> = Vec::new();
+        for (name, value) in &self.message.params {
+            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
+                return Err(refused("22021", "a startup parameter is not UTF-8"));
+            };
+            match name {
+                "user" | "database" | "replication" => {}
+                name if name.starts_with("_pq_.") => {}
+                "options" => {
+                    for (name, value) in options(value)
+                        .ok_or_else(|| refused("42501", "only `-c name=value` is allowed in `options`"))?
+                    {
+                        out.push(allowed(&name, &value)?);
+                    }
+                }
+                name => out.push(allowed(name, value)?),
+            }
+        }
+        let config = &self.resource.config;
+        if config.read_only {
+            out.push(("default_transaction_read_only".into(), "on".into()));
+        }
+        if let Some(timeout) = config.statement_timeout {
+            out.retain(|(name, _)| name != "statement_timeout");
+            out.push(("statement_timeout".into(), timeout.as_millis().to_string()));
+        }
+        out.retain(|(name, _)| !dial::PINS.iter().any(|(pin, _)| pin.eq_ignore_ascii_case(name)));
+        Ok(out)
+    }
+
+    fn who(&self, run: &Arc<Run>, session: SessionId) -> Who {
+        Who {
+            run: run.id,
+            session,
+            human: run.human.clone(),
+            by: run.by.clone(),
+            agent: run.agent.clone(),
+            task: run.task.clone(),
+            resource: self.resource.config.name.clone(),
+            durability: self.resource.config.durability,
+            principal: run.principal(),
+            root: self.resource.root.clone(),
+        }
+    }
+
+    /// Policy's word on `connect`.
+    fn permitted(&self, who: &Who) -> Result<(), Refused> {
+        let on = self.resource.root.join(&self.resource.config.upstream.database);
+        let action = Action {
+            accesses: vec![Access { verb: Verb::Connect, on, columns: Vec::new() }],
+            kind: "CONNECT",
+            ..Action::default()
+        };
+        let context = policy::Context {
+            resource_kind: "postgres".into(),
+            kind: "CONNECT".into(),
+            ..Default::default()
+        };
+        let ground = gate::Ground { action: &action, context: &context };
+        let decided = self.resource.gate.verdict(who, &ground, &BTreeSet::new());
+        if decided.verdict == Verdict::Allow {
+            return Ok(());
+        }
+        let question = Question {
+            who,
+            via: "startup",
+            action: &action,
+            statement: MaskedText::constant(""),
+            sent: None,
+            params: Vec::new(),
+            governed: Vec::new(),
+            prints: Vec::new(),
+            tx: Tx::Idle,
+            asked: b"",
+            sending: b"",
+            pure_read: false,
+        };
+        let why = "policy does not allow this run to connect to this resource";
+        match self.resource.gate.refuse(&question, &decided, b"42501", why, None) {
+            Ok(_recorded) => Err(refused("42501", why)),
+            Err(_) => Err(refused("58030", "no record is possible")),
+        }
+    }
+
+    async fn record(
+        &self,
+        run: &Run,
+        leg: &Leg,
+        dialled: &Dialled,
+        parameters: &[(String, String)],
+    ) -> Result<Seq, Refused> {
+        let ledger = self.resource.gate.ledger();
+        let detectors = self.resource.gate.detectors();
+        let upstream = &self.resource.config.upstream;
+        let server = dialled
+            .parameters
+            .iter()
+            .find(|(name, _)| name == &b"server_version"[..])
+            .and_then(|(_, value)| std::str::from_utf8(value).ok())
+            .unwrap_or("");
+        let options: Vec<Map> = parameters
+            .iter()
+            .map(|(k, v)| {
+                Map::new().put("name", mask::name(detectors, k)).put("value", mask::name(detectors, v))
+            })
+            .collect();
+        let draft = Draft::new(Kind::Connect)
+            .run(run.id)
+            .put_some("resource", Name::configured(&self.resource.config.name))
+            .put("client", self.address)
+            .put_some("upstream", Name::configured(&upstream.address.to_string()))
+            .put("upstream_id", dialled.pid)
+            .put("tls_client", leg.is_tls())
+            .put("tls_upstream", dialled.leg.is_tls())
+            .put_some("role", Name::configured(&upstream.user))
+            .put("server", mask::name(detectors, server))
+            .put("options", options);
+        let refuse = |_| refused("58030", "no record is possible, so no connection is");
+        let receipt = ledger.append(draft).map_err(|e| refuse(e.to_string()))?;
+        let durable = receipt.await.map_err(|e| refuse(e.to_string()))?;
+        Ok(durable.seq())
+    }
+
+    async fn record_end(&self, who: &Who, connect: Seq, session: &mut Session, cut: &Cut) {
+        let gate = &self.resource.gate;
+        let unanswered = session.unanswered();
+        let (unsettled, how) = match unanswered.is_empty() {
+            true => session.unsettled(),
+            false => (session.unsettled().0, "indeterminate"),
+        };
+        for intent in unanswered {
+            let outcome = gate::Outcome {
+                result: "indeterminate",
+                state: "final",
+                settled: Some("indeterminate"),
+                partial: Some("partial: the connection ended before the answer"),
+                ..Default::default()
+            };
+            let _recovery_says_it_otherwise = gate.outcome(who, intent, outcome);
+        }
+        if !unsettled.is_empty() {
+            let _recovery_says_it_otherwise = gate.settle(who, unsettled, how);
+        }
+        let draft = Draft::new(Kind::Disconnect)
+            .run(who.run)
+            .session(who.session)
+            .of(connect)
+            .put("why", cut.why)
+            .put("client_bytes", session.client_bytes())
+            .put("upstream_bytes", session.upstream_bytes());
+        // Not possible now means that the ledger is down; its recovery closes the run as interrupted.
+        if let Ok(receipt) = gate.ledger().append(draft) {
+            let _durable = receipt.await;
+        }
+    }
+
+    fn cancel_key(&self) -> Vec<u8> {
+        match self.message.minor {
+            0 | 1 => entropy::random::<4>().to_vec(),
+            _ => entropy::random::<32>().to_vec(),
+        }
+    }
+
+    fn greeting(&self, dialled: &Dialled, pid: u32, key: &[u8]) -> Result<BytesMut, Refused> {
+        let mut out = BytesMut::new();
+        FromUpstream::Authentication(Authentication::Ok).encode(&mut out)?;
+        for (name, value) in &dialled.parameters {
+            if !TOLD.iter().any(|told| told.as_bytes() == name) {
+                continue;
+            }
+            // The upstream's role is the gateway's business; the client sees its own name.
+            let value = match &name[..] {
+                b"session_authorization" => self.message.user().map_or(Bytes::new(), RawField::to_bytes),
+                b"is_superuser" => Bytes::from_static(b"off"),
+                _ => value.clone(),
+            };
+            let name = RawField::new(name.clone());
+            FromUpstream::ParameterStatus { name, value: RawField::new(value) }.encode(&mut out)?;
+        }
+        FromUpstream::BackendKeyData { pid, key: RawField::copy_from(key) }.encode(&mut out)?;
+        FromUpstream::ReadyForQuery(TxStatus::Idle).encode(&mut out)?;
+        Ok(out)
+    }
+}
+
+async fn password_message(
+    leg: &mut Leg,
+    input: &mut BytesMut,
+    decoder: &Decoder,
+) -> Result<RawField, Refused> {
+    loop {
+        if let Some(frame) = decoder.clone().next(input)? {
+            return match FromClient::decode(&frame)? {
+                FromClient::PasswordLike(body) => Ok(body),
+                _ => Err(refused("08P01", "a password message was expected")),
+            };
+        }
+        if leg.fill(input).await? == 0 {
+            return Err(Refused::Quiet);
+        }
+    }
+}
+
+/// Parameters that a client may set at startup. The others would change what names, literals or rights mean.
+const ALLOWED: &[&str] = &[
+    "application_name",
+    "client_encoding",
+    "client_min_messages",
+    "bytea_output",
+    "datestyle",
+    "extra_float_digits",
+    "geqo",
+    "idle_in_transaction_session_timeout",
+    "intervalstyle",
+    "jit",
+    "lock_timeout",
+    "search_path",
+    "statement_timeout",
+    "timezone",
+    "work_mem",
+    "xmloption",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "default_transaction_deferrable",
+];
+
+fn allowed(name: &str, value: &str) -> Result<(String, String), Refused> {
+    let lower = name.to_ascii_lowercase();
+    if lower == "client_encoding" {
+        let utf8 = matches!(
+            value.to_ascii_lowercase().replace(['-', '_', '\''], "").as_str(),
+            "utf8" | "unicode" | "sqlascii" | "auto"
+        );
+        return match utf8 {
+            true => Ok((lower, "UTF8".into())),
+            false => Err(refused("22023", "only client_encoding UTF8 is supported by the gateway")),
+        };
+    }
+    match ALLOWED.contains(&lower.as_str()) {
+        true => Ok((lower, value.to_string())),
+        false => Err(refused("42501", "a startup parameter that the gateway does not allow")),
+    }
+}
+
+/// `-c name=value`, `-cname=value` and `--name=value`, with PostgreSQL's backslash before a space. `None`: anything else.
+fn options(text: &str) -> Option<Vec<(String, String)>> {
+    let mut words: Vec<String> = Vec::new();
+    let (mut word, mut escaped, mut any) = (String::new(), false, false);
+    for c in text.chars() {
+        match (escaped, c) {
+            (false, '\\') => (escaped, any) = (true, true),
+            (false, c) if c.is_ascii_whitespace() => {
+                if any {
+                    words.push(std::mem::take(&mut word));
+                }
+                any = false;
+            }
+            (_, c) => {
+                word.push(c);
+                (escaped, any) = (false, true);
+            }
+        }
+    }
+    if any {
+        words.push(word);
+    }
+    let mut out = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let pair = match word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
+            Some("") => words.next()?,
+            Some(pair) => pair.to_string(),
+            None => return None,
+        };
+        let (name, value) = pair.split_once('=')?;
+        out.push((name.replace('-', "_"), value.to_string()));
+    }
+    Some(out)
+}
+
+/// A catalog, for `tacho check`.
+pub async fn probe(resource: &Resource) -> Result<Arc<Catalog>, String> {
+    resource.catalog.current(resource).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::options;
+
+    #[test]
+    fn options_are_read_as_postgres_reads_them() {
+        let pair = |a: &str, b: &str| (a.to_string(), b.to_string());
+        assert_eq!(options("-c a=b --work-mem=64kB"), Some(vec![pair("a", "b"), pair("work_mem", "64kB")]));
+        assert_eq!(options(r"-csearch_path=a,\ b"), Some(vec![pair("search_path", "a, b")]));
+        assert_eq!(options("-h"), None);
+        assert_eq!(options("-c"), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! PostgreSQL on the data path: listener, login, upstream, session.
+//!
+//! Reading order: `listen` (accept to ReadyForQuery) -> `session` (the loop) -> `plan` (one statement) -> `flight`
+//! (what is in the air) -> `catalog`, `resource`, `dial`, `writer`.
+
+pub mod catalog;
+mod dial;
+mod flight;
+mod listen;
+mod plan;
+mod resource;
+mod session;
+mod writer;
+
+pub use dial::DialError;
+pub use listen::{probe, serve};
+pub use resource::Resource;

@@ -1,0 +1,121 @@
+//! One PostgreSQL resource: its configuration, made ready.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gate::Gate;
+use ledger::{Digest, Draft, Kind, Name};
+use rustls::{ClientConfig, ServerConfig};
+use sql::{ColumnRule, Vouched};
+use tokio::sync::Notify;
+use vocab::ResourcePath;
+
+use super::catalog::{Catalog, Shelf};
+use crate::config::PostgresResource;
+use crate::runs::Registry;
+use crate::tls;
+
+/// What all sessions of one resource share.
+pub struct Resource {
+    pub config: PostgresResource,
+    pub gate: Gate,
+    pub registry: Registry,
+    pub root: ResourcePath,
+    pub rules: Vec<ColumnRule>,
+    pub vouched: Vouched,
+    pub tls: Option<Arc<ClientConfig>>,
+    pub server_tls: Arc<ServerConfig>,
+    pub catalog: Shelf,
+    pub cancels: Cancels,
+    /// Keeps the salts of users that do not exist the same.
+    pub mock_secret: [u8; 32],
+}
+
+impl Resource {
+    /// Errors are sentences for the operator.
+    pub fn new(
+        config: PostgresResource,
+        gate: Gate,
+        registry: Registry,
+        own_certificate: (&std::path::Path, &std::path::Path),
+    ) -> Result<Resource, String> {
+        let tls = tls::client_config(&config.upstream)?;
+        let server_tls = match &config.client_tls {
+            Some((certificate, key)) => tls::server_config(certificate, key)?,
+            None => tls::server_config(own_certificate.0, own_certificate.1)?,
+        };
+        let rules = config
+            .masks
+            .iter()
+            .map(|m| ColumnRule {
+                schema: m.schema.clone(),
+                table: m.table.clone(),
+                column: m.column.clone(),
+                class: m.class.clone(),
+                kind: m.kind.clone(),
+            })
+            .collect();
+        let vouched = Vouched {
+            functions: config.vouch.iter().cloned().collect::<BTreeSet<_>>(),
+            ..Vouched::default()
+        };
+        Ok(Resource {
+            root: ResourcePath::root(&config.name),
+            config,
+            gate,
+            registry,
+            rules,
+            vouched,
+            tls,
+            server_tls,
+            catalog: Shelf::default(),
+            cancels: Cancels::default(),
+            mock_secret: crate::entropy::random(),
+        })
+    }
+
+    /// Best effort is enough: a decision names the catalog by its hash only for freshness, not for its verdict.
+    pub(super) fn record_catalog(&self, catalog: &Catalog) {
+        let draft = Draft::new(Kind::Catalog)
+            .put_some("resource", Name::configured(&self.config.name))
+            .put("hash", Digest(catalog.hash))
+            .put("relations", catalog.snapshot.relation_count() as u64)
+            .put("server", u64::from(catalog.snapshot.server_major()));
+        let _next_record_fails_too = self.gate.ledger().append(draft);
+    }
+}
+
+/// Who may cancel what: our own keys, each for one session of one run.
+#[derive(Default)]
+pub struct Cancels {
+    live: Mutex<HashMap<(u32, Vec<u8>), Arc<Cancel>>>,
+}
+
+/// One session's cancel button.
+#[derive(Default)]
+pub struct Cancel {
+    pub pressed: Notify,
+}
+
+impl Cancels {
+    pub fn add(&self, pid: u32, key: Vec<u8>) -> Arc<Cancel> {
+        let cancel = Arc::new(Cancel::default());
+        self.lock().insert((pid, key), cancel.clone());
+        cancel
+    }
+
+    pub fn remove(&self, pid: u32, key: &[u8]) {
+        self.lock().remove(&(pid, key.to_vec()));
+    }
+
+    /// Presses the button that `pid` and `key` belong to, if there is one. Nobody is told whether there was.
+    pub fn press(&self, pid: u32, key: &[u8]) {
+        if let Some(cancel) = self.lock().get(&(pid, key.to_vec())) {
+            cancel.pressed.notify_one();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(u32, Vec<u8>), Arc<Cancel>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
