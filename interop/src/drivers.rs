@@ -66,6 +66,11 @@ impl Drivers {
     }
 }
 
+/// The `site-packages` of the virtual environment that `cargo xtask setup` made.
+pub fn packages() -> Result<PathBuf, Trouble> {
+    site_packages(&folder("INTEROP_VENV", "venv")?)
+}
+
 fn folder(variable: &str, name: &str) -> Result<PathBuf, Trouble> {
     if let Some(given) = std::env::var_os(variable) {
         return Ok(PathBuf::from(given));
@@ -89,7 +94,7 @@ fn site_packages(venv: &Path) -> Result<PathBuf, Trouble> {
 }
 
 /// Hard links where both are on one file system, copies where not.
-fn link_tree(from: &Path, to: &Path) -> Result<(), Trouble> {
+pub fn link_tree(from: &Path, to: &Path) -> Result<(), Trouble> {
     for flags in ["-rlL", "-rL"] {
         let done = finish(Command::new("cp").arg(flags).arg(from).arg(to), b"", CLIENT_SECONDS_MAX)?;
         if done.status.success() {

