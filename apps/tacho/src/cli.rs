@@ -7,7 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The door between AI agents and your databases: decides each request, masks what comes back, and keeps a record that proves it.
 #[derive(Debug, Parser)]
-#[command(name = "tacho", version, propagate_version = true, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "tacho",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 #[command(after_help = EXIT_CODES)]
 pub struct Cli {
     /// The configuration file.
@@ -82,7 +88,7 @@ pub enum Verb {
     Man(Man),
     /// The first process inside a run's namespaces. Started by `tacho run` only.
     #[command(hide = true)]
-    Inside,
+    Inside(Inside),
 }
 
 #[derive(Debug, Args)]
@@ -305,6 +311,9 @@ pub struct Export {
     /// Put the run's key into the bundle, so that its holder can read the payloads.
     #[arg(long)]
     pub with_key: bool,
+    /// Show on the page what came back, where a key opens it.
+    #[arg(long)]
+    pub results: bool,
     #[command(flatten)]
     pub ledger: LedgerArgs,
 }
@@ -368,6 +377,12 @@ pub enum Operator {
 #[derive(Debug, Args)]
 pub struct Completions {
     pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct Inside {
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

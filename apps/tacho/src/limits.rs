@@ -28,3 +28,6 @@ pub const CREDENTIAL_BYTES_MAX: usize = 4_096;
 pub const CREDENTIAL_COMMAND_DEADLINE: Duration = Duration::from_secs(10);
 /// Text of an approval's or a revocation's reason.
 pub const REASON_BYTES_MAX: usize = 1_024;
+
+/// A signed checkpoint with its cosignatures.
+pub const NOTE_BYTES_MAX: usize = 64 << 10;

@@ -1,14 +1,82 @@
 //! `tacho`: the composition root and the command line.
+//!
+//! Reading order: [`cli`] (every verb and flag) -> [`config`] (what the operator wrote) -> [`up`] (wire it up) ->
+//! [`run`] (an agent in a run of its own) -> the other verbs, one module each.
+//!
+//! **Invariant:** only this crate prints, reads the environment, and knows every other crate.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-#![allow(dead_code)]
 
-mod auditor;
+mod analyst;
+mod approvals;
+mod check;
 mod cli;
 mod config;
+mod desk;
+mod evidence;
 mod fault;
+mod files;
 mod hex;
+mod http;
+mod init;
 mod limits;
+mod operators;
+mod out;
+mod paper;
+mod people;
+mod policies;
+mod proc;
+mod run;
+mod serve;
+mod up;
 mod users;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, RunsVerb, Verb};
+use fault::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The one provider; a second call only finds it there.
+    let _installed_already = rustls::crypto::ring::default_provider().install_default();
+    let json = cli.json;
+    dispatch(cli).unwrap_or_else(|failure: Failure| {
+        out::failure(&failure, json);
+        failure.exit.into()
+    })
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let (config, json) = (&*cli.config, cli.json);
+    match cli.verb {
+        Verb::Init(args) => init::init(&args, json),
+        Verb::Check(args) => check::check(config, &args, json),
+        Verb::Up(args) => up::up(config, &args),
+        Verb::Run(args) => run::run(config, &args),
+        Verb::Runs(args) => match &args.verb {
+            Some(RunsVerb::Revoke(args)) => approvals::revoke(config, args, json),
+            None => analyst::runs(config, &args.ledger, args.limit, json),
+        },
+        Verb::Show(args) => analyst::show(config, &args, json),
+        Verb::Replay(args) => analyst::replay(config, &args, json),
+        Verb::Who(args) => analyst::who(config, &args, json),
+        Verb::Touched(args) => analyst::touched(config, &args, json),
+        Verb::Exposed(args) => analyst::exposed(config, &args, json),
+        Verb::Find(args) => analyst::find(config, &args, json),
+        Verb::Diff(args) => analyst::diff(config, &args, json),
+        Verb::Approvals => approvals::list(config, json),
+        Verb::Approve(args) => approvals::approve(config, &args, json),
+        Verb::Deny(args) => approvals::deny(config, &args, json),
+        Verb::Verify(args) => analyst::verify(config, &args, json),
+        Verb::Export(args) => analyst::export(config, &args, json),
+        Verb::Status => approvals::status(config, json),
+        Verb::Doctor => check::doctor(config, json),
+        Verb::Policy(verb) => policies::policy(config, &verb, json),
+        Verb::Operator(verb) => people::operator(config, &verb, json),
+        Verb::Completions(args) => paper::completions(args.shell),
+        Verb::Man(args) => paper::man(&args.dir, json),
+        Verb::Inside(args) => run::inside(&args.command),
+    }
+}

@@ -13,13 +13,14 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use ledger::AuditorKey;
 use toml::de::DeTable;
 use vocab::{Class, Durability, MaskKind};
 
-use crate::auditor::AuditorKey;
 use crate::fault::{Exit, Failure};
 use crate::limits::{
-    APPROVAL_TIMEOUT_MAX, CONFIG_BYTES_MAX, MASKS_PER_RESOURCE_MAX, RESOURCES_MAX, RUN_LIFETIME_MAX, SOCKET_PATH_BYTES_MAX,
+    APPROVAL_TIMEOUT_MAX, CONFIG_BYTES_MAX, MASKS_PER_RESOURCE_MAX, RESOURCES_MAX, RUN_LIFETIME_MAX,
+    SOCKET_PATH_BYTES_MAX,
 };
 use raw::{RawConfig, RawCredential, RawGateway, RawHuman, RawMask, RawPair, RawResource, UserRef};
 use reader::{At, Problems};
@@ -43,8 +44,8 @@ pub struct Config {
 
 #[derive(Clone, Debug)]
 pub struct Gateway {
-    /// The ledger's name in its checkpoints.
-    pub origin: String,
+    /// The ledger's name in its checkpoints; the ledger makes one up where none is given.
+    pub origin: Option<String>,
     pub data: PathBuf,
     pub keys: PathBuf,
     pub console: SocketAddr,
@@ -165,6 +166,7 @@ pub struct Human {
     pub name: String,
     pub uid: Option<u32>,
     pub groups: BTreeSet<String>,
+    /// May end any run, and start runs for others where policy permits `delegate`.
     pub delegate: bool,
 }
 
@@ -202,7 +204,8 @@ impl Config {
             problems.at(&error.span().unwrap_or(0..0), error.message().replace('\n', "; "));
         }
         let raw = RawConfig::read(table.get_ref(), &mut problems);
-        let base = std::path::absolute(file).ok().and_then(|f| f.parent().map(Path::to_owned)).unwrap_or_default();
+        let base =
+            std::path::absolute(file).ok().and_then(|f| f.parent().map(Path::to_owned)).unwrap_or_default();
         let config = Resolver { base, problems: &mut problems }.config(file, bytes, raw);
         match (config, problems.is_empty()) {
             (Some(config), true) => Ok(config),
@@ -237,7 +240,8 @@ impl Resolver<'_> {
         let gateway = match raw.gateway {
             Some(gateway) => self.gateway(gateway, &humans),
             None => {
-                self.problems.at(&(0..0), "there is no [gateway] table; `tacho init` writes a file that has one");
+                self.problems
+                    .at(&(0..0), "there is no [gateway] table; `tacho init` writes a file that has one");
                 None
             }
         };
@@ -252,10 +256,18 @@ impl Resolver<'_> {
         let data = self.path_or(raw.data.as_ref(), "tacho-data");
         let sibling = |name: &str| data.parent().unwrap_or(&data).join(name);
         let keys = raw.keys.as_ref().map_or_else(|| sibling("tacho-keys"), |k| self.path(k.value));
-        let control = raw.control.as_ref().map_or_else(|| sibling("tacho-run/control.sock"), |c| self.path(c.value));
+        let control =
+            raw.control.as_ref().map_or_else(|| sibling("tacho-run/control.sock"), |c| self.path(c.value));
         let policy = self.path_or(raw.policy.as_ref(), "policy");
         self.apart(&data, "data", &keys, "keys", raw.keys.as_ref().or(raw.data.as_ref()));
         self.apart(&data, "data", &control, "control", raw.control.as_ref().or(raw.data.as_ref()));
+        for (key, dir, at) in [
+            ("data", &*data, raw.data.as_ref()),
+            ("keys", &*keys, raw.keys.as_ref()),
+            ("control", control.parent().unwrap_or(&control), raw.control.as_ref()),
+        ] {
+            self.own_directory(key, dir, &policy, at);
+        }
         self.apart(&keys, "keys", &control, "control", raw.control.as_ref().or(raw.keys.as_ref()));
         if control.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
             let span = raw.control.as_ref().map_or(0..0, |c| c.span.clone());
@@ -271,7 +283,12 @@ impl Resolver<'_> {
             console: self.console(raw.console.as_ref())?,
             durability: self.durability(raw.durability.as_ref()),
             auditors: raw.auditors.iter().filter_map(|key| self.auditor(key)).collect(),
-            approval_timeout: self.at_most(raw.approval_timeout, "approval_timeout", APPROVAL_TIMEOUT_MAX, 120),
+            approval_timeout: self.at_most(
+                raw.approval_timeout,
+                "approval_timeout",
+                APPROVAL_TIMEOUT_MAX,
+                120,
+            ),
             run_lifetime: self.at_most(raw.run_lifetime, "run_lifetime", RUN_LIFETIME_MAX, 24 * 3600),
             agent_user,
             data,
@@ -283,22 +300,32 @@ impl Resolver<'_> {
 
     fn resources(&mut self, raw: Vec<RawResource<'_>>, console: Option<SocketAddr>) -> Vec<Resource> {
         if let Some(first_too_many) = raw.get(RESOURCES_MAX) {
-            self.problems.at(&first_too_many.span, format!("there are more than {RESOURCES_MAX} resources; run a second gateway"));
+            self.problems.at(
+                &first_too_many.span,
+                format!("there are more than {RESOURCES_MAX} resources; run a second gateway"),
+            );
         }
         let mut names = BTreeMap::new();
-        let mut listens: BTreeMap<SocketAddr, String> = console.map(|c| (c, "the console".to_owned())).into_iter().collect();
+        let mut listens: BTreeMap<SocketAddr, String> =
+            console.map(|c| (c, "the console".to_owned())).into_iter().collect();
         let mut out = Vec::new();
         for raw in raw {
             if let Some(name) = &raw.name
                 && names.insert(name.value.to_owned(), ()).is_some()
             {
-                self.problems.at(&name.span, format!("{}: another resource has this name; names are unique", raw.place));
+                self.problems.at(
+                    &name.span,
+                    format!("{}: another resource has this name; names are unique", raw.place),
+                );
             }
             let (place, listen_span) = (raw.place.clone(), raw.listen.as_ref().map(|l| l.span.clone()));
             let Some(resource) = self.resource(raw) else { continue };
             if let Some(taken) = listens.insert(resource.listen, place.clone()) {
                 let span = listen_span.unwrap_or(0..0);
-                self.problems.at(&span, format!("{place}: {taken} listens on {} already; choose another port", resource.listen));
+                self.problems.at(
+                    &span,
+                    format!("{place}: {taken} listens on {} already; choose another port", resource.listen),
+                );
             }
             out.push(resource);
         }
@@ -316,7 +343,9 @@ impl Resolver<'_> {
                 Some(upstream)
             }
             Err(wrong) => {
-                wrong.iter().for_each(|w| self.problems.at(&url.span, format!("{place}: of the upstream's URL: {w}")));
+                wrong.iter().for_each(|w| {
+                    self.problems.at(&url.span, format!("{place}: of the upstream's URL: {w}"))
+                });
                 None
             }
         });
@@ -356,18 +385,24 @@ impl Resolver<'_> {
         let (mut names, mut uids) = (BTreeSet::new(), BTreeSet::new());
         let mut out = Vec::new();
         for raw in raw {
-            let Some(name) = raw.name.and_then(|name| self.name("human", &name).map(|value| At { value, span: name.span }))
+            let Some(name) = raw
+                .name
+                .and_then(|name| self.name("human", &name).map(|value| At { value, span: name.span }))
             else {
                 continue;
             };
             let place = format!("human {:?}", name.value);
             if !names.insert(name.value.clone()) {
-                self.problems.at(&name.span, format!("{place}: another human has this name; names are unique"));
+                self.problems
+                    .at(&name.span, format!("{place}: another human has this name; names are unique"));
             }
             if let Some(uid) = &raw.uid
                 && !uids.insert(uid.value)
             {
-                self.problems.at(&uid.span, format!("{place}: another human has uid {}; a uid is one person", uid.value));
+                self.problems.at(
+                    &uid.span,
+                    format!("{place}: another human has uid {}; a uid is one person", uid.value),
+                );
             }
             let groups = raw.groups.iter().filter_map(|group| self.name(&place, group)).collect();
             let uid = raw.uid.and_then(|uid| u32::try_from(uid.value).ok());
@@ -382,7 +417,10 @@ impl Resolver<'_> {
         for (n, raw) in raw.into_iter().enumerate() {
             let (Some(column_text), Some(class_text)) = (raw.column, raw.class) else { continue };
             if n == MASKS_PER_RESOURCE_MAX {
-                self.problems.at(&column_text.span, format!("{place}: there are more than {MASKS_PER_RESOURCE_MAX} masks"));
+                self.problems.at(
+                    &column_text.span,
+                    format!("{place}: there are more than {MASKS_PER_RESOURCE_MAX} masks"),
+                );
             }
             let column = self.column(place, &column_text);
             let class = Class::new(class_text.value);
@@ -412,8 +450,12 @@ impl Resolver<'_> {
             ("redact", None) => Some(MaskKind::Redact),
             ("row-token", None) => Some(MaskKind::RowToken),
             ("token", None) => Some(MaskKind::Token),
-            ("partial", Some(keep)) => keep.parse().ok().filter(|k| (1..=8).contains(k)).map(|keep| MaskKind::Partial { keep }),
-            ("bucket", Some(width)) => width.parse().ok().filter(|w| *w > 0).map(|width| MaskKind::Bucket { width }),
+            ("partial", Some(keep)) => {
+                keep.parse().ok().filter(|k| (1..=8).contains(k)).map(|keep| MaskKind::Partial { keep })
+            }
+            ("bucket", Some(width)) => {
+                width.parse().ok().filter(|w| *w > 0).map(|width| MaskKind::Bucket { width })
+            }
             _ => None,
         };
         if kind.is_none() {
@@ -447,7 +489,8 @@ impl Resolver<'_> {
         if let (Credential::Env(name), Some(env)) = (&found, &raw.env)
             && (name.is_empty() || name.contains(['=', '\0']))
         {
-            self.problems.at(&env.span, format!("{place}: {name:?} is not the name of an environment variable"));
+            self.problems
+                .at(&env.span, format!("{place}: {name:?} is not the name of an environment variable"));
         }
         Some(found)
     }
@@ -460,11 +503,17 @@ impl Resolver<'_> {
         match kind.value {
             "postgres" => return Some(()),
             "ssh" | "kubernetes" | "http" | "llm" | "mcp" | "mysql" | "redis" => {
-                let what = format!("{place}: kind {:?} is planned, and not in this version; it has \"postgres\"", kind.value);
+                let what = format!(
+                    "{place}: kind {:?} is planned, and not in this version; it has \"postgres\"",
+                    kind.value
+                );
                 self.problems.at(&kind.span, what);
             }
             other => {
-                self.problems.at(&kind.span, format!("{place}: kind {other:?} is not known; this version has \"postgres\""));
+                self.problems.at(
+                    &kind.span,
+                    format!("{place}: kind {other:?} is not known; this version has \"postgres\""),
+                );
             }
         }
         None
@@ -484,11 +533,17 @@ impl Resolver<'_> {
     }
 
     fn address(&mut self, what: &str, text: &At<&str>) -> Option<SocketAddr> {
-        let address = text.value.strip_prefix("localhost:").map_or(text.value.to_owned(), |port| format!("127.0.0.1:{port}"));
+        let address = text
+            .value
+            .strip_prefix("localhost:")
+            .map_or(text.value.to_owned(), |port| format!("127.0.0.1:{port}"));
         match address.parse() {
             Ok(address) => Some(address),
             Err(_) => {
-                self.problems.at(&text.span, format!("{what} = {:?} is not an address; write IP:PORT, as 127.0.0.1:6432", text.value));
+                self.problems.at(
+                    &text.span,
+                    format!("{what} = {:?} is not an address; write IP:PORT, as 127.0.0.1:6432", text.value),
+                );
                 None
             }
         }
@@ -513,7 +568,9 @@ impl Resolver<'_> {
             Some("os") => Durability::Os,
             Some(other) => {
                 let span = text.map_or(0..0, |t| t.span.clone());
-                let what = format!("[gateway]: durability = {other:?} is not known; it is \"sync\" (the default) or \"os\"");
+                let what = format!(
+                    "[gateway]: durability = {other:?} is not known; it is \"sync\" (the default) or \"os\""
+                );
                 self.problems.at(&span, what);
                 Durability::Sync
             }
@@ -521,7 +578,7 @@ impl Resolver<'_> {
     }
 
     fn auditor(&mut self, key: &At<&str>) -> Option<AuditorKey> {
-        let parsed = AuditorKey::parse(key.value);
+        let parsed = AuditorKey::parse(key.value).ok();
         if parsed.is_none() {
             self.problems.at(
                 &key.span,
@@ -531,8 +588,8 @@ impl Resolver<'_> {
         parsed
     }
 
-    fn origin(&mut self, text: Option<&At<&str>>) -> String {
-        let Some(text) = text else { return "tachograph.local/gateway".to_owned() };
+    fn origin(&mut self, text: Option<&At<&str>>) -> Option<String> {
+        let text = text?;
         let good = |b: u8| b.is_ascii_graphic() && b != b'+';
         if text.value.is_empty() || text.value.len() > 128 || !text.value.bytes().all(good) {
             self.problems.at(
@@ -540,14 +597,21 @@ impl Resolver<'_> {
                 format!("[gateway]: origin = {:?} is not a name; use 1 to 128 printable characters without spaces and +", text.value),
             );
         }
-        text.value.to_owned()
+        Some(text.value.to_owned())
     }
 
-    fn at_most(&mut self, given: Option<At<Duration>>, key: &str, most: Duration, default_seconds: u64) -> Duration {
+    fn at_most(
+        &mut self,
+        given: Option<At<Duration>>,
+        key: &str,
+        most: Duration,
+        default_seconds: u64,
+    ) -> Duration {
         let Some(given) = given else { return Duration::from_secs(default_seconds) };
         if given.value.is_zero() || given.value > most {
             let seconds = most.as_secs();
-            self.problems.at(&given.span, format!("[gateway]: `{key}` is more than nothing and at most {seconds}s"));
+            self.problems
+                .at(&given.span, format!("[gateway]: `{key}` is more than nothing and at most {seconds}s"));
         }
         given.value
     }
@@ -567,7 +631,10 @@ impl Resolver<'_> {
             },
         };
         if found.uid == 0 {
-            self.problems.at(&user.span, "[gateway]: agent_user is root, from which nothing can be kept; name another user");
+            self.problems.at(
+                &user.span,
+                "[gateway]: agent_user is root, from which nothing can be kept; name another user",
+            );
         }
         if let Some(human) = humans.iter().find(|h| h.uid == Some(found.uid)) {
             let name = &human.name;
@@ -600,7 +667,9 @@ impl Resolver<'_> {
             "mask" => Tripwire::Mask,
             "cut" => Tripwire::Cut,
             other => {
-                let what = format!("{place}: tripwire = {other:?} is not known; it is \"mask\" (the default) or \"cut\"");
+                let what = format!(
+                    "{place}: tripwire = {other:?} is not known; it is \"mask\" (the default) or \"cut\""
+                );
                 self.problems.at(&word.span, what);
                 Tripwire::Cut
             }
@@ -613,7 +682,10 @@ impl Resolver<'_> {
             _ => {
                 self.problems.at(
                     &text.span,
-                    format!("{place}: vouch = {:?} is not a function; write schema.function, as public.slugify", text.value),
+                    format!(
+                        "{place}: vouch = {:?} is not a function; write schema.function, as public.slugify",
+                        text.value
+                    ),
                 );
                 None
             }
@@ -658,6 +730,23 @@ impl Resolver<'_> {
         out
     }
 
+    /// What is hidden from agents is a directory of the gateway's own, and nothing that agents or people use is in it.
+    fn own_directory(&mut self, key: &str, dir: &Path, policy: &Path, at: Option<&At<&str>>) {
+        let shared = [
+            "/", "/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run", "/var", "/etc", "/home", "/root",
+            "/usr", "/srv", "/opt",
+        ];
+        if shared.iter().any(|s| dir == Path::new(s)) || self.base.starts_with(dir) || policy.starts_with(dir)
+        {
+            let span = at.map_or(0..0, |a| a.span.clone());
+            let what = format!(
+                "[gateway]: `{key}` would take the directory {} for itself, and hide it from agents; give it one of its own",
+                dir.display()
+            );
+            self.problems.at(&span, what);
+        }
+    }
+
     fn apart(&mut self, upper: &Path, upper_key: &str, lower: &Path, lower_key: &str, at: Option<&At<&str>>) {
         if lower.starts_with(upper) {
             let span = at.map_or(0..0, |a| a.span.clone());
@@ -683,7 +772,8 @@ fn identifiers(text: &str) -> Option<Vec<String>> {
                 (name.to_owned(), after)
             }
         };
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'$' || !b.is_ascii();
+        let plain =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'$' || !b.is_ascii();
         let starts_well = !name.starts_with(|c: char| c.is_ascii_digit() || c == '$');
         let fine = rest.starts_with('"') || (name.bytes().all(plain) && starts_well);
         if name.is_empty() || name.len() > 63 || name.contains('\0') || !fine {

@@ -136,7 +136,9 @@ impl<'t> RawResource<'t> {
             upstream: section.required("upstream", "\"postgres://role@host:5432/database\"", problems),
             insecure: section.flag("insecure", problems).is_some_and(|f| f.value),
             credential: section.section("credential", problems).map(|s| RawCredential::read(s, problems)),
-            client_certificate: section.section("client_certificate", problems).map(|s| RawPair::read(s, problems)),
+            client_certificate: section
+                .section("client_certificate", problems)
+                .map(|s| RawPair::read(s, problems)),
             tls: section.section("tls", problems).map(|s| RawPair::read(s, problems)),
             reel: section.text("reel", problems),
             read_only: section.flag("read_only", problems).is_some_and(|f| f.value),

@@ -31,7 +31,11 @@ pub struct Problems {
 impl Problems {
     pub fn new(file: &str, text: &str) -> Problems {
         let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
-        Problems { file: file.to_owned(), line_starts: std::iter::once(0).chain(breaks).collect(), found: Vec::new() }
+        Problems {
+            file: file.to_owned(),
+            line_starts: std::iter::once(0).chain(breaks).collect(),
+            found: Vec::new(),
+        }
     }
 
     /// Notes `what` at the line where `span` begins.
@@ -80,7 +84,12 @@ impl<'t> Section<'t> {
     }
 
     /// Text that must be there.
-    pub fn required(&mut self, key: &'static str, example: &str, problems: &mut Problems) -> Option<At<&'t str>> {
+    pub fn required(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        problems: &mut Problems,
+    ) -> Option<At<&'t str>> {
         if self.value(key).is_none() {
             problems.at(&self.span, format!("{} has no `{key}`; add {key} = {example}", self.place));
             return None;
@@ -97,7 +106,12 @@ impl<'t> Section<'t> {
     }
 
     /// A whole number within `range`.
-    pub fn number(&mut self, key: &'static str, range: Range<u64>, problems: &mut Problems) -> Option<At<u64>> {
+    pub fn number(
+        &mut self,
+        key: &'static str,
+        range: Range<u64>,
+        problems: &mut Problems,
+    ) -> Option<At<u64>> {
         let found = self.value(key)?;
         let Some(digits) = found.as_ref().as_integer() else {
             return self.wrong_type(key, found, "a whole number", problems);
@@ -109,7 +123,11 @@ impl<'t> Section<'t> {
                 let (low, high) = (range.start, range.end.saturating_sub(1));
                 problems.at(
                     &found.span(),
-                    format!("{}: `{key}` = {} is out of range; it is {low} to {high}", self.place, digits.as_str()),
+                    format!(
+                        "{}: `{key}` = {} is out of range; it is {low} to {high}",
+                        self.place,
+                        digits.as_str()
+                    ),
                 );
                 None
             }
@@ -117,7 +135,11 @@ impl<'t> Section<'t> {
     }
 
     /// A duration: `"90s"`, `"10m"`, `"500ms"`, `"1h"`.
-    pub fn duration(&mut self, key: &'static str, problems: &mut Problems) -> Option<At<std::time::Duration>> {
+    pub fn duration(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<At<std::time::Duration>> {
         let text = self.text(key, problems)?;
         match parse_duration(text.value) {
             Some(value) => Some(At { value, span: text.span }),

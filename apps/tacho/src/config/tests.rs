@@ -83,6 +83,12 @@ fn each_error_has_its_line_and_says_what_would_be_right() {
     check("\"90s\"", "\"2h\"", &[(6, "at most 3600s")]);
     check("\"90s\"", "\"0s\"", &[(6, "more than nothing")]);
     check("policy = \"./policy\"", "keys = \"./tacho-data/keys\"", &[(5, "`keys`")]);
+    check(
+        "data = \"./tacho-data\"",
+        "data = \".\"",
+        &[(3, "one of its own"), (3, "`keys`"), (3, "`control`")],
+    );
+    check("policy = \"./policy\"", "control = \"/tmp/tacho.sock\"", &[(5, "one of its own")]);
     check("policy = \"./policy\"", "durability = \"maybe\"", &[(5, "\"sync\"")]);
     check("policy = \"./policy\"", "auditors = [\"age1xyz\"]", &[(5, "tacho-auditor-")]);
     check("policy = \"./policy\"", "agent_user = \"root\"", &[(5, "agent_user is root")]);
@@ -95,7 +101,11 @@ fn each_error_has_its_line_and_says_what_would_be_right() {
     check("postgres://app@db", "postgres://app:pw@db", &[(12, "credential = ")]);
     check("/crm\"", "/crm?sslmode=require\"", &[(12, "verify-full")]);
     check("{ env = \"CRM_PASSWORD\" }", "{ env = \"A\", file = \"B\" }", &[(13, "exactly one")]);
-    check("{ env = \"CRM_PASSWORD\" }", "{ password = \"x\" }", &[(13, "does not belong"), (13, "exactly one")]);
+    check(
+        "{ env = \"CRM_PASSWORD\" }",
+        "{ password = \"x\" }",
+        &[(13, "does not belong"), (13, "exactly one")],
+    );
     check("{ env = \"CRM_PASSWORD\" }", "\"x\"", &[(13, "a table")]);
     check("\"head:64KiB\"", "\"tail\"", &[(14, "\"full\"")]);
     check("reel = \"head:64KiB\"", "tripwire = \"ignore\"", &[(14, "\"cut\"")]);
@@ -118,7 +128,10 @@ fn names_addresses_and_uids_are_unique() {
     let lines = parse(&format!("{GOOD}{second}")).unwrap_err();
     assert_eq!(lines.len(), 4, "{lines:#?}");
     assert!(lines[0].contains(":32: ") && lines[0].contains("another resource has this name"), "{lines:#?}");
-    assert!(lines[1].contains(":34: ") && lines[1].contains("listens on 127.0.0.1:6432 already"), "{lines:#?}");
+    assert!(
+        lines[1].contains(":34: ") && lines[1].contains("listens on 127.0.0.1:6432 already"),
+        "{lines:#?}"
+    );
     assert!(lines[2].contains("another human has this name"), "{lines:#?}");
     assert!(lines[3].contains("a uid is one person"), "{lines:#?}");
 }
@@ -140,7 +153,10 @@ fn a_file_that_is_not_toml_is_wrong_use() {
     assert!(failure.lines[0].contains("UTF-8"));
     let failure = Config::parse(Path::new("x"), &vec![b'#'; CONFIG_BYTES_MAX + 1]).unwrap_err();
     assert!(failure.lines[0].contains("larger than"));
-    assert!(Config::parse(Path::new("x"), &vec![b'#'; CONFIG_BYTES_MAX]).unwrap_err().lines[0].contains("[gateway]"));
+    assert!(
+        Config::parse(Path::new("x"), &vec![b'#'; CONFIG_BYTES_MAX]).unwrap_err().lines[0]
+            .contains("[gateway]")
+    );
 }
 
 #[test]

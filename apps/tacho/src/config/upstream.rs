@@ -70,10 +70,12 @@ impl Upstream {
         let mut wrong = Vec::new();
         let role = role(userinfo, &mut wrong);
         let (host, port) = address_parts(address, &mut wrong);
-        let database = decode(path).filter(|name| !name.is_empty() && !name.contains(['/', '\0'])).unwrap_or_else(|| {
-            wrong.push("it names no database; write postgres://role@host:port/DATABASE".to_owned());
-            String::new()
-        });
+        let database = decode(path)
+            .filter(|name| !name.is_empty() && !name.contains(['/', '\0']))
+            .unwrap_or_else(|| {
+                wrong.push("it names no database; write postgres://role@host:port/DATABASE".to_owned());
+                String::new()
+            });
         let options = Options::parse(query, &mut wrong);
         let host = match (options.host, host) {
             (Some(directory), None) => Host::Unix(directory),
@@ -87,7 +89,8 @@ impl Upstream {
                 Host::Tcp(String::new())
             }
         };
-        let tls = options.tls.unwrap_or(if matches!(host, Host::Unix(_)) { Tls::Disable } else { Tls::VerifyFull });
+        let tls =
+            options.tls.unwrap_or(if matches!(host, Host::Unix(_)) { Tls::Disable } else { Tls::VerifyFull });
         if tls == Tls::Disable && !host.is_local() && !insecure {
             wrong.push(
                 "sslmode=disable would talk to another machine without proof of who it is; use sslmode=verify-full (with \
@@ -96,7 +99,10 @@ impl Upstream {
             );
         }
         if tls == Tls::VerifyCa && options.root_certificates.is_none() {
-            wrong.push("sslmode=verify-ca needs sslrootcert=FILE: any public authority would do otherwise".to_owned());
+            wrong.push(
+                "sslmode=verify-ca needs sslrootcert=FILE: any public authority would do otherwise"
+                    .to_owned(),
+            );
         }
         if tls != Tls::Disable && matches!(host, Host::Unix(_)) {
             wrong.push("PostgreSQL has no TLS on a Unix socket; leave sslmode out".to_owned());
@@ -143,7 +149,9 @@ impl Options {
                 "sslcert" | "sslkey" => {
                     wrong.push("a client certificate goes into client_certificate = { cert = \"...\", key = \"...\" }".to_owned());
                 }
-                _ => wrong.push(format!("its option `{key}` is not known; the options are sslmode, sslrootcert and host")),
+                _ => wrong.push(format!(
+                    "its option `{key}` is not known; the options are sslmode, sslrootcert and host"
+                )),
             }
         }
         options
@@ -255,13 +263,21 @@ mod tests {
         assert!(wrong("postgres://app@db.internal/crm?sslmode=verify-ca").contains("sslrootcert"));
         assert!(wrong("postgres://app@db.internal/crm?sslmode=prefer").contains("verify-full"));
         assert_eq!(Upstream::parse("postgres://app@db/crm?sslmode=disable", true).unwrap().tls, Tls::Disable);
-        assert_eq!(Upstream::parse("postgres://app@127.0.0.1:5433/crm?sslmode=disable", false).unwrap().port, 5433);
-        assert_eq!(Upstream::parse("postgres://app@[::1]:5433/crm?sslmode=disable", false).unwrap().address(), "[::1]:5433");
+        assert_eq!(
+            Upstream::parse("postgres://app@127.0.0.1:5433/crm?sslmode=disable", false).unwrap().port,
+            5433
+        );
+        assert_eq!(
+            Upstream::parse("postgres://app@[::1]:5433/crm?sslmode=disable", false).unwrap().address(),
+            "[::1]:5433"
+        );
     }
 
     #[test]
     fn a_unix_socket_is_a_directory_and_a_port() {
-        for url in ["postgres://app@%2Fvar%2Frun%2Fpostgresql/crm", "postgres://app@/crm?host=/var/run/postgresql"] {
+        for url in
+            ["postgres://app@%2Fvar%2Frun%2Fpostgresql/crm", "postgres://app@/crm?host=/var/run/postgresql"]
+        {
             let url = Upstream::parse(url, false).unwrap();
             assert_eq!(url.address(), "/var/run/postgresql/.s.PGSQL.5432");
             assert_eq!(url.tls, Tls::Disable);

@@ -1,0 +1,323 @@
+//! The analyst's verbs: thin glue over `answers`, reading the ledger's directory itself, so that they work offline.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use answers::{
+    Answer, AuditorProber, Cannot, Desk, Look, NoReel, Offline, Scope, VerifyAnswer, Watch, export_bundle,
+};
+use ledger::keys::{AuditorSecret, KeyError};
+use seal::note::{Algorithm, VerifierKey};
+use seal::verify::{Known, Options};
+use serde::{Deserialize, Serialize};
+use vocab::Seq;
+use zeroize::Zeroizing;
+
+use crate::cli::{self, ExportAs, LedgerArgs};
+use crate::config::Config;
+use crate::desk::ThroughGateway;
+use crate::evidence::{Book, Keys, LEDGER, ledger_in, verify as verify_ledger};
+use crate::fault::{Failure, Outcome};
+use crate::limits::NOTE_BYTES_MAX;
+use crate::{desk, files, out};
+use answers::limits::VALUE_BYTES_MAX;
+
+/// What an analyst's verb reads, and who reads it.
+pub struct Reading {
+    book: Book,
+    who: String,
+    watch: Box<dyn Watch>,
+}
+
+impl Reading {
+    pub fn open(config_file: &Path, args: &LedgerArgs) -> Result<Reading, Failure> {
+        let auditor = auditor(args)?;
+        let who = caller();
+        if let Some(path) = &args.ledger {
+            return Ok(Reading {
+                book: Book::open(path, Keys::load(None, auditor))?,
+                who,
+                watch: Box::new(Offline),
+            });
+        }
+        let config = Config::load(config_file)?;
+        let keys = Keys::load(Some(&config.gateway.keys), auditor);
+        let book = Book::open(&config.gateway.data, keys)?;
+        Ok(Reading { book, who, watch: Box::new(ThroughGateway { socket: desk::path(&config) }) })
+    }
+
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    pub fn ask<A>(&self, ask: impl FnOnce(&Desk<'_>) -> Result<A, Cannot>) -> Result<A, Failure> {
+        self.book.ask(&self.who, &*self.watch, ask)
+    }
+
+    /// Asks one question and prints its answer.
+    fn answer<A: Answer>(&self, json: bool, ask: impl FnOnce(&Desk<'_>) -> Result<A, Cannot>) -> Outcome {
+        out::answer(&self.ask(ask)?, json)
+    }
+}
+
+pub fn runs(config: &Path, args: &LedgerArgs, limit: usize, json: bool) -> Outcome {
+    Reading::open(config, args)?.answer(json, |desk| {
+        let mut runs = desk.runs()?;
+        runs.runs.truncate(limit);
+        Ok(runs)
+    })
+}
+
+pub fn show(config: &Path, args: &cli::OfRun, json: bool) -> Outcome {
+    Reading::open(config, &args.ledger)?.answer(json, |desk| desk.show(&args.run))
+}
+
+pub fn who(config: &Path, args: &cli::OfRun, json: bool) -> Outcome {
+    Reading::open(config, &args.ledger)?.answer(json, |desk| desk.who(&args.run))
+}
+
+pub fn touched(config: &Path, args: &cli::OfRun, json: bool) -> Outcome {
+    Reading::open(config, &args.ledger)?.answer(json, |desk| desk.touched(&args.run))
+}
+
+pub fn exposed(config: &Path, args: &cli::Exposed, json: bool) -> Outcome {
+    let reading = Reading::open(config, &args.ledger)?;
+    if let Some(run) = &args.run {
+        return reading.answer(json, |desk| desk.exposed(&Scope::Run(run)));
+    }
+    let Some(auditor) = reading.book.auditor() else {
+        return Err(Failure::could_not(
+            "values are recorded as fingerprints that only an auditor's key can ask about; give --auditor-key FILE",
+        ));
+    };
+    let value = value_from_stdin()?;
+    let prober = AuditorProber::new(auditor, reading.book.origin(), reading.book.index(), &value);
+    reading.answer(json, |desk| desk.exposed_value(&value, &prober))
+}
+
+pub fn find(config: &Path, args: &cli::Find, json: bool) -> Outcome {
+    Reading::open(config, &args.ledger)?.answer(json, |desk| {
+        let mut found = desk.find(&args.query.join(" "))?;
+        let kept = found.actions.len().min(args.limit);
+        found.more_actions += u64::try_from(found.actions.len() - kept).unwrap_or(u64::MAX);
+        found.actions.truncate(kept);
+        Ok(found)
+    })
+}
+
+pub fn diff(config: &Path, args: &cli::Diff, json: bool) -> Outcome {
+    Reading::open(config, &args.ledger)?.answer(json, |desk| desk.diff(&args.left, &args.right))
+}
+
+/// Shows a run's steps; with `--speed` as they came in time, that many times faster.
+pub fn replay(config: &Path, args: &cli::Replay, json: bool) -> Outcome {
+    if !(args.speed >= 0.0 && args.speed.is_finite()) {
+        return Err(Failure::usage(
+            "--speed is how many times faster than it was: 1, 10, or 0 for all at once",
+        ));
+    }
+    let replay =
+        Reading::open(config, &args.ledger)?.ask(|desk| desk.replay(&args.run, args.at.map(Seq), None))?;
+    if json || args.speed == 0.0 {
+        return out::answer(&replay, json);
+    }
+    let started = std::time::Instant::now();
+    for step in &replay.steps {
+        let due =
+            Duration::try_from_secs_f64(Duration::from_millis(step.after_ms).as_secs_f64() / args.speed);
+        std::thread::sleep(due.unwrap_or(Duration::MAX).saturating_sub(started.elapsed()));
+        let mut text = answers::text::Text::new();
+        step.render(&mut text);
+        out::print(&text.finish())?;
+    }
+    Ok(std::process::ExitCode::SUCCESS)
+}
+
+/// Verifies the configured ledger, while a gateway may be writing it, or what is at the path, which must be whole.
+pub fn verify(config: &Path, args: &cli::Verify, json: bool) -> Outcome {
+    let mut options = Options {
+        anchor: args.key.as_deref().map(|key| verifier_key("--key", key, Algorithm::Ed25519)).transpose()?,
+        ..Options::default()
+    };
+    for key in &args.witness {
+        options.witnesses.push(verifier_key("--witness", key, Algorithm::Cosignature)?);
+    }
+    for file in &args.known {
+        options.known.push(known(file)?);
+    }
+    let path = match &args.path {
+        Some(path) => ledger_in(path),
+        None => {
+            let config = Config::load(config)?;
+            let watch = ThroughGateway { socket: desk::path(&config) };
+            watch.watch(&caller(), Look::Verify, "ledger").map_err(|e| Failure::could_not(e.to_string()))?;
+            options.live = true;
+            config.gateway.data.join(LEDGER)
+        }
+    };
+    out::answer(&VerifyAnswer::new(&verify_ledger(&path, &options)?), json)
+}
+
+/// What was exported, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    pub run: String,
+    pub form: String,
+    pub file: String,
+    pub bytes: u64,
+    /// Of a bundle: what is in it.
+    pub bundle: Option<answers::Exported>,
+}
+
+impl Answer for Written {
+    const SHAPE: &'static str = "tacho.export/1";
+
+    fn render(&self, text: &mut answers::text::Text) {
+        text.line(&format!(
+            "wrote {} of run {} into {} ({} bytes)",
+            self.form, self.run, self.file, self.bytes
+        ));
+        if let Some(bundle) = &self.bundle {
+            bundle.render(text);
+        }
+    }
+}
+
+pub fn export(config: &Path, args: &cli::Export, json: bool) -> Outcome {
+    let reading = Reading::open(config, &args.ledger)?;
+    let (run, bytes, bundle) = match args.form {
+        ExportAs::Html => {
+            let report = reading.ask(|desk| desk.report(&args.run, args.results))?;
+            (report.show.run.run.clone(), report.to_html().into_bytes(), None)
+        }
+        ExportAs::Bundle => bundle(&reading, args)?,
+    };
+    if args.output == Path::new("-") {
+        out::bytes(&bytes)?;
+        return Ok(std::process::ExitCode::SUCCESS);
+    }
+    let failed = |e: &std::io::Error| Failure::file("write", &args.output, e);
+    let mut file = BufWriter::new(File::create(&args.output).map_err(|e| failed(&e))?);
+    file.write_all(&bytes).map_err(|e| failed(&e))?;
+    file.into_inner().map_err(|e| failed(e.error()))?.sync_all().map_err(|e| failed(&e))?;
+    let form = match args.form {
+        ExportAs::Html => "html",
+        ExportAs::Bundle => "bundle",
+    };
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let file = args.output.display().to_string();
+    out::answer(&Written { run, form: form.to_owned(), file, bytes: length, bundle }, json)
+}
+
+fn bundle(
+    reading: &Reading,
+    args: &cli::Export,
+) -> Result<(String, Vec<u8>, Option<answers::Exported>), Failure> {
+    let Some(store) = reading.book.store() else {
+        return Err(Failure::usage("that is a bundle already; copy it"));
+    };
+    // The look is recorded before anything is taken out.
+    let run = reading.ask(|desk| {
+        let run = desk.find_run(&args.run)?.id;
+        desk.watch.watch(desk.who, Look::Export, &run.to_string())?;
+        Ok(run)
+    })?;
+    let key = match args.with_key {
+        true => Some(reading.book.run_key(run).map_err(|why| no_key(&why))?),
+        false => None,
+    };
+    let mut bytes = Vec::new();
+    let exported = export_bundle(store, run, key.as_ref().map(|k| k.expose()), &mut bytes)
+        .map_err(|e| crate::evidence::cannot(&e))?;
+    Ok((run.to_string(), bytes, Some(exported)))
+}
+
+fn no_key(why: &NoReel) -> Failure {
+    Failure::could_not(match why {
+        NoReel::NoKey(why) | NoReel::Damaged(why) => why.clone(),
+        NoReel::Erased => "the run's key was destroyed; export without --with-key".to_owned(),
+    })
+}
+
+/// The operating system's user, as `watch` records and answers name who looked.
+pub fn caller() -> String {
+    crate::users::name_of(rustix::process::getuid().as_raw())
+}
+
+/// The value on standard input, without the newline that a shell adds.
+fn value_from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut value = Zeroizing::new(Vec::new());
+    let limit = u64::try_from(VALUE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let read = std::io::stdin().lock().take(limit).read_to_end(&mut value);
+    read.map_err(|e| Failure::could_not(format!("cannot read the value from standard input: {e}")))?;
+    if value.last() == Some(&b'\n') {
+        value.pop();
+    }
+    match value.len() {
+        0 => Err(Failure::usage(
+            "there is no value on standard input; pipe it in: `printf %s VALUE | tacho exposed --value -`",
+        )),
+        length if length > VALUE_BYTES_MAX => {
+            Err(Failure::usage(format!("the value is longer than {VALUE_BYTES_MAX} bytes")))
+        }
+        _ => Ok(value),
+    }
+}
+
+fn verifier_key(flag: &str, text: &str, algorithm: Algorithm) -> Result<VerifierKey, Failure> {
+    match VerifierKey::parse(text) {
+        Ok(key) if key.algorithm() == algorithm => Ok(key),
+        Ok(_) => Err(Failure::usage(format!(
+            "{flag}: that key is of another kind; a ledger's key goes to --key, a witness's to --witness"
+        ))),
+        Err(error) => Err(Failure::usage(format!("{flag}: {error}; it reads NAME+HASH+BASE64"))),
+    }
+}
+
+fn known(file: &Path) -> Result<Known, Failure> {
+    let bytes = std::fs::read(file).map_err(|e| Failure::file("read", file, &e))?;
+    if bytes.len() > NOTE_BYTES_MAX {
+        return Err(Failure::usage(format!("{} is larger than a checkpoint can be", file.display())));
+    }
+    Known::parse(&bytes)
+        .map_err(|e| Failure::usage(format!("{} is not a signed checkpoint: {e}", file.display())))
+}
+
+fn auditor(args: &LedgerArgs) -> Result<Option<AuditorSecret>, Failure> {
+    let named = args.auditor_key.clone();
+    let default = || files::config_home().map(|home| home.join("auditor.key")).filter(|path| path.is_file());
+    let Some(path) = named.clone().or_else(default) else { return Ok(None) };
+    let Some(text) = files::read_private(&path, 4096)?.map(Zeroizing::new) else {
+        return Err(Failure::could_not(format!(
+            "there is no auditor's key {}; check --auditor-key",
+            path.display()
+        )));
+    };
+    let passphrase = args.passphrase_file.as_deref().map(passphrase).transpose()?;
+    match AuditorSecret::from_text(&text, passphrase.as_ref().map(|p| p.as_bytes())) {
+        Ok(secret) => Ok(Some(secret)),
+        // A key that nobody asked for, under a passphrase that nobody gave, is not used.
+        Err(KeyError::PassphraseNeeded) if named.is_none() => Ok(None),
+        Err(KeyError::PassphraseNeeded) => Err(Failure::could_not(format!(
+            "{} has a passphrase; give it with --passphrase-file FILE",
+            path.display()
+        ))),
+        Err(error) => Err(Failure::could_not(format!("{}: {error}", path.display()))),
+    }
+}
+
+/// The first line of a file that nobody else can read.
+pub fn passphrase(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let text = files::read_private(file, 4096)?.map(Zeroizing::new);
+    let line = text.as_ref().and_then(|t| t.lines().next()).filter(|line| !line.is_empty());
+    line.map(|line| Zeroizing::new(line.to_owned())).ok_or_else(|| {
+        Failure::could_not(format!("{} holds no passphrase; write it into the first line", file.display()))
+    })
+}
+
+/// The ledger of a configuration.
+pub fn ledger_dir(config: &Config) -> PathBuf {
+    config.gateway.data.join(LEDGER)
+}

@@ -1,0 +1,404 @@
+//! `tacho check` and `tacho doctor`: what is configured, what of it holds in the world, and how to mend the rest.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use answers::Answer;
+use answers::text::Text;
+use ledger::Ledger;
+use ledger::sim::{SimClock, SimDisk, SimRandom};
+use mask::Detectors;
+use relay::postgres::probe;
+use relay::runs::Registry;
+use serde::{Deserialize, Serialize};
+
+use crate::cli;
+use crate::config::{Config, Credential, Resource};
+use crate::fault::{Failure, Outcome};
+use crate::http::{Address, Client, NoReply};
+use crate::operators::Operators;
+use crate::run::separation::{self, Separation};
+use crate::{files, out, policies, up};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    Good,
+    /// It works, and something is weaker than it could be.
+    Weak,
+    /// It does not work, or a promise does not hold.
+    Wrong,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub grade: Grade,
+    pub what: String,
+    /// What to do, where something is to do.
+    pub mend: Option<String>,
+}
+
+impl Finding {
+    fn good(what: impl Into<String>) -> Finding {
+        Finding { grade: Grade::Good, what: what.into(), mend: None }
+    }
+
+    fn weak(what: impl Into<String>, mend: impl Into<String>) -> Finding {
+        Finding { grade: Grade::Weak, what: what.into(), mend: Some(mend.into()) }
+    }
+
+    fn wrong(what: impl Into<String>, mend: impl Into<String>) -> Finding {
+        Finding { grade: Grade::Wrong, what: what.into(), mend: Some(mend.into()) }
+    }
+
+    fn render(&self, text: &mut Text) {
+        let mark = match self.grade {
+            Grade::Good => "ok   ",
+            Grade::Weak => "weak ",
+            Grade::Wrong => "WRONG",
+        };
+        text.line(&format!("{mark}  {}", self.what));
+        self.mend.iter().for_each(|mend| text.line(&format!("       {mend}")));
+    }
+}
+
+/// A resource as resolved, and what its upstream says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceChecked {
+    pub name: String,
+    pub listen: String,
+    pub upstream: String,
+    pub role: String,
+    pub database: String,
+    pub sslmode: String,
+    pub credential: String,
+    pub read_only: bool,
+    /// `column  class  kind`
+    pub masks: Vec<String>,
+    pub findings: Vec<Finding>,
+}
+
+/// What `tacho check` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckAnswer {
+    pub config: String,
+    pub policy: String,
+    pub rules: Vec<String>,
+    pub findings: Vec<Finding>,
+    pub resources: Vec<ResourceChecked>,
+}
+
+impl Answer for CheckAnswer {
+    const SHAPE: &'static str = "tacho.check/1";
+
+    fn render(&self, text: &mut Text) {
+        text.pair("config", &self.config);
+        text.pair("policy", &format!("{} ({} rules)", self.policy, self.rules.len()));
+        self.rules.iter().for_each(|rule| text.line(&format!("  {rule}")));
+        self.findings.iter().for_each(|finding| finding.render(text));
+        for resource in &self.resources {
+            text.blank();
+            text.line(&format!("resource {}", resource.name));
+            text.pair("  listens on", &resource.listen);
+            text.pair(
+                "  upstream",
+                &format!("{} as {}, database {}", resource.upstream, resource.role, resource.database),
+            );
+            text.pair(
+                "  proved by",
+                &format!("sslmode={}; credential: {}", resource.sslmode, resource.credential),
+            );
+            resource.masks.iter().for_each(|mask| text.line(&format!("  mask  {mask}")));
+            resource.findings.iter().for_each(|finding| finding.render(text));
+        }
+    }
+
+    /// 1 if anything is wrong; what is weak is said, and is no failure.
+    fn exit_code(&self) -> u8 {
+        let all = self.findings.iter().chain(self.resources.iter().flat_map(|r| &r.findings));
+        u8::from(all.into_iter().any(|f| f.grade == Grade::Wrong))
+    }
+}
+
+pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
+    let config = Config::load(config_file)?;
+    let policy = policies::load(&config.gateway.policy)?;
+    let mut answer = CheckAnswer {
+        config: config.file.display().to_string(),
+        policy: crate::hex::encode(&policy.hash().0),
+        rules: policy.rules().map(|rule| rule.0.to_string()).collect(),
+        findings: vec![auditors(&config), separation_of(&config), durability(&config)],
+        resources: config.resources.iter().map(resolved).collect(),
+    };
+    if config.resources.is_empty() {
+        answer
+            .findings
+            .push(Finding::weak("no resource is configured", "add a [[resource]]; the file has an example"));
+    }
+    if !args.offline {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Failure::could_not(format!("cannot start: {e}")))?;
+        for (resource, checked) in config.resources.iter().zip(&mut answer.resources) {
+            checked.findings.push(runtime.block_on(reach(&config, resource)));
+        }
+    }
+    out::answer(&answer, json)
+}
+
+fn resolved(resource: &Resource) -> ResourceChecked {
+    let mut findings = Vec::new();
+    if !resource.listen.ip().is_loopback() {
+        findings.push(Finding::weak(
+            format!("{} is reachable from other machines", resource.listen),
+            "listen on 127.0.0.1 unless agents run elsewhere",
+        ));
+    }
+    if resource.masks.is_empty() {
+        findings.push(Finding::weak(
+            "no column is masked; only detectors look at what comes back",
+            "declare sensitive columns with [[resource.mask]]",
+        ));
+    }
+    if let Credential::File(path) = &resource.credential {
+        findings.push(private_file("credential file", path));
+    }
+    ResourceChecked {
+        name: resource.name.clone(),
+        listen: resource.listen.to_string(),
+        upstream: resource.upstream.address(),
+        role: resource.upstream.role.clone(),
+        database: resource.upstream.database.clone(),
+        sslmode: resource.upstream.tls.as_str().to_owned(),
+        credential: resource.credential.describe(),
+        read_only: resource.read_only,
+        masks: resource
+            .masks
+            .iter()
+            .map(|m| format!("{}  {}  {}", m.column, m.class, m.kind.as_str()))
+            .collect(),
+        findings,
+    }
+}
+
+/// Dials the upstream as a session would, reads its catalog, and binds every mask to its column.
+///
+/// The gate behind it has its ledger in memory: nothing that `check` does is an effect of a run.
+async fn reach(config: &Config, resource: &Resource) -> Finding {
+    match try_reach(config, resource).await {
+        Ok(found) => Finding::good(found),
+        Err(why) => Finding::wrong(
+            why,
+            "see that the upstream is up, and that role, credential, certificate and columns are right",
+        ),
+    }
+}
+
+async fn try_reach(config: &Config, resource: &Resource) -> Result<String, String> {
+    let policy = policies::load(&config.gateway.policy).map_err(|e| e.to_string())?;
+    let settings = ledger::Config::new("/ledger", "/keys", env!("CARGO_PKG_VERSION"));
+    let (ledger, _) = Ledger::open(settings, SimDisk::new(0), SimClock::new(), SimRandom::new(0))
+        .map_err(|e| e.to_string())?;
+    let detectors = Arc::new(Detectors::new());
+    let gate = gate::Gate::new(ledger.clone(), detectors.clone(), policy).map_err(|e| e.to_string())?;
+    let postgres = up::postgres(resource, config).map_err(|e| e.to_string())?;
+    let scratch = Scratch::new().map_err(|e| e.to_string())?;
+    let (certificate, key) = relay::tls::own_certificate(&scratch.0)?;
+    let ready = relay::postgres::Resource::new(
+        postgres,
+        gate,
+        Registry::new(ledger, detectors),
+        (&certificate, &key),
+    )?;
+    let catalog = probe(&ready).await?;
+    Ok(format!(
+        "reached as {}, PostgreSQL {}, {} relations, search_path {}; {} masked columns found",
+        catalog.role,
+        catalog.snapshot.server_major(),
+        catalog.snapshot.relation_count(),
+        catalog.search_path.join(", "),
+        catalog.governed.columns().count()
+    ))
+}
+
+/// A private directory that goes when this does.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Scratch, Failure> {
+        let name = crate::hex::encode(&crate::operators::random::<8>()?);
+        let path = std::env::temp_dir().join(format!("tacho-check-{name}"));
+        files::make_private_dir(&path)?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _left_for_the_next_boot = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn auditors(config: &Config) -> Finding {
+    match config.gateway.auditors.len() {
+        0 => Finding::weak(
+            "no auditor: nobody will be able to ask whether a value was exposed, and only this gateway can open reels",
+            "`tacho init` makes a key; put it into auditors in [gateway]",
+        ),
+        1 => Finding::good("1 auditor"),
+        n => Finding::good(format!("{n} auditors")),
+    }
+}
+
+fn durability(config: &Config) -> Finding {
+    match config.gateway.durability {
+        vocab::Durability::Sync => Finding::good("every intent is durable before its effect (P1)"),
+        vocab::Durability::Os => Finding::weak(
+            "durability = \"os\": a power failure can lose the evidence of effects; P1 is not claimed",
+            "set durability = \"sync\"",
+        ),
+    }
+}
+
+fn separation_of(config: &Config) -> Finding {
+    match Separation::choose(config) {
+        Ok(Separation::User(user)) if config.gateway.agent_user.is_none() => Finding::weak(
+            format!(
+                "agents run as {} (uid {}), whom other services may use as well",
+                crate::users::name_of(user.uid),
+                user.uid
+            ),
+            "add a user of their own and set agent_user in [gateway]",
+        ),
+        Ok(separation) if separation.confines() => {
+            Finding::good(format!("agents run {}", separation.describe()))
+        }
+        Ok(separation) => Finding::wrong(
+            format!("agents run {}; P6 and P8 are not claimed for their runs", separation.describe()),
+            "let root start them, or allow user namespaces (sysctl user.max_user_namespaces)",
+        ),
+        Err(failure) => Finding::wrong(failure.to_string(), "install util-linux, or set agent_user"),
+    }
+}
+
+/// What `tacho doctor` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorAnswer {
+    pub findings: Vec<Finding>,
+}
+
+impl Answer for DoctorAnswer {
+    const SHAPE: &'static str = "tacho.doctor/1";
+
+    fn render(&self, text: &mut Text) {
+        self.findings.iter().for_each(|finding| finding.render(text));
+    }
+
+    fn exit_code(&self) -> u8 {
+        u8::from(self.findings.iter().any(|f| f.grade == Grade::Wrong))
+    }
+}
+
+/// Looks at everything that can be looked at without a gateway, and at the gateway if one is up.
+pub fn doctor(config_file: &Path, json: bool) -> Outcome {
+    let config = match Config::load(config_file) {
+        Ok(config) => config,
+        Err(failure) => {
+            let wrong = |line: &String| Finding::wrong(line.clone(), "correct the file");
+            return out::answer(&DoctorAnswer { findings: failure.lines.iter().map(wrong).collect() }, json);
+        }
+    };
+    let mut findings = vec![Finding::good(format!("{} is right", config_file.display()))];
+    findings.push(match policies::load(&config.gateway.policy) {
+        Ok(policy) => Finding::good(format!("the policy is valid: {} rules", policy.rules().len())),
+        Err(failure) => Finding::wrong(failure.to_string(), "correct the policy; `tacho policy check`"),
+    });
+    findings.extend([auditors(&config), separation_of(&config), durability(&config)]);
+    for tool in ["setpriv", "setsid", "unshare"] {
+        if let Err(failure) = separation::tool(tool) {
+            findings.push(Finding::wrong(failure.to_string(), "install util-linux"));
+        }
+    }
+    for (what, dir) in [("data", &config.gateway.data), ("keys", &config.gateway.keys)] {
+        findings.push(private_dir(what, dir));
+    }
+    findings.push(match Operators::load(&config.operators_file()) {
+        Ok(operators) if operators.list.is_empty() => Finding::weak(
+            "no operator: nobody can approve",
+            "tacho operator add NAME --role approver --group GROUP",
+        ),
+        Ok(operators) => Finding::good(format!("{} operators", operators.list.len())),
+        Err(failure) => Finding::wrong(failure.to_string(), "as it says"),
+    });
+    findings.push(space(&config));
+    findings.push(gateway(&config));
+    out::answer(&DoctorAnswer { findings }, json)
+}
+
+fn gateway(config: &Config) -> Finding {
+    let socket = &config.gateway.control;
+    let client = Client { address: Address::Unix(socket.clone()), token: None };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Finding::wrong("no runtime can be made", "is the machine out of memory?");
+    };
+    match runtime.block_on(client.get("/v1/ready")) {
+        Ok(_) => Finding::good(format!("a gateway answers on {}", socket.display())),
+        Err(NoReply::NobodyThere) => {
+            Finding::weak("no gateway is up", "`tacho up`; or let `tacho run` start one for its life")
+        }
+        Err(other) => Finding::wrong(other.into_failure(&client.address).to_string(), "as it says"),
+    }
+}
+
+fn space(config: &Config) -> Finding {
+    let existing = config.gateway.data.ancestors().find(|dir| dir.exists());
+    let free = existing
+        .and_then(|dir| rustix::fs::statvfs(dir).ok())
+        .map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize) >> 20);
+    match free {
+        Some(mib) if mib < 256 => Finding::wrong(
+            format!("{mib} MiB are free for the ledger; below two segments nothing new is admitted"),
+            "free some space, or move data",
+        ),
+        Some(mib) => Finding::good(format!("{mib} MiB are free for the ledger")),
+        None => Finding::weak(
+            "the free space of the ledger's disk cannot be told",
+            "check that data is on a mounted disk",
+        ),
+    }
+}
+
+fn private_dir(what: &str, dir: &Path) -> Finding {
+    let mend = format!("chmod 700 {}", dir.display());
+    match std::fs::metadata(dir) {
+        Ok(meta) if meta.mode() & 0o077 == 0 => {
+            Finding::good(format!("{what} ({}) is private", dir.display()))
+        }
+        Ok(meta) => {
+            Finding::wrong(format!("{what} ({}) has mode {:o}", dir.display(), meta.mode() & 0o777), mend)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Finding::good(format!("{what} ({}) is made when a gateway starts", dir.display()))
+        }
+        Err(e) => Finding::wrong(
+            format!("{what} ({}) cannot be looked at: {e}", dir.display()),
+            "run as the gateway's user",
+        ),
+    }
+}
+
+fn private_file(what: &str, path: &Path) -> Finding {
+    let mend = format!("chmod 600 {}", path.display());
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.mode() & 0o077 == 0 => {
+            Finding::good(format!("{what} {} is private", path.display()))
+        }
+        Ok(meta) => Finding::wrong(
+            format!("{what} {} has mode {:o}: an agent could read it", path.display(), meta.mode() & 0o777),
+            mend,
+        ),
+        Err(e) => Finding::wrong(format!("{what} {}: {e}", path.display()), "check the path"),
+    }
+}

@@ -1,0 +1,185 @@
+//! The record, read from its directory or from a bundle: the index over it, what is known of its chain, the keys at hand.
+//!
+//! Works without a gateway. With one, each look is written into the ledger first, through the gateway's own socket.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use answers::{BundleReels, Cannot, Chain, Desk, Holder, NoReel, Reels, Sealed, StoreReels, Watch};
+use index::{Bundle, Follower, Index};
+use ledger::RealDisk;
+use ledger::keys::{AuditorSecret, GatewayKey, RunKey, RunKeys};
+use ledger::read::Store;
+use seal::verify::{Options, Report};
+use vocab::{RunId, Seq, WallTime};
+
+use crate::fault::{Exit, Failure};
+
+/// What is read.
+enum Source {
+    Ledger { store: Store, follower: Follower },
+    Bundle(Bundle),
+}
+
+/// The record as it stood when it was opened.
+pub struct Book {
+    source: Source,
+    origin: String,
+    chain: Chain,
+    keys: Keys,
+}
+
+/// The keys at hand: each opens what it opens, and none is needed to read what is not sealed.
+#[derive(Default)]
+pub struct Keys {
+    pub auditor: Option<AuditorSecret>,
+    gateway: Option<GatewayKey>,
+    runs: Option<RunKeys>,
+}
+
+impl Keys {
+    /// Those in the gateway's directory of keys, as far as this user may read them, and the auditor's.
+    pub fn load(dir: Option<&Path>, auditor: Option<AuditorSecret>) -> Keys {
+        let Some(dir) = dir else { return Keys { auditor, gateway: None, runs: None } };
+        Keys {
+            auditor,
+            gateway: GatewayKey::load(&RealDisk, dir).ok(),
+            runs: RunKeys::load(&RealDisk, dir).ok(),
+        }
+    }
+
+    fn holder(&self) -> Option<Holder<'_>> {
+        self.gateway.as_ref().map(Holder::Gateway).or_else(|| self.auditor.as_ref().map(Holder::Auditor))
+    }
+}
+
+impl Book {
+    /// Opens a ledger's directory, the data directory around it, or a bundle.
+    pub fn open(path: &Path, keys: Keys) -> Result<Book, Failure> {
+        let path = ledger_in(path);
+        let verdict = verify(&path, &Options { live: true, ..Options::default() })?;
+        let chain = chain_of(&verdict);
+        let origin = verdict.map(|report| report.origin).unwrap_or_default();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).map_err(|e| Failure::file("read", &path, &e))?;
+            let bundle =
+                Bundle::read(&bytes).map_err(|e| Failure::could_not(format!("{}: {e}", path.display())))?;
+            return Ok(Book { source: Source::Bundle(bundle), origin, chain, keys });
+        }
+        let unreadable = |e: &dyn std::fmt::Display| Failure::could_not(format!("{}: {e}", path.display()));
+        let store = Store::open(&path).map_err(|e| unreadable(&e))?;
+        let mut follower = Follower::new(&store);
+        follower.refresh().map_err(|e| unreadable(&e))?;
+        let origin = store.origin().to_owned();
+        Ok(Book { source: Source::Ledger { store, follower }, origin, chain, keys })
+    }
+
+    pub fn index(&self) -> &Index {
+        match &self.source {
+            Source::Ledger { follower, .. } => follower.index(),
+            Source::Bundle(bundle) => &bundle.index,
+        }
+    }
+
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub fn auditor(&self) -> Option<&AuditorSecret> {
+        self.keys.auditor.as_ref()
+    }
+
+    /// The ledger that this is, unless it is a bundle.
+    pub fn store(&self) -> Option<&Store> {
+        match &self.source {
+            Source::Ledger { store, .. } => Some(store),
+            Source::Bundle(_) => None,
+        }
+    }
+
+    /// The payload key of a run, to hand over with a bundle.
+    pub fn run_key(&self, run: RunId) -> Result<RunKey, NoReel> {
+        match self.store_reels() {
+            Some(reels) => reels.run_key(run),
+            None => Err(no_key()),
+        }
+    }
+
+    /// Seats `who` and asks.
+    pub fn ask<T>(
+        &self,
+        who: &str,
+        watch: &dyn Watch,
+        ask: impl FnOnce(&Desk<'_>) -> Result<T, Cannot>,
+    ) -> Result<T, Failure> {
+        let desk = Desk { index: self.index(), chain: &self.chain, now: now(), who, watch, reels: self };
+        ask(&desk).map_err(|e| cannot(&e))
+    }
+
+    fn store_reels(&self) -> Option<StoreReels<'_>> {
+        let Source::Ledger { store, follower } = &self.source else { return None };
+        Some(StoreReels { store, follower, keys: self.keys.runs.as_ref()?, holder: self.keys.holder()? })
+    }
+}
+
+impl Reels for Book {
+    fn open(&self, run: RunId, seq: Seq) -> Result<Vec<Vec<u8>>, NoReel> {
+        match &self.source {
+            Source::Bundle(bundle) => BundleReels { bundle, origin: &self.origin }.open(run, seq),
+            Source::Ledger { .. } => match self.store_reels() {
+                Some(reels) => reels.open(run, seq),
+                None => Sealed.open(run, seq),
+            },
+        }
+    }
+}
+
+/// Verifies a ledger's directory or a bundle, with progress where a person watches.
+pub fn verify(path: &Path, options: &Options) -> Result<Result<Report, seal::verify::Finding>, Failure> {
+    let terminal = crate::out::on_terminal();
+    let mut shown = false;
+    let verdict = answers::verify(path, options, &mut |done, total| {
+        if terminal && total > (256 << 20) {
+            shown = true;
+            eprint!("\rverifying {} of {} MiB", done >> 20, total >> 20);
+        }
+    });
+    if shown {
+        eprint!("\r\x1b[K");
+    }
+    verdict.map_err(|e| cannot(&e))
+}
+
+/// What the verdict means for answers.
+pub fn chain_of(verdict: &Result<Report, seal::verify::Finding>) -> Chain {
+    let last = verdict.as_ref().ok().and_then(|report| Some((report, report.last_checkpoint?)));
+    let checkpoint = last.map_or_else(String::new, |(report, seen)| {
+        format!("{} size {} root {}", report.origin, seen.size, crate::hex::encode(&seen.root))
+    });
+    answers::chain(verdict, &[], &checkpoint)
+}
+
+/// The ledger in a data directory, or `path` itself.
+pub fn ledger_in(path: &Path) -> PathBuf {
+    let below = path.join(LEDGER);
+    if below.join("segment").is_dir() { below } else { path.to_owned() }
+}
+
+/// Where the ledger stands below the data directory.
+pub const LEDGER: &str = "ledger";
+
+fn no_key() -> NoReel {
+    NoReel::NoKey("the run's key is not here: run as the gateway's user, or give --auditor-key".to_owned())
+}
+
+/// Now, by this machine's clock.
+pub fn now() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallTime(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// An answer that there is not, as an exit.
+pub fn cannot(cannot: &Cannot) -> Failure {
+    let exit = if cannot.exit_code() == 2 { Exit::Usage } else { Exit::CouldNot };
+    Failure { exit, lines: vec![cannot.to_string()] }
+}

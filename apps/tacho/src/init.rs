@@ -1,0 +1,196 @@
+//! `tacho init`: a commented configuration, a starter policy, and an auditor's key. Asks nothing, overwrites nothing.
+
+use std::path::{Path, PathBuf};
+
+use answers::Answer;
+use answers::text::Text;
+use ledger::SystemRandom;
+use ledger::keys::{AuditorKey, AuditorSecret};
+use serde::{Deserialize, Serialize};
+
+use crate::analyst::passphrase;
+use crate::cli;
+use crate::config::FILE_NAME;
+use crate::fault::{Failure, Outcome};
+use crate::{files, out, users};
+
+/// What was written, what stood there already, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Initialised {
+    pub wrote: Vec<String>,
+    pub kept: Vec<String>,
+    /// The auditor's public key.
+    pub auditor: String,
+    pub remarks: Vec<String>,
+}
+
+impl Answer for Initialised {
+    const SHAPE: &'static str = "tacho.initialised/1";
+
+    fn render(&self, text: &mut Text) {
+        self.wrote.iter().for_each(|path| text.line(&format!("wrote  {path}")));
+        self.kept.iter().for_each(|path| text.line(&format!("kept   {path} (it was there already)")));
+        self.remarks.iter().for_each(|remark| text.line(remark));
+    }
+}
+
+pub fn init(args: &cli::Init, json: bool) -> Outcome {
+    std::fs::create_dir_all(&args.dir).map_err(|e| Failure::file("make the directory", &args.dir, &e))?;
+    let mut done =
+        Initialised { wrote: Vec::new(), kept: Vec::new(), auditor: String::new(), remarks: Vec::new() };
+    let home = files::config_home().ok_or_else(|| {
+        Failure::could_not(
+            "there is no home directory for the auditor's key; set HOME to a directory of yours",
+        )
+    })?;
+    let auditor = auditor_key(args, &home, &mut done)?;
+    done.auditor = auditor.to_string();
+    done.note(&args.dir.join(FILE_NAME), 0o644, configuration(&auditor).as_bytes())?;
+    let policy = args.dir.join("policy");
+    std::fs::create_dir_all(&policy).map_err(|e| Failure::file("make the directory", &policy, &e))?;
+    done.note(&policy.join("starter.cedar"), 0o644, policy::STARTER.as_bytes())?;
+    done.remarks.push(format!(
+        "next: name your database in {}, then `tacho check`",
+        args.dir.join(FILE_NAME).display()
+    ));
+    out::answer(&done, json)
+}
+
+impl Initialised {
+    fn note(&mut self, path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Failure> {
+        let list = if files::write_new(path, mode, bytes)? { &mut self.wrote } else { &mut self.kept };
+        list.push(path.display().to_string());
+        Ok(())
+    }
+}
+
+/// The operator's auditor key: the one that is there, or a new one. The secret half never stands below the data.
+fn auditor_key(args: &cli::Init, home: &Path, done: &mut Initialised) -> Result<AuditorKey, Failure> {
+    files::make_private_dir(home)?;
+    let (secret_path, public_path) = (home.join("auditor.key"), home.join("auditor.pub"));
+    if let Some(text) = files::read_private(&public_path, 4096)? {
+        done.kept.push(public_path.display().to_string());
+        return AuditorKey::parse(&text).map_err(|e| broken(&public_path, &e));
+    }
+    let failed = |e| Failure::could_not(format!("cannot make an auditor's key: {e}"));
+    let secret = AuditorSecret::generate(&SystemRandom::new()).map_err(failed)?;
+    let passphrase = args.passphrase_file.as_deref().map(passphrase).transpose()?;
+    let text =
+        secret.to_text(passphrase.as_ref().map(|p| p.as_bytes()), &SystemRandom::new()).map_err(failed)?;
+    if !files::write_new(&secret_path, 0o600, text.as_bytes())? {
+        return Err(Failure::could_not(format!(
+            "{} is there and {} is not; write the `public` line of the first into the second",
+            secret_path.display(),
+            public_path.display()
+        )));
+    }
+    done.wrote.push(secret_path.display().to_string());
+    done.note(&public_path, 0o600, format!("{}\n", secret.public()).as_bytes())?;
+    if passphrase.is_none() && !args.no_passphrase {
+        done.remarks.push(format!(
+            "the auditor's key in {} has no passphrase; to have one, remove both files and use --passphrase-file",
+            secret_path.display()
+        ));
+    }
+    Ok(secret.public())
+}
+
+fn broken(path: &Path, error: &ledger::keys::KeyError) -> Failure {
+    Failure::usage(format!(
+        "{}: {error}; remove it if you have no use for it, and run `tacho init` again",
+        path.display()
+    ))
+}
+
+/// The commented file. Everything in it that is not commented out is needed, or is the default made visible.
+fn configuration(auditor: &AuditorKey) -> String {
+    let (uid, name) = initiator();
+    format!(
+        r#"# Tachograph's configuration. `tacho check` says what is wrong with it, with the line.
+# Relative paths are taken from this file's directory. No secret belongs into it.
+
+[gateway]
+data = "./tacho-data"            # the ledger
+keys = "./tacho-keys"            # keys and operators; never below `data`: a copy of one must not hold the other
+control = "./tacho-run/control.sock"  # what `tacho run` talks to; the directory is its own
+console = "127.0.0.1:7070"       # API and web pages; loopback only
+policy = "./policy"              # Cedar; `tacho policy check`
+durability = "sync"              # "os" is faster, and no report over it claims that no effect is without evidence
+# approval_timeout = "120s"      # silence is a no
+# run_lifetime = "24h"           # after that a run's credentials die
+# agent_user = "tacho-agent"     # whom agents run as when `tacho run` is root; without it: nobody
+auditors = ["{auditor}"]  # who can open fingerprints and reels
+
+# Your database. The agent connects to `listen`; only the gateway knows the upstream's credential.
+# [[resource]]
+# name = "crm"
+# kind = "postgres"
+# listen = "127.0.0.1:6432"
+# upstream = "postgres://app@db.internal:5432/crm?sslmode=verify-full"
+# credential = {{ env = "CRM_PASSWORD" }}   # or {{ file = "PATH" }}, or {{ command = ["PROGRAM", "ARGUMENT"] }}
+# reel = "head"                  # what replay can show: "full", "head" (8 MiB of each response), "head:SIZE", "none"
+# read_only = false              # true: the upstream session itself refuses to write
+# statement_timeout = "30s"
+# tripwire = "mask"              # a secret found in an undeclared column is masked; "cut" ends the connection
+# vouch = ["public.slugify"]     # functions of yours that only read their arguments
+#
+# [[resource.mask]]
+# column = "public.customers.ssn"
+# class = "pii.ssn"
+# as = "row-token"               # null, redact, row-token, token, partial:N, bucket:WIDTH
+
+# People who start runs, known by the uid of their processes. `delegate = true` lets
+# one end runs, and start them for others where policy permits `delegate`.
+[[human]]
+name = "{name}"
+uid = {uid}
+groups = []                      # for policy: principal.human in Group::"..."
+# delegate = true
+"#
+    )
+}
+
+/// Who runs `init`: behind `sudo`, the person who does.
+fn initiator() -> (u32, String) {
+    let own = rustix::process::getuid().as_raw();
+    let behind = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+    let uid = behind.filter(|_| own == 0).unwrap_or(own);
+    let plain =
+        |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let name = Some(users::name_of(uid)).filter(plain).unwrap_or_else(|| format!("uid-{uid}"));
+    (uid, name)
+}
+
+/// Where the auditor's key is kept, for messages.
+pub fn auditor_key_path() -> Option<PathBuf> {
+    files::config_home().map(|home| home.join("auditor.key"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn what_init_writes_is_a_good_configuration_with_and_without_its_comments() {
+        let auditor = AuditorKey::from_bytes([7; 32]);
+        let text = configuration(&auditor);
+        let config = Config::parse(Path::new("/srv/tacho.toml"), text.as_bytes()).unwrap();
+        assert_eq!(config.gateway.auditors, [auditor]);
+        assert_eq!(config.humans[0].uid, Some(initiator().0));
+
+        let is_key = |line: &str| line.starts_with(['[', '#']) || line.contains(" = ");
+        let uncommented: String = text
+            .lines()
+            .map(|line| {
+                line.strip_prefix("# ").filter(|l| l.contains(" = ") || l.starts_with('[')).unwrap_or(line)
+            })
+            .filter(|line| is_key(line) && !line.contains("agent_user"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let config = Config::parse(Path::new("/srv/tacho.toml"), uncommented.as_bytes()).unwrap();
+        assert_eq!(config.resources[0].name, "crm");
+        assert_eq!(config.resources[0].masks.len(), 1);
+        assert!(config.humans[0].delegate);
+    }
+}

@@ -1,0 +1,235 @@
+//! The agent's environment: an allow-list, what the run brings, and what the user names. Nothing is inherited.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use console::seat::MintedResource;
+
+use crate::fault::Failure;
+
+/// Variables that say how a terminal and a locale look, and where programs are. None holds a secret.
+const ALLOWED: &[&str] = &["PATH", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE", "TZ", "SHELL"];
+
+/// A program search path for callers that have none.
+const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// What the run itself brings to the agent.
+pub struct Brings<'a> {
+    pub run: &'a str,
+    pub token: &'a str,
+    /// The API that nested runs are minted with.
+    pub url: &'a str,
+    pub resources: &'a [MintedResource],
+    pub home: &'a Path,
+    /// The login name of the user that the agent runs as.
+    pub login: &'a str,
+}
+
+/// Builds the environment. `inherited` is the caller's; `named` is what `--env` asked for; `secret` are the names
+/// that hold upstream credentials.
+pub fn build(
+    inherited: impl Iterator<Item = (OsString, OsString)>,
+    named: &[String],
+    secret: &[String],
+    brings: &Brings<'_>,
+) -> Result<BTreeMap<OsString, OsString>, Failure> {
+    let inherited: BTreeMap<OsString, OsString> = inherited.collect();
+    let mut out: BTreeMap<OsString, OsString> =
+        inherited.iter().filter(|(name, _)| is_allowed(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+    out.entry("PATH".into()).or_insert_with(|| PATH_DEFAULT.into());
+    let ours = ours(brings);
+    for text in named {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(OsString::from(value))),
+            None => (text.as_str(), inherited.get(OsStr::new(text)).cloned()),
+        };
+        may_be_named(name, secret, &ours)?;
+        let Some(value) = value else {
+            return Err(Failure::usage(format!(
+                "--env {name}: there is no such variable in your environment; write --env {name}=VALUE"
+            )));
+        };
+        out.insert(name.into(), value);
+    }
+    out.extend(ours);
+    Ok(out)
+}
+
+fn is_allowed(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| ALLOWED.contains(&name) || name.starts_with("LC_"))
+}
+
+/// Refuses names whose values belong to the gateway or its operator, and those that the run sets.
+fn may_be_named(name: &str, secret: &[String], ours: &BTreeMap<OsString, OsString>) -> Result<(), Failure> {
+    if name.is_empty() || name.contains('\0') {
+        return Err(Failure::usage("--env takes NAME or NAME=VALUE"));
+    }
+    if secret.iter().any(|s| s == name) {
+        return Err(Failure::usage(format!(
+            "--env {name}: that is an upstream credential, which no agent gets; leave it out"
+        )));
+    }
+    if name.starts_with("TACHO_") || ours.contains_key(OsStr::new(name)) {
+        return Err(Failure::usage(format!(
+            "--env {name}: the run sets it itself, or it is the gateway's; leave it out"
+        )));
+    }
+    Ok(())
+}
+
+fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
+    let mut out = BTreeMap::new();
+    let mut put = |name: &str, value: &str| out.insert(OsString::from(name), OsString::from(value));
+    put("TACHO_RUN", brings.run);
+    put("TACHO_RUN_TOKEN", brings.token);
+    put("TACHO_URL", brings.url);
+    put("USER", brings.login);
+    put("LOGNAME", brings.login);
+    if let Some(first) = brings.resources.iter().find(|r| r.kind == "postgres") {
+        put("PGHOST", &first.host);
+        put("PGPORT", &first.port.to_string());
+        put("PGDATABASE", first.database.as_deref().unwrap_or_default());
+        put("PGUSER", &first.user);
+        put("PGPASSWORD", &first.password);
+        put("PGSSLMODE", SSLMODE);
+        put("DATABASE_URL", &database_url(first));
+    }
+    for resource in brings.resources.iter().filter(|r| r.kind == "postgres") {
+        put(&format!("{}_DATABASE_URL", variable(&resource.name)), &database_url(resource));
+    }
+    for (name, file) in [("PGPASSFILE", ".pgpass"), ("PGSERVICEFILE", ".pg_service.conf")] {
+        out.insert(name.into(), brings.home.join(file).into_os_string());
+    }
+    out.insert("HOME".into(), brings.home.as_os_str().to_owned());
+    out
+}
+
+/// The client's leg is this machine's loopback, and the password goes over it as SCRAM.
+pub const SSLMODE: &str = "disable";
+
+fn database_url(resource: &MintedResource) -> String {
+    let host =
+        if resource.host.contains(':') { format!("[{}]", resource.host) } else { resource.host.clone() };
+    format!(
+        "postgresql://{}:{}@{host}:{}/{}?sslmode={SSLMODE}",
+        encode(&resource.user),
+        encode(&resource.password),
+        resource.port,
+        encode(resource.database.as_deref().unwrap_or_default())
+    )
+}
+
+/// A resource's name as the beginning of a variable's: `crm-eu` is `CRM_EU`.
+fn variable(name: &str) -> String {
+    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let out: String = name.chars().map(upper).collect();
+    if out.starts_with(|c: char| c.is_ascii_digit()) { format!("_{out}") } else { out }
+}
+
+fn encode(text: &str) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    text.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resources() -> Vec<MintedResource> {
+        let body = |name: &str, port, database: &str| MintedResource {
+            name: name.to_owned(),
+            kind: "postgres".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: "run_1".to_owned(),
+            password: "pw".to_owned(),
+            database: Some(database.to_owned()),
+            certificate: None,
+            settings: BTreeMap::new(),
+        };
+        vec![body("crm", 6432, "c r/m"), body("9-lives", 6433, "cats")]
+    }
+
+    fn with(inherited: &[(&str, &str)], named: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
+        let resources = resources();
+        let brings = Brings {
+            run: "0123",
+            token: "tok",
+            url: "http://127.0.0.1:7070",
+            resources: &resources,
+            home: Path::new("/home/x"),
+            login: "agent",
+        };
+        let inherited = inherited.iter().map(|(n, v)| (OsString::from(n), OsString::from(v)));
+        let named: Vec<String> = named.iter().map(|n| (*n).to_owned()).collect();
+        let built = build(inherited, &named, &["CRM_PASSWORD".to_owned()], &brings)?;
+        Ok(built.into_iter().map(|(n, v)| (n.into_string().unwrap(), v.into_string().unwrap())).collect())
+    }
+
+    const CALLER: &[(&str, &str)] = &[
+        ("PATH", "/bin"),
+        ("LC_ALL", "C.UTF-8"),
+        ("CRM_PASSWORD", "s3cret"),
+        ("TACHO_OPERATOR_TOKEN", "tacho-op-1"),
+        ("AWS_SECRET_ACCESS_KEY", "s3cret"),
+        ("SSH_AUTH_SOCK", "/tmp/agent"),
+        ("LD_PRELOAD", "/tmp/x.so"),
+        ("PGPASSWORD", "s3cret"),
+        ("DATABASE_URL", "postgres://root:s3cret@prod/crm"),
+        ("HOME", "/root"),
+        ("MODEL", "gpt"),
+    ];
+
+    #[test]
+    fn only_what_is_listed_or_brought_or_named_reaches_the_agent() {
+        let env = with(CALLER, &["MODEL", "EXTRA=1"]).unwrap();
+        let names: Vec<&str> = env.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "CRM_DATABASE_URL",
+                "DATABASE_URL",
+                "EXTRA",
+                "HOME",
+                "LC_ALL",
+                "LOGNAME",
+                "MODEL",
+                "PATH",
+                "PGDATABASE",
+                "PGHOST",
+                "PGPASSFILE",
+                "PGPASSWORD",
+                "PGPORT",
+                "PGSERVICEFILE",
+                "PGSSLMODE",
+                "PGUSER",
+                "TACHO_RUN",
+                "TACHO_RUN_TOKEN",
+                "TACHO_URL",
+                "USER",
+                "_9_LIVES_DATABASE_URL",
+            ]
+        );
+        assert!(env.values().all(|v| !v.contains("s3cret") && !v.contains("tacho-op-")), "{env:?}");
+        assert_eq!(env["DATABASE_URL"], "postgresql://run_1:pw@127.0.0.1:6432/c%20r%2Fm?sslmode=disable");
+        assert_eq!(env["DATABASE_URL"], env["CRM_DATABASE_URL"]);
+        assert_eq!(env["HOME"], "/home/x");
+    }
+
+    #[test]
+    fn a_credential_or_a_variable_of_the_run_cannot_be_named() {
+        for name in
+            ["CRM_PASSWORD", "CRM_PASSWORD=x", "TACHO_OPERATOR_TOKEN", "HOME", "PGPASSWORD=x", "DATABASE_URL"]
+        {
+            assert!(with(CALLER, &[name]).is_err(), "{name}");
+        }
+        assert!(with(CALLER, &["NOT_THERE"]).unwrap_err().lines[0].contains("NOT_THERE=VALUE"));
+        assert!(with(CALLER, &["=x"]).is_err());
+    }
+
+    #[test]
+    fn a_caller_without_a_path_gets_one() {
+        assert_eq!(with(&[], &[]).unwrap()["PATH"], PATH_DEFAULT);
+    }
+}

@@ -1,0 +1,271 @@
+//! The first process of a run: it hides what is the gateway's, makes the run's home, starts the agent without
+//! privileges, passes signals on, and reaps. As pid 1 of its namespace its end is the end of everything in it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use rustix::fs::StatVfsMountFlags;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change, mount_remount,
+};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+use super::home::HomeFile;
+use super::separation::tool;
+use crate::fault::{Failure, Outcome};
+
+/// The variable that carries the [`Spec`]; the agent never has it.
+pub const SPEC: &str = "TACHO_INSIDE";
+
+/// What `tacho run` asks of the first process.
+#[derive(Serialize, Deserialize)]
+pub struct Spec {
+    /// The uid and gid that the agent gets.
+    pub become_user: Option<(u32, u32)>,
+    /// Whether this process has a mount namespace of its own.
+    pub mounts: bool,
+    /// Make the caller's home read-only but for the working directory: the agent has the caller's uid.
+    pub protect_home_of_caller: bool,
+    pub home: PathBuf,
+    pub home_files: Vec<HomeFile>,
+    pub hide: Vec<PathBuf>,
+}
+
+/// `tacho inside -- COMMAND`
+pub fn inside(command: &[OsString]) -> Outcome {
+    let spec = std::env::var(SPEC).ok().and_then(|text| serde_json::from_str::<Spec>(&text).ok());
+    let Some(spec) = spec else {
+        return Err(Failure::usage("`tacho inside` is started by `tacho run` and by nothing else; use that"));
+    };
+    close_fds::set_fds_cloexec(3, &[]);
+    // Nobody but root may look into this process while the agent lives beside it.
+    let _older_kernels_do_without =
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    if spec.mounts {
+        spec.hide()?;
+    }
+    spec.make_home()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|e| Failure::could_not(format!("cannot start the first process of the run: {e}")))?;
+    runtime.block_on(spec.start(command))
+}
+
+impl Spec {
+    /// Mounts over everything of the gateway's.
+    fn hide(&self) -> Result<(), Failure> {
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).map_err(|e| cannot("separate mounts at", Path::new("/"), e))?;
+        if self.protect_home_of_caller {
+            protect_caller_home()?;
+        }
+        let working = std::env::current_dir().unwrap_or_default();
+        for path in &self.hide {
+            // Through links: /var/run is one to /run.
+            let Ok(path) = fs::canonicalize(path) else { continue };
+            if working.starts_with(&path) {
+                return Err(Failure::usage(format!(
+                    "the working directory is in {}, which agents may not see; start from another directory",
+                    path.display()
+                )));
+            }
+            cover(&path)?;
+        }
+        Ok(())
+    }
+
+    /// The home is a file system of its own where there is a mount namespace, so that no other run can reach it.
+    fn make_home(&self) -> Result<(), Failure> {
+        if self.mounts {
+            let (uid, gid) = self.become_user.unwrap_or_else(own_ids);
+            let options = format!("mode=0700,uid={uid},gid={gid},size=64m,nr_inodes=16k");
+            let options = std::ffi::CString::new(options).map_err(|e| Failure::could_not(e.to_string()))?;
+            mount(
+                "tmpfs",
+                &self.home,
+                "tmpfs",
+                MountFlags::NOSUID | MountFlags::NODEV,
+                Some(options.as_c_str()),
+            )
+            .map_err(|e| cannot("mount the run's home at", &self.home, e))?;
+        }
+        for file in &self.home_files {
+            let path = self.home.join(&file.name);
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600);
+            let mut made = options.open(&path).map_err(|e| Failure::file("write", &path, &e))?;
+            std::io::Write::write_all(&mut made, file.text.as_bytes())
+                .map_err(|e| Failure::file("write", &path, &e))?;
+            if let Some((uid, gid)) = self.become_user {
+                std::os::unix::fs::fchown(&made, Some(uid), Some(gid))
+                    .map_err(|e| Failure::file("give away", &path, &e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the agent in a session of its own, without privileges, and stays until it ends.
+    async fn start(&self, command: &[OsString]) -> Outcome {
+        let mut signals =
+            Signals::new().map_err(|e| Failure::could_not(format!("cannot take signals: {e}")))?;
+        let agent = self.agent(command)?.spawn().map_err(|e| {
+            Failure::could_not(format!("cannot start the agent: {e}; is util-linux installed?"))
+        })?;
+        let Some(agent) = Pid::from_raw(agent.id().cast_signed()) else {
+            return Err(Failure::could_not("the agent has no process id"));
+        };
+        loop {
+            match signals.next().await {
+                // The agent leads a session of its own, so its whole group is meant.
+                Some(number) => {
+                    let _gone = rustix::process::kill_process_group(agent, number);
+                }
+                None => {
+                    if let Some(code) = reap(agent) {
+                        return Ok(ExitCode::from(code));
+                    }
+                }
+            }
+        }
+    }
+
+    fn agent(&self, command: &[OsString]) -> Result<Command, Failure> {
+        // A session of its own: the agent has no controlling terminal into which it could type.
+        let mut agent = Command::new(tool("setsid")?);
+        agent.arg(tool("setpriv")?).args(["--no-new-privs", "--pdeathsig", "KILL"]);
+        if let Some((uid, gid)) = self.become_user {
+            agent.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".to_owned()]);
+        }
+        if self.mounts {
+            agent.args(["--ambient-caps=-all", "--inh-caps=-all", "--bounding-set=-all"]);
+        }
+        agent.arg("--").args(command);
+        let environment: BTreeMap<OsString, OsString> =
+            std::env::vars_os().filter(|(name, _)| name != SPEC).collect();
+        agent.env_clear().envs(environment);
+        Ok(agent)
+    }
+}
+
+/// Puts an empty, read-only directory over a directory and an empty file over anything else.
+fn cover(path: &Path) -> Result<(), Failure> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    let covered = if path.is_dir() {
+        mount("tmpfs", path, "tmpfs", flags, Some(c"mode=0555,size=4k,nr_inodes=2"))
+    } else {
+        mount_bind("/dev/null", path)
+    };
+    covered.map_err(|e| cannot("hide", path, e))
+}
+
+/// The caller's home read-only, the working directory in it as it was: an agent with the caller's uid must not
+/// leave something behind that the caller runs later.
+fn protect_caller_home() -> Result<(), Failure> {
+    let passwd_home = crate::users::home_of(rustix::process::getuid().as_raw());
+    let Some(home) =
+        passwd_home.and_then(|home| fs::canonicalize(home).ok()).filter(|home| home != Path::new("/"))
+    else {
+        return Ok(());
+    };
+    let working = std::env::current_dir().and_then(fs::canonicalize).unwrap_or_default();
+    let flags = mount_flags(&home);
+    mount_bind_recursive(&home, &home).map_err(|e| cannot("protect", &home, e))?;
+    let inner = working.starts_with(&home) && working != home;
+    if inner {
+        mount_bind_recursive(&working, &working).map_err(|e| cannot("keep writable", &working, e))?;
+    }
+    mount_remount(&home, MountFlags::BIND | MountFlags::RDONLY | flags, "")
+        .map_err(|e| cannot("protect", &home, e))?;
+    if inner {
+        // The mounts changed under the working directory; enter it anew.
+        std::env::set_current_dir(&working).map_err(|e| Failure::file("enter", &working, &e))?;
+    }
+    Ok(())
+}
+
+/// The flags of the mount that `path` is on: a namespace may not drop them.
+fn mount_flags(path: &Path) -> MountFlags {
+    let Ok(found) = rustix::fs::statvfs(path) else { return MountFlags::empty() };
+    let pairs = [
+        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+        (StatVfsMountFlags::NODEV, MountFlags::NODEV),
+        (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+        (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
+        (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
+        (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+    ];
+    pairs
+        .into_iter()
+        .filter(|(has, _)| found.f_flag.contains(*has))
+        .fold(MountFlags::empty(), |all, (_, flag)| all | flag)
+}
+
+/// Collects every child that has ended; the agent's exit code if it is among them.
+fn reap(agent: Pid) -> Option<u8> {
+    let mut code = None;
+    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+        if pid == agent {
+            code = Some(exit_code(status));
+        }
+    }
+    code
+}
+
+fn exit_code(status: WaitStatus) -> u8 {
+    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)
+}
+
+fn own_ids() -> (u32, u32) {
+    (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+}
+
+fn cannot(what: &str, path: &Path, error: rustix::io::Errno) -> Failure {
+    Failure::could_not(format!("cannot {what} {}: {error}; the agent was not started", path.display()))
+}
+
+struct Signals {
+    children: Stream,
+    passed_on: Vec<(Signal, Stream)>,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        let kinds = [
+            (Signal::INT, SignalKind::interrupt()),
+            (Signal::TERM, SignalKind::terminate()),
+            (Signal::HUP, SignalKind::hangup()),
+            (Signal::QUIT, SignalKind::quit()),
+            (Signal::USR1, SignalKind::user_defined1()),
+            (Signal::USR2, SignalKind::user_defined2()),
+            (Signal::WINCH, SignalKind::window_change()),
+        ];
+        let passed_on = kinds.into_iter().map(|(number, kind)| Ok((number, signal(kind)?)));
+        Ok(Signals {
+            children: signal(SignalKind::child())?,
+            passed_on: passed_on.collect::<std::io::Result<_>>()?,
+        })
+    }
+
+    /// The next signal to pass on, or `None` if a child has ended.
+    async fn next(&mut self) -> Option<Signal> {
+        std::future::poll_fn(|cx| {
+            if self.children.poll_recv(cx).is_ready() {
+                return std::task::Poll::Ready(None);
+            }
+            for (number, stream) in &mut self.passed_on {
+                if stream.poll_recv(cx).is_ready() {
+                    return std::task::Poll::Ready(Some(*number));
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}

@@ -1,0 +1,188 @@
+//! Starts the agent's command behind its separation, forwards signals to it, and waits for its end.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use rustix::process::{Pid, Signal};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+use super::home::HomeFile;
+use super::inside::{SPEC, Spec};
+use super::separation::{NAMESPACES, NAMESPACES_AS_ROOT, Separation, tool};
+use crate::fault::Failure;
+
+/// What is started.
+pub struct Launch<'a> {
+    pub separation: &'a Separation,
+    pub command: &'a [OsString],
+    pub environment: BTreeMap<OsString, OsString>,
+    pub home: &'a Home,
+    pub home_files: Vec<HomeFile>,
+    pub hide: Vec<PathBuf>,
+}
+
+/// The directory where the run's home is. The files in it are written from inside.
+pub struct Home {
+    path: PathBuf,
+}
+
+impl Home {
+    /// A new, empty directory that only this user can enter.
+    pub fn new(separation: &Separation) -> Result<Home, Failure> {
+        let below = match separation {
+            Separation::Inherited => {
+                std::env::var_os("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+            }
+            Separation::User(_) | Separation::Namespaces | Separation::None => PathBuf::from("/tmp"),
+        };
+        let name = crate::hex::encode(&crate::operators::random::<8>()?);
+        let path = below.join(format!("tacho-home-{name}"));
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|e| Failure::file("make the run's home", &path, &e))?;
+        Ok(Home { path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Where the home was a mount of its own, its contents went with the namespace and this is an empty directory.
+        let _left_for_the_next_boot = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+impl Launch<'_> {
+    /// Runs the command to its end. Returns its exit code, or 128 + the signal that ended it.
+    pub async fn run(self) -> Result<u8, Failure> {
+        let mut signals = Signals::new()?;
+        let program = self.command.first().map(|p| p.display().to_string()).unwrap_or_default();
+        let namespaced = self.separation.confines();
+        let mut child = self.into_command()?.spawn().map_err(|e| {
+            Failure::could_not(format!("cannot start {program}: {e}; is util-linux installed?"))
+        })?;
+        let status = forward_until_exit(&mut child, namespaced, &mut signals).await?;
+        Ok(code(status))
+    }
+
+    fn into_command(self) -> Result<Command, Failure> {
+        let own = std::env::current_exe()
+            .map_err(|e| Failure::could_not(format!("cannot find this program's own file: {e}")))?;
+        let mut words: Vec<OsString> =
+            vec![tool("setpriv")?.into(), "--pdeathsig".into(), "KILL".into(), "--".into()];
+        match self.separation {
+            Separation::User(_) => words.extend(namespace_words(NAMESPACES_AS_ROOT)?),
+            Separation::Namespaces => words.extend(namespace_words(NAMESPACES)?),
+            Separation::Inherited | Separation::None => {}
+        }
+        words.extend([own.into_os_string(), "inside".into(), "--".into()]);
+        words.extend(self.command.iter().cloned());
+        let spec = Spec {
+            become_user: match self.separation {
+                Separation::User(user) => Some((user.uid, user.gid)),
+                Separation::Namespaces | Separation::Inherited | Separation::None => None,
+            },
+            mounts: self.separation.confines(),
+            protect_home_of_caller: matches!(self.separation, Separation::Namespaces),
+            home: self.home.path().to_owned(),
+            home_files: self.home_files,
+            hide: self.hide,
+        };
+        let spec = serde_json::to_string(&spec)
+            .map_err(|e| Failure::could_not(format!("a configured path is not text ({e}); rename it")))?;
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env_clear().envs(self.environment).env(SPEC, spec);
+        if self.separation.confines() {
+            command.process_group(0);
+        }
+        Ok(command)
+    }
+}
+
+fn namespace_words(flags: &[&str]) -> Result<Vec<OsString>, Failure> {
+    let mut words: Vec<OsString> = vec![tool("unshare")?.into()];
+    words.extend(flags.iter().map(OsString::from));
+    words.push("--".into());
+    Ok(words)
+}
+
+/// The signals that a user or a service manager sends to `tacho run` and means for the agent.
+struct Signals(Vec<(Signal, Stream)>);
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        let kinds = [
+            (Signal::INT, SignalKind::interrupt()),
+            (Signal::TERM, SignalKind::terminate()),
+            (Signal::HUP, SignalKind::hangup()),
+            (Signal::QUIT, SignalKind::quit()),
+            (Signal::USR1, SignalKind::user_defined1()),
+            (Signal::USR2, SignalKind::user_defined2()),
+            (Signal::WINCH, SignalKind::window_change()),
+        ];
+        let streams = kinds.into_iter().map(|(number, kind)| Ok((number, signal(kind)?)));
+        let streams: std::io::Result<Vec<_>> = streams.collect();
+        streams.map(Signals).map_err(|e| Failure::could_not(format!("cannot take signals: {e}")))
+    }
+
+    async fn next(&mut self) -> Signal {
+        std::future::poll_fn(|cx| {
+            for (number, stream) in &mut self.0 {
+                if let std::task::Poll::Ready(Some(())) = stream.poll_recv(cx) {
+                    return std::task::Poll::Ready(*number);
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}
+
+async fn forward_until_exit(
+    child: &mut Child,
+    namespaced: bool,
+    signals: &mut Signals,
+) -> Result<ExitStatus, Failure> {
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                return status.map_err(|e| Failure::could_not(format!("cannot wait for the agent: {e}")));
+            }
+            number = signals.next() => {
+                let outer = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+                let target = if namespaced { outer.and_then(crate::proc::child_of) } else { outer };
+                if let Some(target) = target {
+                    // It may have ended in this moment; then `wait` says so.
+                    let _gone = rustix::process::kill_process(target, number);
+                }
+            }
+        }
+    }
+}
+
+/// A shell's way to say how a command ended.
+pub fn code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255);
+    u8::try_from(code).unwrap_or(255)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_as_a_shell_tells_it() {
+        assert_eq!(code(ExitStatus::from_raw(3 << 8)), 3);
+        assert_eq!(code(ExitStatus::from_raw(9)), 137);
+    }
+}

@@ -1,0 +1,214 @@
+//! `tacho run`: one run of an unchanged agent.
+//!
+//! Reading order: [`run`] tells the story; [`separation`] how the agent is kept out; [`environment`] and [`home`]
+//! what it is given; [`launch`] starts and waits; [`inside`] is the first process behind the separation.
+
+pub mod environment;
+mod home;
+pub mod inside;
+mod launch;
+pub mod separation;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use hyper::Method;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use console::seat::{Mint, Minted};
+
+use crate::approvals::shaped;
+use crate::cli;
+use crate::config::{Config, Credential};
+use crate::desk::Hold;
+use crate::fault::{Failure, Outcome};
+use crate::http::{Address, Client, NoReply};
+use crate::{desk, up};
+use environment::Brings;
+use launch::{Home, Launch};
+use separation::Separation;
+
+/// The credential that an outer run gave us, if we are inside one.
+const RUN_TOKEN: &str = "TACHO_RUN_TOKEN";
+
+/// Mints a run, runs the command in it, and closes the run with the command's exit code.
+pub fn run(config_file: &std::path::Path, args: &cli::Run) -> Outcome {
+    // The separated processes die with this thread (`PDEATHSIG`), so it is the one that waits for them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|e| Failure::could_not(format!("cannot start: {e}; is the machine out of memory?")))?;
+    match std::env::var(RUN_TOKEN).ok().filter(|token| !token.is_empty()) {
+        Some(token) => runtime.block_on(run_nested(args, Zeroizing::new(token))),
+        None => runtime.block_on(run_outermost(&Config::load(config_file)?, args)),
+    }
+}
+
+async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
+    let separation = Separation::choose(config)?;
+    if !separation.confines() {
+        let sentence = "the agent cannot be separated from the gateway here: this kernel gives no user namespaces to you";
+        if args.confined {
+            return Err(Failure::could_not(format!("{sentence}; start as root, or leave out --confined")));
+        }
+        eprintln!(
+            "tacho: {sentence}; the run is recorded as unconfined, and P6 and P8 are not claimed for it"
+        );
+    }
+    let client = Client { address: Address::Unix(config.gateway.control.clone()), token: None };
+    let own_gateway = match client.get("/v1/ready").await {
+        Ok(_) => None,
+        Err(NoReply::NobodyThere) => Some(up::start(config.clone())?),
+        Err(other) => return Err(other.into_failure(&client.address)),
+    };
+    let secret = config.resources.iter().filter_map(|r| match &r.credential {
+        Credential::Env(name) => Some(name.clone()),
+        Credential::None | Credential::File(_) | Credential::Command(_) => None,
+    });
+    let context = Context {
+        client,
+        url: format!("http://{}", config.gateway.console),
+        secret: secret.collect(),
+        hide: separation::hidden(config),
+        separation,
+        desk: Some(desk::path(config)),
+    };
+    let outcome = context.run(args).await;
+    if let Some(gateway) = own_gateway {
+        gateway.stop()?;
+    }
+    outcome
+}
+
+/// Inside a run the token mints children; the configuration is out of reach, and the outer separation holds.
+async fn run_nested(args: &cli::Run, token: Zeroizing<String>) -> Outcome {
+    if args.on_behalf.is_some() {
+        return Err(Failure::usage("inside a run, a run is always for the same human; leave out --for"));
+    }
+    let url = std::env::var("TACHO_URL").map_err(|_| {
+        Failure::usage(
+            "TACHO_RUN_TOKEN is set and TACHO_URL is not; start the agent with `tacho run`, which sets both",
+        )
+    })?;
+    let client = Client { address: Address::parse(&url)?, token: Some(token) };
+    let context = Context {
+        client,
+        url,
+        secret: Vec::new(),
+        hide: Vec::new(),
+        separation: Separation::Inherited,
+        desk: None,
+    };
+    context.run(args).await
+}
+
+/// What a run needs beside its own arguments.
+struct Context {
+    client: Client,
+    url: String,
+    /// Variables that hold upstream credentials.
+    secret: Vec<String>,
+    hide: Vec<std::path::PathBuf>,
+    separation: Separation,
+    /// Where the run is held; inside a run there is no such place, and the outer run holds all of its children.
+    desk: Option<std::path::PathBuf>,
+}
+
+/// The body of `POST /v1/runs/RUN/close`.
+#[derive(Serialize)]
+struct Close {
+    status: i64,
+}
+
+impl Context {
+    async fn run(self, args: &cli::Run) -> Outcome {
+        let minted = self.mint(args).await?;
+        let ended = self.launch(args, &minted).await;
+        let status = ended.as_ref().map_or(125, |code| i64::from(*code));
+        self.close(&minted, status).await?;
+        ended.map(ExitCode::from)
+    }
+
+    async fn mint(&self, args: &cli::Run) -> Result<Minted, Failure> {
+        let body = Mint {
+            agent: args.agent.clone(),
+            agent_version: args.agent_version.clone(),
+            for_: args.on_behalf.clone(),
+            task: args.task.clone(),
+            argv: args.command.iter().map(|word| printable(word)).collect(),
+            confined: self.separation.confines(),
+        };
+        let body = serde_json::to_vec(&body).map_err(|e| Failure::could_not(e.to_string()))?;
+        let reply = self.client.send(Method::POST, "/v1/runs", body).await;
+        shaped(&reply.map_err(|e| e.into_failure(&self.client.address))?)
+    }
+
+    /// From here on the credentials live; whatever happens, the run is closed after it.
+    async fn launch(&self, args: &cli::Run, minted: &Minted) -> Result<u8, Failure> {
+        // If this process dies, so does the run.
+        let _hold = self.desk.as_deref().map(|socket| Hold::take(socket, &minted.token)).transpose()?;
+        let home = Home::new(&self.separation)?;
+        let login = crate::users::name_of(self.separation.uid());
+        let brings = Brings {
+            run: &minted.run,
+            token: &minted.token,
+            url: &self.url,
+            resources: &minted.resources,
+            home: home.path(),
+            login: &login,
+        };
+        let environment = environment::build(std::env::vars_os(), &args.env, &self.secret, &brings)?;
+        let launch = Launch {
+            separation: &self.separation,
+            command: &args.command,
+            environment,
+            home: &home,
+            home_files: home::files(&minted.resources),
+            hide: self.hide.clone(),
+        };
+        launch.run().await
+    }
+
+    async fn close(&self, minted: &Minted, status: i64) -> Result<(), Failure> {
+        let path = format!("/v1/runs/{}/close", minted.run);
+        let body = serde_json::to_vec(&Close { status }).map_err(|e| Failure::could_not(e.to_string()))?;
+        let sent = self.client.send(Method::POST, &path, body).await;
+        match sent.map_err(|e| e.into_failure(&self.client.address))?.done() {
+            Ok(()) => Ok(()),
+            // Revoked, or expired: the run is over, which is what was asked.
+            Err(failure) if failure.exit == crate::fault::Exit::No => {
+                eprintln!("tacho: run {}: {failure}", minted.run);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// A command's words as text: what is not UTF-8 or is a backslash is escaped, so nothing is lost.
+fn printable(word: &std::ffi::OsStr) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let mut out = String::new();
+    for chunk in word.as_bytes().utf8_chunks() {
+        out.push_str(&chunk.valid().replace('\\', "\\\\"));
+        chunk.invalid().iter().for_each(|b| out.push_str(&format!("\\x{b:02x}")));
+    }
+    out
+}
+
+/// `tacho inside`
+pub fn inside(command: &[OsString]) -> Outcome {
+    inside::inside(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_not_text_loses_nothing() {
+        assert_eq!(printable(std::ffi::OsStr::from_bytes(b"a\xff\\x")), "a\\xff\\\\x");
+    }
+}

@@ -1,0 +1,206 @@
+//! The console's approvals, over the gate's inbox. Who may answer is the inbox's to say; here it is who the answerer is.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use console::seat::{Approvals, Asked, Decided, Failed, FailedKind, Grant, GrantForm, Operator};
+use gate::{Approver, Form, INITIATOR, InboxError, Pending};
+use vocab::{AskId, Group};
+
+use super::{Shared, failed, unavailable};
+use crate::approvals::SIGNATURE_NAMESPACE;
+use crate::evidence::now;
+
+/// The console's [`Approvals`].
+pub struct InboxDesk(pub Arc<Shared>);
+
+impl Approvals for InboxDesk {
+    fn list(&self, by: &Operator) -> Result<Vec<Asked>, Failed> {
+        let may_see = |pending: &Pending| {
+            by.has(console::seat::Role::Auditor)
+                || pending.groups.iter().any(|g| by.groups.iter().any(|own| **own == *g.0))
+                || (pending.groups.iter().any(|g| &*g.0 == INITIATOR) && *pending.human == *by.name)
+        };
+        Ok(self.0.gate.inbox().list().iter().filter(|p| may_see(p)).map(shown).collect())
+    }
+
+    fn approve(&self, by: &Operator, ask: AskId, grant: &Grant) -> Result<Decided, Failed> {
+        let pending = self.0.pending(ask)?;
+        let signature = match &grant.signature {
+            Some(signature) => Some(self.verified(by, &pending, signature)?),
+            None => None,
+        };
+        let form = match grant.form {
+            GrantForm::Once => Form::Once,
+            GrantForm::Shape { minutes } => Form::Shape { minutes },
+        };
+        let missing =
+            self.0.gate.inbox().approve(ask, &approver(by, signature), form, now()).map_err(refused)?;
+        let missing: Vec<&str> = missing.iter().map(|g| &*g.0).collect();
+        let verdict = match missing.is_empty() {
+            true => "granted".to_owned(),
+            false => format!("taken; it still waits for {}", missing.join(", ")),
+        };
+        Ok(Decided { ask: ask.to_string(), verdict, by: by.name.clone(), record: pending.seq.0 })
+    }
+
+    fn deny(&self, by: &Operator, ask: AskId, reason: &str) -> Result<Decided, Failed> {
+        let pending = self.0.pending(ask)?;
+        let reason = Some(reason.to_owned()).filter(|r| !r.is_empty());
+        self.0.gate.inbox().deny(ask, &approver(by, None), reason).map_err(refused)?;
+        Ok(Decided {
+            ask: ask.to_string(),
+            verdict: "denied".to_owned(),
+            by: by.name.clone(),
+            record: pending.seq.0,
+        })
+    }
+}
+
+impl Shared {
+    /// A question that waits.
+    pub fn pending(&self, ask: AskId) -> Result<Pending, Failed> {
+        let found = self.gate.inbox().list().into_iter().find(|p| p.id == ask);
+        found.ok_or_else(|| failed(FailedKind::Gone, InboxError::NotWaiting.to_string()))
+    }
+}
+
+impl InboxDesk {
+    /// Holds a signature against the operator's own key and the question's own text.
+    fn verified(&self, by: &Operator, pending: &Pending, signature: &str) -> Result<Arc<str>, Failed> {
+        let operators = self.0.operators()?;
+        let key = operators.list.iter().find(|o| o.name == by.name).and_then(|o| o.ssh_key.clone());
+        let key = key.ok_or_else(|| {
+            failed(
+                FailedKind::Wrong,
+                format!("{} has no SSH key here; add the operator with --ssh-key", by.name),
+            )
+        })?;
+        match ssh_verify(&by.name, &key, &pending.to_sign(), signature) {
+            Ok(true) => Ok(signature.into()),
+            Ok(false) => Err(failed(
+                FailedKind::Forbidden,
+                format!("the signature is not {}'s over this request", by.name),
+            )),
+            Err(error) => Err(unavailable(format!(
+                "the signature cannot be checked: {error}; is ssh-keygen installed?"
+            ))),
+        }
+    }
+}
+
+/// `ssh-keygen -Y verify` with one allowed signer.
+fn ssh_verify(name: &str, key: &str, text: &str, signature: &str) -> std::io::Result<bool> {
+    let random = crate::operators::random::<8>().map_err(std::io::Error::other)?;
+    let dir = std::env::temp_dir().join(format!("tacho-verify-{}", crate::hex::encode(&random)));
+    crate::files::make_private_dir(&dir).map_err(std::io::Error::other)?;
+    let verified = (|| {
+        let (signers, armored) = (dir.join("signers"), dir.join("signature"));
+        std::fs::write(&signers, format!("{name} namespaces=\"{SIGNATURE_NAMESPACE}\" {key}\n"))?;
+        std::fs::write(&armored, signature)?;
+        let mut child = Command::new("ssh-keygen")
+            .args(["-Y", "verify", "-q", "-n", SIGNATURE_NAMESPACE, "-I", name, "-f"])
+            .arg(&signers)
+            .arg("-s")
+            .arg(&armored)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(text.as_bytes())?;
+        }
+        Ok(child.wait()?.success())
+    })();
+    let _left_for_the_next_boot = std::fs::remove_dir_all(&dir);
+    verified
+}
+
+fn approver(by: &Operator, signature: Option<Arc<str>>) -> Approver {
+    let groups: BTreeSet<Group> = by.groups.iter().map(|g| Group(g.as_str().into())).collect();
+    Approver { name: by.name.as_str().into(), groups, signature }
+}
+
+fn refused(error: InboxError) -> Failed {
+    let kind = match error {
+        InboxError::NotWaiting | InboxError::Expired => FailedKind::Gone,
+        InboxError::NotInGroup | InboxError::OwnRequest => FailedKind::Forbidden,
+        InboxError::ShapeNotAllowed => FailedKind::Wrong,
+    };
+    failed(kind, error.to_string())
+}
+
+fn shown(pending: &Pending) -> Asked {
+    let left = pending.expires.0.saturating_sub(now().0) / 1_000_000;
+    let mut verbs: Vec<String> = pending.touches.iter().map(|(verb, _)| verb.as_str().to_owned()).collect();
+    verbs.sort();
+    verbs.dedup();
+    let mut forms = vec!["once".to_owned()];
+    if pending.shape_allowed {
+        forms.push("shape".to_owned());
+    }
+    Asked {
+        ask: pending.id.to_string(),
+        record: pending.seq.0,
+        at: answers::time(pending.asked_at),
+        expires: answers::time(pending.expires),
+        expires_in_ms: left,
+        run: pending.run.to_string(),
+        human: pending.human.to_string(),
+        agent: pending.agent.to_string(),
+        task: pending.task.as_ref().map(|t| t.as_str().to_owned()),
+        resource: pending.resource.to_string(),
+        groups: pending.groups.iter().map(|g| g.0.to_string()).collect(),
+        rules: pending.rules.iter().map(|r| r.0.to_string()).collect(),
+        verbs,
+        touches: pending.touches.iter().map(|(verb, on)| format!("{} {on}", verb.as_str())).collect(),
+        statement: pending.statement.as_str().to_owned(),
+        sent: pending.sent.as_ref().map(|t| t.as_str().to_owned()),
+        params: Vec::new(),
+        in_transaction: false,
+        forms,
+        incomplete: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Signs as `tacho approve --sign` does, with a key made for the test.
+    fn signed(dir: &std::path::Path, key: &str, text: &str, namespace: &str) -> (String, String) {
+        let key = dir.join(key);
+        if !key.exists() {
+            let made =
+                Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+            assert!(made.unwrap().success());
+        }
+        let file = dir.join("text");
+        std::fs::write(&file, text).unwrap();
+        let _earlier = std::fs::remove_file(dir.join("text.sig"));
+        let sign = Command::new("ssh-keygen")
+            .args(["-Y", "sign", "-q", "-n", namespace, "-f"])
+            .arg(&key)
+            .arg(&file)
+            .status();
+        assert!(sign.unwrap().success());
+        let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+        (public.trim().to_owned(), std::fs::read_to_string(dir.join("text.sig")).unwrap())
+    }
+
+    #[test]
+    fn a_signature_counts_only_by_its_signer_over_its_text_and_for_this_purpose() {
+        let dir = crate::files::scratch("signatures");
+        let (key, signature) = signed(&dir, "ada", "ask 1", SIGNATURE_NAMESPACE);
+        let (other, others) = signed(&dir, "eve", "ask 1", SIGNATURE_NAMESPACE);
+        let (_, elsewhere) = signed(&dir, "ada", "ask 1", "git");
+        assert!(ssh_verify("ada", &key, "ask 1", &signature).unwrap());
+        assert!(!ssh_verify("ada", &key, "ask 2", &signature).unwrap());
+        assert!(!ssh_verify("ada", &key, "ask 1", &others).unwrap());
+        assert!(!ssh_verify("ada", &other, "ask 1", &signature).unwrap());
+        assert!(!ssh_verify("ada", &key, "ask 1", &elsewhere).unwrap());
+        assert!(!ssh_verify("ada", &key, "ask 1", "nothing").unwrap());
+    }
+}

@@ -1,0 +1,134 @@
+//! The gateway's side of the second socket (see `crate::desk`): holds runs, records looks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use answers::Look;
+use ledger::Ended;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use vocab::AskId;
+
+use super::evidence::watch;
+use super::{Shared, lock};
+use crate::desk::{LINE_BYTES_MAX, Request, Response};
+
+/// How long a peer may take to say what it wants.
+const FIRST_LINE: Duration = Duration::from_secs(5);
+
+/// Serves until the task is dropped.
+pub async fn serve(listener: UnixListener, shared: Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, shared.clone()));
+            }
+            // Out of descriptors, or a peer that is gone already: wait a little rather than spin.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, shared: Arc<Shared>) {
+    let Ok(peer) = stream.peer_cred() else { return };
+    let (Some(pid), uid) = (peer.pid(), peer.uid()) else { return };
+    let (read, mut write) = stream.into_split();
+    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut lines = BufReader::new(read.take(limit));
+    let mut line = Vec::new();
+    if !matches!(tokio::time::timeout(FIRST_LINE, lines.read_until(b'\n', &mut line)).await, Ok(Ok(1..))) {
+        return;
+    }
+    let response = match serde_json::from_slice::<Request>(&line) {
+        Err(_) => Response::Refused { why: "that is not a question of this version".to_owned() },
+        Ok(_) if shared.is_inside_a_run(uid, pid) => {
+            Response::Refused { why: "a process inside a run asks nothing here".to_owned() }
+        }
+        Ok(Request::Hold(token)) => return hold(&shared, pid, &token, lines, write).await,
+        Ok(question) => {
+            let shared = shared.clone();
+            let answered = tokio::task::spawn_blocking(move || answer(&shared, uid, question)).await;
+            answered.unwrap_or_else(|_| Response::Refused { why: "the gateway is stopping".to_owned() })
+        }
+    };
+    // A peer that does not wait for its answer has none.
+    let _gone = write.write_all(&encoded(&response)).await;
+}
+
+fn answer(shared: &Shared, uid: u32, question: Request) -> Response {
+    let refused = |why: &str| Response::Refused { why: why.to_owned() };
+    let own = rustix::process::geteuid().as_raw();
+    let who = match shared.config.human_by_uid(uid) {
+        Some(human) => human.name.clone(),
+        None if uid == own || uid == 0 => crate::users::name_of(uid),
+        None => {
+            return refused("the gateway does not know you; add [[human]] with your uid to the configuration");
+        }
+    };
+    match question {
+        Request::Hold(_) => refused("a run is held by its own connection"),
+        Request::ToSign(ask) => match AskId::parse(&ask).map(|ask| shared.pending(ask)) {
+            Some(Ok(pending)) => Response::ToSign(pending.to_sign()),
+            Some(Err(failed)) => refused(&failed.why),
+            None => refused("an approval's id is 32 hexadecimal digits"),
+        },
+        Request::Watch { verb, subject } => {
+            let Some(verb) = LOOKS.iter().map(|look| look.as_str()).find(|word| *word == verb) else {
+                return refused("that is not a kind of look");
+            };
+            match watch(shared, &who, verb, &subject) {
+                Ok(seq) => Response::Watched { seq },
+                Err(why) => refused(&why.0),
+            }
+        }
+    }
+}
+
+const LOOKS: [Look; 11] = [
+    Look::Runs,
+    Look::Show,
+    Look::Replay,
+    Look::Who,
+    Look::Touched,
+    Look::Exposed,
+    Look::Find,
+    Look::Diff,
+    Look::Export,
+    Look::Verify,
+    Look::Approvals,
+];
+
+/// Keeps a run for as long as the connection is open.
+async fn hold(
+    shared: &Arc<Shared>,
+    pid: i32,
+    token: &str,
+    mut lines: impl tokio::io::AsyncRead + Unpin,
+    mut write: impl tokio::io::AsyncWrite + Unpin,
+) {
+    let Some(run) = shared.registry.by_token(token) else {
+        let refused = Response::Refused { why: "the run is over, or the token is not a run's".to_owned() };
+        let _gone = write.write_all(&encoded(&refused)).await;
+        return;
+    };
+    let id = run.id;
+    drop(run);
+    shared.held_by(id, pid);
+    let held = write.write_all(&encoded(&Response::Held)).await;
+    if held.is_ok() {
+        // The other end says nothing more; whatever comes, or the end of it, is its end.
+        let _end = lines.read_u8().await;
+    }
+    shared.let_go(id);
+    lock(&shared.since).remove(&id);
+    if let Err(error) = shared.registry.end(id, Ended::Interrupted, None).await {
+        eprintln!("tacho: run {id} was interrupted, and its end could not be recorded: {error}");
+    }
+}
+
+fn encoded(response: &Response) -> Vec<u8> {
+    // An enum of texts and numbers: serialising one cannot fail.
+    let mut line = serde_json::to_vec(response).unwrap_or_default();
+    line.push(b'\n');
+    line
+}

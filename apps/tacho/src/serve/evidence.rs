@@ -1,0 +1,115 @@
+//! The console's evidence: an index that follows the gateway's own ledger, and the gateway's health.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use answers::{Cannot, Chain, Desk, Holder, Look, NotWatched, StoreReels, Watch, Watched};
+use console::seat::{Evidence, Failed, ResourceStatus, Status};
+use index::Follower;
+use ledger::keys::{GatewayKey, RunKeys};
+use ledger::read::Store;
+use ledger::{Draft, Kind, RealDisk};
+use seal::verify::Options;
+
+use super::{Shared, lock};
+use crate::evidence::{chain_of, now};
+
+/// The console's [`Evidence`].
+pub struct Desks {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    store: Store,
+    state: Mutex<State>,
+}
+
+struct State {
+    follower: Follower,
+    /// The chain as of the checkpoint of this size.
+    chain: Option<(u64, Chain)>,
+}
+
+impl Desks {
+    pub fn new(shared: Arc<Shared>, dir: PathBuf) -> Desks {
+        let store = shared.gate.ledger().store();
+        let follower = Follower::new(&store);
+        Desks { shared, dir, store, state: Mutex::new(State { follower, chain: None }) }
+    }
+}
+
+impl Watch for Desks {
+    fn watch(&self, who: &str, look: Look, subject: &str) -> Result<Watched, NotWatched> {
+        watch(&self.shared, who, look.as_str(), subject).map(|seq| Watched::Recorded(Some(seq)))
+    }
+}
+
+/// Writes a `watch` record; durable when this returns.
+pub fn watch(shared: &Shared, who: &str, verb: &'static str, subject: &str) -> Result<u64, NotWatched> {
+    let (who, subject) = (shared.masked(who), shared.masked(subject));
+    let draft = Draft::new(Kind::Watch).put("who", who).put("verb", verb).put("subject", subject);
+    shared.record(draft).map(|seq| seq.0).map_err(|failed| NotWatched(failed.why))
+}
+
+impl Evidence for Desks {
+    fn with_desk(&self, who: &str, ask: &mut dyn FnMut(&Desk<'_>)) -> Result<(), Cannot> {
+        let keys = &self.shared.config.gateway.keys;
+        let key = GatewayKey::load(&RealDisk, keys).map_err(|e| Cannot::Ledger(e.to_string()))?;
+        let runs = RunKeys::load(&RealDisk, keys).map_err(|e| Cannot::Ledger(e.to_string()))?;
+        let mut state = lock(&self.state);
+        state.follower.refresh().map_err(|e| Cannot::Ledger(e.to_string()))?;
+        let size = self.shared.gate.ledger().status().checkpointed;
+        if state.chain.as_ref().is_none_or(|(of, _)| *of != size) {
+            let options = Options { live: true, ..Options::default() };
+            let verdict = answers::verify(&self.dir, &options, &mut |_, _| {})?;
+            state.chain = Some((size, chain_of(&verdict)));
+        }
+        let State { follower, chain } = &*state;
+        let unchecked = Chain::NotChecked;
+        let chain = chain.as_ref().map_or(&unchecked, |(_, chain)| chain);
+        let reels = StoreReels { store: &self.store, follower, keys: &runs, holder: Holder::Gateway(&key) };
+        ask(&Desk { index: follower.index(), chain, now: now(), who, watch: self, reels: &reels });
+        Ok(())
+    }
+
+    fn status(&self) -> Result<Status, Failed> {
+        let shared = &self.shared;
+        let ledger = shared.gate.ledger().status();
+        let runs = shared.registry.list();
+        let free = rustix::fs::statvfs(&self.dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        let mut alarms: Vec<String> = ledger.warning.into_iter().collect();
+        if let Err(why) = ledger.admission {
+            alarms.push(format!("nothing new is admitted: {why}"));
+        }
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            origin: ledger.origin,
+            since: shared.started.clone(),
+            durability: shared.gate.ledger().durability().as_str().to_owned(),
+            policy: crate::hex::encode(&shared.gate.policy_hash().0),
+            records: ledger.records,
+            open_records: ledger.records.saturating_sub(ledger.checkpointed),
+            runs: count(runs.len()),
+            sessions: 0,
+            waiting: count(shared.gate.inbox().list().len()),
+            free_bytes: free,
+            resources: self.resources(),
+            alarms,
+        })
+    }
+}
+
+impl Desks {
+    fn resources(&self) -> Vec<ResourceStatus> {
+        let shared = &self.shared;
+        let line = |(resource, address): (&crate::config::Resource, &std::net::SocketAddr)| ResourceStatus {
+            name: resource.name.clone(),
+            kind: "postgres".to_owned(),
+            listen: address.to_string(),
+            upstream: resource.upstream.address(),
+            sessions: 0,
+            up: true,
+            detail: None,
+        };
+        shared.config.resources.iter().zip(&shared.addresses).map(line).collect()
+    }
+}

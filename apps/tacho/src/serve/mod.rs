@@ -1,0 +1,152 @@
+//! What the console and the command line ask of a running gateway: its seats, and the second socket.
+//!
+//! Reading order: [`Shared`] (what they all look at) -> [`auth`] (who is calling) -> [`runs`] -> [`approvals`] ->
+//! [`evidence`] -> [`desk`] (the second socket).
+
+mod approvals;
+mod auth;
+pub mod desk;
+mod evidence;
+mod runs;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use console::seat::{Failed, FailedKind};
+use gate::Gate;
+use ledger::{Draft, Kind};
+use policy::Policy;
+use relay::runs::Registry;
+use tokio::runtime::Handle;
+use vocab::{RunId, Seq};
+
+use crate::config::Config;
+use crate::operators::Operators;
+
+pub use approvals::InboxDesk;
+pub use auth::Doorkeeper;
+pub use evidence::Desks;
+pub use runs::{RunDesk, STOP_WAIT};
+
+/// What the seats share.
+pub struct Shared {
+    pub config: Config,
+    pub gate: Gate,
+    pub registry: Registry,
+    /// The policy in force: for `delegate` and `spawn`, which no session asks.
+    pub policy: RwLock<Arc<Policy>>,
+    /// Where each resource listens, in the order of the configuration.
+    pub addresses: Vec<std::net::SocketAddr>,
+    pub handle: Handle,
+    /// The process that holds each run: who descends from it is inside the run.
+    holders: Mutex<BTreeMap<RunId, i32>>,
+    /// When each live run was minted, as answers show it.
+    since: Mutex<BTreeMap<RunId, String>>,
+    operators: Mutex<KnownOperators>,
+    pub started: String,
+}
+
+/// The operators' file as last read.
+#[derive(Default)]
+struct KnownOperators {
+    stamp: Option<(std::time::SystemTime, u64)>,
+    list: Operators,
+}
+
+impl Shared {
+    pub fn new(
+        config: Config,
+        gate: Gate,
+        registry: Registry,
+        policy: Arc<Policy>,
+        addresses: Vec<std::net::SocketAddr>,
+        handle: Handle,
+    ) -> Shared {
+        Shared {
+            config,
+            gate,
+            registry,
+            policy: RwLock::new(policy),
+            addresses,
+            handle,
+            holders: Mutex::default(),
+            since: Mutex::default(),
+            operators: Mutex::default(),
+            started: answers::time(crate::evidence::now()),
+        }
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The operators as of now; a file that is wrong knows nobody. What changed in it is recorded before it counts.
+    fn operators(&self) -> Result<Operators, Failed> {
+        let path = self.config.operators_file();
+        let stamp = std::fs::metadata(&path).ok().and_then(|m| Some((m.modified().ok()?, m.len())));
+        let mut known = lock(&self.operators);
+        if known.stamp != stamp || stamp.is_none() {
+            let list = Operators::load(&path).map_err(|e| unavailable(e.to_string()))?;
+            self.record_changes(&known.list, &list)?;
+            *known = KnownOperators { stamp, list };
+        }
+        Ok(known.list.clone())
+    }
+
+    fn record_changes(&self, before: &Operators, after: &Operators) -> Result<(), Failed> {
+        let missing = |from: &Operators, name: &str| !from.list.iter().any(|o| o.name == name);
+        for operator in after.list.iter().filter(|o| missing(before, &o.name)) {
+            self.admin("operator-file", "operator-add", &operator.name, "known")?;
+        }
+        for operator in before.list.iter().filter(|o| missing(after, &o.name)) {
+            self.admin("operator-file", "operator-remove", &operator.name, "gone")?;
+        }
+        Ok(())
+    }
+
+    /// An `admin` record, durable when this returns. Call it where blocking is allowed.
+    pub fn admin(
+        &self,
+        who: &str,
+        verb: &'static str,
+        subject: &str,
+        result: &'static str,
+    ) -> Result<Seq, Failed> {
+        let draft = Draft::new(Kind::Admin)
+            .put("who", self.masked(who))
+            .put("verb", verb)
+            .put("subject", self.masked(subject))
+            .put("result", result);
+        self.record(draft)
+    }
+
+    /// Text for a record: detectors ran over it.
+    fn masked(&self, text: &str) -> mask::MaskedText {
+        mask::text(self.gate.detectors(), text).0
+    }
+
+    fn record(&self, draft: Draft) -> Result<Seq, Failed> {
+        let receipt = self
+            .gate
+            .ledger()
+            .append(draft)
+            .map_err(|e| unavailable(format!("it could not be recorded: {e}")))?;
+        let seq = receipt.seq();
+        receipt
+            .wait()
+            .map_err(|_| unavailable("it could not be recorded: the ledger lost the record".to_owned()))?;
+        Ok(seq)
+    }
+}
+
+fn failed(kind: FailedKind, why: impl Into<String>) -> Failed {
+    Failed { kind, why: why.into() }
+}
+
+fn unavailable(why: String) -> Failed {
+    failed(FailedKind::Unavailable, why)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,242 @@
+//! The console's runs: minted for whoever the kernel or a token says is calling, closed by whoever started them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use console::seat::{
+    Caller, Failed, FailedKind, LiveRun, Mint, Minted, MintedResource, Operator, Role, Runs,
+};
+use ledger::Ended;
+use policy::{Context, Principal, Request, What};
+use relay::runs::{MintError, MintRequest, Run};
+use vocab::{Group, ResourcePath, RunId};
+
+use super::{Shared, failed, lock, unavailable};
+use crate::config::Resource;
+use crate::evidence::now;
+
+/// The console's [`Runs`].
+pub struct RunDesk(pub Arc<Shared>);
+
+impl Runs for RunDesk {
+    fn list_live(&self) -> Result<Vec<LiveRun>, Failed> {
+        let waiting = self.0.gate.inbox().list();
+        let since = lock(&self.0.since).clone();
+        let line = |run: &Arc<Run>| LiveRun {
+            run: run.id.to_string(),
+            human: run.human.to_string(),
+            by: run.by.to_string(),
+            agent: run.agent.to_string(),
+            task: run.task.as_ref().map(|t| t.as_str().to_owned()),
+            since: since.get(&run.id).cloned().unwrap_or_default(),
+            sessions: 0,
+            waiting: u64::try_from(waiting.iter().filter(|p| p.run == run.id).count()).unwrap_or(u64::MAX),
+        };
+        Ok(self.0.registry.list().iter().map(line).collect())
+    }
+
+    fn mint(&self, by: &Caller, mint: &Mint) -> Result<Minted, Failed> {
+        let request = match by {
+            Caller::Operator(operator) => self.for_person(operator, mint)?,
+            Caller::Run { run, .. } => self.for_run(*run, mint)?,
+        };
+        let human = request.human.to_string();
+        let minted = self.0.handle.block_on(self.0.registry.mint(request)).map_err(|e| mint_failed(&e))?;
+        lock(&self.0.since).insert(minted.run, answers::time(now()));
+        self.expire(minted.run);
+        Ok(Minted {
+            run: minted.run.to_string(),
+            human,
+            token: minted.token.to_string(),
+            resources: self.resources(&minted.user, &minted.password),
+        })
+    }
+
+    fn close(&self, by: &Caller, run: RunId, status: Option<i64>) -> Result<(), Failed> {
+        let live = self.0.registry.get(run).ok_or_else(|| gone(run))?;
+        let own = match by {
+            Caller::Operator(operator) => *live.by == *operator.name,
+            // A run closes the runs that it started, and not itself: what starts it does.
+            Caller::Run { run: parent, .. } => live.parent.as_ref().is_some_and(|p| p.id == *parent),
+        };
+        if !own {
+            return Err(failed(
+                FailedKind::Forbidden,
+                format!("run {run} was started by somebody else; an admin can revoke it"),
+            ));
+        }
+        self.end(run, Ended::Exited, status)
+    }
+
+    fn revoke(&self, by: &Operator, run: RunId, _reason: &str) -> Result<(), Failed> {
+        if !by.has(Role::Admin) {
+            return Err(failed(FailedKind::Forbidden, "this needs the role admin"));
+        }
+        self.0.registry.get(run).ok_or_else(|| gone(run))?;
+        // Cut first: a ledger that is down must not keep a run alive. The close itself is a record too.
+        let ended = self.end(run, Ended::Revoked, None);
+        self.0.admin(
+            &by.name,
+            "revoke",
+            &run.to_string(),
+            if ended.is_ok() { "done" } else { "cut, not recorded" },
+        )?;
+        ended
+    }
+}
+
+impl RunDesk {
+    /// A run that a person starts: for themselves, or, where policy permits `delegate`, for somebody else.
+    fn for_person(&self, by: &Operator, mint: &Mint) -> Result<MintRequest, Failed> {
+        let human = mint.for_.as_deref().unwrap_or(&by.name);
+        let groups = |name: &str| -> BTreeSet<Group> {
+            let human = self.0.config.human(name);
+            human.into_iter().flat_map(|h| &h.groups).map(|g| Group(g.as_str().into())).collect()
+        };
+        if human != by.name {
+            if self.0.config.human(human).is_none() {
+                return Err(failed(
+                    FailedKind::Wrong,
+                    format!(
+                        "there is no human {human:?}; add [[human]] name = {human:?} to the configuration"
+                    ),
+                ));
+            }
+            let principal = principal(&by.name, groups(&by.name), &mint.agent, mint.confined);
+            self.permitted(principal, What::Delegate(human.into()), mint, "delegate")?;
+        }
+        let uid = self.0.config.human(&by.name).and_then(|h| h.uid).unwrap_or(u32::MAX);
+        Ok(MintRequest {
+            human: human.into(),
+            human_groups: groups(human),
+            by: by.name.as_str().into(),
+            agent: mint.agent.as_str().into(),
+            agent_version: mint.agent_version.clone(),
+            task: mint.task.clone(),
+            parent: None,
+            confined: mint.confined,
+            argv: mint.argv.clone(),
+            uid,
+        })
+    }
+
+    /// A run inside a run: the same human and caller, where policy permits the outer run `spawn`.
+    fn for_run(&self, parent: RunId, mint: &Mint) -> Result<MintRequest, Failed> {
+        let parent = self.0.registry.get(parent).ok_or_else(|| gone(parent))?;
+        if mint.for_.as_ref().is_some_and(|other| **other != *parent.human) {
+            return Err(failed(FailedKind::Forbidden, "inside a run, a run is always for the same human"));
+        }
+        self.permitted(parent.principal(), What::Spawn(mint.agent.as_str().into()), mint, "spawn")?;
+        Ok(MintRequest {
+            human: parent.human.clone(),
+            human_groups: parent.human_groups.clone(),
+            by: parent.by.clone(),
+            agent: mint.agent.as_str().into(),
+            agent_version: mint.agent_version.clone(),
+            task: mint.task.clone(),
+            parent: Some(parent.id),
+            // The outer separation holds for whatever runs inside it; what the agent says of itself counts for nothing.
+            confined: parent.confined,
+            argv: mint.argv.clone(),
+            uid: self.0.config.human(&parent.by).and_then(|h| h.uid).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn permitted(&self, principal: Principal, what: What, mint: &Mint, verb: &str) -> Result<(), Failed> {
+        let context = Context {
+            task: mint.task.as_deref().map(Into::into),
+            kind: verb.into(),
+            now: now(),
+            ..Context::default()
+        };
+        let request = Request { principal, resource: ResourcePath::root("gateway"), what, context };
+        let decision = self.0.policy().decide(&request);
+        if decision.allowed() {
+            return Ok(());
+        }
+        let why = decision.message.unwrap_or_else(|| format!("no rule permits `{verb}`"));
+        Err(failed(FailedKind::Forbidden, format!("policy refuses it: {why}")))
+    }
+
+    fn end(&self, run: RunId, why: Ended, status: Option<i64>) -> Result<(), Failed> {
+        lock(&self.0.since).remove(&run);
+        self.0.let_go(run);
+        match self.0.handle.block_on(self.0.registry.end(run, why, status)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(gone(run)),
+            Err(error) => {
+                Err(unavailable(format!("the run is over, and its end could not be recorded: {error}")))
+            }
+        }
+    }
+
+    /// Its credentials die after the configured life, whatever the agent does.
+    fn expire(&self, run: RunId) {
+        let (registry, life) = (self.0.registry.clone(), self.0.config.gateway.run_lifetime);
+        let Some(live) = registry.get(run) else { return };
+        let mut ended = live.end();
+        drop(live);
+        self.0.handle.spawn(async move {
+            let over = tokio::time::timeout(life, ended.wait_for(Option::is_some)).await.is_ok();
+            // The receiver counts as a session of the run; the end of the run must not wait for it.
+            drop(ended);
+            if !over && let Err(error) = registry.end(run, Ended::Expired, None).await {
+                eprintln!("tacho: run {run} expired, and its end could not be recorded: {error}");
+            }
+        });
+    }
+
+    fn resources(&self, user: &str, password: &str) -> Vec<MintedResource> {
+        let reach = |(resource, address): (&Resource, &SocketAddr)| MintedResource {
+            name: resource.name.clone(),
+            kind: "postgres".to_owned(),
+            host: reachable(address.ip()),
+            port: address.port(),
+            user: user.to_owned(),
+            password: password.to_owned(),
+            database: Some(resource.upstream.database.clone()),
+            certificate: None,
+            settings: BTreeMap::new(),
+        };
+        self.0.config.resources.iter().zip(&self.0.addresses).map(reach).collect()
+    }
+}
+
+/// Where a client on this machine finds a listener.
+fn reachable(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(v4) if v4.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V6(v6) if v6.is_unspecified() => "::1".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Who asks before there is a run: the caller, about to run the agent.
+fn principal(human: &str, groups: BTreeSet<Group>, agent: &str, confined: bool) -> Principal {
+    Principal {
+        human: human.into(),
+        human_groups: groups.into_iter().collect(),
+        agent: agent.into(),
+        run: "new".into(),
+        confined,
+        parents: Vec::new(),
+    }
+}
+
+fn mint_failed(error: &MintError) -> Failed {
+    let kind = match error {
+        MintError::TooManyRuns | MintError::Ledger(_) => FailedKind::Unavailable,
+        MintError::NoParent => FailedKind::Gone,
+        MintError::TooDeep | MintError::TooManyWords => FailedKind::Wrong,
+    };
+    failed(kind, error.to_string())
+}
+
+fn gone(run: RunId) -> Failed {
+    failed(FailedKind::Gone, format!("run {run} is over, or never was"))
+}
+
+/// How long a gateway that stops waits for the ends of its runs.
+pub const STOP_WAIT: Duration = Duration::from_secs(10);
