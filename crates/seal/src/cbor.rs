@@ -218,17 +218,23 @@ impl<'a> Reader<'a> {
     /// Reads a map key in canonical order.
     pub fn key(&mut self, order: &mut KeyOrder<'a>) -> Result<&'a str, CborError> {
         let start = self.at;
+        let key = self.key_bytes(order)?;
+        std::str::from_utf8(key).map_err(|_| CborError { offset: start, fault: CborFault::NotUtf8 })
+    }
+
+    /// As [`Reader::key`], for callers that compare bytes: checked to be UTF-8, not converted.
+    #[inline]
+    pub fn key_bytes(&mut self, order: &mut KeyOrder<'a>) -> Result<&'a [u8], CborError> {
+        let start = self.at;
         let (major, n) = self.head()?;
         if major != TEXT {
             return Err(CborError { offset: start, fault: CborFault::KeyNotText });
         }
-        let key = self.utf8(n)?;
-        let encoded = &self.bytes[start..self.at];
-        // An encoded key is never empty, so the first one is above the empty start.
-        if order.0 >= encoded {
+        let key = self.checked_text(n)?;
+        if !order.admits(key) {
             return Err(CborError { offset: start, fault: CborFault::KeyOrder });
         }
-        order.0 = encoded;
+        order.0 = Some(key);
         Ok(key)
     }
 
@@ -254,7 +260,7 @@ impl<'a> Reader<'a> {
                 self.take(n)?;
             }
             TEXT => {
-                self.utf8(n)?;
+                self.checked_text(n)?;
             }
             ARRAY => {
                 self.enter(level, start)?;
@@ -266,7 +272,7 @@ impl<'a> Reader<'a> {
                 self.enter(level, start)?;
                 let mut order = KeyOrder::default();
                 for _ in 0..n {
-                    self.key(&mut order)?;
+                    self.key_bytes(&mut order)?;
                     self.skip_at(level + 1)?;
                 }
             }
@@ -320,7 +326,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The major type and the argument, in its shortest form.
+    #[inline]
     fn head(&mut self) -> Result<(u8, u64), CborError> {
+        match self.bytes.get(self.at) {
+            Some(first) if first & 31 < 24 => {
+                self.at += 1;
+                Ok((first >> 5, u64::from(first & 31)))
+            }
+            _ => self.long_head(),
+        }
+    }
+
+    fn long_head(&mut self) -> Result<(u8, u64), CborError> {
         let start = self.at;
         let at = |fault| CborError { offset: start, fault };
         let first = *self.bytes.get(start).ok_or(at(CborFault::Truncated))?;
@@ -351,6 +368,19 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| CborError { offset: start, fault: CborFault::NotUtf8 })
     }
 
+    /// Most text is ASCII, and short: that is cheaper to see than UTF-8 is to decode.
+    #[inline]
+    fn checked_text(&mut self, n: u64) -> Result<&'a [u8], CborError> {
+        let start = self.at;
+        let bytes = self.take(n)?;
+        if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+            Ok(bytes)
+        } else {
+            Err(CborError { offset: start, fault: CborFault::NotUtf8 })
+        }
+    }
+
+    #[inline]
     fn take(&mut self, n: u64) -> Result<&'a [u8], CborError> {
         let rest = &self.bytes[self.at..];
         match usize::try_from(n) {
@@ -369,7 +399,16 @@ impl<'a> Reader<'a> {
 
 /// The last key read of one map, so that the next one can be held against it.
 #[derive(Clone, Debug, Default)]
-pub struct KeyOrder<'a>(&'a [u8]);
+pub struct KeyOrder<'a>(Option<&'a [u8]>);
+
+impl KeyOrder<'_> {
+    /// Whether `key` comes after the last one by their encoded bytes. These begin with the length, so the shorter
+    /// key comes first, and only keys of one length are compared.
+    #[inline]
+    fn admits(&self, key: &[u8]) -> bool {
+        self.0.is_none_or(|last| last.len() < key.len() || last.len() == key.len() && last < key)
+    }
+}
 
 fn negative(n: u64, offset: usize) -> Result<i64, CborError> {
     i64::try_from(n).map(|n| -1 - n).map_err(|_| CborError { offset, fault: CborFault::BelowInt64 })

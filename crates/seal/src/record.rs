@@ -218,30 +218,31 @@ impl<'a> RawFields<'a> {
         let entries = reader.map().map_err(|_| RecordError::Field("map"))?;
         let mut order = KeyOrder::default();
         for _ in 0..entries {
-            let key = reader.key(&mut order)?;
+            let key = reader.key_bytes(&mut order)?;
             fields.read(key, &mut reader)?;
         }
         reader.finish()?;
         Ok(fields)
     }
 
-    fn read(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<(), RecordError> {
-        let item = reader.item(1)?;
+    /// Errors are provisional: `Header::decode` asks first whether the whole is canonical.
+    fn read(&mut self, key: &[u8], reader: &mut Reader<'a>) -> Result<(), RecordError> {
         match key {
-            "v" => self.v = Some(uint(item, "v")?),
-            "at" => self.at = Some(uint(item, "at")?),
-            "of" => self.of = Some(uint(item, "of")?),
-            "pay" => self.pay = payloads(item).ok_or(RecordError::Field("pay"))?,
-            "run" => self.run = Some(bytes(item, "run")?),
-            "seq" => self.seq = Some(uint(item, "seq")?),
-            "body" => {
+            b"v" => self.v = Some(uint(reader, "v")?),
+            b"at" => self.at = Some(uint(reader, "at")?),
+            b"of" => self.of = Some(uint(reader, "of")?),
+            b"pay" => self.pay = payloads(reader.item(1)?).ok_or(RecordError::Field("pay"))?,
+            b"run" => self.run = Some(bytes(reader, "run")?),
+            b"seq" => self.seq = Some(uint(reader, "seq")?),
+            b"body" => {
+                let item = reader.item(1)?;
                 Reader::new(item).map().map_err(|_| RecordError::Field("body"))?;
                 self.body = Some(item);
             }
-            "kind" => self.kind = Some(Reader::new(item).text().map_err(|_| RecordError::Field("kind"))?),
-            "rseq" => self.rseq = Some(uint(item, "rseq")?),
-            "sess" => self.sess = Some(uint(item, "sess")?),
-            "rprev" => self.rprev = Some(bytes(item, "rprev")?),
+            b"kind" => self.kind = Some(reader.text().map_err(|_| RecordError::Field("kind"))?),
+            b"rseq" => self.rseq = Some(uint(reader, "rseq")?),
+            b"sess" => self.sess = Some(uint(reader, "sess")?),
+            b"rprev" => self.rprev = Some(bytes(reader, "rprev")?),
             _ => return Err(RecordError::UnknownField),
         }
         Ok(())
@@ -269,12 +270,12 @@ impl<'a> RawFields<'a> {
     }
 }
 
-fn uint(item: &[u8], name: &'static str) -> Result<u64, RecordError> {
-    Reader::new(item).uint().map_err(|_| RecordError::Field(name))
+fn uint(reader: &mut Reader<'_>, name: &'static str) -> Result<u64, RecordError> {
+    reader.uint().map_err(|_| RecordError::Field(name))
 }
 
-fn bytes<const N: usize>(item: &[u8], name: &'static str) -> Result<[u8; N], RecordError> {
-    Reader::new(item).bytes().ok().and_then(|b| b.try_into().ok()).ok_or(RecordError::Field(name))
+fn bytes<const N: usize>(reader: &mut Reader<'_>, name: &'static str) -> Result<[u8; N], RecordError> {
+    reader.bytes().ok().and_then(|b| b.try_into().ok()).ok_or(RecordError::Field(name))
 }
 
 /// `pay` is absent, not empty, where there is no payload.
