@@ -49,7 +49,7 @@ pub fn path(config: &Config) -> PathBuf {
 
 /// Keeps a run alive; dropping it ends the run.
 pub struct Hold {
-    _connection: UnixStream,
+    connection: tokio::net::UnixStream,
 }
 
 impl Hold {
@@ -64,13 +64,25 @@ impl Hold {
         match ask(&mut connection, &Request::Hold(token.to_owned())).map_err(|e| failed(e.to_string()))? {
             Response::Held => {
                 // No deadline from here on: the connection stays open and silent for as long as the agent runs.
-                Ok(Hold { _connection: connection })
+                let nonblocking = connection
+                    .set_nonblocking(true)
+                    .and_then(|()| tokio::net::UnixStream::from_std(connection));
+                nonblocking.map(|connection| Hold { connection }).map_err(|e| failed(e.to_string()))
             }
             Response::Refused { why } => Err(failed(why)),
             Response::Watched { .. } | Response::ToSign(_) => {
                 Err(failed("it answered another question".to_owned()))
             }
         }
+    }
+}
+
+impl Hold {
+    /// Resolves when the gateway lets go: the run was revoked, has expired, or the gateway is gone.
+    pub async fn over(&mut self) {
+        use tokio::io::AsyncReadExt;
+        // The gateway says nothing on it; its end, in whatever form, is what is waited for.
+        let _end = self.connection.read_u8().await;
     }
 }
 

@@ -58,7 +58,7 @@ impl Book {
     pub fn open(path: &Path, keys: Keys) -> Result<Book, Failure> {
         let path = ledger_in(path);
         let verdict = verify(&path, &Options { live: true, ..Options::default() })?;
-        let chain = chain_of(&verdict);
+        let chain = answers::chain(&verdict, &[]);
         let origin = verdict.map(|report| report.origin).unwrap_or_default();
         if path.is_file() {
             let bytes = std::fs::read(&path).map_err(|e| Failure::file("read", &path, &e))?;
@@ -148,15 +148,6 @@ pub fn verify(path: &Path, options: &Options) -> Result<Result<Report, seal::ver
         eprint!("\r\x1b[K");
     }
     verdict.map_err(|e| cannot(&e))
-}
-
-/// What the verdict means for answers.
-pub fn chain_of(verdict: &Result<Report, seal::verify::Finding>) -> Chain {
-    let last = verdict.as_ref().ok().and_then(|report| Some((report, report.last_checkpoint?)));
-    let checkpoint = last.map_or_else(String::new, |(report, seen)| {
-        format!("{} size {} root {}", report.origin, seen.size, crate::hex::encode(&seen.root))
-    });
-    answers::chain(verdict, &[], &checkpoint)
 }
 
 /// The ledger in a data directory, or `path` itself.

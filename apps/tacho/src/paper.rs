@@ -35,8 +35,10 @@ fn write_pages(dir: &Path, command: &clap::Command, written: &mut Vec<String>) -
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let path = dir.join(format!("{name}.1"));
     let mut page = Vec::new();
-    let titled = command.clone().name(&name);
-    clap_mangen::Man::new(titled).render(&mut page).map_err(|e| Failure::file("write", &path, &e))?;
+    clap_mangen::Man::new(command.clone())
+        .title(name)
+        .render(&mut page)
+        .map_err(|e| Failure::file("write", &path, &e))?;
     std::fs::write(&path, page).map_err(|e| Failure::file("write", &path, &e))?;
     written.push(path.display().to_string());
     command.get_subcommands().filter(|c| !c.is_hide_set()).try_for_each(|c| write_pages(dir, c, written))

@@ -167,7 +167,7 @@ impl Live {
             runs: Arc::new(RunDesk(self.shared.clone())),
             evidence,
             hosts: vec![
-                format!("{}", address),
+                address.to_string(),
                 format!("127.0.0.1:{port}"),
                 format!("localhost:{port}"),
                 format!("[::1]:{port}"),
@@ -181,9 +181,7 @@ impl Live {
                     // A sender that is gone means stop, too.
                     let _stopped = stop.wait_for(|stop| *stop).await.is_ok();
                 };
-                if let Err(error) = console::serve(listener, console, stopped).await {
-                    eprintln!("tacho: a console listener failed: {error}");
-                }
+                console::serve(listener, console, stopped).await;
             }));
         }
         self.tasks.push(tokio::spawn(serve::desk::serve(second, self.shared.clone())));

@@ -88,7 +88,7 @@ impl Spec {
             let options = std::ffi::CString::new(options).map_err(|e| Failure::could_not(e.to_string()))?;
             mount(
                 "tmpfs",
-                &self.home,
+                self.home.as_path(),
                 "tmpfs",
                 MountFlags::NOSUID | MountFlags::NODEV,
                 Some(options.as_c_str()),
@@ -175,12 +175,13 @@ fn protect_caller_home() -> Result<(), Failure> {
     };
     let working = std::env::current_dir().and_then(fs::canonicalize).unwrap_or_default();
     let flags = mount_flags(&home);
-    mount_bind_recursive(&home, &home).map_err(|e| cannot("protect", &home, e))?;
+    mount_bind_recursive(home.as_path(), home.as_path()).map_err(|e| cannot("protect", &home, e))?;
     let inner = working.starts_with(&home) && working != home;
     if inner {
-        mount_bind_recursive(&working, &working).map_err(|e| cannot("keep writable", &working, e))?;
+        mount_bind_recursive(working.as_path(), working.as_path())
+            .map_err(|e| cannot("keep writable", &working, e))?;
     }
-    mount_remount(&home, MountFlags::BIND | MountFlags::RDONLY | flags, "")
+    mount_remount(home.as_path(), MountFlags::BIND | MountFlags::RDONLY | flags, "")
         .map_err(|e| cannot("protect", &home, e))?;
     if inner {
         // The mounts changed under the working directory; enter it anew.

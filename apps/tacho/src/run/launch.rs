@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use super::home::HomeFile;
 use super::inside::{SPEC, Spec};
 use super::separation::{NAMESPACES, NAMESPACES_AS_ROOT, Separation, tool};
+use crate::desk::Hold;
 use crate::fault::Failure;
 
 /// What is started.
@@ -25,6 +26,8 @@ pub struct Launch<'a> {
     pub home: &'a Home,
     pub home_files: Vec<HomeFile>,
     pub hide: Vec<PathBuf>,
+    /// The run's life; inside another run, that one's holds.
+    pub hold: Option<&'a mut Hold>,
 }
 
 /// The directory where the run's home is. The files in it are written from inside.
@@ -64,14 +67,15 @@ impl Drop for Home {
 
 impl Launch<'_> {
     /// Runs the command to its end. Returns its exit code, or 128 + the signal that ended it.
-    pub async fn run(self) -> Result<u8, Failure> {
+    pub async fn run(mut self) -> Result<u8, Failure> {
+        let mut hold = self.hold.take();
         let mut signals = Signals::new()?;
         let program = self.command.first().map(|p| p.display().to_string()).unwrap_or_default();
         let namespaced = self.separation.confines();
         let mut child = self.into_command()?.spawn().map_err(|e| {
             Failure::could_not(format!("cannot start {program}: {e}; is util-linux installed?"))
         })?;
-        let status = forward_until_exit(&mut child, namespaced, &mut signals).await?;
+        let status = forward_until_exit(&mut child, namespaced, &mut signals, &mut hold).await?;
         Ok(code(status))
     }
 
@@ -152,21 +156,34 @@ async fn forward_until_exit(
     child: &mut Child,
     namespaced: bool,
     signals: &mut Signals,
+    hold: &mut Option<&mut Hold>,
 ) -> Result<ExitStatus, Failure> {
     loop {
-        tokio::select! {
+        let number = tokio::select! {
             status = child.wait() => {
                 return status.map_err(|e| Failure::could_not(format!("cannot wait for the agent: {e}")));
             }
-            number = signals.next() => {
-                let outer = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-                let target = if namespaced { outer.and_then(crate::proc::child_of) } else { outer };
-                if let Some(target) = target {
-                    // It may have ended in this moment; then `wait` says so.
-                    let _gone = rustix::process::kill_process(target, number);
-                }
+            number = signals.next() => number,
+            () = over(hold) => {
+                *hold = None;
+                eprintln!("tacho: the gateway ended the run (revoked, expired, or the gateway itself is gone); the agent is stopped");
+                Signal::KILL
             }
+        };
+        let outer = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let target = if namespaced { outer.and_then(crate::proc::child_of) } else { outer };
+        if let Some(target) = target {
+            // It may have ended in this moment; then `wait` says so.
+            let _gone = rustix::process::kill_process(target, number);
         }
+    }
+}
+
+/// Without a hold there is nothing to wait for.
+async fn over(hold: &mut Option<&mut Hold>) {
+    match hold {
+        Some(hold) => hold.over().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -123,7 +123,9 @@ struct Close {
 impl Context {
     async fn run(self, args: &cli::Run) -> Outcome {
         let minted = self.mint(args).await?;
-        let ended = self.launch(args, &minted).await;
+        // If this process dies, so does the run; if the run ends, so does the agent. Kept until the run is closed.
+        let mut hold = self.desk.as_deref().map(|socket| Hold::take(socket, &minted.token)).transpose()?;
+        let ended = self.launch(args, &minted, hold.as_mut()).await;
         let status = ended.as_ref().map_or(125, |code| i64::from(*code));
         self.close(&minted, status).await?;
         ended.map(ExitCode::from)
@@ -144,9 +146,7 @@ impl Context {
     }
 
     /// From here on the credentials live; whatever happens, the run is closed after it.
-    async fn launch(&self, args: &cli::Run, minted: &Minted) -> Result<u8, Failure> {
-        // If this process dies, so does the run.
-        let _hold = self.desk.as_deref().map(|socket| Hold::take(socket, &minted.token)).transpose()?;
+    async fn launch(&self, args: &cli::Run, minted: &Minted, hold: Option<&mut Hold>) -> Result<u8, Failure> {
         let home = Home::new(&self.separation)?;
         let login = crate::users::name_of(self.separation.uid());
         let brings = Brings {
@@ -165,6 +165,7 @@ impl Context {
             home: &home,
             home_files: home::files(&minted.resources),
             hide: self.hide.clone(),
+            hold,
         };
         launch.run().await
     }

@@ -93,9 +93,9 @@ impl InboxDesk {
 
 /// `ssh-keygen -Y verify` with one allowed signer.
 fn ssh_verify(name: &str, key: &str, text: &str, signature: &str) -> std::io::Result<bool> {
-    let random = crate::operators::random::<8>().map_err(std::io::Error::other)?;
+    let random = crate::operators::random::<8>().map_err(|e| std::io::Error::other(e.to_string()))?;
     let dir = std::env::temp_dir().join(format!("tacho-verify-{}", crate::hex::encode(&random)));
-    crate::files::make_private_dir(&dir).map_err(std::io::Error::other)?;
+    crate::files::make_private_dir(&dir).map_err(|e| std::io::Error::other(e.to_string()))?;
     let verified = (|| {
         let (signers, armored) = (dir.join("signers"), dir.join("signature"));
         std::fs::write(&signers, format!("{name} namespaces=\"{SIGNATURE_NAMESPACE}\" {key}\n"))?;

@@ -62,7 +62,9 @@ fn answer(shared: &Shared, uid: u32, question: Request) -> Response {
         Some(human) => human.name.clone(),
         None if uid == own || uid == 0 => crate::users::name_of(uid),
         None => {
-            return refused("the gateway does not know you; add [[human]] with your uid to the configuration");
+            return refused(
+                "the gateway does not know you; add [[human]] with your uid to the configuration",
+            );
         }
     };
     match question {
@@ -112,13 +114,19 @@ async fn hold(
         return;
     };
     let id = run.id;
+    let mut ended = run.end();
     drop(run);
     shared.held_by(id, pid);
-    let held = write.write_all(&encoded(&Response::Held)).await;
-    if held.is_ok() {
-        // The other end says nothing more; whatever comes, or the end of it, is its end.
-        let _end = lines.read_u8().await;
+    if write.write_all(&encoded(&Response::Held)).await.is_ok() {
+        tokio::select! {
+            // The other end says nothing more; whatever comes, or the end of it, is its end.
+            _ = lines.read_u8() => {}
+            // Closed, revoked or expired: this connection's end tells the other side.
+            _ = ended.wait_for(Option::is_some) => {}
+        }
     }
+    // The end of a run waits until nobody looks at it any more.
+    drop(ended);
     shared.let_go(id);
     lock(&shared.since).remove(&id);
     if let Err(error) = shared.registry.end(id, Ended::Interrupted, None).await {

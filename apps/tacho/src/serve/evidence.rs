@@ -12,7 +12,7 @@ use ledger::{Draft, Kind, RealDisk};
 use seal::verify::Options;
 
 use super::{Shared, lock};
-use crate::evidence::{chain_of, now};
+use crate::evidence::now;
 
 /// The console's [`Evidence`].
 pub struct Desks {
@@ -60,7 +60,7 @@ impl Evidence for Desks {
         if state.chain.as_ref().is_none_or(|(of, _)| *of != size) {
             let options = Options { live: true, ..Options::default() };
             let verdict = answers::verify(&self.dir, &options, &mut |_, _| {})?;
-            state.chain = Some((size, chain_of(&verdict)));
+            state.chain = Some((size, answers::chain(&verdict, &[])));
         }
         let State { follower, chain } = &*state;
         let unchecked = Chain::NotChecked;

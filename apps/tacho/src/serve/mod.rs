@@ -132,7 +132,7 @@ impl Shared {
             .append(draft)
             .map_err(|e| unavailable(format!("it could not be recorded: {e}")))?;
         let seq = receipt.seq();
-        receipt
+        let _durable = receipt
             .wait()
             .map_err(|_| unavailable("it could not be recorded: the ledger lost the record".to_owned()))?;
         Ok(seq)

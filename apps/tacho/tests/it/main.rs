@@ -1,0 +1,6 @@
+//! The binary as its users meet it: exit codes, what is printed, and what an agent inside a run cannot do.
+#![allow(clippy::unwrap_used)]
+
+mod cli;
+mod place;
+mod run;
