@@ -20,6 +20,14 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// Whether detectors look at the bytes as they are.
+    pub(crate) fn is_text(self) -> bool {
+        match self {
+            Shape::Text | Shape::Json | Shape::Jsonb | Shape::Rigid => true,
+            Shape::Integer | Shape::Numeric | Shape::Settled => false,
+        }
+    }
+
     /// The shape of a PostgreSQL type (by OID) in text or binary format. A type that is not known is looked into and
     /// never written into.
     pub fn of_postgres(type_oid: u32, binary: bool) -> Shape {

@@ -41,6 +41,13 @@ pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut 
     }
 }
 
+/// Whether [`spot`] could find anything: a byte that begins an escape, a zero or a zero-width character, or a long run.
+pub(super) fn worth(bytes: &[u8]) -> bool {
+    let begins = |b: u8| (b == b'%') | (b == b'\\') | (b == 0) | (b == 0xe2) | (b == 0xef) | (b == 0xc2);
+    bytes.len() >= ENCODED_RUN_BYTES_MIN
+        && (bytes.iter().fold(false, |any, &b| any | begins(b)) || next_run(bytes, 0).is_some())
+}
+
 /// Scans decoded bytes, and what is encoded in them; `source` maps a range back.
 fn inside(
     detectors: &Detectors,
@@ -62,8 +69,19 @@ fn inside(
 
 /// Calls `each` with every run of base64 or hex characters that is long enough to hide a value.
 fn each_run(bytes: &[u8], mut each: impl FnMut(Range<usize>)) {
+    let mut at = 0;
+    while let Some(run) = next_run(bytes, at) {
+        // Padding belongs to the run.
+        let padding = bytes[run.end..].iter().take(2).take_while(|&&b| b == b'=').count();
+        at = run.end;
+        each(run.start..run.end + padding);
+    }
+}
+
+/// The first long run at or after `at`, where no run is open.
+fn next_run(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     // A run this long covers a multiple of its length: look there, and only then left and right.
-    let mut i = ENCODED_RUN_BYTES_MIN - 1;
+    let mut i = at + ENCODED_RUN_BYTES_MIN - 1;
     while let Some(&b) = bytes.get(i) {
         if !BASE64[usize::from(b)] {
             i += ENCODED_RUN_BYTES_MIN;
@@ -72,12 +90,11 @@ fn each_run(bytes: &[u8], mut each: impl FnMut(Range<usize>)) {
         let start = bytes[..i].iter().rposition(|&b| !BASE64[usize::from(b)]).map_or(0, |p| p + 1);
         let end = bytes[i..].iter().position(|&b| !BASE64[usize::from(b)]).map_or(bytes.len(), |p| i + p);
         if end - start >= ENCODED_RUN_BYTES_MIN {
-            // Padding belongs to the run.
-            let padding = bytes[end..].iter().take(2).take_while(|&&b| b == b'=').count();
-            each(start..end + padding);
+            return Some(start..end);
         }
         i = end + ENCODED_RUN_BYTES_MIN;
     }
+    None
 }
 
 /// The characters of base64 and base64url; hex is among them.

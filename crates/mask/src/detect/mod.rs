@@ -84,10 +84,27 @@ impl Detectors {
     /// As [`Detectors::scan`], and through base64, hex, percent, `\u`, UTF-16 and zero-width splitting, at most
     /// [`crate::limits::DECODE_DEPTH_MAX`] deep. A finding in a base64 or hex run covers the whole run.
     pub fn scan_deep(&self, bytes: &[u8], findings: &mut Vec<Finding>) {
+        let first = findings.len();
+        self.scan(bytes, findings);
+        let mut encoded = findings.split_off(first);
+        self.scan_encoded(bytes, &mut encoded);
+        findings.append(&mut encoded);
+    }
+
+    /// Adds what is found behind encodings alone to the `findings` of the same bytes.
+    pub(crate) fn scan_encoded(&self, bytes: &[u8], findings: &mut Vec<Finding>) {
+        if !self.may_be_encoded(bytes) {
+            return;
+        }
         let mut spots = Spots::default();
-        self.spot(&View::whole(bytes), &mut spots);
         deep::spot(self, bytes, 0, &mut spots);
         self.report(spots, findings);
+        findings.sort_by_key(|f| (f.range.start, Reverse(f.range.end)));
+    }
+
+    /// Whether there is anything in `bytes` that could be an encoding.
+    pub(crate) fn may_be_encoded(&self, bytes: &[u8]) -> bool {
+        deep::worth(bytes)
     }
 
     /// Every spot in `view`, unsorted.

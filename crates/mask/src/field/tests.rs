@@ -12,7 +12,7 @@ fn release(shape: Shape, cell: &[u8]) -> (Option<String>, Vec<CellFinding>) {
     let mut findings = Vec::new();
     let row = fields(shared(), [Some(cell)], &[shape], &mut findings);
     assert_eq!(row.changed(), !findings.is_empty());
-    let out = row.cells().next().flatten().map(|b| String::from_utf8(b.to_vec()).unwrap());
+    let out = row.cells().next().flatten().map(|b| String::from_utf8_lossy(b).into_owned());
     (out, findings)
 }
 
@@ -129,6 +129,52 @@ fn shapes_of_postgres_types() {
     ];
     for (oid, binary, shape) in rows {
         assert_eq!(Shape::of_postgres(oid, binary), shape, "{oid} {binary}");
+    }
+}
+
+#[test]
+fn a_row_is_masked_as_its_cells_are() {
+    let cells = [
+        "jo@example.com",
+        "",
+        "plain",
+        "536-90",
+        "-4399",
+        "am8uZG9lQGV4YW1wbGUuY29t",
+        "{\"a\":4111111111111111}",
+        "a%40b",
+        "jo%40example.com",
+    ];
+    let shapes = [
+        Shape::Text,
+        Shape::Text,
+        Shape::Rigid,
+        Shape::Text,
+        Shape::Text,
+        Shape::Text,
+        Shape::Json,
+        Shape::Text,
+        Shape::Text,
+    ];
+    let mut findings = Vec::new();
+    let row = fields(shared(), cells.map(|c| Some(c.as_bytes())), &shapes, &mut findings);
+    for ((cell, shape), got) in cells.iter().zip(shapes).zip(row.cells()) {
+        assert_eq!(
+            got.map(|b| String::from_utf8_lossy(b).into_owned()),
+            release(shape, cell.as_bytes()).0,
+            "{cell}"
+        );
+    }
+    assert_eq!(findings.iter().map(|f| f.cell).collect::<Vec<_>>(), [0, 5, 6, 8]);
+    assert!(findings.iter().all(|f| f.finding.range.end <= cells[f.cell].len()));
+}
+
+#[test]
+fn an_access_key_gives_away_the_secret_in_the_next_cell() {
+    let cells = ["AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"];
+    for cells in [cells, [cells[1], cells[0]]] {
+        let row = fields(shared(), cells.map(|c| Some(c.as_bytes())), &[Shape::Text; 2], &mut Vec::new());
+        assert!(row.cells().all(|c| c == Some(&b"[secret.aws_key]"[..])));
     }
 }
 
