@@ -1,18 +1,13 @@
 #!/usr/bin/env python3
 """Verifies a Tachograph ledger or bundle, offline: an independent reading of docs/FORMAT.md.
+Python 3.11, standard library only. It shares no code with tacho-verify and must give the same verdict, rule and place
+on the same bytes. Numbers in parentheses are FORMAT.md's sections."""
+import argparse, base64, functools, glob, hashlib, json, os, re, struct, sys, unicodedata
 
-Python 3.11, standard library only, Ed25519 included. It shares no code with tacho-verify and must give the same
-verdict, rule and place on the same bytes. Numbers in parentheses are FORMAT.md's sections.
-"""
-import argparse, base64, functools, hashlib, json, os, re, struct, sys, unicodedata
-
-class Broken(ValueError):
-    """A rule of section 7 that does not hold: rule, detail."""
-
+class Broken(ValueError): pass  # a rule of section 7 that does not hold: rule, detail
 def need(holds, rule, detail=""):
     if not holds:
         raise Broken(rule, detail)
-
 def attempt(rule, function, *args):
     try:
         return function(*args)
@@ -20,39 +15,26 @@ def attempt(rule, function, *args):
         raise Broken(rule, str(error)) from None
 
 # --- Hashes, CRC-32C and the tree (2, 3) ---
-
 CRC = list(range(256))
 for _ in range(8):
     CRC = [n >> 1 ^ (0x82F63B78 if n & 1 else 0) for n in CRC]
-
 def crc32c(data):
     crc = 0xFFFFFFFF
     for byte in data:
         crc = crc >> 8 ^ CRC[(crc ^ byte) & 255]
     return crc ^ 0xFFFFFFFF
-
-def be(data):
-    return int.from_bytes(data, "big")
-
-def zero(data, start=0):
-    return data.count(0, start) == len(data) - min(start, len(data))
-
-def sha256(*parts):
-    return hashlib.sha256(b"".join(parts)).digest()
-
-def grow(tree, leaf):
-    """A tree is the list of its complete subtrees, largest first: (height, hash)."""
+def be(data): return int.from_bytes(data, "big")
+def zero(data, start=0): return data.count(0, start) == len(data) - min(start, len(data))
+def sha256(*parts): return hashlib.sha256(b"".join(parts)).digest()
+def grow(tree, leaf):  # A tree is the list of its complete subtrees, largest first: (height, hash)
     height = 0
     while tree and tree[-1][0] == height:
         leaf, height = sha256(b"\1", tree.pop()[1], leaf), height + 1
     tree.append((height, leaf))
-
 def root(tree):
-    hashes = [digest for _, digest in tree] or [sha256()]
-    return functools.reduce(lambda right, left: sha256(b"\1", left, right), reversed(hashes))
-
-def path_root(leaf, index, size, path):
-    """RFC 6962, 2.1.1, read backwards: where an audit path leads, or None if its length is wrong."""
+    hashes = [digest for _, digest in reversed(tree)] or [sha256()]
+    return functools.reduce(lambda right, left: sha256(b"\1", left, right), hashes)
+def path_root(leaf, index, size, path):  # RFC 6962, 2.1.1, read backwards; None if the length is wrong
     if size == 1 or not path:
         return leaf if size == 1 and not path else None
     split = 1 << (size - 1).bit_length() - 1
@@ -61,9 +43,7 @@ def path_root(leaf, index, size, path):
     return below and (sha256(b"\1", below, path[-1]) if left else sha256(b"\1", path[-1], below))
 
 # --- Canonical CBOR (3) ---
-
-def cbor(data, at=0, level=0):
-    """(item, end)"""
+def cbor(data, at=0, level=0):  # (item, end)
     need(at < len(data), "record-cbor", "truncated")
     major, n, at = data[at] >> 5, data[at] & 31, at + 1
     need(n < 24 or n < 28 and major < 7, "record-cbor", "indefinite length, float or reserved")
@@ -72,9 +52,8 @@ def cbor(data, at=0, level=0):
         n, at = be(data[at:at + width]), at + width
         need(at <= len(data) and n >= (24 if width == 1 else 1 << 4 * width), "record-cbor", "not the shortest form")
     need(major not in (2, 3) or at + n <= len(data), "record-cbor", "truncated")
-    need(major != 1 or n < 1 << 63, "record-cbor", "below -2^63")
-    need(major != 7 or n in (20, 21, 22), "record-cbor", "an unknown simple value")
-    need(major != 6 and (major < 4 or major == 7 or level < 16), "record-cbor", "a tag, or nested too deeply")
+    need((major != 1 or n < 1 << 63) and (major != 7 or n in (20, 21, 22)), "record-cbor", "an unknown value")
+    need(major not in (4, 5, 6) or major != 6 and level < 16, "record-cbor", "a tag, or nested too deeply")
     if major in (0, 1, 7):
         return (n if major == 0 else -1 - n if major == 1 else (False, True, None)[n - 20]), at
     if major in (2, 3):
@@ -91,27 +70,20 @@ def cbor(data, at=0, level=0):
     return (items if major == 4 else entries), at
 
 # --- Ed25519 (RFC 8032), verification only ---
-
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D, ROOT = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)
-
 def point(encoded):
-    n = int.from_bytes(encoded, "little")
-    sign, y = n >> 255, n % (1 << 255) % P
+    sign, y = divmod(int.from_bytes(encoded, "little"), 1 << 255)
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     x = pow(square, (P + 3) // 8, P)
     x = x if x * x % P == square else x * ROOT % P
     x = x if x & 1 == sign else -x % P
     return (x, y, 1, x * y % P) if x * x % P == square else None
-
 def add(a, b):
-    u, v = (a[1] - a[0]) * (b[1] - b[0]), (a[1] + a[0]) * (b[1] + b[0])
-    w, z = 2 * a[3] * b[3] * D, 2 * a[2] * b[2]
+    u, v, w, z = (a[1] - a[0]) * (b[1] - b[0]), (a[1] + a[0]) * (b[1] + b[0]), 2 * a[3] * b[3] * D, 2 * a[2] * b[2]
     e, f, g, h = (v - u) % P, (z - w) % P, (z + w) % P, (v + u) % P
     return e * f % P, g * h % P, f * g % P, e * h % P
-
 BASE = point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
-
 def ed25519(public, message, signature):
     key, s = point(public), int.from_bytes(signature[32:], "little")
     if len(signature) != 64 or key is None or s >= L:
@@ -126,18 +98,14 @@ def ed25519(public, message, signature):
     return (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]
 
 # --- Names, keys and notes (2, 4) ---
-
 def is_name(name):
     bad = any(c.isspace() or c == "+" or unicodedata.category(c) == "Cc" for c in name)
     return 1 <= len(name.encode()) <= 255 and not bad
-
 def unbase64(text, rule):
     data = attempt(rule, base64.b64decode, text, None, True)
     need(base64.b64encode(data).decode() == text, rule, "not canonical base64")
     return data
-
-def parse_key(text, algorithm, rule):
-    """(name, key hash, algorithm, public key)"""
+def parse_key(text, algorithm, rule):  # (name, key hash, algorithm, public key)
     need(type(text) is str and text.count("+") >= 2, rule, "not a verifier key")
     name, hex8, encoded = text.split("+", 2)
     key = unbase64(encoded, rule)
@@ -145,8 +113,7 @@ def parse_key(text, algorithm, rule):
     need(len(key) == 33 and key[0] == algorithm and is_name(name) and key_hash.hex() == hex8, rule, "not such a key")
     return name, key_hash, algorithm, key[1:]
 
-class Note:
-    """A signed checkpoint."""
+class Note:  # A signed checkpoint
     def __init__(self, data):
         rule = "checkpoint-note"
         need(len(data) <= 65536, rule, "too long")
@@ -154,22 +121,17 @@ class Note:
         found = re.fullmatch(shape, attempt(rule, data.decode))
         need(found and is_name(found[2]) and int(found[3]) < 1 << 64, rule, "not a signed checkpoint")
         self.text, self.origin, self.size, self.root = found[1], found[2], int(found[3]), unbase64(found[4], rule)
-        need(len(self.root) == 32, rule, "the root is none")
-        lines = [line.split(" ") for line in found[5][:-1].split("\n")]
-        self.lines = [(line[1], unbase64(" ".join(line[2:]), rule)) for line in lines]
-        need(all(is_name(name) and len(data) > 4 for name, data in self.lines), rule, "not a signature")
-
-    def by(self, key):
-        """For each line that bears the key's name and hash: whether it holds."""
+        lines = [line.split(" ", 2) for line in found[5][:-1].split("\n")]
+        self.lines = [(name, unbase64(data, rule)) for _, name, data in lines]
+        good = all(is_name(name) and len(data) > 4 for name, data in self.lines)
+        need(good and len(self.root) == 32, rule, "a signature or the root is none")
+    def by(self, key):  # For each line that bears the key's name and hash: whether it holds
         for data in (data for name, data in self.lines if (name, data[:4]) == key[:2]):
-            time, signature = (data[4:12], data[12:]) if key[2] == 4 else (b"", data[4:])
-            head = f"cosignature/v1\ntime {be(time)}\n" if key[2] == 4 else ""
-            yield ed25519(key[3], (head + self.text).encode(), signature)
+            head = f"cosignature/v1\ntime {be(data[4:12])}\n" if key[2] == 4 else ""
+            yield ed25519(key[3], (head + self.text).encode(), data[12 if head else 4:])
 
 # --- Frames (2) ---
-
-def frame(data, at):
-    """(kind, body, end), or None where the frames end."""
+def frame(data, at):  # (kind, body, end), or None where the frames end
     length, left = be(data[at:at + 4]), len(data) - at
     if left < 4 or length == 0:
         return need(zero(data, at), "frame-length" if left < 4 else "tail-not-zero")
@@ -178,49 +140,35 @@ def frame(data, at):
     need(crc32c(data[at + 8:end]) == be(data[at + 4:at + 8]), "frame-crc")
     need(data[at + 8] in b"BPRCIK", "frame-kind")
     return chr(data[at + 8]), data[at + 9:end], end
-
-def batch(body):
+def batch(body):  # (number, offset)
     return struct.unpack(">QQ", body[8:]) if len(body) == 24 and body[:8] == b"TACHOBAT" else None
-
 LATER = re.compile(rb"(?s)(?=\0\0\0\x18(....)(BTACHOBAT(.{8})(.{8})))")
-
-def later_batch(data, start, least):
-    """Whether a whole B frame stands where it says, at or after `start`."""
+def later_batch(data, start, least):  # Whether a whole B frame stands where it says, at or after `start`
     return any(be(m[3]) >= least and be(m[4]) == m.start() and crc32c(m[2]) == be(m[1])
                for m in LATER.finditer(data, start))
 
 # --- Records (3) ---
-
-def shape(value):
-    """What a field's value is compared by: "uint", the number of bytes, or the type."""
-    if type(value) is int and value >= 0:
-        return "uint"
-    return len(value) if type(value) is bytes else type(value)
-
-FIELDS = dict(v="uint", kind=str, seq="uint", at="uint", sess="uint", of="uint", run=16, rseq="uint", rprev=32,
-              body=dict, pay=list)
-
+def shape(value):  # What a field's value is compared by: the number of bytes, "U", or the type
+    return len(value) if type(value) is bytes else "U" if type(value) is int and value >= 0 else type(value)
+FIELDS = dict(v="U", kind=str, seq="U", at="U", sess="U", of="U", run=16, rseq="U", rprev=32, body=dict, pay=list)
 def read_record(data):
     need(len(data) <= 65535, "record-size")
     record, end = cbor(data)
     need(end == len(data), "record-cbor", "bytes after the item")
     need(type(record) is dict and all(shape(v) == FIELDS.get(k) for k, v in record.items()), "record-header")
     need(record.keys() >= {"v", "kind", "seq", "at", "body"} and record["v"] == 1, "record-header")
-    need(len(record.keys() & {"run", "rseq", "rprev"}) in (0, 3), "record-header", "run, rseq and rprev")
-    pays = [list(map(shape, pay)) if type(pay) is list else None for pay in record.get("pay", [])]
-    need("pay" not in record or pays and all(pay == [32, 32, "uint"] for pay in pays), "record-header", "pay")
+    linked, pays = len(record.keys() & {"run", "rseq", "rprev"}), record.get("pay", [None])
+    pays = [list(map(shape, pay)) == [32, 32, "U"] if type(pay) is list else "pay" not in record for pay in pays]
+    need(linked in (0, 3) and pays and all(pays), "record-header")
     return record
 
-class Reader:
-    """What ledgers and bundles have in common. If a rule breaks, it broke at (segment, at, seq)."""
+class Reader:  # What ledgers and bundles have in common. If a rule breaks, it broke at (segment, at, seq)
     def __init__(self, anchor=None, witnesses=(), known=()):
         self.anchor, self.witnesses, self.known = anchor, witnesses, known
         self.runs, self.pending, self.matched, self.keys, self.origin = {}, [], set(), [], None
         self.segment = self.at = self.seq = self.checkpoints = self.rotations = 0
         self.covered = self.witnessed = None
-
-    def record(self, data, exact):
-        """Checks a record by itself and in its run. Returns it with its leaf hash."""
+    def record(self, data, exact):  # Checks a record by itself and in its run. Returns it with its leaf hash
         record, leaf = read_record(data), sha256(b"\0", data)
         kind, seq, run = record["kind"], record["seq"], record.get("run")
         need(seq == self.seq if exact else seq >= self.seq or run and not self.run, "record-seq", f"it says {seq}")
@@ -228,12 +176,10 @@ class Reader:
         need([(digest, size) for digest, _, size in record.get("pay", [])] == self.pending, "payload-digest")
         self.pending = []
         need((kind == "genesis") == (seq == 0), "genesis")
-        need(run or kind not in ("open", "close"), "run-field")
-        need(not run or kind not in ("genesis", "epoch", "tombstone"), "run-field")
+        need(kind not in (("genesis", "epoch", "tombstone") if run else ("open", "close")), "run-field")
         if run:
             self.in_run(run, kind, record, leaf)
         return record, leaf
-
     def in_run(self, run, kind, record, leaf):
         need(kind == "open" or run in self.runs, "run-open", "it does not begin with open")
         need(self.runs.get(run, True), "run-closed")
@@ -242,11 +188,10 @@ class Reader:
         need(record["rseq"] == size, "run-sequence")
         need(record["rprev"] == last, "run-chain")
         if kind == "close":
-            need((shape(record["body"].get("count")), record["body"].get("count")) == ("uint", size), "close-count")
+            need([shape(record["body"].get("count")), record["body"].get("count")] == ["U", size], "close-count")
             need(record["body"].get("root") == root(tree), "close-root")
         grow(tree, leaf)
         self.runs[run] = None if kind == "close" else (size + 1, tree, leaf)
-
     def genesis(self, body):
         key = parse_key(body.get("key"), 1, "genesis")
         need(key[0] == body.get("origin"), "genesis")
@@ -255,28 +200,23 @@ class Reader:
         need(all(note.origin == key[0] for note in self.known), "known-checkpoint", "it is of another ledger")
         self.origin, self.keys = key[0], [key]
         self.at_size(0, root([]))
-
     def epoch_key(self, body):
         key = parse_key(body["key"], 1, "epoch-key") if "key" in body else None
         need(not key or key[0] == self.origin, "epoch-key")
         return key
-
     def at_size(self, size, digest):
         for i, note in enumerate(self.known):
             if note.size == size:
                 need(note.root == digest, "known-checkpoint", f"another root at {size}")
                 self.matched.add(i)
-
     def signed(self, note, keys):
         need(note.origin == self.origin, "checkpoint-origin")
         lines = [holds for key in keys for holds in note.by(key)]
         need(lines and all(lines), "checkpoint-signature")
-
     def cosigned(self, note):
-        for lines in (list(note.by(key)) for key in self.witnesses):
-            need(all(lines), "cosignature")
-            self.witnessed = max(self.witnessed or 0, note.size) if lines else self.witnessed
-
+        lines = [holds for key in self.witnesses for holds in note.by(key)]
+        need(all(lines), "cosignature")
+        self.witnessed = max(self.witnessed or 0, note.size) if lines else self.witnessed
     def report(self, **more):
         need(len(self.matched) == len(self.known), "known-checkpoint", "never reached")
         for note in self.known:
@@ -287,8 +227,7 @@ class Reader:
                     checkpoints=self.checkpoints, covered=self.covered, rotations=self.rotations, **more)
 
 class Ledger(Reader):
-    def verify(self, segments, last):
-        """`segments` gives (number, bytes) in order; `last` is the number of the last one in use."""
+    def verify(self, segments, last):  # (number, bytes) in order; the number of the last one in use
         self.tree, self.next_key, self.ended, self.count, self.batches, size = [], None, False, 0, 0, 0
         for self.segment, data in segments:
             if zero(data):
@@ -308,7 +247,6 @@ class Ledger(Reader):
         need(self.seq - self.covered <= 4096, "open-tail")
         return self.report(subject="ledger", records=self.seq, bytes=size, open=self.seq - self.covered,
                            root=root(self.tree).hex())
-
     def header(self, data):
         need(len(data) >= 512 and data[:8] == b"TACHOSEG" and crc32c(data[:508]) == be(data[508:512]), "segment-header")
         version, number, first_seq, first_batch, length = struct.unpack(">IQQQH", data[8:38])
@@ -318,14 +256,12 @@ class Ledger(Reader):
         need(not self.ended and (self.segment, number, first_seq, first_batch) == due, "segment-order")
         need(self.origin in (None, origin), "segment-origin")
         self.origin = origin
-
     def next_frame(self, data, is_last):
         try:
             return frame(data, self.at)
         except Broken as broken:
             torn = is_last and broken.args[0] != "frame-kind" and not later_batch(data, self.at, self.batches)
             raise Broken("torn-tail", "") if torn else broken
-
     def frame(self, kind, body):
         need(self.at != 512 or kind == "B", "batch-missing")
         need(kind in "BPRC", "frame-kind")
@@ -335,8 +271,6 @@ class Ledger(Reader):
             need(batch(body)[0] == self.batches, "batch-order")
             need(batch(body)[1] == self.at, "batch-offset")
             self.batches += 1
-        elif kind == "P":
-            self.pending.append((sha256(body), len(body)))
         elif kind == "R":
             record, leaf = self.record(body, True)
             if record["kind"] == "genesis":
@@ -347,9 +281,10 @@ class Ledger(Reader):
             grow(self.tree, leaf)
             self.at_size(self.seq + 1, self.known and root(self.tree))
             self.seq += 1
-        else:
+        elif kind == "C":
             self.checkpoint(Note(body))
-
+        else:
+            self.pending.append((sha256(body), len(body)))
     def checkpoint(self, note):
         need(self.keys, "genesis", "a checkpoint comes before it")
         self.signed(note, self.keys)
@@ -360,13 +295,11 @@ class Ledger(Reader):
             self.keys, self.next_key, self.rotations = [self.next_key], None, self.rotations + 1
         self.covered, self.checkpoints = note.size, self.checkpoints + 1
 
-class Bundle(Reader):
-    """(6)"""
+class Bundle(Reader):  # (6)
     def verify(self, data):
-        self.sealed = self.run = self.unproved = self.key = None
-        self.records, self.commitments = 0, set()
         need(data[:16] == b"TACHOBUN\0\0\0\1\0\0\0\0", "bundle-header")
-        self.at = 16
+        self.sealed = self.run = self.unproved = self.key = None
+        self.records, self.commitments, self.at = 0, set(), 16
         while found := frame(data, self.at):
             self.frame(*found[:2])
             self.at = found[2]
@@ -381,7 +314,6 @@ class Bundle(Reader):
         self.covered, self.checkpoints, self.rotations = self.sealed.size, 1, len(self.keys) - 1
         return self.report(subject="bundle", run=self.run.hex(), complete=self.runs[self.run] is None, bytes=self.at,
                            records=self.records, open=0, root=self.sealed.root.hex())
-
     def frame(self, kind, body):
         need(self.sealed or kind == "C", "bundle-order", "the first frame is not a checkpoint")
         need(not self.unproved or kind == "I", "bundle-order", "a record has no inclusion proof")
@@ -402,9 +334,7 @@ class Bundle(Reader):
             need(not self.key and len(body) == 32, "bundle-key")
             need(not self.pending, "payload-orphan")
             self.key = body
-
-    def place(self, record, run):
-        """Genesis, the epochs with a key, then the run."""
+    def place(self, record, run):  # Genesis, the epochs with a key, then the run
         if run:
             need(self.keys and self.run in (None, run), "bundle-order", "before genesis, or of another run")
             self.run = run
@@ -413,9 +343,8 @@ class Bundle(Reader):
             self.genesis(record["body"])
         else:
             need(not self.run and self.keys and record["kind"] == "epoch", "bundle-order", "it does not belong here")
-            self.keys.append(self.epoch_key(record["body"]))
-            need(self.keys[-1], "bundle-order", "an epoch without a key")
-
+            need(key := self.epoch_key(record["body"]), "bundle-order", "an epoch without a key")
+            self.keys.append(key)
     def inclusion(self, body, seq, leaf):
         count, path = be(body[8:10]), [body[i:i + 32] for i in range(10, len(body), 32)]
         need(len(body) == 10 + 32 * count and count <= 65 and be(body[:8]) == seq < self.sealed.size, "bundle-proof")
@@ -423,39 +352,30 @@ class Bundle(Reader):
         self.unproved, self.seq, self.records = None, seq + 1, self.records + 1
 
 # --- Files and the command (1, 7) ---
-
-def read(path, limit=-1):
-    with open(path, "rb") as file:
-        return file.read(limit)
-
-def judge(reader, *args):
-    """The report, whichever way it goes."""
+def read(path, limit=-1): return open(path, "rb").read(limit)
+def judge(reader, *args):  # The report, whichever way it goes
     try:
         return reader.verify(*args)
     except Broken as broken:
-        rule, detail = broken.args
-        return dict(verified=False, rule=rule, segment=reader.segment, offset=reader.at, seq=reader.seq, detail=detail)
-
-def verify(path, anchor=None, witnesses=(), known=()):
-    """A report, or OSError."""
+        place = dict(segment=reader.segment, offset=reader.at, seq=reader.seq)
+        return dict(place, verified=False, rule=broken.args[0], detail=broken.args[1])
+def verify(path, anchor=None, witnesses=(), known=()):  # A report, or OSError
     if os.path.isfile(path) and read(path, 5) == b"TACHO":
         return judge(Bundle(anchor, witnesses, known), read(path))
     for inside in ("segment", "ledger/segment", "."):
         folder = os.path.join(path, inside)
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        paths = {int(n[:10]): os.path.join(folder, n) for n in sorted(names) if re.fullmatch(r"[0-9]{10}\.seg", n)}
+        names = sorted(glob.glob("[0-9]" * 10 + ".seg", root_dir=folder))
+        paths = {int(name[:10]): os.path.join(folder, name) for name in names}
         copy = os.path.join(os.path.dirname(folder), "checkpoint")
-        if paths and inside != "." and os.path.exists(copy):
-            try:
-                known = [*known, Note(read(copy))]
-            except Broken as broken:
-                print("warning: the file `checkpoint` was not used:", *broken.args, file=sys.stderr)
         if paths:
+            if inside != "." and os.path.exists(copy):  # read before the segments: it is never ahead of them
+                try:
+                    known = [*known, Note(read(copy))]
+                except Broken as broken:
+                    print("warning: the file `checkpoint` was not used:", *broken.args, file=sys.stderr)
             last = max((number for number in paths if not zero(read(paths[number], 512))), default=0)
-            segments = ((number, read(paths[number])) for number in paths)
-            return judge(Ledger(anchor, witnesses, known), segments, last)
+            return judge(Ledger(anchor, witnesses, known), ((n, read(paths[n])) for n in paths), last)
     raise OSError(f"{path}: neither a ledger nor a bundle")
-
 def main():
     parser = argparse.ArgumentParser(description="Verifies a Tachograph ledger directory or bundle, offline.")
     parser.add_argument("path")
@@ -472,10 +392,8 @@ def main():
         parser.error(": ".join(broken.args))
     except OSError as error:
         report = dict(error=str(error))
-    code = {True: 0, False: 1, None: 3}[report.get("verified")]
-    lines = [("VERIFIED", "NOT VERIFIED", "", "COULD NOT READ")[code], *(f"  {k:12} {v}" for k, v in report.items())]
-    print(json.dumps(dict(report, version=1)) if args.json else "\n".join(lines))
-    sys.exit(code)
+    print(json.dumps(dict(report, version=1), indent=None if args.json else 4))
+    sys.exit({True: 0, False: 1, None: 3}[report.get("verified")])
 
 if __name__ == "__main__":
     main()
