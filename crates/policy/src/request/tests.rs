@@ -134,7 +134,9 @@ fn any_line_dropped_doubled_or_swapped_is_refused() {
         if i + 1 < lines.len() {
             let mut swapped = lines.clone();
             swapped.swap(i, i + 1);
-            assert!(Request::parse(&(swapped.join("\n") + "\n")).is_err(), "{word} swapped");
+            let read = Request::parse(&(swapped.join("\n") + "\n"));
+            // A column behind another access is another request.
+            assert!(read.is_err() || word == "column", "{word} swapped");
         }
     }
     assert!(Request::parse(text.trim_end()).is_err());
