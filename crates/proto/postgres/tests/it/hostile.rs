@@ -193,3 +193,33 @@ fn a_count_without_elements_is_refused_before_it_sizes_anything() {
     let options = Frame { tag: b'v', body: Bytes::from_static(b"\0\x03\0\0\x7f\xff\xff\xff") };
     assert_eq!(FromUpstream::decode(&options).unwrap_err().kind, kind::TOO_MANY);
 }
+
+/// Lists whose length is not on the wire.
+#[test]
+fn lists_are_bounded_at_their_limit() {
+    let fields = |count: usize| {
+        let body: Vec<u8> = (0..count).flat_map(|i| [i as u8 + 1, b'x', 0]).chain([0]).collect();
+        FromUpstream::decode(&Frame { tag: b'E', body: body.into() })
+    };
+    let mechanisms = |count: usize| {
+        let body: Vec<u8> = [0, 0, 0, 10].into_iter().chain(b"M\0".repeat(count)).chain([0]).collect();
+        FromUpstream::decode(&Frame { tag: b'R', body: body.into() })
+    };
+    let options = |count: usize| {
+        let body = [&[0, 3, 0, 0][..], &(count as u32).to_be_bytes(), &b"o\0".repeat(count)].concat();
+        FromUpstream::decode(&Frame { tag: b'v', body: body.into() })
+    };
+    type Decode<'a> = &'a dyn Fn(usize) -> Result<FromUpstream, wire::Fault>;
+    let cases: [(Decode<'_>, usize); 3] =
+        [(&fields, ERROR_FIELDS_MAX), (&mechanisms, SASL_MECHANISMS_MAX), (&options, NEGOTIATED_OPTIONS_MAX)];
+    for (decode, max) in cases {
+        assert!(decode(max).is_ok());
+        assert_eq!(decode(max + 1).unwrap_err().kind, kind::TOO_MANY);
+    }
+}
+
+#[test]
+fn a_field_that_comes_twice_in_an_error_is_refused() {
+    let twice = Frame { tag: b'E', body: Bytes::from_static(b"Ca\0Cb\0\0") };
+    assert_eq!(FromUpstream::decode(&twice).unwrap_err().kind, kind::BAD_VALUE);
+}
