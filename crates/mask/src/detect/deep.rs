@@ -2,13 +2,14 @@
 //!
 //! Two shapes. A *run* (base64, hex) hides a value whole: a finding in it covers the run. A *transcript* (percent,
 //! `\u`, UTF-16, zero-width characters) keeps the order of characters: a finding in it is mapped back to the bytes that
-//! it was made of. Work is linear in the input, times [`DECODE_DEPTH_MAX`].
+//! it was made of; only the surroundings of an escape are transcribed, and only findings with an escape in them count.
+//! Work is linear in the input, times [`DECODE_DEPTH_MAX`].
 
 use std::ops::Range;
 
 use super::recognise::View;
-use super::{Detectors, Form, Spots};
-use crate::limits::{DECODE_DEPTH_MAX, ENCODED_RUN_BYTES_MIN};
+use super::{Detectors, Form, Spot, Spots};
+use crate::limits::{DECODE_DEPTH_MAX, ENCODED_RUN_BYTES_MIN, LOOK_BEHIND_BYTES};
 
 /// Adds what is found behind encodings in `bytes`, which are `depth` encodings deep already.
 pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut Spots) {
@@ -22,7 +23,7 @@ pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut 
         for skip in 0..4 {
             plain.clear();
             if base64(&text[skip..], &mut plain) {
-                inside(detectors, &plain, Form::Base64, depth, spots, |_| run.clone());
+                inside(detectors, &plain, Form::Base64, depth, spots, |_| Some(run.clone()));
             }
         }
         for digits in hex_runs(text) {
@@ -30,40 +31,43 @@ pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut 
                 plain.clear();
                 hex(&text[digits.start + skip..digits.end], &mut plain);
                 let source = run.start + digits.start..run.start + digits.end;
-                inside(detectors, &plain, Form::Hex, depth, spots, |_| source.clone());
+                inside(detectors, &plain, Form::Hex, depth, spots, |_| Some(source.clone()));
             }
         }
     });
-    for (form, transcribe) in TRANSCRIPTS {
-        if let Some(transcript) = transcribe(bytes) {
-            inside(detectors, &transcript.bytes, form, depth, spots, |r| transcript.source(r));
+    for (form, regions, transcribe) in TRANSCRIPTS {
+        for region in regions(bytes) {
+            let Some(transcript) = transcribe(&bytes[region.clone()]) else { continue };
+            inside(detectors, &transcript.bytes, form, depth, spots, |r| transcript.source(r, region.start));
         }
     }
 }
 
-/// Whether [`spot`] could find anything: a byte that begins an escape, a zero or a zero-width character, or a long run.
+/// Whether [`spot`] could find anything: an escape, UTF-16, a zero-width character, or a long run.
 pub(super) fn worth(bytes: &[u8]) -> bool {
-    let begins = |b: u8| (b == b'%') | (b == b'\\') | (b == 0) | (b == 0xe2) | (b == 0xef) | (b == 0xc2);
     bytes.len() >= ENCODED_RUN_BYTES_MIN
-        && (bytes.iter().fold(false, |any, &b| any | begins(b)) || next_run(bytes, 0).is_some())
+        && (next_run(bytes, 0).is_some()
+            || percents(bytes).next().is_some()
+            || escapes(bytes).next().is_some()
+            || next_utf16(bytes, 0).is_some()
+            || softs(bytes).next().is_some())
 }
 
-/// Scans decoded bytes, and what is encoded in them; `source` maps a range back.
+/// Scans decoded bytes, and what is encoded in them; `source` maps a range back, or says that it does not count.
 fn inside(
     detectors: &Detectors,
     plain: &[u8],
     form: Form,
     depth: u32,
     spots: &mut Spots,
-    source: impl Fn(Range<usize>) -> Range<usize>,
+    source: impl Fn(Range<usize>) -> Option<Range<usize>>,
 ) {
     let mut found = Spots::default();
     detectors.spot(&View::whole(plain), &mut found);
     spot(detectors, plain, depth + 1, &mut found);
-    for mut spot in found.found {
-        spot.range = source(spot.range);
-        spot.form = form;
-        spots.found.push(spot);
+    for spot in found.found {
+        let range = source(spot.range.clone());
+        spots.found.extend(range.map(|range| Spot { range, form, ..spot }));
     }
 }
 
@@ -184,32 +188,107 @@ impl Transcript {
         c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| self.push(b, from));
     }
 
-    fn source(&self, range: Range<usize>) -> Range<usize> {
-        let end = self.from.get(range.end).copied().unwrap_or(self.end);
-        self.from[range.start] as usize..(end as usize).max(self.from[range.start] as usize + 1)
+    /// Where decoded bytes came from, if an escape is among them; `offset` is where the source begins.
+    fn source(&self, range: Range<usize>, offset: usize) -> Option<Range<usize>> {
+        let start = *self.from.get(range.start)? as usize;
+        let end = self.from.get(range.end).copied().unwrap_or(self.end) as usize;
+        (end - start > range.len()).then_some(start + offset..end + offset)
     }
 }
 
+type Regions = fn(&[u8]) -> Vec<Range<usize>>;
 type Transcribe = fn(&[u8]) -> Option<Transcript>;
-const TRANSCRIPTS: [(Form, Transcribe); 5] = [
-    (Form::Percent, percent),
-    (Form::Escaped, escaped),
-    (Form::Utf16, |b| utf16(b, 0)),
-    (Form::Utf16, |b| utf16(b, 1)),
-    (Form::Split, split),
+const TRANSCRIPTS: [(Form, Regions, Transcribe); 4] = [
+    (Form::Percent, |b| around(percents(b), b.len()), percent),
+    (Form::Escaped, |b| around(escapes(b), b.len()), escaped),
+    (Form::Split, |b| around(softs(b), b.len()), split),
+    (Form::Utf16, utf16_runs, utf16),
 ];
 
-/// `%40` and the like undone. `None` if there is nothing to undo.
+/// The surroundings of positions, merged where they touch.
+fn around(positions: impl Iterator<Item = usize>, len: usize) -> Vec<Range<usize>> {
+    let mut regions: Vec<Range<usize>> = Vec::new();
+    for at in positions {
+        let (start, end) = (at.saturating_sub(LOOK_BEHIND_BYTES), (at + LOOK_BEHIND_BYTES).min(len));
+        match regions.last_mut() {
+            Some(last) if last.end >= start => last.end = end,
+            _ => regions.push(start..end),
+        }
+    }
+    regions
+}
+
+/// Where `%` and two hex digits are.
+fn percents(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let digit = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
+    memchr::memchr_iter(b'%', bytes).filter(move |&i| digit(i + 1) && digit(i + 2))
+}
+
+/// Where a backslash begins an escape that [`escaped`] undoes.
+fn escapes(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    memchr::memchr_iter(b'\\', bytes)
+        .filter(|&i| bytes.get(i + 1).is_some_and(|b| b"uxnrtbf/\"'\\".contains(b)))
+}
+
+/// Where zero-width and soft characters are.
+fn softs(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    memchr::memchr3_iter(0xe2, 0xef, 0xc2, bytes).filter(|&i| soft(&bytes[i..]) > 0)
+}
+
+/// The length of the zero-width or soft character that `bytes` begin with; 0 if there is none.
+fn soft(bytes: &[u8]) -> usize {
+    match bytes {
+        [0xe2, 0x80, 0x8b..=0x8f | 0xaa..=0xae, ..]
+        | [0xe2, 0x81, 0xa0..=0xa4 | 0xa6..=0xa9, ..]
+        | [0xef, 0xbb, 0xbf, ..] => 3,
+        [0xc2, 0xad, ..] => 2,
+        _ => 0,
+    }
+}
+
+/// All runs in which every other byte is zero.
+fn utf16_runs(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while let Some(run) = next_utf16(bytes, at) {
+        at = run.end;
+        runs.push(run);
+    }
+    runs
+}
+
+/// The first run of at least eight characters of ASCII in UTF-16 (every other byte is zero) that ends after `at`.
+fn next_utf16(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    // Sixteen bytes cover eight that begin at a multiple of eight.
+    let (even, odd) = (0x00ff_00ff_00ff_00ff_u64, 0xff00_ff00_ff00_ff00_u64);
+    let first = at.next_multiple_of(8);
+    for (n, block) in bytes.get(first..)?.chunks_exact(8).enumerate() {
+        let word = block.iter().rev().fold(0u64, |w, &b| w << 8 | u64::from(b));
+        if word == 0 || word & even != 0 && word & odd != 0 {
+            continue;
+        }
+        let i = first + n * 8;
+        // The parity of the zeros.
+        let zero = if word & even == 0 { i % 2 } else { (i + 1) % 2 };
+        let fits = |j: usize| (bytes[j] == 0) == (j % 2 == zero);
+        let start = (at..i).rev().find(|&j| !fits(j)).map_or(at, |j| j + 1);
+        let end = (i..bytes.len()).find(|&j| !fits(j)).unwrap_or(bytes.len());
+        if end >= i + 8 && end - start >= 16 {
+            return Some(start..end);
+        }
+    }
+    None
+}
+
+/// `%40` and the like undone. `None` if the text is too long to map.
 fn percent(bytes: &[u8]) -> Option<Transcript> {
-    memchr::memchr(b'%', bytes)?;
     let mut out = Transcript::new(bytes)?;
-    let mut undone = false;
     let mut i = 0;
     while let Some(&b) = bytes.get(i) {
         match (b, bytes.get(i + 1).and_then(|&h| nibble(h)), bytes.get(i + 2).and_then(|&l| nibble(l))) {
             (b'%', Some(high), Some(low)) => {
                 out.push(high << 4 | low, i);
-                (undone, i) = (true, i + 3);
+                i += 3;
             }
             _ => {
                 out.push(b, i);
@@ -217,12 +296,11 @@ fn percent(bytes: &[u8]) -> Option<Transcript> {
             }
         }
     }
-    undone.then_some(out)
+    Some(out)
 }
 
 /// The escapes of JSON and C undone: `\u0040`, `\x40`, `\n`, `\/`.
 fn escaped(bytes: &[u8]) -> Option<Transcript> {
-    memchr::memchr(b'\\', bytes)?;
     let mut out = Transcript::new(bytes)?;
     let mut i = 0;
     while let Some(&b) = bytes.get(i) {
@@ -261,43 +339,27 @@ fn escaped(bytes: &[u8]) -> Option<Transcript> {
     Some(out)
 }
 
-/// UTF-16 whose characters are ASCII: every other byte is zero; `zero` is its place in the pair (0: big-endian).
-fn utf16(bytes: &[u8], zero: usize) -> Option<Transcript> {
-    memchr::memchr(0, bytes)?;
+/// The characters of a run of [`next_utf16`].
+fn utf16(bytes: &[u8]) -> Option<Transcript> {
     let mut out = Transcript::new(bytes)?;
-    let mut pairs = 0;
-    let mut i = 0;
-    while let Some(pair) = bytes.get(i..i + 2) {
-        if pair[zero] == 0 && pair[1 - zero] != 0 {
-            out.push(pair[1 - zero], i);
-            (pairs, i) = (pairs + 1, i + 2);
-        } else {
-            // Something else between two texts: a boundary.
-            out.push(0, i);
-            i += 1;
-        }
+    for (i, &b) in bytes.iter().enumerate().filter(|(_, b)| **b != 0) {
+        out.push(b, i);
     }
-    (pairs >= 6).then_some(out)
+    Some(out)
 }
 
 /// Zero-width and soft characters taken out.
 fn split(bytes: &[u8]) -> Option<Transcript> {
-    if bytes.is_ascii() {
-        return None;
-    }
     let mut out = Transcript::new(bytes)?;
     let mut i = 0;
     while let Some(&b) = bytes.get(i) {
-        match bytes[i..] {
-            [0xe2, 0x80, 0x8b..=0x8f | 0xaa..=0xae, ..]
-            | [0xe2, 0x81, 0xa0..=0xa4 | 0xa6..=0xa9, ..]
-            | [0xef, 0xbb, 0xbf, ..] => i += 3,
-            [0xc2, 0xad, ..] => i += 2,
-            _ => {
+        match soft(&bytes[i..]) {
+            0 => {
                 out.push(b, i);
                 i += 1;
             }
+            length => i += length,
         }
     }
-    (out.bytes.len() < bytes.len()).then_some(out)
+    Some(out)
 }

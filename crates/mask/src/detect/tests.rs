@@ -375,15 +375,15 @@ fn random_digits_pass_as_rarely_as_the_checks_promise() {
 #[test]
 fn random_bytes_and_base64_hold_next_to_nothing() {
     let mut random = Random(3);
-    let noise: Vec<u8> = (0..4 << 20).map(|_| random.next() as u8).collect();
+    let noise: Vec<u8> = (0..1 << 20).map(|_| random.next() as u8).collect();
     let in_noise = show(&noise, |d, f| d.scan_deep(&noise, f));
-    assert!(in_noise.len() <= 4, "{in_noise:?}");
+    assert!(in_noise.len() <= 1, "{in_noise:?}");
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let text: Vec<u8> = (0..4 << 20)
+    let text: Vec<u8> = (0..1 << 20)
         .map(|i| if i % 77 == 76 { b'\n' } else { ALPHABET[(random.next() % 64) as usize] })
         .collect();
     let in_text = show(&text, |d, f| d.scan_deep(&text, f));
-    assert!(in_text.len() <= 4, "{in_text:?}");
+    assert!(in_text.len() <= 1, "{in_text:?}");
 }
 
 #[test]
@@ -404,6 +404,10 @@ fn values_are_found_behind_encodings() {
         (Form::Utf16, utf16(true)),
         (Form::Utf16, [&[0xff, 0xfe][..], &utf16(false)].concat()),
         (Form::Split, "jo.doe@exa\u{200b}mple.com".as_bytes().to_vec()),
+        // Among bytes that are not text, and at an odd offset.
+        (Form::Utf16, [&b"\x00\x00\x00\x07\x01"[..], &utf16(false), &[0, 0, 0, 9]].concat()),
+        // Far into a text.
+        (Form::Percent, format!("{}jo.doe%40example.com", "100% plain ".repeat(500)).into_bytes()),
         // Two deep.
         (Form::Base64, b"YW04dVpHOWxRR1Y0WVcxd2JHVXVZMjl0".to_vec()),
     ];
