@@ -223,3 +223,29 @@ fn a_field_that_comes_twice_in_an_error_is_refused() {
     let twice = Frame { tag: b'E', body: Bytes::from_static(b"Ca\0Cb\0\0") };
     assert_eq!(FromUpstream::decode(&twice).unwrap_err().kind, kind::BAD_VALUE);
 }
+
+/// A byte more than the fields is refused in every message but those whose last field is "the rest".
+#[test]
+fn a_byte_behind_the_last_field_is_refused_in_every_message() {
+    let mut dice = Dice::new(11);
+    let longer = |wire: &BytesMut| Frame { tag: wire[0], body: [&wire[5..], b"x"].concat().into() };
+    for kind in 0..CLIENT_KINDS {
+        let message = dice.client_message(kind);
+        let mut wire = BytesMut::new();
+        message.encode(&mut wire).unwrap();
+        let open = matches!(message, FromClient::CopyData(_) | FromClient::PasswordLike(_));
+        assert_eq!(FromClient::decode(&longer(&wire)).is_ok(), open, "{message:?}");
+    }
+    for kind in 0..UPSTREAM_KINDS {
+        let message = dice.upstream_message(kind);
+        let mut wire = BytesMut::new();
+        message.encode(&mut wire).unwrap();
+        let open = matches!(
+            message,
+            FromUpstream::CopyData(_) | FromUpstream::BackendKeyData { .. } | FromUpstream::Authentication(_)
+        );
+        assert!(open || FromUpstream::decode(&longer(&wire)).is_err(), "{message:?}");
+    }
+    let row = Frame { tag: b'D', body: Bytes::from_static(b"\0\x01\0\0\0\x01ax") };
+    assert_eq!(FromUpstream::decode(&row).unwrap_err().kind, kind::TRAILING_BYTES);
+}
