@@ -14,11 +14,8 @@ pub(crate) fn replace(json: &[u8], findings: &[Finding]) -> Option<Vec<u8>> {
         while token.as_ref().is_some_and(|t| t.range().end <= group.start) {
             token = tokens.next();
         }
-        let Some(token) =
-            token.as_ref().filter(|t| t.range().start <= group.start && group.end <= t.range().end)
-        else {
-            return None;
-        };
+        let token =
+            token.as_ref().filter(|t| t.range().start <= group.start && group.end <= t.range().end)?;
         let (range, text) = match token {
             // A cut inside an escape would leave half of it.
             Token::String(inside) if json[inside.clone()].contains(&b'\\') => {

@@ -41,6 +41,15 @@ impl MaskedBytes {
     }
 }
 
+impl MaskedBytes {
+    /// Several pieces of what was released, one behind another, as a field for the reel.
+    pub fn pieces(&self, ranges: &[Range<usize>]) -> MaskedField<'static> {
+        let bytes: Vec<u8> =
+            ranges.iter().filter_map(|range| self.0.get(range.clone())).flatten().copied().collect();
+        MaskedField(Some(Cow::Owned(bytes)))
+    }
+}
+
 /// A NULL for the reel.
 pub fn null_field<'a>() -> MaskedField<'a> {
     MaskedField(None)

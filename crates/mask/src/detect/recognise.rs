@@ -25,7 +25,7 @@ macro_rules! detectors {
                 match self { $(Detector::$variant => $name,)* }
             }
 
-            #[expect(clippy::expect_used, reason = "constants; a test makes them all")]
+            /// Panics only if a constant above is no class: a test makes them all.
             pub(super) fn class(self) -> Class {
                 Class::new(match self { $(Detector::$variant => $class,)* }).expect("a constant class")
             }
@@ -269,8 +269,8 @@ fn ssn(end: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     let b = &view.bytes[start..start + 11];
     let clear_before = !view.before(start).is_some_and(|b| word(b) || b == b'-' || b == b'.' || b == b'+');
     let after = view.at(start + 11);
-    let clear_after = !after.is_some_and(|b| word(b) || b == b'-')
-        && !(after == Some(b'.') && view.at(start + 12).is_some_and(|b| b.is_ascii_digit()));
+    let decimals = after == Some(b'.') && view.at(start + 12).is_some_and(|b| b.is_ascii_digit());
+    let clear_after = !decimals && !after.is_some_and(|b| word(b) || b == b'-');
     if clear_before && clear_after && validate::ssn(&b[..3], &b[4..6], &b[7..]) {
         spots.push(Detector::Ssn, start..start + 11);
     }
@@ -285,10 +285,10 @@ fn card(anchor_end: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     let start = if end - last >= 14 { Some(last) } else { printed_groups(end, last, view) };
     let Some(start) = start else { return end };
     let after = view.at(end);
-    let clear_after = !after.is_some_and(word)
-        && !(after == Some(b'.') && view.at(end + 1).is_some_and(|b| b.is_ascii_digit()));
+    let continues = after.is_some_and(word)
+        || after == Some(b'.') && view.at(end + 1).is_some_and(|b| b.is_ascii_digit());
     let decimals = view.before(start) == Some(b'.') && start >= 2 && view.bytes[start - 2].is_ascii_digit();
-    if !clear_after || decimals || view.before(start).is_some_and(word) {
+    if continues || decimals || view.before(start).is_some_and(word) {
         return start;
     }
     let mut digits = [0u8; 24];
