@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::{NoRandom, Random, random};
 use crate::disk::{Disk, read_small, write_atomic};
-use crate::limits::{PASSPHRASE_ROUNDS, RUN_KEYS_BYTES_MAX};
+use crate::limits::{AUDITORS_MAX, PASSPHRASE_ROUNDS, RUN_KEYS_BYTES_MAX};
 
 /// 32 secret bytes; wiped when dropped.
 pub type Secret32 = Zeroizing<[u8; 32]>;
@@ -436,6 +436,10 @@ impl RunKeys {
             rest = &rest[used..];
             size += used as u64;
         }
+        // A crash tears the last entry at most. More than that is damage, and going on would overwrite other keys.
+        if rest.len() > WrappedRun::SIZE_MAX {
+            return Err(KeyError::Malformed { path });
+        }
         Ok(RunKeys { path, entries, size })
     }
 
@@ -521,6 +525,8 @@ impl fmt::Debug for RunKeys {
 }
 
 impl WrappedRun {
+    const SIZE_MAX: usize = 8 + 16 + WRAPPED_KEY_BYTES + 1 + AUDITORS_MAX * (8 + SEALED_KEY_BYTES);
+
     fn size(&self) -> usize {
         8 + 16 + WRAPPED_KEY_BYTES + 1 + self.sealed.len() * (8 + SEALED_KEY_BYTES)
     }
@@ -747,8 +753,8 @@ mod tests {
         let (random, auditor, disk) = (SystemRandom::new(), auditor(), SimDisk::new(1));
         let dir = Path::new("/keys");
         disk.create_dir(dir).unwrap();
-        let gateway = GatewayKey::load_or_make(&disk, dir, &random).unwrap();
         let mut keys = RunKeys::load(&disk, dir).unwrap();
+        let gateway = GatewayKey::load_or_make(&disk, dir, &keys, &random).unwrap();
         let runs = [RunId([1; 16]), RunId([2; 16]), RunId([3; 16])];
         for run in runs {
             keys.make(&disk, &gateway, &[auditor.public()], "o", run, &random).unwrap();
@@ -765,12 +771,30 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_entry_of_run_keys_is_refused_and_a_lost_gateway_key_is_not_replaced() {
+        let (random, disk) = (SystemRandom::new(), SimDisk::new(1));
+        let dir = Path::new("/keys");
+        disk.create_dir(dir).unwrap();
+        let mut keys = RunKeys::load(&disk, dir).unwrap();
+        let gateway = GatewayKey::load_or_make(&disk, dir, &keys, &random).unwrap();
+        for n in 0..20 {
+            keys.make(&disk, &gateway, &[], "o", RunId([n; 16]), &random).unwrap();
+        }
+        disk.remove(&dir.join(GATEWAY_FILE)).unwrap();
+        assert!(GatewayKey::load_or_make(&disk, dir, &keys, &random).is_err());
+        let mut bytes = disk.content(&dir.join(RUN_KEYS_FILE)).unwrap();
+        bytes[40] ^= 1;
+        disk.put(&dir.join(RUN_KEYS_FILE), &bytes);
+        assert!(matches!(RunKeys::load(&disk, dir), Err(KeyError::Malformed { .. })));
+    }
+
+    #[test]
     fn a_torn_entry_of_run_keys_hides_no_other() {
         let (random, disk) = (SystemRandom::new(), SimDisk::new(1));
         let dir = Path::new("/keys");
         disk.create_dir(dir).unwrap();
-        let gateway = GatewayKey::load_or_make(&disk, dir, &random).unwrap();
         let mut keys = RunKeys::load(&disk, dir).unwrap();
+        let gateway = GatewayKey::load_or_make(&disk, dir, &keys, &random).unwrap();
         keys.make(&disk, &gateway, &[], "o", RunId([1; 16]), &random).unwrap();
         let size = keys.size;
         disk.open(&dir.join(RUN_KEYS_FILE)).unwrap().write_at(&[0, 0, 0, 90, 1, 2, 3], size).unwrap();

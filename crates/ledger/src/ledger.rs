@@ -448,8 +448,8 @@ fn open(
         _ => io_error(&paths.lock(), error),
     })?;
     segments::remove_staged(&*disk, &paths).map_err(|error| io_error(&paths.segments, error))?;
-    let gateway = GatewayKey::load_or_make(&*disk, &config.keys, &*random)?;
     let run_keys = RunKeys::load(&*disk, &config.keys)?;
+    let gateway = GatewayKey::load_or_make(&*disk, &config.keys, &run_keys, &*random)?;
     let ground = match recover::scan(&*disk, &paths)? {
         Some(scan) => Ground::found(&config, &*disk, &paths, &*clock, scan)?,
         None => Ground::fresh(&config, &*disk, &paths, &*clock, &*random)?,

@@ -50,8 +50,6 @@ pub const KEEPER_MILLIS: u64 = 100;
 
 /// Most runs open at a time.
 pub const RUNS_OPEN_MAX: usize = 4_096;
-/// Intents without an outcome that the ledger remembers for recovery.
-pub const INTENTS_OPEN_MAX: usize = 1 << 20;
 /// Records of one run unless configured.
 pub const RUN_RECORDS_DEFAULT: u64 = 10_000_000;
 /// Record and payload bytes of one run unless configured.

@@ -220,6 +220,9 @@ impl Cursor {
 
     /// The next record or checkpoint.
     pub fn next_item(&mut self) -> Result<Option<Item>, ReadError> {
+        // Asked before anything is read: what is durable now is never changed, what is not may yet be lost and its
+        // number given again.
+        let durable = self.store.durable.as_ref().map_or(u64::MAX, |watermark| watermark.next());
         loop {
             let Some((position, kind, body)) = self.frame()? else { return Ok(None) };
             let next =
@@ -232,7 +235,10 @@ impl Cursor {
                 }
                 FrameKind::Record => {
                     let entry = self.entry(position, body)?;
-                    if self.beyond_durable(entry.seq) {
+                    if entry.seq.0 >= durable {
+                        // The next attempt reads anew, from the file that has the segment's name then.
+                        self.window.clear();
+                        self.file = None;
                         return Ok(None);
                     }
                     self.payloads.clear();
@@ -257,10 +263,6 @@ impl Cursor {
             Some((position, FrameKind::Record, body)) => Ok(Some(self.entry(position, body)?)),
             _ => Ok(None),
         }
-    }
-
-    fn beyond_durable(&self, seq: Seq) -> bool {
-        self.store.durable.as_ref().is_some_and(|watermark| seq.0 >= watermark.next())
     }
 
     fn entry(&self, position: Position, bytes: Vec<u8>) -> Result<Entry, ReadError> {

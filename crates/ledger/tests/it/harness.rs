@@ -51,7 +51,6 @@ impl Rig {
         self.try_open().unwrap().0
     }
 
-
     pub fn segments(&self) -> Vec<(u64, Vec<u8>)> {
         segments_of(&self.disk)
     }
