@@ -406,7 +406,15 @@ impl KeyOrder<'_> {
     /// key comes first, and only keys of one length are compared.
     #[inline]
     fn admits(&self, key: &[u8]) -> bool {
-        self.0.is_none_or(|last| last.len() < key.len() || last.len() == key.len() && last < key)
+        let Some(last) = self.0 else { return true };
+        if last.len() != key.len() {
+            return last.len() < key.len();
+        }
+        // The first bytes decide most of the time, without a call to compare the rest.
+        match (last.first(), key.first()) {
+            (Some(a), Some(b)) if a != b => a < b,
+            _ => last < key,
+        }
     }
 }
 

@@ -202,13 +202,13 @@ struct RawFields<'a> {
     at: Option<u64>,
     of: Option<u64>,
     pay: Payloads<'a>,
-    run: Option<[u8; 16]>,
+    run: Option<&'a [u8; 16]>,
     seq: Option<u64>,
     body: Option<&'a [u8]>,
     kind: Option<&'a str>,
     rseq: Option<u64>,
     sess: Option<u64>,
-    rprev: Option<Hash>,
+    rprev: Option<&'a Hash>,
 }
 
 impl<'a> RawFields<'a> {
@@ -253,7 +253,7 @@ impl<'a> RawFields<'a> {
             return Err(RecordError::Version);
         }
         let link = match (self.run, self.rseq, self.rprev) {
-            (Some(run), Some(rseq), Some(rprev)) => Some(Link { run, rseq, rprev }),
+            (Some(run), Some(rseq), Some(rprev)) => Some(Link { run: *run, rseq, rprev: *rprev }),
             (None, None, None) => None,
             _ => return Err(RecordError::Link),
         };
@@ -274,7 +274,10 @@ fn uint(reader: &mut Reader<'_>, name: &'static str) -> Result<u64, RecordError>
     reader.uint().map_err(|_| RecordError::Field(name))
 }
 
-fn bytes<const N: usize>(reader: &mut Reader<'_>, name: &'static str) -> Result<[u8; N], RecordError> {
+fn bytes<'a, const N: usize>(
+    reader: &mut Reader<'a>,
+    name: &'static str,
+) -> Result<&'a [u8; N], RecordError> {
     reader.bytes().ok().and_then(|b| b.try_into().ok()).ok_or(RecordError::Field(name))
 }
 
