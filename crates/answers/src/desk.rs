@@ -42,9 +42,9 @@ pub struct Verified {
     pub covered: Seq,
     /// The key was given by the one who verifies, not taken from the ledger itself.
     pub anchored: bool,
-    /// The names of the witnesses whose signatures are on a checkpoint, and the record up to which.
+    /// The witnesses one of whom signed a checkpoint, and the record up to which.
     pub witnessed: Option<(Vec<String>, Seq)>,
-    /// The signed checkpoint.
+    /// What is signed: origin, size and root of the last checkpoint.
     pub checkpoint: String,
 }
 
@@ -59,7 +59,7 @@ pub struct ProofLine {
     pub covered: Option<u64>,
     /// `anchored` (the key was given) or `own` (the key was taken from the ledger itself).
     pub key: Option<String>,
-    /// Witnesses, and the record up to which they signed.
+    /// Witnesses one of whom signed, and the record up to which.
     pub witnesses: Vec<String>,
     pub witnessed: Option<u64>,
     pub checkpoint: Option<String>,
@@ -82,9 +82,9 @@ impl ProofLine {
             text.push_str(&format!(", with {key}"));
             match (&*self.witnesses, self.witnessed) {
                 ([], _) | (_, None) => text.push_str(", NOT WITNESSED"),
-                (names, Some(0)) => text.push_str(&format!(", witnessed by {} at size 0", names.join(", "))),
+                (names, Some(0)) => text.push_str(&format!(", witnessed by {} at size 0", names.join(" or "))),
                 (names, Some(n)) => {
-                    text.push_str(&format!(", witnessed by {} up to record {}", names.join(", "), n - 1));
+                    text.push_str(&format!(", witnessed by {} up to record {}", names.join(" or "), n - 1));
                 }
             }
         }

@@ -337,6 +337,9 @@ impl Exposed {
     pub fn sentence(&self) -> String {
         match &*self.answer {
             "proved" => "Unmasked: 0. Proved by enforcement.".to_owned(),
+            "exposed" if self.unmasked == 0 => {
+                "EXPOSED: values of a sensitive class were revealed; the record does not say how many.".to_owned()
+            }
             "exposed" => {
                 format!("EXPOSED: {} cells of a sensitive class reached the client unmasked.", self.unmasked)
             }
@@ -484,6 +487,9 @@ fn limits(actions: &[(&Run, &Action)]) -> Vec<String> {
             "{os} actions were recorded with durability \"os\": after a failure of the machine, effects without a \
              record are possible (P1 is not claimed)"
         ));
+    }
+    if let Some((run, _)) = actions.iter().find(|(run, _)| !run.is_closed()) {
+        limits.push(format!("what is still to come: run {} is open", run.id));
     }
     limits
 }

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod auditor;
 mod desk;
 mod diff;
 mod export;
@@ -32,6 +33,7 @@ mod value;
 mod verify;
 mod watch;
 
+pub use auditor::AuditorProber;
 pub use desk::{Cannot, Chain, Desk, ProofLine, Verified};
 pub use diff::{Diff, DiffStep};
 pub use export::{Exported, Report, action_html, export_bundle};

@@ -321,3 +321,101 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// The closed lists above are the index's own words; a new word there must be typable here.
 const _: fn(&str) -> (VerbWord, VerdictWord) = |word| (VerbWord::parse(word), VerdictWord::parse(word));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: WallTime = WallTime(1_790_000_000_000_000_000);
+
+    fn terms(text: &str) -> Vec<(Key, String, bool)> {
+        let query = Query::parse(text, NOW).unwrap();
+        query.terms.into_iter().map(|t| (t.key, t.value, t.negated)).collect()
+    }
+
+    #[test]
+    fn terms_keys_quotes_and_negation() {
+        let of = |key, value: &str, negated| (key, value.to_owned(), negated);
+        assert!(terms("").is_empty());
+        assert_eq!(terms("table:customers"), [of(Key::Table, "customers", false)]);
+        assert_eq!(terms("  VERB:write\t-human:ada "), [of(Key::Verb, "write", false), of(Key::Human, "ada", true)]);
+        assert_eq!(terms("text:\"a: b\" \"x \\\" y\""), [of(Key::Text, "a: b", false), of(Key::Text, "x \" y", false)]);
+        assert_eq!(terms("12:30 -drop a\"b c\"d"), [
+            of(Key::Text, "12:30", false),
+            of(Key::Text, "drop", true),
+            of(Key::Text, "ab cd", false),
+        ]);
+        assert_eq!(terms("class:pii.ssn rule:a:b"), [of(Key::Class, "pii.ssn", false), of(Key::Rule, "a:b", false)]);
+    }
+
+    #[test]
+    fn times_count_back_from_now_or_are_moments() {
+        let at = |text: &str| Query::parse(&format!("since:{text}"), NOW).unwrap().since.unwrap().0;
+        assert_eq!(at("2h"), NOW.0 - 7_200_000_000_000);
+        assert_eq!(at("1d"), NOW.0 - 86_400_000_000_000);
+        assert_eq!(at("1970-01-02"), 86_400_000_000_000);
+        assert_eq!(at("1970-01-01T00:00:01Z"), 1_000_000_000);
+        assert_eq!(at("1970-01-01T01:00:01+01:00"), 1_000_000_000);
+        assert_eq!(at("9999999w"), 0, "longer ago than time");
+        assert_eq!(moment("99999999999999999999d", NOW), None);
+        assert_eq!(moment("-1h", NOW), None);
+        assert_eq!(moment("1969-12-31", NOW), None);
+    }
+
+    #[test]
+    fn every_error_points_at_its_word() {
+        let table = [
+            ("table:a verb:reed", "verb:reed", "no verb \"reed\"; one of read"),
+            ("a verdict:maybe b", "verdict:maybe", "one of allow, refuse, ask"),
+            ("tabel:customers", "tabel:customers", "did you mean table?"),
+            ("x zzz:y", "zzz:y", "no key \"zzz\"; one of resource"),
+            ("select a::text", "a::text", "quote it"),
+            ("ä since:soon", "since:soon", "is no time"),
+            ("-since:2h", "-since:2h", "cannot be negated"),
+            ("since:1h since:2h", "since:2h", "this time already"),
+            ("a human:", "human:", "needs a value"),
+            ("a \"b c", "\"b c", "not closed"),
+            ("a -", "-", "empty term"),
+            ("\"\"", "\"\"", "empty term"),
+        ];
+        for (query, word, why) in table {
+            let error = Query::parse(query, NOW).unwrap_err();
+            assert_eq!(&query[error.at..error.at + error.len], word, "{query}");
+            assert!(error.why.contains(why), "{query}: {}", error.why);
+        }
+        let shown = Query::parse("ä since:soon", NOW).unwrap_err().to_string();
+        assert!(shown.ends_with("\n  ä since:soon\n    ^^^^^^^^^^"), "{shown}");
+    }
+
+    #[test]
+    fn a_query_has_its_limits() {
+        let many = |n: usize| vec!["a"; n].join(" ");
+        assert!(Query::parse(&many(QUERY_TERMS_MAX), NOW).is_ok());
+        assert!(Query::parse(&many(QUERY_TERMS_MAX + 1), NOW).is_err());
+        assert!(Query::parse(&"a".repeat(QUERY_BYTES_MAX), NOW).is_ok());
+        assert!(Query::parse(&"a".repeat(QUERY_BYTES_MAX + 1), NOW).is_err());
+    }
+
+    #[test]
+    fn hostile_queries_are_shown_without_moving_the_cursor() {
+        let error = Query::parse("verb:\u{1b}[2J\u{202e}", NOW).unwrap_err().to_string();
+        assert!(!error.contains('\u{1b}') && !error.contains('\u{202e}'), "{error}");
+    }
+
+    #[test]
+    fn any_bytes_parse_or_point_within_themselves() {
+        let pieces = ["a", ":", "\"", "\\", "-", " ", "since", "2h", "ß", "verb", "\u{202e}"];
+        let mut state = 1u64;
+        for _ in 0..20_000 {
+            let mut text = String::new();
+            for _ in 0..8 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text.push_str(pieces[(state >> 33) as usize % pieces.len()]);
+            }
+            if let Err(error) = Query::parse(&text, NOW) {
+                assert!(text.get(error.at..error.at + error.len).is_some(), "{text:?}");
+                assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use seal::note::VerifierKey;
+use seal::note::{Checkpoint, VerifierKey};
 use seal::verify::{Finding, Options, Report, Verifier, verify_bundle};
 use serde::{Deserialize, Serialize};
 use vocab::Seq;
@@ -97,16 +97,21 @@ pub fn verify(
 }
 
 /// What the verdict means for other answers.
-pub fn chain(verdict: &Result<Report, Finding>, witnesses: &[VerifierKey], checkpoint: &str) -> Chain {
+///
+/// `witnesses` are the ones that [`Options`] had: the report says that one of them signed, not which.
+pub fn chain(verdict: &Result<Report, Finding>, witnesses: &[VerifierKey]) -> Chain {
     match verdict {
         Err(finding) => Chain::Broken(finding.to_string()),
         Ok(report) => {
             let names = || witnesses.iter().map(|w| w.name().to_owned()).collect::<Vec<_>>();
+            let checkpoint = report.last_checkpoint.map(|seen| {
+                Checkpoint { origin: report.origin.clone(), size: seen.size, root: seen.root }.to_text()
+            });
             Chain::Verified(Verified {
                 covered: Seq(report.covered),
                 anchored: report.anchored,
                 witnessed: report.witnessed.map(|w| (names(), Seq(w.size))),
-                checkpoint: checkpoint.to_owned(),
+                checkpoint: checkpoint.unwrap_or_default(),
             })
         }
     }

@@ -58,7 +58,7 @@ impl FromRequestParts<Console> for Api {
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Api, Fault> {
         let mut shown = parts.headers.get_all(header::AUTHORIZATION).iter();
         if let Some(value) = shown.next() {
-            let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).map(str::trim);
+            let token = value.to_str().ok().and_then(bearer);
             let one = token.filter(|t| !t.is_empty() && t.len() <= TOKEN_BYTES_MAX && shown.next().is_none());
             return Ok(Api(console.by_token(one.ok_or_else(Fault::unauthenticated)?).await?));
         }
@@ -67,6 +67,12 @@ impl FromRequestParts<Console> for Api {
             Some(Peer::Tcp(_)) | None => Err(Fault::unauthenticated()),
         }
     }
+}
+
+/// The token of an `Authorization` header; the scheme's case does not matter (RFC 9110, 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 type Answered = Result<Response, Fault>;

@@ -25,6 +25,8 @@ pub mod seat;
 mod serve;
 mod state;
 mod style;
+#[cfg(test)]
+mod tests;
 
 pub use serve::{Listener, serve};
 pub use state::{Console, Parts};

@@ -20,6 +20,12 @@ pub const REQUEST_WAIT: Duration = Duration::from_secs(60);
 /// Longest life of one connection.
 pub const CONNECTION_LIFE: Duration = Duration::from_secs(600);
 
+/// How long connections have to end when the console stops.
+pub const STOP_WAIT: Duration = Duration::from_secs(1);
+
+/// Pause after a connection could not be accepted: out of descriptors, most likely.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Questions that are answered at once: each may take a core.
 pub const QUESTIONS_MAX: usize = 4;
 

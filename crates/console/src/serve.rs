@@ -22,7 +22,7 @@ use tower_service::Service;
 
 use crate::fault::Fault;
 use crate::limits::{
-    BODY_BYTES_MAX, CONNECTION_LIFE, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT, REQUEST_WAIT,
+    ACCEPT_PAUSE, BODY_BYTES_MAX, CONNECTION_LIFE, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT, REQUEST_WAIT, STOP_WAIT,
 };
 use crate::state::Console;
 use crate::{api, pages};
@@ -40,33 +40,36 @@ pub(crate) enum Peer {
     Unix { uid: u32, pid: Option<i32> },
 }
 
-/// Serves until `stop` resolves; connections then have a moment to end.
-///
-/// Errors: the listener itself fails for good. A failing connection ends alone.
-pub async fn serve(listener: Listener, console: Console, stop: impl Future<Output = ()>) -> io::Result<()> {
+/// Serves until `stop` resolves; connections then have [`STOP_WAIT`] to end. A failing connection ends alone.
+pub async fn serve(listener: Listener, console: Console, stop: impl Future<Output = ()>) {
     let router = router(console);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (listener.accept().await, place)
+        };
         tokio::select! {
             () = &mut stop => break,
-            accepted = listener.accept() => match accepted {
-                Ok((Stream::Tcp(stream), peer)) => {
+            (accepted, place) = accepted => match (accepted, place) {
+                (Ok((Stream::Tcp(stream), peer)), Ok(place)) => {
                     connections.spawn(connection(stream, peer, router.clone(), place));
                 }
-                Ok((Stream::Unix(stream), peer)) => {
+                (Ok((Stream::Unix(stream), peer)), Ok(place)) => {
                     connections.spawn(connection(stream, peer, router.clone(), place));
                 }
                 // Out of descriptors, or a peer that is gone already: wait a little rather than spin.
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                (Err(_), _) | (_, Err(_)) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
     }
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    drop(tokio::time::timeout(STOP_WAIT, ended).await);
     connections.shutdown().await;
-    Ok(())
 }
 
 /// All routes, behind the checks. Tests call it without a listener.

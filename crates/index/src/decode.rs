@@ -196,6 +196,8 @@ fn disconnect(f: &mut Fields<'_>) -> Disconnect {
 fn request(f: &mut Fields<'_>) -> Request {
     Request {
         via: f.text("via"),
+        kind: f.text_if("kind"),
+        approved: f.texts_if("approved"),
         verbs: f.words("verbs", VerbWord::parse, VerbWord::is_strange),
         touches: f.maps("touches", touch),
         functions: f.texts("functions"),
@@ -338,6 +340,7 @@ fn chunk(f: &mut Fields<'_>) -> Chunk {
         exposures: f.maps("exposures", exposure),
         tripwires: f.maps("tripwires", tripwire),
         filter: f.byte_string_if("filter"),
+        sending: f.byte_string_if("sending"),
     }
 }
 

@@ -316,6 +316,10 @@ pub struct Disconnect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub via: Arc<str>,
+    /// The exact kind of the request (`SELECT`), where it is known.
+    pub kind: Option<Arc<str>>,
+    /// Groups whose approval the verdict counts on.
+    pub approved: Vec<Arc<str>>,
     pub verbs: Vec<VerbWord>,
     pub touches: Vec<Touch>,
     pub functions: Vec<Arc<str>>,
@@ -463,4 +467,6 @@ pub struct Chunk {
     pub exposures: Vec<Exposure>,
     pub tripwires: Vec<Tripwire>,
     pub filter: Option<Vec<u8>>,
+    /// On its way upstream: the commitment to the bytes.
+    pub sending: Option<Vec<u8>>,
 }

@@ -1,6 +1,6 @@
 //! All tables, and the one function that adds a record to them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::run::{Action, Note, Noted, Run, Session};
 pub struct Index {
     runs: BTreeMap<RunId, Run>,
     seen: Seen,
+    genesis: Option<Noted<Genesis>>,
     starts: Vec<Noted<Start>>,
     stops: Vec<Noted<Arc<str>>>,
     epochs: Vec<Noted<Epoch>>,
@@ -30,6 +31,7 @@ pub struct Index {
     tombstones: Vec<Noted<Tombstone>>,
     unknown: Vec<Strange>,
     flawed: Vec<(Seq, Arc<str>, Vec<Flaw>)>,
+    classes: BTreeSet<Arc<str>>,
     prints: HashMap<[u8; 16], Vec<Print>>,
     filters: Vec<Filter>,
     touched: BTreeMap<Arc<str>, Vec<(RunId, usize)>>,
@@ -88,6 +90,15 @@ pub struct Filter {
     pub rows: u64,
     /// `None`: the record released rows and has no filter, so it cannot say no.
     pub bytes: Option<Vec<u8>>,
+}
+
+/// What a ledger says of itself in its first record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Genesis {
+    pub origin: Arc<str>,
+    /// A verifier key in the note format.
+    pub key: Arc<str>,
+    pub version: Arc<str>,
 }
 
 /// A policy as the operator wrote it.
@@ -209,6 +220,11 @@ impl Index {
         self.runs.keys().filter(|id| id.to_string().starts_with(&prefix)).copied().collect()
     }
 
+    /// The ledger's name and first key, as it says itself.
+    pub fn genesis(&self) -> Option<&Noted<Genesis>> {
+        self.genesis.as_ref()
+    }
+
     pub fn starts(&self) -> &[Noted<Start>] {
         &self.starts
     }
@@ -266,6 +282,11 @@ impl Index {
     /// Records that could not be read whole.
     pub fn flawed(&self) -> &[(Seq, Arc<str>, Vec<Flaw>)] {
         &self.flawed
+    }
+
+    /// Every class that a record names, sorted.
+    pub fn classes(&self) -> impl Iterator<Item = &str> {
+        self.classes.iter().map(|class| &**class)
     }
 
     /// Where a fingerprint was seen, in order.
@@ -384,7 +405,10 @@ impl Index {
                 }
                 self.tombstones.push(place.note(Tombstone { run, who, why }));
             }
-            Body::Genesis { .. } | Body::Unknown => {}
+            Body::Genesis { origin, key, version } => {
+                self.genesis.get_or_insert(place.note(Genesis { origin, key, version }));
+            }
+            Body::Unknown => {}
             Body::Open(_)
             | Body::Close(_)
             | Body::Connect(_)
@@ -460,6 +484,7 @@ impl Index {
 
     /// A record that carries a request: the first of an action, or a later one that answers it.
     fn request(&mut self, id: RunId, place: Place, request: Request, then: impl FnOnce(&mut Action)) {
+        self.classes.extend(request.governed.iter().map(|governed| governed.class.clone()));
         for print in &request.prints {
             self.print(*print, id, place.seq, PrintPlace::Literal);
         }
@@ -539,6 +564,7 @@ impl Index {
 
     fn cells(&mut self, id: RunId, place: Place, exposures: &[crate::Exposure]) {
         for exposure in exposures {
+            self.classes.insert(exposure.class.clone());
             for print in &exposure.prints {
                 let cell = PrintPlace::Cell {
                     on: exposure.on.clone(),

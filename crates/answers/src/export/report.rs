@@ -267,7 +267,7 @@ impl Report {
             html.constant(HOW_IT_IS_SEALED);
             match &proof.checkpoint {
                 Some(checkpoint) => {
-                    html.leaf("h3", "", "The signed checkpoint");
+                    html.leaf("h3", "", "The checkpoint: what is signed");
                     html.tag("pre", "", |html| html.block(checkpoint));
                 }
                 None => html.leaf("p", "limit", "No signed checkpoint is attached to this page."),

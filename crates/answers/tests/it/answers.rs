@@ -1,0 +1,288 @@
+//! What each question answers over the whole story, as text and as JSON.
+
+use answers::{Answer, Cannot, NotWatched, Runs, Scope, WrongShape, from_json, to_json};
+use seal::testkit::text;
+use vocab::Seq;
+
+use crate::story::{A, Story, texts, touches, whole};
+use crate::support::{Case, Watcher, check};
+
+const RUN_A: &str = "a1a1a1";
+const RUN_B: &str = "b2b2b2";
+
+#[test]
+fn runs_are_listed_newest_first() {
+    check("runs", &Case::new(whole()).ask(|desk| desk.runs()).unwrap());
+}
+
+#[test]
+fn a_run_is_shown_as_a_tree() {
+    let case = Case::new(whole());
+    check("show_a", &case.ask(|desk| desk.show(RUN_A)).unwrap());
+    check("show_b", &case.ask(|desk| desk.show(RUN_B)).unwrap());
+}
+
+#[test]
+fn who_started_it_is_one_sentence_with_records() {
+    let case = Case::new(whole());
+    check("who_a", &case.ask(|desk| desk.who(RUN_A)).unwrap());
+    check("who_b", &case.ask(|desk| desk.who(RUN_B)).unwrap());
+}
+
+#[test]
+fn what_was_touched_and_whether_it_stayed() {
+    let case = Case::new(whole());
+    check("touched_a", &case.ask(|desk| desk.touched(RUN_A)).unwrap());
+    check("touched_b", &case.ask(|desk| desk.touched(RUN_B)).unwrap());
+}
+
+#[test]
+fn what_was_exposed_and_what_prevents_a_claim() {
+    let case = Case::new(whole());
+    let a = case.ask(|desk| desk.exposed(&Scope::Run(RUN_A))).unwrap();
+    assert_eq!((a.answer.as_str(), a.exit_code()), ("proved", 0));
+    check("exposed_a", &a);
+    let b = case.ask(|desk| desk.exposed(&Scope::Run(RUN_B))).unwrap();
+    assert_eq!((b.answer.as_str(), b.exit_code()), ("exposed", 1));
+    check("exposed_b", &b);
+}
+
+#[test]
+fn a_replay_shows_what_the_agent_saw() {
+    let mut case = Case::new(whole());
+    case.key = true;
+    check("replay_a", &case.ask(|desk| desk.replay(RUN_A, None, None)).unwrap());
+    let part = case.ask(|desk| desk.replay(RUN_A, Some(Seq(11)), Some(Seq(12)))).unwrap();
+    assert_eq!(part.steps.len(), 1);
+}
+
+#[test]
+fn without_a_key_there_is_no_replay_and_the_exit_is_3() {
+    let case = Case::new(whole());
+    let error = case.ask(|desk| desk.replay(RUN_A, None, None)).unwrap_err();
+    assert!(matches!(error, Cannot::NoKey(_)), "{error:?}");
+    assert_eq!(error.exit_code(), 3);
+    assert!(error.to_string().contains("auditor"), "{error}");
+}
+
+#[test]
+fn an_erased_run_says_which_record_erased_it() {
+    let mut story = whole();
+    story.gateway(
+        "tombstone",
+        &[("subject", seal::cbor::Value::Bytes(A.to_vec())), ("who", text("root")), ("why", text("asked"))],
+    );
+    let mut case = Case::new(story);
+    case.key = true;
+    let error = case.ask(|desk| desk.replay(RUN_A, None, None)).unwrap_err();
+    assert!(matches!(error, Cannot::Erased { .. }), "{error:?}");
+}
+
+#[test]
+fn a_payload_that_is_not_its_records_is_not_shown() {
+    let mut case = Case::new(whole());
+    case.key = true;
+    let bodies = case.bundle.payloads.values_mut().next().unwrap();
+    bodies[0][20] ^= 1;
+    let error = case.ask(|desk| desk.replay(RUN_A, None, None)).unwrap_err();
+    assert!(matches!(error, Cannot::Payload { .. }), "{error:?}");
+}
+
+#[test]
+fn two_runs_are_compared_in_order() {
+    let mut story = Story::with_run();
+    let b = crate::story::B;
+    for statement in ["SELECT 1", "SELECT 2", "SELECT 3"] {
+        let intent = story.intent(A, &[("statement", text(statement))]);
+        story.outcome(A, intent, &[]);
+    }
+    story.open(b, &[("agent", text("support"))]);
+    story.connect(b);
+    for statement in ["SELECT 1", "SELECT 3"] {
+        let intent = story.intent(b, &[("statement", text(statement))]);
+        story.outcome(b, intent, &[]);
+    }
+    story.refusal(
+        b,
+        None,
+        &[("statement", text("SELECT 4")), ("touches", touches("read", "crm/crm/public/secrets", &[]))],
+    );
+    let case = Case::new(story);
+    let diff = case.ask(|desk| desk.diff(RUN_A, RUN_B)).unwrap();
+    assert_eq!(diff.exit_code(), 1);
+    check("diff", &diff);
+    let same = case.ask(|desk| desk.diff(RUN_A, RUN_A)).unwrap();
+    assert_eq!((same.exit_code(), same.steps.len(), same.steps[0].count), (0, 1, 3));
+}
+
+#[test]
+fn what_find_finds() {
+    let case = Case::new(whole());
+    check("find", &case.ask(|desk| desk.find("table:customers verb:write")).unwrap());
+    let count = |query: &str| case.ask(|desk| desk.find(query)).unwrap().actions.len();
+    let table = [
+        ("run:a1a1", 7),
+        ("run:b2b2", 4),
+        ("table:customers", 5),
+        ("table:public.customers", 5),
+        ("table:private.customers", 0),
+        ("resource:crm/crm/public/notes", 1),
+        ("column:ssn", 3),
+        ("verb:define", 1),
+        ("verb:read verb:write", 8),
+        ("verb:write -table:notes", 2),
+        ("verdict:refuse", 1),
+        ("verdict:ask", 2),
+        ("effect:committed", 6),
+        ("effect:pending", 2),
+        ("effect:refused", 1),
+        ("human:ada agent:support", 7),
+        ("agent:reporter human:svc-reports", 4),
+        ("class:pii", 3),
+        ("class:pii.card", 1),
+        ("class:pi", 0),
+        ("exposure:revealed", 1),
+        ("exposure:unknown", 1),
+        ("tripwire:own", 1),
+        ("rule:no-drop", 1),
+        ("approver:grace", 1),
+        ("code:42501", 1),
+        ("function:mystery", 1),
+        ("via:query text:copy", 1),
+        ("insert notes", 1),
+        ("\"insert into notes\"", 1),
+        ("since:2d", 11),
+        ("since:2h", 0),
+        ("until:2026-09-21", 0),
+        ("until:2026-09-22", 11),
+        ("nothing-of-the-kind", 0),
+    ];
+    for (query, expected) in table {
+        assert_eq!(count(query), expected, "{query}");
+    }
+}
+
+#[test]
+fn a_prefix_must_be_six_digits_and_of_one_run() {
+    let mut story = Story::new();
+    let mut near = A;
+    near[15] = 0;
+    story.open(A, &[]);
+    story.open(near, &[]);
+    let case = Case::new(story);
+    let error = |run: &str| case.ask(|desk| desk.show(run)).unwrap_err();
+    assert!(matches!(error("a1a1a1"), Cannot::Ambiguous { .. }));
+    assert!(matches!(error("a1a1a"), Cannot::NotARun(_)));
+    assert!(matches!(error("'; DROP"), Cannot::NotARun(_)));
+    assert!(matches!(error("ffffff"), Cannot::NoSuchRun(_)));
+    assert!(case.ask(|desk| desk.show("A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1")).is_ok());
+}
+
+#[test]
+fn every_look_is_watched_and_without_it_there_is_no_answer() {
+    let mut case = Case::new(whole());
+    case.key = true;
+    let looks = |case: &Case| {
+        [
+            case.ask(|d| d.runs().map(drop)),
+            case.ask(|d| d.show(RUN_A).map(drop)),
+            case.ask(|d| d.who(RUN_A).map(drop)),
+            case.ask(|d| d.touched(RUN_A).map(drop)),
+            case.ask(|d| d.exposed(&Scope::Run(RUN_A)).map(drop)),
+            case.ask(|d| d.exposed(&Scope::Range { from: vocab::WallTime(0), to: d.now }).map(drop)),
+            case.ask(|d| d.replay(RUN_A, None, None).map(drop)),
+            case.ask(|d| d.find("verb:read").map(drop)),
+            case.ask(|d| d.diff(RUN_A, RUN_B).map(drop)),
+            case.ask(|d| d.report(RUN_A, true).map(drop)),
+        ]
+    };
+    assert!(looks(&case).iter().all(Result::is_ok));
+    let id = "a1".repeat(16);
+    let seen = case.watcher.seen.borrow().clone();
+    assert_eq!(seen.len(), 10, "one record each: {seen:?}");
+    assert_eq!(seen[1], format!("grace show {id}"));
+    assert_eq!(seen[7], "grace find verb:read");
+    case.watcher = Watcher { broken: true, ..Watcher::default() };
+    for look in looks(&case) {
+        assert_eq!(look.unwrap_err(), Cannot::NotWatched(NotWatched("the disk is full".to_owned())));
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_kept_and_named() {
+    let case = Case::new(whole());
+    let index = &case.bundle.index;
+    let kinds = &index.seen().kinds;
+    assert_eq!((kinds.get("plan-step"), kinds.get("witnessed-elsewhere")), (Some(&1), Some(&1)));
+    assert_eq!(kinds.values().sum::<u64>(), index.seen().records, "every record is counted under its kind");
+    let show = case.ask(|desk| desk.show(RUN_B)).unwrap();
+    assert!(show.unread.iter().any(|u| u.kind == "plan-step"), "{:?}", show.unread);
+    let found = case.ask(|desk| desk.find("verb:read")).unwrap();
+    assert_eq!(found.unread.len(), 2, "{:?}", found.unread);
+}
+
+#[test]
+fn every_shape_and_field_is_documented() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let page = std::fs::read_to_string(format!("{root}/../../docs/JSON.md")).unwrap();
+    let mut fields = std::collections::BTreeSet::new();
+    for file in std::fs::read_dir(format!("{root}/tests/expect")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|e| e == "json") {
+            let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert!(page.contains(json["shape"].as_str().unwrap()), "{}", path.display());
+            collect(&json, &mut fields);
+        }
+    }
+    assert!(fields.len() > 60, "the expectations are read");
+    let named = |field: &str| page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == field);
+    let missing: Vec<&String> = fields.iter().filter(|f| !named(f)).collect();
+    assert!(missing.is_empty(), "not in docs/JSON.md: {missing:?}");
+}
+
+fn collect(json: &serde_json::Value, into: &mut std::collections::BTreeSet<String>) {
+    match json {
+        serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| {
+            into.insert(key.clone());
+            collect(value, into);
+        }),
+        serde_json::Value::Array(list) => list.iter().for_each(|item| collect(item, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_shape_is_told_apart_from_others() {
+    let case = Case::new(whole());
+    let json = to_json(&case.ask(|desk| desk.who(RUN_A)).unwrap());
+    assert!(json.starts_with("{\n  \"shape\": \"tacho.who/1\","));
+    let wrong: WrongShape = from_json::<Runs>(&json).unwrap_err();
+    assert_eq!((wrong.expected, wrong.found.as_str()), ("tacho.runs/1", "tacho.who/1"));
+}
+
+#[test]
+fn hostile_text_in_a_record_moves_no_cursor() {
+    let mut story = Story::with_run();
+    let hostile = "SELECT 1 \u{1b}[2J\u{202e}\r\n\u{0}-- \u{200b}";
+    story.refusal(
+        A,
+        None,
+        &[
+            ("statement", text(hostile)),
+            ("message", text(hostile)),
+            ("rules", texts(&[hostile])),
+            ("touches", touches("read", hostile, &[(hostile, "output")])),
+        ],
+    );
+    let case = Case::new(story);
+    let texts = [
+        case.ask(|d| d.show(RUN_A)).unwrap().to_text(),
+        case.ask(|d| d.touched(RUN_A)).unwrap().to_text(),
+        case.ask(|d| d.exposed(&Scope::Run(RUN_A))).unwrap().to_text(),
+        case.ask(|d| d.find("run:a1")).unwrap().to_text(),
+    ];
+    for text in texts {
+        let bad = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{200b}');
+        assert!(!text.contains(bad), "{text:?}");
+    }
+}

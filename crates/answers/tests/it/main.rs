@@ -1,0 +1,10 @@
+//! The answers over ledgers that tests write record by record.
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod claims;
+mod export;
+mod real;
+mod story;
+mod support;
+mod value;

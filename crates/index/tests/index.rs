@@ -1,0 +1,400 @@
+//! Records of every kind, put into tables; and what happens to those that are not understood.
+#![allow(clippy::unwrap_used)]
+
+use index::{
+    Act, Bundle, Coverage, Decoder, Disposition, Effect, FlawKind, Full, Index, Record, ResultWord, Settled, VerbWord,
+};
+use seal::cbor::Value;
+use seal::record::{Fields, Link, encode};
+use seal::testkit::{map, text};
+use vocab::{RunId, Seq};
+
+const RUN: [u8; 16] = [0xa1; 16];
+const OTHER: [u8; 16] = [0xb2; 16];
+const TABLE: &str = "crm/crm/public/customers";
+
+/// Encodes records with dense numbers and decodes them again, as a ledger would.
+#[derive(Default)]
+struct Pen {
+    decoder: Decoder,
+    seq: u64,
+    rseq: std::collections::BTreeMap<[u8; 16], u64>,
+    index: Index,
+    last: Option<Record>,
+}
+
+impl Pen {
+    fn write(&mut self, kind: &str, run: Option<[u8; 16]>, of: Option<u64>, body: &[(&str, Value)]) -> u64 {
+        let seq = self.seq;
+        let link = run.map(|run| {
+            let rseq = self.rseq.entry(run).or_insert(0);
+            *rseq += 1;
+            Link { run, rseq: *rseq - 1, rprev: [0; 32] }
+        });
+        let body = map(body).to_bytes();
+        let at = 1_790_000_000_000_000_000 + seq * 1_000_000;
+        let fields = Fields { seq, at, kind, link, sess: run.map(|_| 7), of, pay: &[], body: &body };
+        let mut bytes = Vec::new();
+        encode(&fields, &mut bytes).unwrap();
+        let record = self.decoder.decode(&bytes).unwrap();
+        self.last = Some(record.clone());
+        self.index.apply(record).unwrap();
+        self.seq += 1;
+        seq
+    }
+
+    fn open(&mut self, run: [u8; 16]) -> u64 {
+        let body = [
+            ("human", text("ada")),
+            ("by", text("ada")),
+            ("agent", text("support")),
+            ("confined", Value::Bool(true)),
+            ("argv", Value::Array(vec![text("psql")])),
+            ("uid", Value::Uint(1000)),
+        ];
+        self.write("open", Some(run), None, &body)
+    }
+
+    fn intent(&mut self, run: [u8; 16], of: Option<u64>) -> u64 {
+        self.write("intent", Some(run), of, &request())
+    }
+
+    fn outcome(&mut self, intent: u64, with: &[(&'static str, Value)]) -> u64 {
+        let body = [
+            ("result", text("ok")),
+            ("state", text("final")),
+            ("rows", Value::Uint(1)),
+            ("bytes", Value::Uint(10)),
+            ("exposures", Value::Array(vec![])),
+            ("tripwires", Value::Array(vec![])),
+            ("coverage", text("complete")),
+        ];
+        self.write("outcome", Some(RUN), Some(intent), &over(&body, with))
+    }
+
+    fn flaws(&self) -> Vec<(String, FlawKind)> {
+        let flaws = &self.last.as_ref().unwrap().flaws;
+        flaws.iter().map(|f| (f.field.to_string(), f.kind)).collect()
+    }
+
+    fn effect(&self, at: usize) -> Effect {
+        let run = self.index.run(RunId(RUN)).unwrap();
+        run.effect(&run.actions[at])
+    }
+}
+
+fn over<'a>(body: &[(&'a str, Value)], with: &[(&'a str, Value)]) -> Vec<(&'a str, Value)> {
+    let kept = body.iter().filter(|(k, _)| !with.iter().any(|(w, _)| w == k)).cloned();
+    kept.chain(with.iter().filter(|(_, v)| *v != Value::Null).cloned()).collect()
+}
+
+fn request() -> Vec<(&'static str, Value)> {
+    let touch = map(&[
+        ("verb", text("read")),
+        ("on", text(TABLE)),
+        ("cols", Value::Array(vec![text("name"), text("ssn")])),
+        ("at", Value::Array(vec![text("output"), text("predicate")])),
+    ]);
+    let print = Value::Bytes(vec![5; 16]);
+    vec![
+        ("via", text("query")),
+        ("verbs", Value::Array(vec![text("read")])),
+        ("touches", Value::Array(vec![touch])),
+        ("functions", Value::Array(vec![])),
+        ("statement", text("SELECT name FROM customers WHERE ssn = 'xxx'")),
+        ("asked", Value::Bytes(vec![1; 32])),
+        ("sending", Value::Bytes(vec![2; 32])),
+        ("params", Value::Array(vec![])),
+        ("verdict", text("allow")),
+        ("rules", Value::Array(vec![text("r1")])),
+        ("policy", Value::Bytes(vec![3; 32])),
+        ("request", Value::Bytes(vec![4; 32])),
+        ("governed", Value::Array(vec![])),
+        ("prints", Value::Array(vec![print])),
+        ("tx", text("idle")),
+        ("durability", text("sync")),
+    ]
+}
+
+#[test]
+fn a_documented_record_has_no_flaws_and_its_words_are_read() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    let intent = pen.intent(RUN, None);
+    assert!(pen.flaws().is_empty(), "{:?}", pen.flaws());
+    let exposure = map(&[
+        ("on", text("crm/crm/public/customers/ssn")),
+        ("class", text("pii.ssn")),
+        ("at", text("write-source")),
+        ("what", text("masked")),
+        ("by", text("rewrite")),
+        ("rows", Value::Uint(1)),
+        ("cells", Value::Uint(1)),
+    ]);
+    let tripwire =
+        map(&[("detector", text("card")), ("class", text("pii.card")), ("channel", text("rows")), ("act", text("echo"))]);
+    pen.outcome(
+        intent,
+        &[
+            ("exposures", Value::Array(vec![exposure])),
+            ("tripwires", Value::Array(vec![tripwire])),
+            ("coverage", text("partial: detectors only")),
+        ],
+    );
+    assert!(pen.flaws().is_empty(), "{:?}", pen.flaws());
+    let action = &pen.index.run(RunId(RUN)).unwrap().actions[0];
+    let outcome = &action.outcomes[0].what;
+    assert_eq!(action.request().verbs, [VerbWord::Read]);
+    assert_eq!(outcome.exposures[0].what, Disposition::Masked);
+    assert_eq!((outcome.tripwires[0].act.clone(), outcome.result.clone()), (Act::Echo, ResultWord::Ok));
+    assert_eq!(outcome.coverage, Coverage::Partial("detectors only".into()));
+    assert_eq!(pen.index.prints(&[5; 16]).len(), 1);
+    assert_eq!(pen.index.classes().collect::<Vec<_>>(), ["pii.ssn"]);
+}
+
+#[test]
+fn what_is_not_understood_is_named_and_the_rest_is_read() {
+    let table: [(&str, Value, &[(&str, FlawKind)]); 6] = [
+        ("tx", Value::Null, &[("tx", FlawKind::Missing)]),
+        ("rules", text("r1"), &[("rules", FlawKind::WrongType)]),
+        ("rules", Value::Array(vec![text("r1"), Value::Uint(2)]), &[("rules.1", FlawKind::WrongType)]),
+        ("verdict", text("maybe"), &[("verdict", FlawKind::UnknownWord)]),
+        ("shadow", Value::Uint(1), &[("shadow", FlawKind::UnknownField)]),
+        ("policy", Value::Bytes(vec![1; 31]), &[("policy", FlawKind::WrongType)]),
+    ];
+    for (key, value, expected) in table {
+        let mut pen = Pen::default();
+        pen.open(RUN);
+        let body = over(&request(), &[(key, value)]);
+        pen.write("intent", Some(RUN), None, &body);
+        let expected: Vec<(String, FlawKind)> = expected.iter().map(|(f, k)| ((*f).to_owned(), *k)).collect();
+        assert_eq!(pen.flaws(), expected, "{key}");
+        assert_eq!(pen.index.flawed().len(), 1);
+        let run = pen.index.run(RunId(RUN)).unwrap();
+        assert_eq!(run.flawed.len(), 1, "the run knows it");
+        assert!(run.actions[0].request().statement.starts_with("SELECT"), "and the rest of it is there");
+    }
+}
+
+#[test]
+fn a_flaw_deep_inside_is_named_by_its_path() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    let touch = map(&[
+        ("verb", text("peek")),
+        ("on", text(TABLE)),
+        ("cols", Value::Array(vec![text("a"), text("b")])),
+        ("at", Value::Array(vec![text("output")])),
+        ("new", Value::Bool(true)),
+    ]);
+    pen.write("intent", Some(RUN), None, &over(&request(), &[("touches", Value::Array(vec![touch]))]));
+    let names: Vec<String> = pen.flaws().into_iter().map(|(f, _)| f).collect();
+    assert_eq!(names, ["touches.0.verb", "touches.0.at", "touches.0.new"]);
+    let columns = &pen.index.run(RunId(RUN)).unwrap().actions[0].request().touches[0].columns;
+    assert_eq!(columns.len(), 2, "a column without a position is kept");
+    assert!(columns[1].at.is_strange());
+}
+
+#[test]
+fn a_record_with_a_thousand_flaws_keeps_a_few_and_says_so() {
+    let mut pen = Pen::default();
+    let names: Vec<String> = (0..1000).map(|n| format!("x{n}")).collect();
+    let body: Vec<(&str, Value)> = names.iter().map(|n| (n.as_str(), Value::Bool(true))).collect();
+    pen.write("stop", None, None, &body);
+    let flaws = pen.flaws();
+    assert_eq!(flaws.len(), index::limits::FLAWS_MAX);
+    assert_eq!(flaws.last().unwrap().1, FlawKind::More);
+}
+
+#[test]
+fn unknown_kinds_are_kept_and_counted() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    pen.write("plan", Some(RUN), None, &[("step", Value::Uint(1))]);
+    pen.write("weather", None, None, &[]);
+    assert_eq!(pen.index.unknown().len(), 2);
+    assert_eq!(pen.index.seen().kinds["plan"], 1);
+    let run = pen.index.run(RunId(RUN)).unwrap();
+    assert_eq!((run.unknown.len(), run.records.len()), (1, 2));
+}
+
+#[test]
+fn a_record_of_a_run_without_a_run_is_not_understood() {
+    let mut pen = Pen::default();
+    pen.write("outcome", None, None, &[]);
+    assert_eq!(pen.index.unknown().len(), 1);
+}
+
+#[test]
+fn effects_follow_the_records() {
+    type Case = (&'static [(&'static str, &'static str)], Effect, Effect);
+    let table: [Case; 7] = [
+        (&[], Effect::Committed, Effect::Committed),
+        (&[("result", "error")], Effect::RolledBack, Effect::RolledBack),
+        (&[("result", "cancelled")], Effect::RolledBack, Effect::RolledBack),
+        (&[("result", "indeterminate")], Effect::Indeterminate, Effect::Indeterminate),
+        (&[("state", "pending")], Effect::Pending, Effect::Indeterminate),
+        (&[("result", "sideways")], Effect::Indeterminate, Effect::Indeterminate),
+        (&[("state", "sideways")], Effect::Indeterminate, Effect::Indeterminate),
+    ];
+    for (with, open, closed) in table {
+        let mut pen = Pen::default();
+        pen.open(RUN);
+        let intent = pen.intent(RUN, None);
+        let with: Vec<(&'static str, Value)> = with.iter().map(|(k, v)| (*k, text(v))).collect();
+        pen.outcome(intent, &with);
+        assert_eq!(pen.effect(0), open, "{with:?}");
+        let body = [("count", Value::Uint(3)), ("root", Value::Bytes(vec![0; 32])), ("why", text("exited"))];
+        pen.write("close", Some(RUN), None, &body);
+        assert_eq!(pen.effect(0), closed, "{with:?} once the run is closed");
+    }
+}
+
+#[test]
+fn an_intent_without_an_outcome_is_pending_and_then_indeterminate() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    pen.intent(RUN, None);
+    assert_eq!(pen.effect(0), Effect::Pending);
+    let body = [("count", Value::Uint(2)), ("root", Value::Bytes(vec![0; 32])), ("why", text("interrupted"))];
+    pen.write("close", Some(RUN), None, &body);
+    assert_eq!(pen.effect(0), Effect::Indeterminate);
+}
+
+#[test]
+fn a_transaction_settles_what_was_pending_in_it() {
+    for (word, effect, settled) in [
+        ("committed", Effect::Committed, Settled::Committed),
+        ("rolled-back", Effect::RolledBack, Settled::RolledBack),
+        ("indeterminate", Effect::Indeterminate, Settled::Indeterminate),
+    ] {
+        let mut pen = Pen::default();
+        pen.open(RUN);
+        let first = pen.intent(RUN, None);
+        pen.outcome(first, &[("state", text("pending"))]);
+        assert_eq!(pen.effect(0), Effect::Pending);
+        let commit = pen.intent(RUN, None);
+        pen.outcome(commit, &[("settles", Value::Array(vec![Value::Uint(first)])), ("settled", text(word))]);
+        assert_eq!(pen.effect(0), effect);
+        let action = &pen.index.run(RunId(RUN)).unwrap().actions[0];
+        assert_eq!(action.settled.as_ref().unwrap().what, settled);
+        assert!(action.records.contains(&Seq(4)), "the settling record is cited");
+    }
+}
+
+#[test]
+fn an_ask_its_approval_its_intent_and_its_outcome_are_one_action() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    let asked = [
+        ("ask", Value::Bytes(vec![7; 16])),
+        ("groups", Value::Array(vec![text("dba")])),
+        ("expires", Value::Uint(1)),
+        ("verdict", text("ask")),
+    ];
+    let ask = pen.write("ask", Some(RUN), None, &over(&request(), &asked));
+    assert!(pen.flaws().is_empty(), "{:?}", pen.flaws());
+    assert_eq!(pen.effect(0), Effect::Pending, "it waits");
+    let granted = [("ask", Value::Bytes(vec![7; 16])), ("verdict", text("granted")), ("by", text("grace"))];
+    pen.write("approval", Some(RUN), Some(ask), &granted);
+    let intent = pen.intent(RUN, Some(ask));
+    pen.outcome(intent, &[]);
+    let run = pen.index.run(RunId(RUN)).unwrap();
+    assert_eq!(run.actions.len(), 1);
+    assert_eq!((run.actions[0].cite(), run.effect(&run.actions[0])), (Seq(intent), Effect::Committed));
+    assert_eq!(run.actions[0].records.len(), 4);
+}
+
+#[test]
+fn a_denied_or_expired_ask_reached_nothing() {
+    for verdict in ["denied", "expired", "withdrawn"] {
+        let mut pen = Pen::default();
+        pen.open(RUN);
+        let asked = [("ask", Value::Bytes(vec![7; 16])), ("groups", Value::Array(vec![])), ("expires", Value::Uint(1))];
+        let ask = pen.write("ask", Some(RUN), None, &over(&request(), &asked));
+        pen.write("approval", Some(RUN), Some(ask), &[("ask", Value::Bytes(vec![7; 16])), ("verdict", text(verdict))]);
+        assert_eq!(pen.effect(0), Effect::Refused, "{verdict}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_said() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    pen.open(OTHER);
+    let theirs = pen.intent(OTHER, None);
+    pen.outcome(theirs, &[]);
+    pen.outcome(0, &[]);
+    pen.outcome(2, &[("settles", Value::Array(vec![Value::Uint(theirs)])), ("settled", text("committed"))]);
+    pen.write("disconnect", Some(RUN), None, &[]);
+    let misfits = &pen.index.run(RunId(RUN)).unwrap().misfits;
+    let seqs: Vec<u64> = misfits.iter().map(|(seq, _)| seq.0).collect();
+    assert_eq!(seqs, [3, 4, 5, 5], "{misfits:?}");
+    let other = pen.index.run(RunId(OTHER)).unwrap();
+    assert!(other.actions[0].outcomes.is_empty(), "another run's record changes nothing of this one");
+    assert!(other.actions[0].settled.is_none());
+}
+
+#[test]
+fn touching_a_table_finds_what_is_below_it_and_nothing_beside_it() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    for on in [TABLE, "crm/crm/public/customers/ssn", "crm/crm/public/customers2", "crm/crm/public"] {
+        let touch = map(&[("verb", text("read")), ("on", text(on))]);
+        pen.write("intent", Some(RUN), None, &over(&request(), &[("touches", Value::Array(vec![touch]))]));
+    }
+    let found: Vec<usize> = pen.index.touching(TABLE).map(|(_, at)| at).collect();
+    assert_eq!(found, [0, 1]);
+    assert_eq!(pen.index.touching("crm/crm/public").count(), 4);
+}
+
+#[test]
+fn records_come_in_order_and_what_is_passed_over_is_a_hole() {
+    let mut pen = Pen::default();
+    pen.seq = 3;
+    pen.open(RUN);
+    pen.seq = 9;
+    pen.intent(RUN, None);
+    assert_eq!(pen.index.seen().holes, [(Seq(0), Seq(2)), (Seq(4), Seq(8))]);
+    let again = pen.last.clone().unwrap();
+    assert_eq!(pen.index.apply(again), Err(Full::Backwards { seq: Seq(9), last: Seq(9) }));
+    assert_eq!(pen.index.seen().records, 2);
+}
+
+#[test]
+fn building_it_twice_gives_the_same_tables() {
+    let segments = seal::testkit::sample().segments;
+    let (one, two) = (Bundle::of_segments(&segments).unwrap(), Bundle::of_segments(&segments).unwrap());
+    assert_eq!(format!("{:?}", one.index.seen()), format!("{:?}", two.index.seen()));
+    let runs = |b: &Bundle| b.index.runs().map(|r| format!("{r:?}")).collect::<Vec<_>>();
+    assert_eq!(runs(&one), runs(&two));
+    assert_eq!(one.index.seen().records, one.index.next().0);
+    assert!(one.index.seen().holes.is_empty());
+}
+
+#[test]
+fn a_follower_goes_on_where_it_stopped() {
+    let sample = seal::testkit::sample();
+    let whole = Bundle::of_segments(&sample.segments).unwrap();
+    let dir = std::env::temp_dir().join(format!("tacho-index-{}", std::process::id()));
+    std::fs::create_dir_all(dir.join("segment")).unwrap();
+    let write = |n: usize, bytes: &[u8]| std::fs::write(dir.join(format!("segment/{n:010}.seg")), bytes).unwrap();
+    // The first half of the first segment, as it stood while the gateway was writing it.
+    let mut half = sample.segments[0].clone();
+    let frames = seal::frame::Frames::of_segment(&sample.segments[0]).map(|f| f.unwrap()).collect::<Vec<_>>();
+    let cut = frames[frames.len() / 2].offset;
+    half[cut..].fill(0);
+    write(0, &half);
+    let store = ledger::read::Store::open(&dir).unwrap();
+    let mut follower = index::Follower::new(&store);
+    let first = follower.refresh().unwrap();
+    assert!(first > 0 && first < whole.index.seen().records);
+    assert_eq!(follower.refresh().unwrap(), 0, "nothing new");
+    for (n, segment) in sample.segments.iter().enumerate() {
+        write(n, segment);
+    }
+    let rest = follower.refresh().unwrap();
+    assert_eq!(first + rest, whole.index.seen().records);
+    assert_eq!(follower.index().seen(), whole.index.seen());
+    std::fs::remove_dir_all(dir).unwrap();
+}
