@@ -36,7 +36,7 @@ fn main() {
     let volume = |t: f64| report.bytes as f64 / t / 1e9;
     println!(
         "{} records of {} bytes: best {:.2} M records/s, {:.2} GB/s; median of {rounds} {:.2} M records/s, {:.2} GB/s; \
-         {ratio:.1} x the time of hashing each record once",
+         {ratio:.1} x the time of CRC and one hash per record",
         report.records,
         report.bytes / report.records,
         rate(best),
@@ -60,11 +60,17 @@ fn timed(work: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// The floor: SHA-256 over each record's bytes, and nothing else. Returns how many there were.
+/// The floor: the frames' CRCs and one SHA-256 over each record. Returns how many there were.
 fn hash_alone(segments: &[Vec<u8>]) -> u64 {
-    let frames = segments.iter().flat_map(|segment| Frames::of_segment(segment));
-    let records = frames.map(|frame| frame.unwrap()).filter(|frame| frame.kind == Kind::Record);
-    records.map(|frame| std::hint::black_box(leaf_hash(frame.body))).count() as u64
+    let mut records = 0;
+    for frame in segments.iter().flat_map(|segment| Frames::of_segment(segment)) {
+        let frame = frame.unwrap();
+        if frame.kind == Kind::Record {
+            std::hint::black_box(leaf_hash(frame.body));
+            records += 1;
+        }
+    }
+    records
 }
 
 fn verify(segments: &[Vec<u8>]) -> Report {
