@@ -87,6 +87,11 @@ pub const QUERIES: &[Query] = &[
               WHERE p.oid >= 16384 OR n.nspname <> 'pg_catalog' ORDER BY 1",
     },
     Query {
+        name: "builtins",
+        sql: "SELECT DISTINCT proname FROM pg_catalog.pg_proc WHERE pronamespace = \
+              'pg_catalog'::pg_catalog.regnamespace ORDER BY 1",
+    },
+    Query {
         name: "relation_functions",
         sql: "SELECT DISTINCT o.rel, o.via, d.refobjid FROM ( \
               SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid AS cls, oid AS obj, adrelid AS rel, \
@@ -174,7 +179,6 @@ pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
             name: row.text(2)?,
             kind: row.letter(3)?,
             temporary: row.letter(4)? == 't',
-            row_type: row.number(5)?,
             ..Relation::default()
         };
         snapshot.relations.insert(relation.oid, relation);
@@ -183,10 +187,8 @@ pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
         let column = Column {
             num: row.number(1)?,
             name: row.text(2)?,
-            type_oid: row.number(3)?,
             type_name: row.text(4)?,
             collation: row.optional(5)?,
-            not_null: row.flag(6)?,
             generated: row.flag(7)?,
             type_kind: row.letter(8)?,
             base_type: row.text(9)?,
@@ -226,10 +228,12 @@ pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
             security_definer: row.flag(7)?,
             owner: row.text(8)?,
             language: row.text(9)?,
-            kind: row.letter(10)?,
             extension: row.optional(11)?,
         };
         snapshot.functions.insert(function.oid, function);
+    }
+    for row in next().iter() {
+        snapshot.builtins.insert(row.text(0)?);
     }
     for row in next().iter() {
         let (of, function) = (row.number(0)?, row.number(2)?);

@@ -1,6 +1,6 @@
 //! The upstream's catalog at one moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::catalog::{ById, ByName};
 
@@ -14,6 +14,8 @@ pub struct Snapshot {
     /// The session's own temporary schema, where the snapshot was read through a session that has one.
     pub(crate) temp_schema: Option<String>,
     pub(crate) relations: ById<Relation>,
+    /// The names of all functions of `pg_catalog`.
+    pub(crate) builtins: HashSet<String>,
     pub(crate) functions: ById<Function>,
     pub(crate) types: ById<Type>,
     pub(crate) operators: Vec<Operator>,
@@ -36,7 +38,6 @@ pub(crate) struct Relation {
     /// pg_class.relkind.
     pub kind: char,
     pub temporary: bool,
-    pub row_type: u32,
     /// By number; dropped ones are not here.
     pub columns: Vec<Column>,
     pub parents: Vec<u32>,
@@ -59,13 +60,11 @@ pub(crate) struct Relation {
 pub(crate) struct Column {
     pub num: i16,
     pub name: String,
-    pub type_oid: u32,
     /// With its modifier, qualified: `numeric(12,2)`, `app.mood`.
     pub type_name: String,
     pub typmod: i32,
     /// Quoted and qualified, where it is not the type's own.
     pub collation: Option<String>,
-    pub not_null: bool,
     pub generated: bool,
     /// pg_type.typtype.
     pub type_kind: char,
@@ -84,7 +83,6 @@ pub(crate) struct Function {
     pub security_definer: bool,
     pub owner: String,
     pub language: String,
-    pub kind: char,
     pub extension: Option<String>,
 }
 
@@ -160,7 +158,7 @@ impl Snapshot {
         self.relations.get(&oid).map(|r| format!("{}.{}", r.schema, r.name))
     }
 
-    /// Whether anything at all in this database could run as user code.
+    /// Makes the indexes of names, once everything is in.
     pub(crate) fn link(&mut self) {
         for relation in self.relations.values() {
             let schema = self.by_name.entry(relation.schema.clone()).or_default();

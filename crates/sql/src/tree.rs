@@ -22,7 +22,8 @@ macro_rules! kinds {
         }
 
         impl<'a> Tree<'a> {
-            /// `None` for the absent element that some lists hold.
+            /// `None` for the absent element that some lists hold. Not inlined: it is called from hundreds of places.
+            #[inline(never)]
             pub(crate) fn of(node: &'a Node) -> Option<Tree<'a>> {
                 Some(match node.node.as_ref()? {
                     $( N::$variant(x) => Tree::$variant(x), )*
@@ -35,8 +36,8 @@ macro_rules! kinds {
                 match self {
                     $( Tree::$variant(x) => {
                         let p::$strukt { $($nodes,)* $($node,)* $($sub,)* $($subs,)* $($plain: _,)* $($place: _,)* } = x;
-                        $( $nodes.iter().filter_map(Tree::of).for_each(&mut *f); )*
-                        $( if let Some(node) = $node.as_deref().and_then(Tree::of) { f(node); } )*
+                        $( each_in($nodes, f); )*
+                        $( each_in($node.as_deref().map(std::slice::from_ref).unwrap_or_default(), f); )*
                         $( if let Some(x) = $sub { f(Tree::$subv(x)); } )*
                         $( for x in $subs { f(Tree::$subsv(x)); } )*
                         let _ = f;
@@ -49,7 +50,7 @@ macro_rules! kinds {
         $( impl Edit for p::$strukt {
             fn each_node(&mut self, f: &mut dyn FnMut(&mut Node)) {
                 let p::$strukt { $($nodes,)* $($node,)* $($sub,)* $($subs,)* $($plain: _,)* $($place: _,)* } = self;
-                $( $nodes.iter_mut().for_each(&mut *f); )*
+                $( each_node_in($nodes, f); )*
                 $( if let Some(node) = $node.as_deref_mut() { f(node); } )*
                 $( if let Some(x) = $sub { x.each_node(f); } )*
                 $( for x in $subs { x.each_node(f); } )*
@@ -58,7 +59,7 @@ macro_rules! kinds {
 
             fn forget_places(&mut self) {
                 let p::$strukt { $($nodes,)* $($node,)* $($sub,)* $($subs,)* $($plain: _,)* $($place,)* } = self;
-                $( $nodes.iter_mut().for_each(Edit::forget_places); )*
+                $( each_node_in($nodes, &mut Edit::forget_places); )*
                 $( if let Some(node) = $node.as_deref_mut() { node.forget_places(); } )*
                 $( if let Some(x) = $sub { x.forget_places(); } )*
                 $( for x in $subs { x.forget_places(); } )*
@@ -82,6 +83,16 @@ macro_rules! kinds {
             }
         }
     };
+}
+
+#[inline(never)]
+fn each_in<'a>(nodes: &'a [Node], f: &mut dyn FnMut(Tree<'a>)) {
+    nodes.iter().filter_map(Tree::of).for_each(f);
+}
+
+#[inline(never)]
+fn each_node_in(nodes: &mut [Node], f: &mut dyn FnMut(&mut Node)) {
+    nodes.iter_mut().for_each(f);
 }
 
 /// Changing a tree in place: to build the tree that a rewrite intends, and to compare trees without byte positions.

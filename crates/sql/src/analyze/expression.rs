@@ -15,6 +15,16 @@ use crate::tree::{Node, Tree};
 /// Columns that every table has and that no list shows.
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
+/// What a name that is called may mean besides a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Function,
+    /// `name(row)`: also a column of the row.
+    Either,
+    /// `row.name` where the row has no such column.
+    Attribute,
+}
+
 impl<'a> Walk<'a> {
     pub(super) fn expression(&mut self, node: &'a Node, position: Position) -> Sources {
         match Tree::of(node) {
@@ -227,7 +237,7 @@ impl<'a> Walk<'a> {
             // `c.name` may also mean the function `name(c)`.
             sources = item.out.all_sources();
             hits.extend(self.hit(&item, None));
-            self.function_named(None, name, 1, None);
+            self.function_named(None, name, 1, Call::Attribute);
         }
         self.record(hits, c.location);
         self.use_sources(&sources, position);
@@ -319,7 +329,7 @@ impl<'a> Walk<'a> {
         }
         // `(expression).name` may also mean the function `name(expression)`.
         for name in i.indirection.iter().filter_map(Tree::of).filter_map(string) {
-            self.function_named(None, name, 1, Some(true));
+            self.function_named(None, name, 1, Call::Attribute);
         }
         self.children(Tree::AIndirection(i), position)
     }
@@ -386,7 +396,7 @@ impl<'a> Walk<'a> {
             }
         };
         let notation = f.args.len() == 1 && f.over.is_none() && !f.agg_star && !f.agg_distinct && schema.is_none();
-        self.function_named(schema, name, f.args.len(), notation.then_some(true));
+        self.function_named(schema, name, f.args.len(), if notation { Call::Either } else { Call::Function });
         if matches!(schema, None | Some("pg_catalog")) {
             self.special(name, f);
         }
@@ -397,14 +407,14 @@ impl<'a> Walk<'a> {
         match strings(names).as_slice() {
             // The sampling methods of PostgreSQL's own.
             ["system" | "bernoulli"] | ["pg_catalog", "system" | "bernoulli"] => {}
-            [name] => self.function_named(None, name, 1, None),
-            [schema, name] => self.function_named(Some(schema), name, 1, None),
+            [name] => self.function_named(None, name, 1, Call::Function),
+            [schema, name] => self.function_named(Some(schema), name, 1, Call::Function),
             _ => self.unknown_node(),
         }
     }
 
-    /// Every function that a call by this name could run. `notation`: the call may also mean a column of a row.
-    fn function_named(&mut self, schema: Option<&str>, name: &str, arguments: usize, notation: Option<bool>) {
+    /// Every function that a call by this name could run.
+    fn function_named(&mut self, schema: Option<&str>, name: &str, arguments: usize, call: Call) {
         let path = self.search_path();
         let arity = u16::try_from(arguments).unwrap_or(u16::MAX);
         let visible = |f: &&Function| match schema {
@@ -420,20 +430,19 @@ impl<'a> Walk<'a> {
                 self.runs_own(function);
             }
         }
-        let own = match schema {
-            None | Some("pg_catalog") => builtin(name),
-            Some(_) => None,
-        };
-        match own {
-            Some(what) => {
-                found = true;
-                self.runs_builtin(what, name);
+        if matches!(schema, None | Some("pg_catalog")) {
+            match builtin(name) {
+                Some(what) => {
+                    found = true;
+                    self.runs_builtin(what, name);
+                }
+                None if schema.is_some() || snapshot.builtins.contains(name) => {
+                    found = true;
+                    self.opaque("The statement calls a function of PostgreSQL that is not on the gateway's list.");
+                    self.list_builtin(name, FunctionKind::Unknown);
+                }
+                None => {}
             }
-            None if matches!(schema, Some("pg_catalog")) && !found => {
-                self.opaque("The statement calls a function of PostgreSQL that is not on the gateway's list.");
-                self.list_builtin(name, FunctionKind::Unknown);
-            }
-            None => {}
         }
         // A type's name called like a function is a cast.
         let types: Vec<u32> = snapshot
@@ -445,16 +454,15 @@ impl<'a> Walk<'a> {
             found = true;
             self.type_used(oid);
         }
-        if !found && notation.is_some() && self.names_a_column(name) {
-            return;
-        }
-        if !found && notation.is_none() {
-            // `c.name` where nothing has that name: the server will say so.
-            return;
-        }
-        if !found && !matches!(schema, Some("pg_catalog")) {
+        // No function has this name: then it can only be a column of the row that is the argument, or an error.
+        let known = match call {
+            Call::Function => false,
+            Call::Either => self.names_a_column(name),
+            Call::Attribute => true,
+        };
+        if !found && !known {
             self.unresolved = true;
-            self.opaque("The statement calls a function that is not on the gateway's list.");
+            self.opaque("The statement calls a function that does not exist.");
             self.list_builtin(name, FunctionKind::Unknown);
         }
     }

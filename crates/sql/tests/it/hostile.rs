@@ -1,0 +1,139 @@
+//! Sizes and nesting that must cost a refusal and nothing else, on a thread with the stack of a runtime's worker.
+
+use std::collections::BTreeSet;
+
+use sql::{Vouched, analyze, limits, parse, rewrite};
+use vocab::ResourcePath;
+
+fn on_a_worker(work: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+}
+
+fn through(text: &str) -> Result<(), &'static str> {
+    let statements = parse(text).map_err(|e| e.code)?;
+    let snapshot = super::snapshot();
+    let governed = super::governed(&snapshot);
+    let names = super::names();
+    for statement in &statements {
+        let found =
+            analyze(statement, &snapshot, &governed, &names, &Vouched::default(), &ResourcePath::root("crm"));
+        let _ = rewrite(statement, &found, &snapshot, &governed, &names, &BTreeSet::new());
+    }
+    Ok(())
+}
+
+#[test]
+fn deep_nesting_is_refused_before_it_is_parsed() {
+    on_a_worker(|| {
+        let n = 100_000;
+        let deep = [
+            format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n)),
+            format!("SELECT {}1", "-".repeat(1) + &" - ".repeat(n)),
+            format!("SELECT {}true", "NOT ".repeat(n)),
+            format!("SELECT 1{}", "+1".repeat(n)),
+            format!("SELECT 1{}", "::int".repeat(n)),
+            format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(n), " END".repeat(n)),
+            format!("SELECT 1{}", " UNION SELECT 1".repeat(n / 10)),
+            format!("SELECT 1{}", " UNION ALL SELECT 1, 2".repeat(n / 10)),
+            format!("SELECT * FROM a{}", " JOIN a ON true".repeat(n / 10)),
+            format!("SELECT * FROM a{}", " NATURAL JOIN a".repeat(n / 10)),
+            format!("SELECT {}1{}", "ARRAY[".repeat(n), "]".repeat(n)),
+            format!("SELECT {}1", "a BETWEEN 1 AND NOT ".repeat(n / 10)),
+            format!("SELECT {}1{}", "f(".repeat(n), ")".repeat(n)),
+            format!("SELECT {}1{}", "(SELECT ".repeat(n), ")".repeat(n)),
+            format!("SELECT a{}", " COLLATE \"C\"".repeat(n / 10)),
+            format!("SELECT a{}", " IS NULL".repeat(n / 10)),
+            format!("SELECT a{}", " AT TIME ZONE 'x'".repeat(n / 10)),
+            format!("SELECT {}", "'a' || ".repeat(n) + "'a'"),
+            format!("{}SELECT 1", "EXPLAIN ".repeat(n)),
+            format!("SELECT a{}", ".b".repeat(n)),
+            format!("SELECT a{}", "[1]".repeat(n)),
+        ];
+        for text in deep {
+            let start = &text[..40];
+            assert!(matches!(through(&text), Err("54001" | "54000" | "42601")), "{start}");
+        }
+    });
+}
+
+#[test]
+fn nesting_at_the_limit_fits_the_stack() {
+    on_a_worker(|| {
+        for n in (1..limits::DEPTH_MAX).step_by(17).chain([limits::DEPTH_MAX - 4]) {
+            let shapes = [
+                format!("SELECT {}1{}", "(".repeat(n / 2), ")".repeat(n / 2)),
+                format!("SELECT {}1{}", "f(".repeat(n / 3), ")".repeat(n / 3)),
+                format!("SELECT 1{}", "+1".repeat(n / 2)),
+                format!("SELECT {}true", "NOT ".repeat(n)),
+                format!("SELECT 1{}", " UNION SELECT 1".repeat(n / 2)),
+                format!("SELECT {}ssn{} FROM customers", "(SELECT ".repeat(n / 3), ")".repeat(n / 3)),
+                format!("SELECT * FROM {}customers{}", "(SELECT * FROM ".repeat(n / 5), ") x".repeat(n / 5)),
+            ];
+            for text in shapes {
+                let _ = through(&text);
+            }
+        }
+    });
+}
+
+#[test]
+fn ordinary_depths_are_not_refused() {
+    let concat = format!("SELECT {}'z' FROM orders", "item || ',' || ".repeat(50));
+    let joins = format!("SELECT 1 FROM orders o0{}", (1..40).map(|i| format!(" JOIN orders o{i} ON o{i}.id = o0.id AND o{i}.item = o0.item")).collect::<String>());
+    let list = format!("SELECT * FROM orders WHERE id IN ({})", (0..5_000).map(|i| i.to_string()).collect::<Vec<_>>().join(", "));
+    let ands = format!("SELECT * FROM orders WHERE {}", (0..500).map(|i| format!("id <> {i}")).collect::<Vec<_>>().join(" AND "));
+    let values = format!("INSERT INTO orders VALUES {}", (0..2_000).map(|i| format!("({i}, 1, 'x', 1.5, 'new', now())")).collect::<Vec<_>>().join(", "));
+    for text in [concat, joins, list, ands, values] {
+        assert_eq!(through(&text), Ok(()), "{}", &text[..60]);
+    }
+}
+
+#[test]
+fn sizes_beyond_a_limit_are_refused() {
+    let long = format!("SELECT '{}'", "x".repeat(limits::TEXT_BYTES_MAX));
+    assert_eq!(parse(&long).unwrap_err().code, "54000");
+    let many = "SELECT 1;".repeat(limits::STATEMENTS_MAX + 1);
+    assert_eq!(parse(&many).unwrap_err().code, "54000");
+    assert_eq!(parse(&"SELECT 1;".repeat(limits::STATEMENTS_MAX)).unwrap().len(), limits::STATEMENTS_MAX);
+    assert_eq!(parse("SELECT '\0'").unwrap_err().code, "22021");
+}
+
+/// Bytes changed at random places of real statements: no panic, and what is rewritten parses.
+#[test]
+fn broken_statements_never_panic() {
+    let seeds = [
+        "SELECT c.ssn, o.* FROM app.customers c JOIN orders o ON o.customer_id = c.id WHERE c.email LIKE 'a%'",
+        "UPDATE customers SET country = 'X' WHERE ssn = '1' RETURNING id, ssn, customers.*",
+        "WITH t AS (DELETE FROM api_keys WHERE secret = 'x' RETURNING *) SELECT * FROM t",
+        "COPY customers (id, ssn) TO STDOUT WITH (FORMAT csv)",
+        "SELECT * FROM ONLY (customers) TABLESAMPLE system (10) REPEATABLE (1), LATERAL (TABLE customers) x",
+    ];
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut next = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n
+    };
+    let snapshot = super::snapshot();
+    let governed = super::governed(&snapshot);
+    let names = super::names();
+    let pieces = ["(", ")", ",", "'", "\"", " ", "*", ".", ";", "$1", "ssn", "customers", "ONLY", "--", "/*", "U&", "AS", "::"];
+    for round in 0..4_000 {
+        let mut text = seeds[round % seeds.len()].to_owned();
+        for _ in 0..1 + next(4) {
+            let at = next(text.len());
+            match next(3) {
+                0 => text.insert_str(at, pieces[next(pieces.len())]),
+                1 => drop(text.remove(at)),
+                _ => text.truncate(text.len().max(2) - 1),
+            }
+        }
+        for statement in parse(&text).unwrap_or_default() {
+            let found = analyze(&statement, &snapshot, &governed, &names, &Vouched::default(), &ResourcePath::root("crm"));
+            if let Ok(made) = rewrite(&statement, &found, &snapshot, &governed, &names, &BTreeSet::new()) {
+                if let Some(text) = made.text {
+                    assert_eq!(parse(&text).unwrap().len(), 1);
+                }
+            }
+        }
+    }
+}
