@@ -359,14 +359,18 @@ impl GatewayKey {
         Ok(GatewayKey(read_secret(disk, &dir.join(GATEWAY_FILE))?))
     }
 
+    /// Makes the key if it is not there, unless keys were wrapped with it already.
     pub(crate) fn load_or_make(
         disk: &dyn Disk,
         dir: &Path,
+        run_keys: &RunKeys,
         source: &dyn Random,
     ) -> Result<GatewayKey, KeyError> {
         let path = dir.join(GATEWAY_FILE);
         match read_secret(disk, &path) {
-            Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            Err(KeyError::Io { error, .. })
+                if error.kind() == io::ErrorKind::NotFound && run_keys.entries.is_empty() =>
+            {
                 let secret = Zeroizing::new(random(source)?);
                 write_secret(disk, &path, &secret)?;
                 Ok(GatewayKey(secret))
