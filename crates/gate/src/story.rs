@@ -414,12 +414,10 @@ impl Gate {
             draft = draft.payload(reel);
         }
         let receipt = self.inner.ledger.append(draft)?;
-        match settles.map(<[Seq]>::to_vec).try_fold(None, |_, more| {
-            let note = Draft::new(Kind::Note).run(who.run).session(who.session).of(receipt.seq());
-            self.inner.ledger.append(note.put("what", "settles").put("settles", more)).map(Some)
-        })? {
-            Some(last) => Ok(last),
-            None => Ok(receipt),
+        let rest: Vec<Seq> = settles.flatten().copied().collect();
+        match (rest.is_empty(), outcome.settled) {
+            (false, Some(how)) => self.settle(who, rest, how),
+            (true, _) | (_, None) => Ok(receipt),
         }
     }
 
@@ -468,19 +466,14 @@ impl Gate {
         Ok(Intent::new(receipt, opening, commitment, false, now))
     }
 
-    /// Records what became of intents whose transaction has ended.
+    /// Records what became of intents whose transaction has ended: an outcome of the last of them, that settles all.
     pub fn settle(&self, who: &Who, settles: Vec<Seq>, how: &'static str) -> Result<Receipt, GateError> {
-        let mut last = None;
-        for some in settles.chunks(SETTLES_MAX) {
-            let draft = Draft::new(Kind::Note)
-                .run(who.run)
-                .session(who.session)
-                .put("what", "settled")
-                .put("settles", some.to_vec())
-                .put("settled", how);
-            last = Some(self.inner.ledger.append(draft)?);
-        }
-        last.ok_or(GateError::NoRecord(AppendError::Malformed("nothing to settle")))
+        let Some(last) = settles.last().copied() else {
+            return Err(GateError::NoRecord(AppendError::Malformed("nothing to settle")));
+        };
+        let outcome =
+            Outcome { result: "ok", state: "final", settles, settled: Some(how), ..Outcome::default() };
+        self.outcome(who, last, outcome)
     }
 
     /// Records that something happened that is neither asked nor answered.
@@ -559,13 +552,8 @@ impl Gate {
         if !decided.approved.is_empty() {
             draft = draft.put("approved", decided.approved.iter().cloned().collect::<Vec<Group>>());
         }
-        if !question.params.is_empty() {
-            let params: Vec<Map> = question.params.iter().map(param).collect();
-            draft = draft.put("params", params);
-        }
-        if !question.prints.is_empty() {
-            draft = draft.put("prints", question.prints.clone());
-        }
+        let params: Vec<Map> = question.params.iter().map(param).collect();
+        draft = draft.put("params", params).put("prints", question.prints.clone());
         if self.first_request(who.run, request) {
             draft = draft.put("request_text", mask::text(&self.inner.detectors, &decided.request).0);
         }

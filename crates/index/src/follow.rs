@@ -108,25 +108,28 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// A bundle has the ledger's keys first, and they may be newer than the run's records: tables are made in order.
     fn frames(&mut self, frames: Frames<'_>) -> Result<(), FollowError> {
         let mut decoder = Decoder::new();
+        let mut records = Vec::new();
         let mut pending = Vec::new();
         for frame in frames {
             let frame =
                 frame.map_err(|e| FollowError::NotABundle(format!("at byte {}: {}", e.offset, e.fault)))?;
             match frame.kind {
                 Kind::Payload => pending.push(frame.body.to_vec()),
-                Kind::Record => {
-                    let record = decoder.decode(frame.body)?;
-                    let seq = record.head.seq;
-                    self.index.apply(record)?;
-                    if !pending.is_empty() {
-                        self.payloads.insert(seq, std::mem::take(&mut pending));
-                    }
-                }
+                Kind::Record => records.push((decoder.decode(frame.body)?, std::mem::take(&mut pending))),
                 Kind::Checkpoint => self.checkpoint = Some(frame.body.to_vec()),
                 Kind::Key => self.key = frame.body.try_into().ok(),
                 Kind::Batch | Kind::Inclusion => {}
+            }
+        }
+        records.sort_by_key(|(record, _)| record.head.seq);
+        for (record, payloads) in records {
+            let seq = record.head.seq;
+            self.index.apply(record)?;
+            if !payloads.is_empty() {
+                self.payloads.insert(seq, payloads);
             }
         }
         Ok(())

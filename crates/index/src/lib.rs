@@ -33,6 +33,6 @@ pub use record::{
 };
 pub use run::{Action, Effect, Note, Noted, Run, Session};
 pub use table::{
-    Administered, Catalog, Filter, Full, Genesis, Index, PolicyText, Print, PrintPlace, Seen, Strange, Tombstone,
-    Watched,
+    Administered, Catalog, Filter, Full, Genesis, Index, PolicyText, Print, PrintPlace, Seen, Strange,
+    Tombstone, Watched,
 };

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use index::{
-    Act, Bundle, Coverage, Decoder, Disposition, Effect, FlawKind, Full, Index, Record, ResultWord, Settled, VerbWord,
+    Act, Bundle, Coverage, Decoder, Disposition, Effect, FlawKind, Full, Index, Record, ResultWord, Settled,
+    VerbWord,
 };
 use seal::cbor::Value;
 use seal::record::{Fields, Link, encode};
@@ -131,8 +132,12 @@ fn a_documented_record_has_no_flaws_and_its_words_are_read() {
         ("rows", Value::Uint(1)),
         ("cells", Value::Uint(1)),
     ]);
-    let tripwire =
-        map(&[("detector", text("card")), ("class", text("pii.card")), ("channel", text("rows")), ("act", text("echo"))]);
+    let tripwire = map(&[
+        ("detector", text("card")),
+        ("class", text("pii.card")),
+        ("channel", text("rows")),
+        ("act", text("echo")),
+    ]);
     pen.outcome(
         intent,
         &[
@@ -310,9 +315,18 @@ fn a_denied_or_expired_ask_reached_nothing() {
     for verdict in ["denied", "expired", "withdrawn"] {
         let mut pen = Pen::default();
         pen.open(RUN);
-        let asked = [("ask", Value::Bytes(vec![7; 16])), ("groups", Value::Array(vec![])), ("expires", Value::Uint(1))];
+        let asked = [
+            ("ask", Value::Bytes(vec![7; 16])),
+            ("groups", Value::Array(vec![])),
+            ("expires", Value::Uint(1)),
+        ];
         let ask = pen.write("ask", Some(RUN), None, &over(&request(), &asked));
-        pen.write("approval", Some(RUN), Some(ask), &[("ask", Value::Bytes(vec![7; 16])), ("verdict", text(verdict))]);
+        pen.write(
+            "approval",
+            Some(RUN),
+            Some(ask),
+            &[("ask", Value::Bytes(vec![7; 16])), ("verdict", text(verdict))],
+        );
         assert_eq!(pen.effect(0), Effect::Refused, "{verdict}");
     }
 }
@@ -378,7 +392,8 @@ fn a_follower_goes_on_where_it_stopped() {
     let whole = Bundle::of_segments(&sample.segments).unwrap();
     let dir = std::env::temp_dir().join(format!("tacho-index-{}", std::process::id()));
     std::fs::create_dir_all(dir.join("segment")).unwrap();
-    let write = |n: usize, bytes: &[u8]| std::fs::write(dir.join(format!("segment/{n:010}.seg")), bytes).unwrap();
+    let write =
+        |n: usize, bytes: &[u8]| std::fs::write(dir.join(format!("segment/{n:010}.seg")), bytes).unwrap();
     // The first half of the first segment, as it stood while the gateway was writing it.
     let mut half = sample.segments[0].clone();
     let frames = seal::frame::Frames::of_segment(&sample.segments[0]).map(|f| f.unwrap()).collect::<Vec<_>>();

@@ -32,5 +32,7 @@ pub const PREPARED_MAX: usize = 4_096;
 pub const PORTALS_MAX: usize = 1_024;
 /// Statements whose analysis one session remembers, by exact text.
 pub const ANALYSES_MAX: usize = 512;
+/// Answers whose release one session remembers.
+pub const RELEASES_MAX: usize = 1_024;
 /// How long a catalog snapshot is used without a look at the upstream.
 pub const CATALOG_AGE: Duration = Duration::from_secs(60);

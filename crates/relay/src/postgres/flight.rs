@@ -27,6 +27,10 @@ pub struct Op {
     pub plan: Option<Arc<Plan>>,
     /// The client sent a Query for it.
     pub translated: bool,
+    /// The Query that it is part of; 0: none.
+    pub script: u64,
+    /// The Sync of its Query waits for the end of its COPY.
+    pub owes_sync: bool,
     /// Messages of it that upstream has not answered to the end.
     pub left: usize,
     pub rows: u64,
@@ -81,6 +85,8 @@ impl Op {
             intent: None,
             plan: None,
             translated: false,
+            script: 0,
+            owes_sync: false,
             left,
             rows: 0,
             bytes: 0,
@@ -368,9 +374,9 @@ impl Showing {
     /// What replay shows: the rows as the client saw them. Also feeds the filter of released cells.
     fn reel<'a>(&mut self, scene: &Scene<'_>, released: &'a MaskedBytes) -> Option<PayloadPlain> {
         let bytes = Bytes::copy_from_slice(released.as_bytes());
-        let mut fields: Vec<Map> = Vec::new();
+        let mut fields: Vec<(mask::MaskedText, u32, u16)> = Vec::new();
         let mut rows: Vec<Vec<mask::MaskedField<'a>>> = Vec::new();
-        let mut copy: Vec<mask::MaskedField<'a>> = Vec::new();
+        let mut copy: Vec<std::ops::Range<usize>> = Vec::new();
         let mut at = 0;
         while let Some((tag, body)) = frame_at(&bytes, at) {
             let start = at + 5;
@@ -401,16 +407,13 @@ impl Showing {
                         .iter()
                         .map(|c| {
                             let name = c.name.to_str().unwrap_or("");
-                            Map::new()
-                                .put("name", mask::name(scene.gate.detectors(), name))
-                                .put("type", c.type_oid)
-                                .put("format", c.format.code())
+                            (mask::name(scene.gate.detectors(), name), c.type_oid, c.format.code())
                         })
                         .collect();
                 }
                 tag::COPY_DATA => {
                     self.filter.cell(scene.filter_key, &body);
-                    copy.extend(released.field(start..start + body.len()));
+                    copy.push(start..start + body.len());
                 }
                 _ => {}
             }
@@ -418,8 +421,11 @@ impl Showing {
         if scene.reel == Reel::None || (rows.is_empty() && fields.is_empty() && copy.is_empty()) {
             return None;
         }
-        let kind = if copy.is_empty() { "rows" } else { "copy" };
-        Some(PayloadPlain::new(kind, Map::new().put("fields", fields).put("rows", rows).put("copy", copy)))
+        let map = Map::new().put("fields", fields).put("rows", rows);
+        Some(match copy.is_empty() {
+            true => PayloadPlain::new("rows", map),
+            false => PayloadPlain::new("copy", map.put("data", released.pieces(&copy))),
+        })
     }
 }
 

@@ -321,6 +321,10 @@ impl Login<'_> {
             out.retain(|(name, _)| name != "statement_timeout");
             out.push(("statement_timeout".into(), timeout.as_millis().to_string()));
         }
+        let mut seen = BTreeSet::new();
+        out.reverse();
+        out.retain(|(name, _)| seen.insert(name.clone()));
+        out.reverse();
         out.retain(|(name, _)| !dial::PINS.iter().any(|(pin, _)| pin.eq_ignore_ascii_case(name)));
         Ok(out)
     }
@@ -395,12 +399,12 @@ impl Login<'_> {
             .find(|(name, _)| name == &b"server_version"[..])
             .and_then(|(_, value)| std::str::from_utf8(value).ok())
             .unwrap_or("");
-        let options: Vec<Map> = parameters
-            .iter()
-            .map(|(k, v)| {
-                Map::new().put("name", mask::name(detectors, k)).put("value", mask::name(detectors, v))
-            })
-            .collect();
+        let options = parameters.iter().fold(Map::new(), |map, (name, value)| {
+            match ALLOWED.iter().find(|allowed| *allowed == name) {
+                Some(name) => map.put(name, mask::name(detectors, value)),
+                None => map,
+            }
+        });
         let draft = Draft::new(Kind::Connect)
             .run(run.id)
             .put_some("resource", Name::configured(&self.resource.config.name))

@@ -7,7 +7,7 @@
 //! **Invariant:** after a refusal upstream fails too (a constant failing statement), so both sides agree about the
 //! transaction, and the client sees an ordinary error.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,7 +41,9 @@ use super::writer::{ClientWriter, Control, UpstreamWriter};
 use crate::config::Reel;
 use crate::entropy;
 use crate::leg::Leg;
-use crate::limits::{ANALYSES_MAX, CHUNK_BYTES, PORTALS_MAX, PREPARED_MAX, QUEUE_BYTES_MAX, RECORD};
+use crate::limits::{
+    ANALYSES_MAX, CHUNK_BYTES, PORTALS_MAX, PREPARED_MAX, QUEUE_BYTES_MAX, RECORD, RELEASES_MAX,
+};
 use crate::runs::Ended;
 
 /// Why a session is over, and what the client is told if it can be.
@@ -124,6 +126,7 @@ struct Ready {
 
 /// A Query in work: its statements, decided one after another, sent when all are.
 struct Script {
+    id: u64,
     asked: Bytes,
     rest: VecDeque<Statement>,
     decided: Vec<(Ready, Decided, Option<Seq>)>,
@@ -183,6 +186,8 @@ pub struct Session {
     generation: u64,
     names_dirty: bool,
     catalog_dirty: bool,
+    /// The catalog was read inside this session's transaction and is nobody else's.
+    own_catalog: bool,
     plans: HashMap<Arc<str>, Arc<Plan>>,
     prepared: HashMap<Bytes, Prepared>,
     portals: HashMap<Bytes, Portal>,
@@ -202,9 +207,16 @@ pub struct Session {
     ending: Option<&'static str>,
     wrote: bool,
     copy: Option<CopyIn>,
+    /// The CommandComplete of a Query that waits for what comes behind it.
+    held: Option<Frame>,
     syncs: u64,
+    scripts: u64,
+    /// Something was sent since the last Sync: an implicit transaction may be open.
+    unsynced: bool,
     refusals: HashMap<u64, Fields>,
     ended: watch::Receiver<Option<Ended>>,
+    /// Answers that policy has let out, by what it saw of them.
+    released: HashSet<(u64, u64, u64, u64, Vec<Class>)>,
     cancel: Arc<Cancel>,
     timer: Option<Pin<Box<Sleep>>>,
     late_at: Option<u64>,
@@ -219,6 +231,13 @@ struct CopyIn {
     n: u64,
     /// Upstream failed; the rest of the client's data is dropped.
     failed: bool,
+}
+
+/// What of a failed operation matters after it.
+#[derive(Clone, Copy, Default)]
+struct Failed {
+    script: u64,
+    owes_sync: bool,
 }
 
 /// What a new session is made of.
@@ -272,6 +291,7 @@ impl Session {
             generation,
             names_dirty: start.search_path_set,
             catalog_dirty: false,
+            own_catalog: false,
             plans: HashMap::new(),
             prepared: HashMap::new(),
             portals: HashMap::new(),
@@ -290,9 +310,13 @@ impl Session {
             ending: None,
             wrote: false,
             copy: None,
+            held: None,
             syncs: 0,
+            scripts: 0,
+            unsynced: false,
             refusals: HashMap::new(),
             ended: start.ended,
+            released: HashSet::new(),
             cancel: start.cancel,
             timer: None,
             late_at: None,
@@ -474,11 +498,20 @@ impl Session {
                 }
                 Outgoing::Control { control, sents } => {
                     let control = *control;
+                    let mut discarded = false;
                     for sent in std::mem::take(sents) {
-                        let _control_is_harmless_if_discarded = self.flow.sent(sent)?;
+                        discarded |= self.flow.sent(sent)? == Fate::Discarded;
                     }
                     self.sends.pop_front();
-                    self.upstream.writer.control(control)?;
+                    if discarded {
+                        // Upstream has failed already; it would have skipped what was refused.
+                        self.refusals.remove(&op);
+                        if control == Control::Poison {
+                            self.ops.remove(&op);
+                        }
+                    } else {
+                        self.upstream.writer.control(control)?;
+                    }
                 }
             }
             moved = true;
@@ -554,6 +587,7 @@ impl Session {
         loop {
             match &self.hold {
                 Hold::No => {}
+                Hold::Barrier { op } if !self.ops.contains_key(op) => self.hold = Hold::No,
                 Hold::Human { .. } | Hold::Barrier { .. } | Hold::Refresh(_) => return Ok(()),
             }
             if self.upstream.writer.out.len() > QUEUE_BYTES_MAX || self.sends.len() > 4_096 {
@@ -633,7 +667,9 @@ impl Session {
             Ok(statements) => {
                 let empty = statements.is_empty();
                 self.last_statement = sql.to_bytes();
-                self.script = Some(Script { asked, rest: statements.into(), decided: Vec::new(), empty });
+                self.scripts += 1;
+                let id = self.scripts;
+                self.script = Some(Script { id, asked, rest: statements.into(), decided: Vec::new(), empty });
                 Ok(())
             }
             Err(parse) => self.refuse_query(asked, parse.code, parse.sentence, parse.at.map(|at| (text, at))),
@@ -995,6 +1031,7 @@ impl Session {
     fn sync(&mut self) {
         let op = self.op(Op::new(1));
         self.syncs += 1;
+        self.unsynced = false;
         self.sends.push_back((
             op,
             Outgoing::Control { control: Control::Sync, sents: vec![Sent::shown(op, What::Sync)] },
@@ -1104,7 +1141,10 @@ impl Session {
         let mut op = Op::new(ready.sents.len());
         op.intent = Some(seq);
         op.translated = ready.translated;
+        op.script = if ready.translated { self.scripts } else { 0 };
+        op.owes_sync = ready.translated && ready.plan.copies_in();
         op.named = ready.named;
+        self.unsynced = true;
         op.columns = ready.columns;
         op.reel_left = match self.resource.config.reel {
             Reel::Full => u64::MAX,
@@ -1473,22 +1513,26 @@ impl Session {
                     _ => (Control::CopyFail, What::CopyFail),
                 };
                 self.copy = None;
+                if let Some(op) = self.ops.get_mut(&op) {
+                    op.owes_sync = false;
+                }
                 self.control(control, vec![Sent::hidden(op, what)]);
                 if translated {
                     self.sync();
                 }
                 Ok(())
             }
+            FromClient::CopyData(_) if failed => Ok(()),
             FromClient::CopyDone | FromClient::CopyFail { .. } => {
                 self.copy = None;
                 Ok(())
             }
-            // As PostgreSQL: during a copy these mean nothing.
-            FromClient::CopyData(_) | FromClient::Sync | FromClient::Flush => Ok(()),
             _ if failed => {
                 self.copy = None;
                 self.on_client(frame.clone())
             }
+            // As PostgreSQL: during a copy these mean nothing.
+            FromClient::Sync | FromClient::Flush => Ok(()),
             _ => Err(Cut {
                 why: "protocol",
                 tell: Some(fatal("08P01", "only copy data is allowed while a COPY FROM STDIN runs")),
@@ -1499,7 +1543,8 @@ impl Session {
     // --- names and catalog over this connection
 
     fn needs_refresh(&self) -> bool {
-        (self.names_dirty || self.catalog_dirty || !self.resource.catalog.is_current(&self.catalog))
+        let stale = !self.own_catalog && !self.resource.catalog.is_current(&self.catalog);
+        (self.names_dirty || self.catalog_dirty || stale)
             && self.flow.tx() != TxStatus::Failed
             && !self.flow.skipping()
     }
@@ -1515,7 +1560,8 @@ impl Session {
             self.hold = Hold::Barrier { op: last };
             return Ok(());
         }
-        let names_only = !self.catalog_dirty && self.resource.catalog.is_current(&self.catalog);
+        let names_only =
+            !self.catalog_dirty && (self.own_catalog || self.resource.catalog.is_current(&self.catalog));
         let queries: Vec<&str> = match names_only {
             true => vec![SESSION_QUERY],
             false => sql::catalog::QUERIES.iter().map(|q| q.sql).chain([SESSION_QUERY]).collect(),
@@ -1600,11 +1646,9 @@ impl Session {
             self.names.search_path = catalog.search_path.clone();
             self.names.role = catalog.role.clone();
             self.names.temp.clear();
-            if self.flow.tx() == TxStatus::Idle && self.catalog_dirty {
-                self.resource.catalog.invalidate();
-            }
-            let catalog = Arc::new(catalog);
-            self.catalog = self.resource.catalog.offer(catalog, self.flow.tx() == TxStatus::Idle);
+            let everybodys = self.flow.tx() == TxStatus::Idle && !self.unsynced;
+            self.catalog = self.resource.catalog.offer(Arc::new(catalog), everybodys);
+            self.own_catalog = !everybodys;
         }
         self.names_dirty = false;
         self.catalog_dirty = false;
@@ -1643,6 +1687,7 @@ impl Session {
         }
         let translated = self.ops.get(&op).is_some_and(|op| op.translated);
         let shown = event.shown(translated);
+        self.show_held(&event);
         match event.kind {
             Kind::ParseComplete | Kind::BindComplete | Kind::CloseComplete | Kind::NoData => {
                 if shown {
@@ -1669,7 +1714,10 @@ impl Session {
                 self.maybe_piece(op)?;
             }
             Kind::Complete(command) => {
-                self.showing.show(&frame);
+                match translated {
+                    true => self.held = Some(frame.clone()),
+                    false => self.showing.show(&frame),
+                }
                 let detectors = self.resource.gate.detectors().clone();
                 if let Some(op) = self.ops.get_mut(&op) {
                     op.tag = Some(mask::name(&detectors, command.0.to_str().unwrap_or("?")));
@@ -1678,6 +1726,7 @@ impl Session {
                         op.rows = command.rows().unwrap_or(0);
                     }
                 }
+                self.may_release(op)?;
                 self.apply(op);
                 self.answered(op);
             }
@@ -1719,6 +1768,20 @@ impl Session {
             Kind::Notification { .. } => self.showing.show(&frame),
         }
         Ok(())
+    }
+
+    /// A Query says that it is complete only once its transaction has ended well: the last CommandComplete waits for
+    /// what comes behind it, and a commit that fails takes its place.
+    fn show_held(&mut self, next: &Event) {
+        let Some(frame) = self.held.take() else { return };
+        let by_itself = next.of.is_none() || matches!(next.kind, Kind::Notice(_));
+        let commit_failed =
+            matches!(next.kind, Kind::Error { .. }) && next.of.is_some_and(|sent| sent.what == What::Sync);
+        match (by_itself, commit_failed) {
+            (true, _) => self.held = Some(frame),
+            (false, true) => {}
+            (false, false) => self.showing.show(&frame),
+        }
     }
 
     fn on_refresh(&mut self, event: Event) -> Result<(), Cut> {
@@ -1800,6 +1863,10 @@ impl Session {
 
     fn on_error(&mut self, op: u64, fields: Fields, skipped: Vec<Sent>, is_fatal: bool) -> Result<(), Cut> {
         self.failed_in_flight = true;
+        let failed = self
+            .ops
+            .get(&op)
+            .map_or(Failed::default(), |op| Failed { script: op.script, owes_sync: op.owes_sync });
         let poison = self.refusals.remove(&op);
         match poison {
             Some(refusal) => {
@@ -1827,34 +1894,23 @@ impl Session {
             && copy.op == op
         {
             copy.failed = true;
-            if copy.translated {
-                // The client of a Query expects ReadyForQuery now, whatever it still sends.
-                self.sync();
+        }
+        // A Query ends with its first error, whatever of it was still to come.
+        let of_script = self.script.as_ref().is_some_and(|script| script.id == failed.script);
+        if of_script {
+            self.script = None;
+            if let Hold::Barrier { .. } = self.hold {
+                self.hold = Hold::No;
             }
         }
-        // A Query whose COPY FROM STDIN failed before it began has no Sync behind it yet.
-        let copy_never_began = self.copy.is_none();
-        if let Hold::Barrier { op: waits } = self.hold
-            && waits == op
-        {
-            self.hold = Hold::No;
-            let script_over = self.script.is_some();
-            if script_over {
-                self.script = None;
-                self.sync();
-            } else if copy_never_began && self.syncs == 0 && self.was_query_copy(op) {
-                self.sync();
-            }
+        if of_script || failed.owes_sync {
+            self.sync();
         }
         if is_fatal {
             self.flush(None, State::Pending)?;
             return Err(Cut { why: "upstream-fatal", tell: None });
         }
         Ok(())
-    }
-
-    fn was_query_copy(&self, _op: u64) -> bool {
-        self.flow.skipping()
     }
 
     fn on_ready(&mut self, op: u64, tx: TxStatus) -> Result<(), Cut> {
@@ -1873,6 +1929,10 @@ impl Session {
             self.wrote = false;
             self.savepoints.clear();
             self.portals.clear();
+            if std::mem::take(&mut self.own_catalog) {
+                self.catalog_dirty = true;
+                self.resource.catalog.invalidate();
+            }
         }
         self.flush(Some(tx), state)?;
         Ok(())
@@ -1991,7 +2051,61 @@ impl Session {
     }
 
     fn catalog_changed_in_tx(&self) -> bool {
-        !self.resource.catalog.is_current(&self.catalog)
+        self.own_catalog
+    }
+
+    /// Policy's word on an answer, before a piece of it leaves. A no ends the connection: the statement has run, so an
+    /// ordinary error would tell the client of a transaction that is not there.
+    fn may_release(&mut self, id: u64) -> Result<(), Cut> {
+        let Some(op) = self.ops.get(&id) else { return Ok(()) };
+        let (Some(intent), Some(plan)) = (op.intent, op.plan.clone()) else { return Ok(()) };
+        let classes: Vec<Class> = plan
+            .analysis
+            .governed
+            .iter()
+            .map(|g| g.class.clone())
+            .chain(op.tripwires.iter().map(|t| t.class.clone()))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let tripwires = op.tripwires.iter().filter(|t| t.act == "masked").count() as u64;
+        let so_far = policy::Release { rows: op.rows, bytes: op.bytes, tripwires };
+        let partial = op.chunks > 0;
+        let generation = self.resource.gate.generation();
+        let key = (generation, op.rows, op.bytes, tripwires, classes.clone());
+        if self.released.contains(&key) {
+            return Ok(());
+        }
+        let context = policy::Context { classes, ..plan.context.clone() };
+        let decided = self.resource.gate.release(&self.who, &context, so_far);
+        if decided.verdict == Verdict::Allow {
+            if self.released.len() >= RELEASES_MAX {
+                self.released.clear();
+            }
+            self.released.insert(key);
+            return Ok(());
+        }
+        let ready = Ready {
+            plan,
+            via: "release",
+            params: Vec::new(),
+            asked: Bytes::new(),
+            sending: Vec::new(),
+            sents: Vec::new(),
+            named: Vec::new(),
+            translated: false,
+            columns: None,
+        };
+        let why =
+            if partial { "policy holds the rest of the answer back" } else { "policy holds the answer back" };
+        let refused =
+            self.resource.gate.refuse(&self.question(&ready), &decided, b"42501", why, Some(intent));
+        match refused {
+            Ok(_recorded_before_the_disconnect) => {
+                Err(Cut { why: "release", tell: Some(fatal("42501", why)) })
+            }
+            Err(error) => Err(self.unrecorded(error)),
+        }
     }
 
     fn maybe_piece(&mut self, op: u64) -> Result<(), Cut> {
@@ -2002,6 +2116,7 @@ impl Session {
     }
 
     fn piece(&mut self, id: u64) -> Result<(), Cut> {
+        self.may_release(id)?;
         let Some(mut op) = self.ops.remove(&id) else { return Ok(()) };
         let done = {
             let resource = self.resource.clone();
@@ -2104,6 +2219,12 @@ impl Session {
 
     /// Tells the client why, releases what is already recorded, and says goodbye upstream.
     async fn farewell(&mut self, cut: &Cut) {
+        if let Hold::Human { asked, ready, .. } = std::mem::replace(&mut self.hold, Hold::No) {
+            let question = self.question(&ready);
+            // If no record is possible now, recovery closes the run, and an ask without an answer is a no.
+            let _withdrawn =
+                self.resource.gate.spend(*asked, None, &question, &ready.plan.ground(), entropy::wall());
+        }
         let work = async {
             if let Some(fields) = &cut.tell {
                 let mut out = BytesMut::new();
