@@ -32,6 +32,8 @@ pub const PREPARED_MAX: usize = 4_096;
 pub const PORTALS_MAX: usize = 1_024;
 /// Statements whose analysis one session remembers, by exact text.
 pub const ANALYSES_MAX: usize = 512;
+/// A catalog younger than this is believed when a name is not in it.
+pub const CATALOG_DOUBT: Duration = Duration::from_millis(200);
 /// Answers whose release one session remembers.
 pub const RELEASES_MAX: usize = 1_024;
 /// How long a catalog snapshot is used without a look at the upstream.

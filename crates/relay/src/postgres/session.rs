@@ -42,7 +42,8 @@ use crate::config::Reel;
 use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{
-    ANALYSES_MAX, CHUNK_BYTES, PORTALS_MAX, PREPARED_MAX, QUEUE_BYTES_MAX, RECORD, RELEASES_MAX,
+    ANALYSES_MAX, CATALOG_DOUBT, CHUNK_BYTES, PORTALS_MAX, PREPARED_MAX, QUEUE_BYTES_MAX, RECORD,
+    RELEASES_MAX,
 };
 use crate::runs::Ended;
 
@@ -98,6 +99,8 @@ struct Portal {
     upstream: Arc<str>,
     params: Vec<Param>,
     columns: Option<Arc<Columns>>,
+    /// Outlives its transaction: made by DECLARE ... WITH HOLD.
+    hold: bool,
 }
 
 /// Client messages that no intent covers yet.
@@ -215,6 +218,8 @@ pub struct Session {
     unsynced: bool,
     refusals: HashMap<u64, Fields>,
     ended: watch::Receiver<Option<Ended>>,
+    /// A message that is looked at again when the catalog has been read.
+    stash: Option<Frame>,
     /// Answers that policy has let out, by what it saw of them.
     released: HashSet<(u64, u64, u64, u64, Vec<Class>)>,
     cancel: Arc<Cancel>,
@@ -316,6 +321,7 @@ impl Session {
             unsynced: false,
             refusals: HashMap::new(),
             ended: start.ended,
+            stash: None,
             released: HashSet::new(),
             cancel: start.cancel,
             timer: None,
@@ -600,6 +606,13 @@ impl Session {
                 self.script_step()?;
                 continue;
             }
+            if self.stash.is_some() && self.needs_refresh() {
+                return self.begin_refresh();
+            }
+            if let Some(frame) = self.stash.take() {
+                self.on_client(frame)?;
+                continue;
+            }
             let reads_names = matches!(
                 self.client.input.first(),
                 Some(&(tag::QUERY | tag::PARSE | tag::BIND | tag::EXECUTE))
@@ -683,6 +696,12 @@ impl Session {
         if !barrier && let Some(statement) = script.rest.pop_front() {
             let asked = script.asked.clone();
             let plan = self.plan_of(statement);
+            if self.wants_fresh(&plan)
+                && let (Some(script), Some(statement)) = (&mut self.script, plan.statement.clone())
+            {
+                script.rest.push_front(statement);
+                return Ok(());
+            }
             let ready = self.translate(plan, asked);
             return self.statement(ready, true);
         }
@@ -819,6 +838,10 @@ impl Session {
             Ok(plan) => plan,
             Err((code, sentence)) => return self.refuse_message("parse", frame, code, sentence),
         };
+        if self.wants_fresh(&plan) {
+            self.stash = Some(frame.clone());
+            return Ok(());
+        }
         if self.batch.plan.is_some() {
             self.cover("parse")?;
         }
@@ -896,6 +919,7 @@ impl Session {
             upstream: prepared.upstream,
             params,
             columns: None,
+            hold: false,
         };
         self.portals.insert(name, portal);
         Ok(())
@@ -1397,6 +1421,20 @@ impl Session {
             Arc::new(Plan::make(&self.resource, &self.who, &self.catalog, &self.names, Some(statement)));
         self.keep(text, plan.clone());
         plan
+    }
+
+    /// A name was not found: somebody may have made it meanwhile. Then the catalog is read again, once.
+    fn wants_fresh(&mut self, plan: &Plan) -> bool {
+        let age = entropy::tick().0.saturating_sub(self.catalog.at.0);
+        let wanted = plan.analysis.unresolved
+            && u128::from(age) > CATALOG_DOUBT.as_nanos()
+            && self.flow.tx() != TxStatus::Failed
+            && !self.flow.skipping();
+        if wanted {
+            self.catalog_dirty = true;
+            self.plans.clear();
+        }
+        wanted
     }
 
     fn keep(&mut self, text: Arc<str>, plan: Arc<Plan>) {
@@ -1928,7 +1966,7 @@ impl Session {
         if tx == TxStatus::Idle {
             self.wrote = false;
             self.savepoints.clear();
-            self.portals.clear();
+            self.drop_cursors();
             if std::mem::take(&mut self.own_catalog) {
                 self.catalog_dirty = true;
                 self.resource.catalog.invalidate();
@@ -1978,7 +2016,7 @@ impl Session {
             match effect {
                 Effect::Commit { .. } | Effect::Rollback { .. } => {
                     self.ending = Some(if command == b"COMMIT"[..] { "committed" } else { "rolled-back" });
-                    self.names.cursors.clear();
+                    self.drop_cursors();
                     if command != b"COMMIT"[..] {
                         self.names_dirty = true;
                         self.catalog_dirty |= self.catalog_changed_in_tx();
@@ -2023,12 +2061,23 @@ impl Session {
                     self.prepared.clear();
                     self.plans.clear();
                 }
-                Effect::DeclareCursor { name, .. } => {
+                Effect::DeclareCursor { name, hold } => {
                     self.names.cursors.insert(name.clone(), plan.analysis.clone());
+                    // Cursors and portals share their names.
+                    let portal = Portal {
+                        plan: plan.clone(),
+                        epoch: self.epoch,
+                        upstream: plan.text.clone(),
+                        params: Vec::new(),
+                        columns: None,
+                        hold: *hold,
+                    };
+                    self.portals.insert(Bytes::copy_from_slice(name.as_bytes()), portal);
                     self.plans.clear();
                 }
                 Effect::CloseCursor { name: Some(name) } => {
                     self.names.cursors.remove(name);
+                    self.portals.remove(name.as_bytes());
                     self.plans.clear();
                 }
                 Effect::CloseCursor { name: None } => {
@@ -2048,6 +2097,13 @@ impl Session {
                 | Effect::CopyOut => {}
             }
         }
+    }
+
+    /// Portals and cursors end with their transaction, but for those WITH HOLD.
+    fn drop_cursors(&mut self) {
+        self.portals.retain(|_, portal| portal.hold);
+        let portals = &self.portals;
+        self.names.cursors.retain(|name, _| portals.contains_key(name.as_bytes()));
     }
 
     fn catalog_changed_in_tx(&self) -> bool {
