@@ -48,6 +48,21 @@ pub fn make_private_dir(path: &Path) -> Result<(), Failure> {
         .map_err(|e| Failure::file("make the directory", path, &e))
 }
 
+/// The same for a directory that may be there: then it has to be closed to others already.
+pub fn own_dir(path: &Path) -> Result<(), Failure> {
+    make_private_dir(path)?;
+    let mode = fs::metadata(path).map_err(|e| Failure::file("look at", path, &e))?.mode();
+    if mode & 0o077 != 0 {
+        return Err(Failure::usage(format!(
+            "{} can be entered by others (mode {:o}); run: chmod 700 {}",
+            path.display(),
+            mode & 0o777,
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Replaces a file in one step: a reader sees the old or the new text, never a part.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |e: &std::io::Error| Failure::file("write", path, e);

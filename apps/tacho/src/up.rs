@@ -109,7 +109,7 @@ impl Live {
     async fn start(config: Config) -> Result<Live, Failure> {
         let policy = policies::load(&config.gateway.policy)?;
         for dir in [&config.gateway.data, &config.gateway.keys] {
-            files::make_private_dir(dir)?;
+            files::own_dir(dir)?;
         }
         let resources =
             config.resources.iter().map(|r| postgres(r, &config)).collect::<Result<Vec<_>, _>>()?;

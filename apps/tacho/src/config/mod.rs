@@ -552,6 +552,13 @@ impl Resolver<'_> {
     fn console(&mut self, text: Option<&At<&str>>) -> Option<SocketAddr> {
         let Some(text) = text else { return Some(SocketAddr::from(([127, 0, 0, 1], 7070))) };
         let address = self.address("[gateway]: `console`", text)?;
+        if address.port() == 0 {
+            self.problems.at(
+                &text.span,
+                "[gateway]: `console` needs a port of its own: agents and people are told it",
+            );
+            return None;
+        }
         if !address.ip().is_loopback() {
             self.problems.at(
                 &text.span,

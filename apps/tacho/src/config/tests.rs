@@ -77,6 +77,7 @@ fn each_error_has_its_line_and_says_what_would_be_right() {
     check("[gateway]", "[gatewai]", &[(1, "no [gateway]"), (2, "did you mean `gateway`?")]);
     check("\"127.0.0.1:7070\"", "\"localhost\"", &[(4, "IP:PORT")]);
     check("\"127.0.0.1:7070\"", "\"0.0.0.0:7070\"", &[(4, "loopback only")]);
+    check("\"127.0.0.1:7070\"", "\"127.0.0.1:0\"", &[(4, "a port of its own")]);
     check("\"127.0.0.1:7070\"", "7070", &[(4, "integer; it has to be text in quotes")]);
     check("\"127.0.0.1:7070\"", "\"127.0.0.1:6432\"", &[(11, "the console listens on")]);
     check("\"90s\"", "\"soon\"", &[(6, "not a duration")]);
@@ -86,7 +87,7 @@ fn each_error_has_its_line_and_says_what_would_be_right() {
     check(
         "data = \"./tacho-data\"",
         "data = \".\"",
-        &[(3, "one of its own"), (3, "`keys`"), (3, "`control`")],
+        &[(3, "`keys`"), (3, "`control`"), (3, "one of its own")],
     );
     check("policy = \"./policy\"", "control = \"/tmp/tacho.sock\"", &[(5, "one of its own")]);
     check("policy = \"./policy\"", "durability = \"maybe\"", &[(5, "\"sync\"")]);

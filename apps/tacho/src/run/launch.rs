@@ -159,19 +159,21 @@ async fn forward_until_exit(
     hold: &mut Option<&mut Hold>,
 ) -> Result<ExitStatus, Failure> {
     loop {
-        let number = tokio::select! {
+        let outer = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let (target, number) = tokio::select! {
             status = child.wait() => {
                 return status.map_err(|e| Failure::could_not(format!("cannot wait for the agent: {e}")));
             }
-            number = signals.next() => number,
+            number = signals.next() => {
+                (if namespaced { outer.and_then(crate::proc::child_of) } else { outer }, number)
+            }
             () = over(hold) => {
                 *hold = None;
                 eprintln!("tacho: the gateway ended the run (revoked, expired, or the gateway itself is gone); the agent is stopped");
-                Signal::KILL
+                // With the first process of the namespaces, all in them end.
+                (outer, Signal::KILL)
             }
         };
-        let outer = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let target = if namespaced { outer.and_then(crate::proc::child_of) } else { outer };
         if let Some(target) = target {
             // It may have ended in this moment; then `wait` says so.
             let _gone = rustix::process::kill_process(target, number);

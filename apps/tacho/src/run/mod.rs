@@ -178,7 +178,7 @@ impl Context {
             Ok(()) => Ok(()),
             // Revoked, or expired: the run is over, which is what was asked.
             Err(failure) if failure.exit == crate::fault::Exit::No => {
-                eprintln!("tacho: run {}: {failure}", minted.run);
+                eprintln!("tacho: {failure}");
                 Ok(())
             }
             Err(failure) => Err(failure),
