@@ -34,6 +34,8 @@ pub struct Op {
     /// Messages of it that upstream has not answered to the end.
     pub left: usize,
     pub rows: u64,
+    /// Rows since the last piece left.
+    pub piece_rows: u64,
     pub bytes: u64,
     pub chunks: u64,
     pub reel_left: u64,
@@ -89,6 +91,7 @@ impl Op {
             owes_sync: false,
             left,
             rows: 0,
+            piece_rows: 0,
             bytes: 0,
             chunks: 0,
             reel_left: 0,
@@ -102,12 +105,17 @@ impl Op {
     }
 }
 
-/// How an operation ended.
-pub struct Finished {
-    pub op: Op,
+/// How an operation ended, and the frames that the client sees of it.
+struct Finished {
+    op: Op,
     /// `ok`, `error`, `cancelled`, `skipped`.
-    pub result: &'static str,
+    result: &'static str,
+    bytes: BytesMut,
+    marks: Marks,
 }
+
+/// Where in the bytes rows of another shape begin.
+type Marks = Vec<(usize, Option<Arc<Columns>>)>;
 
 /// Bytes on their way upstream.
 pub enum Outgoing {
@@ -130,8 +138,7 @@ pub enum Leaving {
 /// Frames that the client will see, and the records that must come first.
 pub struct Showing {
     bytes: BytesMut,
-    /// Where in `bytes` rows of another shape begin.
-    marks: Vec<(usize, Option<Arc<Columns>>)>,
+    marks: Marks,
     /// A record that covers the bytes although no operation ends with them (a refusal, a note).
     cover: Option<Receipt>,
     finished: Vec<Finished>,
@@ -178,16 +185,13 @@ impl Showing {
         }
     }
 
+    /// Bytes that wait for their record.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.finished.iter().map(|f| f.bytes.len()).sum::<usize>()
     }
 
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.finished.is_empty() && self.cover.is_none()
-    }
-
-    pub fn has_finished(&self) -> bool {
-        !self.finished.is_empty()
     }
 
     pub fn show(&mut self, frame: &Frame) {
@@ -215,12 +219,14 @@ impl Showing {
         self.cover = Some(receipt);
     }
 
-    pub fn finish(&mut self, finished: Finished) {
-        self.finished.push(finished);
+    /// An operation has ended; what is shown so far belongs to it.
+    pub fn finish(&mut self, op: Op, result: &'static str) {
+        let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
+        self.finished.push(Finished { op, result, bytes, marks });
     }
 
-    /// Writes outcomes of what has finished, and queues all bytes behind the last of them.
-    /// `ready` ends the flight; `settled` is what became of the transaction then.
+    /// Writes outcomes of what has finished, and queues all bytes behind their records.
+    /// `ready` ends the flight; `state` is what is known of the transaction then.
     pub fn flush(
         &mut self,
         scene: &Scene<'_>,
@@ -229,43 +235,68 @@ impl Showing {
         state: &State,
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
-        let finished = std::mem::take(&mut self.finished);
-        let mut receipt = self.cover.take();
-        let (bytes, reel) = self.take_masked(scene, &finished)?;
+        let mut finished = std::mem::take(&mut self.finished);
+        // What follows the last operation's end leaves with it.
+        let cover = self.cover.take();
+        if let (Some(last), None) = (finished.last_mut(), &cover) {
+            last.bytes.extend_from_slice(&std::mem::take(&mut self.bytes));
+            self.marks.clear();
+        }
         let last = finished.len().saturating_sub(1);
-        let mut reel = Some(reel);
-        let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
-        let mut filter = (!filter.is_empty()).then(|| filter.build());
-        for (i, Finished { op, result }) in finished.into_iter().enumerate() {
-            let Some(intent) = op.intent else { continue };
+        for (i, finished) in finished.into_iter().enumerate() {
             let settles = match state {
                 State::Settled(_) if i == last => std::mem::take(unsettled),
                 State::Settled(_) | State::Pending => Vec::new(),
             };
-            if *state == State::Pending {
-                unsettled.push(intent);
-            }
-            let outcome =
-                outcome(scene, op, result, state, settles, if i == last { filter.take() } else { None });
-            let outcome = Outcome { reel: if i == last { reel.take().flatten() } else { None }, ..outcome };
-            receipt = Some(scene.gate.outcome(scene.who, intent, outcome)?);
+            self.tell(scene, leaving, finished, state, settles, unsettled)?;
         }
-        if let (State::Settled(how), false) = (state, unsettled.is_empty()) {
-            receipt = Some(scene.gate.settle(scene.who, std::mem::take(unsettled), how)?);
-        }
-        let since = crate::entropy::tick().0;
-        match (receipt, bytes) {
-            (Some(receipt), bytes) => leaving.push_back(Leaving::After { receipt, bytes, since }),
-            (None, bytes) if bytes.as_bytes().is_empty() => {}
-            // Bytes of nobody's: a notice or a parameter that came of itself.
-            (None, bytes) => {
-                let receipt = scene.gate.note(scene.who, None, "unasked")?;
-                leaving.push_back(Leaving::After { receipt, bytes, since });
+        let settled = match (state, unsettled.is_empty()) {
+            (State::Settled(how), false) => {
+                Some(scene.gate.settle(scene.who, std::mem::take(unsettled), how)?)
             }
+            _ => None,
+        };
+        let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
+        if !bytes.is_empty() || cover.is_some() {
+            let (bytes, _reel) = self.masked(scene, bytes, &marks, None)?;
+            let receipt = match (settled, cover) {
+                (Some(receipt), _) | (None, Some(receipt)) => receipt,
+                // Bytes of nobody's: a notice or a parameter that came of itself.
+                (None, None) => scene.gate.note(scene.who, None, "unasked")?,
+            };
+            leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0 });
         }
         if let Some(ready) = ready {
             leaving.push_back(Leaving::Constant(ready));
         }
+        Ok(())
+    }
+
+    /// One operation's outcome, and its bytes behind it.
+    fn tell(
+        &mut self,
+        scene: &Scene<'_>,
+        leaving: &mut VecDeque<Leaving>,
+        finished: Finished,
+        state: &State,
+        settles: Vec<Seq>,
+        unsettled: &mut Vec<Seq>,
+    ) -> Result<(), FlushError> {
+        let Finished { mut op, result, bytes, marks } = finished;
+        let (bytes, reel) = self.masked(scene, bytes, &marks, Some(&mut op))?;
+        let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
+        let receipt = match op.intent {
+            None => scene.gate.note(scene.who, None, "unasked")?,
+            Some(intent) => {
+                if *state == State::Pending {
+                    unsettled.push(intent);
+                }
+                let filter = (!filter.is_empty()).then(|| filter.build());
+                let outcome = outcome(scene, op, result, state, settles, filter);
+                scene.gate.outcome(scene.who, intent, Outcome { reel, ..outcome })?
+            }
+        };
+        leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0 });
         Ok(())
     }
 
@@ -277,22 +308,18 @@ impl Showing {
         op: &mut Op,
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
-        if self.has_finished() {
-            // What ended before it is told first; its rows share the buffer, so they leave with it.
-            for Finished { op, result } in std::mem::take(&mut self.finished) {
-                let Some(intent) = op.intent else { continue };
-                unsettled.push(intent);
-                let outcome = outcome(scene, op, result, &State::Pending, Vec::new(), None);
-                let _covered_by_the_piece = scene.gate.outcome(scene.who, intent, outcome)?;
-            }
+        for finished in std::mem::take(&mut self.finished) {
+            self.tell(scene, leaving, finished, &State::Pending, Vec::new(), unsettled)?;
         }
         let Some(of) = op.intent else { return Ok(()) };
-        let (bytes, reel) = self.take_masked_for(scene, Some(op))?;
+        let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
+        let (bytes, reel) = self.masked(scene, bytes, &marks, Some(op))?;
         let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
+        let rows = std::mem::take(&mut op.piece_rows);
         let piece = Piece {
             n: op.chunks,
             to: "client",
-            rows: op.rows,
+            rows,
             bytes: bytes.as_bytes().len() as u64,
             exposures: exposures(op, scene.root),
             tripwires: std::mem::take(&mut op.tripwires),
@@ -305,27 +332,18 @@ impl Showing {
         Ok(())
     }
 
-    fn take_masked(
-        &mut self,
-        scene: &Scene<'_>,
-        finished: &[Finished],
-    ) -> Result<(MaskedBytes, Option<PayloadPlain>), FlushError> {
-        let _ = finished;
-        self.take_masked_for(scene, None)
-    }
-
     /// The last look at everything that is shown: `Err` if something remains that nothing explains.
-    fn take_masked_for(
+    fn masked(
         &mut self,
         scene: &Scene<'_>,
+        mut bytes: BytesMut,
+        marks: &Marks,
         op: Option<&mut Op>,
     ) -> Result<(MaskedBytes, Option<PayloadPlain>), FlushError> {
         let mut hits: BTreeSet<Tripped> = BTreeSet::new();
-        let marks = std::mem::take(&mut self.marks);
         let detectors = scene.gate.detectors();
-        let mut bytes = std::mem::take(&mut self.bytes);
         if marks.iter().any(|(_, columns)| columns.as_ref().is_some_and(|c| c.hides)) {
-            bytes = mask_frames(detectors, &self.known, bytes, &marks, &mut hits)?;
+            bytes = mask_frames(detectors, &self.known, bytes, marks, &mut hits)?;
         }
         let released = match mask::release(detectors, Vec::from(bytes), &self.known) {
             Ok(released) => released,
@@ -335,7 +353,7 @@ impl Showing {
             }
             Err(unmasked) => {
                 let again = BytesMut::from(&unmasked.bytes[..]);
-                let masked = mask_frames(detectors, &self.known, again, &marks, &mut hits)?;
+                let masked = mask_frames(detectors, &self.known, again, marks, &mut hits)?;
                 mask::release(detectors, Vec::from(masked), &self.known).map_err(|unmasked| {
                     let detector = unmasked.findings.first().map_or("unknown", |f| f.detector);
                     FlushError::Leak(Leak { detector })
@@ -355,20 +373,11 @@ impl Showing {
                 },
             });
         }
-        self.absorb(hits, op);
+        if let Some(op) = op {
+            op.tripwires.extend(hits);
+        }
         let reel = self.reel(scene, &bytes);
         Ok((bytes, reel))
-    }
-
-    fn absorb(&mut self, hits: BTreeSet<Tripped>, op: Option<&mut Op>) {
-        match op {
-            Some(op) => op.tripwires.extend(hits),
-            None => {
-                if let Some(last) = self.finished.last_mut() {
-                    last.op.tripwires.extend(hits);
-                }
-            }
-        }
     }
 
     /// What replay shows: the rows as the client saw them. Also feeds the filter of released cells.

@@ -32,8 +32,8 @@ use wire::{Fault, RawField, Side};
 
 use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
 use super::flight::{
-    Columns, Finished, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, State, error, fatal,
-    ready, sqlstate,
+    Columns, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, State, error, fatal, ready,
+    sqlstate,
 };
 use super::plan::Plan;
 use super::resource::{Cancel, Resource};
@@ -499,7 +499,7 @@ impl Session {
                     }
                     self.sends.pop_front();
                     if discarded && let Some(op) = self.ops.remove(&op) {
-                        self.showing.finish(Finished { op, result: "skipped" });
+                        self.showing.finish(op, "skipped");
                     }
                 }
                 Outgoing::Control { control, sents } => {
@@ -1745,6 +1745,7 @@ impl Session {
                 let columns = self.ops.get(&op).and_then(|op| op.columns.clone());
                 if let Some(op) = self.ops.get_mut(&op) {
                     op.rows += 1;
+                    op.piece_rows += 1;
                     op.bytes += row.byte_len() as u64;
                 }
                 self.reveal(&row, columns.as_deref());
@@ -1994,7 +1995,7 @@ impl Session {
                 self.unname(&named);
             }
         }
-        self.showing.finish(Finished { op, result });
+        self.showing.finish(op, result);
         self.release_barrier(id);
     }
 
