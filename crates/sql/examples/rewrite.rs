@@ -14,7 +14,9 @@ use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sql::{Analysis, ColumnRule, Effect, Governed, Names, Snapshot, Vouched, analyze, catalog, parse, rewrite};
+use sql::{
+    Analysis, ColumnRule, Effect, Governed, Names, Snapshot, Vouched, analyze, catalog, parse, rewrite,
+};
 use vocab::{Class, MaskKind, ResourcePath};
 
 #[derive(Clone, Default)]
@@ -51,7 +53,8 @@ impl State {
             self.rules = rules.iter().map(rule).collect::<Option<_>>().ok_or("a rule is wrong")?;
         }
         if let Some(results) = request.get("catalog") {
-            let results: Vec<catalog::Rows> = serde_json::from_value(results.clone()).map_err(|e| e.to_string())?;
+            let results: Vec<catalog::Rows> =
+                serde_json::from_value(results.clone()).map_err(|e| e.to_string())?;
             let snapshot = catalog::snapshot(results).map_err(|e| e.to_string())?;
             let governed = Governed::bind(&snapshot, &self.rules).map_err(|errors| format!("{errors:?}"))?;
             let bound = Some(Arc::new((snapshot, governed)));
@@ -87,7 +90,14 @@ fn statements(session: &Session, bound: &(Snapshot, Governed), request: &Value) 
     };
     let mut out = Vec::new();
     for statement in &parsed {
-        let found = analyze(statement, snapshot, governed, &session.names, &Vouched::default(), &ResourcePath::root("crm"));
+        let found = analyze(
+            statement,
+            snapshot,
+            governed,
+            &session.names,
+            &Vouched::default(),
+            &ResourcePath::root("crm"),
+        );
         let made = rewrite(statement, &found, snapshot, governed, &session.names, &revealed);
         let (text, refuse) = match made {
             Ok(made) => (made.text.unwrap_or_else(|| statement.text().to_owned()), None),
@@ -121,8 +131,14 @@ fn describe(found: &Analysis) -> String {
 
 fn keep(session: &mut Session, bound: &(Snapshot, Governed), sql: &str) {
     for statement in parse(sql).unwrap_or_default() {
-        let found =
-            analyze(&statement, &bound.0, &bound.1, &session.names, &Vouched::default(), &ResourcePath::root("crm"));
+        let found = analyze(
+            &statement,
+            &bound.0,
+            &bound.1,
+            &session.names,
+            &Vouched::default(),
+            &ResourcePath::root("crm"),
+        );
         let found = Arc::new(found);
         for effect in found.effects.clone() {
             match effect {
@@ -150,5 +166,11 @@ fn rule(value: &Value) -> Option<ColumnRule> {
             _ => return None,
         },
     };
-    Some(ColumnRule { schema: name.next()?, table: name.next()?, column: name.next()?, class: Class::new(text("class")?)?, kind })
+    Some(ColumnRule {
+        schema: name.next()?,
+        table: name.next()?,
+        column: name.next()?,
+        class: Class::new(text("class")?)?,
+        kind,
+    })
 }

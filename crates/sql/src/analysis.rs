@@ -86,37 +86,82 @@ pub enum FunctionKind {
 /// What a statement does to the session that runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    Begin { read_only: Option<bool> },
-    Commit { chain: bool },
-    Rollback { chain: bool },
-    Savepoint { name: String },
-    RollbackTo { name: String },
-    Release { name: String },
+    Begin {
+        read_only: Option<bool>,
+    },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
+    Savepoint {
+        name: String,
+    },
+    RollbackTo {
+        name: String,
+    },
+    Release {
+        name: String,
+    },
     /// `value` is `None` for `TO DEFAULT` and where it is not a constant. `local`: until the transaction ends.
-    Set { name: String, value: Option<String>, local: bool },
-    SetTransaction { read_only: Option<bool> },
-    Reset { name: String },
+    Set {
+        name: String,
+        value: Option<String>,
+        local: bool,
+    },
+    SetTransaction {
+        read_only: Option<bool>,
+    },
+    Reset {
+        name: String,
+    },
     ResetAll,
     DiscardAll,
     DiscardPlans,
     DiscardTemp,
-    Prepare { name: String },
-    Execute { name: String },
+    Prepare {
+        name: String,
+    },
+    Execute {
+        name: String,
+    },
     /// `None`: all.
-    Deallocate { name: Option<String> },
-    DeclareCursor { name: String, hold: bool },
-    Fetch { name: String },
+    Deallocate {
+        name: Option<String>,
+    },
+    DeclareCursor {
+        name: String,
+        hold: bool,
+    },
+    Fetch {
+        name: String,
+    },
     /// `None`: all.
-    CloseCursor { name: Option<String> },
-    Listen { channel: String },
-    Unlisten { channel: Option<String> },
-    Notify { channel: String },
+    CloseCursor {
+        name: Option<String>,
+    },
+    Listen {
+        channel: String,
+    },
+    Unlisten {
+        channel: Option<String>,
+    },
+    Notify {
+        channel: String,
+    },
     /// A temporary relation comes into being.
-    CreatesTemp { name: String },
+    CreatesTemp {
+        name: String,
+    },
     /// The catalog changes: resolve through the session's own connection until its transaction ends.
     /// `governed`: a relation with governed columns, or a view over one, is among what changes.
-    Ddl { governed: bool },
-    Show { name: String },
+    Ddl {
+        governed: bool,
+    },
+    Show {
+        name: String,
+    },
     CopyIn,
     CopyOut,
 }

@@ -59,10 +59,7 @@ pub const QUERIES: &[Query] = &[
               WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','v','m','p','f','S','c') \
               AND s.nspname !~ '^pg_toast' AND NOT pg_catalog.pg_is_other_temp_schema(s.oid) ORDER BY 1, 2",
     },
-    Query {
-        name: "inherits",
-        sql: "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits ORDER BY 1, 2",
-    },
+    Query { name: "inherits", sql: "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits ORDER BY 1, 2" },
     Query {
         name: "views",
         sql: "SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
@@ -153,7 +150,8 @@ pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
     }
     let canonical = canonical(&results);
     let mut results = results.into_iter().zip(QUERIES);
-    let mut next = || results.next().map(|(rows, query)| Table { rows, name: query.name }).unwrap_or_default();
+    let mut next =
+        || results.next().map(|(rows, query)| Table { rows, name: query.name }).unwrap_or_default();
 
     let mut snapshot = Snapshot::default();
     snapshot.canonical = canonical;
@@ -223,7 +221,10 @@ pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
             schema: row.text(1)?,
             name: row.text(2)?,
             args_max: if row.flag(5)? { u16::MAX } else { row.number(3)? },
-            args_min: row.number::<u16>(3)?.saturating_sub(row.number(4)?).saturating_sub(u16::from(row.flag(5)?)),
+            args_min: row
+                .number::<u16>(3)?
+                .saturating_sub(row.number(4)?)
+                .saturating_sub(u16::from(row.flag(5)?)),
             volatility: row.letter(6)?,
             security_definer: row.flag(7)?,
             owner: row.text(8)?,
@@ -241,22 +242,36 @@ pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
             'd' => snapshot.domain_functions.entry(of).or_insert_with(Vec::new).push(function),
             via => {
                 if let Some(relation) = snapshot.relations.get_mut(&of) {
-                    let list = if via == 'r' { &mut relation.read_functions } else { &mut relation.write_functions };
+                    let list =
+                        if via == 'r' { &mut relation.read_functions } else { &mut relation.write_functions };
                     list.push(function);
                 }
             }
         }
     }
     for row in next().iter() {
-        let found =
-            Type { oid: row.number(0)?, schema: row.text(1)?, name: row.text(2)?, kind: row.letter(3)?, base: row.number(4)? };
+        let found = Type {
+            oid: row.number(0)?,
+            schema: row.text(1)?,
+            name: row.text(2)?,
+            kind: row.letter(3)?,
+            base: row.number(4)?,
+        };
         snapshot.types.insert(found.oid, found);
     }
     for row in next().iter() {
-        snapshot.operators.push(Operator { schema: row.text(1)?, name: row.text(2)?, function: row.number(3)? });
+        snapshot.operators.push(Operator {
+            schema: row.text(1)?,
+            name: row.text(2)?,
+            function: row.number(3)?,
+        });
     }
     for row in next().iter() {
-        snapshot.casts.push(Cast { source: row.number(0)?, target: row.number(1)?, function: row.number(2)? });
+        snapshot.casts.push(Cast {
+            source: row.number(0)?,
+            target: row.number(1)?,
+            function: row.number(2)?,
+        });
     }
     for row in next().iter() {
         let constraint = Constraint {
@@ -270,7 +285,11 @@ pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
         };
         let of: u32 = row.number(1)?;
         if constraint.kind == 'f' {
-            snapshot.referencing.entry(constraint.references).or_insert_with(Vec::new).push((of, constraint.clone()));
+            snapshot
+                .referencing
+                .entry(constraint.references)
+                .or_insert_with(Vec::new)
+                .push((of, constraint.clone()));
         }
         if let Some(relation) = snapshot.relations.get_mut(&of) {
             relation.constraints.push(constraint);
@@ -279,7 +298,13 @@ pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
     for row in next().iter() {
         let mut columns: Vec<i16> = row.numbers(4)?;
         let computed = row.flag(5)?;
-        let index = Index { oid: row.number(0)?, unique: row.flag(2)?, primary: row.flag(3)?, keys: columns.clone(), computed };
+        let index = Index {
+            oid: row.number(0)?,
+            unique: row.flag(2)?,
+            primary: row.flag(3)?,
+            keys: columns.clone(),
+            computed,
+        };
         columns.extend(row.numbers(6)?);
         columns.retain(|c| *c > 0);
         let of: u32 = row.number(1)?;

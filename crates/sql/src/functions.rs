@@ -64,8 +64,12 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
 /// `None`: not on any list.
 pub(crate) fn builtin(name: &str) -> Option<Builtin> {
     static ALL: LazyLock<HashMap<&'static str, Builtin>> = LazyLock::new(|| {
-        let lists =
-            [(PURE, Builtin::Pure), (VOLATILE, Builtin::Volatile), (KNOWN, Builtin::Known), (ADMINISTER, Builtin::Administer)];
+        let lists = [
+            (PURE, Builtin::Pure),
+            (VOLATILE, Builtin::Volatile),
+            (KNOWN, Builtin::Known),
+            (ADMINISTER, Builtin::Administer),
+        ];
         let mut all = HashMap::new();
         for (names, what) in lists {
             all.extend(names.split_ascii_whitespace().map(|name| (name, what)));
@@ -79,7 +83,7 @@ pub(crate) fn builtin(name: &str) -> Option<Builtin> {
 }
 
 /// Volatile values without effect.
- const VOLATILE: &str = "\
+const VOLATILE: &str = "\
     array_shuffle clock_timestamp currval gen_random_uuid lastval pg_current_snapshot pg_current_wal_lsn \
     pg_database_size pg_indexes_size pg_input_error_info pg_is_in_recovery pg_is_wal_replay_paused pg_jit_available \
     pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_partition_ancestors \
@@ -88,7 +92,7 @@ pub(crate) fn builtin(name: &str) -> Option<Builtin> {
 ";
 
 /// Known effects.
- const KNOWN: &str = "\
+const KNOWN: &str = "\
     inet_server_addr inet_server_port pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock \
     pg_advisory_unlock_all pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared \
     pg_current_xact_id pg_current_xact_id_if_assigned pg_export_snapshot pg_notify pg_sleep pg_sleep_for \
@@ -98,7 +102,7 @@ pub(crate) fn builtin(name: &str) -> Option<Builtin> {
 ";
 
 /// Known effects on the server or on other sessions.
- const ADMINISTER: &str = "\
+const ADMINISTER: &str = "\
     pg_backup_start pg_backup_stop pg_blocking_pids pg_cancel_backend pg_create_restore_point pg_promote \
     pg_reload_conf pg_rotate_logfile pg_safe_snapshot_blocking_pids pg_stat_clear_snapshot pg_stat_reset \
     pg_stat_reset_shared pg_stat_reset_single_table_counters pg_switch_wal pg_terminate_backend pg_wal_replay_pause \
@@ -107,7 +111,7 @@ pub(crate) fn builtin(name: &str) -> Option<Builtin> {
 
 /// Stable or immutable. From the catalog of PostgreSQL 15 by rule (no overload volatile, none with internal arguments), read
 /// through by hand, with the additions of 16 to 18.
- const PURE: &str = "\
+const PURE: &str = "\
     abbrev abs aclcontains acldefault aclexplode aclinsert aclitemeq aclremove acos acosd acosh age any_value \
     anyarray_send anycompatiblearray_send anytextcat area array_agg array_append array_cat array_dims array_eq \
     array_fill array_ge array_gt array_larger array_le array_length array_lower array_lt array_ndims array_ne \

@@ -113,7 +113,12 @@ impl Governed {
             match place(snapshot, rule) {
                 Ok((oid, num)) => {
                     let mask = Mask { class: rule.class.clone(), kind: rule.kind.clone() };
-                    if columns.entry(oid).or_default().insert(num, mask.clone()).is_some_and(|old| old != mask) {
+                    if columns
+                        .entry(oid)
+                        .or_default()
+                        .insert(num, mask.clone())
+                        .is_some_and(|old| old != mask)
+                    {
                         errors.push(error(rule, "two rules differ on this column"));
                     }
                 }
@@ -252,7 +257,9 @@ impl Governed {
         };
         for (i, column) in relation.columns.iter().enumerate() {
             let class = match body {
-                Some(body) => body.sources[i].iter().find_map(|(oid, num)| Some(self.mask(*oid, *num)?.class.clone())),
+                Some(body) => {
+                    body.sources[i].iter().find_map(|(oid, num)| Some(self.mask(*oid, *num)?.class.clone()))
+                }
                 None => self.any_class(relation),
             };
             if let Some(class) = class {
@@ -275,7 +282,8 @@ impl Governed {
             let governed = |num: &i16| self.mask(*oid, *num).is_some();
             let told = |c: &&Constraint| matches!(c.kind, 'c' | 'x') && c.columns.iter().any(governed);
             tells.constraints.extend(relation.constraints.iter().filter(told).map(|c| c.oid));
-            let computed = relation.indexes.iter().filter(|(i, columns)| i.computed && columns.iter().any(governed));
+            let computed =
+                relation.indexes.iter().filter(|(i, columns)| i.computed && columns.iter().any(governed));
             tells.indexes.extend(computed.map(|(i, _)| i.oid));
             if relation.partition_key.iter().any(|num| *num == 0 || governed(num)) {
                 tells.partitions.extend(&relation.children);
@@ -286,7 +294,12 @@ impl Governed {
 }
 
 /// The SQL expression that stands for a governed column. `qualifier`: a quoted alias, where one is needed.
-pub(crate) fn mask_sql(relation: &Relation, column: &Column, kind: &MaskKind, qualifier: Option<&str>) -> String {
+pub(crate) fn mask_sql(
+    relation: &Relation,
+    column: &Column,
+    kind: &MaskKind,
+    qualifier: Option<&str>,
+) -> String {
     let name = |c: &Column| match qualifier {
         Some(q) => format!("{q}.{}", quote(&c.name)),
         None => quote(&c.name),
@@ -313,7 +326,11 @@ pub(crate) fn mask_sql(relation: &Relation, column: &Column, kind: &MaskKind, qu
         },
     };
     // NULL is never redacted to a value of another type: an unfit mask was refused when it was bound.
-    let value = if *kind == MaskKind::Redact && redacted(family(column)).is_none() { "NULL".to_owned() } else { value };
+    let value = if *kind == MaskKind::Redact && redacted(family(column)).is_none() {
+        "NULL".to_owned()
+    } else {
+        value
+    };
     let cast = format!("CAST({value} AS {})", column.type_name);
     match &column.collation {
         Some(collation) => format!("{cast} COLLATE {collation}"),
@@ -342,7 +359,8 @@ fn error(rule: &ColumnRule, what: impl Into<String>) -> BindError {
 }
 
 fn place(snapshot: &Snapshot, rule: &ColumnRule) -> Result<(u32, i16), String> {
-    let relation = snapshot.relation(&rule.schema, &rule.table).ok_or("there is no such relation in the catalog")?;
+    let relation =
+        snapshot.relation(&rule.schema, &rule.table).ok_or("there is no such relation in the catalog")?;
     if !matches!(relation.kind, 'r' | 'p' | 'm' | 'f' | 'v') || relation.is_system() {
         return Err("only columns of tables and views of your own can be governed".into());
     }
@@ -351,14 +369,21 @@ fn place(snapshot: &Snapshot, rule: &ColumnRule) -> Result<(u32, i16), String> {
 }
 
 /// Whether a mask of `kind` has the column's exact type.
-fn fits(relation: &Relation, column: &Column, kind: &MaskKind, masks: &BTreeMap<i16, Mask>) -> Result<(), String> {
+fn fits(
+    relation: &Relation,
+    column: &Column,
+    kind: &MaskKind,
+    masks: &BTreeMap<i16, Mask>,
+) -> Result<(), String> {
     let family = family(column);
     let kinds = match kind {
         MaskKind::Null => return Ok(()),
         MaskKind::Token => {
-            return Err("kind `token` needs values that the gateway resolves, which this version does not do: use \
+            return Err(
+                "kind `token` needs values that the gateway resolves, which this version does not do: use \
                         `row-token`"
-                .into());
+                    .into(),
+            );
         }
         MaskKind::Redact if redacted(family).is_some() => return Ok(()),
         MaskKind::Redact => "null",
@@ -378,13 +403,18 @@ fn fits(relation: &Relation, column: &Column, kind: &MaskKind, masks: &BTreeMap<
 fn row_token(relation: &Relation, column: &Column, masks: &BTreeMap<i16, Mask>) -> Result<(), String> {
     let key = relation.primary_key().ok_or("kind `row-token` needs a primary key: use `null` or `redact`")?;
     if key.iter().any(|c| masks.contains_key(&c.num)) {
-        return Err("kind `row-token` needs a primary key without governed columns: use `null` or `redact`".into());
+        return Err(
+            "kind `row-token` needs a primary key without governed columns: use `null` or `redact`".into()
+        );
     }
     // varchar(n) and char(n) keep n + 4 in their modifier; a bigint has at most 20 characters.
     let room = i64::from(column.typmod) - 4;
     let needed = column.name.chars().count() as i64 + 21 * key.len() as i64;
     if column.typmod >= 0 && room < needed {
-        return Err(format!("kind `row-token` needs {needed} characters and {} has {room}: use `null`", column.type_name));
+        return Err(format!(
+            "kind `row-token` needs {needed} characters and {} has {room}: use `null`",
+            column.type_name
+        ));
     }
     Ok(())
 }
@@ -436,9 +466,12 @@ fn inherit(snapshot: &Snapshot, columns: &mut BTreeMap<u32, BTreeMap<i16, Mask>>
     while let Some(oid) = work.pop() {
         let Some(relation) = snapshot.relations.get(&oid) else { continue };
         let masks = columns.get(&oid).cloned().unwrap_or_default();
-        for kin in relation.parents.iter().chain(&relation.children).filter_map(|o| snapshot.relations.get(o)) {
+        for kin in relation.parents.iter().chain(&relation.children).filter_map(|o| snapshot.relations.get(o))
+        {
             for (num, mask) in &masks {
-                let Some(column) = relation.column_at(*num).and_then(|c| kin.column(&c.name)) else { continue };
+                let Some(column) = relation.column_at(*num).and_then(|c| kin.column(&c.name)) else {
+                    continue;
+                };
                 let known = columns.entry(kin.oid).or_default();
                 if known.contains_key(&column.num) {
                     continue;

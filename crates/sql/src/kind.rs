@@ -20,7 +20,9 @@ pub(crate) fn kind(tree: Tree<'_>) -> &'static str {
         },
         Tree::FetchStmt(s) if s.ismove => "MOVE",
         Tree::FetchStmt(_) => "FETCH",
-        Tree::CreateTableAsStmt(s) if s.objtype() == p::ObjectType::ObjectMatview => "CREATE MATERIALIZED VIEW",
+        Tree::CreateTableAsStmt(s) if s.objtype() == p::ObjectType::ObjectMatview => {
+            "CREATE MATERIALIZED VIEW"
+        }
         Tree::CreateTableAsStmt(_) => "CREATE TABLE AS",
         Tree::VacuumStmt(s) if s.is_vacuumcmd => "VACUUM",
         Tree::VacuumStmt(_) => "ANALYZE",
@@ -160,7 +162,9 @@ fn transaction(s: &p::TransactionStmt) -> &'static str {
 
 fn drop_of(object: p::ObjectType) -> &'static str {
     match object {
-        p::ObjectType::ObjectTable | p::ObjectType::ObjectColumn | p::ObjectType::ObjectTabconstraint => "DROP TABLE",
+        p::ObjectType::ObjectTable | p::ObjectType::ObjectColumn | p::ObjectType::ObjectTabconstraint => {
+            "DROP TABLE"
+        }
         p::ObjectType::ObjectView => "DROP VIEW",
         p::ObjectType::ObjectMatview => "DROP MATERIALIZED VIEW",
         p::ObjectType::ObjectSequence => "DROP SEQUENCE",
@@ -189,7 +193,9 @@ fn drop_of(object: p::ObjectType) -> &'static str {
 
 fn alter_of(object: p::ObjectType) -> &'static str {
     match object {
-        p::ObjectType::ObjectTable | p::ObjectType::ObjectColumn | p::ObjectType::ObjectTabconstraint => "ALTER TABLE",
+        p::ObjectType::ObjectTable | p::ObjectType::ObjectColumn | p::ObjectType::ObjectTabconstraint => {
+            "ALTER TABLE"
+        }
         p::ObjectType::ObjectView => "ALTER VIEW",
         p::ObjectType::ObjectMatview => "ALTER MATERIALIZED VIEW",
         p::ObjectType::ObjectSequence => "ALTER SEQUENCE",

@@ -6,9 +6,19 @@ pub const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Most statements in one text.
 pub const STATEMENTS_MAX: usize = 1_000;
 
-/// Deepest nesting that a text could mean, in grammar levels; see `statement::depth`. The parser, its decoder and our
-/// walks take at most 2 KiB of stack a level: 256 x 2 KiB = 512 KiB, a quarter of a 2 MiB thread.
-pub const DEPTH_MAX: usize = 256;
+/// Deepest nesting that a text could mean, in grammar levels; see `statement::depth`.
+pub const DEPTH_MAX: usize = 400;
+
+/// Deepest nesting that is walked on the caller's own stack. Unoptimised, a level takes at most 16 KiB (measured): 40 x
+/// 16 KiB = 640 KiB of a runtime worker's 2 MiB. Ordinary statements stay below; a deeper one costs a thread, 30 us.
+pub const DEPTH_INLINE_MAX: usize = 40;
+
+/// The stack of a thread for deeper ones; it is reserved, and only touched as far as it is used.
+pub const DEEP_STACK_BYTES: usize = 64 << 20;
+const _: () = assert!(DEPTH_MAX * (64 << 10) <= DEEP_STACK_BYTES);
+
+/// How many levels a query inside a query counts for: our walk of one takes that many frames more.
+pub const QUERY_LEVELS: usize = 6;
 
 /// Most relations, views expanded, that one statement may reach.
 pub const RELATIONS_MAX: usize = 2_000;

@@ -91,7 +91,7 @@ const fn schema(relation: &'static str, column: &'static str, row: Key) -> Telli
 }
 
 /// The catalog's names and shapes, and counters.
- const OPEN: &str = "\
+const OPEN: &str = "\
     pg_aggregate pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_auth_members pg_available_extension_versions \
     pg_available_extensions pg_cast pg_class pg_collation pg_config pg_constraint pg_conversion pg_cursors \
     pg_database pg_db_role_setting pg_default_acl pg_depend pg_description pg_enum pg_event_trigger pg_extension \
@@ -108,7 +108,7 @@ const fn schema(relation: &'static str, column: &'static str, row: Key) -> Telli
 ";
 
 /// Other sessions and the server.
- const ADMINISTER: &str = "\
+const ADMINISTER: &str = "\
     pg_backend_memory_contexts pg_foreign_server pg_locks pg_prepared_xacts pg_replication_origin \
     pg_replication_origin_status pg_replication_slots pg_shmem_allocations pg_stat_archiver pg_stat_checkpointer \
     pg_stat_database_conflicts pg_stat_gssapi pg_stat_io pg_stat_progress_analyze pg_stat_progress_basebackup \

@@ -18,7 +18,7 @@ use crate::limits::{REWRITTEN_BYTES_MAX, VIEW_DEPTH_MAX};
 use crate::names::Names;
 use crate::relations::{Key, TELLING};
 use crate::snapshot::{Relation, Snapshot};
-use crate::statement::{RelationPlace, Statement, parse};
+use crate::statement::{RelationPlace, Statement, parse, with_stack};
 use crate::tree::{Edit, Node};
 
 /// A place in the text that a rewrite changes. Places are in bytes of the whole text.
@@ -26,7 +26,14 @@ use crate::tree::{Edit, Node};
 pub(crate) enum Site {
     /// A relation in FROM becomes a sub-select. `alias`: the one to add, if the text has none. `telling`: a system
     /// relation, of which some columns are masked in some rows.
-    Relation { place: RelationPlace, oid: u32, only: bool, alias: Option<String>, sample: Option<Range<usize>>, telling: bool },
+    Relation {
+        place: RelationPlace,
+        oid: u32,
+        only: bool,
+        alias: Option<String>,
+        sample: Option<Range<usize>>,
+        telling: bool,
+    },
     /// The first `parts` names of a column's name go.
     Unqualify { range: Range<usize>, parts: usize },
     /// A name gets its schema.
@@ -106,15 +113,21 @@ pub fn rewrite(
     let (text, positions) = splice(statement, edits.pieces)?;
     let mut again = parse(&text).map_err(|_| DIFFERS)?;
     let (Some(sent), true) = (again.pop(), again.is_empty()) else { return Err(DIFFERS) };
-    let mut meant = statement.node().clone();
-    edits.plan.apply(&mut meant)?;
-    let mut found = sent.node().clone();
-    meant.forget_places();
-    found.forget_places();
-    if meant != found {
-        return Err(DIFFERS);
+    let plan = edits.plan;
+    // A masked relation is a few levels deep itself.
+    let same = with_stack(sent.depth().max(statement.depth()), || -> Result<bool, Reason> {
+        let mut meant = statement.node().clone();
+        plan.apply(&mut meant)?;
+        let mut found = sent.node().clone();
+        meant.forget_places();
+        found.forget_places();
+        Ok(meant == found)
+    });
+    match same {
+        Some(Ok(true)) => Ok(Rewritten { text: Some(text), positions, revealed: shown }),
+        Some(Err(reason)) => Err(reason),
+        Some(Ok(false)) | None => Err(DIFFERS),
     }
-    Ok(Rewritten { text: Some(text), positions, revealed: shown })
 }
 
 const DIFFERS: Reason = Reason::refused("The gateway could not rewrite this statement safely.");
@@ -165,7 +178,13 @@ impl Render<'_> {
         Ok(edits)
     }
 
-    fn edit(&self, statement: &Statement, site: &Site, depth: usize, edits: &mut Edits) -> Result<(), Reason> {
+    fn edit(
+        &self,
+        statement: &Statement,
+        site: &Site,
+        depth: usize,
+        edits: &mut Edits,
+    ) -> Result<(), Reason> {
         match site {
             Site::Relation { place, oid, only, alias, sample, telling } => {
                 let relation = self.relation(*oid)?;
@@ -255,12 +274,20 @@ impl Render<'_> {
                 let hides = masks.values().any(|m| !self.revealed.contains(&m.class));
                 Ok(hides.then(|| self.masked(relation, masks, only, sample)))
             }
-            Some(Cover::View(body)) if sample.is_none() && depth < VIEW_DEPTH_MAX => self.view(relation, body, depth),
+            Some(Cover::View(body)) if sample.is_none() && depth < VIEW_DEPTH_MAX => {
+                self.view(relation, body, depth)
+            }
             _ => Err(DIFFERS),
         }
     }
 
-    fn masked(&self, relation: &Relation, masks: &BTreeMap<i16, Mask>, only: bool, sample: Option<&str>) -> String {
+    fn masked(
+        &self,
+        relation: &Relation,
+        masks: &BTreeMap<i16, Mask>,
+        only: bool,
+        sample: Option<&str>,
+    ) -> String {
         let list = self.columns(relation, Some(masks), None);
         let only = if only { "ONLY " } else { "" };
         let sample = sample.map(|s| format!(" {s}")).unwrap_or_default();
@@ -268,7 +295,12 @@ impl Render<'_> {
     }
 
     /// Every column of a relation, those that are not revealed as masks.
-    fn columns(&self, relation: &Relation, masks: Option<&BTreeMap<i16, Mask>>, qualifier: Option<&str>) -> String {
+    fn columns(
+        &self,
+        relation: &Relation,
+        masks: Option<&BTreeMap<i16, Mask>>,
+        qualifier: Option<&str>,
+    ) -> String {
         let column = |c: &crate::snapshot::Column| {
             let name = quote(&c.name);
             match masks.and_then(|m| m.get(&c.num)).filter(|m| !self.revealed.contains(&m.class)) {
@@ -333,9 +365,15 @@ impl Render<'_> {
             Key::Attribute(relation, num) => each(&|r| {
                 let nums: Vec<String> = columns(r).iter().map(|(num, _)| num.to_string()).collect();
                 let list = format!("ANY (CAST('{{{}}}' AS pg_catalog.int2[]))", nums.join(","));
-                format!("{} AND {} OPERATOR(pg_catalog.=) {list}", is(relation, r.oid.to_string()), quote(num))
+                format!(
+                    "{} AND {} OPERATOR(pg_catalog.=) {list}",
+                    is(relation, r.oid.to_string()),
+                    quote(num)
+                )
             }),
-            Key::Relation(column) | Key::View(column) => any(column, &mut self.governed.relations.keys().copied()),
+            Key::Relation(column) | Key::View(column) => {
+                any(column, &mut self.governed.relations.keys().copied())
+            }
             Key::Constraint(column) => any(column, &mut self.governed.tells.constraints.iter().copied()),
             Key::Index(column) => any(column, &mut self.governed.tells.indexes.iter().copied()),
             Key::Partition(column) => any(column, &mut self.governed.tells.partitions.iter().copied()),
@@ -356,7 +394,8 @@ impl Render<'_> {
         let tells = &self.governed.tells;
         let views = || self.governed.relations.keys().copied();
         let relations = |kinds: &'static [char]| {
-            let fits = move |oid: &u32| self.snapshot.relations.get(oid).is_some_and(|r| kinds.contains(&r.kind));
+            let fits =
+                move |oid: &u32| self.snapshot.relations.get(oid).is_some_and(|r| kinds.contains(&r.kind));
             views().filter(fits).collect::<Vec<u32>>()
         };
         let oids: Vec<u32> = match of {
@@ -375,9 +414,14 @@ impl Render<'_> {
             return None;
         }
         let cast = if of == Object::View { "CAST(CAST((" } else { "CAST((" };
-        let close = if of == Object::View { ") AS pg_catalog.regclass) AS pg_catalog.oid)" } else { ") AS pg_catalog.oid)" };
+        let close = if of == Object::View {
+            ") AS pg_catalog.regclass) AS pg_catalog.oid)"
+        } else {
+            ") AS pg_catalog.oid)"
+        };
         let head = format!("{}{cast}", "NULLIF(".repeat(oids.len()));
-        let tail = oids.iter().fold(close.to_owned(), |tail, oid| format!("{tail}, CAST({oid} AS pg_catalog.oid))"));
+        let tail =
+            oids.iter().fold(close.to_owned(), |tail, oid| format!("{tail}, CAST({oid} AS pg_catalog.oid))"));
         Some((head, tail))
     }
 }
@@ -460,7 +504,9 @@ impl Plan {
                 }
             }
             Some(N::FuncCall(f)) => {
-                if let (Some(template), Some(first)) = (self.arguments.get(&at(f.location)), f.args.first_mut()) {
+                if let (Some(template), Some(first)) =
+                    (self.arguments.get(&at(f.location)), f.args.first_mut())
+                {
                     fill(template, first)?;
                 }
             }

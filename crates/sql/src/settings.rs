@@ -32,7 +32,8 @@ pub(crate) fn setting(name: &str, value: Option<&str>, to_default: bool) -> Sett
 }
 
 /// Prefixes of settings of languages and extensions that run code or change what is logged.
-const RESERVED: &[&str] = &["plpgsql.", "plperl.", "plpython.", "pltcl.", "auto_explain.", "pgaudit.", "anon."];
+const RESERVED: &[&str] =
+    &["plpgsql.", "plperl.", "plpython.", "pltcl.", "auto_explain.", "pgaudit.", "anon."];
 
 fn is_true(value: &str) -> bool {
     ["on", "true", "yes", "1"].iter().any(|t| value.eq_ignore_ascii_case(t))
@@ -45,14 +46,14 @@ fn encoding(value: &str) -> bool {
 }
 
 /// With `_` left out when compared.
- const ENCODINGS: &str = "\
+const ENCODINGS: &str = "\
     ISO88591 ISO885915 ISO88595 ISO88596 ISO88597 ISO88598 KOI8R KOI8U LATIN1 LATIN10 LATIN2 LATIN3 LATIN4 LATIN5 \
     LATIN6 LATIN7 LATIN8 LATIN9 SQL_ASCII UNICODE UTF8 WIN1250 WIN1251 WIN1252 WIN1253 WIN1254 WIN1255 WIN1256 \
     WIN1257 WIN1258 WIN866 WIN874 \
 ";
 
 /// Formats, limits and plans: nothing that changes what a text means or who runs it.
- const FREE: &str = "\
+const FREE: &str = "\
     application_name array_nulls bytea_output check_function_bodies client_connection_check_interval \
     client_min_messages constraint_exclusion cpu_index_tuple_cost cpu_operator_cost cpu_tuple_cost \
     cursor_tuple_fraction datestyle debug_parallel_query default_statistics_target default_table_access_method \

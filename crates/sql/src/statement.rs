@@ -7,7 +7,9 @@ use pg_query::protobuf as p;
 use pg_query::protobuf::{ScanToken, Token};
 
 use crate::kind::kind;
-use crate::limits::{DEPTH_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
+use crate::limits::{
+    DEEP_STACK_BYTES, DEPTH_INLINE_MAX, DEPTH_MAX, QUERY_LEVELS, STATEMENTS_MAX, TEXT_BYTES_MAX,
+};
 use crate::tree::{Node, Tree};
 
 /// One statement of a text.
@@ -20,6 +22,7 @@ pub struct Statement {
     literals: Vec<Literal>,
     parameters: u32,
     node: Arc<Node>,
+    depth: usize,
 }
 
 /// Where a relation stands in FROM, in bytes of the whole text.
@@ -81,13 +84,15 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
     if text.contains('\0') {
         return Err(error("22021", "The statement holds a zero byte."));
     }
-    let tokens = pg_query::scan_tokens(text).map_err(|_| error("42601", "The statement cannot be read as SQL."))?;
-    if depth(&tokens) > DEPTH_MAX {
+    let tokens =
+        pg_query::scan_tokens(text).map_err(|_| error("42601", "The statement cannot be read as SQL."))?;
+    let depth = depth(&tokens);
+    if depth > DEPTH_MAX {
         return Err(error("54001", "The statement is nested more deeply than the gateway accepts."));
     }
-    let tree = pg_query::parse(text, pg_query::ParserOptions::DEFAULT)
-        .map_err(|_| error("42601", "The statement is not valid SQL."))?
-        .protobuf;
+    let tree =
+        with_stack(depth, || pg_query::parse(text, pg_query::ParserOptions::DEFAULT).map(|r| r.protobuf));
+    let tree = tree.and_then(Result::ok).ok_or(error("42601", "The statement is not valid SQL."))?;
     if tree.stmts.len() > STATEMENTS_MAX {
         return Err(error("54000", "The text holds more statements than the gateway accepts."));
     }
@@ -101,20 +106,28 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
         if text.get(start..end).is_none() {
             return Err(error("42601", "The statement cannot be found in its text."));
         }
-        out.push(Statement::new(whole.clone(), start..end, &tokens, *node));
+        out.push(Statement::new(whole.clone(), start..end, &tokens, *node, depth));
     }
     Ok(out)
 }
 
 impl Statement {
-    fn new(text: Arc<str>, range: Range<usize>, all: &[ScanToken], node: Node) -> Statement {
+    fn new(text: Arc<str>, range: Range<usize>, all: &[ScanToken], node: Node, depth: usize) -> Statement {
         let first = all.partition_point(|t| at(t.start) < range.start);
         let last = all.partition_point(|t| at(t.start) < range.end);
         let mut tokens = all[first..last].to_vec();
         let literals = literals(&tokens, range.start);
         tokens.retain(|t| !matches!(t.token(), Token::SqlComment | Token::CComment));
         let parameters = tokens.iter().filter(|t| t.token() == Token::Param).map(|t| number(&text, t)).max();
-        Statement { text, range, literals, parameters: parameters.unwrap_or(0), tokens, node: Arc::new(node) }
+        Statement {
+            text,
+            range,
+            literals,
+            parameters: parameters.unwrap_or(0),
+            tokens,
+            node: Arc::new(node),
+            depth,
+        }
     }
 
     /// The exact bytes of this statement in the text, without the `;` that ends it.
@@ -144,6 +157,11 @@ impl Statement {
 
     pub(crate) fn tree(&self) -> Tree<'_> {
         Tree::of(&self.node).unwrap_or(Tree::Unknown)
+    }
+
+    /// An upper bound of its nesting, for [`with_stack`].
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -371,15 +389,30 @@ fn number(text: &str, token: &ScanToken) -> u32 {
     text.get(at(token.start) + 1..at(token.end)).and_then(|n| n.parse().ok()).unwrap_or(u32::MAX)
 }
 
+/// Runs work that recurses over a tree: on a thread of its own where the tree could be deeper than a small stack holds.
+/// `None`: no such thread could be had, or it panicked.
+pub(crate) fn with_stack<T: Send>(depth: usize, work: impl FnOnce() -> T + Send) -> Option<T> {
+    if depth <= DEPTH_INLINE_MAX {
+        return Some(work());
+    }
+    std::thread::scope(|scope| {
+        let thread =
+            std::thread::Builder::new().stack_size(DEEP_STACK_BYTES).spawn_scoped(scope, work).ok()?;
+        thread.join().ok()
+    })
+}
+
 /// An upper bound of how deep the tree of these tokens can be, found without building it.
 ///
-/// Each level of a tree takes at least one token between the separators that make siblings (`,`, AND, OR, in a CASE its
-/// keywords, in a query its clauses); brackets add up; JOIN, BETWEEN and the set operators nest across separators, so they are never reset.
+/// Each level of a tree takes at least one token that is no operand between the separators that make siblings (`,`, AND,
+/// OR, in a CASE its keywords, in a query its clauses); brackets add up; JOIN, BETWEEN and the set operators nest across
+/// separators, so they are never reset. A query counts for [`QUERY_LEVELS`].
 fn depth(tokens: &[ScanToken]) -> usize {
     #[derive(Default)]
     struct Level {
         run: usize,
         kept: usize,
+        query: bool,
     }
     let mut levels: Vec<Level> = Vec::new();
     let mut level = Level::default();
@@ -399,12 +432,16 @@ fn depth(tokens: &[ScanToken]) -> usize {
                     level = closed;
                 }
             }
-            Token::Ascii44 | Token::And | Token::Or | Token::When | Token::Then | Token::Else => level.run = 0,
+            Token::Ascii44 | Token::And | Token::Or | Token::When | Token::Then | Token::Else => {
+                level.run = 0
+            }
             Token::Join | Token::Between | Token::Union | Token::Intersect | Token::Except => {
                 level.kept += 1;
                 level.run = 0;
             }
-            Token::On | Token::Select | Token::From | Token::Where | Token::GroupP | Token::Order => level.run = 0,
+            Token::On | Token::Select | Token::From | Token::Where | Token::GroupP | Token::Order => {
+                level.run = 0
+            }
             Token::Ascii59 if levels.is_empty() => level = Level::default(),
             _ => level.run += 1,
         }

@@ -13,8 +13,10 @@ use crate::analysis::{Effect, Reason};
 use crate::snapshot::Relation;
 use crate::tree::{Node, Tree};
 
-const RAW: Reason = Reason::refused("This would evaluate an expression over the raw values of a governed column.");
-const RAW_KEY: Reason = Reason::refused("This would make the values of a governed column tell by a constraint.");
+const RAW: Reason =
+    Reason::refused("This would evaluate an expression over the raw values of a governed column.");
+const RAW_KEY: Reason =
+    Reason::refused("This would make the values of a governed column tell by a constraint.");
 
 impl<'a> Walk<'a> {
     /// `false`: not a statement of this kind.
@@ -83,12 +85,16 @@ impl<'a> Walk<'a> {
             Tree::DoStmt(_) => self.beyond("DO runs code that the gateway cannot read."),
             Tree::CallStmt(_) => self.beyond("CALL runs code that the gateway cannot read."),
             Tree::LoadStmt(_) => self.beyond("LOAD runs code that the gateway cannot read."),
-            Tree::CreateFunctionStmt(_) | Tree::AlterFunctionStmt(_) => self.beyond("The statement defines code."),
+            Tree::CreateFunctionStmt(_) | Tree::AlterFunctionStmt(_) => {
+                self.beyond("The statement defines code.")
+            }
             Tree::CreateTrigStmt(_) | Tree::CreateEventTrigStmt(_) | Tree::AlterEventTrigStmt(_) => {
                 self.beyond("The statement defines code that runs by itself.");
             }
             Tree::RuleStmt(_) => self.beyond("The statement rewrites other statements."),
-            Tree::CreatePolicyStmt(_) | Tree::AlterPolicyStmt(_) => self.beyond("The statement changes row security."),
+            Tree::CreatePolicyStmt(_) | Tree::AlterPolicyStmt(_) => {
+                self.beyond("The statement changes row security.")
+            }
             Tree::DefineStmt(_)
             | Tree::CreateCastStmt(_)
             | Tree::CreateConversionStmt(_)
@@ -110,7 +116,9 @@ impl<'a> Walk<'a> {
             | Tree::AlterTsconfigurationStmt(_)
             | Tree::AlterCollationStmt(_)
             | Tree::AlterStatsStmt(_)
-            | Tree::AlterTableMoveAllStmt(_) => self.beyond("The statement defines what runs inside other statements."),
+            | Tree::AlterTableMoveAllStmt(_) => {
+                self.beyond("The statement defines what runs inside other statements.")
+            }
             Tree::CreateFdwStmt(_)
             | Tree::AlterFdwStmt(_)
             | Tree::CreateForeignServerStmt(_)
@@ -183,7 +191,12 @@ impl<'a> Walk<'a> {
     }
 
     fn path_of_new(&self, name: &p::RangeVar, temporary: bool) -> ResourcePath {
-        let first = self.names.search_path.iter().map(String::as_str).find(|s| !matches!(*s, "pg_temp" | "pg_catalog"));
+        let first = self
+            .names
+            .search_path
+            .iter()
+            .map(String::as_str)
+            .find(|s| !matches!(*s, "pg_temp" | "pg_catalog"));
         let schema = match (temporary, name.schemaname.as_str()) {
             (true, _) => "pg_temp",
             (false, "") => first.unwrap_or("public"),
@@ -197,8 +210,13 @@ impl<'a> Walk<'a> {
             return;
         }
         let snapshot = self.snapshot;
-        let shadowed: Vec<&Relation> =
-            self.governed.relations.keys().filter_map(|oid| snapshot.relations.get(oid)).filter(|r| r.name == name).collect();
+        let shadowed: Vec<&Relation> = self
+            .governed
+            .relations
+            .keys()
+            .filter_map(|oid| snapshot.relations.get(oid))
+            .filter(|r| r.name == name)
+            .collect();
         for relation in shadowed {
             self.redefines(relation);
         }
@@ -340,7 +358,9 @@ impl<'a> Walk<'a> {
         }
         let keys = strings(&c.keys).into_iter().chain(strings(&c.fk_attrs));
         let mut keyed = keys.filter_map(|name| Some((of?.oid, of?.column(name)?.num)));
-        if keyed.any(|(oid, num)| self.governed.mask(oid, num).is_some()) || (governed && !c.exclusions.is_empty()) {
+        if keyed.any(|(oid, num)| self.governed.mask(oid, num).is_some())
+            || (governed && !c.exclusions.is_empty())
+        {
             self.refuse(RAW_KEY);
         }
         for tree in c.exclusions.iter().filter_map(Tree::of) {
@@ -475,7 +495,9 @@ impl<'a> Walk<'a> {
                 bare: true,
                 masked: false,
                 role: Role::Plain,
-                out: relation.map(|r| self.relation_columns(r)).unwrap_or(Out { open: true, ..Out::default() }),
+                out: relation
+                    .map(|r| self.relation_columns(r))
+                    .unwrap_or(Out { open: true, ..Out::default() }),
             }],
             ..Scope::default()
         });
@@ -627,7 +649,8 @@ impl<'a> Walk<'a> {
         self.options(&s.options);
         let out = self.relation_columns(relation);
         let alias = s.relation.as_ref().map_or("", |r| &r.relname);
-        let item = Item { alias, relation: Some(relation), bare: true, masked: false, role: Role::Plain, out };
+        let item =
+            Item { alias, relation: Some(relation), bare: true, masked: false, role: Role::Plain, out };
         self.scopes.push(Scope { items: vec![item], ..Scope::default() });
         for tree in s.index_params.iter().chain(&s.index_including_params).filter_map(Tree::of) {
             let Tree::IndexElem(element) = tree else {
@@ -705,7 +728,11 @@ impl<'a> Walk<'a> {
                 }
             };
             match s.remove_type() {
-                O::ObjectTable | O::ObjectView | O::ObjectMatview | O::ObjectSequence | O::ObjectForeignTable => {
+                O::ObjectTable
+                | O::ObjectView
+                | O::ObjectMatview
+                | O::ObjectSequence
+                | O::ObjectForeignTable => {
                     self.drop_relation(&names, s.missing_ok, cascade);
                 }
                 O::ObjectIndex => {
@@ -715,7 +742,11 @@ impl<'a> Walk<'a> {
                         _ => Found::Nothing,
                     };
                     let table = match found {
-                        Found::Relation(index) => self.snapshot.index_of.get(&index.oid).and_then(|o| self.snapshot.relations.get(o)),
+                        Found::Relation(index) => self
+                            .snapshot
+                            .index_of
+                            .get(&index.oid)
+                            .and_then(|o| self.snapshot.relations.get(o)),
                         _ => None,
                     };
                     match table {
@@ -787,7 +818,8 @@ impl<'a> Walk<'a> {
         let path = self.database.join(schema);
         self.other(Verb::Define, path);
         if cascade {
-            let inside: Vec<&Relation> = self.snapshot.relations.values().filter(|r| r.schema == *schema).collect();
+            let inside: Vec<&Relation> =
+                self.snapshot.relations.values().filter(|r| r.schema == *schema).collect();
             for relation in inside {
                 self.touch(Verb::Define, relation);
                 self.redefines(relation);
@@ -803,13 +835,19 @@ impl<'a> Walk<'a> {
                 (O::ObjectSchema, _) => {
                     let path = self.database.join(&s.subname);
                     self.other(Verb::Define, path);
-                    let inside: Vec<&Relation> =
-                        self.snapshot.relations.values().filter(|r| r.schema == s.subname || r.schema == s.newname).collect();
+                    let inside: Vec<&Relation> = self
+                        .snapshot
+                        .relations
+                        .values()
+                        .filter(|r| r.schema == s.subname || r.schema == s.newname)
+                        .collect();
                     for relation in inside {
                         self.redefines(relation);
                     }
                 }
-                (O::ObjectDomain | O::ObjectType | O::ObjectCollation, Some(Tree::List(list))) => self.names_object(&list.items),
+                (O::ObjectDomain | O::ObjectType | O::ObjectCollation, Some(Tree::List(list))) => {
+                    self.names_object(&list.items)
+                }
                 (O::ObjectRole | O::ObjectDatabase | O::ObjectTablespace, _) => {
                     let database = self.database.clone();
                     self.other(Verb::Administer, database);

@@ -190,7 +190,13 @@ impl<'a> Walk<'a> {
             open.filter(|o| o.open).for_each(|o| join_sources(&mut sources, &o.rest));
         }
         if !found {
-            let row = self.scopes.iter().rev().filter(|s| !s.hidden).flat_map(|s| &s.items).find(|i| i.alias == name);
+            let row = self
+                .scopes
+                .iter()
+                .rev()
+                .filter(|s| !s.hidden)
+                .flat_map(|s| &s.items)
+                .find(|i| i.alias == name);
             match row {
                 Some(item) => {
                     found = true;
@@ -283,7 +289,8 @@ impl<'a> Walk<'a> {
             None => item.alias == qualifier,
             Some(schema) => {
                 let own = |r: &crate::snapshot::Relation| {
-                    r.schema == schema || (schema == "pg_temp" && Some(&r.schema) == self.snapshot.temp_schema.as_ref())
+                    r.schema == schema
+                        || (schema == "pg_temp" && Some(&r.schema) == self.snapshot.temp_schema.as_ref())
                 };
                 item.bare && item.alias == qualifier && item.relation.is_some_and(own)
             }
@@ -296,21 +303,28 @@ impl<'a> Walk<'a> {
         let parts = parts.min(c.fields.len().saturating_sub(2));
         match self.statement.name_prefix(c.location, parts) {
             Some(range) => self.sites.push(Site::Unqualify { range, parts }),
-            None => self.refuse_at("The gateway cannot find this column in the statement's text.", c.location),
+            None => {
+                self.refuse_at("The gateway cannot find this column in the statement's text.", c.location)
+            }
         }
     }
 
     /// `(row).column`, array subscripts.
     fn indirection(&mut self, i: &'a p::AIndirection, position: Position) -> Sources {
         let first = i.indirection.first().and_then(Tree::of);
-        if let (Some(Tree::ColumnRef(c)), Some(Tree::String(field))) = (i.arg.as_deref().and_then(Tree::of), first) {
+        if let (Some(Tree::ColumnRef(c)), Some(Tree::String(field))) =
+            (i.arg.as_deref().and_then(Tree::of), first)
+        {
             let fields = strings(&c.fields);
             let row = match fields.as_slice() {
-                [alias] if c.fields.len() == 1 && !self.is_column(alias) => self.find_item(None, alias).cloned(),
+                [alias] if c.fields.len() == 1 && !self.is_column(alias) => {
+                    self.find_item(None, alias).cloned()
+                }
                 _ => None,
             };
             if let Some(item) = row {
-                let columns: Vec<&Col<'a>> = item.out.columns.iter().filter(|c| c.name == field.sval).collect();
+                let columns: Vec<&Col<'a>> =
+                    item.out.columns.iter().filter(|c| c.name == field.sval).collect();
                 if !columns.is_empty() {
                     let mut sources = Sources::new();
                     let mut hits = Vec::new();
@@ -395,7 +409,8 @@ impl<'a> Walk<'a> {
                 return sources;
             }
         };
-        let notation = f.args.len() == 1 && f.over.is_none() && !f.agg_star && !f.agg_distinct && schema.is_none();
+        let notation =
+            f.args.len() == 1 && f.over.is_none() && !f.agg_star && !f.agg_distinct && schema.is_none();
         self.function_named(schema, name, f.args.len(), if notation { Call::Either } else { Call::Function });
         if matches!(schema, None | Some("pg_catalog")) {
             self.special(name, f);
@@ -438,7 +453,9 @@ impl<'a> Walk<'a> {
                 }
                 None if schema.is_some() || snapshot.builtins.contains(name) => {
                     found = true;
-                    self.opaque("The statement calls a function of PostgreSQL that is not on the gateway's list.");
+                    self.opaque(
+                        "The statement calls a function of PostgreSQL that is not on the gateway's list.",
+                    );
                     self.list_builtin(name, FunctionKind::Unknown);
                 }
                 None => {}
@@ -578,10 +595,14 @@ impl<'a> Walk<'a> {
                 self.other(Verb::Execute, path);
             }
             Setting::Pinned => {
-                self.refuse(Reason::refused("The gateway needs this setting as it is, to read the session's statements."));
+                self.refuse(Reason::refused(
+                    "The gateway needs this setting as it is, to read the session's statements.",
+                ));
             }
             Setting::Role => self.opaque("The statement changes the session's role."),
-            Setting::Unknown => self.opaque("The statement changes a setting that is not on the gateway's list."),
+            Setting::Unknown => {
+                self.opaque("The statement changes a setting that is not on the gateway's list.")
+            }
         }
     }
 
@@ -607,7 +628,8 @@ impl<'a> Walk<'a> {
     /// Code behind an operator, cast or domain. Extensions in C are trusted for these; they cannot run SQL of the
     /// client's choice.
     fn runs_implicitly(&mut self, oid: u32) {
-        let extension = |f: &Function| f.extension.is_some() && matches!(f.language.as_str(), "c" | "internal");
+        let extension =
+            |f: &Function| f.extension.is_some() && matches!(f.language.as_str(), "c" | "internal");
         match self.snapshot.functions.get(&oid) {
             // PostgreSQL's own.
             None if oid < 16_384 => {}
@@ -629,7 +651,9 @@ impl<'a> Walk<'a> {
         let found: Vec<u32> = self
             .snapshot
             .types_named(last)
-            .filter(|t| schema.is_none_or(|s| s == t.schema || (s == "pg_temp" && t.schema.starts_with("pg_temp"))))
+            .filter(|t| {
+                schema.is_none_or(|s| s == t.schema || (s == "pg_temp" && t.schema.starts_with("pg_temp")))
+            })
             .map(|t| t.oid)
             .collect();
         for oid in found {

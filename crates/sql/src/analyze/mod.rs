@@ -22,7 +22,7 @@ use crate::names::{Names, TempRelation, Vouched};
 use crate::relations::{System, TELLING, Telling, system};
 use crate::rewrite::Site;
 use crate::snapshot::{Function, Relation, Snapshot};
-use crate::statement::Statement;
+use crate::statement::{Statement, with_stack};
 use crate::tree::{Node, Tree};
 
 use query::{Cte, Out, Scope};
@@ -40,9 +40,20 @@ pub fn analyze(
     vouched: &Vouched,
     root: &ResourcePath,
 ) -> Analysis {
-    let mut walk = Walk::new(statement, snapshot, governed, names, vouched, root);
-    walk.statement(statement.tree());
-    walk.finish()
+    let work = || {
+        let mut walk = Walk::new(statement, snapshot, governed, names, vouched, root);
+        walk.statement(statement.tree());
+        walk.finish()
+    };
+    with_stack(statement.depth(), work).unwrap_or_else(|| Analysis {
+        action: Action {
+            kind: statement.kind(),
+            opaque: Some(Opaque("The gateway could not read it.")),
+            ..Action::default()
+        },
+        refuse: Some(Reason::refused("The gateway could not read this statement.")),
+        ..Analysis::default()
+    })
 }
 
 /// A view's body as pg_get_viewdef gives it, resolved without a search path, with the sources of each output column.
@@ -54,12 +65,15 @@ pub(crate) fn analyze_view(
 ) -> Option<(Analysis, Vec<Sources>)> {
     let names = Names { database: snapshot.database.clone(), ..Names::default() };
     let (vouched, root) = (Vouched::default(), ResourcePath::root("view"));
-    let mut walk = Walk::new(statement, snapshot, governed, &names, &vouched, &root);
-    let Tree::SelectStmt(select) = statement.tree() else { return None };
-    let out = walk.select(select, Position::Output);
-    let sources = (!out.open).then(|| out.columns.into_iter().map(|c| c.sources).collect());
-    let analysis = walk.finish();
-    Some((analysis, sources?))
+    let work = || {
+        let mut walk = Walk::new(statement, snapshot, governed, &names, &vouched, &root);
+        let Tree::SelectStmt(select) = statement.tree() else { return None };
+        let out = walk.select(select, Position::Output);
+        let sources = (!out.open).then(|| out.columns.into_iter().map(|c| c.sources).collect());
+        let analysis = walk.finish();
+        Some((analysis, sources?))
+    };
+    with_stack(statement.depth(), work).flatten()
 }
 
 /// The part of a DML statement that is being walked; it decides what a governed column of the target may do there.
@@ -125,7 +139,8 @@ impl<'a> Walk<'a> {
         vouched: &'a Vouched,
         root: &ResourcePath,
     ) -> Walk<'a> {
-        let database = root.join(if names.database.is_empty() { &snapshot.database } else { &names.database });
+        let database =
+            root.join(if names.database.is_empty() { &snapshot.database } else { &names.database });
         Walk {
             statement,
             snapshot,
@@ -214,7 +229,11 @@ impl<'a> Walk<'a> {
     }
 
     fn path(&self, relation: &Relation) -> ResourcePath {
-        let schema = if Some(&relation.schema) == self.snapshot.temp_schema.as_ref() { "pg_temp" } else { &relation.schema };
+        let schema = if Some(&relation.schema) == self.snapshot.temp_schema.as_ref() {
+            "pg_temp"
+        } else {
+            &relation.schema
+        };
         self.database.join(schema).join(&relation.name)
     }
 
@@ -264,10 +283,18 @@ impl<'a> Walk<'a> {
     }
 
     /// A relation that is read: its access, what it runs, and what must happen to its text.
-    fn reads(&mut self, relation: &'a Relation, name: &'a p::RangeVar, sample: Option<&'a p::RangeTableSample>) {
+    fn reads(
+        &mut self,
+        relation: &'a Relation,
+        name: &'a p::RangeVar,
+        sample: Option<&'a p::RangeTableSample>,
+    ) {
         self.relations += 1;
         if self.relations > RELATIONS_MAX {
-            self.refuse(Reason { code: "54001", ..Reason::refused("The statement names too many relations.") });
+            self.refuse(Reason {
+                code: "54001",
+                ..Reason::refused("The statement names too many relations.")
+            });
         }
         if !matches!(relation.kind, 'r' | 'p' | 'm' | 'f' | 'v' | 'S') {
             self.refuse_at("This name does not stand for a table or view.", name.location);
@@ -325,7 +352,9 @@ impl<'a> Walk<'a> {
             if below.schema == "pg_catalog" && system(&below.name) != System::Open {
                 self.touch(Verb::Administer, below);
                 if system(&below.name) == System::Values && !self.governed.is_empty() {
-                    self.refuse(Reason::refused("A view reads a system relation that may show governed values."));
+                    self.refuse(Reason::refused(
+                        "A view reads a system relation that may show governed values.",
+                    ));
                 }
             }
             if !seen {
@@ -370,13 +399,19 @@ impl<'a> Walk<'a> {
         telling: bool,
     ) {
         let Some(place) = self.statement.relation_place(name) else {
-            return self.refuse_at("The gateway cannot find this relation in the statement's text.", name.location);
+            return self
+                .refuse_at("The gateway cannot find this relation in the statement's text.", name.location);
         };
         let sample = match sample {
             None => None,
             Some(s) => match self.statement.sample_place(s) {
                 Some(range) => Some(range),
-                None => return self.refuse_at("The gateway cannot find this sample in the statement's text.", s.location),
+                None => {
+                    return self.refuse_at(
+                        "The gateway cannot find this sample in the statement's text.",
+                        s.location,
+                    );
+                }
             },
         };
         let alias = name.alias.is_none().then(|| name.relname.clone());
@@ -428,7 +463,8 @@ impl<'a> Walk<'a> {
             accesses.push(Access { verb: Verb::Connect, on: self.database.clone(), columns: Vec::new() });
         }
         let functions: Vec<FunctionUse> = self.functions.into_iter().collect();
-        let mut names: Vec<Box<str>> = functions.iter().map(|f| format!("{}.{}", f.schema, f.name).into()).collect();
+        let mut names: Vec<Box<str>> =
+            functions.iter().map(|f| format!("{}.{}", f.schema, f.name).into()).collect();
         names.dedup();
         let writes = self.writes;
         let pure_read = matches!(self.statement.tree(), Tree::SelectStmt(_) | Tree::CopyStmt(_))
@@ -436,7 +472,12 @@ impl<'a> Walk<'a> {
             && self.opaque.is_none()
             && self.effects.iter().all(|e| *e == Effect::CopyOut);
         Analysis {
-            action: Action { accesses, functions: names, kind: self.statement.kind(), opaque: self.opaque.map(Opaque) },
+            action: Action {
+                accesses,
+                functions: names,
+                kind: self.statement.kind(),
+                opaque: self.opaque.map(Opaque),
+            },
             governed,
             functions,
             effects: self.effects,
@@ -462,7 +503,8 @@ impl<'a> Walk<'a> {
         let governed = !self.governed.is_empty();
         self.sites.retain(|site| match site {
             Site::Relation { oid, telling: true, .. } => relations.get(oid).is_some_and(|relation| {
-                let mut own = TELLING.iter().filter(|t| t.relation == relation.name && t.schema == relation.schema);
+                let mut own =
+                    TELLING.iter().filter(|t| t.relation == relation.name && t.schema == relation.schema);
                 governed && own.any(|t| used(t, relation))
             }),
             _ => true,
@@ -502,7 +544,11 @@ impl<'a> Walk<'a> {
                 Some(ColumnUse { column, position: *position })
             });
             let columns: BTreeSet<ColumnUse> = named.collect();
-            accesses.push(Access { verb: *verb, on: self.path(relation), columns: columns.into_iter().collect() });
+            accesses.push(Access {
+                verb: *verb,
+                on: self.path(relation),
+                columns: columns.into_iter().collect(),
+            });
         }
         for ((verb, on), columns) in std::mem::take(&mut self.others) {
             accesses.push(Access { verb, on, columns: columns.into_iter().collect() });

@@ -490,7 +490,8 @@ impl<'a> Walk<'a> {
         let left = join.larg.as_deref().map_or_else(super::nothing, |n| self.from_item(n));
         let right = join.rarg.as_deref().map_or_else(super::nothing, |n| self.from_item(n));
         let shared: Vec<&str> = if join.is_natural {
-            let common = left.columns.iter().map(|c| c.name).filter(|n| right.columns.iter().any(|c| c.name == *n));
+            let common =
+                left.columns.iter().map(|c| c.name).filter(|n| right.columns.iter().any(|c| c.name == *n));
             common.collect()
         } else {
             strings(&join.using_clause)
@@ -559,7 +560,9 @@ impl<'a> Walk<'a> {
                 self.refuse(Reason {
                     code: "42P01",
                     sentence: "The statement names a relation that does not exist.",
-                    at: usize::try_from(name.location).ok().and_then(|at| at.checked_sub(self.statement.offset())),
+                    at: usize::try_from(name.location)
+                        .ok()
+                        .and_then(|at| at.checked_sub(self.statement.offset())),
                 });
                 let out = Out { open: true, ..Out::default() };
                 self.item(name.alias.as_ref(), &name.relname, None, out)
@@ -582,7 +585,9 @@ impl<'a> Walk<'a> {
         };
         let mut columns: Vec<Col<'a>> = relation.columns.iter().enumerate().map(column).collect();
         if relation.kind == 'S' {
-            columns.extend(["last_value", "log_cnt", "is_called"].map(|name| Col { name, sources: Sources::new() }));
+            columns.extend(
+                ["last_value", "log_cnt", "is_called"].map(|name| Col { name, sources: Sources::new() }),
+            );
         }
         Out { columns, ..Out::default() }
     }
@@ -642,7 +647,9 @@ fn output_column(node: &Node, out: &Out<'_>) -> Option<Sources> {
 /// `(expression).*`
 fn is_row_star(node: &Node) -> bool {
     match Tree::of(node) {
-        Some(Tree::AIndirection(i)) => matches!(i.indirection.last().and_then(Tree::of), Some(Tree::AStar(_))),
+        Some(Tree::AIndirection(i)) => {
+            matches!(i.indirection.last().and_then(Tree::of), Some(Tree::AStar(_)))
+        }
         _ => false,
     }
 }

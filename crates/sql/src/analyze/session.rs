@@ -13,7 +13,9 @@ impl<'a> Walk<'a> {
         match tree {
             Tree::TransactionStmt(s) => self.transaction(s),
             Tree::VariableSetStmt(s) => self.variable_set(s),
-            Tree::VariableShowStmt(s) => self.effects.push(Effect::Show { name: s.name.to_ascii_lowercase() }),
+            Tree::VariableShowStmt(s) => {
+                self.effects.push(Effect::Show { name: s.name.to_ascii_lowercase() })
+            }
             Tree::DiscardStmt(s) => self.discard(s),
             Tree::PrepareStmt(s) => self.prepare(s),
             Tree::ExecuteStmt(s) => self.execute(s),
@@ -80,7 +82,8 @@ impl<'a> Walk<'a> {
         match s.kind() {
             p::VariableSetKind::VarSetValue => {
                 if name == "search_path" && value.is_none() {
-                    return self.opaque("The statement sets search_path to a value that the gateway cannot read.");
+                    return self
+                        .opaque("The statement sets search_path to a value that the gateway cannot read.");
                 }
                 self.sets(&name, value.as_deref(), false);
                 self.effects.push(Effect::Set { name, value, local });
@@ -93,7 +96,11 @@ impl<'a> Walk<'a> {
                 }
                 self.sets(&name, None, true);
                 let set = s.kind() == p::VariableSetKind::VarSetDefault;
-                self.effects.push(if set { Effect::Set { name, value: None, local } } else { Effect::Reset { name } });
+                self.effects.push(if set {
+                    Effect::Set { name, value: None, local }
+                } else {
+                    Effect::Reset { name }
+                });
             }
             p::VariableSetKind::VarSetCurrent => {
                 self.sets(&name, None, true);
@@ -166,7 +173,11 @@ impl<'a> Walk<'a> {
             Some(cursor) => self.does_as(&cursor),
             None => {
                 self.unresolved = true;
-                self.refuse(Reason { code: "34000", sentence: "The session has no cursor of this name.", at: None });
+                self.refuse(Reason {
+                    code: "34000",
+                    sentence: "The session has no cursor of this name.",
+                    at: None,
+                });
             }
         }
         self.effects.push(Effect::Fetch { name: s.portalname.clone() });
@@ -176,7 +187,10 @@ impl<'a> Walk<'a> {
     fn does_as(&mut self, other: &Analysis) {
         self.executes = true;
         for access in &other.action.accesses {
-            self.others.entry((access.verb, access.on.clone())).or_default().extend(access.columns.iter().cloned());
+            self.others
+                .entry((access.verb, access.on.clone()))
+                .or_default()
+                .extend(access.columns.iter().cloned());
         }
         for used in &other.governed {
             for position in &used.positions {
@@ -203,7 +217,12 @@ impl<'a> Walk<'a> {
         self.executes = true;
         let Some(node) = &s.query else { return self.unknown_node() };
         match Tree::of(node) {
-            Some(Tree::CreateTableAsStmt(_) | Tree::DeclareCursorStmt(_) | Tree::ExecuteStmt(_) | Tree::RefreshMatViewStmt(_)) => {
+            Some(
+                Tree::CreateTableAsStmt(_)
+                | Tree::DeclareCursorStmt(_)
+                | Tree::ExecuteStmt(_)
+                | Tree::RefreshMatViewStmt(_),
+            ) => {
                 let effects = self.effects.len();
                 if let Some(tree) = Tree::of(node) {
                     self.statement(tree);

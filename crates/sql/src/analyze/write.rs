@@ -140,7 +140,9 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let value = option.arg.as_deref().and_then(constant_or_name);
-            if option.defname == "encoding" && setting("client_encoding", value.as_deref(), false) == Setting::Pinned {
+            if option.defname == "encoding"
+                && setting("client_encoding", value.as_deref(), false) == Setting::Pinned
+            {
                 self.refuse_at("COPY in this encoding is not supported.", option.location);
             }
         }
@@ -203,7 +205,8 @@ impl<'a> Walk<'a> {
             return self.refuse_at("COPY of this system relation may show governed values.", name.location);
         }
         let Some(range) = self.statement.copy_place(name, !s.attlist.is_empty()) else {
-            return self.refuse_at("The gateway cannot find this relation in the statement's text.", name.location);
+            return self
+                .refuse_at("The gateway cannot find this relation in the statement's text.", name.location);
         };
         let named = names.iter().map(|name| (*name).to_owned());
         let all = relation.columns.iter().filter(|c| !c.generated).map(|c| c.name.clone());
@@ -254,7 +257,10 @@ impl<'a> Walk<'a> {
                 match self.governed.cover(relation.oid) {
                     Some(Cover::Columns(_)) => target.governed = true,
                     Some(Cover::View(_)) => {
-                        self.refuse_at("A view over governed columns cannot be written through the gateway.", name.location);
+                        self.refuse_at(
+                            "A view over governed columns cannot be written through the gateway.",
+                            name.location,
+                        );
                     }
                     Some(Cover::Broken) => self.refuse(CANNOT_EXPAND),
                     None => self.qualify_if_shadowing(relation, name),
@@ -443,10 +449,12 @@ impl<'a> Walk<'a> {
             }
         }
         // `excluded` is the row that the client offered.
-        let out = target.relation.map(|r| self.relation_columns(r)).unwrap_or(Out { open: true, ..Out::default() });
+        let out =
+            target.relation.map(|r| self.relation_columns(r)).unwrap_or(Out { open: true, ..Out::default() });
         let own = |c: &super::query::Col<'a>| super::query::Col { name: c.name, sources: Sources::new() };
         let out = Out { columns: out.columns.iter().map(own).collect(), ..out };
-        let item = Item { alias: "excluded", relation: None, bare: true, masked: false, role: Role::Incoming, out };
+        let item =
+            Item { alias: "excluded", relation: None, bare: true, masked: false, role: Role::Incoming, out };
         if let Some(scope) = self.scopes.last_mut() {
             scope.items.push(item);
         }
@@ -507,7 +515,9 @@ impl<'a> Walk<'a> {
             let one = self.targets(std::slice::from_ref(node), Position::Output);
             let own = self.hits.split_off(before);
             match t.val.as_deref().and_then(Tree::of) {
-                Some(Tree::ColumnRef(c)) if matches!(c.fields.last().and_then(Tree::of), Some(Tree::AStar(_))) => {
+                Some(Tree::ColumnRef(c))
+                    if matches!(c.fields.last().and_then(Tree::of), Some(Tree::AStar(_))) =>
+                {
                     self.return_star(c, target, !own.is_empty());
                 }
                 Some(Tree::ColumnRef(_)) => self.return_columns(own, target, t.name.is_empty()),
@@ -538,7 +548,8 @@ impl<'a> Walk<'a> {
                     let qualifier = qualifier.unwrap_or_else(|| quote(target.alias));
                     self.sites.push(Site::Returning { range, oid, num, qualifier, named });
                 }
-                None => self.refuse(Reason::refused("The gateway cannot find this column in the statement's text.")),
+                None => self
+                    .refuse(Reason::refused("The gateway cannot find this column in the statement's text.")),
             }
         }
     }
@@ -549,12 +560,18 @@ impl<'a> Walk<'a> {
         }
         let Some(relation) = target.relation else { return self.unknown_node() };
         let fields = strings(&c.fields);
-        let alone = self.scopes.last().is_some_and(|s| s.items.iter().filter(|i| !matches!(i.alias, "old" | "new")).count() == 1);
+        let alone = self
+            .scopes
+            .last()
+            .is_some_and(|s| s.items.iter().filter(|i| !matches!(i.alias, "old" | "new")).count() == 1);
         let qualifier = match fields.as_slice() {
             [] if alone => quote(target.alias),
             [q] => quote(q),
             _ => {
-                return self.refuse_at("RETURNING * over several relations cannot be masked: name the columns.", c.location);
+                return self.refuse_at(
+                    "RETURNING * over several relations cannot be masked: name the columns.",
+                    c.location,
+                );
             }
         };
         match self.statement.star_place(c.location) {
@@ -588,13 +605,15 @@ impl<'a> Walk<'a> {
                 only: target.only,
                 target: target.at,
             }),
-            None => self.refuse(Reason::refused("The gateway cannot find this predicate in the statement's text.")),
+            None => self
+                .refuse(Reason::refused("The gateway cannot find this predicate in the statement's text.")),
         }
     }
 
     /// Columns that a statement outside the catalog's relations writes.
     pub(super) fn other_columns(&mut self, verb: Verb, path: vocab::ResourcePath, names: &[&str]) {
-        let columns = names.iter().map(|name| ColumnUse { column: (*name).into(), position: Position::Write });
+        let columns =
+            names.iter().map(|name| ColumnUse { column: (*name).into(), position: Position::Write });
         self.others.entry((verb, path)).or_default().extend(columns);
     }
 }

@@ -15,7 +15,8 @@ fn describe(text: &str, snapshot: &Snapshot, governed: &Governed, names: &Names)
     let root = ResourcePath::root("crm");
     for statement in &statements {
         let found = analyze(statement, snapshot, governed, names, &Vouched::default(), &root);
-        writeln!(out, "  {}{}", found.action.kind, if found.pure_read { " (pure read)" } else { "" }).unwrap();
+        writeln!(out, "  {}{}", found.action.kind, if found.pure_read { " (pure read)" } else { "" })
+            .unwrap();
         for access in &found.action.accesses {
             let columns: Vec<String> =
                 access.columns.iter().map(|c| format!("{}:{}", c.column, c.position.as_str())).collect();

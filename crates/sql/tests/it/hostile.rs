@@ -79,10 +79,24 @@ fn nesting_at_the_limit_fits_the_stack() {
 #[test]
 fn ordinary_depths_are_not_refused() {
     let concat = format!("SELECT {}'z' FROM orders", "item || ',' || ".repeat(50));
-    let joins = format!("SELECT 1 FROM orders o0{}", (1..40).map(|i| format!(" JOIN orders o{i} ON o{i}.id = o0.id AND o{i}.item = o0.item")).collect::<String>());
-    let list = format!("SELECT * FROM orders WHERE id IN ({})", (0..5_000).map(|i| i.to_string()).collect::<Vec<_>>().join(", "));
-    let ands = format!("SELECT * FROM orders WHERE {}", (0..500).map(|i| format!("id <> {i}")).collect::<Vec<_>>().join(" AND "));
-    let values = format!("INSERT INTO orders VALUES {}", (0..2_000).map(|i| format!("({i}, 1, 'x', 1.5, 'new', now())")).collect::<Vec<_>>().join(", "));
+    let joins = format!(
+        "SELECT 1 FROM orders o0{}",
+        (1..40)
+            .map(|i| format!(" JOIN orders o{i} ON o{i}.id = o0.id AND o{i}.item = o0.item"))
+            .collect::<String>()
+    );
+    let list = format!(
+        "SELECT * FROM orders WHERE id IN ({})",
+        (0..5_000).map(|i| i.to_string()).collect::<Vec<_>>().join(", ")
+    );
+    let ands = format!(
+        "SELECT * FROM orders WHERE {}",
+        (0..500).map(|i| format!("id <> {i}")).collect::<Vec<_>>().join(" AND ")
+    );
+    let values = format!(
+        "INSERT INTO orders VALUES {}",
+        (0..2_000).map(|i| format!("({i}, 1, 'x', 1.5, 'new', now())")).collect::<Vec<_>>().join(", ")
+    );
     for text in [concat, joins, list, ands, values] {
         assert_eq!(through(&text), Ok(()), "{}", &text[..60]);
     }
@@ -116,7 +130,26 @@ fn broken_statements_never_panic() {
     let snapshot = super::snapshot();
     let governed = super::governed(&snapshot);
     let names = super::names();
-    let pieces = ["(", ")", ",", "'", "\"", " ", "*", ".", ";", "$1", "ssn", "customers", "ONLY", "--", "/*", "U&", "AS", "::"];
+    let pieces = [
+        "(",
+        ")",
+        ",",
+        "'",
+        "\"",
+        " ",
+        "*",
+        ".",
+        ";",
+        "$1",
+        "ssn",
+        "customers",
+        "ONLY",
+        "--",
+        "/*",
+        "U&",
+        "AS",
+        "::",
+    ];
     for round in 0..4_000 {
         let mut text = seeds[round % seeds.len()].to_owned();
         for _ in 0..1 + next(4) {
@@ -128,7 +161,14 @@ fn broken_statements_never_panic() {
             }
         }
         for statement in parse(&text).unwrap_or_default() {
-            let found = analyze(&statement, &snapshot, &governed, &names, &Vouched::default(), &ResourcePath::root("crm"));
+            let found = analyze(
+                &statement,
+                &snapshot,
+                &governed,
+                &names,
+                &Vouched::default(),
+                &ResourcePath::root("crm"),
+            );
             if let Ok(made) = rewrite(&statement, &found, &snapshot, &governed, &names, &BTreeSet::new()) {
                 if let Some(text) = made.text {
                     assert_eq!(parse(&text).unwrap().len(), 1);
