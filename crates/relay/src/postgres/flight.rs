@@ -401,9 +401,7 @@ impl Showing {
                             Some(cell) => {
                                 self.filter.cell(scene.filter_key, cell);
                                 let offset = start + (cell.as_ptr() as usize - base);
-                                released
-                                    .field(offset..offset + cell.len())
-                                    .unwrap_or_else(|| mask::null_field())
+                                released.field(offset..offset + cell.len()).unwrap_or_else(mask::null_field)
                             }
                         });
                     }

@@ -272,7 +272,6 @@ impl Login<'_> {
         let mut session = Session::new(Start {
             resource: resource.clone(),
             who: who.clone(),
-            connect,
             client: std::mem::replace(leg, placeholder),
             client_input: input,
             client_decoder: decoder,

@@ -88,8 +88,11 @@ impl Resource {
 /// Who may cancel what: our own keys, each for one session of one run.
 #[derive(Default)]
 pub struct Cancels {
-    live: Mutex<HashMap<(u32, Vec<u8>), Arc<Cancel>>>,
+    live: Mutex<Live>,
 }
+
+/// By process id and secret key, as the client was told them.
+type Live = HashMap<(u32, Vec<u8>), Arc<Cancel>>;
 
 /// One session's cancel button.
 #[derive(Default)]
@@ -115,7 +118,7 @@ impl Cancels {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(u32, Vec<u8>), Arc<Cancel>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

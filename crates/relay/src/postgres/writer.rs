@@ -25,6 +25,11 @@ impl UpstreamWriter {
         }
     }
 
+    /// Queues a constant read of the gateway's own: catalog and names. Nothing of the client's is in it.
+    pub(super) fn own(&mut self, message: &FromClient) -> Result<(), Fault> {
+        message.encode(&mut self.out)
+    }
+
     /// Queues what carries no request of its own.
     pub fn control(&mut self, control: Control) -> Result<(), Fault> {
         control.message().encode(&mut self.out)

@@ -1,0 +1,602 @@
+//! What the client says: a Query, the extended messages, COPY data.
+
+use super::*;
+
+impl Session {
+    // --- the client's side
+
+    /// Looks at the client's messages as far as it may.
+    pub(super) fn pump(&mut self) -> Result<(), Cut> {
+        loop {
+            match &self.hold {
+                Hold::No => {}
+                Hold::Barrier { op } if !self.ops.contains_key(op) => self.hold = Hold::No,
+                Hold::Human { .. } | Hold::Barrier { .. } | Hold::Refresh(_) => return Ok(()),
+            }
+            if self.upstream.writer.out.len() > QUEUE_BYTES_MAX || self.sends.len() > 4_096 {
+                return Ok(());
+            }
+            if self.script.is_some() {
+                if self.needs_refresh() {
+                    return self.begin_refresh();
+                }
+                self.script_step()?;
+                continue;
+            }
+            if self.stash.is_some() && self.needs_refresh() {
+                return self.begin_refresh();
+            }
+            if let Some(frame) = self.stash.take() {
+                self.on_client(frame)?;
+                continue;
+            }
+            let reads_names = matches!(
+                self.client.input.first(),
+                Some(&(tag::QUERY | tag::PARSE | tag::BIND | tag::EXECUTE))
+            );
+            if reads_names && self.copy.is_none() && !self.skipping && self.needs_refresh() {
+                return self.begin_refresh();
+            }
+            let Some(frame) = self.client.decoder.next(&mut self.client.input)? else { return Ok(()) };
+            self.on_client(frame)?;
+        }
+    }
+
+    pub(super) fn on_client(&mut self, frame: Frame) -> Result<(), Cut> {
+        let message = FromClient::decode(&frame)?;
+        if let FromClient::Terminate = message {
+            return Err(Cut::quiet("client-closed"));
+        }
+        if self.copy.is_some() {
+            return self.on_copy(message, &frame);
+        }
+        if self.skipping {
+            return match message {
+                FromClient::Sync => self.on_sync(),
+                _ => Ok(()),
+            };
+        }
+        match message {
+            FromClient::Query { sql } => self.on_query(&sql, &frame),
+            FromClient::Parse(parse) => self.on_parse(parse, &frame),
+            FromClient::Bind(bind) => self.on_bind(bind, &frame),
+            FromClient::Describe(target) => self.on_describe(target, &frame),
+            FromClient::Execute { portal, .. } => self.on_execute(&portal, &frame),
+            FromClient::Close(target) => self.on_close(target, &frame),
+            FromClient::Sync => self.on_sync(),
+            FromClient::Flush => {
+                self.cover("describe")?;
+                self.control(Control::Flush, Vec::new());
+                Ok(())
+            }
+            FromClient::FunctionCall(_) => self.refuse_message(
+                "function-call",
+                &frame,
+                "0A000",
+                "the function call message is not supported: call the function in a statement",
+            ),
+            // Left over from a COPY that has failed: PostgreSQL drops them too.
+            FromClient::CopyData(_) | FromClient::CopyDone | FromClient::CopyFail { .. } => Ok(()),
+            FromClient::PasswordLike(_) => Err(Cut {
+                why: "protocol",
+                tell: Some(fatal("08P01", "a password message after login is not allowed")),
+            }),
+            FromClient::Terminate => Ok(()),
+        }
+    }
+
+    // --- a Query
+
+    pub(super) fn on_query(&mut self, sql: &RawField, frame: &Frame) -> Result<(), Cut> {
+        self.cover("describe")?;
+        let asked = raw(frame);
+        let Some(text) = sql.to_str() else {
+            return self.refuse_query(asked, "22021", "the statement is not UTF-8", None);
+        };
+        match sql::parse(text) {
+            Ok(statements) => {
+                let empty = statements.is_empty();
+                self.last_statement = sql.to_bytes();
+                self.scripts += 1;
+                let id = self.scripts;
+                self.script = Some(Script { id, asked, rest: statements.into(), decided: Vec::new(), empty });
+                Ok(())
+            }
+            Err(parse) => self.refuse_query(asked, parse.code, parse.sentence, parse.at.map(|at| (text, at))),
+        }
+    }
+
+    /// Decides the next statement of the text, or sends all that are decided.
+    pub(super) fn script_step(&mut self) -> Result<(), Cut> {
+        let Some(script) = &mut self.script else { return Ok(()) };
+        let barrier = script.decided.last().is_some_and(|(ready, _, _)| ready.plan.is_barrier());
+        if !barrier && let Some(statement) = script.rest.pop_front() {
+            let asked = script.asked.clone();
+            let plan = self.plan_of(statement);
+            if self.wants_fresh(&plan)
+                && let (Some(script), Some(statement)) = (&mut self.script, plan.statement.clone())
+            {
+                script.rest.push_front(statement);
+                return Ok(());
+            }
+            let ready = self.translate(plan, asked);
+            return self.statement(ready, true);
+        }
+        if script.decided.is_empty() && script.empty {
+            script.empty = false;
+            let asked = script.asked.clone();
+            let plan = Arc::new(Plan::make(&self.resource, &self.who, &self.catalog, &self.names, None));
+            let ready = self.translate(plan, asked);
+            return self.statement(ready, true);
+        }
+        let decided = std::mem::take(&mut script.decided);
+        let done = script.rest.is_empty();
+        let copies = decided.last().is_some_and(|(ready, _, _)| ready.plan.copies_in());
+        for (ready, verdict, asked) in decided {
+            self.send(ready, &verdict, asked)?;
+        }
+        match (done, copies) {
+            // The Sync comes behind the copy's end.
+            (true, true) => self.script = None,
+            (true, false) => {
+                self.script = None;
+                self.sync();
+            }
+            (false, _) => {}
+        }
+        Ok(())
+    }
+
+    /// A statement of a Query as extended messages: DESIGN section 8, L3, and `proto_postgres::session`.
+    pub(super) fn translate(&mut self, plan: Arc<Plan>, asked: Bytes) -> Ready {
+        let empty = RawField::from_static(b"");
+        let messages = [
+            FromClient::Parse(Parse {
+                statement: empty.clone(),
+                sql: RawField::copy_from(plan.text.as_bytes()),
+                types: Vec::new(),
+            }),
+            FromClient::Bind(Bind {
+                portal: empty.clone(),
+                statement: empty.clone(),
+                param_formats: Vec::new(),
+                params: Vec::new(),
+                result_formats: Vec::new(),
+            }),
+            FromClient::Describe(Target::Portal(empty.clone())),
+            FromClient::Execute { portal: empty, rows_max: 0 },
+        ];
+        let mut sending = BytesMut::new();
+        for message in &messages {
+            // Our own constants and a text that a frame held before.
+            let _fits = message.encode(&mut sending);
+        }
+        self.prepared.remove(&Bytes::new());
+        self.portals.remove(&Bytes::new());
+        Ready {
+            plan,
+            via: "query",
+            params: Vec::new(),
+            asked,
+            sending: sending.to_vec(),
+            sents: vec![
+                (What::Parse, true),
+                (What::Bind, true),
+                (What::DescribePortal, false),
+                (What::Execute, false),
+            ],
+            named: Vec::new(),
+            translated: true,
+            columns: None,
+        }
+    }
+
+    pub(super) fn refuse_query(
+        &mut self,
+        asked: Bytes,
+        code: &'static str,
+        sentence: &'static str,
+        at: Option<(&str, usize)>,
+    ) -> Result<(), Cut> {
+        let plan = self.unreadable();
+        let ready = Ready {
+            plan,
+            via: "query",
+            params: Vec::new(),
+            asked,
+            sending: Vec::new(),
+            sents: Vec::new(),
+            named: Vec::new(),
+            translated: true,
+            columns: None,
+        };
+        let position =
+            at.map(|(text, at)| text.get(..at).map_or(0, |before| before.chars().count() as u32 + 1));
+        let decided = ready.plan.decided.clone();
+        self.refuse(&ready, &decided, code, sentence, position, None)?;
+        self.skipping = false;
+        self.script = None;
+        self.sync();
+        Ok(())
+    }
+
+    /// A plan for what cannot be read: opaque, and refused.
+    pub(super) fn unreadable(&mut self) -> Arc<Plan> {
+        let mut plan = Plan::make(&self.resource, &self.who, &self.catalog, &self.names, None);
+        plan.masked = MaskedText::constant("[a statement that cannot be read]");
+        Arc::new(plan)
+    }
+
+    // --- extended messages
+
+    pub(super) fn on_parse(&mut self, parse: Parse, frame: &Frame) -> Result<(), Cut> {
+        let name = parse.statement.to_bytes();
+        let Some(text) = parse.sql.to_str() else {
+            return self.refuse_message("parse", frame, "22021", "the statement is not UTF-8");
+        };
+        if !name.is_empty() && self.prepared.contains_key(&name) {
+            return self.refuse_message(
+                "parse",
+                frame,
+                "42P05",
+                "a prepared statement of this name exists already",
+            );
+        }
+        if self.prepared.len() >= PREPARED_MAX {
+            return self.refuse_message(
+                "parse",
+                frame,
+                "54000",
+                "too many prepared statements in one session",
+            );
+        }
+        let text: Arc<str> = text.into();
+        let plan = match self.plan_text(&text) {
+            Ok(plan) => plan,
+            Err((code, sentence)) => return self.refuse_message("parse", frame, code, sentence),
+        };
+        if self.wants_fresh(&plan) {
+            self.stash = Some(frame.clone());
+            return Ok(());
+        }
+        if self.batch.plan.is_some() {
+            self.cover("parse")?;
+        }
+        self.last_statement = parse.sql.to_bytes();
+        let ready = Ready {
+            plan: plan.clone(),
+            via: "parse",
+            params: Vec::new(),
+            asked: raw(frame),
+            sending: Vec::new(),
+            sents: Vec::new(),
+            named: Vec::new(),
+            translated: false,
+            columns: None,
+        };
+        if let Some(reason) = plan.refuse {
+            let decided = plan.decided.clone();
+            return self.refuse(
+                &ready,
+                &decided,
+                reason.code,
+                reason.sentence,
+                self.position(&plan, reason.at),
+                None,
+            );
+        }
+        let decided = plan.verdict(&self.resource.gate, &self.who, &BTreeSet::new());
+        if decided.verdict == Verdict::Refuse {
+            return self.refuse(&ready, &decided, "42501", REFUSED, None, None);
+        }
+        // An ask is put when it is executed.
+        let upstream = plan.text.clone();
+        let message = FromClient::Parse(Parse {
+            statement: parse.statement.clone(),
+            sql: RawField::copy_from(upstream.as_bytes()),
+            types: parse.types.clone(),
+        });
+        self.batch(frame, &message, What::Parse, false)?;
+        self.batch.plan = Some(plan.clone());
+        self.batch.named.push(Named::Statement(name.clone()));
+        if !name.is_empty() {
+            let key = String::from_utf8(name.to_vec()).unwrap_or_default();
+            self.names.prepared.insert(key, plan.analysis.clone());
+        }
+        self.prepared.insert(name, Prepared { text, plan, epoch: self.epoch, types: parse.types, upstream });
+        Ok(())
+    }
+
+    pub(super) fn on_bind(&mut self, bind: Bind, frame: &Frame) -> Result<(), Cut> {
+        let Some(prepared) = self.prepared.get(bind.statement.as_bytes()).cloned() else {
+            return self.refuse_message(
+                "bind",
+                frame,
+                "26000",
+                "there is no prepared statement of this name",
+            );
+        };
+        if self.portals.len() >= PORTALS_MAX {
+            return self.refuse_message("bind", frame, "54000", "too many portals in one session");
+        }
+        let prepared = match self.renewed(&bind.statement, prepared)? {
+            Ok(prepared) => prepared,
+            Err((code, sentence)) => return self.refuse_message("bind", frame, code, sentence),
+        };
+        let params = self.params(&bind, &prepared);
+        let name = bind.portal.to_bytes();
+        let message = FromClient::Bind(bind);
+        self.batch(frame, &message, What::Bind, false)?;
+        self.batch.plan = Some(prepared.plan.clone());
+        self.batch.params = params.clone();
+        self.batch.named.push(Named::Portal(name.clone()));
+        let portal = Portal {
+            plan: prepared.plan,
+            epoch: prepared.epoch,
+            upstream: prepared.upstream,
+            params,
+            columns: None,
+            hold: false,
+        };
+        self.portals.insert(name, portal);
+        Ok(())
+    }
+
+    /// A prepared statement under today's plan. If what upstream holds is another text than today's, it is prepared
+    /// again there, before the Bind that uses it.
+    pub(super) fn renewed(
+        &mut self,
+        name: &RawField,
+        mut prepared: Prepared,
+    ) -> Result<Result<Prepared, (&'static str, &'static str)>, Cut> {
+        if prepared.epoch == self.epoch {
+            return Ok(Ok(prepared));
+        }
+        let plan = match self.plan_text(&prepared.text.clone()) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(reason) = plan.refuse {
+            return Ok(Err((reason.code, reason.sentence)));
+        }
+        if plan.text != prepared.upstream {
+            for message in [
+                FromClient::Close(Target::Statement(name.clone())),
+                FromClient::Parse(Parse {
+                    statement: name.clone(),
+                    sql: RawField::copy_from(plan.text.as_bytes()),
+                    types: prepared.types.clone(),
+                }),
+            ] {
+                let what = if matches!(message, FromClient::Close(_)) { What::Close } else { What::Parse };
+                let mut bytes = BytesMut::new();
+                message.encode(&mut bytes)?;
+                self.batch.sending.extend_from_slice(&bytes);
+                self.batch.sents.push((what, true));
+            }
+            prepared.upstream = plan.text.clone();
+        }
+        prepared.plan = plan;
+        prepared.epoch = self.epoch;
+        self.prepared.insert(name.to_bytes(), prepared.clone());
+        Ok(Ok(prepared))
+    }
+
+    pub(super) fn on_describe(&mut self, target: Target, frame: &Frame) -> Result<(), Cut> {
+        let (plan, what) = match &target {
+            Target::Statement(name) => {
+                let prepared = self.prepared.get(name.as_bytes());
+                (prepared.map(|p| p.plan.clone()), What::DescribeStatement)
+            }
+            Target::Portal(name) => {
+                (self.portals.get(name.as_bytes()).map(|p| p.plan.clone()), What::DescribePortal)
+            }
+        };
+        let Some(plan) = plan else {
+            let code = if what == What::DescribePortal { "34000" } else { "26000" };
+            return self.refuse_message(
+                "describe",
+                frame,
+                code,
+                "there is no statement or portal of this name",
+            );
+        };
+        self.batch(frame, &FromClient::Describe(target), what, false)?;
+        self.batch.plan = Some(plan);
+        Ok(())
+    }
+
+    pub(super) fn on_execute(&mut self, portal: &RawField, frame: &Frame) -> Result<(), Cut> {
+        let Some(found) = self.portals.get(portal.as_bytes()) else {
+            return self.refuse_message("execute", frame, "34000", "there is no portal of this name");
+        };
+        let void = found.epoch != self.epoch;
+        let (plan, params, upstream, columns) =
+            (found.plan.clone(), found.params.clone(), found.upstream.clone(), found.columns.clone());
+        if void {
+            // Decided again under what holds now; a portal that was opened under another rewrite is void.
+            let text: Arc<str> = plan.statement.as_ref().map_or("", Statement::text).into();
+            match self.plan_text(&text) {
+                Ok(now) if now.text == upstream => {}
+                Ok(_) => {
+                    return self.refuse_message(
+                        "execute",
+                        frame,
+                        "55000",
+                        "the rules or the catalog have changed since this portal was opened",
+                    );
+                }
+                Err((code, sentence)) => return self.refuse_message("execute", frame, code, sentence),
+            }
+        }
+        let FromClient::Execute { rows_max, .. } = FromClient::decode(frame)? else { return Ok(()) };
+        let message = FromClient::Execute { portal: portal.clone(), rows_max };
+        self.batch(frame, &message, What::Execute, false)?;
+        let batch = std::mem::take(&mut self.batch);
+        let ready = Ready {
+            plan,
+            via: "execute",
+            params,
+            asked: batch.asked.freeze(),
+            sending: batch.sending,
+            sents: batch.sents,
+            named: batch.named,
+            translated: false,
+            columns,
+        };
+        self.statement(ready, false)
+    }
+
+    pub(super) fn on_close(&mut self, target: Target, frame: &Frame) -> Result<(), Cut> {
+        match &target {
+            Target::Statement(name) => {
+                self.prepared.remove(name.as_bytes());
+                if let Some(name) = name.to_str() {
+                    self.names.prepared.remove(name);
+                }
+            }
+            Target::Portal(name) => {
+                self.portals.remove(name.as_bytes());
+            }
+        }
+        self.batch(frame, &FromClient::Close(target), What::Close, false)
+    }
+
+    pub(super) fn on_sync(&mut self) -> Result<(), Cut> {
+        self.skipping = false;
+        self.cover("describe")?;
+        self.sync();
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self) {
+        let op = self.op(Op::new(1));
+        self.syncs += 1;
+        self.unsynced = false;
+        self.sends.push_back((
+            op,
+            Outgoing::Control { control: Control::Sync, sents: vec![Sent::shown(op, What::Sync)] },
+        ));
+    }
+
+    pub(super) fn control(&mut self, control: Control, sents: Vec<Sent>) {
+        self.sends.push_back((0, Outgoing::Control { control, sents }));
+    }
+
+    pub(super) fn batch(
+        &mut self,
+        frame: &Frame,
+        message: &FromClient,
+        what: What,
+        hidden: bool,
+    ) -> Result<(), Cut> {
+        frame.encode(&mut self.batch.asked)?;
+        let mut bytes = BytesMut::new();
+        message.encode(&mut bytes)?;
+        self.batch.sending.extend_from_slice(&bytes);
+        self.batch.sents.push((what, hidden));
+        Ok(())
+    }
+
+    /// An intent for what was prepared, bound, described or closed and is not executed in the same breath.
+    pub(super) fn cover(&mut self, via: &'static str) -> Result<(), Cut> {
+        if self.batch.sents.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let plan = match batch.plan {
+            Some(plan) => plan,
+            None => self.unreadable_close(),
+        };
+        let ready = Ready {
+            via,
+            params: batch.params,
+            asked: batch.asked.freeze(),
+            sending: batch.sending,
+            sents: batch.sents,
+            named: batch.named,
+            translated: false,
+            columns: None,
+            plan: plan.clone(),
+        };
+        let decided = plan.verdict(&self.resource.gate, &self.who, &BTreeSet::new());
+        self.send(ready, &decided, None)
+    }
+
+    /// A Close alone: it touches nothing.
+    pub(super) fn unreadable_close(&mut self) -> Arc<Plan> {
+        Arc::new(Plan::make(&self.resource, &self.who, &self.catalog, &self.names, None))
+    }
+
+    // --- COPY FROM STDIN
+
+    pub(super) fn on_copy(&mut self, message: FromClient, frame: &Frame) -> Result<(), Cut> {
+        let Some(copy) = &mut self.copy else { return Ok(()) };
+        let (op, translated, failed) = (copy.op, copy.translated, copy.failed);
+        match message {
+            FromClient::CopyData(data) if !failed => {
+                copy.n += 1;
+                let n = copy.n;
+                let Some(of) = self.ops.get(&op).and_then(|op| op.intent) else { return Ok(()) };
+                let mut sending = BytesMut::new();
+                FromClient::CopyData(data.clone()).encode(&mut sending)?;
+                let piece = Piece {
+                    n,
+                    to: "upstream",
+                    rows: 0,
+                    bytes: data.len() as u64,
+                    exposures: Vec::new(),
+                    tripwires: BTreeSet::new(),
+                    filter: None,
+                    reel: None,
+                };
+                let intent = self
+                    .resource
+                    .gate
+                    .piece_upstream(&self.who, of, piece, &sending, entropy::tick())
+                    .map_err(|e| self.unrecorded(e))?;
+                let since = entropy::tick().0;
+                self.sends.push_back((
+                    op,
+                    Outgoing::Permitted {
+                        pass: Pass::Waiting(Box::new(intent)),
+                        bytes: sending.to_vec(),
+                        sents: Vec::new(),
+                        since,
+                    },
+                ));
+                Ok(())
+            }
+            FromClient::CopyDone | FromClient::CopyFail { .. } if !failed => {
+                let (control, what) = match message {
+                    FromClient::CopyDone => (Control::CopyDone, What::CopyDone),
+                    _ => (Control::CopyFail, What::CopyFail),
+                };
+                self.copy = None;
+                if let Some(op) = self.ops.get_mut(&op) {
+                    op.owes_sync = false;
+                }
+                self.control(control, vec![Sent::hidden(op, what)]);
+                if translated {
+                    self.sync();
+                }
+                Ok(())
+            }
+            FromClient::CopyData(_) if failed => Ok(()),
+            FromClient::CopyDone | FromClient::CopyFail { .. } => {
+                self.copy = None;
+                Ok(())
+            }
+            _ if failed => {
+                self.copy = None;
+                self.on_client(frame.clone())
+            }
+            // As PostgreSQL: during a copy these mean nothing.
+            FromClient::Sync | FromClient::Flush => Ok(()),
+            _ => Err(Cut {
+                why: "protocol",
+                tell: Some(fatal("08P01", "only copy data is allowed while a COPY FROM STDIN runs")),
+            }),
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! One statement: planned, decided, asked about, permitted, or refused.
+
+use super::*;
+
+impl Session {
+    // --- one statement: decide, ask, send, or refuse
+
+    pub(super) fn statement(&mut self, ready: Ready, script: bool) -> Result<(), Cut> {
+        if let Some(reason) = ready.plan.refuse {
+            let decided = ready.plan.decided.clone();
+            let position = self.position(&ready.plan, reason.at);
+            self.refuse(&ready, &decided, reason.code, reason.sentence, position, None)?;
+            return self.after_refusal(script);
+        }
+        let gate = self.resource.gate.clone();
+        let mut decided = ready.plan.verdict(&gate, &self.who, &BTreeSet::new());
+        if let Verdict::Ask(_) = decided.verdict {
+            let standing = gate.standing(&self.question(&ready), entropy::wall());
+            if !standing.is_empty() {
+                decided = ready.plan.verdict(&gate, &self.who, &standing);
+            }
+        }
+        match &decided.verdict {
+            Verdict::Allow => self.decided(ready, decided, None, script),
+            Verdict::Refuse => {
+                self.refuse(&ready, &decided, "42501", REFUSED, None, None)?;
+                self.after_refusal(script)
+            }
+            Verdict::Ask(groups) => {
+                let groups = groups.clone();
+                self.ask(ready, decided, &groups, script)
+            }
+        }
+    }
+
+    pub(super) fn decided(
+        &mut self,
+        ready: Ready,
+        decided: Decided,
+        asked: Option<Seq>,
+        script: bool,
+    ) -> Result<(), Cut> {
+        match (&mut self.script, script) {
+            (Some(script), true) => {
+                script.decided.push((ready, decided, asked));
+                Ok(())
+            }
+            _ => self.send(ready, &decided, asked),
+        }
+    }
+
+    /// Records the intent and queues the bytes behind it.
+    pub(super) fn send(&mut self, ready: Ready, decided: &Decided, asked: Option<Seq>) -> Result<(), Cut> {
+        let intent = {
+            let question = self.question(&ready);
+            self.resource
+                .gate
+                .intend(&question, decided, asked, entropy::tick())
+                .map_err(|e| self.unrecorded(e))?
+        };
+        let seq = intent.seq();
+        let barrier = ready.plan.is_barrier() && ready.via != "parse" && ready.via != "describe";
+        let mut op = Op::new(ready.sents.len());
+        op.intent = Some(seq);
+        op.translated = ready.translated;
+        op.script = if ready.translated { self.scripts } else { 0 };
+        op.owes_sync = ready.translated && ready.plan.copies_in();
+        op.named = ready.named;
+        self.unsynced = true;
+        op.columns = ready.columns;
+        op.reel_left = match self.resource.config.reel {
+            Reel::Full => u64::MAX,
+            Reel::Head { bytes } => bytes,
+            Reel::None => 0,
+        };
+        let executes = matches!(ready.via, "query" | "execute");
+        self.wrote |= executes && ready.plan.analysis.writes;
+        op.plan = Some(ready.plan);
+        let op = self.op(op);
+        let sents = ready.sents.into_iter().map(|(what, hidden)| Sent { op, what, hidden }).collect();
+        let pass = match intent.overtake() {
+            Ok((permit, _covered_by_the_outcome)) => Pass::Ready(Some(permit)),
+            Err(intent) => Pass::Waiting(Box::new(intent)),
+        };
+        let since = entropy::tick().0;
+        self.sends.push_back((op, Outgoing::Permitted { pass, bytes: ready.sending, sents, since }));
+        if barrier {
+            self.control(Control::Flush, Vec::new());
+            self.hold = Hold::Barrier { op };
+        }
+        Ok(())
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        ready: Ready,
+        decided: Decided,
+        groups: &[Group],
+        script: bool,
+    ) -> Result<(), Cut> {
+        let config = &self.resource.config;
+        let held = self.tx() == Tx::In && self.wrote;
+        let wait = if held {
+            config.hold_in_transaction.min(config.approval_timeout)
+        } else {
+            config.approval_timeout
+        };
+        if wait.is_zero() {
+            self.refuse(
+                &ready,
+                &decided,
+                "42501",
+                "this needs an approval, and the transaction holds locks that others wait for",
+                None,
+                None,
+            )?;
+            return self.after_refusal(script);
+        }
+        let now = entropy::wall();
+        let expires = WallTime(now.0.saturating_add(wait.as_nanos() as u64));
+        let id = AskId(entropy::random());
+        let asked = {
+            let question = self.question(&ready);
+            self.resource.gate.ask(&question, &decided, id, now, expires)
+        };
+        let mut asked = match asked {
+            Ok(asked) => asked,
+            Err(GateError::InboxFull) => {
+                self.refuse(&ready, &decided, "53000", "too many requests wait for approval", None, None)?;
+                return self.after_refusal(script);
+            }
+            Err(error) => return Err(self.unrecorded(error)),
+        };
+        let names: Vec<&str> = groups.iter().map(|g| &*g.0).collect();
+        let notice = Fields::new(
+            "NOTICE",
+            "01000",
+            Bytes::from(format!(
+                "waiting for approval {id} by {} (expires in {} s)",
+                names.join(", "),
+                wait.as_secs()
+            )),
+        );
+        self.showing.show_message(&FromUpstream::Notice(notice));
+        if let Some(receipt) = asked.receipt.take() {
+            self.showing.cover(receipt);
+        }
+        self.flush(None, State::Pending)?;
+        self.asked_expires = Some(expires);
+        self.sleep_until(expires);
+        self.hold = Hold::Human { asked: Box::new(asked), ready: Box::new(ready), script };
+        Ok(())
+    }
+
+    /// The human has answered, or has not in time (`None`).
+    pub(super) fn on_answer(&mut self, answer: Option<Answer>) -> Result<(), Cut> {
+        let Hold::Human { asked, ready, script } = std::mem::replace(&mut self.hold, Hold::No) else {
+            return Ok(());
+        };
+        self.asked_expires = None;
+        self.timer = None;
+        let seq = asked.seq;
+        let spent = {
+            let question = self.question(&ready);
+            let ground = ready.plan.ground();
+            self.resource.gate.spend(*asked, answer, &question, &ground, entropy::wall())
+        };
+        match spent.map_err(|e| self.unrecorded(e))? {
+            Spent::Allowed(decided) => self.decided(*ready, decided, Some(seq), script),
+            Spent::Refused(decided, why) => {
+                self.refuse(&ready, &decided, "42501", why, None, Some(seq))?;
+                self.after_refusal(script)
+            }
+        }
+    }
+
+    /// Records the refusal, makes upstream fail in its place, and keeps the client's error for that moment.
+    pub(super) fn refuse(
+        &mut self,
+        ready: &Ready,
+        decided: &Decided,
+        code: &'static str,
+        why: &'static str,
+        position: Option<u32>,
+        of: Option<Seq>,
+    ) -> Result<(), Cut> {
+        let receipt = {
+            let question = Question { sending: &[], ..self.question(ready) };
+            self.resource
+                .gate
+                .refuse(&question, decided, sqlstate5(code), why, of)
+                .map_err(|e| self.unrecorded(e))?
+        };
+        for named in &ready.named {
+            self.unname(named);
+        }
+        let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();
+        let by_policy = decided.verdict != Verdict::Allow && code == "42501" && ready.plan.refuse.is_none();
+        let (message, detail) = match by_policy {
+            true => (
+                decided.message.as_deref().unwrap_or(why).to_string(),
+                Some(match rules.is_empty() {
+                    true => "no rule permits it".to_string(),
+                    false => format!("rule: {}", rules.join(", ")),
+                }),
+            ),
+            false => (why.to_string(), None),
+        };
+        let hint =
+            Some(format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0));
+        let mut fields = error(code, &message, detail, hint.filter(|_| code == "42501"));
+        if let Some(position) = position {
+            fields = fields.with(proto_postgres::reply::field::POSITION, position.to_string());
+        }
+        self.showing.cover(receipt);
+        let op = self.op(Op::new(1));
+        self.refusals.insert(op, fields);
+        self.sends.push_back((
+            op,
+            Outgoing::Control { control: Control::Poison, sents: vec![Sent::hidden(op, What::Poison)] },
+        ));
+        self.control(Control::Flush, Vec::new());
+        self.skipping = true;
+        self.batch = Batch::default();
+        Ok(())
+    }
+
+    /// A Query is refused whole: what was decided before is not sent, and the flight ends.
+    pub(super) fn after_refusal(&mut self, script: bool) -> Result<(), Cut> {
+        if script && self.script.take().is_some() {
+            self.skipping = false;
+            self.sync();
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse_message(
+        &mut self,
+        via: &'static str,
+        frame: &Frame,
+        code: &'static str,
+        why: &'static str,
+    ) -> Result<(), Cut> {
+        let plan = self.unreadable();
+        let ready = Ready {
+            via,
+            params: Vec::new(),
+            asked: raw(frame),
+            sending: Vec::new(),
+            sents: Vec::new(),
+            named: Vec::new(),
+            translated: false,
+            columns: None,
+            plan: plan.clone(),
+        };
+        self.refuse(&ready, &plan.decided.clone(), code, why, None, None)?;
+        if via == "function-call" {
+            self.skipping = false;
+            self.sync();
+        }
+        Ok(())
+    }
+
+    pub(super) fn question<'a>(&'a self, ready: &'a Ready) -> Question<'a> {
+        Question {
+            who: &self.who,
+            via: ready.via,
+            action: ready.plan.action(),
+            statement: ready.plan.masked.clone(),
+            sent: ready.plan.sent.clone(),
+            params: ready.params.clone(),
+            governed: ready.plan.governed.clone(),
+            prints: Vec::new(),
+            tx: self.tx(),
+            asked: &ready.asked,
+            sending: &ready.sending,
+            pure_read: ready.plan.analysis.pure_read && self.reads_only(),
+        }
+    }
+
+    /// Only on a session that is read-only upstream may a read overtake its intent.
+    pub(super) fn reads_only(&self) -> bool {
+        self.resource.config.read_only
+    }
+
+    pub(super) fn tx(&self) -> Tx {
+        match self.flow.tx() {
+            TxStatus::Idle => Tx::Idle,
+            TxStatus::InTransaction => Tx::In,
+            TxStatus::Failed => Tx::Failed,
+        }
+    }
+
+    /// Where in the client's statement something is, in characters from 1.
+    pub(super) fn position(&self, plan: &Plan, at: Option<usize>) -> Option<u32> {
+        let statement = plan.statement.as_ref()?;
+        let before = statement.text().get(..at?)?;
+        Some(before.chars().count() as u32 + 1)
+    }
+
+    // --- plans
+
+    pub(super) fn plan_text(&mut self, text: &Arc<str>) -> Result<Arc<Plan>, (&'static str, &'static str)> {
+        self.renew_plans();
+        if let Some(plan) = self.plans.get(text) {
+            return Ok(plan.clone());
+        }
+        let mut statements = sql::parse(text).map_err(|e| (e.code, e.sentence))?;
+        if statements.len() > 1 {
+            return Err(("42601", "cannot insert multiple commands into a prepared statement"));
+        }
+        let plan =
+            Arc::new(Plan::make(&self.resource, &self.who, &self.catalog, &self.names, statements.pop()));
+        self.keep(text.clone(), plan.clone());
+        Ok(plan)
+    }
+
+    pub(super) fn plan_of(&mut self, statement: Statement) -> Arc<Plan> {
+        self.renew_plans();
+        if let Some(plan) = self.plans.get(statement.text()) {
+            return plan.clone();
+        }
+        let text: Arc<str> = statement.text().into();
+        let plan =
+            Arc::new(Plan::make(&self.resource, &self.who, &self.catalog, &self.names, Some(statement)));
+        self.keep(text, plan.clone());
+        plan
+    }
+
+    /// A name was not found: somebody may have made it meanwhile. Then the catalog is read again, once.
+    pub(super) fn wants_fresh(&mut self, plan: &Plan) -> bool {
+        let age = entropy::tick().0.saturating_sub(self.catalog.at.0);
+        let wanted = plan.analysis.unresolved
+            && u128::from(age) > CATALOG_DOUBT.as_nanos()
+            && self.flow.tx() != TxStatus::Failed
+            && !self.flow.skipping();
+        if wanted {
+            self.catalog_dirty = true;
+            self.plans.clear();
+        }
+        wanted
+    }
+
+    pub(super) fn keep(&mut self, text: Arc<str>, plan: Arc<Plan>) {
+        if self.plans.len() >= ANALYSES_MAX {
+            self.plans.clear();
+        }
+        self.plans.insert(text, plan);
+    }
+
+    /// Throws plans away if policy has changed, or the transaction's state that they were made under.
+    pub(super) fn renew_plans(&mut self) {
+        let generation = self.resource.gate.generation();
+        let in_transaction = self.flow.tx() != TxStatus::Idle;
+        if generation != self.generation || in_transaction != self.names.in_transaction {
+            if generation != self.generation {
+                self.epoch += 1;
+            }
+            self.generation = generation;
+            self.names.in_transaction = in_transaction;
+            self.plans.clear();
+        }
+    }
+
+    pub(super) fn params(&mut self, bind: &Bind, prepared: &Prepared) -> Vec<Param> {
+        let detectors = self.resource.gate.detectors().clone();
+        bind.params
+            .iter()
+            .enumerate()
+            .map(|(i, value)| {
+                let kind = prepared.types.get(i).copied().unwrap_or(0);
+                let format = bind.param_format(i).code();
+                let shape = match kind {
+                    0 => Shape::Text,
+                    kind => Shape::of_postgres(kind, format == 1),
+                };
+                let bytes = value.as_ref().map(RawField::as_bytes);
+                if let Some(bytes) = bytes {
+                    self.showing.known.remember(Origin::Echo, bytes);
+                }
+                let (mask, findings) = mask::param(&detectors, "parameter", shape, bytes);
+                let print = findings
+                    .first()
+                    .zip(bytes)
+                    .map(|(finding, bytes)| self.resource.gate.ledger().print(&finding.class, bytes));
+                Param { kind, format, size: bytes.map_or(-1, |b| b.len() as i64), mask, print }
+            })
+            .collect()
+    }
+
+    pub(super) fn op(&mut self, op: Op) -> u64 {
+        let id = self.next_op;
+        self.next_op += 1;
+        self.ops.insert(id, op);
+        id
+    }
+
+    pub(super) fn unname(&mut self, named: &Named) {
+        match named {
+            Named::Statement(name) => {
+                self.prepared.remove(name);
+                if let Ok(name) = std::str::from_utf8(name) {
+                    self.names.prepared.remove(name);
+                }
+            }
+            Named::Portal(name) => {
+                self.portals.remove(name);
+            }
+        }
+    }
+}

@@ -1,0 +1,709 @@
+//! One session: a client's messages in, decided, permitted and sent; upstream's replies back, masked, recorded and
+//! released.
+//!
+//! Reading order: [`Session::run`] (the loop) -> `client` (what it says) -> `decide` (permitted, asked, refused) ->
+//! `upstream` (what comes back) -> `refresh` (names and catalog).
+//!
+//! **Invariant:** one task, no lock: what is decided, sent and released happens in the order of this file.
+//! **Invariant:** after a refusal upstream fails too (a constant failing statement), so both sides agree about the
+//! transaction, and the client sees an ordinary error.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::{Bytes, BytesMut};
+use gate::{Answer, Asked, Decided, GateError, Param, Piece, Question, Release, Spent, Tx, Who};
+use ledger::Missed;
+use mask::{FilterKey, Known, MaskedText, Origin, Shape};
+use proto_postgres::errors::{self, Care};
+use proto_postgres::frame::{Decoder, Frame, tag};
+use proto_postgres::message::{Bind, FromClient, FromUpstream, Parse, Target, TxStatus};
+use proto_postgres::reply::Fields;
+use proto_postgres::session::{Event, Fate, Kind, Sent, Session as Flow, What};
+use sql::{Effect, Names, Statement};
+use tokio::sync::watch;
+use tokio::time::Sleep;
+use vocab::{AskId, Class, Group, Seq, Verdict, WallTime};
+use wire::{Fault, RawField, Side};
+
+mod client;
+mod decide;
+mod refresh;
+mod upstream;
+
+use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
+use super::flight::{
+    Columns, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, State, error, fatal, ready,
+    sqlstate,
+};
+use super::plan::Plan;
+use super::resource::{Cancel, Resource};
+use super::writer::{ClientWriter, Control, UpstreamWriter};
+use crate::config::Reel;
+use crate::entropy;
+use crate::leg::Leg;
+use crate::limits::{
+    ANALYSES_MAX, CATALOG_DOUBT, CHUNK_BYTES, PORTALS_MAX, PREPARED_MAX, QUEUE_BYTES_MAX, RECORD,
+    RELEASES_MAX,
+};
+use crate::runs::Ended;
+
+/// Why a session is over, and what the client is told if it can be.
+pub struct Cut {
+    pub why: &'static str,
+    pub tell: Option<Fields>,
+}
+
+impl Cut {
+    fn quiet(why: &'static str) -> Cut {
+        Cut { why, tell: None }
+    }
+
+    fn fault(fault: Fault) -> Cut {
+        let code = match fault.side {
+            Side::Client => "08P01",
+            Side::Upstream | Side::Gateway | Side::Operator => "08006",
+        };
+        Cut { why: fault.kind, tell: Some(fatal(code, fault.outward)) }
+    }
+}
+
+impl From<Fault> for Cut {
+    fn from(fault: Fault) -> Cut {
+        Cut::fault(fault)
+    }
+}
+
+/// One side of the session.
+pub struct End<W> {
+    pub leg: Leg,
+    pub input: BytesMut,
+    pub decoder: Decoder,
+    pub writer: W,
+    pub bytes: u64,
+}
+
+/// A statement that the client has prepared.
+#[derive(Clone)]
+struct Prepared {
+    text: Arc<str>,
+    plan: Arc<Plan>,
+    epoch: u64,
+    types: Vec<u32>,
+    /// What upstream holds under this name.
+    upstream: Arc<str>,
+}
+
+struct Portal {
+    plan: Arc<Plan>,
+    epoch: u64,
+    upstream: Arc<str>,
+    params: Vec<Param>,
+    columns: Option<Arc<Columns>>,
+    /// Outlives its transaction: made by DECLARE ... WITH HOLD.
+    hold: bool,
+}
+
+/// Client messages that no intent covers yet.
+#[derive(Default)]
+struct Batch {
+    asked: BytesMut,
+    sending: Vec<u8>,
+    sents: Vec<(What, bool)>,
+    named: Vec<Named>,
+    plan: Option<Arc<Plan>>,
+    params: Vec<Param>,
+}
+
+/// One statement with its bytes, waiting to be permitted.
+struct Ready {
+    plan: Arc<Plan>,
+    via: &'static str,
+    params: Vec<Param>,
+    asked: Bytes,
+    sending: Vec<u8>,
+    sents: Vec<(What, bool)>,
+    named: Vec<Named>,
+    translated: bool,
+    columns: Option<Arc<Columns>>,
+}
+
+/// A Query in work: its statements, decided one after another, sent when all are.
+struct Script {
+    id: u64,
+    asked: Bytes,
+    rest: VecDeque<Statement>,
+    decided: Vec<(Ready, Decided, Option<Seq>)>,
+    empty: bool,
+}
+
+/// Why the client's next message is not looked at yet.
+enum Hold {
+    No,
+    /// A human is asked.
+    Human {
+        asked: Box<Asked>,
+        ready: Box<Ready>,
+        script: bool,
+    },
+    /// An operation must end first: it changes what names mean, or starts a COPY.
+    Barrier {
+        op: u64,
+    },
+    /// The catalog is read through this session.
+    Refresh(Box<Refresh>),
+}
+
+/// Reading names and catalog over the session's own connection.
+struct Refresh {
+    op: u64,
+    /// Answers still to come, each from one query.
+    answers: Vec<Vec<Vec<Option<String>>>>,
+    rows: Vec<Vec<Option<String>>>,
+    names_only: bool,
+    failed: bool,
+}
+
+enum Wake {
+    Progress,
+    ClientClosed,
+    UpstreamClosed,
+    Answered(Option<Answer>),
+    Cancel,
+    Ended(Ended),
+    Late,
+}
+
+pub struct Session {
+    pub resource: Arc<Resource>,
+    pub who: Who,
+    client: End<ClientWriter>,
+    upstream: End<UpstreamWriter>,
+    upstream_pid: u32,
+    upstream_key: Bytes,
+    flow: Flow,
+    catalog: Arc<Catalog>,
+    names: Names,
+    /// Counts up whenever plans become void.
+    epoch: u64,
+    generation: u64,
+    names_dirty: bool,
+    catalog_dirty: bool,
+    /// The catalog was read inside this session's transaction and is nobody else's.
+    own_catalog: bool,
+    plans: HashMap<Arc<str>, Arc<Plan>>,
+    prepared: HashMap<Bytes, Prepared>,
+    portals: HashMap<Bytes, Portal>,
+    batch: Batch,
+    script: Option<Script>,
+    hold: Hold,
+    skipping: bool,
+    ops: BTreeMap<u64, Op>,
+    next_op: u64,
+    sends: VecDeque<(u64, Outgoing)>,
+    leaving: VecDeque<Leaving>,
+    showing: Showing,
+    filter_key: FilterKey,
+    unsettled: Vec<Seq>,
+    savepoints: Vec<(String, usize)>,
+    failed_in_flight: bool,
+    ending: Option<&'static str>,
+    wrote: bool,
+    copy: Option<CopyIn>,
+    /// The CommandComplete of a Query that waits for what comes behind it.
+    held: Option<Frame>,
+    syncs: u64,
+    scripts: u64,
+    /// Something was sent since the last Sync: an implicit transaction may be open.
+    unsynced: bool,
+    refusals: HashMap<u64, Fields>,
+    ended: watch::Receiver<Option<Ended>>,
+    /// A message that is looked at again when the catalog has been read.
+    stash: Option<Frame>,
+    /// Answers that policy has let out, by what it saw of them.
+    released: HashSet<(u64, u64, u64, u64, Vec<Class>)>,
+    cancel: Arc<Cancel>,
+    timer: Option<Pin<Box<Sleep>>>,
+    late_at: Option<u64>,
+    asked_expires: Option<WallTime>,
+    last_statement: Bytes,
+}
+
+/// A COPY FROM STDIN that runs.
+struct CopyIn {
+    op: u64,
+    translated: bool,
+    n: u64,
+    /// Upstream failed; the rest of the client's data is dropped.
+    failed: bool,
+}
+
+/// What of a failed operation matters after it.
+#[derive(Clone, Copy, Default)]
+struct Failed {
+    script: u64,
+    owes_sync: bool,
+}
+
+/// What a new session is made of.
+pub struct Start {
+    pub resource: Arc<Resource>,
+    pub who: Who,
+    pub client: Leg,
+    pub client_input: BytesMut,
+    pub client_decoder: Decoder,
+    pub upstream: Leg,
+    pub upstream_input: BytesMut,
+    pub upstream_decoder: Decoder,
+    pub upstream_pid: u32,
+    pub upstream_key: Bytes,
+    pub catalog: Arc<Catalog>,
+    pub search_path_set: bool,
+    pub ended: watch::Receiver<Option<Ended>>,
+    pub cancel: Arc<Cancel>,
+    /// What the client was told at login.
+    pub greeting: BytesMut,
+}
+
+impl Session {
+    pub fn new(start: Start) -> Session {
+        let names = Names {
+            search_path: start.catalog.search_path.clone(),
+            role: start.catalog.role.clone(),
+            database: start.resource.config.upstream.database.clone(),
+            ..Names::default()
+        };
+        let client = End {
+            leg: start.client,
+            input: start.client_input,
+            decoder: start.client_decoder,
+            writer: ClientWriter { out: start.greeting },
+            bytes: 0,
+        };
+        let upstream = End {
+            leg: start.upstream,
+            input: start.upstream_input,
+            decoder: start.upstream_decoder,
+            writer: UpstreamWriter::default(),
+            bytes: 0,
+        };
+        let generation = start.resource.gate.generation();
+        Session {
+            filter_key: start.resource.gate.ledger().filter_key(),
+            resource: start.resource,
+            who: start.who,
+            client,
+            upstream,
+            upstream_pid: start.upstream_pid,
+            upstream_key: start.upstream_key,
+            flow: Flow::new(TxStatus::Idle),
+            catalog: start.catalog,
+            names,
+            epoch: 0,
+            generation,
+            names_dirty: start.search_path_set,
+            catalog_dirty: false,
+            own_catalog: false,
+            plans: HashMap::new(),
+            prepared: HashMap::new(),
+            portals: HashMap::new(),
+            batch: Batch::default(),
+            script: None,
+            hold: Hold::No,
+            skipping: false,
+            ops: BTreeMap::new(),
+            next_op: 1,
+            sends: VecDeque::new(),
+            leaving: VecDeque::new(),
+            showing: Showing::new(Known::new(entropy::random())),
+            unsettled: Vec::new(),
+            savepoints: Vec::new(),
+            failed_in_flight: false,
+            ending: None,
+            wrote: false,
+            copy: None,
+            held: None,
+            syncs: 0,
+            scripts: 0,
+            unsynced: false,
+            refusals: HashMap::new(),
+            ended: start.ended,
+            stash: None,
+            released: HashSet::new(),
+            cancel: start.cancel,
+            timer: None,
+            late_at: None,
+            asked_expires: None,
+            last_statement: Bytes::new(),
+        }
+    }
+
+    /// Runs the session to its end. The `disconnect` record is written by the caller, from what this returns.
+    pub async fn run(&mut self) -> Cut {
+        let cancel = self.cancel.clone();
+        let mut pressed: Pin<Box<dyn Future<Output = ()> + Send>> = pressed(cancel.clone());
+        let mut ended = self.ended.clone();
+        let mut over: Pin<Box<dyn Future<Output = Ended> + Send>> = Box::pin(async move {
+            loop {
+                if let Some(why) = *ended.borrow_and_update() {
+                    return why;
+                }
+                if ended.changed().await.is_err() {
+                    return Ended::Interrupted;
+                }
+            }
+        });
+        let cut = loop {
+            if let Err(cut) = self.pump() {
+                break cut;
+            }
+            let event = std::future::poll_fn(|cx| self.poll(cx, &mut pressed, &mut over)).await;
+            let step = match event {
+                Err(cut) => Err(cut),
+                Ok(Wake::Progress) => self.on_upstream(),
+                Ok(Wake::ClientClosed) => Err(Cut::quiet("client-closed")),
+                Ok(Wake::UpstreamClosed) => match self.on_upstream() {
+                    Err(cut) => Err(cut),
+                    Ok(()) => Err(Cut {
+                        why: "upstream-closed",
+                        tell: Some(fatal("08006", "the database behind the gateway closed the connection")),
+                    }),
+                },
+                Ok(Wake::Answered(answer)) => self.on_answer(answer),
+                Ok(Wake::Cancel) => {
+                    pressed = self::pressed(cancel.clone());
+                    self.on_cancel().await
+                }
+                Ok(Wake::Ended(why)) => Err(Cut {
+                    why: why.as_str(),
+                    tell: Some(fatal("57P01", "the run that this connection belongs to is over")),
+                }),
+                Ok(Wake::Late) => self.on_late(),
+            };
+            if let Err(cut) = step {
+                break cut;
+            }
+        };
+        self.farewell(&cut).await;
+        cut
+    }
+
+    pub fn client_bytes(&self) -> u64 {
+        self.client.bytes
+    }
+
+    pub fn upstream_bytes(&self) -> u64 {
+        self.upstream.bytes
+    }
+
+    /// Intents whose transaction had not ended: rolled back by the upstream, unless a commit was under way.
+    pub fn unsettled(&mut self) -> (Vec<Seq>, &'static str) {
+        let in_doubt = self.ops.values().any(|op| op.intent.is_some());
+        (std::mem::take(&mut self.unsettled), if in_doubt { "indeterminate" } else { "rolled-back" })
+    }
+
+    /// Intents that were sent and not answered.
+    pub fn unanswered(&mut self) -> Vec<Seq> {
+        std::mem::take(&mut self.ops).into_values().filter_map(|op| op.intent).collect()
+    }
+
+    // --- the loop's one wait
+
+    fn poll(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        pressed: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
+        over: &mut Pin<Box<dyn Future<Output = Ended> + Send>>,
+    ) -> Poll<Result<Wake, Cut>> {
+        if let Poll::Ready(why) = over.as_mut().poll(cx) {
+            return Poll::Ready(Ok(Wake::Ended(why)));
+        }
+        let moved = self.poll_sends(cx)? | self.poll_leaving(cx)?;
+        if let Poll::Ready(Err(_)) = self.upstream.leg.poll_drain(cx, &mut self.upstream.writer.out) {
+            return Poll::Ready(Ok(Wake::UpstreamClosed));
+        }
+        if let Poll::Ready(Err(_)) = self.client.leg.poll_drain(cx, &mut self.client.writer.out) {
+            return Poll::Ready(Ok(Wake::ClientClosed));
+        }
+        if moved {
+            return Poll::Ready(Ok(Wake::Progress));
+        }
+        if pressed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(Wake::Cancel));
+        }
+        if let Hold::Human { asked, .. } = &mut self.hold {
+            let answered = std::pin::pin!(asked.answered());
+            if let Poll::Ready(answer) = answered.poll(cx) {
+                return Poll::Ready(Ok(Wake::Answered(answer)));
+            }
+        }
+        if let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            self.timer = None;
+            return Poll::Ready(Ok(Wake::Late));
+        }
+        if self.client.writer.out.len() + self.queued_for_client() < QUEUE_BYTES_MAX {
+            match self.upstream.leg.poll_fill(cx, &mut self.upstream.input) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Ok(Wake::UpstreamClosed)),
+                Poll::Ready(Ok(n)) => {
+                    self.upstream.bytes += n as u64;
+                    return Poll::Ready(Ok(Wake::Progress));
+                }
+                Poll::Pending => {}
+            }
+        }
+        if self.upstream.writer.out.len() + self.client.input.len() < QUEUE_BYTES_MAX {
+            match self.client.leg.poll_fill(cx, &mut self.client.input) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Ok(Wake::ClientClosed)),
+                Poll::Ready(Ok(n)) => {
+                    self.client.bytes += n as u64;
+                    return Poll::Ready(Ok(Wake::Progress));
+                }
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    fn queued_for_client(&self) -> usize {
+        self.leaving
+            .iter()
+            .map(|leaving| match leaving {
+                Leaving::After { bytes, .. } => bytes.as_bytes().len(),
+                Leaving::Constant(_) => 8,
+            })
+            .sum()
+    }
+
+    /// Sends what is permitted by now, in order.
+    fn poll_sends(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, Cut> {
+        let mut moved = false;
+        while let Some((op, outgoing)) = self.sends.front_mut() {
+            let op = *op;
+            match outgoing {
+                Outgoing::Permitted { pass, bytes, sents, since } => {
+                    let permit = match pass {
+                        Pass::Ready(permit) => permit.take(),
+                        Pass::Waiting(intent) => match intent.poll_durable(cx) {
+                            Poll::Ready(Ok(permit)) => Some(permit),
+                            Poll::Ready(Err(_lost)) => return Err(no_record(false)),
+                            Poll::Pending => {
+                                let since = *since;
+                                self.arm(since);
+                                return Ok(moved);
+                            }
+                        },
+                    };
+                    let Some(permit) = permit else { return Err(no_record(false)) };
+                    let mut discarded = false;
+                    for sent in std::mem::take(sents) {
+                        discarded |= self.flow.sent(sent)? == Fate::Discarded;
+                    }
+                    if !discarded {
+                        self.upstream.writer.send(permit, bytes)?;
+                    }
+                    self.sends.pop_front();
+                    if discarded && let Some(op) = self.ops.remove(&op) {
+                        self.showing.finish(op, "skipped");
+                    }
+                }
+                Outgoing::Control { control, sents } => {
+                    let control = *control;
+                    let mut discarded = false;
+                    for sent in std::mem::take(sents) {
+                        discarded |= self.flow.sent(sent)? == Fate::Discarded;
+                    }
+                    self.sends.pop_front();
+                    if discarded {
+                        // Upstream has failed already; it would have skipped what was refused.
+                        self.refusals.remove(&op);
+                        if control == Control::Poison {
+                            self.ops.remove(&op);
+                        }
+                    } else {
+                        self.upstream.writer.control(control)?;
+                    }
+                }
+            }
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// Releases what is recorded by now, in order.
+    fn poll_leaving(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, Cut> {
+        let mut moved = false;
+        while let Some(front) = self.leaving.front_mut() {
+            if let Leaving::After { receipt, since, .. } = front {
+                match Pin::new(receipt).poll(cx) {
+                    Poll::Ready(Ok(durable)) => {
+                        if let Some(Leaving::After { bytes, .. }) = self.leaving.pop_front() {
+                            self.client.writer.send(Release::after(durable, bytes));
+                        }
+                    }
+                    Poll::Ready(Err(_lost)) => return Err(no_record(true)),
+                    Poll::Pending => {
+                        let since = *since;
+                        self.arm(since);
+                        return Ok(moved);
+                    }
+                }
+            } else if let Some(Leaving::Constant(constant)) = self.leaving.pop_front() {
+                self.client.writer.send(Release::constant(constant));
+            }
+            moved = true;
+        }
+        if self.sends.is_empty() {
+            self.late_at = None;
+        }
+        Ok(moved)
+    }
+
+    /// A record is waited for: at the latest `RECORD` after `since` somebody looks.
+    fn arm(&mut self, since: u64) {
+        let late = since.saturating_add(RECORD.as_nanos() as u64);
+        self.late_at = Some(late);
+        if self.timer.is_none() {
+            self.timer = Some(Box::pin(tokio::time::sleep(RECORD)));
+        }
+    }
+
+    fn on_late(&mut self) -> Result<(), Cut> {
+        if let (Hold::Human { .. }, Some(expires)) = (&self.hold, self.asked_expires) {
+            if entropy::wall() >= expires {
+                return self.on_answer(None);
+            }
+            self.sleep_until(expires);
+        }
+        match self.late_at {
+            Some(late) if entropy::tick().0 >= late => Err(no_record(!self.leaving.is_empty())),
+            Some(_) => {
+                self.timer = Some(Box::pin(tokio::time::sleep(RECORD)));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn sleep_until(&mut self, expires: WallTime) {
+        let nanos = expires.0.saturating_sub(entropy::wall().0);
+        let wait = std::time::Duration::from_nanos(nanos) + std::time::Duration::from_millis(1);
+        self.timer = Some(Box::pin(tokio::time::sleep(wait)));
+    }
+
+    // --- the end
+
+    async fn on_cancel(&mut self) -> Result<(), Cut> {
+        if self.resource.gate.note(&self.who, None, "cancel").is_err() {
+            return Err(no_record(false));
+        }
+        if let Hold::Human { .. } = self.hold {
+            return self.on_answer(None);
+        }
+        let upstream = &self.resource.config.upstream;
+        // A cancel that does not arrive is no harm: the statement goes on, and its end is recorded.
+        let _arrived =
+            super::dial::cancel(upstream, self.resource.tls.as_ref(), self.upstream_pid, &self.upstream_key)
+                .await;
+        Ok(())
+    }
+
+    fn unrecorded(&self, error: GateError) -> Cut {
+        let sent = self.flow.outstanding() > 0;
+        match error {
+            GateError::NoRecord(ledger::AppendError::OverBudget) => Cut {
+                why: "over-budget",
+                tell: Some(fatal("54000", "the run is over its budget of records")),
+            },
+            GateError::NoRecord(ledger::AppendError::RunEnded) => Cut {
+                why: "run-ended",
+                tell: Some(fatal("57P01", "the run that this connection belongs to is over")),
+            },
+            GateError::NoRecord(_) | GateError::InboxFull => {
+                self.resource.gate.ledger().missed(if sent { Missed::Cut } else { Missed::Refused });
+                no_record(sent)
+            }
+        }
+    }
+
+    /// Tells the client why, releases what is already recorded, and says goodbye upstream.
+    async fn farewell(&mut self, cut: &Cut) {
+        if let Hold::Human { asked, ready, .. } = std::mem::replace(&mut self.hold, Hold::No) {
+            let question = self.question(&ready);
+            // If no record is possible now, recovery closes the run, and an ask without an answer is a no.
+            let _withdrawn =
+                self.resource.gate.spend(*asked, None, &question, &ready.plan.ground(), entropy::wall());
+        }
+        let work = async {
+            if let Some(fields) = &cut.tell {
+                let mut out = BytesMut::new();
+                if FromUpstream::Error(fields.clone()).encode(&mut out).is_ok() {
+                    self.client.writer.out.extend_from_slice(&out);
+                }
+            }
+            let _gone = self.client.leg.drain(&mut self.client.writer.out).await;
+            if self.upstream.writer.control(Control::Terminate).is_ok() {
+                let _gone = self.upstream.leg.drain(&mut self.upstream.writer.out).await;
+            }
+        };
+        let _stalled = tokio::time::timeout(std::time::Duration::from_secs(1), work).await;
+    }
+}
+
+/// What the client is told of the session's parameters; the others stay here.
+pub const TOLD: &[&str] = &[
+    "server_version",
+    "server_encoding",
+    "client_encoding",
+    "application_name",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "is_superuser",
+    "session_authorization",
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "integer_datetimes",
+    "standard_conforming_strings",
+    "scram_iterations",
+    "search_path",
+];
+
+const REFUSED: &str = "policy does not allow this";
+
+fn no_record(sent: bool) -> Cut {
+    match sent {
+        false => {
+            Cut { why: "no-record", tell: Some(fatal("58030", "no record is possible, so nothing was sent")) }
+        }
+        true => Cut {
+            why: "no-record",
+            tell: Some(fatal("08007", "no record is possible; whether the statement took effect is unknown")),
+        },
+    }
+}
+
+/// Where in the client's text the statement begins, in characters.
+fn statement_offset(statement: &Statement) -> u32 {
+    u32::try_from(statement.offset()).unwrap_or(0)
+}
+
+fn pressed(cancel: Arc<Cancel>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move { cancel.pressed.notified().await })
+}
+
+fn raw(frame: &Frame) -> Bytes {
+    let mut out = BytesMut::new();
+    // A frame that was decoded encodes again.
+    let _fits = frame.encode(&mut out);
+    out.freeze()
+}
+
+/// A code of ours as five bytes.
+fn sqlstate5(code: &'static str) -> &'static [u8; 5] {
+    code.as_bytes().first_chunk::<5>().unwrap_or(b"XX000")
+}

@@ -1,0 +1,119 @@
+//! Names and catalog, read over the session's own connection.
+
+use super::*;
+
+impl Session {
+    // --- names and catalog over this connection
+
+    pub(super) fn needs_refresh(&self) -> bool {
+        let stale = !self.own_catalog && !self.resource.catalog.is_current(&self.catalog);
+        (self.names_dirty || self.catalog_dirty || stale)
+            && self.flow.tx() != TxStatus::Failed
+            && !self.flow.skipping()
+    }
+
+    /// Reads what has become uncertain. Waits until upstream has answered everything.
+    pub(super) fn begin_refresh(&mut self) -> Result<(), Cut> {
+        if !self.sends.is_empty() || self.flow.outstanding() > 0 || !self.batch.sents.is_empty() {
+            if !self.batch.sents.is_empty() {
+                self.cover("describe")?;
+            }
+            self.control(Control::Flush, Vec::new());
+            let last = self.ops.keys().next_back().copied().unwrap_or(0);
+            self.hold = Hold::Barrier { op: last };
+            return Ok(());
+        }
+        let names_only =
+            !self.catalog_dirty && (self.own_catalog || self.resource.catalog.is_current(&self.catalog));
+        let queries: Vec<&str> = match names_only {
+            true => vec![SESSION_QUERY],
+            false => sql::catalog::QUERIES.iter().map(|q| q.sql).chain([SESSION_QUERY]).collect(),
+        };
+        let op = self.op(Op::new(0));
+        let mut sents = 0;
+        for query in queries {
+            for (message, what) in [
+                (
+                    FromClient::Parse(Parse {
+                        statement: RawField::from_static(b"tachograph"),
+                        sql: RawField::copy_from(query.as_bytes()),
+                        types: Vec::new(),
+                    }),
+                    What::Parse,
+                ),
+                (
+                    FromClient::Bind(Bind {
+                        portal: RawField::from_static(b"tachograph"),
+                        statement: RawField::from_static(b"tachograph"),
+                        param_formats: Vec::new(),
+                        params: Vec::new(),
+                        result_formats: Vec::new(),
+                    }),
+                    What::Bind,
+                ),
+                (
+                    FromClient::Execute { portal: RawField::from_static(b"tachograph"), rows_max: 0 },
+                    What::Execute,
+                ),
+                (FromClient::Close(Target::Portal(RawField::from_static(b"tachograph"))), What::Close),
+                (FromClient::Close(Target::Statement(RawField::from_static(b"tachograph"))), What::Close),
+            ] {
+                let _known = self.flow.sent(Sent::hidden(op, what))?;
+                self.upstream.writer.own(&message)?;
+                sents += 1;
+            }
+        }
+        if self.flow.tx() == TxStatus::Idle
+            && self.script.is_none()
+            && !self.failed_in_flight
+            && self.syncs == 0
+        {
+            let _known = self.flow.sent(Sent::hidden(op, What::Sync))?;
+            self.upstream.writer.control(Control::Sync)?;
+            sents += 1;
+        } else {
+            self.upstream.writer.control(Control::Flush)?;
+        }
+        if let Some(own) = self.ops.get_mut(&op) {
+            own.left = sents;
+        }
+        self.hold = Hold::Refresh(Box::new(Refresh {
+            op,
+            answers: Vec::new(),
+            rows: Vec::new(),
+            names_only,
+            failed: false,
+        }));
+        Ok(())
+    }
+
+    pub(super) fn end_refresh(&mut self) -> Result<(), Cut> {
+        let Hold::Refresh(refresh) = std::mem::replace(&mut self.hold, Hold::No) else { return Ok(()) };
+        if refresh.failed {
+            return Err(Cut { why: "catalog", tell: Some(fatal("08006", "the catalog could not be read")) });
+        }
+        let bad = |_why: String| Cut {
+            why: "catalog",
+            tell: Some(fatal("08006", "the catalog could not be understood")),
+        };
+        let mut answers = refresh.answers;
+        if refresh.names_only {
+            let (path, role) = session_names(&answers.pop().unwrap_or_default()).map_err(bad)?;
+            self.names.search_path = path;
+            self.names.role = role;
+        } else {
+            let catalog = Catalog::build(&self.resource, answers).map_err(bad)?;
+            self.names.search_path = catalog.search_path.clone();
+            self.names.role = catalog.role.clone();
+            self.names.temp.clear();
+            let everybodys = self.flow.tx() == TxStatus::Idle && !self.unsynced;
+            self.catalog = self.resource.catalog.offer(Arc::new(catalog), everybodys);
+            self.own_catalog = !everybodys;
+        }
+        self.names_dirty = false;
+        self.catalog_dirty = false;
+        self.epoch += 1;
+        self.plans.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,559 @@
+//! What upstream says: replies, errors, the end of a flight.
+
+use super::*;
+
+impl Session {
+    // --- the upstream's side
+
+    pub(super) fn on_upstream(&mut self) -> Result<(), Cut> {
+        loop {
+            if self.queued_for_client() > QUEUE_BYTES_MAX {
+                return Ok(());
+            }
+            let Some(frame) = self.upstream.decoder.next(&mut self.upstream.input)? else { break };
+            let event = self.flow.on_upstream(&frame)?;
+            self.on_event(event, frame)?;
+        }
+        // Nothing more for now: what has ended and has no Sync behind it is told.
+        let waits_for_ready = self.syncs > 0;
+        if !waits_for_ready && !self.showing.is_empty() {
+            self.flush(None, State::Pending)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_event(&mut self, event: Event, frame: Frame) -> Result<(), Cut> {
+        let of = event.of;
+        let op = of.map_or(0, |sent| sent.op);
+        if let Hold::Refresh(refresh) = &mut self.hold
+            && refresh.op == op
+            && of.is_some()
+        {
+            return self.on_refresh(event);
+        }
+        let translated = self.ops.get(&op).is_some_and(|op| op.translated);
+        let shown = event.shown(translated);
+        self.show_held(&event);
+        match event.kind {
+            Kind::ParseComplete | Kind::BindComplete | Kind::CloseComplete | Kind::NoData => {
+                if shown {
+                    self.showing.show(&frame);
+                }
+                self.answered(op);
+            }
+            Kind::ParameterDescription { .. } => self.showing.show(&frame),
+            Kind::RowDescription(description) => {
+                self.on_columns(op, description)?;
+                if shown {
+                    self.showing.show(&frame);
+                }
+                self.answered(op);
+            }
+            Kind::DataRow(row) => {
+                let columns = self.ops.get(&op).and_then(|op| op.columns.clone());
+                if let Some(op) = self.ops.get_mut(&op) {
+                    op.rows += 1;
+                    op.piece_rows += 1;
+                    op.bytes += row.byte_len() as u64;
+                }
+                self.reveal(&row, columns.as_deref());
+                self.showing.show_row(&frame, columns.as_ref());
+                self.maybe_piece(op)?;
+            }
+            Kind::Complete(command) => {
+                match translated {
+                    true => self.held = Some(frame.clone()),
+                    false => self.showing.show(&frame),
+                }
+                let detectors = self.resource.gate.detectors().clone();
+                if let Some(op) = self.ops.get_mut(&op) {
+                    op.tag = Some(mask::name(&detectors, command.0.to_str().unwrap_or("?")));
+                    op.command = Bytes::copy_from_slice(command.command());
+                    if op.rows == 0 {
+                        op.rows = command.rows().unwrap_or(0);
+                    }
+                }
+                self.may_release(op)?;
+                self.apply(op);
+                self.answered(op);
+            }
+            Kind::Empty | Kind::Suspended => {
+                self.showing.show(&frame);
+                self.answered(op);
+            }
+            Kind::CopyInStart(_) => {
+                self.showing.show(&frame);
+                self.copy = Some(CopyIn { op, translated, n: 0, failed: false });
+                if let Hold::Barrier { op: waits } = self.hold
+                    && waits == op
+                {
+                    self.hold = Hold::No;
+                }
+                self.piece(op)?;
+            }
+            Kind::CopyOutStart(_) => self.showing.show(&frame),
+            Kind::CopyData(data) => {
+                if let Some(op) = self.ops.get_mut(&op) {
+                    op.bytes += data.len() as u64;
+                }
+                self.showing.show_row(&frame, None);
+                self.maybe_piece(op)?;
+            }
+            Kind::CopyDone => self.showing.show(&frame),
+            Kind::Error { fields, skipped, fatal } => self.on_error(op, fields, skipped, fatal)?,
+            Kind::Ready(tx) => self.on_ready(op, tx)?,
+            Kind::Notice(fields) => {
+                let plan = self.ops.get(&op).and_then(|op| op.plan.clone());
+                let fields = self.sanitised(&fields, plan.as_deref());
+                self.showing.show_message(&FromUpstream::Notice(fields));
+            }
+            Kind::Parameter { name, .. } => {
+                if TOLD.iter().any(|told| told.as_bytes() == name.as_bytes()) {
+                    self.showing.show(&frame);
+                }
+            }
+            Kind::Notification { .. } => self.showing.show(&frame),
+        }
+        Ok(())
+    }
+
+    /// A Query says that it is complete only once its transaction has ended well: the last CommandComplete waits for
+    /// what comes behind it, and a commit that fails takes its place.
+    pub(super) fn show_held(&mut self, next: &Event) {
+        let Some(frame) = self.held.take() else { return };
+        let by_itself = next.of.is_none() || matches!(next.kind, Kind::Notice(_));
+        let commit_failed =
+            matches!(next.kind, Kind::Error { .. }) && next.of.is_some_and(|sent| sent.what == What::Sync);
+        match (by_itself, commit_failed) {
+            (true, _) => self.held = Some(frame),
+            (false, true) => {}
+            (false, false) => self.showing.show(&frame),
+        }
+    }
+
+    pub(super) fn on_refresh(&mut self, event: Event) -> Result<(), Cut> {
+        let Hold::Refresh(refresh) = &mut self.hold else { return Ok(()) };
+        let op = refresh.op;
+        match event.kind {
+            Kind::DataRow(row) => match text_row(&row) {
+                Ok(row) => {
+                    refresh.rows.push(row);
+                    return Ok(());
+                }
+                Err(_) => refresh.failed = true,
+            },
+            Kind::Complete(_) => {
+                let rows = std::mem::take(&mut refresh.rows);
+                refresh.answers.push(rows);
+            }
+            Kind::Error { .. } => refresh.failed = true,
+            Kind::Notice(_) => return Ok(()),
+            _ => {}
+        }
+        let failed = refresh.failed;
+        let left = match self.ops.get_mut(&op) {
+            Some(own) => {
+                own.left = own.left.saturating_sub(1);
+                own.left
+            }
+            None => 0,
+        };
+        if left == 0 || failed {
+            self.ops.remove(&op);
+            return self.end_refresh();
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_columns(
+        &mut self,
+        op: u64,
+        description: proto_postgres::reply::RowDescription,
+    ) -> Result<(), Cut> {
+        let plan = self.ops.get(&op).and_then(|op| op.plan.clone());
+        let mut raw: Vec<(usize, Class)> = Vec::new();
+        for (i, column) in description.columns.iter().enumerate() {
+            let Some(class) = self.catalog.governed.class_of(column.table, column.attribute) else {
+                continue;
+            };
+            let revealed = plan.as_ref().is_some_and(|plan| plan.revealed.contains_key(&class));
+            if !revealed {
+                // The wire's own word against ours: a defect, and not one byte of it leaves.
+                return Err(Cut {
+                    why: "unmasked-column",
+                    tell: Some(fatal("XX000", "the answer has a governed column that was not masked")),
+                });
+            }
+            raw.push((i, class));
+        }
+        let columns = Arc::new(Columns::new(description, raw));
+        if let Some(op) = self.ops.get_mut(&op) {
+            op.columns = Some(columns.clone());
+            for named in &op.named {
+                if let Named::Portal(name) = named
+                    && let Some(portal) = self.portals.get_mut(name)
+                {
+                    portal.columns = Some(columns.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Values that a grant reveals are remembered, so that they are no tripwire later.
+    pub(super) fn reveal(&mut self, row: &proto_postgres::reply::DataRow, columns: Option<&Columns>) {
+        let Some(columns) = columns.filter(|c| !c.raw.is_empty()) else { return };
+        for (i, cell) in row.cells().enumerate() {
+            if let Some(cell) = cell
+                && columns.raw.iter().any(|(raw, _)| *raw == i)
+            {
+                self.showing.known.remember(Origin::Revealed, cell);
+            }
+        }
+    }
+
+    pub(super) fn on_error(
+        &mut self,
+        op: u64,
+        fields: Fields,
+        skipped: Vec<Sent>,
+        is_fatal: bool,
+    ) -> Result<(), Cut> {
+        self.failed_in_flight = true;
+        let failed = self
+            .ops
+            .get(&op)
+            .map_or(Failed::default(), |op| Failed { script: op.script, owes_sync: op.owes_sync });
+        let poison = self.refusals.remove(&op);
+        match poison {
+            Some(refusal) => {
+                self.ops.remove(&op);
+                self.showing.show_message(&FromUpstream::Error(refusal));
+            }
+            None => {
+                let plan = self.ops.get(&op).and_then(|op| op.plan.clone());
+                let sanitised = self.sanitised(&fields, plan.as_deref());
+                self.showing.show_message(&FromUpstream::Error(sanitised));
+                let result = if sqlstate(&fields) == *b"57014" { "cancelled" } else { "error" };
+                self.end_op(op, result, Some(sqlstate(&fields)));
+            }
+        }
+        let mut ids: Vec<u64> = skipped.iter().map(|sent| sent.op).filter(|id| *id != op).collect();
+        ids.dedup();
+        for id in ids {
+            if self.refusals.remove(&id).is_some() {
+                self.ops.remove(&id);
+                continue;
+            }
+            self.end_op(id, "skipped", None);
+        }
+        if let Some(copy) = &mut self.copy
+            && copy.op == op
+        {
+            copy.failed = true;
+        }
+        // A Query ends with its first error, whatever of it was still to come.
+        let of_script = self.script.as_ref().is_some_and(|script| script.id == failed.script);
+        if of_script {
+            self.script = None;
+            if let Hold::Barrier { .. } = self.hold {
+                self.hold = Hold::No;
+            }
+        }
+        if of_script || failed.owes_sync {
+            self.sync();
+        }
+        if is_fatal {
+            self.flush(None, State::Pending)?;
+            return Err(Cut { why: "upstream-fatal", tell: None });
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_ready(&mut self, op: u64, tx: TxStatus) -> Result<(), Cut> {
+        self.ops.remove(&op);
+        self.syncs = self.syncs.saturating_sub(1);
+        let state = match tx {
+            TxStatus::Idle => State::Settled(match (self.ending.take(), self.failed_in_flight) {
+                (Some(how), _) => how,
+                (None, true) => "rolled-back",
+                (None, false) => "committed",
+            }),
+            TxStatus::InTransaction | TxStatus::Failed => State::Pending,
+        };
+        self.failed_in_flight = false;
+        if tx == TxStatus::Idle {
+            self.wrote = false;
+            self.savepoints.clear();
+            self.drop_cursors();
+            if std::mem::take(&mut self.own_catalog) {
+                self.catalog_dirty = true;
+                self.resource.catalog.invalidate();
+            }
+        }
+        self.flush(Some(tx), state)?;
+        Ok(())
+    }
+
+    /// One message of an operation is answered.
+    pub(super) fn answered(&mut self, id: u64) {
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        op.left = op.left.saturating_sub(1);
+        if op.left == 0 {
+            self.end_op(id, "ok", None);
+        }
+        self.release_barrier(id);
+    }
+
+    pub(super) fn end_op(&mut self, id: u64, result: &'static str, code: Option<[u8; 5]>) {
+        let Some(mut op) = self.ops.remove(&id) else { return };
+        op.code = code;
+        if result != "ok" {
+            for named in std::mem::take(&mut op.named) {
+                self.unname(&named);
+            }
+        }
+        self.showing.finish(op, result);
+        self.release_barrier(id);
+    }
+
+    pub(super) fn release_barrier(&mut self, id: u64) {
+        if let Hold::Barrier { op } = self.hold
+            && op == id
+            && !self.ops.contains_key(&id)
+        {
+            self.hold = Hold::No;
+        }
+    }
+
+    /// What a statement that has run does to the session.
+    pub(super) fn apply(&mut self, id: u64) {
+        let Some(op) = self.ops.get(&id) else { return };
+        let Some(plan) = op.plan.clone() else { return };
+        let command = op.command.clone();
+        for effect in &plan.analysis.effects {
+            match effect {
+                Effect::Commit { .. } | Effect::Rollback { .. } => {
+                    self.ending = Some(if command == b"COMMIT"[..] { "committed" } else { "rolled-back" });
+                    self.drop_cursors();
+                    if command != b"COMMIT"[..] {
+                        self.names_dirty = true;
+                        self.catalog_dirty |= self.catalog_changed_in_tx();
+                    }
+                }
+                Effect::Savepoint { name } => self.savepoints.push((name.clone(), self.unsettled.len())),
+                Effect::RollbackTo { name } => {
+                    self.names_dirty = true;
+                    self.catalog_dirty = true;
+                    let _mark = self.savepoints.iter().rposition(|(n, _)| n == name);
+                }
+                Effect::Release { name } => {
+                    if let Some(at) = self.savepoints.iter().rposition(|(n, _)| n == name) {
+                        self.savepoints.truncate(at);
+                    }
+                }
+                Effect::Set { .. } | Effect::Reset { .. } | Effect::ResetAll => self.names_dirty = true,
+                Effect::DiscardAll => {
+                    self.names_dirty = true;
+                    self.catalog_dirty = true;
+                    self.prepared.clear();
+                    self.portals.clear();
+                    self.names.prepared.clear();
+                    self.names.cursors.clear();
+                }
+                Effect::DiscardTemp | Effect::CreatesTemp { .. } => self.catalog_dirty = true,
+                Effect::Ddl { .. } => {
+                    self.catalog_dirty = true;
+                    self.resource.catalog.invalidate();
+                }
+                Effect::Prepare { name } => {
+                    self.names.prepared.insert(name.clone(), plan.analysis.clone());
+                    self.plans.clear();
+                }
+                Effect::Deallocate { name: Some(name) } => {
+                    self.names.prepared.remove(name);
+                    self.prepared.remove(name.as_bytes());
+                    self.plans.clear();
+                }
+                Effect::Deallocate { name: None } => {
+                    self.names.prepared.clear();
+                    self.prepared.clear();
+                    self.plans.clear();
+                }
+                Effect::DeclareCursor { name, hold } => {
+                    self.names.cursors.insert(name.clone(), plan.analysis.clone());
+                    // Cursors and portals share their names.
+                    let portal = Portal {
+                        plan: plan.clone(),
+                        epoch: self.epoch,
+                        upstream: plan.text.clone(),
+                        params: Vec::new(),
+                        columns: None,
+                        hold: *hold,
+                    };
+                    self.portals.insert(Bytes::copy_from_slice(name.as_bytes()), portal);
+                    self.plans.clear();
+                }
+                Effect::CloseCursor { name: Some(name) } => {
+                    self.names.cursors.remove(name);
+                    self.portals.remove(name.as_bytes());
+                    self.plans.clear();
+                }
+                Effect::CloseCursor { name: None } => {
+                    self.names.cursors.clear();
+                    self.plans.clear();
+                }
+                Effect::Begin { .. }
+                | Effect::SetTransaction { .. }
+                | Effect::DiscardPlans
+                | Effect::Execute { .. }
+                | Effect::Fetch { .. }
+                | Effect::Listen { .. }
+                | Effect::Unlisten { .. }
+                | Effect::Notify { .. }
+                | Effect::Show { .. }
+                | Effect::CopyIn
+                | Effect::CopyOut => {}
+            }
+        }
+    }
+
+    /// Portals and cursors end with their transaction, but for those WITH HOLD.
+    pub(super) fn drop_cursors(&mut self) {
+        self.portals.retain(|_, portal| portal.hold);
+        let portals = &self.portals;
+        self.names.cursors.retain(|name, _| portals.contains_key(name.as_bytes()));
+    }
+
+    pub(super) fn catalog_changed_in_tx(&self) -> bool {
+        self.own_catalog
+    }
+
+    /// Policy's word on an answer, before a piece of it leaves. A no ends the connection: the statement has run, so an
+    /// ordinary error would tell the client of a transaction that is not there.
+    pub(super) fn may_release(&mut self, id: u64) -> Result<(), Cut> {
+        let Some(op) = self.ops.get(&id) else { return Ok(()) };
+        let (Some(intent), Some(plan)) = (op.intent, op.plan.clone()) else { return Ok(()) };
+        let classes: Vec<Class> = plan
+            .analysis
+            .governed
+            .iter()
+            .map(|g| g.class.clone())
+            .chain(op.tripwires.iter().map(|t| t.class.clone()))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let tripwires = op.tripwires.iter().filter(|t| t.act == "masked").count() as u64;
+        let so_far = policy::Release { rows: op.rows, bytes: op.bytes, tripwires };
+        let partial = op.chunks > 0;
+        let generation = self.resource.gate.generation();
+        let key = (generation, op.rows, op.bytes, tripwires, classes.clone());
+        if self.released.contains(&key) {
+            return Ok(());
+        }
+        let context = policy::Context { classes, ..plan.context.clone() };
+        let decided = self.resource.gate.release(&self.who, &context, so_far);
+        if decided.verdict == Verdict::Allow {
+            if self.released.len() >= RELEASES_MAX {
+                self.released.clear();
+            }
+            self.released.insert(key);
+            return Ok(());
+        }
+        let ready = Ready {
+            plan,
+            via: "release",
+            params: Vec::new(),
+            asked: Bytes::new(),
+            sending: Vec::new(),
+            sents: Vec::new(),
+            named: Vec::new(),
+            translated: false,
+            columns: None,
+        };
+        let why =
+            if partial { "policy holds the rest of the answer back" } else { "policy holds the answer back" };
+        let refused =
+            self.resource.gate.refuse(&self.question(&ready), &decided, b"42501", why, Some(intent));
+        match refused {
+            Ok(_recorded_before_the_disconnect) => {
+                Err(Cut { why: "release", tell: Some(fatal("42501", why)) })
+            }
+            Err(error) => Err(self.unrecorded(error)),
+        }
+    }
+
+    pub(super) fn maybe_piece(&mut self, op: u64) -> Result<(), Cut> {
+        match self.showing.len() >= CHUNK_BYTES {
+            true => self.piece(op),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn piece(&mut self, id: u64) -> Result<(), Cut> {
+        self.may_release(id)?;
+        let Some(mut op) = self.ops.remove(&id) else { return Ok(()) };
+        let done = {
+            let resource = self.resource.clone();
+            let scene = Scene {
+                gate: &resource.gate,
+                who: &self.who,
+                filter_key: &self.filter_key,
+                tripwire: resource.config.tripwire,
+                reel: if op.reel_left == 0 { Reel::None } else { resource.config.reel },
+                root: &resource.root,
+            };
+            op.reel_left = op.reel_left.saturating_sub(self.showing.len() as u64);
+            self.showing.flush_piece(&scene, &mut self.leaving, &mut op, &mut self.unsettled)
+        };
+        self.ops.insert(id, op);
+        done.map_err(|e| self.flush_failed(e))
+    }
+
+    pub(super) fn flush(&mut self, tx: Option<TxStatus>, state: State) -> Result<(), Cut> {
+        let resource = self.resource.clone();
+        let scene = Scene {
+            gate: &resource.gate,
+            who: &self.who,
+            filter_key: &self.filter_key,
+            tripwire: resource.config.tripwire,
+            reel: resource.config.reel,
+            root: &resource.root,
+        };
+        self.showing
+            .flush(&scene, &mut self.leaving, tx.map(ready), &state, &mut self.unsettled)
+            .map_err(|e| self.flush_failed(e))
+    }
+
+    pub(super) fn flush_failed(&self, error: FlushError) -> Cut {
+        match error {
+            FlushError::Gate(error) => self.unrecorded(error),
+            FlushError::Leak(leak) => Cut {
+                why: leak.detector,
+                tell: Some(fatal(
+                    "42501",
+                    "the answer holds a value that must not leave and could not be masked",
+                )),
+            },
+        }
+    }
+
+    pub(super) fn sanitised(&self, fields: &Fields, plan: Option<&Plan>) -> Fields {
+        let care = match plan.is_some_and(Plan::careful) {
+            true => Care::Template,
+            false => Care::Text,
+        };
+        let said: Vec<&[u8]> = match plan.and_then(|p| p.statement.as_ref()) {
+            Some(statement) => vec![statement.text().as_bytes(), &self.last_statement],
+            None => vec![&self.last_statement],
+        };
+        let visible =
+            |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| self.catalog.names.contains(name));
+        let known = errors::Known { said: &said, visible: &visible };
+        let offset = plan.and_then(|p| p.statement.as_ref()).map_or(0, statement_offset);
+        errors::sanitise(fields, &known, care, |at| match plan {
+            Some(plan) => Some(plan.rewritten.positions.original(at).saturating_add(offset)),
+            None => Some(at),
+        })
+    }
+}
