@@ -1,0 +1,358 @@
+//! The gate's story on a simulated disk: what is permitted, what an approval binds to, what is void.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use gate::{Answer, Approver, Decided, Form, Gate, Ground, InboxError, Outcome, Question, Spent, Tx, Who};
+use ledger::read::Store;
+use ledger::sim::{SimClock, SimDisk, SimRandom};
+use ledger::{Config, Draft, Kind, Ledger, limits};
+use mask::{Detectors, MaskedText};
+use policy::{Context, Policy, Principal, Source};
+use vocab::{
+    Access, Action, AskId, Durability, Group, ResourcePath, RunId, SessionId, Tick, Verb, Verdict, WallTime,
+};
+
+const POLICY: &str = r#"
+@id("reads") permit (principal, action in [Action::"read", Action::"connect"], resource);
+@id("writes") permit (principal, action == Action::"write", resource);
+@id("lead") @needs("leads") forbid (principal, action == Action::"write", resource)
+unless { context.approvals.contains("leads") };
+"#;
+
+struct Stage {
+    disk: SimDisk,
+    ledger: Ledger,
+    gate: Gate,
+    who: Who,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let disk = SimDisk::new(7);
+        let mut config = Config::new("/data/ledger", "/keys", "test");
+        config.segment_bytes = limits::SEGMENT_BYTES_MIN;
+        config.origin = Some("test/gate".to_owned());
+        let clock = Arc::new(SimClock::new());
+        let random = Arc::new(SimRandom::new(7));
+        let ledger = Ledger::open_stepped(config, Arc::new(disk.clone()), clock, random).unwrap().0;
+        let gate = Gate::new(ledger.clone(), Arc::new(Detectors::new()), policy(POLICY)).unwrap();
+        let (run, receipt) = ledger.open_run(Draft::new(Kind::Open).put("uid", 1u64)).unwrap();
+        ledger.step_commit();
+        let _open = receipt.wait().unwrap();
+        Stage { disk, ledger, gate, who: who(run) }
+    }
+
+    /// Kinds of the records that are durable, in order.
+    fn kinds(&self) -> Vec<Kind> {
+        let store = Store::on(Arc::new(self.disk.clone()), Path::new("/data/ledger")).unwrap();
+        let mut cursor = store.cursor();
+        std::iter::from_fn(|| cursor.next_entry().unwrap()).map(|entry| entry.kind).collect()
+    }
+
+    fn question<'a>(&'a self, action: &'a Action, asked: &'a [u8], sending: &'a [u8]) -> Question<'a> {
+        Question {
+            who: &self.who,
+            via: "query",
+            action,
+            statement: MaskedText::constant("update orders set note = '?'"),
+            sent: None,
+            params: Vec::new(),
+            governed: Vec::new(),
+            prints: Vec::new(),
+            tx: Tx::Idle,
+            asked,
+            sending,
+            pure_read: false,
+        }
+    }
+
+    fn verdict(&self, action: &Action, approved: &[&str]) -> Decided {
+        let approved: BTreeSet<Group> = approved.iter().map(|g| Group((*g).into())).collect();
+        self.gate.verdict(&self.who, &Ground { action, context: &context() }, &approved)
+    }
+}
+
+fn policy(text: &str) -> Policy {
+    Policy::parse(&[Source { path: "test.cedar".into(), text: text.into() }]).ok().unwrap()
+}
+
+fn who(run: RunId) -> Who {
+    Who {
+        run,
+        session: SessionId(1),
+        human: "ann".into(),
+        by: "ann".into(),
+        agent: "support".into(),
+        task: None,
+        resource: "crm".into(),
+        durability: Durability::Sync,
+        principal: Principal {
+            human: "ann".into(),
+            human_groups: Vec::new(),
+            agent: "support".into(),
+            run: run.to_string().into(),
+            confined: true,
+            parents: Vec::new(),
+        },
+        root: ResourcePath::root("crm"),
+    }
+}
+
+fn context() -> Context {
+    Context { resource_kind: "postgres".into(), kind: "UPDATE".into(), ..Context::default() }
+}
+
+fn action(verb: Verb) -> Action {
+    let on = ResourcePath::root("crm").join("crm").join("public").join("orders");
+    Action { accesses: vec![Access { verb, on, columns: Vec::new() }], kind: "UPDATE", ..Action::default() }
+}
+
+fn approver(name: &str, groups: &[&str]) -> Approver {
+    Approver {
+        name: name.into(),
+        groups: groups.iter().map(|g| Group((*g).into())).collect(),
+        signature: None,
+    }
+}
+
+/// Runs a future that never has to wait.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
+
+const MORNING: WallTime = WallTime(1_000_000_000_000);
+const NOON: WallTime = WallTime(2_000_000_000_000);
+
+#[test]
+fn a_permit_comes_after_the_intent_is_durable_and_fits_only_its_bytes() {
+    let stage = Stage::new();
+    let read = action(Verb::Read);
+    let decided = stage.verdict(&read, &[]);
+    assert_eq!(decided.verdict, Verdict::Allow);
+    let question = stage.question(&read, b"asked", b"sent");
+    let mut intent = stage.gate.intend(&question, &decided, None, Tick(0)).unwrap();
+    let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(intent.poll_durable(&mut waker).is_pending(), "the record is not on the disk yet");
+    stage.ledger.step_commit();
+    let std::task::Poll::Ready(Ok(permit)) = intent.poll_durable(&mut waker) else { panic!("durable") };
+    assert!(permit.spend(b"sent", Tick(1)));
+
+    for (bytes, at) in [(&b"sent "[..], Tick(1)), (b"asked", Tick(1)), (b"sent", Tick(u64::MAX))] {
+        let intent = stage.gate.intend(&question, &decided, None, Tick(0)).unwrap();
+        stage.ledger.step_commit();
+        let permit = now(intent.durable()).ok().unwrap();
+        assert!(!permit.spend(bytes, at), "other bytes, or too late");
+    }
+}
+
+#[test]
+fn only_a_pure_read_overtakes_its_intent() {
+    let stage = Stage::new();
+    let read = action(Verb::Read);
+    let decided = stage.verdict(&read, &[]);
+    let question = stage.question(&read, b"a", b"b");
+    assert!(stage.gate.intend(&question, &decided, None, Tick(0)).unwrap().overtake().is_err());
+    let question = Question { pure_read: true, ..question };
+    let (permit, _receipt) =
+        stage.gate.intend(&question, &decided, None, Tick(0)).unwrap().overtake().ok().unwrap();
+    assert!(permit.spend(b"b", Tick(0)));
+}
+
+#[test]
+fn an_approval_is_recorded_before_the_intent_that_it_allows() {
+    let stage = Stage::new();
+    let write = action(Verb::Write);
+    let decided = stage.verdict(&write, &[]);
+    let Verdict::Ask(groups) = &decided.verdict else { panic!("policy asks") };
+    assert_eq!(groups, &[Group("leads".into())]);
+    let question = stage.question(&write, b"asked", b"sent");
+    let asked = stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap();
+    let seq = asked.seq;
+    let inbox = stage.gate.inbox();
+    assert_eq!(inbox.list().len(), 1);
+    let still = inbox.approve(AskId([1; 16]), &approver("bob", &["leads"]), Form::Once, MORNING).unwrap();
+    assert!(still.is_empty());
+    let mut asked = asked;
+    let answer = now(asked.answered());
+    let context = context();
+    let ground = Ground { action: &write, context: &context };
+    let Spent::Allowed(decided) = stage.gate.spend(asked, answer, &question, &ground, MORNING).unwrap()
+    else {
+        panic!("approved")
+    };
+    let _intent = stage.gate.intend(&question, &decided, Some(seq), Tick(0)).unwrap();
+    stage.ledger.step_commit();
+    let kinds = stage.kinds();
+    assert_eq!(&kinds[kinds.len() - 3..], [Kind::Ask, Kind::Approval, Kind::Intent]);
+}
+
+#[test]
+fn what_was_approved_is_what_is_sent() {
+    // Each row changes one thing between the question and its spending.
+    type Change = fn(&Stage);
+    let nothing: Change = |_| ();
+    let policy_changed: Change =
+        |stage| stage.gate.reload(policy(&format!("{POLICY}\n// reworded"))).unwrap();
+    let rows: [(&str, &[u8], &[u8], WallTime, Change, bool); 6] = [
+        ("nothing", b"asked", b"sent", MORNING, nothing, true),
+        ("one byte asked", b"askeD", b"sent", MORNING, nothing, false),
+        ("one byte sent", b"asked", b"senT", MORNING, nothing, false),
+        ("a byte moved over", b"askeds", b"ent", MORNING, nothing, false),
+        ("expiry", b"asked", b"sent", NOON, nothing, false),
+        ("policy", b"asked", b"sent", MORNING, policy_changed, false),
+    ];
+    for (what, asked_bytes, sent_bytes, at, change, allowed) in rows {
+        let stage = Stage::new();
+        let write = action(Verb::Write);
+        let decided = stage.verdict(&write, &[]);
+        let question = stage.question(&write, b"asked", b"sent");
+        let mut asked = stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap();
+        stage
+            .gate
+            .inbox()
+            .approve(AskId([1; 16]), &approver("bob", &["leads"]), Form::Once, MORNING)
+            .unwrap();
+        let answer = now(asked.answered());
+        change(&stage);
+        let question = stage.question(&write, asked_bytes, sent_bytes);
+        let context = context();
+        let ground = Ground { action: &write, context: &context };
+        let spent = stage.gate.spend(asked, answer, &question, &ground, at).unwrap();
+        assert_eq!(matches!(spent, Spent::Allowed(_)), allowed, "{what}");
+    }
+}
+
+#[test]
+fn nobody_answers_for_themselves_and_nobody_answers_twice() {
+    let stage = Stage::new();
+    let write = action(Verb::Write);
+    let decided = stage.verdict(&write, &[]);
+    let question = stage.question(&write, b"asked", b"sent");
+    let id = AskId([1; 16]);
+    let mut asked = stage.gate.ask(&question, &decided, id, MORNING, NOON).unwrap();
+    let inbox = stage.gate.inbox();
+    let try_it = |who: &Approver, form| inbox.approve(id, who, form, MORNING);
+    assert_eq!(try_it(&approver("ann", &["leads"]), Form::Once), Err(InboxError::OwnRequest));
+    assert_eq!(try_it(&approver("bob", &["others"]), Form::Once), Err(InboxError::NotInGroup));
+    assert_eq!(
+        try_it(&approver("bob", &["leads"]), Form::Shape { minutes: 0 }),
+        Err(InboxError::ShapeNotAllowed)
+    );
+    let late = inbox.approve(id, &approver("bob", &["leads"]), Form::Once, NOON);
+    assert_eq!(late, Err(InboxError::Expired));
+    inbox.deny(id, &approver("bob", &["leads"]), Some("no".into())).unwrap();
+    assert_eq!(try_it(&approver("bob", &["leads"]), Form::Once), Err(InboxError::NotWaiting));
+    let answer = now(asked.answered());
+    assert!(matches!(answer, Some(Answer::Denied { .. })));
+    let context = context();
+    let spent =
+        stage.gate.spend(asked, answer, &question, &Ground { action: &write, context: &context }, MORNING);
+    assert!(matches!(spent.unwrap(), Spent::Refused(..)));
+}
+
+#[test]
+fn a_question_that_nobody_waits_for_is_gone() {
+    let stage = Stage::new();
+    let write = action(Verb::Write);
+    let decided = stage.verdict(&write, &[]);
+    let question = stage.question(&write, b"asked", b"sent");
+    drop(stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap());
+    let late = stage.gate.inbox().approve(AskId([1; 16]), &approver("bob", &["leads"]), Form::Once, MORNING);
+    assert_eq!(late, Err(InboxError::NotWaiting));
+}
+
+#[test]
+fn a_grant_for_a_shape_covers_the_shape_in_this_run_until_it_ends() {
+    let stage = Stage::new();
+    let write = action(Verb::Write);
+    let decided = stage.verdict(&write, &[]);
+    let question = stage.question(&write, b"asked", b"sent");
+    let mut asked = stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap();
+    let form = Form::Shape { minutes: 5 };
+    stage.gate.inbox().approve(AskId([1; 16]), &approver("bob", &["leads"]), form, MORNING).unwrap();
+    let answer = now(asked.answered());
+    let context = context();
+    let ground = Ground { action: &write, context: &context };
+    let spent = stage.gate.spend(asked, answer, &question, &ground, MORNING).unwrap();
+    assert!(matches!(spent, Spent::Allowed(_)));
+
+    let other_literal = stage.question(&write, b"another literal", b"another literal");
+    assert_eq!(stage.gate.standing(&other_literal, MORNING).len(), 1);
+    let after = WallTime(MORNING.0 + 5 * 60_000_000_000);
+    assert!(stage.gate.standing(&other_literal, after).is_empty(), "it has expired");
+    let other_statement = Question {
+        statement: MaskedText::constant("delete from orders"),
+        ..stage.question(&write, b"x", b"x")
+    };
+    assert!(stage.gate.standing(&other_statement, MORNING).is_empty());
+    let mut stranger = stage.who.clone();
+    stranger.run = RunId([9; 16]);
+    let elsewhere = Question { who: &stranger, ..stage.question(&write, b"x", b"x") };
+    assert!(stage.gate.standing(&elsewhere, MORNING).is_empty(), "another run has no grant");
+}
+
+#[test]
+fn opaque_requests_are_never_approved_by_shape() {
+    let stage = Stage::new();
+    let mut write = action(Verb::Write);
+    write.opaque = Some(vocab::Opaque("cannot be known"));
+    stage
+        .gate
+        .reload(policy(&format!("{POLICY} permit (principal, action == Action::\"opaque\", resource);")))
+        .unwrap();
+    let decided = stage.verdict(&write, &[]);
+    let question = stage.question(&write, b"asked", b"sent");
+    let _asked = stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap();
+    let form = Form::Shape { minutes: 5 };
+    let answer = stage.gate.inbox().approve(AskId([1; 16]), &approver("bob", &["leads"]), form, MORNING);
+    assert_eq!(answer, Err(InboxError::ShapeNotAllowed));
+}
+
+#[test]
+fn without_a_record_there_is_no_permit() {
+    let stage = Stage::new();
+    let read = action(Verb::Read);
+    let decided = stage.verdict(&read, &[]);
+    let closed = stage.ledger.close_run(stage.who.run, ledger::Ended::Exited, None).unwrap();
+    stage.ledger.step_commit();
+    let _closed = closed.wait().unwrap();
+    let question = stage.question(&read, b"asked", b"sent");
+    assert!(stage.gate.intend(&question, &decided, None, Tick(0)).is_err(), "the run is over");
+}
+
+#[test]
+fn an_outcome_settles_what_its_transaction_did() {
+    let stage = Stage::new();
+    let read = action(Verb::Read);
+    let decided = stage.verdict(&read, &[]);
+    let question = stage.question(&read, b"asked", b"sent");
+    let first = stage.gate.intend(&question, &decided, None, Tick(0)).unwrap().seq();
+    let second = stage.gate.intend(&question, &decided, None, Tick(0)).unwrap().seq();
+    let pending = Outcome { result: "ok", state: "pending", ..Outcome::default() };
+    let _pending = stage.gate.outcome(&stage.who, first, pending).unwrap();
+    let done = Outcome {
+        result: "ok",
+        state: "final",
+        settles: vec![first],
+        settled: Some("committed"),
+        ..Outcome::default()
+    };
+    let receipt = stage.gate.outcome(&stage.who, second, done).unwrap();
+    stage.ledger.step_commit();
+    let durable = receipt.wait().unwrap();
+    let store = Store::on(Arc::new(stage.disk.clone()), Path::new("/data/ledger")).unwrap();
+    let mut cursor = store.cursor();
+    let entry = std::iter::from_fn(|| cursor.next_entry().unwrap()).find(|e| e.seq == durable.seq()).unwrap();
+    let settles = entry.body.get("settles").unwrap().as_array().unwrap();
+    assert_eq!(settles.iter().map(|v| v.as_u64().unwrap()).collect::<Vec<_>>(), [first.0]);
+    assert_eq!(entry.body.get("settled").unwrap().as_text(), Some("committed"));
+}
