@@ -291,7 +291,7 @@ impl Showing {
                 if *state == State::Pending {
                     unsettled.push(intent);
                 }
-                let filter = (!filter.is_empty()).then(|| filter.build());
+                let filter = (op.rows > 0 || !filter.is_empty()).then(|| filter.build());
                 let outcome = outcome(scene, op, result, state, settles, filter);
                 scene.gate.outcome(scene.who, intent, Outcome { reel, ..outcome })?
             }
@@ -323,7 +323,7 @@ impl Showing {
             bytes: bytes.as_bytes().len() as u64,
             exposures: exposures(op, scene.root),
             tripwires: std::mem::take(&mut op.tripwires),
-            filter: (!filter.is_empty()).then(|| filter.build()),
+            filter: Some(filter.build()),
             reel,
         };
         op.chunks += 1;

@@ -80,7 +80,7 @@ impl Resource {
             .put_some("resource", Name::configured(&self.config.name))
             .put("hash", Digest(catalog.hash))
             .put("relations", catalog.snapshot.relation_count() as u64)
-            .put("server", u64::from(catalog.snapshot.server_major()));
+            .put_some("server", Name::configured(&catalog.snapshot.server_major().to_string()));
         let _next_record_fails_too = self.gate.ledger().append(draft);
     }
 }
