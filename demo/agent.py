@@ -37,8 +37,7 @@ def execute(connection, sql):
     except psycopg.Error as error:
         diag = error.diag
         parts = [diag.sqlstate or "", diag.message_primary or str(error).strip()]
-        if diag.message_hint:
-            parts.append(diag.message_hint)
+        parts += [text for text in (diag.message_detail, diag.message_hint) if text]
         return "ERROR " + " | ".join(part for part in parts if part)
 
 

@@ -134,6 +134,11 @@ impl Site {
         command
     }
 
+    /// `tacho check` as whoever starts the gateway, who has the upstream's password.
+    pub fn check(&self) -> Result<Finished, Trouble> {
+        finish(self.tacho().arg("check").env(CREDENTIAL, &self.password), b"", CLIENT_SECONDS_MAX)
+    }
+
     /// Runs `tacho` with these words to its end.
     pub fn ask(&self, words: &[&str], input: &str) -> Result<Finished, Trouble> {
         finish(self.tacho().args(words), input.as_bytes(), CLIENT_SECONDS_MAX)
@@ -144,9 +149,14 @@ impl Site {
         self.scratch.path().join("site")
     }
 
-    /// The ledger's directory.
+    /// Everything that the gateway keeps but its keys.
     pub fn data(&self) -> PathBuf {
         self.dir().join("tacho-data")
+    }
+
+    /// The ledger's directory, for verifiers.
+    pub fn ledger(&self) -> PathBuf {
+        self.data().join("ledger")
     }
 
     /// The auditor's secret key that `tacho init` made in the operator's home.

@@ -8,7 +8,7 @@ pub const OUTPUT_BYTES_MAX: u64 = 64 << 20;
 
 /// A server that has not opened its port by then has failed. PostgreSQL needs 1 s here, 5 s on a
 /// machine that compiles at the same time.
-pub const START_SECONDS_MAX: Duration = Duration::from_secs(60);
+pub const START_SECONDS_MAX: Duration = Duration::from_secs(180);
 
 /// Between the polite signal and SIGKILL.
 pub const STOP_SECONDS_MAX: Duration = Duration::from_secs(10);

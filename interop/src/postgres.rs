@@ -45,15 +45,20 @@ pub fn debian() -> Result<Installation, Trouble> {
 /// to where the account that it runs as can enter.
 pub fn wheel(package: &str, tls: bool) -> Result<Installation, Trouble> {
     let stage = Scratch::new("wheel").map_err(|why| Trouble::Start { what: package.to_owned(), why })?;
-    let inside = drivers::packages()?.join(package).join("pginstall");
-    if !inside.join("bin/postgres").is_file() {
-        return Err(Trouble::Missing {
-            what: inside.display().to_string(),
-            remedy: "run `cargo xtask setup`".to_owned(),
-        });
+    let packages = drivers::packages()?;
+    // The programs find the libraries that the wheel brings by a path relative to themselves.
+    for folder in [package.to_owned(), format!("{package}.libs")] {
+        let from = packages.join(&folder);
+        if from.is_dir() {
+            drivers::link_tree(&from, &stage.path().join(&folder))?;
+        }
     }
-    drivers::link_tree(&inside, &stage.path().join("pginstall"))?;
-    Ok(Installation { bin: stage.path().join("pginstall/bin"), tls, _stage: Some(Arc::new(stage)) })
+    let bin = stage.path().join(package).join("pginstall/bin");
+    if !bin.join("postgres").is_file() {
+        let what = format!("the Python package {package}");
+        return Err(Trouble::Missing { what, remedy: "run `cargo xtask setup`".to_owned() });
+    }
+    Ok(Installation { bin, tls, _stage: Some(Arc::new(stage)) })
 }
 
 /// A running server. Stopped and removed when dropped.

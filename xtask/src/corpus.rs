@@ -76,7 +76,7 @@ fn run(home: &Home, corpus: &Path) -> Result<bool, Stop> {
         resource_lines: String::new(),
         tables: String::new(),
     };
-    let site = interop::gateway::Site::new_with(&plan, &upstream, &home.target.join("debug/tacho"))?;
+    let site = interop::gateway::Site::new_with(&plan, &upstream, &home.programs().join("tacho"))?;
     let gateway: Gateway = site.up()?;
     let lease = gateway.lease("corpus")?;
     let direct = |user: &str, password: &str| {

@@ -47,6 +47,11 @@ impl Home {
         cargo
     }
 
+    /// Where `tacho` and `tacho-verify` are: `TACHO_BIN_DIR` if it is set (programs built elsewhere), else what we build.
+    pub fn programs(&self) -> PathBuf {
+        given_programs().unwrap_or_else(|| self.target.join("debug"))
+    }
+
     /// The folder of the virtual environment with the Python drivers.
     pub fn venv(&self) -> PathBuf {
         self.cache.join("venv")
@@ -56,6 +61,11 @@ impl Home {
     pub fn node(&self) -> PathBuf {
         self.cache.join("node")
     }
+}
+
+/// The folder that `TACHO_BIN_DIR` names.
+pub fn given_programs() -> Option<PathBuf> {
+    std::env::var_os("TACHO_BIN_DIR").map(PathBuf::from)
 }
 
 /// XDG says that a relative path is to be ignored.

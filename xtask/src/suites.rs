@@ -105,7 +105,7 @@ fn one(home: &Home, suite: &Suite, all: bool, seed: u64) -> Result<(u64, u64), S
     };
     let through = {
         let server = server()?;
-        let site = Site::new_with(&plan(), &server, &home.target.join("debug/tacho"))?;
+        let site = Site::new_with(&plan(), &server, &home.programs().join("tacho"))?;
         let gateway = site.up()?;
         let lease = gateway.lease("suite")?;
         let way = Way {

@@ -93,7 +93,7 @@ const STEPS: &[(&str, Step)] = &[
 /// Tells the tests where the programs are that they start.
 fn with_programs<'a>(cargo: &'a mut Command, home: &Home) -> &'a mut Command {
     cargo
-        .env("TACHO_BIN_DIR", home.target.join("debug"))
+        .env("TACHO_BIN_DIR", home.programs())
         .env("INTEROP_VENV", home.venv())
         .env("INTEROP_NODE", home.node())
         .env("INTEROP_JDBC", setup::JDBC_JAR)
