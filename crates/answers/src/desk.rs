@@ -82,7 +82,9 @@ impl ProofLine {
             text.push_str(&format!(", with {key}"));
             match (&*self.witnesses, self.witnessed) {
                 ([], _) | (_, None) => text.push_str(", NOT WITNESSED"),
-                (names, Some(0)) => text.push_str(&format!(", witnessed by {} at size 0", names.join(" or "))),
+                (names, Some(0)) => {
+                    text.push_str(&format!(", witnessed by {} at size 0", names.join(" or ")))
+                }
                 (names, Some(n)) => {
                     text.push_str(&format!(", witnessed by {} up to record {}", names.join(" or "), n - 1));
                 }

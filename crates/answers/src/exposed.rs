@@ -16,7 +16,7 @@ use crate::line::{
 };
 use crate::runs::render_run;
 use crate::shape::Answer;
-use crate::text::Text;
+use crate::text::{Text, count};
 use crate::watch::Look;
 
 /// What an answer about exposure covers.
@@ -338,10 +338,14 @@ impl Exposed {
         match &*self.answer {
             "proved" => "Unmasked: 0. Proved by enforcement.".to_owned(),
             "exposed" if self.unmasked == 0 => {
-                "EXPOSED: values of a sensitive class were revealed; the record does not say how many.".to_owned()
+                "EXPOSED: values of a sensitive class were revealed; the record does not say how many."
+                    .to_owned()
             }
             "exposed" => {
-                format!("EXPOSED: {} cells of a sensitive class reached the client unmasked.", self.unmasked)
+                format!(
+                    "EXPOSED: {} of a sensitive class reached the client unmasked.",
+                    count(self.unmasked, "cell")
+                )
             }
             _ => "None observed, and not proved: see what prevents the claim.".to_owned(),
         }
@@ -484,8 +488,9 @@ fn limits(actions: &[(&Run, &Action)]) -> Vec<String> {
     let os = actions.iter().filter(|(_, a)| &*a.request().durability == "os").count();
     if os > 0 {
         limits.push(format!(
-            "{os} actions were recorded with durability \"os\": after a failure of the machine, effects without a \
-             record are possible (P1 is not claimed)"
+            "{} recorded with durability \"os\": after a failure of the machine, effects without a \
+             record are possible (P1 is not claimed)",
+            count(os as u64, "action")
         ));
     }
     if let Some((run, _)) = actions.iter().find(|(run, _)| !run.is_closed()) {

@@ -90,9 +90,11 @@ impl Html {
     /// A table of text cells; the cells whose column is in `code` are set in a fixed width.
     pub fn table(&mut self, headers: &[&'static str], code: &[usize], rows: &[Vec<String>]) {
         self.tag("table", "", |html| {
-            html.tag("thead", "", |html| {
-                html.tag("tr", "", |html| headers.iter().for_each(|h| html.leaf("th", "", h)));
-            });
+            if headers.iter().any(|header| !header.is_empty()) {
+                html.tag("thead", "", |html| {
+                    html.tag("tr", "", |html| headers.iter().for_each(|h| html.leaf("th", "", h)));
+                });
+            }
             html.tag("tbody", "", |html| {
                 for row in rows {
                     html.tag("tr", "", |html| {

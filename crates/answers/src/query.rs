@@ -223,7 +223,7 @@ fn span(text: &str) -> Option<u64> {
         _ => return None,
     };
     let count: u64 = text.get(..text.len() - 1)?.parse().ok()?;
-    count.checked_mul(unit)?.checked_mul(1_000_000_000)
+    Some(count.saturating_mul(unit).saturating_mul(1_000_000_000))
 }
 
 /// A word of the query with its place.
@@ -269,7 +269,7 @@ fn words(text: &str) -> Result<Vec<Word>, QueryError> {
                     }
                 }
                 ':' if quoted.is_none() && key.is_none() && is_key(&value) => {
-                    key = Some(std::mem::take(&mut value))
+                    key = Some(std::mem::take(&mut value).to_ascii_lowercase())
                 }
                 other => value.push(other),
             }
@@ -338,14 +338,22 @@ mod tests {
         let of = |key, value: &str, negated| (key, value.to_owned(), negated);
         assert!(terms("").is_empty());
         assert_eq!(terms("table:customers"), [of(Key::Table, "customers", false)]);
-        assert_eq!(terms("  VERB:write\t-human:ada "), [of(Key::Verb, "write", false), of(Key::Human, "ada", true)]);
-        assert_eq!(terms("text:\"a: b\" \"x \\\" y\""), [of(Key::Text, "a: b", false), of(Key::Text, "x \" y", false)]);
-        assert_eq!(terms("12:30 -drop a\"b c\"d"), [
-            of(Key::Text, "12:30", false),
-            of(Key::Text, "drop", true),
-            of(Key::Text, "ab cd", false),
-        ]);
-        assert_eq!(terms("class:pii.ssn rule:a:b"), [of(Key::Class, "pii.ssn", false), of(Key::Rule, "a:b", false)]);
+        assert_eq!(
+            terms("  VERB:write\t-human:ada "),
+            [of(Key::Verb, "write", false), of(Key::Human, "ada", true)]
+        );
+        assert_eq!(
+            terms("text:\"a: b\" \"x \\\" y\""),
+            [of(Key::Text, "a: b", false), of(Key::Text, "x \" y", false)]
+        );
+        assert_eq!(
+            terms("12:30 -drop a\"b c\"d"),
+            [of(Key::Text, "12:30", false), of(Key::Text, "drop", true), of(Key::Text, "ab cd", false),]
+        );
+        assert_eq!(
+            terms("class:pii.ssn rule:a:b"),
+            [of(Key::Class, "pii.ssn", false), of(Key::Rule, "a:b", false)]
+        );
     }
 
     #[test]

@@ -97,6 +97,11 @@ pub fn cell(text: &str) -> String {
     cut(&visible(text), CELL_CHARS_MAX)
 }
 
+/// `1 record`, `2 records`.
+pub fn count(n: u64, word: &str) -> String {
+    if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") }
+}
+
 /// Bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()

@@ -9,7 +9,7 @@ use crate::desk::{Cannot, Desk, ProofLine};
 use crate::line::{Cites, ColumnLine, RunLine, column_line, run_line};
 use crate::runs::{UnreadLine, render_run, render_unread, unread};
 use crate::shape::Answer;
-use crate::text::Text;
+use crate::text::{Text, count};
 use crate::watch::Look;
 
 /// Everything that a run touched, or tried to.
@@ -115,12 +115,12 @@ impl Touched {
         let changed = self.touches.iter().filter(|t| t.verb != "read").filter(done).count();
         let refused: u64 = self.touches.iter().map(|t| t.refused).sum();
         let opaque = self.opaque.iter().filter(|o| o.effect != "refused").count();
-        let unknown = if opaque > 0 {
-            format!(" {opaque} opaque actions touched what nobody can tell.")
-        } else {
-            String::new()
+        let unknown = match opaque as u64 {
+            0 => String::new(),
+            n => format!(" {} touched what nobody can tell.", count(n, "opaque action")),
         };
-        format!("{read} resources read, {changed} changed or used; {refused} accesses refused.{unknown}")
+        let read = count(read as u64, "resource");
+        format!("{read} read, {changed} changed or used; {refused} refused.{unknown}")
     }
 }
 

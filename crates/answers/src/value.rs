@@ -14,7 +14,7 @@ use crate::exposed::Prevent;
 use crate::limits::VALUE_BYTES_MAX;
 use crate::line::{Cites, RunLine, run_line};
 use crate::shape::Answer;
-use crate::text::Text;
+use crate::text::{Text, count};
 use crate::watch::Look;
 
 /// An auditor's way to ask about a value: holds the epoch keys, never the question.
@@ -229,7 +229,7 @@ impl Answer for ValueAnswer {
         }
         text.blank();
         if let (Some(first), Some(last)) = (self.first_record, self.last_record) {
-            let counts = format!("{} epochs, {} filters", self.epochs, self.filters);
+            let counts = format!("{}, {}", count(self.epochs, "epoch"), count(self.filters, "filter"));
             text.pair("searched", &format!("records {first} to {last}, {counts}"));
         }
         for prevent in &self.prevents {

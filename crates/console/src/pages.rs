@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use answers::html::{Attr, Html};
+use answers::text::count;
 use answers::{ActionLine, Exposed, Found, Look, Runs as RunsAnswer, Scope, Show, Touched, Who, action_html};
 use axum::Router;
 use axum::extract::rejection::{FormRejection, QueryRejection};
@@ -423,7 +424,7 @@ fn live_html(html: &mut Html, live: &[LiveRun], login: &Login) {
     for run in live {
         html.tag("article", "ask", |html| {
             html.leaf("p", "line", &format!("{} for {}, since {}", run.agent, run.human, run.since));
-            html.leaf("p", "soft", &format!("run {}, {} sessions, {} waiting", run.run, run.sessions, run.waiting));
+            html.leaf("p", "soft", &format!("run {}, {}, {} waiting", run.run, count(run.sessions, "session"), run.waiting));
             form(html, format!("/runs/{}/revoke", run.run), login, |html| {
                 html.constant("<input name=\"reason\" placeholder=\"Reason\" required maxlength=\"500\"> <button class=\"deny\">Revoke</button>");
             });

@@ -22,7 +22,8 @@ use tower_service::Service;
 
 use crate::fault::Fault;
 use crate::limits::{
-    ACCEPT_PAUSE, BODY_BYTES_MAX, CONNECTION_LIFE, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT, REQUEST_WAIT, STOP_WAIT,
+    ACCEPT_PAUSE, BODY_BYTES_MAX, CONNECTION_LIFE, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT, REQUEST_WAIT,
+    STOP_WAIT,
 };
 use crate::state::Console;
 use crate::{api, pages};

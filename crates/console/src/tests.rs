@@ -8,11 +8,11 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower_service::Service;
-use vocab::{AskId, RunId, Seq, WallTime};
+use vocab::{AskId, RunId, WallTime};
 
 use crate::seat::{
-    Approvals, Asked, Auth, Caller, Credential, Decided, Evidence, Failed, FailedKind, Grant, GrantForm, LiveRun, Mint,
-    Minted, MintedResource, Operator, Role, Runs, Status,
+    Approvals, Asked, Auth, Caller, Credential, Decided, Evidence, Failed, FailedKind, Grant, GrantForm,
+    LiveRun, Mint, Minted, MintedResource, Operator, Role, Runs, Status,
 };
 use crate::serve::{Peer, router};
 use crate::{Console, Listener, Parts, limits, serve};
@@ -60,7 +60,9 @@ fn person(name: &str) -> Option<Operator> {
 impl Auth for Rest {
     fn authenticate(&self, credential: Credential<'_>) -> Option<Caller> {
         match credential {
-            Credential::Token("run-token") => Some(Caller::Run { run: RunId([1; 16]), human: "ada".to_owned() }),
+            Credential::Token("run-token") => {
+                Some(Caller::Run { run: RunId([1; 16]), human: "ada".to_owned() })
+            }
             Credential::Token(token) => person(token.strip_prefix("token-")?).map(Caller::Operator),
             Credential::Peer { uid: 1000, .. } => person("lou").map(Caller::Operator),
             Credential::Peer { .. } => None,
@@ -127,7 +129,12 @@ impl Runs for Rest {
             certificate: None,
             settings: Default::default(),
         };
-        Ok(Minted { run: RUN.into(), human: "ada".into(), token: "minted-token".into(), resources: vec![resource] })
+        Ok(Minted {
+            run: RUN.into(),
+            human: "ada".into(),
+            token: "minted-token".into(),
+            resources: vec![resource],
+        })
     }
 
     fn close(&self, _: &Caller, run: RunId, status: Option<i64>) -> Result<(), Failed> {
@@ -222,7 +229,7 @@ fn world() -> World {
 fn world_with(story: story::Story, broken_watch: bool) -> World {
     let index = index::Bundle::of_segments(&story.segments()).unwrap().index;
     let chain = Chain::Verified(Verified {
-        covered: Seq(u64::MAX),
+        covered: index.next(),
         anchored: true,
         witnessed: None,
         checkpoint: "gateway.example/1".to_owned(),
@@ -472,7 +479,13 @@ async fn only_known_hosts_are_served() {
     };
     assert_eq!(ask(&["127.0.0.1:7070"]).await, 200);
     assert_eq!(ask(&["LOCALHOST:7070"]).await, 200);
-    for bad in [&["evil.example"][..], &["127.0.0.1"], &["127.0.0.1:7070.evil.example"], &[], &["127.0.0.1:7070", "evil.example"]] {
+    for bad in [
+        &["evil.example"][..],
+        &["127.0.0.1"],
+        &["127.0.0.1:7070.evil.example"],
+        &[],
+        &["127.0.0.1:7070", "evil.example"],
+    ] {
         assert_eq!(ask(bad).await, 421, "{bad:?}");
     }
 }
@@ -481,10 +494,22 @@ async fn only_known_hosts_are_served() {
 async fn every_answer_forbids_scripts_and_framing() {
     let world = world();
     let cookie = world.log_in("token-lou").await;
-    for path in ["/login", "/runs", "/approvals", "/find", "/runs/a1a1a1", "/nothing", "/style.css", "/runs/a1a1a1/report"] {
+    for path in [
+        "/login",
+        "/runs",
+        "/approvals",
+        "/find",
+        "/runs/a1a1a1",
+        "/nothing",
+        "/style.css",
+        "/runs/a1a1a1/report",
+    ] {
         let got = world.page(path, Some(&cookie)).await;
         let policy = got.headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(
+            policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{path}: {policy}"
+        );
         assert!(!policy.contains("script-src"), "{path}");
         assert_eq!(got.headers["x-content-type-options"], "nosniff");
         assert_eq!(got.headers["cache-control"], "no-store");
@@ -529,6 +554,35 @@ async fn pages_follow_the_roles_too() {
 }
 
 #[tokio::test]
+async fn the_pages_are_as_expected() {
+    let world = world();
+    let cookie = world.log_in("token-lou").await;
+    let secret = world.secret(&cookie).await;
+    let pages = [
+        ("login", "/login"),
+        ("runs", "/runs"),
+        ("run_a", "/runs/a1a1a1"),
+        ("run_b", "/runs/b2b2b2"),
+        ("approvals", "/approvals"),
+        ("find", "/find?q=table:customers"),
+        ("find_wrong", "/find?q=tabel:customers"),
+    ];
+    for (name, path) in pages {
+        let page = world.page(path, Some(&cookie)).await.body.replace(&secret, "SECRET");
+        let path = format!("{}/tests/expect/{name}.html", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
+            std::fs::write(&path, &page).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            expected == page,
+            "{name} differs; UPDATE_EXPECT=1 rewrites it, and the diff is the review\n{page}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_auditor_sees_the_inbox_and_no_buttons() {
     let world = world();
     let auditor = world.log_in("token-aud").await;
@@ -547,7 +601,10 @@ async fn a_run_cannot_log_in_and_a_wrong_token_gets_no_cookie() {
         assert!(!got.headers.contains_key("set-cookie"));
     }
     let long = "x".repeat(limits::TOKEN_BYTES_MAX + 1);
-    assert_eq!(world.form("/login", None, &format!("token={long}"), &[]).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        world.form("/login", None, &format!("token={long}"), &[]).await.status,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]
@@ -559,7 +616,8 @@ async fn a_form_is_taken_only_from_a_page_of_this_login() {
     let approve = format!("/approvals/{ASK}/approve");
     let deny = format!("/approvals/{ASK}/deny");
     let revoke = format!("/runs/{RUN}/revoke");
-    let posts = [(approve.as_str(), "grant=once"), (&deny, "reason=no"), (&revoke, "reason=no"), ("/logout", "")];
+    let posts =
+        [(approve.as_str(), "grant=once"), (&deny, "reason=no"), (&revoke, "reason=no"), ("/logout", "")];
     for (path, rest) in posts {
         for bad in ["", "form=", &format!("form={others}"), &format!("form={}", "0".repeat(64))] {
             world.rest.done();
@@ -567,17 +625,30 @@ async fn a_form_is_taken_only_from_a_page_of_this_login() {
             assert!(got.status.is_client_error(), "{path} {bad}: {}", got.status);
             assert_eq!(world.rest.done(), Vec::<String>::new(), "{path} {bad} did nothing");
         }
-        for header in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://evil.example"), ("origin", "null"), ("origin", "http://127.0.0.1:7071")] {
+        for header in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("origin", "http://127.0.0.1:7071"),
+        ] {
             let got = world.form(path, Some(&cookie), &format!("form={secret}&{rest}"), &[header]).await;
             assert_eq!(got.status, StatusCode::FORBIDDEN, "{path} {header:?}");
             assert_eq!(world.rest.done(), Vec::<String>::new(), "{path} {header:?} did nothing");
         }
     }
     let ours = [("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:7070")];
-    let got = world.form(&approve, Some(&cookie), &format!("form={secret}&grant=shape&minutes=15"), &ours).await;
-    assert_eq!((got.status, world.rest.done()), (StatusCode::SEE_OTHER, vec!["approve shape 15 by lou signed false".to_owned()]));
+    let got =
+        world.form(&approve, Some(&cookie), &format!("form={secret}&grant=shape&minutes=15"), &ours).await;
+    assert_eq!(
+        (got.status, world.rest.done()),
+        (StatusCode::SEE_OTHER, vec!["approve shape 15 by lou signed false".to_owned()])
+    );
     let got = world.form(&deny, Some(&cookie), &format!("form={secret}&reason=too+broad"), &ours).await;
-    assert_eq!((got.status, world.rest.done()), (StatusCode::SEE_OTHER, vec!["deny by lou: too broad".to_owned()]));
+    assert_eq!(
+        (got.status, world.rest.done()),
+        (StatusCode::SEE_OTHER, vec!["deny by lou: too broad".to_owned()])
+    );
     world.form(&revoke, Some(&cookie), &format!("form={secret}&reason=leak"), &ours).await;
     assert_eq!(world.rest.done(), vec![format!("revoke {RUN} by lou: leak")]);
 }
@@ -636,10 +707,15 @@ async fn hostile_text_in_an_ask_is_shown_and_becomes_no_markup() {
     let cookie = world.log_in("token-lou").await;
     let page = world.page("/approvals", Some(&cookie)).await.body;
     assert!(!page.contains("<script") && !page.contains('\u{202e}') && !page.contains("\" onfocus"));
-    assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;\\u{202e}&quot; onfocus=&quot;x").count() > 10);
+    assert!(
+        page.matches("&lt;script&gt;alert(1)&lt;/script&gt;\\u{202e}&quot; onfocus=&quot;x").count() > 10
+    );
     let query = "/find?q=%3Cscript%3Ealert(1)%3C/script%3E";
     let got = world.page(query, Some(&cookie)).await;
-    assert!(!got.body.contains("<script") && got.body.contains("&lt;script&gt;"), "a query comes back escaped");
+    assert!(
+        !got.body.contains("<script") && got.body.contains("&lt;script&gt;"),
+        "a query comes back escaped"
+    );
 }
 
 #[tokio::test]
@@ -664,8 +740,17 @@ fn what_is_minted_does_not_print() {
         certificate: None,
         settings: Default::default(),
     };
-    let minted = Minted { run: RUN.into(), human: "ada".into(), token: "canary-token".into(), resources: vec![resource.clone()] };
-    let printed = format!("{minted:?} {resource:?} {:?} {}", Credential::Token("canary"), answers::Answer::to_text(&minted));
+    let minted = Minted {
+        run: RUN.into(),
+        human: "ada".into(),
+        token: "canary-token".into(),
+        resources: vec![resource.clone()],
+    };
+    let printed = format!(
+        "{minted:?} {resource:?} {:?} {}",
+        Credential::Token("canary"),
+        answers::Answer::to_text(&minted)
+    );
     assert!(!printed.contains("canary"), "{printed}");
 }
 
@@ -675,7 +760,7 @@ async fn listening(world: &World) -> (std::net::SocketAddr, tokio::sync::oneshot
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let served = serve(Listener::Tcp(listener), world.console.clone(), async move { drop(stopped.await) });
-    tokio::spawn(served);
+    drop(tokio::spawn(served));
     (address, stop)
 }
 
@@ -694,7 +779,10 @@ async fn it_serves_over_tcp_and_stops_when_told() {
     let get = "GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1:7070\r\nAuthorization: Bearer token-aud\r\nConnection: close\r\n\r\n";
     let answer = exchange(connect().await.unwrap(), get).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("tacho.status/1"), "{answer}");
-    let long = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:7070\r\nX: {}\r\n\r\n", "x".repeat(limits::HEAD_BYTES_MAX));
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: 127.0.0.1:7070\r\nX: {}\r\n\r\n",
+        "x".repeat(limits::HEAD_BYTES_MAX)
+    );
     let answer = exchange(connect().await.unwrap(), &long).await;
     assert!(answer.starts_with("HTTP/1.1 431") || answer.is_empty(), "{answer}");
     stop.send(()).unwrap();
@@ -713,7 +801,7 @@ async fn over_a_unix_socket_the_kernel_names_the_caller() {
     drop(std::fs::remove_file(&path));
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let served = serve(Listener::Unix(listener), world.console.clone(), std::future::pending());
-    tokio::spawn(served);
+    drop(tokio::spawn(served));
     let stream = tokio::net::UnixStream::connect(&path).await.unwrap();
     let uid = stream.peer_cred().unwrap().uid();
     let answer = exchange(stream, "GET /v1/runs HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n").await;
@@ -746,6 +834,9 @@ async fn a_page_of_a_run_shows_the_three_answers_first() {
     let world = world();
     let cookie = world.log_in("token-aud").await;
     let page = world.page("/runs/b2b2b2", Some(&cookie)).await.body;
-    let order: Vec<usize> = ["started agent", "resources read", "EXPOSED", "Timeline"].iter().map(|t| page.find(t).unwrap()).collect();
+    let order: Vec<usize> = ["started agent", "1 resource read", "EXPOSED", "Timeline"]
+        .iter()
+        .map(|t| page.find(t).unwrap())
+        .collect();
     assert!(order.is_sorted(), "{order:?}");
 }

@@ -159,7 +159,8 @@ fn a_documented_record_has_no_flaws_and_its_words_are_read() {
 
 #[test]
 fn what_is_not_understood_is_named_and_the_rest_is_read() {
-    let table: [(&str, Value, &[(&str, FlawKind)]); 6] = [
+    type Row = (&'static str, Value, &'static [(&'static str, FlawKind)]);
+    let table: [Row; 6] = [
         ("tx", Value::Null, &[("tx", FlawKind::Missing)]),
         ("rules", text("r1"), &[("rules", FlawKind::WrongType)]),
         ("rules", Value::Array(vec![text("r1"), Value::Uint(2)]), &[("rules.1", FlawKind::WrongType)]),
@@ -364,8 +365,7 @@ fn touching_a_table_finds_what_is_below_it_and_nothing_beside_it() {
 
 #[test]
 fn records_come_in_order_and_what_is_passed_over_is_a_hole() {
-    let mut pen = Pen::default();
-    pen.seq = 3;
+    let mut pen = Pen { seq: 3, ..Pen::default() };
     pen.open(RUN);
     pen.seq = 9;
     pen.intent(RUN, None);

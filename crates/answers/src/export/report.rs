@@ -12,6 +12,7 @@ use crate::html::{Attr, Html};
 use crate::line::{ActionLine, ending, time};
 use crate::replay::{CellLine, Replay, ReplayStep};
 use crate::runs::{Show, Who};
+use crate::text::count;
 use crate::touched::Touched;
 use crate::watch::Look;
 
@@ -347,16 +348,15 @@ fn write_action(html: &mut Html, action: &ActionLine, step: Option<&ReplayStep>)
             );
         }
         for e in &action.exposures {
-            html.leaf(
-                "p",
-                "exposure",
-                &format!("{} in {}, {}: {} cells {} ({})", e.class, e.on, e.at, e.cells, e.what, e.by),
-            );
+            let class = if e.what == "masked" { "exposure" } else { "exposure bad" };
+            let what = format!("{} {}", count(e.cells, "cell"), e.what);
+            html.leaf("p", class, &format!("{} in {}, {}: {what} ({})", e.class, e.on, e.at, e.by));
         }
         for t in &action.tripwires {
+            let class = if matches!(&*t.act, "own" | "echo") { "label" } else { "refusal" };
             html.leaf(
                 "p",
-                "refusal",
+                class,
                 &format!("Tripwire {} ({}) in {}: {}", t.detector, t.class, t.channel, t.act),
             );
         }

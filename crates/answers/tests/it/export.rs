@@ -8,7 +8,7 @@ use seal::testkit::{run_key, text};
 use seal::verify::{Options, verify_bundle};
 use vocab::RunId;
 
-use crate::story::{A, B, Story, texts, touches, whole};
+use crate::story::{A, B, Story, known, texts, touches, whole};
 use crate::support::{Case, expect};
 
 #[test]
@@ -89,7 +89,7 @@ fn hostile_text_becomes_no_markup_anywhere_on_the_page() {
 
 #[test]
 fn a_bundle_verifies_offline_and_reads_back() {
-    let mut story = whole();
+    let mut story = known();
     story.rotate(1);
     story.checkpoint();
     let dir = Dir::of(story);
@@ -107,7 +107,7 @@ fn a_bundle_verifies_offline_and_reads_back() {
 
 #[test]
 fn a_bundle_has_the_key_only_if_asked() {
-    let dir = Dir::of(whole());
+    let dir = Dir::of(known());
     let mut bytes = Vec::new();
     export_bundle(&Store::open(&dir.0).unwrap(), RunId(A), None, &mut bytes).unwrap();
     assert!(!bytes.windows(32).any(|w| w == run_key(A)));
@@ -116,7 +116,7 @@ fn a_bundle_has_the_key_only_if_asked() {
 
 #[test]
 fn records_after_the_last_checkpoint_are_left_out_and_counted() {
-    let mut story = whole();
+    let mut story = known();
     let last = story.intent(B, &[]);
     story.outcome(B, last, &[]);
     let dir = Dir::of(story);
@@ -128,7 +128,7 @@ fn records_after_the_last_checkpoint_are_left_out_and_counted() {
 
 #[test]
 fn a_run_that_is_not_there_makes_no_bundle() {
-    let dir = Dir::of(whole());
+    let dir = Dir::of(known());
     let error =
         export_bundle(&Store::open(&dir.0).unwrap(), RunId([9; 16]), None, &mut Vec::new()).unwrap_err();
     assert!(matches!(error, Cannot::NoSuchRun(_)), "{error:?}");
@@ -136,7 +136,7 @@ fn a_run_that_is_not_there_makes_no_bundle() {
 
 #[test]
 fn verify_names_the_first_bad_record_and_breaks_the_chain_of_answers() {
-    let dir = Dir::of(whole());
+    let dir = Dir::of(known());
     let mut seen = Vec::new();
     let good = verify(&dir.0, &Options::default(), &mut |done, of| seen.push((done, of))).unwrap();
     let answer = VerifyAnswer::new(&good);

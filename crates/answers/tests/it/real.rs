@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use answers::{Answer, AuditorProber, Cannot, Chain, Desk, Holder, Offline, Reels, Scope, StoreReels, chain, export_bundle, verify};
+use answers::{
+    Answer, AuditorProber, Cannot, Chain, Desk, Holder, Offline, Reels, Scope, StoreReels, chain,
+    export_bundle, verify,
+};
 use index::Follower;
 use ledger::keys::{AuditorSecret, GatewayKey, RunKeys};
 use ledger::{
@@ -44,7 +47,7 @@ fn write(label: &str) -> World {
         .put("hash", Digest([5; 32]))
         .put("relations", 3u64)
         .put("server", name("PostgreSQL 15.14"));
-    ledger.append(catalog).unwrap().wait().unwrap();
+    drop(ledger.append(catalog).unwrap().wait().unwrap());
     let open = Draft::new(Kind::Open)
         .put("human", name("ada"))
         .put("by", name("ada"))
@@ -53,9 +56,9 @@ fn write(label: &str) -> World {
         .put("argv", vec![name("psql")])
         .put("uid", 1000u64);
     let (run, receipt) = ledger.open_run(open).unwrap();
-    receipt.wait().unwrap();
+    drop(receipt.wait().unwrap());
     act(&ledger, run);
-    ledger.close_run(run, Ended::Exited, Some(0)).unwrap().wait().unwrap();
+    drop(ledger.close_run(run, Ended::Exited, Some(0)).unwrap().wait().unwrap());
     ledger.shutdown("asked").unwrap();
     let mut follower = Follower::new(&ledger::read::Store::open(&root.join("data")).unwrap());
     follower.refresh().unwrap();
@@ -78,7 +81,7 @@ fn act(ledger: &Ledger, run: RunId) {
         .put("options", Map::new());
     let connect = ledger.append(connect).unwrap();
     let session = vocab::SessionId(connect.seq().0);
-    connect.wait().unwrap();
+    drop(connect.wait().unwrap());
     let (_, asked) = ledger.commitment(b"SELECT name, ssn FROM customers").unwrap();
     let (opening, sending) = ledger.commitment(b"SELECT name, 'x' FROM customers").unwrap();
     let touch = Map::new()
@@ -107,7 +110,7 @@ fn act(ledger: &Ledger, run: RunId) {
         .put("durability", Durability::Sync);
     let intent = ledger.append(intent).unwrap();
     let of = intent.seq();
-    intent.wait().unwrap();
+    drop(intent.wait().unwrap());
     let mut filter = FilterBuilder::new();
     filter.cell(&ledger.filter_key(), RELEASED);
     let exposure = Map::new()
@@ -138,7 +141,7 @@ fn act(ledger: &Ledger, run: RunId) {
         .put("coverage", "complete")
         .payload(opening.into_payload("rows", payload.clone()))
         .payload(PayloadPlain::new("rows", payload));
-    ledger.append(outcome).unwrap().wait().unwrap();
+    drop(ledger.append(outcome).unwrap().wait().unwrap());
 }
 
 impl World {
@@ -151,7 +154,8 @@ impl World {
         let verdict = verify(&self.root.join("data"), &options, &mut |_, _| {}).unwrap();
         assert!(verdict.is_ok(), "{verdict:?}");
         let keys = RunKeys::load(&RealDisk, &self.root.join("keys")).unwrap();
-        let held = holder.map(|holder| StoreReels { store: &store, follower: &follower, keys: &keys, holder });
+        let held =
+            holder.map(|holder| StoreReels { store: &store, follower: &follower, keys: &keys, holder });
         let reels: &dyn Reels = held.as_ref().map_or(&answers::Sealed, |held| held);
         let chain: Chain = chain(&verdict, &[]);
         question(&Desk {

@@ -47,10 +47,10 @@ impl Case {
     pub fn new(story: Story) -> Case {
         let bundle = Bundle::of_segments(&story.segments()).unwrap();
         let chain = Chain::Verified(Verified {
-            covered: Seq(u64::MAX),
+            covered: bundle.index.next(),
             anchored: true,
-            witnessed: Some((vec!["witness.example/one".to_owned()], Seq(40))),
-            checkpoint: "gateway.example/1\n40\nroot\n".to_owned(),
+            witnessed: Some((vec!["witness.example/one".to_owned()], Seq(5))),
+            checkpoint: "gateway.example/1\n5\nroot\n".to_owned(),
         });
         Case { bundle, chain, watcher: Watcher::default(), key: false }
     }

@@ -123,7 +123,8 @@ fn a_filter_made_before_a_new_epoch_and_recorded_after_is_still_found() {
 
 #[test]
 fn each_thing_that_keeps_it_from_a_no() {
-    let table: [(&str, fn(&mut Story), &str); 6] = [
+    type Row = (&'static str, fn(&mut Story), &'static str);
+    let table: [Row; 6] = [
         (
             "rows without a filter",
             |s| {
