@@ -9,9 +9,10 @@ pub const STATEMENTS_MAX: usize = 1_000;
 /// Deepest nesting that a text could mean, in grammar levels; see `statement::depth`.
 pub const DEPTH_MAX: usize = 400;
 
-/// Deepest nesting that is walked on the caller's own stack. Unoptimised, a level takes at most 16 KiB (measured): 40 x
-/// 16 KiB = 640 KiB of a runtime worker's 2 MiB. Ordinary statements stay below; a deeper one costs a thread, 30 us.
-pub const DEPTH_INLINE_MAX: usize = 40;
+/// Deepest nesting that is walked on the caller's own stack. The decoder of the parser's trees takes 37 KiB a level
+/// (measured, 130 KiB a query of [`QUERY_LEVELS`]): 24 x 37 KiB = 888 KiB of a runtime worker's 2 MiB. A deeper
+/// statement costs a thread, some 30 us.
+pub const DEPTH_INLINE_MAX: usize = 24;
 
 /// The stack of a thread for deeper ones; it is reserved, and only touched as far as it is used.
 pub const DEEP_STACK_BYTES: usize = 64 << 20;

@@ -439,9 +439,22 @@ fn depth(tokens: &[ScanToken]) -> usize {
                 level.kept += 1;
                 level.run = 0;
             }
-            Token::On | Token::Select | Token::From | Token::Where | Token::GroupP | Token::Order => {
-                level.run = 0
+            Token::Select | Token::Values if !level.query => {
+                level.kept += QUERY_LEVELS;
+                level.query = true;
+                level.run = 0;
             }
+            Token::On | Token::Select | Token::From | Token::Where | Token::GroupP | Token::Order => {
+                level.run = 0;
+            }
+            // Operands: what nests takes an operator, a keyword or a bracket.
+            Token::Ident | Token::Uident | Token::Param | Token::Ascii46 => {}
+            Token::Sconst
+            | Token::Usconst
+            | Token::Iconst
+            | Token::Fconst
+            | Token::Bconst
+            | Token::Xconst => {}
             Token::Ascii59 if levels.is_empty() => level = Level::default(),
             _ => level.run += 1,
         }

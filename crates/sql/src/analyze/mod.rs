@@ -501,6 +501,7 @@ impl<'a> Walk<'a> {
         };
         let relations = &self.snapshot.relations;
         let governed = !self.governed.is_empty();
+        let before = self.sites.len();
         self.sites.retain(|site| match site {
             Site::Relation { oid, telling: true, .. } => relations.get(oid).is_some_and(|relation| {
                 let mut own =
@@ -509,6 +510,11 @@ impl<'a> Walk<'a> {
             }),
             _ => true,
         });
+        // Where no relation becomes a sub-select, its columns keep their schema, and the statement its own text.
+        let dropped = self.sites.len() < before;
+        if dropped && !self.sites.iter().any(|site| matches!(site, Site::Relation { .. })) {
+            self.sites.retain(|site| !matches!(site, Site::Unqualify { .. }));
+        }
     }
 
     fn governed_uses(&self) -> Vec<GovernedUse> {

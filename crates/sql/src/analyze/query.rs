@@ -7,6 +7,7 @@ use super::{Found, Sources, Walk, join_sources, string, strings};
 use crate::analysis::Reason;
 use crate::governed::Cover;
 use crate::limits::COLUMNS_MAX;
+use crate::rewrite::Site;
 use crate::snapshot::Relation;
 use crate::tree::{Node, Tree};
 
@@ -599,7 +600,8 @@ impl<'a> Walk<'a> {
         relation: Option<&'a Relation>,
         mut out: Out<'a>,
     ) -> Out<'a> {
-        let masked = relation.is_some_and(|r| self.governed.cover(r.oid).is_some());
+        let telling = |r: &Relation| matches!(self.sites.last(), Some(Site::Relation { oid, telling: true, .. }) if *oid == r.oid);
+        let masked = relation.is_some_and(|r| self.governed.cover(r.oid).is_some() || telling(r));
         if let Some(alias) = alias {
             out.rename(strings(&alias.colnames));
         }
