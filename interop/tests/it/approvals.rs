@@ -1,0 +1,101 @@
+//! A request that needs a person waits for one, and for nobody else.
+
+use crate::world::{gateway, sh, upstream};
+use interop::gateway::HUMAN;
+use interop::process::{Finished, finish};
+use serde_json::Value;
+use std::sync::{Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Adds an operator; the token that is printed once.
+fn operator(name: &str, group: &str) -> String {
+    // One at a time: tests run beside each other, and this is not about a race of administrators.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _turn = ONE.lock();
+    let words = ["operator", "add", name, "--role", "approver", "--group", group, "--json"];
+    let said = gateway().site().ask(&words, "").unwrap();
+    let answer: Value = serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("{}", said.all()));
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+fn lead() -> &'static str {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    TOKEN.get_or_init(|| operator("lena", "leads"))
+}
+
+fn with_token(token: &str, words: &[&str]) -> Finished {
+    finish(gateway().site().tacho().args(words).env("TACHO_OPERATOR_TOKEN", token), b"", PATIENCE).unwrap()
+}
+
+/// The id of the request whose statement holds `word`, once it waits.
+fn waiting(token: &str, word: &str) -> String {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        let said = with_token(token, &["approvals", "--json"]);
+        let inbox: Value = serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("{}", said.all()));
+        let found = inbox["approvals"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|asked| asked.to_string().contains(word));
+        if let Some(id) = found.and_then(|asked| asked["ask"].as_str()) {
+            return id.to_owned();
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("nothing with {word} waits\n{}", gateway().log());
+}
+
+/// The agent's UPDATE of one order, in another thread.
+fn update(order: u32, column: &'static str) -> thread::JoinHandle<Finished> {
+    let sql = format!(
+        "psql -X -At -v ON_ERROR_STOP=1 -c \"UPDATE orders SET {column} = 'changed' WHERE id = {order}\""
+    );
+    thread::spawn(move || sh("asker", &sql))
+}
+
+fn value(order: u32, column: &str) -> String {
+    upstream().admin("crm", &format!("SELECT {column} FROM orders WHERE id = {order}")).unwrap()
+}
+
+#[test]
+fn an_approved_request_is_done_and_a_denied_one_is_not() {
+    let agent = update(1, "status");
+    let ask = waiting(lead(), "status");
+    assert_ne!(value(1, "status"), "changed", "it waits");
+    let approved = with_token(lead(), &["approve", &ask]);
+    assert!(approved.status.success(), "{}", approved.all());
+    let done = agent.join().unwrap();
+    assert_eq!(done.out(), "UPDATE 1\n", "{}", gateway().explain(&done));
+    assert_eq!(value(1, "status"), "changed");
+    let again = with_token(lead(), &["approve", &ask]);
+    assert_eq!(again.status.code(), Some(1), "an approval is spent once: {}", again.all());
+
+    let agent = update(2, "note");
+    let ask = waiting(lead(), "note");
+    let denied = with_token(lead(), &["deny", &ask, "--reason", "not today"]);
+    assert!(denied.status.success(), "{}", denied.all());
+    let done = agent.join().unwrap();
+    assert!(!done.status.success() && done.err().contains("asker-asks"), "{}", done.all());
+    assert_eq!(value(2, "note"), "call before delivery");
+}
+
+#[test]
+fn nobody_approves_their_own_run_or_for_another_group() {
+    let own = operator(HUMAN, "leads");
+    let other = operator("otto", "others");
+    let agent = update(4, "note");
+    let ask = waiting(lead(), "note");
+    for token in [own.as_str(), other.as_str(), "tacho-op-forged"] {
+        let said = with_token(token, &["approve", &ask]);
+        assert!(!said.status.success(), "{}", said.all());
+    }
+    let inside = sh("asker", &format!("tacho approve {ask} 2>&1; echo status $?"));
+    assert!(!inside.out().contains("status 0"), "{}", inside.all());
+    drop(with_token(lead(), &["deny", &ask]));
+    assert!(!agent.join().unwrap().status.success());
+    assert_eq!(value(4, "note"), "");
+}

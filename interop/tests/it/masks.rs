@@ -1,0 +1,74 @@
+//! A governed value does not reach the client, by whatever way it is asked for; what is not governed
+//! comes through as it is.
+
+use crate::world::{gateway, good, nothing_leaked, sh};
+
+/// One `psql` in which each statement may fail, and none may leak.
+fn ask(statements: &[&str]) -> interop::process::Finished {
+    let script: String = statements.iter().map(|sql| format!(" -c {}", quote(sql))).collect();
+    let done = sh("tester", &format!("psql -X -At{script}; true"));
+    good(&done);
+    done
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[test]
+fn reads_of_every_shape_see_the_mask() {
+    let done = ask(&[
+        "SELECT * FROM customers",
+        "SELECT ssn || card || email FROM customers",
+        "SELECT c FROM customers c",
+        "SELECT row_to_json(c) FROM customers c",
+        "SELECT to_jsonb(customers.*) FROM customers",
+        "SELECT array_agg(ssn) FROM customers",
+        "SELECT string_agg(reverse(ssn), ',') FROM customers",
+        "SELECT max(card) OVER () FROM customers",
+        "WITH a AS (SELECT ssn AS b FROM customers) SELECT upper(b) FROM a",
+        "SELECT x FROM (SELECT ssn AS x FROM customers UNION SELECT card FROM customers) AS y",
+        "SELECT o.id, c.ssn FROM orders o JOIN customers c ON c.id = o.customer_id",
+        "SELECT (SELECT ssn FROM customers WHERE id = o.customer_id) FROM orders o",
+        "SELECT encode(convert_to(ssn, 'UTF8'), 'base64') FROM customers",
+        "SELECT ssn::bytea FROM customers",
+        "SELECT substr(ssn, 1, 3), substr(ssn, 4) FROM customers",
+        "SELECT CAST(ssn AS date) FROM customers",
+        "SELECT 1 / (CASE WHEN ssn LIKE '4%' THEN 0 ELSE 1 END) FROM customers",
+        "INSERT INTO pad (t) SELECT ssn FROM customers RETURNING t",
+        "COPY customers TO STDOUT",
+        "COPY (SELECT email FROM customers) TO STDOUT (FORMAT binary)",
+        "PREPARE p AS SELECT ssn FROM customers WHERE id = $1; EXECUTE p(3)",
+        "BEGIN; DECLARE c CURSOR FOR SELECT ssn FROM customers; FETCH ALL FROM c; COMMIT",
+        "EXPLAIN (VERBOSE) SELECT ssn FROM customers WHERE ssn = 'x'",
+        "TABLE customers",
+        "SELECT ssn FROM customers ORDER BY ssn",
+        "SELECT ssn, count(*) FROM customers GROUP BY ssn",
+    ]);
+    nothing_leaked(&done);
+}
+
+#[test]
+fn a_predicate_on_a_governed_column_sees_the_mask() {
+    let done = ask(&[
+        "SELECT count(*) FROM customers WHERE ssn = '402-81-1957'",
+        "SELECT count(*) FROM customers WHERE ssn LIKE '4%'",
+    ]);
+    assert_eq!(done.out(), "0\n0\n", "{}", gateway().explain(&done));
+}
+
+#[test]
+fn what_is_not_governed_comes_through() {
+    let done = ask(&[
+        "SELECT id, name, city FROM customers WHERE id = 3",
+        "SELECT count(*), sum(amount) FROM orders WHERE id < 100",
+    ]);
+    assert_eq!(done.out(), "3|Chiara Lund|Turin\n6|1565.49\n", "{}", gateway().explain(&done));
+}
+
+#[test]
+fn an_address_in_a_column_that_nobody_declared_is_caught() {
+    let done = ask(&["SELECT note FROM orders WHERE id = 6"]);
+    assert!(done.out().starts_with("second address: "), "{}", gateway().explain(&done));
+    assert!(!done.out().contains("esi.marsh@example.org"), "{}", done.out());
+}

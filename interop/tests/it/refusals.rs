@@ -1,0 +1,115 @@
+//! What a refusal looks like to a client: an ordinary error, an honest transaction state, a session
+//! that goes on. Seen with tokio-postgres, over the credentials of a run that waits.
+
+use crate::world::{gateway, upstream};
+use interop::gateway::Lease;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, NoTls};
+
+/// Minutes of work that needs no function with effects and no disk.
+const LONG: &str = "SELECT count(*) FROM generate_series(1, 60000) a, generate_series(1, 60000) b";
+
+fn block_on<T>(body: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(interop::limits::CLIENT_SECONDS_MAX, body).await.expect("it hangs")
+    })
+}
+
+async fn connect(lease: &Lease) -> Client {
+    let (client, connection) = tokio_postgres::connect(lease.variable("DATABASE_URL"), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn code(client: &Client, sql: &str) -> SqlState {
+    let error = client.batch_execute(sql).await.expect_err(sql);
+    error.code().unwrap_or_else(|| panic!("{sql}: {error}")).clone()
+}
+
+#[test]
+fn a_refusal_names_its_rule_and_the_session_goes_on() {
+    let lease = gateway().lease("tester").unwrap();
+    block_on(async {
+        let client = connect(&lease).await;
+        let error = client.batch_execute("DROP TABLE orders").await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!(error.code(), &SqlState::INSUFFICIENT_PRIVILEGE);
+        let said = format!("{} {:?} {:?}", error.message(), error.detail(), error.hint());
+        assert!(said.contains("no-define") && said.contains("do not change the structure"), "{said}");
+        let row = client.query_one("SELECT count(*) FROM orders", &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 6);
+    });
+    assert_eq!(upstream().admin("crm", "SELECT count(*) FROM orders").unwrap(), "6");
+}
+
+#[test]
+fn a_refusal_fails_the_transaction_as_the_server_would() {
+    let lease = gateway().lease("tester").unwrap();
+    block_on(async {
+        let client = connect(&lease).await;
+        client.batch_execute("BEGIN; SAVEPOINT a").await.unwrap();
+        assert_eq!(code(&client, "DROP TABLE orders").await, SqlState::INSUFFICIENT_PRIVILEGE);
+        assert_eq!(code(&client, "SELECT 1").await, SqlState::IN_FAILED_SQL_TRANSACTION);
+        client.batch_execute("ROLLBACK TO SAVEPOINT a").await.unwrap();
+        client.batch_execute("SELECT 1").await.unwrap();
+        client.batch_execute("COMMIT").await.unwrap();
+    });
+}
+
+#[test]
+fn one_refused_statement_refuses_the_whole_text() {
+    let lease = gateway().lease("tester").unwrap();
+    block_on(async {
+        let client = connect(&lease).await;
+        let text = "INSERT INTO pad (t) VALUES ('must-not-be-there'); DROP TABLE orders";
+        assert_eq!(code(&client, text).await, SqlState::INSUFFICIENT_PRIVILEGE);
+    });
+    assert_eq!(
+        upstream().admin("crm", "SELECT count(*) FROM pad WHERE t = 'must-not-be-there'").unwrap(),
+        "0"
+    );
+}
+
+#[test]
+fn what_cannot_be_known_is_refused() {
+    let lease = gateway().lease("tester").unwrap();
+    block_on(async {
+        let client = connect(&lease).await;
+        for sql in [
+            "DO $$ BEGIN DROP TABLE orders; END $$",
+            "COPY customers TO PROGRAM 'cat'",
+            "COPY pad FROM '/etc/passwd'",
+            "SELECT pg_read_file('/etc/passwd')",
+            "SELECT query_to_xml('select * from customers', true, false, '')",
+            "SET ROLE postgres",
+            "SET SESSION AUTHORIZATION postgres",
+            "LOAD 'plpgsql'",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'",
+            "SELECT lo_import('/etc/passwd')",
+            "SELECT dblink('host=127.0.0.1', 'select 1')",
+        ] {
+            assert_eq!(code(&client, sql).await, SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
+        }
+        client.batch_execute("SELECT 1").await.unwrap();
+    });
+}
+
+#[test]
+fn cancel_ends_only_the_runs_own_statement() {
+    let lease = gateway().lease("tester").unwrap();
+    block_on(async {
+        let client = connect(&lease).await;
+        let token = client.cancel_token();
+        // A cancel that comes before the statement runs is lost, as with the server itself: ask again.
+        let cancel = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                token.cancel_query(NoTls).await.unwrap();
+            }
+        });
+        assert_eq!(code(&client, LONG).await, SqlState::QUERY_CANCELED);
+        cancel.abort();
+        client.batch_execute("SELECT 1").await.unwrap();
+    });
+}
