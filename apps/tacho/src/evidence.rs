@@ -3,7 +3,6 @@
 //! Works without a gateway. With one, each look is written into the ledger first, through the gateway's own socket.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use answers::{BundleReels, Cannot, Chain, Desk, Holder, NoReel, Reels, Sealed, StoreReels, Watch};
 use index::{Bundle, Follower, Index};
@@ -165,8 +164,7 @@ fn no_key() -> NoReel {
 
 /// Now, by this machine's clock.
 pub fn now() -> WallTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallTime(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    relay::entropy::wall()
 }
 
 /// An answer that there is not, as an exit.

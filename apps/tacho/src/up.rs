@@ -57,7 +57,7 @@ pub struct Running {
 /// Returns once everything listens.
 pub fn start(config: Config) -> Result<Running, Failure> {
     let (stop, stopped) = oneshot::channel();
-    let (ready, is_ready) = std::sync::mpsc::channel();
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
     let work = move || {
         let runtime = runtime()?;
         runtime.block_on(async {

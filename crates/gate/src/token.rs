@@ -9,6 +9,17 @@ use vocab::{Seq, Tick};
 use crate::limits::PERMIT_MILLIS;
 
 /// A recorded intent that has not been spent. Its record is on the way to the disk.
+///
+/// ```compile_fail
+/// # fn forge(seq: vocab::Seq) {
+/// let intent = gate::Intent { seq };
+/// # }
+/// ```
+/// ```
+/// # fn honest(intent: gate::Intent) {
+/// let seq = intent.seq();
+/// # }
+/// ```
 #[must_use = "an intent that is not spent leaves a record without an effect"]
 pub struct Intent {
     seq: Seq,

@@ -199,10 +199,11 @@ fn an_approval_is_recorded_before_the_intent_that_it_allows() {
 fn what_was_approved_is_what_is_sent() {
     // Each row changes one thing between the question and its spending.
     type Change = fn(&Stage);
+    type Row = (&'static str, &'static [u8], &'static [u8], WallTime, Change, bool);
     let nothing: Change = |_| ();
     let policy_changed: Change =
         |stage| stage.gate.reload(policy(&format!("{POLICY}\n// reworded"))).unwrap();
-    let rows: [(&str, &[u8], &[u8], WallTime, Change, bool); 6] = [
+    let rows: [Row; 6] = [
         ("nothing", b"asked", b"sent", MORNING, nothing, true),
         ("one byte asked", b"askeD", b"sent", MORNING, nothing, false),
         ("one byte sent", b"asked", b"senT", MORNING, nothing, false),

@@ -646,6 +646,17 @@ impl Session {
                 }
             }
             let _gone = self.client.leg.drain(&mut self.client.writer.out).await;
+            if self.flow.outstanding() > 0 && cut.why != "upstream-closed" {
+                // What still runs there runs for nobody.
+                let upstream = &self.resource.config.upstream;
+                let _arrived = super::dial::cancel(
+                    upstream,
+                    self.resource.tls.as_ref(),
+                    self.upstream_pid,
+                    &self.upstream_key,
+                )
+                .await;
+            }
             if self.upstream.writer.control(Control::Terminate).is_ok() {
                 let _gone = self.upstream.leg.drain(&mut self.upstream.writer.out).await;
             }

@@ -107,6 +107,9 @@ impl Session {
             self.names.role = catalog.role.clone();
             self.names.temp.clear();
             let everybodys = self.flow.tx() == TxStatus::Idle && !self.unsynced;
+            if everybodys {
+                self.resource.record_catalog(&catalog);
+            }
             self.catalog = self.resource.catalog.offer(Arc::new(catalog), everybodys);
             self.own_catalog = !everybodys;
         }
