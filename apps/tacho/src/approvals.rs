@@ -16,9 +16,8 @@ use crate::http::{Address, Client};
 use crate::limits::REASON_BYTES_MAX;
 use crate::{operators, out};
 
-pub fn list(config: &Path, json: bool) -> Outcome {
-    let api = Api { url: None, token_file: None };
-    out::answer(&block_on(inbox(&client(config, &api)?))?, json)
+pub fn list(config: &Path, api: &Api, json: bool) -> Outcome {
+    out::answer(&block_on(inbox(&client(config, api)?))?, json)
 }
 
 pub fn approve(config: &Path, args: &cli::Approve, json: bool) -> Outcome {
@@ -62,8 +61,8 @@ pub fn deny(config: &Path, args: &cli::Deny, json: bool) -> Outcome {
     out::answer(&decided, json)
 }
 
-pub fn status(config: &Path, json: bool) -> Outcome {
-    let client = client(config, &Api { url: None, token_file: None })?;
+pub fn status(config: &Path, api: &Api, json: bool) -> Outcome {
+    let client = client(config, api)?;
     let status: Status = block_on(async {
         let reply = client.get("/v1/status").await.map_err(|e| e.into_failure(&client.address))?;
         shaped(&reply)

@@ -143,6 +143,7 @@ pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
         let runtime = runtime.map_err(|e| Failure::could_not(format!("cannot start: {e}")))?;
         for (resource, checked) in config.resources.iter().zip(&mut answer.resources) {
             checked.findings.push(runtime.block_on(reach(&config, resource)));
+            checked.findings.push(role_not_looked_at(resource));
         }
     }
     out::answer(&answer, json)
@@ -194,6 +195,17 @@ async fn reach(config: &Config, resource: &Resource) -> Finding {
             "see that the upstream is up, and that role, credential, certificate and columns are right",
         ),
     }
+}
+
+/// What this version does not know is said, not passed over.
+fn role_not_looked_at(resource: &Resource) -> Finding {
+    Finding::weak(
+        format!(
+            "whether {} is a superuser, an owner, or may replicate, bypass row security or read files is not looked at",
+            resource.upstream.role
+        ),
+        "see `\\du` in psql, and give agents a role with no more than they need",
+    )
 }
 
 async fn try_reach(config: &Config, resource: &Resource) -> Result<String, String> {

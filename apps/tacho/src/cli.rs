@@ -63,7 +63,7 @@ pub enum Verb {
     /// Compare two runs.
     Diff(Diff),
     /// List the requests that wait for a person.
-    Approvals,
+    Approvals(Api),
     /// Approve a request that waits.
     Approve(Approve),
     /// Deny a request that waits.
@@ -72,8 +72,8 @@ pub enum Verb {
     Verify(Verify),
     /// Export a run as evidence.
     Export(Export),
-    /// Health of the running gateway: lag, runs, sessions, coverage.
-    Status,
+    /// Health of the running gateway: ledger, runs, resources, and what is wrong.
+    Status(Api),
     /// What is wrong with this installation, and how to mend it.
     Doctor,
     /// Check, test or replay the policy.
