@@ -313,22 +313,22 @@ impl Gate {
         let granted = verdict == "granted";
         let approved = if granted { asked.groups.clone() } else { BTreeSet::new() };
         let decided = self.verdict(question.who, ground, &approved);
-        Ok(match (&decided.verdict, granted) {
-            (Verdict::Allow, true) if binding(question, decided.policy, asked.expires) == asked.binding => {
-                Spent::Allowed(decided)
-            }
-            (_, true) => {
-                Spent::Refused(decided, "what was approved is not what would be sent, or policy has changed")
-            }
-            (_, false) => Spent::Refused(
-                decided,
-                match verdict {
-                    "denied" => "a human denied this request",
-                    "expired" => "no human answered in time",
-                    _ => "the request was withdrawn",
-                },
-            ),
-        })
+        let unchanged = binding(question, decided.policy, asked.expires) == asked.binding;
+        if granted && unchanged && decided.verdict == Verdict::Allow {
+            return Ok(Spent::Allowed(decided));
+        }
+        let why = match verdict {
+            "granted" => "what was approved is not what would be sent, or policy has changed",
+            "denied" => "a human denied this request",
+            "expired" => "no human answered in time",
+            _ => "the request was withdrawn",
+        };
+        // What the client is told: our sentence, and the person's reason if there is one.
+        let told = match &reason {
+            Some(reason) => format!("{why}: {}", masked(reason).as_str()),
+            None => why.to_owned(),
+        };
+        Ok(Spent::Refused(Decided { message: Some(told.into()), ..decided }, why))
     }
 
     /// Approvals that a live grant for this statement's shape in this run gives.

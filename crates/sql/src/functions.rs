@@ -239,7 +239,7 @@ const PURE: &str = "\
     pg_lsn pg_my_temp_schema pg_opclass_is_visible pg_operator_is_visible pg_opfamily_is_visible pg_options_to_table \
     pg_partition_root pg_postmaster_start_time pg_relation_is_publishable pg_relation_is_updatable \
     pg_sequence_parameters pg_settings_get_flags pg_size_bytes pg_size_pretty pg_statistics_obj_is_visible \
-    pg_table_is_visible pg_tablespace_databases pg_timezone_abbrevs pg_timezone_names pg_trigger_depth \
+    pg_table_is_visible pg_tablespace_databases pg_tablespace_location pg_timezone_abbrevs pg_timezone_names pg_trigger_depth \
     pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible \
     pg_type_is_visible pg_typeof pg_wal_lsn_diff phraseto_tsquery pi plainto_tsquery point point_above point_add \
     point_below point_distance point_div point_eq point_horiz point_left point_mul point_ne point_right point_send \

@@ -10,7 +10,8 @@ pub struct Class(Arc<str>);
 impl Class {
     /// `None` unless `text` is `word(.word)*` with words of `a-z0-9_`, at most 64 bytes.
     pub fn new(text: &str) -> Option<Class> {
-        let word = |w: &str| !w.is_empty() && w.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        let word =
+            |w: &str| !w.is_empty() && w.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
         (text.len() <= 64 && text.split('.').all(word)).then(|| Class(text.into()))
     }
 

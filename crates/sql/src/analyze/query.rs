@@ -361,7 +361,7 @@ impl<'a> Walk<'a> {
 
     pub(super) fn from(&mut self, items: &'a [Node]) {
         for node in items {
-            let visible = self.from_item(node);
+            let visible = self.source_item(node);
             if let Some(scope) = self.scopes.last_mut() {
                 scope.visible.append(&visible);
             }
@@ -369,7 +369,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds the item to the scope; what it gives to `*`.
-    pub(super) fn from_item(&mut self, node: &'a Node) -> Out<'a> {
+    pub(super) fn source_item(&mut self, node: &'a Node) -> Out<'a> {
         match Tree::of(node) {
             Some(Tree::RangeVar(name)) => self.range_var(name, None),
             Some(Tree::JoinExpr(join)) => self.join(join),
@@ -488,8 +488,8 @@ impl<'a> Walk<'a> {
 
     fn join(&mut self, join: &'a p::JoinExpr) -> Out<'a> {
         let first = self.scopes.last().map_or(0, |s| s.items.len());
-        let left = join.larg.as_deref().map_or_else(super::nothing, |n| self.from_item(n));
-        let right = join.rarg.as_deref().map_or_else(super::nothing, |n| self.from_item(n));
+        let left = join.larg.as_deref().map_or_else(super::nothing, |n| self.source_item(n));
+        let right = join.rarg.as_deref().map_or_else(super::nothing, |n| self.source_item(n));
         let shared: Vec<&str> = if join.is_natural {
             let common =
                 left.columns.iter().map(|c| c.name).filter(|n| right.columns.iter().any(|c| c.name == *n));
