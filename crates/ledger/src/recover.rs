@@ -238,13 +238,11 @@ impl Reading {
         self.remember(&header, kind)?;
         self.model.apply(leaf_hash(bytes), run);
         self.last = Some(kind);
-        match &self.published {
-            Some(published) if published.size == self.model.next() => {
-                if published.root != self.model.frontier.root() {
-                    return Err("the tree up to here is not the one in the file `checkpoint`".to_owned());
-                }
-            }
-            _ => {}
+        if let Some(published) = &self.published
+            && published.size == self.model.next()
+            && published.root != self.model.frontier.root()
+        {
+            return Err("the tree up to here is not the one in the file `checkpoint`".to_owned());
         }
         Ok(())
     }

@@ -131,32 +131,50 @@ fn trace(mode: &str) -> Option<String> {
     std::fs::read_to_string(log).ok()
 }
 
-/// Replays a trace: how many acknowledgements it has, or the first that came too early.
+/// Replays a trace: how many acknowledgements it has, or the first that came too early. The loop has one writer, so
+/// that between two acknowledgements there must be a write to a segment and then a sync of it that returned.
 fn check_trace(trace: &str) -> Result<usize, String> {
-    #[derive(PartialEq)]
-    enum Segment {
-        Clean,
+    enum Segment<'a> {
+        Idle,
         Written,
-        Syncing,
+        SyncingIn(&'a str),
+        Synced,
     }
-    let (mut segment, mut acknowledged) = (Segment::Written, 0);
+    let (mut segment, mut acknowledged) = (Segment::Synced, 0);
     for line in trace.lines() {
-        let of_segment = line.contains(".seg>") || line.contains("resumed");
+        let thread = line.split(' ').next().unwrap_or_default();
+        let of_segment = line.contains(".seg>");
         if line.contains("pwrite64(") && of_segment {
             segment = Segment::Written;
-        } else if line.contains("fdatasync(") && of_segment {
-            segment = if line.contains("= 0") { Segment::Clean } else { Segment::Syncing };
-        } else if line.contains("<... fdatasync resumed>")
-            && line.contains("= 0")
-            && segment == Segment::Syncing
-        {
-            segment = Segment::Clean;
+        } else if line.contains("fdatasync(") && of_segment && matches!(segment, Segment::Written) {
+            segment = if line.contains("= 0") { Segment::Synced } else { Segment::SyncingIn(thread) };
+        } else if line.contains("<... fdatasync resumed>") && line.contains("= 0") {
+            if matches!(segment, Segment::SyncingIn(syncing) if syncing == thread) {
+                segment = Segment::Synced;
+            }
         } else if line.contains("\"acked ") {
-            if segment != Segment::Clean {
+            if !matches!(segment, Segment::Synced) {
                 return Err(format!("acknowledged before the sync returned: {line}"));
             }
+            segment = Segment::Idle;
             acknowledged += 1;
         }
     }
     Ok(acknowledged)
+}
+
+#[test]
+fn the_trace_check_itself_can_fail() {
+    let write = "7 pwrite64(4</l/0000000000.seg>, ...) = 9\n";
+    let sync = "7 fdatasync(4</l/0000000000.seg>) = 0\n";
+    let begun = "7 fdatasync(4</l/0000000000.seg> <unfinished ...>\n";
+    let (done, other) = ("7 <... fdatasync resumed>) = 0\n", "8 <... fdatasync resumed>) = 0\n");
+    let ack = "6 write(1<pipe:[1]>, \"acked 4 0\\n\", 10) = 10\n";
+    let check = |parts: &[&str]| check_trace(&parts.concat());
+    assert_eq!(check(&[write, sync, ack, write, begun, done, ack]), Ok(2));
+    assert!(check(&[write, ack]).is_err(), "no sync");
+    assert!(check(&[write, sync, ack, ack]).is_err(), "no write of its own");
+    assert!(check(&[write, begun, ack]).is_err(), "the sync has not returned");
+    assert!(check(&[write, begun, other, ack]).is_err(), "another thread's sync");
+    assert!(check(&[write, sync, write, ack]).is_err(), "the sync was before the write");
 }
