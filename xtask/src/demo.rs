@@ -50,7 +50,7 @@ fn build(home: &Home) -> Result<(), Stop> {
         home.target.display()
     );
     let mut cargo = home.cargo();
-    cargo.args(["build", "--locked", "--package", "tacho", "--package", "tacho-verify"]);
+    cargo.args(["build", "--locked", "--workspace", "--bins"]);
     match follow(&mut cargo, BUILD_SECONDS_MAX, |_| ()) {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(Stop::Could("the build failed; what cargo said is above".to_owned())),

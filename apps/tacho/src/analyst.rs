@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use answers::{
@@ -46,10 +46,6 @@ impl Reading {
         let keys = Keys::load(Some(&config.gateway.keys), auditor);
         let book = Book::open(&config.gateway.data, keys)?;
         Ok(Reading { book, who, watch: Box::new(ThroughGateway { socket: desk::path(&config) }) })
-    }
-
-    pub fn book(&self) -> &Book {
-        &self.book
     }
 
     pub fn ask<A>(&self, ask: impl FnOnce(&Desk<'_>) -> Result<A, Cannot>) -> Result<A, Failure> {
@@ -315,9 +311,4 @@ pub fn passphrase(file: &Path) -> Result<Zeroizing<String>, Failure> {
     line.map(|line| Zeroizing::new(line.to_owned())).ok_or_else(|| {
         Failure::could_not(format!("{} holds no passphrase; write it into the first line", file.display()))
     })
-}
-
-/// The ledger of a configuration.
-pub fn ledger_dir(config: &Config) -> PathBuf {
-    config.gateway.data.join(LEDGER)
 }

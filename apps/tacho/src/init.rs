@@ -1,6 +1,6 @@
 //! `tacho init`: a commented configuration, a starter policy, and an auditor's key. Asks nothing, overwrites nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use answers::Answer;
 use answers::text::Text;
@@ -139,8 +139,8 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # class = "pii.ssn"
 # as = "row-token"               # null, redact, row-token, token, partial:N, bucket:WIDTH
 
-# People who start runs, known by the uid of their processes. `delegate = true` lets
-# one end runs, and start them for others where policy permits `delegate`.
+# People who start runs, known by the uid of their processes. With `delegate` one may
+# end runs, and start them for others where policy permits `delegate`.
 [[human]]
 name = "{name}"
 uid = {uid}
@@ -159,11 +159,6 @@ fn initiator() -> (u32, String) {
         |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let name = Some(users::name_of(uid)).filter(plain).unwrap_or_else(|| format!("uid-{uid}"));
     (uid, name)
-}
-
-/// Where the auditor's key is kept, for messages.
-pub fn auditor_key_path() -> Option<PathBuf> {
-    files::config_home().map(|home| home.join("auditor.key"))
 }
 
 #[cfg(test)]

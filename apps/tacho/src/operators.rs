@@ -4,7 +4,7 @@
 //! a slow hash would protect nothing.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -125,11 +125,6 @@ pub fn find_token(token_file: Option<&Path>) -> Result<Option<Zeroizing<String>>
     }
     let Some(home) = files::config_home() else { return Ok(None) };
     Ok(files::read_private(&home.join("token"), 4096)?.map(|text| first_line(&text)))
-}
-
-/// Where [`find_token`] looks last.
-pub fn token_file() -> Option<PathBuf> {
-    files::config_home().map(|home| home.join("token"))
 }
 
 #[derive(Serialize, Deserialize)]

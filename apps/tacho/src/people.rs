@@ -11,7 +11,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::fault::{Failure, Outcome};
 use crate::operators::{Operator, Operators};
-use crate::{evidence, files, out};
+use crate::{evidence, out};
 
 /// An operator as `tacho operator` shows one. The token is there once, when it is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,10 +151,4 @@ fn read_ssh_key(path: &Path) -> Result<String, Failure> {
         )));
     }
     Ok(format!("{kind} {key}"))
-}
-
-/// A hint for people without a token.
-pub fn token_path() -> String {
-    files::config_home()
-        .map_or_else(|| "~/.config/tacho/token".to_owned(), |home| home.join("token").display().to_string())
 }

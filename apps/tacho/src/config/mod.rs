@@ -25,7 +25,6 @@ use crate::limits::{
 use raw::{RawConfig, RawCredential, RawGateway, RawHuman, RawMask, RawPair, RawResource, UserRef};
 use reader::{At, Problems};
 
-pub use reader::parse_duration;
 pub use upstream::{Host, Tls, Upstream};
 
 /// The name of the file where no other is given.

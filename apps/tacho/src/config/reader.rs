@@ -240,7 +240,7 @@ impl<'t> Section<'t> {
 }
 
 /// Reads `500ms`, `90s`, `10m`, `1h`. No other unit, no fraction.
-pub fn parse_duration(text: &str) -> Option<std::time::Duration> {
+fn parse_duration(text: &str) -> Option<std::time::Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;

@@ -17,7 +17,7 @@ use std::task::{Context as TaskContext, Poll};
 use bytes::{Bytes, BytesMut};
 use gate::{Answer, Asked, Decided, GateError, Param, Piece, Question, Release, Spent, Tx, Who};
 use ledger::Missed;
-use mask::{FilterKey, Known, MaskedText, Origin, Shape};
+use mask::{Known, MaskedText, Origin, Shape};
 use proto_postgres::errors::{self, Care};
 use proto_postgres::frame::{Decoder, Frame, tag};
 use proto_postgres::message::{Bind, FromClient, FromUpstream, Parse, Target, TxStatus};
@@ -206,7 +206,6 @@ pub struct Session {
     sends: VecDeque<(u64, Outgoing)>,
     leaving: VecDeque<Leaving>,
     showing: Showing,
-    filter_key: FilterKey,
     unsettled: Vec<Seq>,
     savepoints: Vec<(String, usize)>,
     failed_in_flight: bool,
@@ -292,7 +291,6 @@ impl Session {
         };
         let generation = start.resource.gate.generation();
         Session {
-            filter_key: start.resource.gate.ledger().filter_key(),
             resource: start.resource,
             who: start.who,
             client,

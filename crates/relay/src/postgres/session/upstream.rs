@@ -498,7 +498,7 @@ impl Session {
             let scene = Scene {
                 gate: &resource.gate,
                 who: &self.who,
-                filter_key: &self.filter_key,
+                filter_key: &resource.gate.ledger().filter_key(),
                 tripwire: resource.config.tripwire,
                 reel: if op.reel_left == 0 { Reel::None } else { resource.config.reel },
                 root: &resource.root,
@@ -515,7 +515,7 @@ impl Session {
         let scene = Scene {
             gate: &resource.gate,
             who: &self.who,
-            filter_key: &self.filter_key,
+            filter_key: &resource.gate.ledger().filter_key(),
             tripwire: resource.config.tripwire,
             reel: resource.config.reel,
             root: &resource.root,
