@@ -16,8 +16,8 @@ use crate::fault::{Exit, Failure};
 
 /// What is read.
 enum Source {
-    Ledger { store: Store, follower: Follower },
-    Bundle(Bundle),
+    Ledger { store: Store, follower: Box<Follower> },
+    Bundle(Box<Bundle>),
 }
 
 /// The record as it stood when it was opened.
@@ -63,14 +63,14 @@ impl Book {
             let bytes = std::fs::read(&path).map_err(|e| Failure::file("read", &path, &e))?;
             let bundle =
                 Bundle::read(&bytes).map_err(|e| Failure::could_not(format!("{}: {e}", path.display())))?;
-            return Ok(Book { source: Source::Bundle(bundle), origin, chain, keys });
+            return Ok(Book { source: Source::Bundle(Box::new(bundle)), origin, chain, keys });
         }
         let unreadable = |e: &dyn std::fmt::Display| Failure::could_not(format!("{}: {e}", path.display()));
         let store = Store::open(&path).map_err(|e| unreadable(&e))?;
         let mut follower = Follower::new(&store);
         follower.refresh().map_err(|e| unreadable(&e))?;
         let origin = store.origin().to_owned();
-        Ok(Book { source: Source::Ledger { store, follower }, origin, chain, keys })
+        Ok(Book { source: Source::Ledger { store, follower: Box::new(follower) }, origin, chain, keys })
     }
 
     pub fn index(&self) -> &Index {

@@ -22,10 +22,6 @@ pub const HTTP_DEADLINE: Duration = Duration::from_secs(30);
 pub const OPERATORS_FILE_BYTES_MAX: usize = 1 << 20;
 /// Operators of one gateway.
 pub const OPERATORS_MAX: usize = 1_000;
-/// A credential as a file or a command gives it. PostgreSQL's own limit is 1,000 bytes for a password file's field.
-pub const CREDENTIAL_BYTES_MAX: usize = 4_096;
-/// How long a credential command may take.
-pub const CREDENTIAL_COMMAND_DEADLINE: Duration = Duration::from_secs(10);
 /// Text of an approval's or a revocation's reason.
 pub const REASON_BYTES_MAX: usize = 1_024;
 

@@ -119,6 +119,7 @@ impl Place {
             }
             seen.push_str(&line);
         }
+        child.wait().unwrap();
         panic!("the gateway did not start: {seen}");
     }
 
