@@ -20,8 +20,8 @@ pub(crate) enum Setting {
 pub(crate) fn setting(name: &str, value: Option<&str>, to_default: bool) -> Setting {
     let name = name.to_ascii_lowercase();
     match name.as_str() {
-        "standard_conforming_strings" if to_default || value.is_some_and(|v| is_true(v)) => Setting::Free,
-        "client_encoding" if to_default || value.is_some_and(|v| encoding(v)) => Setting::Free,
+        "standard_conforming_strings" if to_default || value.is_some_and(is_true) => Setting::Free,
+        "client_encoding" if to_default || value.is_some_and(encoding) => Setting::Free,
         "backslash_quote" if value == Some("safe_encoding") || to_default => Setting::Free,
         "standard_conforming_strings" | "client_encoding" | "backslash_quote" => Setting::Pinned,
         "role" | "session_authorization" => Setting::Role,
