@@ -75,13 +75,7 @@ const STEPS: &[(&str, Step)] = &[
         // Always the whole workspace: another selection would build the dependencies with other features again.
         let mut cargo = home.cargo();
         cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-        cargo.args(["--lib", "--bins", "--test", "it", "--test", "index"]);
         check_tests(with_programs(&mut cargo, home), TEST_SECONDS_MAX)
-    }),
-    ("examples in the documentation", |home, _| {
-        let mut cargo = home.cargo();
-        cargo.args(["test", "--workspace", "--locked", "--no-fail-fast", "--doc"]);
-        check_tests(&mut cargo, TEST_SECONDS_MAX)
     }),
     ("dependencies", dependencies),
     ("real servers and clients", |home, options| {
