@@ -158,6 +158,14 @@ impl Plan {
         self.analysis.effects.contains(&Effect::CopyIn)
     }
 
+    /// In PostgreSQL's own words, which programs read: the relation that the statement names and that is not there.
+    /// The name is the client's own.
+    pub fn missing_relation(&self) -> Option<String> {
+        let reason = self.refuse.filter(|reason| reason.code == "42P01")?;
+        let name = dotted_name(self.statement.as_ref()?.text().get(reason.at?..)?)?;
+        Some(format!("relation \"{name}\" does not exist"))
+    }
+
     /// Whether errors about it are rebuilt from templates: something governed or a user's code is in reach.
     pub fn careful(&self) -> bool {
         !self.analysis.governed.is_empty() || self.analysis.user_code || self.analysis.action.opaque.is_some()
@@ -193,5 +201,53 @@ fn context(analysis: &Analysis, in_transaction: bool) -> Context {
         in_transaction,
         now: crate::entropy::wall(),
         ..Context::default()
+    }
+}
+
+/// The name, with its schema if it has one, that `text` begins with, as PostgreSQL folds and prints it.
+fn dotted_name(text: &str) -> Option<String> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (part, after) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let end = quoted.find('"').filter(|end| !quoted[end + 1..].starts_with('"'))?;
+                (quoted[..end].to_owned(), &quoted[end + 1..])
+            }
+            None => {
+                let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+                let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
+                (rest[..end].to_ascii_lowercase(), &rest[end..])
+            }
+        };
+        if part.is_empty() {
+            return None;
+        }
+        name.push_str(&part);
+        match after.strip_prefix('.') {
+            Some(more) => {
+                name.push('.');
+                rest = more;
+            }
+            None => return Some(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dotted_name;
+
+    #[test]
+    fn a_missing_name_is_printed_as_postgres_prints_it() {
+        for (text, expect) in [
+            ("MyTab where", Some("mytab")),
+            ("app.\"My Tab\" t", Some("app.My Tab")),
+            ("mytab", Some("mytab")),
+            ("\"a\"\"b\"", None),
+            (".x", None),
+        ] {
+            assert_eq!(dotted_name(text).as_deref(), expect, "{text}");
+        }
     }
 }

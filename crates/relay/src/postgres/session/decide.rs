@@ -204,7 +204,7 @@ impl Session {
                     false => format!("rule: {}", rules.join(", ")),
                 }),
             ),
-            false => (why.to_string(), None),
+            false => (ready.plan.missing_relation().unwrap_or_else(|| why.to_string()), None),
         };
         let hint =
             Some(format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0));
