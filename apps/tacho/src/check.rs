@@ -142,8 +142,7 @@ pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Failure::could_not(format!("cannot start: {e}")))?;
         for (resource, checked) in config.resources.iter().zip(&mut answer.resources) {
-            checked.findings.push(runtime.block_on(reach(&config, resource)));
-            checked.findings.push(role_not_looked_at(resource));
+            checked.findings.extend(runtime.block_on(reach(&config, resource)));
         }
     }
     out::answer(&answer, json)
@@ -187,28 +186,33 @@ fn resolved(resource: &Resource) -> ResourceChecked {
 /// Dials the upstream as a session would, reads its catalog, and binds every mask to its column.
 ///
 /// The gate behind it has its ledger in memory: nothing that `check` does is an effect of a run.
-async fn reach(config: &Config, resource: &Resource) -> Finding {
+async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
     match try_reach(config, resource).await {
-        Ok(found) => Finding::good(found),
-        Err(why) => Finding::wrong(
+        Ok((found, powers)) => vec![Finding::good(found), role(resource, powers)],
+        Err(why) => vec![Finding::wrong(
             why,
             "see that the upstream is up, and that role, credential, certificate and columns are right",
-        ),
+        )],
     }
 }
 
-/// What this version does not know is said, not passed over.
-fn role_not_looked_at(resource: &Resource) -> Finding {
-    Finding::weak(
-        format!(
-            "whether {} is a superuser, an owner, or may replicate, bypass row security or read files is not looked at",
-            resource.upstream.role
-        ),
-        "see `\\du` in psql, and give agents a role with no more than they need",
-    )
+/// What the upstream login may do besides what agents need (layer L0 of masking).
+fn role(resource: &Resource, powers: Result<Vec<&'static str>, String>) -> Finding {
+    let role = &resource.upstream.role;
+    let mend = "see `\\du` in psql, and give agents a role with no more than they need";
+    match powers {
+        Err(why) => Finding::weak(format!("what {role} may do could not be read: {why}"), mend),
+        Ok(powers) if powers.is_empty() => Finding::good(format!(
+            "{role} is no superuser or owner, and cannot replicate, bypass row security or read files"
+        )),
+        Ok(powers) => Finding::weak(format!("{role} {}", powers.join(", ")), mend),
+    }
 }
 
-async fn try_reach(config: &Config, resource: &Resource) -> Result<String, String> {
+/// What was found, and what the login may do.
+type Reached = (String, Result<Vec<&'static str>, String>);
+
+async fn try_reach(config: &Config, resource: &Resource) -> Result<Reached, String> {
     let policy = policies::load(&config.gateway.policy).map_err(|e| e.to_string())?;
     let settings = ledger::Config::new("/ledger", "/keys", env!("CARGO_PKG_VERSION"));
     let (ledger, _) = Ledger::open(settings, SimDisk::new(0), SimClock::new(), SimRandom::new(0))
@@ -225,14 +229,15 @@ async fn try_reach(config: &Config, resource: &Resource) -> Result<String, Strin
         (&certificate, &key),
     )?;
     let catalog = probe(&ready).await?;
-    Ok(format!(
+    let found = format!(
         "reached as {}, PostgreSQL {}, {} relations, search_path {}; {} masked columns found",
         catalog.role,
         catalog.snapshot.server_major(),
         catalog.snapshot.relation_count(),
         catalog.search_path.join(", "),
         catalog.governed.columns().count()
-    ))
+    );
+    Ok((found, relay::postgres::powers(&ready).await))
 }
 
 /// A private directory that goes when this does.

@@ -67,6 +67,40 @@ impl Catalog {
     }
 }
 
+/// What the upstream login may do that no agent's should (layer L0 of masking), as words for the operator.
+pub async fn powers(resource: &Resource) -> Result<Vec<&'static str>, String> {
+    let upstream = &resource.config.upstream;
+    let dialled = dial(upstream, resource.tls.as_ref(), &resource.config.vault, &[])
+        .await
+        .map_err(|e| e.to_string())?;
+    let rows = Control { dialled }.query(POWERS_QUERY).await?;
+    let [row] = &rows[..] else { return Err("the upstream did not say what its login may do".into()) };
+    let words = [
+        "is a superuser",
+        "may replicate",
+        "bypasses row security",
+        "makes roles",
+        "reads files or runs programs of its host",
+        "owns tables or views",
+    ];
+    match row.len() == words.len() {
+        true => Ok(words
+            .into_iter()
+            .zip(row)
+            .filter(|(_, may)| may.as_deref() != Some("f"))
+            .map(|(word, _)| word)
+            .collect()),
+        false => Err("the upstream did not say what its login may do".into()),
+    }
+}
+
+const POWERS_QUERY: &str = "SELECT r.rolsuper, r.rolreplication, r.rolbypassrls, r.rolcreaterole, \
+     pg_catalog.pg_has_role('pg_read_server_files', 'MEMBER') OR pg_catalog.pg_has_role('pg_write_server_files', 'MEMBER') \
+       OR pg_catalog.pg_has_role('pg_execute_server_program', 'MEMBER'), \
+     EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+       WHERE c.relowner = r.oid AND c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname !~ '^pg_') \
+     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
+
 /// `search_path` and role out of the answer to [`SESSION_QUERY`].
 pub fn session_names(rows: &Rows) -> Result<(Vec<String>, String), String> {
     let [row] = &rows[..] else { return Err("the upstream did not say its search_path".into()) };

@@ -12,6 +12,7 @@ mod resource;
 mod session;
 mod writer;
 
+pub use catalog::powers;
 pub use dial::DialError;
 pub use listen::{probe, serve};
 pub use resource::Resource;
