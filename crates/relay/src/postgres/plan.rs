@@ -64,7 +64,8 @@ impl Plan {
             false => gate.reveals(who, &context, &analysis.classes()),
         };
         let classes: BTreeSet<Class> = revealed.keys().cloned().collect();
-        let mut refuse = analysis.refuse;
+        let lifts = resource.config.read_only && analysis.effects.iter().any(lifts_read_only);
+        let mut refuse = analysis.refuse.or(lifts.then_some(READ_ONLY));
         let own_text = statement.as_ref().map_or("", |s| s.text());
         let rewritten = match &statement {
             Some(statement) if refuse.is_none() => {
@@ -169,6 +170,26 @@ impl Plan {
     /// Whether errors about it are rebuilt from templates: something governed or a user's code is in reach.
     pub fn careful(&self) -> bool {
         !self.analysis.governed.is_empty() || self.analysis.user_code || self.analysis.action.opaque.is_some()
+    }
+}
+
+/// A resource that is configured read-only stays it: the client cannot ask upstream for more.
+const READ_ONLY: Reason = Reason {
+    code: "25006",
+    sentence: "this resource is read-only; a transaction here cannot be READ WRITE",
+    at: None,
+};
+
+fn lifts_read_only(effect: &Effect) -> bool {
+    match effect {
+        Effect::Begin { read_only } | Effect::SetTransaction { read_only } => *read_only == Some(false),
+        Effect::Set { name, value, .. } => {
+            name.to_ascii_lowercase().ends_with("transaction_read_only")
+                && !value
+                    .as_deref()
+                    .is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "on" | "true" | "yes" | "1"))
+        }
+        _ => false,
     }
 }
 
