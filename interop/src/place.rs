@@ -112,10 +112,15 @@ mod tests {
 
     #[test]
     fn a_listening_port_is_seen_and_a_closed_one_is_not() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert!(is_open(port));
-        drop(listener);
-        assert!(!is_open(port));
+        // A test beside this one may be starting a program at that moment: until its exec, the child holds a copy of our
+        // listener. It cannot hold those of all turns.
+        let closes = |_| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            assert!(is_open(port));
+            drop(listener);
+            !is_open(port)
+        };
+        assert!((0..50).any(closes));
     }
 }

@@ -15,9 +15,11 @@ pub fn verifier() -> Result<PathBuf, Trouble> {
     program("tacho-verify")
 }
 
-/// A file of the source tree.
+/// A file of the source tree. Cargo names the package to what it runs; a path compiled in would be that of another
+/// checkout where two of them share a target directory.
 pub fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    Path::new(&package).join("..").join(path)
 }
 
 /// `TACHO_BIN_DIR` is what xtask built. A plain `cargo test` builds them first, once, beside the test.

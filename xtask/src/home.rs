@@ -16,10 +16,10 @@ pub struct Home {
 
 impl Home {
     pub fn find() -> Result<Home, Stop> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .ok_or_else(|| Stop::Could("xtask does not stand in a source tree".to_owned()))?
-            .to_path_buf();
+        // As cargo says it now: a path compiled in would be that of another checkout with the same target directory.
+        let source = std::env::var_os("CARGO_MANIFEST_DIR")
+            .and_then(|package| Path::new(&package).parent().map(Path::to_path_buf))
+            .ok_or_else(|| Stop::Could("run it as `cargo xtask`".to_owned()))?;
         let cache = cache_directory(
             std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
             std::env::var_os("HOME").map(PathBuf::from),

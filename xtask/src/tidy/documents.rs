@@ -65,7 +65,7 @@ fn exists(tree: &Tree, path: &str) -> bool {
         } else {
             file.path == path || file.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
         }
-    }) || (!glob && std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).exists())
+    }) || (!glob && tree.root.join(path).exists())
 }
 
 /// What stands between backticks.

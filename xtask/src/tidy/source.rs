@@ -1,11 +1,12 @@
 //! The source tree in memory, and Rust text with everything but its code blanked out.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The files that rules look at, by their path from the root with `/`.
-#[derive(Default)]
 pub struct Tree {
+    /// Where it was read.
+    pub root: PathBuf,
     pub files: Vec<File>,
 }
 
@@ -25,7 +26,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 impl Tree {
     /// Reads `.rs`, `.md`, `.toml` and `.py` files, without hidden folders and what is built.
     pub fn read(root: &Path) -> io::Result<Tree> {
-        let mut tree = Tree::default();
+        let mut tree = Tree { root: root.to_path_buf(), files: Vec::new() };
         walk(root, root, &mut tree)?;
         tree.files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(tree)
@@ -34,7 +35,8 @@ impl Tree {
     /// For tests of rules.
     #[cfg(test)]
     pub fn of(files: &[(&str, &str)]) -> Tree {
-        Tree { files: files.iter().map(|(path, text)| File::new(path, text)).collect() }
+        let files = files.iter().map(|(path, text)| File::new(path, text)).collect();
+        Tree { root: PathBuf::from(".."), files }
     }
 
     pub fn file(&self, path: &str) -> Option<&File> {
