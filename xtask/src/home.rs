@@ -40,9 +40,14 @@ impl Home {
     pub fn cargo(&self) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.source).env("CARGO_TARGET_DIR", &self.target);
-        // Cargo gives these to what it runs; a nested cargo must not take them for the user's own.
-        for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
-            cargo.env_remove(name);
+        // What cargo tells of xtask's own package is not for a nested cargo: build scripts that ask to be run again when such
+        // a variable changes (ring's does) would build half of the tree anew each time that xtask and a plain cargo alternate.
+        for (name, _) in std::env::vars_os() {
+            let of_package =
+                |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+            if name.to_str().is_some_and(of_package) {
+                cargo.env_remove(name);
+            }
         }
         cargo
     }
