@@ -129,8 +129,8 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # upstream = "postgres://app@db.internal:5432/crm?sslmode=verify-full"
 # credential = {{ env = "CRM_PASSWORD" }}   # or {{ file = "PATH" }}, or {{ command = ["PROGRAM", "ARGUMENT"] }}
 # reel = "head"                  # what replay can show: "full", "head" (8 MiB of each response), "head:SIZE", "none"
-# read_only = false              # true: the upstream session itself refuses to write
-# statement_timeout = "30s"
+# read_only = false              # true: upstream sessions are read-only even where policy permits writing
+# statement_timeout = "30s"      # clients may only lower it; read-only sessions have 10 minutes without it, "0s" is none
 # tripwire = "mask"              # a secret found in an undeclared column is masked; "cut" ends the connection
 # vouch = ["public.slugify"]     # functions of yours that only read their arguments
 #

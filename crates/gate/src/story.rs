@@ -194,6 +194,11 @@ impl Gate {
         self.loaded().policy.reveals(&who.principal, &who.root, context, &classes)
     }
 
+    /// Whether policy lets the run do nothing to the resource but connect and read.
+    pub fn only_reads(&self, who: &Who) -> bool {
+        self.loaded().policy.only_reads(&who.principal, &who.root)
+    }
+
     /// What policy says of an answer, before a piece of it leaves.
     pub fn release(&self, who: &Who, context: &Context, so_far: policy::Release) -> Decided {
         let loaded = self.loaded();

@@ -106,6 +106,11 @@ impl Policy {
     pub fn depends_on_context(&self, request: &Request) -> bool {
         self.whole().depends_on_context(request)
     }
+
+    /// Whether `who` can do nothing to `resource` and what is below it but connect and read, whatever the context.
+    pub fn only_reads(&self, who: &Principal, resource: &ResourcePath) -> bool {
+        self.whole().only_reads(who, resource)
+    }
 }
 
 /// Rules of a policy, by action.
@@ -200,6 +205,19 @@ impl Slice {
             let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
             let concerns = |rule: &Rule| rule.concerns_principal(&principals) && rule.concerns_resource(&ids);
             self.acts[&pair.act].by_id.values().any(|rule| rule.reads_context && concerns(rule))
+        })
+    }
+
+    /// Whether no permit can concern any verb on `resource`, or below it, but those that read.
+    /// A run may do what each run above it may: one of them without such a permit is enough.
+    pub fn only_reads(&self, who: &Principal, resource: &ResourcePath) -> bool {
+        let reads = [Verb::Connect, Verb::Read, Verb::Reveal, Verb::Probe];
+        let writes: Vec<Verb> = Verb::ALL.into_iter().filter(|verb| !reads.contains(verb)).collect();
+        chain(who).any(|(agent, run)| {
+            let principal = [uid("Agent", agent), uid("Run", run)];
+            !writes.iter().flat_map(|verb| self.acts[&Act::Verb(*verb)].by_id.values()).any(|rule| {
+                !rule.forbids && rule.concerns_principal(&principal) && rule.concerns_tree(resource)
+            })
         })
     }
 

@@ -9,7 +9,7 @@ use cedar_policy::{
 };
 use miette::Diagnostic;
 use ring::digest;
-use vocab::{Group, PolicyHash, RuleId};
+use vocab::{Group, PolicyHash, ResourcePath, RuleId};
 
 use crate::SCHEMA;
 use crate::decide::{Act, Slice};
@@ -378,6 +378,20 @@ impl Rule {
             ActionConstraint::Any => true,
             ActionConstraint::Eq(uid) => is(&uid),
             ActionConstraint::In(uids) => uids.iter().any(is),
+        }
+    }
+
+    /// Whether the rule's scope can hold for `root`, for what it is in, or for anything below it.
+    pub(crate) fn concerns_tree(&self, root: &ResourcePath) -> bool {
+        match self.cedar.resource_constraint() {
+            ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
+            ResourceConstraint::In(uid) | ResourceConstraint::Eq(uid) | ResourceConstraint::IsIn(_, uid) => {
+                let within = |inner: &str, outer: &str| {
+                    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                let id = uid.id().unescaped();
+                within(id, root.as_str()) || within(root.as_str(), id)
+            }
         }
     }
 

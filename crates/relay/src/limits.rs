@@ -38,5 +38,8 @@ pub const ANALYSES_MAX: usize = 512;
 pub const CATALOG_DOUBT: Duration = Duration::from_millis(200);
 /// Answers whose release one session remembers.
 pub const RELEASES_MAX: usize = 1_024;
+/// The longest a statement runs upstream on a read-only session without a `statement_timeout` of the resource: a
+/// report may take minutes; what takes longer is a mistake that holds back vacuum.
+pub const READER_STATEMENT: Duration = Duration::from_secs(600);
 /// How long a catalog snapshot is used without a look at the upstream.
 pub const CATALOG_AGE: Duration = Duration::from_secs(60);

@@ -96,6 +96,37 @@ fn what_cannot_be_known_is_refused() {
 }
 
 #[test]
+fn a_session_of_an_agent_that_may_only_read_is_read_only_upstream() {
+    let lease = gateway().lease("reader").unwrap();
+    block_on(async {
+        let config =
+            format!("{}&options=-c%20default_transaction_read_only%3Doff", lease.variable("DATABASE_URL"));
+        let (client, connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        for (setting, expect) in [("transaction_read_only", "on"), ("statement_timeout", "10min")] {
+            let row = client.query_one(&format!("SHOW {setting}"), &[]).await.unwrap();
+            assert_eq!(row.get::<_, &str>(0), expect, "{setting}");
+        }
+        for sql in [
+            "BEGIN READ WRITE",
+            "START TRANSACTION READ WRITE",
+            "SET default_transaction_read_only = off",
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+            "SELECT set_config('transaction_read_only', 'off', false)",
+        ] {
+            assert_eq!(code(&client, sql).await, SqlState::READ_ONLY_SQL_TRANSACTION, "{sql}");
+        }
+        assert_eq!(code(&client, "SET statement_timeout = 0").await, SqlState::INSUFFICIENT_PRIVILEGE);
+        client
+            .batch_execute("SET statement_timeout = '5s'; BEGIN; SELECT 1; COMMIT; RESET ALL")
+            .await
+            .unwrap();
+        let row = client.query_one("SHOW transaction_read_only", &[]).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), "on");
+    });
+}
+
+#[test]
 fn cancel_ends_only_the_runs_own_statement() {
     let lease = gateway().lease("tester").unwrap();
     block_on(async {

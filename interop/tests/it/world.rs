@@ -30,7 +30,8 @@ pub const SECRETS: &[&str] = &[
     "d.vance@example.com",
 ];
 
-/// Agents: `tester` reads and writes; `asker` writes only with approval; `raw` may do what cannot be known.
+/// Agents: `tester` reads and writes; `asker` writes only with approval; `raw` may do what cannot be known;
+/// `reader` only reads.
 pub const POLICY: &str = r#"
 @id("connect-and-read")
 permit (principal, action in [Action::"connect", Action::"read"], resource in Resource::"crm");
@@ -38,7 +39,7 @@ permit (principal, action in [Action::"connect", Action::"read"], resource in Re
 permit (principal in Agent::"tester", action == Action::"write", resource in Resource::"crm");
 // What asyncpg's pools send when a connection goes back.
 @id("pools-reset")
-permit (principal, action == Action::"execute", resource == Resource::"crm/crm/pg_catalog/pg_advisory_unlock_all");
+permit (principal in Agent::"tester", action == Action::"execute", resource == Resource::"crm/crm/pg_catalog/pg_advisory_unlock_all");
 @id("asker-writes")
 permit (principal in Agent::"asker", action == Action::"write", resource in Resource::"crm");
 @id("asker-asks")

@@ -339,6 +339,38 @@ fn a_verdict_is_cacheable_if_no_rule_that_can_apply_reads_context() {
 }
 
 #[test]
+fn a_run_only_reads_where_no_permit_can_concern_another_verb() {
+    const CRM: &str =
+        r#"permit (principal, action in [Action::"connect", Action::"read"], resource in Resource::"crm");"#;
+    let check = |rules: &str, expect: bool| {
+        let policy = policy(&format!("{CRM}{rules}"));
+        let who = who("support");
+        assert_eq!(policy.only_reads(&who, &path("crm")), expect, "{rules}");
+        assert_eq!(policy.slice(&who).only_reads(&who, &path("crm")), expect, "sliced: {rules}");
+    };
+    check("", true);
+    check(r#"permit (principal, action == Action::"reveal", resource == Class::"pii.email");"#, true);
+    check(r#"forbid (principal, action == Action::"write", resource);"#, true);
+    check(r#"permit (principal in Agent::"other", action == Action::"write", resource);"#, true);
+    check(r#"permit (principal, action == Action::"write", resource in Resource::"billing");"#, true);
+    check(r#"permit (principal, action == Action::"write", resource in Resource::"crmx");"#, true);
+    check(
+        r#"permit (principal, action == Action::"write", resource in Resource::"crm/crm/public/orders");"#,
+        false,
+    );
+    check(r#"permit (principal, action == Action::"write", resource) when { context.hour == 3 };"#, false);
+    check(r#"permit (principal, action == Action::"opaque", resource in Resource::"crm");"#, false);
+    check(r#"permit (principal in Agent::"support", action, resource);"#, false);
+    // What a parent may not do, the child may not.
+    let writes = policy(&format!(
+        r#"{CRM} permit (principal in Agent::"child", action == Action::"write", resource);"#
+    ));
+    let parents = vec![Parent { agent: "support".into(), run: "r0".into() }];
+    assert!(!writes.only_reads(&who("child"), &path("crm")));
+    assert!(writes.only_reads(&Principal { parents, ..who("child") }, &path("crm")));
+}
+
+#[test]
 fn a_request_beyond_the_limits_is_refused() {
     let policy = policy("@id(\"p\") permit (principal, action, resource);");
     let many = |n| asks(who("x"), vec![access(Verb::Read, T, &[]); n], Context::default());

@@ -23,7 +23,7 @@ use wire::{Fault, RawField};
 use super::catalog::Catalog;
 use super::dial::{self, Dialled};
 use super::flight::fatal;
-use super::resource::Resource;
+use super::resource::{Pins, Resource};
 use super::session::{Cut, Session, Start, TOLD};
 use crate::entropy;
 use crate::gateway::Workers;
@@ -244,9 +244,10 @@ impl Login<'_> {
         if database != resource.config.upstream.database.as_bytes() && database != run.user.as_bytes() {
             return Err(refused("3D000", "this resource is another database: see PGDATABASE"));
         }
-        let parameters = self.parameters()?;
         let mut who = self.who(&run, SessionId(0));
         self.permitted(&who)?;
+        let pins = resource.pins(&who);
+        let parameters = self.parameters(pins)?;
 
         let catalog = resource.catalog.current(resource).await.map_err(|_why| {
             refused(
@@ -272,6 +273,7 @@ impl Login<'_> {
         let mut session = Session::new(Start {
             resource: resource.clone(),
             who: who.clone(),
+            pins,
             client: std::mem::replace(leg, placeholder),
             client_input: input,
             client_decoder: decoder,
@@ -293,7 +295,7 @@ impl Login<'_> {
     }
 
     /// Startup parameters by allow-list; `options` is read like the rest.
-    fn parameters(&self) -> Result<Vec<(String, String)>, Refused> {
+    fn parameters(&self, pins: Pins) -> Result<Vec<(String, String)>, Refused> {
         let mut out: Vec<(String, String)> = Vec::new();
         for (name, value) in &self.message.params {
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
@@ -312,11 +314,10 @@ impl Login<'_> {
                 name => out.push(allowed(name, value)?),
             }
         }
-        let config = &self.resource.config;
-        if config.read_only {
+        if pins.read_only {
             out.push(("default_transaction_read_only".into(), "on".into()));
         }
-        if let Some(timeout) = config.statement_timeout {
+        if let Some(timeout) = pins.statement_timeout {
             out.retain(|(name, _)| name != "statement_timeout");
             out.push(("statement_timeout".into(), timeout.as_millis().to_string()));
         }

@@ -13,7 +13,7 @@ use sql::{Analysis, Effect, Names, Reason, Rewritten, Statement};
 use vocab::{Action, Class, Group, RuleId, Verdict};
 
 use super::catalog::Catalog;
-use super::resource::Resource;
+use super::resource::{Pins, Resource};
 
 /// One statement, ready to be asked about.
 pub struct Plan {
@@ -40,6 +40,7 @@ impl Plan {
     pub fn make(
         resource: &Resource,
         who: &Who,
+        pins: Pins,
         catalog: &Catalog,
         names: &Names,
         statement: Option<Statement>,
@@ -64,8 +65,8 @@ impl Plan {
             false => gate.reveals(who, &context, &analysis.classes()),
         };
         let classes: BTreeSet<Class> = revealed.keys().cloned().collect();
-        let lifts = resource.config.read_only && analysis.effects.iter().any(lifts_read_only);
-        let mut refuse = analysis.refuse.or(lifts.then_some(READ_ONLY));
+        let mut refuse =
+            analysis.refuse.or_else(|| analysis.effects.iter().find_map(|effect| lifts(effect, pins)));
         let own_text = statement.as_ref().map_or("", |s| s.text());
         let rewritten = match &statement {
             Some(statement) if refuse.is_none() => {
@@ -173,24 +174,51 @@ impl Plan {
     }
 }
 
-/// A resource that is configured read-only stays it: the client cannot ask upstream for more.
+/// A session that the gateway has opened read-only stays it: the client cannot ask upstream for more.
 const READ_ONLY: Reason = Reason {
     code: "25006",
-    sentence: "this resource is read-only; a transaction here cannot be READ WRITE",
+    sentence: "this session is read-only: policy permits nothing but reading here",
     at: None,
 };
 
-fn lifts_read_only(effect: &Effect) -> bool {
-    match effect {
-        Effect::Begin { read_only } | Effect::SetTransaction { read_only } => *read_only == Some(false),
-        Effect::Set { name, value, .. } => {
-            name.to_ascii_lowercase().ends_with("transaction_read_only")
-                && !value
-                    .as_deref()
-                    .is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "on" | "true" | "yes" | "1"))
+const LONGER: Reason = Reason {
+    code: "42501",
+    sentence: "statement_timeout cannot be raised above what the gateway has set for this session",
+    at: None,
+};
+
+/// Why a client's effect on its session is refused: it would lift a pin.
+fn lifts(effect: &Effect, pins: Pins) -> Option<Reason> {
+    let (name, value) = match effect {
+        Effect::Begin { read_only } | Effect::SetTransaction { read_only } => {
+            return (pins.read_only && *read_only == Some(false)).then_some(READ_ONLY);
         }
-        _ => false,
+        Effect::Set { name, value, .. } => (name.to_ascii_lowercase(), value.as_deref()),
+        _ => return None,
+    };
+    if pins.read_only && name.ends_with("transaction_read_only") {
+        let on = value.is_some_and(|v| ["on", "true", "yes", "1"].contains(&&*v.to_ascii_lowercase()));
+        return (!on).then_some(READ_ONLY);
     }
+    let most = pins.statement_timeout.filter(|_| name == "statement_timeout")?;
+    let asked = value.and_then(milliseconds);
+    (!asked.is_some_and(|ms| (1..=most.as_millis()).contains(&ms))).then_some(LONGER)
+}
+
+/// A setting of time as PostgreSQL reads it, where it is a whole number: of milliseconds if it has no unit.
+fn milliseconds(value: &str) -> Option<u128> {
+    let value = value.trim();
+    let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let number: u128 = value[..end].parse().ok()?;
+    let unit = match value[end..].trim() {
+        "ms" | "" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(unit)
 }
 
 /// A text of ours or a rewritten one, literals masked. One that does not parse is withheld.
@@ -257,7 +285,42 @@ fn dotted_name(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::dotted_name;
+    use super::{LONGER, Pins, READ_ONLY, dotted_name, lifts};
+    use sql::Effect;
+    use std::time::Duration;
+
+    #[test]
+    fn a_pin_is_not_lifted_by_what_a_client_sets() {
+        let pins = Pins { read_only: true, statement_timeout: Some(Duration::from_secs(60)) };
+        let set = |name: &str, value: Option<&str>| Effect::Set {
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+            local: false,
+        };
+        for (effect, expect) in [
+            (Effect::Begin { read_only: None }, None),
+            (Effect::Begin { read_only: Some(true) }, None),
+            (Effect::Begin { read_only: Some(false) }, Some(READ_ONLY)),
+            (Effect::SetTransaction { read_only: Some(false) }, Some(READ_ONLY)),
+            (set("transaction_read_only", Some("on")), None),
+            (set("default_transaction_read_only", Some("off")), Some(READ_ONLY)),
+            (set("Default_Transaction_Read_Only", Some("0")), Some(READ_ONLY)),
+            // Not a constant: not known.
+            (set("transaction_read_only", None), Some(READ_ONLY)),
+            (set("statement_timeout", Some("60000")), None),
+            (set("statement_timeout", Some("1 min")), None),
+            (set("statement_timeout", Some("60001")), Some(LONGER)),
+            (set("statement_timeout", Some("2min")), Some(LONGER)),
+            (set("statement_timeout", Some("0")), Some(LONGER)),
+            (set("statement_timeout", Some("-1")), Some(LONGER)),
+            (set("statement_timeout", None), Some(LONGER)),
+            (set("work_mem", Some("4MB")), None),
+        ] {
+            assert_eq!(lifts(&effect, pins), expect, "{effect:?}");
+            let free = Pins { read_only: false, statement_timeout: None };
+            assert_eq!(lifts(&effect, free), None, "{effect:?}");
+        }
+    }
 
     #[test]
     fn a_missing_name_is_printed_as_postgres_prints_it() {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use gate::Gate;
+use gate::{Gate, Who};
 use ledger::{Digest, Draft, Kind, Name};
 use rustls::{ClientConfig, ServerConfig};
 use sql::{ColumnRule, Vouched};
@@ -12,6 +13,7 @@ use vocab::ResourcePath;
 
 use super::catalog::{Catalog, Shelf};
 use crate::config::PostgresResource;
+use crate::limits::READER_STATEMENT;
 use crate::runs::Registry;
 use crate::tls;
 
@@ -74,6 +76,14 @@ impl Resource {
         })
     }
 
+    /// What holds for a session of `who`, whatever its client sets.
+    pub(super) fn pins(&self, who: &Who) -> Pins {
+        let read_only = self.config.read_only || self.gate.only_reads(who);
+        let of_readers = read_only.then_some(READER_STATEMENT);
+        let statement_timeout = self.config.statement_timeout.or(of_readers).filter(|t| !t.is_zero());
+        Pins { read_only, statement_timeout }
+    }
+
     /// Best effort is enough: a decision names the catalog by its hash only for freshness, not for its verdict.
     pub(super) fn record_catalog(&self, catalog: &Catalog) {
         let draft = Draft::new(Kind::Catalog)
@@ -83,6 +93,14 @@ impl Resource {
             .put_some("server", Name::configured(&catalog.snapshot.server_major().to_string()));
         let _next_record_fails_too = self.gate.ledger().append(draft);
     }
+}
+
+/// What the gateway sets upstream for a session, and its client cannot lift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pins {
+    /// By configuration, or because policy permits nothing but reading.
+    pub read_only: bool,
+    pub statement_timeout: Option<Duration>,
 }
 
 /// Who may cancel what: our own keys, each for one session of one run.

@@ -125,7 +125,7 @@ impl Session {
         if script.decided.is_empty() && script.empty {
             script.empty = false;
             let asked = script.asked.clone();
-            let plan = Arc::new(Plan::make(&self.resource, &self.who, &self.catalog, &self.names, None));
+            let plan = Arc::new(self.make_plan(None));
             let ready = self.translate(plan, asked);
             return self.statement(ready, true);
         }
@@ -222,7 +222,7 @@ impl Session {
 
     /// A plan for what cannot be read: opaque, and refused.
     pub(super) fn unreadable(&mut self) -> Arc<Plan> {
-        let mut plan = Plan::make(&self.resource, &self.who, &self.catalog, &self.names, None);
+        let mut plan = self.make_plan(None);
         plan.masked = MaskedText::constant("[a statement that cannot be read]");
         Arc::new(plan)
     }
@@ -525,7 +525,7 @@ impl Session {
 
     /// A Close alone: it touches nothing.
     pub(super) fn unreadable_close(&mut self) -> Arc<Plan> {
-        Arc::new(Plan::make(&self.resource, &self.who, &self.catalog, &self.names, None))
+        Arc::new(self.make_plan(None))
     }
 
     // --- COPY FROM STDIN

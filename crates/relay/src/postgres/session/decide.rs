@@ -280,7 +280,7 @@ impl Session {
 
     /// Only on a session that is read-only upstream may a read overtake its intent.
     pub(super) fn reads_only(&self) -> bool {
-        self.resource.config.read_only
+        self.pins.read_only
     }
 
     pub(super) fn tx(&self) -> Tx {
@@ -309,8 +309,7 @@ impl Session {
         if statements.len() > 1 {
             return Err(("42601", "cannot insert multiple commands into a prepared statement"));
         }
-        let plan =
-            Arc::new(Plan::make(&self.resource, &self.who, &self.catalog, &self.names, statements.pop()));
+        let plan = Arc::new(self.make_plan(statements.pop()));
         self.keep(text.clone(), plan.clone());
         Ok(plan)
     }
@@ -321,10 +320,13 @@ impl Session {
             return plan.clone();
         }
         let text: Arc<str> = statement.text().into();
-        let plan =
-            Arc::new(Plan::make(&self.resource, &self.who, &self.catalog, &self.names, Some(statement)));
+        let plan = Arc::new(self.make_plan(Some(statement)));
         self.keep(text, plan.clone());
         plan
+    }
+
+    pub(super) fn make_plan(&self, statement: Option<Statement>) -> Plan {
+        Plan::make(&self.resource, &self.who, self.pins, &self.catalog, &self.names, statement)
     }
 
     /// A name was not found: somebody may have made it meanwhile. Then the catalog is read again, once.

@@ -40,7 +40,7 @@ use super::flight::{
     sqlstate,
 };
 use super::plan::Plan;
-use super::resource::{Cancel, Resource};
+use super::resource::{Cancel, Pins, Resource};
 use super::writer::{ClientWriter, Control, UpstreamWriter};
 use crate::config::Reel;
 use crate::entropy;
@@ -180,6 +180,7 @@ enum Wake {
 pub struct Session {
     pub resource: Arc<Resource>,
     pub who: Who,
+    pins: Pins,
     client: End<ClientWriter>,
     upstream: End<UpstreamWriter>,
     upstream_pid: u32,
@@ -251,6 +252,7 @@ struct Failed {
 pub struct Start {
     pub resource: Arc<Resource>,
     pub who: Who,
+    pub pins: Pins,
     pub client: Leg,
     pub client_input: BytesMut,
     pub client_decoder: Decoder,
@@ -293,6 +295,7 @@ impl Session {
         Session {
             resource: start.resource,
             who: start.who,
+            pins: start.pins,
             client,
             upstream,
             upstream_pid: start.upstream_pid,
