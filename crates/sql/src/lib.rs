@@ -8,7 +8,7 @@
 //! Pure: no IO, clock or randomness. What is not understood is refused ([`Analysis::refuse`]) or called opaque
 //! ([`vocab::Action::opaque`]); nothing unknown is ever called harmless.
 //!
-//! Reading order: `statement` (text -> trees) -> `catalog`, `snapshot`, `governed` (what is behind the names) -> `names`
+//! Reading order: `statement` (text -> trees), `syntax` (its errors) -> `catalog`, `snapshot`, `governed` (what is behind the names) -> `names`
 //! (what a session adds) -> `analyze/` -> `rewrite`. `tree` is the walk that cannot miss a node.
 
 #![forbid(unsafe_code)]
@@ -29,6 +29,7 @@ mod rewrite;
 mod settings;
 mod snapshot;
 mod statement;
+mod syntax;
 mod tree;
 mod wire;
 
@@ -38,4 +39,5 @@ pub use governed::{BindError, ColumnRule, Governed};
 pub use names::{Names, TempRelation, Vouched};
 pub use rewrite::{PositionMap, Rewritten, rewrite};
 pub use snapshot::Snapshot;
-pub use statement::{Literal, LiteralKind, ParseError, Statement, literals_of, masked_literals, parse};
+pub use statement::{Literal, LiteralKind, Statement, literals_of, masked_literals, parse};
+pub use syntax::ParseError;

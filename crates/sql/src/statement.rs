@@ -10,6 +10,7 @@ use crate::kind::kind;
 use crate::limits::{
     DEEP_STACK_BYTES, DEPTH_INLINE_MAX, DEPTH_MAX, QUERY_LEVELS, STATEMENTS_MAX, TEXT_BYTES_MAX,
 };
+use crate::syntax::ParseError;
 use crate::tree::{Node, Tree};
 
 /// One statement of a text.
@@ -56,43 +57,21 @@ pub enum LiteralKind {
     Comment,
 }
 
-/// A text that is not SQL, or is beyond a limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    /// SQLSTATE.
-    pub code: &'static str,
-    /// A constant sentence.
-    pub sentence: &'static str,
-    /// The byte at which the parser stopped, if it said so.
-    pub at: Option<usize>,
-}
-
-impl std::fmt::Display for ParseError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.sentence)
-    }
-}
-
-impl std::error::Error for ParseError {}
-
 /// Reads a text as the server would with `standard_conforming_strings = on`: zero or more statements.
 pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
-    let error = |code, sentence| ParseError { code, sentence, at: None };
+    let error = ParseError::new;
     if text.len() > TEXT_BYTES_MAX {
         return Err(error("54000", "The statement is longer than the gateway accepts."));
     }
     if text.contains('\0') {
         return Err(error("22021", "The statement holds a zero byte."));
     }
-    let tokens =
-        pg_query::scan_tokens(text).map_err(|_| error("42601", "The statement cannot be read as SQL."))?;
+    let tokens = scan(text).map_err(|why| ParseError::of_scan(text, &why))?;
     let depth = depth(&tokens);
     if depth > DEPTH_MAX {
         return Err(error("54001", "The statement is nested more deeply than the gateway accepts."));
     }
-    let tree =
-        with_stack(depth, || pg_query::parse(text, pg_query::ParserOptions::DEFAULT).map(|r| r.protobuf));
-    let tree = tree.and_then(Result::ok).ok_or(error("42601", "The statement is not valid SQL."))?;
+    let tree = tree(text, depth).map_err(|why| ParseError::of_parse(text, &why, &tokens, depth))?;
     if tree.stmts.len() > STATEMENTS_MAX {
         return Err(error("54000", "The text holds more statements than the gateway accepts."));
     }
@@ -109,6 +88,27 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
         out.push(Statement::new(whole.clone(), start..end, &tokens, *node, depth));
     }
     Ok(out)
+}
+
+/// The tokens of a text. The scanner is not asked about one without any: `scan_tokens` (pg_query 18.1) makes a slice of
+/// the null pointer that the scanner returns then, and a debug build aborts.
+pub(crate) fn scan(text: &str) -> Result<Vec<ScanToken>, pg_query::Error> {
+    match text.bytes().all(is_space) {
+        true => Ok(Vec::new()),
+        false => pg_query::scan_tokens(text),
+    }
+}
+
+/// White space as PostgreSQL's scanner has it.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+/// The tree of a text whose tokens say that it is at most `depth` deep.
+pub(crate) fn tree(text: &str, depth: usize) -> Result<p::ParseResult, pg_query::Error> {
+    let parsed =
+        with_stack(depth, || pg_query::parse(text, pg_query::ParserOptions::DEFAULT).map(|r| r.protobuf));
+    parsed.unwrap_or(Err(pg_query::Error::InvalidPointer))
 }
 
 impl Statement {
@@ -352,7 +352,7 @@ impl Statement {
 }
 
 /// A position of the scanner's or the tree's; -1 stands for none and finds nothing.
-fn at(position: i32) -> usize {
+pub(crate) fn at(position: i32) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }
 
@@ -367,7 +367,7 @@ pub fn literals_of(text: &str) -> Option<Vec<Literal>> {
     if text.len() > TEXT_BYTES_MAX {
         return None;
     }
-    Some(literals(&pg_query::scan_tokens(text).ok()?, 0))
+    Some(literals(&scan(text).ok()?, 0))
 }
 
 fn literals(tokens: &[ScanToken], offset: usize) -> Vec<Literal> {

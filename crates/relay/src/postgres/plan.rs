@@ -33,6 +33,8 @@ pub struct Plan {
     pub decided: Decided,
     /// Why it cannot run whatever policy says.
     pub refuse: Option<Reason>,
+    /// Why, in PostgreSQL's own words about the client's own text, where those are known.
+    pub said: Option<String>,
 }
 
 impl Plan {
@@ -99,6 +101,7 @@ impl Plan {
             context,
             decided,
             refuse,
+            said: None,
             analysis: Arc::new(analysis),
             statement,
         }

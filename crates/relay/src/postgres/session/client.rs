@@ -2,6 +2,8 @@
 
 use super::*;
 
+const NOT_UTF8: &str = "the statement is not UTF-8";
+
 impl Session {
     // --- the client's side
 
@@ -91,7 +93,7 @@ impl Session {
         self.cover("describe")?;
         let asked = raw(frame);
         let Some(text) = sql.to_str() else {
-            return self.refuse_query(asked, "22021", "the statement is not UTF-8", None);
+            return self.refuse_query(asked, "", ParseError::new("22021", NOT_UTF8));
         };
         match sql::parse(text) {
             Ok(statements) => {
@@ -102,7 +104,7 @@ impl Session {
                 self.script = Some(Script { id, asked, rest: statements.into(), decided: Vec::new(), empty });
                 Ok(())
             }
-            Err(parse) => self.refuse_query(asked, parse.code, parse.sentence, parse.at.map(|at| (text, at))),
+            Err(parse) => self.refuse_query(asked, text, parse),
         }
     }
 
@@ -191,39 +193,44 @@ impl Session {
         }
     }
 
-    pub(super) fn refuse_query(
-        &mut self,
-        asked: Bytes,
-        code: &'static str,
-        sentence: &'static str,
-        at: Option<(&str, usize)>,
-    ) -> Result<(), Cut> {
-        let plan = self.unreadable();
-        let ready = Ready {
-            plan,
-            via: "query",
-            params: Vec::new(),
-            asked,
-            sending: Vec::new(),
-            sents: Vec::new(),
-            named: Vec::new(),
-            translated: true,
-            columns: None,
-        };
-        let position =
-            at.map(|(text, at)| text.get(..at).map_or(0, |before| before.chars().count() as u32 + 1));
-        let decided = ready.plan.decided.clone();
-        self.refuse(&ready, &decided, code, sentence, position, None)?;
+    pub(super) fn refuse_query(&mut self, asked: Bytes, text: &str, why: ParseError) -> Result<(), Cut> {
+        self.refuse_text("query", asked, text, why)?;
         self.skipping = false;
         self.script = None;
         self.sync();
         Ok(())
     }
 
-    /// A plan for what cannot be read: opaque, and refused.
-    pub(super) fn unreadable(&mut self) -> Arc<Plan> {
+    /// Refuses a text that is no statement.
+    fn refuse_text(
+        &mut self,
+        via: &'static str,
+        asked: Bytes,
+        text: &str,
+        why: ParseError,
+    ) -> Result<(), Cut> {
+        let plan = self.unreadable(why.said);
+        let ready = Ready {
+            plan,
+            via,
+            params: Vec::new(),
+            asked,
+            sending: Vec::new(),
+            sents: Vec::new(),
+            named: Vec::new(),
+            translated: via == "query",
+            columns: None,
+        };
+        let position = why.at.and_then(|at| text.get(..at)).map(|before| before.chars().count() as u32 + 1);
+        let decided = ready.plan.decided.clone();
+        self.refuse(&ready, &decided, why.code, why.sentence, position, None)
+    }
+
+    /// A plan for what cannot be read: opaque, and refused. `said`: why, as PostgreSQL says it.
+    pub(super) fn unreadable(&mut self, said: Option<String>) -> Arc<Plan> {
         let mut plan = self.make_plan(None);
         plan.masked = MaskedText::constant("[a statement that cannot be read]");
+        plan.said = said;
         Arc::new(plan)
     }
 
@@ -232,7 +239,7 @@ impl Session {
     pub(super) fn on_parse(&mut self, parse: Parse, frame: &Frame) -> Result<(), Cut> {
         let name = parse.statement.to_bytes();
         let Some(text) = parse.sql.to_str() else {
-            return self.refuse_message("parse", frame, "22021", "the statement is not UTF-8");
+            return self.refuse_message("parse", frame, "22021", NOT_UTF8);
         };
         if !name.is_empty() && self.prepared.contains_key(&name) {
             return self.refuse_message(
@@ -253,7 +260,7 @@ impl Session {
         let text: Arc<str> = text.into();
         let plan = match self.plan_text(&text) {
             Ok(plan) => plan,
-            Err((code, sentence)) => return self.refuse_message("parse", frame, code, sentence),
+            Err(why) => return self.refuse_text("parse", raw(frame), &text, why),
         };
         if self.wants_fresh(&plan) {
             self.stash = Some(frame.clone());
@@ -354,7 +361,7 @@ impl Session {
         }
         let plan = match self.plan_text(&prepared.text.clone()) {
             Ok(plan) => plan,
-            Err(error) => return Ok(Err(error)),
+            Err(why) => return Ok(Err((why.code, why.sentence))),
         };
         if let Some(reason) = plan.refuse {
             return Ok(Err((reason.code, reason.sentence)));
@@ -426,7 +433,7 @@ impl Session {
                         "the rules or the catalog have changed since this portal was opened",
                     );
                 }
-                Err((code, sentence)) => return self.refuse_message("execute", frame, code, sentence),
+                Err(why) => return self.refuse_message("execute", frame, why.code, why.sentence),
             }
         }
         let FromClient::Execute { rows_max, .. } = FromClient::decode(frame)? else { return Ok(()) };

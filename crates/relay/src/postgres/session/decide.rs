@@ -204,7 +204,10 @@ impl Session {
                     false => format!("rule: {}", rules.join(", ")),
                 }),
             ),
-            false => (ready.plan.missing_relation().unwrap_or_else(|| why.to_string()), None),
+            false => {
+                let said = ready.plan.said.clone().or_else(|| ready.plan.missing_relation());
+                (said.unwrap_or_else(|| why.to_string()), None)
+            }
         };
         let hint =
             Some(format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0));
@@ -241,7 +244,7 @@ impl Session {
         code: &'static str,
         why: &'static str,
     ) -> Result<(), Cut> {
-        let plan = self.unreadable();
+        let plan = self.unreadable(None);
         let ready = Ready {
             via,
             params: Vec::new(),
@@ -300,14 +303,17 @@ impl Session {
 
     // --- plans
 
-    pub(super) fn plan_text(&mut self, text: &Arc<str>) -> Result<Arc<Plan>, (&'static str, &'static str)> {
+    pub(super) fn plan_text(&mut self, text: &Arc<str>) -> Result<Arc<Plan>, ParseError> {
         self.renew_plans();
         if let Some(plan) = self.plans.get(text) {
             return Ok(plan.clone());
         }
-        let mut statements = sql::parse(text).map_err(|e| (e.code, e.sentence))?;
+        let mut statements = sql::parse(text)?;
         if statements.len() > 1 {
-            return Err(("42601", "cannot insert multiple commands into a prepared statement"));
+            return Err(ParseError::new(
+                "42601",
+                "cannot insert multiple commands into a prepared statement",
+            ));
         }
         let plan = Arc::new(self.make_plan(statements.pop()));
         self.keep(text.clone(), plan.clone());

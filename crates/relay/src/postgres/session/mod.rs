@@ -23,7 +23,7 @@ use proto_postgres::frame::{Decoder, Frame, tag};
 use proto_postgres::message::{Bind, FromClient, FromUpstream, Parse, Target, TxStatus};
 use proto_postgres::reply::Fields;
 use proto_postgres::session::{Event, Fate, Kind, Sent, Session as Flow, What};
-use sql::{Effect, Names, Statement};
+use sql::{Effect, Names, ParseError, Statement};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 use vocab::{AskId, Class, Group, Seq, Verdict, WallTime};
