@@ -100,6 +100,8 @@ pub struct ActionLine {
     /// What was sent instead, if it differs; literals are masked.
     pub sent: Option<String>,
     pub params: Vec<ParamLine>,
+    /// Further ones, which are only in the reel.
+    pub params_more: u64,
     pub verdict: String,
     pub rules: Vec<String>,
     pub policy: String,
@@ -260,6 +262,7 @@ pub fn action_line(run: &Run, action: &Action) -> ActionLine {
         statement: request.statement.to_string(),
         sent: owned(request.sent.as_deref()),
         params: request.params.iter().map(param_line).collect(),
+        params_more: request.params_more,
         verdict: request.verdict.to_string(),
         rules: request.rules.iter().map(ToString::to_string).collect(),
         policy: hex(&request.policy),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ledger::{Map, PayloadPlain, Print};
 use mask::MaskedText;
 use policy::Principal;
-use vocab::{Action, Class, Durability, ResourcePath, RunId, Seq, SessionId};
+use vocab::{Action, Class, Durability, ResourcePath, RuleId, RunId, Seq, SessionId};
 
 /// Whose request it is: the run, and everybody above it.
 #[derive(Clone)]
@@ -52,6 +52,8 @@ pub struct Param {
     /// Bytes; -1 is NULL.
     pub size: i64,
     pub mask: MaskedText,
+    /// Classes of what detectors found in it.
+    pub classes: Vec<Class>,
     pub print: Option<Print>,
 }
 
@@ -92,11 +94,22 @@ pub struct Exposure {
     pub at: &'static str,
     /// `masked`, `revealed`, `refused`, `unknown`.
     pub what: &'static str,
-    /// `rewrite`, `detector`, `grant`, `none`.
-    pub by: &'static str,
+    pub by: By,
+    /// Of this record, not of those before it.
     pub rows: u64,
     pub cells: u64,
     pub prints: Vec<Print>,
+}
+
+/// What made a governed value what the client saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The statement was rewritten.
+    Rewrite,
+    /// A detector found it on its way out.
+    Detector,
+    /// Policy reveals the class, by this rule.
+    Grant(RuleId),
 }
 
 /// A detector's hit in a response or request.

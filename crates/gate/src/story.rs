@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ledger::{
-    AppendError, Code, Commitment, Digest, Draft, Kind, Ledger, Map, Opening, OperatorText, Receipt,
+    AppendError, Code, Commitment, Digest, Draft, Kind, Ledger, Map, Opening, OperatorText, Print, Receipt,
 };
 use mask::Detectors;
 use policy::{Context, Policy, Request, What};
@@ -13,8 +13,8 @@ use vocab::{
 };
 
 use crate::inbox::{Answer, Form, Inbox, Pending, Wait};
-use crate::limits::{SETTLES_MAX, SHAPES_PER_RUN_MAX};
-use crate::question::{Exposure, Outcome, Piece, Question, Tripped, Who};
+use crate::limits::{PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX};
+use crate::question::{By, Exposure, Outcome, Piece, Question, Tripped, Who};
 use crate::token::Intent;
 
 /// Why the gate cannot let anything through: evidence is not possible now.
@@ -194,46 +194,43 @@ impl Gate {
         self.loaded().policy.reveals(&who.principal, &who.root, context, &classes)
     }
 
+    /// Whether what [`Gate::reveals`] says of `classes` may change with the context.
+    pub fn reveals_by_context(&self, who: &Who, classes: &BTreeSet<Class>) -> bool {
+        let loaded = self.loaded();
+        classes.iter().any(|class| {
+            loaded.policy.depends_on_context(&Request {
+                principal: who.principal.clone(),
+                resource: who.root.clone(),
+                what: What::Reveal(class.clone()),
+                context: Context::default(),
+            })
+        })
+    }
+
     /// Whether policy lets the run do nothing to the resource but connect and read.
     pub fn only_reads(&self, who: &Who) -> bool {
         self.loaded().policy.only_reads(&who.principal, &who.root)
     }
 
-    /// What policy says of an answer, before a piece of it leaves.
-    pub fn release(&self, who: &Who, context: &Context, so_far: policy::Release) -> Decided {
-        let loaded = self.loaded();
-        let request = Request {
-            principal: who.principal.clone(),
-            resource: who.root.clone(),
-            what: What::Release(so_far),
-            context: context.clone(),
-        };
-        let decision = loaded.policy.decide(&request);
-        Decided {
-            verdict: decision.verdict,
-            rules: decision.rules,
-            message: decision.message.map(Arc::from),
-            policy: loaded.policy.hash(),
-            approved: BTreeSet::new(),
-            request: request.canonical().into(),
-            cacheable: false,
-        }
-    }
-
     // --- 2. ask and spend
 
     /// Puts the question to the groups that `decided` asks for. Its record must be durable before anybody is told.
+    /// `of` is the intent whose answer it is about, if it is about an answer.
     pub fn ask(
         &self,
         question: &Question<'_>,
         decided: &Decided,
+        of: Option<Seq>,
         id: AskId,
         now: WallTime,
         expires: WallTime,
     ) -> Result<Asked, GateError> {
         let Verdict::Ask(groups) = &decided.verdict else { return Err(GateError::InboxFull) };
         let who = question.who;
-        let (draft, _opening, _sending) = self.draft(Kind::Ask, question, decided)?;
+        let (mut draft, _opening, _sending) = self.draft(Kind::Ask, question, decided)?;
+        if let Some(of) = of {
+            draft = draft.of(of);
+        }
         let draft = draft.put("ask", id).put("groups", groups.clone()).put("expires", expires);
         let receipt = self.inner.ledger.append(draft)?;
         let verbs = question.action.verbs();
@@ -256,7 +253,8 @@ impl Gate {
             message: decided.message.clone(),
             asked_at: now,
             expires,
-            shape_allowed: !verbs.iter().any(|v| matches!(v, Verb::Opaque | Verb::Define | Verb::Administer)),
+            shape_allowed: of.is_none()
+                && !verbs.iter().any(|v| matches!(v, Verb::Opaque | Verb::Define | Verb::Administer)),
             binding,
         };
         let wait = self.inner.inbox.put(pending).ok_or(GateError::InboxFull)?;
@@ -557,17 +555,29 @@ impl Gate {
         if !decided.approved.is_empty() {
             draft = draft.put("approved", decided.approved.iter().cloned().collect::<Vec<Group>>());
         }
-        let params: Vec<Map> = question.params.iter().map(param).collect();
-        draft = draft.put("params", params).put("prints", question.prints.clone());
+        let (params, more) = question.params.split_at(question.params.len().min(PARAMS_MAX));
+        let prints = question.prints.iter().chain(more.iter().filter_map(|p| p.print.as_ref()));
+        draft = draft
+            .put("params", params.iter().map(param).collect::<Vec<Map>>())
+            .put("prints", prints.copied().collect::<Vec<Print>>());
+        let mut reel = Map::new();
+        if !more.is_empty() {
+            draft = draft.put("params_more", more.len() as u64);
+            reel = reel.put("params", more.iter().map(|p| (p.kind, p.format, p.size)).collect::<Vec<_>>());
+        }
         if self.first_request(who.run, request) {
             draft = draft.put("request_text", mask::text(&self.inner.detectors, &decided.request).0);
         }
-        Ok((draft.payload(opening.clone().into_payload("asked", Map::new())), opening, sending))
+        Ok((draft.payload(opening.clone().into_payload("asked", reel)), opening, sending))
     }
 
     fn first_request(&self, run: RunId, request: [u8; 32]) -> bool {
         let mut requests = self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.entry(run).or_default().insert(request)
+        let of_run = requests.entry(run).or_default();
+        if of_run.len() >= REQUESTS_PER_RUN_MAX {
+            of_run.clear();
+        }
+        of_run.insert(request)
     }
 
     fn grant_shape(&self, run: RunId, key: [u8; 32], shape: Shape) {
@@ -579,17 +589,22 @@ impl Gate {
     }
 }
 
-/// What a verdict is about, before there are bytes to send.
+/// What a verdict is about: an action before there are bytes to send, or its answer before a piece of it leaves.
 pub struct Ground<'a> {
     pub action: &'a Action,
     pub context: &'a Context,
+    /// The answer so far, where it is the answer that is decided.
+    pub release: Option<policy::Release>,
 }
 
 fn request(who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Request {
     Request {
         principal: who.principal.clone(),
         resource: who.root.clone(),
-        what: What::Action { accesses: ground.action.accesses.clone(), opaque: ground.action.opaque },
+        what: match ground.release {
+            Some(so_far) => What::Release(so_far),
+            None => What::Action { accesses: ground.action.accesses.clone(), opaque: ground.action.opaque },
+        },
         context: Context { approvals: approved.iter().cloned().collect(), ..ground.context.clone() },
     }
 }
@@ -659,9 +674,13 @@ fn exposures(all: &[Exposure]) -> Vec<Map> {
                 .put("class", e.class.clone())
                 .put("at", e.at)
                 .put("what", e.what)
-                .put("by", e.by)
                 .put("rows", e.rows)
                 .put("cells", e.cells);
+            let map = match &e.by {
+                By::Rewrite => map.put("by", "rewrite"),
+                By::Detector => map.put("by", "detector"),
+                By::Grant(rule) => map.put("by", "grant").put("rule", rule.clone()),
+            };
             match e.prints.is_empty() {
                 true => map,
                 false => map.put("prints", e.prints.clone()),

@@ -206,6 +206,7 @@ fn request(f: &mut Fields<'_>) -> Request {
         asked: f.bytes_of("asked"),
         sending: f.bytes_of("sending"),
         params: f.maps("params", param),
+        params_more: f.uint_if("params_more").unwrap_or(0),
         verdict: f.word("verdict", VerdictWord::parse, VerdictWord::is_strange),
         rules: f.texts("rules"),
         policy: f.bytes_of("policy"),
@@ -315,7 +316,13 @@ fn exposure(f: &mut Fields<'_>) -> Exposure {
         class: f.text("class"),
         at: f.word("at", At::parse, At::is_strange),
         what: f.word("what", Disposition::parse, Disposition::is_strange),
-        by: f.text("by"),
+        by: {
+            let by = f.text("by");
+            match f.text_if("rule") {
+                Some(rule) => format!("{by}:{rule}").into(),
+                None => by,
+            }
+        },
         rows: f.uint("rows"),
         cells: f.uint("cells"),
         prints: f.list_if("prints", Value::as_bytes_of),

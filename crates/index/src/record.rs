@@ -330,6 +330,8 @@ pub struct Request {
     pub asked: [u8; 32],
     pub sending: [u8; 32],
     pub params: Vec<Param>,
+    /// Further Bind values, whose types and sizes stand in the payload.
+    pub params_more: u64,
     pub verdict: VerdictWord,
     pub rules: Vec<Arc<str>>,
     pub policy: [u8; 32],

@@ -37,7 +37,7 @@ pub use field::{CellFinding, MaskedField, MaskedRow, fields};
 pub use filter::{Filter, FilterBuilder, FilterKey};
 pub use known::{Known, Origin};
 pub use print::{Print, Prints};
-pub use release::{Unmasked, constant, null_field, release};
+pub use release::{Unmasked, constant, null_field, release, release_pieces};
 pub use shape::Shape;
 pub use tail::{MaskedBytes, Tail};
 pub use text::{MaskedText, name, param, statement, text};

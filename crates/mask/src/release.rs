@@ -26,6 +26,36 @@ pub fn release(
 ) -> Result<(MaskedBytes, Vec<(Finding, Origin)>), Unmasked> {
     let mut findings = Vec::new();
     detectors.scan_deep(&bytes, &mut findings);
+    explained(bytes, findings, known)
+}
+
+/// As [`release`], each piece between two of `cuts` (sorted offsets) looked at by itself: where a value ends and the
+/// next frame begins, the whole reads `com` and `D` as one word.
+pub fn release_pieces(
+    detectors: &Detectors,
+    bytes: Vec<u8>,
+    cuts: &[usize],
+    known: &Known,
+) -> Result<(MaskedBytes, Vec<(Finding, Origin)>), Unmasked> {
+    let mut findings = Vec::new();
+    let mut start = 0;
+    for end in cuts.iter().copied().chain([bytes.len()]) {
+        let Some(piece) = bytes.get(start..end) else { continue };
+        let first = findings.len();
+        detectors.scan_deep(piece, &mut findings);
+        for finding in findings.iter_mut().skip(first) {
+            finding.range = finding.range.start + start..finding.range.end + start;
+        }
+        start = end;
+    }
+    explained(bytes, findings, known)
+}
+
+fn explained(
+    bytes: Vec<u8>,
+    findings: Vec<Finding>,
+    known: &Known,
+) -> Result<(MaskedBytes, Vec<(Finding, Origin)>), Unmasked> {
     let explained: Option<Vec<Origin>> =
         findings.iter().map(|f| bytes.get(f.range.clone()).and_then(|value| known.origin(value))).collect();
     match explained {
@@ -76,5 +106,24 @@ mod tests {
         assert_eq!(explained.len(), 1);
         assert_eq!(explained[0].1, Origin::Echo);
         assert!(bytes.as_bytes().starts_with(b"D"));
+    }
+
+    #[test]
+    fn a_known_value_before_the_next_frame_passes_in_pieces() {
+        let detectors = Detectors::new();
+        let mut known = Known::new([7; 16]);
+        known.remember(Origin::Revealed, b"alice@example.com");
+        let bytes = b"alice@example.comD\0\0bob@example.com".to_vec();
+        let end = b"alice@example.com".len();
+        let Err(whole) = release(&detectors, bytes, &known) else { panic!("comD is no part of the value") };
+        let Err(unmasked) = release_pieces(&detectors, whole.bytes, &[end, end + 3], &known) else {
+            panic!("bob passed")
+        };
+        let only_known = unmasked.bytes[..end + 3].to_vec();
+        let (_, explained) = release_pieces(&detectors, only_known, &[end], &known).ok().unwrap();
+        assert_eq!(explained.len(), 1);
+        assert_eq!(explained[0].0.range, 0..end);
+        // Cuts that do not fit leave nothing unseen.
+        assert!(release_pieces(&detectors, unmasked.bytes, &[90, 3], &known).is_err());
     }
 }

@@ -36,6 +36,8 @@ pub const PORTALS_MAX: usize = 1_024;
 pub const ANALYSES_MAX: usize = 512;
 /// A catalog younger than this is believed when a name is not in it.
 pub const CATALOG_DOUBT: Duration = Duration::from_millis(200);
+/// Prints of revealed cells that one record holds: 17 bytes each at most, so 17 KiB of the 64 KiB of a record.
+pub const PRINTS_MAX: usize = 1_000;
 /// Answers whose release one session remembers.
 pub const RELEASES_MAX: usize = 1_024;
 /// The longest a statement runs upstream on a read-only session without a `statement_timeout` of the resource: a

@@ -19,7 +19,6 @@ pub struct Names {
     pub prepared: BTreeMap<String, Arc<Analysis>>,
     /// Open cursors made with SQL's DECLARE.
     pub cursors: BTreeMap<String, Arc<Analysis>>,
-    pub in_transaction: bool,
 }
 
 /// A temporary relation that the session made.

@@ -9,6 +9,7 @@ mod clients;
 mod credentials;
 mod evidence;
 mod masks;
+mod moments;
 mod psql;
 mod refusals;
 mod versions;

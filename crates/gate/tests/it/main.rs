@@ -72,7 +72,7 @@ impl Stage {
 
     fn verdict(&self, action: &Action, approved: &[&str]) -> Decided {
         let approved: BTreeSet<Group> = approved.iter().map(|g| Group((*g).into())).collect();
-        self.gate.verdict(&self.who, &Ground { action, context: &context() }, &approved)
+        self.gate.verdict(&self.who, &Ground { action, context: &context(), release: None }, &approved)
     }
 }
 
@@ -175,7 +175,7 @@ fn an_approval_is_recorded_before_the_intent_that_it_allows() {
     let Verdict::Ask(groups) = &decided.verdict else { panic!("policy asks") };
     assert_eq!(groups, &[Group("leads".into())]);
     let question = stage.question(&write, b"asked", b"sent");
-    let asked = stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap();
+    let asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap();
     let seq = asked.seq;
     let inbox = stage.gate.inbox();
     assert_eq!(inbox.list().len(), 1);
@@ -184,7 +184,7 @@ fn an_approval_is_recorded_before_the_intent_that_it_allows() {
     let mut asked = asked;
     let answer = now(asked.answered());
     let context = context();
-    let ground = Ground { action: &write, context: &context };
+    let ground = Ground { action: &write, context: &context, release: None };
     let Spent::Allowed(decided) = stage.gate.spend(asked, answer, &question, &ground, MORNING).unwrap()
     else {
         panic!("approved")
@@ -216,7 +216,7 @@ fn what_was_approved_is_what_is_sent() {
         let write = action(Verb::Write);
         let decided = stage.verdict(&write, &[]);
         let question = stage.question(&write, b"asked", b"sent");
-        let mut asked = stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap();
+        let mut asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap();
         stage
             .gate
             .inbox()
@@ -226,7 +226,7 @@ fn what_was_approved_is_what_is_sent() {
         change(&stage);
         let question = stage.question(&write, asked_bytes, sent_bytes);
         let context = context();
-        let ground = Ground { action: &write, context: &context };
+        let ground = Ground { action: &write, context: &context, release: None };
         let spent = stage.gate.spend(asked, answer, &question, &ground, at).unwrap();
         assert_eq!(matches!(spent, Spent::Allowed(_)), allowed, "{what}");
     }
@@ -239,7 +239,7 @@ fn nobody_answers_for_themselves_and_nobody_answers_twice() {
     let decided = stage.verdict(&write, &[]);
     let question = stage.question(&write, b"asked", b"sent");
     let id = AskId([1; 16]);
-    let mut asked = stage.gate.ask(&question, &decided, id, MORNING, NOON).unwrap();
+    let mut asked = stage.gate.ask(&question, &decided, None, id, MORNING, NOON).unwrap();
     let inbox = stage.gate.inbox();
     let try_it = |who: &Approver, form| inbox.approve(id, who, form, MORNING);
     assert_eq!(try_it(&approver("ann", &["leads"]), Form::Once), Err(InboxError::OwnRequest));
@@ -255,8 +255,13 @@ fn nobody_answers_for_themselves_and_nobody_answers_twice() {
     let answer = now(asked.answered());
     assert!(matches!(answer, Some(Answer::Denied { .. })));
     let context = context();
-    let spent =
-        stage.gate.spend(asked, answer, &question, &Ground { action: &write, context: &context }, MORNING);
+    let spent = stage.gate.spend(
+        asked,
+        answer,
+        &question,
+        &Ground { action: &write, context: &context, release: None },
+        MORNING,
+    );
     assert!(matches!(spent.unwrap(), Spent::Refused(..)));
 }
 
@@ -266,7 +271,7 @@ fn a_question_that_nobody_waits_for_is_gone() {
     let write = action(Verb::Write);
     let decided = stage.verdict(&write, &[]);
     let question = stage.question(&write, b"asked", b"sent");
-    drop(stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap());
+    drop(stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap());
     let late = stage.gate.inbox().approve(AskId([1; 16]), &approver("bob", &["leads"]), Form::Once, MORNING);
     assert_eq!(late, Err(InboxError::NotWaiting));
 }
@@ -277,12 +282,12 @@ fn a_grant_for_a_shape_covers_the_shape_in_this_run_until_it_ends() {
     let write = action(Verb::Write);
     let decided = stage.verdict(&write, &[]);
     let question = stage.question(&write, b"asked", b"sent");
-    let mut asked = stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap();
+    let mut asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap();
     let form = Form::Shape { minutes: 5 };
     stage.gate.inbox().approve(AskId([1; 16]), &approver("bob", &["leads"]), form, MORNING).unwrap();
     let answer = now(asked.answered());
     let context = context();
-    let ground = Ground { action: &write, context: &context };
+    let ground = Ground { action: &write, context: &context, release: None };
     let spent = stage.gate.spend(asked, answer, &question, &ground, MORNING).unwrap();
     assert!(matches!(spent, Spent::Allowed(_)));
 
@@ -312,7 +317,7 @@ fn opaque_requests_are_never_approved_by_shape() {
         .unwrap();
     let decided = stage.verdict(&write, &[]);
     let question = stage.question(&write, b"asked", b"sent");
-    let _asked = stage.gate.ask(&question, &decided, AskId([1; 16]), MORNING, NOON).unwrap();
+    let _asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap();
     let form = Form::Shape { minutes: 5 };
     let answer = stage.gate.inbox().approve(AskId([1; 16]), &approver("bob", &["leads"]), form, MORNING);
     assert_eq!(answer, Err(InboxError::ShapeNotAllowed));

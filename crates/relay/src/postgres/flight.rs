@@ -3,12 +3,12 @@
 //! **Invariant:** a byte for the client leaves after the record of it is durable; records and bytes are queued here in
 //! one order, the order of upstream's replies.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use gate::{Constant, Exposure, Gate, GateError, Intent, Outcome, Permit, Piece, Tripped, Who};
-use ledger::{Map, PayloadPlain, Receipt};
+use gate::{By, Constant, Exposure, Gate, GateError, Intent, Outcome, Permit, Piece, Tripped, Who};
+use ledger::{Map, PayloadPlain, Print, Receipt};
 use mask::{Detectors, FilterBuilder, FilterKey, Known, MaskedBytes, MaskedText, Origin, Shape};
 use proto_postgres::errors::{self, Care, Known as Said};
 use proto_postgres::frame::{Frame, tag};
@@ -34,8 +34,10 @@ pub struct Op {
     /// Messages of it that upstream has not answered to the end.
     pub left: usize,
     pub rows: u64,
-    /// Rows since the last piece left.
+    /// Rows since the last piece left: what the next record's exposures count.
     pub piece_rows: u64,
+    /// Prints of revealed cells since then, by relation and attribute number.
+    pub revealed: BTreeMap<(u32, i16), BTreeSet<Print>>,
     pub bytes: u64,
     pub chunks: u64,
     pub reel_left: u64,
@@ -92,6 +94,7 @@ impl Op {
             left,
             rows: 0,
             piece_rows: 0,
+            revealed: BTreeMap::new(),
             bytes: 0,
             chunks: 0,
             reel_left: 0,
@@ -315,13 +318,13 @@ impl Showing {
         let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
         let (bytes, reel) = self.masked(scene, bytes, &marks, Some(op))?;
         let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
-        let rows = std::mem::take(&mut op.piece_rows);
+        let exposures = exposures(op, scene.root);
         let piece = Piece {
             n: op.chunks,
             to: "client",
-            rows,
+            rows: std::mem::take(&mut op.piece_rows),
             bytes: bytes.as_bytes().len() as u64,
-            exposures: exposures(op, scene.root),
+            exposures,
             tripwires: std::mem::take(&mut op.tripwires),
             filter: Some(filter.build()),
             reel,
@@ -345,19 +348,18 @@ impl Showing {
         if marks.iter().any(|(_, columns)| columns.as_ref().is_some_and(|c| c.hides)) {
             bytes = mask_frames(detectors, &self.known, bytes, marks, &mut hits)?;
         }
-        let released = match mask::release(detectors, Vec::from(bytes), &self.known) {
+        let released = mask::release(detectors, Vec::from(bytes), &self.known)
+            .or_else(|unmasked| pieces(detectors, unmasked.bytes, &self.known));
+        let leak = |unmasked: mask::Unmasked| {
+            FlushError::Leak(Leak { detector: unmasked.findings.first().map_or("unknown", |f| f.detector) })
+        };
+        let released = match released {
             Ok(released) => released,
-            Err(unmasked) if scene.tripwire == Tripwire::Cut => {
-                let detector = unmasked.findings.first().map_or("unknown", |f| f.detector);
-                return Err(FlushError::Leak(Leak { detector }));
-            }
+            Err(unmasked) if scene.tripwire == Tripwire::Cut => return Err(leak(unmasked)),
             Err(unmasked) => {
                 let again = BytesMut::from(&unmasked.bytes[..]);
                 let masked = mask_frames(detectors, &self.known, again, marks, &mut hits)?;
-                mask::release(detectors, Vec::from(masked), &self.known).map_err(|unmasked| {
-                    let detector = unmasked.findings.first().map_or("unknown", |f| f.detector);
-                    FlushError::Leak(Leak { detector })
-                })?
+                pieces(detectors, Vec::from(masked), &self.known).map_err(leak)?
             }
         };
         let (bytes, explained) = released;
@@ -447,14 +449,14 @@ pub enum State {
 
 fn outcome(
     scene: &Scene<'_>,
-    op: Op,
+    mut op: Op,
     result: &'static str,
     state: &State,
     settles: Vec<Seq>,
     filter: Option<mask::Filter>,
 ) -> Outcome {
     let detectors = scene.gate.detectors();
-    let exposures = exposures(&op, scene.root);
+    let exposures = exposures(&mut op, scene.root);
     let columns = op.columns.as_ref().map_or(Vec::new(), |columns| {
         columns
             .described
@@ -494,25 +496,27 @@ fn outcome(
     }
 }
 
-/// What governed values the answer stood for, and what became of each.
-fn exposures(op: &Op, root: &ResourcePath) -> Vec<Exposure> {
+/// What governed values the rows since the last record stood for, and what became of each.
+fn exposures(op: &mut Op, root: &ResourcePath) -> Vec<Exposure> {
     let mut all: Vec<Exposure> = Vec::new();
-    if let Some(plan) = &op.plan {
-        for governed in &plan.analysis.governed {
-            let revealed = plan.revealed.contains_key(&governed.class) && !plan.analysis.writes;
-            for position in &governed.positions {
-                let output = *position == Position::Output;
-                all.push(Exposure {
-                    on: governed.path.clone(),
-                    class: governed.class.clone(),
-                    at: position.as_str(),
-                    what: if revealed { "revealed" } else { "masked" },
-                    by: if revealed { "grant" } else { "rewrite" },
-                    rows: op.rows,
-                    cells: if output { op.rows } else { 0 },
-                    prints: Vec::new(),
-                });
-            }
+    let rows = op.piece_rows;
+    let mut prints = std::mem::take(&mut op.revealed);
+    for governed in op.plan.iter().flat_map(|plan| &plan.analysis.governed) {
+        let grant = op.plan.as_ref().filter(|plan| !plan.analysis.writes);
+        let grant = grant.and_then(|plan| plan.revealed.get(&governed.class));
+        for position in &governed.positions {
+            let output = *position == Position::Output;
+            let seen = prints.get_mut(&(governed.relation, governed.attnum)).filter(|_| output);
+            all.push(Exposure {
+                on: governed.path.clone(),
+                class: governed.class.clone(),
+                at: position.as_str(),
+                what: if grant.is_some() { "revealed" } else { "masked" },
+                by: grant.map_or(By::Rewrite, |rule| By::Grant(rule.clone())),
+                rows,
+                cells: if output { rows } else { 0 },
+                prints: seen.map(std::mem::take).unwrap_or_default().into_iter().collect(),
+            });
         }
     }
     for tripped in &op.tripwires {
@@ -526,8 +530,8 @@ fn exposures(op: &Op, root: &ResourcePath) -> Vec<Exposure> {
             class: tripped.class.clone(),
             at: "output",
             what,
-            by: "detector",
-            rows: op.rows,
+            by: By::Detector,
+            rows,
             cells: 0,
             prints: Vec::new(),
         });
@@ -665,6 +669,32 @@ fn masked_raw(
         Some(bytes) => RawField::copy_from(bytes),
         None => RawField::from_static(b""),
     }
+}
+
+/// As [`mask::release`], by frames and cells.
+fn pieces(
+    detectors: &Detectors,
+    bytes: Vec<u8>,
+    known: &Known,
+) -> Result<(MaskedBytes, Vec<(mask::Finding, Origin)>), mask::Unmasked> {
+    let bytes = Bytes::from(bytes);
+    let mut cuts = Vec::new();
+    let mut at = 0;
+    while let Some((tag, body)) = frame_at(&bytes, at) {
+        let start = at + 5;
+        cuts.extend([at, start]);
+        at = start + body.len();
+        if tag == tag::DATA_ROW
+            && let Ok(row) = DataRow::decode(&body)
+        {
+            let base = body.as_ptr() as usize;
+            for cell in row.cells().flatten() {
+                let from = start + (cell.as_ptr() as usize - base);
+                cuts.extend([from, from + cell.len()]);
+            }
+        }
+    }
+    mask::release_pieces(detectors, Vec::from(bytes), &cuts, known)
 }
 
 fn frame_at(bytes: &Bytes, at: usize) -> Option<(u8, Bytes)> {

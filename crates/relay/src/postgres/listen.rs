@@ -357,7 +357,7 @@ impl Login<'_> {
             kind: "CONNECT".into(),
             ..Default::default()
         };
-        let ground = gate::Ground { action: &action, context: &context };
+        let ground = gate::Ground { action: &action, context: &context, release: None };
         let decided = self.resource.gate.verdict(who, &ground, &BTreeSet::new());
         if decided.verdict == Verdict::Allow {
             return Ok(());

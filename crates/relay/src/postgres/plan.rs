@@ -4,16 +4,19 @@
 //! session throws all its plans away when any of these changes; nothing is keyed on a fingerprint.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
-use gate::{Decided, Gate, GovernedRead, Ground, Who};
-use mask::MaskedText;
+use gate::{Decided, Gate, GovernedRead, Ground, Param, Who};
+use ledger::Print;
+use mask::{Detectors, MaskedText};
 use policy::Context;
-use sql::{Analysis, Effect, Names, Reason, Rewritten, Statement};
+use sql::{Analysis, Effect, LiteralKind, Names, Reason, Rewritten, Statement};
 use vocab::{Action, Class, Group, RuleId, Verdict};
 
 use super::catalog::Catalog;
 use super::resource::{Pins, Resource};
+use crate::limits::PRINTS_MAX;
 
 /// One statement, ready to be asked about.
 pub struct Plan {
@@ -28,9 +31,14 @@ pub struct Plan {
     pub rewritten: Rewritten,
     pub revealed: BTreeMap<Class, RuleId>,
     pub governed: Vec<GovernedRead>,
-    pub context: Context,
+    /// What of the context is the statement's own; see [`Plan::context`].
+    own: Context,
+    /// Classed values among the literals.
+    values: Vec<Valued>,
     /// The verdict without approvals. Used again only if it is `cacheable`.
     pub decided: Decided,
+    /// What is revealed depends on when it is asked: the plan holds for this once.
+    pub volatile: bool,
     /// Why it cannot run whatever policy says.
     pub refuse: Option<Reason>,
     /// Why, in PostgreSQL's own words about the client's own text, where those are known.
@@ -45,6 +53,7 @@ impl Plan {
         pins: Pins,
         catalog: &Catalog,
         names: &Names,
+        in_transaction: bool,
         statement: Option<Statement>,
     ) -> Plan {
         let gate = &resource.gate;
@@ -60,11 +69,18 @@ impl Plan {
             ),
             None => Analysis::of_nothing(resource.root.join(&names.database)),
         };
-        let context = context(&analysis, names.in_transaction);
-        let decided = verdict(gate, who, &analysis.action, &context, &BTreeSet::new());
-        let revealed = match analysis.governed.is_empty() {
-            true => BTreeMap::new(),
-            false => gate.reveals(who, &context, &analysis.classes()),
+        let values = statement.as_ref().map_or(Vec::new(), |statement| values(detectors, statement));
+        let own = context(&analysis, statement.as_ref(), &values);
+        let now = Context { in_transaction, now: crate::entropy::wall(), ..own.clone() };
+        let decided = gate.verdict(
+            who,
+            &Ground { action: &analysis.action, context: &now, release: None },
+            &BTreeSet::new(),
+        );
+        let asked = analysis.classes();
+        let (revealed, volatile) = match asked.is_empty() {
+            true => (BTreeMap::new(), false),
+            false => (gate.reveals(who, &now, &asked), gate.reveals_by_context(who, &asked)),
         };
         let classes: BTreeSet<Class> = revealed.keys().cloned().collect();
         let mut refuse =
@@ -98,8 +114,10 @@ impl Plan {
             rewritten,
             revealed,
             governed,
-            context,
+            own,
+            values,
             decided,
+            volatile,
             refuse,
             said: None,
             analysis: Arc::new(analysis),
@@ -111,18 +129,41 @@ impl Plan {
         &self.analysis.action
     }
 
-    /// The verdict now: the remembered one if nothing but the plan decided it, else a fresh one.
-    pub fn verdict(&self, gate: &Gate, who: &Who, approved: &BTreeSet<Group>) -> Decided {
+    /// The verdict in this context: the remembered one if nothing but the plan decided it, else a fresh one.
+    pub fn verdict(&self, gate: &Gate, who: &Who, context: &Context, approved: &BTreeSet<Group>) -> Decided {
         let may_keep =
             approved.is_empty() && self.decided.cacheable && !matches!(self.decided.verdict, Verdict::Ask(_));
         match may_keep {
             true => self.decided.clone(),
-            false => verdict(gate, who, self.action(), &self.context, approved),
+            false => gate.verdict(who, &self.ground(context), approved),
         }
     }
 
-    pub fn ground(&self) -> Ground<'_> {
-        Ground { action: self.action(), context: &self.context }
+    pub fn ground<'a>(&'a self, context: &'a Context) -> Ground<'a> {
+        Ground { action: self.action(), context, release: None }
+    }
+
+    /// The circumstances in which the statement is asked for now.
+    pub fn context(&self, in_transaction: bool, params: &[Param]) -> Context {
+        let mut context = Context { in_transaction, now: crate::entropy::wall(), ..self.own.clone() };
+        let found: BTreeSet<Class> =
+            context.classes.drain(..).chain(params.iter().flat_map(|p| p.classes.iter().cloned())).collect();
+        context.classes = found.into_iter().collect();
+        context.values += params.len() as u64;
+        let largest = params.iter().filter_map(|p| u64::try_from(p.size).ok()).max();
+        context.largest_value = context.largest_value.max(largest.unwrap_or(0));
+        context
+    }
+
+    /// Fingerprints of the values among the literals, under the present epoch's key.
+    pub fn prints(&self, gate: &Gate) -> Vec<Print> {
+        if self.values.is_empty() {
+            return Vec::new();
+        }
+        let key = gate.ledger().epoch_key();
+        let text = self.statement.as_ref().map_or("", |s| s.text());
+        let print = |v: &Valued| Some(key.print(&v.class, text.get(v.range.clone())?.as_bytes()));
+        self.values.iter().filter_map(print).collect::<BTreeSet<Print>>().into_iter().collect()
     }
 
     /// Whether what comes after it must wait for its end: it may change what names mean, or starts a COPY from the
@@ -161,6 +202,13 @@ impl Plan {
 
     pub fn copies_in(&self) -> bool {
         self.analysis.effects.contains(&Effect::CopyIn)
+    }
+
+    /// Whether it names `$1` and is none that is prepared: in a Query, nothing can stand there.
+    pub fn lacks_parameters(&self) -> bool {
+        let prepares = |effect: &Effect| matches!(effect, Effect::Prepare { .. });
+        self.statement.as_ref().is_some_and(|s| s.parameters() > 0)
+            && !self.analysis.effects.iter().any(prepares)
     }
 
     /// In PostgreSQL's own words, which programs read: the relation that the statement names and that is not there.
@@ -235,23 +283,39 @@ fn masked_text(gate: &Gate, text: &str) -> MaskedText {
     }
 }
 
-fn verdict(
-    gate: &Gate,
-    who: &Who,
-    action: &Action,
-    context: &Context,
-    approved: &BTreeSet<Group>,
-) -> Decided {
-    gate.verdict(who, &Ground { action, context }, approved)
+/// A value of a class that a detector found in a literal: where, in bytes of the statement.
+struct Valued {
+    class: Class,
+    range: Range<usize>,
 }
 
-fn context(analysis: &Analysis, in_transaction: bool) -> Context {
+/// The classed values in the statement's literals, at most [`PRINTS_MAX`].
+fn values(detectors: &Detectors, statement: &Statement) -> Vec<Valued> {
+    let mut all = Vec::new();
+    for literal in statement.literals() {
+        let mut found = Vec::new();
+        let text = statement.text().get(literal.range.clone()).unwrap_or("");
+        detectors.scan_deep(text.as_bytes(), &mut found);
+        let start = literal.range.start;
+        all.extend(found.into_iter().map(|finding| Valued {
+            range: start + finding.range.start..start + finding.range.end,
+            class: finding.class,
+        }));
+    }
+    all.truncate(PRINTS_MAX);
+    all
+}
+
+fn context(analysis: &Analysis, statement: Option<&Statement>, values: &[Valued]) -> Context {
+    let literals = statement.map_or(&[][..], Statement::literals);
+    let literals = literals.iter().filter(|l| l.kind != LiteralKind::Comment);
     Context {
         resource_kind: "postgres".into(),
         kind: analysis.action.kind.into(),
         functions: analysis.action.functions.clone(),
-        in_transaction,
-        now: crate::entropy::wall(),
+        classes: values.iter().map(|v| v.class.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
+        values: literals.clone().count() as u64,
+        largest_value: literals.map(|l| l.range.len() as u64).max().unwrap_or(0),
         ..Context::default()
     }
 }

@@ -122,6 +122,11 @@ impl Session {
                 return Ok(());
             }
             let ready = self.translate(plan, asked);
+            if ready.plan.lacks_parameters() {
+                let decided = ready.plan.decided.clone();
+                self.refuse(&ready, &decided, "42P02", "there is no parameter $1", None, None)?;
+                return self.after_refusal(true);
+            }
             return self.statement(ready, true);
         }
         if script.decided.is_empty() && script.empty {
@@ -292,7 +297,8 @@ impl Session {
                 None,
             );
         }
-        let decided = plan.verdict(&self.resource.gate, &self.who, &BTreeSet::new());
+        let context = self.context(&ready);
+        let decided = plan.verdict(&self.resource.gate, &self.who, &context, &BTreeSet::new());
         if decided.verdict == Verdict::Refuse {
             return self.refuse(&ready, &decided, "42501", REFUSED, None, None);
         }
@@ -356,7 +362,8 @@ impl Session {
         name: &RawField,
         mut prepared: Prepared,
     ) -> Result<Result<Prepared, (&'static str, &'static str)>, Cut> {
-        if prepared.epoch == self.epoch {
+        self.renew_plans();
+        if prepared.epoch == self.epoch && !prepared.plan.volatile {
             return Ok(Ok(prepared));
         }
         let plan = match self.plan_text(&prepared.text.clone()) {
@@ -414,17 +421,18 @@ impl Session {
     }
 
     pub(super) fn on_execute(&mut self, portal: &RawField, frame: &Frame) -> Result<(), Cut> {
+        self.renew_plans();
         let Some(found) = self.portals.get(portal.as_bytes()) else {
             return self.refuse_message("execute", frame, "34000", "there is no portal of this name");
         };
         let void = found.epoch != self.epoch;
-        let (plan, params, upstream, columns) =
+        let (mut plan, params, upstream, columns) =
             (found.plan.clone(), found.params.clone(), found.upstream.clone(), found.columns.clone());
         if void {
             // Decided again under what holds now; a portal that was opened under another rewrite is void.
             let text: Arc<str> = plan.statement.as_ref().map_or("", Statement::text).into();
             match self.plan_text(&text) {
-                Ok(now) if now.text == upstream => {}
+                Ok(now) if now.text == upstream => plan = now,
                 Ok(_) => {
                     return self.refuse_message(
                         "execute",
@@ -470,8 +478,8 @@ impl Session {
     }
 
     pub(super) fn on_sync(&mut self) -> Result<(), Cut> {
-        self.skipping = false;
         self.cover("describe")?;
+        self.skipping = false;
         self.sync();
         Ok(())
     }
@@ -526,8 +534,13 @@ impl Session {
             columns: None,
             plan: plan.clone(),
         };
-        let decided = plan.verdict(&self.resource.gate, &self.who, &BTreeSet::new());
-        self.send(ready, &decided, None)
+        let context = self.context(&ready);
+        let decided = plan.verdict(&self.resource.gate, &self.who, &context, &BTreeSet::new());
+        match decided.verdict {
+            Verdict::Refuse => self.refuse(&ready, &decided, "42501", REFUSED, None, None),
+            // What is asked about is asked when it is executed.
+            Verdict::Allow | Verdict::Ask(_) => self.send(ready, &decided, None),
+        }
     }
 
     /// A Close alone: it touches nothing.

@@ -13,11 +13,18 @@ impl Session {
             return self.after_refusal(script);
         }
         let gate = self.resource.gate.clone();
-        let mut decided = ready.plan.verdict(&gate, &self.who, &BTreeSet::new());
+        let context = self.context(&ready);
+        if ready.params.iter().filter(|p| p.print.is_some()).count() > PRINTS_MAX {
+            let decided = ready.plan.decided.clone();
+            let why = "the statement has more sensitive values than one record holds; split it";
+            self.refuse(&ready, &decided, "54000", why, None, None)?;
+            return self.after_refusal(script);
+        }
+        let mut decided = ready.plan.verdict(&gate, &self.who, &context, &BTreeSet::new());
         if let Verdict::Ask(_) = decided.verdict {
             let standing = gate.standing(&self.question(&ready), entropy::wall());
             if !standing.is_empty() {
-                decided = ready.plan.verdict(&gate, &self.who, &standing);
+                decided = ready.plan.verdict(&gate, &self.who, &context, &standing);
             }
         }
         match &decided.verdict {
@@ -121,7 +128,7 @@ impl Session {
         let id = AskId(entropy::random());
         let asked = {
             let question = self.question(&ready);
-            self.resource.gate.ask(&question, &decided, id, now, expires)
+            self.resource.gate.ask(&question, &decided, None, id, now, expires)
         };
         let mut asked = match asked {
             Ok(asked) => asked,
@@ -162,7 +169,8 @@ impl Session {
         let seq = asked.seq;
         let spent = {
             let question = self.question(&ready);
-            let ground = ready.plan.ground();
+            let context = self.context(&ready);
+            let ground = ready.plan.ground(&context);
             self.resource.gate.spend(*asked, answer, &question, &ground, entropy::wall())
         };
         match spent.map_err(|e| self.unrecorded(e))? {
@@ -273,12 +281,16 @@ impl Session {
             sent: ready.plan.sent.clone(),
             params: ready.params.clone(),
             governed: ready.plan.governed.clone(),
-            prints: Vec::new(),
+            prints: ready.plan.prints(&self.resource.gate),
             tx: self.tx(),
             asked: &ready.asked,
             sending: &ready.sending,
             pure_read: ready.plan.analysis.pure_read && self.reads_only(),
         }
+    }
+
+    pub(super) fn context(&self, ready: &Ready) -> policy::Context {
+        ready.plan.context(self.tx() != Tx::Idle, &ready.params)
     }
 
     /// Only on a session that is read-only upstream may a read overtake its intent.
@@ -332,7 +344,16 @@ impl Session {
     }
 
     pub(super) fn make_plan(&self, statement: Option<Statement>) -> Plan {
-        Plan::make(&self.resource, &self.who, self.pins, &self.catalog, &self.names, statement)
+        let in_transaction = self.tx() != Tx::Idle;
+        Plan::make(
+            &self.resource,
+            &self.who,
+            self.pins,
+            &self.catalog,
+            &self.names,
+            in_transaction,
+            statement,
+        )
     }
 
     /// A name was not found: somebody may have made it meanwhile. Then the catalog is read again, once.
@@ -350,22 +371,21 @@ impl Session {
     }
 
     pub(super) fn keep(&mut self, text: Arc<str>, plan: Arc<Plan>) {
+        if plan.volatile {
+            return;
+        }
         if self.plans.len() >= ANALYSES_MAX {
             self.plans.clear();
         }
         self.plans.insert(text, plan);
     }
 
-    /// Throws plans away if policy has changed, or the transaction's state that they were made under.
+    /// Throws plans away if policy has changed.
     pub(super) fn renew_plans(&mut self) {
         let generation = self.resource.gate.generation();
-        let in_transaction = self.flow.tx() != TxStatus::Idle;
-        if generation != self.generation || in_transaction != self.names.in_transaction {
-            if generation != self.generation {
-                self.epoch += 1;
-            }
+        if generation != self.generation {
             self.generation = generation;
-            self.names.in_transaction = in_transaction;
+            self.epoch += 1;
             self.plans.clear();
         }
     }
@@ -391,7 +411,9 @@ impl Session {
                     .first()
                     .zip(bytes)
                     .map(|(finding, bytes)| self.resource.gate.ledger().print(&finding.class, bytes));
-                Param { kind, format, size: bytes.map_or(-1, |b| b.len() as i64), mask, print }
+                let classes: BTreeSet<Class> = findings.into_iter().map(|f| f.class).collect();
+                let size = bytes.map_or(-1, |b| b.len() as i64);
+                Param { kind, format, size, mask, classes: classes.into_iter().collect(), print }
             })
             .collect()
     }

@@ -46,7 +46,7 @@ use crate::config::Reel;
 use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{
-    ANALYSES_MAX, CATALOG_DOUBT, CHUNK_BYTES, PORTALS_MAX, PREPARED_MAX, QUEUE_BYTES_MAX, RECORD,
+    ANALYSES_MAX, CATALOG_DOUBT, CHUNK_BYTES, PORTALS_MAX, PREPARED_MAX, PRINTS_MAX, QUEUE_BYTES_MAX, RECORD,
     RELEASES_MAX,
 };
 use crate::runs::Ended;
@@ -226,6 +226,9 @@ pub struct Session {
     /// Answers that policy has let out, by what it saw of them.
     released: HashSet<(u64, u64, u64, u64, Vec<Class>)>,
     cancel: Arc<Cancel>,
+    /// A cancel that waits for what was sent before it.
+    cancel_due: bool,
+    cancelling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     timer: Option<Pin<Box<Sleep>>>,
     late_at: Option<u64>,
     asked_expires: Option<WallTime>,
@@ -335,6 +338,8 @@ impl Session {
             stash: None,
             released: HashSet::new(),
             cancel: start.cancel,
+            cancel_due: false,
+            cancelling: None,
             timer: None,
             late_at: None,
             asked_expires: None,
@@ -376,7 +381,7 @@ impl Session {
                 Ok(Wake::Answered(answer)) => self.on_answer(answer),
                 Ok(Wake::Cancel) => {
                     pressed = self::pressed(cancel.clone());
-                    self.on_cancel().await
+                    self.on_cancel()
                 }
                 Ok(Wake::Ended(why)) => Err(Cut {
                     why: why.as_str(),
@@ -467,6 +472,8 @@ impl Session {
                 Poll::Pending => {}
             }
         }
+        // The client's socket holds nothing more: what it had sent before its cancel has been read.
+        self.poll_cancel(cx);
         Poll::Pending
     }
 
@@ -598,19 +605,41 @@ impl Session {
 
     // --- the end
 
-    async fn on_cancel(&mut self) -> Result<(), Cut> {
+    fn on_cancel(&mut self) -> Result<(), Cut> {
         if self.resource.gate.note(&self.who, None, "cancel").is_err() {
             return Err(no_record(false));
         }
         if let Hold::Human { .. } = self.hold {
             return self.on_answer(None);
         }
-        let upstream = &self.resource.config.upstream;
-        // A cancel that does not arrive is no harm: the statement goes on, and its end is recorded.
-        let _arrived =
-            super::dial::cancel(upstream, self.resource.tls.as_ref(), self.upstream_pid, &self.upstream_key)
-                .await;
+        self.cancel_due = true;
         Ok(())
+    }
+
+    /// Passes a cancel on, once what the client had sent before it has gone upstream. With nothing to cancel it is for
+    /// nothing, as with the upstream itself.
+    fn poll_cancel(&mut self, cx: &mut TaskContext<'_>) {
+        let waits = !self.sends.is_empty()
+            || !self.upstream.writer.out.is_empty()
+            || self.stash.is_some()
+            || matches!(self.hold, Hold::Refresh(_));
+        if self.cancel_due && !waits {
+            self.cancel_due = false;
+            if self.flow.outstanding() > 0 && self.cancelling.is_none() {
+                let (resource, pid, key) =
+                    (self.resource.clone(), self.upstream_pid, self.upstream_key.clone());
+                self.cancelling = Some(Box::pin(async move {
+                    // One that does not arrive is no harm: the statement goes on, and its end is recorded.
+                    let upstream = &resource.config.upstream;
+                    let _arrived = super::dial::cancel(upstream, resource.tls.as_ref(), pid, &key).await;
+                }));
+            }
+        }
+        if let Some(cancelling) = &mut self.cancelling
+            && cancelling.as_mut().poll(cx).is_ready()
+        {
+            self.cancelling = None;
+        }
     }
 
     fn unrecorded(&self, error: GateError) -> Cut {
@@ -635,9 +664,15 @@ impl Session {
     async fn farewell(&mut self, cut: &Cut) {
         if let Hold::Human { asked, ready, .. } = std::mem::replace(&mut self.hold, Hold::No) {
             let question = self.question(&ready);
+            let context = self.context(&ready);
             // If no record is possible now, recovery closes the run, and an ask without an answer is a no.
-            let _withdrawn =
-                self.resource.gate.spend(*asked, None, &question, &ready.plan.ground(), entropy::wall());
+            let _withdrawn = self.resource.gate.spend(
+                *asked,
+                None,
+                &question,
+                &ready.plan.ground(&context),
+                entropy::wall(),
+            );
         }
         let work = async {
             if let Some(fields) = &cut.tell {

@@ -1,5 +1,9 @@
 //! What upstream says: replies, errors, the end of a flight.
 
+use std::borrow::Cow;
+
+use proto_postgres::message::Format;
+
 use super::*;
 
 impl Session {
@@ -41,7 +45,10 @@ impl Session {
                 }
                 self.answered(op);
             }
-            Kind::ParameterDescription { .. } => self.showing.show(&frame),
+            Kind::ParameterDescription { types } => {
+                self.on_parameter_types(op, &types);
+                self.showing.show(&frame);
+            }
             Kind::RowDescription(description) => {
                 self.on_columns(op, description)?;
                 if shown {
@@ -56,7 +63,7 @@ impl Session {
                     op.piece_rows += 1;
                     op.bytes += row.byte_len() as u64;
                 }
-                self.reveal(&row, columns.as_deref());
+                self.reveal(op, &row, columns.as_deref());
                 self.showing.show_row(&frame, columns.as_ref());
                 self.maybe_piece(op)?;
             }
@@ -71,6 +78,7 @@ impl Session {
                     op.command = Bytes::copy_from_slice(command.command());
                     if op.rows == 0 {
                         op.rows = command.rows().unwrap_or(0);
+                        op.piece_rows = op.rows;
                     }
                 }
                 self.may_release(op)?;
@@ -200,14 +208,39 @@ impl Session {
         Ok(())
     }
 
-    /// Values that a grant reveals are remembered, so that they are no tripwire later.
-    pub(super) fn reveal(&mut self, row: &proto_postgres::reply::DataRow, columns: Option<&Columns>) {
+    /// What upstream takes parameters for, where the client left it open: how values of later Binds are looked at.
+    pub(super) fn on_parameter_types(&mut self, op: u64, types: &[u32]) {
+        let Some(plan) = self.ops.get(&op).and_then(|op| op.plan.clone()) else { return };
+        for prepared in self.prepared.values_mut().filter(|p| Arc::ptr_eq(&p.plan, &plan)) {
+            for (i, found) in types.iter().enumerate() {
+                match prepared.types.get_mut(i) {
+                    Some(0) => prepared.types[i] = *found,
+                    Some(_declared) => {}
+                    None => prepared.types.push(*found),
+                }
+            }
+        }
+    }
+
+    /// Values that a grant reveals are remembered, so that they are no tripwire later, and fingerprinted.
+    pub(super) fn reveal(
+        &mut self,
+        id: u64,
+        row: &proto_postgres::reply::DataRow,
+        columns: Option<&Columns>,
+    ) {
         let Some(columns) = columns.filter(|c| !c.raw.is_empty()) else { return };
+        let key = self.resource.gate.ledger().epoch_key();
         for (i, cell) in row.cells().enumerate() {
-            if let Some(cell) = cell
-                && columns.raw.iter().any(|(raw, _)| *raw == i)
-            {
-                self.showing.known.remember(Origin::Revealed, cell);
+            let raw = columns.raw.iter().find(|(raw, _)| *raw == i);
+            let (Some(cell), Some((_, class)), Some(column)) = (cell, raw, columns.described.columns.get(i))
+            else {
+                continue;
+            };
+            self.showing.known.remember(Origin::Revealed, cell);
+            if let Some(op) = self.ops.get_mut(&id) {
+                let print = key.print(class, &decimal(column, cell));
+                op.revealed.entry((column.table, column.attribute)).or_default().insert(print);
             }
         }
     }
@@ -451,8 +484,9 @@ impl Session {
         if self.released.contains(&key) {
             return Ok(());
         }
-        let context = policy::Context { classes, ..plan.context.clone() };
-        let decided = self.resource.gate.release(&self.who, &context, so_far);
+        let context = policy::Context { classes, ..plan.context(self.tx() != Tx::Idle, &[]) };
+        let ground = gate::Ground { release: Some(so_far), ..plan.ground(&context) };
+        let decided = self.resource.gate.verdict(&self.who, &ground, &BTreeSet::new());
         if decided.verdict == Verdict::Allow {
             if self.released.len() >= RELEASES_MAX {
                 self.released.clear();
@@ -484,7 +518,8 @@ impl Session {
     }
 
     pub(super) fn maybe_piece(&mut self, op: u64) -> Result<(), Cut> {
-        match self.showing.len() >= CHUNK_BYTES {
+        let prints: usize = self.ops.get(&op).map_or(0, |op| op.revealed.values().map(BTreeSet::len).sum());
+        match self.showing.len() >= CHUNK_BYTES || prints >= PRINTS_MAX {
             true => self.piece(op),
             false => Ok(()),
         }
@@ -556,4 +591,16 @@ impl Session {
             None => Some(at),
         })
     }
+}
+
+/// A cell as its text is: an integer in binary format by its digits. Other binary formats of types that hold a class
+/// are the text itself.
+fn decimal<'a>(column: &proto_postgres::reply::Column, cell: &'a [u8]) -> Cow<'a, [u8]> {
+    let number = match (column.type_oid, column.format) {
+        (21, Format::Binary) => cell.try_into().ok().map(i16::from_be_bytes).map(i64::from),
+        (23, Format::Binary) => cell.try_into().ok().map(i32::from_be_bytes).map(i64::from),
+        (20, Format::Binary) => cell.try_into().ok().map(i64::from_be_bytes),
+        _ => None,
+    };
+    number.map_or(Cow::Borrowed(cell), |number| Cow::Owned(number.to_string().into_bytes()))
 }
