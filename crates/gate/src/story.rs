@@ -207,6 +207,11 @@ impl Gate {
         })
     }
 
+    /// Whether any rule can concern what leaves the resource for the run.
+    pub fn decides_releases(&self, who: &Who) -> bool {
+        self.loaded().policy.decides_releases(&who.principal, &who.root)
+    }
+
     /// Whether policy lets the run do nothing to the resource but connect and read.
     pub fn only_reads(&self, who: &Who) -> bool {
         self.loaded().policy.only_reads(&who.principal, &who.root)
@@ -367,6 +372,7 @@ impl Gate {
     }
 
     /// Records that a request was refused, and why. The client's error may leave once the receipt is durable.
+    /// `partial`: it is an answer that was refused, and some of it had left.
     pub fn refuse(
         &self,
         question: &Question<'_>,
@@ -374,13 +380,15 @@ impl Gate {
         code: &'static [u8; 5],
         why: &'static str,
         of: Option<Seq>,
+        partial: bool,
     ) -> Result<Receipt, GateError> {
         let (mut draft, _, _) = self.draft(Kind::Refusal, question, decided)?;
         if let Some(of) = of {
             draft = draft.of(of);
         }
         let message = mask::text(&self.inner.detectors, decided.message.as_deref().unwrap_or(why)).0;
-        Ok(self.inner.ledger.append(draft.put_some("code", Code::new(*code)).put("message", message))?)
+        let draft = draft.put_some("code", Code::new(*code)).put("message", message);
+        Ok(self.inner.ledger.append(draft.put_some("partial", partial.then_some(true)))?)
     }
 
     // --- 4. outcome

@@ -434,7 +434,8 @@ impl Index {
                 action.intent = Some(place.note(()));
             }),
             Body::Ask(request, ask) => self.request(id, place, *request, |action| {
-                action.ask = Some(place.note(*ask));
+                // A second one is about the answer; the first decided whether it ran.
+                action.ask.get_or_insert(place.note(*ask));
             }),
             Body::Refusal(request, refusal) => self.request(id, place, *request, |action| {
                 action.refusals.push(place.note(*refusal));

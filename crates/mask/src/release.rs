@@ -72,6 +72,17 @@ impl MaskedBytes {
 }
 
 impl MaskedBytes {
+    /// These bytes, and `next` behind them.
+    pub fn then(mut self, next: MaskedBytes) -> MaskedBytes {
+        match self.0.is_empty() {
+            true => next,
+            false => {
+                self.0.extend_from_slice(&next.0);
+                self
+            }
+        }
+    }
+
     /// Several pieces of what was released, one behind another, as a field for the reel.
     pub fn pieces(&self, ranges: &[Range<usize>]) -> MaskedField<'static> {
         let bytes: Vec<u8> =

@@ -107,6 +107,11 @@ impl Policy {
         self.whole().depends_on_context(request)
     }
 
+    /// Whether any rule can concern what leaves `resource` for `who`: without one, every answer is released.
+    pub fn decides_releases(&self, who: &Principal, resource: &ResourcePath) -> bool {
+        self.whole().decides_releases(who, resource)
+    }
+
     /// Whether `who` can do nothing to `resource` and what is below it but connect and read, whatever the context.
     pub fn only_reads(&self, who: &Principal, resource: &ResourcePath) -> bool {
         self.whole().only_reads(who, resource)
@@ -206,6 +211,13 @@ impl Slice {
             let concerns = |rule: &Rule| rule.concerns_principal(&principals) && rule.concerns_resource(&ids);
             self.acts[&pair.act].by_id.values().any(|rule| rule.reads_context && concerns(rule))
         })
+    }
+
+    /// Whether any rule can concern what leaves `resource` for `who`: without one, every answer is released.
+    pub fn decides_releases(&self, who: &Principal, resource: &ResourcePath) -> bool {
+        let principals = principals(who);
+        let mut rules = self.acts[&Act::Release].by_id.values();
+        rules.any(|rule| rule.concerns_principal(&principals) && rule.concerns_tree(resource))
     }
 
     /// Whether no permit can concern any verb on `resource`, or below it, but those that read.

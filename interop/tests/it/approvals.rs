@@ -21,17 +21,17 @@ fn operator(name: &str, group: &str) -> String {
     answer["token"].as_str().unwrap().to_owned()
 }
 
-fn lead() -> &'static str {
+pub fn lead() -> &'static str {
     static TOKEN: OnceLock<String> = OnceLock::new();
     TOKEN.get_or_init(|| operator("lena", "leads"))
 }
 
-fn with_token(token: &str, words: &[&str]) -> Finished {
+pub fn with_token(token: &str, words: &[&str]) -> Finished {
     finish(gateway().site().tacho().args(words).env("TACHO_OPERATOR_TOKEN", token), b"", PATIENCE).unwrap()
 }
 
 /// The id of the request whose statement holds `word`, once it waits.
-fn waiting(token: &str, word: &str) -> String {
+pub fn waiting(token: &str, word: &str) -> String {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         let said = with_token(token, &["approvals", "--json"]);

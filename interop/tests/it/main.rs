@@ -12,5 +12,6 @@ mod masks;
 mod moments;
 mod psql;
 mod refusals;
+mod releases;
 mod versions;
 mod world;

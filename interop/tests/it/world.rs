@@ -31,7 +31,7 @@ pub const SECRETS: &[&str] = &[
 ];
 
 /// Agents: `tester` reads and writes; `asker` writes only with approval; `raw` may do what cannot be known;
-/// `reader` only reads.
+/// `reader` only reads; answers to `limited`, `curious` and `wired` are decided.
 pub const POLICY: &str = r#"
 @id("connect-and-read")
 permit (principal, action in [Action::"connect", Action::"read"], resource in Resource::"crm");
@@ -47,6 +47,16 @@ permit (principal in Agent::"asker", action == Action::"write", resource in Reso
 @message("Writes of this agent wait for a lead.")
 forbid (principal in Agent::"asker", action == Action::"write", resource)
 unless { context.approvals.contains("leads") };
+@id("narrow-answers")
+@message("More rows than this agent may have at once.")
+forbid (principal in Agent::"limited", action == Action::"release", resource) when { context.rows > 100 };
+@id("wide-answers-ask")
+@needs("leads")
+forbid (principal in Agent::"curious", action == Action::"release", resource)
+when { context.rows > 100 } unless { context.approvals.contains("leads") };
+@id("few-finds")
+@message("Sensitive values where none are declared.")
+forbid (principal in Agent::"wired", action == Action::"release", resource) when { context.tripwires > 3 };
 @id("no-define")
 @message("Agents do not change the structure of a database.")
 forbid (principal, action == Action::"define", resource);

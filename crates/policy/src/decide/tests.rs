@@ -291,6 +291,19 @@ fn a_response_is_released_unless_a_rule_forbids_it() {
 }
 
 #[test]
+fn releases_are_decided_only_where_a_rule_can_concern_them() {
+    let check = |rules: &str, expect: bool| {
+        let found = policy(rules).decides_releases(&who("support"), &path("crm"));
+        assert_eq!(found, expect, "{rules}");
+    };
+    check(r#"permit (principal, action == Action::"read", resource);"#, false);
+    check(r#"forbid (principal in Agent::"other", action == Action::"release", resource);"#, false);
+    check(r#"forbid (principal, action == Action::"release", resource in Resource::"billing");"#, false);
+    check(r#"forbid (principal, action == Action::"release", resource) when { context.rows > 9 };"#, true);
+    check(r#"permit (principal in Agent::"support", action, resource);"#, true);
+}
+
+#[test]
 fn delegating_and_spawning_need_their_own_permits() {
     let rules = r#"
 @id("d") permit (principal, action == Action::"delegate", resource == Human::"bob") when { principal.human in Group::"support-leads" };

@@ -15,7 +15,7 @@ use proto_postgres::frame::{Frame, tag};
 use proto_postgres::message::{Format, FromUpstream, TxStatus};
 use proto_postgres::reply::{Cell, DataRow, Fields, RowDescription, field};
 use proto_postgres::session::Sent;
-use vocab::{Class, Position, ResourcePath, Seq};
+use vocab::{Class, Group, Position, ResourcePath, Seq};
 use wire::RawField;
 
 use super::plan::Plan;
@@ -46,8 +46,27 @@ pub struct Op {
     pub code: Option<[u8; 5]>,
     pub columns: Option<Arc<Columns>>,
     pub tripwires: BTreeSet<Tripped>,
+    /// Values that detectors found and nothing explained, from the beginning.
+    pub hits: u64,
+    /// Where its rows begin in what is shown, once there are any.
+    pub rows_from: Option<usize>,
+    /// What waits for policy's word: looked at, not recorded, not released.
+    pub looked: Option<Looked>,
+    /// Groups that have approved the release of the rest.
+    pub approved: BTreeSet<Group>,
+    /// Policy has refused the answer: what still comes of it stays here.
+    pub withheld: bool,
+    /// An error that the gateway asked for itself; the client has been told otherwise.
+    pub silent: bool,
     /// What a failed Parse or Bind must undo.
     pub named: Vec<Named>,
+}
+
+/// A piece of an answer: what stood before its first row, and its rows.
+pub struct Looked {
+    pub head: MaskedBytes,
+    rows: MaskedBytes,
+    reel: Option<PayloadPlain>,
 }
 
 /// A name that the client gave and that upstream may not have taken.
@@ -103,6 +122,12 @@ impl Op {
             code: None,
             columns: None,
             tripwires: BTreeSet::new(),
+            hits: 0,
+            rows_from: None,
+            looked: None,
+            approved: BTreeSet::new(),
+            withheld: false,
+            silent: false,
             named: Vec::new(),
         }
     }
@@ -218,6 +243,46 @@ impl Showing {
         self.show(frame);
     }
 
+    /// Where the next frame will stand.
+    pub fn here(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Looks at what is shown of `op` and keeps it with it, so that policy can be asked about what was found.
+    pub fn look(&mut self, scene: &Scene<'_>, op: &mut Op) -> Result<(), FlushError> {
+        if op.looked.is_some() {
+            return Ok(());
+        }
+        let (mut head, mut marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
+        let from = op.rows_from.take().unwrap_or(head.len()).min(head.len());
+        let rows = head.split_off(from);
+        marks.iter_mut().for_each(|(at, _)| *at = at.saturating_sub(from));
+        let (head, _no_rows) = self.masked(scene, head, &Vec::new(), Some(op))?;
+        let (rows, reel) = self.masked(scene, rows, &marks, Some(op))?;
+        op.looked = Some(Looked { head, rows, reel });
+        Ok(())
+    }
+
+    /// Queues the gateway's own words about an answer behind `receipt`; `head` leaves before them.
+    pub fn say(
+        &mut self,
+        scene: &Scene<'_>,
+        leaving: &mut VecDeque<Leaving>,
+        head: Option<MaskedBytes>,
+        message: &FromUpstream,
+        receipt: Receipt,
+    ) -> Result<(), FlushError> {
+        let mut bytes = BytesMut::new();
+        let _ours = message.encode(&mut bytes);
+        let (words, _no_rows) = self.masked(scene, bytes, &Vec::new(), None)?;
+        let bytes = match head {
+            Some(head) => head.then(words),
+            None => words,
+        };
+        leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0 });
+        Ok(())
+    }
+
     pub fn cover(&mut self, receipt: Receipt) {
         self.cover = Some(receipt);
     }
@@ -286,7 +351,11 @@ impl Showing {
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
         let Finished { mut op, result, bytes, marks } = finished;
-        let (bytes, reel) = self.masked(scene, bytes, &marks, Some(&mut op))?;
+        let (mut bytes, mut reel) = self.masked(scene, bytes, &marks, Some(&mut op))?;
+        if let Some(looked) = op.looked.take() {
+            bytes = looked.head.then(looked.rows).then(bytes);
+            reel = looked.reel;
+        }
         let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
         let receipt = match op.intent {
             None => scene.gate.note(scene.who, None, "unasked")?,
@@ -315,8 +384,9 @@ impl Showing {
             self.tell(scene, leaving, finished, &State::Pending, Vec::new(), unsettled)?;
         }
         let Some(of) = op.intent else { return Ok(()) };
-        let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
-        let (bytes, reel) = self.masked(scene, bytes, &marks, Some(op))?;
+        self.look(scene, op)?;
+        let Some(Looked { head, rows, reel }) = op.looked.take() else { return Ok(()) };
+        let bytes = head.then(rows);
         let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
         let exposures = exposures(op, scene.root);
         let piece = Piece {
@@ -343,7 +413,7 @@ impl Showing {
         marks: &Marks,
         op: Option<&mut Op>,
     ) -> Result<(MaskedBytes, Option<PayloadPlain>), FlushError> {
-        let mut hits: BTreeSet<Tripped> = BTreeSet::new();
+        let mut hits = Hits::default();
         let detectors = scene.gate.detectors();
         if marks.iter().any(|(_, columns)| columns.as_ref().is_some_and(|c| c.hides)) {
             bytes = mask_frames(detectors, &self.known, bytes, marks, &mut hits)?;
@@ -364,7 +434,7 @@ impl Showing {
         };
         let (bytes, explained) = released;
         for (finding, origin) in explained {
-            hits.insert(Tripped {
+            hits.seen.insert(Tripped {
                 detector: finding.detector,
                 class: finding.class,
                 channel: "result",
@@ -376,7 +446,8 @@ impl Showing {
             });
         }
         if let Some(op) = op {
-            op.tripwires.extend(hits);
+            op.tripwires.extend(hits.seen);
+            op.hits += hits.count;
         }
         let reel = self.reel(scene, &bytes);
         Ok((bytes, reel))
@@ -501,6 +572,9 @@ fn exposures(op: &mut Op, root: &ResourcePath) -> Vec<Exposure> {
     let mut all: Vec<Exposure> = Vec::new();
     let rows = op.piece_rows;
     let mut prints = std::mem::take(&mut op.revealed);
+    if op.withheld {
+        prints.clear();
+    }
     for governed in op.plan.iter().flat_map(|plan| &plan.analysis.governed) {
         let grant = op.plan.as_ref().filter(|plan| !plan.analysis.writes);
         let grant = grant.and_then(|plan| plan.revealed.get(&governed.class));
@@ -511,7 +585,11 @@ fn exposures(op: &mut Op, root: &ResourcePath) -> Vec<Exposure> {
                 on: governed.path.clone(),
                 class: governed.class.clone(),
                 at: position.as_str(),
-                what: if grant.is_some() { "revealed" } else { "masked" },
+                what: match (op.withheld, grant) {
+                    (true, _) => "refused",
+                    (false, Some(_)) => "revealed",
+                    (false, None) => "masked",
+                },
                 by: grant.map_or(By::Rewrite, |rule| By::Grant(rule.clone())),
                 rows,
                 cells: if output { rows } else { 0 },
@@ -539,13 +617,20 @@ fn exposures(op: &mut Op, root: &ResourcePath) -> Vec<Exposure> {
     all
 }
 
+/// What detectors found: each kind once, and how many were masked.
+#[derive(Default)]
+struct Hits {
+    seen: BTreeSet<Tripped>,
+    count: u64,
+}
+
 /// Frame by frame, cell by cell: what a detector finds and nothing explains is replaced.
 fn mask_frames(
     detectors: &Detectors,
     known: &Known,
     bytes: BytesMut,
     marks: &[(usize, Option<Arc<Columns>>)],
-    hits: &mut BTreeSet<Tripped>,
+    hits: &mut Hits,
 ) -> Result<BytesMut, FlushError> {
     let bytes = bytes.freeze();
     let mut out = BytesMut::with_capacity(bytes.len());
@@ -565,11 +650,12 @@ fn mask_frame(
     known: &Known,
     frame: Frame,
     columns: Option<&Columns>,
-    hits: &mut BTreeSet<Tripped>,
+    hits: &mut Hits,
     out: &mut BytesMut,
 ) -> Result<(), wire::Fault> {
     let mut trip = |class: &Class, detector: &'static str, channel: &'static str| {
-        hits.insert(Tripped { detector, class: class.clone(), channel, act: "masked" });
+        hits.count += 1;
+        hits.seen.insert(Tripped { detector, class: class.clone(), channel, act: "masked" });
     };
     match frame.tag {
         tag::DATA_ROW => {

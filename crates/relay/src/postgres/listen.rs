@@ -377,7 +377,7 @@ impl Login<'_> {
             pure_read: false,
         };
         let why = "policy does not allow this run to connect to this resource";
-        match self.resource.gate.refuse(&question, &decided, b"42501", why, None) {
+        match self.resource.gate.refuse(&question, &decided, b"42501", why, None, false) {
             Ok(_recorded) => Err(refused("42501", why)),
             Err(_) => Err(refused("58030", "no record is possible")),
         }

@@ -105,13 +105,7 @@ impl Session {
         groups: &[Group],
         script: bool,
     ) -> Result<(), Cut> {
-        let config = &self.resource.config;
-        let held = self.tx() == Tx::In && self.wrote;
-        let wait = if held {
-            config.hold_in_transaction.min(config.approval_timeout)
-        } else {
-            config.approval_timeout
-        };
+        let wait = self.longest_wait();
         if wait.is_zero() {
             self.refuse(
                 &ready,
@@ -138,30 +132,30 @@ impl Session {
             }
             Err(error) => return Err(self.unrecorded(error)),
         };
-        let names: Vec<&str> = groups.iter().map(|g| &*g.0).collect();
-        let notice = Fields::new(
-            "NOTICE",
-            "01000",
-            Bytes::from(format!(
-                "waiting for approval {id} by {} (expires in {} s)",
-                names.join(", "),
-                wait.as_secs()
-            )),
-        );
-        self.showing.show_message(&FromUpstream::Notice(notice));
+        self.showing.show_message(&FromUpstream::Notice(waiting(id, groups, wait)));
         if let Some(receipt) = asked.receipt.take() {
             self.showing.cover(receipt);
         }
         self.flush(None, State::Pending)?;
         self.asked_expires = Some(expires);
         self.sleep_until(expires);
-        self.hold = Hold::Human { asked: Box::new(asked), ready: Box::new(ready), script };
+        self.hold = Hold::Human { asked: Box::new(asked), ready: Box::new(ready), script, answer: None };
         Ok(())
+    }
+
+    /// How long a human may take: shorter where the transaction holds locks.
+    pub(super) fn longest_wait(&self) -> Duration {
+        let config = &self.resource.config;
+        match self.tx() == Tx::In && self.wrote {
+            true => config.hold_in_transaction.min(config.approval_timeout),
+            false => config.approval_timeout,
+        }
     }
 
     /// The human has answered, or has not in time (`None`).
     pub(super) fn on_answer(&mut self, answer: Option<Answer>) -> Result<(), Cut> {
-        let Hold::Human { asked, ready, script } = std::mem::replace(&mut self.hold, Hold::No) else {
+        let Hold::Human { asked, ready, script, answer: of } = std::mem::replace(&mut self.hold, Hold::No)
+        else {
             return Ok(());
         };
         self.asked_expires = None;
@@ -169,15 +163,28 @@ impl Session {
         let seq = asked.seq;
         let spent = {
             let question = self.question(&ready);
-            let context = self.context(&ready);
-            let ground = ready.plan.ground(&context);
+            let (context, release) = match of {
+                Some(op) => self.release_ground(op, &ready.plan),
+                None => (self.context(&ready), None),
+            };
+            let ground = gate::Ground { release, ..ready.plan.ground(&context) };
             self.resource.gate.spend(*asked, answer, &question, &ground, entropy::wall())
         };
-        match spent.map_err(|e| self.unrecorded(e))? {
-            Spent::Allowed(decided) => self.decided(*ready, decided, Some(seq), script),
-            Spent::Refused(decided, why) => {
+        match (spent.map_err(|e| self.unrecorded(e))?, of) {
+            (Spent::Allowed(decided), None) => self.decided(*ready, decided, Some(seq), script),
+            (Spent::Refused(decided, why), None) => {
                 self.refuse(&ready, &decided, "42501", why, None, Some(seq))?;
                 self.after_refusal(script)
+            }
+            (Spent::Allowed(decided), Some(op)) => {
+                if let Some(op) = self.ops.get_mut(&op) {
+                    op.approved = decided.approved;
+                }
+                self.resume(op)
+            }
+            (Spent::Refused(decided, why), Some(op)) => {
+                self.withhold(op, &decided, why)?;
+                self.resume(op)
             }
         }
     }
@@ -196,7 +203,7 @@ impl Session {
             let question = Question { sending: &[], ..self.question(ready) };
             self.resource
                 .gate
-                .refuse(&question, decided, sqlstate5(code), why, of)
+                .refuse(&question, decided, sqlstate5(code), why, of, false)
                 .map_err(|e| self.unrecorded(e))?
         };
         for named in &ready.named {
@@ -438,4 +445,11 @@ impl Session {
             }
         }
     }
+}
+
+/// What the client is told while a human is asked.
+pub(super) fn waiting(id: AskId, groups: &[Group], wait: Duration) -> Fields {
+    let names: Vec<&str> = groups.iter().map(|g| &*g.0).collect();
+    let text = format!("waiting for approval {id} by {} (expires in {} s)", names.join(", "), wait.as_secs());
+    Fields::new("NOTICE", "01000", Bytes::from(text))
 }

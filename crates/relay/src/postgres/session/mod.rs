@@ -13,6 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Answer, Asked, Decided, GateError, Param, Piece, Question, Release, Spent, Tx, Who};
@@ -32,7 +33,10 @@ use wire::{Fault, RawField, Side};
 mod client;
 mod decide;
 mod refresh;
+mod release;
 mod upstream;
+
+use decide::waiting;
 
 use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
 use super::flight::{
@@ -148,6 +152,8 @@ enum Hold {
         asked: Box<Asked>,
         ready: Box<Ready>,
         script: bool,
+        /// The operation whose answer is asked about; `None`: the request itself.
+        answer: Option<u64>,
     },
     /// An operation must end first: it changes what names mean, or starts a COPY.
     Barrier {
@@ -223,6 +229,12 @@ pub struct Session {
     ended: watch::Receiver<Option<Ended>>,
     /// A message that is looked at again when the catalog has been read.
     stash: Option<Frame>,
+    /// Whether policy decides answers at all, under the policy of this generation.
+    releases: (u64, bool),
+    /// What upstream said when policy's word on an answer was waited for.
+    held_event: Option<(Event, Frame)>,
+    /// A refused answer must have failed upstream's transaction too.
+    fail_due: bool,
     /// Answers that policy has let out, by what it saw of them.
     released: HashSet<(u64, u64, u64, u64, Vec<Class>)>,
     cancel: Arc<Cancel>,
@@ -295,6 +307,7 @@ impl Session {
             bytes: 0,
         };
         let generation = start.resource.gate.generation();
+        let releases = start.resource.gate.decides_releases(&start.who);
         Session {
             resource: start.resource,
             who: start.who,
@@ -336,6 +349,9 @@ impl Session {
             refusals: HashMap::new(),
             ended: start.ended,
             stash: None,
+            releases: (generation, releases),
+            held_event: None,
+            fail_due: false,
             released: HashSet::new(),
             cancel: start.cancel,
             cancel_due: false,
@@ -452,7 +468,7 @@ impl Session {
             self.timer = None;
             return Poll::Ready(Ok(Wake::Late));
         }
-        if self.client.writer.out.len() + self.queued_for_client() < QUEUE_BYTES_MAX {
+        if self.client.writer.out.len() + self.queued_for_client() < QUEUE_BYTES_MAX && !self.holds_answer() {
             match self.upstream.leg.poll_fill(cx, &mut self.upstream.input) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Ok(Wake::UpstreamClosed)),
                 Poll::Ready(Ok(n)) => {
@@ -625,21 +641,26 @@ impl Session {
             || matches!(self.hold, Hold::Refresh(_));
         if self.cancel_due && !waits {
             self.cancel_due = false;
-            if self.flow.outstanding() > 0 && self.cancelling.is_none() {
-                let (resource, pid, key) =
-                    (self.resource.clone(), self.upstream_pid, self.upstream_key.clone());
-                self.cancelling = Some(Box::pin(async move {
-                    // One that does not arrive is no harm: the statement goes on, and its end is recorded.
-                    let upstream = &resource.config.upstream;
-                    let _arrived = super::dial::cancel(upstream, resource.tls.as_ref(), pid, &key).await;
-                }));
-            }
+            self.cancel_now();
         }
         if let Some(cancelling) = &mut self.cancelling
             && cancelling.as_mut().poll(cx).is_ready()
         {
             self.cancelling = None;
         }
+    }
+
+    /// Asks upstream to stop what it is doing, if it does anything.
+    fn cancel_now(&mut self) {
+        if self.flow.outstanding() == 0 || self.cancelling.is_some() {
+            return;
+        }
+        let (resource, pid, key) = (self.resource.clone(), self.upstream_pid, self.upstream_key.clone());
+        self.cancelling = Some(Box::pin(async move {
+            // One that does not arrive is no harm: the statement goes on, and its end is recorded.
+            let upstream = &resource.config.upstream;
+            let _arrived = super::dial::cancel(upstream, resource.tls.as_ref(), pid, &key).await;
+        }));
     }
 
     fn unrecorded(&self, error: GateError) -> Cut {

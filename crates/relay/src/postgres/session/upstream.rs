@@ -11,7 +11,7 @@ impl Session {
 
     pub(super) fn on_upstream(&mut self) -> Result<(), Cut> {
         loop {
-            if self.queued_for_client() > QUEUE_BYTES_MAX {
+            if self.queued_for_client() > QUEUE_BYTES_MAX || self.holds_answer() {
                 return Ok(());
             }
             let Some(frame) = self.upstream.decoder.next(&mut self.upstream.input)? else { break };
@@ -20,7 +20,10 @@ impl Session {
         }
         // Nothing more for now: what has ended and has no Sync behind it is told.
         let waits_for_ready = self.syncs > 0;
-        if !waits_for_ready && !self.showing.is_empty() {
+        let midway = self.ops.iter().find(|(_, op)| op.piece_rows > 0).map(|(id, _)| *id);
+        if let Some(id) = midway.filter(|_| !waits_for_ready) {
+            self.piece(id)?;
+        } else if !waits_for_ready && !self.showing.is_empty() {
             self.flush(None, State::Pending)?;
         }
         Ok(())
@@ -34,6 +37,16 @@ impl Session {
             && of.is_some()
         {
             return self.on_refresh(event);
+        }
+        if self.ops.get(&op).is_some_and(|op| op.withheld) {
+            return self.on_withheld(op, event);
+        }
+        if matches!(event.kind, Kind::Complete(_) | Kind::Suspended) && !self.look_at(op)? {
+            if self.holds_answer() {
+                self.held_event = Some((event, frame));
+                return Ok(());
+            }
+            return self.on_withheld(op, event);
         }
         let translated = self.ops.get(&op).is_some_and(|op| op.translated);
         let shown = event.shown(translated);
@@ -58,7 +71,9 @@ impl Session {
             }
             Kind::DataRow(row) => {
                 let columns = self.ops.get(&op).and_then(|op| op.columns.clone());
+                let here = self.showing.here();
                 if let Some(op) = self.ops.get_mut(&op) {
+                    op.rows_from.get_or_insert(here);
                     op.rows += 1;
                     op.piece_rows += 1;
                     op.bytes += row.byte_len() as u64;
@@ -81,7 +96,6 @@ impl Session {
                         op.piece_rows = op.rows;
                     }
                 }
-                self.may_release(op)?;
                 self.apply(op);
                 self.answered(op);
             }
@@ -101,7 +115,9 @@ impl Session {
             }
             Kind::CopyOutStart(_) => self.showing.show(&frame),
             Kind::CopyData(data) => {
+                let here = self.showing.here();
                 if let Some(op) = self.ops.get_mut(&op) {
+                    op.rows_from.get_or_insert(here);
                     op.bytes += data.len() as u64;
                 }
                 self.showing.show_row(&frame, None);
@@ -258,7 +274,9 @@ impl Session {
             .get(&op)
             .map_or(Failed::default(), |op| Failed { script: op.script, owes_sync: op.owes_sync });
         let poison = self.refusals.remove(&op);
+        let silent = self.ops.get(&op).is_some_and(|op| op.silent);
         match poison {
+            None if silent => drop(self.ops.remove(&op)),
             Some(refusal) => {
                 self.ops.remove(&op);
                 self.showing.show_message(&FromUpstream::Error(refusal));
@@ -315,6 +333,10 @@ impl Session {
             TxStatus::InTransaction | TxStatus::Failed => State::Pending,
         };
         self.failed_in_flight = false;
+        if std::mem::take(&mut self.fail_due) && tx == TxStatus::InTransaction {
+            self.fail_upstream();
+            return Ok(());
+        }
         if tx == TxStatus::Idle {
             self.wrote = false;
             self.savepoints.clear();
@@ -341,6 +363,7 @@ impl Session {
     pub(super) fn end_op(&mut self, id: u64, result: &'static str, code: Option<[u8; 5]>) {
         let Some(mut op) = self.ops.remove(&id) else { return };
         op.code = code;
+        let result = if op.withheld { "refused" } else { result };
         if result != "ok" {
             for named in std::mem::take(&mut op.named) {
                 self.unname(&named);
@@ -462,61 +485,6 @@ impl Session {
         self.own_catalog
     }
 
-    /// Policy's word on an answer, before a piece of it leaves. A no ends the connection: the statement has run, so an
-    /// ordinary error would tell the client of a transaction that is not there.
-    pub(super) fn may_release(&mut self, id: u64) -> Result<(), Cut> {
-        let Some(op) = self.ops.get(&id) else { return Ok(()) };
-        let (Some(intent), Some(plan)) = (op.intent, op.plan.clone()) else { return Ok(()) };
-        let classes: Vec<Class> = plan
-            .analysis
-            .governed
-            .iter()
-            .map(|g| g.class.clone())
-            .chain(op.tripwires.iter().map(|t| t.class.clone()))
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect();
-        let tripwires = op.tripwires.iter().filter(|t| t.act == "masked").count() as u64;
-        let so_far = policy::Release { rows: op.rows, bytes: op.bytes, tripwires };
-        let partial = op.chunks > 0;
-        let generation = self.resource.gate.generation();
-        let key = (generation, op.rows, op.bytes, tripwires, classes.clone());
-        if self.released.contains(&key) {
-            return Ok(());
-        }
-        let context = policy::Context { classes, ..plan.context(self.tx() != Tx::Idle, &[]) };
-        let ground = gate::Ground { release: Some(so_far), ..plan.ground(&context) };
-        let decided = self.resource.gate.verdict(&self.who, &ground, &BTreeSet::new());
-        if decided.verdict == Verdict::Allow {
-            if self.released.len() >= RELEASES_MAX {
-                self.released.clear();
-            }
-            self.released.insert(key);
-            return Ok(());
-        }
-        let ready = Ready {
-            plan,
-            via: "release",
-            params: Vec::new(),
-            asked: Bytes::new(),
-            sending: Vec::new(),
-            sents: Vec::new(),
-            named: Vec::new(),
-            translated: false,
-            columns: None,
-        };
-        let why =
-            if partial { "policy holds the rest of the answer back" } else { "policy holds the answer back" };
-        let refused =
-            self.resource.gate.refuse(&self.question(&ready), &decided, b"42501", why, Some(intent));
-        match refused {
-            Ok(_recorded_before_the_disconnect) => {
-                Err(Cut { why: "release", tell: Some(fatal("42501", why)) })
-            }
-            Err(error) => Err(self.unrecorded(error)),
-        }
-    }
-
     pub(super) fn maybe_piece(&mut self, op: u64) -> Result<(), Cut> {
         let prints: usize = self.ops.get(&op).map_or(0, |op| op.revealed.values().map(BTreeSet::len).sum());
         match self.showing.len() >= CHUNK_BYTES || prints >= PRINTS_MAX {
@@ -526,21 +494,38 @@ impl Session {
     }
 
     pub(super) fn piece(&mut self, id: u64) -> Result<(), Cut> {
-        self.may_release(id)?;
+        if !self.look_at(id)? {
+            return Ok(());
+        }
+        self.with_op(id, |showing, leaving, unsettled, scene, op| {
+            showing.flush_piece(scene, leaving, op, unsettled)
+        })
+    }
+
+    /// Does something with one operation and what is shown of it.
+    pub(super) fn with_op(
+        &mut self,
+        id: u64,
+        work: impl FnOnce(
+            &mut Showing,
+            &mut VecDeque<Leaving>,
+            &mut Vec<Seq>,
+            &Scene<'_>,
+            &mut Op,
+        ) -> Result<(), FlushError>,
+    ) -> Result<(), Cut> {
         let Some(mut op) = self.ops.remove(&id) else { return Ok(()) };
-        let done = {
-            let resource = self.resource.clone();
-            let scene = Scene {
-                gate: &resource.gate,
-                who: &self.who,
-                filter_key: &resource.gate.ledger().filter_key(),
-                tripwire: resource.config.tripwire,
-                reel: if op.reel_left == 0 { Reel::None } else { resource.config.reel },
-                root: &resource.root,
-            };
-            op.reel_left = op.reel_left.saturating_sub(self.showing.len() as u64);
-            self.showing.flush_piece(&scene, &mut self.leaving, &mut op, &mut self.unsettled)
+        let resource = self.resource.clone();
+        let scene = Scene {
+            gate: &resource.gate,
+            who: &self.who,
+            filter_key: &resource.gate.ledger().filter_key(),
+            tripwire: resource.config.tripwire,
+            reel: if op.reel_left == 0 { Reel::None } else { resource.config.reel },
+            root: &resource.root,
         };
+        op.reel_left = op.reel_left.saturating_sub(self.showing.len() as u64);
+        let done = work(&mut self.showing, &mut self.leaving, &mut self.unsettled, &scene, &mut op);
         self.ops.insert(id, op);
         done.map_err(|e| self.flush_failed(e))
     }
