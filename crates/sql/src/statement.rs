@@ -136,8 +136,19 @@ impl Statement {
     }
 
     /// Where it begins in the text, in bytes.
-    pub fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.range.start
+    }
+
+    /// Where it begins in the text, in characters.
+    pub fn characters_before(&self) -> u32 {
+        u32::try_from(self.text[..self.range.start].chars().count()).unwrap_or(u32::MAX)
+    }
+
+    /// The byte in [`Statement::text`] at which its first `$n` stands.
+    pub fn first_parameter(&self) -> Option<usize> {
+        let token = self.tokens.iter().find(|t| t.token() == Token::Param)?;
+        at(token.start).checked_sub(self.range.start)
     }
 
     /// Its exact kind, as a command: `SELECT`, `CREATE TABLE`.

@@ -13,5 +13,6 @@ mod moments;
 mod psql;
 mod refusals;
 mod releases;
+mod texts;
 mod versions;
 mod world;

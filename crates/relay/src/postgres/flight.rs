@@ -27,6 +27,8 @@ pub struct Op {
     pub plan: Option<Arc<Plan>>,
     /// The client sent a Query for it.
     pub translated: bool,
+    /// Where its statement begins in the text of a Query, in characters.
+    pub offset: u32,
     /// The Query that it is part of; 0: none.
     pub script: u64,
     /// The Sync of its Query waits for the end of its COPY.
@@ -108,6 +110,7 @@ impl Op {
             intent: None,
             plan: None,
             translated: false,
+            offset: 0,
             script: 0,
             owes_sync: false,
             left,

@@ -211,12 +211,45 @@ impl Plan {
             && !self.analysis.effects.iter().any(prepares)
     }
 
-    /// In PostgreSQL's own words, which programs read: the relation that the statement names and that is not there.
-    /// The name is the client's own.
-    pub fn missing_relation(&self) -> Option<String> {
-        let reason = self.refuse.filter(|reason| reason.code == "42P01")?;
-        let name = dotted_name(self.statement.as_ref()?.text().get(reason.at?..)?)?;
-        Some(format!("relation \"{name}\" does not exist"))
+    /// In PostgreSQL's own words, which programs read: the relation, cursor or prepared statement that the statement
+    /// names and that is not there. The name is the client's own.
+    pub fn absent(&self) -> Option<String> {
+        let reason = self.refuse?;
+        match reason.code {
+            "42P01" => {
+                let text = self.statement.as_ref()?.text();
+                if let Some(at) = reason.at {
+                    return Some(format!("relation \"{}\" does not exist", dotted_name(text.get(at..)?)?));
+                }
+                // DROP names what it drops right behind its own words.
+                let kind = self.action().kind;
+                let what = kind.strip_prefix("DROP ")?.to_ascii_lowercase();
+                let (own, rest) = text.split_at_checked(kind.len())?;
+                let name = dotted_name(rest.trim_start()).filter(|_| own.eq_ignore_ascii_case(kind))?;
+                Some(format!("{what} \"{name}\" does not exist"))
+            }
+            "34000" => self.analysis.effects.iter().find_map(|effect| match effect {
+                Effect::Fetch { name } => Some(format!("cursor \"{name}\" does not exist")),
+                _ => None,
+            }),
+            "26000" => self.analysis.effects.iter().find_map(|effect| match effect {
+                Effect::Execute { name } => Some(format!("prepared statement \"{name}\" does not exist")),
+                _ => None,
+            }),
+            _ => None,
+        }
+    }
+
+    /// What PostgreSQL says of it where it is not alone in its Query; as the first of a pipeline it would run.
+    pub fn stands_alone(&self) -> Option<&'static str> {
+        match self.action().kind {
+            "VACUUM" => Some("VACUUM cannot run inside a transaction block"),
+            "DISCARD ALL" => Some("DISCARD ALL cannot run inside a transaction block"),
+            "CREATE DATABASE" => Some("CREATE DATABASE cannot run inside a transaction block"),
+            "DROP DATABASE" => Some("DROP DATABASE cannot run inside a transaction block"),
+            "ALTER SYSTEM" => Some("ALTER SYSTEM cannot run inside a transaction block"),
+            _ => None,
+        }
     }
 
     /// Whether errors about it are rebuilt from templates: something governed or a user's code is in reach.

@@ -98,14 +98,40 @@ impl Session {
         match sql::parse(text) {
             Ok(statements) => {
                 let empty = statements.is_empty();
+                self.several = statements.len() > 1;
                 self.last_statement = sql.to_bytes();
                 self.scripts += 1;
                 let id = self.scripts;
-                self.script = Some(Script { id, asked, rest: statements.into(), decided: Vec::new(), empty });
+                self.script = Some(Script {
+                    id,
+                    asked,
+                    rest: statements.into(),
+                    decided: Vec::new(),
+                    empty,
+                    turns: false,
+                });
                 Ok(())
             }
             Err(parse) => self.refuse_query(asked, text, parse),
         }
+    }
+
+    /// The error with which PostgreSQL itself would end this statement of a Query, before it looks at what it does.
+    fn no_go(&self, ready: &Ready) -> Option<(&'static str, &'static str, Option<usize>)> {
+        let plan = &ready.plan;
+        let alone = plan.stands_alone().filter(|_| self.several);
+        let found = if plan.absent().is_some() {
+            plan.refuse.map(|reason| (reason.code, reason.sentence, reason.at))
+        } else if let Some(why) = alone {
+            Some(("25001", why, None))
+        } else if plan.lacks_parameters() {
+            let at = plan.statement.as_ref().and_then(Statement::first_parameter);
+            Some(("42P02", "there is no parameter $1", at))
+        } else {
+            None
+        };
+        let failed = self.tx() == Tx::Failed && self.script.as_ref().is_none_or(|script| !script.turns);
+        found.map(|found| if failed { ("25P02", ABORTED, None) } else { found })
     }
 
     /// Decides the next statement of the text, or sends all that are decided.
@@ -114,18 +140,29 @@ impl Session {
         let barrier = script.decided.last().is_some_and(|(ready, _, _)| ready.plan.is_barrier());
         if !barrier && let Some(statement) = script.rest.pop_front() {
             let asked = script.asked.clone();
-            let plan = self.plan_of(statement);
+            let plan = self.plan_of(&statement);
             if self.wants_fresh(&plan)
-                && let (Some(script), Some(statement)) = (&mut self.script, plan.statement.clone())
+                && let Some(script) = &mut self.script
             {
                 script.rest.push_front(statement);
                 return Ok(());
             }
-            let ready = self.translate(plan, asked);
-            if ready.plan.lacks_parameters() {
+            let ready = Ready { offset: statement.characters_before(), ..self.translate(plan, asked) };
+            if let Some((code, why, at)) = self.no_go(&ready) {
+                // An error and no refusal: what stands before it runs, as it does directly.
+                let before = self.script.as_mut().map(|script| std::mem::take(&mut script.decided));
+                for (ready, verdict, asked) in before.unwrap_or_default() {
+                    self.send(ready, &verdict, asked)?;
+                }
                 let decided = ready.plan.decided.clone();
-                self.refuse(&ready, &decided, "42P02", "there is no parameter $1", None, None)?;
+                self.refuse(&ready, &decided, code, why, position(&ready, at), None)?;
                 return self.after_refusal(true);
+            }
+            let turn = |effect: &Effect| {
+                matches!(effect, Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo { .. })
+            };
+            if let Some(script) = &mut self.script {
+                script.turns |= ready.plan.analysis.effects.iter().any(turn);
             }
             return self.statement(ready, true);
         }
@@ -194,6 +231,7 @@ impl Session {
             ],
             named: Vec::new(),
             translated: true,
+            offset: 0,
             columns: None,
         }
     }
@@ -224,6 +262,7 @@ impl Session {
             sents: Vec::new(),
             named: Vec::new(),
             translated: via == "query",
+            offset: 0,
             columns: None,
         };
         let position = why.at.and_then(|at| text.get(..at)).map(|before| before.chars().count() as u32 + 1);
@@ -284,6 +323,7 @@ impl Session {
             sents: Vec::new(),
             named: Vec::new(),
             translated: false,
+            offset: 0,
             columns: None,
         };
         if let Some(reason) = plan.refuse {
@@ -293,7 +333,7 @@ impl Session {
                 &decided,
                 reason.code,
                 reason.sentence,
-                self.position(&plan, reason.at),
+                position(&ready, reason.at),
                 None,
             );
         }
@@ -457,6 +497,7 @@ impl Session {
             sents: batch.sents,
             named: batch.named,
             translated: false,
+            offset: 0,
             columns,
         };
         self.statement(ready, false)
@@ -531,6 +572,7 @@ impl Session {
             sents: batch.sents,
             named: batch.named,
             translated: false,
+            offset: 0,
             columns: None,
             plan: plan.clone(),
         };

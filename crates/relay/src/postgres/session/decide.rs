@@ -8,7 +8,11 @@ impl Session {
     pub(super) fn statement(&mut self, ready: Ready, script: bool) -> Result<(), Cut> {
         if let Some(reason) = ready.plan.refuse {
             let decided = ready.plan.decided.clone();
-            let position = self.position(&ready.plan, reason.at);
+            let position = position(&ready, reason.at);
+            if ready.plan.absent().is_some() && self.tx() == Tx::Failed {
+                self.refuse(&ready, &decided, "25P02", ABORTED, None, None)?;
+                return self.after_refusal(script);
+            }
             self.refuse(&ready, &decided, reason.code, reason.sentence, position, None)?;
             return self.after_refusal(script);
         }
@@ -70,6 +74,7 @@ impl Session {
         let mut op = Op::new(ready.sents.len());
         op.intent = Some(seq);
         op.translated = ready.translated;
+        op.offset = ready.offset;
         op.script = if ready.translated { self.scripts } else { 0 };
         op.owes_sync = ready.translated && ready.plan.copies_in();
         op.named = ready.named;
@@ -220,7 +225,8 @@ impl Session {
                 }),
             ),
             false => {
-                let said = ready.plan.said.clone().or_else(|| ready.plan.missing_relation());
+                let about_it = ready.plan.refuse.is_none_or(|reason| reason.code == code);
+                let said = ready.plan.said.clone().or_else(|| ready.plan.absent()).filter(|_| about_it);
                 (said.unwrap_or_else(|| why.to_string()), None)
             }
         };
@@ -268,6 +274,7 @@ impl Session {
             sents: Vec::new(),
             named: Vec::new(),
             translated: false,
+            offset: 0,
             columns: None,
             plan: plan.clone(),
         };
@@ -313,13 +320,6 @@ impl Session {
         }
     }
 
-    /// Where in the client's statement something is, in characters from 1.
-    pub(super) fn position(&self, plan: &Plan, at: Option<usize>) -> Option<u32> {
-        let statement = plan.statement.as_ref()?;
-        let before = statement.text().get(..at?)?;
-        Some(before.chars().count() as u32 + 1)
-    }
-
     // --- plans
 
     pub(super) fn plan_text(&mut self, text: &Arc<str>) -> Result<Arc<Plan>, ParseError> {
@@ -339,13 +339,13 @@ impl Session {
         Ok(plan)
     }
 
-    pub(super) fn plan_of(&mut self, statement: Statement) -> Arc<Plan> {
+    pub(super) fn plan_of(&mut self, statement: &Statement) -> Arc<Plan> {
         self.renew_plans();
         if let Some(plan) = self.plans.get(statement.text()) {
             return plan.clone();
         }
         let text: Arc<str> = statement.text().into();
-        let plan = Arc::new(self.make_plan(Some(statement)));
+        let plan = Arc::new(self.make_plan(Some(statement.clone())));
         self.keep(text, plan.clone());
         plan
     }
@@ -452,4 +452,14 @@ pub(super) fn waiting(id: AskId, groups: &[Group], wait: Duration) -> Fields {
     let names: Vec<&str> = groups.iter().map(|g| &*g.0).collect();
     let text = format!("waiting for approval {id} by {} (expires in {} s)", names.join(", "), wait.as_secs());
     Fields::new("NOTICE", "01000", Bytes::from(text))
+}
+
+/// PostgreSQL's words where nothing is looked at until the transaction ends.
+pub(super) const ABORTED: &str =
+    "current transaction is aborted, commands ignored until end of transaction block";
+
+/// Where in the client's text something of its statement is, in characters from 1.
+pub(super) fn position(ready: &Ready, at: Option<usize>) -> Option<u32> {
+    let before = ready.plan.statement.as_ref()?.text().get(..at?)?;
+    Some(ready.offset + before.chars().count() as u32 + 1)
 }

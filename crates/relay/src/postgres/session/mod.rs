@@ -36,7 +36,7 @@ mod refresh;
 mod release;
 mod upstream;
 
-use decide::waiting;
+use decide::{ABORTED, position, waiting};
 
 use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
 use super::flight::{
@@ -132,6 +132,8 @@ struct Ready {
     sents: Vec<(What, bool)>,
     named: Vec<Named>,
     translated: bool,
+    /// Where its statement begins in the text of a Query, in characters.
+    offset: u32,
     columns: Option<Arc<Columns>>,
 }
 
@@ -142,6 +144,8 @@ struct Script {
     rest: VecDeque<Statement>,
     decided: Vec<(Ready, Decided, Option<Seq>)>,
     empty: bool,
+    /// A statement of it ends the transaction, or goes back in it: a failed one is over.
+    turns: bool,
 }
 
 /// Why the client's next message is not looked at yet.
@@ -206,6 +210,8 @@ pub struct Session {
     portals: HashMap<Bytes, Portal>,
     batch: Batch,
     script: Option<Script>,
+    /// The Query in work has more than one statement: they share an implicit transaction.
+    several: bool,
     hold: Hold,
     skipping: bool,
     ops: BTreeMap<u64, Op>,
@@ -329,6 +335,7 @@ impl Session {
             portals: HashMap::new(),
             batch: Batch::default(),
             script: None,
+            several: false,
             hold: Hold::No,
             skipping: false,
             ops: BTreeMap::new(),
@@ -753,11 +760,6 @@ fn no_record(sent: bool) -> Cut {
             tell: Some(fatal("08007", "no record is possible; whether the statement took effect is unknown")),
         },
     }
-}
-
-/// Where in the client's text the statement begins, in characters.
-fn statement_offset(statement: &Statement) -> u32 {
-    u32::try_from(statement.offset()).unwrap_or(0)
 }
 
 fn pressed(cancel: Arc<Cancel>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

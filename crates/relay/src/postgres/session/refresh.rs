@@ -6,7 +6,10 @@ impl Session {
     // --- names and catalog over this connection
 
     pub(super) fn needs_refresh(&self) -> bool {
-        let stale = !self.own_catalog && !self.resource.catalog.is_current(&self.catalog);
+        // Behind a BEGIN alone nothing may run: SET TRANSACTION must still be the first.
+        let fresh_transaction = self.flow.tx() == TxStatus::InTransaction && self.unsettled.len() <= 1;
+        let stale =
+            !self.own_catalog && !fresh_transaction && !self.resource.catalog.is_current(&self.catalog);
         (self.names_dirty || self.catalog_dirty || stale)
             && self.flow.tx() != TxStatus::Failed
             && !self.flow.skipping()
@@ -63,11 +66,8 @@ impl Session {
                 sents += 1;
             }
         }
-        if self.flow.tx() == TxStatus::Idle
-            && self.script.is_none()
-            && !self.failed_in_flight
-            && self.syncs == 0
-        {
+        // In a transaction block a Sync changes nothing; outside one it ends what our reading has begun.
+        if !self.unsynced && !self.failed_in_flight && self.syncs == 0 {
             let _known = self.flow.sent(Sent::hidden(op, What::Sync))?;
             self.upstream.writer.control(Control::Sync)?;
             sents += 1;

@@ -193,6 +193,7 @@ fn answer_of(plan: Arc<Plan>) -> Ready {
         sents: Vec::new(),
         named: Vec::new(),
         translated: false,
+        offset: 0,
         columns: None,
     }
 }

@@ -127,8 +127,7 @@ impl Session {
             Kind::Error { fields, skipped, fatal } => self.on_error(op, fields, skipped, fatal)?,
             Kind::Ready(tx) => self.on_ready(op, tx)?,
             Kind::Notice(fields) => {
-                let plan = self.ops.get(&op).and_then(|op| op.plan.clone());
-                let fields = self.sanitised(&fields, plan.as_deref());
+                let fields = self.sanitised(&fields, op);
                 self.showing.show_message(&FromUpstream::Notice(fields));
             }
             Kind::Parameter { name, .. } => {
@@ -282,8 +281,7 @@ impl Session {
                 self.showing.show_message(&FromUpstream::Error(refusal));
             }
             None => {
-                let plan = self.ops.get(&op).and_then(|op| op.plan.clone());
-                let sanitised = self.sanitised(&fields, plan.as_deref());
+                let sanitised = self.sanitised(&fields, op);
                 self.showing.show_message(&FromUpstream::Error(sanitised));
                 let result = if sqlstate(&fields) == *b"57014" { "cancelled" } else { "error" };
                 self.end_op(op, result, Some(sqlstate(&fields)));
@@ -392,6 +390,11 @@ impl Session {
                 Effect::Commit { .. } | Effect::Rollback { .. } => {
                     self.ending = Some(if command == b"COMMIT"[..] { "committed" } else { "rolled-back" });
                     self.drop_cursors();
+                    // Nothing is open behind it: what we read now may end with a Sync of its own.
+                    if self.sends.is_empty() && !self.ops.iter().any(|(k, op)| *k > id && op.intent.is_some())
+                    {
+                        self.unsynced = false;
+                    }
                     if command != b"COMMIT"[..] {
                         self.names_dirty = true;
                         self.catalog_dirty |= self.catalog_changed_in_tx();
@@ -408,7 +411,8 @@ impl Session {
                         self.savepoints.truncate(at);
                     }
                 }
-                Effect::Set { .. } | Effect::Reset { .. } | Effect::ResetAll => self.names_dirty = true,
+                Effect::Set { name, .. } | Effect::Reset { name } => self.names_dirty |= resolves(name),
+                Effect::ResetAll => self.names_dirty = true,
                 Effect::DiscardAll => {
                     self.names_dirty = true;
                     self.catalog_dirty = true;
@@ -558,8 +562,11 @@ impl Session {
         }
     }
 
-    pub(super) fn sanitised(&self, fields: &Fields, plan: Option<&Plan>) -> Fields {
-        let care = match plan.is_some_and(Plan::careful) {
+    pub(super) fn sanitised(&self, fields: &Fields, op: u64) -> Fields {
+        let op = self.ops.get(&op);
+        let plan = op.and_then(|op| op.plan.as_deref());
+        let governs = !self.resource.rules.is_empty();
+        let care = match governs && plan.is_some_and(Plan::careful) {
             true => Care::Template,
             false => Care::Text,
         };
@@ -570,7 +577,7 @@ impl Session {
         let visible =
             |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| self.catalog.names.contains(name));
         let known = errors::Known { said: &said, visible: &visible };
-        let offset = plan.and_then(|p| p.statement.as_ref()).map_or(0, statement_offset);
+        let offset = op.map_or(0, |op| op.offset);
         errors::sanitise(fields, &known, care, |at| match plan {
             Some(plan) => Some(plan.rewritten.positions.original(at).saturating_add(offset)),
             None => Some(at),
@@ -588,4 +595,9 @@ fn decimal<'a>(column: &proto_postgres::reply::Column, cell: &'a [u8]) -> Cow<'a
         _ => None,
     };
     number.map_or(Cow::Borrowed(cell), |number| Cow::Owned(number.to_string().into_bytes()))
+}
+
+/// Whether a setting has a part in what names mean.
+fn resolves(setting: &str) -> bool {
+    ["search_path", "role", "session_authorization"].iter().any(|name| setting.eq_ignore_ascii_case(name))
 }
