@@ -1,7 +1,7 @@
 //! A governed value does not reach the client, by whatever way it is asked for; what is not governed
 //! comes through as it is.
 
-use crate::world::{gateway, good, nothing_leaked, sh};
+use crate::world::{drivers, gateway, good, nothing_leaked, sh};
 
 /// One `psql` in which each statement may fail, and none may leak.
 fn ask(statements: &[&str]) -> interop::process::Finished {
@@ -71,4 +71,23 @@ fn an_address_in_a_column_that_nobody_declared_is_caught() {
     let done = ask(&["SELECT note FROM orders WHERE id = 6"]);
     assert!(done.out().starts_with("second address: "), "{}", gateway().explain(&done));
     assert!(!done.out().contains("esi.marsh@example.org"), "{}", done.out());
+}
+
+/// A program that writes back what it read would put masks where values were.
+#[test]
+fn a_mask_is_not_written_over_the_value_that_it_stands_for() {
+    for sql in [
+        "update customers set name = 'X', ssn = 'ssn_1' where id = 1",
+        "update customers set card = '************3486' where id = 1",
+        "insert into customers values (99, 'N', 'n@x', 'ssn_99', '', '')",
+        "prepare p(text) as update customers set ssn = \\$1 where id = 1; execute p('ssn_1')",
+    ] {
+        let done = sh("tester", &format!("psql -X -c \"{sql}\" 2>&1"));
+        assert!(done.out().contains("a mask that stands for a hidden one"), "{sql}: {}", done.all());
+    }
+    let bound = "import psycopg; psycopg.connect('', prepare_threshold=0).execute(\
+                 'update customers set ssn = %s where id = 1', ['ssn_1'])";
+    let python = drivers().python();
+    let done = sh("tester", &format!("'{}' -c \"{bound}\" 2>&1", python.display()));
+    assert!(done.out().contains("a mask that stands for a hidden one"), "{}", done.all());
 }

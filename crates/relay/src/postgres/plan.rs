@@ -12,7 +12,7 @@ use ledger::Print;
 use mask::{Detectors, MaskedText};
 use policy::Context;
 use sql::{Analysis, Effect, LiteralKind, Names, Reason, Rewritten, Statement};
-use vocab::{Action, Class, Group, RuleId, Verdict};
+use vocab::{Action, Class, Group, MaskKind, RuleId, Verb, Verdict};
 
 use super::catalog::Catalog;
 use super::resource::{Pins, Resource};
@@ -35,6 +35,8 @@ pub struct Plan {
     own: Context,
     /// Classed values among the literals.
     values: Vec<Valued>,
+    /// The governed columns that it writes, with what stands for their values.
+    pub writes: Vec<Written>,
     /// The verdict without approvals. Used again only if it is `cacheable`.
     pub decided: Decided,
     /// What is revealed depends on when it is asked: the plan holds for this once.
@@ -85,6 +87,10 @@ impl Plan {
         let classes: BTreeSet<Class> = revealed.keys().cloned().collect();
         let mut refuse =
             analysis.refuse.or_else(|| analysis.effects.iter().find_map(|effect| lifts(effect, pins)));
+        let writes = written(resource, &analysis);
+        if refuse.is_none() && statement.as_ref().is_some_and(|s| literal_masks(s, &writes)) {
+            refuse = Some(MASK_WRITTEN);
+        }
         let own_text = statement.as_ref().map_or("", |s| s.text());
         let rewritten = match &statement {
             Some(statement) if refuse.is_none() => {
@@ -116,6 +122,7 @@ impl Plan {
             governed,
             own,
             values,
+            writes,
             decided,
             volatile,
             refuse,
@@ -271,6 +278,60 @@ const LONGER: Reason = Reason {
     at: None,
 };
 
+/// What stands for a hidden value must not take its place.
+pub const MASK_WRITTEN: Reason = Reason {
+    code: "42501",
+    sentence: "a value in it is a mask that stands for a hidden one: leave that column out of the statement",
+    at: None,
+};
+
+/// A governed column that a statement writes.
+pub struct Written {
+    column: String,
+    kind: MaskKind,
+}
+
+impl Written {
+    /// Whether `value` is what this gateway shows in place of a value of the column. Those of kinds that cannot be told
+    /// from a value (NULL, a bucket) are not known.
+    pub fn is_mask(&self, value: &str) -> bool {
+        match self.kind {
+            MaskKind::RowToken => {
+                value.strip_prefix(&self.column).is_some_and(|rest| rest.len() > 1 && rest.starts_with('_'))
+            }
+            MaskKind::Redact => value == "redacted",
+            MaskKind::Partial { keep } => {
+                let stars = value.chars().take_while(|c| *c == '*').count();
+                stars > 0 && value.chars().count() - stars <= usize::from(keep)
+            }
+            MaskKind::Null | MaskKind::Token | MaskKind::Bucket { .. } => false,
+        }
+    }
+}
+
+fn written(resource: &Resource, analysis: &Analysis) -> Vec<Written> {
+    let mut all = Vec::new();
+    for access in analysis.action.accesses.iter().filter(|access| access.verb == Verb::Write) {
+        for rule in &resource.rules {
+            let of_rule = access.on.as_str().ends_with(&format!("/{}/{}", rule.schema, rule.table));
+            if of_rule && access.columns.iter().any(|used| *used.column == *rule.column) {
+                all.push(Written { column: rule.column.clone(), kind: rule.kind.clone() });
+            }
+        }
+    }
+    all
+}
+
+fn literal_masks(statement: &Statement, writes: &[Written]) -> bool {
+    let strings = statement.literals().iter().filter(|l| l.kind == LiteralKind::Str);
+    let mut texts = strings.filter_map(|l| statement.text().get(l.range.clone()));
+    !writes.is_empty()
+        && texts.any(|text| {
+            let bare = text.trim_start_matches(|c| c != '\'' && c != '$').trim_matches('\'');
+            writes.iter().any(|written| written.is_mask(bare))
+        })
+}
+
 /// Why a client's effect on its session is refused: it would lift a pin.
 fn lifts(effect: &Effect, pins: Pins) -> Option<Reason> {
     let (name, value) = match effect {
@@ -388,6 +449,25 @@ mod tests {
     use super::{LONGER, Pins, READ_ONLY, dotted_name, lifts};
     use sql::Effect;
     use std::time::Duration;
+    use vocab::MaskKind;
+
+    #[test]
+    fn a_mask_is_told_from_a_value() {
+        let of = |column: &str, kind| super::Written { column: column.to_owned(), kind };
+        for (written, masks, values) in [
+            (of("ssn", MaskKind::RowToken), &["ssn_1", "ssn_a_b"][..], &["ssn", "ssn_", "536-22-8391"][..]),
+            (
+                of("card", MaskKind::Partial { keep: 4 }),
+                &["************3486", "***"],
+                &["4539", "**** 12345", ""],
+            ),
+            (of("note", MaskKind::Redact), &["redacted"], &["Redacted", ""]),
+            (of("born", MaskKind::Bucket { width: 10 }), &[], &["10", "1970-01-01"]),
+        ] {
+            masks.iter().for_each(|mask| assert!(written.is_mask(mask), "{mask}"));
+            values.iter().for_each(|value| assert!(!written.is_mask(value), "{value}"));
+        }
+    }
 
     #[test]
     fn a_pin_is_not_lifted_by_what_a_client_sets() {

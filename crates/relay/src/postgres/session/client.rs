@@ -377,6 +377,12 @@ impl Session {
             Err((code, sentence)) => return self.refuse_message("bind", frame, code, sentence),
         };
         let params = self.params(&bind, &prepared);
+        let text = |value: &RawField| std::str::from_utf8(value.as_bytes()).ok().map(str::to_owned);
+        let mut values = bind.params.iter().flatten().filter_map(text);
+        let writes = &prepared.plan.writes;
+        if !writes.is_empty() && values.any(|value| writes.iter().any(|written| written.is_mask(&value))) {
+            return self.refuse_message("bind", frame, MASK_WRITTEN.code, MASK_WRITTEN.sentence);
+        }
         let name = bind.portal.to_bytes();
         let message = FromClient::Bind(bind);
         self.batch(frame, &message, What::Bind, false)?;

@@ -265,6 +265,11 @@ impl Session {
         code: &'static str,
         why: &'static str,
     ) -> Result<(), Cut> {
+        // What came before in the same breath is done, as upstream would have done it.
+        self.cover("parse")?;
+        if self.skipping {
+            return Ok(());
+        }
         let plan = self.unreadable(None);
         let ready = Ready {
             via,

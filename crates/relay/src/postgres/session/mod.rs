@@ -43,7 +43,7 @@ use super::flight::{
     Columns, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, State, error, fatal, ready,
     sqlstate,
 };
-use super::plan::Plan;
+use super::plan::{MASK_WRITTEN, Plan};
 use super::resource::{Cancel, Pins, Resource};
 use super::writer::{ClientWriter, Control, UpstreamWriter};
 use crate::config::Reel;
