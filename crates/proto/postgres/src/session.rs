@@ -39,7 +39,8 @@
 //! - The two Closes are there because a Query destroys the unnamed statement and portal, and a client could otherwise
 //!   bind what the gateway parsed. They are skipped after an error; then the relay must refuse a Bind of the unnamed
 //!   statement itself.
-//! - A text without statements is sent as one empty statement, whose answer (EmptyQueryResponse) is the same.
+//! - A text without statements is sent as one empty Parse and a Sync, and the relay answers EmptyQueryResponse at its
+//!   ParseComplete: a Bind of it fails in a failed transaction, where the Query does not.
 //! - A text that our parser does not accept is sent as one Parse of the whole text and a Sync, never with a Bind:
 //!   upstream refuses it with its own words and runs nothing, as it would have done with the Query.
 //!

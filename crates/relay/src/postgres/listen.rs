@@ -266,7 +266,8 @@ impl Login<'_> {
 
         let connect = self.record(&run, leg, &dialled, &parameters).await?;
         who.session = SessionId(connect.0);
-        let (pid, key) = (u32::from_be_bytes(entropy::random()) & 0x7FFF_FFFF, self.cancel_key());
+        // Upstream's own number, which `pg_backend_pid()` says too and programs compare; the key is ours.
+        let (pid, key) = (dialled.pid, self.cancel_key());
         let greeting = self.greeting(&dialled, pid, &key)?;
         let cancel = resource.cancels.add(pid, key.clone());
         let placeholder = Leg::Gone;

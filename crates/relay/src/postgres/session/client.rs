@@ -210,8 +210,18 @@ impl Session {
             FromClient::Describe(Target::Portal(empty.clone())),
             FromClient::Execute { portal: empty, rows_max: 0 },
         ];
+        let mut sents = vec![
+            (What::Parse, true),
+            (What::Bind, true),
+            (What::DescribePortal, false),
+            (What::Execute, false),
+        ];
+        if plan.statement.is_none() {
+            // Upstream would not bind it in a failed transaction, where a Query without a statement is no error.
+            sents.truncate(1);
+        }
         let mut sending = BytesMut::new();
-        for message in &messages {
+        for message in messages.iter().take(sents.len()) {
             // Our own constants and a text that a frame held before.
             let _fits = message.encode(&mut sending);
         }
@@ -223,12 +233,7 @@ impl Session {
             params: Vec::new(),
             asked,
             sending: sending.to_vec(),
-            sents: vec![
-                (What::Parse, true),
-                (What::Bind, true),
-                (What::DescribePortal, false),
-                (What::Execute, false),
-            ],
+            sents,
             named: Vec::new(),
             translated: true,
             offset: 0,

@@ -56,6 +56,9 @@ impl Session {
                 if shown {
                     self.showing.show(&frame);
                 }
+                if translated && self.is_empty_query(op) {
+                    self.showing.show_message(&FromUpstream::EmptyQuery);
+                }
                 self.answered(op);
             }
             Kind::ParameterDescription { types } => {
@@ -138,6 +141,12 @@ impl Session {
             Kind::Notification { .. } => self.showing.show(&frame),
         }
         Ok(())
+    }
+
+    /// A Query without a statement is parsed upstream and no more; its answer is the gateway's.
+    fn is_empty_query(&self, op: u64) -> bool {
+        let plan = self.ops.get(&op).and_then(|op| op.plan.as_ref());
+        plan.is_some_and(|plan| plan.statement.is_none())
     }
 
     /// A Query says that it is complete only once its transaction has ended well: the last CommandComplete waits for
