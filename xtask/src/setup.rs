@@ -164,6 +164,30 @@ fn quiet_cluster() {
     }
 }
 
+/// Debian's packages that one step alone needs: installed when it runs, since it can be done without.
+pub fn packages(packages: &[&str], present: impl Fn() -> bool) -> Result<(), Stop> {
+    if present() {
+        return Ok(());
+    }
+    apt(packages)?;
+    match present() {
+        true => Ok(()),
+        false => Err(Stop::Could(format!("{} does not bring what it should", packages.join(" ")))),
+    }
+}
+
+/// Python's packages that one step alone needs, into the virtual environment.
+pub fn python_packages(home: &Home, packages: &[&str]) -> Result<(), Stop> {
+    let installed = Installed::read(&home.venv());
+    if installed.has(packages) {
+        return Ok(());
+    }
+    let mut pip = Command::new(home.venv().join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
+    run(&mut pip, "pip install")?;
+    installed.and(packages)
+}
+
 /// The virtual environment with the drivers, made anew when the list changes.
 fn python(home: &Home, wanted: Wanted) -> Result<(), Stop> {
     let mut packages = PYTHON_DEMO.to_vec();

@@ -125,6 +125,18 @@ pub fn follow(
     limit: Duration,
     mut each: impl FnMut(&str),
 ) -> Result<ExitStatus, String> {
+    watch(command, limit, |line| {
+        println!("{line}");
+        each(line);
+    })
+}
+
+/// As [`follow`], printing nothing.
+pub fn watch(
+    command: &mut Command,
+    limit: Duration,
+    mut each: impl FnMut(&str),
+) -> Result<ExitStatus, String> {
     let what = describe(command);
     let mut child = command
         .stdin(Stdio::null())
@@ -147,10 +159,7 @@ pub fn follow(
     let deadline = Instant::now() + limit;
     loop {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) => {
-                println!("{line}");
-                each(&line);
-            }
+            Ok(line) => each(&line),
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 signal(&group, "KILL");

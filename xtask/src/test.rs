@@ -96,16 +96,18 @@ const STEPS: &[(&str, Step)] = &[
         check_tests(with_programs(&mut cargo, home), TEST_SECONDS_MAX)
     }),
     ("leak corpus", |home, _| corpus::check(home)),
-    ("foreign suites", |home, options| {
-        match options.all || options.only.is_some() {
-        true => suites::check(home, options.all, options.seed),
-        false => Ending::Skipped(
-            "asyncpg's suite still loses tests through the gateway (CHANGELOG, \"Known\"); run them with --only foreign"
-                .to_owned(),
-        ),
-    }
-    }),
+    ("foreign suite: asyncpg", |home, options| foreign(home, options, "asyncpg")),
+    ("foreign suite: pg8000", |home, options| foreign(home, options, "pg8000")),
+    ("foreign suite: SQLAlchemy", |home, options| foreign(home, options, "sqlalchemy")),
+    ("foreign suite: pgx", |home, options| foreign(home, options, "pgx")),
+    ("foreign suite: pgxpool", |home, options| foreign(home, options, "pgxpool")),
+    ("foreign suite: lib/pq", |home, options| foreign(home, options, "lib/pq")),
 ];
+
+/// A slice of somebody's test suite, or the whole with `--all`.
+fn foreign(home: &Home, options: &Options, name: &str) -> Ending {
+    suites::check(home, name, options.all, options.seed)
+}
 
 /// Tells the tests where the programs are that they start.
 fn with_programs<'a>(cargo: &'a mut Command, home: &Home) -> &'a mut Command {

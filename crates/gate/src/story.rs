@@ -9,7 +9,8 @@ use ledger::{
 use mask::Detectors;
 use policy::{Context, Policy, Request, What};
 use vocab::{
-    Action, AskId, Class, Group, PolicyHash, ResourcePath, RuleId, RunId, Seq, Tick, Verb, Verdict, WallTime,
+    Action, AskId, Class, Group, Opaque, PolicyHash, ResourcePath, RuleId, RunId, Seq, Tick, Verb, Verdict,
+    WallTime,
 };
 
 use crate::inbox::{Answer, Form, Inbox, Pending, Wait};
@@ -215,6 +216,15 @@ impl Gate {
     /// Whether policy lets the run do nothing to the resource but connect and read.
     pub fn only_reads(&self, who: &Who) -> bool {
         self.loaded().policy.only_reads(&who.principal, &who.root)
+    }
+
+    /// Whether policy lets the run do to the resource what cannot be known, now and at any other moment.
+    pub fn permits_opaque(&self, who: &Who, kind: &str) -> bool {
+        let action = Action { opaque: Some(Opaque("anything")), ..Action::default() };
+        let context = Context { resource_kind: kind.into(), ..Context::default() };
+        let ground = Ground { action: &action, context: &context, release: None };
+        let decided = self.verdict(who, &ground, &BTreeSet::new());
+        decided.verdict == Verdict::Allow && decided.cacheable
     }
 
     // --- 2. ask and spend

@@ -28,7 +28,7 @@ use vocab::{
     Seq, SessionId, Verb, Verdict, WallTime,
 };
 
-use crate::limits::{NAME_BYTES_MAX, OPERATOR_TEXT_BYTES_MAX, PAYLOADS_MAX};
+use crate::limits::{NAME_BYTES_MAX, OPERATOR_TEXT_BYTES_MAX, PAYLOAD_BYTES_MAX, PAYLOADS_MAX};
 use sealed::Sealed;
 
 /// The kinds of record: docs/RECORDS.md.
@@ -339,6 +339,11 @@ impl PayloadPlain {
     /// `t` is `asked`, `result`, `rows` or `copy`; the other fields are in `map`.
     pub fn new(t: &'static str, map: Map) -> PayloadPlain {
         PayloadPlain(map.put("t", t))
+    }
+
+    /// Whether the ledger takes it: one value may be longer than a payload.
+    pub fn fits(&self) -> bool {
+        self.0.size() <= PAYLOAD_BYTES_MAX
     }
 }
 

@@ -45,3 +45,5 @@ pub const RELEASES_MAX: usize = 1_024;
 pub const READER_STATEMENT: Duration = Duration::from_secs(600);
 /// How long a catalog snapshot is used without a look at the upstream.
 pub const CATALOG_AGE: Duration = Duration::from_secs(60);
+/// How long the end of a session waits for the records of what upstream said last. Less than the farewell's second.
+pub const LAST_WORDS: Duration = Duration::from_millis(500);

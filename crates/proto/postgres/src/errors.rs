@@ -4,8 +4,8 @@
 //! [`sanitise`] keeps a message only if the client could have written it: every quoted part of it and every number
 //! occurs in what the client itself sent or is a name that it may see; every other word is one of these, or a word
 //! that PostgreSQL's own messages are made of. Otherwise the message is the SQLSTATE's template. DETAIL, CONTEXT and
-//! the internal query are dropped, a HINT stays if it is one of PostgreSQL's constants, file, line and routine are
-//! dropped. A SQLSTATE that is not in the table becomes XX000: five letters are a channel too.
+//! the internal query are dropped, a HINT stays if it is one of PostgreSQL's constants, a routine if it is one that
+//! drivers look for, file and line are dropped. A SQLSTATE that is not in the table becomes XX000: five letters are a channel too.
 
 use crate::limits::SAID_BYTES_MAX;
 use crate::reply::{Fields, field};
@@ -62,7 +62,7 @@ pub fn sanitise(
         None => Bytes::from_static(template.as_bytes()),
     };
     let mut out = Fields::new(severity, sqlstate, message);
-    if let Some(hint) = kept(field::HINT).and_then(constant_hint) {
+    if let Some(hint) = kept(field::HINT).and_then(|hint| constant(HINTS, hint)) {
         out = out.with(field::HINT, hint.as_bytes());
     }
     if let Some(at) = number(fields.get(field::POSITION)).and_then(position) {
@@ -72,6 +72,25 @@ pub fn sanitise(
         if let Some(name) = kept(code).filter(|name| said.has(name)) {
             out = out.with(code, Bytes::copy_from_slice(name));
         }
+    }
+    match fields.get(field::ROUTINE).and_then(|routine| constant(ROUTINES, routine.as_bytes())) {
+        Some(routine) => out.with(field::ROUTINE, routine.as_bytes()),
+        None => out,
+    }
+}
+
+/// Every field as upstream sent it, for a client from whom a message has nothing to hide: only the position is mapped.
+pub fn whole(fields: &Fields, position: impl FnOnce(u32) -> Option<u32>) -> Fields {
+    let at = number(fields.get(field::POSITION)).and_then(position);
+    let mut out = Fields::default();
+    for (code, value) in fields.iter() {
+        out = match code {
+            field::POSITION => match at {
+                Some(at) => out.with(code, at.to_string()),
+                None => out,
+            },
+            code => out.with(code, value.to_bytes()),
+        };
     }
     out
 }
@@ -101,6 +120,9 @@ const HINTS: &[&str] = &[
     "The transaction might succeed if retried.",
 ];
 
+/// Places in PostgreSQL's source that drivers look for, to prepare a statement again whose result has changed.
+const ROUTINES: &[&str] = &["RevalidateCachedQuery", "RevalidateCachedPlan"];
+
 /// Words of PostgreSQL's own messages and names of its types, lower case, one a line.
 static VOCABULARY: LazyLock<HashSet<&'static [u8]>> =
     LazyLock::new(|| include_str!("vocabulary.txt").lines().map(str::as_bytes).collect());
@@ -123,8 +145,8 @@ fn number(field: Option<&RawField>) -> Option<u32> {
     field?.to_str()?.parse().ok()
 }
 
-fn constant_hint(hint: &[u8]) -> Option<&'static str> {
-    HINTS.iter().copied().find(|constant| constant.as_bytes() == hint)
+fn constant(among: &[&'static str], sent: &[u8]) -> Option<&'static str> {
+    among.iter().copied().find(|constant| constant.as_bytes() == sent)
 }
 
 /// What the client said, in lower case, ready to be searched.

@@ -505,10 +505,12 @@ impl Showing {
             return None;
         }
         let map = Map::new().put("fields", fields).put("rows", rows);
-        Some(match copy.is_empty() {
+        let payload = match copy.is_empty() {
             true => PayloadPlain::new("rows", map),
             false => PayloadPlain::new("copy", map.put("data", released.pieces(&copy))),
-        })
+        };
+        // A row with a value above that is counted and filtered like any other; replay does not show it.
+        payload.fits().then_some(payload)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an error may say.
 
 use crate::client::Client;
-use proto_postgres::errors::{Care, Known, canonical, is_known, sanitise};
+use proto_postgres::errors::{Care, Known, canonical, is_known, sanitise, whole};
 use proto_postgres::message::FromClient;
 use proto_postgres::reply::{Fields, field};
 use proto_postgres::session::{Fate, Kind, Sent, What};
@@ -275,4 +275,30 @@ fn error_of(client: &mut Client, sql: &str) -> (String, String) {
         .map(|(_, value)| value.to_str().unwrap())
         .collect();
     (text(&fields, field::MESSAGE).unwrap().to_owned(), all.join("|"))
+}
+
+#[test]
+fn a_routine_stays_only_if_drivers_look_for_it() {
+    let known = Known { said: &[], visible: &|_| false };
+    for (routine, stays) in [("RevalidateCachedQuery", true), ("exec_stmt_raise", false), (SECRET, false)] {
+        let fields = say("0A000", "cached plan must not change result type").with(field::ROUTINE, routine);
+        let out = sanitise(&fields, &known, Care::Template, Some);
+        assert_eq!(text(&out, field::ROUTINE), stays.then_some(routine));
+    }
+}
+
+#[test]
+fn a_whole_message_keeps_every_field_and_maps_its_position() {
+    let fields = say("P0001", "anything 42")
+        .with(field::DETAIL, "d")
+        .with(field::WHERE, "w")
+        .with(field::POSITION, "3")
+        .with(field::LINE, "7");
+    let out = whole(&fields, |at| Some(at + 10));
+    let got: Vec<(u8, &str)> = out.iter().map(|(code, value)| (code, value.to_str().unwrap())).collect();
+    assert_eq!(
+        got[4..],
+        [(field::DETAIL, "d"), (field::WHERE, "w"), (field::POSITION, "13"), (field::LINE, "7")]
+    );
+    assert_eq!(text(&whole(&fields, |_| None), field::POSITION), None);
 }

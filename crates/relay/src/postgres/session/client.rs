@@ -9,6 +9,7 @@ impl Session {
 
     /// Looks at the client's messages as far as it may.
     pub(super) fn pump(&mut self) -> Result<(), Cut> {
+        self.wants_more = false;
         loop {
             match &self.hold {
                 Hold::No => {}
@@ -39,7 +40,10 @@ impl Session {
             if reads_names && self.copy.is_none() && !self.skipping && self.needs_refresh() {
                 return self.begin_refresh();
             }
-            let Some(frame) = self.client.decoder.next(&mut self.client.input)? else { return Ok(()) };
+            let Some(frame) = self.client.decoder.next(&mut self.client.input)? else {
+                self.wants_more = true;
+                return Ok(());
+            };
             self.on_client(frame)?;
         }
     }

@@ -50,8 +50,8 @@ use crate::config::Reel;
 use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{
-    ANALYSES_MAX, CATALOG_DOUBT, CHUNK_BYTES, PORTALS_MAX, PREPARED_MAX, PRINTS_MAX, QUEUE_BYTES_MAX, RECORD,
-    RELEASES_MAX,
+    ANALYSES_MAX, CATALOG_DOUBT, CHUNK_BYTES, LAST_WORDS, PORTALS_MAX, PREPARED_MAX, PRINTS_MAX,
+    QUEUE_BYTES_MAX, RECORD, RELEASES_MAX,
 };
 use crate::runs::Ended;
 
@@ -212,6 +212,9 @@ pub struct Session {
     script: Option<Script>,
     /// The Query in work has more than one statement: they share an implicit transaction.
     several: bool,
+    /// What has come of the client's next message is not all of it. It may be longer than the queue: the decoder's limits
+    /// bound it.
+    wants_more: bool,
     hold: Hold,
     skipping: bool,
     ops: BTreeMap<u64, Op>,
@@ -336,6 +339,7 @@ impl Session {
             batch: Batch::default(),
             script: None,
             several: false,
+            wants_more: false,
             hold: Hold::No,
             skipping: false,
             ops: BTreeMap::new(),
@@ -485,7 +489,9 @@ impl Session {
                 Poll::Pending => {}
             }
         }
-        if self.upstream.writer.out.len() + self.client.input.len() < QUEUE_BYTES_MAX {
+        let queued = self.upstream.writer.out.len();
+        let has_room = queued + self.client.input.len() < QUEUE_BYTES_MAX;
+        if has_room || (self.wants_more && queued < QUEUE_BYTES_MAX) {
             match self.client.leg.poll_fill(cx, &mut self.client.input) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Ok(Wake::ClientClosed)),
                 Poll::Ready(Ok(n)) => {
@@ -703,6 +709,14 @@ impl Session {
             );
         }
         let work = async {
+            if cut.why.starts_with("upstream-") {
+                // What upstream said before it went is told too, each byte behind its record as ever.
+                let told = std::future::poll_fn(|cx| match self.poll_leaving(cx) {
+                    Ok(_) if !self.leaving.is_empty() => Poll::Pending,
+                    done => Poll::Ready(done.map(drop)),
+                });
+                let _untold_without_its_record = tokio::time::timeout(LAST_WORDS, told).await;
+            }
             if let Some(fields) = &cut.tell {
                 let mut out = BytesMut::new();
                 if FromUpstream::Error(fields.clone()).encode(&mut out).is_ok() {

@@ -571,10 +571,20 @@ impl Session {
         }
     }
 
+    /// What the client may read of an error or a notice. A run that may do what cannot be known, where nothing is
+    /// governed, reads anything with a DO block: from it a message has nothing to hide.
     pub(super) fn sanitised(&self, fields: &Fields, op: u64) -> Fields {
         let op = self.ops.get(&op);
         let plan = op.and_then(|op| op.plan.as_deref());
+        let offset = op.map_or(0, |op| op.offset);
+        let position = |at| match plan {
+            Some(plan) => Some(plan.rewritten.positions.original(at).saturating_add(offset)),
+            None => Some(at),
+        };
         let governs = !self.resource.rules.is_empty();
+        if !governs && self.resource.gate.permits_opaque(&self.who, "postgres") {
+            return errors::whole(fields, position);
+        }
         let care = match governs && plan.is_some_and(Plan::careful) {
             true => Care::Template,
             false => Care::Text,
@@ -586,11 +596,7 @@ impl Session {
         let visible =
             |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| self.catalog.names.contains(name));
         let known = errors::Known { said: &said, visible: &visible };
-        let offset = op.map_or(0, |op| op.offset);
-        errors::sanitise(fields, &known, care, |at| match plan {
-            Some(plan) => Some(plan.rewritten.positions.original(at).saturating_add(offset)),
-            None => Some(at),
-        })
+        errors::sanitise(fields, &known, care, position)
     }
 }
 
