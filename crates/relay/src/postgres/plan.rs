@@ -218,6 +218,15 @@ impl Plan {
             && !self.analysis.effects.iter().any(prepares)
     }
 
+    /// Whether it names a relation that is not there and that PostgreSQL looks for only when it runs: prepared before the
+    /// relation is made, it is refused at its execution if the relation is still not there.
+    pub fn is_named_later(&self) -> bool {
+        const LATER: [&str; 3] = ["DROP ", "ALTER ", "TRUNCATE "];
+        let kind = self.analysis.action.kind;
+        self.refuse.is_some_and(|reason| reason.code == "42P01")
+            && LATER.iter().any(|word| kind.starts_with(word))
+    }
+
     /// In PostgreSQL's own words, which programs read: the relation, cursor or prepared statement that the statement
     /// names and that is not there. The name is the client's own.
     pub fn absent(&self) -> Option<String> {

@@ -335,7 +335,7 @@ impl Session {
             offset: 0,
             columns: None,
         };
-        if let Some(reason) = plan.refuse {
+        if let Some(reason) = plan.refuse.filter(|_| !plan.is_named_later()) {
             let decided = plan.decided.clone();
             return self.refuse(
                 &ready,
@@ -361,7 +361,8 @@ impl Session {
         self.batch(frame, &message, What::Parse, false)?;
         self.batch.plan = Some(plan.clone());
         self.batch.named.push(Named::Statement(name.clone()));
-        if !name.is_empty() {
+        // An EXECUTE in SQL is decided by what is known of the statement: of this one that is not enough.
+        if !name.is_empty() && plan.refuse.is_none() {
             let key = String::from_utf8(name.to_vec()).unwrap_or_default();
             self.names.prepared.insert(key, plan.analysis.clone());
         }
