@@ -118,12 +118,36 @@ impl Site {
         std::fs::write(policy.join("rules.cedar"), &plan.policy)
     }
 
+    /// Changes one place of tacho.toml.
+    pub fn edit(&self, from: &str, to: &str) -> io::Result<()> {
+        let path = self.dir().join("tacho.toml");
+        let text = std::fs::read_to_string(&path)?;
+        if !text.contains(from) {
+            return Err(io::Error::other(format!("tacho.toml does not hold {from}")));
+        }
+        std::fs::write(path, text.replacen(from, to, 1))
+    }
+
+    /// Puts another URL of the upstream into tacho.toml: `ROLE@HOST:PORT/DATABASE?...` after `postgres://`.
+    pub fn reach(&self, rest: &str) -> io::Result<()> {
+        let path = self.dir().join("tacho.toml");
+        let text = std::fs::read_to_string(&path)?;
+        let lines = text.lines().map(|line| match line.starts_with("upstream = ") {
+            true => format!("upstream = \"postgres://{rest}\"\n"),
+            false => format!("{line}\n"),
+        });
+        std::fs::write(path, lines.collect::<String>())
+    }
+
     /// Starts `tacho up` and waits until clients can connect.
     pub fn up(self) -> Result<Gateway, Trouble> {
         let mut command = self.tacho();
         command.arg("up").env(CREDENTIAL, &self.password);
         let mut daemon = Daemon::start(&mut command, &self.scratch.path().join("gateway.log"), "TERM")?;
-        daemon.wait_ready(START_SECONDS_MAX, || is_open(self.port) && is_open(self.console))?;
+        // Its own word, and not an open port alone, which could be somebody else's.
+        let log = self.scratch.path().join("gateway.log");
+        let listens = || std::fs::read_to_string(&log).is_ok_and(|said| said.contains("tacho: verifier key"));
+        daemon.wait_ready(START_SECONDS_MAX, || listens() && is_open(self.port))?;
         Ok(Gateway { daemon, site: self })
     }
 

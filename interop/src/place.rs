@@ -4,10 +4,15 @@ use crate::process::{Leash, Trouble};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// Where tests listen: above what services have by custom, below Linux's `ip_local_port_range` (32768).
+const PORTS: Range<u16> = 17_000..32_000;
 
 /// A directory of our own below the system's temporary directory, removed when dropped.
 ///
@@ -46,9 +51,31 @@ impl Drop for Scratch {
     }
 }
 
-/// A port of the loopback interface that was free a moment ago.
+/// A port of the loopback interface that is free, and that nobody else who asks here is given before this process ends.
+///
+/// It is below the range from which the system gives ports to clients, so that no connection takes it between this
+/// call and the server's `bind`; and a locked file keeps it from every other process of these tests.
 pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
+    static TAKEN: Mutex<Vec<fs::File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join("tacho-ports");
+    fs::create_dir_all(&folder)?;
+    // Other accounts test here too; who made it has opened it.
+    let _theirs = fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777));
+    let count = PORTS.end - PORTS.start;
+    let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..count {
+        // Processes begin at different places, so that they seldom meet.
+        let begin = || PORTS.start + (std::process::id().wrapping_mul(97) % u32::from(count)) as u16;
+        let port = next.unwrap_or_else(begin);
+        *next = Some(if port + 1 < PORTS.end { port + 1 } else { PORTS.start });
+        let Ok(file) = fs::File::create(folder.join(port.to_string())) else { continue };
+        if file.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            TAKEN.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+            return Ok(port);
+        }
+    }
+    Err(io::Error::other(format!("no port from {} to {} is free", PORTS.start, PORTS.end - 1)))
 }
 
 /// Whether something accepts connections there.
@@ -108,6 +135,18 @@ mod tests {
         let passwd = "root:x:0:0:root:/root:/bin/sh\npostgres:x:105:112::/var/lib/postgresql:/bin/bash\n";
         assert_eq!(find_account(passwd, "postgres"), Some(Account { uid: 105, gid: 112 }));
         assert_eq!(find_account(passwd, "post"), None);
+    }
+
+    #[test]
+    fn a_port_is_given_once() {
+        let ports: std::collections::BTreeSet<u16> = (0..40).map(|_| free_port().unwrap()).collect();
+        assert_eq!(ports.len(), 40);
+        assert!(ports.iter().all(|port| PORTS.contains(port)));
+        // Nor to another process: what a second one would lock is locked.
+        let file = fs::File::create(
+            std::env::temp_dir().join("tacho-ports").join(ports.first().unwrap().to_string()),
+        );
+        assert!(file.unwrap().try_lock().is_err());
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -92,7 +91,7 @@ impl Place {
     /// A configuration without resources, whose console has a port of its own.
     pub fn init(&self) -> &Place {
         self.expect(0, &["init", "--no-passphrase"]);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = interop::place::free_port().unwrap();
         self.edit("127.0.0.1:7070", &format!("127.0.0.1:{port}"));
         self
     }
