@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`Draft`] (what may be recorded) -> [`Ledger`] (opening, appending, runs) -> `inner` (the append
 //! lock) -> `commit` (write, sync, watermark) -> [`Receipt`] -> `keeper` (segments, epochs, heartbeats, repair) ->
-//! `recover` -> [`mod@read`].
+//! `recover`, `opening` -> [`mod@read`].
 //!
 //! **Invariant:** there is no evidence from `Drop`: a handle that goes away writes nothing.
 //! **Invariant:** nothing here reads a socket, decides, or knows a protocol.
@@ -25,6 +25,7 @@ pub mod keys;
 mod ledger;
 pub mod limits;
 mod model;
+mod opening;
 pub mod read;
 mod receipt;
 mod recover;

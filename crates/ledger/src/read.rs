@@ -44,7 +44,10 @@ impl fmt::Display for Position {
 pub struct Entry {
     pub seq: Seq,
     pub position: Position,
-    pub kind: Kind,
+    /// `None`: a kind that this version does not know, written by a newer one. It is handed over as what it is.
+    pub kind: Option<Kind>,
+    /// The word in the record's `kind`.
+    pub word: Box<str>,
     pub at: WallTime,
     pub run: Option<RunId>,
     /// The record's place in its run.
@@ -267,7 +270,6 @@ impl Cursor {
 
     fn entry(&self, position: Position, bytes: Vec<u8>) -> Result<Entry, ReadError> {
         let header = Header::decode(&bytes).map_err(|error| damaged(position, error))?;
-        let kind = Kind::parse(header.kind).ok_or_else(|| damaged(position, "an unknown kind of record"))?;
         let payloads = header.pay.iter().zip(&self.payloads).map(|(pay, position)| PayloadAt {
             position: *position,
             digest: pay.digest,
@@ -277,7 +279,8 @@ impl Cursor {
         Ok(Entry {
             seq: Seq(header.seq),
             position,
-            kind,
+            kind: Kind::parse(header.kind),
+            word: header.kind.into(),
             at: WallTime(header.at),
             run: header.link.map(|link| RunId(link.run)),
             rseq: header.link.map(|link| link.rseq),
@@ -403,7 +406,7 @@ impl Epochs {
 
     /// Takes in an `epoch` record; others are passed over.
     pub fn take(&mut self, entry: &Entry, origin: &str, auditor: &AuditorSecret) {
-        if entry.kind != Kind::Epoch {
+        if entry.kind != Some(Kind::Epoch) {
             return;
         }
         let epoch = entry.body.get("epoch").and_then(Value::as_u64);

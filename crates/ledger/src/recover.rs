@@ -232,12 +232,14 @@ impl Reading {
         if !bound {
             return Err("the record's payloads are not those before it".to_owned());
         }
-        let kind =
-            Kind::parse(header.kind).ok_or_else(|| format!("unknown kind of record {:?}", header.kind))?;
+        // A kind that this version does not know keeps its place, in its run too; nothing is concluded from it.
+        let kind = Kind::parse(header.kind);
         let run = self.linked(&header, kind)?;
-        self.remember(&header, kind)?;
+        if let Some(kind) = kind {
+            self.remember(&header, kind)?;
+        }
         self.model.apply(leaf_hash(bytes), run);
-        self.last = Some(kind);
+        self.last = kind;
         if let Some(published) = &self.published
             && published.size == self.model.next()
             && published.root != self.model.frontier.root()
@@ -247,22 +249,23 @@ impl Reading {
         Ok(())
     }
 
-    fn linked(&self, header: &Header<'_>, kind: Kind) -> Result<Option<(RunId, Step)>, String> {
+    fn linked(&self, header: &Header<'_>, kind: Option<Kind>) -> Result<Option<(RunId, Step)>, String> {
         let Some(link) = &header.link else {
-            return if kind.of_run() { Err("the record lacks its run".to_owned()) } else { Ok(None) };
+            let lacks = kind.is_some_and(Kind::of_run);
+            return if lacks { Err("the record lacks its run".to_owned()) } else { Ok(None) };
         };
         let run = RunId(link.run);
         let fits = match (kind, self.model.runs.get(&run)) {
-            (Kind::Open, None) => link.rseq == 0 && link.rprev == [0; 32],
-            (Kind::Open, Some(_)) | (_, None) => false,
+            (Some(Kind::Open), None) => link.rseq == 0 && link.rprev == [0; 32],
+            (Some(Kind::Open), Some(_)) | (_, None) => false,
             (_, Some(tail)) => link.rseq == tail.count() && link.rprev == tail.last,
         };
         if !fits {
             return Err(format!("the record does not continue run {run}"));
         }
         let step = match kind {
-            Kind::Open => Step::Opens,
-            Kind::Close => Step::Closes,
+            Some(Kind::Open) => Step::Opens,
+            Some(Kind::Close) => Step::Closes,
             _ => Step::Goes,
         };
         Ok(Some((run, step)))

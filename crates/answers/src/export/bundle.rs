@@ -80,7 +80,7 @@ pub fn export_bundle(
         }
         writer.record(entry, *size, &scan.levels)?;
         exported.records += 1;
-        exported.complete = entry.kind == ledger::Kind::Close;
+        exported.complete = entry.kind == Some(ledger::Kind::Close);
     }
     exported.bytes = writer.bytes;
     if exported.records == 0 {
@@ -134,9 +134,9 @@ impl Scan {
 
     fn take(&mut self, entry: Entry, run: RunId) {
         self.levels.push(entry.leaf);
-        let rotates =
-            entry.kind == ledger::Kind::Epoch && entry.body.get("key").is_some_and(|k| k != &Value::Null);
-        if entry.kind == ledger::Kind::Genesis || rotates {
+        let rotates = entry.kind == Some(ledger::Kind::Epoch)
+            && entry.body.get("key").is_some_and(|k| k != &Value::Null);
+        if entry.kind == Some(ledger::Kind::Genesis) || rotates {
             self.keys.push(entry);
         } else if entry.run == Some(run) {
             self.run.push(entry);

@@ -50,7 +50,7 @@ impl Stage {
     fn kinds(&self) -> Vec<Kind> {
         let store = Store::on(Arc::new(self.disk.clone()), Path::new("/data/ledger")).unwrap();
         let mut cursor = store.cursor();
-        std::iter::from_fn(|| cursor.next_entry().unwrap()).map(|entry| entry.kind).collect()
+        std::iter::from_fn(|| cursor.next_entry().unwrap()).filter_map(|entry| entry.kind).collect()
     }
 
     fn question<'a>(&'a self, action: &'a Action, asked: &'a [u8], sending: &'a [u8]) -> Question<'a> {

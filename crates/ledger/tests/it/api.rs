@@ -34,7 +34,7 @@ fn a_run_is_a_chain_from_open_to_close() {
 
     let entries = rig.entries();
     let of_run: Vec<_> = entries.iter().filter(|entry| entry.run == Some(run)).collect();
-    let kinds: Vec<Kind> = of_run.iter().map(|entry| entry.kind).collect();
+    let kinds: Vec<Kind> = of_run.iter().filter_map(|entry| entry.kind).collect();
     assert_eq!(kinds, [Kind::Open, Kind::Intent, Kind::Outcome, Kind::Close]);
     assert_eq!(of_run.iter().map(|entry| entry.rseq.unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3]);
     assert_eq!(of_run[2].of, Some(asked));
@@ -52,7 +52,7 @@ fn a_first_opening_writes_what_the_format_asks_for() {
     let (ledger, recovery) = rig.try_open().unwrap();
     assert!(recovery.fresh);
     assert_eq!(recovery.origin, "test/ledger");
-    let kinds: Vec<Kind> = rig.entries().iter().map(|entry| entry.kind).collect();
+    let kinds: Vec<Kind> = rig.entries().iter().filter_map(|entry| entry.kind).collect();
     assert_eq!(kinds, [Kind::Genesis, Kind::Start, Kind::Epoch]);
     assert_eq!(ledger.status().records, 3);
     rig.verify().unwrap();
@@ -159,7 +159,7 @@ fn silence_is_broken_every_ten_seconds() {
         ledger.step();
     }
     ledger.step();
-    let beats = rig.entries().iter().filter(|entry| entry.kind == Kind::Heartbeat).count();
+    let beats = rig.entries().iter().filter(|entry| entry.kind == Some(Kind::Heartbeat)).count();
     assert_eq!(beats, 2);
 }
 
@@ -226,7 +226,7 @@ fn a_cursor_goes_on_where_it_was_and_finds_each_record_again() {
             Item::Record(entry) => {
                 assert_eq!(store.entry(entry.position).unwrap().bytes, entry.bytes);
                 entry.payloads.iter().for_each(|at| drop(store.ciphertext(at).unwrap()));
-                records += u64::from(entry.kind == Kind::Note);
+                records += u64::from(entry.kind == Some(Kind::Note));
             }
             Item::Checkpoint(..) => checkpoints += 1,
         }

@@ -36,11 +36,11 @@ fn a_failed_sync_loses_its_batch_and_is_never_tried_again_on_the_same_blocks() {
         let entries = rig.entries();
         let notes: Vec<u64> = entries
             .iter()
-            .filter(|entry| entry.kind == Kind::Note)
+            .filter(|entry| entry.kind == Some(Kind::Note))
             .map(|entry| entry.body.get("n").unwrap().as_u64().unwrap())
             .collect();
         assert_eq!(notes, [1, 5]);
-        let gap = entries.iter().find(|entry| entry.kind == Kind::Gap).unwrap();
+        let gap = entries.iter().find(|entry| entry.kind == Some(Kind::Gap)).unwrap();
         let field = |key| gap.body.get(key).unwrap();
         assert_eq!((field("refused").as_u64(), field("cut").as_u64()), (Some(1), Some(1)));
         assert_eq!(field("why").as_text(), Some("sync-failed"));

@@ -8,5 +8,6 @@ mod faults;
 mod harness;
 mod keys;
 mod process;
+mod strange;
 mod tamper;
 mod tiles;
