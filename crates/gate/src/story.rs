@@ -584,7 +584,7 @@ impl Gate {
             reel = reel.put("params", more.iter().map(|p| (p.kind, p.format, p.size)).collect::<Vec<_>>());
         }
         if self.first_request(who.run, request) {
-            draft = draft.put("request_text", mask::text(&self.inner.detectors, &decided.request).0);
+            draft = draft.put("request_text", mask::lines(&self.inner.detectors, &decided.request));
         }
         Ok((draft.payload(opening.clone().into_payload("asked", reel)), opening, sending))
     }

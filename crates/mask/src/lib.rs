@@ -40,4 +40,4 @@ pub use print::{Print, Prints};
 pub use release::{Unmasked, constant, null_field, release, release_pieces};
 pub use shape::Shape;
 pub use tail::{MaskedBytes, Tail};
-pub use text::{MaskedText, name, param, statement, text};
+pub use text::{MaskedText, lines, name, param, statement, text};

@@ -54,6 +54,26 @@ pub fn text(detectors: &Detectors, text: &str) -> (MaskedText, Vec<Finding>) {
     (MaskedText(render(text, &findings, TEXT_BYTES_MAX).into()), findings)
 }
 
+/// A text that a program reads back line by line (a canonical request): each line as [`text`], and the line feeds
+/// stay. Cut after [`TEXT_BYTES_MAX`] bytes, and then no such text any more.
+pub fn lines(detectors: &Detectors, text: &str) -> MaskedText {
+    let mut out = String::with_capacity(text.len());
+    for (n, line) in text.split('\n').enumerate() {
+        let mut findings = Vec::new();
+        detectors.scan_deep(line.as_bytes(), &mut findings);
+        if n > 0 {
+            out.push('\n');
+        }
+        out.push_str(&render(line, &findings, TEXT_BYTES_MAX));
+        if out.len() > TEXT_BYTES_MAX {
+            out.truncate(out.floor_char_boundary(TEXT_BYTES_MAX - 32));
+            let _ = write!(out, "... [cut from {} bytes]", text.len());
+            break;
+        }
+    }
+    MaskedText(out.into())
+}
+
 /// An identifier: as [`text`], at most [`NAME_BYTES_MAX`] bytes.
 pub fn name(detectors: &Detectors, name: &str) -> MaskedText {
     let mut findings = Vec::new();

@@ -1,4 +1,4 @@
-use super::{name, param, statement, text};
+use super::{lines, name, param, statement, text};
 use crate::detect::Detectors;
 use crate::limits::{NAME_BYTES_MAX, STATEMENT_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::shape::Shape;
@@ -95,4 +95,14 @@ fn a_parameter_shows_type_size_and_class_alone() {
         show(Shape::Integer, Some(&4_111_111_111_111_111i64.to_be_bytes())),
         "text(8 bytes) [pii.card]"
     );
+}
+
+#[test]
+fn lines_stay_lines_and_each_is_masked() {
+    let detectors = Detectors::new();
+    let masked = lines(&detectors, "request 1\nvalue 536-22-8391\n\u{202e}x\n");
+    assert_eq!(masked.as_str(), "request 1\nvalue [pii.ssn]\n\\u{202e}x\n");
+    assert_eq!(lines(&detectors, "").as_str(), "");
+    let long = lines(&detectors, &"a line\n".repeat(TEXT_BYTES_MAX));
+    assert!(long.as_str().len() <= TEXT_BYTES_MAX && long.as_str().ends_with(" bytes]"));
 }
