@@ -480,19 +480,24 @@ fn tripwires(actions: &[(&Run, &Action)]) -> Vec<TripwireLine> {
     lines.into_values().collect()
 }
 
+/// What a report over these actions may not claim, if their records survive the process alone.
+pub(crate) fn not_durable<'a>(actions: impl Iterator<Item = &'a Action>) -> Option<String> {
+    let os = actions.filter(|action| &*action.request().durability == "os").count();
+    (os > 0).then(|| {
+        format!(
+            "{} recorded with durability \"os\": after a failure of the machine, effects without a \
+             record are possible (P1 is not claimed)",
+            count(os as u64, "action")
+        )
+    })
+}
+
 fn limits(actions: &[(&Run, &Action)]) -> Vec<String> {
     let mut limits = vec![
         "what did not pass the gateway; what an agent says in its own words; timing".to_owned(),
         "columns that nobody declared and no detector recognises".to_owned(),
     ];
-    let os = actions.iter().filter(|(_, a)| &*a.request().durability == "os").count();
-    if os > 0 {
-        limits.push(format!(
-            "{} recorded with durability \"os\": after a failure of the machine, effects without a \
-             record are possible (P1 is not claimed)",
-            count(os as u64, "action")
-        ));
-    }
+    limits.extend(not_durable(actions.iter().map(|(_, action)| *action)));
     if let Some((run, _)) = actions.iter().find(|(run, _)| !run.is_closed()) {
         limits.push(format!("what is still to come: run {} is open", run.id));
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+pub use crate::style::STYLE;
 use crate::text::{visible, visible_block};
 
 /// HTML under construction.

@@ -27,6 +27,7 @@ mod reel;
 mod replay;
 mod runs;
 mod shape;
+mod style;
 pub mod text;
 mod touched;
 mod value;

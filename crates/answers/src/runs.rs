@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use vocab::RunId;
 
 use crate::desk::{Cannot, Desk, ProofLine};
+use crate::exposed::not_durable;
 use crate::limits::{ACTIONS_MAX, PARENTS_MAX};
 use crate::line::{ActionLine, Cites, RunLine, action_line, ending, run_line, time};
 use crate::shape::Answer;
@@ -461,6 +462,7 @@ fn who_limits(run: &Run) -> Vec<String> {
         ),
         Some(_) => {}
     }
+    limits.extend(not_durable(run.actions.iter()));
     limits
 }
 

@@ -6,6 +6,7 @@ use index::{Action, Effect, Run};
 use serde::{Deserialize, Serialize};
 
 use crate::desk::{Cannot, Desk, ProofLine};
+use crate::exposed::not_durable;
 use crate::line::{Cites, ColumnLine, RunLine, column_line, run_line};
 use crate::runs::{UnreadLine, render_run, render_unread, unread};
 use crate::shape::Answer;
@@ -21,6 +22,9 @@ pub struct Touched {
     pub functions: Vec<FunctionLine>,
     /// Actions whose effect could not be known beforehand: what they touched is not in `touches` whole.
     pub opaque: Vec<OpaqueLine>,
+    /// What is not claimed.
+    #[serde(default)]
+    pub limits: Vec<String>,
     pub unread: Vec<UnreadLine>,
     pub proof: ProofLine,
 }
@@ -69,6 +73,7 @@ impl Desk<'_> {
             touches: touches(run),
             functions: functions(run),
             opaque: run.actions.iter().filter_map(|a| opaque(run, a)).collect(),
+            limits: not_durable(run.actions.iter()).into_iter().collect(),
             unread: unread(run),
             proof,
         }
@@ -101,6 +106,7 @@ impl Answer for Touched {
             let row = |o: &OpaqueLine| vec![o.record.to_string(), o.effect.clone(), o.why.clone()];
             text.table(&["RECORD", "EFFECT", "WHY"], &self.opaque.iter().map(row).collect::<Vec<_>>());
         }
+        self.limits.iter().for_each(|limit| text.pair("not claimed", limit));
         render_unread(text, &self.unread);
         text.blank();
         text.line(&self.proof.text());

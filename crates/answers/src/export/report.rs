@@ -8,7 +8,7 @@ use vocab::Seq;
 
 use crate::desk::{Cannot, Desk};
 use crate::exposed::Exposed;
-use crate::html::{Attr, Html};
+use crate::html::{Attr, Html, STYLE};
 use crate::line::{ActionLine, ending, time};
 use crate::replay::{CellLine, Replay, ReplayStep};
 use crate::runs::{Show, Who};
@@ -63,6 +63,7 @@ impl Report {
         html.leaf("title", "", &format!("Run {}", self.show.run.run));
         html.constant("<style>");
         html.constant(STYLE);
+        html.constant(PAPER);
         html.constant("</style>\n</head>\n<body>\n");
         self.top(&mut html);
         self.who(&mut html);
@@ -417,35 +418,13 @@ const LIMITS: &str = "<li>It says what passed through the gateway. What reached 
 <li>Statements are shown with their literals masked, and results as the agent saw them, after masking.</li>\n\
 <li>It does not say that what the agent did was right.</li>\n";
 
-const STYLE: &str = "
-:root { color-scheme: light; --ink: #1c2126; --soft: #5b6670; --line: #d9dee3; --good: #1d6b3a; --bad: #a11d2b; --open: #8a5a00; }
-* { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1.25rem; background: #fff; }
-h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; }
+const PAPER: &str = "\
+:root { color-scheme: light; }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1.25rem; }
+h1 { font-size: 1.5rem; margin: 0; }
 h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
-h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
-.kind, .label, .session, .at { color: var(--soft); }
 .kind { margin: 0; font-size: .85rem; letter-spacing: .02em; }
-.three li { margin: .35rem 0; }
-.good { color: var(--good); font-weight: 600; }
-.bad { color: var(--bad); font-weight: 600; }
-.open { color: var(--open); font-weight: 600; }
-.limit { color: var(--open); }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem; font-size: .9rem; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 500; }
-.code, pre, code { font: .85rem/1.45 ui-monospace, monospace; }
-pre { background: #f5f7f8; padding: .6rem .75rem; margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; border-radius: 4px; }
+table { margin: .5rem 0 1rem; }
 pre.sent { background: #f0f6f1; }
-.null { color: var(--soft); font-style: italic; }
-article { border-left: 3px solid var(--line); padding: .1rem 0 .1rem .9rem; margin: 1.1rem 0; break-inside: avoid; }
-article.ask { border-color: var(--open); }
-article.refuse { border-color: var(--bad); }
-article p { margin: .2rem 0; font-size: .92rem; }
-.line span { margin-right: .8rem; font-size: .9rem; }
-.record { font-weight: 600; }
-.verdict { text-transform: uppercase; font-size: .78rem !important; letter-spacing: .05em; }
-.refusal { color: var(--bad); }
-.effect { color: var(--open); }
 @media print { body { margin: 0; max-width: none; font-size: 11px; } h2 { break-after: avoid; } }
 ";
