@@ -27,3 +27,6 @@ pub const REASON_BYTES_MAX: usize = 1_024;
 
 /// A signed checkpoint with its cosignatures.
 pub const NOTE_BYTES_MAX: usize = 64 << 10;
+
+/// How often it is recorded how many connections were turned away: one record for any number of them.
+pub const STRANGERS_INTERVAL: Duration = Duration::from_secs(10);

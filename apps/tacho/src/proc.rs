@@ -1,5 +1,7 @@
 //! Processes, as `/proc` shows them.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use rustix::process::Pid;
 
 /// The parent of a process. `None` if it is gone.
@@ -18,6 +20,61 @@ pub fn child_of(parent: Pid) -> Option<Pid> {
     ids.find(|id| parent_of(*id) == Some(parent)).and_then(Pid::from_raw)
 }
 
+/// Whose a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub uid: u32,
+    /// The socket's own number, by which processes' descriptors name it.
+    pub inode: u64,
+}
+
+/// The owner of the client's end of a TCP connection on this machine. `None` if the connection is not there, or its
+/// client has closed it.
+pub fn socket_owner(client: SocketAddr, server: SocketAddr) -> Option<Owner> {
+    let table = if client.is_ipv4() { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" };
+    find_owner(&std::fs::read_to_string(table).ok()?, client, server)
+}
+
+/// The processes that have a descriptor of a socket, as far as this one may look.
+pub fn processes_with(inode: u64) -> Vec<i32> {
+    let name = format!("socket:[{inode}]");
+    let has = |pid: &i32| {
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"));
+        descriptors.into_iter().flatten().flatten().any(|descriptor| {
+            std::fs::read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == name.as_str())
+        })
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(has).collect()
+}
+
+/// proc(5), `/proc/net/tcp`: local and remote address, state, queues, timers, retransmits, uid, timeout, inode.
+fn find_owner(table: &str, client: SocketAddr, server: SocketAddr) -> Option<Owner> {
+    let owner = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let ends = (address(words.next()?)?, address(words.next()?)?);
+        let (uid, inode) = (words.nth(4)?.parse().ok()?, words.nth(1)?.parse().ok()?);
+        // A socket that no process has any more is shown as root's, with the number 0.
+        (ends == (client, server) && inode != 0).then_some(Owner { uid, inode })
+    };
+    table.lines().skip(1).find_map(owner)
+}
+
+/// `0100007F:1F90`: the address in 32-bit words as this machine stores them, the port as a number.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let words =
+        ip.as_bytes().chunks(8).map(|word| u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok());
+    let bytes: Vec<u8> =
+        words.collect::<Option<Vec<u32>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();
+    let ip = match bytes.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).map(Ipv4Addr::from).ok()?),
+        16 => IpAddr::from(<[u8; 16]>::try_from(bytes).map(Ipv6Addr::from).ok()?),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +86,35 @@ mod tests {
         assert_eq!(parent_of(own), Some(parent.as_raw_pid()));
         assert!(child_of(parent).is_some());
         assert_eq!(parent_of(i32::MAX), None);
+    }
+
+    #[test]
+    fn the_client_of_a_connection_is_found_while_it_is_open() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = std::net::TcpListener::bind(host) else { continue };
+            let server = listener.local_addr().unwrap();
+            let stream = std::net::TcpStream::connect(server).unwrap();
+            let client = stream.local_addr().unwrap();
+            let accepted = listener.accept().unwrap();
+            let owner = socket_owner(client, server).unwrap();
+            assert_eq!(owner.uid, rustix::process::geteuid().as_raw());
+            assert!(processes_with(owner.inode).contains(&i32::try_from(std::process::id()).unwrap()));
+            assert_eq!(socket_owner(SocketAddr::new(client.ip(), 1), server), None);
+            drop(stream);
+            assert_eq!(socket_owner(client, server), None, "closed by its client");
+            drop(accepted);
+        }
+    }
+
+    #[test]
+    fn a_socket_that_nobody_has_any_more_has_no_owner() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+                     0: 0100007F:D431 0100007F:1B9E 04 00000000:00000000 01:00000014 00000000     0        0 0 2 0\n   \
+                     1: 0100007F:D432 0100007F:1B9E 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0\n";
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        if cfg!(target_endian = "little") {
+            assert_eq!(find_owner(table, at(0xD431), at(0x1B9E)), None);
+            assert_eq!(find_owner(table, at(0xD432), at(0x1B9E)), Some(Owner { uid: 1000, inode: 4711 }));
+        }
     }
 }

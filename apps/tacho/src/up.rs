@@ -13,7 +13,6 @@ use relay::Gateway;
 use relay::config::{Address, ColumnMask, PostgresResource, UpstreamTls};
 use relay::vault::{Secret, Vault};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle as Task;
@@ -22,6 +21,7 @@ use crate::cli;
 use crate::config::{Config, Credential, Host, Reel, Resource, Tls, Tripwire};
 use crate::evidence::LEDGER;
 use crate::fault::{Failure, Outcome};
+use crate::limits::STRANGERS_INTERVAL;
 use crate::serve::{Desks, Doorkeeper, InboxDesk, RunDesk, STOP_WAIT, Shared};
 use crate::{desk, files, policies, serve};
 
@@ -130,8 +130,7 @@ impl Live {
             gateway.gate.clone(),
             gateway.registry.clone(),
             Arc::new(recorded),
-            gateway.addresses.clone(),
-            Handle::current(),
+            (gateway.resources.clone(), gateway.addresses.clone()),
         ));
         let mut live = Live {
             shared,
@@ -185,6 +184,7 @@ impl Live {
             }));
         }
         self.tasks.push(tokio::spawn(serve::desk::serve(second, self.shared.clone())));
+        self.tasks.push(tokio::spawn(record_strangers(self.shared.clone())));
         Ok(())
     }
 
@@ -232,6 +232,8 @@ impl Live {
             );
         }
         self.tasks.iter().for_each(Task::abort);
+        let shared = self.shared.clone();
+        let _done = tokio::task::spawn_blocking(move || shared.record_strangers()).await;
         drop(self.gateway);
         for socket in &self.sockets {
             // One that is gone already needs no removal.
@@ -245,6 +247,16 @@ impl Live {
                 "the ledger's last records did not become durable; run `tacho verify`, and start again to recover it",
             )),
         }
+    }
+}
+
+/// Until the task is dropped.
+async fn record_strangers(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(STRANGERS_INTERVAL).await;
+        let shared = shared.clone();
+        // The thread ends by itself; what it could not record, the ledger says when it is back.
+        let _done = tokio::task::spawn_blocking(move || shared.record_strangers()).await;
     }
 }
 

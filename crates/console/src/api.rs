@@ -17,8 +17,7 @@ use vocab::{AskId, RunId, Seq};
 
 use crate::fault::Fault;
 use crate::limits::{SHAPE_MINUTES_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX};
-use crate::seat::{Caller, Grant, GrantForm, Inbox, Live, Mint, Role};
-use crate::serve::Peer;
+use crate::seat::{Caller, Grant, GrantForm, Inbox, Live, Mint, Peer, Role};
 use crate::state::{Console, operator};
 
 const AUDITOR: &[Role] = &[Role::Auditor];
@@ -56,15 +55,20 @@ impl FromRequestParts<Console> for Api {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Api, Fault> {
+        let peer = parts.extensions.get::<Peer>().copied();
         let mut shown = parts.headers.get_all(header::AUTHORIZATION).iter();
         if let Some(value) = shown.next() {
             let token = value.to_str().ok().and_then(bearer);
             let one = token.filter(|t| !t.is_empty() && t.len() <= TOKEN_BYTES_MAX && shown.next().is_none());
-            return Ok(Api(console.by_token(one.ok_or_else(Fault::unauthenticated)?).await?));
+            let caller = console.by_token(one.ok_or_else(Fault::unauthenticated)?).await?;
+            if let Caller::Operator(operator) = &caller {
+                console.admits(&operator.name, peer).await?;
+            }
+            return Ok(Api(caller));
         }
-        match parts.extensions.get::<Peer>() {
-            Some(Peer::Unix { uid, pid }) => Ok(Api(console.by_peer(*uid, *pid).await?)),
-            Some(Peer::Tcp(_)) | None => Err(Fault::unauthenticated()),
+        match peer {
+            Some(Peer::Unix { uid, pid }) => Ok(Api(console.by_peer(uid, pid).await?)),
+            Some(Peer::Tcp { .. }) | None => Err(Fault::unauthenticated()),
         }
     }
 }
@@ -293,15 +297,15 @@ struct Close {
     status: Option<i64>,
 }
 
+/// Whoever minted the run, a person or the run around it: the seat knows.
 async fn close(
     State(console): State<Console>,
     Api(caller): Api,
     Path(run): Path<String>,
     body: Sent<Close>,
 ) -> Answered {
-    let by = Caller::Operator(operator(caller, ANY)?);
     let (run, status) = (run_id(&run)?, sent(body)?.status);
-    console.blocking(move |parts| parts.runs.close(&by, run, status)).await??;
+    console.blocking(move |parts| parts.runs.close(&caller, run, status)).await??;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -10,7 +10,7 @@ use answers::text::count;
 use answers::{ActionLine, Exposed, Found, Look, Runs as RunsAnswer, Scope, Show, Touched, Who, action_html};
 use axum::Router;
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Form, FromRequestParts, Path, Query, State};
+use axum::extract::{Extension, Form, FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::request::Parts;
@@ -22,9 +22,9 @@ use crate::api::{Approve, ask_id, report_response, run_id, short};
 use crate::fault::Fault;
 use crate::limits::{LOGIN_LIFE, PAGE_ACTIONS_MAX, TOKEN_BYTES_MAX};
 use crate::login::Login;
-use crate::seat::{Asked, Caller, LiveRun, Operator, Role};
+use crate::seat::{Asked, Caller, LiveRun, Operator, Peer, Role};
 use crate::state::{Console, operator};
-use crate::style::STYLE;
+use crate::style::sheet;
 
 const COOKIE: &str = "tacho_login";
 
@@ -64,7 +64,10 @@ impl FromRequestParts<Console> for Person {
         let cookie = cookie(&parts.headers).ok_or(NoPage::LogIn)?;
         let login = console.logins().find(&cookie, Instant::now()).ok_or(NoPage::LogIn)?;
         match console.current(&login.operator).await? {
-            Some(by) => Ok(Person { by, login }),
+            Some(by) => {
+                console.admits(&by.name, parts.extensions.get::<Peer>().copied()).await?;
+                Ok(Person { by, login })
+            }
             None => {
                 console.logins().end(&cookie);
                 Err(NoPage::LogIn)
@@ -95,7 +98,7 @@ async fn home(person: Person) -> Page {
 }
 
 async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], sheet()).into_response()
 }
 
 async fn login_page() -> Response {
@@ -107,7 +110,12 @@ struct LoginForm {
     token: String,
 }
 
-async fn login(State(console): State<Console>, headers: HeaderMap, form: Sent<LoginForm>) -> Page {
+async fn login(
+    State(console): State<Console>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    form: Sent<LoginForm>,
+) -> Page {
     same_origin(&headers)?;
     let Form(LoginForm { token }) = form.map_err(rejected)?;
     let token = token.trim();
@@ -119,6 +127,7 @@ async fn login(State(console): State<Console>, headers: HeaderMap, form: Sent<Lo
         let wrong = Some("That token belongs to no operator. `tacho operator add NAME` makes one.");
         return Ok(page(StatusCode::UNAUTHORIZED, "Log in", None, |html| login_form(html, wrong)));
     };
+    console.admits(&by.name, peer.map(|Extension(peer)| peer)).await?;
     let login = console.logins().make(&by.name, Instant::now()).map_err(|_| Fault::stopping())?;
     let secure = if console.secure() { "; Secure" } else { "" };
     let life = LOGIN_LIFE.as_secs();

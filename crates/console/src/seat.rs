@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 
 use answers::text::Text;
 use answers::{Answer, Cannot, Desk, Watch};
@@ -81,10 +82,29 @@ impl fmt::Debug for Credential<'_> {
     }
 }
 
+/// Who is on the other end of a connection, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Both ends of the connection: the caller's address, and the console's own.
+    Tcp {
+        client: SocketAddr,
+        console: SocketAddr,
+    },
+    Unix {
+        uid: u32,
+        pid: Option<i32>,
+    },
+}
+
 /// Says who a caller is.
 pub trait Auth: Send + Sync {
     /// `None`: nobody that is known. A peer whose process is inside a run is never an operator, whatever its uid.
     fn authenticate(&self, credential: Credential<'_>) -> Option<Caller>;
+
+    /// Whether whoever calls from `peer` may be the operator `name`, whose token or login it shows. Never, if the process
+    /// is inside a run or cannot be told from one that is: a token that an agent got hold of is worth nothing to it.
+    /// The error is a sentence for the caller; the attempt is in the record.
+    fn admits(&self, name: &str, peer: Peer) -> Result<(), String>;
 
     /// The operator `name` as of now, for a browser login made earlier. `None`: no longer an operator.
     fn current(&self, name: &str) -> Option<Operator>;

@@ -1,7 +1,6 @@
 //! The listener's side: connections with deadlines and limits, and the checks that every request passes first.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,6 +24,7 @@ use crate::limits::{
     ACCEPT_PAUSE, BODY_BYTES_MAX, CONNECTION_LIFE, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT, REQUEST_WAIT,
     STOP_WAIT,
 };
+use crate::seat::Peer;
 use crate::state::Console;
 use crate::{api, pages};
 
@@ -32,13 +32,6 @@ use crate::{api, pages};
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
-}
-
-/// Who is on the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Peer {
-    Tcp(SocketAddr),
-    Unix { uid: u32, pid: Option<i32> },
 }
 
 /// Serves until `stop` resolves; connections then have [`STOP_WAIT`] to end. A failing connection ends alone.
@@ -92,8 +85,9 @@ impl Listener {
     async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Listener::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                Ok((Stream::Tcp(stream), Peer::Tcp(address)))
+                let (stream, client) = listener.accept().await?;
+                let console = stream.local_addr()?;
+                Ok((Stream::Tcp(stream), Peer::Tcp { client, console }))
             }
             Listener::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::fault::Fault;
 use crate::limits::{QUESTIONS_MAX, REFUSED_WAIT};
 use crate::login::Logins;
-use crate::seat::{Approvals, Auth, Caller, Credential, Evidence, Operator, Role, Runs};
+use crate::seat::{Approvals, Auth, Caller, Credential, Evidence, Operator, Peer, Role, Runs};
 
 /// What the composition root hands over.
 pub struct Parts {
@@ -62,6 +62,17 @@ impl Console {
     /// Who the kernel says is on the other end of a Unix socket.
     pub(crate) async fn by_peer(&self, uid: u32, pid: Option<i32>) -> Result<Caller, Fault> {
         self.authenticate(Owned::Peer { uid, pid }).await
+    }
+
+    /// That the process behind a connection may act as the operator `name`.
+    pub(crate) async fn admits(&self, name: &str, peer: Option<Peer>) -> Result<(), Fault> {
+        let peer = peer.ok_or_else(|| Fault::forbidden("nobody knows where this request comes from"))?;
+        let name = name.to_owned();
+        let admitted = self.blocking(move |parts| parts.auth.admits(&name, peer)).await?;
+        if admitted.is_err() {
+            tokio::time::sleep(REFUSED_WAIT).await;
+        }
+        admitted.map_err(|why| Fault::forbidden(&why))
     }
 
     /// The operator behind a browser login, with the roles of now.

@@ -12,9 +12,9 @@ use vocab::{AskId, RunId, WallTime};
 
 use crate::seat::{
     Approvals, Asked, Auth, Caller, Credential, Decided, Evidence, Failed, FailedKind, Grant, GrantForm,
-    LiveRun, Mint, Minted, MintedResource, Operator, Role, Runs, Status,
+    LiveRun, Mint, Minted, MintedResource, Operator, Peer, Role, Runs, Status,
 };
-use crate::serve::{Peer, router};
+use crate::serve::router;
 use crate::{Console, Listener, Parts, limits, serve};
 
 #[path = "../../answers/tests/it/story.rs"]
@@ -22,6 +22,13 @@ mod story;
 
 const ASK: &str = "77777777777777777777777777777777";
 const RUN: &str = "a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1";
+
+/// The port from which a process inside a run calls.
+const INSIDE: u16 = 50_666;
+
+fn tcp(port: u16) -> Peer {
+    Peer::Tcp { client: ([127, 0, 0, 1], port).into(), console: ([127, 0, 0, 1], 7070).into() }
+}
 
 /// Everything behind the console, with a list of what was done.
 struct Rest {
@@ -66,6 +73,13 @@ impl Auth for Rest {
             Credential::Token(token) => person(token.strip_prefix("token-")?).map(Caller::Operator),
             Credential::Peer { uid: 1000, .. } => person("lou").map(Caller::Operator),
             Credential::Peer { .. } => None,
+        }
+    }
+
+    fn admits(&self, _: &str, peer: Peer) -> Result<(), String> {
+        match peer {
+            Peer::Tcp { client, .. } if client.port() == INSIDE => Err("inside a run".to_owned()),
+            Peer::Tcp { .. } | Peer::Unix { .. } => Ok(()),
         }
     }
 
@@ -260,7 +274,10 @@ struct Got {
 }
 
 impl World {
-    async fn send(&self, request: Request<Body>) -> Got {
+    async fn send(&self, mut request: Request<Body>) -> Got {
+        if request.extensions().get::<Peer>().is_none() {
+            request.extensions_mut().insert(tcp(50_000));
+        }
         let mut router = self.router.clone();
         let response = router.call(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -363,7 +380,7 @@ async fn each_route_serves_the_roles_that_it_is_for_and_no_other() {
         (Method::POST, &deny, reason,                         [N, N, 200, F,   F,   F,   F]),
         (Method::POST, "/v1/runs", for_self,                  [N, N, 200, 200, 200, 200, 200]),
         (Method::POST, "/v1/runs", for_other,                 [N, N, F,   F,   200, F,   F]),
-        (Method::POST, &close, r#"{"status":0}"#,             [N, N, 204, 204, 204, 204, F]),
+        (Method::POST, &close, r#"{"status":0}"#,             [N, N, 204, 204, 204, 204, 204]),
         (Method::POST, &revoke, reason,                       [N, N, F,   F,   204, F,   F]),
     ];
     let world = world();
@@ -827,6 +844,50 @@ async fn a_peer_is_who_the_kernel_says_and_a_token_goes_before() {
     assert_eq!(ask(1001, None).await, 401);
     assert_eq!(ask(1000, Some("token-ann")).await, 403, "who shows a token is who the token says");
     assert_eq!(ask(1000, Some("token-eve")).await, 401, "a wrong token is not forgiven for the peer's sake");
+}
+
+/// A token that an agent got hold of is worth nothing to it: not for the API, not for a login, nor a login's cookie.
+#[tokio::test]
+async fn a_process_inside_a_run_is_no_operator_whatever_it_shows() {
+    let world = world();
+    let cookie = world.log_in("token-lou").await;
+    world.rest.done();
+    let json = r#"{"reason":"because"}"#;
+    let approve = format!("/v1/approvals/{ASK}/approve");
+    let (api, page) = ("authorization", "cookie");
+    for (method, path, header, value, body) in [
+        (Method::GET, "/v1/approvals", api, "Bearer token-lou", ""),
+        (Method::POST, &*approve, api, "Bearer token-lou", "{}"),
+        (Method::POST, &*format!("/v1/runs/{RUN}/revoke"), api, "Bearer token-lou", json),
+        (Method::POST, "/login", "x", "y", "token=token-lou"),
+        (Method::GET, "/approvals", page, &*cookie, ""),
+    ] {
+        for (peer, expected) in [(Some(tcp(INSIDE)), 403), (None, 403), (Some(tcp(50_000)), 200)] {
+            let mut request = Request::builder().method(method.clone()).uri(path).header(header, value);
+            request = request.header("host", "127.0.0.1:7070");
+            let form = path == "/login";
+            request = request.header(
+                "content-type",
+                if form { "application/x-www-form-urlencoded" } else { "application/json" },
+            );
+            let mut request = request.body(Body::from(body.to_owned())).unwrap();
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            let got = world.router.clone().call(request).await.unwrap().status().as_u16();
+            let got = if matches!(got, 204 | 303) { 200 } else { got };
+            assert_eq!(got, expected, "{method} {path} from {peer:?}");
+            let done = world.rest.done();
+            assert!(expected == 200 || done.is_empty(), "{method} {path} from {peer:?} did {done:?}");
+        }
+    }
+    // The run's own credential is for children, and children it may have.
+    let mut request =
+        Request::builder().method(Method::POST).uri("/v1/runs").header("host", "127.0.0.1:7070");
+    request = request.header("authorization", "Bearer run-token").header("content-type", "application/json");
+    let mut request = request.body(Body::from(r#"{"agent":"support"}"#)).unwrap();
+    request.extensions_mut().insert(tcp(INSIDE));
+    assert_eq!(world.send(request).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

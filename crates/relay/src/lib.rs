@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
+pub mod counts;
 pub mod entropy;
 mod gateway;
 mod leg;

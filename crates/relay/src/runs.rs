@@ -4,6 +4,7 @@
 //! Nothing that a client says about itself (application name, trace id) changes whose run it is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use ledger::Ended;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use vocab::{Group, RunId};
 use zeroize::Zeroizing;
 
+use crate::counts::TurnedAway;
 use crate::entropy;
 use crate::limits::{ARGV_WORDS_MAX, CHILD_DEPTH_MAX, RUNS_MAX, SCRAM_ITERATIONS};
 
@@ -51,9 +53,21 @@ pub struct Run {
     /// SHA-256 of the secret half.
     token: [u8; 32],
     ended: watch::Sender<Option<Ended>>,
+    sessions: AtomicU64,
 }
 
 impl Run {
+    /// How many connections of this run are there now.
+    pub fn sessions(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// One connection more, until the guard is dropped.
+    pub(crate) fn present(self: &Arc<Run>) -> Present {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        Present(self.clone())
+    }
+
     /// Resolves when the run is over: every connection of it is then cut at once.
     pub fn end(&self) -> watch::Receiver<Option<Ended>> {
         self.ended.subscribe()
@@ -82,6 +96,15 @@ impl Run {
             chain.push(parent);
         }
         chain
+    }
+}
+
+/// A connection of a run that is there.
+pub(crate) struct Present(Arc<Run>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -133,6 +156,8 @@ pub struct Registry {
     ledger: Ledger,
     detectors: Arc<Detectors>,
     live: Arc<Mutex<Live>>,
+    /// Connections that were none of a run's.
+    pub turned_away: Arc<TurnedAway>,
 }
 
 #[derive(Default)]
@@ -143,7 +168,7 @@ struct Live {
 
 impl Registry {
     pub fn new(ledger: Ledger, detectors: Arc<Detectors>) -> Registry {
-        Registry { ledger, detectors, live: Arc::default() }
+        Registry { ledger, detectors, live: Arc::default(), turned_away: Arc::default() }
     }
 
     /// Mints a run. Its `open` record is durable before this returns.
@@ -179,6 +204,7 @@ impl Registry {
             verifier,
             token: token_hash(entropy::hex(&token).as_bytes()),
             ended: watch::Sender::new(None),
+            sessions: AtomicU64::new(0),
         });
         let minted = Minted {
             run: id,

@@ -1,12 +1,21 @@
 //! Who is calling: an operator by token, a run by its token, a human by the uid that the kernel names.
+//!
+//! **Invariant:** a process inside a run is no operator, whatever it shows. On a Unix socket the kernel names the
+//! process; for a TCP connection its client's socket is looked up in `/proc/net/tcp`, and the processes that have it in
+//! `/proc/*/fd`. What cannot be told apart is refused.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use console::seat::{Auth, Caller, Credential, Operator, Role};
+use console::seat::{Auth, Caller, Credential, Operator, Peer, Role};
 use vocab::RunId;
 
-use super::{Shared, lock};
-use crate::cli;
+use super::{Holder, Shared, lock};
+use crate::limits::STRANGERS_INTERVAL;
+use crate::run::separation::agent_user;
+use crate::{cli, proc};
 
 /// The console's [`Auth`].
 pub struct Doorkeeper(pub Arc<Shared>);
@@ -17,6 +26,24 @@ impl Auth for Doorkeeper {
             Credential::Token(token) => self.by_token(token),
             Credential::Peer { uid, pid } => self.by_peer(uid, pid).map(Caller::Operator),
         }
+    }
+
+    fn admits(&self, name: &str, peer: Peer) -> Result<(), String> {
+        let inside = match peer {
+            Peer::Unix { uid, pid } => pid.is_none_or(|pid| self.0.is_inside_a_run(uid, pid)),
+            Peer::Tcp { client, console } => self.0.may_be_inside_a_run(client, console),
+        };
+        if !inside {
+            return Ok(());
+        }
+        // It knows a token that it must not have: that is news, and stays news for a while.
+        if self.0.is_news(name) {
+            // A ledger that is down says so itself when it is back; the refusal stands either way.
+            let _lost = self.0.admin(name, "operator-refused", "a process inside a run", "refused");
+        }
+        Err("a process inside a run is no operator, whatever token it shows; from outside of every run, \
+             use the command line on the gateway's own socket"
+            .to_owned())
     }
 
     fn current(&self, name: &str) -> Option<Operator> {
@@ -58,19 +85,46 @@ impl Shared {
             // A process that we may not look at is another user's; its uid was judged above.
             _ => {}
         }
-        let holders: Vec<i32> = lock(&self.holders).values().copied().collect();
-        let mut ancestor = crate::proc::parent_of(pid);
+        let holders: Vec<i32> = lock(&self.holders).values().map(|holder| holder.pid).collect();
+        let mut ancestor = proc::parent_of(pid);
         while let Some(at) = ancestor.filter(|at| *at > 1) {
             if holders.contains(&at) {
                 return true;
             }
-            ancestor = crate::proc::parent_of(at);
+            ancestor = proc::parent_of(at);
         }
         false
     }
 
-    pub fn held_by(&self, run: RunId, pid: i32) {
-        lock(&self.holders).insert(run, pid);
+    /// Whether that operator's token was not refused inside a run just before: an agent fills no ledger by trying.
+    fn is_news(&self, name: &str) -> bool {
+        let mut refused = lock(&self.refused_inside);
+        let now = Instant::now();
+        refused.retain(|_, at| now.duration_since(*at) < STRANGERS_INTERVAL);
+        refused.insert(name.to_owned(), now).is_none()
+    }
+
+    /// The same for whoever is at the client's end of a TCP connection; true if that cannot be known.
+    fn may_be_inside_a_run(&self, client: SocketAddr, console: SocketAddr) -> bool {
+        let Some(owner) = proc::socket_owner(client, console) else { return true };
+        if !self.agents_uids().contains(&owner.uid) {
+            return false;
+        }
+        let processes = proc::processes_with(owner.inode);
+        processes.is_empty() || processes.iter().any(|pid| self.is_inside_a_run(owner.uid, *pid))
+    }
+
+    /// The uids that agents of live runs have: their own user's where root started them, else their caller's.
+    fn agents_uids(&self) -> BTreeSet<u32> {
+        let agent_user = agent_user(&self.config).ok().map(|user| user.uid);
+        let holders = lock(&self.holders);
+        let of_holder = |holder: &Holder| if holder.uid == 0 { agent_user } else { Some(holder.uid) };
+        let configured = self.config.gateway.agent_user.as_ref().map(|user| user.uid);
+        holders.values().filter_map(of_holder).chain(configured).collect()
+    }
+
+    pub fn held_by(&self, run: RunId, holder: Holder) {
+        lock(&self.holders).insert(run, holder);
     }
 
     pub fn let_go(&self, run: RunId) {

@@ -10,7 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use vocab::AskId;
 
 use super::evidence::watch;
-use super::{Shared, lock};
+use super::{Holder, Shared, lock};
 use crate::desk::{LINE_BYTES_MAX, Request, Response};
 
 /// How long a peer may take to say what it wants.
@@ -44,7 +44,7 @@ async fn connection(stream: UnixStream, shared: Arc<Shared>) {
         Ok(_) if shared.is_inside_a_run(uid, pid) => {
             Response::Refused { why: "a process inside a run asks nothing here".to_owned() }
         }
-        Ok(Request::Hold(token)) => return hold(&shared, pid, &token, lines, write).await,
+        Ok(Request::Hold(token)) => return hold(&shared, Holder { pid, uid }, &token, lines, write).await,
         Ok(question) => {
             let shared = shared.clone();
             let answered = tokio::task::spawn_blocking(move || answer(&shared, uid, question)).await;
@@ -103,7 +103,7 @@ const LOOKS: [Look; 11] = [
 /// Keeps a run for as long as the connection is open.
 async fn hold(
     shared: &Arc<Shared>,
-    pid: i32,
+    holder: Holder,
     token: &str,
     mut lines: impl tokio::io::AsyncRead + Unpin,
     mut write: impl tokio::io::AsyncWrite + Unpin,
@@ -116,7 +116,7 @@ async fn hold(
     let id = run.id;
     let mut ended = run.end();
     drop(run);
-    shared.held_by(id, pid);
+    shared.held_by(id, holder);
     if write.write_all(&encoded(&Response::Held)).await.is_ok() {
         tokio::select! {
             // The other end says nothing more; whatever comes, or the end of it, is its end.

@@ -1,6 +1,8 @@
 //! The console's evidence: an index that follows the gateway's own ledger, and the gateway's health.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use answers::{Cannot, Chain, Desk, Holder, Look, NotWatched, StoreReels, Watch, Watched};
@@ -9,9 +11,11 @@ use index::Follower;
 use ledger::keys::{GatewayKey, RunKeys};
 use ledger::read::Store;
 use ledger::{Draft, Kind, RealDisk};
+use relay::postgres::Resource as Served;
 use seal::verify::Options;
 
 use super::{Shared, lock};
+use crate::config::Resource;
 use crate::evidence::now;
 
 /// The console's [`Evidence`].
@@ -79,6 +83,10 @@ impl Evidence for Desks {
         if let Err(why) = ledger.admission {
             alarms.push(format!("nothing new is admitted: {why}"));
         }
+        let resources = self.resources();
+        for down in resources.iter().filter(|resource| !resource.up) {
+            alarms.push(format!("the upstream of {} did not answer when it was last asked", down.name));
+        }
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -89,10 +97,10 @@ impl Evidence for Desks {
             records: ledger.records,
             open_records: ledger.records.saturating_sub(ledger.checkpointed),
             runs: count(runs.len()),
-            sessions: 0,
+            sessions: runs.iter().map(|run| run.sessions()).sum(),
             waiting: count(shared.gate.inbox().list().len()),
             free_bytes: free,
-            resources: self.resources(),
+            resources,
             alarms,
         })
     }
@@ -101,15 +109,19 @@ impl Evidence for Desks {
 impl Desks {
     fn resources(&self) -> Vec<ResourceStatus> {
         let shared = &self.shared;
-        let line = |(resource, address): (&crate::config::Resource, &std::net::SocketAddr)| ResourceStatus {
-            name: resource.name.clone(),
-            kind: "postgres".to_owned(),
-            listen: address.to_string(),
-            upstream: resource.upstream.address(),
-            sessions: 0,
-            up: true,
-            detail: None,
+        let served = shared.config.resources.iter().zip(&shared.addresses).zip(&shared.resources);
+        let line = |((configured, address), served): ((&Resource, &SocketAddr), &Arc<Served>)| {
+            let detail = served.catalog.trouble();
+            ResourceStatus {
+                name: configured.name.clone(),
+                kind: "postgres".to_owned(),
+                listen: address.to_string(),
+                upstream: configured.upstream.address(),
+                sessions: served.sessions.load(Ordering::Relaxed),
+                up: detail.is_none(),
+                detail,
+            }
         };
-        shared.config.resources.iter().zip(&shared.addresses).map(line).collect()
+        served.map(line).collect()
     }
 }

@@ -11,11 +11,13 @@ mod runs;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use console::seat::{Failed, FailedKind};
 use gate::Gate;
 use ledger::{Draft, Kind};
 use policy::Policy;
+use relay::postgres::Resource as Served;
 use relay::runs::Registry;
 use tokio::runtime::Handle;
 use vocab::{RunId, Seq};
@@ -35,15 +37,26 @@ pub struct Shared {
     pub registry: Registry,
     /// The policy in force: for `delegate` and `spawn`, which no session asks.
     pub policy: RwLock<Arc<Policy>>,
-    /// Where each resource listens, in the order of the configuration.
+    /// The resources as they are served, in the order of the configuration.
+    pub resources: Vec<Arc<Served>>,
+    /// Where each listens.
     pub addresses: Vec<std::net::SocketAddr>,
     pub handle: Handle,
     /// The process that holds each run: who descends from it is inside the run.
-    holders: Mutex<BTreeMap<RunId, i32>>,
+    holders: Mutex<BTreeMap<RunId, Holder>>,
     /// When each live run was minted, as answers show it.
     since: Mutex<BTreeMap<RunId, String>>,
     operators: Mutex<KnownOperators>,
+    /// Operators whose tokens were shown inside a run of late.
+    refused_inside: Mutex<BTreeMap<String, Instant>>,
     pub started: String,
+}
+
+/// The `tacho run` that a run lives with.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder {
+    pub pid: i32,
+    pub uid: u32,
 }
 
 /// The operators' file as last read.
@@ -59,19 +72,20 @@ impl Shared {
         gate: Gate,
         registry: Registry,
         policy: Arc<Policy>,
-        addresses: Vec<std::net::SocketAddr>,
-        handle: Handle,
+        (resources, addresses): (Vec<Arc<Served>>, Vec<std::net::SocketAddr>),
     ) -> Shared {
         Shared {
             config,
             gate,
             registry,
             policy: RwLock::new(policy),
+            resources,
             addresses,
-            handle,
+            handle: Handle::current(),
             holders: Mutex::default(),
             since: Mutex::default(),
             operators: Mutex::default(),
+            refused_inside: Mutex::default(),
             started: answers::time(crate::evidence::now()),
         }
     }
@@ -91,6 +105,16 @@ impl Shared {
             *known = KnownOperators { stamp, list };
         }
         Ok(known.list.clone())
+    }
+
+    /// Records how many connections were turned away since the last time, and why, if there were any.
+    pub fn record_strangers(&self) {
+        let counts = self.registry.turned_away.take();
+        let words: Vec<String> = counts.iter().map(|(why, count)| format!("{count} {why}")).collect();
+        if !words.is_empty() {
+            // A ledger that is down says so itself when it is back.
+            let _lost = self.admin("gateway", "turned-away", &words.join(", "), "refused");
+        }
     }
 
     fn record_changes(&self, before: &Operators, after: &Operators) -> Result<(), Failed> {

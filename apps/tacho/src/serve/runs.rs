@@ -31,7 +31,7 @@ impl Runs for RunDesk {
             agent: run.agent.to_string(),
             task: run.task.as_ref().map(|t| t.as_str().to_owned()),
             since: since.get(&run.id).cloned().unwrap_or_default(),
-            sessions: 0,
+            sessions: run.sessions(),
             waiting: u64::try_from(waiting.iter().filter(|p| p.run == run.id).count()).unwrap_or(u64::MAX),
         };
         Ok(self.0.registry.list().iter().map(line).collect())

@@ -164,6 +164,8 @@ pub struct Shelf {
     newest: std::sync::RwLock<Option<Arc<Catalog>>>,
     stale: std::sync::atomic::AtomicBool,
     fetching: tokio::sync::Mutex<()>,
+    /// Why the last attempt to read one failed, if it did.
+    trouble: std::sync::RwLock<Option<String>>,
 }
 
 impl Shelf {
@@ -177,10 +179,22 @@ impl Shelf {
             return Ok(fresh);
         }
         self.stale.store(false, std::sync::atomic::Ordering::SeqCst);
-        let catalog = Arc::new(Catalog::fetch(resource).await.inspect_err(|_| self.invalidate())?);
+        let fetched = Catalog::fetch(resource).await.inspect_err(|_| self.invalidate());
+        self.reached(fetched.as_ref().err().cloned());
+        let catalog = Arc::new(fetched?);
         resource.record_catalog(&catalog);
         *self.newest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(catalog.clone());
         Ok(catalog)
+    }
+
+    /// Keeps whether the upstream was reached at the last attempt, and why not.
+    pub fn reached(&self, trouble: Option<String>) {
+        *self.trouble.write().unwrap_or_else(std::sync::PoisonError::into_inner) = trouble;
+    }
+
+    /// Why the upstream could not be asked at the last attempt. `None`: it answered, or nobody has asked yet.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Takes a catalog that a session has read, if it was outside a transaction and so is everybody's.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Question, Tx, Who};
@@ -25,6 +26,7 @@ use super::dial::{self, Dialled};
 use super::flight::fatal;
 use super::resource::{Pins, Resource};
 use super::session::{Cut, Session, Start, TOLD};
+use crate::counts::Stranger;
 use crate::entropy;
 use crate::gateway::Workers;
 use crate::leg::Leg;
@@ -44,6 +46,7 @@ pub async fn serve(listener: TcpListener, resource: Arc<Resource>, workers: Work
             }
         };
         let Ok(place) = sessions.clone().try_acquire_owned() else {
+            resource.registry.turned_away.add(Stranger::Full);
             drop(stream);
             continue;
         };
@@ -63,12 +66,15 @@ pub async fn serve(listener: TcpListener, resource: Arc<Resource>, workers: Work
 enum Refused {
     /// Nothing more to say.
     Quiet,
-    Tell(Fields),
+    /// To be told to the client, and why, for the record.
+    Tell(Fields, &'static str),
+    /// To be told to the client; a refusal is in the record already.
+    Recorded(Fields),
 }
 
 impl From<Fault> for Refused {
     fn from(fault: Fault) -> Refused {
-        Refused::Tell(fatal("08P01", fault.outward))
+        Refused::Tell(fatal("08P01", fault.outward), fault.outward)
     }
 }
 
@@ -79,8 +85,11 @@ impl From<std::io::Error> for Refused {
 }
 
 fn refused(code: &'static str, message: &'static str) -> Refused {
-    Refused::Tell(fatal(code, message))
+    Refused::Tell(fatal(code, message), message)
 }
+
+/// Whether a name or a password was wrong is nobody's business.
+const NO_SUCH_RUN: &str = "password authentication failed: is this the credential of a live run?";
 
 /// A client whose first message is read.
 struct Knock {
@@ -91,13 +100,16 @@ struct Knock {
 
 async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Resource>) {
     let _ = stream.set_nodelay(true);
+    let strangers = resource.registry.turned_away.clone();
     let mut leg = Leg::Tcp(stream);
     let mut input = BytesMut::new();
     let knock = match tokio::time::timeout(LOGIN, knock(leg, &mut input, &resource)).await {
         Ok(Ok(Some(knock))) => knock,
-        Ok(Ok(None)) | Err(_) => return,
+        Ok(Ok(None)) => return,
+        Err(_) => return strangers.add(Stranger::Late),
         Ok(Err((mut stream, refused))) => {
-            if let (Some(stream), Refused::Tell(fields)) = (&mut stream, refused) {
+            strangers.add(Stranger::Protocol);
+            if let (Some(stream), Refused::Tell(fields, _)) = (&mut stream, refused) {
                 tell(stream, &fields).await;
             }
             return;
@@ -107,13 +119,24 @@ async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Resour
     let knocked = knock.input;
     let login = Login { resource: &resource, message: &knock.message, address };
     match tokio::time::timeout(LOGIN, login.authenticate(&mut leg, knocked)).await {
-        Err(_) | Ok(Err(Refused::Quiet)) => {}
-        Ok(Err(Refused::Tell(fields))) => tell(&mut leg, &fields).await,
+        Ok(Err(Refused::Quiet)) => {}
+        Err(_) => strangers.add(Stranger::Late),
+        Ok(Err(Refused::Tell(fields, why))) => {
+            let credential = why == NO_SUCH_RUN;
+            strangers.add(if credential { Stranger::Credential } else { Stranger::Protocol });
+            tell(&mut leg, &fields).await;
+        }
+        Ok(Err(Refused::Recorded(fields))) => tell(&mut leg, &fields).await,
         Ok(Ok((run, input, decoder))) => {
             // From here on the session counts as one of the run's, and the end of the run waits for it.
             let ended = run.end();
-            if let Err(Refused::Tell(fields)) = login.session(&mut leg, run, ended, input, decoder).await {
-                tell(&mut leg, &fields).await;
+            match login.session(&mut leg, run.clone(), ended, input, decoder).await {
+                Ok(()) | Err(Refused::Quiet) => {}
+                Err(Refused::Recorded(fields)) => tell(&mut leg, &fields).await,
+                Err(Refused::Tell(fields, why)) => {
+                    login.not_connected(&run, why).await;
+                    tell(&mut leg, &fields).await;
+                }
             }
         }
     }
@@ -166,9 +189,28 @@ async fn knock(
             let Leg::Tcp(stream) = leg else { return Ok(None) };
             match TlsAcceptor::from(resource.server_tls.clone()).accept(stream).await {
                 Ok(stream) => leg = Leg::TlsServer(Box::new(stream)),
-                Err(_) => return Ok(None),
+                Err(_) => {
+                    resource.registry.turned_away.add(Stranger::Tls);
+                    return Ok(None);
+                }
             }
         }
+    }
+}
+
+/// A session of a resource that is there.
+struct Counted(Arc<Resource>);
+
+impl Counted {
+    fn new(resource: &Arc<Resource>) -> Counted {
+        resource.sessions.fetch_add(1, Ordering::Relaxed);
+        Counted(resource.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -214,14 +256,9 @@ impl Login<'_> {
             .encode(&mut out)?;
         leg.drain(&mut out).await?;
         let body = password_message(leg, &mut input, &decoder).await?;
-        let last = server.finish(body.as_bytes()).map_err(|_| {
-            refused("28P01", "password authentication failed: is this the credential of a live run?")
-        })?;
+        let last = server.finish(body.as_bytes()).map_err(|_| refused("28P01", NO_SUCH_RUN))?;
         let Some(run) = run else {
-            return Err(refused(
-                "28P01",
-                "password authentication failed: is this the credential of a live run?",
-            ));
+            return Err(refused("28P01", NO_SUCH_RUN));
         };
         FromUpstream::Authentication(Authentication::SaslFinal(RawField::copy_from(&last)))
             .encode(&mut out)?;
@@ -240,6 +277,7 @@ impl Login<'_> {
         decoder: Decoder,
     ) -> Result<(), Refused> {
         let resource = self.resource;
+        let _counted = (run.present(), Counted::new(resource));
         let database = self.message.database().map_or(&b""[..], RawField::as_bytes);
         if database != resource.config.upstream.database.as_bytes() && database != run.user.as_bytes() {
             return Err(refused("3D000", "this resource is another database: see PGDATABASE"));
@@ -260,10 +298,12 @@ impl Login<'_> {
         let dialled = dial::dial(upstream, resource.tls.as_ref(), &resource.config.vault, &borrowed)
             .await
             .map_err(|e| {
+                resource.catalog.reached(Some(e.to_string()));
                 let code = std::str::from_utf8(e.code).unwrap_or("08001");
-                Refused::Tell(fatal(code, e.outward))
+                refused(code, e.outward)
             })?;
 
+        resource.catalog.reached(None);
         let connect = self.record(&run, leg, &dialled, &parameters).await?;
         who.session = SessionId(connect.0);
         // Upstream's own number, which `pg_backend_pid()` says too and programs compare; the key is ours.
@@ -379,7 +419,7 @@ impl Login<'_> {
         };
         let why = "policy does not allow this run to connect to this resource";
         match self.resource.gate.refuse(&question, &decided, b"42501", why, None, false) {
-            Ok(_recorded) => Err(refused("42501", why)),
+            Ok(_recorded) => Err(Refused::Recorded(fatal("42501", why))),
             Err(_) => Err(refused("58030", "no record is possible")),
         }
     }
@@ -421,6 +461,15 @@ impl Login<'_> {
         let receipt = ledger.append(draft).map_err(|e| refuse(e.to_string()))?;
         let durable = receipt.await.map_err(|e| refuse(e.to_string()))?;
         Ok(durable.seq())
+    }
+
+    /// A run that proved itself and got no session: why is in its record.
+    async fn not_connected(&self, run: &Run, why: &'static str) {
+        let draft = Draft::new(Kind::Note).run(run.id).put("what", "not-connected").put("detail", why);
+        // Not possible now means that the ledger is down, which is told when it is back (`gap`).
+        if let Ok(receipt) = self.resource.gate.ledger().append(draft) {
+            let _durable = receipt.await;
+        }
     }
 
     async fn record_end(&self, who: &Who, connect: Seq, session: &mut Session, cut: &Cut) {

@@ -1,6 +1,7 @@
 //! One PostgreSQL resource: its configuration, made ready.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Resource {
     pub server_tls: Arc<ServerConfig>,
     pub catalog: Shelf,
     pub cancels: Cancels,
+    /// How many sessions there are now.
+    pub sessions: AtomicU64,
     /// Keeps the salts of users that do not exist the same.
     pub mock_secret: [u8; 32],
 }
@@ -72,6 +75,7 @@ impl Resource {
             server_tls,
             catalog: Shelf::default(),
             cancels: Cancels::default(),
+            sessions: AtomicU64::new(0),
             mock_secret: crate::entropy::random(),
         })
     }

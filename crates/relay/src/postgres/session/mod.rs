@@ -618,8 +618,9 @@ impl Session {
         }
         match self.late_at {
             Some(late) if entropy::tick().0 >= late => Err(no_record(!self.leaving.is_empty())),
-            Some(_) => {
-                self.timer = Some(Box::pin(tokio::time::sleep(RECORD)));
+            Some(late) => {
+                let left = std::time::Duration::from_nanos(late.saturating_sub(entropy::tick().0));
+                self.timer = Some(Box::pin(tokio::time::sleep(left)));
                 Ok(())
             }
             None => Ok(()),
