@@ -78,6 +78,20 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Keeps others who ask here out of a directory until it is dropped: what is read is what is replaced.
+#[must_use]
+pub struct Turn {
+    _locked: File,
+}
+
+/// Waits for the turn at the directory of `path`.
+pub fn turn_at(path: &Path) -> Result<Turn, Failure> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    make_private_dir(dir)?;
+    let locked = File::open(dir).and_then(|file| file.lock().map(|()| file));
+    locked.map(|file| Turn { _locked: file }).map_err(|e| Failure::file("lock", dir, &e))
+}
+
 /// Writes a file that must not be there yet. `false`, and nothing is touched, if it is.
 pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<bool, Failure> {
     match create_new(path, mode, bytes) {

@@ -35,7 +35,7 @@ pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
 pub fn failure(failure: &Failure, json: bool) {
     let mut err = std::io::stderr().lock();
     let written = if json {
-        let document = serde_json::json!({ "shape": "tacho.error/1", "exit": failure.exit as u8, "errors": failure.lines });
+        let document = serde_json::json!({ "shape": "tacho.failure/1", "exit": failure.exit as u8, "errors": failure.lines });
         writeln!(err, "{document}")
     } else {
         failure.lines.iter().try_for_each(|line| writeln!(err, "tacho: {line}"))

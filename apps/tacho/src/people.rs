@@ -11,7 +11,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::fault::{Failure, Outcome};
 use crate::operators::{Operator, Operators};
-use crate::{evidence, out};
+use crate::{evidence, files, out};
 
 /// An operator as `tacho operator` shows one. The token is there once, when it is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,11 @@ impl Answer for Added {
 pub fn operator(config_file: &Path, verb: &cli::Operator, json: bool) -> Outcome {
     let config = Config::load(config_file)?;
     let path = config.operators_file();
+    // Two administrators at once: the second reads what the first has written.
+    let _turn = match verb {
+        cli::Operator::List => None,
+        cli::Operator::Add { .. } | cli::Operator::Remove { .. } => Some(files::turn_at(&path)?),
+    };
     let mut operators = Operators::load(&path)?;
     match verb {
         cli::Operator::Add { name, role, group, ssh_key } => {

@@ -1,3 +1,4 @@
+use super::values::identifiers;
 use super::*;
 
 const GOOD: &str = r#"

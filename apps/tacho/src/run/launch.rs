@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -33,7 +34,11 @@ pub struct Launch<'a> {
 /// The directory where the run's home is. The files in it are written from inside.
 pub struct Home {
     path: PathBuf,
+    /// Locked while the run lives, so that the next one can tell a home that nobody lives in.
+    _lived_in: File,
 }
+
+const HOME: &str = "tacho-home-";
 
 impl Home {
     /// A new, empty directory that only this user can enter.
@@ -44,17 +49,38 @@ impl Home {
             }
             Separation::User(_) | Separation::Namespaces | Separation::None => PathBuf::from("/tmp"),
         };
-        let name = crate::hex::encode(&crate::operators::random::<8>()?);
-        let path = below.join(format!("tacho-home-{name}"));
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|e| Failure::file("make the run's home", &path, &e))?;
-        Ok(Home { path })
+        sweep(&below);
+        loop {
+            let name = crate::hex::encode(&crate::operators::random::<8>()?);
+            let path = below.join(format!("{HOME}{name}"));
+            let failed = |e: std::io::Error| Failure::file("make the run's home", &path, &e);
+            DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
+            // Between the two steps another run may sweep it away.
+            match File::open(&path).and_then(|dir| dir.try_lock().map(|()| dir).map_err(Into::into)) {
+                Ok(dir) if path.exists() => return Ok(Home { path, _lived_in: dir }),
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::WouldBlock) => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Removes the homes of this user's runs that died without a chance to do it themselves (SIGKILL, a power cut).
+fn sweep(below: &Path) {
+    let own = rustix::process::geteuid().as_raw();
+    for entry in std::fs::read_dir(below).into_iter().flatten().flatten() {
+        let ours = entry.file_name().as_encoded_bytes().starts_with(HOME.as_bytes())
+            && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == own);
+        let path = entry.path();
+        if ours && File::open(&path).is_ok_and(|dir| dir.try_lock().is_ok()) {
+            // Somebody else may be sweeping too.
+            let _gone = std::fs::remove_dir_all(&path);
+        }
     }
 }
 
@@ -198,6 +224,23 @@ pub fn code(status: ExitStatus) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_home_that_nobody_lives_in_is_swept_and_one_that_is_lived_in_stays() {
+        let dir = crate::files::scratch("homes");
+        let (dead, other) = (dir.join("tacho-home-0011"), dir.join("not-a-home"));
+        std::fs::create_dir_all(dead.join("deep")).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let lived_in = dir.join("tacho-home-2233");
+        std::fs::create_dir(&lived_in).unwrap();
+        let lock = File::open(&lived_in).unwrap();
+        lock.lock().unwrap();
+        sweep(&dir);
+        assert_eq!((dead.exists(), other.exists(), lived_in.exists()), (false, true, true));
+        drop(lock);
+        sweep(&dir);
+        assert!(!lived_in.exists());
+    }
 
     #[test]
     fn an_end_is_told_as_a_shell_tells_it() {

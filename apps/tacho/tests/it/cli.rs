@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::place::{Place, json, list};
 
@@ -157,6 +158,26 @@ fn an_operators_token_is_shown_once_and_kept_nowhere() {
     assert!(place.expect(0, &["operator", "list"]).contains("dba"));
     place.expect(0, &["operator", "remove", "ada"]);
     place.expect_err(1, &["operator", "remove", "ada"]);
+}
+
+#[test]
+fn two_administrators_at_once_lose_nobody() {
+    let place = Place::new("operators");
+    place.init();
+    let names: Vec<String> = (0..8).map(|n| format!("operator-{n}")).collect();
+    let mut adding: Vec<_> = names
+        .iter()
+        .map(|name| {
+            place
+                .tacho(&["operator", "add", name, "--role", "auditor"])
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    assert!(adding.iter_mut().all(|child| child.wait().unwrap().success()));
+    let listed = place.expect(0, &["operator", "list"]);
+    assert!(names.iter().all(|name| listed.contains(name.as_str())), "{listed}");
 }
 
 #[test]

@@ -175,6 +175,26 @@ fn when_the_caller_dies_the_agent_and_its_run_die() {
 }
 
 #[test]
+fn a_home_that_a_killed_run_left_is_gone_after_the_next() {
+    let mut place = Place::new("homes");
+    place.init();
+    place.up();
+    let script = place.script("home", "echo $HOME; sleep 600");
+    let mut child =
+        place.tacho(&["run", "--agent", "a", "--", &script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let home = lines.next().unwrap().unwrap();
+    signal(child.id(), "KILL");
+    child.wait().unwrap();
+    assert!(std::path::Path::new(&home).exists(), "nothing was left behind, so this shows nothing");
+    eventually("the home is swept", || {
+        place.expect(0, &["run", "--agent", "a", "--", "true"]);
+        !std::path::Path::new(&home).exists()
+    });
+    place.down();
+}
+
+#[test]
 fn a_caller_that_the_configuration_does_not_name_gets_no_run() {
     let mut place = Place::new("stranger");
     place.init();
@@ -282,6 +302,8 @@ fn a_run_inside_a_run_needs_spawn_and_keeps_its_human() {
     assert_eq!(who["run"]["agent"], "child", "{who}");
     assert_eq!(who["parents"][0]["agent"], "planner", "{who}");
     assert_eq!(who["run"]["human"], who["parents"][0]["human"], "{who}");
+    // Closed by the `tacho run` inside, with its command's status, and not by the end of the outer one.
+    assert_eq!(who["run"]["state"], "exited", "{who}");
     // Another agent, or somebody else's human: not even with the rule.
     let other = place.script("other", &format!("{tacho} run --agent stranger -- true"));
     place.expect(1, &["run", "--agent", "planner", "--", &other]);

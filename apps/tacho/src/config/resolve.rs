@@ -1,0 +1,232 @@
+//! From what was typed to what is meant, table by table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use vocab::{Class, MaskKind};
+
+use super::raw::{RawConfig, RawGateway, RawHuman, RawMask, RawResource};
+use super::reader::{At, Problems};
+use super::{
+    Config, Gateway, HOLD_IN_TRANSACTION_DEFAULT, Human, Mask, REEL_DEFAULT, Resource, Tripwire, Upstream,
+};
+use crate::limits::{
+    APPROVAL_TIMEOUT_MAX, MASKS_PER_RESOURCE_MAX, RESOURCES_MAX, RUN_LIFETIME_MAX, SOCKET_PATH_BYTES_MAX,
+};
+
+/// Turns what was typed into what is meant. Goes on after an error, to find the next.
+pub(super) struct Resolver<'p> {
+    pub(super) base: PathBuf,
+    pub(super) problems: &'p mut Problems,
+}
+
+impl Resolver<'_> {
+    pub(super) fn config(&mut self, file: &Path, bytes: &[u8], raw: RawConfig<'_>) -> Option<Config> {
+        let humans = self.humans(raw.humans);
+        let gateway = match raw.gateway {
+            Some(gateway) => self.gateway(gateway, &humans),
+            None => {
+                self.problems
+                    .at(&(0..0), "there is no [gateway] table; `tacho init` writes a file that has one");
+                None
+            }
+        };
+        let console = gateway.as_ref().map(|g| g.console);
+        let resources = self.resources(raw.resources, console);
+        let mut digest = [0; 32];
+        digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        Some(Config { file: file.to_owned(), digest, gateway: gateway?, resources, humans })
+    }
+
+    fn gateway(&mut self, raw: RawGateway<'_>, humans: &[Human]) -> Option<Gateway> {
+        let data = self.path_or(raw.data.as_ref(), "tacho-data");
+        let sibling = |name: &str| data.parent().unwrap_or(&data).join(name);
+        let keys = raw.keys.as_ref().map_or_else(|| sibling("tacho-keys"), |k| self.path(k.value));
+        let control =
+            raw.control.as_ref().map_or_else(|| sibling("tacho-run/control.sock"), |c| self.path(c.value));
+        let policy = self.path_or(raw.policy.as_ref(), "policy");
+        self.apart(&data, "data", &keys, "keys", raw.keys.as_ref().or(raw.data.as_ref()));
+        self.apart(&data, "data", &control, "control", raw.control.as_ref().or(raw.data.as_ref()));
+        for (key, dir, at) in [
+            ("data", &*data, raw.data.as_ref()),
+            ("keys", &*keys, raw.keys.as_ref()),
+            ("control", control.parent().unwrap_or(&control), raw.control.as_ref()),
+        ] {
+            self.own_directory(key, dir, &policy, at);
+        }
+        self.apart(&keys, "keys", &control, "control", raw.control.as_ref().or(raw.keys.as_ref()));
+        if control.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            let span = raw.control.as_ref().map_or(0..0, |c| c.span.clone());
+            let long = control.as_os_str().len();
+            self.problems.at(
+                &span,
+                format!("[gateway]: the control socket's path has {long} bytes, and the system takes {SOCKET_PATH_BYTES_MAX}; set control = to a shorter one"),
+            );
+        }
+        let agent_user = raw.agent_user.and_then(|user| self.agent_user(&user, humans));
+        Some(Gateway {
+            origin: self.origin(raw.origin.as_ref()),
+            console: self.console(raw.console.as_ref())?,
+            durability: self.durability(raw.durability.as_ref()),
+            auditors: raw.auditors.iter().filter_map(|key| self.auditor(key)).collect(),
+            approval_timeout: self.at_most(
+                raw.approval_timeout,
+                "approval_timeout",
+                APPROVAL_TIMEOUT_MAX,
+                120,
+            ),
+            run_lifetime: self.at_most(raw.run_lifetime, "run_lifetime", RUN_LIFETIME_MAX, 24 * 3600),
+            agent_user,
+            data,
+            keys,
+            control,
+            policy,
+        })
+    }
+
+    fn resources(&mut self, raw: Vec<RawResource<'_>>, console: Option<SocketAddr>) -> Vec<Resource> {
+        if let Some(first_too_many) = raw.get(RESOURCES_MAX) {
+            self.problems.at(
+                &first_too_many.span,
+                format!("there are more than {RESOURCES_MAX} resources; run a second gateway"),
+            );
+        }
+        let mut names = BTreeMap::new();
+        let mut listens: BTreeMap<SocketAddr, String> =
+            console.map(|c| (c, "the console".to_owned())).into_iter().collect();
+        let mut out = Vec::new();
+        for raw in raw {
+            if let Some(name) = &raw.name
+                && names.insert(name.value.to_owned(), ()).is_some()
+            {
+                self.problems.at(
+                    &name.span,
+                    format!("{}: another resource has this name; names are unique", raw.place),
+                );
+            }
+            let (place, listen_span) = (raw.place.clone(), raw.listen.as_ref().map(|l| l.span.clone()));
+            let Some(resource) = self.resource(raw) else { continue };
+            if let Some(taken) = listens.insert(resource.listen, place.clone()) {
+                let span = listen_span.unwrap_or(0..0);
+                self.problems.at(
+                    &span,
+                    format!("{place}: {taken} listens on {} already; choose another port", resource.listen),
+                );
+            }
+            out.push(resource);
+        }
+        out
+    }
+
+    fn resource(&mut self, raw: RawResource<'_>) -> Option<Resource> {
+        let place = raw.place.clone();
+        let name = raw.name.and_then(|name| self.name(&place, &name));
+        let kind = raw.kind.and_then(|kind| self.kind(&place, &kind));
+        let listen = raw.listen.and_then(|listen| self.address(&format!("{place}: `listen`"), &listen));
+        let upstream = raw.upstream.and_then(|url| match Upstream::parse(url.value, raw.insecure) {
+            Ok(mut upstream) => {
+                upstream.root_certificates = upstream.root_certificates.map(|p| self.path(&p));
+                Some(upstream)
+            }
+            Err(wrong) => {
+                wrong.iter().for_each(|w| {
+                    self.problems.at(&url.span, format!("{place}: of the upstream's URL: {w}"))
+                });
+                None
+            }
+        });
+        let masks = self.masks(&place, raw.masks);
+        let credential = self.credential(&place, raw.credential);
+        let client_certificate = raw.client_certificate.and_then(|pair| self.pair(pair));
+        let tls = raw.tls.and_then(|pair| self.pair(pair));
+        let reel = raw.reel.map_or(REEL_DEFAULT, |reel| self.reel(&place, &reel));
+        let vouch = raw.vouch.iter().filter_map(|name| self.function(&place, name)).collect();
+        let tripwire = raw.tripwire.map_or(Tripwire::Mask, |word| self.tripwire(&place, &word));
+        let hold_in_transaction = raw.hold_in_transaction.map_or(HOLD_IN_TRANSACTION_DEFAULT, |hold| {
+            if hold.value > APPROVAL_TIMEOUT_MAX {
+                let most = APPROVAL_TIMEOUT_MAX.as_secs();
+                self.problems.at(&hold.span, format!("{place}: `hold_in_transaction` is at most {most}s"));
+            }
+            hold.value
+        });
+        kind?;
+        Some(Resource {
+            name: name?,
+            listen: listen?,
+            upstream: upstream?,
+            credential: credential?,
+            client_certificate,
+            tls,
+            reel,
+            read_only: raw.read_only,
+            statement_timeout: raw.statement_timeout.map(|t| t.value),
+            vouch,
+            tripwire,
+            hold_in_transaction,
+            masks,
+        })
+    }
+
+    fn humans(&mut self, raw: Vec<RawHuman<'_>>) -> Vec<Human> {
+        let (mut names, mut uids) = (BTreeSet::new(), BTreeSet::new());
+        let mut out = Vec::new();
+        for raw in raw {
+            let Some(name) = raw
+                .name
+                .and_then(|name| self.name("human", &name).map(|value| At { value, span: name.span }))
+            else {
+                continue;
+            };
+            let place = format!("human {:?}", name.value);
+            if !names.insert(name.value.clone()) {
+                self.problems
+                    .at(&name.span, format!("{place}: another human has this name; names are unique"));
+            }
+            if let Some(uid) = &raw.uid
+                && !uids.insert(uid.value)
+            {
+                self.problems.at(
+                    &uid.span,
+                    format!("{place}: another human has uid {}; a uid is one person", uid.value),
+                );
+            }
+            let groups = raw.groups.iter().filter_map(|group| self.name(&place, group)).collect();
+            let uid = raw.uid.and_then(|uid| u32::try_from(uid.value).ok());
+            out.push(Human { name: name.value, uid, groups, delegate: raw.delegate });
+        }
+        out
+    }
+
+    fn masks(&mut self, place: &str, raw: Vec<RawMask<'_>>) -> Vec<Mask> {
+        let mut seen = BTreeSet::new();
+        let mut out = Vec::new();
+        for (n, raw) in raw.into_iter().enumerate() {
+            let (Some(column_text), Some(class_text)) = (raw.column, raw.class) else { continue };
+            if n == MASKS_PER_RESOURCE_MAX {
+                self.problems.at(
+                    &column_text.span,
+                    format!("{place}: there are more than {MASKS_PER_RESOURCE_MAX} masks"),
+                );
+            }
+            let column = self.column(place, &column_text);
+            let class = Class::new(class_text.value);
+            if class.is_none() {
+                self.problems.at(
+                    &class_text.span,
+                    format!("{place}: {:?} is not a class; a class is lower-case words joined by dots, as pii.ssn", class_text.value),
+                );
+            }
+            let kind = match raw.kind {
+                Some(kind) => self.mask_kind(place, &kind),
+                None => Some(MaskKind::RowToken),
+            };
+            let (Some(column), Some(class), Some(kind)) = (column, class, kind) else { continue };
+            if !seen.insert(column.clone()) {
+                self.problems.at(&column_text.span, format!("{place}: {column} has two masks; keep one"));
+            }
+            out.push(Mask { column, class, kind });
+        }
+        out
+    }
+}
