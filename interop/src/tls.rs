@@ -96,6 +96,55 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// The CA whose `ca.crt` and `ca.key` are in `dir`.
+    pub fn of(dir: &Path) -> Authority {
+        Authority { dir: dir.to_path_buf() }
+    }
+
+    /// A certificate that nobody signed but itself.
+    pub fn self_signed(&self, file: &str, names: &str) -> Result<(PathBuf, PathBuf), Trouble> {
+        let (key, crt) = (format!("{file}.key"), format!("{file}.crt"));
+        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+        let (subject, names) = (format!("/CN={file}"), format!("subjectAltName={names}"));
+        let mut words = vec!["req", "-x509", "-nodes", "-days", "2", "-subj", &subject, "-addext", &names];
+        words.extend(curve);
+        words.extend(["-keyout", &key, "-out", &crt]);
+        openssl(&self.dir, &words)?;
+        Ok((self.dir.join(crt), self.dir.join(key)))
+    }
+
+    /// Another certificate for the same names that was valid once, for a day, years ago.
+    pub fn sign_expired(&self, file: &str, names: &str) -> Result<(PathBuf, PathBuf), Trouble> {
+        let signed = self.sign(file, names)?;
+        let crt = format!("{file}.crt");
+        let csr = format!("{file}.csr");
+        let dates = ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"];
+        let sign = ["x509", "-req", "-in", &csr, "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
+        let mut words = sign.to_vec();
+        words.extend(["-copy_extensions", "copy", "-out", &crt]);
+        words.extend(dates);
+        match openssl(&self.dir, &words) {
+            Ok(()) => Ok(signed),
+            // Before OpenSSL 3.4 `x509` cannot say when; `ca` can.
+            Err(_) => self.sign_by_ca(&csr, &crt).map(|()| signed),
+        }
+    }
+
+    fn sign_by_ca(&self, csr: &str, crt: &str) -> Result<(), Trouble> {
+        let wrap = |why| Trouble::Start { what: "openssl ca".to_owned(), why };
+        let config = "[ca]\ndefault_ca=d\n[d]\nnew_certs_dir=.\ndatabase=index.txt\nrand_serial=yes\ndefault_md=sha256\n\
+                      copy_extensions=copy\nunique_subject=no\npolicy=p\n[p]\ncommonName=supplied\n";
+        std::fs::write(self.dir.join("ca.cnf"), config).map_err(wrap)?;
+        std::fs::write(self.dir.join("index.txt"), "").map_err(wrap)?;
+        let dates = ["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"];
+        let mut words = vec!["ca", "-batch", "-config", "ca.cnf", "-cert", "ca.crt", "-keyfile", "ca.key"];
+        words.extend(["-notext", "-in", csr, "-out", crt]);
+        words.extend(dates);
+        openssl(&self.dir, &words)
+    }
+}
+
 fn openssl(dir: &Path, arguments: &[&str]) -> Result<(), Trouble> {
     let done = finish(Command::new("openssl").current_dir(dir).args(arguments), b"", CLIENT_SECONDS_MAX)?;
     if done.status.success() {

@@ -2,17 +2,42 @@
 //!
 //! `cargo xtask test` makes everything ready and runs it; `cargo test -p interop` does too where
 //! `cargo xtask setup` was run. `INTEROP_ALL=1` adds what takes longer.
+//!
+//! | promise | where |
+//! |---|---|
+//! | P1 | `order`, `evidence` |
+//! | P2 | `outages` |
+//! | P4 | `canaries` |
+//! | P5 | `masks`, and the leak corpus |
+//! | P6 | `credentials` |
+//! | P7 | `hostile` |
+//! | P8 | `approvals`, `bindings` |
+//! | P9 | `attribution` |
+//! | P10 | `upstreams` |
+//! | P11, P12 | `watching` |
 #![allow(clippy::unwrap_used)]
 
 mod approvals;
+mod attribution;
+mod bindings;
+mod canaries;
 mod clients;
 mod credentials;
 mod evidence;
+mod hostile;
 mod masks;
 mod moments;
+mod order;
+mod outages;
+mod people;
 mod psql;
+mod raw;
 mod refusals;
 mod releases;
 mod texts;
+mod scan;
+mod upstreams;
+mod verbs;
 mod versions;
+mod watching;
 mod world;

@@ -1,13 +1,15 @@
 //! What the tests share: one PostgreSQL, one gateway, the drivers. Started by whichever test comes first.
 
 use interop::drivers::Drivers;
-use interop::gateway::{Gateway, Plan};
+use interop::gateway::{Gateway, Plan, Site};
 use interop::limits::CLIENT_SECONDS_MAX;
 use interop::postgres::{Postgres, SUPER_PASSWORD};
 use interop::process::{Finished, finish};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// What only the gateway may know.
 pub const UPSTREAM_PASSWORD: &str = "upstream-password-7f3a9c";
@@ -155,11 +157,86 @@ pub fn good(done: &Finished) {
     assert!(done.status.success(), "{}", gateway().explain(done));
 }
 
+/// The same, for a gateway of the test's own.
+#[track_caller]
+pub fn good_at(gateway: &Gateway, done: &Finished) {
+    assert!(done.status.success(), "{}", gateway.explain(done));
+}
+
 /// No governed value is in what a client printed.
 #[track_caller]
 pub fn nothing_leaked(done: &Finished) {
     let said = format!("{}{}", done.out(), done.err());
     for secret in SECRETS {
         assert!(!said.contains(secret), "{secret} reached the client:\n{said}");
+    }
+}
+
+/// A gateway of the test's own, before a database of its own, with the plan as `change` leaves it.
+pub fn own(database: &str, change: impl FnOnce(&mut Plan)) -> Gateway {
+    let site = own_site(database, change);
+    site.up().unwrap()
+}
+
+/// The place of one that does not run yet.
+pub fn own_site(database: &str, change: impl FnOnce(&mut Plan)) -> Site {
+    fill(upstream(), database);
+    let mut plan = plan();
+    plan.database = database.to_owned();
+    change(&mut plan);
+    Site::new(&plan, upstream()).unwrap()
+}
+
+/// A shell script as the agent `tester` of a gateway.
+pub fn agent(gateway: &Gateway, script: &str) -> Finished {
+    gateway.run_to_end("tester", &["/bin/sh", "-c", script].map(Path::new), "").unwrap()
+}
+
+/// What a verb answers with `--json`.
+#[track_caller]
+pub fn json(site: &Site, words: &[&str]) -> Value {
+    let said = site.ask(words, "").unwrap();
+    serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("tacho {words:?}: {}", said.all()))
+}
+
+pub fn newest_run(site: &Site) -> String {
+    json(site, &["runs", "--json"])["runs"][0]["run"].as_str().unwrap().to_owned()
+}
+
+/// A number that differs from run to run and can be given again (`INTEROP_SEED`).
+pub fn seed() -> u64 {
+    std::env::var("INTEROP_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Whether the long sizes are wanted (`INTEROP_ALL`).
+pub fn all() -> bool {
+    std::env::var_os("INTEROP_ALL").is_some()
+}
+
+/// Looks again and again until there is something to see, at most half a minute.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(30) {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("not within 30 s: {what}");
+}
+
+/// Numbers from one seed: the same each time.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 17
+    }
+
+    /// From 0 to `n - 1`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.roll() % n
     }
 }

@@ -1,0 +1,209 @@
+//! P8: an approval is worth one request: these bytes, this run, this session, now.
+
+use crate::people::{asked, operator, waiting, with_token};
+use crate::raw::{Raw, code, field, query};
+use crate::world::{eventually, json, own, upstream};
+use interop::gateway::Gateway;
+use std::process::Command;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn gateway(database: &str, seconds: u32) -> (Gateway, String) {
+    let gateway = own(database, |plan| {
+        plan.durability = "os".to_owned();
+        plan.gateway_lines = format!("approval_timeout = \"{seconds}s\"");
+    });
+    let lead = operator(&gateway, "lena", "approver", "leads");
+    (gateway, lead)
+}
+
+fn note(database: &str, order: u32) -> String {
+    upstream().admin(database, &format!("SELECT note FROM orders WHERE id = {order}")).unwrap()
+}
+
+fn update(order: u32, to: &str) -> String {
+    format!("UPDATE orders SET note = '{to}' WHERE id = {order}")
+}
+
+#[test]
+fn an_approval_is_for_these_bytes_and_spent_once() {
+    let (gateway, lead) = gateway("bind", 20);
+    let lease = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    client.send(&query(&update(1, "first")));
+    let ask = waiting(&gateway, &lead, "note");
+    // While it waits the client sends another statement after it: the approval is not for that one.
+    client.send(&query(&update(1, "swapped")));
+    let said = with_token(&gateway, &lead, &["approve", &ask]);
+    assert!(said.status.success(), "{}", said.all());
+    assert_eq!(code(&client.until_ready().unwrap()), None);
+    assert_eq!(note("bind", 1), "first");
+    // The second one asks for itself, with an id of its own.
+    let second = waiting(&gateway, &lead, "note");
+    assert_ne!(second, ask);
+    assert_eq!(with_token(&gateway, &lead, &["approve", &ask]).status.code(), Some(1), "spent");
+    assert!(with_token(&gateway, &lead, &["deny", &second, "--reason", "no"]).status.success());
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    assert_eq!(note("bind", 1), "first");
+    // The very same bytes again, on the same and on another session: asked again each time.
+    for client in [&mut client, &mut Raw::log_in(&gateway, &lease)] {
+        client.send(&query(&update(1, "first")));
+        let again = waiting(&gateway, &lead, "note");
+        assert!(with_token(&gateway, &lead, &["deny", &again, "--reason", "no"]).status.success());
+        assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    }
+}
+
+#[test]
+fn a_shape_is_for_this_run_and_not_for_one_byte_of_another_statement() {
+    let (gateway, lead) = gateway("bind_shape", 20);
+    let lease = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    client.send(&query(&update(1, "one")));
+    let ask = waiting(&gateway, &lead, "note");
+    let said = with_token(&gateway, &lead, &["approve", &ask, "--shape", "5"]);
+    assert!(said.status.success(), "{}", said.all());
+    assert_eq!(code(&client.until_ready().unwrap()), None);
+    // Other literals in the same shape need no new yes.
+    assert_eq!(code(&client.query(&update(2, "two")).unwrap()), None);
+    assert_eq!(note("bind_shape", 2), "two");
+    let deny = |what: &str| {
+        let ask = waiting(&gateway, &lead, "orders");
+        assert!(with_token(&gateway, &lead, &["deny", &ask, "--reason", what]).status.success());
+    };
+    // One byte changed: another operator.
+    client.send(&query("UPDATE orders SET note = 'three' WHERE id > 3"));
+    deny("another operator");
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    // The same statement in another run.
+    let other = gateway.lease("asker").unwrap();
+    let mut stranger = Raw::log_in(&gateway, &other);
+    stranger.send(&query(&update(3, "three")));
+    deny("another run");
+    assert_eq!(code(&stranger.until_ready().unwrap()).as_deref(), Some("42501"));
+    assert_eq!(note("bind_shape", 3), "customer asks for the money back");
+}
+
+#[test]
+fn of_two_answers_at_the_same_moment_one_counts() {
+    let (gateway, lead) = gateway("bind_race", 20);
+    let other = operator(&gateway, "otto", "approver", "leads");
+    for round in 0..4 {
+        let lease = gateway.lease("asker").unwrap();
+        let mut client = Raw::log_in(&gateway, &lease);
+        client.send(&query(&update(4, &format!("round {round}"))));
+        let ask = waiting(&gateway, &lead, "note");
+        let start = Barrier::new(4);
+        let answers: Vec<(bool, bool)> = thread::scope(|scope| {
+            let answer = |token: &str, yes: bool| {
+                start.wait();
+                let words: &[&str] = if yes { &["approve", &ask] } else { &["deny", &ask, "--reason", "no"] };
+                (yes, with_token(&gateway, token, words).status.success())
+            };
+            let all = [(&lead, true), (&other, false), (&other, true), (&lead, false)];
+            let all = all.map(|(token, yes)| scope.spawn(move || answer(token, yes)));
+            all.map(|one| one.join().unwrap()).to_vec()
+        });
+        let good: Vec<bool> = answers.iter().filter(|(_, good)| *good).map(|(yes, _)| *yes).collect();
+        assert_eq!(good.len(), 1, "round {round}: {answers:?}");
+        let refused = code(&client.until_ready().unwrap());
+        assert_eq!(refused.is_none(), good[0], "round {round}: {refused:?}");
+        assert_eq!(note("bind_race", 4) == format!("round {round}"), good[0]);
+    }
+}
+
+#[test]
+fn silence_is_a_no_and_so_is_a_client_that_went_away() {
+    let (gateway, lead) = gateway("bind_silence", 2);
+    let lease = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    let begun = Instant::now();
+    client.send(&query(&update(4, "late")));
+    let ask = waiting(&gateway, &lead, "note");
+    let answer = client.until_ready().unwrap();
+    assert_eq!(code(&answer).as_deref(), Some("42501"));
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(with_token(&gateway, &lead, &["approve", &ask]).status.code(), Some(1), "it has expired");
+    client.send(&query(&update(4, "gone")));
+    let ask = waiting(&gateway, &lead, "note");
+    drop(client);
+    eventually("the question outlives its client", || asked(&gateway, &lead, "note").is_none().then_some(()));
+    assert_eq!(with_token(&gateway, &lead, &["approve", &ask]).status.code(), Some(1), "nobody waits for it");
+    assert_eq!(note("bind_silence", 4), "");
+    let run = lease.variable("TACHO_RUN");
+    let verdicts = json(gateway.site(), &["show", run, "--json"])["actions"].to_string();
+    assert!(verdicts.contains("\"expired\"") && verdicts.contains("\"withdrawn\""), "{verdicts}");
+}
+
+#[test]
+fn after_a_restart_nothing_is_owed() {
+    let (gateway, lead) = gateway("bind_restart", 30);
+    let lease = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    client.send(&query(&update(4, "after the restart")));
+    let ask = waiting(&gateway, &lead, "note");
+    let gateway = gateway.crash().up().unwrap();
+    client.to_the_end();
+    assert_eq!(with_token(&gateway, &lead, &["approve", &ask]).status.code(), Some(1));
+    assert!(asked(&gateway, &lead, "note").is_none());
+    let user = (lease.user(), lease.password(), lease.variable("PGDATABASE"));
+    let refused = Raw::log_in_as(gateway.site().port, user.0, user.1, user.2).err().unwrap();
+    assert!(refused.starts_with("28P01"), "the run died with its gateway: {refused}");
+    assert_eq!(note("bind_restart", 4), "");
+}
+
+/// A token that the agent got hold of: shown from inside of the run it is worth nothing, on any way to the API.
+#[test]
+fn a_stolen_operator_token_approves_nothing_from_inside_a_run() {
+    let (gateway, lead) = gateway("bind_stolen", 20);
+    let victim = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &victim);
+    client.send(&query(&update(1, "stolen")));
+    let ask = waiting(&gateway, &lead, "note");
+    let console = gateway.site().console;
+    let curl = |data: &str, path: &str| {
+        format!(
+            "curl -s -o /dev/null -w '%{{http_code}} ' --max-time 10 -H 'Authorization: Bearer {lead}' \
+             -H 'content-type: application/json' {data} http://127.0.0.1:{console}{path}; "
+        )
+    };
+    let script = [
+        curl("-d '{}'", &format!("/v1/approvals/{ask}/approve")),
+        curl("", "/v1/approvals"),
+        curl("", "/v1/status"),
+        // In the background, with its parent gone, and from a namespace of its own.
+        format!("(setsid sh -c \"{}\" > out 2>&1 &); sleep 3; cat out; ", curl("", "/v1/approvals").replace('"', "\\\"")),
+        format!("unshare -Ur {}", curl("", "/v1/approvals")),
+        // At the form of the pages.
+        format!(
+            "curl -s -o /dev/null -w '%{{http_code}} ' --max-time 10 -d token={lead} http://127.0.0.1:{console}/login; "
+        ),
+        format!("TACHO_OPERATOR_TOKEN={lead} tacho approve {ask} --url http://127.0.0.1:{console} >&2; echo exit $?"),
+    ]
+    .concat();
+    let tacho = interop::programs::tacho().unwrap();
+    let public = crate::world::drivers().file("tacho", "").unwrap();
+    std::fs::copy(&tacho, &public).unwrap();
+    let script = script.replace("tacho approve", &format!("{} approve", public.display()));
+    let script = format!("cd $HOME; {script}");
+    let done =
+        gateway.run_to_end("tester", &["/bin/sh", "-c", &script].map(std::path::Path::new), "").unwrap();
+    assert_eq!(done.out().trim(), "403 403 403 403 403 403 exit 1", "{}", gateway.explain(&done));
+    // The same from outside of every run is what it was made for.
+    let outside = Command::new("curl")
+        .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", &format!("Authorization: Bearer {lead}")])
+        .arg(format!("http://127.0.0.1:{console}/v1/approvals"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(outside.stdout).unwrap(), "200");
+    assert!(with_token(&gateway, &lead, &["deny", &ask, "--reason", "no"]).status.success());
+    let refused = client.until_ready().unwrap();
+    assert_eq!(code(&refused).as_deref(), Some("42501"));
+    assert_eq!(note("bind_stolen", 1), "", "{}", field(&refused[0].1, b'M'));
+    // And it is in the record that somebody inside a run had it.
+    drop((client, victim));
+    let site = gateway.stop();
+    let told = crate::scan::records(&site.ledger());
+    assert!(told.iter().any(|record| record.has("operator-refused") && record.has("lena")));
+}

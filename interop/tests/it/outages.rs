@@ -1,0 +1,315 @@
+//! P2: each thing that the gateway needs is killed, filled or stalled in turn. What cannot be recorded or decided is
+//! refused, soon, and reaches nobody; what could not be recorded is told as soon as there is a record again.
+
+use crate::people::{operator, waiting};
+use crate::raw::{Raw, code, query};
+use crate::world::{SECRETS, agent, all, eventually, json, newest_run, own, own_site, upstream};
+use interop::gateway::{Gateway, Site};
+use interop::limits::CLIENT_SECONDS_MAX;
+use interop::place::{Scratch, is_root};
+use interop::postgres::Postgres;
+use interop::process::{finish, signal};
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The promise says one second. Where others compile on the same two cores a thread may wait as long for its turn.
+const SOON: Duration = Duration::from_secs(3);
+
+fn run(program: &str, words: &[&str]) -> Result<(), String> {
+    let done = finish(Command::new(program).args(words), b"", CLIENT_SECONDS_MAX).unwrap();
+    if done.status.success() { Ok(()) } else { Err(done.all()) }
+}
+
+/// A small file system of its own, on a loop device. A shell that waits for our end thaws and unmounts it, so that it
+/// goes even if this process is killed.
+struct Small {
+    keeper: Child,
+    // Dropped last, after the file system in it is gone.
+    scratch: Scratch,
+}
+
+impl Small {
+    /// `None` where the machine gives no loop device: only root has them.
+    fn new(megabytes: u32) -> Option<Small> {
+        if !is_root() {
+            eprintln!("not root: no small disk, so what fills and stalls one is not tested here");
+            return None;
+        }
+        let scratch = Scratch::new("disk").unwrap();
+        let (image, at) = (scratch.path().join("image"), scratch.path().join("at"));
+        std::fs::create_dir(&at).unwrap();
+        let (image, at) = (image.display().to_string(), at.display().to_string());
+        run("truncate", &["-s", &format!("{megabytes}M"), &image]).unwrap();
+        run("mkfs.ext4", &["-q", "-m", "0", &image]).unwrap();
+        run("mount", &["-o", "loop", &image, &at]).unwrap();
+        let script = format!("cat; fsfreeze -u {at}; umount {at} || umount -l {at}");
+        let mut keeper = Command::new("/bin/sh");
+        keeper.args(["-c", &script]).process_group(0).current_dir("/").stdin(Stdio::piped());
+        let keeper = keeper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Some(Small { keeper, scratch })
+    }
+
+    fn at(&self) -> PathBuf {
+        self.scratch.path().join("at")
+    }
+
+    /// Every write to it waits until the guard is dropped.
+    fn freeze(&self) -> Frozen {
+        run("fsfreeze", &["-f", &self.at().display().to_string()]).unwrap();
+        Frozen(self.at())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().unwrap();
+    }
+}
+
+struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        run("fsfreeze", &["-u", &self.0.display().to_string()]).unwrap();
+    }
+}
+
+/// A gateway whose data is on the small disk.
+fn on(disk: &Small, database: &str) -> Gateway {
+    let site = own_site(database, |plan| {
+        plan.resource_lines = "reel = \"full\"".to_owned();
+        plan.gateway_lines = format!("data = \"{}\"", disk.at().join("data").display());
+    });
+    // Keys and sockets stay where they were.
+    site.edit("durability", "keys = \"./tacho-keys\"\ncontrol = \"./tacho-run/control.sock\"\ndurability")
+        .unwrap();
+    site.up().unwrap()
+}
+
+fn rows(database: &str) -> u64 {
+    upstream().admin(database, "SELECT count(*) FROM pad").unwrap().parse().unwrap()
+}
+
+const INSERT: &str = "INSERT INTO pad (t) VALUES ('x')";
+
+#[test]
+fn a_full_disk_admits_nothing_new_and_room_again_does() {
+    let Some(disk) = Small::new(170) else { return };
+    // Room for the first segment, and none for the one after it.
+    let filler = disk.at().join("filler");
+    run("fallocate", &["-l", "45M", &filler.display().to_string()]).unwrap();
+    let gateway = on(&disk, "full_disk");
+    let begun = Instant::now();
+    let refused = agent(&gateway, "psql -X -c 'select 1'");
+    assert_eq!(
+        refused.status.code(),
+        Some(3),
+        "a run was minted without room for its record: {}",
+        refused.all()
+    );
+    assert!(refused.out().is_empty() && begun.elapsed() < SOON, "{:?} {}", begun.elapsed(), refused.all());
+    let status = json(gateway.site(), &["status", "--json"]);
+    assert!(status["alarms"].to_string().contains("nothing new is admitted"), "{status}");
+    std::fs::remove_file(&filler).unwrap();
+    let lease = eventually("it is admitted again", || gateway.lease("tester").ok());
+    let mut client = Raw::log_in(&gateway, &lease);
+    assert_eq!(code(&client.query(INSERT).unwrap()), None);
+    if all() {
+        fills_up_under_a_session(&disk, &gateway, &mut client);
+    }
+    drop((client, lease));
+    let site = gateway.stop();
+    let verified = site.ask(&["verify"], "").unwrap();
+    assert!(verified.status.success(), "{}", verified.all());
+}
+
+/// The long way: an answer of more than a segment goes onto the reel, over the first segment into the spare; then there
+/// is no room for another.
+fn fills_up_under_a_session(disk: &Small, gateway: &Gateway, client: &mut Raw) {
+    let spare = disk.at().join("data/ledger/segment/next.spare");
+    eventually("a spare segment", || spare.exists().then_some(()));
+    let filler = disk.at().join("filler");
+    let _until_it_is_full = run("dd", &["if=/dev/zero", &format!("of={}", filler.display()), "bs=1M"]);
+    client.stream.set_read_timeout(Some(CLIENT_SECONDS_MAX)).unwrap();
+    let long = client.query("SELECT repeat(n::text, 200) FROM generate_series(100000, 170000) n");
+    assert!(long.is_ok_and(|answer| code(&answer).is_none_or(|code| code == "58030" || code == "08007")));
+    let before = rows("full_disk");
+    let begun = Instant::now();
+    let refused = eventually("nothing is refused", || code(&client.query(INSERT).unwrap()));
+    assert_eq!(refused, "58030");
+    assert!(begun.elapsed() < CLIENT_SECONDS_MAX);
+    assert!(rows("full_disk") >= before);
+    assert!(agent(gateway, "psql -X -c 'select 1'").status.code() == Some(3));
+    std::fs::remove_file(filler).unwrap();
+    eventually("it is admitted again", || gateway.lease("tester").ok().map(drop));
+}
+
+#[test]
+fn a_disk_that_stalls_stalls_nobody_for_long_and_nothing_goes_upstream_meanwhile() {
+    let Some(disk) = Small::new(170) else { return };
+    let gateway = on(&disk, "stalled_disk");
+    let lease = gateway.lease("tester").unwrap();
+    let (mut first, mut second) = (Raw::log_in(&gateway, &lease), Raw::log_in(&gateway, &lease));
+    for client in [&mut first, &mut second] {
+        assert_eq!(code(&client.query(INSERT).unwrap()), None);
+    }
+    let before = rows("stalled_disk");
+    let frozen = disk.freeze();
+    // The first is admitted, since nothing shows yet that the disk has stalled, and waits for its record in vain.
+    first.send(&query(INSERT));
+    std::thread::sleep(Duration::from_secs(1));
+    let begun = Instant::now();
+    let refused = code(&second.query(INSERT).unwrap());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(matches!(refused.as_deref(), Some("58030" | "53100")), "{refused:?}");
+    let refused = code(&first.until_ready().unwrap());
+    assert!(
+        matches!(refused.as_deref(), Some("58030" | "53100")),
+        "it went through without a record: {refused:?}"
+    );
+    assert_eq!(rows("stalled_disk"), before, "a statement went upstream without its record");
+    drop(frozen);
+    eventually("it goes on", || {
+        let mut client =
+            Raw::log_in_as(gateway.site().port, lease.user(), lease.password(), lease.variable("PGDATABASE"))
+                .ok()?;
+        code(&client.query(INSERT).unwrap()).is_none().then_some(())
+    });
+    drop((first, second, lease));
+    let site = gateway.stop();
+    assert!(site.ask(&["verify"], "").unwrap().status.success());
+}
+
+#[test]
+fn a_policy_that_is_broken_when_it_is_read_again_changes_nothing() {
+    let gateway = own("broken_policy", |plan| plan.durability = "os".to_owned());
+    let rules = gateway.site().dir().join("policy/rules.cedar");
+    let good = std::fs::read_to_string(&rules).unwrap();
+    for broken in [
+        "permit (principal, action, resource",
+        "permit (principal, action == Action::\"raed\", resource);",
+        "\u{0}",
+    ] {
+        std::fs::write(&rules, broken).unwrap();
+        let said = gateway.log().matches("the policy in force stays").count();
+        gateway.signal("HUP");
+        eventually("the gateway says that it keeps the old one", || {
+            (gateway.log().matches("the policy in force stays").count() > said).then_some(())
+        });
+        let done = agent(&gateway, "psql -X -At -c 'select 1' -c 'drop table orders'");
+        assert!(done.out() == "1\n" && done.err().contains("no-define"), "{}", gateway.explain(&done));
+    }
+    // Gone altogether is no policy either, and no policy is not "everything".
+    std::fs::remove_file(&rules).unwrap();
+    gateway.signal("HUP");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(agent(&gateway, "psql -X -c 'drop table orders'").err().contains("no-define"));
+    std::fs::write(&rules, good).unwrap();
+    let site = gateway.stop();
+    assert!(site.ask(&["verify"], "").unwrap().status.success());
+}
+
+/// A gateway before an upstream of the test's own, which it may stop.
+fn before(server: &Postgres, database: &str) -> Site {
+    crate::world::fill(server, database);
+    let plan = interop::gateway::Plan {
+        database: database.to_owned(),
+        durability: "os".to_owned(),
+        ..crate::world::plan()
+    };
+    Site::new(&plan, server).unwrap()
+}
+
+#[test]
+fn an_upstream_that_is_down_or_stalls_is_told_in_its_own_words_and_recorded() {
+    let server = Postgres::start().unwrap();
+    let gateway = before(&server, "stalled").up().unwrap();
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    let mut other = Raw::log_in(&gateway, &lease);
+    assert_eq!(code(&client.query("SELECT 1").unwrap()), None);
+    let backends =
+        server.admin("stalled", "SELECT pid FROM pg_stat_activity WHERE usename = 'crm_app'").unwrap();
+    backends.lines().for_each(|pid| signal(pid, "STOP"));
+    // A statement that hangs upstream is cut at once when its run is revoked.
+    other.send(&query("SELECT * FROM customers"));
+    std::thread::sleep(Duration::from_millis(300));
+    let admin = operator(&gateway, "root-of-good", "admin", "none");
+    let begun = Instant::now();
+    let said = crate::people::with_token(
+        &gateway,
+        &admin,
+        &["runs", "revoke", lease.variable("TACHO_RUN"), "--reason", "hangs"],
+    );
+    other.to_the_end();
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?} {}", begun.elapsed(), said.all());
+    client.to_the_end();
+    backends.lines().for_each(|pid| signal(pid, "CONT"));
+    let seen = String::from_utf8_lossy(&[&client.seen[..], &other.seen].concat()).into_owned();
+    assert!(SECRETS.iter().all(|secret| !seen.contains(secret)), "{seen}");
+
+    drop(server);
+    let begun = Instant::now();
+    let done = agent(&gateway, "psql -X -At -c 'select 1'");
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert!(done.out().is_empty() && done.err().contains("cannot be reached"), "{}", gateway.explain(&done));
+    let shown = json(gateway.site(), &["show", &newest_run(gateway.site()), "--json"]);
+    assert!(shown["notes"].to_string().contains("cannot be reached"), "{shown}");
+    let status = json(gateway.site(), &["status", "--json"]);
+    assert!(
+        status["resources"][0]["up"] == false && status["alarms"].to_string().contains("upstream"),
+        "{status}"
+    );
+}
+
+/// Nobody can answer: the data path goes on, and what asks is refused when its time is over.
+#[test]
+fn a_console_that_is_taken_up_whole_stops_no_statement_and_approves_none() {
+    let gateway = own("console_down", |plan| {
+        plan.durability = "os".to_owned();
+        plan.gateway_lines = "approval_timeout = \"4s\"".to_owned();
+    });
+    let lead = operator(&gateway, "lena", "approver", "leads");
+    let (tester, asker) = (gateway.lease("tester").unwrap(), gateway.lease("asker").unwrap());
+    let mut client = Raw::log_in(&gateway, &tester);
+    let console = gateway.site().console;
+    let taken: Vec<TcpStream> =
+        (0..400).filter_map(|_| TcpStream::connect(("127.0.0.1", console)).ok()).collect();
+    assert!(taken.len() > 100);
+    let begun = Instant::now();
+    assert_eq!(code(&client.query("SELECT count(*) FROM orders").unwrap()), None);
+    assert_eq!(code(&client.query("DROP TABLE orders").unwrap()).as_deref(), Some("42501"));
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    let mut asking = Raw::log_in(&gateway, &asker);
+    asking.send(&query("UPDATE orders SET note = 'unseen' WHERE id = 1"));
+    // People on the gateway's own socket are not kept out by those on the port.
+    let _ask = waiting(&gateway, &lead, "orders");
+    let begun = Instant::now();
+    assert_eq!(code(&asking.until_ready().unwrap()).as_deref(), Some("42501"));
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert_eq!(upstream().admin("console_down", "SELECT note FROM orders WHERE id = 1").unwrap(), "");
+    drop(taken);
+}
+
+/// A port that somebody else has is told at the start, and nothing half-started stays behind.
+#[test]
+fn a_port_that_is_taken_is_a_gateway_that_does_not_start() {
+    let site = own_site("taken_port", |plan| plan.durability = "os".to_owned());
+    let taken = std::net::TcpListener::bind(("127.0.0.1", site.console)).unwrap();
+    let mut up = site.tacho();
+    let done = finish(up.arg("up").env("CRM_PASSWORD", "x"), b"", CLIENT_SECONDS_MAX).unwrap();
+    assert_eq!(done.status.code(), Some(3), "{}", done.all());
+    assert!(
+        done.err().contains(&site.console.to_string()) && done.err().contains("console"),
+        "{}",
+        done.all()
+    );
+    drop(taken);
+    assert!(!Path::new(&site.dir().join("tacho-run/control.sock")).exists());
+    let gateway = site.up().unwrap();
+    assert_eq!(agent(&gateway, "psql -X -At -c 'select 1'").out(), "1\n");
+}

@@ -1,0 +1,172 @@
+//! P10: the upstream proves who it is, or nothing is sent to it: no credential, no startup message, no statement.
+
+use crate::world::{UPSTREAM_PASSWORD, agent, fill, json, newest_run, plan};
+use interop::gateway::{Gateway, Site};
+use interop::place::Scratch;
+use interop::postgres::Postgres;
+use interop::process::signal;
+use interop::tls::Authority;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// What a client got to hear, and what the record says of it.
+fn refused(gateway: &Gateway, what: &str) -> String {
+    let done = agent(gateway, "psql -X -At -c 'select 1'");
+    assert!(!done.status.success(), "{what}: {}", done.all());
+    assert!(done.out().is_empty(), "{what}: {}", done.all());
+    let shown = json(gateway.site(), &["show", &newest_run(gateway.site()), "--json"]);
+    let notes = shown["notes"].to_string();
+    assert!(notes.contains("not-connected"), "{what} is not in the record: {shown}");
+    let status = json(gateway.site(), &["status", "--json"]);
+    assert_eq!(status["resources"][0]["up"], false, "{what}: {status}");
+    done.err()
+}
+
+/// Puts another certificate into a running server.
+fn present(server: &Postgres, (certificate, key): &(PathBuf, PathBuf)) {
+    let owner = std::fs::metadata(server.dir().join("data")).unwrap();
+    for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+        let to = server.dir().join(to);
+        std::fs::write(&to, std::fs::read(from).unwrap()).unwrap();
+        std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&to, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    signal(&server.pid().to_string(), "HUP");
+    thread::sleep(Duration::from_millis(300));
+}
+
+fn check_fails(site: &Site, what: &str) {
+    let checked = site.check().unwrap();
+    assert!(
+        matches!(checked.status.code(), Some(1 | 3)),
+        "{what}: tacho check is content: {}",
+        checked.all()
+    );
+}
+
+#[test]
+fn a_certificate_that_does_not_prove_the_upstream_is_refused() {
+    let server = Postgres::start().unwrap();
+    fill(&server, "proved");
+    let plan =
+        interop::gateway::Plan { database: "proved".to_owned(), durability: "os".to_owned(), ..plan() };
+    let mut site = Site::new(&plan, &server).unwrap();
+    let (ours, theirs) = (Scratch::new("ours").unwrap(), Scratch::new("theirs").unwrap());
+    let stranger = Authority::new(theirs.path()).unwrap();
+    // The server's own authority: its key is in the server's directory.
+    for file in ["ca.crt", "ca.key"] {
+        std::fs::copy(server.dir().join(file), ours.path().join(file)).unwrap();
+    }
+    let known = Authority::of(ours.path());
+    let good = known.sign("good", "DNS:localhost,IP:127.0.0.1").unwrap();
+    let names = "DNS:localhost,IP:127.0.0.1";
+    let cases = [
+        ("a self-signed certificate", stranger.self_signed("alone", names).unwrap()),
+        ("another authority's certificate", stranger.sign("other", names).unwrap()),
+        (
+            "a certificate for another name",
+            known.sign("elsewhere", "DNS:db.example.com,IP:10.1.2.3").unwrap(),
+        ),
+        ("an expired certificate", known.sign_expired("expired", names).unwrap()),
+    ];
+    for (what, pair) in &cases {
+        present(&server, pair);
+        check_fails(&site, what);
+        let gateway = site.up().unwrap();
+        let said = refused(&gateway, what);
+        assert!(said.contains("FATAL") && !said.contains(UPSTREAM_PASSWORD), "{what}: {said}");
+        // The certificate comes right again: so does everything else, without a restart.
+        present(&server, &good);
+        let done = agent(&gateway, "psql -X -At -c 'select 1'");
+        assert_eq!(done.out(), "1\n", "{what}: {}", gateway.explain(&done));
+        // And changes under a gateway that was content: the next session sees it.
+        present(&server, pair);
+        let done = agent(&gateway, "psql -X -At -c 'select 1'");
+        assert!(!done.status.success(), "{what}, later: {}", done.all());
+        present(&server, &good);
+        site = gateway.stop();
+    }
+}
+
+/// An upstream of the test's own making: accepts, reads what comes first, answers, and tells what came after.
+fn pretender(answer: &'static [u8]) -> (u16, mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let tell = tell.clone();
+            thread::spawn(move || {
+                stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                let mut first = [0; 8];
+                if stream.read_exact(&mut first).is_err() || stream.write_all(answer).is_err() {
+                    return;
+                }
+                let (mut after, mut buffer) = (first.to_vec(), [0; 4096]);
+                loop {
+                    match stream.read(&mut buffer) {
+                        Ok(n @ 1..) => after.extend_from_slice(&buffer[..n]),
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        Ok(0) | Err(_) => break,
+                    }
+                }
+                // The test may have seen enough.
+                let _over = tell.send(after);
+            });
+        }
+    });
+    (port, told)
+}
+
+#[test]
+fn a_no_to_tls_and_bytes_before_tls_end_the_connection_with_nothing_said() {
+    const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
+    let upstream = crate::world::upstream();
+    for (what, answer) in [
+        ("a no", &b"N"[..]),
+        ("a yes with bytes behind it", b"SE\0\0\0\x08C1\0\0"),
+        ("an error with text", b"E\0\0\0\x20SFATAL\0C28000\0Mgo away in clear\0\0"),
+        ("neither yes nor no", b"X"),
+    ] {
+        let (port, told) = pretender(answer);
+        let plan = interop::gateway::Plan { durability: "os".to_owned(), ..plan() };
+        let site = Site::new(&plan, upstream).unwrap();
+        let ca = upstream.ca().unwrap();
+        site.reach(&format!("crm_app@localhost:{port}/crm?sslmode=verify-full&sslrootcert={}", ca.display()))
+            .unwrap();
+        check_fails(&site, what);
+        let gateway = site.up().unwrap();
+        let said = refused(&gateway, what);
+        assert!(!said.contains("go away in clear"), "an unproved upstream's words reach the client: {said}");
+        let mut seen = 0;
+        while let Ok(bytes) = told.recv_timeout(Duration::from_millis(500)) {
+            assert_eq!(bytes, SSL_REQUEST, "{what}: the gateway went on");
+            seen += 1;
+        }
+        assert!(seen >= 2, "{what}: the gateway never knocked");
+    }
+}
+
+/// There is no way to say "TLS if you like".
+#[test]
+fn no_configuration_prefers_or_allows() {
+    let upstream = crate::world::upstream();
+    let site = Site::new(&plan(), upstream).unwrap();
+    for mode in ["prefer", "allow", "require", "PREFER", ""] {
+        site.reach(&format!("crm_app@localhost:{}/crm?sslmode={mode}", upstream.port)).unwrap();
+        let said = site.ask(&["check", "--offline"], "").unwrap();
+        assert_eq!(said.status.code(), Some(2), "sslmode={mode}: {}", said.all());
+        assert!(said.err().contains("tacho.toml:"), "{}", said.all());
+    }
+    // In the clear to another machine only if the operator says so in so many words.
+    site.reach("crm_app@db.internal:5432/crm?sslmode=disable").unwrap();
+    let said = site.ask(&["check", "--offline"], "").unwrap();
+    assert_eq!(said.status.code(), Some(2), "{}", said.all());
+    assert!(Path::new(&site.dir()).exists());
+}
