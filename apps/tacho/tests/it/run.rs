@@ -179,7 +179,7 @@ fn a_home_that_a_killed_run_left_is_gone_after_the_next() {
     let mut place = Place::new("homes");
     place.init();
     place.up();
-    let script = place.script("home", "echo $HOME; sleep 600");
+    let script = place.script("say-home", "echo $HOME; sleep 600");
     let mut child =
         place.tacho(&["run", "--agent", "a", "--", &script]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
