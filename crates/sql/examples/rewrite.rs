@@ -1,8 +1,9 @@
 //! Statements in, rewritten statements out: one JSON object a line, for tests and for trying things out.
 //!
 //! ```text
-//! {"queries": true}                                          -> the catalog queries
-//! {"catalog": [[..], ..], "rules": [..], "session": "s"}     -> binds; for one session, or for all without `session`
+//! {"queries": true}                                          -> the catalog queries, each with its name
+//! {"catalog": [[..], ..], "rules": [..], "session": "s"}     -> binds; for one session, or for all without `session`.
+//!                                                               A result that is null is the session's last one.
 //! {"sql": "SELECT ..", "session": "s", "search_path": [..]}  -> what each statement does, and its text
 //! {"done": ["SELECT .."], "session": "s"}                    -> the session ran these: PREPARE and DECLARE are kept
 //! ```
@@ -15,13 +16,15 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sql::{
-    Analysis, ColumnRule, Effect, Governed, Names, Snapshot, Vouched, analyze, catalog, parse, rewrite,
+    Analysis, ColumnRule, Effect, FunctionKind, Governed, Names, Snapshot, Vouched, analyze, catalog, parse,
+    rewrite,
 };
 use vocab::{Class, MaskKind, ResourcePath};
 
 #[derive(Clone, Default)]
 struct Session {
     bound: Option<Arc<(Snapshot, Governed)>>,
+    results: Vec<catalog::Rows>,
     names: Names,
 }
 
@@ -47,15 +50,18 @@ impl State {
     fn answer(&mut self, request: &Value) -> Result<Value, String> {
         let session = request["session"].as_str().unwrap_or_default().to_owned();
         if request.get("queries").is_some() {
-            return Ok(json!(catalog::QUERIES.iter().map(|q| q.sql).collect::<Vec<_>>()));
+            return Ok(json!(catalog::QUERIES.iter().map(|q| json!([q.name, q.sql])).collect::<Vec<_>>()));
         }
         if let Some(rules) = request["rules"].as_array() {
             self.rules = rules.iter().map(rule).collect::<Option<_>>().ok_or("a rule is wrong")?;
         }
         if let Some(results) = request.get("catalog") {
-            let results: Vec<catalog::Rows> =
+            let results: Vec<Option<catalog::Rows>> =
                 serde_json::from_value(results.clone()).map_err(|e| e.to_string())?;
-            let snapshot = catalog::snapshot(results).map_err(|e| e.to_string())?;
+            let last = &mut self.sessions.entry(session.clone()).or_default().results;
+            last.resize(results.len(), catalog::Rows::new());
+            last.iter_mut().zip(results).for_each(|(old, new)| *old = new.unwrap_or(std::mem::take(old)));
+            let snapshot = catalog::snapshot(last.clone()).map_err(|e| e.to_string())?;
             let governed = Governed::bind(&snapshot, &self.rules).map_err(|errors| format!("{errors:?}"))?;
             let bound = Some(Arc::new((snapshot, governed)));
             match session.as_str() {
@@ -104,6 +110,7 @@ fn statements(session: &Session, bound: &(Snapshot, Governed), request: &Value) 
             Err(reason) => (String::new(), Some(reason)),
         };
         out.push(json!({
+            "kind": found.action.kind,
             "text": text,
             "changed": text != statement.text(),
             "refuse": refuse.map(|r| r.sentence),
@@ -114,6 +121,7 @@ fn statements(session: &Session, bound: &(Snapshot, Governed), request: &Value) 
             "accesses": found.action.accesses.iter().map(|a| json!([a.verb.as_str(), a.on.as_str(),
                 a.columns.iter().map(|c| json!([c.column, c.position.as_str()])).collect::<Vec<_>>()])).collect::<Vec<_>>(),
             "functions": found.action.functions,
+            "triggers": found.functions.iter().any(|f| f.kind == FunctionKind::Trigger),
             "pure_read": found.pure_read,
             "writes": found.writes,
             "redefines": found.redefines.iter().map(|p| p.as_str()).collect::<Vec<_>>(),

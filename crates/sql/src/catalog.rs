@@ -30,14 +30,16 @@ impl std::fmt::Display for CatalogError {
 
 impl std::error::Error for CatalogError {}
 
-/// Run in this order and in one transaction (`REPEATABLE READ READ ONLY`) after `SET LOCAL search_path = pg_catalog`, so
-/// that types and view definitions come back with qualified names. Through a session's own connection they also show
-/// its temporary relations. PostgreSQL 13 to 18.
+/// Run in this order and in one transaction, a client's own or a `REPEATABLE READ READ ONLY`. The first sets search_path to
+/// `pg_catalog` until the last sets it back, so that types and view definitions come back with qualified names. Through a
+/// session's own connection they also show its temporary relations. PostgreSQL 13 to 18.
 pub const QUERIES: &[Query] = &[
     Query {
         name: "server",
         sql: "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_database(), \
-              (SELECT nspname FROM pg_catalog.pg_namespace WHERE oid = pg_catalog.pg_my_temp_schema())",
+              (SELECT nspname FROM pg_catalog.pg_namespace WHERE oid = pg_catalog.pg_my_temp_schema()), \
+              pg_catalog.set_config('tachograph.search_path', pg_catalog.current_setting('search_path'), true) IS NULL, \
+              pg_catalog.set_config('search_path', 'pg_catalog', true)",
     },
     Query {
         name: "relations",
@@ -135,6 +137,18 @@ pub const QUERIES: &[Query] = &[
     Query {
         name: "partitioned",
         sql: "SELECT partrelid, partattrs::pg_catalog.text FROM pg_catalog.pg_partitioned_table ORDER BY 1",
+    },
+    Query {
+        name: "policies and rules",
+        sql: "SELECT DISTINCT p.polrelid, d.refobjid FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_depend d \
+              ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid \
+              AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> p.polrelid \
+              UNION SELECT ev_class, 0 FROM pg_catalog.pg_rewrite WHERE ev_type <> '1' AND oid >= 16384 ORDER BY 1, 2",
+    },
+    Query {
+        name: "search path",
+        sql: "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('tachograph.search_path'), true) \
+              IS NULL",
     },
 ];
 
@@ -316,6 +330,13 @@ pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
     for row in next().iter() {
         if let Some(relation) = snapshot.relations.get_mut(&row.number(0)?) {
             relation.partition_key = row.numbers(1)?;
+        }
+    }
+    for row in next().iter() {
+        let Some(relation) = snapshot.relations.get_mut(&row.number(0)?) else { continue };
+        match row.number(1)? {
+            0 => relation.ruled = true,
+            read => relation.policy_reads.push(read),
         }
     }
     snapshot.link();

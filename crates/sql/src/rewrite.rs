@@ -33,6 +33,8 @@ pub(crate) enum Site {
         alias: Option<String>,
         sample: Option<Range<usize>>,
         telling: bool,
+        /// System columns that the statement names.
+        system: Vec<&'static str>,
     },
     /// The first `parts` names of a column's name go.
     Unqualify { range: Range<usize>, parts: usize },
@@ -40,6 +42,10 @@ pub(crate) enum Site {
     Qualify { at: usize, schema: String },
     /// A column of a DML target becomes its mask. `named`: it needs its name as an alias.
     Returning { range: Range<usize>, oid: u32, num: i16, qualifier: String, named: bool },
+    /// A whole row of a DML target becomes a row of its columns, masked.
+    ReturningRow { range: Range<usize>, oid: u32, qualifier: String, alias: String, named: bool },
+    /// Columns join a grouping by the key of the relation that they are of.
+    Group { at: usize, end: usize, oid: u32, alias: String, columns: Vec<String> },
     /// `*` of a DML target becomes its columns, masked.
     ReturningStar { range: Range<usize>, oid: u32, qualifier: String },
     /// The rows of an UPDATE or DELETE are chosen through the masked relation.
@@ -154,6 +160,7 @@ struct Plan {
     qualified: BTreeMap<usize, String>,
     columns: BTreeMap<usize, (String, Option<String>)>,
     stars: BTreeMap<usize, String>,
+    groups: BTreeMap<usize, String>,
     predicates: BTreeMap<usize, String>,
     arguments: BTreeMap<usize, String>,
     copy: Option<String>,
@@ -186,13 +193,13 @@ impl Render<'_> {
         edits: &mut Edits,
     ) -> Result<(), Reason> {
         match site {
-            Site::Relation { place, oid, only, alias, sample, telling } => {
+            Site::Relation { place, oid, only, alias, sample, telling, system } => {
                 let relation = self.relation(*oid)?;
                 let sampled = sample.clone().map(|range| statement.slice(range));
                 let query = if *telling {
-                    self.telling(relation, sampled)?
+                    self.telling(relation, sampled, system)?
                 } else {
-                    self.covered(relation, *only, sampled, depth)?
+                    self.covered(relation, *only, sampled, system, depth)?
                 };
                 let Some(query) = query else { return Ok(()) };
                 let added = alias.as_ref().map(|a| format!(" AS {}", quote(a))).unwrap_or_default();
@@ -222,6 +229,26 @@ impl Render<'_> {
                 edits.put(range.clone(), format!("({text}){added}"));
                 edits.plan.columns.insert(range.start, (text, name));
             }
+            Site::ReturningRow { range, oid, qualifier, alias, named } => {
+                let relation = self.relation(*oid)?;
+                let list = self.columns(relation, self.governed.masks(*oid), Some(qualifier));
+                let name = named.then(|| alias.clone());
+                let alias = quote(alias);
+                let text = format!("(SELECT {alias} FROM (SELECT {list}) AS {alias})");
+                let added = if *named { format!(" AS {alias}") } else { String::new() };
+                edits.put(range.clone(), format!("{text}{added}"));
+                edits.plan.columns.insert(range.start, (text, name));
+            }
+            Site::Group { at, end, oid, alias, columns } => {
+                // Read as it is, the relation has its key.
+                if self.covered(self.relation(*oid)?, false, None, &[], depth)?.is_some() {
+                    let alias = quote(alias);
+                    let list: Vec<String> = columns.iter().map(|c| format!("{alias}.{}", quote(c))).collect();
+                    let list = list.join(", ");
+                    edits.put(*end..*end, format!(", {list}"));
+                    edits.plan.groups.insert(*at, list);
+                }
+            }
             Site::ReturningStar { range, oid, qualifier } => {
                 let relation = self.relation(*oid)?;
                 let list = self.columns(relation, self.governed.masks(*oid), Some(qualifier));
@@ -230,7 +257,8 @@ impl Render<'_> {
             }
             Site::Predicate { range, oid, alias, only, target } => {
                 let relation = self.relation(*oid)?;
-                let query = self.masked(relation, self.governed.masks(*oid).ok_or(DIFFERS)?, *only, None);
+                let masks = self.governed.masks(*oid).ok_or(DIFFERS)?;
+                let query = self.masked(relation, masks, *only, None, &[]);
                 let alias = quote(alias);
                 let key = relation.primary_key().ok_or(DIFFERS)?;
                 let key: Vec<String> = key.iter().map(|c| format!("{alias}.{}", quote(&c.name))).collect();
@@ -242,7 +270,7 @@ impl Render<'_> {
             }
             Site::CopyTo { range, oid, columns } => {
                 let relation = self.relation(*oid)?;
-                let Some(query) = self.covered(relation, false, None, depth)? else { return Ok(()) };
+                let Some(query) = self.covered(relation, false, None, &[], depth)? else { return Ok(()) };
                 let list: Vec<String> = columns.iter().map(|c| quote(c)).collect();
                 let text = format!("SELECT {} FROM {query} AS {}", list.join(", "), quote(&relation.name));
                 edits.put(range.clone(), format!("({text})"));
@@ -267,12 +295,13 @@ impl Render<'_> {
         relation: &Relation,
         only: bool,
         sample: Option<&str>,
+        system: &[&str],
         depth: usize,
     ) -> Result<Option<String>, Reason> {
         match self.governed.cover(relation.oid) {
             Some(Cover::Columns(masks)) => {
                 let hides = masks.values().any(|m| !self.revealed.contains(&m.class));
-                Ok(hides.then(|| self.masked(relation, masks, only, sample)))
+                Ok(hides.then(|| self.masked(relation, masks, only, sample, system)))
             }
             Some(Cover::View(body)) if sample.is_none() && depth < VIEW_DEPTH_MAX => {
                 self.view(relation, body, depth)
@@ -287,8 +316,10 @@ impl Render<'_> {
         masks: &BTreeMap<i16, Mask>,
         only: bool,
         sample: Option<&str>,
+        system: &[&str],
     ) -> String {
-        let list = self.columns(relation, Some(masks), None);
+        let mut list = self.columns(relation, Some(masks), None);
+        system.iter().for_each(|column| list.push_str(&format!(", {}", quote(column))));
         let only = if only { "ONLY " } else { "" };
         let sample = sample.map(|s| format!(" {s}")).unwrap_or_default();
         format!("(SELECT {list} FROM {only}{}.{}{sample})", quote(&relation.schema), quote(&relation.name))
@@ -325,7 +356,12 @@ impl Render<'_> {
     }
 
     /// A system relation, with what tells of governed columns masked in the rows that are about them.
-    fn telling(&self, relation: &Relation, sample: Option<&str>) -> Result<Option<String>, Reason> {
+    fn telling(
+        &self,
+        relation: &Relation,
+        sample: Option<&str>,
+        system: &[&str],
+    ) -> Result<Option<String>, Reason> {
         if sample.is_some() {
             return Err(DIFFERS);
         }
@@ -338,7 +374,8 @@ impl Render<'_> {
             }
         };
         let hides = own().any(|t| self.about(t.row).is_some());
-        let list: Vec<String> = relation.columns.iter().map(column).collect();
+        let mut list: Vec<String> = relation.columns.iter().map(column).collect();
+        list.extend(system.iter().map(|column| quote(column)));
         let from = format!("{}.{}", quote(&relation.schema), quote(&relation.name));
         Ok(hides.then(|| format!("(SELECT {} FROM {from})", list.join(", "))))
     }
@@ -509,6 +546,24 @@ impl Plan {
                 {
                     fill(template, first)?;
                 }
+            }
+            Some(N::SelectStmt(s)) => {
+                let mut grouped = Vec::with_capacity(s.group_clause.len());
+                for node in std::mem::take(&mut s.group_clause) {
+                    let place = match &node.node {
+                        Some(N::ColumnRef(c)) => at(c.location),
+                        Some(N::AConst(c)) => at(c.location),
+                        _ => usize::MAX,
+                    };
+                    grouped.push(node);
+                    if let Some(list) = self.groups.get(&place) {
+                        for target in targets(list)? {
+                            let Some(N::ResTarget(target)) = target.node else { return Err(DIFFERS) };
+                            grouped.push(*target.val.ok_or(DIFFERS)?);
+                        }
+                    }
+                }
+                s.group_clause = grouped;
             }
             Some(N::InsertStmt(s)) => {
                 s.relation.iter_mut().for_each(|r| self.qualify(r));

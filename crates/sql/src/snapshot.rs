@@ -46,6 +46,10 @@ pub(crate) struct Relation {
     pub definition: Option<String>,
     /// What a view depends on: relation, column (0: the whole).
     pub depends: Vec<(u32, i16)>,
+    /// A rule rewrites what is written to it.
+    pub ruled: bool,
+    /// Relations that row security policies read.
+    pub policy_reads: Vec<u32>,
     /// User functions run by reading (a view's body, a policy).
     pub read_functions: Vec<u32>,
     /// User functions run by writing (defaults, checks, triggers, indexes).

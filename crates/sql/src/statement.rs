@@ -235,6 +235,12 @@ impl Statement {
         Some(at(location)..kept.start)
     }
 
+    /// The token that begins at a location of the tree.
+    pub(crate) fn token_at(&self, location: i32) -> Option<Range<usize>> {
+        let token = self.tokens.get(self.index(location)?)?;
+        Some(at(token.start)..at(token.end))
+    }
+
     /// A column's whole name, and the text of what stands before its last part.
     pub(crate) fn column_place(&self, location: usize) -> Option<(Range<usize>, Option<String>)> {
         let first = self.index(i32::try_from(location).ok()?)?;

@@ -44,7 +44,7 @@ class Engine:
             cursor.execute("SELECT pg_catalog.current_setting('search_path')")
             path = cursor.fetchone()[0]
             cursor.execute('SET search_path = pg_catalog')
-            for query in self.queries:
+            for _, query in self.queries:
                 cursor.execute(query)
                 results.append([[text(v) for v in row] for row in cursor.fetchall()])
             cursor.execute("SELECT pg_catalog.set_config('search_path', %s, false)", [path])

@@ -1,29 +1,17 @@
-//! The leaves: columns, functions, operators, types.
+//! The leaves: columns, and what is made of them.
 
 use pg_query::protobuf as p;
-use vocab::{Position, Verb};
+use vocab::Position;
 
-use super::query::{Col, Item, Out, Role};
-use super::{Hit, Phase, Sources, Walk, constant, join_sources, string, strings};
-use crate::analysis::{Effect, FunctionKind, FunctionUse, Reason};
-use crate::functions::{Builtin, Object, builtin};
+use super::function::Call;
+
+use super::query::{Col, Item, Out, Role, Scope};
+use super::{Hit, Met, Phase, Shown, Sources, Walk, join_sources, string, strings};
 use crate::rewrite::Site;
-use crate::settings::{Setting, setting};
-use crate::snapshot::Function;
 use crate::tree::{Node, Tree};
 
 /// Columns that every table has and that no list shows.
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
-
-/// What a name that is called may mean besides a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    Function,
-    /// `name(row)`: also a column of the row.
-    Either,
-    /// `row.name` where the row has no such column.
-    Attribute,
-}
 
 impl<'a> Walk<'a> {
     pub(super) fn expression(&mut self, node: &'a Node, position: Position) -> Sources {
@@ -171,12 +159,14 @@ impl<'a> Walk<'a> {
         let mut sources = Sources::new();
         let mut hits = Vec::new();
         let mut found = false;
-        for scope in self.scopes.iter().rev().filter(|s| !s.hidden) {
+        let mut shown = Vec::new();
+        for (depth, scope) in self.scopes.iter().enumerate().rev().filter(|(_, s)| !s.hidden) {
             for item in &scope.items {
                 for column in item.out.columns.iter().filter(|c| c.name == name) {
                     found = true;
                     join_sources(&mut sources, &column.sources);
-                    hits.extend(self.hit(item, Some(column)));
+                    hits.extend(self.hit(item, Met::Other, Some(column)));
+                    shown.extend(item.site.map(|site| Shown { scope: depth, site, name: Some(name) }));
                 }
             }
             for column in scope.visible.columns.iter().filter(|c| c.name == name) {
@@ -190,27 +180,42 @@ impl<'a> Walk<'a> {
             open.filter(|o| o.open).for_each(|o| join_sources(&mut sources, &o.rest));
         }
         if !found {
-            let row = self
-                .scopes
-                .iter()
-                .rev()
-                .filter(|s| !s.hidden)
-                .flat_map(|s| &s.items)
-                .find(|i| i.alias == name);
-            match row {
-                Some(item) => {
-                    found = true;
-                    hits.extend(self.hit(item, None));
+            let system = SYSTEM_COLUMNS.iter().find(|s| **s == name);
+            let visible = self.scopes.iter().enumerate().rev().filter(|(_, s)| !s.hidden);
+            let row = visible
+                .flat_map(|(depth, s)| s.items.iter().map(move |i| (depth, i)))
+                .find(|(_, i)| i.alias == name);
+            match (row, system) {
+                (Some((scope, item)), _) => {
+                    hits.extend(self.hit(item, Met::Row, None));
                     join_sources(&mut sources, &item.out.all_sources());
+                    shown.extend(item.site.map(|site| Shown { scope, site, name: None }));
                 }
-                None if SYSTEM_COLUMNS.contains(&name) => {}
-                None => hits.extend(self.unresolved_hit()),
+                (None, Some(system)) => {
+                    let site = self.of_one_relation();
+                    self.names_system_column(site, system);
+                }
+                (None, None) => hits.extend(self.unresolved_hit()),
             }
         }
-        let _ = found;
+        self.shown.extend(shown);
         self.record(hits, c.location);
         self.use_sources(&sources, position);
         sources
+    }
+
+    fn names_system_column(&mut self, site: Option<usize>, column: &'static str) {
+        if let Some(site) = site {
+            self.system.entry(site).or_default().insert(column);
+        }
+    }
+
+    /// The masked relation of the nearest scope that has relations at all, if it has no other.
+    fn of_one_relation(&self) -> Option<usize> {
+        let mut scopes = self.scopes.iter().rev().filter(|s| !s.hidden);
+        let scope = scopes.find(|s| s.items.iter().any(|i| i.relation.is_some()))?;
+        let mut relations = scope.items.iter().filter(|i| i.relation.is_some());
+        relations.next().filter(|_| relations.next().is_none())?.site
     }
 
     fn qualified_column(
@@ -221,7 +226,9 @@ impl<'a> Walk<'a> {
         c: &'a p::ColumnRef,
         position: Position,
     ) -> Sources {
-        let Some(item) = self.find_item(schema, qualifier).cloned() else {
+        let Some((scope, item)) =
+            self.find_item(schema, qualifier).map(|(scope, item)| (scope, item.clone()))
+        else {
             let hits = self.unresolved_hit();
             self.record(hits.into_iter().collect(), c.location);
             return Sources::new();
@@ -235,14 +242,18 @@ impl<'a> Walk<'a> {
         if columns.peek().is_some() {
             for column in columns {
                 join_sources(&mut sources, &column.sources);
-                hits.extend(self.hit(&item, Some(column)));
+                hits.extend(self.hit(&item, Met::Other, Some(column)));
             }
+            self.shown.extend(item.site.map(|site| Shown { scope, site, name: Some(name) }));
         } else if item.out.open {
             sources = item.out.rest.clone();
-        } else if !SYSTEM_COLUMNS.contains(&name) {
+        } else if let Some(system) = SYSTEM_COLUMNS.iter().find(|s| **s == name) {
+            self.names_system_column(item.site, system);
+        } else {
             // `c.name` may also mean the function `name(c)`.
             sources = item.out.all_sources();
-            hits.extend(self.hit(&item, None));
+            hits.extend(self.hit(&item, Met::Other, None));
+            self.shown.extend(item.site.map(|site| Shown { scope, site, name: None }));
             self.function_named(None, name, 1, Call::Attribute);
         }
         self.record(hits, c.location);
@@ -254,22 +265,26 @@ impl<'a> Walk<'a> {
     pub(super) fn star(&mut self, c: &'a p::ColumnRef, position: Position) -> Out<'a> {
         let fields = strings(&c.fields);
         let mut hits = Vec::new();
+        let mut shown = Vec::new();
         let out = match fields.as_slice() {
             [] => {
                 let scope = self.scopes.last();
+                let depth = self.scopes.len().saturating_sub(1);
                 for item in scope.into_iter().flat_map(|s| &s.items) {
-                    hits.extend(self.hit(item, None));
+                    hits.extend(self.hit(item, Met::Other, None));
+                    shown.extend(item.site.map(|site| Shown { scope: depth, site, name: None }));
                 }
                 scope.map(|s| s.visible.clone()).unwrap_or_default()
             }
             [.., qualifier] => {
                 let schema = fields.len().checked_sub(2).and_then(|i| fields.get(i)).copied();
-                match self.find_item(schema, qualifier).cloned() {
-                    Some(item) => {
+                match self.find_item(schema, qualifier).map(|(scope, item)| (scope, item.clone())) {
+                    Some((scope, item)) => {
                         if schema.is_some() && item.masked {
                             self.unqualify(c, fields.len() - 1);
                         }
-                        hits.extend(self.hit(&item, None));
+                        hits.extend(self.hit(&item, Met::Other, None));
+                        shown.extend(item.site.map(|site| Shown { scope, site, name: None }));
                         item.out
                     }
                     None => {
@@ -279,12 +294,14 @@ impl<'a> Walk<'a> {
                 }
             }
         };
+        self.shown.extend(shown);
         self.record(hits, c.location);
         self.use_sources(&out.all_sources(), position);
         out
     }
 
-    fn find_item(&self, schema: Option<&str>, qualifier: &str) -> Option<&Item<'a>> {
+    /// With the index of the scope that has it.
+    pub(super) fn find_item(&self, schema: Option<&str>, qualifier: &str) -> Option<(usize, &Item<'a>)> {
         let fits = |item: &&Item<'a>| match schema {
             None => item.alias == qualifier,
             Some(schema) => {
@@ -295,7 +312,8 @@ impl<'a> Walk<'a> {
                 item.bare && item.alias == qualifier && item.relation.is_some_and(own)
             }
         };
-        self.scopes.iter().rev().filter(|s| !s.hidden).flat_map(|s| &s.items).find(fits)
+        let scopes = self.scopes.iter().enumerate().rev().filter(|(_, s)| !s.hidden);
+        scopes.flat_map(|(depth, s)| s.items.iter().map(move |i| (depth, i))).find(|(_, i)| fits(i))
     }
 
     /// A masked relation is a sub-select, which has no schema: `app.customers.ssn` becomes `customers.ssn`.
@@ -318,11 +336,11 @@ impl<'a> Walk<'a> {
             let fields = strings(&c.fields);
             let row = match fields.as_slice() {
                 [alias] if c.fields.len() == 1 && !self.is_column(alias) => {
-                    self.find_item(None, alias).cloned()
+                    self.find_item(None, alias).map(|(scope, item)| (scope, item.clone()))
                 }
                 _ => None,
             };
-            if let Some(item) = row {
+            if let Some((scope, item)) = row {
                 let columns: Vec<&Col<'a>> =
                     item.out.columns.iter().filter(|c| c.name == field.sval).collect();
                 if !columns.is_empty() {
@@ -330,8 +348,10 @@ impl<'a> Walk<'a> {
                     let mut hits = Vec::new();
                     for column in columns {
                         join_sources(&mut sources, &column.sources);
-                        hits.extend(self.hit(&item, None));
+                        hits.extend(self.hit(&item, Met::Other, None));
                     }
+                    // The row is named as a whole.
+                    self.shown.extend(item.site.map(|site| Shown { scope, site, name: None }));
                     self.record(hits, c.location);
                     self.use_sources(&sources, position);
                     for node in i.indirection.iter().skip(1) {
@@ -355,16 +375,21 @@ impl<'a> Walk<'a> {
 
     // Governed columns of what is written.
 
-    fn hit(&self, item: &Item<'a>, column: Option<&Col<'a>>) -> Option<Hit> {
+    /// `column`: if it is one; else `what`.
+    fn hit(&self, item: &Item<'a>, what: Met, column: Option<&Col<'a>>) -> Option<Hit> {
         if item.role != Role::Target || self.phase == Phase::Plain {
             return None;
         }
         let governed = |s: &&(u32, i16)| self.governed.mask(s.0, s.1).is_some();
-        let column = match column {
-            Some(column) => Some(*column.sources.iter().find(governed)?),
-            None => None,
+        let what = match column {
+            Some(column) => Met::Column(*column.sources.iter().find(governed)?),
+            None => what,
         };
-        Some(Hit { phase: self.phase, scope: self.scopes.len(), at: 0, column })
+        let named = |s: &Scope<'a>| s.items.iter().any(|i| i.alias == item.alias);
+        let own = |s: &Scope<'a>| s.items.iter().any(|i| i.alias == item.alias && i.role == Role::Target);
+        let nearest = self.scopes.iter().rev().find(|s| named(s));
+        let shadowed = !nearest.is_some_and(own);
+        Some(Hit { phase: self.phase, scope: self.scopes.len(), at: 0, what, shadowed })
     }
 
     /// A name that cannot be resolved could be a governed column of the target.
@@ -374,330 +399,13 @@ impl<'a> Walk<'a> {
             phase: self.phase,
             scope: self.scopes.len(),
             at: 0,
-            column: None,
+            what: Met::Other,
+            shadowed: false,
         })
     }
 
     fn record(&mut self, hits: Vec<Hit>, location: i32) {
         let at = usize::try_from(location).unwrap_or(usize::MAX);
         self.hits.extend(hits.into_iter().map(|hit| Hit { at, ..hit }));
-    }
-
-    // Functions, operators, types.
-
-    fn function(&mut self, f: &'a p::FuncCall, position: Position) -> Sources {
-        let mut sources = Sources::new();
-        for node in &f.args {
-            join_sources(&mut sources, &self.expression(node, position));
-        }
-        for node in &f.agg_order {
-            self.expression(node, Position::Sort);
-        }
-        if let Some(node) = &f.agg_filter {
-            self.expression(node, Position::Predicate);
-        }
-        if let Some(window) = &f.over {
-            join_sources(&mut sources, &self.walk(Tree::WindowDef(window), position));
-        }
-        let names = strings(&f.funcname);
-        let (schema, name) = match names.as_slice() {
-            [name] => (None, *name),
-            [schema, name] => (Some(*schema), *name),
-            [database, schema, name] if *database == self.snapshot.database => (Some(*schema), *name),
-            _ => {
-                self.refuse_at("The gateway cannot resolve this function's name.", f.location);
-                return sources;
-            }
-        };
-        let notation =
-            f.args.len() == 1 && f.over.is_none() && !f.agg_star && !f.agg_distinct && schema.is_none();
-        self.function_named(schema, name, f.args.len(), if notation { Call::Either } else { Call::Function });
-        if matches!(schema, None | Some("pg_catalog")) {
-            self.special(name, f);
-        }
-        sources
-    }
-
-    pub(super) fn function_name(&mut self, names: &'a [Node]) {
-        match strings(names).as_slice() {
-            // The sampling methods of PostgreSQL's own.
-            ["system" | "bernoulli"] | ["pg_catalog", "system" | "bernoulli"] => {}
-            [name] => self.function_named(None, name, 1, Call::Function),
-            [schema, name] => self.function_named(Some(schema), name, 1, Call::Function),
-            _ => self.unknown_node(),
-        }
-    }
-
-    /// Every function that a call by this name could run.
-    fn function_named(&mut self, schema: Option<&str>, name: &str, arguments: usize, call: Call) {
-        let path = self.search_path();
-        let arity = u16::try_from(arguments).unwrap_or(u16::MAX);
-        let visible = |f: &&Function| match schema {
-            Some("pg_temp") => f.schema.starts_with("pg_temp"),
-            Some(schema) => f.schema == schema,
-            None => path.contains(&f.schema.as_str()) || f.schema == "pg_catalog",
-        };
-        let snapshot = self.snapshot;
-        let mut found = false;
-        for function in snapshot.functions_named(name).filter(visible) {
-            if arity >= function.args_min && arity <= function.args_max {
-                found = true;
-                self.runs_own(function);
-            }
-        }
-        if matches!(schema, None | Some("pg_catalog")) {
-            match builtin(name) {
-                Some(what) => {
-                    found = true;
-                    self.runs_builtin(what, name);
-                }
-                None if schema.is_some() || snapshot.builtins.contains(name) => {
-                    found = true;
-                    self.opaque(
-                        "The statement calls a function of PostgreSQL that is not on the gateway's list.",
-                    );
-                    self.list_builtin(name, FunctionKind::Unknown);
-                }
-                None => {}
-            }
-        }
-        // A type's name called like a function is a cast.
-        let types: Vec<u32> = snapshot
-            .types_named(name)
-            .filter(|t| schema.is_none_or(|s| s == t.schema))
-            .map(|t| t.oid)
-            .collect();
-        for oid in types {
-            found = true;
-            self.type_used(oid);
-        }
-        // No function has this name: then it can only be a column of the row that is the argument, or an error.
-        let known = match call {
-            Call::Function => false,
-            Call::Either => self.names_a_column(name),
-            Call::Attribute => true,
-        };
-        if !found && !known {
-            self.unresolved = true;
-            self.opaque("The statement calls a function that does not exist.");
-            self.list_builtin(name, FunctionKind::Unknown);
-        }
-    }
-
-    fn names_a_column(&self, name: &str) -> bool {
-        let items = || self.scopes.iter().flat_map(|s| &s.items);
-        items().any(|i| i.out.columns.iter().any(|c| c.name == name))
-            || self.snapshot.relations.values().any(|r| !r.is_system() && r.column(name).is_some())
-    }
-
-    /// A function outside `pg_catalog`, or put there later.
-    fn runs_own(&mut self, function: &'a Function) {
-        // initdb's own: information_schema's helpers, written in SQL over their arguments.
-        if function.oid < 16_384 && function.schema == "information_schema" {
-            return;
-        }
-        self.runs_function(function, None);
-    }
-
-    fn runs_builtin(&mut self, what: Builtin, name: &str) {
-        match what {
-            Builtin::Pure | Builtin::Definition(_) => {}
-            Builtin::Volatile | Builtin::Setting | Builtin::Sequence => self.volatile = true,
-            Builtin::Known | Builtin::Administer => {
-                self.volatile = true;
-                let verb = if what == Builtin::Known { Verb::Execute } else { Verb::Administer };
-                let path = self.database.join("pg_catalog").join(name);
-                self.other(verb, path);
-                self.list_builtin(name, FunctionKind::Known);
-            }
-        }
-    }
-
-    fn list_builtin(&mut self, name: &str, kind: FunctionKind) {
-        self.volatile = true;
-        self.functions.insert(FunctionUse {
-            schema: "pg_catalog".into(),
-            name: name.into(),
-            kind,
-            volatility: 'v',
-            owner: String::new(),
-            security_definer: false,
-        });
-    }
-
-    /// Functions of PostgreSQL's own whose arguments say what they do.
-    fn special(&mut self, name: &str, f: &'a p::FuncCall) {
-        match builtin(name) {
-            Some(Builtin::Definition(definition)) => self.definition(definition.of, f),
-            Some(Builtin::Sequence) => self.sequence(f),
-            Some(Builtin::Setting) if name == "set_config" => self.set_config(f),
-            _ if name == "pg_notify" => {
-                let channel = f.args.first().and_then(constant).unwrap_or_default();
-                self.effects.push(Effect::Notify { channel });
-            }
-            _ => {}
-        }
-    }
-
-    /// The definition of an object over governed columns comes back as NULL.
-    fn definition(&mut self, of: Object, f: &'a p::FuncCall) {
-        if self.governed.is_empty() || of == Object::Expression {
-            return;
-        }
-        let named = |n: &Node| matches!(Tree::of(n), Some(Tree::NamedArgExpr(_)));
-        if f.func_variadic || f.args.iter().any(named) {
-            return self.refuse_at("Arguments of this function must be given in order.", f.location);
-        }
-        match self.statement.first_argument(f.location) {
-            Some(range) => self.sites.push(Site::Unless { call: f.location as usize, range, of }),
-            None => self.refuse_at("The gateway cannot find this call in the statement's text.", f.location),
-        }
-    }
-
-    fn sequence(&mut self, f: &'a p::FuncCall) {
-        self.writes = true;
-        let name = f.args.first().and_then(constant);
-        let parts: Option<Vec<String>> = name.as_deref().and_then(split_identifier);
-        let found = match parts.as_deref() {
-            Some([name]) => self.lookup("", name),
-            Some([schema, name]) => self.lookup(schema, name),
-            _ => super::Found::Nothing,
-        };
-        match found {
-            super::Found::Relation(relation) => self.touch(Verb::Write, relation),
-            super::Found::Temp(_) => {}
-            _ => self.opaque("The statement writes a sequence that the gateway cannot name."),
-        }
-    }
-
-    fn set_config(&mut self, f: &'a p::FuncCall) {
-        let [name, value, local] = f.args.as_slice() else {
-            return self.opaque("The statement changes a setting in a way that the gateway cannot read.");
-        };
-        let local = constant(local).map(|l| !matches!(l.as_str(), "false" | "f" | "off" | "0"));
-        let (Some(name), Some(local)) = (constant(name), local) else {
-            return self.opaque("The statement changes a setting that the gateway cannot name.");
-        };
-        let value = constant(value);
-        if value.is_none() && name.eq_ignore_ascii_case("search_path") {
-            return self.opaque("The statement sets search_path to a value that the gateway cannot read.");
-        }
-        self.sets(&name, value.as_deref(), false);
-        self.effects.push(Effect::Set { name: name.to_ascii_lowercase(), value, local });
-    }
-
-    /// What changing a setting needs.
-    pub(super) fn sets(&mut self, name: &str, value: Option<&str>, to_default: bool) {
-        match setting(name, value, to_default) {
-            Setting::Free => {}
-            Setting::Custom => {
-                let path = self.database.join("settings").join(&name.to_ascii_lowercase());
-                self.other(Verb::Execute, path);
-            }
-            Setting::Pinned => {
-                self.refuse(Reason::refused(
-                    "The gateway needs this setting as it is, to read the session's statements.",
-                ));
-            }
-            Setting::Role => self.opaque("The statement changes the session's role."),
-            Setting::Unknown => {
-                self.opaque("The statement changes a setting that is not on the gateway's list.")
-            }
-        }
-    }
-
-    /// An operator of a user's own runs a function of a user's own.
-    pub(super) fn operator(&mut self, names: &'a [Node]) {
-        if names.is_empty() || self.snapshot.operators.is_empty() {
-            return;
-        }
-        let names = strings(names);
-        let (schema, name) = match names.as_slice() {
-            [name] => (None, *name),
-            [.., schema, name] => (Some(*schema), *name),
-            [] => return,
-        };
-        let path = self.search_path();
-        let visible = |s: &str| schema.map_or_else(|| path.contains(&s), |schema| schema == s);
-        let snapshot = self.snapshot;
-        for operator in snapshot.operators.iter().filter(|o| o.name == name && visible(&o.schema)) {
-            self.runs_implicitly(operator.function);
-        }
-    }
-
-    /// Code behind an operator, cast or domain. Extensions in C are trusted for these; they cannot run SQL of the
-    /// client's choice.
-    fn runs_implicitly(&mut self, oid: u32) {
-        let extension =
-            |f: &Function| f.extension.is_some() && matches!(f.language.as_str(), "c" | "internal");
-        match self.snapshot.functions.get(&oid) {
-            // PostgreSQL's own.
-            None if oid < 16_384 => {}
-            Some(function) if extension(function) => {}
-            _ => self.runs(oid, None),
-        }
-    }
-
-    pub(super) fn type_name(&mut self, name: &'a p::TypeName) {
-        for node in name.typmods.iter().chain(&name.array_bounds) {
-            self.expression(node, Position::Output);
-        }
-        let names = strings(&name.names);
-        let (schema, last) = match names.as_slice() {
-            [last] => (None, *last),
-            [.., schema, last] => (Some(*schema), *last),
-            [] => return,
-        };
-        let found: Vec<u32> = self
-            .snapshot
-            .types_named(last)
-            .filter(|t| {
-                schema.is_none_or(|s| s == t.schema || (s == "pg_temp" && t.schema.starts_with("pg_temp")))
-            })
-            .map(|t| t.oid)
-            .collect();
-        for oid in found {
-            self.type_used(oid);
-        }
-    }
-
-    /// A type of a user's own: its checks and casts may run code.
-    fn type_used(&mut self, oid: u32) {
-        let snapshot = self.snapshot;
-        let mut next = Some(oid);
-        for _ in 0..crate::limits::VIEW_DEPTH_MAX {
-            let Some(oid) = next else { break };
-            for function in snapshot.domain_functions.get(&oid).into_iter().flatten() {
-                self.runs_implicitly(*function);
-            }
-            next = snapshot.types.get(&oid).filter(|t| t.kind == 'd').map(|t| t.base);
-        }
-        for cast in snapshot.casts.iter().filter(|c| c.source == oid || c.target == oid) {
-            self.runs_implicitly(cast.function);
-        }
-    }
-}
-
-/// `app."My Seq"` into its parts, as regclass reads it.
-fn split_identifier(text: &str) -> Option<Vec<String>> {
-    let mut parts = Vec::new();
-    let mut rest = text.trim();
-    loop {
-        let (part, after) = if let Some(quoted) = rest.strip_prefix('"') {
-            let end = quoted.find('"')?;
-            (quoted[..end].to_owned(), &quoted[end + 1..])
-        } else {
-            let end = rest.find('.').unwrap_or(rest.len());
-            (rest[..end].to_ascii_lowercase(), &rest[end..])
-        };
-        if part.is_empty() {
-            return None;
-        }
-        parts.push(part);
-        match after.strip_prefix('.') {
-            Some(next) => rest = next,
-            None if after.is_empty() => return Some(parts),
-            None => return None,
-        }
     }
 }

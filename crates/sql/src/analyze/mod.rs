@@ -6,8 +6,12 @@
 
 mod define;
 mod expression;
+mod from;
+mod function;
+mod group;
 mod query;
 mod session;
+mod target;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +86,8 @@ enum Phase {
     /// Not inside DML on a governed relation.
     Plain,
     Predicate,
+    /// A condition of MERGE or ON CONFLICT, in which the mask stands in a column's place.
+    Condition,
     /// A value that is written, or a condition that cannot be masked.
     Value,
     /// `scope`: how many scopes are open at the RETURNING list itself.
@@ -96,8 +102,28 @@ struct Hit {
     phase: Phase,
     scope: usize,
     at: usize,
-    /// `None`: a whole row, a star, or a name that could not be resolved.
-    column: Option<(u32, i16)>,
+    what: Met,
+    /// A nearer item of FROM has the target's alias: a mask in this place would mean that one.
+    shadowed: bool,
+}
+
+/// What of a DML target was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Met {
+    Column((u32, i16)),
+    /// The whole row, by its alias.
+    Row,
+    /// A star, a field of the row, or a name that could not be resolved.
+    Other,
+}
+
+/// A column of a masked relation, met in a scope: what GROUP BY and system columns need to know.
+#[derive(Clone, Copy, Debug)]
+struct Shown<'a> {
+    scope: usize,
+    site: usize,
+    /// `None`: all of them.
+    name: Option<&'a str>,
 }
 
 struct Walk<'a> {
@@ -111,6 +137,9 @@ struct Walk<'a> {
     ctes: Vec<Cte<'a>>,
     phase: Phase,
     hits: Vec<Hit>,
+    shown: Vec<Shown<'a>>,
+    /// Of a masked relation, by its site: the system columns that are named.
+    system: BTreeMap<usize, BTreeSet<&'static str>>,
     /// (verb, relation) -> columns.
     uses: BTreeMap<(Verb, u32), BTreeSet<(i16, Position)>>,
     /// Accesses on what is not a relation of the snapshot.
@@ -152,6 +181,8 @@ impl<'a> Walk<'a> {
             ctes: Vec::new(),
             phase: Phase::Plain,
             hits: Vec::new(),
+            shown: Vec::new(),
+            system: BTreeMap::new(),
             uses: BTreeMap::new(),
             others: BTreeMap::new(),
             functions: BTreeSet::new(),
@@ -275,11 +306,13 @@ impl<'a> Walk<'a> {
     }
 
     /// The effective path: `pg_temp` and `pg_catalog` come first unless they are listed.
+    /// A server that is asked for the path gives the temporary schema its real name, `pg_temp_3`.
     fn search_path(&self) -> Vec<&'a str> {
         let names = self.names;
-        let listed = |name: &str| names.search_path.iter().any(|s| s == name);
+        let shown = |s: &'a String| if s.starts_with("pg_temp_") { "pg_temp" } else { s.as_str() };
+        let listed = |name: &str| names.search_path.iter().any(|s| shown(s) == name);
         let implicit = ["pg_temp", "pg_catalog"].into_iter().filter(|name| !listed(name));
-        implicit.chain(names.search_path.iter().map(String::as_str)).collect()
+        implicit.chain(names.search_path.iter().map(shown)).collect()
     }
 
     /// A relation that is read: its access, what it runs, and what must happen to its text.
@@ -309,6 +342,7 @@ impl<'a> Walk<'a> {
             }
             return;
         }
+        self.policies(relation);
         self.reads_below(relation, 0);
         match self.governed.cover(relation.oid) {
             None => self.qualify_if_shadowing(relation, name),
@@ -331,6 +365,13 @@ impl<'a> Walk<'a> {
                     self.refuse_at("This system relation may show governed values.", name.location);
                 }
             }
+        }
+    }
+
+    /// Row security reads other relations, in the rights of whoever asks.
+    fn policies(&mut self, relation: &Relation) {
+        for read in relation.policy_reads.iter().filter_map(|oid| self.snapshot.relations.get(oid)) {
+            self.touch(Verb::Read, read);
         }
     }
 
@@ -415,7 +456,16 @@ impl<'a> Walk<'a> {
             },
         };
         let alias = name.alias.is_none().then(|| name.relname.clone());
-        self.sites.push(Site::Relation { place, oid: relation.oid, only: !name.inh, alias, sample, telling });
+        let system = Vec::new();
+        self.sites.push(Site::Relation {
+            place,
+            oid: relation.oid,
+            only: !name.inh,
+            alias,
+            sample,
+            telling,
+            system,
+        });
     }
 
     // User code.
@@ -456,6 +506,7 @@ impl<'a> Walk<'a> {
     // The result.
 
     fn finish(mut self) -> Analysis {
+        self.give_system_columns();
         self.keep_telling_sites();
         let governed = self.governed_uses();
         let mut accesses = self.accesses();
@@ -489,6 +540,22 @@ impl<'a> Walk<'a> {
             parameters: self.statement.parameters(),
             writes,
             sites: self.sites,
+        }
+    }
+
+    /// A sub-select has no system columns of its own: it gives those that are named, unless all its columns are too.
+    fn give_system_columns(&mut self) {
+        for (site, columns) in std::mem::take(&mut self.system) {
+            if self.shown.iter().any(|s| s.site == site && s.name.is_none()) {
+                self.refuse(Reason {
+                    code: "0A000",
+                    ..Reason::refused(
+                        "A system column of a relation with governed columns cannot be read beside all its columns: name them.",
+                    )
+                });
+            } else if let Some(Site::Relation { system, .. }) = self.sites.get_mut(site) {
+                system.extend(columns);
+            }
         }
     }
 

@@ -4,15 +4,15 @@
 //! Where they are met decides: in a predicate the rows are chosen through the masked relation by primary key; in
 //! RETURNING the mask stands in their place; in a value that is written, or anywhere else, the statement is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pg_query::protobuf as p;
-use vocab::{ColumnUse, Position, Verb};
+use vocab::{Position, Verb};
 
 use super::query::{Item, Out, Role, Scope};
 use super::{Found, Hit, Phase, Sources, Walk, constant, strings};
-use crate::analysis::{Effect, FunctionKind, Reason};
-use crate::governed::{CANNOT_EXPAND, Cover, quote};
+use crate::analysis::{Effect, FunctionKind, GovernedUse, Reason};
+use crate::governed::{CANNOT_EXPAND, Cover, ViewBody};
 use crate::rewrite::Site;
 use crate::settings::{Setting, setting};
 use crate::snapshot::{Constraint, Relation};
@@ -27,15 +27,15 @@ enum Change {
 }
 
 /// A relation that is written.
-struct Target<'a> {
-    relation: Option<&'a Relation>,
-    alias: &'a str,
-    only: bool,
-    governed: bool,
+pub(super) struct Target<'a> {
+    pub relation: Option<&'a Relation>,
+    pub alias: &'a str,
+    pub only: bool,
+    pub governed: bool,
     /// How many scopes are open inside the statement.
-    scope: usize,
+    pub scope: usize,
     /// The byte at which its name begins.
-    at: usize,
+    pub at: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -101,6 +101,7 @@ impl<'a> Walk<'a> {
         if let Some(node) = s.source_relation.as_deref() {
             self.from(std::slice::from_ref(node));
         }
+        self.phase = Phase::Condition;
         if let Some(node) = &s.join_condition {
             self.expression(node, Position::Join);
         }
@@ -109,9 +110,11 @@ impl<'a> Walk<'a> {
                 self.unknown_node();
                 continue;
             };
+            self.phase = Phase::Condition;
             if let Some(node) = &when.condition {
                 self.expression(node, Position::Predicate);
             }
+            self.phase = Phase::Value;
             let columns = self.named_targets(&when.target_list, &target);
             for node in &when.values {
                 self.expression(node, Position::WriteSource);
@@ -256,9 +259,11 @@ impl<'a> Walk<'a> {
                 }
                 match self.governed.cover(relation.oid) {
                     Some(Cover::Columns(_)) => target.governed = true,
+                    Some(Cover::View(body)) if self.shows_only(relation, body) => target.governed = true,
                     Some(Cover::View(_)) => {
                         self.refuse_at(
-                            "A view over governed columns cannot be written through the gateway.",
+                            "A view that does more with governed columns than show them cannot be written through \
+                             the gateway.",
                             name.location,
                         );
                     }
@@ -268,9 +273,9 @@ impl<'a> Walk<'a> {
                 for oid in &relation.write_functions {
                     self.runs(*oid, Some(FunctionKind::Trigger));
                 }
-                if relation.kind == 'v' {
-                    self.writes_below(relation, 0);
-                }
+                self.policies(relation);
+                // Of a view what it shows, and of any relation what its rules write instead or besides.
+                self.writes_below(relation, 0);
                 self.cascades(relation, change);
                 out = self.relation_columns(relation);
             }
@@ -285,24 +290,53 @@ impl<'a> Walk<'a> {
         }
         let role = if target.governed { Role::Target } else { Role::Plain };
         let bare = name.alias.is_none();
-        let item = Item { alias, relation: target.relation, bare, masked: false, role, out: out.clone() };
+        let item = Item {
+            alias,
+            relation: target.relation,
+            bare,
+            masked: false,
+            site: None,
+            role,
+            out: out.clone(),
+        };
         self.scopes.push(Scope { items: vec![item], visible: out, hidden: false });
         target.scope = self.scopes.len();
         target
     }
 
-    /// A view that can be written writes what it reads from.
+    /// Whether a view over tables names governed columns in its select list alone: then which rows it has, and which it
+    /// accepts, tells nothing of them. Values that are written are the client's own.
+    fn shows_only(&self, relation: &Relation, body: &ViewBody) -> bool {
+        let table = |(oid, _): &(u32, i16)| {
+            self.snapshot.relations.get(oid).is_some_and(|r| matches!(r.kind, 'r' | 'p' | 'f'))
+        };
+        let shown = |used: &GovernedUse| used.positions.iter().all(|p| *p == Position::Output);
+        relation.depends.iter().all(table)
+            && body.masks.is_empty()
+            && body.analysis.governed.iter().all(shown)
+    }
+
+    /// A view that can be written writes what it reads from; a rule, what it names.
     fn writes_below(&mut self, relation: &'a Relation, depth: usize) {
+        // What a rule does may give rows to the client.
+        let governed = |oid: &u32| self.governed.cover(*oid).is_some();
+        let reached = relation.depends.iter().any(|(oid, _)| governed(oid)) || governed(&relation.oid);
+        if relation.ruled && reached {
+            self.opaque(
+                "A rule rewrites what is written to a relation, and governed columns are in its reach.",
+            );
+        }
         for oid in &relation.read_functions {
             self.runs(*oid, None);
         }
         for (oid, _) in &relation.depends {
             let Some(below) = self.snapshot.relations.get(oid) else { continue };
+            let seen = self.uses.contains_key(&(Verb::Write, *oid));
             self.touch(Verb::Write, below);
             for oid in &below.write_functions {
                 self.runs(*oid, Some(FunctionKind::Trigger));
             }
-            if below.kind == 'v' && depth < crate::limits::VIEW_DEPTH_MAX {
+            if !seen && depth < crate::limits::VIEW_DEPTH_MAX {
                 self.writes_below(below, depth + 1);
             }
         }
@@ -368,6 +402,9 @@ impl<'a> Walk<'a> {
     /// Records what is written, and whether a constraint tells something about governed values then.
     fn written(&mut self, target: &Target<'a>, columns: &BTreeSet<i16>, change: Change) {
         let Some(relation) = target.relation else { return };
+        if relation.kind == 'v' {
+            self.written_below(relation, columns, change);
+        }
         let all = || relation.columns.iter().map(|c| c.num).collect::<BTreeSet<i16>>();
         let columns = match change {
             Change::Insert if columns.is_empty() => all(),
@@ -394,6 +431,22 @@ impl<'a> Walk<'a> {
                 }
                 let _ = from;
             }
+        }
+    }
+
+    /// What is written to a view is written to the columns that it shows.
+    fn written_below(&mut self, view: &'a Relation, columns: &BTreeSet<i16>, change: Change) {
+        let Some(Cover::View(body)) = self.governed.cover(view.oid) else { return };
+        let named = |num: &i16| columns.is_empty() || columns.contains(num);
+        let shown = view.columns.iter().zip(&body.sources).filter(|(column, _)| named(&column.num));
+        let mut below: BTreeMap<u32, BTreeSet<i16>> = BTreeMap::new();
+        for (oid, num) in shown.flat_map(|(_, sources)| sources) {
+            below.entry(*oid).or_default().insert(*num);
+        }
+        for (oid, columns) in below {
+            let relation = self.snapshot.relations.get(&oid);
+            let base = Target { relation, alias: "", only: false, governed: true, scope: 0, at: usize::MAX };
+            self.written(&base, &columns, change);
         }
     }
 
@@ -453,8 +506,15 @@ impl<'a> Walk<'a> {
             target.relation.map(|r| self.relation_columns(r)).unwrap_or(Out { open: true, ..Out::default() });
         let own = |c: &super::query::Col<'a>| super::query::Col { name: c.name, sources: Sources::new() };
         let out = Out { columns: out.columns.iter().map(own).collect(), ..out };
-        let item =
-            Item { alias: "excluded", relation: None, bare: true, masked: false, role: Role::Incoming, out };
+        let item = Item {
+            alias: "excluded",
+            relation: None,
+            bare: true,
+            masked: false,
+            site: None,
+            role: Role::Incoming,
+            out,
+        };
         if let Some(scope) = self.scopes.last_mut() {
             scope.items.push(item);
         }
@@ -463,6 +523,7 @@ impl<'a> Walk<'a> {
             self.written(target, &columns, Change::Update);
         }
         if let Some(node) = &conflict.where_clause {
+            self.phase = if target.governed { Phase::Condition } else { Phase::Plain };
             self.expression(node, Position::Predicate);
         }
         if let Some(scope) = self.scopes.last_mut() {
@@ -470,151 +531,11 @@ impl<'a> Walk<'a> {
         }
         self.phase = Phase::Plain;
     }
+}
 
-    fn returning(&mut self, clause: Option<&'a p::ReturningClause>, target: &Target<'a>) -> Out<'a> {
-        let Some(clause) = clause else { return super::nothing() };
-        // PostgreSQL 18: `old` and `new`, or the names that WITH gives them, are the target too.
-        let mut names: Vec<(&'a str, i32)> = vec![("old", 0), ("new", 0)];
-        for tree in clause.options.iter().filter_map(Tree::of) {
-            let Tree::ReturningOption(option) = tree else {
-                self.unknown_node();
-                continue;
-            };
-            names.push((&option.value, option.location));
-        }
-        let Some(scope) = self.scopes.last_mut() else { return super::nothing() };
-        let known = scope.items.len();
-        if let Some(first) = scope.items.first().cloned() {
-            for (alias, _) in names {
-                if !scope.items.iter().any(|i| i.alias == alias) {
-                    scope.items.push(Item { alias, bare: false, ..first.clone() });
-                }
-            }
-        }
-        self.phase = if target.governed { Phase::Returning { scope: target.scope } } else { Phase::Plain };
-        let out = self.returned(&clause.exprs, target);
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.items.truncate(known);
-        }
-        out
-    }
-
-    /// The RETURNING list; a star of a governed target is spelled out with masks.
-    fn returned(&mut self, list: &'a [Node], target: &Target<'a>) -> Out<'a> {
-        if !target.governed {
-            return self.targets(list, Position::Output);
-        }
-        // `old.x` has the same name as `x`: a column alone means the target's own, once.
-        let mut out = Out::default();
-        for node in list {
-            let Some(Tree::ResTarget(t)) = Tree::of(node) else {
-                self.unknown_node();
-                continue;
-            };
-            let before = self.hits.len();
-            let one = self.targets(std::slice::from_ref(node), Position::Output);
-            let own = self.hits.split_off(before);
-            match t.val.as_deref().and_then(Tree::of) {
-                Some(Tree::ColumnRef(c))
-                    if matches!(c.fields.last().and_then(Tree::of), Some(Tree::AStar(_))) =>
-                {
-                    self.return_star(c, target, !own.is_empty());
-                }
-                Some(Tree::ColumnRef(_)) => self.return_columns(own, target, t.name.is_empty()),
-                _ => self.return_columns(own, target, false),
-            }
-            out.columns.extend(one.columns);
-            out.open |= one.open;
-            out.rest.extend(one.rest);
-        }
-        out
-    }
-
-    fn return_columns(&mut self, hits: Vec<Hit>, target: &Target<'a>, named: bool) {
-        let mut done = BTreeSet::new();
-        for hit in hits {
-            let direct = matches!(hit.phase, Phase::Returning { scope } if scope == hit.scope);
-            let Some((oid, num)) = hit.column.filter(|_| direct) else {
-                self.refuse(Reason::refused(
-                    "RETURNING gives governed columns in a way that the gateway cannot mask: name the columns.",
-                ));
-                continue;
-            };
-            if !done.insert(hit.at) {
-                continue;
-            }
-            match self.statement.column_place(hit.at) {
-                Some((range, qualifier)) => {
-                    let qualifier = qualifier.unwrap_or_else(|| quote(target.alias));
-                    self.sites.push(Site::Returning { range, oid, num, qualifier, named });
-                }
-                None => self
-                    .refuse(Reason::refused("The gateway cannot find this column in the statement's text.")),
-            }
-        }
-    }
-
-    fn return_star(&mut self, c: &'a p::ColumnRef, target: &Target<'a>, governed: bool) {
-        if !governed {
-            return;
-        }
-        let Some(relation) = target.relation else { return self.unknown_node() };
-        let fields = strings(&c.fields);
-        let alone = self
-            .scopes
-            .last()
-            .is_some_and(|s| s.items.iter().filter(|i| !matches!(i.alias, "old" | "new")).count() == 1);
-        let qualifier = match fields.as_slice() {
-            [] if alone => quote(target.alias),
-            [q] => quote(q),
-            _ => {
-                return self.refuse_at(
-                    "RETURNING * over several relations cannot be masked: name the columns.",
-                    c.location,
-                );
-            }
-        };
-        match self.statement.star_place(c.location) {
-            Some(range) => self.sites.push(Site::ReturningStar { range, oid: relation.oid, qualifier }),
-            None => self.refuse_at("The gateway cannot find this star in the statement's text.", c.location),
-        }
-    }
-
-    /// Decides about the governed columns of the target that were met outside RETURNING.
-    fn settle(&mut self, target: &Target<'a>, predicate: Option<&'a Node>) {
-        self.phase = Phase::Plain;
-        let hits = std::mem::take(&mut self.hits);
-        if !target.governed || hits.is_empty() {
-            return;
-        }
-        if hits.iter().any(|h| h.phase != Phase::Predicate) {
-            return self.refuse(Reason::refused("A governed column cannot be read into what is written."));
-        }
-        let (Some(relation), Some(_)) = (target.relation, predicate) else { return self.unknown_node() };
-        let key = relation.primary_key().unwrap_or_default();
-        if key.is_empty() || key.iter().any(|c| self.governed.mask(relation.oid, c.num).is_some()) {
-            return self.refuse(Reason::refused(
-                "A predicate on a governed column needs a primary key without governed columns in the relation.",
-            ));
-        }
-        match self.statement.predicate_place(target.at) {
-            Some(range) => self.sites.push(Site::Predicate {
-                range,
-                oid: relation.oid,
-                alias: target.alias.to_owned(),
-                only: target.only,
-                target: target.at,
-            }),
-            None => self
-                .refuse(Reason::refused("The gateway cannot find this predicate in the statement's text.")),
-        }
-    }
-
-    /// Columns that a statement outside the catalog's relations writes.
-    pub(super) fn other_columns(&mut self, verb: Verb, path: vocab::ResourcePath, names: &[&str]) {
-        let columns =
-            names.iter().map(|name| ColumnUse { column: (*name).into(), position: Position::Write });
-        self.others.entry((verb, path)).or_default().extend(columns);
+impl Target<'_> {
+    pub fn is_view(&self) -> bool {
+        self.relation.is_some_and(|r| r.kind == 'v')
     }
 }
 

@@ -1,0 +1,349 @@
+//! What is called: functions, operators, casts and types.
+
+use pg_query::protobuf as p;
+use vocab::{Position, Verb};
+
+use super::{Found, Sources, Walk, constant, join_sources, strings};
+use crate::analysis::{Effect, FunctionKind, FunctionUse, Reason};
+use crate::functions::{Builtin, Object, builtin};
+use crate::rewrite::Site;
+use crate::settings::{Setting, setting};
+use crate::snapshot::Function;
+use crate::tree::{Node, Tree};
+
+/// What a name that is called may mean besides a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    Function,
+    /// `name(row)`: also a column of the row.
+    Either,
+    /// `row.name` where the row has no such column.
+    Attribute,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn function(&mut self, f: &'a p::FuncCall, position: Position) -> Sources {
+        let mut sources = Sources::new();
+        for node in &f.args {
+            join_sources(&mut sources, &self.expression(node, position));
+        }
+        for node in &f.agg_order {
+            self.expression(node, Position::Sort);
+        }
+        if let Some(node) = &f.agg_filter {
+            self.expression(node, Position::Predicate);
+        }
+        if let Some(window) = &f.over {
+            join_sources(&mut sources, &self.walk(Tree::WindowDef(window), position));
+        }
+        let names = strings(&f.funcname);
+        let (schema, name) = match names.as_slice() {
+            [name] => (None, *name),
+            [schema, name] => (Some(*schema), *name),
+            [database, schema, name] if *database == self.snapshot.database => (Some(*schema), *name),
+            _ => {
+                self.refuse_at("The gateway cannot resolve this function's name.", f.location);
+                return sources;
+            }
+        };
+        let notation =
+            f.args.len() == 1 && f.over.is_none() && !f.agg_star && !f.agg_distinct && schema.is_none();
+        self.function_named(schema, name, f.args.len(), if notation { Call::Either } else { Call::Function });
+        if matches!(schema, None | Some("pg_catalog")) {
+            self.special(name, f);
+        }
+        sources
+    }
+
+    pub(super) fn function_name(&mut self, names: &'a [Node]) {
+        match strings(names).as_slice() {
+            // The sampling methods of PostgreSQL's own.
+            ["system" | "bernoulli"] | ["pg_catalog", "system" | "bernoulli"] => {}
+            [name] => self.function_named(None, name, 1, Call::Function),
+            [schema, name] => self.function_named(Some(schema), name, 1, Call::Function),
+            _ => self.unknown_node(),
+        }
+    }
+
+    /// Every function that a call by this name could run.
+    pub(super) fn function_named(&mut self, schema: Option<&str>, name: &str, arguments: usize, call: Call) {
+        let path = self.search_path();
+        let arity = u16::try_from(arguments).unwrap_or(u16::MAX);
+        let visible = |f: &&Function| match schema {
+            Some("pg_temp") => f.schema.starts_with("pg_temp"),
+            Some(schema) => f.schema == schema,
+            None => path.contains(&f.schema.as_str()) || f.schema == "pg_catalog",
+        };
+        let snapshot = self.snapshot;
+        let mut found = false;
+        for function in snapshot.functions_named(name).filter(visible) {
+            if arity >= function.args_min && arity <= function.args_max {
+                found = true;
+                self.runs_own(function);
+            }
+        }
+        if matches!(schema, None | Some("pg_catalog")) {
+            match builtin(name) {
+                Some(what) => {
+                    found = true;
+                    self.runs_builtin(what, name);
+                }
+                None if schema.is_some() || snapshot.builtins.contains(name) => {
+                    found = true;
+                    self.opaque(
+                        "The statement calls a function of PostgreSQL that is not on the gateway's list.",
+                    );
+                    self.list_builtin(name, FunctionKind::Unknown);
+                }
+                None => {}
+            }
+        }
+        // A type's name called like a function is a cast.
+        let types: Vec<u32> = snapshot
+            .types_named(name)
+            .filter(|t| schema.is_none_or(|s| s == t.schema))
+            .map(|t| t.oid)
+            .collect();
+        for oid in types {
+            found = true;
+            self.type_used(oid);
+        }
+        // No function has this name: then it can only be a column of the row that is the argument, or an error.
+        let known = match call {
+            Call::Function => false,
+            Call::Either => self.names_a_column(name),
+            Call::Attribute => true,
+        };
+        if !found && !known {
+            self.unresolved = true;
+            self.opaque("The statement calls a function that does not exist.");
+            self.list_builtin(name, FunctionKind::Unknown);
+        }
+    }
+
+    fn names_a_column(&self, name: &str) -> bool {
+        let items = || self.scopes.iter().flat_map(|s| &s.items);
+        items().any(|i| i.out.columns.iter().any(|c| c.name == name))
+            || self.snapshot.relations.values().any(|r| !r.is_system() && r.column(name).is_some())
+    }
+
+    /// A function outside `pg_catalog`, or put there later.
+    fn runs_own(&mut self, function: &'a Function) {
+        // initdb's own: information_schema's helpers, written in SQL over their arguments.
+        if function.oid < 16_384 && function.schema == "information_schema" {
+            return;
+        }
+        self.runs_function(function, None);
+    }
+
+    fn runs_builtin(&mut self, what: Builtin, name: &str) {
+        match what {
+            Builtin::Pure | Builtin::Definition(_) => {}
+            Builtin::Volatile | Builtin::Setting | Builtin::Sequence => self.volatile = true,
+            Builtin::Known | Builtin::Administer => {
+                self.volatile = true;
+                let verb = if what == Builtin::Known { Verb::Execute } else { Verb::Administer };
+                let path = self.database.join("pg_catalog").join(name);
+                self.other(verb, path);
+                self.list_builtin(name, FunctionKind::Known);
+            }
+        }
+    }
+
+    fn list_builtin(&mut self, name: &str, kind: FunctionKind) {
+        self.volatile = true;
+        self.functions.insert(FunctionUse {
+            schema: "pg_catalog".into(),
+            name: name.into(),
+            kind,
+            volatility: 'v',
+            owner: String::new(),
+            security_definer: false,
+        });
+    }
+
+    /// Functions of PostgreSQL's own whose arguments say what they do.
+    fn special(&mut self, name: &str, f: &'a p::FuncCall) {
+        match builtin(name) {
+            Some(Builtin::Definition(definition)) => self.definition(definition.of, f),
+            Some(Builtin::Sequence) => self.sequence(f),
+            Some(Builtin::Volatile) if name == "currval" => {
+                if let Found::Relation(relation) = self.sequence_named(f) {
+                    self.touch(Verb::Read, relation);
+                }
+            }
+            Some(Builtin::Setting) if name == "set_config" => self.set_config(f),
+            _ if name == "pg_notify" => {
+                let channel = f.args.first().and_then(constant).unwrap_or_default();
+                self.effects.push(Effect::Notify { channel });
+            }
+            _ => {}
+        }
+    }
+
+    /// The definition of an object over governed columns comes back as NULL.
+    fn definition(&mut self, of: Object, f: &'a p::FuncCall) {
+        if self.governed.is_empty() || of == Object::Expression {
+            return;
+        }
+        let named = |n: &Node| matches!(Tree::of(n), Some(Tree::NamedArgExpr(_)));
+        if f.func_variadic || f.args.iter().any(named) {
+            return self.refuse_at("Arguments of this function must be given in order.", f.location);
+        }
+        match self.statement.first_argument(f.location) {
+            Some(range) => self.sites.push(Site::Unless { call: f.location as usize, range, of }),
+            None => self.refuse_at("The gateway cannot find this call in the statement's text.", f.location),
+        }
+    }
+
+    fn sequence(&mut self, f: &'a p::FuncCall) {
+        self.writes = true;
+        match self.sequence_named(f) {
+            Found::Relation(relation) => self.touch(Verb::Write, relation),
+            Found::Temp(_) => {}
+            _ => self.opaque("The statement writes a sequence that the gateway cannot name."),
+        }
+    }
+
+    /// The sequence that the first argument names, if it is a constant.
+    fn sequence_named(&self, f: &'a p::FuncCall) -> Found<'a> {
+        let name = f.args.first().and_then(constant);
+        let parts: Option<Vec<String>> = name.as_deref().and_then(split_identifier);
+        match parts.as_deref() {
+            Some([name]) => self.lookup("", name),
+            Some([schema, name]) => self.lookup(schema, name),
+            _ => Found::Nothing,
+        }
+    }
+
+    fn set_config(&mut self, f: &'a p::FuncCall) {
+        let [name, value, local] = f.args.as_slice() else {
+            return self.opaque("The statement changes a setting in a way that the gateway cannot read.");
+        };
+        let local = constant(local).map(|l| !matches!(l.as_str(), "false" | "f" | "off" | "0"));
+        let (Some(name), Some(local)) = (constant(name), local) else {
+            return self.opaque("The statement changes a setting that the gateway cannot name.");
+        };
+        let value = constant(value);
+        if value.is_none() && name.eq_ignore_ascii_case("search_path") {
+            return self.opaque("The statement sets search_path to a value that the gateway cannot read.");
+        }
+        self.sets(&name, value.as_deref(), false);
+        self.effects.push(Effect::Set { name: name.to_ascii_lowercase(), value, local });
+    }
+
+    /// What changing a setting needs.
+    pub(super) fn sets(&mut self, name: &str, value: Option<&str>, to_default: bool) {
+        match setting(name, value, to_default) {
+            Setting::Free => {}
+            Setting::Custom => {
+                let path = self.database.join("settings").join(&name.to_ascii_lowercase());
+                self.other(Verb::Execute, path);
+            }
+            Setting::Pinned => {
+                self.refuse(Reason::refused(
+                    "The gateway needs this setting as it is, to read the session's statements.",
+                ));
+            }
+            Setting::Role => self.opaque("The statement changes the session's role."),
+            Setting::Unknown => {
+                self.opaque("The statement changes a setting that is not on the gateway's list.")
+            }
+        }
+    }
+
+    /// An operator of a user's own runs a function of a user's own.
+    pub(super) fn operator(&mut self, names: &'a [Node]) {
+        if names.is_empty() || self.snapshot.operators.is_empty() {
+            return;
+        }
+        let names = strings(names);
+        let (schema, name) = match names.as_slice() {
+            [name] => (None, *name),
+            [.., schema, name] => (Some(*schema), *name),
+            [] => return,
+        };
+        let path = self.search_path();
+        let visible = |s: &str| schema.map_or_else(|| path.contains(&s), |schema| schema == s);
+        let snapshot = self.snapshot;
+        for operator in snapshot.operators.iter().filter(|o| o.name == name && visible(&o.schema)) {
+            self.runs_implicitly(operator.function);
+        }
+    }
+
+    /// Code behind an operator, cast or domain. Extensions in C are trusted for these; they cannot run SQL of the
+    /// client's choice.
+    fn runs_implicitly(&mut self, oid: u32) {
+        let extension =
+            |f: &Function| f.extension.is_some() && matches!(f.language.as_str(), "c" | "internal");
+        match self.snapshot.functions.get(&oid) {
+            // PostgreSQL's own.
+            None if oid < 16_384 => {}
+            Some(function) if extension(function) => {}
+            _ => self.runs(oid, None),
+        }
+    }
+
+    pub(super) fn type_name(&mut self, name: &'a p::TypeName) {
+        for node in name.typmods.iter().chain(&name.array_bounds) {
+            self.expression(node, Position::Output);
+        }
+        let names = strings(&name.names);
+        let (schema, last) = match names.as_slice() {
+            [last] => (None, *last),
+            [.., schema, last] => (Some(*schema), *last),
+            [] => return,
+        };
+        let found: Vec<u32> = self
+            .snapshot
+            .types_named(last)
+            .filter(|t| {
+                schema.is_none_or(|s| s == t.schema || (s == "pg_temp" && t.schema.starts_with("pg_temp")))
+            })
+            .map(|t| t.oid)
+            .collect();
+        for oid in found {
+            self.type_used(oid);
+        }
+    }
+
+    /// A type of a user's own: its checks and casts may run code.
+    fn type_used(&mut self, oid: u32) {
+        let snapshot = self.snapshot;
+        let mut next = Some(oid);
+        for _ in 0..crate::limits::VIEW_DEPTH_MAX {
+            let Some(oid) = next else { break };
+            for function in snapshot.domain_functions.get(&oid).into_iter().flatten() {
+                self.runs_implicitly(*function);
+            }
+            next = snapshot.types.get(&oid).filter(|t| t.kind == 'd').map(|t| t.base);
+        }
+        for cast in snapshot.casts.iter().filter(|c| c.source == oid || c.target == oid) {
+            self.runs_implicitly(cast.function);
+        }
+    }
+}
+
+/// `app."My Seq"` into its parts, as regclass reads it.
+fn split_identifier(text: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let (part, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            let end = quoted.find('"')?;
+            (quoted[..end].to_owned(), &quoted[end + 1..])
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            (rest[..end].to_ascii_lowercase(), &rest[end..])
+        };
+        if part.is_empty() {
+            return None;
+        }
+        parts.push(part);
+        match after.strip_prefix('.') {
+            Some(next) => rest = next,
+            None if after.is_empty() => return Some(parts),
+            None => return None,
+        }
+    }
+}
