@@ -15,6 +15,11 @@ pub fn verifier() -> Result<PathBuf, Trouble> {
     program("tacho-verify")
 }
 
+/// An example of one of the crates, built if it is not there.
+pub fn example(name: &str) -> Result<PathBuf, Trouble> {
+    program(&format!("examples/{name}"))
+}
+
 /// A file of the source tree. Cargo names the package to what it runs; a path compiled in would be that of another
 /// checkout where two of them share a target directory.
 pub fn source(path: &str) -> PathBuf {
@@ -29,7 +34,7 @@ fn program(name: &str) -> Result<PathBuf, Trouble> {
     let found = folder.as_ref().map(|folder| folder.join(name)).filter(|path| path.is_file());
     found.ok_or_else(|| Trouble::Missing {
         what: format!("the program {name}"),
-        remedy: "run `cargo xtask test`, or `cargo build -p tacho -p tacho-verify`".to_owned(),
+        remedy: "run `cargo xtask test`, or `cargo build --workspace --all-targets`".to_owned(),
     })
 }
 
@@ -39,14 +44,7 @@ fn build() -> Option<PathBuf> {
     let folder =
         test.ancestors().find(|path| path.ends_with("debug") || path.ends_with("release"))?.to_path_buf();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(source("")).args([
-        "build",
-        "--quiet",
-        "--package",
-        "tacho",
-        "--package",
-        "tacho-verify",
-    ]);
+    cargo.current_dir(source("")).args(["build", "--quiet", "--workspace", "--bins", "--examples"]);
     cargo.arg("--target-dir").arg(folder.parent()?).stdin(Stdio::null());
     if folder.ends_with("release") {
         cargo.arg("--release");

@@ -52,7 +52,7 @@ pub fn check(home: &Home) -> Ending {
     }
 }
 
-fn find(home: &Home) -> Option<PathBuf> {
+pub fn find(home: &Home) -> Option<PathBuf> {
     let named = std::env::var_os("LEAKCORPUS").map(PathBuf::from);
     let beside = home.source.join("../shared/leakcorpus");
     named.or(Some(beside)).filter(|path| path.join("run.py").is_file())

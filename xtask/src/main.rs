@@ -9,6 +9,7 @@ mod bench;
 mod corpus;
 mod demo;
 mod home;
+mod regress;
 mod release;
 mod setup;
 mod step;

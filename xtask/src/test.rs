@@ -2,6 +2,7 @@
 
 use crate::corpus;
 use crate::home::Home;
+use crate::regress;
 use crate::setup::{self, Wanted};
 use crate::step::{Ending, Steps, Stop, check, check_tests};
 use crate::suites;
@@ -87,14 +88,10 @@ const STEPS: &[(&str, Step)] = &[
     }),
     ("dependencies", dependencies),
     ("real servers and clients", |home, options| {
-        let mut cargo = home.cargo();
-        cargo.args(["test", "--workspace", "--locked", "--no-fail-fast", "--test", "real"]);
-        cargo.env("INTEROP_SEED", options.seed.to_string());
-        if options.all {
-            cargo.env("INTEROP_ALL", "1");
-        }
-        check_tests(with_programs(&mut cargo, home), TEST_SECONDS_MAX)
+        // The server as judge is a step of its own.
+        check_tests(real(home, options).args(["--", "--skip", JUDGE]), TEST_SECONDS_MAX)
     }),
+    ("server as judge", judge),
     ("leak corpus", |home, _| corpus::check(home)),
     ("foreign suite: asyncpg", |home, options| foreign(home, options, "asyncpg")),
     ("foreign suite: pg8000", |home, options| foreign(home, options, "pg8000")),
@@ -107,6 +104,42 @@ const STEPS: &[(&str, Step)] = &[
 /// A slice of somebody's test suite, or the whole with `--all`.
 fn foreign(home: &Home, options: &Options, name: &str) -> Ending {
     suites::check(home, name, options.all, options.seed)
+}
+
+/// Beginning of the names of the tests in which the server says what a statement does.
+const JUDGE: &str = "judge::of_";
+/// PostgreSQL's 200 scripts, each statement judged in four ways, on two busy cores.
+const JUDGE_SECONDS_MAX: Duration = Duration::from_secs(5400);
+
+fn judge(home: &Home, options: &Options) -> Ending {
+    let scripts = match regress::sources(home) {
+        Ok(scripts) => scripts,
+        Err(why) => {
+            return Ending::Skipped(format!("PostgreSQL's regression scripts cannot be had: {why:?}"));
+        }
+    };
+    let mut cargo = real(home, options);
+    cargo.env("INTEROP_REGRESS", scripts).args(["--", "--nocapture", JUDGE]);
+    match corpus::find(home) {
+        Some(corpus) => drop(cargo.env("LEAKCORPUS", corpus)),
+        None => {
+            println!("skipped: the statements of the leak corpus, which is not beside the source tree");
+            cargo.args(["--skip", "judge::of_the_leak_corpus"]);
+        }
+    }
+    check_tests(&mut cargo, JUDGE_SECONDS_MAX)
+}
+
+/// `cargo test` of the tests with real servers.
+fn real(home: &Home, options: &Options) -> Command {
+    let mut cargo = home.cargo();
+    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast", "--test", "real"]);
+    cargo.env("INTEROP_SEED", options.seed.to_string());
+    if options.all {
+        cargo.env("INTEROP_ALL", "1");
+    }
+    with_programs(&mut cargo, home);
+    cargo
 }
 
 /// Tells the tests where the programs are that they start.

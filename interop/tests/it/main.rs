@@ -25,6 +25,7 @@ mod clients;
 mod credentials;
 mod evidence;
 mod hostile;
+mod judge;
 mod masks;
 mod moments;
 mod order;
