@@ -18,6 +18,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod approvals;
+mod attacks;
 mod attribution;
 mod bindings;
 mod canaries;
