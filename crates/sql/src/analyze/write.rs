@@ -270,9 +270,7 @@ impl<'a> Walk<'a> {
                     Some(Cover::Broken) => self.refuse(CANNOT_EXPAND),
                     None => self.qualify_if_shadowing(relation, name),
                 }
-                for oid in &relation.write_functions {
-                    self.runs(*oid, Some(FunctionKind::Trigger));
-                }
+                self.runs_triggers(relation);
                 self.policies(relation);
                 // Of a view what it shows, and of any relation what its rules write instead or besides.
                 self.writes_below(relation, 0);
@@ -333,38 +331,57 @@ impl<'a> Walk<'a> {
             let Some(below) = self.snapshot.relations.get(oid) else { continue };
             let seen = self.uses.contains_key(&(Verb::Write, *oid));
             self.touch(Verb::Write, below);
-            for oid in &below.write_functions {
-                self.runs(*oid, Some(FunctionKind::Trigger));
-            }
+            self.runs_triggers(below);
             if !seen && depth < crate::limits::VIEW_DEPTH_MAX {
                 self.writes_below(below, depth + 1);
             }
         }
     }
 
+    /// A relation with its children and partitions, whose rows are written through it.
+    fn family(&self, relation: &'a Relation) -> Vec<&'a Relation> {
+        let mut seen = BTreeSet::from([relation.oid]);
+        let mut all = vec![relation];
+        let mut next = 0;
+        while let Some(parent) = all.get(next).copied() {
+            let children = parent.children.iter().filter_map(|oid| self.snapshot.relations.get(oid));
+            all.extend(children.filter(|child| seen.insert(child.oid)));
+            next += 1;
+        }
+        all
+    }
+
+    /// The functions of triggers, defaults, checks and indexes of what is written through a relation.
+    pub(super) fn runs_triggers(&mut self, relation: &'a Relation) {
+        for relation in self.family(relation) {
+            for oid in &relation.write_functions {
+                self.runs(*oid, Some(FunctionKind::Trigger));
+            }
+        }
+    }
+
     /// Foreign keys that pass a delete or an update on.
     fn cascades(&mut self, relation: &'a Relation, change: Change) {
-        let mut work = vec![relation.oid];
+        let mut work = self.family(relation);
         let mut seen = BTreeSet::new();
-        while let Some(oid) = work.pop() {
-            if !seen.insert(oid) {
+        while let Some(relation) = work.pop() {
+            if !seen.insert(relation.oid) {
                 continue;
             }
-            for (from, key) in self.snapshot.referencing.get(&oid).into_iter().flatten() {
-                let action = match change {
-                    Change::Delete => key.on_delete,
-                    Change::Update => key.on_update,
-                    Change::Insert => 'a',
+            for (from, key) in self.snapshot.referencing.get(&relation.oid).into_iter().flatten() {
+                let passes = |action| matches!(action, 'c' | 'n' | 'd');
+                // An update may move a row to another partition, which deletes it from its own.
+                let passed = match change {
+                    Change::Delete => passes(key.on_delete),
+                    Change::Update => {
+                        passes(key.on_update) || passes(key.on_delete) && !relation.parents.is_empty()
+                    }
+                    Change::Insert => false,
                 };
-                if !matches!(action, 'c' | 'n' | 'd') {
-                    continue;
-                }
-                let Some(other) = self.snapshot.relations.get(from) else { continue };
+                let Some(other) = self.snapshot.relations.get(from).filter(|_| passed) else { continue };
                 self.touch(Verb::Write, other);
-                for oid in &other.write_functions {
-                    self.runs(*oid, Some(FunctionKind::Trigger));
-                }
-                work.push(*from);
+                self.runs_triggers(other);
+                work.extend(self.family(other));
             }
         }
     }
@@ -416,11 +433,15 @@ impl<'a> Walk<'a> {
         }
         // An INSERT writes every column: those not named get their default.
         let touched = if change == Change::Insert { all() } else { columns };
-        for constraint in &relation.constraints {
-            self.probes_by(relation, constraint, &touched);
-        }
-        for (_, used) in relation.indexes.iter().filter(|(i, _)| i.unique) {
-            self.probes(relation, used, &touched);
+        for part in self.family(relation) {
+            let named = |num: &i16| Some(part.column(&relation.column_at(*num)?.name)?.num);
+            let touched: BTreeSet<i16> = touched.iter().filter_map(named).collect();
+            for constraint in &part.constraints {
+                self.probes_by(part, constraint, &touched);
+            }
+            for (_, used) in part.indexes.iter().filter(|(i, _)| i.unique) {
+                self.probes(part, used, &touched);
+            }
         }
         if change != Change::Insert {
             for (from, key) in self.snapshot.referencing.get(&relation.oid).into_iter().flatten() {

@@ -36,6 +36,7 @@ impl Facts {
         let server = &results["server"][0];
         let (database, temporary) = (text(server, 1), text(server, 2));
         let mut facts = Facts::default();
+        let mut views = BTreeSet::new();
         let mut tables: BTreeMap<u32, (String, String)> = BTreeMap::new();
         for row in rows("relations") {
             let (oid, schema, name, kind) = (number(row, 0), text(row, 1), text(row, 2), text(row, 3));
@@ -49,7 +50,13 @@ impl Facts {
             if plain && matches!(kind.as_str(), "r" | "p") {
                 tables.insert(oid, (schema, name));
             }
-            facts.paths.insert(oid, path);
+            if kind == "v" && !system {
+                views.insert(oid);
+            }
+            // A composite type is a type.
+            if kind != "c" {
+                facts.paths.insert(oid, path);
+            }
         }
         for row in rows("inherits") {
             let (child, parent) = (number(row, 0), number(row, 1));
@@ -77,9 +84,10 @@ impl Facts {
             let before = facts.exposing.len();
             for row in rows("view_columns") {
                 let (view, of, num) = (number(row, 0), number(row, 1), number(row, 2) as i32);
-                // A table with a rule is not read through the rule.
-                let is_view = !tables.contains_key(&view);
-                if is_view && (facts.governed.contains(&(of, num)) || facts.exposing.contains(&of)) {
+                // A table with a rule is not read through the rule, and a materialized view has masks of its own.
+                if views.contains(&view)
+                    && (facts.governed.contains(&(of, num)) || facts.exposing.contains(&of))
+                {
                     facts.exposing.insert(view);
                 }
             }

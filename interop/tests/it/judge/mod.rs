@@ -52,9 +52,9 @@ const WITHOUT: &[(&str, &str)] = &[
 ];
 
 /// Of all scripts, in a run that is not of all.
-const SLICE: usize = 12;
+const SLICE: usize = 6;
 /// Statements of one script that are judged in such a run: the longest would take the time of all others.
-const SLICE_STATEMENTS_MAX: usize = 400;
+const SLICE_STATEMENTS_MAX: usize = 120;
 
 fn seed() -> u64 {
     std::env::var("INTEROP_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1)

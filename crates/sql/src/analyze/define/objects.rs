@@ -211,9 +211,7 @@ impl<'a> Walk<'a> {
                 Found::Relation(relation) => {
                     self.touch(verb, relation);
                     if verb == Verb::Write {
-                        for oid in &relation.write_functions {
-                            self.runs(*oid, Some(crate::analysis::FunctionKind::Trigger));
-                        }
+                        self.runs_triggers(relation);
                     }
                 }
                 Found::Temp(temp) => {
@@ -314,9 +312,7 @@ impl<'a> Walk<'a> {
         match name.map(|name| self.resolve(name, false)) {
             Some(Found::Relation(relation)) => {
                 self.touch(Verb::Administer, relation);
-                for oid in &relation.write_functions {
-                    self.runs(*oid, Some(crate::analysis::FunctionKind::Trigger));
-                }
+                self.runs_triggers(relation);
             }
             _ => {
                 let database = self.database.clone();
