@@ -542,10 +542,10 @@ async fn run(client: &Client, text: &str, data: Option<&str>) -> Result<Rows, Er
     rows(client, text).await
 }
 
-/// A relation that is named in a constant (`'t'::regclass`) is not read.
+/// A relation that is named in a constant (`'t'::regclass`) or as a type (`x::t`) is not read.
 fn is_quoted(text: &str, path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
-    text.contains(&format!("{name}'"))
+    text.contains(&format!("{name}'")) || text.contains(&format!("::{name}"))
 }
 
 fn first_word(text: &str) -> String {
