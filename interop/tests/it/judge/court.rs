@@ -301,7 +301,7 @@ impl Court {
                 Some("pg_class") => {
                     let Some(path) = self.facts.paths.get(&oid) else { continue };
                     match (claim.on.get(path), &row[4]) {
-                        (None, None) if is_quoted(text, path) => {}
+                        (None, _) if is_quoted(text, path) => {}
                         (None, _) => missed.push(format!("relation {path}")),
                         (Some((_, columns)), Some(name)) if !columns.contains(name) => {
                             missed.push(format!("column {path} {name}"));
@@ -373,9 +373,9 @@ impl Court {
             let on = claim.on.get(&path);
             let written =
                 on.is_some_and(|(verbs, columns)| verbs.contains("write") && columns.contains(&name));
-            let quoted = row[4].is_none() && is_quoted(text, &path);
+            let quoted = on.is_none() && is_quoted(text, &path);
             let exposed = self.facts.exposing.contains(&oid) && !on.is_some_and(|(v, _)| v.contains("write"));
-            if (self.facts.governed.contains(&(oid, num)) && !written) || (exposed && !quoted) {
+            if !quoted && ((self.facts.governed.contains(&(oid, num)) && !written) || exposed) {
                 self.wrong(text, &format!("LEAK of {path} {name} in: {}", claim.text));
             }
         }

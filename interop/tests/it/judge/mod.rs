@@ -51,7 +51,7 @@ const WITHOUT: &[(&str, &str)] = &[
     ("stats", "waits for statistics to be sent"),
 ];
 
-/// Of all scripts, in a run that is not of all.
+/// Of the scripts that are listed in `shares.txt`, in a run that is not of all.
 const SLICE: usize = 6;
 /// Statements of one script that are judged in such a run: the longest would take the time of all others.
 const SLICE_STATEMENTS_MAX: usize = 120;
@@ -137,6 +137,9 @@ fn chosen() -> Vec<String> {
     }
     scripts.sort_by_key(|name| mix(seed(), name));
     if !all() {
+        // Of those whose share is known.
+        let listed = listed();
+        scripts.retain(|name| listed.contains_key(name));
         scripts.truncate(SLICE);
     }
     scripts
@@ -235,21 +238,24 @@ async fn meta(court: &mut Court, line: &str, variables: &mut HashMap<String, Str
     }
 }
 
-/// Scripts of which we refuse more than is listed. Of those that are not listed it may be half.
-fn over_their_share(records: &BTreeMap<String, Record>) -> Vec<String> {
+/// `shares.txt`: how many statements of a script may be refused or opaque.
+fn listed() -> HashMap<String, usize> {
     let text =
         std::fs::read_to_string(interop::programs::source("interop/tests/it/judge/shares.txt")).unwrap();
-    let listed: HashMap<&str, usize> = text
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| {
-            let (name, share) = line.split_once(": ")?;
-            Some((name, share.split(' ').next()?.parse().ok()?))
-        })
-        .collect();
+    let share = |line: &str| {
+        let (name, share) = line.split_once(": ")?;
+        Some((name.to_owned(), share.split(' ').next()?.parse().ok()?))
+    };
+    let listed: HashMap<String, usize> = text.lines().filter_map(share).collect();
     assert!(listed.len() > 20, "shares.txt cannot be read");
+    listed
+}
+
+/// Scripts of which we refuse more than is listed. Of those that are not listed it may be half.
+fn over_their_share(records: &BTreeMap<String, Record>) -> Vec<String> {
+    let listed = listed();
     let over = |(name, record): (&String, &Record)| {
-        let most = listed.get(name.as_str()).copied().unwrap_or(record.known / 2);
+        let most = listed.get(name).copied().unwrap_or(record.known / 2);
         (record.refused > most + 2).then(|| format!("{name}: {} of {}", record.refused, record.known))
     };
     records.iter().filter_map(over).collect()
