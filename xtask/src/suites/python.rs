@@ -56,11 +56,11 @@ pub fn suite(name: &str) -> Option<Pytest> {
                 "test_adversity.py",
                 "test_utils.py",
             ],
-            ..suite("asyncpg", "asyncpg==0.32.0", "asyncpg-0.32.0", &["tests"], 3)
+            ..suite("asyncpg", "asyncpg==0.32.0", "asyncpg-0.32.0", &["tests"], 2)
         },
         "pg8000" => Pytest {
             without: &["test_benchmarks.py"],
-            ..suite("pg8000", "pg8000==1.31.6", "pg8000-1.31.6", &["test/dbapi", "test/native"], 3)
+            ..suite("pg8000", "pg8000==1.31.6", "pg8000-1.31.6", &["test/dbapi", "test/native"], 2)
         },
         "sqlalchemy" => Pytest {
             classes: true,
@@ -69,7 +69,7 @@ pub fn suite(name: &str) -> Option<Pytest> {
                 "SQLAlchemy==2.1.9",
                 "sqlalchemy-2.1.9",
                 &["lib/sqlalchemy/testing/suite"],
-                12,
+                5,
             )
         },
         _ => return None,

@@ -295,12 +295,8 @@ impl Session {
             return self.refuse_message("parse", frame, "22021", NOT_UTF8);
         };
         if !name.is_empty() && self.prepared.contains_key(&name) {
-            return self.refuse_message(
-                "parse",
-                frame,
-                "42P05",
-                "a prepared statement of this name exists already",
-            );
+            let why = "a prepared statement of this name exists already";
+            return self.refuse_name("parse", frame, "42P05", why, &parse.statement);
         }
         if self.prepared.len() >= PREPARED_MAX {
             return self.refuse_message(
@@ -372,12 +368,8 @@ impl Session {
 
     pub(super) fn on_bind(&mut self, bind: Bind, frame: &Frame) -> Result<(), Cut> {
         let Some(prepared) = self.prepared.get(bind.statement.as_bytes()).cloned() else {
-            return self.refuse_message(
-                "bind",
-                frame,
-                "26000",
-                "there is no prepared statement of this name",
-            );
+            let why = "there is no prepared statement of this name";
+            return self.refuse_name("bind", frame, "26000", why, &bind.statement);
         };
         if self.portals.len() >= PORTALS_MAX {
             return self.refuse_message("bind", frame, "54000", "too many portals in one session");
@@ -464,11 +456,13 @@ impl Session {
         };
         let Some(plan) = plan else {
             let code = if what == What::DescribePortal { "34000" } else { "26000" };
-            return self.refuse_message(
+            let (Target::Statement(name) | Target::Portal(name)) = &target;
+            return self.refuse_name(
                 "describe",
                 frame,
                 code,
                 "there is no statement or portal of this name",
+                name,
             );
         };
         self.batch(frame, &FromClient::Describe(target), what, false)?;
@@ -479,7 +473,7 @@ impl Session {
     pub(super) fn on_execute(&mut self, portal: &RawField, frame: &Frame) -> Result<(), Cut> {
         self.renew_plans();
         let Some(found) = self.portals.get(portal.as_bytes()) else {
-            return self.refuse_message("execute", frame, "34000", "there is no portal of this name");
+            return self.refuse_name("execute", frame, "34000", "there is no portal of this name", portal);
         };
         let void = found.epoch != self.epoch;
         let (mut plan, params, upstream, columns) =

@@ -265,12 +265,42 @@ impl Session {
         code: &'static str,
         why: &'static str,
     ) -> Result<(), Cut> {
+        self.refuse_saying(via, frame, code, why, None)
+    }
+
+    /// Refuses a message because of a statement or portal that there is, or is not, in PostgreSQL's own words.
+    pub(super) fn refuse_name(
+        &mut self,
+        via: &'static str,
+        frame: &Frame,
+        code: &'static str,
+        why: &'static str,
+        name: &RawField,
+    ) -> Result<(), Cut> {
+        let said = name.to_str().and_then(|name| match (code, name) {
+            ("42P05", _) => Some(format!("prepared statement \"{name}\" already exists")),
+            ("26000", "") => Some("unnamed prepared statement does not exist".to_owned()),
+            ("26000", _) => Some(format!("prepared statement \"{name}\" does not exist")),
+            ("34000", _) => Some(format!("portal \"{name}\" does not exist")),
+            _ => None,
+        });
+        self.refuse_saying(via, frame, code, why, said)
+    }
+
+    fn refuse_saying(
+        &mut self,
+        via: &'static str,
+        frame: &Frame,
+        code: &'static str,
+        why: &'static str,
+        said: Option<String>,
+    ) -> Result<(), Cut> {
         // What came before in the same breath is done, as upstream would have done it.
         self.cover("parse")?;
         if self.skipping {
             return Ok(());
         }
-        let plan = self.unreadable(None);
+        let plan = self.unreadable(said);
         let ready = Ready {
             via,
             params: Vec::new(),
