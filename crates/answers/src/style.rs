@@ -16,7 +16,8 @@ h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
 .three li { margin: .35rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th { color: var(--soft); font-weight: 500; }
-th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word; }
+td.code { overflow-wrap: anywhere; }
 .code, pre, code { font: .85rem/1.5 ui-monospace, monospace; }
 pre { background: var(--tint); padding: .6rem .8rem; margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; border-radius: 4px; }
 .null { color: var(--soft); font-style: italic; }
