@@ -5,6 +5,7 @@
 //! in one of 300. A "no" is certain, for whole cells and tokens.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::limits::{FILTER_ENTRIES_MAX, FILTER_TOKEN_BYTES_MAX, FILTER_TOKEN_BYTES_MIN};
 use crate::sip::sip;
@@ -38,7 +39,9 @@ impl std::fmt::Debug for FilterKey {
 /// Collects the entries of one chunk.
 #[derive(Default)]
 pub struct FilterBuilder {
-    entries: HashSet<(u64, u64)>,
+    entries: HashSet<(u64, u64), BuildHasherDefault<Hashed>>,
+    lately: Lately,
+    scratch: Vec<u8>,
     full: bool,
 }
 
@@ -49,22 +52,26 @@ impl FilterBuilder {
 
     /// Adds a released cell, and each token in it.
     pub fn cell(&mut self, key: &FilterKey, cell: &[u8]) {
-        let mut scratch = Vec::with_capacity(64);
-        let mut add = |bytes: &[u8]| {
-            scratch.clear();
-            scratch.extend(bytes.iter().map(u8::to_ascii_lowercase));
-            let entry = key.hashes(&scratch);
-            if self.entries.len() < FILTER_ENTRIES_MAX {
-                self.entries.insert(entry);
-            } else if !self.entries.contains(&entry) {
-                self.full = true;
-            }
-        };
         let whole = cell.trim_ascii();
-        if whole.len() >= FILTER_TOKEN_BYTES_MIN {
-            add(whole);
+        if whole.len() < FILTER_TOKEN_BYTES_MIN {
+            return;
         }
-        tokens(whole).filter(|t| t.len() < whole.len()).for_each(&mut add);
+        self.add(key, whole);
+        tokens(whole).filter(|t| t.len() < whole.len()).for_each(|token| self.add(key, token));
+    }
+
+    fn add(&mut self, key: &FilterKey, value: &[u8]) {
+        if self.lately.had(value) {
+            return;
+        }
+        self.scratch.clear();
+        self.scratch.extend(value.iter().map(u8::to_ascii_lowercase));
+        let entry = key.hashes(&self.scratch);
+        if self.entries.len() < FILTER_ENTRIES_MAX {
+            self.entries.insert(entry);
+        } else if !self.entries.contains(&entry) {
+            self.full = true;
+        }
     }
 
     /// Whether there were more entries than a filter holds: then its "no" is none, and the record must say so.
@@ -84,6 +91,71 @@ impl FilterBuilder {
             }
         }
         Filter { bits, full: self.full }
+    }
+}
+
+/// Values that were added lately, byte for byte: rows repeat themselves, and one that comes again need not be hashed
+/// again. Forgetting costs time only; nothing is taken for added that was not.
+#[derive(Default)]
+struct Lately {
+    /// Empty until there is reason to expect repetition.
+    slots: Vec<Slot>,
+    added: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    length: u8,
+    value: [u8; Lately::VALUE_BYTES_MAX],
+}
+
+impl Lately {
+    const VALUE_BYTES_MAX: usize = 31;
+    /// 16 KiB, as long as a chunk is collected.
+    const SLOTS: usize = 512;
+    /// The reply to a small statement is over before this.
+    const BEGIN: usize = 64;
+
+    /// Whether `value` is remembered; from now on it is.
+    fn had(&mut self, value: &[u8]) -> bool {
+        let Some(head) = value.first_chunk::<4>().filter(|_| value.len() <= Lately::VALUE_BYTES_MAX) else {
+            return false;
+        };
+        self.added += 1;
+        if self.added < Lately::BEGIN {
+            return false;
+        }
+        if self.slots.is_empty() {
+            self.slots = vec![Slot::default(); Lately::SLOTS];
+        }
+        let tail = value.last_chunk::<4>().unwrap_or(head);
+        let mix = u64::from(u32::from_le_bytes(*head)) << 32 | u64::from(u32::from_le_bytes(*tail));
+        let hash = (mix ^ value.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let slot = &mut self.slots[hash as usize % Lately::SLOTS];
+        if slot.value[..usize::from(slot.length)] == *value {
+            return true;
+        }
+        slot.length = value.len() as u8;
+        slot.value[..value.len()].copy_from_slice(value);
+        false
+    }
+}
+
+/// Entries are hashes under a secret key already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&b| self.0 = self.0.rotate_left(8) ^ u64::from(b));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = self.0.rotate_left(32) ^ hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -136,7 +208,8 @@ fn probes((mut a, mut b): (u64, u64), bytes: usize) -> impl Iterator<Item = usiz
 /// The tokens of a text: runs of letters, digits, bytes beyond ASCII and `_ - . @ +`, without leading and trailing
 /// punctuation, of a length that enters a filter.
 pub(crate) fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&b| !(b.is_ascii_alphanumeric() || b >= 0x80 || b"_-.@+".contains(&b)))
+    text.split(|&b| !TOKEN[usize::from(b)])
+        .filter(|token| token.len() >= FILTER_TOKEN_BYTES_MIN)
         .map(|token| {
             let solid = |b: &u8| b.is_ascii_alphanumeric() || *b >= 0x80;
             let start = token.iter().position(solid).unwrap_or(token.len());
@@ -145,6 +218,18 @@ pub(crate) fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         })
         .filter(|token| (FILTER_TOKEN_BYTES_MIN..=FILTER_TOKEN_BYTES_MAX).contains(&token.len()))
 }
+
+/// The bytes of tokens.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut i = 0;
+    while i < 256 {
+        let b = i as u8;
+        table[i] = b.is_ascii_alphanumeric() || b >= 0x80 || matches!(b, b'_' | b'-' | b'.' | b'@' | b'+');
+        i += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -188,6 +273,20 @@ mod tests {
         for bad in [&b""[..], &[1], &[1, 0], &[2, 0, 1], &[1, 2, 1]] {
             assert_eq!(Filter::from_bytes(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn values_that_are_remembered_are_in_it_and_others_that_look_alike_too() {
+        let key = FilterKey::new(&KEY);
+        let mut builder = FilterBuilder::new();
+        // Heads and tails alike, so that they share a slot; each comes again after another took its place.
+        let values: Vec<String> = (0..300).map(|i| format!("same-{i:05}-tail")).collect();
+        for _ in 0..3 {
+            values.iter().for_each(|value| builder.cell(&key, value.as_bytes()));
+        }
+        assert_eq!(builder.entries.len(), values.len());
+        let filter = builder.build();
+        assert!(values.iter().all(|value| filter.may_contain(&key, value.as_bytes()) == Some(true)));
     }
 
     #[test]
