@@ -17,6 +17,6 @@ mod story;
 mod token;
 
 pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending};
-pub use question::{By, Exposure, GovernedRead, Outcome, Param, Piece, Question, Tripped, Tx, Who};
+pub use question::{By, Exposure, GovernedRead, Outcome, Param, Piece, Question, Subject, Tripped, Tx, Who};
 pub use story::{Asked, Decided, Gate, GateError, Ground, Spent};
 pub use token::{Constant, Intent, Permit, Release};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ledger::{Map, PayloadPlain, Print};
-use mask::MaskedText;
+use mask::{Detectors, MaskedText};
 use policy::Principal;
-use vocab::{Action, Class, Durability, ResourcePath, RuleId, RunId, Seq, SessionId};
+use vocab::{Access, Action, Class, Durability, ResourcePath, RuleId, RunId, Seq, SessionId};
 
 /// Whose request it is: the run, and everybody above it.
 #[derive(Clone)]
@@ -65,17 +65,76 @@ pub struct GovernedRead {
     pub kind: &'static str,
 }
 
-/// One request, analysed.
+/// What is asked, whoever asks it and however often: the part of a request that is analysed once, and the fields of its
+/// records, encoded once.
+pub struct Subject {
+    action: Action,
+    statement: MaskedText,
+    sent: Option<MaskedText>,
+    record: Map,
+}
+
+impl Subject {
+    /// `statement` with its literals masked; `sent` is the rewritten text, literals masked, if it differs.
+    pub fn new(
+        detectors: &Detectors,
+        action: Action,
+        statement: MaskedText,
+        sent: Option<MaskedText>,
+        governed: &[GovernedRead],
+    ) -> Subject {
+        let touches: Vec<Map> = action.accesses.iter().map(touch).collect();
+        let functions: Vec<MaskedText> =
+            action.functions.iter().map(|name| mask::name(detectors, name)).collect();
+        let governed: Vec<Map> = governed
+            .iter()
+            .map(|g| Map::new().put("on", g.on.clone()).put("class", g.class.clone()).put("as", g.kind))
+            .collect();
+        let record = Map::new()
+            .put("kind", action.kind)
+            .put("verbs", action.verbs())
+            .put("touches", touches)
+            .put("functions", functions)
+            .put("statement", statement.clone())
+            .put_some("sent", sent.clone())
+            .put_some("opaque", action.opaque.map(|opaque| opaque.0))
+            .put("governed", governed);
+        Subject { action, statement, sent, record }
+    }
+
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    pub fn statement(&self) -> &MaskedText {
+        &self.statement
+    }
+
+    pub fn sent(&self) -> Option<&MaskedText> {
+        self.sent.as_ref()
+    }
+
+    pub(crate) fn record(&self) -> &Map {
+        &self.record
+    }
+}
+
+fn touch(access: &Access) -> Map {
+    let map = Map::new().put("verb", access.verb).put("on", access.on.clone());
+    if access.columns.is_empty() {
+        return map;
+    }
+    let columns: Vec<ResourcePath> = access.columns.iter().map(|c| ResourcePath::root(&c.column)).collect();
+    let positions: Vec<&'static str> = access.columns.iter().map(|c| c.position.as_str()).collect();
+    map.put("cols", columns).put("at", positions)
+}
+
+/// One request.
 pub struct Question<'a> {
     pub who: &'a Who,
     pub via: &'static str,
-    pub action: &'a Action,
-    /// Literals masked.
-    pub statement: MaskedText,
-    /// The rewritten text, literals masked, if it differs.
-    pub sent: Option<MaskedText>,
+    pub subject: &'a Subject,
     pub params: Vec<Param>,
-    pub governed: Vec<GovernedRead>,
     pub prints: Vec<Print>,
     pub tx: Tx,
     /// The client's bytes.
@@ -136,7 +195,8 @@ pub struct Outcome {
     pub tag: Option<MaskedText>,
     pub rows: u64,
     pub bytes: u64,
-    pub columns: Vec<Map>,
+    /// The field `columns`, if the result has any: encoded once per result shape.
+    pub columns: Map,
     pub exposures: Vec<Exposure>,
     pub tripwires: BTreeSet<Tripped>,
     pub filter: Option<mask::Filter>,

@@ -9,8 +9,7 @@ use ledger::{
 use mask::Detectors;
 use policy::{Context, Policy, Request, What};
 use vocab::{
-    Action, AskId, Class, Group, Opaque, PolicyHash, ResourcePath, RuleId, RunId, Seq, Tick, Verb, Verdict,
-    WallTime,
+    Action, AskId, Class, Group, Opaque, PolicyHash, RuleId, RunId, Seq, Tick, Verb, Verdict, WallTime,
 };
 
 use crate::inbox::{Answer, Form, Inbox, Pending, Wait};
@@ -61,6 +60,8 @@ pub struct Decided {
     pub approved: BTreeSet<Group>,
     /// The request as policy saw it, one per member of the chain; re-evaluates to the same verdict (P11).
     pub request: Arc<str>,
+    /// SHA-256 of `request`.
+    digest: [u8; 32],
     /// The verdict depends on nothing but agent, action and policy.
     pub cacheable: bool,
 }
@@ -172,16 +173,7 @@ impl Gate {
     pub fn verdict(&self, who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Decided {
         let loaded = self.loaded();
         let request = request(who, ground, approved);
-        let decision = loaded.policy.decide(&request);
-        Decided {
-            verdict: decision.verdict,
-            rules: decision.rules,
-            message: decision.message.map(Arc::from),
-            policy: loaded.policy.hash(),
-            approved: approved.clone(),
-            request: request.canonical().into(),
-            cacheable: !loaded.policy.depends_on_context(&request),
-        }
+        decide(&loaded.policy, &request, approved.clone())
     }
 
     /// The classes that the run may see, of those given, with the rules that say so.
@@ -248,7 +240,7 @@ impl Gate {
         }
         let draft = draft.put("ask", id).put("groups", groups.clone()).put("expires", expires);
         let receipt = self.inner.ledger.append(draft)?;
-        let verbs = question.action.verbs();
+        let verbs = question.subject.action().verbs();
         let binding = binding(question, decided.policy, expires);
         let pending = Pending {
             id,
@@ -259,10 +251,10 @@ impl Gate {
             agent: who.agent.clone(),
             task: who.task.clone(),
             resource: who.resource.clone(),
-            kind: question.action.kind,
-            statement: question.statement.clone(),
-            sent: question.sent.clone(),
-            touches: question.action.accesses.iter().map(|a| (a.verb, a.on.clone())).collect(),
+            kind: question.subject.action().kind,
+            statement: question.subject.statement().clone(),
+            sent: question.subject.sent().cloned(),
+            touches: question.subject.action().accesses.iter().map(|a| (a.verb, a.on.clone())).collect(),
             groups: groups.clone(),
             rules: decided.rules.clone(),
             message: decided.message.clone(),
@@ -377,6 +369,10 @@ impl Gate {
         if let Some(asked) = asked {
             draft = draft.of(asked);
         }
+        if question.pure_read {
+            // It may be overtaken, and its outcome waits for both: one sync for the two.
+            draft = draft.with_next();
+        }
         let receipt = self.inner.ledger.append(draft)?;
         Ok(Intent::new(receipt, opening, sending, question.pure_read, now))
     }
@@ -424,9 +420,7 @@ impl Gate {
             Some(first) => draft.put("settles", first.to_vec()),
             None => draft,
         };
-        if !outcome.columns.is_empty() {
-            draft = draft.put("columns", outcome.columns);
-        }
+        draft = draft.with(&outcome.columns);
         draft = match outcome.partial {
             None => draft.put("coverage", "complete"),
             Some(why) => draft.put("coverage", why),
@@ -539,35 +533,17 @@ impl Gate {
         let who = question.who;
         let (opening, [asked, sending]) =
             self.inner.ledger.commitments([question.asked, question.sending])?;
-        let action = question.action;
-        let verbs: Vec<Verb> = action.verbs();
-        let touches: Vec<Map> = action.accesses.iter().map(touch).collect();
-        let functions: Vec<mask::MaskedText> =
-            action.functions.iter().map(|f| mask::name(&self.inner.detectors, f)).collect();
-        let governed: Vec<Map> = question
-            .governed
-            .iter()
-            .map(|g| Map::new().put("on", g.on.clone()).put("class", g.class.clone()).put("as", g.kind))
-            .collect();
-        let request = digest(decided.request.as_bytes());
         let mut draft = Draft::new(kind)
             .run(who.run)
             .session(who.session)
+            .with(question.subject.record())
             .put("via", question.via)
-            .put("kind", action.kind)
-            .put("verbs", verbs)
-            .put("touches", touches)
-            .put("functions", functions)
-            .put("statement", question.statement.clone())
-            .put_some("sent", question.sent.clone())
             .put("asked", asked)
             .put("sending", sending)
             .put("verdict", decided.verdict.as_str())
             .put("rules", decided.rules.clone())
             .put("policy", decided.policy)
-            .put("request", Digest(request))
-            .put_some("opaque", action.opaque.map(|o| o.0))
-            .put("governed", governed)
+            .put("request", Digest(decided.digest))
             .put("tx", question.tx.as_str())
             .put("durability", who.durability.as_str());
         if !decided.approved.is_empty() {
@@ -583,7 +559,7 @@ impl Gate {
             draft = draft.put("params_more", more.len() as u64);
             reel = reel.put("params", more.iter().map(|p| (p.kind, p.format, p.size)).collect::<Vec<_>>());
         }
-        if self.first_request(who.run, request) {
+        if self.first_request(who.run, decided.digest) {
             draft = draft.put("request_text", mask::lines(&self.inner.detectors, &decided.request));
         }
         Ok((draft.payload(opening.clone().into_payload("asked", reel)), opening, sending))
@@ -615,6 +591,21 @@ pub struct Ground<'a> {
     pub release: Option<policy::Release>,
 }
 
+fn decide(policy: &Policy, request: &Request, approved: BTreeSet<Group>) -> Decided {
+    let decision = policy.decide(request);
+    let canonical: Arc<str> = request.canonical().into();
+    Decided {
+        verdict: decision.verdict,
+        rules: decision.rules,
+        message: decision.message.map(Arc::from),
+        policy: policy.hash(),
+        approved,
+        digest: digest(canonical.as_bytes()),
+        request: canonical,
+        cacheable: !policy.depends_on_context(request),
+    }
+}
+
 fn request(who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Request {
     Request {
         principal: who.principal.clone(),
@@ -635,7 +626,7 @@ fn binding(question: &Question<'_>, policy: PolicyHash, expires: WallTime) -> [u
         all.update(&(part.len() as u64).to_be_bytes());
         all.update(part);
     }
-    for access in &question.action.accesses {
+    for access in &question.subject.action().accesses {
         all.update(access.verb.as_str().as_bytes());
         all.update(&[0]);
         all.update(access.on.as_str().as_bytes());
@@ -654,25 +645,15 @@ fn shape(question: &Question<'_>) -> [u8; 32] {
     let mut all = sha();
     all.update(question.who.resource.as_bytes());
     all.update(&[0]);
-    all.update(question.statement.as_str().as_bytes());
+    all.update(question.subject.statement().as_str().as_bytes());
     all.update(&[0]);
-    all.update(question.sent.as_ref().map_or("", |s| s.as_str()).as_bytes());
-    for access in &question.action.accesses {
+    all.update(question.subject.sent().map_or("", |s| s.as_str()).as_bytes());
+    for access in &question.subject.action().accesses {
         all.update(access.verb.as_str().as_bytes());
         all.update(access.on.as_str().as_bytes());
         all.update(&[0]);
     }
     finish(all)
-}
-
-fn touch(access: &vocab::Access) -> Map {
-    let map = Map::new().put("verb", access.verb).put("on", access.on.clone());
-    if access.columns.is_empty() {
-        return map;
-    }
-    let columns: Vec<ResourcePath> = access.columns.iter().map(|c| ResourcePath::root(&c.column)).collect();
-    let positions: Vec<&'static str> = access.columns.iter().map(|c| c.position.as_str()).collect();
-    map.put("cols", columns).put("at", positions)
 }
 
 fn param(param: &crate::question::Param) -> Map {

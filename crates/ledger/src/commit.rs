@@ -1,12 +1,16 @@
 //! The committer: one thread takes what waits, writes it with one write, syncs, and raises the watermark. No timer:
 //! it syncs again as soon as the last sync returned, and what came in meanwhile is the next batch.
 //!
+//! Where a write is enough (`Durability::Os`), whoever waits for a record does the committer's work for one batch
+//! ([`Inner::write_here`]); checkpoints and segments stay with the thread.
+//!
 //! **Invariant:** the watermark is raised, and a checkpoint leaves this module, only after `sync_data` returned `Ok`
 //! for every byte below it (`Durability::Os`: the watermark after the write, the checkpoint after the sync).
 //! **Invariant:** after an error nothing is written to that file again; see `keeper::repair`.
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::TryLockError;
 
 use seal::Hash;
 use seal::frame::{self, Kind as FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -99,6 +103,47 @@ impl Inner {
             Ok(()) => Progress::Wrote,
             Err((why, error)) => self.fail(why, &error),
         }
+    }
+
+    /// Writes what is queued on the calling thread: for `Durability::Os`, where a write is all that a record waits for,
+    /// and two switches to another thread would cost more than it. What needs a sync or a segment is the committer's.
+    ///
+    /// If somebody else is writing, that thread looks at the queue again before it rests: nothing is left behind.
+    pub(crate) fn write_here(&self) {
+        loop {
+            let mut commit = match self.commit.try_lock() {
+                Ok(commit) => commit,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let Some(batch) = self.take_here(&commit) else { return };
+            if let Err((why, error)) = self.write(&mut commit, batch) {
+                self.fail(why, &error);
+                return;
+            }
+            drop(commit);
+            if lock(&self.core).queue.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Takes a batch that is written and nothing more; anything else is the committer's.
+    fn take_here(&self, commit: &Commit) -> Option<Batch> {
+        let mut core = lock(&self.core);
+        if matches!(core.state, State::Failed(_)) || core.queue.is_empty() {
+            return None;
+        }
+        let aged = self.clock.tick() >= commit.signed_at.plus_millis(CHECKPOINT_MILLIS);
+        let many = commit.model.next() + core.queue.len() as u64 - commit.signed >= CHECKPOINT_RECORDS;
+        let due = core.checkpoint_wanted || aged || many || core.queue.iter().any(Item::wants_checkpoint);
+        let room = commit.left().saturating_sub(SEGMENT_TAIL_BYTES);
+        let items = if due { Vec::new() } else { core.take(room) };
+        if items.is_empty() {
+            self.wake_committer(&mut core);
+            return None;
+        }
+        Some(Batch { items, checkpoint: false })
     }
 
     /// Takes what fits into one batch off the queue.

@@ -212,6 +212,17 @@ impl Map {
         }
     }
 
+    /// Adds the fields of another map, as they were encoded.
+    pub(crate) fn extend(&mut self, other: &Map) {
+        let offset = self.arena.len();
+        self.arena.extend_from_slice(&other.arena);
+        let moved =
+            other.entries.iter().map(|e| Entry { start: e.start + offset, end: e.end + offset, ..*e });
+        self.entries.extend(moved);
+        self.depth = self.depth.max(other.depth);
+        self.broken |= other.broken;
+    }
+
     pub(crate) fn insert(&mut self, key: &'static str, value: &impl Recordable) {
         let start = self.arena.len();
         value.encode(&mut self.arena);
@@ -272,11 +283,27 @@ pub struct Draft {
     pub(crate) of: Option<Seq>,
     pub(crate) body: Map,
     pub(crate) payloads: Vec<PayloadPlain>,
+    pub(crate) with_next: bool,
 }
 
 impl Draft {
     pub fn new(kind: Kind) -> Draft {
-        Draft { kind, run: None, session: None, of: None, body: Map::new(), payloads: Vec::new() }
+        Draft {
+            kind,
+            run: None,
+            session: None,
+            of: None,
+            body: Map::new(),
+            payloads: Vec::new(),
+            with_next: false,
+        }
+    }
+
+    /// Nobody waits for this record by itself: it becomes durable with the next one, or within
+    /// [`KEEPER_MILLIS`](crate::limits::KEEPER_MILLIS). Saves a sync where another record must follow.
+    pub fn with_next(mut self) -> Draft {
+        self.with_next = true;
+        self
     }
 
     pub fn run(mut self, run: RunId) -> Draft {
@@ -307,6 +334,12 @@ impl Draft {
             Some(value) => self.put(key, value),
             None => self,
         }
+    }
+
+    /// Adds the fields of a map that was made before: what many records have in common is encoded once.
+    pub fn with(mut self, fields: &Map) -> Draft {
+        self.body.extend(fields);
+        self
     }
 
     /// Adds a payload, which will be encrypted with the run's key. At most [`PAYLOADS_MAX`].
@@ -641,6 +674,17 @@ mod tests {
         let two = Map::new().put("a", "x").put("b", 1u64).put("aa", true);
         assert_eq!(encoded(&one), encoded(&two));
         assert_eq!(encoded(&one), [0xA3, 0x61, b'a', 0x61, b'x', 0x61, b'b', 1, 0x62, b'a', b'a', 0xF5]);
+    }
+
+    #[test]
+    fn fields_made_before_are_as_if_they_were_put_now() {
+        let nested = || Map::new().put("x", vec![1u64]);
+        let before = Map::new().put("aa", true).put("l", nested());
+        let draft = Draft::new(Kind::Note).put("b", 1u64).with(&before).put("c", 2u64);
+        let whole = Map::new().put("b", 1u64).put("aa", true).put("l", nested()).put("c", 2u64);
+        assert_eq!(encoded(&draft.body), encoded(&whole));
+        assert_eq!(draft.body.levels(), whole.levels());
+        assert!(draft.with(&Map::new().put("c", 3u64)).body.repeats());
     }
 
     #[test]

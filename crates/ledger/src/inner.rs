@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use seal::frame::{self, Kind as FrameKind};
 use seal::payload;
 use seal::record::{self, Fields, Link, PayloadRef};
-use vocab::{RunId, Seq, SessionId, Tick, WallTime};
+use vocab::{Durability, RunId, Seq, SessionId, Tick, WallTime};
 
 use crate::clock::{Clock, Random};
 use crate::commit::{Commit, Item, Published};
@@ -128,6 +128,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) body: &'a [u8],
     pub(crate) pay: &'a [PayloadRef],
     pub(crate) payload_frames: &'a [u8],
+    /// See [`Draft::with_next`].
+    pub(crate) with_next: bool,
     pub(crate) ratchet: Option<Box<seal::note::Signer>>,
 }
 
@@ -140,9 +142,12 @@ impl Inner {
     ) -> Result<Receipt, AppendError> {
         let body = encode_body(&draft)?;
         let (pay, payload_frames) = self.encrypt(&draft)?;
-        let Draft { kind, run, session, of, .. } = draft;
+        let Draft { kind, run, session, of, with_next, .. } = draft;
+        // With `Durability::Os` whoever waits for the record writes it; nobody need be woken for that.
+        let with_next = with_next || self.waiters_write() && ratchet.is_none();
+        let payload_frames = &payload_frames;
         let unit =
-            Unit { kind, run, session, of, body: &body, pay: &pay, payload_frames: &payload_frames, ratchet };
+            Unit { kind, run, session, of, body: &body, pay: &pay, payload_frames, with_next, ratchet };
         self.push(&mut lock(&self.core), unit)
     }
 
@@ -166,6 +171,7 @@ impl Inner {
             body: &body,
             pay: &[],
             payload_frames: &[],
+            with_next: false,
             ratchet: None,
         };
         self.push(&mut core, unit)
@@ -229,11 +235,17 @@ impl Inner {
         let run = unit.run.map(|run| (run, core.step(run, unit.kind, leaf, frames.len())));
         core.queue_bytes += frames.len();
         core.queue.push_back(Item { frames, leaf, run, ratchet: unit.ratchet, since: self.clock.tick() });
+        if !unit.with_next {
+            self.wake_committer(core);
+        }
+        Ok(Receipt { seq: Seq(seq), generation: core.generation, watermark: self.watermark.clone() })
+    }
+
+    pub(crate) fn wake_committer(&self, core: &mut Core) {
         if core.committer_sleeps {
             core.committer_sleeps = false;
             self.work.notify_one();
         }
-        Ok(Receipt { seq: Seq(seq), generation: core.generation, watermark: self.watermark.clone() })
     }
 
     /// Room in the queue, in the run's share of it, in the run's budget, and on the disk.
@@ -297,6 +309,11 @@ impl Inner {
             frame::encode_frame(FrameKind::Payload, &body, &mut frames).map_err(|_| AppendError::TooLarge)?;
         }
         Ok((refs, frames))
+    }
+
+    /// Whether a receipt that is waited for writes what is queued ([`Inner::write_here`]).
+    pub(crate) fn waiters_write(&self) -> bool {
+        self.threads && self.config.durability == Durability::Os
     }
 
     pub(crate) fn forget_cipher(&self, run: RunId) {

@@ -64,6 +64,10 @@ impl Ledger {
     ) -> Result<(Ledger, Recovery), OpenError> {
         let (inner, recovery) = open(config, disk, clock, random, threads)?;
         let inner = Arc::new(inner);
+        if inner.waiters_write() {
+            // The ledger is new: nobody has set it before.
+            let _first = inner.watermark.writer.set(Arc::downgrade(&inner));
+        }
         let handles = if threads { spawn(&inner)? } else { Vec::new() };
         let threads = Arc::new(Threads { inner: inner.clone(), handles: Mutex::new(handles) });
         Ok((Ledger { inner, threads }, recovery))

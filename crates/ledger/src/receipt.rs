@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use vocab::{Durability, Seq};
+
+use crate::inner::Inner;
 
 /// Proof that a record is durable, minted only by the committer's watermark.
 ///
@@ -87,6 +89,11 @@ impl Future for Receipt {
     type Output = Result<Durable, Lost>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(inner) = self.watermark.writer.get().and_then(Weak::upgrade)
+            && self.peek().is_none()
+        {
+            inner.write_here();
+        }
         let mut marks = self.watermark.marks();
         match marks.resolve(self.generation, self.seq.0) {
             Some(Ok(())) => Poll::Ready(Ok(Durable { seq: self.seq, durability: self.watermark.durability })),
@@ -112,6 +119,8 @@ impl fmt::Debug for Receipt {
 pub(crate) struct Watermark {
     marks: Mutex<Marks>,
     durability: Durability,
+    /// Set where whoever waits for a record writes it ([`Inner::write_here`]).
+    pub(crate) writer: OnceLock<Weak<Inner>>,
 }
 
 struct Marks {
@@ -140,7 +149,7 @@ impl Marks {
 impl Watermark {
     pub(crate) fn new(next: u64, durability: Durability) -> Watermark {
         let marks = Marks { generation: 0, next, ends: Vec::new(), closed: false, waiting: BTreeMap::new() };
-        Watermark { marks: Mutex::new(marks), durability }
+        Watermark { marks: Mutex::new(marks), durability, writer: OnceLock::new() }
     }
 
     pub(crate) fn next(&self) -> u64 {

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use gate::{Answer, Approver, Decided, Form, Gate, Ground, InboxError, Outcome, Question, Spent, Tx, Who};
+use gate::{
+    Answer, Approver, Decided, Form, Gate, Ground, InboxError, Outcome, Question, Spent, Subject, Tx, Who,
+};
 use ledger::read::Store;
 use ledger::sim::{SimClock, SimDisk, SimRandom};
 use ledger::{Config, Draft, Kind, Ledger, limits};
@@ -53,15 +55,12 @@ impl Stage {
         std::iter::from_fn(|| cursor.next_entry().unwrap()).filter_map(|entry| entry.kind).collect()
     }
 
-    fn question<'a>(&'a self, action: &'a Action, asked: &'a [u8], sending: &'a [u8]) -> Question<'a> {
+    fn question<'a>(&'a self, subject: &'a Subject, asked: &'a [u8], sending: &'a [u8]) -> Question<'a> {
         Question {
             who: &self.who,
             via: "query",
-            action,
-            statement: MaskedText::constant("update orders set note = '?'"),
-            sent: None,
+            subject,
             params: Vec::new(),
-            governed: Vec::new(),
             prints: Vec::new(),
             tx: Tx::Idle,
             asked,
@@ -70,9 +69,13 @@ impl Stage {
         }
     }
 
-    fn verdict(&self, action: &Action, approved: &[&str]) -> Decided {
+    fn verdict(&self, subject: &Subject, approved: &[&str]) -> Decided {
         let approved: BTreeSet<Group> = approved.iter().map(|g| Group((*g).into())).collect();
-        self.gate.verdict(&self.who, &Ground { action, context: &context(), release: None }, &approved)
+        self.gate.verdict(
+            &self.who,
+            &Ground { action: subject.action(), context: &context(), release: None },
+            &approved,
+        )
     }
 }
 
@@ -106,6 +109,14 @@ fn context() -> Context {
     Context { resource_kind: "postgres".into(), kind: "UPDATE".into(), ..Context::default() }
 }
 
+fn subject(verb: Verb) -> Subject {
+    of_statement(action(verb), "update orders set note = '?'")
+}
+
+fn of_statement(action: Action, statement: &'static str) -> Subject {
+    Subject::new(&Detectors::new(), action, MaskedText::constant(statement), None, &[])
+}
+
 fn action(verb: Verb) -> Action {
     let on = ResourcePath::root("crm").join("crm").join("public").join("orders");
     Action { accesses: vec![Access { verb, on, columns: Vec::new() }], kind: "UPDATE", ..Action::default() }
@@ -135,7 +146,7 @@ const NOON: WallTime = WallTime(2_000_000_000_000);
 #[test]
 fn a_permit_comes_after_the_intent_is_durable_and_fits_only_its_bytes() {
     let stage = Stage::new();
-    let read = action(Verb::Read);
+    let read = subject(Verb::Read);
     let decided = stage.verdict(&read, &[]);
     assert_eq!(decided.verdict, Verdict::Allow);
     let question = stage.question(&read, b"asked", b"sent");
@@ -157,7 +168,7 @@ fn a_permit_comes_after_the_intent_is_durable_and_fits_only_its_bytes() {
 #[test]
 fn only_a_pure_read_overtakes_its_intent() {
     let stage = Stage::new();
-    let read = action(Verb::Read);
+    let read = subject(Verb::Read);
     let decided = stage.verdict(&read, &[]);
     let question = stage.question(&read, b"a", b"b");
     assert!(stage.gate.intend(&question, &decided, None, Tick(0)).unwrap().overtake().is_err());
@@ -170,7 +181,7 @@ fn only_a_pure_read_overtakes_its_intent() {
 #[test]
 fn an_approval_is_recorded_before_the_intent_that_it_allows() {
     let stage = Stage::new();
-    let write = action(Verb::Write);
+    let write = subject(Verb::Write);
     let decided = stage.verdict(&write, &[]);
     let Verdict::Ask(groups) = &decided.verdict else { panic!("policy asks") };
     assert_eq!(groups, &[Group("leads".into())]);
@@ -184,7 +195,7 @@ fn an_approval_is_recorded_before_the_intent_that_it_allows() {
     let mut asked = asked;
     let answer = now(asked.answered());
     let context = context();
-    let ground = Ground { action: &write, context: &context, release: None };
+    let ground = Ground { action: write.action(), context: &context, release: None };
     let Spent::Allowed(decided) = stage.gate.spend(asked, answer, &question, &ground, MORNING).unwrap()
     else {
         panic!("approved")
@@ -213,7 +224,7 @@ fn what_was_approved_is_what_is_sent() {
     ];
     for (what, asked_bytes, sent_bytes, at, change, allowed) in rows {
         let stage = Stage::new();
-        let write = action(Verb::Write);
+        let write = subject(Verb::Write);
         let decided = stage.verdict(&write, &[]);
         let question = stage.question(&write, b"asked", b"sent");
         let mut asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap();
@@ -226,7 +237,7 @@ fn what_was_approved_is_what_is_sent() {
         change(&stage);
         let question = stage.question(&write, asked_bytes, sent_bytes);
         let context = context();
-        let ground = Ground { action: &write, context: &context, release: None };
+        let ground = Ground { action: write.action(), context: &context, release: None };
         let spent = stage.gate.spend(asked, answer, &question, &ground, at).unwrap();
         assert_eq!(matches!(spent, Spent::Allowed(_)), allowed, "{what}");
     }
@@ -235,7 +246,7 @@ fn what_was_approved_is_what_is_sent() {
 #[test]
 fn nobody_answers_for_themselves_and_nobody_answers_twice() {
     let stage = Stage::new();
-    let write = action(Verb::Write);
+    let write = subject(Verb::Write);
     let decided = stage.verdict(&write, &[]);
     let question = stage.question(&write, b"asked", b"sent");
     let id = AskId([1; 16]);
@@ -259,7 +270,7 @@ fn nobody_answers_for_themselves_and_nobody_answers_twice() {
         asked,
         answer,
         &question,
-        &Ground { action: &write, context: &context, release: None },
+        &Ground { action: write.action(), context: &context, release: None },
         MORNING,
     );
     assert!(matches!(spent.unwrap(), Spent::Refused(..)));
@@ -268,7 +279,7 @@ fn nobody_answers_for_themselves_and_nobody_answers_twice() {
 #[test]
 fn a_question_that_nobody_waits_for_is_gone() {
     let stage = Stage::new();
-    let write = action(Verb::Write);
+    let write = subject(Verb::Write);
     let decided = stage.verdict(&write, &[]);
     let question = stage.question(&write, b"asked", b"sent");
     drop(stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap());
@@ -279,7 +290,7 @@ fn a_question_that_nobody_waits_for_is_gone() {
 #[test]
 fn a_grant_for_a_shape_covers_the_shape_in_this_run_until_it_ends() {
     let stage = Stage::new();
-    let write = action(Verb::Write);
+    let write = subject(Verb::Write);
     let decided = stage.verdict(&write, &[]);
     let question = stage.question(&write, b"asked", b"sent");
     let mut asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap();
@@ -287,7 +298,7 @@ fn a_grant_for_a_shape_covers_the_shape_in_this_run_until_it_ends() {
     stage.gate.inbox().approve(AskId([1; 16]), &approver("bob", &["leads"]), form, MORNING).unwrap();
     let answer = now(asked.answered());
     let context = context();
-    let ground = Ground { action: &write, context: &context, release: None };
+    let ground = Ground { action: write.action(), context: &context, release: None };
     let spent = stage.gate.spend(asked, answer, &question, &ground, MORNING).unwrap();
     assert!(matches!(spent, Spent::Allowed(_)));
 
@@ -295,10 +306,8 @@ fn a_grant_for_a_shape_covers_the_shape_in_this_run_until_it_ends() {
     assert_eq!(stage.gate.standing(&other_literal, MORNING).len(), 1);
     let after = WallTime(MORNING.0 + 5 * 60_000_000_000);
     assert!(stage.gate.standing(&other_literal, after).is_empty(), "it has expired");
-    let other_statement = Question {
-        statement: MaskedText::constant("delete from orders"),
-        ..stage.question(&write, b"x", b"x")
-    };
+    let delete = of_statement(action(Verb::Write), "delete from orders");
+    let other_statement = stage.question(&delete, b"x", b"x");
     assert!(stage.gate.standing(&other_statement, MORNING).is_empty());
     let mut stranger = stage.who.clone();
     stranger.run = RunId([9; 16]);
@@ -309,8 +318,8 @@ fn a_grant_for_a_shape_covers_the_shape_in_this_run_until_it_ends() {
 #[test]
 fn opaque_requests_are_never_approved_by_shape() {
     let stage = Stage::new();
-    let mut write = action(Verb::Write);
-    write.opaque = Some(vocab::Opaque("cannot be known"));
+    let opaque = Some(vocab::Opaque("cannot be known"));
+    let write = of_statement(Action { opaque, ..action(Verb::Write) }, "do '?'");
     stage
         .gate
         .reload(policy(&format!("{POLICY} permit (principal, action == Action::\"opaque\", resource);")))
@@ -326,7 +335,7 @@ fn opaque_requests_are_never_approved_by_shape() {
 #[test]
 fn without_a_record_there_is_no_permit() {
     let stage = Stage::new();
-    let read = action(Verb::Read);
+    let read = subject(Verb::Read);
     let decided = stage.verdict(&read, &[]);
     let closed = stage.ledger.close_run(stage.who.run, ledger::Ended::Exited, None).unwrap();
     stage.ledger.step_commit();
@@ -338,7 +347,7 @@ fn without_a_record_there_is_no_permit() {
 #[test]
 fn an_outcome_settles_what_its_transaction_did() {
     let stage = Stage::new();
-    let read = action(Verb::Read);
+    let read = subject(Verb::Read);
     let decided = stage.verdict(&read, &[]);
     let question = stage.question(&read, b"asked", b"sent");
     let first = stage.gate.intend(&question, &decided, None, Tick(0)).unwrap().seq();

@@ -13,7 +13,7 @@ use mask::{Detectors, FilterBuilder, FilterKey, Known, MaskedBytes, MaskedText, 
 use proto_postgres::errors::{self, Care, Known as Said};
 use proto_postgres::frame::{Frame, tag};
 use proto_postgres::message::{Format, FromUpstream, TxStatus};
-use proto_postgres::reply::{Cell, DataRow, Fields, RowDescription, field};
+use proto_postgres::reply::{Cell, Column, DataRow, Fields, RowDescription, field};
 use proto_postgres::session::Sent;
 use vocab::{Class, Group, Position, ResourcePath, Seq};
 use wire::RawField;
@@ -85,10 +85,12 @@ pub struct Columns {
     pub hides: bool,
     /// Governed columns that come raw, by index: revealed to this run.
     pub raw: Vec<(usize, Class)>,
+    /// The field of an outcome that says which columns there are.
+    record: Map,
 }
 
 impl Columns {
-    pub fn new(described: RowDescription, raw: Vec<(usize, Class)>) -> Columns {
+    pub fn new(detectors: &Detectors, described: RowDescription, raw: Vec<(usize, Class)>) -> Columns {
         let shapes: Vec<Shape> = described
             .columns
             .iter()
@@ -100,7 +102,14 @@ impl Columns {
             Shape::Rigid => binary(i),
             Shape::Text | Shape::Json | Shape::Jsonb | Shape::Settled => false,
         });
-        Columns { described, shapes, hides, raw }
+        let name = |c: &Column| mask::name(detectors, c.name.to_str().unwrap_or(""));
+        let names: Vec<Map> = described
+            .columns
+            .iter()
+            .map(|column| Map::new().put("name", name(column)).put("type", column.type_oid))
+            .collect();
+        let record = if names.is_empty() { Map::new() } else { Map::new().put("columns", names) };
+        Columns { described, shapes, hides, raw, record }
     }
 }
 
@@ -470,6 +479,10 @@ impl Showing {
                 tag::DATA_ROW => {
                     let Ok(row) = DataRow::decode(&body) else { continue };
                     let base = body.as_ptr() as usize;
+                    if scene.reel == Reel::None {
+                        row.cells().flatten().for_each(|cell| self.filter.cell(scene.filter_key, cell));
+                        continue;
+                    }
                     let mut cells = Vec::with_capacity(row.columns());
                     for cell in row.cells() {
                         cells.push(match cell {
@@ -533,18 +546,7 @@ fn outcome(
 ) -> Outcome {
     let detectors = scene.gate.detectors();
     let exposures = exposures(&mut op, scene.root);
-    let columns = op.columns.as_ref().map_or(Vec::new(), |columns| {
-        columns
-            .described
-            .columns
-            .iter()
-            .map(|c| {
-                Map::new()
-                    .put("name", mask::name(detectors, c.name.to_str().unwrap_or("")))
-                    .put("type", c.type_oid)
-            })
-            .collect()
-    });
+    let columns = op.columns.as_ref().map_or(Map::new(), |columns| columns.record.clone());
     let opaque = op.plan.as_ref().is_some_and(|plan| plan.action().opaque.is_some());
     let tripped = op.tripwires.iter().any(|t| !matches!(t.act, "own" | "echo" | "revealed"));
     Outcome {

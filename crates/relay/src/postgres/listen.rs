@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
-use gate::{Question, Tx, Who};
+use gate::{Question, Subject, Tx, Who};
 use ledger::{Draft, Kind, Map, Name};
 use mask::MaskedText;
 use proto_postgres::frame::Decoder;
@@ -403,14 +403,13 @@ impl Login<'_> {
         if decided.verdict == Verdict::Allow {
             return Ok(());
         }
+        let detectors = self.resource.gate.detectors();
+        let subject = Subject::new(detectors, action.clone(), MaskedText::constant(""), None, &[]);
         let question = Question {
             who,
             via: "startup",
-            action: &action,
-            statement: MaskedText::constant(""),
-            sent: None,
+            subject: &subject,
             params: Vec::new(),
-            governed: Vec::new(),
             prints: Vec::new(),
             tx: Tx::Idle,
             asked: b"",

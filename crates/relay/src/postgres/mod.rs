@@ -7,7 +7,7 @@ pub mod catalog;
 mod dial;
 mod flight;
 mod listen;
-mod plan;
+pub mod plan;
 mod resource;
 mod session;
 mod writer;

@@ -3,11 +3,11 @@
 //! **Invariant:** a plan holds for one exact text under one catalog, one set of session names and one policy. The
 //! session throws all its plans away when any of these changes; nothing is keyed on a fingerprint.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use gate::{Decided, Gate, GovernedRead, Ground, Param, Who};
+use gate::{Decided, Gate, GovernedRead, Ground, Param, Subject, Who};
 use ledger::Print;
 use mask::{Detectors, MaskedText};
 use policy::Context;
@@ -18,19 +18,20 @@ use super::catalog::Catalog;
 use super::resource::{Pins, Resource};
 use crate::limits::PRINTS_MAX;
 
+/// The plans of one session, by exact text. The hash has a key of its own and is fast on long texts; an agent that made
+/// texts collide would slow down its own session alone.
+pub type Plans = HashMap<Arc<str>, Arc<Plan>, foldhash::quality::RandomState>;
+
 /// One statement, ready to be asked about.
 pub struct Plan {
     pub statement: Option<Statement>,
     pub analysis: Arc<Analysis>,
-    /// The statement, literals masked.
-    pub masked: MaskedText,
+    /// What its records say of it.
+    pub subject: Subject,
     /// What runs upstream.
     pub text: Arc<str>,
-    /// `text`, literals masked, if it is not the statement itself.
-    pub sent: Option<MaskedText>,
     pub rewritten: Rewritten,
     pub revealed: BTreeMap<Class, RuleId>,
-    pub governed: Vec<GovernedRead>,
     /// What of the context is the statement's own; see [`Plan::context`].
     own: Context,
     /// Classed values among the literals.
@@ -107,19 +108,17 @@ impl Plan {
             None => MaskedText::constant(""),
         };
         let sent = rewritten.text.as_deref().map(|text| masked_text(gate, text));
-        let governed = analysis
+        let governed: Vec<GovernedRead> = analysis
             .governed
             .iter()
             .filter(|g| !classes.contains(&g.class))
             .map(|g| GovernedRead { on: g.path.clone(), class: g.class.clone(), kind: g.kind.as_str() })
             .collect();
         Plan {
-            masked,
+            subject: Subject::new(detectors, analysis.action.clone(), masked, sent, &governed),
             text: rewritten.text.as_deref().unwrap_or(own_text).into(),
-            sent,
             rewritten,
             revealed,
-            governed,
             own,
             values,
             writes,
@@ -144,6 +143,11 @@ impl Plan {
             true => self.decided.clone(),
             false => gate.verdict(who, &self.ground(context), approved),
         }
+    }
+
+    /// The statement, if nothing stands before it: then a text whose plan this is holds nothing else.
+    pub fn whole_text(&self) -> Option<&Statement> {
+        self.statement.as_ref().filter(|statement| statement.characters_before() == 0)
     }
 
     pub fn ground<'a>(&'a self, context: &'a Context) -> Ground<'a> {

@@ -81,7 +81,7 @@ impl Resource {
     }
 
     /// What holds for a session of `who`, whatever its client sets.
-    pub(super) fn pins(&self, who: &Who) -> Pins {
+    pub fn pins(&self, who: &Who) -> Pins {
         let read_only = self.config.read_only || self.gate.only_reads(who);
         let of_readers = read_only.then_some(READER_STATEMENT);
         let statement_timeout = self.config.statement_timeout.or(of_readers).filter(|t| !t.is_zero());

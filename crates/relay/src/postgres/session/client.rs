@@ -99,9 +99,12 @@ impl Session {
         let Some(text) = sql.to_str() else {
             return self.refuse_query(asked, "", ParseError::new("22021", NOT_UTF8));
         };
-        match sql::parse(text) {
+        // Where the plan of the text is known, so is what stands in it.
+        let known = self.plans.get(text).and_then(|plan| plan.whole_text());
+        match known.map_or_else(|| sql::parse(text), |statement| Ok(vec![statement.clone()])) {
             Ok(statements) => {
                 let empty = statements.is_empty();
+                let alone = (statements.len() == 1).then(|| text.into());
                 self.several = statements.len() > 1;
                 self.last_statement = sql.to_bytes();
                 self.scripts += 1;
@@ -109,6 +112,7 @@ impl Session {
                 self.script = Some(Script {
                     id,
                     asked,
+                    alone,
                     rest: statements.into(),
                     decided: Vec::new(),
                     empty,
@@ -143,8 +147,11 @@ impl Session {
         let Some(script) = &mut self.script else { return Ok(()) };
         let barrier = script.decided.last().is_some_and(|(ready, _, _)| ready.plan.is_barrier());
         if !barrier && let Some(statement) = script.rest.pop_front() {
-            let asked = script.asked.clone();
+            let (asked, alone) = (script.asked.clone(), script.alone.take());
             let plan = self.plan_of(&statement);
+            if let Some(text) = alone {
+                self.keep(text, plan.clone());
+            }
             if self.wants_fresh(&plan)
                 && let Some(script) = &mut self.script
             {
@@ -173,7 +180,7 @@ impl Session {
         if script.decided.is_empty() && script.empty {
             script.empty = false;
             let asked = script.asked.clone();
-            let plan = Arc::new(self.make_plan(None));
+            let plan = self.plan_of_nothing();
             let ready = self.translate(plan, asked);
             return self.statement(ready, true);
         }
@@ -282,7 +289,9 @@ impl Session {
     /// A plan for what cannot be read: opaque, and refused. `said`: why, as PostgreSQL says it.
     pub(super) fn unreadable(&mut self, said: Option<String>) -> Arc<Plan> {
         let mut plan = self.make_plan(None);
-        plan.masked = MaskedText::constant("[a statement that cannot be read]");
+        let masked = MaskedText::constant("[a statement that cannot be read]");
+        let detectors = self.resource.gate.detectors();
+        plan.subject = Subject::new(detectors, plan.action().clone(), masked, None, &[]);
         plan.said = said;
         Arc::new(plan)
     }
@@ -572,7 +581,8 @@ impl Session {
         let batch = std::mem::take(&mut self.batch);
         let plan = match batch.plan {
             Some(plan) => plan,
-            None => self.unreadable_close(),
+            // A Close alone: it touches nothing.
+            None => self.plan_of_nothing(),
         };
         let ready = Ready {
             via,
@@ -593,11 +603,6 @@ impl Session {
             // What is asked about is asked when it is executed.
             Verdict::Allow | Verdict::Ask(_) => self.send(ready, &decided, None),
         }
-    }
-
-    /// A Close alone: it touches nothing.
-    pub(super) fn unreadable_close(&mut self) -> Arc<Plan> {
-        Arc::new(self.make_plan(None))
     }
 
     // --- COPY FROM STDIN

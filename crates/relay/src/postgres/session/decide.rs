@@ -325,11 +325,8 @@ impl Session {
         Question {
             who: &self.who,
             via: ready.via,
-            action: ready.plan.action(),
-            statement: ready.plan.masked.clone(),
-            sent: ready.plan.sent.clone(),
+            subject: &ready.plan.subject,
             params: ready.params.clone(),
-            governed: ready.plan.governed.clone(),
             prints: ready.plan.prints(&self.resource.gate),
             tx: self.tx(),
             asked: &ready.asked,
@@ -396,6 +393,17 @@ impl Session {
             in_transaction,
             statement,
         )
+    }
+
+    /// A text without a statement, or messages that no statement is behind.
+    pub(super) fn plan_of_nothing(&mut self) -> Arc<Plan> {
+        self.renew_plans();
+        if let Some(plan) = self.plans.get("") {
+            return plan.clone();
+        }
+        let plan = Arc::new(self.make_plan(None));
+        self.keep("".into(), plan.clone());
+        plan
     }
 
     /// A name was not found: somebody may have made it meanwhile. Then the catalog is read again, once.

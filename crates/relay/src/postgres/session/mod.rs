@@ -16,7 +16,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use gate::{Answer, Asked, Decided, GateError, Param, Piece, Question, Release, Spent, Tx, Who};
+use gate::{Answer, Asked, Decided, GateError, Param, Piece, Question, Release, Spent, Subject, Tx, Who};
 use ledger::Missed;
 use mask::{Known, MaskedText, Origin, Shape};
 use proto_postgres::errors::{self, Care};
@@ -43,7 +43,7 @@ use super::flight::{
     Columns, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, State, error, fatal, ready,
     sqlstate,
 };
-use super::plan::{MASK_WRITTEN, Plan};
+use super::plan::{MASK_WRITTEN, Plan, Plans};
 use super::resource::{Cancel, Pins, Resource};
 use super::writer::{ClientWriter, Control, UpstreamWriter};
 use crate::config::Reel;
@@ -141,6 +141,8 @@ struct Ready {
 struct Script {
     id: u64,
     asked: Bytes,
+    /// The text, if it is one statement.
+    alone: Option<Arc<str>>,
     rest: VecDeque<Statement>,
     decided: Vec<(Ready, Decided, Option<Seq>)>,
     empty: bool,
@@ -205,7 +207,7 @@ pub struct Session {
     catalog_dirty: bool,
     /// The catalog was read inside this session's transaction and is nobody else's.
     own_catalog: bool,
-    plans: HashMap<Arc<str>, Arc<Plan>>,
+    plans: Plans,
     prepared: HashMap<Bytes, Prepared>,
     portals: HashMap<Bytes, Portal>,
     batch: Batch,
@@ -333,7 +335,7 @@ impl Session {
             names_dirty: start.search_path_set,
             catalog_dirty: false,
             own_catalog: false,
-            plans: HashMap::new(),
+            plans: Plans::default(),
             prepared: HashMap::new(),
             portals: HashMap::new(),
             batch: Batch::default(),

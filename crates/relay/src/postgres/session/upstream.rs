@@ -218,7 +218,7 @@ impl Session {
             }
             raw.push((i, class));
         }
-        let columns = Arc::new(Columns::new(description, raw));
+        let columns = Arc::new(Columns::new(self.resource.gate.detectors(), description, raw));
         if let Some(op) = self.ops.get_mut(&op) {
             op.columns = Some(columns.clone());
             for named in &op.named {
