@@ -17,6 +17,6 @@ pub const STOP_SECONDS_MAX: Duration = Duration::from_secs(10);
 pub const CLIENT_SECONDS_MAX: Duration = Duration::from_secs(120);
 
 /// How often a condition is looked at while it is waited for.
-pub const POLL: Duration = Duration::from_millis(20);
+pub const POLL: Duration = Duration::from_millis(5);
 
 const _: () = assert!(STOP_SECONDS_MAX.as_secs() < CLIENT_SECONDS_MAX.as_secs());
