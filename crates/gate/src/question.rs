@@ -83,7 +83,7 @@ impl Subject {
         sent: Option<MaskedText>,
         governed: &[GovernedRead],
     ) -> Subject {
-        let touches: Vec<Map> = action.accesses.iter().map(touch).collect();
+        let touches: Vec<Map> = action.accesses.iter().map(|access| touch(detectors, access)).collect();
         let functions: Vec<MaskedText> =
             action.functions.iter().map(|name| mask::name(detectors, name)).collect();
         let governed: Vec<Map> = governed
@@ -119,12 +119,14 @@ impl Subject {
     }
 }
 
-fn touch(access: &Access) -> Map {
-    let map = Map::new().put("verb", access.verb).put("on", access.on.clone());
+/// A name that an agent chose (a channel, a new table) can hold a value: detectors look at names too.
+fn touch(detectors: &Detectors, access: &Access) -> Map {
+    let (on, _found) = mask::text(detectors, access.on.as_str());
+    let map = Map::new().put("verb", access.verb).put("on", on);
     if access.columns.is_empty() {
         return map;
     }
-    let columns: Vec<ResourcePath> = access.columns.iter().map(|c| ResourcePath::root(&c.column)).collect();
+    let columns: Vec<MaskedText> = access.columns.iter().map(|c| mask::name(detectors, &c.column)).collect();
     let positions: Vec<&'static str> = access.columns.iter().map(|c| c.position.as_str()).collect();
     map.put("cols", columns).put("at", positions)
 }
