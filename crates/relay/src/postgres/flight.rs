@@ -56,6 +56,8 @@ pub struct Op {
     pub looked: Option<Looked>,
     /// Groups that have approved the release of the rest.
     pub approved: BTreeSet<Group>,
+    /// Upstream has done it: there is nothing to cancel.
+    pub complete: bool,
     /// Policy has refused the answer: what still comes of it stays here.
     pub withheld: bool,
     /// An error that the gateway asked for itself; the client has been told otherwise.
@@ -138,6 +140,7 @@ impl Op {
             rows_from: None,
             looked: None,
             approved: BTreeSet::new(),
+            complete: false,
             withheld: false,
             silent: false,
             named: Vec::new(),

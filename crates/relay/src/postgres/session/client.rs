@@ -10,6 +10,10 @@ impl Session {
     /// Looks at the client's messages as far as it may.
     pub(super) fn pump(&mut self) -> Result<(), Cut> {
         self.wants_more = false;
+        // A cancel on its way must not meet the statement behind the one that it is for.
+        if self.cancelling.is_some() {
+            return Ok(());
+        }
         loop {
             match &self.hold {
                 Hold::No => {}

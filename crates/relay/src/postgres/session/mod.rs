@@ -504,7 +504,9 @@ impl Session {
             }
         }
         // The client's socket holds nothing more: what it had sent before its cancel has been read.
-        self.poll_cancel(cx);
+        if self.poll_cancel(cx) {
+            return Poll::Ready(Ok(Wake::Progress));
+        }
         Poll::Pending
     }
 
@@ -649,8 +651,8 @@ impl Session {
     }
 
     /// Passes a cancel on, once what the client had sent before it has gone upstream. With nothing to cancel it is for
-    /// nothing, as with the upstream itself.
-    fn poll_cancel(&mut self, cx: &mut TaskContext<'_>) {
+    /// nothing, as with the upstream itself. Whether one has arrived: the client's next message was waiting for that.
+    fn poll_cancel(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let waits = !self.sends.is_empty()
             || !self.upstream.writer.out.is_empty()
             || self.stash.is_some()
@@ -659,11 +661,12 @@ impl Session {
             self.cancel_due = false;
             self.cancel_now();
         }
-        if let Some(cancelling) = &mut self.cancelling
-            && cancelling.as_mut().poll(cx).is_ready()
-        {
+        let arrived =
+            self.cancelling.as_mut().is_some_and(|cancelling| cancelling.as_mut().poll(cx).is_ready());
+        if arrived {
             self.cancelling = None;
         }
+        arrived
     }
 
     /// Asks upstream to stop what it is doing, if it does anything.

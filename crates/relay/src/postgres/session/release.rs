@@ -129,7 +129,9 @@ impl Session {
             return Err(Cut { why: "release", tell: None });
         }
         self.fail_due = true;
-        self.cancel_now();
+        if self.ops.get(&id).is_some_and(|op| !op.complete) {
+            self.cancel_now();
+        }
         Ok(())
     }
 

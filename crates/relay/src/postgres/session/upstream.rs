@@ -41,7 +41,11 @@ impl Session {
         if self.ops.get(&op).is_some_and(|op| op.withheld) {
             return self.on_withheld(op, event);
         }
-        if matches!(event.kind, Kind::Complete(_) | Kind::Suspended) && !self.look_at(op)? {
+        let complete = matches!(event.kind, Kind::Complete(_) | Kind::Suspended);
+        if let Some(op) = self.ops.get_mut(&op) {
+            op.complete |= complete;
+        }
+        if complete && !self.look_at(op)? {
             if self.holds_answer() {
                 self.held_event = Some((event, frame));
                 return Ok(());
