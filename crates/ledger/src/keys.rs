@@ -87,7 +87,7 @@ impl EpochKey {
 
     /// The key of the filters of released cells.
     pub fn filter_key(&self) -> FilterKey {
-        FilterKey::new(&self.filter)
+        FilterKey::new(&std::array::from_fn(|i| self.filter[i]))
     }
 }
 

@@ -8,25 +8,25 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::limits::{FILTER_ENTRIES_MAX, FILTER_TOKEN_BYTES_MAX, FILTER_TOKEN_BYTES_MIN};
-use crate::sip::sip;
+use crate::sip::sip_lowercase;
 
 const BITS_PER_ENTRY: usize = 12;
 const PROBES: u64 = 8;
 /// The first byte of a serialised filter.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const _: () = assert!(FILTER_ENTRIES_MAX * BITS_PER_ENTRY / 8 + 16 < 60_000);
 
-/// The key of an epoch's filters: two of SipHash's.
-pub struct FilterKey([u8; 16], [u8; 16]);
+/// The key of an epoch's filters: SipHash's.
+pub struct FilterKey([u8; 16]);
 
 impl FilterKey {
-    pub fn new(key: &[u8; 32]) -> FilterKey {
-        // Two functions even if the halves are alike.
-        FilterKey(std::array::from_fn(|i| key[i]), std::array::from_fn(|i| key[16 + i] ^ 0x5c))
+    pub fn new(key: &[u8; 16]) -> FilterKey {
+        FilterKey(*key)
     }
 
-    fn hashes(&self, normal: &[u8]) -> (u64, u64) {
-        (sip(&self.0, normal), sip(&self.1, normal))
+    /// Of a value without white space around it, in small letters.
+    fn hash(&self, value: &[u8]) -> u64 {
+        sip_lowercase(&self.0, value)
     }
 }
 
@@ -36,12 +36,11 @@ impl std::fmt::Debug for FilterKey {
     }
 }
 
-/// Collects the entries of one chunk.
+/// Collects the entries of one chunk after another.
 #[derive(Default)]
 pub struct FilterBuilder {
-    entries: HashSet<(u64, u64), BuildHasherDefault<Hashed>>,
+    entries: HashSet<u64, BuildHasherDefault<Hashed>>,
     lately: Lately,
-    scratch: Vec<u8>,
     full: bool,
 }
 
@@ -53,20 +52,19 @@ impl FilterBuilder {
     /// Adds a released cell, and each token in it.
     pub fn cell(&mut self, key: &FilterKey, cell: &[u8]) {
         let whole = cell.trim_ascii();
-        if whole.len() < FILTER_TOKEN_BYTES_MIN {
+        if whole.len() < FILTER_TOKEN_BYTES_MIN || self.lately.had(whole) {
             return;
         }
         self.add(key, whole);
-        tokens(whole).filter(|t| t.len() < whole.len()).for_each(|token| self.add(key, token));
+        for token in tokens(whole).filter(|t| t.len() < whole.len()) {
+            if !self.lately.had(token) {
+                self.add(key, token);
+            }
+        }
     }
 
     fn add(&mut self, key: &FilterKey, value: &[u8]) {
-        if self.lately.had(value) {
-            return;
-        }
-        self.scratch.clear();
-        self.scratch.extend(value.iter().map(u8::to_ascii_lowercase));
-        let entry = key.hashes(&self.scratch);
+        let entry = key.hash(value);
         if self.entries.len() < FILTER_ENTRIES_MAX {
             self.entries.insert(entry);
         } else if !self.entries.contains(&entry) {
@@ -83,19 +81,27 @@ impl FilterBuilder {
         self.entries.is_empty()
     }
 
-    pub fn build(self) -> Filter {
+    /// The filter of what was added since the last one.
+    pub fn take(&mut self) -> Filter {
         let mut bits = vec![0u8; (self.entries.len() * BITS_PER_ENTRY).div_ceil(8).max(1)];
         for &entry in &self.entries {
             for bit in probes(entry, bits.len()) {
                 bits[bit / 8] |= 1 << (bit % 8);
             }
         }
-        Filter { bits, full: self.full }
+        // What the next chunk will need again is kept, and no more.
+        self.entries.clear();
+        self.entries.shrink_to(KEPT_ENTRIES_MAX);
+        self.lately.forget();
+        Filter { bits, full: std::mem::take(&mut self.full) }
     }
 }
 
-/// Values that were added lately, byte for byte: rows repeat themselves, and one that comes again need not be hashed
-/// again. Forgetting costs time only; nothing is taken for added that was not.
+/// Room for so many entries stays with a session that waits: 9 bytes each.
+const KEPT_ENTRIES_MAX: usize = 1 << 11;
+
+/// Values that were added lately to the same filter, byte for byte: rows repeat themselves, and one that comes again need
+/// not be hashed again. Forgetting costs time only; nothing is taken for added that was not.
 #[derive(Default)]
 struct Lately {
     /// Empty until there is reason to expect repetition.
@@ -115,6 +121,11 @@ impl Lately {
     const SLOTS: usize = 512;
     /// The reply to a small statement is over before this.
     const BEGIN: usize = 64;
+
+    /// Another filter begins.
+    fn forget(&mut self) {
+        *self = Lately::default();
+    }
 
     /// Whether `value` is remembered; from now on it is.
     fn had(&mut self, value: &[u8]) -> bool {
@@ -151,7 +162,7 @@ impl Hasher for Hashed {
     }
 
     fn write_u64(&mut self, hash: u64) {
-        self.0 = self.0.rotate_left(32) ^ hash;
+        self.0 = hash;
     }
 
     fn finish(&self) -> u64 {
@@ -174,8 +185,8 @@ impl Filter {
         if value.len() < FILTER_TOKEN_BYTES_MIN {
             return None;
         }
-        let hit = probes(key.hashes(&value.to_ascii_lowercase()), self.bits.len())
-            .all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0);
+        let hit =
+            probes(key.hash(value), self.bits.len()).all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0);
         (hit || !self.full).then_some(hit)
     }
 
@@ -194,9 +205,13 @@ impl Filter {
     }
 }
 
-/// The bits of one entry, by enhanced double hashing (Dillinger and Manolios, 2004).
-fn probes((mut a, mut b): (u64, u64), bytes: usize) -> impl Iterator<Item = usize> {
+/// The bits of one entry, by enhanced double hashing (Dillinger and Manolios, 2004); the second hash is the first one
+/// mixed (splitmix64: Steele, Lea and Flood, 2014). Fewer than 2^15 entries have no use for more than 64 bits.
+fn probes(mut a: u64, bytes: usize) -> impl Iterator<Item = usize> {
     let bits = bytes as u128 * 8;
+    let mut b = (a ^ a >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    b = (b ^ b >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    b ^= b >> 31;
     (0..PROBES).map(move |i| {
         let bit = (u128::from(a) * bits) >> 64;
         a = a.wrapping_add(b);
@@ -235,12 +250,12 @@ static TOKEN: [bool; 256] = {
 mod tests {
     use super::*;
 
-    const KEY: [u8; 32] = [9; 32];
+    const KEY: [u8; 16] = [9; 16];
 
     fn filter(cells: &[&str]) -> Filter {
         let mut builder = FilterBuilder::new();
         cells.iter().for_each(|c| builder.cell(&FilterKey::new(&KEY), c.as_bytes()));
-        builder.build()
+        builder.take()
     }
 
     #[test]
@@ -251,7 +266,7 @@ mod tests {
             assert_eq!(filter.may_contain(&key, value.as_bytes()), Some(true), "{value}");
         }
         assert_eq!(filter.may_contain(&key, b"John"), None, "too short to be asked for");
-        assert_eq!(filter.may_contain(&FilterKey::new(&[8; 32]), b"jo@example.com"), Some(false));
+        assert_eq!(filter.may_contain(&FilterKey::new(&[8; 16]), b"jo@example.com"), Some(false));
     }
 
     #[test]
@@ -270,7 +285,7 @@ mod tests {
     fn serialised_it_is_the_same_and_noise_is_refused() {
         let filter = filter(&["something"]);
         assert_eq!(Filter::from_bytes(&filter.to_bytes()), Some(filter));
-        for bad in [&b""[..], &[1], &[1, 0], &[2, 0, 1], &[1, 2, 1]] {
+        for bad in [&b""[..], &[2], &[2, 0], &[1, 0, 1], &[2, 2, 1]] {
             assert_eq!(Filter::from_bytes(bad), None, "{bad:?}");
         }
     }
@@ -285,7 +300,7 @@ mod tests {
             values.iter().for_each(|value| builder.cell(&key, value.as_bytes()));
         }
         assert_eq!(builder.entries.len(), values.len());
-        let filter = builder.build();
+        let filter = builder.take();
         assert!(values.iter().all(|value| filter.may_contain(&key, value.as_bytes()) == Some(true)));
     }
 
@@ -299,7 +314,7 @@ mod tests {
         assert!(!builder.full(), "a repeated value takes no room");
         builder.cell(&key, b"one more");
         assert!(builder.full());
-        let filter = builder.build();
+        let filter = builder.take();
         assert!(filter.to_bytes().len() < 60_000);
         let no = (0..100)
             .find_map(|i| filter.may_contain(&key, format!("absent{i}").as_bytes()).filter(|hit| !hit));

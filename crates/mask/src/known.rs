@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::filter::tokens;
 use crate::limits::KNOWN_VALUES_MAX;
-use crate::sip::sip;
+use crate::sip::sip_lowercase;
 
 /// Where a run knows a value from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,7 +74,7 @@ impl Known {
     }
 
     fn hash(&self, value: &[u8]) -> u64 {
-        sip(&self.key, &value.trim_ascii().to_ascii_lowercase())
+        sip_lowercase(&self.key, value.trim_ascii())
     }
 }
 

@@ -137,7 +137,7 @@ fn act(ledger: &Ledger, run: RunId) {
         .put("columns", vec![column])
         .put("exposures", vec![exposure])
         .put("tripwires", Vec::<Map>::new())
-        .put("filter", filter.build())
+        .put("filter", filter.take())
         .put("coverage", "complete")
         .payload(opening.into_payload("rows", payload.clone()))
         .payload(PayloadPlain::new("rows", payload));

@@ -20,7 +20,7 @@ pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut 
     each_run(bytes, |run| {
         let text = &bytes[run.clone()];
         // What stands before the encoded text may be of its alphabet: every alignment is tried.
-        for skip in 0..4 {
+        for skip in 0..if is_number(text) { 0 } else { 4 } {
             plain.clear();
             if base64(&text[skip..], &mut plain) {
                 inside(detectors, &plain, Form::Base64, depth, spots, |_| Some(run.clone()));
@@ -82,6 +82,17 @@ fn each_run(bytes: &[u8], mut each: impl FnMut(Range<usize>)) {
     }
 }
 
+/// Whether a run is decimal digits alone, as most long runs in tables are. As base64 it hides nothing: of the three bytes
+/// that four digits stand for, the first is at least 0xd0, the second ends with 0xd or more, the third is a digit, a
+/// letter from `t` on or beyond ASCII; so that there is no `@`, and no three bytes of ASCII in a row.
+fn is_number(run: &[u8]) -> bool {
+    run.iter().all(u8::is_ascii_digit)
+}
+
+/// Fewest hexadecimal digits, all decimal, that hide a value: a social security number with spaces. What else is made of
+/// digits, spaces and letters alone is longer; everything shorter has a `-`, `+`, `.` or `_`, which have other digits.
+const NUMBER_DIGITS_MIN: usize = 22;
+
 /// The first long run at or after `at`, where no run is open.
 fn next_run(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     // A run this long covers a multiple of its length: look there, and only then left and right.
@@ -93,7 +104,8 @@ fn next_run(bytes: &[u8], at: usize) -> Option<Range<usize>> {
         }
         let start = bytes[..i].iter().rposition(|&b| !BASE64[usize::from(b)]).map_or(0, |p| p + 1);
         let end = bytes[i..].iter().position(|&b| !BASE64[usize::from(b)]).map_or(bytes.len(), |p| i + p);
-        if end - start >= ENCODED_RUN_BYTES_MIN {
+        let length = end - start;
+        if length >= NUMBER_DIGITS_MIN || length >= ENCODED_RUN_BYTES_MIN && !is_number(&bytes[start..end]) {
             return Some(start..end);
         }
         i = end + ENCODED_RUN_BYTES_MIN;
@@ -362,4 +374,42 @@ fn split(bytes: &[u8]) -> Option<Transcript> {
         }
     }
     Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_alone_are_base64_of_nothing_that_is_looked_for() {
+        for n in 0..10_000 {
+            let digits = format!("{n:04}");
+            for length in 0..=4 {
+                let mut plain = Vec::new();
+                assert!(base64(&digits.as_bytes()[..length], &mut plain));
+                assert!(!plain.contains(&b'@') && !plain.contains(&0));
+                assert!(
+                    plain.first().is_none_or(|&b| b >= 0xd0),
+                    "{digits}: no three of ASCII, over groups too"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn digits_alone_are_looked_at_as_hex_where_they_are_long_enough() {
+        let detectors = Detectors::new();
+        let found = |text: &str| {
+            let mut findings = Vec::new();
+            detectors.scan_deep(text.as_bytes(), &mut findings);
+            findings.into_iter().map(|f| (f.detector, f.form)).collect::<Vec<_>>()
+        };
+        let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();
+        let ssn = hex("219 09 9999");
+        assert_eq!(ssn.len(), NUMBER_DIGITS_MIN);
+        assert!(is_number(ssn.as_bytes()));
+        assert_eq!(found(&format!("n = {ssn}, 0.0100000000000000")), [("us-ssn", Form::Hex)]);
+        assert_eq!(found(&hex("4111111111111111")), [("card", Form::Hex)]);
+        assert_eq!(found("0.0100000000000000"), []);
+    }
 }

@@ -1,12 +1,13 @@
 //! Finding sensitive values in bytes.
 //!
-//! One dense DFA ([`anchor`]) walks the bytes once and stops at *anchors*: the few bytes that every value of a class
-//! has (`@`, `AKIA`, `ddd-dd-dddd`). A [`recognise`]r then looks at a bounded window around the anchor and validates
+//! One pass over the bytes ([`anchor`]) finds *anchors*: the few bytes that every value of a class has (`@`, `AKIA`,
+//! `ddd-dd-dddd`). A [`recognise`]r then looks at a bounded window around the anchor and validates
 //! (checksums, lengths, issuers). Each finding depends on its own window alone, never on what was found before it; that
 //! is what makes a stream and the whole mask alike. [`deep`] undoes common encodings first.
 
 mod anchor;
 mod deep;
+mod kinds;
 mod recognise;
 mod validate;
 
@@ -15,7 +16,6 @@ use std::ops::Range;
 
 use vocab::Class;
 
-use anchor::Anchors;
 use recognise::{Detector, View};
 
 /// A value of a class, found in bytes.
@@ -62,16 +62,18 @@ impl Form {
     }
 }
 
-/// Every detector, built once for a process (some milliseconds) and shared.
+/// Every detector, made once for a process and shared.
 pub struct Detectors {
-    anchors: Anchors,
     classes: [Class; Detector::COUNT],
 }
 
 impl Detectors {
-    #[expect(clippy::new_without_default, reason = "building costs milliseconds; it should be seen")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "there is one for a process; where it is made should be seen"
+    )]
     pub fn new() -> Detectors {
-        Detectors { anchors: Anchors::new(), classes: Detector::ALL.map(Detector::class) }
+        Detectors { classes: Detector::ALL.map(Detector::class) }
     }
 
     /// Appends the findings in `bytes`, sorted by start, longest first. They may overlap.
@@ -109,7 +111,7 @@ impl Detectors {
 
     /// Every spot in `view`, unsorted.
     fn spot(&self, view: &View<'_>, spots: &mut Spots) {
-        self.anchors.each(view.bytes(), |anchor, end| recognise::at(anchor, end, view, spots));
+        anchor::each(view.bytes(), |anchor, end| recognise::at(anchor, end, view, spots));
     }
 
     /// Findings in a buffer to which more may be appended; see [`crate::Tail`]. Also the position from which on

@@ -371,14 +371,13 @@ impl Showing {
             bytes = looked.head.then(looked.rows).then(bytes);
             reel = looked.reel;
         }
-        let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
+        let filter = (op.rows > 0 || !self.filter.is_empty()).then(|| self.filter.take());
         let receipt = match op.intent {
             None => scene.gate.note(scene.who, None, "unasked")?,
             Some(intent) => {
                 if *state == State::Pending {
                     unsettled.push(intent);
                 }
-                let filter = (op.rows > 0 || !filter.is_empty()).then(|| filter.build());
                 let outcome = outcome(scene, op, result, state, settles, filter);
                 scene.gate.outcome(scene.who, intent, Outcome { reel, ..outcome })?
             }
@@ -402,7 +401,7 @@ impl Showing {
         self.look(scene, op)?;
         let Some(Looked { head, rows, reel }) = op.looked.take() else { return Ok(()) };
         let bytes = head.then(rows);
-        let filter = std::mem::replace(&mut self.filter, FilterBuilder::new());
+        let filter = self.filter.take();
         let exposures = exposures(op, scene.root);
         let piece = Piece {
             n: op.chunks,
@@ -411,7 +410,7 @@ impl Showing {
             bytes: bytes.as_bytes().len() as u64,
             exposures,
             tripwires: std::mem::take(&mut op.tripwires),
-            filter: Some(filter.build()),
+            filter: Some(filter),
             reel,
         };
         op.chunks += 1;
