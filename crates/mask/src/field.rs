@@ -141,7 +141,7 @@ pub fn fields<'a>(
 }
 
 /// Between cells: the unit separator, which is in the alphabet of no value and no encoding.
-const SEPARATOR: u8 = 0x1f;
+pub(crate) const SEPARATOR: u8 = 0x1f;
 
 /// The bytes to release in place of a cell; `None` is NULL.
 fn replaced<'a>(bytes: &'a [u8], shape: Shape, findings: &[Finding]) -> Option<Cow<'a, [u8]>> {
@@ -170,6 +170,11 @@ fn digits(shape: Shape, bytes: &[u8]) -> Option<String> {
         Shape::Numeric => numeric_digits(bytes),
         Shape::Text | Shape::Json | Shape::Jsonb | Shape::Rigid | Shape::Settled => None,
     }
+}
+
+/// Whether the format of a cell hides the digits of a number that is long enough for any that is looked for.
+pub fn hides_number(shape: Shape, bytes: &[u8]) -> bool {
+    digits(shape, bytes).is_some()
 }
 
 /// Looks at the decimal digits of a binary number; a finding covers the whole cell.

@@ -208,12 +208,13 @@ impl Filter {
 /// The bits of one entry, by enhanced double hashing (Dillinger and Manolios, 2004); the second hash is the first one
 /// mixed (splitmix64: Steele, Lea and Flood, 2014). Fewer than 2^15 entries have no use for more than 64 bits.
 fn probes(mut a: u64, bytes: usize) -> impl Iterator<Item = usize> {
-    let bits = bytes as u128 * 8;
+    // At most 480,000 (see `Filter::from_bytes`): the product of that and 32 bits fits.
+    let bits = bytes as u64 * 8;
     let mut b = (a ^ a >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     b = (b ^ b >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     b ^= b >> 31;
     (0..PROBES).map(move |i| {
-        let bit = (u128::from(a) * bits) >> 64;
+        let bit = ((a >> 32) * bits) >> 32;
         a = a.wrapping_add(b);
         b = b.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         bit as usize

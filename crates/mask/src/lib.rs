@@ -33,11 +33,11 @@ mod tail;
 mod text;
 
 pub use detect::{Detectors, Finding, Form};
-pub use field::{CellFinding, MaskedField, MaskedRow, fields};
+pub use field::{CellFinding, MaskedField, MaskedRow, fields, hides_number};
 pub use filter::{Filter, FilterBuilder, FilterKey};
 pub use known::{Known, Origin};
 pub use print::{Print, Prints};
-pub use release::{Unmasked, constant, null_field, release, release_pieces};
+pub use release::{Unmasked, constant, null_field, release};
 pub use shape::Shape;
 pub use tail::{MaskedBytes, Tail};
 pub use text::{MaskedText, lines, name, param, statement, text};

@@ -59,3 +59,6 @@ pub const FILTER_ENTRIES_MAX: usize = 28 << 10;
 
 /// Most values of each origin that [`crate::Known`] remembers; the oldest go first. 16,384 x 24 bytes x 3 = 1.2 MiB a run.
 pub const KNOWN_VALUES_MAX: usize = 16 << 10;
+
+/// Longest framing between two values, in bytes: the header of a frame (5), the count of its cells (2) and a length (4).
+pub const FRAMING_BYTES_MAX: usize = 11;

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::detect::{Detectors, Finding};
-use crate::field::MaskedField;
+use crate::field::{MaskedField, SEPARATOR};
 use crate::known::{Known, Origin};
+use crate::limits::FRAMING_BYTES_MAX;
 use crate::tail::MaskedBytes;
 
 /// Bytes in which something was found that nothing explains. They are given back to be masked frame by frame.
@@ -17,37 +18,26 @@ pub struct Unmasked {
 /// Looks once more over frames that are about to leave. A finding that the run already knows (its own masks, its own
 /// words, what a grant revealed) is reported and passes; any other keeps the bytes here.
 ///
-/// A value that a frame's header cuts in two is not found here: cells are looked at one by one by
-/// [`crate::fields`] where their format hides a value.
+/// `values` says where values stand, in order. What stands between two of them (a header, a length) is set apart, so
+/// that it is no part of a value; where that is longer than [`FRAMING_BYTES_MAX`] it is looked at as it is. `apart` is
+/// memory to be used again.
 pub fn release(
     detectors: &Detectors,
     bytes: Vec<u8>,
+    values: &[Range<usize>],
     known: &Known,
+    apart: &mut Vec<u8>,
 ) -> Result<(MaskedBytes, Vec<(Finding, Origin)>), Unmasked> {
-    let mut findings = Vec::new();
-    detectors.scan_deep(&bytes, &mut findings);
-    explained(bytes, findings, known)
-}
-
-/// As [`release`], each piece between two of `cuts` (sorted offsets) looked at by itself: where a value ends and the
-/// next frame begins, the whole reads `com` and `D` as one word.
-pub fn release_pieces(
-    detectors: &Detectors,
-    bytes: Vec<u8>,
-    cuts: &[usize],
-    known: &Known,
-) -> Result<(MaskedBytes, Vec<(Finding, Origin)>), Unmasked> {
-    let mut findings = Vec::new();
-    let mut start = 0;
-    for end in cuts.iter().copied().chain([bytes.len()]) {
-        let Some(piece) = bytes.get(start..end) else { continue };
-        let first = findings.len();
-        detectors.scan_deep(piece, &mut findings);
-        for finding in findings.iter_mut().skip(first) {
-            finding.range = finding.range.start + start..finding.range.end + start;
-        }
-        start = end;
+    apart.clear();
+    apart.extend_from_slice(&bytes);
+    let mut end = 0;
+    for value in values.iter().chain([&(bytes.len()..bytes.len())]) {
+        let framing = apart.get_mut(end..value.start).filter(|framing| framing.len() <= FRAMING_BYTES_MAX);
+        framing.unwrap_or_default().fill(SEPARATOR);
+        end = value.end;
     }
+    let mut findings = Vec::new();
+    detectors.scan_deep(apart, &mut findings);
     explained(bytes, findings, known)
 }
 
@@ -105,36 +95,49 @@ pub fn constant(bytes: &'static [u8]) -> MaskedBytes {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_a_value_that_the_run_knows_passes() {
-        let detectors = Detectors::new();
-        let mut known = Known::new([7; 16]);
-        let frame = b"D\0\0\0\x20 alice@example.com \0".to_vec();
-        let Err(unmasked) = release(&detectors, frame, &known) else { panic!("an e-mail address passed") };
-        assert_eq!(unmasked.findings.len(), 1);
-        known.remember(Origin::Echo, b"alice@example.com");
-        let (bytes, explained) = release(&detectors, unmasked.bytes, &known).ok().unwrap();
-        assert_eq!(explained.len(), 1);
-        assert_eq!(explained[0].1, Origin::Echo);
-        assert!(bytes.as_bytes().starts_with(b"D"));
+    fn look(bytes: &[u8], values: &[Range<usize>], known: &Known) -> Result<usize, Unmasked> {
+        let (bytes, explained) = release(&Detectors::new(), bytes.to_vec(), values, known, &mut Vec::new())?;
+        assert!(!bytes.as_bytes().is_empty());
+        Ok(explained.len())
     }
 
     #[test]
-    fn a_known_value_before_the_next_frame_passes_in_pieces() {
-        let detectors = Detectors::new();
+    fn only_a_value_that_the_run_knows_passes() {
+        let mut known = Known::new([7; 16]);
+        let frame = b"D\0\0\0\x20 alice@example.com \0";
+        let all = [5..frame.len()];
+        let Err(unmasked) = look(frame, &all, &known) else { panic!("an e-mail address passed") };
+        assert_eq!(unmasked.findings.len(), 1);
+        known.remember(Origin::Echo, b"alice@example.com");
+        assert_eq!(look(frame, &all, &known).ok(), Some(1));
+    }
+
+    #[test]
+    fn a_value_ends_where_its_cell_ends() {
         let mut known = Known::new([7; 16]);
         known.remember(Origin::Revealed, b"alice@example.com");
-        let bytes = b"alice@example.comD\0\0bob@example.com".to_vec();
         let end = b"alice@example.com".len();
-        let Err(whole) = release(&detectors, bytes, &known) else { panic!("comD is no part of the value") };
-        let Err(unmasked) = release_pieces(&detectors, whole.bytes, &[end, end + 3], &known) else {
-            panic!("bob passed")
-        };
-        let only_known = unmasked.bytes[..end + 3].to_vec();
-        let (_, explained) = release_pieces(&detectors, only_known, &[end], &known).ok().unwrap();
-        assert_eq!(explained.len(), 1);
-        assert_eq!(explained[0].0.range, 0..end);
-        // Cuts that do not fit leave nothing unseen.
-        assert!(release_pieces(&detectors, unmasked.bytes, &[90, 3], &known).is_err());
+        let bytes = b"alice@example.comD\0\0bob@example.com";
+        assert!(look(&bytes[..end + 3], &[0..end + 3], &known).is_err(), "comD is no part of the value");
+        assert_eq!(look(&bytes[..end + 3], &[0..end, end + 3..end + 3], &known).ok(), Some(1));
+        assert!(look(bytes, &[0..end, end + 3..bytes.len()], &known).is_err(), "bob passed");
+    }
+
+    #[test]
+    fn a_length_that_reads_as_a_letter_hides_nothing() {
+        // 0x31 is the digit 1: the number would be longer than a social security number.
+        let bytes = b"\0\0\x001219-09-9999 is the number that was asked for at 9";
+        assert!(look(bytes, &[0..bytes.len()], &Known::new([7; 16])).is_ok());
+        assert!(look(bytes, &[4..bytes.len()], &Known::new([7; 16])).is_err());
+    }
+
+    #[test]
+    fn what_is_no_value_is_looked_at_too_if_it_is_long() {
+        let known = Known::new([7; 16]);
+        let bytes = b"to alice@example.com and more";
+        assert!(look(bytes, &[], &known).is_err());
+        assert!(look(bytes, &[0..2, 27..bytes.len()], &known).is_err());
+        // Places that do not fit leave nothing unseen.
+        assert!(look(bytes, &[90..95, 3..2, 0..4], &known).is_err());
     }
 }

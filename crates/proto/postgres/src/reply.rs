@@ -5,6 +5,7 @@ use crate::frame::{self, tag};
 use crate::limits::*;
 use crate::message::{self, Format};
 use bytes::{Bytes, BytesMut};
+use std::ops::Range;
 use wire::{Fault, RawField, Reader, Side, Writer, kind};
 
 /// The fields of an ErrorResponse or NoticeResponse, in the order sent. Spec: PostgreSQL 18, 54.8.
@@ -279,6 +280,21 @@ impl<'a> Iterator for Cells<'a> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         (usize::from(self.left), Some(usize::from(self.left)))
     }
+}
+
+/// Where the cells are in the body of a DataRow, in bytes of it; `None` is SQL NULL. Ends early where the body is not as
+/// [`DataRow::decode`] demands.
+pub fn cell_places(body: &[u8]) -> impl Iterator<Item = Option<Range<usize>>> {
+    let count = body.first_chunk::<2>().map_or(0, |count| u16::from_be_bytes(*count));
+    let mut at = 2;
+    (0..count).map_while(move |_| {
+        let length = body.get(at..)?.first_chunk::<4>()?;
+        at += 4;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else { return Some(None) };
+        let cell = at..at.checked_add(length).filter(|end| *end <= body.len())?;
+        at = cell.end;
+        Some(Some(cell))
+    })
 }
 
 /// What a CommandComplete says: `INSERT 0 5`, `SELECT 3`, `CREATE TABLE`.

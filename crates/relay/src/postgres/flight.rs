@@ -9,15 +9,14 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use gate::{By, Constant, Exposure, Gate, GateError, Intent, Outcome, Permit, Piece, Tripped, Who};
 use ledger::{Map, PayloadPlain, Print, Receipt};
-use mask::{Detectors, FilterBuilder, FilterKey, Known, MaskedBytes, MaskedText, Origin, Shape};
-use proto_postgres::errors::{self, Care, Known as Said};
-use proto_postgres::frame::{Frame, tag};
+use mask::{Detectors, FilterKey, Known, MaskedBytes, MaskedText, Shape};
+use proto_postgres::frame::Frame;
 use proto_postgres::message::{Format, FromUpstream, TxStatus};
-use proto_postgres::reply::{Cell, Column, DataRow, Fields, RowDescription, field};
+use proto_postgres::reply::{Column, Fields, RowDescription, field};
 use proto_postgres::session::Sent;
 use vocab::{Class, Group, Position, ResourcePath, Seq};
-use wire::RawField;
 
+use super::look::{Look, Marks};
 use super::plan::Plan;
 use crate::config::{Reel, Tripwire};
 
@@ -83,7 +82,7 @@ pub enum Named {
 pub struct Columns {
     pub described: RowDescription,
     pub shapes: Vec<Shape>,
-    /// A format that hides values from a look at the bytes.
+    /// There are numbers whose format hides their digits from a look at the bytes.
     pub hides: bool,
     /// Governed columns that come raw, by index: revealed to this run.
     pub raw: Vec<(usize, Class)>,
@@ -98,12 +97,7 @@ impl Columns {
             .iter()
             .map(|c| Shape::of_postgres(c.type_oid, c.format == Format::Binary))
             .collect();
-        let binary = |i: usize| described.columns[i].format == Format::Binary;
-        let hides = shapes.iter().enumerate().any(|(i, shape)| match shape {
-            Shape::Integer | Shape::Numeric => true,
-            Shape::Rigid => binary(i),
-            Shape::Text | Shape::Json | Shape::Jsonb | Shape::Settled => false,
-        });
+        let hides = shapes.iter().any(|shape| matches!(shape, Shape::Integer | Shape::Numeric));
         let name = |c: &Column| mask::name(detectors, c.name.to_str().unwrap_or(""));
         let names: Vec<Map> = described
             .columns
@@ -157,9 +151,6 @@ struct Finished {
     marks: Marks,
 }
 
-/// Where in the bytes rows of another shape begin.
-type Marks = Vec<(usize, Option<Arc<Columns>>)>;
-
 /// Bytes on their way upstream.
 pub enum Outgoing {
     Permitted { pass: Pass, bytes: Vec<u8>, sents: Vec<Sent>, since: u64 },
@@ -185,8 +176,7 @@ pub struct Showing {
     /// A record that covers the bytes although no operation ends with them (a refusal, a note).
     cover: Option<Receipt>,
     finished: Vec<Finished>,
-    pub known: Known,
-    filter: FilterBuilder,
+    pub look: Look,
 }
 
 /// The bytes may not leave: a value was found that could not be masked.
@@ -223,8 +213,7 @@ impl Showing {
             marks: Vec::new(),
             cover: None,
             finished: Vec::new(),
-            known,
-            filter: FilterBuilder::new(),
+            look: Look::new(known),
         }
     }
 
@@ -270,10 +259,10 @@ impl Showing {
         }
         let (mut head, mut marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
         let from = op.rows_from.take().unwrap_or(head.len()).min(head.len());
-        let rows = head.split_off(from);
+        let rows = if from == 0 { std::mem::take(&mut head) } else { head.split_off(from) };
         marks.iter_mut().for_each(|(at, _)| *at = at.saturating_sub(from));
-        let (head, _no_rows) = self.masked(scene, head, &Vec::new(), Some(op))?;
-        let (rows, reel) = self.masked(scene, rows, &marks, Some(op))?;
+        let (head, _no_rows) = self.look.at(scene, head, &Vec::new(), Some(op))?;
+        let (rows, reel) = self.look.at(scene, rows, &marks, Some(op))?;
         op.looked = Some(Looked { head, rows, reel });
         Ok(())
     }
@@ -289,7 +278,7 @@ impl Showing {
     ) -> Result<(), FlushError> {
         let mut bytes = BytesMut::new();
         let _ours = message.encode(&mut bytes);
-        let (words, _no_rows) = self.masked(scene, bytes, &Vec::new(), None)?;
+        let (words, _no_rows) = self.look.at(scene, bytes, &Vec::new(), None)?;
         let bytes = match head {
             Some(head) => head.then(words),
             None => words,
@@ -341,7 +330,7 @@ impl Showing {
         };
         let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
         if !bytes.is_empty() || cover.is_some() {
-            let (bytes, _reel) = self.masked(scene, bytes, &marks, None)?;
+            let (bytes, _reel) = self.look.at(scene, bytes, &marks, None)?;
             let receipt = match (settled, cover) {
                 (Some(receipt), _) | (None, Some(receipt)) => receipt,
                 // Bytes of nobody's: a notice or a parameter that came of itself.
@@ -366,12 +355,12 @@ impl Showing {
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
         let Finished { mut op, result, bytes, marks } = finished;
-        let (mut bytes, mut reel) = self.masked(scene, bytes, &marks, Some(&mut op))?;
+        let (mut bytes, mut reel) = self.look.at(scene, bytes, &marks, Some(&mut op))?;
         if let Some(looked) = op.looked.take() {
             bytes = looked.head.then(looked.rows).then(bytes);
             reel = looked.reel;
         }
-        let filter = (op.rows > 0 || !self.filter.is_empty()).then(|| self.filter.take());
+        let filter = (op.rows > 0 || !self.look.filter.is_empty()).then(|| self.look.filter.take());
         let receipt = match op.intent {
             None => scene.gate.note(scene.who, None, "unasked")?,
             Some(intent) => {
@@ -401,7 +390,7 @@ impl Showing {
         self.look(scene, op)?;
         let Some(Looked { head, rows, reel }) = op.looked.take() else { return Ok(()) };
         let bytes = head.then(rows);
-        let filter = self.filter.take();
+        let filter = self.look.filter.take();
         let exposures = exposures(op, scene.root);
         let piece = Piece {
             n: op.chunks,
@@ -417,115 +406,6 @@ impl Showing {
         let receipt = scene.gate.piece(scene.who, of, piece)?;
         leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0 });
         Ok(())
-    }
-
-    /// The last look at everything that is shown: `Err` if something remains that nothing explains.
-    fn masked(
-        &mut self,
-        scene: &Scene<'_>,
-        mut bytes: BytesMut,
-        marks: &Marks,
-        op: Option<&mut Op>,
-    ) -> Result<(MaskedBytes, Option<PayloadPlain>), FlushError> {
-        let mut hits = Hits::default();
-        let detectors = scene.gate.detectors();
-        if marks.iter().any(|(_, columns)| columns.as_ref().is_some_and(|c| c.hides)) {
-            bytes = mask_frames(detectors, &self.known, bytes, marks, &mut hits)?;
-        }
-        let released = mask::release(detectors, Vec::from(bytes), &self.known)
-            .or_else(|unmasked| pieces(detectors, unmasked.bytes, &self.known));
-        let leak = |unmasked: mask::Unmasked| {
-            FlushError::Leak(Leak { detector: unmasked.findings.first().map_or("unknown", |f| f.detector) })
-        };
-        let released = match released {
-            Ok(released) => released,
-            Err(unmasked) if scene.tripwire == Tripwire::Cut => return Err(leak(unmasked)),
-            Err(unmasked) => {
-                let again = BytesMut::from(&unmasked.bytes[..]);
-                let masked = mask_frames(detectors, &self.known, again, marks, &mut hits)?;
-                pieces(detectors, Vec::from(masked), &self.known).map_err(leak)?
-            }
-        };
-        let (bytes, explained) = released;
-        for (finding, origin) in explained {
-            hits.seen.insert(Tripped {
-                detector: finding.detector,
-                class: finding.class,
-                channel: "result",
-                act: match origin {
-                    Origin::Own => "own",
-                    Origin::Echo => "echo",
-                    Origin::Revealed => "revealed",
-                },
-            });
-        }
-        if let Some(op) = op {
-            op.tripwires.extend(hits.seen);
-            op.hits += hits.count;
-        }
-        let reel = self.reel(scene, &bytes);
-        Ok((bytes, reel))
-    }
-
-    /// What replay shows: the rows as the client saw them. Also feeds the filter of released cells.
-    fn reel<'a>(&mut self, scene: &Scene<'_>, released: &'a MaskedBytes) -> Option<PayloadPlain> {
-        let bytes = Bytes::copy_from_slice(released.as_bytes());
-        let mut fields: Vec<(mask::MaskedText, u32, u16)> = Vec::new();
-        let mut rows: Vec<Vec<mask::MaskedField<'a>>> = Vec::new();
-        let mut copy: Vec<std::ops::Range<usize>> = Vec::new();
-        let mut at = 0;
-        while let Some((tag, body)) = frame_at(&bytes, at) {
-            let start = at + 5;
-            at = start + body.len();
-            match tag {
-                tag::DATA_ROW => {
-                    let Ok(row) = DataRow::decode(&body) else { continue };
-                    let base = body.as_ptr() as usize;
-                    if scene.reel == Reel::None {
-                        row.cells().flatten().for_each(|cell| self.filter.cell(scene.filter_key, cell));
-                        continue;
-                    }
-                    let mut cells = Vec::with_capacity(row.columns());
-                    for cell in row.cells() {
-                        cells.push(match cell {
-                            None => mask::null_field(),
-                            Some(cell) => {
-                                self.filter.cell(scene.filter_key, cell);
-                                let offset = start + (cell.as_ptr() as usize - base);
-                                released.field(offset..offset + cell.len()).unwrap_or_else(mask::null_field)
-                            }
-                        });
-                    }
-                    rows.push(cells);
-                }
-                tag::ROW_DESCRIPTION => {
-                    let Ok(description) = RowDescription::decode(&body) else { continue };
-                    fields = description
-                        .columns
-                        .iter()
-                        .map(|c| {
-                            let name = c.name.to_str().unwrap_or("");
-                            (mask::name(scene.gate.detectors(), name), c.type_oid, c.format.code())
-                        })
-                        .collect();
-                }
-                tag::COPY_DATA => {
-                    self.filter.cell(scene.filter_key, &body);
-                    copy.push(start..start + body.len());
-                }
-                _ => {}
-            }
-        }
-        if scene.reel == Reel::None || (rows.is_empty() && fields.is_empty() && copy.is_empty()) {
-            return None;
-        }
-        let map = Map::new().put("fields", fields).put("rows", rows);
-        let payload = match copy.is_empty() {
-            true => PayloadPlain::new("rows", map),
-            false => PayloadPlain::new("copy", map.put("data", released.pieces(&copy))),
-        };
-        // A row with a value above that is counted and filtered like any other; replay does not show it.
-        payload.fits().then_some(payload)
     }
 }
 
@@ -624,179 +504,6 @@ fn exposures(op: &mut Op, root: &ResourcePath) -> Vec<Exposure> {
         });
     }
     all
-}
-
-/// What detectors found: each kind once, and how many were masked.
-#[derive(Default)]
-struct Hits {
-    seen: BTreeSet<Tripped>,
-    count: u64,
-}
-
-/// Frame by frame, cell by cell: what a detector finds and nothing explains is replaced.
-fn mask_frames(
-    detectors: &Detectors,
-    known: &Known,
-    bytes: BytesMut,
-    marks: &[(usize, Option<Arc<Columns>>)],
-    hits: &mut Hits,
-) -> Result<BytesMut, FlushError> {
-    let bytes = bytes.freeze();
-    let mut out = BytesMut::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some((tag, body)) = frame_at(&bytes, at) {
-        let columns = marks.iter().rev().find(|(from, _)| *from <= at).and_then(|(_, c)| c.clone());
-        at += 5 + body.len();
-        let frame = Frame { tag, body };
-        mask_frame(detectors, known, frame, columns.as_deref(), hits, &mut out)
-            .map_err(|_malformed| FlushError::Leak(Leak { detector: "frame" }))?;
-    }
-    Ok(out)
-}
-
-fn mask_frame(
-    detectors: &Detectors,
-    known: &Known,
-    frame: Frame,
-    columns: Option<&Columns>,
-    hits: &mut Hits,
-    out: &mut BytesMut,
-) -> Result<(), wire::Fault> {
-    let mut trip = |class: &Class, detector: &'static str, channel: &'static str| {
-        hits.count += 1;
-        hits.seen.insert(Tripped { detector, class: class.clone(), channel, act: "masked" });
-    };
-    match frame.tag {
-        tag::DATA_ROW => {
-            let row = DataRow::decode(&frame.body)?;
-            let mut findings = Vec::new();
-            let text = [Shape::Text; 1];
-            let fallback: Vec<Shape>;
-            let shapes: &[Shape] = match columns {
-                Some(columns) => &columns.shapes,
-                None => {
-                    fallback = text.iter().copied().cycle().take(row.columns()).collect();
-                    &fallback
-                }
-            };
-            let masked = mask::fields(detectors, row.cells(), shapes, &mut findings);
-            if findings.is_empty() {
-                return frame.encode(out);
-            }
-            let cells: Vec<Option<&[u8]>> = row.cells().collect();
-            let unexplained: BTreeSet<usize> = findings
-                .iter()
-                .filter(|f| {
-                    let value =
-                        cells.get(f.cell).copied().flatten().and_then(|c| c.get(f.finding.range.clone()));
-                    value.and_then(|value| known.origin(value)).is_none()
-                })
-                .map(|f| f.cell)
-                .collect();
-            for finding in findings.iter().filter(|f| unexplained.contains(&f.cell)) {
-                trip(&finding.finding.class, finding.finding.detector, "result");
-            }
-            let replaced: Vec<Option<RawField>> =
-                masked.cells().map(|cell| cell.map(RawField::copy_from)).collect();
-            row.rebuild(out, |i, _| match (unexplained.contains(&i), replaced.get(i)) {
-                (false, _) => Cell::Keep,
-                (true, Some(Some(value))) => Cell::Value(value.clone()),
-                (true, _) => Cell::Null,
-            })
-        }
-        tag::ROW_DESCRIPTION => {
-            let mut description = RowDescription::decode(&frame.body)?;
-            for column in &mut description.columns {
-                column.name = masked_raw(detectors, &column.name, "column-name", &mut trip);
-            }
-            FromUpstream::RowDescription(description).encode(out)
-        }
-        tag::ERROR | tag::NOTICE => {
-            // What is found in a message is not cut out of it: the template takes its place.
-            let fields = Fields::decode(&frame.body, "ErrorResponse")?;
-            let mut found = Vec::new();
-            detectors.scan_deep(&frame.body, &mut found);
-            for finding in &found {
-                trip(&finding.class, finding.detector, "message");
-            }
-            let nobody = Said { said: &[], visible: &|_| false };
-            let template = errors::sanitise(&fields, &nobody, Care::Template, |_| None);
-            match (found.is_empty(), frame.tag) {
-                (true, _) => frame.encode(out),
-                (false, tag::ERROR) => FromUpstream::Error(template).encode(out),
-                (false, _) => FromUpstream::Notice(template).encode(out),
-            }
-        }
-        tag::COPY_DATA => {
-            let body = RawField::new(frame.body);
-            let masked = masked_raw(detectors, &body, "copy", &mut trip);
-            FromUpstream::CopyData(masked).encode(out)
-        }
-        tag::COMMAND_COMPLETE | tag::NOTIFICATION | tag::PARAMETER_STATUS => {
-            // Nothing of the client's belongs into these: what is found here is not repaired, it stays here.
-            let mut found = Vec::new();
-            detectors.scan_deep(&frame.body, &mut found);
-            match found.first() {
-                None => frame.encode(out),
-                Some(f) => {
-                    trip(&f.class, f.detector, "status");
-                    Ok(())
-                }
-            }
-        }
-        _ => frame.encode(out),
-    }
-}
-
-fn masked_raw(
-    detectors: &Detectors,
-    raw: &RawField,
-    channel: &'static str,
-    trip: &mut impl FnMut(&Class, &'static str, &'static str),
-) -> RawField {
-    let mut findings = Vec::new();
-    let shapes = [Shape::Text];
-    let row = mask::fields(detectors, [Some(raw.as_bytes())], &shapes, &mut findings);
-    for finding in &findings {
-        trip(&finding.finding.class, finding.finding.detector, channel);
-    }
-    match row.cells().next().flatten() {
-        Some(bytes) => RawField::copy_from(bytes),
-        None => RawField::from_static(b""),
-    }
-}
-
-/// As [`mask::release`], by frames and cells.
-fn pieces(
-    detectors: &Detectors,
-    bytes: Vec<u8>,
-    known: &Known,
-) -> Result<(MaskedBytes, Vec<(mask::Finding, Origin)>), mask::Unmasked> {
-    let bytes = Bytes::from(bytes);
-    let mut cuts = Vec::new();
-    let mut at = 0;
-    while let Some((tag, body)) = frame_at(&bytes, at) {
-        let start = at + 5;
-        cuts.extend([at, start]);
-        at = start + body.len();
-        if tag == tag::DATA_ROW
-            && let Ok(row) = DataRow::decode(&body)
-        {
-            let base = body.as_ptr() as usize;
-            for cell in row.cells().flatten() {
-                let from = start + (cell.as_ptr() as usize - base);
-                cuts.extend([from, from + cell.len()]);
-            }
-        }
-    }
-    mask::release_pieces(detectors, Vec::from(bytes), &cuts, known)
-}
-
-fn frame_at(bytes: &Bytes, at: usize) -> Option<(u8, Bytes)> {
-    let head = bytes.get(at..at + 5)?;
-    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
-    let end = (at + 1).checked_add(length)?;
-    (end <= bytes.len()).then(|| (head[0], bytes.slice(at + 5..end)))
 }
 
 /// The constant that says how the transaction stands.

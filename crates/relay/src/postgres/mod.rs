@@ -1,12 +1,13 @@
 //! PostgreSQL on the data path: listener, login, upstream, session.
 //!
 //! Reading order: `listen` (accept to ReadyForQuery) -> `session` (the loop) -> `plan` (one statement) -> `flight`
-//! (what is in the air) -> `catalog`, `resource`, `dial`, `writer`.
+//! (what is in the air) -> `look` (what leaves) -> `catalog`, `resource`, `dial`, `writer`.
 
 pub mod catalog;
 mod dial;
 mod flight;
 mod listen;
+mod look;
 pub mod plan;
 mod resource;
 mod session;

@@ -454,7 +454,7 @@ impl Session {
                 };
                 let bytes = value.as_ref().map(RawField::as_bytes);
                 if let Some(bytes) = bytes {
-                    self.showing.known.remember(Origin::Echo, bytes);
+                    self.showing.look.known.remember(Origin::Echo, bytes);
                 }
                 let (mask, findings) = mask::param(&detectors, "parameter", shape, bytes);
                 let print = findings

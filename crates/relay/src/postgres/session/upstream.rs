@@ -265,7 +265,7 @@ impl Session {
             else {
                 continue;
             };
-            self.showing.known.remember(Origin::Revealed, cell);
+            self.showing.look.known.remember(Origin::Revealed, cell);
             if let Some(op) = self.ops.get_mut(&id) {
                 let print = key.print(class, &decimal(column, cell));
                 op.revealed.entry((column.table, column.attribute)).or_default().insert(print);

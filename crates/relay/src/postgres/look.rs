@@ -1,0 +1,422 @@
+//! The last look at frames before they leave: what detectors find and nothing explains is masked, or nothing leaves.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use gate::Tripped;
+use ledger::{Map, PayloadPlain};
+use mask::{Detectors, FilterBuilder, Known, MaskedBytes, MaskedField, MaskedText, Origin, Shape};
+use proto_postgres::errors::{self, Care, Known as Said};
+use proto_postgres::frame::{Frame, tag};
+use proto_postgres::message::FromUpstream;
+use proto_postgres::reply::{Cell, Column, DataRow, Fields, RowDescription, cell_places};
+use vocab::Class;
+use wire::RawField;
+
+use super::flight::{Columns, FlushError, Leak, Op, Scene};
+use crate::config::{Reel, Tripwire};
+
+/// Where in the bytes rows of another shape begin.
+pub type Marks = Vec<(usize, Option<Arc<Columns>>)>;
+
+/// What a session's last looks have in common.
+pub struct Look {
+    pub known: Known,
+    /// Of what was released since the last record of it.
+    pub filter: FilterBuilder,
+    places: Places,
+    apart: Vec<u8>,
+}
+
+impl Look {
+    pub fn new(known: Known) -> Look {
+        Look { known, filter: FilterBuilder::new(), places: Places::default(), apart: Vec::new() }
+    }
+
+    /// Frames as they may leave, and what replay shows of them: `Err` if something remains that nothing explains.
+    pub fn at(
+        &mut self,
+        scene: &Scene<'_>,
+        bytes: BytesMut,
+        marks: &Marks,
+        op: Option<&mut Op>,
+    ) -> Result<(MaskedBytes, Option<PayloadPlain>), FlushError> {
+        let mut hits = Hits::default();
+        let detectors = scene.gate.detectors();
+        let mut bytes = Vec::from(bytes);
+        self.places.find(&bytes, marks);
+        let numbers = self.places.hidden;
+        if numbers {
+            bytes = mask_frames(detectors, &self.known, bytes, marks, &mut hits)?;
+            self.places.find(&bytes, &Marks::new());
+        }
+        let leak = |unmasked: mask::Unmasked| {
+            FlushError::Leak(Leak { detector: unmasked.findings.first().map_or("unknown", |f| f.detector) })
+        };
+        let released = match self.release(detectors, bytes) {
+            Ok(released) => released,
+            Err(unmasked) if scene.tripwire == Tripwire::Cut || numbers => {
+                return Err(leak(unmasked));
+            }
+            Err(unmasked) => {
+                let masked = mask_frames(detectors, &self.known, unmasked.bytes, marks, &mut hits)?;
+                self.places.find(&masked, &Marks::new());
+                self.release(detectors, masked).map_err(leak)?
+            }
+        };
+        let (bytes, explained) = released;
+        for (finding, origin) in explained {
+            hits.seen.insert(Tripped {
+                detector: finding.detector,
+                class: finding.class,
+                channel: "result",
+                act: match origin {
+                    Origin::Own => "own",
+                    Origin::Echo => "echo",
+                    Origin::Revealed => "revealed",
+                },
+            });
+        }
+        if let Some(op) = op {
+            op.tripwires.extend(hits.seen);
+            op.hits += hits.count;
+        }
+        for cell in self.places.cells.iter().filter_map(|cell| bytes.as_bytes().get(cell.clone())) {
+            self.filter.cell(scene.filter_key, cell);
+        }
+        let reel = if scene.reel == Reel::None { None } else { reel(detectors, &bytes) };
+        Ok((bytes, reel))
+    }
+
+    fn release(
+        &mut self,
+        detectors: &Detectors,
+        bytes: Vec<u8>,
+    ) -> Result<(MaskedBytes, Vec<(mask::Finding, Origin)>), mask::Unmasked> {
+        mask::release(detectors, bytes, &self.places.values, &self.known, &mut self.apart)
+    }
+}
+
+/// Where values stand in frames, in bytes.
+#[derive(Default)]
+struct Places {
+    /// Of cells, and whole bodies of other frames.
+    values: Vec<Range<usize>>,
+    /// Of rows and of COPY alone: what enters a filter.
+    cells: Vec<Range<usize>>,
+    /// A cell's format hides a number that is long enough for a class.
+    hidden: bool,
+}
+
+impl Places {
+    /// `marks` say which shape the cells have; without them none is said to hide anything.
+    fn find(&mut self, bytes: &[u8], marks: &Marks) {
+        self.values.clear();
+        self.cells.clear();
+        self.hidden = false;
+        let mut shapes = Walk::new(marks);
+        let mut at = 0;
+        while let Some((tag, body)) = frame_at(bytes, at) {
+            let hides = shapes.at(at).filter(|columns| columns.hides);
+            at = body.end;
+            match tag {
+                tag::DATA_ROW => {
+                    let mut end = body.start + 2;
+                    for (i, place) in cell_places(&bytes[body.clone()]).enumerate() {
+                        let Some(place) = place else {
+                            // NULL: nothing, behind its length.
+                            end += 4;
+                            self.values.push(end..end);
+                            continue;
+                        };
+                        let cell = body.start + place.start..body.start + place.end;
+                        end = cell.end;
+                        let shape = hides.and_then(|columns| columns.shapes.get(i));
+                        self.hidden |=
+                            shape.is_some_and(|shape| mask::hides_number(*shape, &bytes[cell.clone()]));
+                        self.values.push(cell.clone());
+                        self.cells.push(cell);
+                    }
+                }
+                tag::COPY_DATA => {
+                    self.values.push(body.clone());
+                    self.cells.push(body);
+                }
+                _ => self.values.push(body),
+            }
+        }
+    }
+}
+
+/// Which columns the rows have, asked for from the first to the last.
+struct Walk<'a> {
+    marks: &'a [(usize, Option<Arc<Columns>>)],
+    columns: Option<&'a Arc<Columns>>,
+    passed: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn new(marks: &'a Marks) -> Walk<'a> {
+        Walk { marks, columns: None, passed: 0 }
+    }
+
+    /// The columns of a row that begins at `at`.
+    fn at(&mut self, at: usize) -> Option<&'a Arc<Columns>> {
+        while let Some((_, columns)) = self.marks.get(self.passed).filter(|(from, _)| *from <= at) {
+            self.columns = columns.as_ref();
+            self.passed += 1;
+        }
+        self.columns
+    }
+}
+
+/// The tag of the frame at `at`, and where its body is.
+fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
+    let (tag, rest) = bytes.get(at..)?.split_first()?;
+    let length = u32::from_be_bytes(*rest.first_chunk::<4>()?) as usize;
+    let end = (at + 1).checked_add(length)?;
+    (length >= 4 && end <= bytes.len()).then(|| (*tag, at + 5..end))
+}
+
+/// What replay shows: the rows as the client saw them.
+fn reel(detectors: &Detectors, released: &MaskedBytes) -> Option<PayloadPlain> {
+    let bytes = released.as_bytes();
+    let mut fields: Vec<(MaskedText, u32, u16)> = Vec::new();
+    let mut rows: Vec<Vec<MaskedField<'_>>> = Vec::new();
+    let mut copy: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    while let Some((tag, body)) = frame_at(bytes, at) {
+        at = body.end;
+        match tag {
+            tag::DATA_ROW => {
+                let field =
+                    |place: Range<usize>| released.field(body.start + place.start..body.start + place.end);
+                let cells = cell_places(&bytes[body.clone()]);
+                rows.push(
+                    cells.map(|place| place.and_then(field).unwrap_or_else(mask::null_field)).collect(),
+                );
+            }
+            tag::ROW_DESCRIPTION => {
+                let Ok(description) = RowDescription::decode(&Bytes::copy_from_slice(&bytes[body])) else {
+                    continue;
+                };
+                let name = |c: &Column| mask::name(detectors, c.name.to_str().unwrap_or(""));
+                let columns = description.columns.iter();
+                fields = columns.map(|c| (name(c), c.type_oid, c.format.code())).collect();
+            }
+            tag::COPY_DATA => copy.push(body),
+            _ => {}
+        }
+    }
+    if rows.is_empty() && fields.is_empty() && copy.is_empty() {
+        return None;
+    }
+    let map = Map::new().put("fields", fields).put("rows", rows);
+    let payload = match copy.is_empty() {
+        true => PayloadPlain::new("rows", map),
+        false => PayloadPlain::new("copy", map.put("data", released.pieces(&copy))),
+    };
+    // A row with a value above that is counted and filtered like any other; replay does not show it.
+    payload.fits().then_some(payload)
+}
+
+/// What detectors found: each kind once, and how many were masked.
+#[derive(Default)]
+struct Hits {
+    seen: BTreeSet<Tripped>,
+    count: u64,
+}
+
+/// Frame by frame, cell by cell: what a detector finds and nothing explains is replaced.
+fn mask_frames(
+    detectors: &Detectors,
+    known: &Known,
+    bytes: Vec<u8>,
+    marks: &Marks,
+    hits: &mut Hits,
+) -> Result<Vec<u8>, FlushError> {
+    let bytes = Bytes::from(bytes);
+    let mut out = BytesMut::with_capacity(bytes.len());
+    let mut shapes = Walk::new(marks);
+    let mut at = 0;
+    while let Some((tag, body)) = frame_at(&bytes, at) {
+        let columns = shapes.at(at).map(Arc::as_ref);
+        at = body.end;
+        mask_frame(detectors, known, Frame { tag, body: bytes.slice(body) }, columns, hits, &mut out)
+            .map_err(|_malformed| FlushError::Leak(Leak { detector: "frame" }))?;
+    }
+    Ok(Vec::from(out))
+}
+
+fn mask_frame(
+    detectors: &Detectors,
+    known: &Known,
+    frame: Frame,
+    columns: Option<&Columns>,
+    hits: &mut Hits,
+    out: &mut BytesMut,
+) -> Result<(), wire::Fault> {
+    let mut trip = |class: &Class, detector: &'static str, channel: &'static str| {
+        hits.count += 1;
+        hits.seen.insert(Tripped { detector, class: class.clone(), channel, act: "masked" });
+    };
+    match frame.tag {
+        tag::DATA_ROW => {
+            let row = DataRow::decode(&frame.body)?;
+            let mut findings = Vec::new();
+            let text = [Shape::Text; 1];
+            let fallback: Vec<Shape>;
+            let shapes: &[Shape] = match columns {
+                Some(columns) => &columns.shapes,
+                None => {
+                    fallback = text.iter().copied().cycle().take(row.columns()).collect();
+                    &fallback
+                }
+            };
+            let masked = mask::fields(detectors, row.cells(), shapes, &mut findings);
+            if findings.is_empty() {
+                return frame.encode(out);
+            }
+            let cells: Vec<Option<&[u8]>> = row.cells().collect();
+            let unexplained: BTreeSet<usize> = findings
+                .iter()
+                .filter(|f| {
+                    let value =
+                        cells.get(f.cell).copied().flatten().and_then(|c| c.get(f.finding.range.clone()));
+                    value.and_then(|value| known.origin(value)).is_none()
+                })
+                .map(|f| f.cell)
+                .collect();
+            for finding in findings.iter().filter(|f| unexplained.contains(&f.cell)) {
+                trip(&finding.finding.class, finding.finding.detector, "result");
+            }
+            let replaced: Vec<Option<RawField>> =
+                masked.cells().map(|cell| cell.map(RawField::copy_from)).collect();
+            row.rebuild(out, |i, _| match (unexplained.contains(&i), replaced.get(i)) {
+                (false, _) => Cell::Keep,
+                (true, Some(Some(value))) => Cell::Value(value.clone()),
+                (true, _) => Cell::Null,
+            })
+        }
+        tag::ROW_DESCRIPTION => {
+            let mut description = RowDescription::decode(&frame.body)?;
+            for column in &mut description.columns {
+                column.name = masked_raw(detectors, &column.name, "column-name", &mut trip);
+            }
+            FromUpstream::RowDescription(description).encode(out)
+        }
+        tag::ERROR | tag::NOTICE => {
+            // What is found in a message is not cut out of it: the template takes its place.
+            let fields = Fields::decode(&frame.body, "ErrorResponse")?;
+            let mut found = Vec::new();
+            detectors.scan_deep(&frame.body, &mut found);
+            for finding in &found {
+                trip(&finding.class, finding.detector, "message");
+            }
+            let nobody = Said { said: &[], visible: &|_| false };
+            let template = errors::sanitise(&fields, &nobody, Care::Template, |_| None);
+            match (found.is_empty(), frame.tag) {
+                (true, _) => frame.encode(out),
+                (false, tag::ERROR) => FromUpstream::Error(template).encode(out),
+                (false, _) => FromUpstream::Notice(template).encode(out),
+            }
+        }
+        tag::COPY_DATA => {
+            let body = RawField::new(frame.body);
+            let masked = masked_raw(detectors, &body, "copy", &mut trip);
+            FromUpstream::CopyData(masked).encode(out)
+        }
+        tag::COMMAND_COMPLETE | tag::NOTIFICATION | tag::PARAMETER_STATUS => {
+            // Nothing of the client's belongs into these: what is found here is not repaired, it stays here.
+            let mut found = Vec::new();
+            detectors.scan_deep(&frame.body, &mut found);
+            match found.first() {
+                None => frame.encode(out),
+                Some(f) => {
+                    trip(&f.class, f.detector, "status");
+                    Ok(())
+                }
+            }
+        }
+        _ => frame.encode(out),
+    }
+}
+
+fn masked_raw(
+    detectors: &Detectors,
+    raw: &RawField,
+    channel: &'static str,
+    trip: &mut impl FnMut(&Class, &'static str, &'static str),
+) -> RawField {
+    let mut findings = Vec::new();
+    let shapes = [Shape::Text];
+    let row = mask::fields(detectors, [Some(raw.as_bytes())], &shapes, &mut findings);
+    for finding in &findings {
+        trip(&finding.finding.class, finding.finding.detector, channel);
+    }
+    match row.cells().next().flatten() {
+        Some(bytes) => RawField::copy_from(bytes),
+        None => RawField::from_static(b""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(types: &[(u32, i16)]) -> Option<Arc<Columns>> {
+        let mut body = BytesMut::new();
+        body.extend_from_slice(&(types.len() as u16).to_be_bytes());
+        for (oid, format) in types {
+            body.extend_from_slice(b"c\0");
+            body.extend_from_slice(&[0; 6]);
+            body.extend_from_slice(&oid.to_be_bytes());
+            body.extend_from_slice(&[0; 6]);
+            body.extend_from_slice(&format.to_be_bytes());
+        }
+        let described = RowDescription::decode(&body.freeze()).unwrap();
+        Some(Arc::new(Columns::new(&Detectors::new(), described, Vec::new())))
+    }
+
+    fn row(cells: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        DataRow::build(cells.iter().copied()).unwrap().encode(&mut out).unwrap();
+        out.to_vec()
+    }
+
+    #[test]
+    fn values_stand_in_cells_and_in_whole_bodies() {
+        let status = b"C\0\0\0\x0dSELECT 1\0";
+        let bytes = [&row(&[None, Some(b"one"), None, Some(b""), Some(b"two")])[..], status].concat();
+        let mut places = Places::default();
+        places.find(&bytes, &Marks::new());
+        let shown: Vec<&[u8]> = places.values.iter().map(|value| &bytes[value.clone()]).collect();
+        assert_eq!(shown, [&b""[..], b"one", b"", b"", b"two", b"SELECT 1\0"]);
+        let cells: Vec<&[u8]> = places.cells.iter().map(|cell| &bytes[cell.clone()]).collect();
+        assert_eq!(cells, [&b"one"[..], b"", b"two"]);
+        // Between two of them is never more than what a frame and a length take.
+        let mut end = 0;
+        for value in &places.values {
+            assert!(value.start - end <= 11, "{:?}", places.values);
+            end = value.end;
+        }
+    }
+
+    #[test]
+    fn a_long_number_in_binary_is_hidden_and_a_short_one_is_not() {
+        let mut places = Places::default();
+        let long = 4_111_111_111_111_111_i64.to_be_bytes();
+        let marks: Marks = vec![(0, columns(&[(20, 1)]))];
+        for (bytes, hidden) in [(row(&[Some(&long)]), true), (row(&[Some(&7i64.to_be_bytes())]), false)] {
+            places.find(&bytes, &marks);
+            assert_eq!(places.hidden, hidden);
+        }
+        // Rows of another shape: the same bytes are text there.
+        let first = row(&[Some(&7i64.to_be_bytes())]);
+        let marks: Marks = vec![(0, columns(&[(20, 1)])), (first.len(), columns(&[(25, 0)]))];
+        places.find(&[first, row(&[Some(&long)])].concat(), &marks);
+        assert!(!places.hidden);
+    }
+}
