@@ -411,6 +411,12 @@ fn announce(gateway: &Live, quiet: bool) {
         "tacho: verifier key {}; keep a copy elsewhere (`tacho verify --key`)",
         gateway.ledger.verifier_key()
     );
+    if !gateway.ledger.status().real_time {
+        eprintln!(
+            "tacho: the ledger's thread was not granted real-time priority (CAP_SYS_NICE, or `ulimit -r 1`); on a busy \
+             machine each statement waits longer for its record"
+        );
+    }
     if config.gateway.durability == vocab::Durability::Os {
         eprintln!(
             "tacho: durability = \"os\": a power failure can lose the evidence of effects; P1 is not claimed"

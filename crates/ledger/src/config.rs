@@ -198,6 +198,8 @@ pub struct Status {
     pub segment_left: u64,
     pub spare: bool,
     pub epoch: u64,
+    /// Whether the committer has real-time priority; without it appends wait longer on a busy machine.
+    pub real_time: bool,
     /// Why nothing new is admitted, if so.
     pub admission: Result<(), NotAdmitted>,
     /// An early warning or a failure, in a sentence.

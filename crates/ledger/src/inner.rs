@@ -1,6 +1,7 @@
 //! The ledger's shared state, and the one lock under which a record gets its place.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use seal::frame::{self, Kind as FrameKind};
@@ -51,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) prints: RwLock<Arc<EpochKey>>,
     /// Whether threads do the work; without them a test does it step by step.
     pub(crate) threads: bool,
+    /// Whether the committer is scheduled before everything ordinary.
+    pub(crate) real_time: AtomicBool,
     /// Held until the last handle is gone.
     pub(crate) _lock: Box<dyn Send + Sync>,
 }

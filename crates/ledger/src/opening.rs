@@ -86,6 +86,7 @@ pub(crate) fn open(
         // Replaced before anybody has the ledger: `settle_debts` turns the epoch.
         prints: RwLock::new(Arc::new(EpochKey::new(0, &[0; 32]))),
         threads,
+        real_time: std::sync::atomic::AtomicBool::new(false),
         _lock: locked,
     };
     let recovery = settle_debts(&inner, after, owed)?;
