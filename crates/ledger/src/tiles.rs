@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use seal::Hash;
-use seal::tree::Frontier;
+use seal::tree::{Frontier, leaf_hash};
 
 use crate::disk::{Disk, write_atomic};
 use crate::inner::{Inner, lock};
@@ -89,10 +89,10 @@ impl Tiles {
 
     fn advance(&mut self, disk: &dyn Disk, until: u64) -> Result<(), TileError> {
         while self.size < until {
-            let Some(entry) = self.cursor.next_entry()? else { return Ok(()) };
-            self.bundle.extend_from_slice(&(entry.bytes.len() as u16).to_be_bytes());
-            self.bundle.extend_from_slice(&entry.bytes);
-            self.levels[0].push(entry.leaf);
+            let Some(record) = self.cursor.next_stored()? else { return Ok(()) };
+            self.bundle.extend_from_slice(&(record.len() as u16).to_be_bytes());
+            self.bundle.extend_from_slice(&record);
+            self.levels[0].push(leaf_hash(&record));
             self.size += 1;
             self.close_full(disk)?;
         }
