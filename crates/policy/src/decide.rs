@@ -1,5 +1,6 @@
 //! Deciding.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr as _;
 use std::sync::LazyLock;
@@ -131,6 +132,8 @@ struct Rules {
     by_id: HashMap<String, Rule>,
     /// Whether any rule mentions `resource` in a condition: then each column is asked for.
     any_column: bool,
+    /// Whether any rule reads the context.
+    reads_context: bool,
     /// Ids that rules name: a column among them is asked for.
     named: HashSet<String>,
     /// A rule could not be put in: nothing is decided but Refuse.
@@ -204,8 +207,12 @@ impl Slice {
 
     /// Whether any rule that can concern `request` reads its context.
     pub fn depends_on_context(&self, request: &Request) -> bool {
+        let pairs = pairs(request);
+        if !pairs.iter().any(|pair| self.acts[&pair.act].reads_context) {
+            return false;
+        }
         let principals = principals(&request.principal);
-        pairs(request).iter().any(|pair| {
+        pairs.iter().any(|pair| {
             let ids = pair.ids();
             let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
             let concerns = |rule: &Rule| rule.concerns_principal(&principals) && rule.concerns_resource(&ids);
@@ -250,13 +257,22 @@ impl Slice {
     /// Evaluates every pair for every principal of the chain.
     fn evaluate(&self, asked: &Asked<'_>, approvals: &[Group]) -> Evaluation<'_> {
         let mut evaluation = Evaluation::default();
-        let contexts = Contexts { asked, approvals, plain: context(asked.request, approvals, &[]) };
+        let entities = if self.names_column(&asked.pairs) { asked.full() } else { Some(&asked.lean) };
+        let contexts = Contexts { asked, approvals, plain: context(asked.request, approvals, &[]), entities };
         for run in &asked.runs {
             for pair in &asked.pairs {
                 self.evaluate_pair(run, pair, &contexts, &mut evaluation);
             }
         }
         evaluation
+    }
+
+    /// Whether any rule that is asked names a column that the request uses.
+    fn names_column(&self, pairs: &[Pair]) -> bool {
+        let columns = || pairs.iter().flat_map(|pair| &pair.columns);
+        let mut rules =
+            pairs.iter().map(|pair| &self.acts[&pair.act]).filter(|rules| !rules.named.is_empty());
+        rules.any(|rules| columns().any(|column| rules.named.contains(&column.id)))
     }
 
     /// One (verb, resource) pair with the columns below it.
@@ -268,7 +284,8 @@ impl Slice {
         out: &mut Evaluation<'s>,
     ) {
         let rules = &self.acts[&pair.act];
-        let whole = rules.authorize(run, pair.act, pair.uid.clone(), contexts.plain.as_ref(), contexts);
+        let whole =
+            rules.authorize(run, pair.act, pair.uid.clone(), contexts.plain.as_ref(), contexts.entities);
         // A permit on the whole covers each column; without one, each column needs its own.
         let covered = whole.allowed();
         let mut permitted = covered || pair.act == Act::Release && whole.nothing();
@@ -280,7 +297,8 @@ impl Slice {
                 continue;
             }
             let with_positions = context(contexts.asked.request, contexts.approvals, &column.at);
-            let one = rules.authorize(run, pair.act, column.uid.clone(), with_positions.as_ref(), contexts);
+            let full = contexts.asked.full();
+            let one = rules.authorize(run, pair.act, column.uid.clone(), with_positions.as_ref(), full);
             all_columns &= one.allowed();
             if !one.forbids.is_empty() {
                 clear = false;
@@ -306,6 +324,7 @@ impl Rules {
         let mut out = Rules::default();
         for rule in rules {
             out.any_column |= rule.reads_resource;
+            out.reads_context |= rule.reads_context;
             out.named.extend(rule.named.iter().cloned());
             // Ids are positions in the policy, so that none is there already; were it, the rule must not be lost.
             if out.set.add(rule.cedar.clone()).is_err() {
@@ -322,16 +341,16 @@ impl Rules {
         act: Act,
         on: EntityUid,
         context: Option<&CedarContext>,
-        contexts: &Contexts<'_>,
+        entities: Option<&Entities>,
     ) -> Answer<'_> {
         let action = uid("Action", act.as_str());
         let request = context
             .filter(|_| !self.broken)
             .and_then(|context| CedarRequest::new(run.clone(), action, on, context.clone(), None).ok());
-        let Some(request) = request else {
+        let Some((request, entities)) = request.zip(entities) else {
             return Answer { broken: true, ..Answer::default() };
         };
-        let response = Authorizer::new().is_authorized(&request, &self.set, &contexts.asked.entities);
+        let response = Authorizer::new().is_authorized(&request, &self.set, entities);
         let rule = |id: &PolicyId| self.by_id.get(&id.to_string());
         let reasons: Vec<&Rule> = response.diagnostics().reason().filter_map(rule).collect();
         let errors: Vec<&Rule> = response
@@ -426,40 +445,51 @@ struct Asked<'r> {
     /// The run, and the runs that it was started in.
     runs: Vec<EntityUid>,
     pairs: Vec<Pair>,
-    entities: Entities,
+    /// Without columns: most of a request's entities, and none that a rule sees unless it asks for a column or names one.
+    lean: Entities,
+    full: OnceCell<Option<Entities>>,
 }
 
 impl<'r> Asked<'r> {
     /// `None` if Cedar refuses an entity: it cannot, for these are well-formed.
     fn new(request: &'r Request) -> Option<Asked<'r>> {
-        let pairs = pairs(request);
-        let mut entities = HashMap::new();
         let who = &request.principal;
-        let groups: Vec<EntityUid> = who.human_groups.iter().map(|g| uid("Group", &g.0)).collect();
-        for group in &groups {
-            entities.insert(group.clone(), Entity::new_no_attrs(group.clone(), HashSet::new()));
-        }
-        let human = uid("Human", &who.human);
-        entities.insert(human.clone(), Entity::new_no_attrs(human.clone(), groups.into_iter().collect()));
-        let mut runs = Vec::new();
-        for (agent, run) in chain(who) {
-            let (agent, run) = (uid("Agent", agent), uid("Run", run));
-            let attributes = HashMap::from([
-                ("human".to_owned(), RestrictedExpression::new_entity_uid(human.clone())),
-                ("agent".to_owned(), RestrictedExpression::new_entity_uid(agent.clone())),
-                ("confined".to_owned(), RestrictedExpression::new_bool(who.confined)),
-            ]);
-            let entity = Entity::new(run.clone(), attributes, HashSet::from([agent.clone()])).ok()?;
-            entities.insert(agent.clone(), Entity::new_no_attrs(agent, HashSet::new()));
-            entities.insert(run.clone(), entity);
-            runs.push(run);
-        }
-        for pair in &pairs {
-            pair.add_entities(&mut entities)?;
-        }
-        let entities = Entities::from_entities(entities.into_values(), None).ok()?;
-        Some(Asked { request, runs, pairs, entities })
+        let runs = chain(who).map(|(_, run)| uid("Run", run)).collect();
+        let pairs = pairs(request);
+        let lean = entities(who, &pairs, false)?;
+        Some(Asked { request, runs, pairs, lean, full: OnceCell::new() })
     }
+
+    /// All entities, columns among them.
+    fn full(&self) -> Option<&Entities> {
+        self.full.get_or_init(|| entities(&self.request.principal, &self.pairs, true)).as_ref()
+    }
+}
+
+/// Who asks, the resources of `pairs` and what they are in; with the columns if `with_columns`.
+fn entities(who: &Principal, pairs: &[Pair], with_columns: bool) -> Option<Entities> {
+    let mut entities = HashMap::new();
+    let groups: Vec<EntityUid> = who.human_groups.iter().map(|g| uid("Group", &g.0)).collect();
+    for group in &groups {
+        entities.insert(group.clone(), Entity::new_no_attrs(group.clone(), HashSet::new()));
+    }
+    let human = uid("Human", &who.human);
+    entities.insert(human.clone(), Entity::new_no_attrs(human.clone(), groups.into_iter().collect()));
+    for (agent, run) in chain(who) {
+        let (agent, run) = (uid("Agent", agent), uid("Run", run));
+        let attributes = HashMap::from([
+            ("human".to_owned(), RestrictedExpression::new_entity_uid(human.clone())),
+            ("agent".to_owned(), RestrictedExpression::new_entity_uid(agent.clone())),
+            ("confined".to_owned(), RestrictedExpression::new_bool(who.confined)),
+        ]);
+        let entity = Entity::new(run.clone(), attributes, HashSet::from([agent.clone()])).ok()?;
+        entities.insert(agent.clone(), Entity::new_no_attrs(agent, HashSet::new()));
+        entities.insert(run, entity);
+    }
+    for pair in pairs {
+        pair.add_entities(&mut entities, with_columns)?;
+    }
+    Entities::from_entities(entities.into_values(), None).ok()
 }
 
 /// What every authorization of one evaluation shares.
@@ -467,11 +497,15 @@ struct Contexts<'a> {
     asked: &'a Asked<'a>,
     approvals: &'a [Group],
     plain: Option<CedarContext>,
+    /// For what is asked of a pair as a whole. `None` if they could not be made.
+    entities: Option<&'a Entities>,
 }
 
 /// A verb, and the resource that it is done to.
 struct Pair {
     act: Act,
+    /// The type of `uid`.
+    kind: &'static str,
     uid: EntityUid,
     id: String,
     columns: Vec<Column>,
@@ -487,11 +521,11 @@ struct Column {
 impl Pair {
     fn resource(act: Act, path: &ResourcePath) -> Pair {
         let id = path.as_str().to_owned();
-        Pair { act, uid: uid("Resource", &id), id, columns: Vec::new() }
+        Pair { act, kind: "Resource", uid: uid("Resource", &id), id, columns: Vec::new() }
     }
 
-    fn other(act: Act, kind: &str, id: &str) -> Pair {
-        Pair { act, uid: uid(kind, id), id: id.to_owned(), columns: Vec::new() }
+    fn other(act: Act, kind: &'static str, id: &str) -> Pair {
+        Pair { act, kind, uid: uid(kind, id), id: id.to_owned(), columns: Vec::new() }
     }
 
     fn access(access: &Access) -> Pair {
@@ -517,19 +551,22 @@ impl Pair {
 
     /// What joins the segments of the resource's id.
     fn separator(&self) -> Option<char> {
-        match &*self.uid.type_name().to_string() {
+        match self.kind {
             "Resource" => Some('/'),
             "Class" => Some('.'),
             _ => None,
         }
     }
 
-    fn add_entities(&self, entities: &mut HashMap<EntityUid, Entity>) -> Option<()> {
-        let kind = self.uid.type_name().to_string();
-        for id in self.ids() {
-            let uid = uid(&kind, &id);
-            let parents = above(&id, self.separator()).next().map(|p| self::uid(&kind, p));
-            let attributes = if kind == "Resource" { resource_attributes(&id) } else { HashMap::new() };
+    fn add_entities(&self, entities: &mut HashMap<EntityUid, Entity>, with_columns: bool) -> Option<()> {
+        let columns = self.columns.iter().map(|column| &*column.id).filter(|_| with_columns);
+        for id in above(&self.id, self.separator()).chain([&*self.id]).chain(columns) {
+            let uid = uid(self.kind, id);
+            if entities.contains_key(&uid) {
+                continue;
+            }
+            let parents = above(id, self.separator()).next().map(|p| self::uid(self.kind, p));
+            let attributes = if self.kind == "Resource" { resource_attributes(id) } else { HashMap::new() };
             let entity = Entity::new(uid.clone(), attributes, parents.into_iter().collect()).ok()?;
             entities.insert(uid, entity);
         }

@@ -128,6 +128,21 @@ fn opaque_is_one_pair_more_and_needs_its_own_permit() {
 }
 
 #[test]
+fn a_rule_that_names_a_column_knows_it_where_the_table_is_asked() {
+    let policy = policy(
+        r#"permit (principal, action == Action::"read", resource in Resource::"crm");
+           @id("whole") forbid (principal, action == Action::"read", resource)
+           when { resource.depth == 1 && Resource::"crm/t/ssn" in resource };"#,
+    );
+    for (column, expect) in [("ssn", Verdict::Refuse), ("name", Verdict::Allow)] {
+        let read = access(Verb::Read, "crm/t", &[(column, Position::Output)]);
+        let request = asks(who("support"), vec![read], Context::default());
+        decide(&policy, &request);
+        assert_eq!(policy.decide(&request).verdict, expect, "{column}");
+    }
+}
+
+#[test]
 fn columns_are_resources_below_their_table() {
     use Position::{Output, Predicate};
     let table_permit =
