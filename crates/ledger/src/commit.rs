@@ -61,7 +61,7 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
-    fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.size.saturating_sub(self.end)
     }
 }
@@ -267,7 +267,7 @@ impl Inner {
         commit.end = SEGMENT_HEADER_BYTES as u64;
         commit.before = commit.model.frontier.clone();
         let mut core = lock(&self.core);
-        core.left = commit.left();
+        (core.left, core.size) = (commit.left(), commit.size);
         core.spare = Spare::Missing;
         drop(core);
         self.wake_keeper();

@@ -21,7 +21,7 @@ use crate::limits::{
     QUEUE_RUN_DIVISOR, RECORD_DEPTH_MAX, RUN_OVERDRAFT_DIVISOR, SEGMENT_TAIL_BYTES, STALL_MILLIS,
     UNIT_SEGMENT_DIVISOR,
 };
-use crate::model::{Model, Step, Tail};
+use crate::model::{Step, Tail};
 use crate::receipt::{Receipt, Watermark};
 use crate::segments::Paths;
 
@@ -72,6 +72,8 @@ pub(crate) struct Core {
     pub(crate) in_flight_since: Option<Tick>,
     /// Bytes left in the current segment, as of the last batch.
     pub(crate) left: u64,
+    /// Bytes of the current segment.
+    pub(crate) size: u64,
     pub(crate) spare: Spare,
     pub(crate) checkpoint_wanted: bool,
     /// The committer sleeps and must be woken.
@@ -194,7 +196,7 @@ impl Inner {
         match core.spare {
             Spare::Ready => {}
             // Being prepared: the half of this segment that is left is reserve enough until the outcome is known.
-            Spare::Missing if core.left >= self.config.segment_bytes / 2 => {}
+            Spare::Missing if core.half_left() => {}
             Spare::Missing | Spare::Refused { .. } => return Err(NotAdmitted::NoSpare),
         }
         let full = core.queue_bytes > QUEUE_BYTES_MAX / QUEUE_ADMIT_DIVISOR
@@ -334,13 +336,14 @@ impl Inner {
 }
 
 impl Core {
-    /// The state of a ledger that stands where `model` stands.
-    pub(crate) fn at(model: &Model, generation: u64, left: u64, spare: Spare) -> Core {
+    /// The state of a ledger that stands where `commit` stands.
+    pub(crate) fn at(commit: &Commit, generation: u64, spare: Spare) -> Core {
         Core {
             state: State::Open,
             generation,
-            next: model.next(),
-            runs: model
+            next: commit.model.next(),
+            runs: commit
+                .model
                 .runs
                 .iter()
                 .map(|(id, tail)| (*id, Run { tail: tail.clone(), ..Run::default() }))
@@ -349,7 +352,8 @@ impl Core {
             queue_bytes: 0,
             in_flight: 0,
             in_flight_since: None,
-            left,
+            left: commit.left(),
+            size: commit.size,
             spare,
             checkpoint_wanted: false,
             committer_sleeps: false,
@@ -357,6 +361,11 @@ impl Core {
             refused: 0,
             cut: 0,
         }
+    }
+
+    /// Whether half of the current segment is left.
+    pub(crate) fn half_left(&self) -> bool {
+        self.left >= self.size / 2
     }
 
     /// A record's place in its run.

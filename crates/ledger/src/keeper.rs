@@ -215,7 +215,7 @@ impl Inner {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut bytes = segments::read_segment(&*self.disk, &self.paths.segment(commit.segment))?;
+        let mut bytes = segments::read_segment(&*self.disk, &self.paths.segment(commit.segment))?.bytes;
         let end = usize::try_from(commit.end).unwrap_or(usize::MAX);
         if bytes.len() < end {
             return Err(io::Error::new(
@@ -230,7 +230,8 @@ impl Inner {
                 "the segment does not hold what was made durable in it",
             ));
         }
-        commit.file = segments::copy_segment(&*self.disk, &self.paths, commit.segment, &bytes, commit.size)?;
+        let sizes = (commit.size, self.config.segment_bytes);
+        commit.file = segments::copy_segment(&*self.disk, &self.paths, commit.segment, &bytes, sizes)?;
         commit.batch_open = false;
         let spare = segments::find_spare(&*self.disk, &self.paths, self.config.segment_bytes)?;
         Ok(if spare { Spare::Ready } else { Spare::Missing })
@@ -238,8 +239,7 @@ impl Inner {
 
     /// Goes on from what is durable. A run whose `open` was lost is gone; one whose `close` was lost is open again.
     fn reopen(&self, core: &mut Core, commit: &Commit, spare: Spare) {
-        let left = commit.size.saturating_sub(commit.end);
-        let mut reopened = Core::at(&commit.model, self.watermark.generation(), left, spare);
+        let mut reopened = Core::at(commit, self.watermark.generation(), spare);
         for (id, run) in &mut reopened.runs {
             let before = core.runs.get(id).cloned().unwrap_or_default();
             *run = Run { queued: 0, tail: run.tail.clone(), ..before };

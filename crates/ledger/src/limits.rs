@@ -6,6 +6,10 @@ pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 /// Largest segment, in bytes. Recovery reads one segment into memory at a time.
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// Largest first segment of a ledger, in bytes: filling it is most of an installation's first start, and that must not
+/// take long. Four units of the largest size; see [`UNIT_SEGMENT_DIVISOR`].
+pub const FIRST_SEGMENT_BYTES_MAX: u64 = 16 << 20;
+const _: () = assert!(BATCH_BYTES_MAX as u64 * UNIT_SEGMENT_DIVISOR <= FIRST_SEGMENT_BYTES_MAX);
 /// Kept free at the end of a segment for one checkpoint frame and the zero that ends the segment, in bytes.
 /// A checkpoint is origin twice (255 each), size, root and one signature: under 800.
 pub const SEGMENT_TAIL_BYTES: u64 = 1 << 10;

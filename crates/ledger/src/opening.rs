@@ -52,7 +52,7 @@ pub(crate) fn open(
     };
     let Ground { origin, commit, after, owed, spare } = ground;
     let watermark = Arc::new(Watermark::new(commit.model.next(), config.durability));
-    let core = Core::at(&commit.model, 0, commit.size.saturating_sub(commit.end), spare);
+    let core = Core::at(&commit, 0, spare);
     let published = Published { size: commit.signed, note: Vec::new() };
     let store = Store::live(disk.clone(), paths.clone(), origin.clone(), watermark.clone());
     let keeper = Keeper {
@@ -142,11 +142,12 @@ impl Ground {
         let file = if scan.clean {
             disk.open(&path)
         } else {
-            segments::copy_segment(disk, paths, scan.segment, &scan.prefix, scan.size)
+            let sizes = (scan.size, config.segment_bytes);
+            segments::copy_segment(disk, paths, scan.segment, &scan.prefix, sizes)
         };
         let file = file.map_err(|error| io_error(&path, error))?;
         let end = scan.prefix.len() as u64;
-        let spare = spare_for(config, disk, paths, scan.size - end)?;
+        let spare = spare_for(config, disk, paths, scan.size - end >= scan.size / 2)?;
         let owed = Owed {
             fresh: false,
             records: scan.model.next(),
@@ -197,15 +198,13 @@ impl Ground {
         let signer = Signer::from_seed(&origin, Algorithm::Ed25519, &seed)
             .map_err(|error| OpenError::Config(format!("origin: {error}")))?;
         let fail = |error| io_error(&paths.segments, error);
-        if !segments::find_spare(disk, paths, config.segment_bytes).map_err(fail)? {
-            segments::prepare_spare(disk, paths, config.segment_bytes).map_err(fail)?;
-        }
         let header = SegmentHeader { number: 0, first_seq: 0, first_batch: 0, origin: origin.clone() };
-        let file = segments::activate_spare(disk, paths, &header).map_err(fail)?;
+        let (file, size) =
+            segments::first_segment(disk, paths, &header, config.segment_bytes).map_err(fail)?;
         let commit = Commit {
             segment: 0,
             file,
-            size: config.segment_bytes,
+            size,
             end: SEGMENT_HEADER_BYTES as u64,
             before: Frontier::new(),
             next_batch: 0,
@@ -234,12 +233,12 @@ fn is_next_key(disk: &dyn Disk, config: &Config, signer: &Signer) -> Result<bool
 }
 
 /// The spare that is there; made now only if the segment is more than half full, so that opening stays quick.
-fn spare_for(config: &Config, disk: &dyn Disk, paths: &Paths, left: u64) -> Result<Spare, OpenError> {
+fn spare_for(config: &Config, disk: &dyn Disk, paths: &Paths, roomy: bool) -> Result<Spare, OpenError> {
     let fail = |error| io_error(&paths.segments, error);
     if segments::find_spare(disk, paths, config.segment_bytes).map_err(fail)? {
         return Ok(Spare::Ready);
     }
-    if left >= config.segment_bytes / 2 {
+    if roomy {
         return Ok(Spare::Missing);
     }
     // Without room for it the ledger opens all the same, for what it owes; nothing new is admitted.
@@ -355,9 +354,10 @@ fn catch_up(inner: &Inner) -> Result<(), OpenError> {
                 return Err(OpenError::Write(why));
             }
         }
-        if matches!(lock(&inner.core).spare, Spare::Missing)
-            && lock(&inner.core).left < inner.config.segment_bytes / 2
-        {
+        let core = lock(&inner.core);
+        let short = matches!(core.spare, Spare::Missing) && !core.half_left();
+        drop(core);
+        if short {
             inner.prepare();
         }
     }

@@ -19,7 +19,7 @@ use crate::disk::{Disk, read_small};
 use crate::draft::Kind;
 use crate::keys::{self, CHECKPOINT_FILE, CHECKPOINT_NEXT_FILE, KeyError};
 use crate::model::{Model, Step};
-use crate::segments::{self, Paths};
+use crate::segments::{self, Paths, Segment};
 
 /// What was found.
 pub(crate) struct Scan {
@@ -67,8 +67,8 @@ pub(crate) fn scan(disk: &dyn Disk, paths: &Paths) -> Result<Option<Scan>, OpenE
     let last = numbers.len().saturating_sub(1) as u64;
     for number in &numbers {
         let path = paths.segment(*number);
-        let bytes = segments::read_segment(disk, &path).map_err(|error| at(&path, error))?;
-        reading.segment(*number, bytes, *number == last)?;
+        let segment = segments::read_segment(disk, &path).map_err(|error| at(&path, error))?;
+        reading.segment(*number, segment, *number == last)?;
     }
     let records = reading.model.next();
     match published {
@@ -171,7 +171,8 @@ impl Reading {
         })
     }
 
-    fn segment(&mut self, number: u64, mut bytes: Vec<u8>, is_last: bool) -> Result<(), OpenError> {
+    fn segment(&mut self, number: u64, segment: Segment, is_last: bool) -> Result<(), OpenError> {
+        let Segment { mut bytes, size } = segment;
         let damaged =
             |offset: usize, why: String| OpenError::Damaged { segment: number, offset: offset as u64, why };
         let (end, next_batch, torn) = match scan_segment(&bytes, is_last) {
@@ -182,8 +183,7 @@ impl Reading {
         let header = SegmentHeader::decode(&bytes).map_err(|error| damaged(0, error.to_string()))?;
         self.header(number, &header).map_err(|why| damaged(0, why))?;
         self.before = self.model.frontier.clone();
-        (self.segment, self.size, self.next_batch, self.torn) =
-            (number, bytes.len() as u64, next_batch, torn);
+        (self.segment, self.size, self.next_batch, self.torn) = (number, size, next_batch, torn);
         bytes.truncate(end);
         let mut payloads = Vec::new();
         for frame in Frames::of_segment(&bytes) {

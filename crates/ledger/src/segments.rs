@@ -6,11 +6,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use seal::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use seal::frame::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
+use seal::limits::BODY_BYTES_MAX;
 
 use crate::disk::{Disk, DiskFile};
+use crate::limits::{FIRST_SEGMENT_BYTES_MAX, SEGMENT_BYTES_MAX};
 
 const FILL_BYTES: usize = 1 << 20;
+/// Small enough to stay in a processor's cache while it is looked at.
+const READ_BYTES: usize = 256 << 10;
+/// The longest frame, and the length of 0 that ends a segment behind it.
+const FRAME_BYTES_MAX: usize = FRAME_HEADER_BYTES + BODY_BYTES_MAX + 4;
 
 /// Where things are below the ledger's directory.
 #[derive(Clone, Debug)]
@@ -61,6 +67,22 @@ pub(crate) fn list_segments(disk: &dyn Disk, paths: &Paths) -> io::Result<Vec<u6
         disk.list(&paths.segments)?.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Makes a new ledger's first segment, of at most [`FIRST_SEGMENT_BYTES_MAX`]: the spare that follows it is prepared
+/// while it is used. Returns its size, too.
+pub(crate) fn first_segment(
+    disk: &dyn Disk,
+    paths: &Paths,
+    header: &SegmentHeader,
+    segment_bytes: u64,
+) -> io::Result<(Box<dyn DiskFile>, u64)> {
+    if find_spare(disk, paths, segment_bytes)? {
+        return Ok((activate_spare(disk, paths, header)?, segment_bytes));
+    }
+    let size = segment_bytes.min(FIRST_SEGMENT_BYTES_MAX);
+    prepare_spare(disk, paths, size)?;
+    Ok((activate_spare(disk, paths, header)?, size))
 }
 
 /// Makes the spare: zero-filled, synced, named. Errors leave no file behind that takes room.
@@ -114,16 +136,17 @@ pub(crate) fn activate_spare(
 }
 
 /// Replaces a segment by a fresh file that holds `prefix` and zeros. Blocks that a sync may have failed on are not
-/// trusted again: the new file has its own. `prefix` was verified by the caller.
+/// trusted again: the new file has its own. `prefix` was verified by the caller. A spare, of `spare` bytes, is used if
+/// it has the segment's size.
 pub(crate) fn copy_segment(
     disk: &dyn Disk,
     paths: &Paths,
     number: u64,
     prefix: &[u8],
-    size: u64,
+    (size, spare): (u64, u64),
 ) -> io::Result<Box<dyn DiskFile>> {
     let copy = paths.copy();
-    let file = if find_spare(disk, paths, size)? {
+    let file = if size == spare && find_spare(disk, paths, size)? {
         disk.rename(&paths.spare(), &copy)?;
         disk.sync_dir(&paths.segments)?;
         disk.open(&copy)?
@@ -148,9 +171,40 @@ pub(crate) fn remove_staged(disk: &dyn Disk, paths: &Paths) -> io::Result<()> {
     Ok(())
 }
 
-/// The bytes of a whole segment file.
-pub(crate) fn read_segment(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
-    crate::disk::read_small(disk, path, crate::limits::SEGMENT_BYTES_MAX)
+/// A segment file as it was read.
+pub(crate) struct Segment {
+    /// The file's bytes, but for zeros at its end that no reader tells from more of them: behind the last byte that is
+    /// not zero stands room for the longest frame, or the end of the file. A frame that begins before there ends in it;
+    /// what begins behind is the zero that ends the segment.
+    pub(crate) bytes: Vec<u8>,
+    /// The file's size.
+    pub(crate) size: u64,
+}
+
+/// Reads a whole segment file, and keeps what is in it. A segment is mostly zeros until it is nearly full: to hold them
+/// would cost more than all else that a start does.
+pub(crate) fn read_segment(disk: &dyn Disk, path: &Path) -> io::Result<Segment> {
+    let file = disk.open_read(path)?;
+    let size = file.size()?;
+    if size > SEGMENT_BYTES_MAX {
+        let what = format!("{size} bytes, at most {SEGMENT_BYTES_MAX} expected");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    let mut part = vec![0; READ_BYTES];
+    let (mut bytes, mut at) = (Vec::new(), 0);
+    loop {
+        let got = file.read_at(&mut part, at as u64)?;
+        if got == 0 {
+            break;
+        }
+        if !seal::frame::is_zero(&part[..got]) {
+            bytes.resize(at, 0);
+            bytes.extend_from_slice(&part[..got]);
+        }
+        at += got;
+    }
+    bytes.resize(at.min(bytes.len() + FRAME_BYTES_MAX), 0);
+    Ok(Segment { bytes, size: at as u64 })
 }
 
 fn fill(disk: &dyn Disk, path: &Path, size: u64) -> io::Result<Box<dyn DiskFile>> {
@@ -164,4 +218,65 @@ fn fill(disk: &dyn Disk, path: &Path, size: u64) -> io::Result<Box<dyn DiskFile>
     }
     file.sync_data()?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimDisk;
+    use seal::frame::{self, Kind, scan_segment};
+
+    fn segment(size: usize, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let header =
+            SegmentHeader { number: 0, first_seq: 0, first_batch: 0, origin: "test/ledger".to_owned() };
+        let mut bytes = header.encode().unwrap().to_vec();
+        frame::encode_batch(0, bytes.len() as u64, &mut bytes);
+        write(&mut bytes);
+        bytes.resize(size, 0);
+        bytes
+    }
+
+    #[test]
+    fn a_segment_without_the_zeros_at_its_end_reads_as_the_whole() {
+        const SIZE: usize = 3 << 20;
+        let record = |body: &[u8], out: &mut Vec<u8>| frame::encode_frame(Kind::Record, body, out).unwrap();
+        let mut long = vec![0; BODY_BYTES_MAX];
+        long[0] = 1;
+        let mut cases = vec![
+            segment(SIZE, |_| ()),
+            segment(SIZE, |out| record(&[7; 100], out)),
+            // The last frame ends in zeros, many or all that a frame can have.
+            segment(SIZE, |out| record(&[7, 0, 0, 0, 0], out)),
+            segment(SIZE, |out| record(&long, out)),
+            segment(512 + frame::BATCH_FRAME_BYTES + FRAME_HEADER_BYTES + BODY_BYTES_MAX, |out| {
+                record(&long, out)
+            }),
+            // Only its length was written.
+            segment(SIZE, |out| out.extend_from_slice(&(BODY_BYTES_MAX as u32).to_be_bytes())),
+            // It would reach behind the file's end.
+            segment(1 << 20, |out| out.extend_from_slice(&(BODY_BYTES_MAX as u32).to_be_bytes())),
+            vec![0; SIZE],
+            Vec::new(),
+        ];
+        // Something far behind the end, a batch that was once durable among it.
+        for at in [READ_BYTES, READ_BYTES + 1, SIZE - frame::BATCH_FRAME_BYTES] {
+            let mut garbage = cases[1].clone();
+            garbage[at] = 1;
+            let mut later = cases[1][..at].to_vec();
+            frame::encode_batch(5, at as u64, &mut later);
+            later.resize(SIZE, 0);
+            cases.extend([garbage, later]);
+        }
+        for (n, whole) in cases.into_iter().enumerate() {
+            let (disk, path) = (SimDisk::new(1), Path::new("/0000000000.seg"));
+            disk.put(path, &whole);
+            let read = read_segment(&disk, path).unwrap();
+            assert_eq!(read.size, whole.len() as u64, "{n}");
+            let (kept, rest) = whole.split_at(read.bytes.len());
+            assert!(kept == read.bytes && seal::frame::is_zero(rest), "{n}");
+            for is_last in [true, false] {
+                assert_eq!(scan_segment(&read.bytes, is_last), scan_segment(&whole, is_last), "{n}");
+            }
+        }
+    }
 }

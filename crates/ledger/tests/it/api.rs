@@ -382,3 +382,39 @@ fn every_recordable_is_canonical_to_the_seal() {
     assert!(!entry.body.get("masked").unwrap().as_text().unwrap().contains("bob@"));
     rig.verify().unwrap();
 }
+
+#[test]
+fn a_ledgers_first_segment_is_small_and_admits_before_there_is_a_spare() {
+    let mut rig = Rig::new(1);
+    rig.config.segment_bytes = 2 * limits::FIRST_SEGMENT_BYTES_MAX;
+    let ledger = rig.open();
+    let sizes = || rig.segments().iter().map(|(_, bytes)| bytes.len() as u64).collect::<Vec<_>>();
+    assert_eq!(sizes(), [limits::FIRST_SEGMENT_BYTES_MAX]);
+    assert!(!ledger.status().spare);
+    let run = open_run(&ledger);
+    let large = |n| note(run, n).put("list", vec![true; 60_000]);
+    // Half of it is admitted to without a spare, and no more: the rest is for what must still be said.
+    let mut n = 0;
+    while ledger.admit().is_ok() {
+        drop(ledger.append(large(n)).unwrap());
+        ledger.step_commit();
+        n += 1;
+    }
+    assert_eq!(ledger.admit(), Err(NotAdmitted::NoSpare));
+    let half = limits::FIRST_SEGMENT_BYTES_MAX / 2 / 60_000;
+    assert!((half - 5..=half + 1).contains(&n), "{n} of {half}");
+    // With one, everything goes on, and the next segment has the configured size.
+    ledger.step();
+    for n in 0..150 {
+        drop(ledger.append(large(n)).unwrap());
+        ledger.step_commit();
+    }
+    assert_eq!(sizes(), [limits::FIRST_SEGMENT_BYTES_MAX, rig.config.segment_bytes]);
+    rig.verify().unwrap();
+    rig.disk.kill();
+    drop(ledger);
+    let (ledger, recovery) = rig.try_open().unwrap();
+    assert_eq!((recovery.torn, recovery.interrupted.len()), (0, 1));
+    ledger.shutdown("asked").unwrap();
+    rig.verify().unwrap();
+}
