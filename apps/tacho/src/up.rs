@@ -107,17 +107,16 @@ struct Live {
 
 impl Live {
     async fn start(config: Config) -> Result<Live, Failure> {
-        let policy = policies::load(&config.gateway.policy)?;
+        let policy = Arc::new(policies::load(&config.gateway.policy)?);
         for dir in [&config.gateway.data, &config.gateway.keys] {
             files::own_dir(dir)?;
         }
         let resources =
             config.resources.iter().map(|r| postgres(r, &config)).collect::<Result<Vec<_>, _>>()?;
         let ledger = open_ledger(&config, &policy).await?;
-        let recorded = policies::load(&config.gateway.policy)?;
         let start = relay::Start {
             ledger: ledger.clone(),
-            policy,
+            policy: policy.clone(),
             resources,
             keys: config.gateway.keys.clone(),
             threads: 0,
@@ -129,7 +128,7 @@ impl Live {
             config,
             gateway.gate.clone(),
             gateway.registry.clone(),
-            Arc::new(recorded),
+            policy,
             (gateway.resources.clone(), gateway.addresses.clone()),
         ));
         let mut live = Live {
@@ -191,18 +190,15 @@ impl Live {
     /// Takes the policy as it is on disk now. The old one stays in force until the new one is right and recorded.
     async fn reload(&self) -> Result<(), Failure> {
         let dir = &self.shared.config.gateway.policy;
-        let (policy, same) = (policies::load(dir)?, policies::load(dir)?);
-        if policy.hash() != same.hash() {
-            return Err(Failure::could_not("the policy changed while it was read; send SIGHUP again"));
-        }
+        let policy = Arc::new(policies::load(dir)?);
         let shared = self.shared.clone();
         let work = move || {
             let recorded = |e: &dyn std::fmt::Display| {
                 Failure::could_not(format!("the new policy cannot be recorded: {e}"))
             };
             let hash = crate::hex::encode(&policy.hash().0);
-            shared.gate.reload(policy).map_err(|e| recorded(&e))?;
-            *shared.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(same);
+            shared.gate.reload(policy.clone()).map_err(|e| recorded(&e))?;
+            *shared.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
             shared.admin("signal", "policy-reload", &hash, "in force").map(|_| ()).map_err(|e| recorded(&e))
         };
         tokio::task::spawn_blocking(work)

@@ -94,7 +94,7 @@ pub enum Spent {
 }
 
 struct Loaded {
-    policy: Policy,
+    policy: Arc<Policy>,
     generation: u64,
 }
 
@@ -121,7 +121,12 @@ struct Inner {
 
 impl Gate {
     /// A gate over `policy`, whose text is recorded first.
-    pub fn new(ledger: Ledger, detectors: Arc<Detectors>, policy: Policy) -> Result<Gate, GateError> {
+    pub fn new(
+        ledger: Ledger,
+        detectors: Arc<Detectors>,
+        policy: impl Into<Arc<Policy>>,
+    ) -> Result<Gate, GateError> {
+        let policy = policy.into();
         let gate = Gate {
             inner: Arc::new(Inner {
                 ledger,
@@ -138,7 +143,8 @@ impl Gate {
     }
 
     /// Takes a new policy. Decisions made before are decided again; waiting questions are checked when spent.
-    pub fn reload(&self, policy: Policy) -> Result<(), GateError> {
+    pub fn reload(&self, policy: impl Into<Arc<Policy>>) -> Result<(), GateError> {
+        let policy = policy.into();
         self.record_policy(&policy)?;
         let mut loaded = self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner);
         let generation = loaded.generation + 1;

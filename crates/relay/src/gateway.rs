@@ -19,7 +19,7 @@ use crate::tls;
 /// What a gateway is started with.
 pub struct Start {
     pub ledger: ledger::Ledger,
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     pub resources: Vec<PostgresResource>,
     /// Where the installation's own certificate lives, beside the other keys.
     pub keys: PathBuf,
