@@ -7,6 +7,7 @@ use vocab::{Class, MaskKind};
 use crate::analysis::{Analysis, Reason};
 use crate::analyze::analyze_view;
 use crate::limits::VIEW_DEPTH_MAX;
+use crate::meant::Prepared;
 use crate::snapshot::{Column, Constraint, Relation, Snapshot};
 use crate::statement::{Statement, parse};
 
@@ -44,6 +45,7 @@ pub struct Governed {
     /// Names of the relations above: taking one of them elsewhere shadows.
     pub(crate) names: HashSet<String>,
     pub(crate) tells: Tells,
+    pub(crate) prepared: Prepared,
 }
 
 /// OIDs of objects whose definitions hold expressions over governed columns.

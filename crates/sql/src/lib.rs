@@ -9,7 +9,8 @@
 //! ([`vocab::Action::opaque`]); nothing unknown is ever called harmless.
 //!
 //! Reading order: `statement` (text -> trees), `syntax` (its errors) -> `catalog`, `snapshot`, `governed` (what is behind the names) -> `names`
-//! (what a session adds) -> `analyze/` -> `rewrite`. `tree` is the walk that cannot miss a node.
+//! (what a session adds) -> `analyze/` -> `rewrite` -> `meant`
+//! (whether it came out as intended). `tree` is the walk that cannot miss a node.
 
 #![forbid(unsafe_code)]
 // A condition on the kind of a node and one on what is in it are two steps of a walk, and read as two.
@@ -23,6 +24,7 @@ mod functions;
 mod governed;
 mod kind;
 pub mod limits;
+mod meant;
 mod names;
 mod relations;
 mod rewrite;

@@ -33,6 +33,11 @@ pub const COLUMNS_MAX: usize = 20_000;
 /// Longest rewritten text, in bytes.
 pub const REWRITTEN_BYTES_MAX: usize = 4 << 20;
 
+/// Most trees of masked sub-selects that are kept with a catalog, and the longest of their texts, in bytes: at 40 times
+/// their text, 256 x 8 KiB x 40 = 80 MiB at the very worst, and a few hundred KiB where tables have a dozen columns.
+pub const PREPARED_MAX: usize = 256;
+pub const PREPARED_BYTES_MAX: usize = 8 << 10;
+
 /// Most rows that one catalog query may return.
 pub const CATALOG_ROWS_MAX: usize = 1_000_000;
 

@@ -1,25 +1,23 @@
 //! The statement that runs instead.
 //!
 //! A rewrite splices at the byte positions that the tree and the tokens give. The result is parsed again and compared
-//! with the tree that was meant, which is built from the original tree without the text: two ways to the same place, and
-//! the statement is refused where they differ.
+//! with the tree that was meant ([`crate::meant`]): two ways to the same place, and the statement is refused where they
+//! differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use pg_query::protobuf as p;
-use pg_query::protobuf::node::Node as N;
 use vocab::Class;
 
 use crate::analysis::{Analysis, Reason};
 use crate::functions::Object;
 use crate::governed::{Cover, Governed, Mask, ViewBody, literal, mask_sql, quote};
 use crate::limits::{REWRITTEN_BYTES_MAX, VIEW_DEPTH_MAX};
+use crate::meant::{HOLE, Meant, Stand};
 use crate::names::Names;
 use crate::relations::{Key, TELLING};
 use crate::snapshot::{Relation, Snapshot};
-use crate::statement::{RelationPlace, Statement, parse, with_stack};
-use crate::tree::{Edit, Node};
+use crate::statement::{RelationPlace, Statement};
 
 /// A place in the text that a rewrite changes. Places are in bytes of the whole text.
 #[derive(Clone, Debug)]
@@ -61,6 +59,8 @@ pub(crate) enum Site {
 pub struct Rewritten {
     /// `None`: the statement's own text, byte for byte.
     pub text: Option<String>,
+    /// Every constant and comment of `text`, in bytes, in order.
+    pub literals: Vec<Range<usize>>,
     pub positions: PositionMap,
     /// Classes that the statement reads raw, because they are revealed.
     pub revealed: BTreeSet<Class>,
@@ -117,26 +117,11 @@ pub fn rewrite(
         return Ok(Rewritten { revealed: shown, ..Rewritten::default() });
     }
     let (text, positions) = splice(statement, edits.pieces)?;
-    let mut again = parse(&text).map_err(|_| DIFFERS)?;
-    let (Some(sent), true) = (again.pop(), again.is_empty()) else { return Err(DIFFERS) };
-    let plan = edits.plan;
-    // A masked relation is a few levels deep itself.
-    let same = with_stack(sent.depth().max(statement.depth()), || -> Result<bool, Reason> {
-        let mut meant = statement.node().clone();
-        plan.apply(&mut meant)?;
-        let mut found = sent.node().clone();
-        meant.forget_places();
-        found.forget_places();
-        Ok(meant == found)
-    });
-    match same {
-        Some(Ok(true)) => Ok(Rewritten { text: Some(text), positions, revealed: shown }),
-        Some(Err(reason)) => Err(reason),
-        Some(Ok(false)) | None => Err(DIFFERS),
-    }
+    let literals = edits.meant.check(statement, &text, &governed.prepared)?;
+    Ok(Rewritten { text: Some(text), literals, positions, revealed: shown })
 }
 
-const DIFFERS: Reason = Reason::refused("The gateway could not rewrite this statement safely.");
+pub(crate) const DIFFERS: Reason = Reason::refused("The gateway could not rewrite this statement safely.");
 
 /// A piece of new text in the place of an old one.
 struct Piece {
@@ -149,26 +134,8 @@ struct Piece {
 #[derive(Default)]
 struct Edits {
     pieces: Vec<Piece>,
-    plan: Plan,
+    meant: Meant,
 }
-
-/// The same edits for the tree, by location.
-#[derive(Default)]
-struct Plan {
-    relations: BTreeMap<usize, (String, Option<String>)>,
-    unqualified: BTreeMap<usize, usize>,
-    qualified: BTreeMap<usize, String>,
-    columns: BTreeMap<usize, (String, Option<String>)>,
-    stars: BTreeMap<usize, String>,
-    groups: BTreeMap<usize, String>,
-    predicates: BTreeMap<usize, String>,
-    arguments: BTreeMap<usize, String>,
-    copy: Option<String>,
-}
-
-/// Stands for the client's own expression in a template.
-const HOLE: &str = "$2147483646";
-const HOLE_NUMBER: i32 = 2_147_483_646;
 
 struct Render<'a> {
     snapshot: &'a Snapshot,
@@ -208,16 +175,17 @@ impl Render<'_> {
                 if let Some(range) = sample {
                     edits.put(range.clone(), String::new());
                 }
-                edits.plan.relations.insert(place.name, (query, alias.clone()));
+                let own = sample.is_none();
+                edits.meant.relations.insert(place.name, Stand { query, alias: alias.clone(), own });
             }
             Site::Unqualify { range, parts } => {
                 // The relation may be read as it is, if all its classes are revealed: then the schema does no harm.
                 edits.put(range.clone(), String::new());
-                edits.plan.unqualified.insert(range.start, *parts);
+                edits.meant.unqualified.insert(range.start, *parts);
             }
             Site::Qualify { at, schema } => {
                 edits.put(*at..*at, format!("{}.", quote(schema)));
-                edits.plan.qualified.insert(*at, schema.clone());
+                edits.meant.qualified.insert(*at, schema.clone());
             }
             Site::Returning { range, oid, num, qualifier, named } => {
                 let relation = self.relation(*oid)?;
@@ -227,7 +195,7 @@ impl Render<'_> {
                 let name = named.then(|| column.name.clone());
                 let added = name.as_ref().map(|n| format!(" AS {}", quote(n))).unwrap_or_default();
                 edits.put(range.clone(), format!("({text}){added}"));
-                edits.plan.columns.insert(range.start, (text, name));
+                edits.meant.columns.insert(range.start, (text, name));
             }
             Site::ReturningRow { range, oid, qualifier, alias, named } => {
                 let relation = self.relation(*oid)?;
@@ -237,7 +205,7 @@ impl Render<'_> {
                 let text = format!("(SELECT {alias} FROM (SELECT {list}) AS {alias})");
                 let added = if *named { format!(" AS {alias}") } else { String::new() };
                 edits.put(range.clone(), format!("{text}{added}"));
-                edits.plan.columns.insert(range.start, (text, name));
+                edits.meant.columns.insert(range.start, (text, name));
             }
             Site::Group { at, end, oid, alias, columns } => {
                 // Read as it is, the relation has its key.
@@ -246,13 +214,13 @@ impl Render<'_> {
                     let list: Vec<String> = columns.iter().map(|c| format!("{alias}.{}", quote(c))).collect();
                     let list = list.join(", ");
                     edits.put(*end..*end, format!(", {list}"));
-                    edits.plan.groups.insert(*at, list);
+                    edits.meant.groups.insert(*at, list);
                 }
             }
             Site::ReturningStar { range, oid, qualifier } => {
                 let relation = self.relation(*oid)?;
                 let list = self.columns(relation, self.governed.masks(*oid), Some(qualifier));
-                edits.plan.stars.insert(range.start, list.clone());
+                edits.meant.stars.insert(range.start, list.clone());
                 edits.put(range.clone(), list);
             }
             Site::Predicate { range, oid, alias, only, target } => {
@@ -265,7 +233,7 @@ impl Render<'_> {
                 let key = key.join(", ");
                 let head = format!("({key}) IN (SELECT {key} FROM {query} AS {alias} WHERE (");
                 let tail = "))".to_owned();
-                edits.plan.predicates.insert(*target, format!("{head}{HOLE}{tail}"));
+                edits.meant.predicates.insert(*target, format!("{head}{HOLE}{tail}"));
                 edits.around(range.clone(), head, tail);
             }
             Site::CopyTo { range, oid, columns } => {
@@ -274,11 +242,11 @@ impl Render<'_> {
                 let list: Vec<String> = columns.iter().map(|c| quote(c)).collect();
                 let text = format!("SELECT {} FROM {query} AS {}", list.join(", "), quote(&relation.name));
                 edits.put(range.clone(), format!("({text})"));
-                edits.plan.copy = Some(text);
+                edits.meant.copy = Some(text);
             }
             Site::Unless { call, range, of } => {
                 let Some((head, tail)) = self.unless(*of) else { return Ok(()) };
-                edits.plan.arguments.insert(*call, format!("{head}{HOLE}{tail}"));
+                edits.meant.arguments.insert(*call, format!("{head}{HOLE}{tail}"));
                 edits.around(range.clone(), head, tail);
             }
         }
@@ -505,189 +473,4 @@ fn splice(statement: &Statement, mut pieces: Vec<Piece>) -> Result<(String, Posi
 
 fn characters(text: &str) -> u32 {
     u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
-}
-
-impl Plan {
-    /// Makes the tree that the edits mean.
-    fn apply(&self, node: &mut Node) -> Result<(), Reason> {
-        if let Some(N::RangeTableSample(sample)) = &node.node {
-            if let Some(N::RangeVar(name)) = sample.relation.as_deref().and_then(|n| n.node.as_ref()) {
-                if let Some(made) = self.relation_for(name)? {
-                    *node = made;
-                    return Ok(());
-                }
-            }
-        }
-        let mut result = Ok(());
-        node.each_node(&mut |child| {
-            if result.is_ok() {
-                result = self.apply(child);
-            }
-        });
-        result?;
-        match &mut node.node {
-            Some(N::RangeVar(name)) => {
-                self.qualify(name);
-                if let Some(made) = self.relation_for(name)? {
-                    *node = made;
-                }
-            }
-            Some(N::ColumnRef(c)) => {
-                if let Some(parts) = self.unqualified.get(&at(c.location)) {
-                    c.fields.drain(..(*parts).min(c.fields.len()));
-                }
-                if let Some((text, _)) = self.columns.get(&at(c.location)) {
-                    *node = expression(text)?;
-                }
-            }
-            Some(N::FuncCall(f)) => {
-                if let (Some(template), Some(first)) =
-                    (self.arguments.get(&at(f.location)), f.args.first_mut())
-                {
-                    fill(template, first)?;
-                }
-            }
-            Some(N::SelectStmt(s)) => {
-                let mut grouped = Vec::with_capacity(s.group_clause.len());
-                for node in std::mem::take(&mut s.group_clause) {
-                    let place = match &node.node {
-                        Some(N::ColumnRef(c)) => at(c.location),
-                        Some(N::AConst(c)) => at(c.location),
-                        _ => usize::MAX,
-                    };
-                    grouped.push(node);
-                    if let Some(list) = self.groups.get(&place) {
-                        for target in targets(list)? {
-                            let Some(N::ResTarget(target)) = target.node else { return Err(DIFFERS) };
-                            grouped.push(*target.val.ok_or(DIFFERS)?);
-                        }
-                    }
-                }
-                s.group_clause = grouped;
-            }
-            Some(N::InsertStmt(s)) => {
-                s.relation.iter_mut().for_each(|r| self.qualify(r));
-                self.returning(s.returning_clause.as_mut())?;
-            }
-            Some(N::UpdateStmt(s)) => {
-                self.predicate(s.relation.as_ref(), s.where_clause.as_deref_mut())?;
-                s.relation.iter_mut().for_each(|r| self.qualify(r));
-                self.returning(s.returning_clause.as_mut())?;
-            }
-            Some(N::DeleteStmt(s)) => {
-                self.predicate(s.relation.as_ref(), s.where_clause.as_deref_mut())?;
-                s.relation.iter_mut().for_each(|r| self.qualify(r));
-                self.returning(s.returning_clause.as_mut())?;
-            }
-            Some(N::MergeStmt(s)) => {
-                s.relation.iter_mut().for_each(|r| self.qualify(r));
-                self.returning(s.returning_clause.as_mut())?;
-            }
-            Some(N::CopyStmt(s)) => {
-                s.relation.iter_mut().for_each(|r| self.qualify(r));
-                if let Some(text) = &self.copy {
-                    s.relation = None;
-                    s.attlist.clear();
-                    s.query = Some(Box::new(one(text)?));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn qualify(&self, name: &mut p::RangeVar) {
-        if let Some(schema) = self.qualified.get(&at(name.location)) {
-            name.schemaname.clone_from(schema);
-        }
-    }
-
-    fn relation_for(&self, name: &p::RangeVar) -> Result<Option<Node>, Reason> {
-        let Some((text, alias)) = self.relations.get(&at(name.location)) else { return Ok(None) };
-        // A sub-select stands alone in brackets: the query inside them is the statement.
-        let inner = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).ok_or(DIFFERS)?;
-        let alias = match alias {
-            Some(alias) => Some(p::Alias { aliasname: alias.clone(), colnames: Vec::new() }),
-            None => name.alias.clone(),
-        };
-        let sub = p::RangeSubselect { lateral: false, subquery: Some(Box::new(one(inner)?)), alias };
-        Ok(Some(Node { node: Some(N::RangeSubselect(Box::new(sub))) }))
-    }
-
-    fn predicate(&self, target: Option<&p::RangeVar>, condition: Option<&mut Node>) -> Result<(), Reason> {
-        let template = target.and_then(|t| self.predicates.get(&at(t.location)));
-        match (template, condition) {
-            (Some(template), Some(condition)) => fill(template, condition),
-            _ => Ok(()),
-        }
-    }
-
-    fn returning(&self, clause: Option<&mut p::ReturningClause>) -> Result<(), Reason> {
-        let Some(clause) = clause else { return Ok(()) };
-        let mut made = Vec::with_capacity(clause.exprs.len());
-        for mut node in std::mem::take(&mut clause.exprs) {
-            let Some(N::ResTarget(target)) = &mut node.node else { return Err(DIFFERS) };
-            // The target list's own location is its expression's.
-            let place = at(target.location);
-            if let Some(list) = self.stars.get(&place) {
-                made.extend(targets(list)?);
-                continue;
-            }
-            if let Some((_, Some(name))) = self.columns.get(&place).filter(|_| target.name.is_empty()) {
-                target.name.clone_from(name);
-            }
-            made.push(node);
-        }
-        clause.exprs = made;
-        Ok(())
-    }
-}
-
-/// The tree of one statement.
-fn one(text: &str) -> Result<Node, Reason> {
-    let tree = pg_query::parse(text, pg_query::ParserOptions::DEFAULT).map_err(|_| DIFFERS)?.protobuf;
-    let mut statements = tree.stmts.into_iter();
-    match (statements.next().and_then(|s| s.stmt), statements.next()) {
-        (Some(node), None) => Ok(*node),
-        _ => Err(DIFFERS),
-    }
-}
-
-fn targets(list: &str) -> Result<Vec<Node>, Reason> {
-    match one(&format!("SELECT {list}"))?.node {
-        Some(N::SelectStmt(select)) => Ok(select.target_list),
-        _ => Err(DIFFERS),
-    }
-}
-
-fn expression(text: &str) -> Result<Node, Reason> {
-    match targets(text)?.pop().and_then(|n| n.node) {
-        Some(N::ResTarget(target)) => target.val.map(|v| *v).ok_or(DIFFERS),
-        _ => Err(DIFFERS),
-    }
-}
-
-/// Puts the node into the template's hole, and the template in the node's place.
-fn fill(template: &str, node: &mut Node) -> Result<(), Reason> {
-    fn find(node: &mut Node, held: &mut Option<Node>) {
-        if matches!(&node.node, Some(N::ParamRef(p)) if p.number == HOLE_NUMBER) {
-            if let Some(own) = held.take() {
-                *node = own;
-            }
-            return;
-        }
-        node.each_node(&mut |child| find(child, held));
-    }
-    let mut made = expression(template)?;
-    let mut held = Some(std::mem::take(node));
-    find(&mut made, &mut held);
-    if held.is_some() {
-        return Err(DIFFERS);
-    }
-    *node = made;
-    Ok(())
-}
-
-fn at(location: i32) -> usize {
-    usize::try_from(location).unwrap_or(usize::MAX)
 }

@@ -19,10 +19,11 @@ pub struct Statement {
     text: Arc<str>,
     range: Range<usize>,
     /// Without comments.
-    tokens: Vec<ScanToken>,
-    literals: Vec<Literal>,
+    tokens: Arc<[ScanToken]>,
+    literals: Arc<[Literal]>,
     parameters: u32,
-    node: Arc<Node>,
+    /// `None`: given back, see [`Statement::bare`].
+    node: Option<Arc<Node>>,
     depth: usize,
 }
 
@@ -115,9 +116,10 @@ impl Statement {
     fn new(text: Arc<str>, range: Range<usize>, all: &[ScanToken], node: Node, depth: usize) -> Statement {
         let first = all.partition_point(|t| at(t.start) < range.start);
         let last = all.partition_point(|t| at(t.start) < range.end);
-        let mut tokens = all[first..last].to_vec();
-        let literals = literals(&tokens, range.start);
-        tokens.retain(|t| !matches!(t.token(), Token::SqlComment | Token::CComment));
+        let all = &all[first..last];
+        let literals = literals(all, range.start).into();
+        let comment = |t: &&ScanToken| matches!(t.token(), Token::SqlComment | Token::CComment);
+        let tokens: Arc<[ScanToken]> = all.iter().filter(|t| !comment(t)).copied().collect();
         let parameters = tokens.iter().filter(|t| t.token() == Token::Param).map(|t| number(&text, t)).max();
         Statement {
             text,
@@ -125,7 +127,7 @@ impl Statement {
             literals,
             parameters: parameters.unwrap_or(0),
             tokens,
-            node: Arc::new(node),
+            node: Some(Arc::new(node)),
             depth,
         }
     }
@@ -166,8 +168,18 @@ impl Statement {
         self.parameters
     }
 
+    /// The statement without its tree, which takes a hundred times the room of its text: for what is said of it when it
+    /// is known what it does. Analysed once more, it would be one that the gateway does not know, and refused.
+    pub fn bare(self) -> Statement {
+        Statement { node: None, ..self }
+    }
+
+    pub fn is_bare(&self) -> bool {
+        self.node.is_none()
+    }
+
     pub(crate) fn tree(&self) -> Tree<'_> {
-        Tree::of(&self.node).unwrap_or(Tree::Unknown)
+        self.node.as_deref().and_then(Tree::of).unwrap_or(Tree::Unknown)
     }
 
     /// An upper bound of its nesting, for [`with_stack`].
@@ -175,8 +187,8 @@ impl Statement {
         self.depth
     }
 
-    pub(crate) fn node(&self) -> &Node {
-        &self.node
+    pub(crate) fn node(&self) -> Option<&Node> {
+        self.node.as_deref()
     }
 
     // Places. The tree says where a name begins; where it ends, and what stands around it, the tokens say. Every answer
@@ -387,7 +399,7 @@ pub fn literals_of(text: &str) -> Option<Vec<Literal>> {
     Some(literals(&scan(text).ok()?, 0))
 }
 
-fn literals(tokens: &[ScanToken], offset: usize) -> Vec<Literal> {
+pub(crate) fn literals(tokens: &[ScanToken], offset: usize) -> Vec<Literal> {
     let literal = |t: &ScanToken| {
         let kind = match t.token() {
             Token::Sconst | Token::Usconst => LiteralKind::Str,
@@ -424,7 +436,7 @@ pub(crate) fn with_stack<T: Send>(depth: usize, work: impl FnOnce() -> T + Send)
 /// Each level of a tree takes at least one token that is no operand between the separators that make siblings (`,`, AND,
 /// OR, in a CASE its keywords, in a query its clauses); brackets add up; JOIN, BETWEEN and the set operators nest across
 /// separators, so they are never reset. A query counts for [`QUERY_LEVELS`].
-fn depth(tokens: &[ScanToken]) -> usize {
+pub(crate) fn depth(tokens: &[ScanToken]) -> usize {
     #[derive(Default)]
     struct Level {
         run: usize,

@@ -37,7 +37,7 @@ macro_rules! kinds {
                     $( Tree::$variant(x) => {
                         let p::$strukt { $($nodes,)* $($node,)* $($sub,)* $($subs,)* $($plain: _,)* $($place: _,)* } = x;
                         $( each_in($nodes, f); )*
-                        $( each_in($node.as_deref().map(std::slice::from_ref).unwrap_or_default(), f); )*
+                        $( each_in(slot($node), f); )*
                         $( if let Some(x) = $sub { f(Tree::$subv(x)); } )*
                         $( for x in $subs { f(Tree::$subsv(x)); } )*
                         let _ = f;
@@ -57,13 +57,19 @@ macro_rules! kinds {
                 let _ = f;
             }
 
-            fn forget_places(&mut self) {
-                let p::$strukt { $($nodes,)* $($node,)* $($sub,)* $($subs,)* $($plain: _,)* $($place,)* } = self;
-                $( each_node_in($nodes, &mut Edit::forget_places); )*
-                $( if let Some(node) = $node.as_deref_mut() { node.forget_places(); } )*
-                $( if let Some(x) = $sub { x.forget_places(); } )*
-                $( for x in $subs { x.forget_places(); } )*
-                $( *$place = 0; )*
+            fn same(&self, other: &Self, f: &mut dyn FnMut(&Node, &Node) -> bool) -> bool {
+                let p::$strukt { $($nodes,)* $($node,)* $($sub,)* $($subs,)* $($plain,)* $($place: _,)* } = self;
+                let _ = (other, &f);
+                true
+                    $( && *$plain == other.$plain )*
+                    $( && same_in($nodes, &other.$nodes, f) )*
+                    $( && same_in(slot($node), slot(&other.$node), f) )*
+                    $( && match ($sub, &other.$sub) {
+                        (Some(a), Some(b)) => a.same(b, f),
+                        (a, b) => a.is_none() && b.is_none(),
+                    } )*
+                    $( && $subs.len() == other.$subs.len()
+                        && $subs.iter().zip(&other.$subs).all(|(a, b)| a.same(b, f)) )*
             }
         } )*
 
@@ -75,10 +81,10 @@ macro_rules! kinds {
                 }
             }
 
-            fn forget_places(&mut self) {
-                match &mut self.node {
-                    $( Some(N::$variant(x)) => x.forget_places(), )*
-                    _ => {}
+            fn same(&self, other: &Self, f: &mut dyn FnMut(&Node, &Node) -> bool) -> bool {
+                match (&self.node, &other.node) {
+                    $( (Some(N::$variant(a)), Some(N::$variant(b))) => a.same(b, f), )*
+                    (a, b) => a == b,
                 }
             }
         }
@@ -95,13 +101,23 @@ fn each_node_in(nodes: &mut [Node], f: &mut dyn FnMut(&mut Node)) {
     nodes.iter_mut().for_each(f);
 }
 
+fn slot(node: &Option<Box<Node>>) -> &[Node] {
+    node.as_deref().map(std::slice::from_ref).unwrap_or_default()
+}
+
+#[inline(never)]
+fn same_in(a: &[Node], b: &[Node], f: &mut dyn FnMut(&Node, &Node) -> bool) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| f(a, b))
+}
+
 /// Changing a tree in place: to build the tree that a rewrite intends, and to compare trees without byte positions.
 pub(crate) trait Edit {
     /// Calls `f` with every nearest [`Node`] slot below, through structs that are not slots themselves.
     fn each_node(&mut self, f: &mut dyn FnMut(&mut Node));
 
-    /// Sets every byte position to 0, so that equal trees of different texts compare equal.
-    fn forget_places(&mut self);
+    /// Whether two nodes are one but for the bytes at which they stand. `f` is asked about each pair of nearest [`Node`]
+    /// slots below.
+    fn same(&self, other: &Self, f: &mut dyn FnMut(&Node, &Node) -> bool) -> bool;
 }
 
 kinds! {

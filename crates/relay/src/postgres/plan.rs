@@ -24,6 +24,7 @@ pub type Plans = HashMap<Arc<str>, Arc<Plan>, foldhash::quality::RandomState>;
 
 /// One statement, ready to be asked about.
 pub struct Plan {
+    /// Without its tree.
     pub statement: Option<Statement>,
     pub analysis: Arc<Analysis>,
     /// What its records say of it.
@@ -107,7 +108,8 @@ impl Plan {
             Some(statement) => mask::statement(detectors, own_text, &sql::masked_literals(statement)),
             None => MaskedText::constant(""),
         };
-        let sent = rewritten.text.as_deref().map(|text| masked_text(gate, text));
+        let sent =
+            rewritten.text.as_deref().map(|text| mask::statement(detectors, text, &rewritten.literals));
         let governed: Vec<GovernedRead> = analysis
             .governed
             .iter()
@@ -127,7 +129,7 @@ impl Plan {
             refuse,
             said: None,
             analysis: Arc::new(analysis),
-            statement,
+            statement: statement.map(Statement::bare),
         }
     }
 
@@ -377,17 +379,6 @@ fn milliseconds(value: &str) -> Option<u128> {
         _ => return None,
     };
     number.checked_mul(unit)
-}
-
-/// A text of ours or a rewritten one, literals masked. One that does not parse is withheld.
-fn masked_text(gate: &Gate, text: &str) -> MaskedText {
-    match sql::literals_of(text) {
-        Some(literals) => {
-            let ranges: Vec<_> = literals.into_iter().map(|l| l.range).collect();
-            mask::statement(gate.detectors(), text, &ranges)
-        }
-        None => MaskedText::constant("[statement withheld: its literals are not known]"),
-    }
 }
 
 /// A value of a class that a detector found in a literal: where, in bytes of the statement.

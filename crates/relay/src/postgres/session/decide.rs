@@ -377,7 +377,12 @@ impl Session {
             return plan.clone();
         }
         let text: Arc<str> = statement.text().into();
-        let plan = Arc::new(self.make_plan(Some(statement.clone())));
+        // One out of a plan that was thrown away since has no tree any more; what was read once is read again alike.
+        let whole = match statement.is_bare() {
+            true => sql::parse(&text).ok().and_then(|mut all| all.pop().filter(|_| all.is_empty())),
+            false => None,
+        };
+        let plan = Arc::new(self.make_plan(Some(whole.unwrap_or_else(|| statement.clone()))));
         self.keep(text, plan.clone());
         plan
     }
