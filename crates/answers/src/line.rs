@@ -179,6 +179,8 @@ pub struct RefusalLine {
     pub message: String,
     /// Bytes of the response had left before it was refused.
     pub partial: bool,
+    /// When it was refused, if no record was possible then.
+    pub late: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -384,6 +386,7 @@ fn refusal_line(refusal: &Noted<index::RefusalPart>) -> RefusalLine {
         code: refusal.what.code.to_string(),
         message: refusal.what.message.to_string(),
         partial: refusal.what.partial,
+        late: refusal.what.late.map(time),
     }
 }
 

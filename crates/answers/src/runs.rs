@@ -372,7 +372,8 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
         text.line(&format!("          rules: {}", action.rules.join(", ")));
     }
     for refusal in &action.refusals {
-        text.line(&format!("          refused {}: {}", refusal.code, refusal.message));
+        let late = refusal.late.as_ref().map(|at| format!(" (at {at}, recorded later)")).unwrap_or_default();
+        text.line(&format!("          refused {}: {}{late}", refusal.code, refusal.message));
     }
     for approval in action.ask.iter().flat_map(|ask| &ask.approvals) {
         let by = approval.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();

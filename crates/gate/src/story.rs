@@ -22,6 +22,8 @@ use crate::token::Intent;
 pub enum GateError {
     /// Nothing was recorded, so nothing may be sent.
     NoRecord(AppendError),
+    /// The same, and the refusal that the client is told instead is in the record as soon as there is one.
+    Late(AppendError),
     /// Too many questions wait.
     InboxFull,
 }
@@ -29,7 +31,7 @@ pub enum GateError {
 impl std::fmt::Display for GateError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            GateError::NoRecord(why) => write!(f, "no record is possible: {why}"),
+            GateError::NoRecord(why) | GateError::Late(why) => write!(f, "no record is possible: {why}"),
             GateError::InboxFull => f.write_str("too many requests wait for approval"),
         }
     }
@@ -245,7 +247,8 @@ impl Gate {
             draft = draft.of(of);
         }
         let draft = draft.put("ask", id).put("groups", groups.clone()).put("expires", expires);
-        let receipt = self.inner.ledger.append(draft)?;
+        let receipt =
+            self.inner.ledger.append(draft).map_err(|why| self.not_begun(question, decided, of, why))?;
         let verbs = question.subject.action().verbs();
         let binding = binding(question, decided.policy, expires);
         let pending = Pending {
@@ -379,8 +382,29 @@ impl Gate {
             // It may be overtaken, and its outcome waits for both: one sync for the two.
             draft = draft.with_next();
         }
-        let receipt = self.inner.ledger.append(draft)?;
+        let receipt =
+            self.inner.ledger.append(draft).map_err(|why| self.not_begun(question, decided, asked, why))?;
         Ok(Intent::new(receipt, opening, sending, question.pure_read, now))
+    }
+
+    /// What would have begun a request could not be recorded: that it is refused for this is in the record as soon as
+    /// there is one again.
+    fn not_begun(
+        &self,
+        question: &Question<'_>,
+        decided: &Decided,
+        of: Option<Seq>,
+        why: AppendError,
+    ) -> GateError {
+        if !matches!(why, AppendError::NotAdmitted(_) | AppendError::Failed | AppendError::Full) {
+            return why.into();
+        }
+        let (params, prints) = (question.params.clone(), question.prints.clone());
+        let refused = Question { sending: &[], params, prints, ..*question };
+        match self.refuse(&refused, decided, b"58030", "no record was possible", of, false) {
+            Ok(_queued) => GateError::Late(why),
+            Err(error) => error,
+        }
     }
 
     /// Records that a request was refused, and why. The client's error may leave once the receipt is durable.
@@ -400,7 +424,11 @@ impl Gate {
         }
         let message = mask::text(&self.inner.detectors, decided.message.as_deref().unwrap_or(why)).0;
         let draft = draft.put_some("code", Code::new(*code)).put("message", message);
-        Ok(self.inner.ledger.append(draft.put_some("partial", partial.then_some(true)))?)
+        let refused = self.inner.ledger.refuse(draft.put_some("partial", partial.then_some(true)));
+        refused.map_err(|why| match why {
+            AppendError::Failed | AppendError::Full => GateError::Late(why),
+            _ => GateError::NoRecord(why),
+        })
     }
 
     // --- 4. outcome

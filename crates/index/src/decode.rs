@@ -148,6 +148,7 @@ fn gap(f: &mut Fields<'_>) -> Gap {
         from: WallTime(f.uint("from")),
         to: WallTime(f.uint("to")),
         refused: f.uint("refused"),
+        told: f.uint_if("told").unwrap_or(0),
         cut: f.uint("cut"),
         why: f.text("why"),
     }
@@ -256,6 +257,7 @@ fn refusal(f: &mut Fields<'_>) -> RefusalPart {
         code: f.text("code"),
         message: f.text("message"),
         partial: f.boolean_if("partial").unwrap_or(false),
+        late: f.uint_if("late").map(WallTime),
     }
 }
 

@@ -267,6 +267,8 @@ pub struct Gap {
     pub from: WallTime,
     pub to: WallTime,
     pub refused: u64,
+    /// How many of the refused have records of their own, before this one.
+    pub told: u64,
     pub cut: u64,
     pub why: Arc<str>,
 }
@@ -383,6 +385,8 @@ pub struct RefusalPart {
     pub message: Arc<str>,
     /// Bytes of the response had left before it was refused.
     pub partial: bool,
+    /// When it was refused, if no record was possible then.
+    pub late: Option<WallTime>,
 }
 
 /// What an ask adds to a request.

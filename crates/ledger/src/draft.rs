@@ -348,6 +348,24 @@ impl Draft {
         self
     }
 
+    /// The same once more, for the case that this one is lost.
+    pub(crate) fn again(&self) -> Draft {
+        Draft {
+            body: self.body.clone(),
+            payloads: self.payloads.iter().map(|payload| PayloadPlain(payload.0.clone())).collect(),
+            ..*self
+        }
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.body.entries.iter().any(|entry| entry.key == key)
+    }
+
+    /// Bytes of it, about.
+    pub(crate) fn size(&self) -> usize {
+        self.body.size() + self.payloads.iter().map(|payload| payload.0.size()).sum::<usize>()
+    }
+
     pub(crate) fn too_many_payloads(&self) -> bool {
         self.payloads.len() > PAYLOADS_MAX
     }

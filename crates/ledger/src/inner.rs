@@ -16,6 +16,7 @@ use crate::disk::Disk;
 use crate::draft::{Draft, Kind, Map, PayloadPlain, Raw};
 use crate::keeper::Keeper;
 use crate::keys::{EpochKey, GatewayKey, RunCipher, RunKeys};
+use crate::late::Late;
 use crate::limits::{
     BATCH_BYTES_MAX, PAYLOAD_BYTES_MAX, QUEUE_ADMIT_DIVISOR, QUEUE_BYTES_MAX, QUEUE_RECORDS_MAX,
     QUEUE_RUN_DIVISOR, RECORD_DEPTH_MAX, RUN_OVERDRAFT_DIVISOR, SEGMENT_TAIL_BYTES, STALL_MILLIS,
@@ -79,8 +80,7 @@ pub(crate) struct Core {
     /// The committer sleeps and must be woken.
     pub(crate) committer_sleeps: bool,
     pub(crate) stop: bool,
-    pub(crate) refused: u64,
-    pub(crate) cut: u64,
+    pub(crate) late: Late,
 }
 
 pub(crate) enum State {
@@ -147,13 +147,19 @@ impl Inner {
     ) -> Result<Receipt, AppendError> {
         let body = encode_body(&draft)?;
         let (pay, payload_frames) = self.encrypt(&draft)?;
+        let again = (draft.kind == Kind::Refusal).then(|| draft.again());
         let Draft { kind, run, session, of, with_next, .. } = draft;
         // With `Durability::Os` whoever waits for the record writes it; nobody need be woken for that.
         let with_next = with_next || self.waiters_write() && ratchet.is_none();
         let payload_frames = &payload_frames;
         let unit =
             Unit { kind, run, session, of, body: &body, pay: &pay, payload_frames, with_next, ratchet };
-        self.push(&mut lock(&self.core), unit)
+        let mut core = lock(&self.core);
+        let receipt = self.push(&mut core, unit)?;
+        if let Some(again) = again {
+            core.late.sent(receipt.seq, self.watermark.next(), self.clock.now(), again);
+        }
+        Ok(receipt)
     }
 
     /// Ends a run with its count and root, both taken under the lock that gives the record its place.
@@ -189,8 +195,7 @@ impl Inner {
             State::Failed(_) => return Err(NotAdmitted::Failed),
             State::Closed => return Err(NotAdmitted::Closed),
         }
-        let now = self.clock.tick();
-        if core.oldest().is_some_and(|since| now > since.plus_millis(STALL_MILLIS)) {
+        if self.stalls(core) {
             return Err(NotAdmitted::Stalled);
         }
         match core.spare {
@@ -202,6 +207,12 @@ impl Inner {
         let full = core.queue_bytes > QUEUE_BYTES_MAX / QUEUE_ADMIT_DIVISOR
             || core.queue.len() > QUEUE_RECORDS_MAX / QUEUE_ADMIT_DIVISOR;
         if full { Err(NotAdmitted::Busy) } else { Ok(()) }
+    }
+
+    /// The oldest append waits for the disk for too long.
+    pub(crate) fn stalls(&self, core: &Core) -> bool {
+        let now = self.clock.tick();
+        core.oldest().is_some_and(|since| now > since.plus_millis(STALL_MILLIS))
     }
 
     fn push(&self, core: &mut Core, unit: Unit<'_>) -> Result<Receipt, AppendError> {
@@ -358,8 +369,7 @@ impl Core {
             checkpoint_wanted: false,
             committer_sleeps: false,
             stop: false,
-            refused: 0,
-            cut: 0,
+            late: Late::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The keeper: one background thread for all that is not on the request path. It prepares the next segment, turns
 //! the epoch, beats, writes tiles, and repairs the ledger after a failed write.
 
+use std::collections::VecDeque;
 use std::io;
 
 use seal::frame::{self, Kind as FrameKind, ScanEnd};
@@ -15,6 +16,7 @@ use crate::config::AppendError;
 use crate::draft::{Draft, Kind, OwnText, Raw};
 use crate::inner::{Core, Failure, Inner, Run, Spare, State, lock};
 use crate::keys::{self, CHECKPOINT_NEXT_FILE, EpochKey, KeyError};
+use crate::late::{Counts, Kept};
 use crate::limits::{EPOCH_MILLIS, HEARTBEAT_MILLIS, RETRY_MILLIS};
 use crate::receipt::Receipt;
 use crate::segments;
@@ -58,6 +60,7 @@ impl Inner {
     pub(crate) fn keep_once(&self) {
         let mut keeper = lock(&self.keeper);
         self.repair_if_failed();
+        self.tell_missed();
         self.prepare_if_missing();
         let mut warning = self.turn(&mut keeper).err().map(|error| format!("epoch: {error}"));
         self.beat(&mut keeper);
@@ -246,25 +249,42 @@ impl Inner {
         }
         reopened.committer_sleeps = core.committer_sleeps;
         reopened.stop = core.stop;
-        (reopened.refused, reopened.cut) = (core.refused, core.cut);
+        reopened.late = std::mem::take(&mut core.late);
+        reopened.late.reopen(reopened.next);
         *core = reopened;
     }
 
     fn record_gap(&self, failure: &Failure) {
-        let (refused, cut) = {
-            let core = lock(&self.core);
-            (core.refused, core.cut)
-        };
-        let draft = Draft::new(Kind::Gap)
-            .put("from", failure.since)
-            .put("to", self.clock.now())
-            .put("refused", refused)
-            .put("cut", cut)
-            .put("why", failure.why);
-        if self.append(draft, None).is_ok() {
+        let none = Counts { since: failure.since, refused: 0, cut: 0 };
+        let (kept, counts) = lock(&self.core).late.take().unwrap_or((VecDeque::new(), none));
+        let since = counts.since.min(failure.since);
+        self.tell(kept, Counts { since, ..counts }, failure.why);
+    }
+
+    /// What was refused or cut while the disk stalled and nothing failed.
+    fn tell_missed(&self) {
+        let taken = {
             let mut core = lock(&self.core);
-            core.refused -= refused;
-            core.cut -= cut;
+            let goes_on = matches!(core.state, State::Open) && !self.stalls(&core);
+            if goes_on { core.late.take() } else { None }
+        };
+        if let Some((kept, counts)) = taken {
+            self.tell(kept, counts, "stalled");
+        }
+    }
+
+    /// Refusals that were kept, and behind them the `gap` that counts them. One whose run is over is only counted.
+    fn tell(&self, kept: VecDeque<Kept>, counts: Counts, why: &'static str) {
+        let told = kept.into_iter().filter_map(|kept| self.append(kept.into_draft(), None).ok()).count();
+        let draft = Draft::new(Kind::Gap)
+            .put("from", counts.since)
+            .put("to", self.clock.now())
+            .put("refused", counts.refused)
+            .put("told", told as u64)
+            .put("cut", counts.cut)
+            .put("why", why);
+        if self.append(draft, None).is_err() {
+            lock(&self.core).late.put_back(counts);
         }
     }
 }

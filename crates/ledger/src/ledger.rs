@@ -205,11 +205,20 @@ impl Ledger {
 
     /// Counts what a client saw while no record was possible; the next `gap` record says how many.
     pub fn missed(&self, missed: Missed) {
-        let mut core = lock(&self.inner.core);
-        match missed {
-            Missed::Refused => core.refused += 1,
-            Missed::Cut => core.cut += 1,
+        let at = self.inner.clock.now();
+        lock(&self.inner.core).late.count(missed, at);
+    }
+
+    /// Appends a refusal; where no record is possible now, it is kept (or counted, where there is no room to keep it) and
+    /// written as soon as one is, with `late`: when it really was.
+    pub fn refuse(&self, draft: Draft) -> Result<Receipt, AppendError> {
+        let again = draft.again();
+        let refused = self.append(draft);
+        if matches!(refused, Err(AppendError::Failed | AppendError::Full)) && again.kind == Kind::Refusal {
+            let at = self.inner.clock.now();
+            lock(&self.inner.core).late.keep(at, again);
         }
+        refused
     }
 
     /// The ledger's name.

@@ -22,6 +22,7 @@ mod draft;
 mod inner;
 mod keeper;
 pub mod keys;
+mod late;
 mod ledger;
 pub mod limits;
 mod model;

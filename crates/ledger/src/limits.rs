@@ -61,6 +61,11 @@ pub const RUN_BYTES_DEFAULT: u64 = 8 << 30;
 /// Outcomes, refusals and disconnects of a run over its budget may take this part of it more.
 pub const RUN_OVERDRAFT_DIVISOR: u64 = 16;
 
+/// Refusals that are kept while no record is possible; what is more is counted.
+pub const LATE_RECORDS_MAX: usize = 256;
+/// Bytes of them. 256 refusals of a few hundred bytes each are 100 KiB; one has 64 KiB and a payload at most.
+pub const LATE_BYTES_MAX: usize = 4 << 20;
+
 /// Most auditors.
 pub const AUDITORS_MAX: usize = 8;
 /// Longest origin, in bytes.

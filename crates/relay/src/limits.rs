@@ -22,6 +22,9 @@ pub const SESSION_END: Duration = Duration::from_secs(5);
 /// oldest append is half a second old (`ledger`, admission), so that P2's second holds for them; what was admitted
 /// before the stall is given this long, since a busy disk that recovers loses nobody's work.
 pub const RECORD: Duration = Duration::from_secs(5);
+/// How long the client waits for the record of a refusal, or of a question to a human. Nothing of its was sent, so there
+/// is no work to lose, and P2 gives a refusal one second.
+pub const REFUSAL_RECORD: Duration = Duration::from_millis(700);
 /// Bytes read from a peer at once.
 pub const READ_BYTES: usize = 16 << 10;
 /// Bytes that wait to be written to one side before the other side is no longer read.

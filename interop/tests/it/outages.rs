@@ -2,21 +2,24 @@
 //! refused, soon, and reaches nobody; what could not be recorded is told as soon as there is a record again.
 
 use crate::people::{operator, waiting};
-use crate::raw::{Raw, code, query};
+use crate::raw::{Raw, code, extended, query};
 use crate::world::{SECRETS, agent, all, eventually, json, newest_run, own, own_site, upstream};
 use interop::gateway::{Gateway, Site};
 use interop::limits::CLIENT_SECONDS_MAX;
 use interop::place::{Scratch, is_root};
 use interop::postgres::Postgres;
 use interop::process::{finish, signal};
+use serde_json::Value;
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The promise says one second. Where others compile on the same two cores a thread may wait as long for its turn.
-const SOON: Duration = Duration::from_secs(3);
+/// P2: a refusal is told within one second.
+const SOON: Duration = Duration::from_secs(1);
+/// What was admitted before the disk stalled is given five seconds (ARCHITECTURE.md, "Where this differs").
+const ADMITTED: Duration = Duration::from_secs(6);
 
 fn run(program: &str, words: &[&str]) -> Result<(), String> {
     let done = finish(Command::new(program).args(words), b"", CLIENT_SECONDS_MAX).unwrap();
@@ -103,7 +106,6 @@ fn a_full_disk_admits_nothing_new_and_room_again_does() {
     let filler = disk.at().join("filler");
     run("fallocate", &["-l", "45M", &filler.display().to_string()]).unwrap();
     let gateway = on(&disk, "full_disk");
-    let begun = Instant::now();
     let refused = agent(&gateway, "psql -X -c 'select 1'");
     assert_eq!(
         refused.status.code(),
@@ -111,7 +113,7 @@ fn a_full_disk_admits_nothing_new_and_room_again_does() {
         "a run was minted without room for its record: {}",
         refused.all()
     );
-    assert!(refused.out().is_empty() && begun.elapsed() < SOON, "{:?} {}", begun.elapsed(), refused.all());
+    assert!(refused.out().is_empty(), "{}", refused.all());
     let status = json(gateway.site(), &["status", "--json"]);
     assert!(status["alarms"].to_string().contains("nothing new is admitted"), "{status}");
     std::fs::remove_file(&filler).unwrap();
@@ -153,24 +155,27 @@ fn a_disk_that_stalls_stalls_nobody_for_long_and_nothing_goes_upstream_meanwhile
     let Some(disk) = Small::new(170) else { return };
     let gateway = on(&disk, "stalled_disk");
     let lease = gateway.lease("tester").unwrap();
-    let (mut first, mut second) = (Raw::log_in(&gateway, &lease), Raw::log_in(&gateway, &lease));
-    for client in [&mut first, &mut second] {
+    let [mut first, mut second, mut third] = [(); 3].map(|()| Raw::log_in(&gateway, &lease));
+    for client in [&mut first, &mut second, &mut third] {
         assert_eq!(code(&client.query(INSERT).unwrap()), None);
     }
     let before = rows("stalled_disk");
     let frozen = disk.freeze();
     // The first is admitted, since nothing shows yet that the disk has stalled, and waits for its record in vain.
+    let sent = Instant::now();
     first.send(&query(INSERT));
     std::thread::sleep(Duration::from_secs(1));
-    let begun = Instant::now();
-    let refused = code(&second.query(INSERT).unwrap());
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    assert!(matches!(refused.as_deref(), Some("58030" | "53100")), "{refused:?}");
+    for (client, statement) in
+        [(&mut second, "INSERT INTO pad (t) VALUES ('late')"), (&mut third, "DROP TABLE orders")]
+    {
+        let begun = Instant::now();
+        let refused = code(&client.query(statement).unwrap());
+        assert!(begun.elapsed() < SOON, "{statement}: {:?}", begun.elapsed());
+        assert_eq!(refused.as_deref(), Some("58030"), "{statement}");
+    }
     let refused = code(&first.until_ready().unwrap());
-    assert!(
-        matches!(refused.as_deref(), Some("58030" | "53100")),
-        "it went through without a record: {refused:?}"
-    );
+    assert_eq!(refused.as_deref(), Some("58030"), "it went through without a record");
+    assert!(sent.elapsed() < ADMITTED, "{:?}", sent.elapsed());
     assert_eq!(rows("stalled_disk"), before, "a statement went upstream without its record");
     drop(frozen);
     eventually("it goes on", || {
@@ -179,9 +184,32 @@ fn a_disk_that_stalls_stalls_nobody_for_long_and_nothing_goes_upstream_meanwhile
                 .ok()?;
         code(&client.query(INSERT).unwrap()).is_none().then_some(())
     });
-    drop((first, second, lease));
+    // Both refusals are in the record now.
+    let run = lease.variable("TACHO_RUN").to_owned();
+    let shown = json(gateway.site(), &["show", &run, "--json"]);
+    let refused = refusals(&shown);
+    assert_eq!(
+        refused,
+        [("INSERT INTO pad (t) VALUES ('?')", "58030"), ("DROP TABLE orders", "42501")],
+        "{shown}"
+    );
+    drop((first, second, third, lease));
     let site = gateway.stop();
     assert!(site.ask(&["verify"], "").unwrap().status.success());
+}
+
+/// Statements that were refused, and with which code, in the order of their records.
+fn refusals(shown: &Value) -> Vec<(&str, &str)> {
+    match shown {
+        Value::Array(all) => all.iter().flat_map(refusals).collect(),
+        Value::Object(map) if map.contains_key("refusals") => {
+            let statement = shown["statement"].as_str().unwrap();
+            let codes = shown["refusals"].as_array().unwrap().iter();
+            codes.map(|refusal| (statement, refusal["code"].as_str().unwrap())).collect()
+        }
+        Value::Object(map) => map.values().flat_map(refusals).collect(),
+        _ => Vec::new(),
+    }
 }
 
 #[test]
@@ -234,6 +262,26 @@ fn an_upstream_that_is_down_or_stalls_is_told_in_its_own_words_and_recorded() {
     assert_eq!(code(&client.query("SELECT 1").unwrap()), None);
     let backends =
         server.admin("stalled", "SELECT pid FROM pg_stat_activity WHERE usename = 'crm_app'").unwrap();
+    backends.lines().for_each(|pid| signal(pid, "STOP"));
+    // What policy refuses needs no word of upstream's where nothing is open there.
+    for refused in [
+        query("DROP TABLE orders"),
+        query("SELECT 1; DROP TABLE orders"),
+        extended("DROP TABLE orders", &[]),
+        query("SELECT FROM WHERE"),
+    ] {
+        let begun = Instant::now();
+        client.send(&refused);
+        let answer = client.until_ready().unwrap();
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        assert!(matches!(code(&answer).as_deref(), Some("42501" | "42601")), "{answer:?}");
+        assert_eq!(answer.last().unwrap(), &(b'Z', b"I".to_vec()));
+    }
+    // And upstream has missed nothing.
+    backends.lines().for_each(|pid| signal(pid, "CONT"));
+    assert_eq!(code(&client.query("SELECT 1").unwrap()), None);
+    client.send(&extended("SELECT count(*) FROM orders", &[]));
+    assert_eq!(code(&client.until_ready().unwrap()), None);
     backends.lines().for_each(|pid| signal(pid, "STOP"));
     // A statement that hangs upstream is cut at once when its run is revoked.
     other.send(&query("SELECT * FROM customers"));

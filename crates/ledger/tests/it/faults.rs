@@ -176,3 +176,92 @@ fn a_ledger_on_a_full_disk_opens_for_what_it_owes() {
     rig.verify().unwrap();
     drop(ledger);
 }
+
+fn refusal(run: vocab::RunId, n: u64) -> ledger::Draft {
+    ledger::Draft::new(Kind::Refusal).run(run).put("n", n)
+}
+
+/// Refused, told, cut, why.
+type Gap = (u64, u64, u64, String);
+
+/// Refusals by their number, whether they came late, and what `gap` counts behind them.
+fn told(rig: &Rig) -> (Vec<(u64, bool)>, Vec<Gap>) {
+    let (mut refusals, mut gaps) = (Vec::new(), Vec::new());
+    for entry in rig.entries() {
+        let uint = |key: &str| entry.body.get(key).and_then(|value| value.as_u64());
+        match entry.kind {
+            Some(Kind::Refusal) => refusals.push((uint("n").unwrap(), uint("late").is_some())),
+            Some(Kind::Gap) => {
+                let why = entry.body.get("why").unwrap().as_text().unwrap().to_owned();
+                gaps.push((uint("refused").unwrap(), uint("told").unwrap(), uint("cut").unwrap(), why));
+            }
+            _ => {}
+        }
+    }
+    (refusals, gaps)
+}
+
+#[test]
+fn refusals_of_a_time_without_a_record_are_in_it_afterwards() {
+    for seed in 0..20 {
+        let rig = Rig::new(seed);
+        let ledger = rig.open();
+        let run = open_run(&ledger);
+        let kept = ledger.refuse(refusal(run, 1)).unwrap();
+        ledger.step_commit();
+        settle(kept);
+        // One that is lost on its way, with the intent that it answers, and one that finds no ledger at all.
+        let asked = ledger.append(intent(run)).unwrap();
+        let lost = ledger.refuse(refusal(run, 2).of(asked.seq())).unwrap();
+        rig.disk.fail_sync(1);
+        assert!(!ledger.step_commit());
+        assert_eq!((asked.wait(), lost.wait()), (Err(Lost), Err(Lost)));
+        assert!(matches!(ledger.refuse(refusal(run, 3)), Err(AppendError::Failed)));
+        ledger.missed(Missed::Cut);
+        ledger.step();
+        ledger.step();
+        let _ = ledger.checkpoint().unwrap();
+        drop(ledger);
+        rig.disk.power_failure();
+        rig.verify().unwrap_or_else(|finding| panic!("seed {seed}: {finding}"));
+        let (refusals, gaps) = told(&rig);
+        let mut numbers = refusals.clone();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [(1, false), (2, true), (3, true)], "{refusals:?}");
+        assert_eq!(gaps, [(2, 2, 1, "sync-failed".to_owned())]);
+    }
+}
+
+#[test]
+fn what_a_stall_refused_or_cut_is_told_when_it_is_over() {
+    let rig = Rig::new(1);
+    let ledger = rig.open();
+    let run = open_run(&ledger);
+    let waits = ledger.append(intent(run)).unwrap();
+    rig.clock.advance(limits::STALL_MILLIS + 1);
+    assert_eq!(ledger.admit(), Err(NotAdmitted::Stalled));
+    let queued = ledger.refuse(refusal(run, 1)).unwrap();
+    ledger.missed(Missed::Cut);
+    while ledger.step_commit() {}
+    settle(waits);
+    settle(queued);
+    ledger.step();
+    ledger.step();
+    assert_eq!(told(&rig), (vec![(1, false)], vec![(0, 0, 1, "stalled".to_owned())]));
+    rig.verify().unwrap();
+}
+
+#[test]
+fn a_refusal_of_a_run_that_is_over_is_only_counted() {
+    let rig = Rig::new(1);
+    let ledger = rig.open();
+    let (opening, receipt) = ledger.open_run(crate::harness::open_draft()).unwrap();
+    rig.disk.fail_sync(1);
+    assert!(!ledger.step_commit());
+    assert_eq!(receipt.wait(), Err(Lost));
+    assert!(matches!(ledger.refuse(refusal(opening, 1)), Err(AppendError::Failed)));
+    ledger.step();
+    ledger.step();
+    assert_eq!(told(&rig), (vec![], vec![(1, 0, 0, "sync-failed".to_owned())]));
+    rig.verify().unwrap();
+}

@@ -165,7 +165,13 @@ pub enum Pass {
 
 /// Bytes on their way to the client.
 pub enum Leaving {
-    After { receipt: Receipt, bytes: MaskedBytes, since: u64 },
+    /// `words`: they are the gateway's own, about something that was not sent.
+    After {
+        receipt: Receipt,
+        bytes: MaskedBytes,
+        since: u64,
+        words: bool,
+    },
     Constant(Constant),
 }
 
@@ -283,7 +289,7 @@ impl Showing {
             Some(head) => head.then(words),
             None => words,
         };
-        leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0 });
+        leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0, words: false });
         Ok(())
     }
 
@@ -331,12 +337,13 @@ impl Showing {
         let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
         if !bytes.is_empty() || cover.is_some() {
             let (bytes, _reel) = self.look.at(scene, bytes, &marks, None)?;
+            let words = cover.is_some();
             let receipt = match (settled, cover) {
                 (Some(receipt), _) | (None, Some(receipt)) => receipt,
                 // Bytes of nobody's: a notice or a parameter that came of itself.
                 (None, None) => scene.gate.note(scene.who, None, "unasked")?,
             };
-            leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0 });
+            leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0, words });
         }
         if let Some(ready) = ready {
             leaving.push_back(Leaving::Constant(ready));
@@ -371,7 +378,7 @@ impl Showing {
                 scene.gate.outcome(scene.who, intent, Outcome { reel, ..outcome })?
             }
         };
-        leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0 });
+        leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0, words: false });
         Ok(())
     }
 
@@ -404,7 +411,7 @@ impl Showing {
         };
         op.chunks += 1;
         let receipt = scene.gate.piece(scene.who, of, piece)?;
-        leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0 });
+        leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0, words: false });
         Ok(())
     }
 }

@@ -549,6 +549,10 @@ impl Session {
     }
 
     pub(super) fn sync(&mut self) {
+        if std::mem::take(&mut self.answered_here) {
+            self.leaving.push_back(Leaving::Constant(ready(TxStatus::Idle)));
+            return;
+        }
         let op = self.op(Op::new(1));
         self.syncs += 1;
         self.unsynced = false;

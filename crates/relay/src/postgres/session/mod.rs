@@ -1,12 +1,12 @@
 //! One session: a client's messages in, decided, permitted and sent; upstream's replies back, masked, recorded and
 //! released.
 //!
-//! Reading order: [`Session::run`] (the loop) -> `client` (what it says) -> `decide` (permitted, asked, refused) ->
-//! `upstream` (what comes back) -> `refresh` (names and catalog).
+//! Reading order: [`Session::run`] (the loop) -> `client` (what it says) -> `decide` (permitted, asked) -> `refuse` ->
+//! `upstream` (what comes back) -> `refresh` (names and catalog) -> `end`.
 //!
 //! **Invariant:** one task, no lock: what is decided, sent and released happens in the order of this file.
-//! **Invariant:** after a refusal upstream fails too (a constant failing statement), so both sides agree about the
-//! transaction, and the client sees an ordinary error.
+//! **Invariant:** after a refusal upstream fails too (a constant failing statement) wherever it has something open or to
+//! answer, so both sides agree about the transaction, and the client sees an ordinary error.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::future::Future;
@@ -32,11 +32,15 @@ use wire::{Fault, RawField, Side};
 
 mod client;
 mod decide;
+mod end;
 mod refresh;
+mod refuse;
 mod release;
 mod upstream;
 
-use decide::{ABORTED, position, waiting};
+use decide::waiting;
+use end::no_record;
+use refuse::{ABORTED, position};
 
 use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
 use super::flight::{
@@ -51,7 +55,7 @@ use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{
     ANALYSES_MAX, CATALOG_DOUBT, CHUNK_BYTES, LAST_WORDS, PORTALS_MAX, PREPARED_MAX, PRINTS_MAX,
-    QUEUE_BYTES_MAX, RECORD, RELEASES_MAX,
+    QUEUE_BYTES_MAX, RECORD, REFUSAL_RECORD, RELEASES_MAX,
 };
 use crate::runs::Ended;
 
@@ -237,6 +241,8 @@ pub struct Session {
     /// Something was sent since the last Sync: an implicit transaction may be open.
     unsynced: bool,
     refusals: HashMap<u64, Fields>,
+    /// A refusal was answered without upstream, which was at rest; so is the Sync behind it.
+    answered_here: bool,
     ended: watch::Receiver<Option<Ended>>,
     /// A message that is looked at again when the catalog has been read.
     stash: Option<Frame>,
@@ -360,6 +366,7 @@ impl Session {
             scripts: 0,
             unsynced: false,
             refusals: HashMap::new(),
+            answered_here: false,
             ended: start.ended,
             stash: None,
             releases: (generation, releases),
@@ -534,7 +541,7 @@ impl Session {
                             Poll::Ready(Err(_lost)) => return Err(no_record(false)),
                             Poll::Pending => {
                                 let since = *since;
-                                self.arm(since);
+                                self.arm(since, RECORD);
                                 return Ok(moved);
                             }
                         },
@@ -579,17 +586,17 @@ impl Session {
     fn poll_leaving(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, Cut> {
         let mut moved = false;
         while let Some(front) = self.leaving.front_mut() {
-            if let Leaving::After { receipt, since, .. } = front {
+            if let Leaving::After { receipt, since, words, .. } = front {
                 match Pin::new(receipt).poll(cx) {
                     Poll::Ready(Ok(durable)) => {
                         if let Some(Leaving::After { bytes, .. }) = self.leaving.pop_front() {
                             self.client.writer.send(Release::after(durable, bytes));
                         }
                     }
-                    Poll::Ready(Err(_lost)) => return Err(no_record(true)),
+                    Poll::Ready(Err(_lost)) => return Err(self.lost()),
                     Poll::Pending => {
-                        let since = *since;
-                        self.arm(since);
+                        let (since, patience) = (*since, if *words { REFUSAL_RECORD } else { RECORD });
+                        self.arm(since, patience);
                         return Ok(moved);
                     }
                 }
@@ -604,12 +611,14 @@ impl Session {
         Ok(moved)
     }
 
-    /// A record is waited for: at the latest `RECORD` after `since` somebody looks.
-    fn arm(&mut self, since: u64) {
-        let late = since.saturating_add(RECORD.as_nanos() as u64);
+    /// A record is waited for: at the latest `patience` after `since` somebody looks.
+    fn arm(&mut self, since: u64, patience: Duration) {
+        let late = since.saturating_add(patience.as_nanos() as u64);
+        let sooner = self.late_at.is_none_or(|at| late < at);
         self.late_at = Some(late);
-        if self.timer.is_none() {
-            self.timer = Some(Box::pin(tokio::time::sleep(RECORD)));
+        if sooner || self.timer.is_none() {
+            let left = Duration::from_nanos(late.saturating_sub(entropy::tick().0));
+            self.timer = Some(Box::pin(tokio::time::sleep(left)));
         }
     }
 
@@ -621,7 +630,7 @@ impl Session {
             self.sleep_until(expires);
         }
         match self.late_at {
-            Some(late) if entropy::tick().0 >= late => Err(no_record(!self.leaving.is_empty())),
+            Some(late) if entropy::tick().0 >= late => Err(self.lost()),
             Some(late) => {
                 let left = std::time::Duration::from_nanos(late.saturating_sub(entropy::tick().0));
                 self.timer = Some(Box::pin(tokio::time::sleep(left)));
@@ -635,117 +644,6 @@ impl Session {
         let nanos = expires.0.saturating_sub(entropy::wall().0);
         let wait = std::time::Duration::from_nanos(nanos) + std::time::Duration::from_millis(1);
         self.timer = Some(Box::pin(tokio::time::sleep(wait)));
-    }
-
-    // --- the end
-
-    fn on_cancel(&mut self) -> Result<(), Cut> {
-        if self.resource.gate.note(&self.who, None, "cancel").is_err() {
-            return Err(no_record(false));
-        }
-        if let Hold::Human { .. } = self.hold {
-            return self.on_answer(None);
-        }
-        self.cancel_due = true;
-        Ok(())
-    }
-
-    /// Passes a cancel on, once what the client had sent before it has gone upstream. With nothing to cancel it is for
-    /// nothing, as with the upstream itself. Whether one has arrived: the client's next message was waiting for that.
-    fn poll_cancel(&mut self, cx: &mut TaskContext<'_>) -> bool {
-        let waits = !self.sends.is_empty()
-            || !self.upstream.writer.out.is_empty()
-            || self.stash.is_some()
-            || matches!(self.hold, Hold::Refresh(_));
-        if self.cancel_due && !waits {
-            self.cancel_due = false;
-            self.cancel_now();
-        }
-        let arrived =
-            self.cancelling.as_mut().is_some_and(|cancelling| cancelling.as_mut().poll(cx).is_ready());
-        if arrived {
-            self.cancelling = None;
-        }
-        arrived
-    }
-
-    /// Asks upstream to stop what it is doing, if it does anything.
-    fn cancel_now(&mut self) {
-        if self.flow.outstanding() == 0 || self.cancelling.is_some() {
-            return;
-        }
-        let (resource, pid, key) = (self.resource.clone(), self.upstream_pid, self.upstream_key.clone());
-        self.cancelling = Some(Box::pin(async move {
-            // One that does not arrive is no harm: the statement goes on, and its end is recorded.
-            let upstream = &resource.config.upstream;
-            let _arrived = super::dial::cancel(upstream, resource.tls.as_ref(), pid, &key).await;
-        }));
-    }
-
-    fn unrecorded(&self, error: GateError) -> Cut {
-        let sent = self.flow.outstanding() > 0;
-        match error {
-            GateError::NoRecord(ledger::AppendError::OverBudget) => Cut {
-                why: "over-budget",
-                tell: Some(fatal("54000", "the run is over its budget of records")),
-            },
-            GateError::NoRecord(ledger::AppendError::RunEnded) => Cut {
-                why: "run-ended",
-                tell: Some(fatal("57P01", "the run that this connection belongs to is over")),
-            },
-            GateError::NoRecord(_) | GateError::InboxFull => {
-                self.resource.gate.ledger().missed(if sent { Missed::Cut } else { Missed::Refused });
-                no_record(sent)
-            }
-        }
-    }
-
-    /// Tells the client why, releases what is already recorded, and says goodbye upstream.
-    async fn farewell(&mut self, cut: &Cut) {
-        if let Hold::Human { asked, ready, .. } = std::mem::replace(&mut self.hold, Hold::No) {
-            let question = self.question(&ready);
-            let context = self.context(&ready);
-            // If no record is possible now, recovery closes the run, and an ask without an answer is a no.
-            let _withdrawn = self.resource.gate.spend(
-                *asked,
-                None,
-                &question,
-                &ready.plan.ground(&context),
-                entropy::wall(),
-            );
-        }
-        let work = async {
-            if cut.why.starts_with("upstream-") {
-                // What upstream said before it went is told too, each byte behind its record as ever.
-                let told = std::future::poll_fn(|cx| match self.poll_leaving(cx) {
-                    Ok(_) if !self.leaving.is_empty() => Poll::Pending,
-                    done => Poll::Ready(done.map(drop)),
-                });
-                let _untold_without_its_record = tokio::time::timeout(LAST_WORDS, told).await;
-            }
-            if let Some(fields) = &cut.tell {
-                let mut out = BytesMut::new();
-                if FromUpstream::Error(fields.clone()).encode(&mut out).is_ok() {
-                    self.client.writer.out.extend_from_slice(&out);
-                }
-            }
-            let _gone = self.client.leg.drain(&mut self.client.writer.out).await;
-            if self.flow.outstanding() > 0 && cut.why != "upstream-closed" {
-                // What still runs there runs for nobody.
-                let upstream = &self.resource.config.upstream;
-                let _arrived = super::dial::cancel(
-                    upstream,
-                    self.resource.tls.as_ref(),
-                    self.upstream_pid,
-                    &self.upstream_key,
-                )
-                .await;
-            }
-            if self.upstream.writer.control(Control::Terminate).is_ok() {
-                let _gone = self.upstream.leg.drain(&mut self.upstream.writer.out).await;
-            }
-        };
-        let _stalled = tokio::time::timeout(std::time::Duration::from_secs(1), work).await;
     }
 }
 
@@ -769,18 +667,6 @@ pub const TOLD: &[&str] = &[
 ];
 
 const REFUSED: &str = "policy does not allow this";
-
-fn no_record(sent: bool) -> Cut {
-    match sent {
-        false => {
-            Cut { why: "no-record", tell: Some(fatal("58030", "no record is possible, so nothing was sent")) }
-        }
-        true => Cut {
-            why: "no-record",
-            tell: Some(fatal("08007", "no record is possible; whether the statement took effect is unknown")),
-        },
-    }
-}
 
 fn pressed(cancel: Arc<Cancel>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move { cancel.pressed.notified().await })

@@ -1,0 +1,137 @@
+//! How a session ends: cancelled statements, records that are not possible, the last words.
+
+use super::*;
+use crate::postgres::dial;
+
+impl Session {
+    pub(super) fn on_cancel(&mut self) -> Result<(), Cut> {
+        if self.resource.gate.note(&self.who, None, "cancel").is_err() {
+            return Err(no_record(false));
+        }
+        if let Hold::Human { .. } = self.hold {
+            return self.on_answer(None);
+        }
+        self.cancel_due = true;
+        Ok(())
+    }
+
+    /// Passes a cancel on, once what the client had sent before it has gone upstream. With nothing to cancel it is for
+    /// nothing, as with the upstream itself. Whether one has arrived: the client's next message was waiting for that.
+    pub(super) fn poll_cancel(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        let waits = !self.sends.is_empty()
+            || !self.upstream.writer.out.is_empty()
+            || self.stash.is_some()
+            || matches!(self.hold, Hold::Refresh(_));
+        if self.cancel_due && !waits {
+            self.cancel_due = false;
+            self.cancel_now();
+        }
+        let arrived =
+            self.cancelling.as_mut().is_some_and(|cancelling| cancelling.as_mut().poll(cx).is_ready());
+        if arrived {
+            self.cancelling = None;
+        }
+        arrived
+    }
+
+    /// Asks upstream to stop what it is doing, if it does anything.
+    pub(super) fn cancel_now(&mut self) {
+        if self.flow.outstanding() == 0 || self.cancelling.is_some() {
+            return;
+        }
+        let (resource, pid, key) = (self.resource.clone(), self.upstream_pid, self.upstream_key.clone());
+        self.cancelling = Some(Box::pin(async move {
+            // One that does not arrive is no harm: the statement goes on, and its end is recorded.
+            let upstream = &resource.config.upstream;
+            let _arrived = dial::cancel(upstream, resource.tls.as_ref(), pid, &key).await;
+        }));
+    }
+
+    /// A record that was waited for has not come. What the client is told depends on whether anything but the gateway's
+    /// own words waits for one.
+    pub(super) fn lost(&self) -> Cut {
+        let answers = |leaving: &Leaving| matches!(leaving, Leaving::After { words: false, .. });
+        no_record(self.flow.outstanding() > 0 || self.leaving.iter().any(answers))
+    }
+
+    pub(super) fn unrecorded(&self, error: GateError) -> Cut {
+        let sent = self.flow.outstanding() > 0;
+        match error {
+            GateError::NoRecord(ledger::AppendError::OverBudget) => Cut {
+                why: "over-budget",
+                tell: Some(fatal("54000", "the run is over its budget of records")),
+            },
+            GateError::NoRecord(ledger::AppendError::RunEnded) => Cut {
+                why: "run-ended",
+                tell: Some(fatal("57P01", "the run that this connection belongs to is over")),
+            },
+            // The refusal is kept, and counted, where it could not be recorded.
+            GateError::Late(_) => {
+                if sent {
+                    self.resource.gate.ledger().missed(Missed::Cut);
+                }
+                no_record(sent)
+            }
+            GateError::NoRecord(_) | GateError::InboxFull => {
+                self.resource.gate.ledger().missed(if sent { Missed::Cut } else { Missed::Refused });
+                no_record(sent)
+            }
+        }
+    }
+
+    /// Tells the client why, releases what is already recorded, and says goodbye upstream.
+    pub(super) async fn farewell(&mut self, cut: &Cut) {
+        if let Hold::Human { asked, ready, .. } = std::mem::replace(&mut self.hold, Hold::No) {
+            let question = self.question(&ready);
+            let context = self.context(&ready);
+            // If no record is possible now, recovery closes the run, and an ask without an answer is a no.
+            let _withdrawn = self.resource.gate.spend(
+                *asked,
+                None,
+                &question,
+                &ready.plan.ground(&context),
+                entropy::wall(),
+            );
+        }
+        let work = async {
+            if cut.why.starts_with("upstream-") {
+                // What upstream said before it went is told too, each byte behind its record as ever.
+                let told = std::future::poll_fn(|cx| match self.poll_leaving(cx) {
+                    Ok(_) if !self.leaving.is_empty() => Poll::Pending,
+                    done => Poll::Ready(done.map(drop)),
+                });
+                let _untold_without_its_record = tokio::time::timeout(LAST_WORDS, told).await;
+            }
+            if let Some(fields) = &cut.tell {
+                let mut out = BytesMut::new();
+                if FromUpstream::Error(fields.clone()).encode(&mut out).is_ok() {
+                    self.client.writer.out.extend_from_slice(&out);
+                }
+            }
+            let _gone = self.client.leg.drain(&mut self.client.writer.out).await;
+            if self.flow.outstanding() > 0 && cut.why != "upstream-closed" {
+                // What still runs there runs for nobody.
+                let upstream = &self.resource.config.upstream;
+                let _arrived =
+                    dial::cancel(upstream, self.resource.tls.as_ref(), self.upstream_pid, &self.upstream_key)
+                        .await;
+            }
+            if self.upstream.writer.control(Control::Terminate).is_ok() {
+                let _gone = self.upstream.leg.drain(&mut self.upstream.writer.out).await;
+            }
+        };
+        let _stalled = tokio::time::timeout(std::time::Duration::from_secs(1), work).await;
+    }
+}
+
+pub(super) fn no_record(sent: bool) -> Cut {
+    match sent {
+        false => {
+            Cut { why: "no-record", tell: Some(fatal("58030", "no record is possible, so nothing was sent")) }
+        }
+        true => Cut {
+            why: "no-record",
+            tell: Some(fatal("08007", "no record is possible; whether the statement took effect is unknown")),
+        },
+    }
+}

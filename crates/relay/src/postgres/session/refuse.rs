@@ -1,0 +1,156 @@
+//! A refusal: recorded, told in the protocol's own form, and upstream left where the client believes it.
+
+use super::*;
+
+/// PostgreSQL's words where nothing is looked at until the transaction ends.
+pub(super) const ABORTED: &str =
+    "current transaction is aborted, commands ignored until end of transaction block";
+
+impl Session {
+    /// Records the refusal. Where upstream is at rest the client is told at once; else upstream is made to fail in its
+    /// place, and the client's error is kept for that moment.
+    pub(super) fn refuse(
+        &mut self,
+        ready: &Ready,
+        decided: &Decided,
+        code: &'static str,
+        why: &'static str,
+        position: Option<u32>,
+        of: Option<Seq>,
+    ) -> Result<(), Cut> {
+        let receipt = {
+            let question = Question { sending: &[], ..self.question(ready) };
+            self.resource
+                .gate
+                .refuse(&question, decided, sqlstate5(code), why, of, false)
+                .map_err(|e| self.unrecorded(e))?
+        };
+        for named in &ready.named {
+            self.unname(named);
+        }
+        let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();
+        let by_policy = decided.verdict != Verdict::Allow && code == "42501" && ready.plan.refuse.is_none();
+        let (message, detail) = match by_policy {
+            true => (
+                decided.message.as_deref().unwrap_or(why).to_string(),
+                Some(match rules.is_empty() {
+                    true => "no rule permits it".to_string(),
+                    false => format!("rule: {}", rules.join(", ")),
+                }),
+            ),
+            false => {
+                let about_it = ready.plan.refuse.is_none_or(|reason| reason.code == code);
+                let said = ready.plan.said.clone().or_else(|| ready.plan.absent()).filter(|_| about_it);
+                (said.unwrap_or_else(|| why.to_string()), None)
+            }
+        };
+        let hint =
+            Some(format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0));
+        let mut fields = error(code, &message, detail, hint.filter(|_| code == "42501"));
+        if let Some(position) = position {
+            fields = fields.with(proto_postgres::reply::field::POSITION, position.to_string());
+        }
+        let at_rest = self.at_rest();
+        self.showing.cover(receipt);
+        self.skipping = true;
+        self.batch = Batch::default();
+        if at_rest {
+            self.answered_here = true;
+            self.showing.show_message(&FromUpstream::Error(fields));
+            return self.flush(None, State::Pending);
+        }
+        let op = self.op(Op::new(1));
+        self.refusals.insert(op, fields);
+        self.sends.push_back((
+            op,
+            Outgoing::Control { control: Control::Poison, sents: vec![Sent::hidden(op, What::Poison)] },
+        ));
+        self.control(Control::Flush, Vec::new());
+        Ok(())
+    }
+
+    /// Whether upstream has nothing open for this session and nothing to answer: then a refusal needs no word of its.
+    fn at_rest(&self) -> bool {
+        let unsent = self.sends.is_empty() && self.batch.sents.is_empty() && self.copy.is_none();
+        let answered = self.ops.is_empty() && self.flow.is_idle() && self.showing.is_empty();
+        unsent && answered && !self.unsynced && self.held.is_none() && self.tx() == Tx::Idle
+    }
+
+    /// A Query is refused whole: what was decided before is not sent, and the flight ends.
+    pub(super) fn after_refusal(&mut self, script: bool) -> Result<(), Cut> {
+        if script && self.script.take().is_some() {
+            self.skipping = false;
+            self.sync();
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse_message(
+        &mut self,
+        via: &'static str,
+        frame: &Frame,
+        code: &'static str,
+        why: &'static str,
+    ) -> Result<(), Cut> {
+        self.refuse_saying(via, frame, code, why, None)
+    }
+
+    /// Refuses a message because of a statement or portal that there is, or is not, in PostgreSQL's own words.
+    pub(super) fn refuse_name(
+        &mut self,
+        via: &'static str,
+        frame: &Frame,
+        code: &'static str,
+        why: &'static str,
+        name: &RawField,
+    ) -> Result<(), Cut> {
+        let said = name.to_str().and_then(|name| match (code, name) {
+            ("42P05", _) => Some(format!("prepared statement \"{name}\" already exists")),
+            ("26000", "") => Some("unnamed prepared statement does not exist".to_owned()),
+            ("26000", _) => Some(format!("prepared statement \"{name}\" does not exist")),
+            ("34000", _) => Some(format!("portal \"{name}\" does not exist")),
+            _ => None,
+        });
+        self.refuse_saying(via, frame, code, why, said)
+    }
+
+    fn refuse_saying(
+        &mut self,
+        via: &'static str,
+        frame: &Frame,
+        code: &'static str,
+        why: &'static str,
+        said: Option<String>,
+    ) -> Result<(), Cut> {
+        // What came before in the same breath is done, as upstream would have done it.
+        self.cover("parse")?;
+        if self.skipping {
+            return Ok(());
+        }
+        let plan = self.unreadable(said);
+        let ready = Ready {
+            via,
+            params: Vec::new(),
+            asked: raw(frame),
+            sending: Vec::new(),
+            sents: Vec::new(),
+            named: Vec::new(),
+            translated: false,
+            offset: 0,
+            columns: None,
+            plan: plan.clone(),
+        };
+        self.refuse(&ready, &plan.decided.clone(), code, why, None, None)?;
+        if via == "function-call" {
+            self.skipping = false;
+            self.sync();
+        }
+        Ok(())
+    }
+}
+
+/// Where in the client's text something of its statement is, in characters from 1.
+pub(super) fn position(ready: &Ready, at: Option<usize>) -> Option<u32> {
+    let before = ready.plan.statement.as_ref()?.text().get(..at?)?;
+    Some(ready.offset + before.chars().count() as u32 + 1)
+}
