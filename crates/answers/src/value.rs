@@ -51,7 +51,7 @@ pub struct ValueAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenLine {
     pub run: RunLine,
-    /// `literal` or `parameter` (the agent sent it), `revealed`, `masked`, `refused` or `unknown`.
+    /// `literal`, `parameter` or `copy` (the agent sent it), `revealed`, `masked`, `refused` or `unknown`.
     pub place: String,
     pub on: Option<String>,
     pub class: Option<String>,
@@ -281,6 +281,7 @@ impl Search {
         let (place, on, class) = match &print.place {
             PrintPlace::Literal => ("literal".to_owned(), None, None),
             PrintPlace::Parameter => ("parameter".to_owned(), None, None),
+            PrintPlace::Copy => ("copy".to_owned(), None, None),
             PrintPlace::Cell { on, class, what } => {
                 (what.to_string(), Some(on.to_string()), Some(class.to_string()))
             }
@@ -298,12 +299,12 @@ impl Search {
         let other = self
             .seen
             .keys()
-            .any(|(_, p, ..)| !["literal", "parameter", "masked", "refused"].contains(&p.as_str()));
+            .any(|(_, p, ..)| !["literal", "parameter", "copy", "masked", "refused"].contains(&p.as_str()));
         match () {
             () if other => "yes",
             () if !self.maybe.is_empty() => "maybe",
             () if !self.prevents.is_empty() && self.seen.is_empty() => "not-found",
-            () if any(&["literal", "parameter"]) => "sent",
+            () if any(&["literal", "parameter", "copy"]) => "sent",
             () if any(&["masked", "refused"]) => "masked",
             () => "no",
         }

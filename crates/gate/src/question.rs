@@ -208,12 +208,15 @@ pub struct Outcome {
 }
 
 /// A piece of a response that is released before its end, or of a COPY on its way upstream.
+#[derive(Default)]
 pub struct Piece {
     pub n: u64,
     /// `client` or `upstream`.
     pub to: &'static str,
     pub rows: u64,
     pub bytes: u64,
+    /// Of governed values that the client sent.
+    pub prints: Vec<Print>,
     pub exposures: Vec<Exposure>,
     pub tripwires: BTreeSet<Tripped>,
     pub filter: Option<mask::Filter>,

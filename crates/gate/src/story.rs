@@ -470,23 +470,14 @@ impl Gate {
         }
     }
 
-    /// Records a piece of a response before it leaves, or of a COPY before it is sent.
-    pub fn piece(&self, who: &Who, of: Seq, piece: Piece) -> Result<Receipt, GateError> {
-        let mut draft = Draft::new(Kind::Chunk)
-            .run(who.run)
-            .session(who.session)
-            .of(of)
-            .put("n", piece.n)
-            .put("to", piece.to)
-            .put("rows", piece.rows)
-            .put("bytes", piece.bytes)
-            .put("exposures", exposures(&piece.exposures))
-            .put("tripwires", tripwires(&piece.tripwires))
-            .put_some("filter", piece.filter);
-        if let Some(reel) = piece.reel {
-            draft = draft.payload(reel);
-        }
-        Ok(self.inner.ledger.append(draft)?)
+    /// Records a piece of a response before it leaves, or what a COPY on its way upstream holds.
+    pub fn piece(&self, who: &Who, of: Seq, mut piece: Piece) -> Result<Receipt, GateError> {
+        let reel = piece.reel.take();
+        let draft = chunk(who, of, piece);
+        Ok(self.inner.ledger.append(match reel {
+            Some(reel) => draft.payload(reel),
+            None => draft,
+        })?)
     }
 
     /// A piece of a COPY on its way upstream: an intent of its own, that belongs to the statement's.
@@ -499,17 +490,8 @@ impl Gate {
         now: Tick,
     ) -> Result<Intent, GateError> {
         let (opening, [commitment]) = self.inner.ledger.commitments([sending])?;
-        let draft = Draft::new(Kind::Chunk)
-            .run(who.run)
-            .session(who.session)
-            .of(of)
-            .put("n", piece.n)
-            .put("to", piece.to)
-            .put("rows", piece.rows)
-            .put("bytes", piece.bytes)
+        let draft = chunk(who, of, piece)
             .put("sending", commitment)
-            .put("exposures", exposures(&piece.exposures))
-            .put("tripwires", tripwires(&piece.tripwires))
             .payload(opening.clone().into_payload("copy", Map::new()));
         let receipt = self.inner.ledger.append(draft)?;
         Ok(Intent::new(receipt, opening, commitment, false, now))
@@ -688,6 +670,22 @@ fn shape(question: &Question<'_>) -> [u8; 32] {
         all.update(&[0]);
     }
     finish(all)
+}
+
+fn chunk(who: &Who, of: Seq, piece: Piece) -> Draft {
+    let prints = Some(piece.prints).filter(|prints| !prints.is_empty());
+    Draft::new(Kind::Chunk)
+        .run(who.run)
+        .session(who.session)
+        .of(of)
+        .put("n", piece.n)
+        .put("to", piece.to)
+        .put("rows", piece.rows)
+        .put("bytes", piece.bytes)
+        .put_some("prints", prints)
+        .put("exposures", exposures(&piece.exposures))
+        .put("tripwires", tripwires(&piece.tripwires))
+        .put_some("filter", piece.filter)
 }
 
 fn param(param: &crate::question::Param) -> Map {

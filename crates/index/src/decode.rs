@@ -346,6 +346,7 @@ fn chunk(f: &mut Fields<'_>) -> Chunk {
         to: f.text("to"),
         rows: f.uint("rows"),
         bytes: f.uint("bytes"),
+        prints: f.list_if("prints", Value::as_bytes_of),
         exposures: f.maps("exposures", exposure),
         tripwires: f.maps("tripwires", tripwire),
         filter: f.byte_string_if("filter"),

@@ -470,6 +470,8 @@ pub struct Chunk {
     pub to: Arc<str>,
     pub rows: u64,
     pub bytes: u64,
+    /// Of governed values on their way upstream in a COPY.
+    pub prints: Vec<[u8; 16]>,
     pub exposures: Vec<Exposure>,
     pub tripwires: Vec<Tripwire>,
     pub filter: Option<Vec<u8>>,

@@ -78,6 +78,8 @@ pub enum PrintPlace {
     Literal,
     /// A parameter that the agent sent.
     Parameter,
+    /// A governed value that the agent sent in a COPY.
+    Copy,
     /// A cell of a response: resource path, class, and what became of it.
     Cell { on: Arc<str>, class: Arc<str>, what: Arc<str> },
 }
@@ -446,6 +448,9 @@ impl Index {
             Body::Outcome(outcome) => self.outcome(id, place, *outcome),
             Body::Chunk(chunk) => {
                 self.cells(id, place, &chunk.exposures);
+                for print in &chunk.prints {
+                    self.print(*print, id, place.seq, PrintPlace::Copy);
+                }
                 if &*chunk.to != "upstream" {
                     self.filter(id, place, chunk.rows, chunk.filter.clone());
                 }

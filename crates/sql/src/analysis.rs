@@ -34,6 +34,8 @@ pub struct Analysis {
     pub parameters: u32,
     /// The statement writes: a class revealed to the run is masked all the same, so that nothing raw is copied.
     pub writes: bool,
+    /// What a COPY carries, if any of it is governed.
+    pub carried: Option<Carried>,
     pub(crate) sites: Vec<Site>,
 }
 
@@ -55,6 +57,34 @@ pub struct GovernedUse {
     pub kind: MaskKind,
     /// Sorted, without duplicates. Empty: the relation is read and this column of it is not.
     pub positions: Vec<Position>,
+}
+
+/// The stream of a COPY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    pub form: CopyForm,
+    /// Its first row are names.
+    pub header: bool,
+    /// The governed column behind each field; `None`: nothing governed, or not a column as it is.
+    pub fields: Vec<Option<CopyField>>,
+}
+
+/// How a COPY stream is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyForm {
+    Text { delimiter: u8, null: Vec<u8> },
+    Csv { delimiter: u8, quote: u8, escape: u8, null: Vec<u8> },
+    Binary,
+}
+
+/// A governed column that a COPY carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyField {
+    pub relation: u32,
+    pub attnum: i16,
+    pub class: Class,
+    /// Its binary form is the number's.
+    pub integer: bool,
 }
 
 /// A function that the statement may run and that is not a pure one of the allow-list.

@@ -35,7 +35,9 @@ mod syntax;
 mod tree;
 mod wire;
 
-pub use analysis::{Analysis, Effect, FunctionKind, FunctionUse, GovernedUse, Reason};
+pub use analysis::{
+    Analysis, Carried, CopyField, CopyForm, Effect, FunctionKind, FunctionUse, GovernedUse, Reason,
+};
 pub use analyze::analyze;
 pub use governed::{BindError, ColumnRule, Governed};
 pub use names::{Names, TempRelation, Vouched};

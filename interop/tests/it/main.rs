@@ -23,6 +23,7 @@ mod attribution;
 mod bindings;
 mod canaries;
 mod clients;
+mod copies;
 mod credentials;
 mod evidence;
 mod hostile;

@@ -16,6 +16,7 @@ use proto_postgres::reply::{Column, Fields, RowDescription, field};
 use proto_postgres::session::Sent;
 use vocab::{Class, Group, Position, ResourcePath, Seq};
 
+use super::carried::Stream;
 use super::look::{Look, Marks};
 use super::plan::Plan;
 use crate::config::{Reel, Tripwire};
@@ -57,6 +58,10 @@ pub struct Op {
     pub approved: BTreeSet<Group>,
     /// Upstream has done it: there is nothing to cancel.
     pub complete: bool,
+    /// Its rows, where it is a COPY of governed columns that a grant reveals.
+    pub rows_out: Option<Box<Stream>>,
+    /// The gateway has refused the rest of what the client sends for it; this is what the client is told.
+    pub refused: Option<Fields>,
     /// Policy has refused the answer: what still comes of it stays here.
     pub withheld: bool,
     /// An error that the gateway asked for itself; the client has been told otherwise.
@@ -135,6 +140,8 @@ impl Op {
             looked: None,
             approved: BTreeSet::new(),
             complete: false,
+            rows_out: None,
+            refused: None,
             withheld: false,
             silent: false,
             named: Vec::new(),
@@ -404,6 +411,7 @@ impl Showing {
             to: "client",
             rows: std::mem::take(&mut op.piece_rows),
             bytes: bytes.as_bytes().len() as u64,
+            prints: Vec::new(),
             exposures,
             tripwires: std::mem::take(&mut op.tripwires),
             filter: Some(filter),

@@ -1,8 +1,9 @@
 //! PostgreSQL on the data path: listener, login, upstream, session.
 //!
 //! Reading order: `listen` (accept to ReadyForQuery) -> `session` (the loop) -> `plan` (one statement) -> `flight`
-//! (what is in the air) -> `look` (what leaves) -> `catalog`, `resource`, `dial`, `writer`.
+//! (what is in the air) -> `carried` (rows of a COPY) -> `look` (what leaves) -> `catalog`, `resource`, `dial`, `writer`.
 
+mod carried;
 pub mod catalog;
 mod dial;
 mod flight;

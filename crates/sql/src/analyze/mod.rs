@@ -4,6 +4,7 @@
 //! statements that change rows, `session` those that change the session, `define` those that change the catalog. Every
 //! node is walked by an explicit arm or through [`Tree::each`]; a kind that has no arm refuses the statement.
 
+mod copy;
 mod define;
 mod expression;
 mod from;
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pg_query::protobuf as p;
 use vocab::{Access, Action, ColumnUse, Opaque, Position, ResourcePath, Verb};
 
-use crate::analysis::{Analysis, Effect, FunctionKind, FunctionUse, GovernedUse, Reason};
+use crate::analysis::{Analysis, Carried, Effect, FunctionKind, FunctionUse, GovernedUse, Reason};
 use crate::governed::{CANNOT_EXPAND, Cover, Governed};
 use crate::limits::RELATIONS_MAX;
 use crate::names::{Names, TempRelation, Vouched};
@@ -156,6 +157,7 @@ struct Walk<'a> {
     writes: bool,
     user_code: bool,
     executes: bool,
+    carried: Option<Carried>,
     relations: usize,
 }
 
@@ -197,6 +199,7 @@ impl<'a> Walk<'a> {
             writes: false,
             user_code: false,
             executes: false,
+            carried: None,
             relations: 0,
         }
     }
@@ -539,6 +542,7 @@ impl<'a> Walk<'a> {
             redefines: self.redefines,
             parameters: self.statement.parameters(),
             writes,
+            carried: self.carried,
             sites: self.sites,
         }
     }

@@ -151,7 +151,11 @@ impl<'a> Walk<'a> {
         }
         self.effects.push(if s.is_from { Effect::CopyIn } else { Effect::CopyOut });
         if let Some(node) = &s.query {
-            self.query(node, Position::Output);
+            let out = self.query(node, Position::Output);
+            let only = |sources: &[(u32, i16)]| sources.first().copied().filter(|_| sources.len() == 1);
+            if !out.open {
+                self.carried(s, out.columns.iter().map(|column| only(&column.sources)).collect());
+            }
             return;
         }
         let Some(name) = &s.relation else { return self.unknown_node() };
@@ -176,6 +180,9 @@ impl<'a> Walk<'a> {
             self.written(&target, &columns, Change::Insert);
             self.scopes.pop();
             self.phase = Phase::Plain;
+            if let Some(relation) = target.relation {
+                self.carried(s, copied(relation, &strings(&s.attlist)));
+            }
             return;
         }
         self.copy_out(s, name);
@@ -193,6 +200,7 @@ impl<'a> Walk<'a> {
         let names = strings(&s.attlist);
         let listed = |name: &str| names.is_empty() || names.contains(&name);
         let columns: Vec<i16> = relation.columns.iter().filter(|c| listed(&c.name)).map(|c| c.num).collect();
+        self.carried(s, copied(relation, &names));
         let sites = self.sites.len();
         self.reads(relation, name, None);
         for num in &columns {
@@ -557,6 +565,15 @@ impl<'a> Walk<'a> {
 impl Target<'_> {
     pub fn is_view(&self) -> bool {
         self.relation.is_some_and(|r| r.kind == 'v')
+    }
+}
+
+/// The columns that COPY of a relation carries, in its order.
+fn copied(relation: &Relation, names: &[&str]) -> Vec<Option<(u32, i16)>> {
+    let of = |num: i16| Some((relation.oid, num));
+    match names.is_empty() {
+        true => relation.columns.iter().filter(|c| !c.generated).map(|c| of(c.num)).collect(),
+        false => names.iter().map(|name| of(relation.column(name)?.num)).collect(),
     }
 }
 

@@ -28,6 +28,13 @@ fn describe(text: &str, snapshot: &Snapshot, governed: &Governed, names: &Names)
         for function in &found.action.functions {
             writeln!(out, "    function {function}").unwrap();
         }
+        if let Some(carried) = &found.carried {
+            let class =
+                |field: &Option<sql::CopyField>| field.as_ref().map_or("-", |f| f.class.as_str()).to_owned();
+            let fields: Vec<String> = carried.fields.iter().map(class).collect();
+            let header = if carried.header { " names" } else { "" };
+            writeln!(out, "    carries {:?}{header}: {}", carried.form, fields.join(" ")).unwrap();
+        }
         if let Some(opaque) = found.action.opaque {
             writeln!(out, "    opaque: {}", opaque.0).unwrap();
         }

@@ -273,18 +273,7 @@ impl Session {
         why: ParseError,
     ) -> Result<(), Cut> {
         let plan = self.unreadable(why.said);
-        let ready = Ready {
-            plan,
-            via,
-            params: Vec::new(),
-            asked,
-            sending: Vec::new(),
-            sents: Vec::new(),
-            named: Vec::new(),
-            translated: via == "query",
-            offset: 0,
-            columns: None,
-        };
+        let ready = Ready { translated: via == "query", ..Ready::said(via, plan, asked) };
         let position = why.at.and_then(|at| text.get(..at)).map(|before| before.chars().count() as u32 + 1);
         let decided = ready.plan.decided.clone();
         self.refuse(&ready, &decided, why.code, why.sentence, position, None)
@@ -332,18 +321,7 @@ impl Session {
             self.cover("parse")?;
         }
         self.last_statement = parse.sql.to_bytes();
-        let ready = Ready {
-            plan: plan.clone(),
-            via: "parse",
-            params: Vec::new(),
-            asked: raw(frame),
-            sending: Vec::new(),
-            sents: Vec::new(),
-            named: Vec::new(),
-            translated: false,
-            offset: 0,
-            columns: None,
-        };
+        let ready = Ready::said("parse", plan.clone(), raw(frame));
         if let Some(reason) = plan.refuse.filter(|_| !plan.is_named_later()) {
             let decided = plan.decided.clone();
             return self.refuse(
@@ -610,78 +588,6 @@ impl Session {
             Verdict::Refuse => self.refuse(&ready, &decided, "42501", REFUSED, None, None),
             // What is asked about is asked when it is executed.
             Verdict::Allow | Verdict::Ask(_) => self.send(ready, &decided, None),
-        }
-    }
-
-    // --- COPY FROM STDIN
-
-    pub(super) fn on_copy(&mut self, message: FromClient, frame: &Frame) -> Result<(), Cut> {
-        let Some(copy) = &mut self.copy else { return Ok(()) };
-        let (op, translated, failed) = (copy.op, copy.translated, copy.failed);
-        match message {
-            FromClient::CopyData(data) if !failed => {
-                copy.n += 1;
-                let n = copy.n;
-                let Some(of) = self.ops.get(&op).and_then(|op| op.intent) else { return Ok(()) };
-                let mut sending = BytesMut::new();
-                FromClient::CopyData(data.clone()).encode(&mut sending)?;
-                let piece = Piece {
-                    n,
-                    to: "upstream",
-                    rows: 0,
-                    bytes: data.len() as u64,
-                    exposures: Vec::new(),
-                    tripwires: BTreeSet::new(),
-                    filter: None,
-                    reel: None,
-                };
-                let intent = self
-                    .resource
-                    .gate
-                    .piece_upstream(&self.who, of, piece, &sending, entropy::tick())
-                    .map_err(|e| self.unrecorded(e))?;
-                let since = entropy::tick().0;
-                self.sends.push_back((
-                    op,
-                    Outgoing::Permitted {
-                        pass: Pass::Waiting(Box::new(intent)),
-                        bytes: sending.to_vec(),
-                        sents: Vec::new(),
-                        since,
-                    },
-                ));
-                Ok(())
-            }
-            FromClient::CopyDone | FromClient::CopyFail { .. } if !failed => {
-                let (control, what) = match message {
-                    FromClient::CopyDone => (Control::CopyDone, What::CopyDone),
-                    _ => (Control::CopyFail, What::CopyFail),
-                };
-                self.copy = None;
-                if let Some(op) = self.ops.get_mut(&op) {
-                    op.owes_sync = false;
-                }
-                self.control(control, vec![Sent::hidden(op, what)]);
-                if translated {
-                    self.sync();
-                }
-                Ok(())
-            }
-            FromClient::CopyData(_) if failed => Ok(()),
-            FromClient::CopyDone | FromClient::CopyFail { .. } => {
-                self.copy = None;
-                Ok(())
-            }
-            _ if failed => {
-                self.copy = None;
-                self.on_client(frame.clone())
-            }
-            // As PostgreSQL: during a copy these mean nothing.
-            FromClient::Sync | FromClient::Flush => Ok(()),
-            _ => Err(Cut {
-                why: "protocol",
-                tell: Some(fatal("08P01", "only copy data is allowed while a COPY FROM STDIN runs")),
-            }),
         }
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Answer, Asked, Decided, GateError, Param, Piece, Question, Release, Spent, Subject, Tx, Who};
-use ledger::Missed;
+use ledger::{Missed, Print};
 use mask::{Known, MaskedText, Origin, Shape};
 use proto_postgres::errors::{self, Care};
 use proto_postgres::frame::{Decoder, Frame, tag};
@@ -31,6 +31,7 @@ use vocab::{AskId, Class, Group, Seq, Verdict, WallTime};
 use wire::{Fault, RawField, Side};
 
 mod client;
+mod copy;
 mod decide;
 mod end;
 mod refresh;
@@ -38,6 +39,7 @@ mod refuse;
 mod release;
 mod upstream;
 
+use copy::CopyIn;
 use decide::waiting;
 use end::no_record;
 use refuse::{ABORTED, position};
@@ -139,6 +141,24 @@ struct Ready {
     /// Where its statement begins in the text of a Query, in characters.
     offset: u32,
     columns: Option<Arc<Columns>>,
+}
+
+impl Ready {
+    /// A message that is refused: nothing of it is sent.
+    fn said(via: &'static str, plan: Arc<Plan>, asked: Bytes) -> Ready {
+        Ready {
+            plan,
+            via,
+            params: Vec::new(),
+            asked,
+            sending: Vec::new(),
+            sents: Vec::new(),
+            named: Vec::new(),
+            translated: false,
+            offset: 0,
+            columns: None,
+        }
+    }
 }
 
 /// A Query in work: its statements, decided one after another, sent when all are.
@@ -262,15 +282,6 @@ pub struct Session {
     late_at: Option<u64>,
     asked_expires: Option<WallTime>,
     last_statement: Bytes,
-}
-
-/// A COPY FROM STDIN that runs.
-struct CopyIn {
-    op: u64,
-    translated: bool,
-    n: u64,
-    /// Upstream failed; the rest of the client's data is dropped.
-    failed: bool,
 }
 
 /// What of a failed operation matters after it.

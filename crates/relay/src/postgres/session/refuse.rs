@@ -128,18 +128,7 @@ impl Session {
             return Ok(());
         }
         let plan = self.unreadable(said);
-        let ready = Ready {
-            via,
-            params: Vec::new(),
-            asked: raw(frame),
-            sending: Vec::new(),
-            sents: Vec::new(),
-            named: Vec::new(),
-            translated: false,
-            offset: 0,
-            columns: None,
-            plan: plan.clone(),
-        };
+        let ready = Ready::said(via, plan.clone(), raw(frame));
         self.refuse(&ready, &plan.decided.clone(), code, why, None, None)?;
         if via == "function-call" {
             self.skipping = false;

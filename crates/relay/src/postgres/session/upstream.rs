@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use proto_postgres::message::Format;
 
 use super::*;
+use crate::postgres::carried::integer;
 
 impl Session {
     // --- the upstream's side
@@ -112,7 +113,7 @@ impl Session {
             }
             Kind::CopyInStart(_) => {
                 self.showing.show(&frame);
-                self.copy = Some(CopyIn { op, translated, n: 0, failed: false });
+                self.begin_copy_in(op, translated);
                 if let Hold::Barrier { op: waits } = self.hold
                     && waits == op
                 {
@@ -120,8 +121,12 @@ impl Session {
                 }
                 self.piece(op)?;
             }
-            Kind::CopyOutStart(_) => self.showing.show(&frame),
+            Kind::CopyOutStart(_) => {
+                self.begin_copy_out(op);
+                self.showing.show(&frame);
+            }
             Kind::CopyData(data) => {
+                self.reveal_copied(op, &data)?;
                 let here = self.showing.here();
                 if let Some(op) = self.ops.get_mut(&op) {
                     op.rows_from.get_or_insert(here);
@@ -294,10 +299,15 @@ impl Session {
                 self.showing.show_message(&FromUpstream::Error(refusal));
             }
             None => {
-                let sanitised = self.sanitised(&fields, op);
-                self.showing.show_message(&FromUpstream::Error(sanitised));
-                let result = if sqlstate(&fields) == *b"57014" { "cancelled" } else { "error" };
-                self.end_op(op, result, Some(sqlstate(&fields)));
+                let refused = self.ops.get_mut(&op).and_then(|op| op.refused.take());
+                let (told, result) = match refused {
+                    Some(refused) => (refused, "refused"),
+                    None if sqlstate(&fields) == *b"57014" => (self.sanitised(&fields, op), "cancelled"),
+                    None => (self.sanitised(&fields, op), "error"),
+                };
+                let code = sqlstate(&told);
+                self.showing.show_message(&FromUpstream::Error(told));
+                self.end_op(op, result, Some(code));
             }
         }
         let mut ids: Vec<u64> = skipped.iter().map(|sent| sent.op).filter(|id| *id != op).collect();
@@ -608,9 +618,7 @@ impl Session {
 /// are the text itself.
 fn decimal<'a>(column: &proto_postgres::reply::Column, cell: &'a [u8]) -> Cow<'a, [u8]> {
     let number = match (column.type_oid, column.format) {
-        (21, Format::Binary) => cell.try_into().ok().map(i16::from_be_bytes).map(i64::from),
-        (23, Format::Binary) => cell.try_into().ok().map(i32::from_be_bytes).map(i64::from),
-        (20, Format::Binary) => cell.try_into().ok().map(i64::from_be_bytes),
+        (20 | 21 | 23, Format::Binary) => integer(cell),
         _ => None,
     };
     number.map_or(Cow::Borrowed(cell), |number| Cow::Owned(number.to_string().into_bytes()))

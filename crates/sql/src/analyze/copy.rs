@@ -1,0 +1,98 @@
+//! What a COPY carries: its form, and the governed column behind each field.
+
+use pg_query::protobuf as p;
+
+use super::{Walk, constant};
+use crate::analysis::{Carried, CopyField, CopyForm, Reason};
+use crate::tree::{Node, Tree};
+
+const UNREAD: &str = "The gateway cannot read the options of this COPY, and it carries governed values.";
+
+impl<'a> Walk<'a> {
+    /// `columns`: the relation and attribute that each field is of, where there is one. Of a COPY that carries nothing
+    /// governed no more is known.
+    pub(super) fn carried(&mut self, s: &'a p::CopyStmt, columns: Vec<Option<(u32, i16)>>) {
+        let fields: Vec<Option<CopyField>> =
+            columns.into_iter().map(|column| self.copy_field(column?)).collect();
+        if fields.iter().all(Option::is_none) {
+            return;
+        }
+        match form(&s.options) {
+            Some((form, header)) => self.carried = Some(Carried { form, header, fields }),
+            None => self.refuse(Reason::refused(UNREAD)),
+        }
+    }
+
+    fn copy_field(&self, (relation, attnum): (u32, i16)) -> Option<CopyField> {
+        let mask = self.governed.mask(relation, attnum)?;
+        let columns = self.snapshot.relations.get(&relation).map_or(&[][..], |r| &r.columns);
+        let integer = |base: &str| matches!(base, "smallint" | "integer" | "bigint");
+        let integer = columns.iter().any(|c| c.num == attnum && integer(&c.base_type));
+        Some(CopyField { relation, attnum, class: mask.class.clone(), integer })
+    }
+}
+
+/// The form that the options ask for, and whether a line of names comes first. `None`: not understood.
+fn form(options: &[Node]) -> Option<(CopyForm, bool)> {
+    let (mut format, mut header) = ("text".to_owned(), false);
+    let (mut delimiter, mut null, mut quote, mut escape) = (None, None, None, None);
+    for tree in options.iter().map(Tree::of) {
+        let Some(Tree::DefElem(option)) = tree else { return None };
+        let value = option.arg.as_deref().and_then(text_of);
+        match &*option.defname {
+            "format" => format = value?,
+            "delimiter" => delimiter = Some(one_byte(&value?)?),
+            "quote" => quote = Some(one_byte(&value?)?),
+            "escape" => escape = Some(one_byte(&value?)?),
+            "null" => null = Some(value?.into_bytes()),
+            "header" => header = option.arg.is_none() || is_on(&value?)?,
+            // What a field becomes, not what it is.
+            "force_quote" | "force_not_null" | "force_null" | "default" => {}
+            "freeze" | "encoding" | "on_error" | "reject_limit" | "log_verbosity" => {}
+            _ => return None,
+        }
+    }
+    let form = match &*format {
+        "text" => CopyForm::Text {
+            delimiter: delimiter.unwrap_or(b'\t'),
+            null: null.unwrap_or_else(|| b"\\N".to_vec()),
+        },
+        "csv" => {
+            let quote = quote.unwrap_or(b'"');
+            CopyForm::Csv {
+                delimiter: delimiter.unwrap_or(b','),
+                quote,
+                escape: escape.unwrap_or(quote),
+                null: null.unwrap_or_default(),
+            }
+        }
+        "binary" => CopyForm::Binary,
+        _ => return None,
+    };
+    Some((form, header))
+}
+
+fn text_of(node: &Node) -> Option<String> {
+    match Tree::of(node)? {
+        Tree::String(s) => Some(s.sval.clone()),
+        Tree::Boolean(b) => Some(b.boolval.to_string()),
+        Tree::Integer(i) => Some(i.ival.to_string()),
+        _ => constant(node),
+    }
+}
+
+fn one_byte(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        [byte] => Some(*byte),
+        _ => None,
+    }
+}
+
+/// As PostgreSQL reads HEADER: a Boolean, or `match`, which is a header too.
+fn is_on(text: &str) -> Option<bool> {
+    match &*text.to_ascii_lowercase() {
+        "true" | "on" | "1" | "match" => Some(true),
+        "false" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
