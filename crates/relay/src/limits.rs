@@ -35,6 +35,8 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 pub const PREPARED_MAX: usize = 4_096;
 /// Open portals of one session.
 pub const PORTALS_MAX: usize = 1_024;
+/// A statement that runs another by name, which runs another: each is looked at again. Nobody needs more than two.
+pub const NAMES_DEEP_MAX: usize = 4;
 /// Statements whose analysis one session remembers, by exact text.
 pub const ANALYSES_MAX: usize = 512;
 /// A catalog younger than this is believed when a name is not in it.

@@ -34,6 +34,9 @@ pub struct Analysis {
     pub parameters: u32,
     /// The statement writes: a class revealed to the run is masked all the same, so that nothing raw is copied.
     pub writes: bool,
+    /// What it runs or reads by a name of the session's. What that means changes with what the session prepares, so the
+    /// analysis holds for this once.
+    pub by_name: Option<ByName>,
     /// What a COPY carries, if any of it is governed.
     pub carried: Option<Carried>,
     pub(crate) sites: Vec<Site>,
@@ -57,6 +60,15 @@ pub struct GovernedUse {
     pub kind: MaskKind,
     /// Sorted, without duplicates. Empty: the relation is read and this column of it is not.
     pub positions: Vec<Position>,
+}
+
+/// What a name of the session's stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ByName {
+    /// A prepared statement: EXECUTE.
+    Statement(String),
+    /// A cursor, or a portal of the protocol: FETCH, MOVE.
+    Cursor(String),
 }
 
 /// The stream of a COPY.

@@ -36,7 +36,7 @@ mod tree;
 mod wire;
 
 pub use analysis::{
-    Analysis, Carried, CopyField, CopyForm, Effect, FunctionKind, FunctionUse, GovernedUse, Reason,
+    Analysis, ByName, Carried, CopyField, CopyForm, Effect, FunctionKind, FunctionUse, GovernedUse, Reason,
 };
 pub use analyze::analyze;
 pub use governed::{BindError, ColumnRule, Governed};

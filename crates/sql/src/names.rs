@@ -17,7 +17,7 @@ pub struct Names {
     pub temp: Vec<TempRelation>,
     /// Statements prepared with SQL's PREPARE.
     pub prepared: BTreeMap<String, Arc<Analysis>>,
-    /// Open cursors made with SQL's DECLARE.
+    /// Open cursors, and portals of the protocol: they share their names.
     pub cursors: BTreeMap<String, Arc<Analysis>>,
 }
 

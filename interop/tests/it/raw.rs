@@ -35,8 +35,13 @@ impl Raw {
 
     /// Logged in, or what the gateway said instead.
     pub fn log_in_as(port: u16, user: &str, password: &str, database: &str) -> Result<Raw, String> {
+        Raw::log_in_with(port, password, &[("user", user), ("database", database)])
+    }
+
+    /// The same, with parameters of one's own.
+    pub fn log_in_with(port: u16, password: &str, parameters: &[(&str, &str)]) -> Result<Raw, String> {
         let mut raw = Raw::knock(port);
-        raw.send(&startup(&[("user", user), ("database", database)]));
+        raw.send(&startup(parameters));
         let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
         let mut initial = b"SCRAM-SHA-256\0".to_vec();
         initial.extend_from_slice(&u32::try_from(scram.message().len()).unwrap().to_be_bytes());

@@ -47,17 +47,34 @@ enum Phase {
 pub struct Decoder {
     side: Side,
     phase: Phase,
+    /// A message that is dropped as it comes, and bytes of it that have not come.
+    skipping: Option<(Skipped, usize)>,
+}
+
+/// A Query, Parse or Bind above its limit: counted and dropped, so that it can be refused like any other statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    pub tag: u8,
+    /// Bytes of its body.
+    pub bytes: u32,
+}
+
+/// What a client has sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming {
+    Frame(Frame),
+    Skipped(Skipped),
 }
 
 impl Decoder {
     /// For what the client sends after its startup packet.
     pub fn client() -> Decoder {
-        Decoder { side: Side::Client, phase: Phase::Authentication }
+        Decoder { side: Side::Client, phase: Phase::Authentication, skipping: None }
     }
 
     /// For what upstream sends.
     pub fn upstream() -> Decoder {
-        Decoder { side: Side::Upstream, phase: Phase::Authentication }
+        Decoder { side: Side::Upstream, phase: Phase::Authentication, skipping: None }
     }
 
     /// Call when AuthenticationOk was sent to the client, or came from upstream. Until then only the messages of
@@ -84,6 +101,41 @@ impl Decoder {
         };
         make_room(buffer, missing);
         Ok(None)
+    }
+
+    /// As [`Decoder::next`], of a client: a Query, Parse or Bind above its limit is no error, but dropped as it comes and
+    /// given as [`Skipped`] once it is over. Above [`SKIPPED_BYTES_MAX`] it is an error.
+    pub fn next_or_skipped(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, Fault> {
+        if self.skipping.is_none() {
+            self.skipping = self.begins_skipped(buffer);
+            if self.skipping.is_none() {
+                return Ok(self.next(buffer)?.map(Incoming::Frame));
+            }
+            buffer.advance(HEADER_BYTES);
+        }
+        let Some((skipped, left)) = &mut self.skipping else { return Ok(None) };
+        let come = buffer.len().min(*left);
+        buffer.advance(come);
+        *left -= come;
+        let over = (*left == 0).then_some(Incoming::Skipped(*skipped));
+        if over.is_some() {
+            self.skipping = None;
+        }
+        Ok(over)
+    }
+
+    /// Whether what comes next is the rest of a message that is dropped.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping.is_some()
+    }
+
+    fn begins_skipped(&self, buffer: &[u8]) -> Option<(Skipped, usize)> {
+        let &[tag, a, b, c, d] = buffer.first_chunk::<HEADER_BYTES>()?;
+        let bytes = u32::from_be_bytes([a, b, c, d]).checked_sub(4)?;
+        let body = usize::try_from(bytes).ok()?;
+        let may_be = matches!(tag, tag::QUERY | tag::PARSE | tag::BIND) && self.phase == Phase::Open;
+        let max = client_max(tag).filter(|_| may_be && self.side == Side::Client)?;
+        (body > max && body <= SKIPPED_BYTES_MAX).then_some((Skipped { tag, bytes }, body))
     }
 
     fn body_len(&self, tag: u8, declared: u32) -> Result<usize, Fault> {

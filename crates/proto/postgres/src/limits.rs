@@ -28,6 +28,10 @@ pub const HELD_FRAME_BYTES_MAX: usize = 1 << 20;
 /// Execute is decided, and 16 MiB x 64 sessions that do this at once = 1 GiB. `relay` has a budget over all.
 pub const BIND_FRAME_BYTES_MAX: usize = 16 << 20;
 
+/// Body of a Query, Parse or Bind that is dropped as it comes and refused, while the connection goes on: as much as
+/// PostgreSQL takes (`MaxAllocSize`). It is never held.
+pub const SKIPPED_BYTES_MAX: usize = 0x3fff_ffff;
+
 /// Body of one CopyData from the client. A client may cut a stream anywhere, and real ones cut at 8 KiB to 4 MiB
 /// (libpq, JDBC, asyncpg, psycopg); only a client that sends one huge row as one message meets this.
 pub const COPY_FRAME_BYTES_MAX: usize = 16 << 20;

@@ -41,7 +41,7 @@ pub struct Plan {
     pub writes: Vec<Written>,
     /// The verdict without approvals. Used again only if it is `cacheable`.
     pub decided: Decided,
-    /// What is revealed depends on when it is asked: the plan holds for this once.
+    /// What it does or what is revealed depends on when it is asked: the plan holds for this once.
     pub volatile: bool,
     /// Why it cannot run whatever policy says.
     pub refuse: Option<Reason>,
@@ -125,7 +125,7 @@ impl Plan {
             values,
             writes,
             decided,
-            volatile,
+            volatile: volatile || analysis.by_name.is_some(),
             refuse,
             said: None,
             analysis: Arc::new(analysis),

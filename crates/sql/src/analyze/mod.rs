@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pg_query::protobuf as p;
 use vocab::{Access, Action, ColumnUse, Opaque, Position, ResourcePath, Verb};
 
-use crate::analysis::{Analysis, Carried, Effect, FunctionKind, FunctionUse, GovernedUse, Reason};
+use crate::analysis::{Analysis, ByName, Carried, Effect, FunctionKind, FunctionUse, GovernedUse, Reason};
 use crate::governed::{CANNOT_EXPAND, Cover, Governed};
 use crate::limits::RELATIONS_MAX;
 use crate::names::{Names, TempRelation, Vouched};
@@ -157,6 +157,7 @@ struct Walk<'a> {
     writes: bool,
     user_code: bool,
     executes: bool,
+    by_name: Option<ByName>,
     carried: Option<Carried>,
     relations: usize,
 }
@@ -199,6 +200,7 @@ impl<'a> Walk<'a> {
             writes: false,
             user_code: false,
             executes: false,
+            by_name: None,
             carried: None,
             relations: 0,
         }
@@ -542,6 +544,7 @@ impl<'a> Walk<'a> {
             redefines: self.redefines,
             parameters: self.statement.parameters(),
             writes,
+            by_name: self.by_name,
             carried: self.carried,
             sites: self.sites,
         }

@@ -4,7 +4,7 @@ use pg_query::protobuf as p;
 use vocab::{Position, Verb};
 
 use super::{Walk, constant};
-use crate::analysis::{Analysis, Effect, Reason};
+use crate::analysis::{Analysis, ByName, Effect, Reason};
 use crate::tree::{Node, Tree};
 
 impl<'a> Walk<'a> {
@@ -146,8 +146,14 @@ impl<'a> Walk<'a> {
         for node in &s.params {
             self.expression(node, Position::Predicate);
         }
+        self.by_name = Some(ByName::Statement(s.name.clone()));
         match self.names.prepared.get(&s.name).cloned() {
-            Some(prepared) => self.does_as(&prepared),
+            Some(prepared) => {
+                self.does_as(&prepared);
+                // What the protocol prepared may be any statement, and does to the session what it does.
+                let own = |effect: &&Effect| !matches!(effect, Effect::Prepare { name } if *name == s.name);
+                self.effects.extend(prepared.effects.iter().filter(own).cloned());
+            }
             None => {
                 self.unresolved = true;
                 self.refuse(Reason {
@@ -169,8 +175,15 @@ impl<'a> Walk<'a> {
     }
 
     fn fetch(&mut self, s: &'a p::FetchStmt) {
+        self.by_name = Some(ByName::Cursor(s.portalname.clone()));
         match self.names.cursors.get(&s.portalname).cloned() {
-            Some(cursor) => self.does_as(&cursor),
+            Some(cursor) => {
+                self.does_as(&cursor);
+                // So may the statement of a portal.
+                let same = |name: &str| *name == s.portalname;
+                let own = |e: &&Effect| !matches!(e, Effect::DeclareCursor { name, .. } if same(name));
+                self.effects.extend(cursor.effects.iter().filter(own).cloned());
+            }
             None => {
                 self.unresolved = true;
                 self.refuse(Reason {
@@ -200,6 +213,8 @@ impl<'a> Walk<'a> {
         self.functions.extend(other.functions.iter().cloned());
         self.user_code |= other.user_code;
         self.writes |= other.writes;
+        self.redefines.extend(other.redefines.iter().cloned());
+        self.carried = other.carried.clone();
         if let Some(opaque) = other.action.opaque {
             self.opaque(opaque.0);
         }

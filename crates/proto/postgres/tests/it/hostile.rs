@@ -3,7 +3,7 @@
 use crate::dice::{CLIENT_KINDS, Dice, UPSTREAM_KINDS};
 use crate::round_trip::{client_decoder, upstream_decoder};
 use bytes::{Bytes, BytesMut};
-use proto_postgres::frame::{Decoder, Frame};
+use proto_postgres::frame::{Decoder, Frame, Incoming, Skipped};
 use proto_postgres::limits::*;
 use proto_postgres::message::{FromClient, FromUpstream};
 use wire::{Side, kind};
@@ -248,4 +248,43 @@ fn a_byte_behind_the_last_field_is_refused_in_every_message() {
     }
     let row = Frame { tag: b'D', body: Bytes::from_static(b"\0\x01\0\0\0\x01ax") };
     assert_eq!(FromUpstream::decode(&row).unwrap_err().kind, kind::TRAILING_BYTES);
+}
+
+#[test]
+fn a_statement_above_its_limit_is_counted_and_dropped_as_it_comes() {
+    for (tag, max) in
+        [(b'Q', HELD_FRAME_BYTES_MAX), (b'P', HELD_FRAME_BYTES_MAX), (b'B', BIND_FRAME_BYTES_MAX)]
+    {
+        for body in [max + 1, max + (1 << 20), SKIPPED_BYTES_MAX] {
+            let mut decoder = client_decoder(false);
+            let mut buffer = BytesMut::from(&[&[tag][..], &(body as u32 + 4).to_be_bytes()].concat()[..]);
+            assert_eq!(decoder.next_or_skipped(&mut buffer).unwrap(), None);
+            let mut left = body;
+            let piece = [b'Q'; 64 << 10];
+            while left > 0 {
+                let come = left.min(piece.len());
+                left -= come;
+                buffer.extend_from_slice(&piece[..come]);
+                let got = decoder.next_or_skipped(&mut buffer).unwrap();
+                let skipped = Incoming::Skipped(Skipped { tag, bytes: body as u32 });
+                assert_eq!(got, (left == 0).then_some(skipped));
+                assert!(buffer.is_empty() && buffer.capacity() <= 2 * piece.len());
+                assert_eq!(decoder.is_skipping(), left > 0);
+            }
+            // What comes behind it is a message again.
+            buffer.extend_from_slice(b"S\0\0\0\x04");
+            let sync = Frame { tag: b'S', body: Bytes::new() };
+            assert_eq!(decoder.next_or_skipped(&mut buffer).unwrap(), Some(Incoming::Frame(sync)));
+        }
+    }
+    // Not before authentication, not above what PostgreSQL takes, and no other message.
+    for (early, tag, body) in [
+        (true, b'Q', HELD_FRAME_BYTES_MAX + 1),
+        (false, b'Q', SKIPPED_BYTES_MAX + 1),
+        (false, b'd', COPY_FRAME_BYTES_MAX + 1),
+        (false, b'E', SMALL_FRAME_BYTES_MAX + 1),
+    ] {
+        let mut buffer = BytesMut::from(&[&[tag][..], &(body as u32 + 4).to_be_bytes()].concat()[..]);
+        assert!(client_decoder(early).next_or_skipped(&mut buffer).is_err(), "{tag} {body}");
+    }
 }

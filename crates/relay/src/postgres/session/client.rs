@@ -41,14 +41,18 @@ impl Session {
                 self.client.input.first(),
                 Some(&(tag::QUERY | tag::PARSE | tag::BIND | tag::EXECUTE))
             );
+            let reads_names = reads_names && !self.client.decoder.is_skipping();
             if reads_names && self.copy.is_none() && !self.skipping && self.needs_refresh() {
                 return self.begin_refresh();
             }
-            let Some(frame) = self.client.decoder.next(&mut self.client.input)? else {
-                self.wants_more = true;
-                return Ok(());
-            };
-            self.on_client(frame)?;
+            match self.client.decoder.next_or_skipped(&mut self.client.input)? {
+                Some(Incoming::Frame(frame)) => self.on_client(frame)?,
+                Some(Incoming::Skipped(skipped)) => self.on_skipped(skipped)?,
+                None => {
+                    self.wants_more = true;
+                    return Ok(());
+                }
+            }
         }
     }
 
@@ -243,9 +247,9 @@ impl Session {
         self.prepared.remove(&Bytes::new());
         self.portals.remove(&Bytes::new());
         Ready {
+            params: self.bound(&plan),
             plan,
             via: "query",
-            params: Vec::new(),
             asked,
             sending: sending.to_vec(),
             sents,
@@ -390,7 +394,7 @@ impl Session {
             columns: None,
             hold: false,
         };
-        self.portals.insert(name, portal);
+        self.open_portal(name, portal);
         Ok(())
     }
 
@@ -466,7 +470,7 @@ impl Session {
         let Some(found) = self.portals.get(portal.as_bytes()) else {
             return self.refuse_name("execute", frame, "34000", "there is no portal of this name", portal);
         };
-        let void = found.epoch != self.epoch;
+        let void = found.epoch != self.epoch || found.plan.analysis.by_name.is_some();
         let (mut plan, params, upstream, columns) =
             (found.plan.clone(), found.params.clone(), found.upstream.clone(), found.columns.clone());
         if void {
@@ -506,15 +510,8 @@ impl Session {
 
     pub(super) fn on_close(&mut self, target: Target, frame: &Frame) -> Result<(), Cut> {
         match &target {
-            Target::Statement(name) => {
-                self.prepared.remove(name.as_bytes());
-                if let Some(name) = name.to_str() {
-                    self.names.prepared.remove(name);
-                }
-            }
-            Target::Portal(name) => {
-                self.portals.remove(name.as_bytes());
-            }
+            Target::Statement(name) => self.close_statement(name.as_bytes()),
+            Target::Portal(name) => self.close_portal(name.as_bytes()),
         }
         self.batch(frame, &FromClient::Close(target), What::Close, false)
     }

@@ -20,6 +20,7 @@ struct Refused {
     why: &'static str,
 }
 
+pub(super) const ONLY_COPY_DATA: &str = "only copy data is allowed while a COPY FROM STDIN runs";
 const NOT_ITS_FORM: &str = "the data of this COPY is not of the form that its statement says";
 
 impl Session {
@@ -83,10 +84,7 @@ impl Session {
             }
             // As PostgreSQL: during a copy these mean nothing.
             FromClient::Sync | FromClient::Flush => Ok(()),
-            _ => Err(Cut {
-                why: "protocol",
-                tell: Some(fatal("08P01", "only copy data is allowed while a COPY FROM STDIN runs")),
-            }),
+            _ => Err(Cut { why: "protocol", tell: Some(fatal("08P01", ONLY_COPY_DATA)) }),
         }
     }
 

@@ -239,7 +239,7 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        let plan = Arc::new(self.make_plan(statements.pop()));
+        let plan = Arc::new(self.planned(statements.pop()));
         self.keep(text.clone(), plan.clone());
         Ok(plan)
     }
@@ -255,7 +255,7 @@ impl Session {
             true => sql::parse(&text).ok().and_then(|mut all| all.pop().filter(|_| all.is_empty())),
             false => None,
         };
-        let plan = Arc::new(self.make_plan(Some(whole.unwrap_or_else(|| statement.clone()))));
+        let plan = Arc::new(self.planned(Some(whole.unwrap_or_else(|| statement.clone()))));
         self.keep(text, plan.clone());
         plan
     }
@@ -351,20 +351,6 @@ impl Session {
         self.next_op += 1;
         self.ops.insert(id, op);
         id
-    }
-
-    pub(super) fn unname(&mut self, named: &Named) {
-        match named {
-            Named::Statement(name) => {
-                self.prepared.remove(name);
-                if let Ok(name) = std::str::from_utf8(name) {
-                    self.names.prepared.remove(name);
-                }
-            }
-            Named::Portal(name) => {
-                self.portals.remove(name);
-            }
-        }
     }
 }
 

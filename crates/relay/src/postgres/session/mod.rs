@@ -20,7 +20,7 @@ use gate::{Answer, Asked, Decided, GateError, Param, Piece, Question, Release, S
 use ledger::{Missed, Print};
 use mask::{Known, MaskedText, Origin, Shape};
 use proto_postgres::errors::{self, Care};
-use proto_postgres::frame::{Decoder, Frame, tag};
+use proto_postgres::frame::{Decoder, Frame, Incoming, Skipped, tag};
 use proto_postgres::message::{Bind, FromClient, FromUpstream, Parse, Target, TxStatus};
 use proto_postgres::reply::Fields;
 use proto_postgres::session::{Event, Fate, Kind, Sent, Session as Flow, What};
@@ -34,6 +34,7 @@ mod client;
 mod copy;
 mod decide;
 mod end;
+mod named;
 mod refresh;
 mod refuse;
 mod release;
@@ -56,8 +57,8 @@ use crate::config::Reel;
 use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{
-    ANALYSES_MAX, CATALOG_DOUBT, CHUNK_BYTES, LAST_WORDS, PORTALS_MAX, PREPARED_MAX, PRINTS_MAX,
-    QUEUE_BYTES_MAX, RECORD, REFUSAL_RECORD, RELEASES_MAX,
+    ANALYSES_MAX, CATALOG_DOUBT, CHUNK_BYTES, LAST_WORDS, NAMES_DEEP_MAX, PORTALS_MAX, PREPARED_MAX,
+    PRINTS_MAX, QUEUE_BYTES_MAX, RECORD, REFUSAL_RECORD, RELEASES_MAX,
 };
 use crate::runs::Ended;
 
@@ -105,6 +106,14 @@ struct Prepared {
     types: Vec<u32>,
     /// What upstream holds under this name.
     upstream: Arc<str>,
+}
+
+/// A statement that SQL's PREPARE has made: that PREPARE, as the client wrote it and as it was sent.
+struct SqlPrepared {
+    text: Arc<str>,
+    upstream: Arc<str>,
+    epoch: u64,
+    volatile: bool,
 }
 
 struct Portal {
@@ -234,6 +243,10 @@ pub struct Session {
     plans: Plans,
     prepared: HashMap<Bytes, Prepared>,
     portals: HashMap<Bytes, Portal>,
+    /// Statements that SQL's PREPARE has made.
+    sql_prepared: HashMap<String, SqlPrepared>,
+    /// How deep we are in statements that run others by name.
+    naming: usize,
     batch: Batch,
     script: Option<Script>,
     /// The Query in work has more than one statement: they share an implicit transaction.
@@ -355,6 +368,8 @@ impl Session {
             plans: Plans::default(),
             prepared: HashMap::new(),
             portals: HashMap::new(),
+            sql_prepared: HashMap::new(),
+            naming: 0,
             batch: Batch::default(),
             script: None,
             several: false,

@@ -1,5 +1,6 @@
 //! A refusal: recorded, told in the protocol's own form, and upstream left where the client believes it.
 
+use super::copy::ONLY_COPY_DATA;
 use super::*;
 
 /// PostgreSQL's words where nothing is looked at until the transaction ends.
@@ -92,7 +93,7 @@ impl Session {
         code: &'static str,
         why: &'static str,
     ) -> Result<(), Cut> {
-        self.refuse_saying(via, frame, code, why, None)
+        self.refuse_saying(via, raw(frame), code, why, None)
     }
 
     /// Refuses a message because of a statement or portal that there is, or is not, in PostgreSQL's own words.
@@ -111,13 +112,33 @@ impl Session {
             ("34000", _) => Some(format!("portal \"{name}\" does not exist")),
             _ => None,
         });
-        self.refuse_saying(via, frame, code, why, said)
+        self.refuse_saying(via, raw(frame), code, why, said)
+    }
+
+    /// A statement, or the values of one, above the limit. Nothing of it was kept: its record is bound to its type and
+    /// length alone.
+    pub(super) fn on_skipped(&mut self, skipped: Skipped) -> Result<(), Cut> {
+        if self.copy.as_ref().is_some_and(|copy| !copy.failed) {
+            return Err(Cut { why: "protocol", tell: Some(fatal("08P01", ONLY_COPY_DATA)) });
+        }
+        self.copy = None;
+        if self.skipping {
+            return Ok(());
+        }
+        let (via, why) = match skipped.tag {
+            tag::QUERY => ("query", "the statement is larger than the gateway takes, which is 1 MiB"),
+            tag::PARSE => ("parse", "the statement is larger than the gateway takes, which is 1 MiB"),
+            _ => ("bind", "the values of the statement are larger than the gateway takes, which is 16 MiB"),
+        };
+        let mut asked = vec![skipped.tag];
+        asked.extend_from_slice(&skipped.bytes.saturating_add(4).to_be_bytes());
+        self.refuse_saying(via, asked.into(), "54000", why, None)
     }
 
     fn refuse_saying(
         &mut self,
         via: &'static str,
-        frame: &Frame,
+        asked: Bytes,
         code: &'static str,
         why: &'static str,
         said: Option<String>,
@@ -128,9 +149,9 @@ impl Session {
             return Ok(());
         }
         let plan = self.unreadable(said);
-        let ready = Ready::said(via, plan.clone(), raw(frame));
+        let ready = Ready::said(via, plan.clone(), asked);
         self.refuse(&ready, &plan.decided.clone(), code, why, None, None)?;
-        if via == "function-call" {
+        if matches!(via, "function-call" | "query") {
             self.skipping = false;
             self.sync();
         }

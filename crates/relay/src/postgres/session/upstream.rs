@@ -440,6 +440,7 @@ impl Session {
                     self.names_dirty = true;
                     self.catalog_dirty = true;
                     self.prepared.clear();
+                    self.sql_prepared.clear();
                     self.portals.clear();
                     self.names.prepared.clear();
                     self.names.cursors.clear();
@@ -451,20 +452,24 @@ impl Session {
                 }
                 Effect::Prepare { name } => {
                     self.names.prepared.insert(name.clone(), plan.analysis.clone());
-                    self.plans.clear();
+                    let text = plan.statement.as_ref().map_or("", Statement::text);
+                    let prepared = SqlPrepared {
+                        text: text.into(),
+                        upstream: plan.text.clone(),
+                        epoch: self.epoch,
+                        volatile: plan.volatile,
+                    };
+                    self.sql_prepared.insert(name.clone(), prepared);
                 }
                 Effect::Deallocate { name: Some(name) } => {
-                    self.names.prepared.remove(name);
-                    self.prepared.remove(name.as_bytes());
-                    self.plans.clear();
+                    self.close_statement(name.as_bytes());
                 }
                 Effect::Deallocate { name: None } => {
                     self.names.prepared.clear();
                     self.prepared.clear();
-                    self.plans.clear();
+                    self.sql_prepared.clear();
                 }
                 Effect::DeclareCursor { name, hold } => {
-                    self.names.cursors.insert(name.clone(), plan.analysis.clone());
                     // Cursors and portals share their names.
                     let portal = Portal {
                         plan: plan.clone(),
@@ -474,17 +479,14 @@ impl Session {
                         columns: None,
                         hold: *hold,
                     };
-                    self.portals.insert(Bytes::copy_from_slice(name.as_bytes()), portal);
-                    self.plans.clear();
+                    self.open_portal(Bytes::copy_from_slice(name.as_bytes()), portal);
                 }
                 Effect::CloseCursor { name: Some(name) } => {
-                    self.names.cursors.remove(name);
-                    self.portals.remove(name.as_bytes());
-                    self.plans.clear();
+                    self.close_portal(name.as_bytes());
                 }
                 Effect::CloseCursor { name: None } => {
                     self.names.cursors.clear();
-                    self.plans.clear();
+                    self.portals.clear();
                 }
                 Effect::Begin { .. }
                 | Effect::SetTransaction { .. }

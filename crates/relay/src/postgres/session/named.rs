@@ -1,0 +1,135 @@
+//! Names of the session's: prepared statements, portals and cursors, and what runs by them.
+//!
+//! **Invariant:** what a name stands for is looked up when a statement names it, and never remembered with that statement.
+//! **Invariant:** what upstream holds under a name and what would be sent today are the same text, or it does not run.
+
+use sql::{ByName, Reason};
+
+use super::*;
+
+/// What upstream holds was written under rules that no longer hold.
+const OUTDATED: Reason = Reason {
+    code: "55000",
+    sentence: "the rules or the catalog have changed since this was prepared or opened: prepare it again",
+    at: None,
+};
+
+impl Session {
+    /// As [`Session::make_plan`]; what it runs by a name is looked at again first, if rules or catalog have changed.
+    pub(super) fn planned(&mut self, statement: Option<Statement>) -> Plan {
+        let mut plan = self.make_plan(statement);
+        let Some(name) = plan.analysis.by_name.clone() else { return plan };
+        self.naming += 1;
+        let held = match self.naming > NAMES_DEEP_MAX {
+            true => Held::Outdated,
+            false => self.renew_named(&name),
+        };
+        self.naming -= 1;
+        match held {
+            Held::AsItWas => {}
+            // A plan keeps no tree; what was read once is read again alike.
+            Held::Renewed => {
+                let text = plan.statement.as_ref().map_or("", Statement::text);
+                plan = self.make_plan(sql::parse(text).ok().and_then(|mut all| all.pop()));
+            }
+            Held::Outdated => plan.refuse = Some(OUTDATED),
+        }
+        plan
+    }
+
+    /// A portal is there, and a cursor for SQL's FETCH and MOVE.
+    pub(super) fn open_portal(&mut self, name: Bytes, portal: Portal) {
+        if let Ok(name) = std::str::from_utf8(&name)
+            && !name.is_empty()
+        {
+            self.names.cursors.insert(name.to_owned(), portal.plan.analysis.clone());
+        }
+        self.portals.insert(name, portal);
+    }
+
+    pub(super) fn close_portal(&mut self, name: &[u8]) {
+        self.portals.remove(name);
+        if let Ok(name) = std::str::from_utf8(name) {
+            self.names.cursors.remove(name);
+        }
+    }
+
+    pub(super) fn close_statement(&mut self, name: &[u8]) {
+        self.prepared.remove(name);
+        if let Ok(name) = std::str::from_utf8(name) {
+            self.names.prepared.remove(name);
+            self.sql_prepared.remove(name);
+        }
+    }
+
+    pub(super) fn unname(&mut self, named: &Named) {
+        match named {
+            Named::Statement(name) => self.close_statement(name),
+            Named::Portal(name) => self.close_portal(name),
+        }
+    }
+
+    /// Values that were bound to the portal that the statement reads: policy sees them as at its Execute.
+    pub(super) fn bound(&self, plan: &Plan) -> Vec<Param> {
+        match &plan.analysis.by_name {
+            Some(ByName::Cursor(name)) => {
+                self.portals.get(name.as_bytes()).map_or(Vec::new(), |portal| portal.params.clone())
+            }
+            Some(ByName::Statement(_)) | None => Vec::new(),
+        }
+    }
+
+    fn renew_named(&mut self, name: &ByName) -> Held {
+        let Some((text, upstream)) = self.stale(name) else { return Held::AsItWas };
+        let now = match self.plan_text(&text) {
+            Ok(now) if now.text == upstream && now.refuse.is_none() => now,
+            Ok(_) | Err(_) => return Held::Outdated,
+        };
+        let (epoch, analysis) = (self.epoch, now.analysis.clone());
+        match name {
+            ByName::Statement(name) => {
+                if let Some(prepared) = self.prepared.get_mut(name.as_bytes()) {
+                    (prepared.epoch, prepared.plan) = (epoch, now);
+                } else if let Some(prepared) = self.sql_prepared.get_mut(name) {
+                    prepared.epoch = epoch;
+                }
+                self.names.prepared.insert(name.clone(), analysis);
+            }
+            ByName::Cursor(name) => {
+                if let Some(portal) = self.portals.get_mut(name.as_bytes()) {
+                    (portal.epoch, portal.plan) = (epoch, now);
+                }
+                self.names.cursors.insert(name.clone(), analysis);
+            }
+        }
+        Held::Renewed
+    }
+
+    /// The text behind a name and what upstream holds of it, if it was planned under rules that may not hold any more.
+    fn stale(&self, name: &ByName) -> Option<(Arc<str>, Arc<str>)> {
+        match name {
+            ByName::Statement(name) => match self.prepared.get(name.as_bytes()) {
+                Some(p) => {
+                    (p.epoch != self.epoch || p.plan.volatile).then(|| (p.text.clone(), p.upstream.clone()))
+                }
+                None => {
+                    let p = self.sql_prepared.get(name)?;
+                    (p.epoch != self.epoch || p.volatile).then(|| (p.text.clone(), p.upstream.clone()))
+                }
+            },
+            ByName::Cursor(name) => {
+                let portal = self.portals.get(name.as_bytes())?;
+                let text = portal.plan.statement.as_ref().map_or("", Statement::text);
+                let stale = portal.epoch != self.epoch || portal.plan.volatile;
+                stale.then(|| (text.into(), portal.upstream.clone()))
+            }
+        }
+    }
+}
+
+/// What became of what a name stands for.
+enum Held {
+    AsItWas,
+    Renewed,
+    Outdated,
+}

@@ -1,0 +1,200 @@
+//! Names of a session's own, prepared statements, portals and cursors, are no way around a decision: what runs by a name
+//! is decided as what the name stands for now.
+
+use crate::people::{operator, waiting, with_token};
+use crate::raw::{Raw, code, message, query};
+use crate::world::{POLICY, SECRETS, fill, own, plan, upstream};
+use interop::gateway::Gateway;
+
+fn parse(name: &str, sql: &str) -> Vec<u8> {
+    message(b'P', format!("{name}\0{sql}\0\0\0").as_bytes())
+}
+
+fn bind(portal: &str, name: &str) -> Vec<u8> {
+    message(b'B', &[portal.as_bytes(), b"\0", name.as_bytes(), b"\0\0\0\0\0\0\0"].concat())
+}
+
+fn execute(portal: &str, rows: u8) -> Vec<u8> {
+    message(b'E', &[portal.as_bytes(), b"\0\0\0\0", &[rows]].concat())
+}
+
+fn close(kind: u8, name: &str) -> Vec<u8> {
+    message(b'C', &[&[kind], name.as_bytes(), b"\0"].concat())
+}
+
+/// Sends the messages and a Sync; the SQLSTATE of the first error.
+#[track_caller]
+fn flight(client: &mut Raw, messages: &[Vec<u8>]) -> Option<String> {
+    client.send(&messages.concat());
+    client.send(&message(b'S', b""));
+    code(&client.until_ready().unwrap())
+}
+
+/// The first cells of the rows of an answer.
+fn cells(answer: &[(u8, Vec<u8>)]) -> Vec<String> {
+    let rows = answer.iter().filter(|(kind, _)| *kind == b'D');
+    let cell = |row: &[u8]| {
+        let length = u32::from_be_bytes([row[2], row[3], row[4], row[5]]) as usize;
+        String::from_utf8(row[6..6 + length].to_vec()).unwrap()
+    };
+    rows.map(|(_, row)| cell(row)).collect()
+}
+
+fn ask(client: &mut Raw, sql: &str) -> Vec<String> {
+    let answer = client.query(sql).unwrap();
+    assert_eq!(code(&answer), None, "{sql}");
+    cells(&answer)
+}
+
+#[test]
+fn a_name_that_is_given_again_is_decided_again() {
+    let gateway = own("given_again", |plan| plan.durability = "os".to_owned());
+    let lead = operator(&gateway, "lena", "approver", "leads");
+    let lease = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    assert_eq!(flight(&mut client, &[parse("s", "SELECT 1")]), None);
+    assert_eq!(ask(&mut client, "EXECUTE s"), ["1"]);
+    let update = "UPDATE orders SET note = 'unseen' WHERE id = 1";
+    assert_eq!(flight(&mut client, &[close(b'S', "s"), parse("s", update)]), None);
+    // By SQL's name, and by a statement and portal of the protocol that were made when the name meant another thing.
+    client.send(&query("EXECUTE s"));
+    let asked = waiting(&gateway, &lead, "orders");
+    let denied = with_token(&gateway, &lead, &["deny", &asked, "--reason", "no"]);
+    assert!(denied.status.success(), "{}", denied.all());
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    assert_eq!(
+        flight(&mut client, &[close(b'S', "s"), parse("s", "SELECT 1"), parse("e", "EXECUTE s")]),
+        None
+    );
+    client.send(&[bind("p", "e"), close(b'S', "s"), parse("s", update), execute("p", 0)].concat());
+    client.send(&message(b'S', b""));
+    let asked = waiting(&gateway, &lead, "orders");
+    with_token(&gateway, &lead, &["deny", &asked, "--reason", "no"]);
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    assert_eq!(upstream().admin("given_again", "SELECT note FROM orders WHERE id = 1").unwrap(), "");
+}
+
+#[test]
+fn what_a_statement_does_to_its_session_it_does_by_its_name_too() {
+    let gateway = own("by_name", |plan| plan.durability = "os".to_owned());
+    let shadow = "CREATE SCHEMA shadow; CREATE TABLE shadow.customers (ssn text); \
+                  INSERT INTO shadow.customers VALUES ('nothing'); \
+                  GRANT USAGE ON SCHEMA shadow TO crm_app; GRANT SELECT ON shadow.customers TO crm_app";
+    upstream().admin("by_name", shadow).unwrap();
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    assert_eq!(flight(&mut client, &[parse("home", "SET search_path = public")]), None);
+    ask(&mut client, "SET search_path = shadow");
+    assert_eq!(ask(&mut client, "SELECT 'x' || ssn FROM customers"), ["xnothing"]);
+    ask(&mut client, "EXECUTE home");
+    let seen = ask(&mut client, "SELECT 'x' || ssn FROM customers ORDER BY id");
+    assert_eq!(seen, ["xssn_1", "xssn_2", "xssn_3", "xssn_4", "xssn_5"]);
+    let seen = String::from_utf8_lossy(&client.seen).into_owned();
+    assert!(SECRETS.iter().all(|secret| !seen.contains(secret)), "{seen}");
+}
+
+#[test]
+fn what_was_prepared_under_rules_that_are_gone_does_not_run() {
+    let seer = r#"@id("seer-sees")
+        permit (principal in Agent::"seer", action == Action::"reveal", resource == Class::"pii.email");"#;
+    fill(upstream(), "rules_gone");
+    let rules = |more: &str| format!("{POLICY}{more}").replace("crm/crm/", "crm/rules_gone/");
+    let mut plan = plan();
+    (plan.database, plan.policy, plan.durability) = ("rules_gone".into(), rules(seer), "os".into());
+    let gateway = Gateway::start(&plan, upstream()).unwrap();
+    let lease = gateway.lease("seer").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    // Of another form than the detectors know, so that nothing but the rewrite masks it.
+    let raw = "SELECT replace(email, '@', ' at ') FROM customers WHERE id < 4 ORDER BY id";
+    ask(&mut client, &format!("PREPARE p AS {raw}"));
+    assert_eq!(flight(&mut client, &[parse("q", raw)]), None);
+    ask(&mut client, &format!("BEGIN; DECLARE c CURSOR WITH HOLD FOR {raw}; COMMIT"));
+    for sql in ["EXECUTE p", "EXECUTE q", "FETCH 1 FROM c"] {
+        assert_eq!(ask(&mut client, sql)[0], "ada.osei at example.com", "{sql}");
+    }
+    std::fs::write(gateway.site().dir().join("policy/rules.cedar"), rules("")).unwrap();
+    gateway.signal("HUP");
+    crate::world::eventually("the new policy holds", || {
+        (ask(&mut client, raw)[0] == "email_1").then_some(())
+    });
+    for sql in ["EXECUTE p", "EXECUTE q", "FETCH 1 FROM c", "MOVE 1 IN c"] {
+        assert_eq!(code(&client.query(sql).unwrap()).as_deref(), Some("55000"), "{sql}");
+    }
+    // Prepared again, it runs masked; and what no rule changes for goes on.
+    ask(&mut client, "DEALLOCATE p");
+    ask(&mut client, &format!("PREPARE p AS {raw}"));
+    assert_eq!(ask(&mut client, "EXECUTE p")[0], "email_1");
+    ask(&mut client, "PREPARE plain AS SELECT count(*) FROM orders");
+    std::fs::write(gateway.site().dir().join("policy/rules.cedar"), rules("// the same\n")).unwrap();
+    let said = gateway.log().len();
+    gateway.signal("HUP");
+    crate::world::eventually("it is read again", || (gateway.log().len() > said).then_some(()));
+    assert_eq!(ask(&mut client, "EXECUTE plain"), ["6"]);
+}
+
+/// As asyncpg moves in its cursors.
+#[test]
+fn a_portal_of_the_protocol_is_a_cursor_of_sql() {
+    let gateway = own("portals", |plan| plan.durability = "os".to_owned());
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    ask(&mut client, "BEGIN");
+    assert_eq!(flight(&mut client, &[parse("", "SELECT id FROM orders ORDER BY id"), bind("p", "")]), None);
+    ask(&mut client, "MOVE 2 IN p");
+    client.send(&[execute("p", 1), message(b'S', b"")].concat());
+    assert_eq!(cells(&client.until_ready().unwrap()), ["3"]);
+    assert_eq!(ask(&mut client, "FETCH 2 FROM p"), ["4", "5"]);
+    // Its rows are masked as they would be of its Execute.
+    assert_eq!(flight(&mut client, &[parse("", "SELECT 'x' || ssn FROM customers"), bind("m", "")]), None);
+    assert_eq!(ask(&mut client, "FETCH 1 FROM m"), ["xssn_1"]);
+    assert_eq!(flight(&mut client, &[close(b'P', "p")]), None);
+    assert_eq!(code(&client.query("FETCH 1 FROM p").unwrap()).as_deref(), Some("34000"));
+    ask(&mut client, "ROLLBACK");
+    // With its transaction it is gone.
+    assert_eq!(code(&client.query("FETCH 1 FROM m").unwrap()).as_deref(), Some("34000"));
+    // A portal that writes is run by the first FETCH: it is asked about then.
+    let lead = operator(&gateway, "lena", "approver", "leads");
+    let asker = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &asker);
+    ask(&mut client, "BEGIN");
+    let delete = "DELETE FROM orders WHERE id = 6 RETURNING id";
+    assert_eq!(flight(&mut client, &[parse("", delete), bind("d", "")]), None);
+    client.send(&query("FETCH ALL FROM d"));
+    let asked = waiting(&gateway, &lead, "orders");
+    with_token(&gateway, &lead, &["deny", &asked, "--reason", "no"]);
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    ask(&mut client, "ROLLBACK");
+    assert_eq!(upstream().admin("portals", "SELECT count(*) FROM orders").unwrap(), "6");
+}
+
+/// Above the limit is an error and no end, in constant memory.
+#[test]
+fn a_statement_above_the_limit_is_refused_and_the_connection_goes_on() {
+    let gateway = own("too_large", |plan| plan.durability = "os".to_owned());
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    let long = |bytes: usize| format!("SELECT '{}'", "x".repeat(bytes));
+    assert_eq!(code(&client.query(&long(1_000_000)).unwrap()), None);
+    for bytes in [(1 << 20) + 1, 40 << 20] {
+        assert_eq!(code(&client.query(&long(bytes)).unwrap()).as_deref(), Some("54000"), "{bytes}");
+        assert_eq!(flight(&mut client, &[parse("s", &long(bytes)), bind("", "s")]).as_deref(), Some("54000"));
+        assert_eq!(ask(&mut client, "SELECT 1"), ["1"]);
+    }
+    let value = "v".repeat((16 << 20) + 1);
+    let values = crate::raw::bind(&[(0, value.as_bytes())]);
+    let sent = [parse("", "SELECT length($1::text)"), values, execute("", 0)];
+    assert_eq!(flight(&mut client, &sent).as_deref(), Some("54000"));
+    // In a transaction it fails as any other error does, and behind an error it is skipped.
+    ask(&mut client, "BEGIN");
+    assert_eq!(code(&client.query(&long(2 << 20)).unwrap()).as_deref(), Some("54000"));
+    assert_eq!(code(&client.query("SELECT 1").unwrap()).as_deref(), Some("25P02"));
+    ask(&mut client, "ROLLBACK");
+    let behind = [parse("", "SELECT FROM WHERE"), parse("", &long(2 << 20))];
+    assert_eq!(flight(&mut client, &behind).as_deref(), Some("42601"));
+    // PostgreSQL takes no more than a gibibyte, and neither do we: that is no message.
+    client.send(&[&b"Q"[..], &0x4000_0010_u32.to_be_bytes(), b"SELECT"].concat());
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("08P01"));
+    let run = lease.variable("TACHO_RUN").to_owned();
+    let shown = crate::world::json(gateway.site(), &["show", &run, "--json"]).to_string();
+    assert_eq!(shown.matches("\"code\":\"54000\"").count(), 6, "{shown}");
+}
