@@ -104,7 +104,7 @@ fn a_full_disk_admits_nothing_new_and_room_again_does() {
     let Some(disk) = Small::new(170) else { return };
     // Room for the first segment, and none for the one after it.
     let filler = disk.at().join("filler");
-    run("fallocate", &["-l", "45M", &filler.display().to_string()]).unwrap();
+    run("fallocate", &["-l", "93M", &filler.display().to_string()]).unwrap();
     let gateway = on(&disk, "full_disk");
     let refused = agent(&gateway, "psql -X -c 'select 1'");
     assert_eq!(
