@@ -107,7 +107,7 @@ impl Bench {
         println!("\n=== start-up, and {CONNECTIONS} idle connections after {WARM} others");
         let (plain, _) = Way::gateway(self, "tacho", &plan("sync", true), &stage.upstream)?;
         let Some((plain, again_ms)) = plain.restarted()? else { return Ok(()) };
-        let detail = "two segments of 64 MiB are filled";
+        let detail = "a segment of 16 MiB is filled";
         self.table.at_most("start-up, the first of an installation", 100.0, first_ms, "ms", detail);
         self.table.at_most("start-up, with a ledger that is there", 100.0, again_ms, "ms", "");
         let each = self.per_connection(&plain)?;
