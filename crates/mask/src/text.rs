@@ -49,8 +49,7 @@ impl fmt::Debug for MaskedText {
 /// Free text: each finding becomes `[class]`, what could deceive an eye is escaped, and more than
 /// [`TEXT_BYTES_MAX`] bytes are cut. Findings are ranges of `text`.
 pub fn text(detectors: &Detectors, text: &str) -> (MaskedText, Vec<Finding>) {
-    let mut findings = Vec::new();
-    detectors.scan_deep(text.as_bytes(), &mut findings);
+    let findings = found(detectors, text);
     (MaskedText(render(text, &findings, TEXT_BYTES_MAX).into()), findings)
 }
 
@@ -59,8 +58,7 @@ pub fn text(detectors: &Detectors, text: &str) -> (MaskedText, Vec<Finding>) {
 pub fn lines(detectors: &Detectors, text: &str) -> MaskedText {
     let mut out = String::with_capacity(text.len());
     for (n, line) in text.split('\n').enumerate() {
-        let mut findings = Vec::new();
-        detectors.scan_deep(line.as_bytes(), &mut findings);
+        let findings = found(detectors, line);
         if n > 0 {
             out.push('\n');
         }
@@ -76,9 +74,54 @@ pub fn lines(detectors: &Detectors, text: &str) -> MaskedText {
 
 /// An identifier: as [`text`], at most [`NAME_BYTES_MAX`] bytes.
 pub fn name(detectors: &Detectors, name: &str) -> MaskedText {
-    let mut findings = Vec::new();
-    detectors.scan_deep(name.as_bytes(), &mut findings);
+    let findings = found(detectors, name);
     MaskedText(render(name, &findings, NAME_BYTES_MAX).into())
+}
+
+/// What detectors find in a text, and in each part of a dotted or escaped name in it: a number is none to them with more
+/// digits behind its dot, where a schema's name has a table's, or right behind the digits of `%20`.
+fn found(detectors: &Detectors, text: &str) -> Vec<Finding> {
+    let mut all = Vec::new();
+    detectors.scan_deep(text.as_bytes(), &mut all);
+    if !text.contains(['.', '%']) {
+        return all;
+    }
+    all.sort_by_key(|finding| finding.range.start);
+    let mut gaps = Vec::new();
+    let mut at = 0;
+    for finding in &all {
+        gaps.push(at..finding.range.start.max(at));
+        at = at.max(finding.range.end);
+    }
+    gaps.push(at..text.len());
+    for part in gaps.into_iter().flat_map(|gap| parts(text.as_bytes(), gap)) {
+        let mut here = Vec::new();
+        detectors.scan_deep(text.as_bytes().get(part.clone()).unwrap_or_default(), &mut here);
+        let moved = |f: Finding| Finding { range: f.range.start + part.start..f.range.end + part.start, ..f };
+        all.extend(here.into_iter().map(moved));
+    }
+    all.sort_by_key(|finding| finding.range.start);
+    all
+}
+
+/// What stands between dots and percent escapes.
+fn parts(text: &[u8], within: Range<usize>) -> Vec<Range<usize>> {
+    let (mut all, mut start, mut at) = (Vec::new(), within.start, within.start);
+    while at < within.end {
+        let escape = |digits: &[u8]| digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit);
+        let skip = match text.get(at) {
+            Some(b'.') => 1,
+            Some(b'%') if text.get(at + 1..at + 3).is_some_and(escape) => 3,
+            _ => 0,
+        };
+        if skip > 0 {
+            all.push(start..at);
+            start = at + skip;
+        }
+        at += skip.max(1);
+    }
+    all.push(start.min(within.end)..within.end);
+    all
 }
 
 /// A SQL statement whose literals stand at `literals` (byte ranges, sorted): each becomes `'?'` or `?`, each comment

@@ -106,3 +106,23 @@ fn lines_stay_lines_and_each_is_masked() {
     let long = lines(&detectors, &"a line\n".repeat(TEXT_BYTES_MAX));
     assert!(long.as_str().len() <= TEXT_BYTES_MAX && long.as_str().ends_with(" bytes]"));
 }
+
+#[test]
+fn each_part_of_a_dotted_name_is_looked_at() {
+    for (text, expect) in [
+        ("453-74-4459.4539578763621486", "[pii.ssn].[pii.card]"),
+        ("a.453-74-4459.b", "a.[pii.ssn].b"),
+        ("<ada.osei@example.com>.453-74-4459", "<[pii.email]>.[pii.ssn]"),
+        ("public.customers.ssn", "public.customers.ssn"),
+        (
+            "access define crm/public/of%204539578763621486%20today",
+            "access define crm/public/of%20[pii.card]%20today",
+        ),
+        ("x%20453-74-4459", "x%20[pii.ssn]"),
+        ("numeric 12.50 at 7% or 100%", "numeric 12.50 at 7% or 100%"),
+    ] {
+        assert_eq!(name(shared(), text).as_str(), expect);
+        assert_eq!(super::text(shared(), text).0.as_str(), expect);
+        assert_eq!(lines(shared(), text).as_str(), expect);
+    }
+}
