@@ -13,16 +13,16 @@ const CARDS: usize = 250;
 const MAILS: usize = 100;
 const WORDS: usize = 400;
 
-struct Canaries {
-    ssn: Vec<String>,
-    card: Vec<String>,
-    mail: Vec<String>,
+pub struct Canaries {
+    pub ssn: Vec<String>,
+    pub card: Vec<String>,
+    pub mail: Vec<String>,
     /// Of no form that a detector knows: only that they are literals or governed keeps them out.
     word: Vec<String>,
 }
 
 impl Canaries {
-    fn new(seed: u64) -> Canaries {
+    pub fn new(seed: u64) -> Canaries {
         let mut dice = Dice(seed);
         let ssn = |dice: &mut Dice| {
             let area = 100 + dice.below(565);
@@ -49,6 +49,12 @@ impl Canaries {
                 .collect(),
             word: (0..WORDS).map(|_| letters(&mut dice, 14)).collect(),
         }
+    }
+
+    /// Those of a form that detectors know.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        let kinds = [&self.ssn, &self.card, &self.mail];
+        kinds.into_iter().flatten().map(String::as_str)
     }
 
     fn all(&self) -> impl Iterator<Item = &str> {
@@ -208,7 +214,7 @@ fn approval(gateway: &Gateway, lease: &Lease, c: &Canaries, shown: &mut Vec<u8>)
 }
 
 /// Where the first one that was found stands.
-fn around(shown: &[u8], found: &str) -> String {
+pub fn around(shown: &[u8], found: &str) -> String {
     let text = String::from_utf8_lossy(shown);
     let secret = found.split_once(" as ").map_or(found, |(secret, _)| secret);
     let at = text.find(secret).unwrap_or_default();

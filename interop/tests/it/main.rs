@@ -22,6 +22,7 @@ mod attacks;
 mod attribution;
 mod bindings;
 mod canaries;
+mod canary_names;
 mod clients;
 mod copies;
 mod credentials;
