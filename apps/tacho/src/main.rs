@@ -37,6 +37,10 @@ use clap::Parser;
 use cli::{Cli, RunsVerb, Verb};
 use fault::{Failure, Outcome};
 
+/// Sessions are served by many small pieces that live as long as one statement.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // The one provider; a second call only finds it there.

@@ -136,7 +136,7 @@ pub struct Question<'a> {
     pub who: &'a Who,
     pub via: &'static str,
     pub subject: &'a Subject,
-    pub params: Vec<Param>,
+    pub params: Arc<[Param]>,
     pub prints: Vec<Print>,
     pub tx: Tx,
     /// The client's bytes.

@@ -66,6 +66,8 @@ pub struct Decided {
     digest: [u8; 32],
     /// The verdict depends on nothing but agent, action and policy.
     pub cacheable: bool,
+    /// What every record of a request says of the decision, encoded once.
+    record: Map,
 }
 
 /// A question that waits for a human.
@@ -90,7 +92,7 @@ impl Asked {
 /// How a question ended, checked again when it is spent.
 pub enum Spent {
     /// Allowed now, by these approvals.
-    Allowed(Decided),
+    Allowed(Arc<Decided>),
     /// Denied, expired, withdrawn, or policy has changed meanwhile. The sentence is ours.
     Refused(Decided, &'static str),
 }
@@ -334,7 +336,7 @@ impl Gate {
         let decided = self.verdict(question.who, ground, &approved);
         let unchanged = binding(question, decided.policy, asked.expires) == asked.binding;
         if granted && unchanged && decided.verdict == Verdict::Allow {
-            return Ok(Spent::Allowed(decided));
+            return Ok(Spent::Allowed(decided.into()));
         }
         let why = match verdict {
             "granted" => "what was approved is not what would be sent, or policy has changed",
@@ -556,15 +558,9 @@ impl Gate {
             .put("via", question.via)
             .put("asked", asked)
             .put("sending", sending)
-            .put("verdict", decided.verdict.as_str())
-            .put("rules", decided.rules.clone())
-            .put("policy", decided.policy)
-            .put("request", Digest(decided.digest))
+            .with(&decided.record)
             .put("tx", question.tx.as_str())
             .put("durability", who.durability.as_str());
-        if !decided.approved.is_empty() {
-            draft = draft.put("approved", decided.approved.iter().cloned().collect::<Vec<Group>>());
-        }
         let (params, more) = question.params.split_at(question.params.len().min(PARAMS_MAX));
         let prints = question.prints.iter().chain(more.iter().filter_map(|p| p.print.as_ref()));
         draft = draft
@@ -610,13 +606,22 @@ pub struct Ground<'a> {
 fn decide(policy: &Policy, request: &Request, approved: BTreeSet<Group>) -> Decided {
     let decision = policy.decide(request);
     let canonical: Arc<str> = request.canonical().into();
+    let digest = digest(canonical.as_bytes());
+    let groups: Vec<Group> = approved.iter().cloned().collect();
+    let record = Map::new()
+        .put("verdict", decision.verdict.as_str())
+        .put("rules", &decision.rules)
+        .put("policy", policy.hash())
+        .put("request", Digest(digest))
+        .put_some("approved", Some(groups).filter(|groups| !groups.is_empty()));
     Decided {
+        record,
         verdict: decision.verdict,
         rules: decision.rules,
         message: decision.message.map(Arc::from),
         policy: policy.hash(),
         approved,
-        digest: digest(canonical.as_bytes()),
+        digest,
         request: canonical,
         cacheable: !policy.depends_on_context(request),
     }

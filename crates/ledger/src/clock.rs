@@ -1,9 +1,11 @@
 //! Time and randomness are arguments. [`SystemClock`] and [`SystemRandom`] are the real ones.
 
+use std::sync::Mutex;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ring::rand::SecureRandom;
 use vocab::{Tick, WallTime};
+use zeroize::{Zeroize, Zeroizing};
 
 /// What time it is.
 pub trait Clock: Send + Sync + 'static {
@@ -51,12 +53,26 @@ pub trait Random: Send + Sync + 'static {
     fn fill(&self, out: &mut [u8]) -> Result<(), NoRandom>;
 }
 
-/// The system's generator.
-pub struct SystemRandom(ring::rand::SystemRandom);
+/// The system's generator, asked for many bytes at once: each record needs 32. What was handed out is overwritten here.
+pub struct SystemRandom {
+    system: ring::rand::SystemRandom,
+    pool: Mutex<Pool>,
+}
+
+struct Pool {
+    bytes: Zeroizing<[u8; POOL_BYTES]>,
+    /// From here on they are unused.
+    unused: usize,
+}
+
+const POOL_BYTES: usize = 2048;
+/// A request for more goes to the system itself.
+const POOLED_BYTES_MAX: usize = 64;
 
 impl SystemRandom {
     pub fn new() -> SystemRandom {
-        SystemRandom(ring::rand::SystemRandom::new())
+        let pool = Pool { bytes: Zeroizing::new([0; POOL_BYTES]), unused: POOL_BYTES };
+        SystemRandom { system: ring::rand::SystemRandom::new(), pool: Mutex::new(pool) }
     }
 }
 
@@ -68,7 +84,22 @@ impl Default for SystemRandom {
 
 impl Random for SystemRandom {
     fn fill(&self, out: &mut [u8]) -> Result<(), NoRandom> {
-        self.0.fill(out).map_err(|_| NoRandom)
+        if out.len() > POOLED_BYTES_MAX {
+            return self.system.fill(out).map_err(|_| NoRandom);
+        }
+        let mut pool = self.pool.lock().map_err(|_| NoRandom)?;
+        if POOL_BYTES - pool.unused < out.len() {
+            // Unused is nothing until the fill has succeeded.
+            pool.unused = POOL_BYTES;
+            self.system.fill(&mut *pool.bytes).map_err(|_| NoRandom)?;
+            pool.unused = 0;
+        }
+        let start = pool.unused;
+        pool.unused += out.len();
+        let end = pool.unused;
+        out.copy_from_slice(&pool.bytes[start..end]);
+        pool.bytes[start..end].zeroize();
+        Ok(())
     }
 }
 
@@ -77,4 +108,31 @@ pub(crate) fn random<const N: usize>(random: &dyn Random) -> Result<[u8; N], NoR
     let mut out = [0u8; N];
     random.fill(&mut out)?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_bytes_are_handed_out_twice_and_none_are_zeros() {
+        let source = SystemRandom::new();
+        let many: BTreeSet<[u8; 32]> = (0..4 * POOL_BYTES / 32).map(|_| random(&source).unwrap()).collect();
+        assert_eq!(many.len(), 4 * POOL_BYTES / 32);
+        assert!(!many.contains(&[0; 32]));
+        // What is left is not enough: a fresh pool, and not the end of the old one.
+        let odd: BTreeSet<[u8; 60]> = (0..200).map(|_| random(&source).unwrap()).collect();
+        assert_eq!(odd.len(), 200);
+        assert!(odd.iter().all(|bytes| bytes.iter().any(|byte| *byte != 0)));
+    }
+
+    #[test]
+    fn what_was_handed_out_is_not_kept() {
+        let source = SystemRandom::new();
+        let _given: [u8; 32] = random(&source).unwrap();
+        let pool = source.pool.lock().unwrap();
+        assert!(pool.bytes[..32].iter().all(|byte| *byte == 0));
+        assert!(pool.bytes[32..].iter().any(|byte| *byte != 0));
+    }
 }

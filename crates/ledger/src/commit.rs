@@ -180,13 +180,12 @@ impl Inner {
         if !commit.batch_open {
             frame::encode_batch(commit.next_batch, commit.end, &mut bytes);
         }
-        let mut tip = commit.model.frontier.clone();
-        for item in &items {
-            bytes.extend_from_slice(&item.frames);
-            tip.append(item.leaf);
-        }
+        items.iter().for_each(|item| bytes.extend_from_slice(&item.frames));
+        let size = commit.model.next() + items.len() as u64;
         let note = checkpoint.then(|| {
-            let text = Checkpoint { origin: self.origin.clone(), size: tip.size(), root: tip.root() };
+            let mut tip = commit.model.frontier.clone();
+            items.iter().for_each(|item| tip.append(item.leaf));
+            let text = Checkpoint { origin: self.origin.clone(), size, root: tip.root() };
             commit.signer.sign(&text).to_bytes()
         });
         if let Some(note) = &note {
@@ -208,12 +207,12 @@ impl Inner {
             commit.file.sync_data().map_err(|error| ("sync-failed", error))?;
             commit.batch_open = false;
         }
-        commit.signed = tip.size();
+        commit.signed = size;
         commit.signed_at = self.clock.tick();
         if let Some(next) = items.iter_mut().rev().find_map(|item| item.ratchet.take()) {
             commit.signer = *next;
         }
-        self.publish(Published { size: tip.size(), note });
+        self.publish(Published { size, note });
         Ok(())
     }
 

@@ -31,6 +31,10 @@ use vocab::{
 use crate::limits::{NAME_BYTES_MAX, OPERATOR_TEXT_BYTES_MAX, PAYLOAD_BYTES_MAX, PAYLOADS_MAX};
 use sealed::Sealed;
 
+/// What most records hold, in bytes and in fields: asked for at once, they need not grow.
+const RECORD_BYTES_USUAL: usize = 512;
+const FIELDS_USUAL: usize = 24;
+
 /// The kinds of record: docs/RECORDS.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -179,10 +183,12 @@ impl<T: Sealed + ?Sized> Recordable for T {}
 /// A map under construction: the body of a record, or a map in it. Keys are constants.
 #[derive(Clone, Default)]
 pub struct Map {
+    /// Values as they are encoded, in the order of the puts.
     arena: Vec<u8>,
+    /// In canonical order.
     entries: Vec<Entry>,
     depth: u8,
-    /// A value within repeats a key.
+    /// A key was put twice, here or in a map within.
     broken: bool,
 }
 
@@ -212,13 +218,22 @@ impl Map {
         }
     }
 
+    /// With room for a record of the common size.
+    fn for_record() -> Map {
+        Map {
+            arena: Vec::with_capacity(RECORD_BYTES_USUAL),
+            entries: Vec::with_capacity(FIELDS_USUAL),
+            ..Map::default()
+        }
+    }
+
     /// Adds the fields of another map, as they were encoded.
     pub(crate) fn extend(&mut self, other: &Map) {
         let offset = self.arena.len();
         self.arena.extend_from_slice(&other.arena);
-        let moved =
-            other.entries.iter().map(|e| Entry { start: e.start + offset, end: e.end + offset, ..*e });
-        self.entries.extend(moved);
+        for entry in &other.entries {
+            self.place(Entry { start: entry.start + offset, end: entry.end + offset, ..*entry });
+        }
         self.depth = self.depth.max(other.depth);
         self.broken |= other.broken;
     }
@@ -226,9 +241,15 @@ impl Map {
     pub(crate) fn insert(&mut self, key: &'static str, value: &impl Recordable) {
         let start = self.arena.len();
         value.encode(&mut self.arena);
-        self.entries.push(Entry { key, start, end: self.arena.len() });
+        self.place(Entry { key, start, end: self.arena.len() });
         self.depth = self.depth.max(value.depth());
         self.broken |= value.broken();
+    }
+
+    fn place(&mut self, entry: Entry) {
+        let at = self.entries.partition_point(|there| key_order(there.key, entry.key).is_lt());
+        self.broken |= self.entries.get(at).is_some_and(|there| there.key == entry.key);
+        self.entries.insert(at, entry);
     }
 
     /// Bytes of the encoded map, about.
@@ -242,26 +263,27 @@ impl Map {
 
     /// Whether a key was put twice, here or in a map within.
     pub(crate) fn repeats(&self) -> bool {
-        let mut keys: Vec<&'static str> = self.entries.iter().map(|entry| entry.key).collect();
-        keys.sort_unstable();
-        self.broken || keys.windows(2).any(|pair| pair[0] == pair[1])
+        self.broken
+    }
+
+    /// Appends its canonical bytes.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        self.encode(out);
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.size());
-        self.encode(&mut out);
+        self.write(&mut out);
         out
     }
 }
 
 impl Sealed for Map {
     fn encode(&self, out: &mut Vec<u8>) {
-        let mut entries = self.entries.clone();
-        entries.sort_by(|a, b| key_order(a.key, b.key));
-        Encoder::new(out).map(entries.len());
-        for Entry { key, start, end } in entries {
+        Encoder::new(out).map(self.entries.len());
+        for Entry { key, start, end } in &self.entries {
             Encoder::new(out).text(key);
-            out.extend_from_slice(&self.arena[start..end]);
+            out.extend_from_slice(&self.arena[*start..*end]);
         }
     }
 
@@ -271,6 +293,12 @@ impl Sealed for Map {
 
     fn broken(&self) -> bool {
         self.repeats()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|entry| entry.key)).finish()
     }
 }
 
@@ -293,7 +321,7 @@ impl Draft {
             run: None,
             session: None,
             of: None,
-            body: Map::new(),
+            body: Map::for_record(),
             payloads: Vec::new(),
             with_next: false,
         }

@@ -1,10 +1,10 @@
 //! The ledger's shared state, and the one lock under which a record gets its place.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
-use seal::frame::{self, Kind as FrameKind};
+use seal::frame::{self, FRAME_HEADER_BYTES, Kind as FrameKind};
 use seal::payload;
 use seal::record::{self, Fields, Link, PayloadRef};
 use vocab::{Durability, RunId, Seq, SessionId, Tick, WallTime};
@@ -15,16 +15,19 @@ use crate::config::{AppendError, Config, Ended, NotAdmitted};
 use crate::disk::Disk;
 use crate::draft::{Draft, Kind, Map, PayloadPlain, Raw};
 use crate::keeper::Keeper;
-use crate::keys::{EpochKey, GatewayKey, RunCipher, RunKeys};
+use crate::keys::{EpochKey, GatewayKey, RunCipher, RunKeys, SEAL_BYTES};
 use crate::late::Late;
 use crate::limits::{
     BATCH_BYTES_MAX, PAYLOAD_BYTES_MAX, QUEUE_ADMIT_DIVISOR, QUEUE_BYTES_MAX, QUEUE_RECORDS_MAX,
     QUEUE_RUN_DIVISOR, RECORD_DEPTH_MAX, RUN_OVERDRAFT_DIVISOR, SEGMENT_TAIL_BYTES, STALL_MILLIS,
     UNIT_SEGMENT_DIVISOR,
 };
-use crate::model::{Step, Tail};
+use crate::model::{ByRun, Step, Tail};
 use crate::receipt::{Receipt, Watermark};
 use crate::segments::Paths;
+
+/// A frame's header and what a record says before its body, with two payloads.
+const RECORD_HEADER_BYTES_USUAL: usize = 384;
 
 /// Everything that the ledger's handles and threads share. Lock order: `keeper`, `commit`,
 /// `preparing`, `core`; `run_keys` stands alone.
@@ -47,7 +50,7 @@ pub(crate) struct Inner {
     pub(crate) keeper: Mutex<Keeper>,
     pub(crate) keeper_asked: Mutex<bool>,
     pub(crate) keeper_wake: Condvar,
-    pub(crate) ciphers: RwLock<HashMap<RunId, Arc<RunCipher>>>,
+    pub(crate) ciphers: RwLock<ByRun<Arc<RunCipher>>>,
     pub(crate) run_keys: Mutex<RunKeys>,
     pub(crate) gateway: GatewayKey,
     pub(crate) prints: RwLock<Arc<EpochKey>>,
@@ -66,7 +69,7 @@ pub(crate) struct Core {
     pub(crate) generation: u64,
     /// The next record's sequence number.
     pub(crate) next: u64,
-    pub(crate) runs: HashMap<RunId, Run>,
+    pub(crate) runs: ByRun<Run>,
     pub(crate) queue: VecDeque<Item>,
     pub(crate) queue_bytes: usize,
     pub(crate) in_flight: usize,
@@ -227,7 +230,6 @@ impl Inner {
             return Err(AppendError::Malformed("`of` names a record that does not exist yet"));
         }
         let link = core.link(unit.kind, unit.run)?;
-        let mut record = Vec::with_capacity(unit.body.len() + 256);
         let fields = Fields {
             seq: core.next,
             at: self.clock.now().0,
@@ -238,14 +240,16 @@ impl Inner {
             pay: unit.pay,
             body: unit.body,
         };
-        record::encode(&fields, &mut record).map_err(|_| AppendError::TooLarge)?;
-        let mut frames = Vec::with_capacity(unit.payload_frames.len() + record.len() + 16);
+        let size = unit.payload_frames.len() + unit.body.len() + RECORD_HEADER_BYTES_USUAL;
+        let mut frames = Vec::with_capacity(size);
         frames.extend_from_slice(unit.payload_frames);
-        frame::encode_frame(FrameKind::Record, &record, &mut frames).map_err(|_| AppendError::TooLarge)?;
+        let start = frame::begin_frame(&mut frames);
+        record::encode(&fields, &mut frames).map_err(|_| AppendError::TooLarge)?;
+        frame::end_frame(FrameKind::Record, start, &mut frames).map_err(|_| AppendError::TooLarge)?;
         self.check_room(core, &unit, frames.len())?;
 
         // From here on nothing fails: the number is taken.
-        let leaf = seal::tree::leaf_hash(&record);
+        let leaf = seal::tree::leaf_hash(&frames[start..]);
         let seq = core.next;
         core.next += 1;
         let run = unit.run.map(|run| (run, core.step(run, unit.kind, leaf, frames.len())));
@@ -315,14 +319,17 @@ impl Inner {
         let cipher = read(&self.ciphers).get(&run).cloned().ok_or(AppendError::RunEnded)?;
         let (mut refs, mut frames) = (Vec::new(), Vec::new());
         for PayloadPlain(map) in &draft.payloads {
-            let plaintext = encode_map(map, 0)?;
-            if plaintext.len() > PAYLOAD_BYTES_MAX {
+            check_map(map, 0)?;
+            frames.reserve(FRAME_HEADER_BYTES + map.size() + SEAL_BYTES);
+            let start = frame::begin_frame(&mut frames);
+            cipher.seal(&self.origin, &mut frames, |out| map.write(out)).ok_or(AppendError::TooLarge)?;
+            let body = &frames[start..];
+            if body.len() > PAYLOAD_BYTES_MAX + SEAL_BYTES {
                 return Err(AppendError::TooLarge);
             }
-            let body = cipher.seal(&self.origin, plaintext).ok_or(AppendError::TooLarge)?;
-            let digest = payload::body_digest(&body);
+            let digest = payload::body_digest(body);
             refs.push(PayloadRef { digest, key: cipher.commitment, length: body.len() as u64 });
-            frame::encode_frame(FrameKind::Payload, &body, &mut frames).map_err(|_| AppendError::TooLarge)?;
+            frame::end_frame(FrameKind::Payload, start, &mut frames).map_err(|_| AppendError::TooLarge)?;
         }
         Ok((refs, frames))
     }
@@ -415,18 +422,19 @@ impl Core {
 }
 
 pub(crate) fn encode_body(draft: &Draft) -> Result<Vec<u8>, AppendError> {
-    encode_map(&draft.body, 1)
+    check_map(&draft.body, 1)?;
+    Ok(draft.body.to_bytes())
 }
 
 /// `around` is how many levels stand around the map.
-fn encode_map(map: &Map, around: u8) -> Result<Vec<u8>, AppendError> {
+fn check_map(map: &Map, around: u8) -> Result<(), AppendError> {
     if map.levels().saturating_add(around) > RECORD_DEPTH_MAX {
         return Err(AppendError::TooLarge);
     }
     if map.repeats() {
         return Err(AppendError::Malformed("a field was put twice"));
     }
-    Ok(map.to_bytes())
+    Ok(())
 }
 
 /// A poisoned lock is taken all the same: every critical section leaves its state whole before anything can panic.

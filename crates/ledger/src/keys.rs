@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mask::{FilterKey, Print, Prints};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
 use seal::tree::sha256_of;
 use vocab::{Class, RunId};
 use zeroize::Zeroizing;
@@ -157,18 +157,29 @@ pub(crate) struct RunCipher {
     used: AtomicU64,
 }
 
+/// What a payload's ciphertext is longer than its plaintext: nonce and tag.
+pub(crate) const SEAL_BYTES: usize = NONCE_LEN + MAX_TAG_LEN;
+
 impl RunCipher {
-    /// `nonce || ciphertext || tag`: the body of a `P` frame, docs/FORMAT.md section 5. `None` beyond 64 GiB.
-    pub(crate) fn seal(&self, origin: &str, mut plaintext: Vec<u8>) -> Option<Vec<u8>> {
+    /// Appends `nonce || ciphertext || tag`, the body of a `P` frame (docs/FORMAT.md section 5), to `out`; `write` appends
+    /// the plaintext, which is encrypted where it stands. `None` beyond 64 GiB: `out` is of no use then.
+    pub(crate) fn seal(
+        &self,
+        origin: &str,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<()> {
         let count = self.used.fetch_add(1, Ordering::Relaxed);
-        let mut nonce = [0u8; 12];
+        let mut nonce = [0u8; NONCE_LEN];
         nonce[4..].copy_from_slice(&count.to_be_bytes());
-        let aad = Aad::from(origin.as_bytes());
-        self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut plaintext).ok()?;
-        let mut out = Vec::with_capacity(nonce.len() + plaintext.len());
         out.extend_from_slice(&nonce);
-        out.extend_from_slice(&plaintext);
-        Some(out)
+        let start = out.len();
+        write(out);
+        let aad = Aad::from(origin.as_bytes());
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = self.key.seal_in_place_separate_tag(nonce, aad, &mut out[start..]).ok()?;
+        out.extend_from_slice(tag.as_ref());
+        Some(())
     }
 }
 

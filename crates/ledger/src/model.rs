@@ -9,11 +9,14 @@ use seal::Hash;
 use seal::tree::Frontier;
 use vocab::RunId;
 
+/// Ids are minted here, not chosen by a peer; each record looks its run up several times.
+pub(crate) type ByRun<T> = HashMap<RunId, T, foldhash::quality::RandomState>;
+
 /// Everything that is durable.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     pub(crate) frontier: Frontier,
-    pub(crate) runs: HashMap<RunId, Tail>,
+    pub(crate) runs: ByRun<Tail>,
 }
 
 impl Model {

@@ -80,7 +80,7 @@ pub(crate) fn open(
         keeper: Mutex::new(keeper),
         keeper_asked: Mutex::new(false),
         keeper_wake: Condvar::new(),
-        ciphers: RwLock::new(HashMap::new()),
+        ciphers: RwLock::default(),
         run_keys: Mutex::new(run_keys),
         gateway,
         // Replaced before anybody has the ledger: `settle_debts` turns the epoch.

@@ -233,13 +233,10 @@ impl Cursor {
         }))
     }
 
-    /// The next record as it is stored: a fifth of the work where nobody asks what it says.
-    pub(crate) fn next_stored(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
+    /// The next record as it is stored, where nobody asks what it says. `seq`: its number, which the caller has counted.
+    pub(crate) fn next_stored(&mut self, seq: Seq) -> Result<Option<Vec<u8>>, ReadError> {
         loop {
-            let found = self.next_with(|_, position, bytes| {
-                let header = Header::decode(&bytes).map_err(|error| damaged(position, error))?;
-                Ok((Seq(header.seq), bytes))
-            })?;
+            let found = self.next_with(|_, _, bytes| Ok((seq, bytes)))?;
             match found {
                 Some(Found::Record(bytes)) => return Ok(Some(bytes)),
                 Some(Found::Checkpoint(..)) => {}
@@ -335,9 +332,9 @@ impl Cursor {
                 if self.next_segment()? { continue } else { return Ok(None) }
             }
             let whole = FRAME_HEADER_BYTES + length.min(BODY_BYTES_MAX + 1);
-            let bytes = self.bytes(whole)?;
-            match Frames::new(&bytes, 0).next() {
-                Some(Ok(frame)) => return Ok(Some((self.at, frame.kind, frame.body.to_vec()))),
+            let frame = Frames::new(self.bytes(whole)?, 0).next();
+            match frame.map(|frame| frame.map(|frame| (frame.kind, frame.body.to_vec()))) {
+                Some(Ok((kind, body))) => return Ok(Some((self.at, kind, body))),
                 fault => {
                     // It may be half written: forget what was read, so that the next attempt reads anew.
                     self.window.clear();
@@ -399,19 +396,20 @@ impl Cursor {
     }
 
     /// Up to `want` bytes at the cursor; fewer only at the end of the file.
-    fn bytes(&mut self, want: usize) -> Result<Vec<u8>, ReadError> {
+    fn bytes(&mut self, want: usize) -> Result<&[u8], ReadError> {
         let start = self.at.offset.checked_sub(self.window_at).and_then(|start| usize::try_from(start).ok());
-        if let Some(found) = start.and_then(|start| self.window.get(start..start.checked_add(want)?)) {
-            return Ok(found.to_vec());
+        let held = start.and_then(|start| Some(start..start.checked_add(want)?));
+        if let Some(held) = held.filter(|held| held.end <= self.window.len()) {
+            return Ok(&self.window[held]);
         }
-        let Some((_, file)) = &self.file else { return Ok(Vec::new()) };
+        let Some((_, file)) = &self.file else { return Ok(&[]) };
         self.window.resize(want.max(WINDOW_BYTES), 0);
         let got = file
             .read_at(&mut self.window, self.at.offset)
             .map_err(|error| ReadError::Io { path: self.store.paths.segment(self.at.segment), error })?;
         self.window.truncate(got);
         self.window_at = self.at.offset;
-        Ok(self.window[..want.min(got)].to_vec())
+        Ok(&self.window[..want.min(got)])
     }
 }
 

@@ -14,7 +14,7 @@ use crate::inner::{Inner, lock};
 use crate::keeper::Keeper;
 use crate::limits::CHECKPOINT_MILLIS;
 use crate::read::{Cursor, ReadError, Store};
-use vocab::Tick;
+use vocab::{Seq, Tick};
 
 const TILE: usize = 256;
 /// Records taken in per round, so that a rebuild does not starve the keeper's other work.
@@ -89,7 +89,7 @@ impl Tiles {
 
     fn advance(&mut self, disk: &dyn Disk, until: u64) -> Result<(), TileError> {
         while self.size < until {
-            let Some(record) = self.cursor.next_stored()? else { return Ok(()) };
+            let Some(record) = self.cursor.next_stored(Seq(self.size))? else { return Ok(()) };
             self.bundle.extend_from_slice(&(record.len() as u16).to_be_bytes());
             self.bundle.extend_from_slice(&record);
             self.levels[0].push(leaf_hash(&record));
@@ -163,12 +163,15 @@ impl Tiles {
         if crate::disk::read_small(disk, &path, bytes.len() as u64).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
-        if let Some(dir) = path.parent() {
-            disk.create_dir(dir).map_err(fail)?;
-        }
-        let staged = path.with_extension("tmp");
-        disk.create(&staged).and_then(|file| file.write_at(bytes, 0)).map_err(fail)?;
-        disk.rename(&staged, &path).map_err(fail)
+        // In its place at once: nobody reads a tile that the file `checkpoint` does not cover yet, and one that a crash
+        // cut short is not these bytes, so that it is written again.
+        let made = match (disk.create(&path), path.parent()) {
+            (Err(error), Some(dir)) if error.kind() == io::ErrorKind::NotFound => {
+                disk.create_dir(dir).and_then(|()| disk.create(&path))
+            }
+            (made, _) => made,
+        };
+        made.and_then(|file| file.write_at(bytes, 0)).map_err(fail)
     }
 }
 

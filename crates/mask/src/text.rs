@@ -137,10 +137,10 @@ pub fn statement(detectors: &Detectors, text: &str, literals: &[Range<usize>]) -
 }
 
 /// A parameter's value: its type and size, and the classes of what is found in it; nothing of the value itself.
-/// `type_name` is a name out of the catalog or a constant.
+/// `what` is what it is called.
 pub fn param(
     detectors: &Detectors,
-    type_name: &str,
+    what: &'static str,
     shape: Shape,
     value: Option<&[u8]>,
 ) -> (MaskedText, Vec<Finding>) {
@@ -148,11 +148,10 @@ pub fn param(
     // The replaced cell is not needed: only what was found.
     let _ = crate::field::fields(detectors, [value], &[shape], &mut cells);
     let findings: Vec<Finding> = cells.into_iter().map(|c| c.finding).collect();
-    let mut out = name(detectors, type_name).as_str().to_owned();
-    match value {
-        None => out.push_str(" null"),
-        Some(bytes) => out += &format!("({} bytes)", bytes.len()),
-    }
+    let mut out = match value {
+        None => format!("{what} null"),
+        Some(bytes) => format!("{what}({} bytes)", bytes.len()),
+    };
     let mut classes: Vec<_> = findings.iter().map(|f| &f.class).collect();
     classes.sort();
     classes.dedup();

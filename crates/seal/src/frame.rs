@@ -143,12 +143,31 @@ pub fn encode_frame(kind: Kind, body: &[u8], out: &mut Vec<u8>) -> Result<(), Bo
     if body.is_empty() || body.len() > BODY_BYTES_MAX {
         return Err(BodyLength(body.len()));
     }
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&[kind.byte()]), body);
     out.reserve(FRAME_HEADER_BYTES + body.len());
-    out.extend_from_slice(&(body.len() as u32).to_be_bytes());
-    out.extend_from_slice(&crc.to_be_bytes());
-    out.push(kind.byte());
+    let start = begin_frame(out);
     out.extend_from_slice(body);
+    end_frame(kind, start, out)
+}
+
+/// Leaves room for a frame's header, and says where its body begins: for a body that is written in its place.
+pub fn begin_frame(out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+    out.len()
+}
+
+/// Fills in the header of the frame whose body stands from `start` to the end. Errors: as [`encode_frame`]; what was
+/// begun is taken away then.
+pub fn end_frame(kind: Kind, start: usize, out: &mut Vec<u8>) -> Result<(), BodyLength> {
+    let length = out.len() - start;
+    if length == 0 || length > BODY_BYTES_MAX {
+        out.truncate(start - FRAME_HEADER_BYTES);
+        return Err(BodyLength(length));
+    }
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&[kind.byte()]), &out[start..]);
+    let header = &mut out[start - FRAME_HEADER_BYTES..start];
+    header[..4].copy_from_slice(&(length as u32).to_be_bytes());
+    header[4..8].copy_from_slice(&crc.to_be_bytes());
+    header[8] = kind.byte();
     Ok(())
 }
 

@@ -60,7 +60,7 @@ impl Stage {
             who: &self.who,
             via: "query",
             subject,
-            params: Vec::new(),
+            params: Arc::default(),
             prints: Vec::new(),
             tx: Tx::Idle,
             asked,

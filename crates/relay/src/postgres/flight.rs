@@ -44,7 +44,8 @@ pub struct Op {
     pub chunks: u64,
     pub reel_left: u64,
     pub tag: Option<MaskedText>,
-    pub command: Bytes,
+    /// Upstream has said COMMIT.
+    pub commits: bool,
     pub code: Option<[u8; 5]>,
     pub columns: Option<Arc<Columns>>,
     pub tripwires: BTreeSet<Tripped>,
@@ -86,6 +87,10 @@ pub enum Named {
 /// The shape of a result.
 pub struct Columns {
     pub described: RowDescription,
+    /// The body of the message that described it.
+    pub body: Bytes,
+    /// What the reel says of it: name, type, format.
+    pub fields: Vec<(MaskedText, u32, u16)>,
     pub shapes: Vec<Shape>,
     /// There are numbers whose format hides their digits from a look at the bytes.
     pub hides: bool,
@@ -96,22 +101,37 @@ pub struct Columns {
 }
 
 impl Columns {
-    pub fn new(detectors: &Detectors, described: RowDescription, raw: Vec<(usize, Class)>) -> Columns {
+    pub fn new(
+        detectors: &Detectors,
+        described: RowDescription,
+        body: Bytes,
+        raw: Vec<(usize, Class)>,
+    ) -> Columns {
         let shapes: Vec<Shape> = described
             .columns
             .iter()
             .map(|c| Shape::of_postgres(c.type_oid, c.format == Format::Binary))
             .collect();
         let hides = shapes.iter().any(|shape| matches!(shape, Shape::Integer | Shape::Numeric));
-        let name = |c: &Column| mask::name(detectors, c.name.to_str().unwrap_or(""));
-        let names: Vec<Map> = described
-            .columns
+        let fields = fields(detectors, &described);
+        let names: Vec<Map> = fields
             .iter()
-            .map(|column| Map::new().put("name", name(column)).put("type", column.type_oid))
+            .map(|(name, type_oid, _)| Map::new().put("name", name.clone()).put("type", *type_oid))
             .collect();
         let record = if names.is_empty() { Map::new() } else { Map::new().put("columns", names) };
-        Columns { described, shapes, hides, raw, record }
+        Columns { described, body, fields, shapes, hides, raw, record }
     }
+
+    /// Whether a message with this body, with these columns raw, describes the same.
+    pub fn is(&self, body: &Bytes, raw: &[(usize, Class)]) -> bool {
+        self.body == body && self.raw == raw
+    }
+}
+
+/// What a record may say of a result's columns: name, type, format.
+pub fn fields(detectors: &Detectors, described: &RowDescription) -> Vec<(MaskedText, u32, u16)> {
+    let name = |c: &Column| mask::name(detectors, c.name.to_str().unwrap_or(""));
+    described.columns.iter().map(|c| (name(c), c.type_oid, c.format.code())).collect()
 }
 
 impl Op {
@@ -131,7 +151,7 @@ impl Op {
             chunks: 0,
             reel_left: 0,
             tag: None,
-            command: Bytes::new(),
+            commits: false,
             code: None,
             columns: None,
             tripwires: BTreeSet::new(),
@@ -151,7 +171,7 @@ impl Op {
 
 /// How an operation ended, and the frames that the client sees of it.
 struct Finished {
-    op: Op,
+    op: Box<Op>,
     /// `ok`, `error`, `cancelled`, `skipped`.
     result: &'static str,
     bytes: BytesMut,
@@ -160,7 +180,7 @@ struct Finished {
 
 /// Bytes on their way upstream.
 pub enum Outgoing {
-    Permitted { pass: Pass, bytes: Vec<u8>, sents: Vec<Sent>, since: u64 },
+    Permitted { pass: Pass, bytes: BytesMut, sents: Vec<Sent>, since: u64 },
     Control { control: super::writer::Control, sents: Vec<Sent> },
 }
 
@@ -305,7 +325,7 @@ impl Showing {
     }
 
     /// An operation has ended; what is shown so far belongs to it.
-    pub fn finish(&mut self, op: Op, result: &'static str) {
+    pub fn finish(&mut self, op: Box<Op>, result: &'static str) {
         let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
         self.finished.push(Finished { op, result, bytes, marks });
     }
@@ -435,7 +455,7 @@ pub enum State {
 
 fn outcome(
     scene: &Scene<'_>,
-    mut op: Op,
+    mut op: Box<Op>,
     result: &'static str,
     state: &State,
     settles: Vec<Seq>,
@@ -443,7 +463,6 @@ fn outcome(
 ) -> Outcome {
     let detectors = scene.gate.detectors();
     let exposures = exposures(&mut op, scene.root);
-    let columns = op.columns.as_ref().map_or(Map::new(), |columns| columns.record.clone());
     let opaque = op.plan.as_ref().is_some_and(|plan| plan.action().opaque.is_some());
     let tripped = op.tripwires.iter().any(|t| !matches!(t.act, "own" | "echo" | "revealed"));
     Outcome {
@@ -458,7 +477,7 @@ fn outcome(
         tag: op.tag,
         rows: op.rows,
         bytes: op.bytes,
-        columns,
+        columns: op.columns.map_or(Map::new(), |columns| columns.record.clone()),
         exposures,
         tripwires: op.tripwires,
         filter,

@@ -409,7 +409,7 @@ impl Login<'_> {
             who,
             via: "startup",
             subject: &subject,
-            params: Vec::new(),
+            params: Arc::default(),
             prints: Vec::new(),
             tx: Tx::Idle,
             asked: b"",

@@ -11,7 +11,7 @@ use mask::{Detectors, FilterBuilder, Known, MaskedBytes, MaskedField, MaskedText
 use proto_postgres::errors::{self, Care, Known as Said};
 use proto_postgres::frame::{Frame, tag};
 use proto_postgres::message::FromUpstream;
-use proto_postgres::reply::{Cell, Column, DataRow, Fields, RowDescription, cell_places};
+use proto_postgres::reply::{Cell, DataRow, Fields, RowDescription, cell_places};
 use vocab::Class;
 use wire::RawField;
 
@@ -79,6 +79,7 @@ impl Look {
                 },
             });
         }
+        let op_columns = op.as_ref().and_then(|op| op.columns.clone());
         if let Some(op) = op {
             op.tripwires.extend(hits.seen);
             op.hits += hits.count;
@@ -86,7 +87,8 @@ impl Look {
         for cell in self.places.cells.iter().filter_map(|cell| bytes.as_bytes().get(cell.clone())) {
             self.filter.cell(scene.filter_key, cell);
         }
-        let reel = if scene.reel == Reel::None { None } else { reel(detectors, &bytes) };
+        let shape = op_columns.as_deref();
+        let reel = if scene.reel == Reel::None { None } else { reel(detectors, &bytes, shape) };
         Ok((bytes, reel))
     }
 
@@ -180,8 +182,8 @@ fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
     (length >= 4 && end <= bytes.len()).then(|| (*tag, at + 5..end))
 }
 
-/// What replay shows: the rows as the client saw them.
-fn reel(detectors: &Detectors, released: &MaskedBytes) -> Option<PayloadPlain> {
+/// What replay shows: the rows as the client saw them. `shape`: of the result, as it was described.
+fn reel(detectors: &Detectors, released: &MaskedBytes, shape: Option<&Columns>) -> Option<PayloadPlain> {
     let bytes = released.as_bytes();
     let mut fields: Vec<(MaskedText, u32, u16)> = Vec::new();
     let mut rows: Vec<Vec<MaskedField<'_>>> = Vec::new();
@@ -199,12 +201,11 @@ fn reel(detectors: &Detectors, released: &MaskedBytes) -> Option<PayloadPlain> {
                 );
             }
             tag::ROW_DESCRIPTION => {
-                let Ok(description) = RowDescription::decode(&Bytes::copy_from_slice(&bytes[body])) else {
-                    continue;
-                };
-                let name = |c: &Column| mask::name(detectors, c.name.to_str().unwrap_or(""));
-                let columns = description.columns.iter();
-                fields = columns.map(|c| (name(c), c.type_oid, c.format.code())).collect();
+                if let Some(shape) = shape.filter(|shape| *shape.body == bytes[body.clone()]) {
+                    fields.clone_from(&shape.fields);
+                } else if let Ok(described) = RowDescription::decode(&Bytes::copy_from_slice(&bytes[body])) {
+                    fields = super::flight::fields(detectors, &described);
+                }
             }
             tag::COPY_DATA => copy.push(body),
             _ => {}

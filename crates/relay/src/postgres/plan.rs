@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gate::{Decided, Gate, GovernedRead, Ground, Param, Subject, Who};
 use ledger::Print;
@@ -15,6 +15,7 @@ use sql::{Analysis, Effect, LiteralKind, Names, Reason, Rewritten, Statement};
 use vocab::{Action, Class, Group, MaskKind, RuleId, Verb, Verdict};
 
 use super::catalog::Catalog;
+use super::flight::Columns;
 use super::resource::{Pins, Resource};
 use crate::limits::PRINTS_MAX;
 
@@ -40,13 +41,15 @@ pub struct Plan {
     /// The governed columns that it writes, with what stands for their values.
     pub writes: Vec<Written>,
     /// The verdict without approvals. Used again only if it is `cacheable`.
-    pub decided: Decided,
+    pub decided: Arc<Decided>,
     /// What it does or what is revealed depends on when it is asked: the plan holds for this once.
     pub volatile: bool,
     /// Why it cannot run whatever policy says.
     pub refuse: Option<Reason>,
     /// Why, in PostgreSQL's own words about the client's own text, where those are known.
     pub said: Option<String>,
+    /// The shape of its result when it last had one: most often it has the same again.
+    pub shown: Mutex<Option<Arc<Columns>>>,
 }
 
 impl Plan {
@@ -124,7 +127,8 @@ impl Plan {
             own,
             values,
             writes,
-            decided,
+            decided: decided.into(),
+            shown: Mutex::new(None),
             volatile: volatile || analysis.by_name.is_some(),
             refuse,
             said: None,
@@ -138,12 +142,18 @@ impl Plan {
     }
 
     /// The verdict in this context: the remembered one if nothing but the plan decided it, else a fresh one.
-    pub fn verdict(&self, gate: &Gate, who: &Who, context: &Context, approved: &BTreeSet<Group>) -> Decided {
+    pub fn verdict(
+        &self,
+        gate: &Gate,
+        who: &Who,
+        context: impl FnOnce() -> Context,
+        approved: &BTreeSet<Group>,
+    ) -> Arc<Decided> {
         let may_keep =
             approved.is_empty() && self.decided.cacheable && !matches!(self.decided.verdict, Verdict::Ask(_));
         match may_keep {
             true => self.decided.clone(),
-            false => gate.verdict(who, &self.ground(context), approved),
+            false => gate.verdict(who, &self.ground(&context()), approved).into(),
         }
     }
 

@@ -251,7 +251,7 @@ impl Session {
             plan,
             via: "query",
             asked,
-            sending: sending.to_vec(),
+            sending,
             sents,
             named: Vec::new(),
             translated: true,
@@ -337,8 +337,8 @@ impl Session {
                 None,
             );
         }
-        let context = self.context(&ready);
-        let decided = plan.verdict(&self.resource.gate, &self.who, &context, &BTreeSet::new());
+        let context = || self.context(&ready);
+        let decided = plan.verdict(&self.resource.gate, &self.who, context, &BTreeSet::new());
         if decided.verdict == Verdict::Refuse {
             return self.refuse(&ready, &decided, "42501", REFUSED, None, None);
         }
@@ -426,9 +426,7 @@ impl Session {
                 }),
             ] {
                 let what = if matches!(message, FromClient::Close(_)) { What::Close } else { What::Parse };
-                let mut bytes = BytesMut::new();
-                message.encode(&mut bytes)?;
-                self.batch.sending.extend_from_slice(&bytes);
+                message.encode(&mut self.batch.sending)?;
                 self.batch.sents.push((what, true));
             }
             prepared.upstream = plan.text.clone();
@@ -549,9 +547,7 @@ impl Session {
         hidden: bool,
     ) -> Result<(), Cut> {
         frame.encode(&mut self.batch.asked)?;
-        let mut bytes = BytesMut::new();
-        message.encode(&mut bytes)?;
-        self.batch.sending.extend_from_slice(&bytes);
+        message.encode(&mut self.batch.sending)?;
         self.batch.sents.push((what, hidden));
         Ok(())
     }
@@ -579,8 +575,8 @@ impl Session {
             columns: None,
             plan: plan.clone(),
         };
-        let context = self.context(&ready);
-        let decided = plan.verdict(&self.resource.gate, &self.who, &context, &BTreeSet::new());
+        let context = || self.context(&ready);
+        let decided = plan.verdict(&self.resource.gate, &self.who, context, &BTreeSet::new());
         match decided.verdict {
             Verdict::Refuse => self.refuse(&ready, &decided, "42501", REFUSED, None, None),
             // What is asked about is asked when it is executed.

@@ -104,8 +104,7 @@ impl Session {
             .map_err(|e| self.unrecorded(e))?;
         let since = entropy::tick().0;
         let pass = Pass::Waiting(Box::new(intent));
-        let bytes = sending.to_vec();
-        self.sends.push_back((op, Outgoing::Permitted { pass, bytes, sents: Vec::new(), since }));
+        self.sends.push_back((op, Outgoing::Permitted { pass, bytes: sending, sents: Vec::new(), since }));
         Ok(())
     }
 

@@ -17,18 +17,17 @@ impl Session {
             return self.after_refusal(script);
         }
         let gate = self.resource.gate.clone();
-        let context = self.context(&ready);
         if ready.params.iter().filter(|p| p.print.is_some()).count() > PRINTS_MAX {
             let decided = ready.plan.decided.clone();
             let why = "the statement has more sensitive values than one record holds; split it";
             self.refuse(&ready, &decided, "54000", why, None, None)?;
             return self.after_refusal(script);
         }
-        let mut decided = ready.plan.verdict(&gate, &self.who, &context, &BTreeSet::new());
+        let mut decided = ready.plan.verdict(&gate, &self.who, || self.context(&ready), &BTreeSet::new());
         if let Verdict::Ask(_) = decided.verdict {
             let standing = gate.standing(&self.question(&ready), entropy::wall());
             if !standing.is_empty() {
-                decided = ready.plan.verdict(&gate, &self.who, &context, &standing);
+                decided = ready.plan.verdict(&gate, &self.who, || self.context(&ready), &standing);
             }
         }
         match &decided.verdict {
@@ -47,7 +46,7 @@ impl Session {
     pub(super) fn decided(
         &mut self,
         ready: Ready,
-        decided: Decided,
+        decided: Arc<Decided>,
         asked: Option<Seq>,
         script: bool,
     ) -> Result<(), Cut> {
@@ -106,7 +105,7 @@ impl Session {
     pub(super) fn ask(
         &mut self,
         ready: Ready,
-        decided: Decided,
+        decided: Arc<Decided>,
         groups: &[Group],
         script: bool,
     ) -> Result<(), Cut> {
@@ -183,7 +182,7 @@ impl Session {
             }
             (Spent::Allowed(decided), Some(op)) => {
                 if let Some(op) = self.ops.get_mut(&op) {
-                    op.approved = decided.approved;
+                    op.approved = decided.approved.clone();
                 }
                 self.resume(op)
             }
@@ -318,7 +317,7 @@ impl Session {
         }
     }
 
-    pub(super) fn params(&mut self, bind: &Bind, prepared: &Prepared) -> Vec<Param> {
+    pub(super) fn params(&mut self, bind: &Bind, prepared: &Prepared) -> Arc<[Param]> {
         let detectors = self.resource.gate.detectors().clone();
         bind.params
             .iter()
@@ -349,7 +348,7 @@ impl Session {
     pub(super) fn op(&mut self, op: Op) -> u64 {
         let id = self.next_op;
         self.next_op += 1;
-        self.ops.insert(id, op);
+        self.ops.insert(id, Box::new(op));
         id
     }
 }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -97,6 +97,9 @@ pub struct End<W> {
     pub bytes: u64,
 }
 
+/// By a name that the client gave: one that made names collide would slow down its own session alone.
+type ByName<T> = HashMap<Bytes, T, foldhash::quality::RandomState>;
+
 /// A statement that the client has prepared.
 #[derive(Clone)]
 struct Prepared {
@@ -120,7 +123,7 @@ struct Portal {
     plan: Arc<Plan>,
     epoch: u64,
     upstream: Arc<str>,
-    params: Vec<Param>,
+    params: Arc<[Param]>,
     columns: Option<Arc<Columns>>,
     /// Outlives its transaction: made by DECLARE ... WITH HOLD.
     hold: bool,
@@ -130,20 +133,20 @@ struct Portal {
 #[derive(Default)]
 struct Batch {
     asked: BytesMut,
-    sending: Vec<u8>,
+    sending: BytesMut,
     sents: Vec<(What, bool)>,
     named: Vec<Named>,
     plan: Option<Arc<Plan>>,
-    params: Vec<Param>,
+    params: Arc<[Param]>,
 }
 
 /// One statement with its bytes, waiting to be permitted.
 struct Ready {
     plan: Arc<Plan>,
     via: &'static str,
-    params: Vec<Param>,
+    params: Arc<[Param]>,
     asked: Bytes,
-    sending: Vec<u8>,
+    sending: BytesMut,
     sents: Vec<(What, bool)>,
     named: Vec<Named>,
     translated: bool,
@@ -158,9 +161,9 @@ impl Ready {
         Ready {
             plan,
             via,
-            params: Vec::new(),
+            params: Arc::default(),
             asked,
-            sending: Vec::new(),
+            sending: BytesMut::new(),
             sents: Vec::new(),
             named: Vec::new(),
             translated: false,
@@ -177,7 +180,7 @@ struct Script {
     /// The text, if it is one statement.
     alone: Option<Arc<str>>,
     rest: VecDeque<Statement>,
-    decided: Vec<(Ready, Decided, Option<Seq>)>,
+    decided: Vec<(Ready, Arc<Decided>, Option<Seq>)>,
     empty: bool,
     /// A statement of it ends the transaction, or goes back in it: a failed one is over.
     turns: bool,
@@ -241,8 +244,8 @@ pub struct Session {
     /// The catalog was read inside this session's transaction and is nobody else's.
     own_catalog: bool,
     plans: Plans,
-    prepared: HashMap<Bytes, Prepared>,
-    portals: HashMap<Bytes, Portal>,
+    prepared: ByName<Prepared>,
+    portals: ByName<Portal>,
     /// Statements that SQL's PREPARE has made.
     sql_prepared: HashMap<String, SqlPrepared>,
     /// How deep we are in statements that run others by name.
@@ -256,7 +259,7 @@ pub struct Session {
     wants_more: bool,
     hold: Hold,
     skipping: bool,
-    ops: BTreeMap<u64, Op>,
+    ops: BTreeMap<u64, Box<Op>>,
     next_op: u64,
     sends: VecDeque<(u64, Outgoing)>,
     leaving: VecDeque<Leaving>,
@@ -291,10 +294,13 @@ pub struct Session {
     /// A cancel that waits for what was sent before it.
     cancel_due: bool,
     cancelling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// When it rings, on the monotonic clock, and the timer.
+    timer: Option<(u64, Pin<Box<Sleep>>)>,
     late_at: Option<u64>,
     asked_expires: Option<WallTime>,
     last_statement: Bytes,
+    /// What the last command said when it was complete, and how that is recorded.
+    last_tag: Option<(RawField, MaskedText)>,
 }
 
 /// What of a failed operation matters after it.
@@ -366,8 +372,8 @@ impl Session {
             catalog_dirty: false,
             own_catalog: false,
             plans: Plans::default(),
-            prepared: HashMap::new(),
-            portals: HashMap::new(),
+            prepared: ByName::default(),
+            portals: ByName::default(),
             sql_prepared: HashMap::new(),
             naming: 0,
             batch: Batch::default(),
@@ -406,6 +412,7 @@ impl Session {
             late_at: None,
             asked_expires: None,
             last_statement: Bytes::new(),
+            last_tag: None,
         }
     }
 
@@ -486,7 +493,10 @@ impl Session {
         pressed: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
         over: &mut Pin<Box<dyn Future<Output = Ended> + Send>>,
     ) -> Poll<Result<Wake, Cut>> {
-        if let Poll::Ready(why) = over.as_mut().poll(cx) {
+        // The look at a number, each time; the futures are asked, and told whom to wake, where all else waits.
+        if self.ended.has_changed().unwrap_or(true)
+            && let Poll::Ready(why) = over.as_mut().poll(cx)
+        {
             return Poll::Ready(Ok(Wake::Ended(why)));
         }
         let moved = self.poll_sends(cx)? | self.poll_leaving(cx)?;
@@ -499,16 +509,13 @@ impl Session {
         if moved {
             return Poll::Ready(Ok(Wake::Progress));
         }
-        if pressed.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(Wake::Cancel));
-        }
         if let Hold::Human { asked, .. } = &mut self.hold {
             let answered = std::pin::pin!(asked.answered());
             if let Poll::Ready(answer) = answered.poll(cx) {
                 return Poll::Ready(Ok(Wake::Answered(answer)));
             }
         }
-        if let Some(timer) = &mut self.timer
+        if let Some((_, timer)) = &mut self.timer
             && timer.as_mut().poll(cx).is_ready()
         {
             self.timer = None;
@@ -537,10 +544,13 @@ impl Session {
             }
         }
         // The client's socket holds nothing more: what it had sent before its cancel has been read.
+        if pressed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(Wake::Cancel));
+        }
         if self.poll_cancel(cx) {
             return Poll::Ready(Ok(Wake::Progress));
         }
-        Poll::Pending
+        over.as_mut().poll(cx).map(|why| Ok(Wake::Ended(why)))
     }
 
     fn queued_for_client(&self) -> usize {
@@ -640,12 +650,16 @@ impl Session {
     /// A record is waited for: at the latest `patience` after `since` somebody looks.
     fn arm(&mut self, since: u64, patience: Duration) {
         let late = since.saturating_add(patience.as_nanos() as u64);
-        let sooner = self.late_at.is_none_or(|at| late < at);
         self.late_at = Some(late);
-        if sooner || self.timer.is_none() {
-            let left = Duration::from_nanos(late.saturating_sub(entropy::tick().0));
-            self.timer = Some(Box::pin(tokio::time::sleep(left)));
+        // One that rings sooner looks again then: not every record needs a timer of its own.
+        if self.timer.as_ref().is_none_or(|(at, _)| late < *at) {
+            self.ring_at(late);
         }
+    }
+
+    fn ring_at(&mut self, at: u64) {
+        let left = Duration::from_nanos(at.saturating_sub(entropy::tick().0));
+        self.timer = Some((at, Box::pin(tokio::time::sleep(left))));
     }
 
     fn on_late(&mut self) -> Result<(), Cut> {
@@ -658,8 +672,7 @@ impl Session {
         match self.late_at {
             Some(late) if entropy::tick().0 >= late => Err(self.lost()),
             Some(late) => {
-                let left = std::time::Duration::from_nanos(late.saturating_sub(entropy::tick().0));
-                self.timer = Some(Box::pin(tokio::time::sleep(left)));
+                self.ring_at(late);
                 Ok(())
             }
             None => Ok(()),
@@ -668,8 +681,7 @@ impl Session {
 
     fn sleep_until(&mut self, expires: WallTime) {
         let nanos = expires.0.saturating_sub(entropy::wall().0);
-        let wait = std::time::Duration::from_nanos(nanos) + std::time::Duration::from_millis(1);
-        self.timer = Some(Box::pin(tokio::time::sleep(wait)));
+        self.ring_at(entropy::tick().0.saturating_add(nanos).saturating_add(1_000_000));
     }
 }
 

@@ -70,12 +70,12 @@ impl Session {
     }
 
     /// Values that were bound to the portal that the statement reads: policy sees them as at its Execute.
-    pub(super) fn bound(&self, plan: &Plan) -> Vec<Param> {
+    pub(super) fn bound(&self, plan: &Plan) -> Arc<[Param]> {
         match &plan.analysis.by_name {
             Some(ByName::Cursor(name)) => {
-                self.portals.get(name.as_bytes()).map_or(Vec::new(), |portal| portal.params.clone())
+                self.portals.get(name.as_bytes()).map_or_else(Arc::default, |portal| portal.params.clone())
             }
-            Some(ByName::Statement(_)) | None => Vec::new(),
+            Some(ByName::Statement(_)) | None => Arc::default(),
         }
     }
 

@@ -189,9 +189,9 @@ fn answer_of(plan: Arc<Plan>) -> Ready {
     Ready {
         plan,
         via: "release",
-        params: Vec::new(),
+        params: Arc::default(),
         asked: Bytes::new(),
-        sending: Vec::new(),
+        sending: BytesMut::new(),
         sents: Vec::new(),
         named: Vec::new(),
         translated: false,

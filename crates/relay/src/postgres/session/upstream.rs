@@ -71,7 +71,7 @@ impl Session {
                 self.showing.show(&frame);
             }
             Kind::RowDescription(description) => {
-                self.on_columns(op, description)?;
+                self.on_columns(op, description, frame.body.clone())?;
                 if shown {
                     self.showing.show(&frame);
                 }
@@ -95,10 +95,10 @@ impl Session {
                     true => self.held = Some(frame.clone()),
                     false => self.showing.show(&frame),
                 }
-                let detectors = self.resource.gate.detectors().clone();
+                let tag = self.tag_of(&command);
                 if let Some(op) = self.ops.get_mut(&op) {
-                    op.tag = Some(mask::name(&detectors, command.0.to_str().unwrap_or("?")));
-                    op.command = Bytes::copy_from_slice(command.command());
+                    op.tag = Some(tag);
+                    op.commits = command.command() == b"COMMIT";
                     if op.rows == 0 {
                         op.rows = command.rows().unwrap_or(0);
                         op.piece_rows = op.rows;
@@ -150,6 +150,18 @@ impl Session {
             Kind::Notification { .. } => self.showing.show(&frame),
         }
         Ok(())
+    }
+
+    /// A command's tag as it is recorded: most often that of the one before.
+    fn tag_of(&mut self, command: &proto_postgres::reply::CommandTag) -> MaskedText {
+        match &self.last_tag {
+            Some((said, masked)) if *said == command.0 => masked.clone(),
+            _ => {
+                let masked = mask::name(self.resource.gate.detectors(), command.0.to_str().unwrap_or("?"));
+                self.last_tag = Some((RawField::copy_from(command.0.as_bytes()), masked.clone()));
+                masked
+            }
+        }
     }
 
     /// A Query without a statement is parsed upstream and no more; its answer is the gateway's.
@@ -210,6 +222,7 @@ impl Session {
         &mut self,
         op: u64,
         description: proto_postgres::reply::RowDescription,
+        body: Bytes,
     ) -> Result<(), Cut> {
         let plan = self.ops.get(&op).and_then(|op| op.plan.clone());
         let mut raw: Vec<(usize, Class)> = Vec::new();
@@ -227,7 +240,7 @@ impl Session {
             }
             raw.push((i, class));
         }
-        let columns = Arc::new(Columns::new(self.resource.gate.detectors(), description, raw));
+        let columns = self.columns(plan.as_deref(), description, body, raw);
         if let Some(op) = self.ops.get_mut(&op) {
             op.columns = Some(columns.clone());
             for named in &op.named {
@@ -239,6 +252,29 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The shape of a result: the one that the plan had before, or a new one.
+    fn columns(
+        &self,
+        plan: Option<&Plan>,
+        description: proto_postgres::reply::RowDescription,
+        body: Bytes,
+        raw: Vec<(usize, Class)>,
+    ) -> Arc<Columns> {
+        let detectors = self.resource.gate.detectors();
+        let mut before = plan.map(|plan| plan.shown.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(shown) = before.as_ref().and_then(|before| before.as_ref()).filter(|c| c.is(&body, &raw))
+        {
+            return shown.clone();
+        }
+        // Its own bytes: the frame's are a part of what was read with it.
+        let body = Bytes::copy_from_slice(&body);
+        let columns = Arc::new(Columns::new(detectors, description, body, raw));
+        if let Some(before) = &mut before {
+            **before = Some(columns.clone());
+        }
+        columns
     }
 
     /// What upstream takes parameters for, where the client left it open: how values of later Binds are looked at.
@@ -407,18 +443,18 @@ impl Session {
     pub(super) fn apply(&mut self, id: u64) {
         let Some(op) = self.ops.get(&id) else { return };
         let Some(plan) = op.plan.clone() else { return };
-        let command = op.command.clone();
+        let commits = op.commits;
         for effect in &plan.analysis.effects {
             match effect {
                 Effect::Commit { .. } | Effect::Rollback { .. } => {
-                    self.ending = Some(if command == b"COMMIT"[..] { "committed" } else { "rolled-back" });
+                    self.ending = Some(if commits { "committed" } else { "rolled-back" });
                     self.drop_cursors();
                     // Nothing is open behind it: what we read now may end with a Sync of its own.
                     if self.sends.is_empty() && !self.ops.iter().any(|(k, op)| *k > id && op.intent.is_some())
                     {
                         self.unsynced = false;
                     }
-                    if command != b"COMMIT"[..] {
+                    if !commits {
                         self.names_dirty = true;
                         self.catalog_dirty |= self.catalog_changed_in_tx();
                     }
@@ -475,7 +511,7 @@ impl Session {
                         plan: plan.clone(),
                         epoch: self.epoch,
                         upstream: plan.text.clone(),
-                        params: Vec::new(),
+                        params: Arc::default(),
                         columns: None,
                         hold: *hold,
                     };
