@@ -1,5 +1,7 @@
-//! The committer: one thread takes what waits, writes it with one write, syncs, and raises the watermark. No timer:
-//! it syncs again as soon as the last sync returned, and what came in meanwhile is the next batch.
+//! The committer: one thread takes what waits, writes it with one write, syncs, and raises the watermark. It syncs again
+//! as soon as the last sync returned, and what came in meanwhile is the next batch; but where several wait at once, it
+//! first waits for as many as came in each of the last two syncs ([`Inner::gather`]), for at most half as long as a sync
+//! takes: a sync costs the machine as much as the statement that waits for it, and small batches are nobody's gain.
 //!
 //! Where a write is enough (`Durability::Os`), whoever waits for a record does the committer's work for one batch
 //! ([`Inner::write_here`]); checkpoints and segments stay with the thread.
@@ -11,6 +13,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::TryLockError;
+use std::time::Duration;
 
 use seal::Hash;
 use seal::frame::{self, Kind as FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -20,7 +23,9 @@ use vocab::{Durability, RunId, Tick};
 
 use crate::disk::DiskFile;
 use crate::inner::{Core, Failure, Inner, Spare, State, lock};
-use crate::limits::{BATCH_BYTES_MAX, CHECKPOINT_MILLIS, CHECKPOINT_RECORDS, SEGMENT_TAIL_BYTES};
+use crate::limits::{
+    BATCH_BYTES_MAX, CHECKPOINT_MILLIS, CHECKPOINT_RECORDS, GATHER_MICROS_MAX, SEGMENT_TAIL_BYTES,
+};
 use crate::model::{Model, Step};
 use crate::segments;
 
@@ -30,6 +35,8 @@ pub(crate) struct Item {
     pub(crate) frames: Vec<u8>,
     pub(crate) leaf: Hash,
     pub(crate) run: Option<(RunId, Step)>,
+    /// Somebody waits for it alone; see [`crate::Draft::with_next`].
+    pub(crate) awaited: bool,
     /// An `epoch` record's next key: signs from the second checkpoint over the record on.
     pub(crate) ratchet: Option<Box<Signer>>,
     pub(crate) since: Tick,
@@ -58,6 +65,28 @@ pub(crate) struct Commit {
     /// Records under the newest checkpoint, and when that was signed.
     pub(crate) signed: u64,
     pub(crate) signed_at: Tick,
+    pub(crate) pace: Pace,
+}
+
+/// How the last syncs went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    /// Records of the last batch, and of the one before, that somebody waited for.
+    awaited: [usize; 2],
+    /// How long the last write and sync took.
+    took: Duration,
+}
+
+impl Pace {
+    fn note(&mut self, awaited: usize, took: Duration) {
+        *self = Pace { awaited: [awaited, self.awaited[0]], took };
+    }
+
+    /// How many are worth waiting for, and how long.
+    fn gathers(&self) -> (usize, Duration) {
+        let usual = self.awaited.iter().sum::<usize>().div_ceil(2);
+        (usual, (self.took / 2).min(Duration::from_micros(GATHER_MICROS_MAX)))
+    }
 }
 
 impl Commit {
@@ -103,6 +132,23 @@ impl Inner {
             Ok(()) => Progress::Wrote,
             Err((why, error)) => self.fail(why, &error),
         }
+    }
+
+    /// Waits for more to sync at once, where several wait: as many as usual, and not for long.
+    pub(crate) fn gather(&self) {
+        let (usual, patience) = lock(&self.commit).pace.gathers();
+        if usual < 2 || self.config.durability == Durability::Os {
+            return;
+        }
+        let mut core = lock(&self.core);
+        let urgent = core.stop || core.checkpoint_wanted || !matches!(core.state, State::Open);
+        if urgent || core.awaited >= usual {
+            return;
+        }
+        (core.gathering, core.committer_sleeps) = (usual, true);
+        let waited = self.work.wait_timeout(core, patience);
+        core = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        (core.gathering, core.committer_sleeps) = (0, false);
     }
 
     /// Writes what is queued on the calling thread: for `Durability::Os`, where a write is all that a record waits for,
@@ -192,10 +238,13 @@ impl Inner {
             frame::encode_frame(FrameKind::Checkpoint, note, &mut bytes)
                 .map_err(|error| ("checkpoint-size", io::Error::new(io::ErrorKind::InvalidData, error)))?;
         }
+        let begun = self.clock.tick();
         commit.file.write_at(&bytes, commit.end).map_err(|error| ("write-failed", error))?;
         if self.config.durability == Durability::Sync {
             commit.file.sync_data().map_err(|error| ("sync-failed", error))?;
         }
+        let took = Duration::from_nanos(self.clock.tick().0.saturating_sub(begun.0));
+        commit.pace.note(items.iter().filter(|item| item.awaited).count(), took);
         if !commit.batch_open {
             commit.next_batch += 1;
         }
@@ -251,7 +300,8 @@ impl Inner {
         }
         let _preparing = lock(&self.preparing);
         if !matches!(lock(&self.core).spare, Spare::Ready) {
-            segments::prepare_spare(&*self.disk, &self.paths, self.config.segment_bytes)?;
+            let size = self.config.segment_bytes;
+            segments::prepare_spare(&*self.disk, &self.paths, size, segments::Pieces::Whole)?;
         }
         let header = SegmentHeader {
             number: commit.segment + 1,
@@ -310,6 +360,7 @@ impl Core {
         let items: Vec<Item> = self.queue.drain(..fits).collect();
         let taken: usize = items.iter().map(|item| item.frames.len()).sum();
         self.queue_bytes -= taken;
+        self.awaited -= items.iter().filter(|item| item.awaited).count();
         self.in_flight = taken;
         self.in_flight_since = items.first().map(|item| item.since);
         items
@@ -318,6 +369,7 @@ impl Core {
     fn fail(&mut self, failure: Failure) {
         self.queue = VecDeque::new();
         self.queue_bytes = 0;
+        self.awaited = 0;
         self.in_flight = 0;
         self.in_flight_since = None;
         self.state = State::Failed(failure);
@@ -326,5 +378,29 @@ impl Core {
     /// The age of the oldest append that is not durable.
     pub(crate) fn oldest(&self) -> Option<Tick> {
         self.in_flight_since.or_else(|| self.queue.front().map(|item| item.since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_who_waits_alone_is_never_kept_waiting_for_others() {
+        let mut pace = Pace::default();
+        for _ in 0..4 {
+            assert!(pace.gathers().0 < 2);
+            pace.note(1, Duration::from_micros(150));
+        }
+    }
+
+    #[test]
+    fn as_many_are_waited_for_as_came_before_and_at_most_half_a_sync() {
+        let mut pace = Pace::default();
+        pace.note(3, Duration::from_micros(150));
+        pace.note(4, Duration::from_micros(300));
+        assert_eq!(pace.gathers(), (4, Duration::from_micros(150)));
+        pace.note(1, Duration::from_millis(40));
+        assert_eq!(pace.gathers(), (3, Duration::from_micros(GATHER_MICROS_MAX)));
     }
 }

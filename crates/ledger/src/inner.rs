@@ -72,6 +72,10 @@ pub(crate) struct Core {
     pub(crate) runs: ByRun<Run>,
     pub(crate) queue: VecDeque<Item>,
     pub(crate) queue_bytes: usize,
+    /// Of the queued records, those that somebody waits for.
+    pub(crate) awaited: usize,
+    /// The committer waits for so many of them; 0: for any.
+    pub(crate) gathering: usize,
     pub(crate) in_flight: usize,
     pub(crate) in_flight_since: Option<Tick>,
     /// Bytes left in the current segment, as of the last batch.
@@ -254,8 +258,11 @@ impl Inner {
         core.next += 1;
         let run = unit.run.map(|run| (run, core.step(run, unit.kind, leaf, frames.len())));
         core.queue_bytes += frames.len();
-        core.queue.push_back(Item { frames, leaf, run, ratchet: unit.ratchet, since: self.clock.tick() });
-        if !unit.with_next {
+        let awaited = !unit.with_next;
+        core.awaited += usize::from(awaited);
+        let since = self.clock.tick();
+        core.queue.push_back(Item { frames, leaf, run, awaited, ratchet: unit.ratchet, since });
+        if awaited && core.awaited >= core.gathering {
             self.wake_committer(core);
         }
         Ok(Receipt { seq: Seq(seq), generation: core.generation, watermark: self.watermark.clone() })
@@ -368,6 +375,8 @@ impl Core {
                 .collect(),
             queue: VecDeque::new(),
             queue_bytes: 0,
+            awaited: 0,
+            gathering: 0,
             in_flight: 0,
             in_flight_since: None,
             left: commit.left(),

@@ -19,7 +19,7 @@ use crate::keys::{self, CHECKPOINT_NEXT_FILE, EpochKey, KeyError};
 use crate::late::{Counts, Kept};
 use crate::limits::{EPOCH_MILLIS, HEARTBEAT_MILLIS, RETRY_MILLIS};
 use crate::receipt::Receipt;
-use crate::segments;
+use crate::segments::{self, Pieces};
 use crate::tiles::Tiles;
 
 /// What the keeper remembers between two rounds.
@@ -177,7 +177,7 @@ impl Inner {
                 let what = format!("{free} bytes are free, a segment needs {size}");
                 Err(io::Error::new(io::ErrorKind::StorageFull, what))
             }
-            Ok(_) => segments::prepare_spare(&*self.disk, &self.paths, size),
+            Ok(_) => segments::prepare_spare(&*self.disk, &self.paths, size, Pieces::Synced),
             Err(error) => Err(error),
         };
         let retry = self.clock.tick().plus_millis(RETRY_MILLIS);

@@ -403,7 +403,9 @@ fn in_real_time() -> bool {
 fn commit_loop(inner: &Inner) {
     inner.real_time.store(in_real_time(), Ordering::Relaxed);
     loop {
-        while inner.commit_once() == Progress::Wrote {}
+        while inner.commit_once() == Progress::Wrote {
+            inner.gather();
+        }
         let mut core = lock(&inner.core);
         if core.stop {
             break;

@@ -47,6 +47,8 @@ pub const HEARTBEAT_MILLIS: u64 = 10_000;
 pub const EPOCH_MILLIS: u64 = 3_600_000;
 /// Nothing new is admitted while the oldest unsynced append is older, in milliseconds.
 pub const STALL_MILLIS: u64 = 500;
+/// The most that the committer waits for more to sync at once ([`crate::commit`]), in microseconds.
+pub const GATHER_MICROS_MAX: u64 = 400;
 /// A failed repair or a failed preparation of a segment is tried again after this, in milliseconds.
 pub const RETRY_MILLIS: u64 = 1_000;
 /// Longest wait of the background thread between two rounds, in milliseconds.

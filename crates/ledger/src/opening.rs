@@ -12,7 +12,7 @@ use vocab::{RunId, Seq, Tick};
 use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Random, random};
-use crate::commit::{Commit, Progress, Published};
+use crate::commit::{Commit, Pace, Progress, Published};
 use crate::config::{Config, Ended, OpenError, Recovery};
 use crate::disk::Disk;
 use crate::draft::{Draft, Kind, Map, OwnText};
@@ -168,6 +168,7 @@ impl Ground {
             signer,
             signed: scan.signed,
             signed_at: clock.tick(),
+            pace: Pace::default(),
         };
         Ok(Ground { origin: scan.origin, commit, after, owed, spare })
     }
@@ -213,6 +214,7 @@ impl Ground {
             signer,
             signed: 0,
             signed_at: clock.tick(),
+            pace: Pace::default(),
         };
         let owed =
             Owed { fresh: true, records: 0, torn: 0, epoch: 0, open: HashMap::new(), erased: Vec::new() };
@@ -242,7 +244,7 @@ fn spare_for(config: &Config, disk: &dyn Disk, paths: &Paths, roomy: bool) -> Re
         return Ok(Spare::Missing);
     }
     // Without room for it the ledger opens all the same, for what it owes; nothing new is admitted.
-    Ok(match segments::prepare_spare(disk, paths, config.segment_bytes) {
+    Ok(match segments::prepare_spare(disk, paths, config.segment_bytes, segments::Pieces::Whole) {
         Ok(()) => Spare::Ready,
         Err(error) => Spare::Refused { error: error.to_string(), retry: Tick(0) },
     })

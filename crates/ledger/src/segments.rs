@@ -81,14 +81,14 @@ pub(crate) fn first_segment(
         return Ok((activate_spare(disk, paths, header)?, segment_bytes));
     }
     let size = segment_bytes.min(FIRST_SEGMENT_BYTES_MAX);
-    prepare_spare(disk, paths, size)?;
+    prepare_spare(disk, paths, size, Pieces::Whole)?;
     Ok((activate_spare(disk, paths, header)?, size))
 }
 
 /// Makes the spare: zero-filled, synced, named. Errors leave no file behind that takes room.
-pub(crate) fn prepare_spare(disk: &dyn Disk, paths: &Paths, size: u64) -> io::Result<()> {
+pub(crate) fn prepare_spare(disk: &dyn Disk, paths: &Paths, size: u64, pieces: Pieces) -> io::Result<()> {
     let staged = paths.staged();
-    let made = fill(disk, &staged, size).and_then(|_| {
+    let made = fill(disk, &staged, size, pieces).and_then(|_| {
         disk.rename(&staged, &paths.spare())?;
         disk.sync_dir(&paths.segments)
     });
@@ -151,7 +151,7 @@ pub(crate) fn copy_segment(
         disk.sync_dir(&paths.segments)?;
         disk.open(&copy)?
     } else {
-        fill(disk, &copy, size)?
+        fill(disk, &copy, size, Pieces::Whole)?
     };
     file.write_at(prefix, 0)?;
     file.sync_data()?;
@@ -207,7 +207,16 @@ pub(crate) fn read_segment(disk: &dyn Disk, path: &Path) -> io::Result<Segment> 
     Ok(Segment { bytes, size: at as u64 })
 }
 
-fn fill(disk: &dyn Disk, path: &Path, size: u64) -> io::Result<Box<dyn DiskFile>> {
+/// What is synced at once while a file is filled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pieces {
+    /// All of it: soonest done.
+    Whole,
+    /// Each piece: a record's sync beside it waits for one piece, and not for all that the disk has been given.
+    Synced,
+}
+
+fn fill(disk: &dyn Disk, path: &Path, size: u64, pieces: Pieces) -> io::Result<Box<dyn DiskFile>> {
     let file = disk.create(path)?;
     let zeros = vec![0; FILL_BYTES];
     let mut at = 0;
@@ -215,8 +224,10 @@ fn fill(disk: &dyn Disk, path: &Path, size: u64) -> io::Result<Box<dyn DiskFile>
         let part = (size - at).min(FILL_BYTES as u64);
         file.write_at(&zeros[..part as usize], at)?;
         at += part;
+        if pieces == Pieces::Synced || at == size {
+            file.sync_data()?;
+        }
     }
-    file.sync_data()?;
     Ok(file)
 }
 
