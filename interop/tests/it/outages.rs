@@ -2,9 +2,9 @@
 //! refused, soon, and reaches nobody; what could not be recorded is told as soon as there is a record again.
 
 use crate::people::{operator, waiting};
-use crate::raw::{Raw, code, extended, query};
+use crate::raw::{Raw, code, extended, field, query};
 use crate::world::{SECRETS, agent, all, eventually, json, newest_run, own, own_site, upstream};
-use interop::gateway::{Gateway, Site};
+use interop::gateway::{Gateway, Lease, Site};
 use interop::limits::CLIENT_SECONDS_MAX;
 use interop::place::{Scratch, is_root};
 use interop::postgres::Postgres;
@@ -99,12 +99,29 @@ fn rows(database: &str) -> u64 {
 
 const INSERT: &str = "INSERT INTO pad (t) VALUES ('x')";
 
+/// Fills the small disk to its last block. Dropped, there is room again.
+struct Full(PathBuf);
+
+impl Full {
+    fn new(disk: &Small) -> Full {
+        let filler = disk.at().join("filler");
+        let _until_it_is_full = run("dd", &["if=/dev/zero", &format!("of={}", filler.display()), "bs=1M"]);
+        Full(filler)
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+}
+
 #[test]
 fn a_full_disk_admits_nothing_new_and_room_again_does() {
-    let Some(disk) = Small::new(170) else { return };
+    let Some(disk) = Small::new(270) else { return };
     // Room for the first segment, and none for the one after it.
     let filler = disk.at().join("filler");
-    run("fallocate", &["-l", "93M", &filler.display().to_string()]).unwrap();
+    run("fallocate", &["-l", "193M", &filler.display().to_string()]).unwrap();
     let gateway = on(&disk, "full_disk");
     let refused = agent(&gateway, "psql -X -c 'select 1'");
     assert_eq!(
@@ -121,7 +138,7 @@ fn a_full_disk_admits_nothing_new_and_room_again_does() {
     let mut client = Raw::log_in(&gateway, &lease);
     assert_eq!(code(&client.query(INSERT).unwrap()), None);
     if all() {
-        fills_up_under_a_session(&disk, &gateway, &mut client);
+        fills_up_under_sessions(&disk, &gateway, &lease, &mut client);
     }
     drop((client, lease));
     let site = gateway.stop();
@@ -129,25 +146,92 @@ fn a_full_disk_admits_nothing_new_and_room_again_does() {
     assert!(verified.status.success(), "{}", verified.all());
 }
 
-/// The long way: an answer of more than a segment goes onto the reel, over the first segment into the spare; then there
-/// is no room for another.
-fn fills_up_under_a_session(disk: &Small, gateway: &Gateway, client: &mut Raw) {
-    let spare = disk.at().join("data/ledger/segment/next.spare");
-    eventually("a spare segment", || spare.exists().then_some(()));
-    let filler = disk.at().join("filler");
-    let _until_it_is_full = run("dd", &["if=/dev/zero", &format!("of={}", filler.display()), "bs=1M"]);
-    client.stream.set_read_timeout(Some(CLIENT_SECONDS_MAX)).unwrap();
-    let long = client.query("SELECT repeat(n::text, 200) FROM generate_series(100000, 170000) n");
-    assert!(long.is_ok_and(|answer| code(&answer).is_none_or(|code| code == "58030" || code == "08007")));
-    let before = rows("full_disk");
+/// The long way, twice. Answers go onto the reel until the current segment is used up and there is no other: what is left
+/// is for outcomes, and what is asked is refused. And one answer that is longer than all that is left is cut.
+fn fills_up_under_sessions(disk: &Small, gateway: &Gateway, lease: &Lease, client: &mut Raw) {
+    const WHOLE: &str = "SELECT repeat('x', 1000) FROM generate_series(1, 160000)";
+    const PART: &str = "SELECT repeat('x', 1000) FROM generate_series(1, 8000)";
     let begun = Instant::now();
-    let refused = eventually("nothing is refused", || code(&client.query(INSERT).unwrap()));
+    let spare = disk.at().join("data/ledger/segment/next.spare");
+    // Each is cut with its refusal.
+    let sessions = || -> Vec<Raw> { ASKED.iter().map(|_| Raw::log_in(gateway, lease)).collect() };
+
+    let quiet = sessions();
+    eventually("a spare segment", || spare.exists().then_some(()));
+    let full = Full::new(disk);
+    let refused = eventually("nothing is refused", || {
+        let answer = client.query(PART).unwrap();
+        let rows = answer.iter().filter(|(kind, _)| *kind == b'D').count();
+        let refused = code(&answer);
+        assert_eq!(rows, if refused.is_some() { 0 } else { 8000 }, "{refused:?}");
+        refused
+    });
     assert_eq!(refused, "58030");
-    assert!(begun.elapsed() < CLIENT_SECONDS_MAX);
-    assert!(rows("full_disk") >= before);
-    assert!(agent(gateway, "psql -X -c 'select 1'").status.code() == Some(3));
-    std::fs::remove_file(filler).unwrap();
-    eventually("it is admitted again", || gateway.lease("tester").ok().map(drop));
+    refuses_everything(gateway, lease, quiet);
+    drop(full);
+    *client = eventually("it is admitted again", || log_in(gateway, lease).ok());
+    goes_on(client);
+
+    let quiet = sessions();
+    eventually("a spare segment", || spare.exists().then_some(()));
+    let full = Full::new(disk);
+    client.send(&query(WHOLE));
+    client.to_the_end();
+    let (rows, told) = what_came(&client.seen);
+    assert!(rows > 8000 && told.last().is_some_and(|told| told == "08007"), "{rows} rows, then {told:?}");
+    refuses_everything(gateway, lease, quiet);
+    drop(full);
+    *client = eventually("it is admitted again", || log_in(gateway, lease).ok());
+    goes_on(client);
+    // Of what was refused meanwhile there is a record now.
+    let said = gateway.site().ask(&["exposed", lease.variable("TACHO_RUN"), "--json"], "").unwrap();
+    assert!(said.out().contains("\"gap\""), "{}", said.all());
+    assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
+}
+
+const ASKED: &[&str] = &[INSERT, "SELECT * FROM customers", "SELECT 1", "BEGIN"];
+
+fn log_in(gateway: &Gateway, lease: &Lease) -> Result<Raw, String> {
+    Raw::log_in_as(gateway.site().port, lease.user(), lease.password(), lease.variable("PGDATABASE"))
+}
+
+/// Nothing new is admitted: neither effect nor answer, session nor run. `quiet`: sessions that began before.
+fn refuses_everything(gateway: &Gateway, lease: &Lease, mut quiet: Vec<Raw>) {
+    let before = rows("full_disk");
+    for (n, (client, statement)) in quiet.iter_mut().zip(ASKED).enumerate() {
+        let from = client.seen.len();
+        client.send(&if n % 2 == 0 { query(statement) } else { extended(statement, &[]) });
+        client.to_the_end();
+        let answer = what_came(&client.seen[from..]);
+        assert_eq!(answer, (0, vec!["58030".to_owned()]), "{statement}");
+    }
+    assert_eq!(rows("full_disk"), before, "a statement went upstream without its record");
+    assert!(log_in(gateway, lease).is_err(), "a session began without room for its record");
+    let done = agent(gateway, "psql -X -At -c 'select 1'");
+    assert!(done.status.code() == Some(3) && done.out().is_empty(), "{}", done.all());
+}
+
+fn goes_on(client: &mut Raw) {
+    let before = rows("full_disk");
+    assert_eq!(code(&client.query(INSERT).unwrap()), None);
+    assert_eq!(rows("full_disk"), before + 1);
+    let seen = client.query("SELECT * FROM customers").unwrap();
+    assert!(code(&seen).is_none() && seen.iter().any(|(kind, _)| *kind == b'D'));
+    let seen = String::from_utf8_lossy(&client.seen);
+    assert!(SECRETS.iter().all(|secret| !seen.contains(secret)), "{seen}");
+}
+
+/// Rows in what a client got, and the code of each error.
+fn what_came(mut seen: &[u8]) -> (usize, Vec<String>) {
+    let (mut rows, mut told) = (0, Vec::new());
+    while let Some((head, rest)) = seen.split_first_chunk::<5>() {
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize - 4;
+        let Some((body, after)) = rest.split_at_checked(length) else { break };
+        rows += usize::from(head[0] == b'D');
+        told.extend((head[0] == b'E').then(|| field(body, b'C')));
+        seen = after;
+    }
+    (rows, told)
 }
 
 #[test]
@@ -179,9 +263,7 @@ fn a_disk_that_stalls_stalls_nobody_for_long_and_nothing_goes_upstream_meanwhile
     assert_eq!(rows("stalled_disk"), before, "a statement went upstream without its record");
     drop(frozen);
     eventually("it goes on", || {
-        let mut client =
-            Raw::log_in_as(gateway.site().port, lease.user(), lease.password(), lease.variable("PGDATABASE"))
-                .ok()?;
+        let mut client = log_in(&gateway, &lease).ok()?;
         code(&client.query(INSERT).unwrap()).is_none().then_some(())
     });
     // Both refusals are in the record now.
