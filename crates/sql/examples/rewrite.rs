@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! {"queries": true}                                          -> the catalog queries, each with its name
-//! {"catalog": [[..], ..], "rules": [..], "session": "s"}     -> binds; for one session, or for all without `session`.
-//!                                                               A result that is null is the session's last one.
+//! {"catalog": [[h, [..], t], ..], "bind": {"s": [..], ..}}   -> binds it for these sessions, each with its rules. Of the
+//!                                                               last result, the first h and the last t rows stay.
 //! {"sql": "SELECT ..", "session": "s", "search_path": [..]}  -> what each statement does, and its text
 //! {"done": ["SELECT .."], "session": "s"}                    -> the session ran these: PREPARE and DECLARE are kept
 //! ```
@@ -11,9 +11,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{BufRead, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sql::{
     Analysis, ColumnRule, Effect, FunctionKind, Governed, Names, Snapshot, Vouched, analyze, catalog, parse,
@@ -23,25 +24,23 @@ use vocab::{Class, MaskKind, ResourcePath};
 
 #[derive(Clone, Default)]
 struct Session {
-    bound: Option<Arc<(Snapshot, Governed)>>,
-    results: Vec<catalog::Rows>,
+    bound: Option<Bound>,
     names: Names,
 }
 
 #[derive(Default)]
 struct State {
-    shared: Option<Arc<(Snapshot, Governed)>>,
-    rules: Vec<ColumnRule>,
+    results: Vec<catalog::Rows>,
     sessions: HashMap<String, Session>,
 }
 
 fn main() {
     let mut state = State::default();
     let mut out = std::io::stdout().lock();
-    for line in std::io::stdin().lock().lines() {
+    for line in BufReader::with_capacity(1 << 20, std::io::stdin()).lines() {
         let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let answer = state.answer(&request).unwrap_or_else(|error| json!({ "error": error }));
-        writeln!(out, "{answer}").unwrap();
+        out.write_all(format!("{answer}\n").as_bytes()).unwrap();
         out.flush().unwrap();
     }
 }
@@ -52,27 +51,20 @@ impl State {
         if request.get("queries").is_some() {
             return Ok(json!(catalog::QUERIES.iter().map(|q| json!([q.name, q.sql])).collect::<Vec<_>>()));
         }
-        if let Some(rules) = request["rules"].as_array() {
-            self.rules = rules.iter().map(rule).collect::<Option<_>>().ok_or("a rule is wrong")?;
-        }
-        if let Some(results) = request.get("catalog") {
-            let results: Vec<Option<catalog::Rows>> =
-                serde_json::from_value(results.clone()).map_err(|e| e.to_string())?;
-            let last = &mut self.sessions.entry(session.clone()).or_default().results;
-            last.resize(results.len(), catalog::Rows::new());
-            last.iter_mut().zip(results).for_each(|(old, new)| *old = new.unwrap_or(std::mem::take(old)));
-            let snapshot = catalog::snapshot(last.clone()).map_err(|e| e.to_string())?;
-            let governed = Governed::bind(&snapshot, &self.rules).map_err(|errors| format!("{errors:?}"))?;
-            let bound = Some(Arc::new((snapshot, governed)));
-            match session.as_str() {
-                "" => self.shared = bound,
-                _ => self.sessions.entry(session).or_default().bound = bound,
+        if let Some(changes) = request.get("catalog") {
+            self.change(changes)?;
+            let snapshot = Arc::new(catalog::snapshot(&self.results).map_err(|e| e.to_string())?);
+            for (session, rules) in request["bind"].as_object().ok_or("no sessions")? {
+                let rules =
+                    rules.as_array().and_then(|rules| rules.iter().map(rule).collect::<Option<Vec<_>>>());
+                let governed = Governed::bind(&snapshot, &rules.ok_or("a rule is wrong")?);
+                let governed = Arc::new(governed.map_err(|errors| format!("{errors:?}"))?);
+                self.sessions.entry(session.clone()).or_default().bound = Some((snapshot.clone(), governed));
             }
             return Ok(json!({ "bound": true }));
         }
-        let shared = self.shared.clone();
         let session = self.sessions.entry(session).or_default();
-        let bound = session.bound.clone().or(shared).ok_or("no catalog yet")?;
+        let bound = session.bound.clone().ok_or("no catalog yet")?;
         if let Some(path) = request["search_path"].as_array() {
             session.names.search_path = path.iter().filter_map(|s| Some(s.as_str()?.to_owned())).collect();
         }
@@ -83,9 +75,23 @@ impl State {
         }
         statements(session, &bound, request)
     }
+
+    fn change(&mut self, changes: &Value) -> Result<(), String> {
+        type Change = (usize, catalog::Rows, usize);
+        let changes: Vec<Change> = Vec::deserialize(changes).map_err(|e| e.to_string())?;
+        self.results.resize(changes.len(), catalog::Rows::new());
+        for (rows, (head, new, tail)) in self.results.iter_mut().zip(changes) {
+            let end =
+                rows.len().checked_sub(tail).filter(|end| head <= *end).ok_or("more stays than there was")?;
+            rows.splice(head..end, new);
+        }
+        Ok(())
+    }
 }
 
-fn statements(session: &Session, bound: &(Snapshot, Governed), request: &Value) -> Result<Value, String> {
+type Bound = (Arc<Snapshot>, Arc<Governed>);
+
+fn statements(session: &Session, bound: &Bound, request: &Value) -> Result<Value, String> {
     let (snapshot, governed) = bound;
     let sql = request["sql"].as_str().ok_or("no sql")?;
     let reveal = request["reveal"].as_array().into_iter().flatten();
@@ -137,7 +143,7 @@ fn describe(found: &Analysis) -> String {
     format!("{:?} {:?}", found.effects, found.governed.iter().map(|g| g.path.as_str()).collect::<Vec<_>>())
 }
 
-fn keep(session: &mut Session, bound: &(Snapshot, Governed), sql: &str) {
+fn keep(session: &mut Session, bound: &Bound, sql: &str) {
     for statement in parse(sql).unwrap_or_default() {
         let found = analyze(
             &statement,

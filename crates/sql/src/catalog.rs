@@ -155,22 +155,22 @@ pub const QUERIES: &[Query] = &[
 /// Builds the snapshot from one result per query of [`QUERIES`].
 ///
 /// Errors: a result that is missing, too long or of another shape; a server newer than [`SERVER_MAJOR_MAX`].
-pub fn snapshot(results: Vec<Rows>) -> Result<Snapshot, CatalogError> {
+pub fn snapshot(results: &[Rows]) -> Result<Snapshot, CatalogError> {
     if results.len() != QUERIES.len() {
         return Err(CatalogError(format!("{} results for {} catalog queries", results.len(), QUERIES.len())));
     }
     if let Some(i) = results.iter().position(|rows| rows.len() > CATALOG_ROWS_MAX) {
         return Err(CatalogError(format!("the catalog query `{}` returned too many rows", QUERIES[i].name)));
     }
-    let canonical = canonical(&results);
-    let mut results = results.into_iter().zip(QUERIES);
+    let canonical = canonical(results);
+    let mut results = results.iter().zip(QUERIES);
     let mut next =
         || results.next().map(|(rows, query)| Table { rows, name: query.name }).unwrap_or_default();
 
     let mut snapshot = Snapshot::default();
     snapshot.canonical = canonical;
     let server = next();
-    let [row] = server.rows.as_slice() else {
+    let [row] = server.rows else {
         return Err(CatalogError("the catalog query `server` returned no row".into()));
     };
     let row = server.row(row);
@@ -362,18 +362,18 @@ fn canonical(results: &[Rows]) -> Vec<u8> {
     out
 }
 
-#[derive(Default)]
-struct Table {
-    rows: Rows,
+#[derive(Clone, Copy, Default)]
+struct Table<'a> {
+    rows: &'a [Vec<Option<String>>],
     name: &'static str,
 }
 
-impl Table {
-    fn iter(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|fields| self.row(fields))
+impl<'a> Table<'a> {
+    fn iter(self) -> impl Iterator<Item = Row<'a>> {
+        self.rows.iter().map(move |fields| self.row(fields))
     }
 
-    fn row<'a>(&self, fields: &'a [Option<String>]) -> Row<'a> {
+    fn row(self, fields: &'a [Option<String>]) -> Row<'a> {
         Row { fields, name: self.name }
     }
 }

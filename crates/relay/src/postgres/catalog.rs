@@ -36,7 +36,7 @@ impl Catalog {
     /// Builds one from the answers to [`QUERIES`], in order, and to [`SESSION_QUERY`] last.
     pub fn build(resource: &Resource, mut answers: Vec<Rows>) -> Result<Catalog, String> {
         let (search_path, role) = session_names(&answers.pop().ok_or("no answer about the session")?)?;
-        let snapshot = sql::catalog::snapshot(answers).map_err(|e| e.to_string())?;
+        let snapshot = sql::catalog::snapshot(&answers).map_err(|e| e.to_string())?;
         let governed = Governed::bind(&snapshot, &resource.rules)
             .map_err(|errors| errors.iter().map(|e| e.to_string()).collect::<Vec<_>>().join("; "))?;
         let mut hash = [0u8; 32];

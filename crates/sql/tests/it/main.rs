@@ -15,7 +15,7 @@ use vocab::{Class, MaskKind};
 fn snapshot() -> Snapshot {
     let text = std::fs::read_to_string(testdata().join("catalog.json")).unwrap();
     let results: Vec<catalog::Rows> = serde_json::from_str(&text).unwrap();
-    catalog::snapshot(results).unwrap()
+    catalog::snapshot(&results).unwrap()
 }
 
 fn testdata() -> PathBuf {

@@ -5,7 +5,7 @@
 //! Run in a transaction, it has or has not got a transaction id, and has changed rows of certain tables.
 
 use super::engine::Engine;
-use super::facts::{Facts, Rows, segment};
+use super::facts::{Facts, Row, Rows, segment};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,6 +14,12 @@ use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage};
 
 /// One statement may take as long; the longest of PostgreSQL's own take 2 s.
 const STATEMENT_SECONDS_MAX: Duration = Duration::from_secs(30);
+
+/// Catalog queries most of whose rows are about the system's own relations, and the column that says so. They are sorted
+/// by it.
+const OF_SYSTEM: &[(&str, &str)] = &[("relations", "oid"), ("columns", "attrelid")];
+/// What is made after initdb has a higher OID.
+const SYSTEM_OIDS_END: u32 = 16_384;
 
 /// What came out, over many statements.
 #[derive(Default)]
@@ -216,44 +222,61 @@ impl Court {
     }
 
     async fn refresh_now(&mut self, inside: bool) -> bool {
-        let mut text = String::from(if inside { "SAVEPOINT judge; " } else { "BEGIN; " });
-        text.push_str("SET LOCAL search_path = pg_catalog; ");
-        self.quietly(&text).await;
-        let mut results: Vec<Rows> = Vec::new();
-        let queries = self.engine.queries.clone();
-        for (_, sql) in &queries {
-            match rows(&self.client, sql).await {
-                Ok(rows) => results.push(rows),
-                Err(error) => {
-                    let said = error.as_db_error().map_or_else(|| error.to_string(), |e| e.to_string());
-                    self.wrong(sql, &format!("the catalog cannot be read: {said}"));
-                    break;
-                }
+        let results = match self.catalog(inside).await {
+            Ok(results) => results,
+            Err(error) => {
+                let said = error.as_db_error().map_or_else(|| error.to_string(), |e| e.to_string());
+                self.wrong("the catalog", &format!("cannot be read: {said}"));
+                return false;
             }
-        }
-        self.quietly(if inside { "ROLLBACK TO judge; RELEASE judge" } else { "ROLLBACK" }).await;
-        if results.len() < queries.len() {
-            return false;
-        }
-        let named = queries.iter().map(|(name, _)| name.as_str()).zip(&results).collect();
-        self.facts = Facts::new(&named, self.seed);
-        let changed: Vec<Option<&Rows>> = results
+        };
+        let changes: Vec<Value> = results
             .iter()
             .enumerate()
-            .map(|(i, new)| Some(new).filter(|new| self.sent.get(i) != Some(new)))
+            .map(|(i, new)| change(self.sent.get(i).map_or(&[][..], Vec::as_slice), new))
             .collect();
-        let mut good = true;
-        for (masked, rules) in [("", Vec::new()), ("masked", self.facts.rules.clone())] {
-            let key = format!("{}{masked}", self.session);
-            let answer = self.engine.ask(&json!({ "catalog": changed, "rules": rules, "session": key }));
-            if answer["bound"] != true {
-                self.wrong("the catalog", &format!("cannot be bound: {answer}"));
-                good = false;
+        self.sent = results;
+        let named = self.engine.queries.iter().map(|(name, _)| name.as_str()).zip(&self.sent).collect();
+        self.facts = Facts::new(&named, self.seed);
+        let sessions =
+            json!({ &self.session: [], format!("{}masked", self.session): self.facts.rules.clone() });
+        let answer = self.engine.ask(&json!({ "catalog": changes, "bind": sessions }));
+        self.stale = answer["bound"] != true;
+        if self.stale {
+            self.wrong("the catalog", &format!("cannot be bound: {answer}"));
+            // It may have taken the change, or not.
+            self.sent.clear();
+            self.engine.ask(&json!({ "catalog": [], "bind": {} }));
+        }
+        !self.stale
+    }
+
+    /// The results of the catalog queries, in one message. What initdb made is read once for a connection: nothing that
+    /// is tested here changes it.
+    async fn catalog(&mut self, inside: bool) -> Result<Vec<Rows>, Error> {
+        let (begin, end) = around(inside);
+        let mut text = format!("{begin}; SET LOCAL search_path = pg_catalog");
+        for (name, sql) in &self.engine.queries {
+            let own = OF_SYSTEM.iter().find(|(query, _)| query == name && !self.sent.is_empty());
+            match own {
+                Some((_, oid)) => {
+                    text.push_str(&format!("; SELECT * FROM ({sql}) AS q WHERE {oid} >= {SYSTEM_OIDS_END}"));
+                }
+                None => text.push_str(&format!("; {sql}")),
             }
         }
-        self.sent = results;
-        self.stale = !good;
-        good
+        let found = each(&self.client, &format!("{text}; {end}")).await;
+        if found.is_err() {
+            self.quietly(end).await;
+        }
+        let mut results: Vec<Rows> = found?.into_iter().skip(2).take(self.engine.queries.len()).collect();
+        for ((new, old), (name, _)) in results.iter_mut().zip(&self.sent).zip(&self.engine.queries) {
+            if OF_SYSTEM.iter().any(|(query, _)| query == name) {
+                let system = old.iter().take_while(|row| number(row, 0) < SYSTEM_OIDS_END).cloned();
+                new.splice(0..0, system.collect::<Rows>());
+            }
+        }
+        Ok(results)
     }
 
     // What the server says.
@@ -273,8 +296,7 @@ impl Court {
 
     /// What a function with this body depends on. `None`: it cannot be such a body.
     async fn depends(&mut self, text: &str, inside: bool) -> Option<Rows> {
-        let begin = if inside { "SAVEPOINT judge" } else { "BEGIN" };
-        let end = if inside { "ROLLBACK TO judge; RELEASE judge" } else { "ROLLBACK" };
+        let (begin, end) = around(inside);
         let asked = format!(
             "{begin}; CREATE FUNCTION pg_temp.judge_body() RETURNS void LANGUAGE sql BEGIN ATOMIC {text}\n; END; \
              SET LOCAL search_path = pg_catalog; \
@@ -324,8 +346,7 @@ impl Court {
     }
 
     async fn judge_plan(&mut self, text: &str, claim: &Claim, inside: bool) {
-        let begin = if inside { "SAVEPOINT judge" } else { "BEGIN" };
-        let end = if inside { "ROLLBACK TO judge; RELEASE judge" } else { "ROLLBACK" };
+        let (begin, end) = around(inside);
         let asked = format!("{begin}; EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) {text}");
         let found = rows(&self.client, &asked).await;
         self.quietly(end).await;
@@ -382,11 +403,7 @@ impl Court {
     }
 
     async fn refusal(&self, text: &str, inside: bool) -> String {
-        let (begin, end) = if inside {
-            ("SAVEPOINT judge", "ROLLBACK TO judge; RELEASE judge")
-        } else {
-            ("BEGIN", "ROLLBACK")
-        };
+        let (begin, end) = around(inside);
         let body = format!(
             "{begin}; CREATE FUNCTION pg_temp.judge_body() RETURNS void LANGUAGE sql BEGIN ATOMIC {text}\n; END"
         );
@@ -509,6 +526,42 @@ async fn connect(port: u16, database: &str) -> Client {
                     SET intervalstyle = 'postgres_verbose'";
     rows(&client, settings).await.unwrap();
     client
+}
+
+/// What makes something undone again.
+fn around(inside: bool) -> (&'static str, &'static str) {
+    match inside {
+        true => ("SAVEPOINT judge", "ROLLBACK TO judge; RELEASE judge"),
+        false => ("BEGIN", "ROLLBACK"),
+    }
+}
+
+/// How `new` is made of `old`: rows that stay at the beginning, what is new, rows that stay at the end.
+fn change(old: &[Row], new: &[Row]) -> Value {
+    let head = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let (old, new) = (&old[head..], &new[head..]);
+    let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
+    json!([head, new[..new.len() - tail], tail])
+}
+
+fn number(row: &Row, i: usize) -> u32 {
+    row[i].as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// The rows of each statement of a text.
+async fn each(client: &Client, sql: &str) -> Result<Vec<Rows>, Error> {
+    let mut out = vec![Rows::new()];
+    for message in client.simple_query(sql).await? {
+        match message {
+            SimpleQueryMessage::Row(row) => {
+                let row = (0..row.len()).map(|i| row.try_get(i).ok().flatten().map(str::to_owned)).collect();
+                out.last_mut().unwrap().push(row);
+            }
+            SimpleQueryMessage::CommandComplete(_) => out.push(Rows::new()),
+            _ => {}
+        }
+    }
+    Ok(out)
 }
 
 async fn rows(client: &Client, sql: &str) -> Result<Rows, Error> {
