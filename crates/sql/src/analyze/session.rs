@@ -120,12 +120,40 @@ impl<'a> Walk<'a> {
 
     fn discard(&mut self, s: &'a p::DiscardStmt) {
         match s.target() {
-            p::DiscardMode::DiscardAll => self.effects.push(Effect::DiscardAll),
+            p::DiscardMode::DiscardAll => {
+                self.effects.push(Effect::DiscardAll);
+                self.drops_temporary();
+            }
             p::DiscardMode::DiscardPlans => self.effects.push(Effect::DiscardPlans),
             p::DiscardMode::DiscardSequences => {}
-            p::DiscardMode::DiscardTemp => self.effects.push(Effect::DiscardTemp),
+            p::DiscardMode::DiscardTemp => {
+                self.effects.push(Effect::DiscardTemp);
+                self.drops_temporary();
+            }
             p::DiscardMode::Undefined => self.unknown_node(),
         }
+    }
+
+    /// Everything in the session's temporary schema is dropped.
+    fn drops_temporary(&mut self) {
+        let (snapshot, names) = (self.snapshot, self.names);
+        let own = |schema: &String| snapshot.temp_schema.as_ref() == Some(schema);
+        let before = self.uses.len() + self.others.len();
+        for relation in snapshot.relations.values().filter(|relation| own(&relation.schema)) {
+            self.touch(Verb::Define, relation);
+        }
+        for temp in &names.temp {
+            let path = self.database.join("pg_temp").join(&temp.name);
+            self.other(Verb::Define, path);
+        }
+        // A relation has a type of its own, and an array of that: they go with it.
+        let mut types = snapshot.types.values().filter(|t| matches!(t.kind, 'd' | 'e' | 'r' | 'm'));
+        if snapshot.functions.values().any(|function| own(&function.schema)) || types.any(|t| own(&t.schema))
+        {
+            let path = self.database.join("pg_temp");
+            self.other(Verb::Define, path);
+        }
+        self.writes |= self.uses.len() + self.others.len() > before;
     }
 
     fn prepare(&mut self, s: &'a p::PrepareStmt) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use sql::{Governed, Names, Snapshot, Vouched, analyze, parse, rewrite};
+use sql::{Governed, Names, Snapshot, TempRelation, Vouched, analyze, parse, rewrite};
 use vocab::ResourcePath;
 
 fn describe(text: &str, snapshot: &Snapshot, governed: &Governed, names: &Names) -> String {
@@ -80,4 +80,20 @@ fn statements_do_and_become_what_their_files_say() {
     }
     assert!(files > 5, "no goldens found");
     assert!(wrong.is_empty(), "UPDATE_EXPECT=1 writes them anew:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_discards_temporary_relations_defines_them() {
+    let snapshot = super::snapshot();
+    let governed = super::governed(&snapshot);
+    let mut names = super::names();
+    let verbs = |text: &str, names: &Names| describe(text, &snapshot, &governed, names);
+    for text in ["DISCARD TEMP", "DISCARD ALL"] {
+        assert!(verbs(text, &names).contains("    connect crm/leakcorpus"), "there is none");
+    }
+    names.temp.push(TempRelation { name: "tt".into(), columns: None });
+    for text in ["DISCARD TEMP", "DISCARD ALL"] {
+        assert!(verbs(text, &names).contains("    define crm/leakcorpus/pg_temp/tt"), "{text}");
+    }
+    assert!(!verbs("DISCARD PLANS", &names).contains("define"));
 }

@@ -13,6 +13,8 @@ pub struct Facts {
     /// Relation OID -> path as we write it.
     pub paths: BTreeMap<u32, String>,
     parents: BTreeMap<String, Vec<String>>,
+    /// Relation -> relations that have a column of its row type.
+    holders: BTreeMap<String, BTreeSet<String>>,
     /// PostgreSQL's own views: what they read is not ours to list.
     pub system_views: BTreeSet<String>,
     /// `schema.table.column` of those that are governed when masks are judged, and what must then not be named.
@@ -64,6 +66,7 @@ impl Facts {
                 facts.parents.entry(child.clone()).or_default().push(parent.clone());
             }
         }
+        facts.hold(results);
         let mut keys: BTreeSet<Column> = BTreeSet::new();
         for row in rows("indexes").filter(|row| row[3].as_deref() == Some("t")) {
             let nums = text(row, 4);
@@ -95,6 +98,35 @@ impl Facts {
                 return facts;
             }
         }
+    }
+
+    /// Row types as types of columns, alone or as arrays. An array's type is named after its element's.
+    fn hold(&mut self, results: &BTreeMap<&str, &Rows>) {
+        let number = |row: &Row, i: usize| row[i].as_deref().and_then(|t| t.parse().ok()).unwrap_or(0u32);
+        let arrays = results["types"].iter().filter_map(|row| {
+            Some(((row[1].as_deref()?, row[2].as_deref()?.strip_prefix('_')?), number(row, 0)))
+        });
+        let arrays: BTreeMap<(&str, &str), u32> = arrays.collect();
+        let mut rows = BTreeMap::new();
+        for row in results["relations"].iter().filter(|row| number(row, 5) >= 16_384) {
+            let name = (row[1].as_deref().unwrap_or_default(), row[2].as_deref().unwrap_or_default());
+            rows.insert(number(row, 5), number(row, 0));
+            rows.extend(arrays.get(&name).map(|array| (*array, number(row, 0))));
+        }
+        for row in results["columns"].iter() {
+            let paths = (
+                rows.get(&number(row, 3)).and_then(|of| self.paths.get(of)),
+                self.paths.get(&number(row, 0)),
+            );
+            if let (Some(of), Some(holder)) = paths {
+                self.holders.entry(of.clone()).or_default().insert(holder.clone());
+            }
+        }
+    }
+
+    /// Whether a relation is named as the type of a column of one of these: a field of such a value is none of its rows.
+    pub fn is_type<'a>(&self, path: &str, mut of: impl Iterator<Item = &'a String>) -> bool {
+        self.holders.get(path).is_some_and(|holders| of.any(|path| holders.contains(path)))
     }
 
     /// Whether `path` or a table that it is a child or partition of is among those that `known` knows.
