@@ -94,7 +94,7 @@ pub enum Spent {
     /// Allowed now, by these approvals.
     Allowed(Arc<Decided>),
     /// Denied, expired, withdrawn, or policy has changed meanwhile. The sentence is ours.
-    Refused(Decided, &'static str),
+    Refused(Box<Decided>, &'static str),
 }
 
 struct Loaded {
@@ -349,7 +349,7 @@ impl Gate {
             Some(reason) => format!("{why}: {}", masked(reason).as_str()),
             None => why.to_owned(),
         };
-        Ok(Spent::Refused(Decided { message: Some(told.into()), ..decided }, why))
+        Ok(Spent::Refused(Decided { message: Some(told.into()), ..decided }.into(), why))
     }
 
     /// Approvals that a live grant for this statement's shape in this run gives.

@@ -377,8 +377,9 @@ mod tests {
             body.extend_from_slice(&[0; 6]);
             body.extend_from_slice(&format.to_be_bytes());
         }
-        let described = RowDescription::decode(&body.freeze()).unwrap();
-        Some(Arc::new(Columns::new(&Detectors::new(), described, Vec::new())))
+        let body = body.freeze();
+        let described = RowDescription::decode(&body).unwrap();
+        Some(Arc::new(Columns::new(&Detectors::new(), described, body, Vec::new())))
     }
 
     fn row(cells: &[Option<&[u8]>]) -> Vec<u8> {
