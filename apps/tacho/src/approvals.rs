@@ -33,12 +33,6 @@ pub fn approve(config: &Path, args: &cli::Approve, json: bool) -> Outcome {
     };
     let decided: Decided = block_on(async {
         let asked = find(inbox(&client).await?, &args.id)?;
-        if asked.incomplete {
-            return Err(Failure::no(format!(
-                "request {} cannot be shown whole, so it cannot be approved; deny it",
-                asked.ask
-            )));
-        }
         let signature = match (&args.sign, &desk) {
             (Some(key), Some(desk)) => Some(sign(key, &crate::desk::to_sign(desk, &asked.ask)?)?),
             _ => None,

@@ -605,19 +605,17 @@ fn asked_html(html: &mut Html, ask: &Asked, person: &Person) {
         &format!("run {}, record #{}, asked {}, expires in {seconds} s", ask.run, ask.record, ask.at),
     );
     html.leaf("p", "soft", &format!("rules {}; groups {}", ask.rules.join(", "), ask.groups.join(", ")));
+    if let Some(message) = &ask.message {
+        html.leaf("p", "label", message);
+    }
     if ask.in_transaction {
         html.leaf("p", "open", "It is inside an open transaction, which waits too.");
-    }
-    if ask.incomplete {
-        html.leaf("p", "bad", "It cannot be shown whole, so it cannot be approved.");
     }
     if !person.by.has(Role::Approver) {
         return;
     }
     html.tag("div", "decide", |html| {
-        if !ask.incomplete {
-            ask.forms.iter().for_each(|grant| grant_form(html, ask, grant, &person.login));
-        }
+        ask.forms.iter().for_each(|grant| grant_form(html, ask, grant, &person.login));
         form(html, format!("/approvals/{}/deny", ask.ask), &person.login, |html| {
             html.constant("<input name=\"reason\" placeholder=\"Reason\" required maxlength=\"500\"> <button class=\"deny\">Deny</button>");
         });

@@ -162,6 +162,8 @@ pub struct Asked {
     /// Any one of them may decide it.
     pub groups: Vec<String>,
     pub rules: Vec<String>,
+    /// What the operator wrote into the rule that asks.
+    pub message: Option<String>,
     pub verbs: Vec<String>,
     /// `verb path (columns)`.
     pub touches: Vec<String>,
@@ -174,8 +176,6 @@ pub struct Asked {
     pub in_transaction: bool,
     /// Forms that may be granted: `once`, `shape`.
     pub forms: Vec<String>,
-    /// Not everything of it can be shown, so it cannot be approved.
-    pub incomplete: bool,
 }
 
 /// What is granted.
@@ -364,10 +364,11 @@ impl Answer for Inbox {
             ask.params.iter().for_each(|p| text.pair("  parameter", p));
             text.pair("  groups", &ask.groups.join(", "));
             text.pair("  rules", &ask.rules.join(", "));
-            text.pair("  expires", &format!("{} (in {} s)", ask.expires, ask.expires_in_ms / 1000));
-            if ask.incomplete {
-                text.line("  It cannot be shown whole, so it cannot be approved.");
+            ask.message.iter().for_each(|message| text.pair("  because", message));
+            if ask.in_transaction {
+                text.line("  It is inside an open transaction, which waits too.");
             }
+            text.pair("  expires", &format!("{} (in {} s)", ask.expires, ask.expires_in_ms / 1000));
             text.blank();
         }
     }

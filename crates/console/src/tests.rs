@@ -219,6 +219,7 @@ fn asked(statement: &str) -> Asked {
         resource: "crm".to_owned(),
         groups: vec!["dba".to_owned()],
         rules: vec!["writes-need-dba".to_owned()],
+        message: Some("Writes to customers need a DBA.".to_owned()),
         verbs: vec!["write".to_owned()],
         touches: vec!["write crm/crm/public/customers (name)".to_owned()],
         statement: statement.to_owned(),
@@ -226,7 +227,6 @@ fn asked(statement: &str) -> Asked {
         params: vec!["int4 9999".to_owned()],
         in_transaction: true,
         forms: vec!["once".to_owned(), "shape".to_owned()],
-        incomplete: false,
     }
 }
 
@@ -714,6 +714,7 @@ async fn hostile_text_in_an_ask_is_shown_and_becomes_no_markup() {
         resource: text(),
         groups: vec![text()],
         rules: vec![text()],
+        message: Some(text()),
         touches: vec![text()],
         sent: Some(text()),
         params: vec![text()],
@@ -736,12 +737,12 @@ async fn hostile_text_in_an_ask_is_shown_and_becomes_no_markup() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_shown_whole_has_no_button_to_approve_it() {
+async fn an_approver_reads_why_and_that_a_transaction_waits() {
     let world = world();
-    world.rest.asked.lock().unwrap().incomplete = true;
     let cookie = world.log_in("token-ann").await;
     let page = world.page("/approvals", Some(&cookie)).await.body;
-    assert!(!page.contains("/approve\"") && page.contains("/deny\"") && page.contains("cannot be approved"));
+    assert!(page.contains("Writes to customers need a DBA.") && page.contains("int4 9999"));
+    assert!(page.contains("inside an open transaction") && page.contains("customers (name)"));
 }
 
 #[test]

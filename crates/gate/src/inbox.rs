@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mask::MaskedText;
 use tokio::sync::oneshot;
-use vocab::{AskId, Group, ResourcePath, RuleId, RunId, Seq, Verb, WallTime};
+use vocab::{AskId, Group, RuleId, RunId, Seq, Verb, WallTime};
 
 use crate::limits::{ASKS_MAX, SHAPE_MINUTES_MAX};
 
@@ -55,7 +55,10 @@ pub struct Pending {
     pub kind: &'static str,
     pub statement: MaskedText,
     pub sent: Option<MaskedText>,
-    pub touches: Vec<(Verb, ResourcePath)>,
+    pub touches: Vec<Touched>,
+    /// Bind values: type or size, and the classes of what was found in them.
+    pub params: Vec<MaskedText>,
+    pub in_transaction: bool,
     /// Groups that have not approved yet.
     pub groups: Vec<Group>,
     pub rules: Vec<RuleId>,
@@ -66,6 +69,14 @@ pub struct Pending {
     pub shape_allowed: bool,
     /// Digest of everything that the approval binds to (P8).
     pub binding: [u8; 32],
+}
+
+/// What a request would do to one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    pub verb: Verb,
+    pub on: MaskedText,
+    pub columns: Vec<MaskedText>,
 }
 
 impl Pending {

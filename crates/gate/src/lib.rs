@@ -16,7 +16,7 @@ mod question;
 mod story;
 mod token;
 
-pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending};
+pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending, Touched};
 pub use question::{By, Exposure, GovernedRead, Outcome, Param, Piece, Question, Subject, Tripped, Tx, Who};
 pub use story::{Asked, Decided, Gate, GateError, Ground, Spent};
 pub use token::{Constant, Intent, Permit, Release};

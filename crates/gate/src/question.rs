@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::limits::PARAMS_MAX;
 use ledger::{Map, PayloadPlain, Print};
 use mask::{Detectors, MaskedText};
 use policy::Principal;
@@ -145,6 +146,14 @@ pub struct Question<'a> {
     pub sending: &'a [u8],
     /// See DESIGN section 3: whether the request may overtake its own intent.
     pub pure_read: bool,
+}
+
+impl Question<'_> {
+    /// Whether an approver sees all of it: statement, what is sent instead, and each parameter.
+    pub fn is_shown_whole(&self) -> bool {
+        let texts = [Some(self.subject.statement()), self.subject.sent()];
+        texts.into_iter().flatten().all(MaskedText::is_whole) && self.params.len() <= PARAMS_MAX
+    }
 }
 
 /// A value of a class that was in a response, and what became of it.

@@ -9,12 +9,13 @@ use ledger::{
 use mask::Detectors;
 use policy::{Context, Policy, Request, What};
 use vocab::{
-    Action, AskId, Class, Group, Opaque, PolicyHash, RuleId, RunId, Seq, Tick, Verb, Verdict, WallTime,
+    Access, Action, AskId, Class, Group, Opaque, PolicyHash, RuleId, RunId, Seq, Tick, Verb, Verdict,
+    WallTime,
 };
 
-use crate::inbox::{Answer, Form, Inbox, Pending, Wait};
+use crate::inbox::{Answer, Form, Inbox, Pending, Touched, Wait};
 use crate::limits::{PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX};
-use crate::question::{By, Exposure, Outcome, Piece, Question, Tripped, Who};
+use crate::question::{By, Exposure, Outcome, Piece, Question, Tripped, Tx, Who};
 use crate::token::Intent;
 
 /// Why the gate cannot let anything through: evidence is not possible now.
@@ -26,6 +27,8 @@ pub enum GateError {
     Late(AppendError),
     /// Too many questions wait.
     InboxFull,
+    /// Nobody is asked to approve what cannot be shown whole.
+    NotShown,
 }
 
 impl std::fmt::Display for GateError {
@@ -33,6 +36,7 @@ impl std::fmt::Display for GateError {
         match self {
             GateError::NoRecord(why) | GateError::Late(why) => write!(f, "no record is possible: {why}"),
             GateError::InboxFull => f.write_str("too many requests wait for approval"),
+            GateError::NotShown => f.write_str("it is too long to be shown whole to who could approve it"),
         }
     }
 }
@@ -243,6 +247,9 @@ impl Gate {
         expires: WallTime,
     ) -> Result<Asked, GateError> {
         let Verdict::Ask(groups) = &decided.verdict else { return Err(GateError::InboxFull) };
+        if !question.is_shown_whole() {
+            return Err(GateError::NotShown);
+        }
         let who = question.who;
         let (mut draft, _opening, _sending) = self.draft(Kind::Ask, question, decided)?;
         if let Some(of) = of {
@@ -265,7 +272,9 @@ impl Gate {
             kind: question.subject.action().kind,
             statement: question.subject.statement().clone(),
             sent: question.subject.sent().cloned(),
-            touches: question.subject.action().accesses.iter().map(|a| (a.verb, a.on.clone())).collect(),
+            touches: question.subject.action().accesses.iter().map(|a| self.touched(a)).collect(),
+            params: question.params.iter().map(|param| param.mask.clone()).collect(),
+            in_transaction: question.tx != Tx::Idle,
             groups: groups.clone(),
             rules: decided.rules.clone(),
             message: decided.message.clone(),
@@ -575,6 +584,16 @@ impl Gate {
             draft = draft.put("request_text", mask::lines(&self.inner.detectors, &decided.request));
         }
         Ok((draft.payload(opening.clone().into_payload("asked", reel)), opening, sending))
+    }
+
+    /// One access as an approver sees it. A name can hold a value, as in a record: detectors have looked at it.
+    fn touched(&self, access: &Access) -> Touched {
+        let detectors = &self.inner.detectors;
+        Touched {
+            verb: access.verb,
+            on: mask::text(detectors, access.on.as_str()).0,
+            columns: access.columns.iter().map(|used| mask::name(detectors, &used.column)).collect(),
+        }
     }
 
     fn first_request(&self, run: RunId, request: [u8; 32]) -> bool {

@@ -32,7 +32,22 @@ impl MaskedText {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether nothing of it was cut off or withheld for its length. A text that merely ends as a cut one does is said to
+    /// be cut.
+    pub fn is_whole(&self) -> bool {
+        let bytes = self.0.strip_suffix(CUT_END).and_then(|text| text.rsplit_once(CUT));
+        let cut = bytes.is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        !cut && &*self.0 != WITHHELD
+    }
 }
+
+/// What a statement is shown as where its literals are not known.
+const WITHHELD: &str = "[statement withheld: its literals are not known]";
+
+/// What stands at the end of a text that is longer than may be shown, around its length.
+const CUT: &str = "... [cut from ";
+const CUT_END: &str = " bytes]";
 
 impl fmt::Display for MaskedText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +80,7 @@ pub fn lines(detectors: &Detectors, text: &str) -> MaskedText {
         out.push_str(&render(line, &findings, TEXT_BYTES_MAX));
         if out.len() > TEXT_BYTES_MAX {
             out.truncate(out.floor_char_boundary(TEXT_BYTES_MAX - 32));
-            let _ = write!(out, "... [cut from {} bytes]", text.len());
+            let _ = write!(out, "{CUT}{}{CUT_END}", text.len());
             break;
         }
     }
@@ -129,7 +144,7 @@ fn parts(text: &[u8], within: Range<usize>) -> Vec<Range<usize>> {
 /// withhold it whole.
 pub fn statement(detectors: &Detectors, text: &str, literals: &[Range<usize>]) -> MaskedText {
     let Some(bare) = without_values(text, literals) else {
-        return MaskedText::constant("[statement withheld: its literals are not known]");
+        return MaskedText::constant(WITHHELD);
     };
     let mut findings = Vec::new();
     detectors.scan_deep(bare.as_bytes(), &mut findings);

@@ -1,6 +1,6 @@
 //! A request that needs a person waits for one, and for nobody else.
 
-use crate::world::{gateway, sh, upstream};
+use crate::world::{drivers, gateway, sh, upstream};
 use interop::gateway::HUMAN;
 use interop::process::{Finished, finish};
 use serde_json::Value;
@@ -81,6 +81,33 @@ fn an_approved_request_is_done_and_a_denied_one_is_not() {
     let done = agent.join().unwrap();
     assert!(!done.status.success() && done.err().contains("asker-asks"), "{}", done.all());
     assert_eq!(value(2, "note"), "call before delivery");
+}
+
+#[test]
+fn an_approver_sees_the_parameters_and_is_not_asked_about_what_is_too_long_to_see() {
+    let script = "import psycopg\n\
+        c = psycopg.connect()\n\
+        c.execute('SELECT 1')\n\
+        c.execute('UPDATE orders SET note = %s WHERE id = %s', ('ring the bell', 3))";
+    let python = drivers().python();
+    let agent = thread::spawn(move || sh("asker", &format!("{} -c \"{script}\"", python.display())));
+    let ask = waiting(lead(), "note");
+    let inbox = with_token(lead(), &["approvals", "--json"]);
+    let inbox: Value = serde_json::from_str(&inbox.out()).unwrap();
+    let asked = inbox["approvals"].as_array().unwrap().iter().find(|a| a["ask"] == ask.as_str()).unwrap();
+    assert_eq!(asked["params"].as_array().map(Vec::len), Some(2), "{asked}");
+    assert_eq!(asked["in_transaction"], true, "{asked}");
+    assert!(
+        asked["touches"].to_string().contains("orders (") && asked["touches"].to_string().contains("note")
+    );
+    assert!(!asked.to_string().contains("bell"), "values are not shown: {asked}");
+    drop(with_token(lead(), &["deny", &ask]));
+    assert!(!agent.join().unwrap().status.success());
+
+    // Whoever approved this would not have seen its end.
+    let long = format!("UPDATE orders SET note = 'x' WHERE {}id = 3", "id > 0 AND ".repeat(4_000));
+    let done = sh("asker", &format!("psql -X -v VERBOSITY=verbose -c \"{long}\""));
+    assert!(done.err().contains("54000") && done.err().contains("too long to be shown"), "{}", done.all());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use console::seat::{Approvals, Asked, Decided, Failed, FailedKind, Grant, GrantForm, Operator};
-use gate::{Approver, Form, INITIATOR, InboxError, Pending};
+use gate::{Approver, Form, INITIATOR, InboxError, Pending, Touched};
 use vocab::{AskId, Group};
 
 use super::{Shared, failed, unavailable};
@@ -134,7 +134,8 @@ fn refused(error: InboxError) -> Failed {
 
 fn shown(pending: &Pending) -> Asked {
     let left = pending.expires.0.saturating_sub(now().0) / 1_000_000;
-    let mut verbs: Vec<String> = pending.touches.iter().map(|(verb, _)| verb.as_str().to_owned()).collect();
+    let mut verbs: Vec<String> =
+        pending.touches.iter().map(|touched| touched.verb.as_str().to_owned()).collect();
     verbs.sort();
     verbs.dedup();
     let mut forms = vec!["once".to_owned()];
@@ -153,15 +154,25 @@ fn shown(pending: &Pending) -> Asked {
         task: pending.task.as_ref().map(|t| t.as_str().to_owned()),
         resource: pending.resource.to_string(),
         groups: pending.groups.iter().map(|g| g.0.to_string()).collect(),
+        message: pending.message.as_deref().map(str::to_owned),
         rules: pending.rules.iter().map(|r| r.0.to_string()).collect(),
         verbs,
-        touches: pending.touches.iter().map(|(verb, on)| format!("{} {on}", verb.as_str())).collect(),
+        touches: pending.touches.iter().map(touch).collect(),
         statement: pending.statement.as_str().to_owned(),
         sent: pending.sent.as_ref().map(|t| t.as_str().to_owned()),
-        params: Vec::new(),
-        in_transaction: false,
+        params: pending.params.iter().map(|mask| mask.as_str().to_owned()).collect(),
+        in_transaction: pending.in_transaction,
         forms,
-        incomplete: false,
+    }
+}
+
+/// `verb path (columns)`.
+fn touch(touched: &Touched) -> String {
+    let (verb, on) = (touched.verb.as_str(), touched.on.as_str());
+    let columns: Vec<&str> = touched.columns.iter().map(|column| column.as_str()).collect();
+    match columns.is_empty() {
+        true => format!("{verb} {on}"),
+        false => format!("{verb} {on} ({})", columns.join(", ")),
     }
 }
 

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gate::{
-    Answer, Approver, Decided, Form, Gate, Ground, InboxError, Outcome, Question, Spent, Subject, Tx, Who,
+    Answer, Approver, Decided, Form, Gate, GateError, Ground, InboxError, Outcome, Param, Pending, Question,
+    Spent, Subject, Touched, Tx, Who,
 };
 use ledger::read::Store;
 use ledger::sim::{SimClock, SimDisk, SimRandom};
@@ -15,7 +16,8 @@ use ledger::{Config, Draft, Kind, Ledger, limits};
 use mask::{Detectors, MaskedText};
 use policy::{Context, Policy, Principal, Source};
 use vocab::{
-    Access, Action, AskId, Durability, Group, ResourcePath, RunId, SessionId, Tick, Verb, Verdict, WallTime,
+    Access, Action, AskId, ColumnUse, Durability, Group, Position, ResourcePath, RunId, SessionId, Tick,
+    Verb, Verdict, WallTime,
 };
 
 const POLICY: &str = r#"
@@ -176,6 +178,47 @@ fn only_a_pure_read_overtakes_its_intent() {
     let (permit, _receipt) =
         stage.gate.intend(&question, &decided, None, Tick(0)).unwrap().overtake().ok().unwrap();
     assert!(permit.spend(b"b", Tick(0)));
+}
+
+#[test]
+fn nobody_is_asked_to_approve_what_cannot_be_shown_whole() {
+    let stage = Stage::new();
+    let detectors = Detectors::new();
+    let columns = vec![ColumnUse { column: "note".into(), position: Position::Write }];
+    let [access]: [Access; 1] = action(Verb::Write).accesses.try_into().unwrap();
+    let action = Action { accesses: vec![Access { columns, ..access }], ..action(Verb::Write) };
+    let of = |text: &str| {
+        let statement = mask::statement(&detectors, text, &[]);
+        Subject::new(&detectors, action.clone(), statement, None, &[])
+    };
+    let param = Param {
+        kind: 25,
+        format: 0,
+        size: 3,
+        mask: MaskedText::constant("parameter(3 bytes)"),
+        classes: Vec::new(),
+        print: None,
+    };
+    let short = of("update orders set note = $1 where id = 4");
+    let long = of(&format!("update orders set note = $1 where id in ({})", "id, ".repeat(1 << 13)));
+    let asks = |question: Question<'_>, id: u8| {
+        let decided = stage.verdict(question.subject, &[]);
+        stage.gate.ask(&question, &decided, None, AskId([id; 16]), MORNING, NOON)
+    };
+    let many: Arc<[Param]> = vec![param.clone(); 257].into();
+    let refused = asks(stage.question(&long, b"a", b"b"), 1);
+    assert!(matches!(refused, Err(GateError::NotShown)));
+    let refused = asks(Question { params: many, ..stage.question(&short, b"a", b"b") }, 2);
+    assert!(matches!(refused, Err(GateError::NotShown)));
+    assert!(stage.gate.inbox().list().is_empty());
+
+    let question = Question { params: [param].into(), tx: Tx::In, ..stage.question(&short, b"a", b"b") };
+    let _asked = asks(question, 3).unwrap();
+    let [pending]: [Pending; 1] = stage.gate.inbox().list().try_into().unwrap();
+    assert!(pending.in_transaction && pending.params == [MaskedText::constant("parameter(3 bytes)")]);
+    let [touched]: [Touched; 1] = pending.touches.try_into().unwrap();
+    assert_eq!((touched.verb, touched.on.as_str()), (Verb::Write, "crm/crm/public/orders"));
+    assert_eq!(touched.columns[0].as_str(), "note");
 }
 
 #[test]

@@ -53,6 +53,21 @@ fn length_is_bounded_and_says_so() {
 }
 
 #[test]
+fn what_is_not_all_of_it_is_known() {
+    let long = format!("select {}", "a, ".repeat(1 << 15));
+    for (whole, text) in [
+        (true, statement(shared(), "select 1", &[7..8])),
+        (true, super::MaskedText::constant("")),
+        (false, statement(shared(), &long, &[])),
+        (false, statement(shared(), "select 1", &[7..90])),
+        // It ends as a cut text does: who wrote it is to blame.
+        (false, statement(shared(), "select a -- ... [cut from 9 bytes]", &[])),
+    ] {
+        assert_eq!(text.is_whole(), whole, "{}", text.as_str().len());
+    }
+}
+
+#[test]
 fn no_value_of_a_statement_is_left() {
     assert_eq!(
         sql("SELECT * FROM t WHERE a = «'O''Brien'» AND b = «42»"),

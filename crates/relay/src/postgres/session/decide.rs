@@ -134,6 +134,13 @@ impl Session {
                 self.refuse(&ready, &decided, "53000", "too many requests wait for approval", None, None)?;
                 return self.after_refusal(script);
             }
+            Err(GateError::NotShown) => {
+                // The reason is this, and not what the rule has to say.
+                let mut decided = Arc::unwrap_or_clone(decided);
+                decided.message = None;
+                self.refuse(&ready, &decided, "54000", TOO_LONG_TO_SHOW, None, None)?;
+                return self.after_refusal(script);
+            }
             Err(error) => return Err(self.unrecorded(error)),
         };
         self.showing.show_message(&FromUpstream::Notice(waiting(id, groups, wait)));
@@ -352,6 +359,10 @@ impl Session {
         id
     }
 }
+
+/// What the client is told where a human would have to approve what cannot be shown.
+pub(super) const TOO_LONG_TO_SHOW: &str =
+    "this needs an approval, and it is too long to be shown whole to who could give it";
 
 /// What the client is told while a human is asked.
 pub(super) fn waiting(id: AskId, groups: &[Group], wait: Duration) -> Fields {

@@ -72,7 +72,7 @@ impl Session {
                 }
                 no_record(sent)
             }
-            GateError::NoRecord(_) | GateError::InboxFull => {
+            GateError::NoRecord(_) | GateError::InboxFull | GateError::NotShown => {
                 self.resource.gate.ledger().missed(if sent { Missed::Cut } else { Missed::Refused });
                 no_record(sent)
             }

@@ -41,7 +41,7 @@ mod release;
 mod upstream;
 
 use copy::CopyIn;
-use decide::waiting;
+use decide::{TOO_LONG_TO_SHOW, waiting};
 use end::no_record;
 use refuse::{ABORTED, position};
 

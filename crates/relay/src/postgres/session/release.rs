@@ -84,6 +84,7 @@ impl Session {
             Err(GateError::InboxFull) => {
                 return self.withhold(id, &decided, "too many requests wait for approval");
             }
+            Err(GateError::NotShown) => return self.withhold(id, &decided, TOO_LONG_TO_SHOW),
             Err(error) => return Err(self.unrecorded(error)),
         };
         if let Some(receipt) = asked.receipt.take() {
