@@ -108,7 +108,7 @@ fn foreign(home: &Home, options: &Options, name: &str) -> Ending {
 
 /// Beginning of the names of the tests in which the server says what a statement does.
 const JUDGE: &str = "judge::of_";
-/// PostgreSQL's 200 scripts, each statement judged in four ways, on two busy cores.
+/// PostgreSQL's 200 scripts, each statement judged in four ways: half an hour on two busy cores.
 const JUDGE_SECONDS_MAX: Duration = Duration::from_secs(5400);
 
 fn judge(home: &Home, options: &Options) -> Ending {

@@ -6,11 +6,12 @@
 
 use super::engine::Engine;
 use super::facts::{Facts, Row, Rows, segment};
+use super::server::{around, connect, each, rows, run};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Error, NoTls};
 
 /// One statement may take as long; the longest of PostgreSQL's own take 2 s.
 const STATEMENT_SECONDS_MAX: Duration = Duration::from_secs(30);
@@ -21,6 +22,37 @@ const OF_SYSTEM: &[(&str, &str)] = &[("relations", "oid"), ("columns", "attrelid
 /// What is made after initdb has a higher OID.
 const SYSTEM_OIDS_END: u32 = 16_384;
 
+/// Kinds of statement that leave the catalog as it was, if they define nothing besides.
+const QUIET: &[&str] = &[
+    "ANALYZE",
+    "BEGIN",
+    "CHECKPOINT",
+    "CLOSE CURSOR",
+    "COPY",
+    "DEALLOCATE",
+    "DECLARE CURSOR",
+    "DELETE",
+    "EXECUTE",
+    "EXPLAIN",
+    "FETCH",
+    "INSERT",
+    "LISTEN",
+    "LOCK TABLE",
+    "MERGE",
+    "MOVE",
+    "NOTIFY",
+    "PREPARE",
+    "RELEASE",
+    "RESET",
+    "SAVEPOINT",
+    "SELECT",
+    "SET",
+    "SET CONSTRAINTS",
+    "SHOW",
+    "UNLISTEN",
+    "UPDATE",
+];
+/// Settings with which scripts make plans slow.
 const PLANNED: &[&str] = &[
     "enable_bitmapscan",
     "enable_hashagg",
@@ -71,6 +103,8 @@ pub struct Court {
     facts: Facts,
     /// The catalog may have changed since it was read.
     pub stale: bool,
+    /// The server asked for the data of the last COPY.
+    pub took_data: bool,
     /// What is being judged, for messages.
     pub place: String,
     pub record: Record,
@@ -105,6 +139,7 @@ impl Court {
             sent: Vec::new(),
             facts: Facts::default(),
             stale: true,
+            took_data: false,
             place: String::new(),
             record: Record::default(),
         }
@@ -122,9 +157,15 @@ impl Court {
         self.stale = true;
     }
 
+    /// What cannot be asked is not judged.
+    pub fn is_lost(&self) -> bool {
+        self.client.is_closed()
+    }
+
     /// Runs a text without judging it; the rows of its last result.
     pub async fn run(&mut self, text: &str, data: Option<&str>) -> Result<Rows, Error> {
-        let work = run(&self.client, text, data);
+        self.took_data = false;
+        let work = run(&self.client, text, data, &mut self.took_data);
         match tokio::time::timeout(STATEMENT_SECONDS_MAX, work).await {
             Ok(done) => done,
             Err(_) => {
@@ -174,7 +215,11 @@ impl Court {
                 }
             }
         }
-        self.stale |= claim.changes || (claim.unknown.is_some() && !rows) || (done.is_err() && now.inside);
+        // What failed by itself has changed nothing, unless it was several transactions.
+        let undone =
+            done.is_err() && claim.unknown.is_none() && !text.to_lowercase().contains("concurrently");
+        self.stale |= claim.changes && (now.inside || !undone);
+        self.stale |= (claim.unknown.is_some() && !rows) || (done.is_err() && now.inside);
         // A function that nobody vouches for may do anything.
         self.stale |= claim.unknown.is_some() && !claim.functions.is_empty();
         done
@@ -207,9 +252,7 @@ impl Court {
         claim.text = text_of("text");
         claim.triggers = statement["triggers"] == true;
         claim.pure = statement["pure_read"] == true;
-        let row_kinds =
-            ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "EXPLAIN", "SHOW", "FETCH", "EXECUTE"];
-        claim.changes = statement["ddl"] == true || !row_kinds.contains(&claim.kind.as_str());
+        claim.changes = statement["ddl"] == true || !QUIET.contains(&claim.kind.as_str());
         claim.unknown = statement["refuse"].as_str().or(statement["opaque"].as_str()).map(str::to_owned);
         let strings = |value: &Value| -> BTreeSet<String> {
             value.as_array().into_iter().flatten().filter_map(|v| Some(v.as_str()?.to_owned())).collect()
@@ -269,7 +312,6 @@ impl Court {
     async fn catalog(&mut self, inside: bool) -> Result<Vec<Rows>, String> {
         let (begin, end) = around(inside);
         let mut text = format!("{begin}; SET LOCAL search_path = pg_catalog");
-        // What scripts set to make plans slow.
         PLANNED.iter().for_each(|name| text.push_str(&format!("; SET LOCAL {name} TO DEFAULT")));
         text.push_str("; SET LOCAL statement_timeout = 0; SET LOCAL max_parallel_workers_per_gather = 0");
         let before = PLANNED.len() + 4;
@@ -541,28 +583,6 @@ struct Now {
     path: Vec<String>,
 }
 
-async fn connect(port: u16, database: &str) -> Client {
-    let address = format!(
-        "host=127.0.0.1 port={port} user=postgres password={} dbname={database} sslmode=disable",
-        interop::postgres::SUPER_PASSWORD
-    );
-    let (client, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    // What pg_regress sets.
-    let settings = "SET statement_timeout = '20s'; SET timezone = 'PST8PDT'; SET datestyle = 'Postgres, MDY'; \
-                    SET intervalstyle = 'postgres_verbose'";
-    rows(&client, settings).await.unwrap();
-    client
-}
-
-/// What makes something undone again.
-fn around(inside: bool) -> (&'static str, &'static str) {
-    match inside {
-        true => ("SAVEPOINT judge", "ROLLBACK TO judge; RELEASE judge"),
-        false => ("BEGIN", "ROLLBACK"),
-    }
-}
-
 /// How `new` is made of `old`: rows that stay at the beginning, what is new, rows that stay at the end.
 fn change(old: &[Row], new: &[Row]) -> Value {
     let head = old.iter().zip(new).take_while(|(old, new)| old == new).count();
@@ -573,53 +593,6 @@ fn change(old: &[Row], new: &[Row]) -> Value {
 
 fn number(row: &Row, i: usize) -> u32 {
     row[i].as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-/// The rows of each statement of a text.
-async fn each(client: &Client, sql: &str) -> Result<Vec<Rows>, Error> {
-    let mut out = vec![Rows::new()];
-    for message in client.simple_query(sql).await? {
-        match message {
-            SimpleQueryMessage::Row(row) => {
-                let row = (0..row.len()).map(|i| row.try_get(i).ok().flatten().map(str::to_owned)).collect();
-                out.last_mut().unwrap().push(row);
-            }
-            SimpleQueryMessage::CommandComplete(_) => out.push(Rows::new()),
-            _ => {}
-        }
-    }
-    Ok(out)
-}
-
-async fn rows(client: &Client, sql: &str) -> Result<Rows, Error> {
-    let mut out = Rows::new();
-    for message in client.simple_query(sql).await? {
-        if let SimpleQueryMessage::Row(row) = message {
-            out.push((0..row.len()).map(|i| row.try_get(i).ok().flatten().map(str::to_owned)).collect());
-        }
-    }
-    Ok(out)
-}
-
-async fn run(client: &Client, text: &str, data: Option<&str>) -> Result<Rows, Error> {
-    use futures_util::{SinkExt, StreamExt};
-    let lower = text.to_lowercase();
-    if let Some(data) = data {
-        let sink = client.copy_in::<_, bytes::Bytes>(text).await?;
-        tokio::pin!(sink);
-        sink.send(bytes::Bytes::copy_from_slice(data.as_bytes())).await?;
-        sink.finish().await?;
-        return Ok(Rows::new());
-    }
-    if lower.starts_with("copy") && lower.contains("stdout") {
-        let stream = client.copy_out(text).await?;
-        tokio::pin!(stream);
-        while let Some(chunk) = stream.next().await {
-            chunk?;
-        }
-        return Ok(Rows::new());
-    }
-    rows(client, text).await
 }
 
 /// A relation that is named in a constant (`'t'::regclass`) or as a type (`x::t`) is not read.

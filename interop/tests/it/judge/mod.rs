@@ -8,6 +8,7 @@ mod court;
 mod engine;
 mod facts;
 mod script;
+mod server;
 
 use court::{Court, Record};
 use facts::mix;
@@ -15,7 +16,7 @@ use interop::postgres::{Postgres, debian};
 use interop::process::finish;
 use script::{Ends, Item, cut, interpolate};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -171,6 +172,9 @@ async fn judge(server: &Postgres, worker: usize, name: &str) -> Record {
     let mut court = Court::new(server.port, &database, seed()).await;
     court.place = name.to_owned();
     play(&mut court, &text, &server.dir().join("regress")).await;
+    if court.is_lost() {
+        court.record.wrong.push(format!("{name}: the connection was lost, and the rest not judged"));
+    }
     std::mem::take(&mut court.record)
 }
 
@@ -180,18 +184,20 @@ async fn play(court: &mut Court, script: &str, stage: &Path) {
         ("abs_srcdir".to_owned(), stage.display().to_string()),
         ("abs_builddir".to_owned(), stage.display().to_string()),
     ]);
-    let items = cut(script);
-    let limit = if all() { items.len() } else { SLICE_STATEMENTS_MAX };
-    for (i, item) in items.iter().enumerate().take(limit) {
+    let mut items = VecDeque::from(cut(script));
+    let mut left = if all() { usize::MAX } else { SLICE_STATEMENTS_MAX };
+    while let Some(item) = items.pop_front().filter(|_| left > 0) {
+        left -= 1;
         match item {
             Item::Data(_) => {}
-            Item::Meta(line) => meta(court, line, &mut variables).await,
+            Item::Meta(line) => meta(court, &line, &mut variables).await,
             Item::Statement { text, ends } => {
-                let text = interpolate(text, &variables);
-                let data = match items.get(i + 1) {
-                    Some(Item::Data(data)) => Some(data.as_str()),
+                let text = interpolate(&text, &variables);
+                let data = match items.front() {
+                    Some(Item::Data(data)) => Some(data.clone()),
                     _ => None,
                 };
+                let data = data.as_deref();
                 let done = match ends {
                     Ends::Several => {
                         court.stale = true;
@@ -199,6 +205,12 @@ async fn play(court: &mut Court, script: &str, stage: &Path) {
                     }
                     _ => court.statement(&text, data).await,
                 };
+                if let Some(data) = data.filter(|_| done.is_err() && !court.took_data) {
+                    // A COPY that fails before it begins has no data: what follows is statements.
+                    let statements = cut(data);
+                    items.pop_front();
+                    statements.into_iter().rev().for_each(|item| items.push_front(item));
+                }
                 let Ok(rows) = done else { continue };
                 match ends {
                     Ends::Gexec => {
