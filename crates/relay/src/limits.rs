@@ -39,6 +39,10 @@ pub const PORTALS_MAX: usize = 1_024;
 pub const NAMES_DEEP_MAX: usize = 4;
 /// Statements whose analysis one session remembers, by exact text.
 pub const ANALYSES_MAX: usize = 512;
+/// The longest description of a result that a plan remembers: a hundred columns. 512 plans then hold 8 MiB at most.
+pub const SHAPE_BYTES_MAX: usize = 4 << 10;
+/// The longest command tag that is remembered; PostgreSQL's own have fewer than 40 bytes.
+pub const TAG_BYTES_MAX: usize = 64;
 /// A catalog younger than this is believed when a name is not in it.
 pub const CATALOG_DOUBT: Duration = Duration::from_millis(200);
 /// Prints of revealed cells that one record holds: 17 bytes each at most, so 17 KiB of the 64 KiB of a record.

@@ -651,15 +651,15 @@ impl Session {
     fn arm(&mut self, since: u64, patience: Duration) {
         let late = since.saturating_add(patience.as_nanos() as u64);
         self.late_at = Some(late);
-        // One that rings sooner looks again then: not every record needs a timer of its own.
-        if self.timer.as_ref().is_none_or(|(at, _)| late < *at) {
-            self.ring_at(late);
-        }
+        self.ring_by(late);
     }
 
-    fn ring_at(&mut self, at: u64) {
-        let left = Duration::from_nanos(at.saturating_sub(entropy::tick().0));
-        self.timer = Some((at, Box::pin(tokio::time::sleep(left))));
+    /// Rings at `at` or sooner: one that rings sooner looks again then, and not every record needs a timer of its own.
+    fn ring_by(&mut self, at: u64) {
+        if self.timer.as_ref().is_none_or(|(set, _)| at < *set) {
+            let left = Duration::from_nanos(at.saturating_sub(entropy::tick().0));
+            self.timer = Some((at, Box::pin(tokio::time::sleep(left))));
+        }
     }
 
     fn on_late(&mut self) -> Result<(), Cut> {
@@ -672,7 +672,7 @@ impl Session {
         match self.late_at {
             Some(late) if entropy::tick().0 >= late => Err(self.lost()),
             Some(late) => {
-                self.ring_at(late);
+                self.ring_by(late);
                 Ok(())
             }
             None => Ok(()),
@@ -681,7 +681,7 @@ impl Session {
 
     fn sleep_until(&mut self, expires: WallTime) {
         let nanos = expires.0.saturating_sub(entropy::wall().0);
-        self.ring_at(entropy::tick().0.saturating_add(nanos).saturating_add(1_000_000));
+        self.ring_by(entropy::tick().0.saturating_add(nanos).saturating_add(1_000_000));
     }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use proto_postgres::message::Format;
 
 use super::*;
+use crate::limits::{SHAPE_BYTES_MAX, TAG_BYTES_MAX};
 use crate::postgres::carried::integer;
 
 impl Session {
@@ -158,7 +159,9 @@ impl Session {
             Some((said, masked)) if *said == command.0 => masked.clone(),
             _ => {
                 let masked = mask::name(self.resource.gate.detectors(), command.0.to_str().unwrap_or("?"));
-                self.last_tag = Some((RawField::copy_from(command.0.as_bytes()), masked.clone()));
+                if command.0.len() <= TAG_BYTES_MAX {
+                    self.last_tag = Some((RawField::copy_from(command.0.as_bytes()), masked.clone()));
+                }
                 masked
             }
         }
@@ -268,11 +271,12 @@ impl Session {
         {
             return shown.clone();
         }
+        let kept = before.as_mut().filter(|_| body.len() <= SHAPE_BYTES_MAX);
         // Its own bytes: the frame's are a part of what was read with it.
         let body = Bytes::copy_from_slice(&body);
         let columns = Arc::new(Columns::new(detectors, description, body, raw));
-        if let Some(before) = &mut before {
-            **before = Some(columns.clone());
+        if let Some(kept) = kept {
+            **kept = Some(columns.clone());
         }
         columns
     }
