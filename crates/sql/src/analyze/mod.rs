@@ -347,7 +347,7 @@ impl<'a> Walk<'a> {
             }
             return;
         }
-        self.policies(relation);
+        self.policies(relation, 0);
         self.reads_below(relation, 0);
         match self.governed.cover(relation.oid) {
             None => self.qualify_if_shadowing(relation, name),
@@ -374,9 +374,15 @@ impl<'a> Walk<'a> {
     }
 
     /// Row security reads other relations, in the rights of whoever asks.
-    fn policies(&mut self, relation: &Relation) {
-        for read in relation.policy_reads.iter().filter_map(|oid| self.snapshot.relations.get(oid)) {
+    fn policies(&mut self, relation: &'a Relation, depth: usize) {
+        let snapshot = self.snapshot;
+        for read in relation.policy_reads.iter().filter_map(|oid| snapshot.relations.get(oid)) {
+            let seen = self.uses.contains_key(&(Verb::Read, read.oid));
             self.touch(Verb::Read, read);
+            if !seen && depth < crate::limits::VIEW_DEPTH_MAX {
+                self.policies(read, depth + 1);
+                self.reads_below(read, depth + 1);
+            }
         }
     }
 
@@ -392,6 +398,9 @@ impl<'a> Walk<'a> {
             let Some(below) = self.snapshot.relations.get(oid) else { continue };
             let seen = self.uses.contains_key(&(Verb::Read, *oid));
             self.touch(Verb::Read, below);
+            if !seen {
+                self.policies(below, depth);
+            }
             if *num > 0 {
                 self.use_column(Verb::Read, (*oid, *num), Position::Output);
             }

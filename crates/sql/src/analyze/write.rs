@@ -279,7 +279,7 @@ impl<'a> Walk<'a> {
                     None => self.qualify_if_shadowing(relation, name),
                 }
                 self.runs_triggers(relation);
-                self.policies(relation);
+                self.policies(relation, 0);
                 // Of a view what it shows, and of any relation what its rules write instead or besides.
                 self.writes_below(relation, 0);
                 self.cascades(relation, change);
@@ -340,6 +340,7 @@ impl<'a> Walk<'a> {
             let seen = self.uses.contains_key(&(Verb::Write, *oid));
             self.touch(Verb::Write, below);
             self.runs_triggers(below);
+            self.policies(below, depth);
             if !seen && depth < crate::limits::VIEW_DEPTH_MAX {
                 self.writes_below(below, depth + 1);
             }

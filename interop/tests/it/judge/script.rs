@@ -59,7 +59,7 @@ fn is_copy_in(item: &Item) -> bool {
     let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
     let from = words.iter().position(|w| w == "from");
     words.first().is_some_and(|w| w == "copy")
-        && from.is_some_and(|i| words.get(i + 1).is_some_and(|w| w.starts_with("stdin")))
+        && from.is_some_and(|i| words.get(i + 1).is_some_and(|w| w.starts_with("std")))
 }
 
 /// Puts the values of variables in their places: `:name`, `:'name'`, `:"name"`. An unknown one stays as it is.
