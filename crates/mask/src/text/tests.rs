@@ -56,10 +56,10 @@ fn length_is_bounded_and_says_so() {
 fn what_is_not_all_of_it_is_known() {
     let long = format!("select {}", "a, ".repeat(1 << 15));
     for (whole, shown) in [
-        (true, statement(shared(), "select 1", &[7..8])),
+        (true, statement(shared(), "select 1", std::slice::from_ref(&(7..8)))),
         (true, super::MaskedText::constant("")),
         (false, statement(shared(), &long, &[])),
-        (false, statement(shared(), "select 1", &[7..90])),
+        (false, statement(shared(), "select 1", std::slice::from_ref(&(7..90)))),
         // It ends as a cut text does: who wrote it is to blame.
         (false, text(shared(), "a ... [cut from 9 bytes]").0),
     ] {
