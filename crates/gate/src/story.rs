@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use ledger::{
     AppendError, Code, Commitment, Digest, Draft, Kind, Ledger, Map, Opening, OperatorText, Print, Receipt,
 };
-use mask::Detectors;
+use mask::{Detectors, MaskedText};
 use policy::{Context, Policy, Request, What};
 use vocab::{
     Access, Action, AskId, Class, Group, Opaque, PolicyHash, RuleId, RunId, Seq, Tick, Verb, Verdict,
@@ -272,7 +272,7 @@ impl Gate {
             kind: question.subject.action().kind,
             statement: question.subject.statement().clone(),
             sent: question.subject.sent().cloned(),
-            touches: question.subject.action().accesses.iter().map(|a| self.touched(a)).collect(),
+            touches: self.touches(question.subject.action()),
             params: question.params.iter().map(|param| param.mask.clone()).collect(),
             in_transaction: question.tx != Tx::Idle,
             groups: groups.clone(),
@@ -586,14 +586,21 @@ impl Gate {
         Ok((draft.payload(opening.clone().into_payload("asked", reel)), opening, sending))
     }
 
-    /// One access as an approver sees it. A name can hold a value, as in a record: detectors have looked at it.
-    fn touched(&self, access: &Access) -> Touched {
+    /// An action as an approver sees it. A name can hold a value, as in a record: detectors have looked at it.
+    fn touches(&self, action: &Action) -> Vec<Touched> {
         let detectors = &self.inner.detectors;
-        Touched {
+        let touched = |access: &Access| Touched {
             verb: access.verb,
             on: mask::text(detectors, access.on.as_str()).0,
             columns: access.columns.iter().map(|used| mask::name(detectors, &used.column)).collect(),
-        }
+        };
+        // That not everything is known comes first.
+        let unknown = action.opaque.map(|Opaque(why)| Touched {
+            verb: Verb::Opaque,
+            on: MaskedText::constant(why),
+            columns: Vec::new(),
+        });
+        unknown.into_iter().chain(action.accesses.iter().map(touched)).collect()
     }
 
     fn first_request(&self, run: RunId, request: [u8; 32]) -> bool {

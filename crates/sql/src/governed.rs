@@ -206,9 +206,15 @@ impl Governed {
             Some(Cover::View(_) | Cover::Broken) => true,
             Some(Cover::Columns(_)) | None => false,
         };
-        if done || path.len() >= VIEW_DEPTH_MAX || !path.insert(oid) {
+        if done || path.contains(&oid) {
             return;
         }
+        if path.len() >= VIEW_DEPTH_MAX {
+            // What stands below is not followed, so that nobody knows what it shows.
+            self.relations.insert(oid, Cover::Broken);
+            return;
+        }
+        path.insert(oid);
         for (below, _) in &relation.depends {
             self.expand(snapshot, *below, own, path);
         }

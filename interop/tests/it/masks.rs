@@ -1,7 +1,7 @@
 //! A governed value does not reach the client, by whatever way it is asked for; what is not governed
 //! comes through as it is.
 
-use crate::world::{drivers, gateway, good, nothing_leaked, sh};
+use crate::world::{drivers, gateway, good, nothing_leaked, sh, upstream};
 
 /// One `psql` in which each statement may fail, and none may leak.
 fn ask(statements: &[&str]) -> interop::process::Finished {
@@ -13,6 +13,27 @@ fn ask(statements: &[&str]) -> interop::process::Finished {
 
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[test]
+fn no_view_is_so_deep_that_what_it_shows_is_not_known() {
+    // The outermost has the lowest OID: it is looked at first, before those below it are known.
+    let last = 40;
+    let mut sql = String::from("CREATE SCHEMA deep; GRANT USAGE ON SCHEMA deep TO public;");
+    for n in 1..=last {
+        sql += &format!("CREATE VIEW deep.v{n} AS SELECT id, ssn FROM public.customers;");
+    }
+    for n in 1..last {
+        sql += &format!("CREATE OR REPLACE VIEW deep.v{n} AS SELECT id, ssn FROM deep.v{};", n + 1);
+    }
+    upstream().admin("crm", &(sql + "GRANT SELECT ON ALL TABLES IN SCHEMA deep TO public;")).unwrap();
+    for n in [1, 2, 7, 8, 9, 20, 39, 40] {
+        let done = ask(&[&format!("SELECT reverse(ssn) FROM deep.v{n}")]);
+        assert!(!done.out().contains("1938-22-635"), "v{n}: {}", done.all());
+        if n == 1 {
+            assert!(done.err().contains("42501") || done.err().contains("view"), "{}", done.all());
+        }
+    }
 }
 
 #[test]

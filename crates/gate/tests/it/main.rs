@@ -16,13 +16,13 @@ use ledger::{Config, Draft, Kind, Ledger, limits};
 use mask::{Detectors, MaskedText};
 use policy::{Context, Policy, Principal, Source};
 use vocab::{
-    Access, Action, AskId, ColumnUse, Durability, Group, Position, ResourcePath, RunId, SessionId, Tick,
-    Verb, Verdict, WallTime,
+    Access, Action, AskId, ColumnUse, Durability, Group, Opaque, Position, ResourcePath, RunId, SessionId,
+    Tick, Verb, Verdict, WallTime,
 };
 
 const POLICY: &str = r#"
 @id("reads") permit (principal, action in [Action::"read", Action::"connect"], resource);
-@id("writes") permit (principal, action == Action::"write", resource);
+@id("writes") permit (principal, action in [Action::"write", Action::"opaque"], resource);
 @id("lead") @needs("leads") forbid (principal, action == Action::"write", resource)
 unless { context.approvals.contains("leads") };
 "#;
@@ -186,7 +186,9 @@ fn nobody_is_asked_to_approve_what_cannot_be_shown_whole() {
     let detectors = Detectors::new();
     let columns = vec![ColumnUse { column: "note".into(), position: Position::Write }];
     let [access]: [Access; 1] = action(Verb::Write).accesses.try_into().unwrap();
-    let action = Action { accesses: vec![Access { columns, ..access }], ..action(Verb::Write) };
+    let accesses = vec![Access { columns, ..access }];
+    let action =
+        Action { accesses, opaque: Some(Opaque("It calls what is not known.")), ..action(Verb::Write) };
     let of = |text: &str| {
         let statement = mask::statement(&detectors, text, &[]);
         Subject::new(&detectors, action.clone(), statement, None, &[])
@@ -216,7 +218,8 @@ fn nobody_is_asked_to_approve_what_cannot_be_shown_whole() {
     let _asked = asks(question, 3).unwrap();
     let [pending]: [Pending; 1] = stage.gate.inbox().list().try_into().unwrap();
     assert!(pending.in_transaction && pending.params == [MaskedText::constant("parameter(3 bytes)")]);
-    let [touched]: [Touched; 1] = pending.touches.try_into().unwrap();
+    let [unknown, touched]: [Touched; 2] = pending.touches.try_into().unwrap();
+    assert_eq!((unknown.verb, unknown.on.as_str()), (Verb::Opaque, "It calls what is not known."));
     assert_eq!((touched.verb, touched.on.as_str()), (Verb::Write, "crm/crm/public/orders"));
     assert_eq!(touched.columns[0].as_str(), "note");
 }

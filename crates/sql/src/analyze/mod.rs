@@ -373,13 +373,22 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether views, rules and policies are followed so deep. What is not followed is refused.
+    fn follows(&mut self, depth: usize) -> bool {
+        let follows = depth < crate::limits::VIEW_DEPTH_MAX;
+        if !follows {
+            self.refuse(Reason::refused("A view, rule or policy in it stands on too many others."));
+        }
+        follows
+    }
+
     /// Row security reads other relations, in the rights of whoever asks.
     fn policies(&mut self, relation: &'a Relation, depth: usize) {
         let snapshot = self.snapshot;
         for read in relation.policy_reads.iter().filter_map(|oid| snapshot.relations.get(oid)) {
             let seen = self.uses.contains_key(&(Verb::Read, read.oid));
             self.touch(Verb::Read, read);
-            if !seen && depth < crate::limits::VIEW_DEPTH_MAX {
+            if !seen && self.follows(depth) {
                 self.policies(read, depth + 1);
                 self.reads_below(read, depth + 1);
             }
@@ -391,7 +400,7 @@ impl<'a> Walk<'a> {
         for oid in &relation.read_functions {
             self.runs(*oid, None);
         }
-        if relation.kind != 'v' || depth > crate::limits::VIEW_DEPTH_MAX {
+        if relation.kind != 'v' || !self.follows(depth) {
             return;
         }
         for (oid, num) in &relation.depends {

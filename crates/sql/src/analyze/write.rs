@@ -341,7 +341,7 @@ impl<'a> Walk<'a> {
             self.touch(Verb::Write, below);
             self.runs_triggers(below);
             self.policies(below, depth);
-            if !seen && depth < crate::limits::VIEW_DEPTH_MAX {
+            if !seen && self.follows(depth) {
                 self.writes_below(below, depth + 1);
             }
         }

@@ -465,7 +465,14 @@ impl Court {
                 on.is_some_and(|(verbs, columns)| verbs.contains("write") && columns.contains(&name));
             let quoted = on.is_none() && is_quoted(text, &path);
             let exposed = self.facts.exposing.contains(&oid) && !on.is_some_and(|(v, _)| v.contains("write"));
-            if !quoted && ((self.facts.governed.contains(&(oid, num)) && !written) || exposed) {
+            // Of the row that is offered nothing is shown, unless something is returned.
+            let offered = !claim.text.to_lowercase().contains("returning") && is_offered(&claim.text, &name);
+            let is_type = on.is_none() && self.facts.is_type(&path, claim.on.keys());
+            if !quoted
+                && !offered
+                && !is_type
+                && ((self.facts.governed.contains(&(oid, num)) && !written) || exposed)
+            {
                 self.wrong(text, &format!("LEAK of {path} {name} in: {}", claim.text));
             }
         }
