@@ -465,8 +465,7 @@ impl Court {
                 on.is_some_and(|(verbs, columns)| verbs.contains("write") && columns.contains(&name));
             let quoted = on.is_none() && is_quoted(text, &path);
             let exposed = self.facts.exposing.contains(&oid) && !on.is_some_and(|(v, _)| v.contains("write"));
-            // Of the row that is offered nothing is shown, unless something is returned.
-            let offered = !claim.text.to_lowercase().contains("returning") && is_offered(&claim.text, &name);
+            let offered = returns_others(&claim.text, &name) && is_offered(&claim.text, &name);
             let is_type = on.is_none() && self.facts.is_type(&path, claim.on.keys());
             if !quoted
                 && !offered
@@ -628,6 +627,17 @@ fn is_offered(text: &str, column: &str) -> bool {
     });
     let rows = text.match_indices(".*").map(|(at, _)| at + 1);
     text.contains("on conflict") && named.chain(rows).all(offered)
+}
+
+/// Of the row that is offered nothing is shown, unless it is returned: not if nothing is, or other columns by name.
+fn returns_others(text: &str, column: &str) -> bool {
+    let text = text.to_lowercase();
+    let Some((_, returned)) = text.split_once("returning") else { return true };
+    let word = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let other = |item: &str| {
+        item.trim().split_once('.').is_some_and(|(row, named)| word(row) && word(named) && named != column)
+    };
+    returned.trim_end_matches([';', ' ', '\n']).split(',').all(other)
 }
 
 fn first_word(text: &str) -> String {
