@@ -1,0 +1,28 @@
+//! HTTP/1.1, sans-IO: bytes in, typed messages out, and back. Both legs of the gateway use it.
+//!
+//! Edition: RFC 9112 (HTTP/1.1) and RFC 9110 (semantics), with HTTP/1.0 peers; RFC 9457 for our own errors.
+//!
+//! Why our own framing: a library that serves is lenient where two readers may differ (it takes `Content-Length` and
+//! `Transfer-Encoding` together and drops one, or a bare LF for a line end). **What the policy saw is what upstream
+//! runs**: a message that two implementations could cut or read differently is a fault here, on the side that sent
+//! it, and nothing is repaired. What passes is written again by our encoders from its parts, never copied through.
+//!
+//! **Unsupported and refused**: HTTP/2 and HTTP/3 (`PRI *` has its own sentence), CONNECT and absolute-form targets
+//! (this is not a forward proxy), protocol upgrades (101), transfer codings other than `chunked`, chunk extensions from
+//! clients (upstream's are dropped), obs-fold, expectations other than `100-continue`, headers that override the
+//! method or the path, and paths with dot segments, empty segments, or encoded separators.
+//!
+//! Reading order: [`frame`] (bytes <-> heads and pieces of bodies) -> [`message`] (a typed view) -> [`action`] (what a
+//! request does to which resource) -> [`reply`] (answers of the gateway's own) -> [`session`] (what is legal next).
+//! Beside them: [`head`] (one head, and how its body is framed), [`target`] (one reading of path and query), [`media`]
+//! (what a body is), [`fault`] (every reason for a refusal, in one list), [`limits`].
+//!
+//! What a body *means* is not here. Nothing here decides, records or releases.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod fault;
+pub mod frame;
+pub mod head;
+pub mod limits;

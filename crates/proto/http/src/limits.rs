@@ -1,0 +1,65 @@
+//! Limits of this crate, each with its reason. Nothing here reserves memory from a length that a peer declared:
+//! a limit says how much a peer may *really send* before it is refused.
+
+/// A request or response head, from its first byte to the empty line, in bytes. Held while it is collected: 64 KiB x
+/// 512 sessions x 2 legs = 64 MiB at worst. Common servers allow 8 to 32 KiB; tokens in cookies ask for room.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Fields of a head. Common servers allow 100; browsers and SDKs send about 20.
+pub const HEADERS_MAX: usize = 128;
+
+/// One piece of a body as it is handed out, in bytes: the size in which releases are recorded.
+pub const BODY_PIECE_BYTES_MAX: usize = 64 << 10;
+
+/// A method. The longest registered one is UPDATEREDIRECTREF, 17.
+pub const METHOD_BYTES_MAX: usize = 32;
+
+/// Largest Content-Length or chunk: lengths of 2^63 and above are negative to somebody.
+pub const BODY_LENGTH_MAX: u64 = i64::MAX as u64;
+
+/// Digits of a Content-Length: those of 2^63-1. More, even zeros, is a length that somebody cuts off.
+pub const LENGTH_DIGITS_MAX: usize = 19;
+
+/// Digits of a chunk size: those of 2^64-1.
+pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
+
+/// Extensions of one chunk, in bytes. Hardly any sender has any; they are dropped.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+
+/// The line before a chunk, without its CRLF.
+pub const CHUNK_LINE_BYTES_MAX: usize = CHUNK_SIZE_DIGITS_MAX + CHUNK_EXTENSION_BYTES_MAX;
+
+/// Fields behind the last chunk. gRPC-like APIs send three or four.
+pub const TRAILERS_MAX: usize = 32;
+
+/// The trailer section with its empty line, in bytes.
+pub const TRAILER_BYTES_MAX: usize = 8 << 10;
+
+/// A host name in `Host`, in bytes, without the port. The limit of DNS.
+pub const HOST_BYTES_MAX: usize = 255;
+
+/// Segments of a path. A policy walks them for each decision.
+pub const SEGMENTS_MAX: usize = 128;
+
+/// Pairs of a query.
+pub const QUERY_PAIRS_MAX: usize = 256;
+
+/// Content codings on one body. One is usual; each is a decompressor that the masker would have to nest.
+pub const ENCODINGS_MAX: usize = 4;
+
+/// A multipart boundary. RFC 2046, 5.1.1.
+pub const BOUNDARY_BYTES_MAX: usize = 70;
+
+/// Segments of a route's template.
+pub const ROUTE_SEGMENTS_MAX: usize = 32;
+
+/// Interim (1xx) responses to one request. A server sends 100, and perhaps a few 103.
+pub const INTERIM_RESPONSES_MAX: u32 = 8;
+
+const _: () = {
+    assert!(TRAILER_BYTES_MAX <= HEAD_BYTES_MAX);
+    assert!(TRAILERS_MAX <= HEADERS_MAX);
+    assert!(METHOD_BYTES_MAX < HEAD_BYTES_MAX);
+    assert!(ROUTE_SEGMENTS_MAX <= SEGMENTS_MAX);
+    assert!(HOST_BYTES_MAX < HEAD_BYTES_MAX);
+};
