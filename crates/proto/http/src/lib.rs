@@ -26,3 +26,6 @@ pub mod fault;
 pub mod frame;
 pub mod head;
 pub mod limits;
+pub mod media;
+pub mod message;
+pub mod target;

@@ -1,0 +1,201 @@
+//! What a body is, by its Content-Type and Content-Encoding. Spec: RFC 9110, 8.3 and 8.4; RFC 2046, 5.1.1.
+//!
+//! This says which scanner reads the body. A declaration that is missing or not understood is [`Media::Unknown`], and
+//! one whose text is in a charset that the scanners do not read is [`Media::Binary`]: neither is taken for harmless.
+
+use crate::fault::{self as why, Reason};
+use crate::head::{Headers, is_token, trim};
+use crate::limits::*;
+
+/// Kind of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// `application/json`, `text/json`, `+json`.
+    Json,
+    /// One JSON text per line.
+    Ndjson,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `multipart/*`.
+    Multipart { boundary: String },
+    /// `text/event-stream`.
+    EventStream,
+    /// Text without a structure that we read: `text/*`, XML, YAML, scripts.
+    Text,
+    /// Everything else, and text in a charset that is neither UTF-8 nor a single-byte superset of ASCII that we read.
+    Binary,
+    /// No body and no Content-Type.
+    None,
+    /// A body whose Content-Type is missing or malformed.
+    Unknown,
+}
+
+/// A content coding, outermost last, as they were applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Gzip,
+    Deflate,
+    Br,
+    Zstd,
+    Identity,
+    /// A coding that we do not know: the body cannot be read.
+    Unknown,
+}
+
+impl Media {
+    /// Reads Content-Type. `has_body`: the framing allows one. Errors: several Content-Type fields.
+    pub fn of(headers: &Headers, has_body: bool) -> Result<Media, Reason> {
+        let mut types = headers.all("content-type");
+        match (types.next(), types.next()) {
+            (None, _) if has_body => Ok(Media::Unknown),
+            (None, _) => Ok(Media::None),
+            (Some(_), Some(_)) => Err(why::CONTENT_TYPES),
+            (Some(value), None) => Ok(Type::parse(value.as_bytes()).map_or(Media::Unknown, Type::media)),
+        }
+    }
+}
+
+impl Encoding {
+    /// Reads Content-Encoding, of all its fields. Errors: an element that is no token, more than [`ENCODINGS_MAX`].
+    pub fn of(headers: &Headers) -> Result<Vec<Encoding>, Reason> {
+        let codings = || headers.list("content-encoding");
+        if !codings().all(is_token) {
+            return Err(why::ENCODINGS);
+        }
+        if codings().count() > ENCODINGS_MAX {
+            return Err(why::TOO_MANY_ENCODINGS);
+        }
+        Ok(codings().map(Encoding::parse).collect())
+    }
+
+    fn parse(coding: &[u8]) -> Encoding {
+        match coding.to_ascii_lowercase().as_slice() {
+            b"gzip" | b"x-gzip" => Encoding::Gzip,
+            b"deflate" => Encoding::Deflate,
+            b"br" => Encoding::Br,
+            b"zstd" => Encoding::Zstd,
+            b"identity" => Encoding::Identity,
+            _ => Encoding::Unknown,
+        }
+    }
+}
+
+/// A media type, in lower case, and the two parameters that we read.
+struct Type {
+    kind: String,
+    subtype: String,
+    charset: Option<String>,
+    boundary: Option<String>,
+}
+
+impl Type {
+    /// `None` if it is malformed or says one of our parameters twice.
+    fn parse(value: &[u8]) -> Option<Type> {
+        let text = std::str::from_utf8(value).ok()?;
+        let (essence, mut rest) = text.split_at(text.find(';').unwrap_or(text.len()));
+        let (kind, subtype) = essence.trim_end_matches([' ', '\t']).split_once('/')?;
+        if !is_token(kind.as_bytes()) || !is_token(subtype.as_bytes()) {
+            return None;
+        }
+        let mut parsed = Type {
+            kind: kind.to_ascii_lowercase(),
+            subtype: subtype.to_ascii_lowercase(),
+            charset: None,
+            boundary: None,
+        };
+        while !rest.is_empty() {
+            let (name, value, behind) = parameter(rest)?;
+            if !name.is_empty() {
+                parsed.put(&name, value)?;
+            }
+            rest = behind;
+        }
+        Some(parsed)
+    }
+
+    fn put(&mut self, name: &str, value: String) -> Option<()> {
+        let place = match name {
+            "charset" => &mut self.charset,
+            "boundary" => &mut self.boundary,
+            _ => return Some(()),
+        };
+        place.replace(value).is_none().then_some(())
+    }
+
+    fn media(self) -> Media {
+        if self.kind == "multipart" {
+            let boundary = self.boundary.filter(|boundary| is_boundary(boundary.as_bytes()));
+            return boundary.map_or(Media::Unknown, |boundary| Media::Multipart { boundary });
+        }
+        let media = textual(&self.kind, &self.subtype);
+        let readable = self.charset.as_deref().is_none_or(is_readable);
+        if readable { media } else { Media::Binary }
+    }
+}
+
+fn textual(kind: &str, subtype: &str) -> Media {
+    match (kind, subtype) {
+        ("application" | "text", "json") => Media::Json,
+        (
+            "application" | "text",
+            "x-ndjson" | "ndjson" | "jsonl" | "x-jsonl" | "jsonlines" | "x-jsonlines",
+        ) => Media::Ndjson,
+        ("application", "x-www-form-urlencoded") => Media::Form,
+        ("text", "event-stream") => Media::EventStream,
+        ("text", _) => Media::Text,
+        (_, subtype) if subtype.ends_with("+json") => Media::Json,
+        (_, subtype) if subtype.ends_with("+xml") || subtype.ends_with("+yaml") => Media::Text,
+        (
+            "application",
+            "xml" | "javascript" | "x-javascript" | "ecmascript" | "yaml" | "x-yaml" | "graphql" | "sql"
+            | "toml" | "x-sh" | "x-httpd-php",
+        ) => Media::Text,
+        _ => Media::Binary,
+    }
+}
+
+fn is_readable(charset: &str) -> bool {
+    const READABLE: &[&str] = &["utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1"];
+    READABLE.iter().any(|known| charset.eq_ignore_ascii_case(known))
+}
+
+/// Takes `; name=value` off the front: the name in lower case, the value unquoted. A lone `;` gives an empty name.
+fn parameter(text: &str) -> Option<(String, String, &str)> {
+    let text = text.strip_prefix(';')?.trim_start_matches([' ', '\t']);
+    if text.is_empty() || text.starts_with(';') {
+        return Some((String::new(), String::new(), text));
+    }
+    let (name, rest) = text.split_once('=')?;
+    if !is_token(name.as_bytes()) {
+        return None;
+    }
+    let (value, rest) = match rest.strip_prefix('"') {
+        Some(quoted) => unquote(quoted)?,
+        None => {
+            let (value, rest) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+            let value = trim(value.as_bytes());
+            (is_token(value).then(|| String::from_utf8(value.to_vec()).ok())??, rest)
+        }
+    };
+    Some((name.to_ascii_lowercase(), value, rest.trim_start_matches([' ', '\t'])))
+}
+
+/// Reads a quoted string behind its first quote; gives what stands behind its last. RFC 9110, 5.6.4.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            // A quote is one byte.
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => value.push(chars.next()?.1),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+fn is_boundary(boundary: &[u8]) -> bool {
+    let sized = (1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()) && !boundary.ends_with(b" ");
+    sized && boundary.iter().all(|b| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(b))
+}
