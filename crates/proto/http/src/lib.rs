@@ -22,10 +22,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod action;
 pub mod fault;
 pub mod frame;
 pub mod head;
 pub mod limits;
 pub mod media;
 pub mod message;
+pub mod reply;
+pub mod session;
 pub mod target;
