@@ -185,8 +185,11 @@ pub struct Match<'a> {
 }
 
 impl Routes {
-    /// Errors: two routes that are the same but for the names of placeholders.
+    /// Errors: two routes that are the same but for the names of placeholders; more than [`ROUTES_MAX`].
     pub fn new(mut routes: Vec<Route>) -> Result<Routes, &'static str> {
+        if routes.len() > ROUTES_MAX {
+            return Err("a site has more than 1024 routes");
+        }
         routes.sort_by(Route::precedes);
         for (at, route) in routes.iter().enumerate() {
             if routes.iter().skip(at + 1).any(|other| route.same_but_for_names(other)) {
@@ -303,6 +306,13 @@ mod tests {
         assert!(two("GET /a/{x...}", "GET /a/{y...}").is_err());
         assert!(two("GET /a/{x}", "/a/{y}").is_ok());
         assert!(two("/a/{x}", "/b/{x}").is_ok());
+    }
+
+    #[test]
+    fn the_number_of_routes_is_limited() {
+        let many = |count: usize| (0..count).map(|n| Route::parse(&format!("/{n}")).unwrap()).collect();
+        assert!(Routes::new(many(ROUTES_MAX)).is_ok());
+        assert!(Routes::new(many(ROUTES_MAX + 1)).is_err());
     }
 
     #[test]

@@ -236,7 +236,7 @@ impl Decoder {
             }
         }
         let section = self.scan.take(input);
-        let trailers = fields(section, TRAILERS_MAX, why::TOO_MANY_TRAILERS, self.side)?;
+        let trailers = fields(section, self.side)?;
         check_trailers(&trailers, self.side)?;
         Ok(Some(trailers))
     }

@@ -54,7 +54,7 @@ impl Head {
     pub(crate) fn request(raw: Bytes) -> Result<Head, Fault> {
         let mut rest = raw.clone();
         let (start, minor) = request_line(&take_line(&mut rest))?;
-        let headers = fields(rest, HEADERS_MAX, why::TOO_MANY_HEADERS, Side::Client)?;
+        let headers = fields(rest, Side::Client)?;
         check_host(&headers, minor, Side::Client)?;
         check_lookalikes(&headers, Side::Client)?;
         let framing = request_framing(&headers, minor, Side::Client)?;
@@ -66,7 +66,7 @@ impl Head {
     pub(crate) fn response(raw: Bytes, to_head: bool) -> Result<Head, Fault> {
         let mut rest = raw.clone();
         let (status, reason, minor) = status_line(&take_line(&mut rest))?;
-        let headers = fields(rest, HEADERS_MAX, why::TOO_MANY_HEADERS, Side::Upstream)?;
+        let headers = fields(rest, Side::Upstream)?;
         let framing = response_framing(&headers, status, minor, to_head, Side::Upstream)?;
         let keep_alive = keep_alive(&headers, minor, Side::Upstream)?;
         Ok(Head { start: Start::Response { status, reason, minor }, headers, framing, keep_alive, raw })
@@ -135,6 +135,23 @@ impl Headers {
         self.0.is_empty()
     }
 
+    /// Says anew how the body is framed; [`Framing::None`] and [`Framing::UntilClose`] are said by neither field. Not
+    /// for a 304 or an answer to HEAD, which declare the body that they do not have.
+    pub fn set_framing(&mut self, framing: Framing) {
+        self.remove("content-length");
+        self.remove("transfer-encoding");
+        match framing {
+            Framing::None | Framing::UntilClose => {}
+            Framing::Length(length) => {
+                let digits = RawField::copy_from(length.to_string().as_bytes());
+                self.push(RawField::from_static(b"Content-Length"), digits);
+            }
+            Framing::Chunked => {
+                self.push(RawField::from_static(b"Transfer-Encoding"), RawField::from_static(b"chunked"))
+            }
+        }
+    }
+
     /// The options of every `Connection` field, without empty ones. RFC 9110, 7.6.1.
     pub fn connection_tokens(&self) -> impl Iterator<Item = &[u8]> {
         self.list("connection")
@@ -154,16 +171,13 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// A field section up to its empty line. RFC 9112, 5.
-pub(crate) fn fields(mut rest: Bytes, max: usize, many: Reason, side: Side) -> Result<Headers, Fault> {
+/// A field section up to its empty line, whose lines the scan has counted. RFC 9112, 5.
+pub(crate) fn fields(mut rest: Bytes, side: Side) -> Result<Headers, Fault> {
     let mut headers = Headers::new();
     loop {
         let line = take_line(&mut rest);
         if line.is_empty() {
             return Ok(headers);
-        }
-        if headers.len() == max {
-            return Err(many.on(side));
         }
         let (name, value) = field(line, headers.is_empty()).map_err(|reason| reason.on(side))?;
         headers.push(name, value);

@@ -32,3 +32,5 @@ pub mod message;
 pub mod reply;
 pub mod session;
 pub mod target;
+#[cfg(test)]
+mod testkit;

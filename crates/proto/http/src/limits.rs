@@ -53,6 +53,9 @@ pub const BOUNDARY_BYTES_MAX: usize = 70;
 /// Segments of a route's template.
 pub const ROUTE_SEGMENTS_MAX: usize = 32;
 
+/// Routes of a site. They are tried in order, and compared in pairs when they are read.
+pub const ROUTES_MAX: usize = 1_024;
+
 /// Interim (1xx) responses to one request. A server sends 100, and perhaps a few 103.
 pub const INTERIM_RESPONSES_MAX: u32 = 8;
 

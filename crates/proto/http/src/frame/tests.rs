@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::fault::Reason;
+use crate::message::{Request, Response};
+use crate::testkit::Numbers;
 use cases::*;
 use wire::RawField;
 
@@ -397,6 +399,23 @@ fn headers_are_asked_without_regard_to_case() {
 }
 
 #[test]
+fn a_body_is_framed_anew() {
+    let field = |text: &'static str| RawField::from_static(text.as_bytes());
+    for framing in [Framing::None, Framing::Length(0), Framing::Length(BODY_LENGTH_MAX), Framing::Chunked] {
+        let mut headers = Headers::new();
+        for (name, value) in [("content-length", "1"), ("X", "1"), ("TRANSFER-ENCODING", "chunked")] {
+            headers.push(field(name), field(value));
+        }
+        headers.set_framing(framing);
+        assert_eq!(request_framing(&headers, 1, Side::Gateway), Ok(framing));
+        assert!(headers.contains("x"));
+    }
+    let mut headers = Headers::new();
+    headers.set_framing(Framing::UntilClose);
+    assert!(headers.is_empty());
+}
+
+#[test]
 fn nothing_is_encoded_that_would_be_cut_elsewhere() {
     let field = |text: &'static str| RawField::from_static(text.as_bytes());
     let headers = |fields: &[(&'static str, &'static str)]| {
@@ -442,22 +461,6 @@ fn debug_shows_no_byte_of_a_peer() {
     .items;
     assert_eq!(items.len(), 4);
     assert!(!format!("{items:?}").contains("secret"));
-}
-
-/// A stream of numbers; the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
-    }
 }
 
 const WORDS: &[&str] = &[
@@ -518,10 +521,21 @@ fn fuzz(from: From, bytes: &[u8], cuts: usize) -> bool {
     };
     assert!(once.items.iter().map(weight).sum::<usize>() <= bytes.len());
     agree_with_httparse(&once);
+    once.items.iter().for_each(understood);
     if once.fault.is_none() {
         survives_encoding(from, &once);
     }
     once.fault.is_none()
+}
+
+/// Whatever was framed is understood or refused, and is on one side only.
+fn understood(item: &Incoming) {
+    let Incoming::Head(head) = item else { return };
+    let (request, response) = (Request::new(head.clone()), Response::new(head.clone()));
+    match &head.start {
+        Start::Request { .. } => assert_eq!(response.unwrap_err().side, Side::Gateway),
+        Start::Response { .. } => assert_eq!(request.unwrap_err().side, Side::Gateway),
+    }
 }
 
 fn corpus() -> Vec<(From, String)> {
@@ -539,7 +553,7 @@ fn corpus() -> Vec<(From, String)> {
 #[test]
 fn mutations_never_panic_nor_depend_on_cuts() {
     let corpus = corpus();
-    let mut numbers = Numbers(0x7ac0_9a9f);
+    let mut numbers = Numbers::new(0x7ac0_9a9f);
     let mut accepted = 0;
     for _ in 0..200_000 {
         let (from, seed) = &corpus[numbers.below(corpus.len())];

@@ -2,6 +2,7 @@ use super::*;
 use crate::fault::{self as why, Reason};
 use crate::frame::{Decoder, Incoming};
 use crate::limits::*;
+use crate::testkit::Numbers;
 use bytes::BytesMut;
 
 fn decode(mut decoder: Decoder, head: &str) -> Head {
@@ -304,4 +305,73 @@ fn a_body_of_a_get_is_told() {
     assert!(!told("GET /", "Content-Length: 0\r\n"));
     assert!(!told("HEAD /", ""));
     assert!(!told("POST /", "Content-Length: 1\r\n"));
+}
+
+/// What a path is written as when every byte of its segments is escaped.
+fn escaped(path: &Path) -> String {
+    let segment = |segment: &String| segment.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
+    let segments: Vec<String> = path.segments.iter().map(segment).collect();
+    format!("/{}{}", segments.join("/"), if path.trailing_slash { "/" } else { "" })
+}
+
+#[test]
+fn what_any_target_reads_as_cannot_be_read_again_as_something_else() {
+    const WORDS: &[&str] = &[
+        "/", "/", "a", ".", "..", "%2e", "%2F", "%5c", "%25", "2e", "%", "%00", "%c3%a4", "%c3", "\\", ";",
+        "?", "&", "=", "+", "#", "%3b", "//", "{", "~",
+    ];
+    let mut numbers = Numbers::new(0x7a69_6574);
+    let mut accepted = 0;
+    for _ in 0..50_000 {
+        let raw = format!("/{}", numbers.text(WORDS, 7));
+        let Ok(Target::Origin(origin)) = Target::parse(&RawField::copy_from(raw.as_bytes()), false) else {
+            continue;
+        };
+        accepted += 1;
+        let path = origin.path;
+        for segment in &path.segments {
+            assert!(!segment.is_empty() && segment != "." && segment != "..", "{raw}");
+            assert!(!segment.contains(['/', '\\', '\0']), "{raw}");
+        }
+        let again = Target::parse(&RawField::copy_from(escaped(&path).as_bytes()), false);
+        assert!(matches!(again, Ok(Target::Origin(again)) if again.path == path), "{raw}");
+    }
+    assert!((5_000..45_000).contains(&accepted), "{accepted} accepted");
+}
+
+#[test]
+fn any_content_type_is_read_without_a_panic() {
+    const WORDS: &[&str] = &[
+        "text",
+        "/",
+        "json",
+        "multipart",
+        ";",
+        "; ",
+        "charset",
+        "boundary",
+        "=",
+        "\"",
+        "\\",
+        "utf-8",
+        "utf-16",
+        " ",
+        "\t",
+        "ä",
+        "+",
+        "a",
+    ];
+    let mut numbers = Numbers::new(0x6d65_6469);
+    let mut unknown = 0;
+    for _ in 0..50_000 {
+        let text = format!("multipart/{}", numbers.text(WORDS, 10));
+        let mut headers = Headers::new();
+        headers.push(RawField::from_static(b"Content-Type"), RawField::copy_from(text.as_bytes()));
+        match Media::of(&headers, true).unwrap() {
+            Media::Unknown => unknown += 1,
+            Media::Multipart { boundary } => assert!(!boundary.contains(['"', '\r', '\n']), "{text}"),
+            other => panic!("{other:?}: {text}"),
+        }
+    }
+    assert!(unknown < 50_000, "no boundary was ever read");
 }

@@ -18,6 +18,12 @@ pub(super) const ACCEPTED: &[(&str, From, &str, &str)] = &[
         "GET / 1 1h None keep | end | closed",
     ),
     (
+        "one empty line before each",
+        CLIENT,
+        "\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /a 1 1h None keep | end | GET /b 1 1h None keep | end | closed",
+    ),
+    (
         "two requests in one read",
         CLIENT,
         "POST /a HTTP/1.1\r\nHost: a:80\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nhost: a\r\n\r\n",
