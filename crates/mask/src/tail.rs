@@ -1,5 +1,7 @@
 //! Streams that may be split anywhere.
 
+use std::cmp::Reverse;
+
 use crate::detect::{Detectors, Finding, placeholder};
 use crate::limits::LOOK_BEHIND_BYTES;
 
@@ -49,7 +51,12 @@ pub struct Tail {
     offset: usize,
     /// `buffer` up to here belongs to a value whose placeholder is out.
     covered: usize,
+    /// What was found in the stream by other means and is not yet released, in order.
+    added: Vec<Finding>,
 }
+
+/// Takes a finding, with its range in the stream, and its bytes; says whether a placeholder takes its place.
+pub(crate) type Judge<'a> = &'a mut dyn FnMut(Finding, &[u8]) -> bool;
 
 impl Tail {
     pub fn new() -> Tail {
@@ -63,44 +70,84 @@ impl Tail {
 
     /// Takes bytes and gives what can be released. Findings are appended, in order, with offsets in the stream.
     pub fn push(&mut self, detectors: &Detectors, bytes: &[u8], findings: &mut Vec<Finding>) -> MaskedBytes {
+        self.push_judged(detectors, bytes, Vec::new(), &mut |finding, _| {
+            findings.push(finding);
+            true
+        })
+    }
+
+    /// Ends the stream.
+    pub fn finish(self, detectors: &Detectors, findings: &mut Vec<Finding>) -> MaskedBytes {
+        self.finish_judged(detectors, &mut |finding, _| {
+            findings.push(finding);
+            true
+        })
+    }
+
+    /// As [`Tail::push`], with a judge. `added` are findings by other means that begin in `bytes`, in order, with offsets
+    /// in the stream; they may end behind `bytes`, are not judged, and a placeholder takes their place.
+    pub(crate) fn push_judged(
+        &mut self,
+        detectors: &Detectors,
+        bytes: &[u8],
+        added: Vec<Finding>,
+        judge: Judge<'_>,
+    ) -> MaskedBytes {
         self.buffer.extend_from_slice(bytes);
+        self.added.extend(added);
         let mut found = Vec::new();
         let undecided = detectors.scan_open(&self.buffer, self.released, &mut found);
         let line = memchr::memrchr(b'\n', &self.buffer).map_or(0, |i| i + 1);
         let look_behind = line.max(self.buffer.len().saturating_sub(LOOK_BEHIND_BYTES));
         let cut = undecided.min(look_behind).max(self.released);
-        let out = self.release(cut, &found, findings);
+        let out = self.release(cut, found, judge);
         self.forget();
         out
     }
 
-    /// Ends the stream.
-    pub fn finish(mut self, detectors: &Detectors, findings: &mut Vec<Finding>) -> MaskedBytes {
+    /// As [`Tail::finish`], with a judge.
+    pub(crate) fn finish_judged(mut self, detectors: &Detectors, judge: Judge<'_>) -> MaskedBytes {
         let mut found = Vec::new();
         detectors.scan(&self.buffer, &mut found);
-        self.release(self.buffer.len(), &found, findings)
+        self.release(self.buffer.len(), found, judge)
     }
 
     /// Releases up to `cut`, before which every finding is final.
-    fn release(&mut self, cut: usize, found: &[Finding], findings: &mut Vec<Finding>) -> MaskedBytes {
+    fn release(&mut self, cut: usize, found: Vec<Finding>, judge: Judge<'_>) -> MaskedBytes {
         let mut out = Vec::with_capacity(cut - self.released + 16);
-        for finding in found.iter().filter(|f| (self.released..cut).contains(&f.range.start)) {
-            let range = finding.range.clone();
+        for finding in self.masked(cut, found, judge) {
+            let range = finding.range.start - self.offset..finding.range.end - self.offset;
             if range.start >= self.covered {
                 let from = self.released.max(self.covered);
                 out.extend_from_slice(&self.buffer[from..range.start]);
                 out.extend_from_slice(placeholder(&finding.class).as_bytes());
             }
             self.covered = self.covered.max(range.end);
-            findings.push(Finding {
-                range: range.start + self.offset..range.end + self.offset,
-                ..finding.clone()
-            });
         }
         let from = self.released.max(self.covered);
         out.extend_from_slice(self.buffer.get(from..cut).unwrap_or_default());
         self.released = cut;
         MaskedBytes(out)
+    }
+
+    /// What begins before `cut`, is not yet released and is to be replaced, sorted by start, longest first; with ranges
+    /// in the stream.
+    fn masked(&mut self, cut: usize, found: Vec<Finding>, judge: Judge<'_>) -> Vec<Finding> {
+        let (buffer, offset, here) = (&self.buffer, self.offset, self.released..cut);
+        let judged = |finding: Finding| {
+            let value = &buffer[finding.range.clone()];
+            let range = finding.range.start + offset..finding.range.end + offset;
+            let finding = Finding { range, ..finding };
+            judge(finding.clone(), value).then_some(finding)
+        };
+        let new = found.into_iter().filter(|f| here.contains(&f.range.start)).filter_map(judged);
+        let mut masked: Vec<Finding> = new.collect();
+        let added = self.added.partition_point(|f| f.range.start < cut + offset);
+        if added > 0 {
+            masked.extend(self.added.drain(..added));
+            masked.sort_by_key(|f| (f.range.start, Reverse(f.range.end)));
+        }
+        masked
     }
 
     /// Drops released bytes that no detector can look back at.
