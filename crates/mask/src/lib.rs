@@ -5,20 +5,25 @@
 //!
 //! - [`text`], [`statement`], [`name`], [`param`]: text for records and people;
 //! - [`fields`]: the cells of a result row; [`Tail`]: a stream that may be split anywhere;
+//! - [`body`]: the body of an HTTP request or response, as it streams: JSON, forms, events, parts, text;
 //! - [`Prints`], [`Filter`], [`Known`]: was this exact value ever seen, without keeping it.
 //!
 //! **Invariant:** pure. No IO, no clock, no randomness; keys are arguments.
 //! **Invariant:** a detector never fires on a bare integer of nine digits.
-//! **Invariant:** what masks a stream masks the whole alike, however it was split ([`Tail`]).
+//! **Invariant:** what masks a stream masks the whole alike, however it was split ([`Tail`], [`body::Body`]).
+//! **Invariant:** a body that cannot be read, or that two readers could read in two ways, is not released.
 //!
-//! Deliberately absent: masking by column (that happens at the read, in the statement: `sql`), names and addresses
-//! (no detector that is worth its false alarms), and encodings of an agent's own making.
+//! Deliberately absent: masking by column (that happens at the read, in the statement: `sql`; a body has no read that could
+//! be rewritten, so that its paths are masked here), names and addresses (no detector that is worth its false alarms), and
+//! encodings of an agent's own making.
 //!
-//! Reading order: `detect` (finding) -> `text`, `field`, `tail` (replacing) -> `print`, `filter`, `known` (remembering).
+//! Reading order: `detect` (finding) -> `text`, `field`, `tail` (replacing) -> `body` (streams with a structure) -> `print`,
+//! `filter`, `known` (remembering).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod body;
 mod detect;
 mod field;
 mod filter;

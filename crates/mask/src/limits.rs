@@ -62,3 +62,58 @@ pub const KNOWN_VALUES_MAX: usize = 16 << 10;
 
 /// Longest framing between two values, in bytes: the header of a frame (5), the count of its cells (2) and a length (4).
 pub const FRAMING_BYTES_MAX: usize = 11;
+
+/// How deep JSON of a body nests. Recursive readers are safe at this depth, and RFC 8259, 9 lets a reader set a limit.
+/// A level holds its keys (below) and 8 bytes for each rule.
+pub const BODY_DEPTH_MAX: usize = 128;
+/// Longest string or number of a JSON body, in bytes as written. It is held whole, so that nothing hides across a cut:
+/// as read, as written and as replaced, 3 MiB.
+pub const BODY_TOKEN_BYTES_MAX: usize = 1 << 20;
+/// Most keys of all objects of a JSON body that are open at once: they are kept, to refuse a key that comes twice.
+/// 65,536 x 40 bytes for the set = 2.5 MiB.
+pub const BODY_KEYS_MAX: usize = 1 << 16;
+/// Most bytes of those keys. 64 bytes each at [`BODY_KEYS_MAX`].
+pub const BODY_KEY_BYTES_MAX: usize = 4 << 20;
+
+/// How much text of strings and numbers is collected before it is looked at in one piece, in bytes. Each piece repeats
+/// at most [`LOOK_BEHIND_BYTES`] on either side: a sixteenth more work.
+pub const BODY_WINDOW_BYTES: usize = 16 << 10;
+const _: () = assert!(BODY_WINDOW_BYTES >= 32 * LOOK_BEHIND_BYTES);
+/// How much of a body is collected for that, in bytes as written: four times the text, or it is mostly white space.
+pub const BODY_WINDOW_RAW_BYTES: usize = 64 << 10;
+/// Longest stretch of structure and white space over which one token gives another away, in bytes. What waits for its
+/// context has at most 512 tokens, so that 512 x 4 KiB = 2 MiB are held at worst.
+pub const BODY_GAP_BYTES_MAX: usize = 4 << 10;
+
+/// Longest event of an event stream, in bytes, with its lines' ends. Providers' longest are whole responses: some 200 KiB.
+pub const BODY_EVENT_BYTES_MAX: usize = 1 << 20;
+/// Most lines of an event. 16,384 x 48 bytes = 768 KiB; JSON that is printed over lines has that many for 400 KiB.
+pub const BODY_EVENT_LINES_MAX: usize = 1 << 14;
+
+/// Most pairs of a form. Servers take 1,000 (PHP, Express, Django).
+pub const BODY_FORM_PAIRS_MAX: usize = 1_000;
+/// Longest pair of a form, in bytes as written. It is held whole.
+pub const BODY_FORM_PAIR_BYTES_MAX: usize = 1 << 20;
+
+/// Most parts of a multipart body. Servers take 128 to 1,000.
+pub const BODY_PARTS_MAX: usize = 256;
+/// Longest header of a part, in bytes. Servers take 8 KiB for a whole request's.
+pub const BODY_PART_HEADER_BYTES_MAX: usize = 8 << 10;
+/// Longest boundary, in bytes (RFC 2046, 5.1.1).
+pub const BODY_BOUNDARY_BYTES_MAX: usize = 70;
+
+/// Longest line of a text body that is looked into behind encodings in one piece, in bytes.
+pub const BODY_LINE_BYTES_MAX: usize = 64 << 10;
+/// How much of a longer line one piece shares with the next, in bytes: an encoded value of at most this length lies whole
+/// in one of them.
+pub const BODY_LINE_OVERLAP_BYTES: usize = 4 << 10;
+const _: () = assert!(8 * BODY_LINE_OVERLAP_BYTES <= BODY_LINE_BYTES_MAX);
+
+/// Most values of one rule that are handed out as they were revealed, each of at most [`BODY_REVEALED_BYTES_MAX`]: the
+/// caller makes fingerprints of them. 1,000 x 4 KiB = 4 MiB a rule, between two takes.
+pub const BODY_REVEALED_VALUES_MAX: usize = 1_000;
+/// Longest such value, in bytes.
+pub const BODY_REVEALED_BYTES_MAX: usize = 4 << 10;
+
+/// Most steps of a rule's path: one bit each of a word, and one for its beginning.
+pub const BODY_PATH_STEPS_MAX: usize = 32;

@@ -1,0 +1,235 @@
+//! Bodies of HTTP requests and responses, masked as they stream: by rules that name paths in JSON, and by detectors
+//! everywhere.
+//!
+//! | media | what is looked at | what is refused as [`Unreadable`] |
+//! |---|---|---|
+//! | JSON, JSON lines | each string, name and number, decoded and behind encodings; rules | what is not RFC 8259 to the letter, a byte order mark, names that come twice, trailing bytes |
+//! | event stream | the data of each event as JSON, else as text; every other line as text | with rules: data that begin as JSON and are none |
+//! | form | each name and value, decoded and behind encodings | escapes that are none |
+//! | multipart | each header, each part by its type | doubtful delimiters, other types and encodings, preamble and epilogue |
+//! | text | plain values over lines, encoded ones in each line | what is not UTF-8 |
+//!
+//! What is not touched keeps its bytes: white space, spelling of numbers, order, escapes. What comes out is the same
+//! however the body was split, and what is held is bounded by [`crate::limits`].
+//!
+//! **Invariant:** a value that a rule governs is replaced before detectors look, and so gives nothing away; what a
+//! partial mask leaves of it is looked at.
+//! **Invariant:** what is refused once stays refused: a [`Body`] that was unreadable releases nothing more.
+//!
+//! Deliberately absent, and not found: a value that is cut across several events (the deltas of a model's answer: who
+//! reads that protocol puts them together); character references of XML and HTML (`&#64;`); base64 that is broken over
+//! lines in a text; an encoded value of more than 4 KiB across a multiple of 60 KiB of one line. Two names of one object that
+//! are replaced become alike. A form or text has no paths, and rules say nothing of it.
+//!
+//! Reading order: this page -> `found` -> `window` -> `json` (with `lex`, `write`, `path`) -> `form`, `text`, `events`,
+//! `multipart`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use vocab::{Class, MaskKind};
+
+use crate::detect::Detectors;
+use crate::known::Known;
+use crate::tail::MaskedBytes;
+
+mod events;
+mod form;
+mod found;
+mod json;
+mod lex;
+mod multipart;
+mod path;
+mod text;
+mod window;
+mod write;
+
+use found::Look;
+pub use found::{Act, Found, Governed, Hit};
+pub use path::JsonPath;
+
+/// What kind of body it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// One JSON text (RFC 8259).
+    Json,
+    /// A JSON text in each line; lines of white space are none.
+    JsonLines,
+    /// `text/event-stream` (WHATWG HTML, 9.2).
+    EventStream,
+    /// `application/x-www-form-urlencoded` (WHATWG URL, 5).
+    Form,
+    /// `multipart/*` (RFC 2046, 5.1).
+    Multipart { boundary: String },
+    /// Text in UTF-8, XML and HTML among it.
+    Text,
+}
+
+/// One rule of the operator's: values at `path` are of `class` and are replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathRule {
+    pub path: JsonPath,
+    pub class: Class,
+    /// [`MaskKind::Null`], [`MaskKind::Redact`] or [`MaskKind::Partial`]; any other masks as null.
+    pub kind: MaskKind,
+}
+
+impl PathRule {
+    /// Errors (side: operator): a kind that needs a row or a key, which a body has not.
+    pub fn new(path: JsonPath, class: Class, kind: MaskKind) -> Result<PathRule, &'static str> {
+        match kind {
+            MaskKind::Null | MaskKind::Redact | MaskKind::Partial { .. } => {
+                Ok(PathRule { path, class, kind })
+            }
+            MaskKind::RowToken | MaskKind::Token | MaskKind::Bucket { .. } => {
+                Err("a value in a body is masked as null, redact or partial")
+            }
+        }
+    }
+}
+
+/// The body is not what it says, or cannot be looked into: a constant sentence; the caller refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable(pub &'static str);
+
+/// Masks one body. What comes out, put together, is the same however it was split.
+///
+/// ```
+/// use mask::body::{Body, Media};
+///
+/// let (detectors, known) = (mask::Detectors::new(), mask::Known::new([0; 16]));
+/// let mut body = Body::new(Media::Json, [].into(), Default::default());
+/// let first = body.push(&detectors, &known, br#"{"who": "jo\u0040exam"#).unwrap();
+/// let second = body.push(&detectors, &known, br#"ple.com"}"#).unwrap();
+/// let (last, found) = body.finish(&detectors, &known).unwrap();
+/// assert_eq!(first.then(second).then(last).as_bytes(), br#"{"who": "[pii.email]"}"#);
+/// assert_eq!(found.tripped.len(), 1);
+/// ```
+pub struct Body {
+    engine: Result<Engine, Unreadable>,
+    revealed: BTreeSet<Class>,
+    found: Found,
+}
+
+impl Body {
+    /// `rules` hold for JSON wherever it stands; `revealed` are the classes that pass at their rules' paths.
+    pub fn new(media: Media, rules: Arc<[PathRule]>, revealed: BTreeSet<Class>) -> Body {
+        Body { engine: Engine::new(media, rules), revealed, found: Found::default() }
+    }
+
+    /// Takes bytes and gives what can be released.
+    ///
+    /// Errors (side: who sent the body): see [`Unreadable`]; what was released before has left.
+    pub fn push(
+        &mut self,
+        detectors: &Detectors,
+        known: &Known,
+        bytes: &[u8],
+    ) -> Result<MaskedBytes, Unreadable> {
+        let mut out = Vec::new();
+        let mut look = Look { detectors, known, revealed: &self.revealed, found: &mut self.found };
+        let engine = self.engine.as_mut().map_err(|unreadable| *unreadable)?;
+        match engine.push(&mut look, bytes, &mut out) {
+            Ok(()) => Ok(MaskedBytes(out)),
+            Err(unreadable) => {
+                self.engine = Err(unreadable);
+                Err(unreadable)
+            }
+        }
+    }
+
+    /// Ends the body: the rest of it, and what was found since it was last taken.
+    pub fn finish(
+        mut self,
+        detectors: &Detectors,
+        known: &Known,
+    ) -> Result<(MaskedBytes, Found), Unreadable> {
+        let mut out = Vec::new();
+        let mut look = Look { detectors, known, revealed: &self.revealed, found: &mut self.found };
+        self.engine?.finish(&mut look, &mut out)?;
+        Ok((MaskedBytes(out), self.found))
+    }
+
+    /// Takes what was found since the last call. A value is counted when it is decided, at the latest before it is
+    /// released.
+    pub fn take_found(&mut self) -> Found {
+        std::mem::take(&mut self.found)
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.engine {
+            Ok(_) => f.write_str("Body(raw bytes withheld)"),
+            Err(Unreadable(why)) => write!(f, "Body(unreadable: {why})"),
+        }
+    }
+}
+
+/// What reads one kind of body.
+enum Engine {
+    Json(json::Json),
+    Lines(json::Json),
+    Events(events::Events),
+    Form(form::Form),
+    Multipart(multipart::Multipart),
+    Text(text::Text),
+}
+
+impl Engine {
+    fn new(media: Media, rules: Arc<[PathRule]>) -> Result<Engine, Unreadable> {
+        Ok(match media {
+            Media::Json => Engine::Json(json::Json::new(rules)),
+            Media::JsonLines => Engine::Lines(json::Json::new(rules)),
+            Media::EventStream => Engine::Events(events::Events::new(rules)),
+            Media::Form => Engine::Form(form::Form::default()),
+            Media::Multipart { boundary } => Engine::Multipart(multipart::Multipart::new(&boundary, rules)?),
+            Media::Text => Engine::Text(text::Text::default()),
+        })
+    }
+
+    fn push(&mut self, look: &mut Look<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {
+        match self {
+            Engine::Json(json) => json.push(look, bytes, out),
+            Engine::Lines(json) => lines(json, look, bytes, out),
+            Engine::Events(events) => events.push(look, bytes, out),
+            Engine::Form(form) => form.push(look, bytes, out),
+            Engine::Multipart(parts) => parts.push(look, bytes, out),
+            Engine::Text(text) => text.push(look, bytes, out),
+        }
+    }
+
+    fn finish(self, look: &mut Look<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+        match self {
+            Engine::Json(json) => json.finish(look, out),
+            Engine::Lines(mut json) => json.end(look, true, out),
+            Engine::Events(events) => events.finish(look, out),
+            Engine::Form(form) => form.finish(look, out),
+            Engine::Multipart(parts) => parts.finish(out),
+            Engine::Text(text) => text.finish(look, out),
+        }
+    }
+}
+
+/// Each line is a JSON text; it is released with its line feed.
+fn lines(
+    json: &mut json::Json,
+    look: &mut Look<'_>,
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Unreadable> {
+    for piece in bytes.split_inclusive(|&b| b == b'\n') {
+        match piece.strip_suffix(b"\n") {
+            None => json.push(look, piece, out)?,
+            Some(line) => {
+                json.push(look, line, out)?;
+                json.end(look, true, out)?;
+                out.push(b'\n');
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Strings and numbers of a structured body, between reading and release.
+//!
+//! An access key's id in one string gives away the secret in the next, and so does a name its value: the decoded texts of
+//! all tokens stand one behind another, kept apart by a byte that no value has, and are looked at in pieces. A token is
+//! released when what could give it away has come. Pieces end where the body's own bytes say, never where a push ends:
+//! that is why splitting changes nothing.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::found::Look;
+use super::write;
+use super::write::number_digits;
+use crate::detect::{Finding, Form, groups, placeholder};
+use crate::field::{SEPARATOR, replace};
+use crate::limits::{BODY_GAP_BYTES_MAX, BODY_WINDOW_BYTES, BODY_WINDOW_RAW_BYTES, LOOK_BEHIND_BYTES};
+
+/// How a token is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A JSON string, with its quotes. Whether it has escapes.
+    String { escaped: bool },
+    /// A JSON number.
+    Number,
+    /// A name or value of a form.
+    Form,
+}
+
+/// How a token stands to the rules.
+#[derive(Clone, Default)]
+pub(super) struct Standing {
+    /// The rules that reveal it or a value around it.
+    pub(super) reveals: Option<Arc<[usize]>>,
+    /// Whether it is a value, no name.
+    pub(super) value: bool,
+}
+
+struct Token {
+    /// Where it is in `raw`.
+    raw: Range<usize>,
+    /// Where its decoded text is in `text`.
+    text: Range<usize>,
+    kind: Kind,
+    standing: Standing,
+}
+
+/// What is not yet released, and the context of what is.
+#[derive(Default)]
+pub(super) struct Window {
+    raw: Vec<u8>,
+    text: Vec<u8>,
+    tokens: Vec<Token>,
+    /// The lengths of `raw` and `text` after the last look.
+    seen: (usize, usize),
+}
+
+impl Window {
+    /// Bytes that are no token.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
+    }
+
+    /// A token as written, and what it says.
+    pub(super) fn token(&mut self, raw: &[&[u8]], text: &[u8], kind: Kind, standing: Standing) {
+        let (at, start) = (self.raw.len(), self.text.len());
+        raw.iter().for_each(|piece| self.raw.extend_from_slice(piece));
+        self.text.extend_from_slice(text);
+        let token = Token { raw: at..self.raw.len(), text: start..self.text.len(), kind, standing };
+        self.text.push(SEPARATOR);
+        self.tokens.push(token);
+    }
+
+    /// Releases what is decided, if there is enough to look at. To be called after each byte that is no token, and each
+    /// token.
+    pub(super) fn settle_some(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
+        let end = self.tokens.last().map_or(0, |token| token.raw.end);
+        if self.raw.len() - end > BODY_GAP_BYTES_MAX {
+            self.settle_all(look, out);
+        } else if self.raw.len() - self.seen.0 > BODY_WINDOW_RAW_BYTES
+            || self.text.len() - self.seen.1 > BODY_WINDOW_BYTES
+        {
+            let horizon = self.text.len().saturating_sub(LOOK_BEHIND_BYTES);
+            let decided = self.tokens.partition_point(|token| token.text.end <= horizon);
+            self.settle(decided, look, out);
+        }
+    }
+
+    /// Releases everything. What comes now has no context.
+    pub(super) fn settle_all(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
+        self.settle(self.tokens.len(), look, out);
+        self.text.clear();
+        self.seen.1 = 0;
+    }
+
+    /// Releases the first `decided` tokens and what stands between them.
+    fn settle(&mut self, decided: usize, look: &mut Look<'_>, out: &mut Vec<u8>) {
+        let mut findings = Vec::new();
+        if decided > 0 {
+            look.detectors.scan(&self.text, &mut findings);
+        }
+        let (mut rest, mut done) = (&findings[..], 0);
+        for token in self.tokens.drain(..decided) {
+            let (here, later) = rest.split_at(rest.partition_point(|f| f.range.start < token.text.end));
+            rest = later;
+            out.extend_from_slice(&self.raw[done..token.raw.start]);
+            match released(&token, &self.text[token.text.clone()], here, look) {
+                Some(replaced) => out.extend_from_slice(&replaced),
+                None => out.extend_from_slice(&self.raw[token.raw.clone()]),
+            }
+            done = token.raw.end;
+        }
+        let next = self.tokens.first().map_or(self.raw.len(), |token| token.raw.start);
+        out.extend_from_slice(&self.raw[done..next]);
+        let context = self.tokens.first().map_or(self.text.len(), |token| token.text.start);
+        self.forget(next, context.saturating_sub(LOOK_BEHIND_BYTES));
+    }
+
+    /// Drops what is released, and text that gives nothing away any more.
+    fn forget(&mut self, raw: usize, text: usize) {
+        self.raw.drain(..raw);
+        self.text.drain(..text);
+        for token in &mut self.tokens {
+            token.raw = token.raw.start - raw..token.raw.end - raw;
+            token.text = token.text.start - text..token.text.end - text;
+        }
+        self.seen = (self.raw.len(), self.text.len());
+    }
+}
+
+/// What is written in place of a token; `None` if it passes. `plain` are the findings of the whole text that begin before
+/// the token's end; none of them crosses a separator.
+fn released(token: &Token, text: &[u8], plain: &[Finding], look: &mut Look<'_>) -> Option<Vec<u8>> {
+    let start = token.text.start;
+    let here = plain.iter().filter(|f| f.range.start >= start);
+    let mut findings: Vec<Finding> = here
+        .map(|f| Finding { range: f.range.start - start..(f.range.end - start).min(text.len()), ..f.clone() })
+        .collect();
+    look.detectors.scan_encoded(text, &mut findings);
+    if token.kind == Kind::Number && findings.is_empty() {
+        number(text, look, &mut findings);
+    }
+    let inside = token.standing.reveals.is_some();
+    findings.retain(|f| look.masks(f, &text[f.range.clone()], inside));
+    findings.iter_mut().for_each(|f| f.range = characters(text, f.range.clone()));
+    let replaced = (!findings.is_empty()).then(|| written(token.kind, text, &findings));
+    for &rule in token.standing.reveals.iter().flat_map(|rules| rules.iter()).filter(|_| token.standing.value)
+    {
+        match (&replaced, token.kind) {
+            (None, _) => look.found.reveal(rule, text),
+            (Some(_), Kind::String { .. }) => look.found.reveal(rule, &replace(text, &findings)),
+            (Some(_), Kind::Number | Kind::Form) => {}
+        }
+    }
+    replaced
+}
+
+/// A token with placeholders. A string without escapes keeps every other byte.
+fn written(kind: Kind, text: &[u8], findings: &[Finding]) -> Vec<u8> {
+    match kind {
+        Kind::String { escaped: false } => [b"\"", &replace(text, findings)[..], b"\""].concat(),
+        Kind::String { escaped: true } => write::json_string(&replace(text, findings)),
+        Kind::Number => {
+            let class = groups(findings).next().map(|(first, _)| placeholder(&first.class));
+            write::json_string(class.unwrap_or_default().as_bytes())
+        }
+        Kind::Form => write::form(&replace(text, findings)),
+    }
+}
+
+/// Looks at the digits of a number that is an integer and is not written as one; a finding covers it whole.
+fn number(text: &[u8], look: &Look<'_>, findings: &mut Vec<Finding>) {
+    let Some(digits) = number_digits(text) else { return };
+    look.detectors.scan(digits.as_bytes(), findings);
+    for finding in findings {
+        finding.range = 0..text.len();
+        finding.form = Form::Number;
+    }
+}
+
+/// A range, and what it cut of the characters at its ends (a detector sees bytes).
+fn characters(text: &[u8], range: Range<usize>) -> Range<usize> {
+    let inner = |i: usize| text.get(i).is_some_and(|b| b & 0xc0 == 0x80);
+    let (mut start, mut end) = (range.start, range.end);
+    while start > 0 && inner(start) {
+        start -= 1;
+    }
+    while inner(end) {
+        end += 1;
+    }
+    start..end
+}
