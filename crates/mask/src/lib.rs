@@ -13,12 +13,12 @@
 //! **Invariant:** what masks a stream masks the whole alike, however it was split ([`Tail`], [`body::Body`]).
 //! **Invariant:** a body that cannot be read, or that two readers could read in two ways, is not released.
 //!
-//! Deliberately absent: masking by column (that happens at the read, in the statement: `sql`; a body has no read that could
-//! be rewritten, so that its paths are masked here), names and addresses (no detector that is worth its false alarms), and
-//! encodings of an agent's own making.
+//! Deliberately absent: masking by column (that happens at the read, in the statement: `sql`; a body has no read that
+//! could be rewritten, so that its paths are masked here), names and addresses (no detector that is worth its false
+//! alarms), and encodings of an agent's own making.
 //!
-//! Reading order: `detect` (finding) -> `text`, `field`, `tail` (replacing) -> `body` (streams with a structure) -> `print`,
-//! `filter`, `known` (remembering).
+//! Reading order: `detect` (finding) -> `text`, `field`, `tail` (replacing) -> `body` (streams with a structure) ->
+//! `print`, `filter`, `known` (remembering).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]

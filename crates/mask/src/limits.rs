@@ -85,7 +85,8 @@ pub const BODY_WINDOW_RAW_BYTES: usize = 64 << 10;
 /// context has at most 512 tokens, so that 512 x 4 KiB = 2 MiB are held at worst.
 pub const BODY_GAP_BYTES_MAX: usize = 4 << 10;
 
-/// Longest event of an event stream, in bytes, with its lines' ends. Providers' longest are whole responses: some 200 KiB.
+/// Longest event of an event stream, in bytes, with its lines' ends. Providers' longest are whole responses: some 200
+/// KiB.
 pub const BODY_EVENT_BYTES_MAX: usize = 1 << 20;
 /// Most lines of an event. 16,384 x 48 bytes = 768 KiB; JSON that is printed over lines has that many for 400 KiB.
 pub const BODY_EVENT_LINES_MAX: usize = 1 << 14;
@@ -104,8 +105,8 @@ pub const BODY_BOUNDARY_BYTES_MAX: usize = 70;
 
 /// Longest line of a text body that is looked into behind encodings in one piece, in bytes.
 pub const BODY_LINE_BYTES_MAX: usize = 64 << 10;
-/// How much of a longer line one piece shares with the next, in bytes: an encoded value of at most this length lies whole
-/// in one of them.
+/// How much of a longer line one piece shares with the next, in bytes: an encoded value of at most this length lies
+/// whole in one of them.
 pub const BODY_LINE_OVERLAP_BYTES: usize = 4 << 10;
 const _: () = assert!(8 * BODY_LINE_OVERLAP_BYTES <= BODY_LINE_BYTES_MAX);
 

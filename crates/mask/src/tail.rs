@@ -84,8 +84,8 @@ impl Tail {
         })
     }
 
-    /// As [`Tail::push`], with a judge. `added` are findings by other means that begin in `bytes`, in order, with offsets
-    /// in the stream; they may end behind `bytes`, are not judged, and a placeholder takes their place.
+    /// As [`Tail::push`], with a judge. `added` are findings by other means that begin in `bytes`, in order, with
+    /// offsets in the stream; they may end behind `bytes`, are not judged, and a placeholder takes their place.
     pub(crate) fn push_judged(
         &mut self,
         detectors: &Detectors,

@@ -3,10 +3,10 @@
 //!
 //! | media | what is looked at | what is refused as [`Unreadable`] |
 //! |---|---|---|
-//! | JSON, JSON lines | each string, name and number, decoded and behind encodings; rules | what is not RFC 8259 to the letter, a byte order mark, names that come twice, trailing bytes |
-//! | event stream | the data of each event as JSON, else as text; every other line as text | with rules: data that begin as JSON and are none |
-//! | form | each name and value, decoded and behind encodings | escapes that are none |
-//! | multipart | each header, each part by its type | doubtful delimiters, other types and encodings, preamble and epilogue |
+//! | JSON, lines of it | rules; strings, names, numbers, also encoded | what is not RFC 8259 to the letter, names twice |
+//! | event stream | its data as JSON, else as text; other lines | with rules: data that begin as JSON and are none |
+//! | form | names and values, decoded and behind encodings | escapes that are none |
+//! | multipart | each header, each part by its type | doubtful delimiters, other types and encodings |
 //! | text | plain values over lines, encoded ones in each line | what is not UTF-8 |
 //!
 //! What is not touched keeps its bytes: white space, spelling of numbers, order, escapes. What comes out is the same
@@ -17,9 +17,11 @@
 //! **Invariant:** what is refused once stays refused: a [`Body`] that was unreadable releases nothing more.
 //!
 //! Deliberately absent, and not found: a value that is cut across several events (the deltas of a model's answer: who
-//! reads that protocol puts them together); character references of XML and HTML (`&#64;`); base64 that is broken over
-//! lines in a text; an encoded value of more than 4 KiB across a multiple of 60 KiB of one line. Two names of one object that
-//! are replaced become alike. A form or text has no paths, and rules say nothing of it.
+//! reads that protocol puts them together); what one event, line of JSON lines or part gives away of another (an
+//! access key's id of its secret); character references of XML and HTML (`&#64;`); base64 that is broken over lines in
+//! a text; an encoded value of more than 4 KiB across a multiple of 60 KiB of one line. Two names of one object that
+//! are replaced become alike. A form or text has no paths, and rules say nothing of it. What leaves waits: a JSON text
+//! for 16 KiB more or its end, a text for its line, an event for its blank line.
 //!
 //! Reading order: this page -> `found` -> `window` -> `json` (with `lex`, `write`, `path`) -> `form`, `text`, `events`,
 //! `multipart`.

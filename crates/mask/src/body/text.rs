@@ -1,7 +1,7 @@
 //! Text without a structure that is known here: prose, logs, HTML, XML.
 //!
-//! Plain values are found across lines, by [`Tail`]. Encoded ones are looked for in each line as a whole, or in pieces of
-//! 64 KiB that overlap; the stream is given to the tail in these pieces, wherever it was split.
+//! Plain values are found across lines, by [`Tail`]. Encoded ones are looked for in each line as a whole, or in pieces
+//! of 64 KiB that overlap; the stream is given to the tail in these pieces, wherever it was split.
 
 use super::Unreadable;
 use super::found::Look;

@@ -1,9 +1,9 @@
 //! Strings and numbers of a structured body, between reading and release.
 //!
-//! An access key's id in one string gives away the secret in the next, and so does a name its value: the decoded texts of
-//! all tokens stand one behind another, kept apart by a byte that no value has, and are looked at in pieces. A token is
-//! released when what could give it away has come. Pieces end where the body's own bytes say, never where a push ends:
-//! that is why splitting changes nothing.
+//! An access key's id in one string gives away the secret in the next, and so does a name its value: the decoded texts
+//! of all tokens stand one behind another, kept apart by a byte that no value has, and are looked at in pieces. A
+//! token is released when what could give it away has come. Pieces end where the body's own bytes say, never where a
+//! push ends: that is why splitting changes nothing.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -127,8 +127,8 @@ impl Window {
     }
 }
 
-/// What is written in place of a token; `None` if it passes. `plain` are the findings of the whole text that begin before
-/// the token's end; none of them crosses a separator.
+/// What is written in place of a token; `None` if it passes. `plain` are the findings of the whole text that begin
+/// before the token's end; none of them crosses a separator.
 fn released(token: &Token, text: &[u8], plain: &[Finding], look: &mut Look<'_>) -> Option<Vec<u8>> {
     let start = token.text.start;
     let here = plain.iter().filter(|f| f.range.start >= start);
@@ -188,4 +188,26 @@ fn characters(text: &[u8], range: Range<usize>) -> Range<usize> {
         end += 1;
     }
     start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_that_cuts_a_character_takes_it_whole() {
+        let text = "a\u{e9}b\u{1f600}c".as_bytes();
+        let cases = [
+            (0..1, 0..1),
+            (1..3, 1..3),
+            (2..3, 1..3),
+            (1..2, 1..3),
+            (3..4, 3..4),
+            (3..6, 3..8),
+            (7..9, 4..9),
+        ];
+        for (range, whole) in cases {
+            assert_eq!(characters(text, range.clone()), whole, "{range:?}");
+        }
+    }
 }

@@ -9,7 +9,8 @@ fn plain() -> Setup {
 #[test]
 fn what_is_not_touched_keeps_its_bytes() {
     let texts = [
-        " { \"b\" : [ 1 , -0.0, 1e+5,1E-2 ,0 ] ,\r\n\t\"a\":{}, \"\":[] , \"\\u0041\\/\\\"\":\"\\ud83d\\ude00 \u{1f600}\" } \n",
+        " { \"b\" : [ 1 , -0.0, 1e+5,1E-2 ,0 ] ,\r\n\t\"a\":{}, \"\":[] } \n",
+        "{\"\\u0041\\/\\\"\":\"\\ud83d\\ude00 \u{1f600}\"}",
         "[]",
         "{}",
         "null",
@@ -55,6 +56,8 @@ fn values_are_found_in_strings_names_and_numbers_however_they_are_written() {
     for (input, expect) in cases {
         plain().check(input, expect);
     }
+    let found = plain().check(&format!("[{CARD}, 4.111111111111111e15]"), "[\"[pii.card]\", \"[pii.card]\"]");
+    assert_eq!(hits(&found), [("card", Form::Raw, Act::Masked, 1), ("card", Form::Number, Act::Masked, 1)]);
 }
 
 #[test]
@@ -182,7 +185,8 @@ fn what_is_revealed_passes_and_is_counted() {
         "{{\"c\":{{\"e\":[\"{EMAIL}\",true],\"n\":\"x\",\"s\":\"{SSN} \\u0041\",\"i\":12}},\"e\":\"{EMAIL}\"}}"
     );
     let expect = format!(
-        "{{\"c\":{{\"e\":[\"{EMAIL}\",true],\"n\":\"[pii.ssn]\",\"s\":\"[pii.ssn] A\",\"i\":12}},\"e\":\"[pii.email]\"}}"
+        "{{\"c\":{{\"e\":[\"{EMAIL}\",true],\"n\":\"[pii.ssn]\",\"s\":\"[pii.ssn] A\",\"i\":12}},\
+         \"e\":\"[pii.email]\"}}"
     );
     let found = setup.check(&text, &expect);
     // What a detector found in it that is not revealed was masked, and is no value that passed.

@@ -93,7 +93,8 @@ fn an_event_is_released_at_its_blank_line() {
 
 #[test]
 fn text_is_masked_plain_over_lines_and_encoded_in_each() {
-    let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJlbWFpbCI6ImpvLmRvZUBleGFtcGxlLmNvbSJ9.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
+    let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJlbWFpbCI6ImpvLmRvZUBleGFtcGxlLmNvbSJ9.\
+               dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
     let hex: String = EMAIL.bytes().map(|b| format!("{b:02x}")).collect();
     let cases: &[(String, &str)] = &[
         (format!("to {EMAIL}\r\nand {SSN}, {CARD}"), "to [pii.email]\r\nand [pii.ssn], [pii.card]"),
