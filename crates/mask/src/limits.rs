@@ -85,8 +85,7 @@ pub const BODY_WINDOW_RAW_BYTES: usize = 64 << 10;
 /// context has at most 512 tokens, so that 512 x 4 KiB = 2 MiB are held at worst.
 pub const BODY_GAP_BYTES_MAX: usize = 4 << 10;
 
-/// Longest event of an event stream, in bytes, with its lines' ends. Providers' longest are whole responses: some 200
-/// KiB.
+/// Longest event of an event stream, in bytes, with its lines' ends: as long as a token of JSON, which it may be one of.
 pub const BODY_EVENT_BYTES_MAX: usize = 1 << 20;
 /// Most lines of an event. 16,384 x 48 bytes = 768 KiB; JSON that is printed over lines has that many for 400 KiB.
 pub const BODY_EVENT_LINES_MAX: usize = 1 << 14;
@@ -96,9 +95,9 @@ pub const BODY_FORM_PAIRS_MAX: usize = 1_000;
 /// Longest pair of a form, in bytes as written. It is held whole.
 pub const BODY_FORM_PAIR_BYTES_MAX: usize = 1 << 20;
 
-/// Most parts of a multipart body. Servers take 128 to 1,000.
+/// Most parts of a multipart body. A form has one for each of its fields.
 pub const BODY_PARTS_MAX: usize = 256;
-/// Longest header of a part, in bytes. Servers take 8 KiB for a whole request's.
+/// Longest header of a part, in bytes. It has two or three fields; the longest holds the name of a file.
 pub const BODY_PART_HEADER_BYTES_MAX: usize = 8 << 10;
 /// Longest boundary, in bytes (RFC 2046, 5.1.1).
 pub const BODY_BOUNDARY_BYTES_MAX: usize = 70;

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use crate::detect::{Detectors, Finding, placeholder};
 use crate::limits::LOOK_BEHIND_BYTES;
 
-/// Bytes of a stream that detectors have seen, ready to be released. Made by [`Tail`] alone.
+/// Bytes of a stream that detectors have seen, ready to be released. Made in this crate alone: by [`Tail`],
+/// [`crate::release`] and [`crate::body::Body`].
 ///
 /// ```compile_fail,E0423
 /// let forged = mask::MaskedBytes(Vec::new());

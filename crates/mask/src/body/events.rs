@@ -90,6 +90,11 @@ impl Events {
         let raw = std::mem::take(&mut self.raw);
         let lines = std::mem::take(&mut self.lines);
         self.line = 0;
+        if lines.is_empty() {
+            self.first = false;
+            out.extend_from_slice(&raw);
+            return Ok(());
+        }
         if std::str::from_utf8(&raw).is_err() {
             return Err(Unreadable("the event stream is not UTF-8"));
         }
@@ -115,6 +120,9 @@ impl Events {
 
     /// The data of an event, masked; `None` if they pass as they are.
     fn data(&self, data: &[u8], look: &mut Look<'_>) -> Result<Option<Vec<u8>>, Unreadable> {
+        if data.is_empty() {
+            return Ok(None);
+        }
         let mut found = Found::default();
         match json(&self.rules, data, &mut look.apart(&mut found)) {
             Ok(masked) => {

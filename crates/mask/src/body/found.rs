@@ -13,6 +13,7 @@ use crate::limits::{BODY_REVEALED_BYTES_MAX, BODY_REVEALED_VALUES_MAX};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
     pub governed: Vec<Governed>,
+    /// Sorted by detector, form and act.
     pub tripped: Vec<Hit>,
 }
 
@@ -99,10 +100,10 @@ impl Found {
 
     /// There are at most as many as detectors x forms x acts.
     fn trip(&mut self, hit: Hit) {
-        let same = |h: &&mut Hit| h.detector == hit.detector && h.form == hit.form && h.act == hit.act;
-        match self.tripped.iter_mut().find(same) {
-            Some(all) => all.count += hit.count,
-            None => self.tripped.push(hit),
+        let key = |h: &Hit| (h.detector, h.form, h.act);
+        match self.tripped.binary_search_by(|h| key(h).cmp(&key(&hit))) {
+            Ok(i) => self.tripped[i].count += hit.count,
+            Err(i) => self.tripped.insert(i, hit),
         }
     }
 }

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use vocab::MaskKind;
-
 use super::found::Look;
 use super::lex::{Lex, Number};
 use super::path::{Edge, Reached};
 use super::window::{Kind, Standing, Window};
-use super::{PathRule, Unreadable, write};
+use super::{Masks, PathRule, Unreadable, write};
 use crate::detect::placeholder;
 use crate::limits::{BODY_DEPTH_MAX, BODY_KEY_BYTES_MAX, BODY_KEYS_MAX, BODY_TOKEN_BYTES_MAX};
 
@@ -216,12 +214,11 @@ impl Json {
     /// A word that is expected whole: it is written at once. What follows its first letter is left to be read.
     fn literal(&mut self, word: &[u8], left: &'static str, look: &mut Look<'_>) -> Lex {
         let begun = self.begin(look);
-        match begun.masked.map(|rule| self.rules[rule].kind.clone()) {
-            None => self.keep_all(word),
-            Some(MaskKind::Null) => self.keep_all(b"null"),
-            Some(_) if word == b"null" => self.keep_all(word),
-            Some(_) => self.keep_all(b"false"),
-        }
+        self.keep_all(match begun.masked.map(|rule| self.rules[rule].masks()) {
+            None => word,
+            Some(Masks::Redacted | Masks::Part(_)) if word != b"null" => b"false",
+            Some(Masks::Null | Masks::Redacted | Masks::Part(_)) => b"null",
+        });
         Lex::Word(left)
     }
 
@@ -333,17 +330,19 @@ impl Json {
 
     /// Writes what a rule puts in the place of the string that was read. What a part leaves is looked at as any other.
     fn mask_string(&mut self, rule: usize) -> Result<(), Unreadable> {
-        let PathRule { class, kind, .. } = &self.rules[rule];
-        match kind {
-            MaskKind::Partial { keep } => {
+        let rule = &self.rules[rule];
+        match rule.masks() {
+            Masks::Part(keep) => {
                 let text = std::str::from_utf8(&self.text).map_err(|_| UNEXPECTED)?;
-                let part = write::partial(text, *keep);
+                let part = write::partial(text, keep);
                 let kind = Kind::String { escaped: true };
                 let raw = write::json_string(part.as_bytes());
                 self.window.token(&[&raw], part.as_bytes(), kind, Standing::default());
             }
-            MaskKind::Redact => self.window.push(&write::json_string(placeholder(class).as_bytes())),
-            _ => self.window.push(b"null"),
+            Masks::Redacted => {
+                self.window.push(&write::json_string(placeholder(&rule.class).as_bytes()));
+            }
+            Masks::Null => self.window.push(b"null"),
         }
         Ok(())
     }
@@ -387,14 +386,14 @@ impl Json {
         }
         self.lex = Lex::Between;
         let begun = self.begin(look);
-        match begun.masked.map(|rule| self.rules[rule].kind.clone()) {
+        match begun.masked.map(|rule| self.rules[rule].masks()) {
             None if self.dropping.is_some() => {}
             None => {
                 let standing = Standing { reveals: begun.reveals, value: true };
                 self.window.token(&[&self.token], &self.token, Kind::Number, standing);
             }
-            Some(MaskKind::Null) => self.window.push(b"null"),
-            Some(_) => self.window.push(b"0"),
+            Some(Masks::Null) => self.window.push(b"null"),
+            Some(Masks::Redacted | Masks::Part(_)) => self.window.push(b"0"),
         }
         self.token.clear();
         self.end_value();

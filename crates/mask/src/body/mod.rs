@@ -3,7 +3,7 @@
 //!
 //! | media | what is looked at | what is refused as [`Unreadable`] |
 //! |---|---|---|
-//! | JSON, lines of it | rules; strings, names, numbers, also encoded | what is not RFC 8259 to the letter, names twice |
+//! | JSON, lines of it | rules; strings, names, numbers, encoded too | what is not strictly RFC 8259, names twice |
 //! | event stream | its data as JSON, else as text; other lines | with rules: data that begin as JSON and are none |
 //! | form | names and values, decoded and behind encodings | escapes that are none |
 //! | multipart | each header, each part by its type | doubtful delimiters, other types and encodings |
@@ -72,7 +72,7 @@ pub enum Media {
 pub struct PathRule {
     pub path: JsonPath,
     pub class: Class,
-    /// [`MaskKind::Null`], [`MaskKind::Redact`] or [`MaskKind::Partial`]; any other masks as null.
+    /// [`MaskKind::Null`], [`MaskKind::Redact`] or [`MaskKind::Partial`]; any other is taken for null.
     pub kind: MaskKind,
 }
 
@@ -88,6 +88,26 @@ impl PathRule {
             }
         }
     }
+
+    /// What takes the place of a string, a number, or one of `true` and `false`. Of an object or array, and of null,
+    /// null does.
+    fn masks(&self) -> Masks {
+        match self.kind {
+            MaskKind::Redact => Masks::Redacted,
+            MaskKind::Partial { keep } => Masks::Part(keep),
+            MaskKind::Null | MaskKind::RowToken | MaskKind::Token | MaskKind::Bucket { .. } => Masks::Null,
+        }
+    }
+}
+
+/// How a rule masks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Masks {
+    Null,
+    /// A constant of the type.
+    Redacted,
+    /// Of a string so many of its last characters; of another type its constant.
+    Part(u8),
 }
 
 /// The body is not what it says, or cannot be looked into: a constant sentence; the caller refuses.

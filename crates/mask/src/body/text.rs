@@ -12,10 +12,14 @@ use crate::tail::Tail;
 #[derive(Default)]
 pub(super) struct Text {
     tail: Tail,
-    /// The line that is not yet whole, or what of it has not yet gone to the tail.
-    line: Vec<u8>,
-    /// Where in the stream `line` begins.
+    /// What has not yet gone to the tail: whole lines, then the one that is being read.
+    lines: Vec<u8>,
+    /// Where in `lines` that one begins.
+    line: usize,
+    /// Where in the stream `lines` begin.
     at: usize,
+    /// What is encoded in the whole lines and is to be replaced.
+    encoded: Vec<Finding>,
     utf8: Utf8,
 }
 
@@ -29,45 +33,56 @@ impl Text {
         self.utf8.push(bytes)?;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let room = &rest[..rest.len().min(BODY_LINE_BYTES_MAX - self.line.len())];
+            let room = BODY_LINE_BYTES_MAX - (self.lines.len() - self.line);
+            let room = &rest[..rest.len().min(room)];
             let end = memchr::memchr(b'\n', room).map(|i| i + 1);
             let (piece, after) = rest.split_at(end.unwrap_or(room.len()));
-            self.line.extend_from_slice(piece);
-            if end.is_some() {
-                self.release(self.line.len(), look, out);
-            } else if self.line.len() == BODY_LINE_BYTES_MAX {
-                self.release(BODY_LINE_BYTES_MAX - BODY_LINE_OVERLAP_BYTES, look, out);
-            }
+            self.lines.extend_from_slice(piece);
             rest = after;
+            if end.is_some() {
+                self.decode(self.lines.len(), look);
+            } else if self.lines.len() - self.line == BODY_LINE_BYTES_MAX {
+                self.decode(self.lines.len() - BODY_LINE_OVERLAP_BYTES, look);
+            }
+            if rest.is_empty() || self.line >= BODY_LINE_BYTES_MAX / 2 {
+                self.release(look, out);
+            }
         }
         Ok(())
     }
 
     pub(super) fn finish(mut self, look: &mut Look<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
         self.utf8.finish()?;
-        self.release(self.line.len(), look, out);
+        self.decode(self.lines.len(), look);
+        self.release(look, out);
         let detectors = look.detectors;
         let rest = self.tail.finish_judged(detectors, &mut |f, value| look.masks(&f, value, false));
         out.extend_from_slice(rest.as_bytes());
         Ok(())
     }
 
-    /// Gives the first `length` bytes of the line to the tail, with what is encoded in them.
-    fn release(&mut self, length: usize, look: &mut Look<'_>, out: &mut Vec<u8>) {
-        let detectors = look.detectors;
-        let mut encoded = Vec::new();
-        detectors.scan_encoded(&self.line, &mut encoded);
-        let line = &self.line;
-        // What begins behind is found again, with more context.
-        encoded.retain(|f| f.range.start < length && look.masks(f, &line[f.range.clone()], false));
-        let at = self.at;
-        let moved = |f: Finding| Finding { range: f.range.start + at..f.range.end + at, ..f };
-        let added = encoded.into_iter().map(moved).collect();
+    /// Looks behind encodings in the line that is being read. It is done up to `end`: what begins behind is found
+    /// again, with more context.
+    fn decode(&mut self, end: usize, look: &mut Look<'_>) {
+        let (line, start) = (&self.lines[self.line..], self.line);
+        let mut found = Vec::new();
+        look.detectors.scan_encoded(line, &mut found);
+        found.retain(|f| f.range.start + start < end && look.masks(f, &line[f.range.clone()], false));
+        let at = self.at + start;
+        self.encoded
+            .extend(found.into_iter().map(|f| Finding { range: f.range.start + at..f.range.end + at, ..f }));
+        self.line = end;
+    }
+
+    /// Gives the lines that are done to the tail.
+    fn release(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
+        let (detectors, encoded) = (look.detectors, std::mem::take(&mut self.encoded));
         let mut judge = |f: Finding, value: &[u8]| look.masks(&f, value, false);
-        let released = self.tail.push_judged(detectors, &self.line[..length], added, &mut judge);
+        let released = self.tail.push_judged(detectors, &self.lines[..self.line], encoded, &mut judge);
         out.extend_from_slice(released.as_bytes());
-        self.line.drain(..length);
-        self.at += length;
+        self.lines.drain(..self.line);
+        self.at += self.line;
+        self.line = 0;
     }
 }
 

@@ -330,7 +330,7 @@ fn whatever_comes_is_masked_or_refused_alike_however_it_is_split() {
                 // What is replaced may be what made its neighbour no value: only what stands apart is looked for.
                 soup += if seed % 2 == 0 { " " } else { ["", "", " "][random.next() as usize % 3] };
             }
-            if random.next() % 2 == 0 && matches!(media, Media::Multipart { .. }) {
+            if random.next().is_multiple_of(2) && matches!(media, Media::Multipart { .. }) {
                 soup += "\r\n--b1--";
             }
             let result = setup.whole(soup.as_bytes());
