@@ -46,8 +46,9 @@ pub const TOKEN_BYTES_MAX: usize = 256;
 
 /// How deep encodings are undone: base64 of hex of text is two.
 pub const DECODE_DEPTH_MAX: u32 = 2;
-/// Shortest run of base64 or hex characters that is decoded. Shorter ones hold fewer than 12 bytes.
-pub const ENCODED_RUN_BYTES_MIN: usize = 16;
+/// Shortest run of base64 or hex characters that is decoded, without padding. Shorter ones hold fewer than 11 bytes, and a
+/// social security number has 11.
+pub const ENCODED_RUN_BYTES_MIN: usize = 15;
 
 /// Shortest cell or token that enters a [`crate::Filter`], in bytes.
 pub const FILTER_TOKEN_BYTES_MIN: usize = 6;
