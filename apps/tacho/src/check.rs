@@ -14,12 +14,12 @@ use relay::runs::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::cli;
-use crate::config::{Config, Credential, Resource};
+use crate::config::{Config, Credential, Database, Mask, PathMask, Resource, Service, Tls, What};
 use crate::fault::{Failure, Outcome};
 use crate::http::{Address, Client, NoReply};
 use crate::operators::Operators;
 use crate::run::separation::{self, Separation};
-use crate::{files, out, policies, up};
+use crate::{files, out, policies, wired};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,15 +69,20 @@ impl Finding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceChecked {
     pub name: String,
+    pub kind: String,
     pub listen: String,
     pub upstream: String,
-    pub role: String,
-    pub database: String,
+    /// Of a database.
+    pub role: Option<String>,
+    pub database: Option<String>,
     pub sslmode: String,
     pub credential: String,
     pub read_only: bool,
-    /// `column  class  kind`
+    /// `column  class  kind`, or `path  class  kind`
     pub masks: Vec<String>,
+    /// Of an HTTP service.
+    #[serde(default)]
+    pub routes: Vec<String>,
     pub findings: Vec<Finding>,
 }
 
@@ -103,14 +108,15 @@ impl Answer for CheckAnswer {
             text.blank();
             text.line(&format!("resource {}", resource.name));
             text.pair("  listens on", &resource.listen);
-            text.pair(
-                "  upstream",
-                &format!("{} as {}, database {}", resource.upstream, resource.role, resource.database),
-            );
+            let role = resource.role.iter().map(|role| format!(" as {role}"));
+            let database = resource.database.iter().map(|database| format!(", database {database}"));
+            let whom: String = role.chain(database).collect();
+            text.pair("  upstream", &format!("{}{whom}", resource.upstream));
             text.pair(
                 "  proved by",
                 &format!("sslmode={}; credential: {}", resource.sslmode, resource.credential),
             );
+            resource.routes.iter().for_each(|route| text.line(&format!("  route {route}")));
             resource.masks.iter().for_each(|mask| text.line(&format!("  mask  {mask}")));
             resource.findings.iter().for_each(|finding| finding.render(text));
         }
@@ -156,29 +162,48 @@ fn resolved(resource: &Resource) -> ResourceChecked {
             "listen on 127.0.0.1 unless agents run elsewhere",
         ));
     }
-    if resource.masks.is_empty() {
+    let masks: Vec<String> = match &resource.what {
+        What::Postgres(database) => {
+            let line = |m: &Mask| format!("{}  {}  {}", m.column, m.class, m.kind.as_str());
+            database.masks.iter().map(line).collect()
+        }
+        What::Http(service) => {
+            let line = |m: &PathMask| format!("{}  {}  {}", m.path, m.rule.class, m.rule.kind.as_str());
+            service.masks.iter().map(line).collect()
+        }
+    };
+    if masks.is_empty() {
         findings.push(Finding::weak(
-            "no column is masked; only detectors look at what comes back",
-            "declare sensitive columns with [[resource.mask]]",
+            "nothing is masked by rule; only detectors look at what comes back",
+            "declare sensitive columns or paths with [[resource.mask]]",
         ));
     }
     if let Credential::File(path) = &resource.credential {
         findings.push(private_file("credential file", path));
     }
+    let (role, database, sslmode, read_only, routes) = match &resource.what {
+        What::Postgres(of) => {
+            let upstream = &of.upstream;
+            let (role, database) = (Some(upstream.role.clone()), Some(upstream.database.clone()));
+            (role, database, upstream.tls, of.read_only, Vec::new())
+        }
+        What::Http(of) => {
+            let tls = if of.upstream.https { Tls::VerifyFull } else { Tls::Disable };
+            (None, None, tls, false, of.routes.iter().map(ToString::to_string).collect())
+        }
+    };
     ResourceChecked {
         name: resource.name.clone(),
+        kind: resource.what.kind().to_owned(),
         listen: resource.listen.to_string(),
-        upstream: resource.upstream.address(),
-        role: resource.upstream.role.clone(),
-        database: resource.upstream.database.clone(),
-        sslmode: resource.upstream.tls.as_str().to_owned(),
+        upstream: resource.what.address(),
+        role,
+        database,
+        sslmode: sslmode.as_str().to_owned(),
         credential: resource.credential.describe(),
-        read_only: resource.read_only,
-        masks: resource
-            .masks
-            .iter()
-            .map(|m| format!("{}  {}  {}", m.column, m.class, m.kind.as_str()))
-            .collect(),
+        read_only,
+        masks,
+        routes,
         findings,
     }
 }
@@ -187,8 +212,14 @@ fn resolved(resource: &Resource) -> ResourceChecked {
 ///
 /// The gate behind it has its ledger in memory: nothing that `check` does is an effect of a run.
 async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
-    match try_reach(config, resource).await {
-        Ok((found, powers)) => vec![Finding::good(found), role(resource, powers)],
+    let reached = match &resource.what {
+        What::Postgres(database) => try_reach(config, resource, database)
+            .await
+            .map(|(found, powers)| vec![Finding::good(found), role(&database.upstream.role, powers)]),
+        What::Http(service) => try_service(config, resource, service).await.map(|found| vec![found]),
+    };
+    match reached {
+        Ok(found) => found,
         Err(why) => vec![Finding::wrong(
             why,
             "see that the upstream is up, and that role, credential, certificate and columns are right",
@@ -197,8 +228,7 @@ async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
 }
 
 /// What the upstream login may do besides what agents need (layer L0 of masking).
-fn role(resource: &Resource, powers: Result<Vec<&'static str>, String>) -> Finding {
-    let role = &resource.upstream.role;
+fn role(role: &str, powers: Result<Vec<&'static str>, String>) -> Finding {
     let mend = "see `\\du` in psql, and give agents a role with no more than they need";
     match powers {
         Err(why) => Finding::weak(format!("what {role} may do could not be read: {why}"), mend),
@@ -212,14 +242,14 @@ fn role(resource: &Resource, powers: Result<Vec<&'static str>, String>) -> Findi
 /// What was found, and what the login may do.
 type Reached = (String, Result<Vec<&'static str>, String>);
 
-async fn try_reach(config: &Config, resource: &Resource) -> Result<Reached, String> {
+async fn try_reach(config: &Config, resource: &Resource, database: &Database) -> Result<Reached, String> {
     let policy = policies::load(&config.gateway.policy).map_err(|e| e.to_string())?;
     let settings = ledger::Config::new("/ledger", "/keys", env!("CARGO_PKG_VERSION"));
     let (ledger, _) = Ledger::open(settings, SimDisk::new(0), SimClock::new(), SimRandom::new(0))
         .map_err(|e| e.to_string())?;
     let detectors = Arc::new(Detectors::new());
     let gate = gate::Gate::new(ledger.clone(), detectors.clone(), policy).map_err(|e| e.to_string())?;
-    let postgres = up::postgres(resource, config).map_err(|e| e.to_string())?;
+    let postgres = wired::postgres(resource, database, config).map_err(|e| e.to_string())?;
     let scratch = Scratch::new().map_err(|e| e.to_string())?;
     let (certificate, key) = relay::tls::own_certificate(&scratch.0)?;
     let ready = relay::postgres::Resource::new(
@@ -238,6 +268,14 @@ async fn try_reach(config: &Config, resource: &Resource) -> Result<Reached, Stri
         catalog.governed.columns().count()
     );
     Ok((found, relay::postgres::powers(&ready).await))
+}
+
+/// Connects as a session would and sends nothing: what a request does there, only the service knows.
+async fn try_service(config: &Config, resource: &Resource, service: &Service) -> Result<Finding, String> {
+    let http = wired::http(resource, service, config).map_err(|e| e.to_string())?;
+    relay::http::probe(&http).await?;
+    let proof = if service.upstream.https { ", and proved its certificate" } else { ", in plain HTTP" };
+    Ok(Finding::good(format!("{} takes connections{proof}", service.upstream.address())))
 }
 
 /// A private directory that goes when this does.

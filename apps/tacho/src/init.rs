@@ -139,6 +139,22 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # class = "pii.ssn"
 # as = "row-token"               # null, redact, row-token, token, partial:N, bucket:WIDTH
 
+# An HTTP service. A run finds it in BILLING_BASE_URL and BILLING_API_KEY.
+# [[resource]]
+# name = "billing"
+# kind = "http"
+# listen = "127.0.0.1:7443"        # plain HTTP on this machine; elsewhere with tls = {{ cert = "...", key = "..." }}
+# upstream = "https://billing.internal/v2"
+# ca = "billing-ca.pem"          # authorities to trust instead of the system's
+# credential = {{ env = "BILLING_KEY" }}
+# inject = "bearer"              # basic (of user:password), header:NAME, query:NAME
+# routes = ["/users/{{id}}"]       # one name in policy and records for all users
+#
+# [[resource.mask]]
+# path = "$..ssn"                # in JSON answers
+# class = "pii.ssn"
+# as = "redact"                  # null, redact, partial:N
+
 # People who start runs, known by the uid of their processes. With `delegate` one may
 # end runs, and start them for others where policy permits `delegate`.
 [[human]]
@@ -185,7 +201,10 @@ mod tests {
             .collect();
         let config = Config::parse(Path::new("/srv/tacho.toml"), uncommented.as_bytes()).unwrap();
         assert_eq!(config.resources[0].name, "crm");
-        assert_eq!(config.resources[0].masks.len(), 1);
+        let crate::config::What::Postgres(database) = &config.resources[0].what else {
+            panic!("no database")
+        };
+        assert_eq!(database.masks.len(), 1);
         assert!(config.humans[0].delegate);
     }
 }

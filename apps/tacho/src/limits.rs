@@ -8,6 +8,8 @@ pub const CONFIG_BYTES_MAX: usize = 4 << 20;
 pub const RESOURCES_MAX: usize = 256;
 /// Masks of one resource.
 pub const MASKS_PER_RESOURCE_MAX: usize = 4_096;
+/// Routes of one HTTP resource. Each request is held against them one by one.
+pub const ROUTES_PER_RESOURCE_MAX: usize = 512;
 /// Longest path of a Unix socket: `sun_path` has 108 bytes, one of them the NUL.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Longest wait for a human. A held request keeps a session, and perhaps locks, for as long.

@@ -30,6 +30,7 @@ mod run;
 mod serve;
 mod up;
 mod users;
+mod wired;
 
 use std::process::ExitCode;
 

@@ -10,20 +10,18 @@ use std::thread::JoinHandle;
 use console::{Console, Listener, Parts};
 use ledger::{Digest, Ended, Ledger, RealDisk, SystemClock, SystemRandom};
 use relay::Gateway;
-use relay::config::{Address, ColumnMask, PostgresResource, UpstreamTls};
-use relay::vault::{Secret, Vault};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle as Task;
 
 use crate::cli;
-use crate::config::{Config, Credential, Host, Reel, Resource, Tls, Tripwire};
+use crate::config::Config;
 use crate::evidence::LEDGER;
 use crate::fault::{Failure, Outcome};
 use crate::limits::STRANGERS_INTERVAL;
 use crate::serve::{Desks, Doorkeeper, InboxDesk, RunDesk, STOP_WAIT, Shared};
-use crate::{desk, files, policies, serve};
+use crate::{desk, files, policies, serve, wired};
 
 /// `tacho up`: until SIGTERM or SIGINT. SIGHUP reloads the policy, and keeps the old one if the new one is wrong.
 pub fn up(config_file: &Path, args: &cli::Up) -> Outcome {
@@ -112,7 +110,7 @@ impl Live {
             files::own_dir(dir)?;
         }
         let resources =
-            config.resources.iter().map(|r| postgres(r, &config)).collect::<Result<Vec<_>, _>>()?;
+            config.resources.iter().map(|r| wired::resource(r, &config)).collect::<Result<Vec<_>, _>>()?;
         let ledger = open_ledger(&config, &policy).await?;
         let start = relay::Start {
             ledger: ledger.clone(),
@@ -282,81 +280,6 @@ async fn open_ledger(config: &Config, policy: &policy::Policy) -> Result<Ledger,
     Ok(ledger)
 }
 
-/// A resource as the data path takes it. The credential leaves the environment's name and becomes a secret here.
-pub fn postgres(resource: &Resource, config: &Config) -> Result<PostgresResource, Failure> {
-    let upstream = &resource.upstream;
-    let address = match &upstream.host {
-        Host::Tcp(host) => Address::Tcp { host: host.clone(), port: upstream.port },
-        Host::Unix(directory) => Address::Unix(directory.join(format!(".s.PGSQL.{}", upstream.port))),
-    };
-    let tls = match (upstream.tls, &upstream.root_certificates) {
-        (Tls::Disable, _) => UpstreamTls::Disable,
-        (Tls::VerifyFull, roots) => UpstreamTls::VerifyFull { roots: roots.clone() },
-        (Tls::VerifyCa, Some(roots)) => UpstreamTls::VerifyCa { roots: roots.clone() },
-        (Tls::VerifyCa, None) => {
-            return Err(Failure::usage(format!("resource {:?}: verify-ca needs sslrootcert", resource.name)));
-        }
-    };
-    let pair = |pair: &crate::config::KeyPair| (pair.cert.clone(), pair.key.clone());
-    Ok(PostgresResource {
-        name: resource.name.as_str().into(),
-        listen: resource.listen,
-        upstream: relay::config::Upstream {
-            address,
-            database: upstream.database.clone(),
-            user: upstream.role.clone(),
-            tls,
-            client_certificate: resource.client_certificate.as_ref().map(pair),
-        },
-        vault: vault(resource)?,
-        masks: resource
-            .masks
-            .iter()
-            .map(|m| ColumnMask {
-                schema: m.column.schema.clone(),
-                table: m.column.table.clone(),
-                column: m.column.column.clone(),
-                class: m.class.clone(),
-                kind: m.kind.clone(),
-            })
-            .collect(),
-        vouch: resource.vouch.iter().map(|f| format!("{}.{}", f.schema, f.name)).collect(),
-        reel: match resource.reel {
-            Reel::Full => relay::config::Reel::Full,
-            Reel::Head { bytes } => relay::config::Reel::Head { bytes },
-            Reel::None => relay::config::Reel::None,
-        },
-        durability: config.gateway.durability,
-        read_only: resource.read_only,
-        statement_timeout: resource.statement_timeout,
-        approval_timeout: config.gateway.approval_timeout,
-        hold_in_transaction: resource.hold_in_transaction,
-        tripwire: match resource.tripwire {
-            Tripwire::Mask => relay::config::Tripwire::Mask,
-            Tripwire::Cut => relay::config::Tripwire::Cut,
-        },
-        client_tls: resource.tls.as_ref().map(pair),
-    })
-}
-
-fn vault(resource: &Resource) -> Result<Vault, Failure> {
-    Ok(match &resource.credential {
-        Credential::None => Vault::None,
-        Credential::File(path) => Vault::File(path.clone()),
-        Credential::Command(words) => Vault::Command(words.clone()),
-        Credential::Env(name) => {
-            use std::os::unix::ffi::OsStringExt;
-            let value = std::env::var_os(name).filter(|v| !v.is_empty()).ok_or_else(|| {
-                Failure::could_not(format!(
-                    "resource {:?}: the environment variable {name} is not set; set it for the gateway",
-                    resource.name
-                ))
-            })?;
-            Vault::Held(Secret::new(value.into_vec()))
-        }
-    })
-}
-
 /// Whether somebody with another uid than the gateway's may start runs.
 fn humans_of_other_users(config: &Config) -> bool {
     let own = rustix::process::geteuid().as_raw();
@@ -400,7 +323,7 @@ fn announce(gateway: &Live, quiet: bool) {
         return;
     }
     for (resource, address) in config.resources.iter().zip(&gateway.gateway.addresses) {
-        eprintln!("tacho: {} listens on {address}, upstream {}", resource.name, resource.upstream.address());
+        eprintln!("tacho: {} listens on {address}, upstream {}", resource.name, resource.what.address());
     }
     eprintln!("tacho: console on http://{}, ledger {}", config.gateway.console, gateway.ledger.origin());
     eprintln!(

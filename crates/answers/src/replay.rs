@@ -66,7 +66,7 @@ pub struct ReplayStep {
     /// Rows that the reel has and that are not shown, and rows that the record counts and the reel does not have.
     pub rows_not_shown: u64,
     pub rows_not_kept: u64,
-    /// Bytes of COPY data or of unnamed payloads, as text where they are text.
+    /// Bytes of COPY data, heads and bodies of HTTP, and unnamed payloads, as text where they are text.
     pub data: Vec<CellLine>,
 }
 
@@ -183,6 +183,9 @@ impl ReplayStep {
             let row: Result<Vec<_>, String> =
                 cells.iter().enumerate().map(|(n, cell)| read_cell(cell, formats.get(n).copied())).collect();
             self.rows.push(row?);
+        }
+        if let Some(head) = value.get("head") {
+            self.data.push(CellLine::Text(head.as_text().ok_or("a head is not text")?.to_owned()));
         }
         if let Some(data) = value.get("data") {
             let data = data.as_bytes().ok_or("data is not bytes")?;

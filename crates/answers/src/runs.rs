@@ -275,11 +275,13 @@ impl SessionLine {
             Some(false) => ", no TLS upstream",
             None => "",
         };
+        // An HTTP service knows no role.
+        let role = self.role.as_deref().filter(|role| !role.is_empty());
         format!(
-            "session {}  {} as {} at {}{tls}  {}  {}",
+            "session {}  {}{} at {}{tls}  {}  {}",
             self.session,
             name(&self.resource),
-            name(&self.role),
+            role.map(|role| format!(" as {role}")).unwrap_or_default(),
             name(&self.upstream),
             name(&self.from),
             self.why.as_deref().map_or("open".to_owned(), |why| format!("ended: {why}")),

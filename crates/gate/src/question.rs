@@ -73,6 +73,8 @@ pub struct Subject {
     statement: MaskedText,
     sent: Option<MaskedText>,
     record: Map,
+    /// A part of it that is not in `statement` at all.
+    hidden: bool,
 }
 
 impl Subject {
@@ -100,7 +102,12 @@ impl Subject {
             .put_some("sent", sent.clone())
             .put_some("opaque", action.opaque.map(|opaque| opaque.0))
             .put("governed", governed);
-        Subject { action, statement, sent, record }
+        Subject { action, statement, sent, record, hidden: false }
+    }
+
+    /// The same, where a part of what is asked cannot be shown: nobody is asked to approve it.
+    pub fn hidden(self) -> Subject {
+        Subject { hidden: true, ..self }
     }
 
     pub fn action(&self) -> &Action {
@@ -152,7 +159,8 @@ impl Question<'_> {
     /// Whether an approver sees all of it: statement, what is sent instead, and each parameter.
     pub fn is_shown_whole(&self) -> bool {
         let texts = [Some(self.subject.statement()), self.subject.sent()];
-        texts.into_iter().flatten().all(MaskedText::is_whole) && self.params.len() <= PARAMS_MAX
+        let whole = texts.into_iter().flatten().all(MaskedText::is_whole);
+        whole && !self.subject.hidden && self.params.len() <= PARAMS_MAX
     }
 }
 
@@ -176,6 +184,8 @@ pub struct Exposure {
 pub enum By {
     /// The statement was rewritten.
     Rewrite,
+    /// It stood at a place that a rule names.
+    Path,
     /// A detector found it on its way out.
     Detector,
     /// Policy reveals the class, by this rule.

@@ -412,7 +412,7 @@ impl Gate {
         }
         let (params, prints) = (question.params.clone(), question.prints.clone());
         let refused = Question { sending: &[], params, prints, ..*question };
-        match self.refuse(&refused, decided, b"58030", "no record was possible", of, false) {
+        match self.refuse(&refused, decided, Code::new(*b"58030"), "no record was possible", of, false) {
             Ok(_queued) => GateError::Late(why),
             Err(error) => error,
         }
@@ -424,7 +424,7 @@ impl Gate {
         &self,
         question: &Question<'_>,
         decided: &Decided,
-        code: &'static [u8; 5],
+        code: Option<Code>,
         why: &'static str,
         of: Option<Seq>,
         partial: bool,
@@ -434,7 +434,7 @@ impl Gate {
             draft = draft.of(of);
         }
         let message = mask::text(&self.inner.detectors, decided.message.as_deref().unwrap_or(why)).0;
-        let draft = draft.put_some("code", Code::new(*code)).put("message", message);
+        let draft = draft.put_some("code", code).put("message", message);
         let refused = self.inner.ledger.refuse(draft.put_some("partial", partial.then_some(true)));
         refused.map_err(|why| match why {
             AppendError::Failed | AppendError::Full => GateError::Late(why),
@@ -740,6 +740,7 @@ fn exposures(all: &[Exposure]) -> Vec<Map> {
                 .put("cells", e.cells);
             let map = match &e.by {
                 By::Rewrite => map.put("by", "rewrite"),
+                By::Path => map.put("by", "path"),
                 By::Detector => map.put("by", "detector"),
                 By::Grant(rule) => map.put("by", "grant").put("rule", rule.clone()),
             };

@@ -459,18 +459,29 @@ impl OperatorText {
     }
 }
 
-/// Five characters of `0-9A-Z`: an SQLSTATE.
+/// What a client is told in its protocol's own form: an SQLSTATE (five of `0-9A-Z`), or an HTTP status (three digits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Code([u8; 5]);
+pub struct Code {
+    text: [u8; 5],
+    len: usize,
+}
 
 impl Code {
-    /// `None` unless every byte is an upper-case letter or a digit.
-    pub fn new(code: [u8; 5]) -> Option<Code> {
-        code.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()).then_some(Code(code))
+    /// An SQLSTATE. `None` unless every byte is an upper-case letter or a digit.
+    pub fn new(text: [u8; 5]) -> Option<Code> {
+        text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()).then_some(Code { text, len: 5 })
+    }
+
+    /// An HTTP status. `None` unless it has three digits.
+    pub fn status(status: u16) -> Option<Code> {
+        let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or(0);
+        let text = [digit(status / 100), digit(status / 10), digit(status), 0, 0];
+        (100..=999).contains(&status).then_some(Code { text, len: 3 })
     }
 
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or("XX000") // `new` admits ASCII only
+        // The constructors admit ASCII only, and no more than five bytes.
+        self.text.get(..self.len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or("XX000")
     }
 }
 

@@ -235,6 +235,11 @@ pub(crate) fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|token| (FILTER_TOKEN_BYTES_MIN..=FILTER_TOKEN_BYTES_MAX).contains(&token.len()))
 }
 
+/// Whether no token goes over this byte: where a stream may be cut into cells without losing one.
+pub fn ends_token(byte: u8) -> bool {
+    !TOKEN[usize::from(byte)]
+}
+
 /// The bytes of tokens.
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];

@@ -39,10 +39,10 @@ mod text;
 
 pub use detect::{Detectors, Finding, Form};
 pub use field::{CellFinding, MaskedField, MaskedRow, fields, hides_number};
-pub use filter::{Filter, FilterBuilder, FilterKey};
+pub use filter::{Filter, FilterBuilder, FilterKey, ends_token};
 pub use known::{Known, Origin};
 pub use print::{Print, Prints};
-pub use release::{Unmasked, constant, null_field, release};
+pub use release::{Unmasked, chunk, constant, null_field, release};
 pub use shape::Shape;
 pub use tail::{MaskedBytes, Tail};
 pub use text::{MaskedText, lines, name, param, statement, text};

@@ -86,6 +86,18 @@ pub fn null_field<'a>() -> MaskedField<'a> {
     MaskedField(None)
 }
 
+/// A piece of a body in its chunk (RFC 9112, 7.1): its length, and it. Nothing where it is empty, which would end the
+/// body.
+pub fn chunk(piece: MaskedBytes) -> MaskedBytes {
+    if piece.0.is_empty() {
+        return piece;
+    }
+    let mut out = format!("{:x}\r\n", piece.0.len()).into_bytes();
+    out.extend_from_slice(&piece.0);
+    out.extend_from_slice(b"\r\n");
+    MaskedBytes(out)
+}
+
 /// A constant of ours.
 pub fn constant(bytes: &'static [u8]) -> MaskedBytes {
     MaskedBytes(bytes.to_vec())

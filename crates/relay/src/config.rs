@@ -5,9 +5,33 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mask::body::PathRule;
+use proto_http::action::Routes;
 use vocab::{Class, Durability, MaskKind};
 
 use crate::vault::Vault;
+
+/// One thing behind the gateway.
+pub enum ResourceConfig {
+    Postgres(PostgresResource),
+    Http(HttpResource),
+}
+
+impl ResourceConfig {
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            ResourceConfig::Postgres(postgres) => &postgres.name,
+            ResourceConfig::Http(http) => &http.name,
+        }
+    }
+
+    pub fn listen(&self) -> SocketAddr {
+        match self {
+            ResourceConfig::Postgres(postgres) => postgres.listen,
+            ResourceConfig::Http(http) => http.listen,
+        }
+    }
+}
 
 /// One PostgreSQL database behind the gateway.
 pub struct PostgresResource {
@@ -72,6 +96,56 @@ pub enum UpstreamTls {
     VerifyCa { roots: PathBuf },
     /// No TLS: a Unix socket, loopback, or spelled out by the operator.
     Disable,
+}
+
+/// One HTTP service behind the gateway, reached through a listener of its own.
+pub struct HttpResource {
+    /// The configured name, root of its resource paths.
+    pub name: Arc<str>,
+    pub listen: SocketAddr,
+    pub upstream: HttpUpstream,
+    pub vault: Vault,
+    /// Where the upstream expects the credential.
+    pub inject: Inject,
+    pub routes: Routes,
+    /// Values of JSON answers that are governed by their path.
+    pub masks: Arc<[PathRule]>,
+    /// Each rule's path as it was configured, for records.
+    pub mask_paths: Vec<String>,
+    pub reel: Reel,
+    pub durability: Durability,
+    /// How long a question waits for a human.
+    pub approval_timeout: Duration,
+    /// What becomes of a value that a detector finds and no rule governs.
+    pub tripwire: Tripwire,
+    /// Certificate and key of the client leg, PEM. `None`: plain HTTP, on loopback.
+    pub client_tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// Where the service is, and how it is proved (P10).
+#[derive(Clone, Debug)]
+pub struct HttpUpstream {
+    pub host: String,
+    pub port: u16,
+    /// What stands before each path: empty, or `/v2`. Without a slash at the end.
+    pub base: String,
+    /// What `Host` says: with the port where it is not the scheme's own.
+    pub authority: String,
+    pub tls: UpstreamTls,
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// Where a credential stands in a request. What the agent sent in that place is removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inject {
+    /// `Authorization: Bearer CREDENTIAL`.
+    Bearer,
+    /// `Authorization: Basic`, from `user:password`.
+    Basic,
+    /// A header of this name.
+    Header(String),
+    /// A parameter of the query.
+    Query(String),
 }
 
 /// A governed column: `schema.table.column`.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use gate::Gate;
@@ -11,27 +12,52 @@ use policy::Policy;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 
-use crate::config::PostgresResource;
-use crate::postgres::{Resource, serve};
+use crate::accept::accept;
+use crate::config::ResourceConfig;
 use crate::runs::Registry;
-use crate::tls;
+use crate::{http, postgres, tls};
 
 /// What a gateway is started with.
 pub struct Start {
     pub ledger: ledger::Ledger,
     pub policy: Arc<Policy>,
-    pub resources: Vec<PostgresResource>,
+    pub resources: Vec<ResourceConfig>,
     /// Where the installation's own certificate lives, beside the other keys.
     pub keys: PathBuf,
     /// Threads of sessions; 0: one per core.
     pub threads: usize,
 }
 
+/// A resource that is served.
+#[derive(Clone)]
+pub enum Served {
+    Postgres(Arc<postgres::Resource>),
+    Http(Arc<http::Resource>),
+}
+
+impl Served {
+    /// How many sessions there are now.
+    pub fn sessions(&self) -> u64 {
+        match self {
+            Served::Postgres(postgres) => postgres.sessions.load(Ordering::Relaxed),
+            Served::Http(http) => http.sessions.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Why the upstream did not answer when it was last asked, for the operator.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Served::Postgres(postgres) => postgres.catalog.trouble(),
+            Served::Http(http) => http.trouble(),
+        }
+    }
+}
+
 /// A gateway that serves. Dropping it stops its listeners; sessions end with their runs.
 pub struct Gateway {
     pub gate: Gate,
     pub registry: Registry,
-    pub resources: Vec<Arc<Resource>>,
+    pub resources: Vec<Served>,
     /// Where each resource listens, in order.
     pub addresses: Vec<SocketAddr>,
     /// The certificate that clients may pin.
@@ -50,20 +76,41 @@ impl Gateway {
         let workers = Workers::start(start.threads)?;
         let (mut resources, mut bound, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for config in start.resources {
-            let (name, listen) = (config.name.clone(), config.listen);
-            let resource = Resource::new(config, gate.clone(), registry.clone(), (&certificate, &key))
-                .map_err(|e| format!("resource {name}: {e}"))?;
+            let (name, listen) = (config.name().clone(), config.listen());
+            let named = |e: String| format!("resource {name}: {e}");
+            let served = match config {
+                ResourceConfig::Postgres(config) => {
+                    let own = (&*certificate, &*key);
+                    postgres::Resource::new(config, gate.clone(), registry.clone(), own)
+                        .map(|ready| Served::Postgres(Arc::new(ready)))
+                }
+                ResourceConfig::Http(config) => http::Resource::new(config, gate.clone(), registry.clone())
+                    .map(|ready| Served::Http(Arc::new(ready))),
+            };
+            resources.push(served.map_err(named)?);
             let listener = TcpListener::bind(listen)
                 .await
                 .map_err(|e| format!("resource {name}: cannot listen on {listen}: {e}"))?;
             addresses.push(listener.local_addr().map_err(|e| e.to_string())?);
-            resources.push(Arc::new(resource));
             bound.push(listener);
         }
+        let strangers = registry.turned_away.clone();
         let listeners = bound
             .into_iter()
             .zip(&resources)
-            .map(|(listener, resource)| tokio::spawn(serve(listener, resource.clone(), workers.clone())))
+            .map(|(listener, resource)| {
+                let (workers, strangers) = (workers.clone(), strangers.clone());
+                match resource.clone() {
+                    Served::Postgres(ready) => {
+                        tokio::spawn(accept(listener, workers, strangers, move |s, a| {
+                            postgres::connection(s, a, ready.clone())
+                        }))
+                    }
+                    Served::Http(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a| {
+                        http::connection(s, a, ready.clone())
+                    })),
+                }
+            })
             .collect();
         Ok(Gateway { gate, registry, resources, addresses, certificate, listeners })
     }
@@ -105,7 +152,7 @@ impl Workers {
 
     /// The runtime for the next session.
     pub(crate) fn next(&self) -> &Handle {
-        let n = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
         &self.handles[n % self.handles.len()]
     }
 }

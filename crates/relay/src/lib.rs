@@ -2,18 +2,20 @@
 //! sockets.
 //!
 //! **Invariant:** nothing is forwarded without a [`gate::Permit`], nothing reaches a client but a [`gate::Release`]
-//! (`postgres/writer.rs`).
+//! (`postgres/writer.rs`, `http/writer.rs`).
 //! **Invariant:** this crate never reads the index, an answer or the console.
 //!
-//! Reading order: `runs` -> `postgres` -> `config`, `vault`, `tls`, `leg`, `entropy`, `limits`.
+//! Reading order: `runs` -> `accept` -> `postgres`, `http` -> `config`, `vault`, `tls`, `leg`, `entropy`, `limits`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod accept;
 pub mod config;
 pub mod counts;
 pub mod entropy;
 mod gateway;
+pub mod http;
 mod leg;
 pub mod limits;
 pub mod postgres;
@@ -21,4 +23,4 @@ pub mod runs;
 pub mod tls;
 pub mod vault;
 
-pub use gateway::{Gateway, Start, Workers};
+pub use gateway::{Gateway, Served, Start, Workers};

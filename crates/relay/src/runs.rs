@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gate::Who;
 pub use ledger::Ended;
 use ledger::{Draft, Kind, Ledger};
 use mask::{Detectors, MaskedText};
 use proto_postgres::scram::Verifier;
 use tokio::sync::watch;
-use vocab::{Group, RunId};
+use vocab::{Durability, Group, ResourcePath, RunId, SessionId};
 use zeroize::Zeroizing;
 
 use crate::counts::TurnedAway;
@@ -50,6 +51,8 @@ pub struct Run {
     /// The user name that clients of this run log in with.
     pub user: String,
     pub(crate) verifier: Verifier,
+    /// SHA-256 of the password, for protocols in which a client shows it.
+    password: [u8; 32],
     /// SHA-256 of the secret half.
     token: [u8; 32],
     ended: watch::Sender<Option<Ended>>,
@@ -71,6 +74,28 @@ impl Run {
     /// Resolves when the run is over: every connection of it is then cut at once.
     pub fn end(&self) -> watch::Receiver<Option<Ended>> {
         self.ended.subscribe()
+    }
+
+    /// Whose requests those of one session are.
+    pub(crate) fn who(
+        &self,
+        session: SessionId,
+        resource: &Arc<str>,
+        root: &ResourcePath,
+        durability: Durability,
+    ) -> Who {
+        Who {
+            run: self.id,
+            session,
+            human: self.human.clone(),
+            by: self.by.clone(),
+            agent: self.agent.clone(),
+            task: self.task.clone(),
+            resource: resource.clone(),
+            durability,
+            principal: self.principal(),
+            root: root.clone(),
+        }
     }
 
     /// Who asks, in policy's words: this run, and those above it.
@@ -202,6 +227,7 @@ impl Registry {
             confined: request.confined,
             user: format!("run_{}", &id.to_string()[..20]),
             verifier,
+            password: token_hash(password.as_bytes()),
             token: token_hash(entropy::hex(&token).as_bytes()),
             ended: watch::Sender::new(None),
             sessions: AtomicU64::new(0),
@@ -224,6 +250,13 @@ impl Registry {
         let run = self.get(RunId::parse(id)?)?;
         // Both sides are hashed first, so that the time of the comparison says nothing.
         (token_hash(secret.as_bytes()) == run.token).then_some(run)
+    }
+
+    /// The run whose user name and password a client shows.
+    pub(crate) fn by_password(&self, user: &str, password: &[u8]) -> Option<Arc<Run>> {
+        let run = self.by_user(user)?;
+        // Both sides are hashed first, so that the time of the comparison says nothing.
+        (token_hash(password) == run.password).then_some(run)
     }
 
     pub(crate) fn by_user(&self, user: &str) -> Option<Arc<Run>> {

@@ -1,7 +1,7 @@
 //! TLS on both legs: rustls with ring, and nothing that falls back.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -13,7 +13,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use crate::config::{Upstream, UpstreamTls};
+use crate::config::UpstreamTls;
 
 /// Installs the one provider. First thing in `main` and in each test binary.
 pub fn install_provider() {
@@ -21,10 +21,14 @@ pub fn install_provider() {
     let _already = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// How an upstream is proved; `None` means plaintext, by the operator's word.
-pub fn client_config(upstream: &Upstream) -> Result<Option<Arc<ClientConfig>>, String> {
+/// How an upstream is proved; `None` means plaintext, by the operator's word. `own`: certificate and key that prove the
+/// gateway to it.
+pub fn client_config(
+    tls: &UpstreamTls,
+    own: Option<&(PathBuf, PathBuf)>,
+) -> Result<Option<Arc<ClientConfig>>, String> {
     let builder = ClientConfig::builder();
-    let builder = match &upstream.tls {
+    let builder = match tls {
         UpstreamTls::Disable => return Ok(None),
         UpstreamTls::VerifyFull { roots } => builder.with_root_certificates(root_store(roots.as_deref())?),
         UpstreamTls::VerifyCa { roots } => {
@@ -34,7 +38,7 @@ pub fn client_config(upstream: &Upstream) -> Result<Option<Arc<ClientConfig>>, S
             builder.dangerous().with_custom_certificate_verifier(Arc::new(ChainOnly { inner }))
         }
     };
-    let config = match &upstream.client_certificate {
+    let config = match own {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => builder
             .with_client_auth_cert(chain(certificate)?, private_key(key)?)
@@ -54,7 +58,7 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
 
 /// The installation's own certificate for `localhost`, minted once and kept beside the keys.
 /// Returns (certificate, key) paths; the certificate is also what clients may pin as their root.
-pub fn own_certificate(keys: &Path) -> Result<(std::path::PathBuf, std::path::PathBuf), String> {
+pub fn own_certificate(keys: &Path) -> Result<(PathBuf, PathBuf), String> {
     let (certificate, key) = (keys.join("listener.crt"), keys.join("listener.key"));
     if certificate.exists() && key.exists() {
         return Ok((certificate, key));

@@ -10,7 +10,7 @@
 //! | P4 | `canaries` |
 //! | P5 | `masks`, and the leak corpus |
 //! | P6 | `credentials` |
-//! | P7 | `hostile` |
+//! | P7 | `hostile`, `http` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution` |
 //! | P10 | `upstreams` |
@@ -28,6 +28,7 @@ mod copies;
 mod credentials;
 mod evidence;
 mod hostile;
+mod http;
 mod judge;
 mod masks;
 mod moments;

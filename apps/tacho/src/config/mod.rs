@@ -8,6 +8,7 @@
 mod raw;
 mod reader;
 mod resolve;
+mod service;
 mod spell;
 mod upstream;
 mod values;
@@ -27,6 +28,7 @@ use raw::RawConfig;
 use reader::Problems;
 use resolve::Resolver;
 
+pub use service::{PathMask, Service};
 pub use upstream::{Host, Tls, Upstream};
 
 /// The name of the file where no other is given.
@@ -73,17 +75,48 @@ pub struct AgentUser {
 pub struct Resource {
     pub name: String,
     pub listen: SocketAddr,
-    pub upstream: Upstream,
     pub credential: Credential,
     pub client_certificate: Option<KeyPair>,
-    /// The certificate shown to clients; without one the gateway mints its own.
+    /// The certificate shown to clients. Without one the gateway mints its own for PostgreSQL, and HTTP is plain.
     pub tls: Option<KeyPair>,
     pub reel: Reel,
+    pub tripwire: Tripwire,
+    pub what: What,
+}
+
+/// What kind of thing it is, and what only that kind has.
+#[derive(Clone, Debug)]
+pub enum What {
+    Postgres(Database),
+    Http(Service),
+}
+
+impl What {
+    /// The word in the configuration and in records.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            What::Postgres(_) => "postgres",
+            What::Http(_) => "http",
+        }
+    }
+
+    /// Where the upstream is, as `connect` records and `tacho check` show it.
+    pub fn address(&self) -> String {
+        match self {
+            What::Postgres(database) => database.upstream.address(),
+            What::Http(service) => service.upstream.address(),
+        }
+    }
+}
+
+/// A PostgreSQL database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub upstream: Upstream,
     pub read_only: bool,
     pub statement_timeout: Option<Duration>,
     /// Functions that the operator vouches for: they read what their arguments say and nothing else.
     pub vouch: Vec<FunctionName>,
-    pub tripwire: Tripwire,
     /// How long a question may wait while the transaction holds write locks.
     pub hold_in_transaction: Duration,
     pub masks: Vec<Mask>,

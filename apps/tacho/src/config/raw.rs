@@ -51,8 +51,24 @@ pub struct RawResource<'t> {
     pub vouch: Vec<At<&'t str>>,
     pub tripwire: Option<At<&'t str>>,
     pub hold_in_transaction: Option<At<std::time::Duration>>,
+    pub inject: Option<At<&'t str>>,
+    pub routes: Vec<At<&'t str>>,
+    pub ca: Option<At<&'t str>>,
     pub masks: Vec<RawMask<'t>>,
+    /// The keys that only one kind of resource has, as far as they are there, and where.
+    pub of_one_kind: Vec<(&'static str, &'static str, std::ops::Range<usize>)>,
 }
+
+/// Keys that only one kind of resource has.
+const OF_ONE_KIND: &[(&str, &str)] = &[
+    ("postgres", "read_only"),
+    ("postgres", "statement_timeout"),
+    ("postgres", "vouch"),
+    ("postgres", "hold_in_transaction"),
+    ("http", "inject"),
+    ("http", "routes"),
+    ("http", "ca"),
+];
 
 /// Exactly one of the three; [`super::Config`] checks that.
 pub struct RawCredential<'t> {
@@ -69,7 +85,9 @@ pub struct RawPair<'t> {
 }
 
 pub struct RawMask<'t> {
+    pub span: std::ops::Range<usize>,
     pub column: Option<At<&'t str>>,
+    pub path: Option<At<&'t str>>,
     pub class: Option<At<&'t str>>,
     pub kind: Option<At<&'t str>>,
 }
@@ -127,13 +145,22 @@ impl<'t> RawResource<'t> {
             Some(name) => format!("resource {name:?}"),
             None => "resource".to_owned(),
         };
+        let mut there = |&(kind, key): &(&'static str, &'static str)| {
+            section.value(key).map(|value| (kind, key, value.span()))
+        };
+        let of_one_kind = OF_ONE_KIND.iter().filter_map(&mut there).collect();
         let raw = RawResource {
+            of_one_kind,
             place: section.place.clone(),
             span: section.span.clone(),
             name: section.required("name", "\"crm\"", problems),
-            kind: section.required("kind", "\"postgres\"", problems),
+            kind: section.required("kind", "\"postgres\" or \"http\"", problems),
             listen: section.required("listen", "\"127.0.0.1:6432\"", problems),
-            upstream: section.required("upstream", "\"postgres://role@host:5432/database\"", problems),
+            upstream: section.required(
+                "upstream",
+                "\"postgres://role@host:5432/database\" or \"https://host/path\"",
+                problems,
+            ),
             insecure: section.flag("insecure", problems).is_some_and(|f| f.value),
             credential: section.section("credential", problems).map(|s| RawCredential::read(s, problems)),
             client_certificate: section
@@ -146,6 +173,9 @@ impl<'t> RawResource<'t> {
             vouch: section.texts("vouch", problems),
             tripwire: section.text("tripwire", problems),
             hold_in_transaction: section.duration("hold_in_transaction", problems),
+            inject: section.text("inject", problems),
+            routes: section.texts("routes", problems),
+            ca: section.text("ca", problems),
             masks: masks(&mut section, problems),
         };
         section.finish(problems);
@@ -202,7 +232,9 @@ fn masks<'t>(resource: &mut Section<'t>, problems: &mut Problems) -> Vec<RawMask
     let read = |mut section: Section<'t>| {
         section.place = format!("a mask of {place}");
         let raw = RawMask {
-            column: section.required("column", "\"schema.table.column\"", problems),
+            span: section.span.clone(),
+            column: section.text("column", problems),
+            path: section.text("path", problems),
             class: section.required("class", "\"pii.ssn\"", problems),
             kind: section.text("as", problems),
         };

@@ -205,7 +205,9 @@ impl<'t> Section<'t> {
 
     /// The raw value, for keys that may be text or number.
     pub fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.table.iter().find(|(name, _)| name.as_ref() == key).map(|(_, value)| value)
     }
 

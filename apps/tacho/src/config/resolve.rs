@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use vocab::{Class, MaskKind};
+use vocab::MaskKind;
 
 use super::raw::{RawConfig, RawGateway, RawHuman, RawMask, RawResource};
 use super::reader::{At, Problems};
 use super::{
-    Config, Gateway, HOLD_IN_TRANSACTION_DEFAULT, Human, Mask, REEL_DEFAULT, Resource, Tripwire, Upstream,
+    Config, Database, Gateway, HOLD_IN_TRANSACTION_DEFAULT, Human, Mask, REEL_DEFAULT, Resource, Tripwire,
+    Upstream, What,
 };
 use crate::limits::{
     APPROVAL_TIMEOUT_MAX, MASKS_PER_RESOURCE_MAX, RESOURCES_MAX, RUN_LIFETIME_MAX, SOCKET_PATH_BYTES_MAX,
@@ -119,11 +120,48 @@ impl Resolver<'_> {
         out
     }
 
-    fn resource(&mut self, raw: RawResource<'_>) -> Option<Resource> {
+    fn resource(&mut self, mut raw: RawResource<'_>) -> Option<Resource> {
         let place = raw.place.clone();
-        let name = raw.name.and_then(|name| self.name(&place, &name));
-        let kind = raw.kind.and_then(|kind| self.kind(&place, &kind));
-        let listen = raw.listen.and_then(|listen| self.address(&format!("{place}: `listen`"), &listen));
+        let name = raw.name.take().and_then(|name| self.name(&place, &name));
+        let kind = raw.kind.take().and_then(|kind| self.kind(&place, &kind));
+        let listen_span = raw.listen.as_ref().map(|listen| listen.span.clone());
+        let listen = raw.listen.take();
+        let listen = listen.and_then(|listen| self.address(&format!("{place}: `listen`"), &listen));
+        let credential = self.credential(&place, raw.credential.take());
+        let client_certificate = raw.client_certificate.take().and_then(|pair| self.pair(pair));
+        let tls = raw.tls.take().and_then(|pair| self.pair(pair));
+        let reel = raw.reel.take().map_or(REEL_DEFAULT, |reel| self.reel(&place, &reel));
+        let tripwire = raw.tripwire.take().map_or(Tripwire::Mask, |word| self.tripwire(&place, &word));
+        let kind = kind?;
+        for (of, key, span) in raw.of_one_kind.iter().filter(|(of, ..)| *of != kind) {
+            self.problems.at(span, format!("{place}: `{key}` is for kind {of:?}, and this is {kind:?}"));
+        }
+        let what = match kind {
+            "http" => {
+                let remote = listen.is_some_and(|listen| !listen.ip().is_loopback());
+                if remote && tls.is_none() {
+                    self.problems.at(
+                        &listen_span.unwrap_or(0..0),
+                        format!("{place}: without `tls` the run's credential would cross the network in the clear; listen on 127.0.0.1, or give tls = {{ cert = \"...\", key = \"...\" }}"),
+                    );
+                }
+                self.service(&place, raw).map(What::Http)
+            }
+            _ => self.database(&place, raw).map(What::Postgres),
+        };
+        Some(Resource {
+            name: name?,
+            listen: listen?,
+            credential: credential?,
+            client_certificate,
+            tls,
+            reel,
+            tripwire,
+            what: what?,
+        })
+    }
+
+    fn database(&mut self, place: &str, raw: RawResource<'_>) -> Option<Database> {
         let upstream = raw.upstream.and_then(|url| match Upstream::parse(url.value, raw.insecure) {
             Ok(mut upstream) => {
                 upstream.root_certificates = upstream.root_certificates.map(|p| self.path(&p));
@@ -136,13 +174,8 @@ impl Resolver<'_> {
                 None
             }
         });
-        let masks = self.masks(&place, raw.masks);
-        let credential = self.credential(&place, raw.credential);
-        let client_certificate = raw.client_certificate.and_then(|pair| self.pair(pair));
-        let tls = raw.tls.and_then(|pair| self.pair(pair));
-        let reel = raw.reel.map_or(REEL_DEFAULT, |reel| self.reel(&place, &reel));
-        let vouch = raw.vouch.iter().filter_map(|name| self.function(&place, name)).collect();
-        let tripwire = raw.tripwire.map_or(Tripwire::Mask, |word| self.tripwire(&place, &word));
+        let masks = self.masks(place, raw.masks);
+        let vouch = raw.vouch.iter().filter_map(|name| self.function(place, name)).collect();
         let hold_in_transaction = raw.hold_in_transaction.map_or(HOLD_IN_TRANSACTION_DEFAULT, |hold| {
             if hold.value > APPROVAL_TIMEOUT_MAX {
                 let most = APPROVAL_TIMEOUT_MAX.as_secs();
@@ -150,19 +183,11 @@ impl Resolver<'_> {
             }
             hold.value
         });
-        kind?;
-        Some(Resource {
-            name: name?,
-            listen: listen?,
+        Some(Database {
             upstream: upstream?,
-            credential: credential?,
-            client_certificate,
-            tls,
-            reel,
             read_only: raw.read_only,
             statement_timeout: raw.statement_timeout.map(|t| t.value),
             vouch,
-            tripwire,
             hold_in_transaction,
             masks,
         })
@@ -202,6 +227,16 @@ impl Resolver<'_> {
         let mut seen = BTreeSet::new();
         let mut out = Vec::new();
         for (n, raw) in raw.into_iter().enumerate() {
+            if let Some(path) = &raw.path {
+                self.problems
+                    .at(&path.span, format!("{place}: a mask of a database has a `column`, no `path`"));
+            }
+            if raw.column.is_none() {
+                self.problems.at(
+                    &raw.span,
+                    format!("a mask of {place}: `column` is missing; write column = \"schema.table.column\""),
+                );
+            }
             let (Some(column_text), Some(class_text)) = (raw.column, raw.class) else { continue };
             if n == MASKS_PER_RESOURCE_MAX {
                 self.problems.at(
@@ -210,13 +245,7 @@ impl Resolver<'_> {
                 );
             }
             let column = self.column(place, &column_text);
-            let class = Class::new(class_text.value);
-            if class.is_none() {
-                self.problems.at(
-                    &class_text.span,
-                    format!("{place}: {:?} is not a class; a class is lower-case words joined by dots, as pii.ssn", class_text.value),
-                );
-            }
+            let class = self.class(place, &class_text);
             let kind = match raw.kind {
                 Some(kind) => self.mask_kind(place, &kind),
                 None => Some(MaskKind::RowToken),

@@ -62,13 +62,61 @@ fn a_good_file_resolves() {
     assert_eq!(config.gateway.approval_timeout, Duration::from_secs(90));
     assert_eq!(config.gateway.durability, Durability::Sync);
     let crm = &config.resources[0];
-    assert_eq!(crm.upstream.tls, Tls::VerifyFull);
+    let What::Postgres(database) = &crm.what else { panic!("crm is {:?}", crm.what) };
+    assert_eq!(database.upstream.tls, Tls::VerifyFull);
     assert_eq!(crm.credential, Credential::Env("CRM_PASSWORD".to_owned()));
     assert_eq!(crm.reel, Reel::Head { bytes: 64 << 10 });
-    assert_eq!(crm.masks[0].column.column, "SSN");
-    assert_eq!(crm.masks[0].kind, MaskKind::RowToken);
-    assert_eq!(crm.masks[1].kind, MaskKind::Partial { keep: 4 });
+    assert_eq!(database.masks[0].column.column, "SSN");
+    assert_eq!(database.masks[0].kind, MaskKind::RowToken);
+    assert_eq!(database.masks[1].kind, MaskKind::Partial { keep: 4 });
     assert_eq!(config.human_by_uid(1000).unwrap().name, "ada");
+}
+
+/// An HTTP resource behind the good file.
+const SERVICE: &str = r#"
+[[resource]]
+name = "billing"
+kind = "http"
+listen = "127.0.0.1:7443"
+upstream = "https://api.billing.example/v2"
+credential = { env = "BILLING_KEY" }
+inject = "header:X-Key"
+routes = ["GET /users/{id}", "/files/{path...}"]
+
+[[resource.mask]]
+path = "$..ssn"
+class = "pii.ssn"
+"#;
+
+#[test]
+fn an_http_service_resolves() {
+    let config = parse(&format!("{GOOD}{SERVICE}")).unwrap();
+    let What::Http(service) = &config.resources[1].what else { panic!("not a service") };
+    assert_eq!(service.upstream.address(), "https://api.billing.example/v2");
+    assert_eq!(service.inject, relay::config::Inject::Header("X-Key".to_owned()));
+    let routes: Vec<String> = service.routes.iter().map(ToString::to_string).collect();
+    assert_eq!(routes.len(), 2, "{routes:?}");
+    assert_eq!((service.masks.len(), service.masks[0].rule.kind.clone()), (1, MaskKind::Redact));
+}
+
+#[test]
+fn each_error_of_a_service_says_what_would_be_right() {
+    let wrong = |from: &str, to: &str, words: &str| {
+        assert!(SERVICE.contains(from), "the service has no {from:?}");
+        let lines = parse(&format!("{GOOD}{}", SERVICE.replacen(from, to, 1))).map(drop).unwrap_err();
+        assert!(lines.len() == 1 && lines[0].contains(words), "{words:?} in {lines:#?}");
+    };
+    wrong("https://api.billing.example/v2", "http://api.billing.example", "insecure = true");
+    wrong("https://api.billing.example/v2", "postgres://a@b/c", "https://");
+    wrong("header:X-Key", "cookie", "header:NAME");
+    wrong("GET /users/{id}", "GET users", "begin with a slash");
+    wrong("/files/{path...}", "GET /users/{name}", "placeholders");
+    wrong("path = ", "column = ", "has a `path`");
+    wrong("$..ssn", "..ssn", "path");
+    wrong("class = \"pii.ssn\"", "class = \"pii.ssn\"\nas = \"row-token\"", "null, redact or partial");
+    wrong("127.0.0.1:7443", "0.0.0.0:7443", "`tls`");
+    wrong("inject = ", "read_only = true\ninject = ", "for kind \"postgres\"");
+    wrong("kind = \"http\"", "kind = \"mcp\"", "is planned");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use ledger::AuditorKey;
-use vocab::{Durability, MaskKind};
+use vocab::{Class, Durability, MaskKind};
 
 use super::raw::{RawCredential, RawPair, UserRef};
 use super::reader::At;
@@ -69,24 +69,30 @@ impl Resolver<'_> {
         Some(KeyPair { cert: self.path(raw.cert?.value), key: self.path(raw.key?.value) })
     }
 
-    pub(super) fn kind(&mut self, place: &str, kind: &At<&str>) -> Option<()> {
-        match kind.value {
-            "postgres" => return Some(()),
-            "ssh" | "kubernetes" | "http" | "llm" | "mcp" | "mysql" | "redis" => {
-                let what = format!(
-                    "{place}: kind {:?} is planned, and not in this version; it has \"postgres\"",
-                    kind.value
-                );
-                self.problems.at(&kind.span, what);
-            }
-            other => {
-                self.problems.at(
-                    &kind.span,
-                    format!("{place}: kind {other:?} is not known; this version has \"postgres\""),
-                );
-            }
-        }
+    pub(super) fn kind(&mut self, place: &str, kind: &At<&str>) -> Option<&'static str> {
+        let what = match kind.value {
+            "postgres" => return Some("postgres"),
+            "http" => return Some("http"),
+            "ssh" | "kubernetes" | "llm" | "mcp" | "mysql" | "redis" => "is planned, and not in this version",
+            _ => "is not known",
+        };
+        let all = "this version has \"postgres\" and \"http\"";
+        self.problems.at(&kind.span, format!("{place}: kind {:?} {what}; {all}", kind.value));
         None
+    }
+
+    pub(super) fn class(&mut self, place: &str, text: &At<&str>) -> Option<Class> {
+        let class = Class::new(text.value);
+        if class.is_none() {
+            self.problems.at(
+                &text.span,
+                format!(
+                    "{place}: {:?} is not a class; a class is lower-case words joined by dots, as pii.ssn",
+                    text.value
+                ),
+            );
+        }
+        class
     }
 
     /// A name that stands in resource paths, records and environment variables.

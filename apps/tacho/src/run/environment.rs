@@ -98,6 +98,11 @@ fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
     for resource in brings.resources.iter().filter(|r| r.kind == "postgres") {
         put(&format!("{}_DATABASE_URL", variable(&resource.name)), &database_url(resource));
     }
+    for resource in brings.resources.iter().filter(|r| r.kind == "http") {
+        let name = variable(&resource.name);
+        put(&format!("{name}_BASE_URL"), &base_url(resource));
+        put(&format!("{name}_API_KEY"), &api_key(resource));
+    }
     for (name, file) in [("PGPASSFILE", ".pgpass"), ("PGSERVICEFILE", ".pg_service.conf")] {
         out.insert(name.into(), brings.home.join(file).into_os_string());
     }
@@ -109,8 +114,7 @@ fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
 pub const SSLMODE: &str = "disable";
 
 fn database_url(resource: &MintedResource) -> String {
-    let host =
-        if resource.host.contains(':') { format!("[{}]", resource.host) } else { resource.host.clone() };
+    let host = bracketed(&resource.host);
     format!(
         "postgresql://{}:{}@{host}:{}/{}?sslmode={SSLMODE}",
         encode(&resource.user),
@@ -118,6 +122,21 @@ fn database_url(resource: &MintedResource) -> String {
         resource.port,
         encode(resource.database.as_deref().unwrap_or_default())
     )
+}
+
+/// Where an HTTP resource's listener is.
+fn base_url(resource: &MintedResource) -> String {
+    let scheme = resource.settings.get("scheme").map_or("http", String::as_str);
+    format!("{scheme}://{}:{}", bracketed(&resource.host), resource.port)
+}
+
+/// The run's credential as one word, for clients that send a bearer token or a key.
+fn api_key(resource: &MintedResource) -> String {
+    format!("{}.{}", resource.user, resource.password)
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// A resource's name as the beginning of a variable's: `crm-eu` is `CRM_EU`.
@@ -148,7 +167,9 @@ mod tests {
             certificate: None,
             settings: BTreeMap::new(),
         };
-        vec![body("crm", 6432, "c r/m"), body("9-lives", 6433, "cats")]
+        let mut billing = body("billing", 6434, "");
+        (billing.kind, billing.database) = ("http".to_owned(), None);
+        vec![body("crm", 6432, "c r/m"), body("9-lives", 6433, "cats"), billing]
     }
 
     fn with(inherited: &[(&str, &str)], named: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
@@ -188,6 +209,8 @@ mod tests {
         assert_eq!(
             names,
             [
+                "BILLING_API_KEY",
+                "BILLING_BASE_URL",
                 "CRM_DATABASE_URL",
                 "DATABASE_URL",
                 "EXTRA",
@@ -214,6 +237,8 @@ mod tests {
         assert!(env.values().all(|v| !v.contains("s3cret") && !v.contains("tacho-op-")), "{env:?}");
         assert_eq!(env["DATABASE_URL"], "postgresql://run_1:pw@127.0.0.1:6432/c%20r%2Fm?sslmode=disable");
         assert_eq!(env["DATABASE_URL"], env["CRM_DATABASE_URL"]);
+        assert_eq!(env["BILLING_BASE_URL"], "http://127.0.0.1:6434");
+        assert_eq!(env["BILLING_API_KEY"], "run_1.pw");
         assert_eq!(env["HOME"], "/home/x");
     }
 

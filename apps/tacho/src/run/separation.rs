@@ -12,7 +12,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::config::{AgentUser, Config, Credential, Host};
+use crate::config::{AgentUser, Config, Credential, Database, Host, Upstream, What};
 use crate::fault::Failure;
 use crate::files;
 
@@ -125,7 +125,9 @@ pub fn hidden(config: &Config) -> Vec<PathBuf> {
         }
         out.extend(resource.client_certificate.iter().map(|pair| pair.key.clone()));
         out.extend(resource.tls.iter().map(|pair| pair.key.clone()));
-        if let Host::Unix(directory) = &resource.upstream.host {
+        if let What::Postgres(Database { upstream: Upstream { host: Host::Unix(directory), .. }, .. }) =
+            &resource.what
+        {
             out.push(directory.clone());
         }
     }

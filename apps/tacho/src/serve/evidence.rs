@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use answers::{Cannot, Chain, Desk, Holder, Look, NotWatched, StoreReels, Watch, Watched};
@@ -11,7 +10,7 @@ use index::Follower;
 use ledger::keys::{GatewayKey, RunKeys};
 use ledger::read::Store;
 use ledger::{Draft, Kind, RealDisk};
-use relay::postgres::Resource as Served;
+use relay::Served;
 use seal::verify::Options;
 
 use super::{Shared, lock};
@@ -110,14 +109,14 @@ impl Desks {
     fn resources(&self) -> Vec<ResourceStatus> {
         let shared = &self.shared;
         let served = shared.config.resources.iter().zip(&shared.addresses).zip(&shared.resources);
-        let line = |((configured, address), served): ((&Resource, &SocketAddr), &Arc<Served>)| {
-            let detail = served.catalog.trouble();
+        let line = |((configured, address), served): ((&Resource, &SocketAddr), &Served)| {
+            let detail = served.trouble();
             ResourceStatus {
                 name: configured.name.clone(),
-                kind: "postgres".to_owned(),
+                kind: configured.what.kind().to_owned(),
                 listen: address.to_string(),
-                upstream: configured.upstream.address(),
-                sessions: served.sessions.load(Ordering::Relaxed),
+                upstream: configured.what.address(),
+                sessions: served.sessions(),
                 up: detail.is_none(),
                 detail,
             }

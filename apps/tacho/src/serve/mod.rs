@@ -17,7 +17,7 @@ use console::seat::{Failed, FailedKind};
 use gate::Gate;
 use ledger::{Draft, Kind};
 use policy::Policy;
-use relay::postgres::Resource as Served;
+use relay::Served;
 use relay::runs::Registry;
 use tokio::runtime::Handle;
 use vocab::{RunId, Seq};
@@ -38,7 +38,7 @@ pub struct Shared {
     /// The policy in force: for `delegate` and `spawn`, which no session asks.
     pub policy: RwLock<Arc<Policy>>,
     /// The resources as they are served, in the order of the configuration.
-    pub resources: Vec<Arc<Served>>,
+    pub resources: Vec<Served>,
     /// Where each listens.
     pub addresses: Vec<std::net::SocketAddr>,
     pub handle: Handle,
@@ -72,7 +72,7 @@ impl Shared {
         gate: Gate,
         registry: Registry,
         policy: Arc<Policy>,
-        (resources, addresses): (Vec<Arc<Served>>, Vec<std::net::SocketAddr>),
+        (resources, addresses): (Vec<Served>, Vec<std::net::SocketAddr>),
     ) -> Shared {
         Shared {
             config,

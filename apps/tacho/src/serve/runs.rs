@@ -14,7 +14,7 @@ use relay::runs::{MintError, MintRequest, Run};
 use vocab::{Group, ResourcePath, RunId};
 
 use super::{Shared, failed, lock, unavailable};
-use crate::config::Resource;
+use crate::config::{Resource, What as Kind};
 use crate::evidence::now;
 
 /// The console's [`Runs`].
@@ -191,14 +191,22 @@ impl RunDesk {
     fn resources(&self, user: &str, password: &str) -> Vec<MintedResource> {
         let reach = |(resource, address): (&Resource, &SocketAddr)| MintedResource {
             name: resource.name.clone(),
-            kind: "postgres".to_owned(),
+            kind: resource.what.kind().to_owned(),
             host: reachable(address.ip()),
             port: address.port(),
             user: user.to_owned(),
             password: password.to_owned(),
-            database: Some(resource.upstream.database.clone()),
+            database: match &resource.what {
+                Kind::Postgres(database) => Some(database.upstream.database.clone()),
+                Kind::Http(_) => None,
+            },
             certificate: None,
-            settings: BTreeMap::new(),
+            settings: match resource.tls {
+                Some(_) if matches!(resource.what, Kind::Http(_)) => {
+                    BTreeMap::from([("scheme".to_owned(), "https".to_owned())])
+                }
+                _ => BTreeMap::new(),
+            },
         };
         self.0.config.resources.iter().zip(&self.0.addresses).map(reach).collect()
     }

@@ -6,6 +6,7 @@
 use crate::limits::*;
 use crate::message::Method;
 use std::cmp::Ordering;
+use std::fmt;
 use vocab::{ResourcePath, Verb};
 
 /// The verb of a method; `None` for one that is refused whatever policy says: TRACE echoes credentials, CONNECT is a
@@ -46,6 +47,19 @@ enum Piece {
     One(String),
     /// `{name...}`: the rest, at least one segment. Last only.
     Rest(String),
+}
+
+/// As it was written, but for white space.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(method) = self.method.as_ref().and_then(kind) {
+            write!(f, "{method} ")?;
+        }
+        if self.pieces.is_empty() {
+            return f.write_str("/");
+        }
+        self.pieces.iter().try_for_each(|piece| write!(f, "/{}", piece.written()))
+    }
 }
 
 impl Route {
@@ -197,6 +211,11 @@ impl Routes {
             }
         }
         Ok(Routes(routes))
+    }
+
+    /// Each route, as [`Display`](fmt::Display) writes it.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.0.iter()
     }
 
     /// The most literal route that matches: at the first segment in which two differ, a literal goes before `{name}`

@@ -135,6 +135,11 @@ impl Session {
         Ok(After { client: exchange.client_keeps && whole, upstream: exchange.upstream_keeps && whole })
     }
 
+    /// Whether the client reads chunks: it speaks HTTP/1.1.
+    pub fn client_reads_chunks(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|e| e.client_minor == 1)
+    }
+
     /// Whether the client's connection may go on if the gateway answers now: ask before, since the answer says it.
     pub fn may_keep_client(&self) -> bool {
         self.exchange.as_ref().is_some_and(|e| e.client_keeps && e.request == Part::Ended)

@@ -8,15 +8,14 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Question, Subject, Tx, Who};
-use ledger::{Draft, Kind, Map, Name};
+use ledger::{Code, Draft, Kind, Map, Name};
 use mask::MaskedText;
 use proto_postgres::frame::Decoder;
 use proto_postgres::message::{self, Authentication, FromClient, FromUpstream, TxStatus};
 use proto_postgres::reply::{Fields, encode_error};
 use proto_postgres::scram::{Channel, Server, Verifier};
 use proto_postgres::startup::{self, Startup, StartupMessage};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use vocab::{Access, Action, Seq, SessionId, Verb, Verdict};
 use wire::{Fault, RawField};
@@ -28,39 +27,9 @@ use super::resource::{Pins, Resource};
 use super::session::{Cut, Session, Start, TOLD};
 use crate::counts::Stranger;
 use crate::entropy;
-use crate::gateway::Workers;
 use crate::leg::Leg;
-use crate::limits::{LOGIN, SCRAM_ITERATIONS, SESSIONS_MAX};
+use crate::limits::{LOGIN, SCRAM_ITERATIONS};
 use crate::runs::Run;
-
-/// Serves one resource until the listener fails or the task is dropped.
-pub async fn serve(listener: TcpListener, resource: Arc<Resource>, workers: Workers) {
-    let sessions = Arc::new(Semaphore::new(SESSIONS_MAX));
-    loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            // Out of descriptors, or the peer was gone already: others are served on.
-            Err(_) => {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                continue;
-            }
-        };
-        let Ok(place) = sessions.clone().try_acquire_owned() else {
-            resource.registry.turned_away.add(Stranger::Full);
-            drop(stream);
-            continue;
-        };
-        let Ok(stream) = stream.into_std() else { continue };
-        let resource = resource.clone();
-        workers.next().spawn(async move {
-            // The stream belongs to the runtime that drives it.
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                connection(stream, address, resource).await;
-            }
-            drop(place);
-        });
-    }
-}
 
 /// How a login ends before there is a session.
 enum Refused {
@@ -98,7 +67,8 @@ struct Knock {
     message: StartupMessage,
 }
 
-async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Resource>) {
+/// Serves one connection to its end.
+pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Resource>) {
     let _ = stream.set_nodelay(true);
     let strangers = resource.registry.turned_away.clone();
     let mut leg = Leg::Tcp(stream);
@@ -282,7 +252,8 @@ impl Login<'_> {
         if database != resource.config.upstream.database.as_bytes() && database != run.user.as_bytes() {
             return Err(refused("3D000", "this resource is another database: see PGDATABASE"));
         }
-        let mut who = self.who(&run, SessionId(0));
+        let config = &resource.config;
+        let mut who = run.who(SessionId(0), &config.name, &resource.root, config.durability);
         self.permitted(&who)?;
         let pins = resource.pins(&who);
         let parameters = self.parameters(pins)?;
@@ -370,21 +341,6 @@ impl Login<'_> {
         Ok(out)
     }
 
-    fn who(&self, run: &Arc<Run>, session: SessionId) -> Who {
-        Who {
-            run: run.id,
-            session,
-            human: run.human.clone(),
-            by: run.by.clone(),
-            agent: run.agent.clone(),
-            task: run.task.clone(),
-            resource: self.resource.config.name.clone(),
-            durability: self.resource.config.durability,
-            principal: run.principal(),
-            root: self.resource.root.clone(),
-        }
-    }
-
     /// Policy's word on `connect`.
     fn permitted(&self, who: &Who) -> Result<(), Refused> {
         let on = self.resource.root.join(&self.resource.config.upstream.database);
@@ -417,7 +373,7 @@ impl Login<'_> {
             pure_read: false,
         };
         let why = "policy does not allow this run to connect to this resource";
-        match self.resource.gate.refuse(&question, &decided, b"42501", why, None, false) {
+        match self.resource.gate.refuse(&question, &decided, Code::new(*b"42501"), why, None, false) {
             Ok(_recorded) => Err(Refused::Recorded(fatal("42501", why))),
             Err(_) => Err(refused("58030", "no record is possible")),
         }

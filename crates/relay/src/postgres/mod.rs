@@ -16,5 +16,5 @@ mod writer;
 
 pub use catalog::powers;
 pub use dial::DialError;
-pub use listen::{probe, serve};
+pub use listen::{connection, probe};
 pub use resource::Resource;

@@ -44,7 +44,7 @@ impl Resource {
         registry: Registry,
         own_certificate: (&std::path::Path, &std::path::Path),
     ) -> Result<Resource, String> {
-        let tls = tls::client_config(&config.upstream)?;
+        let tls = tls::client_config(&config.upstream.tls, config.upstream.client_certificate.as_ref())?;
         let server_tls = match &config.client_tls {
             Some((certificate, key)) => tls::server_config(certificate, key)?,
             None => tls::server_config(own_certificate.0, own_certificate.1)?,

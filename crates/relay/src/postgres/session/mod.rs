@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Answer, Asked, Decided, GateError, Param, Piece, Question, Release, Spent, Subject, Tx, Who};
-use ledger::{Missed, Print};
+use ledger::{Code, Missed, Print};
 use mask::{Known, MaskedText, Origin, Shape};
 use proto_postgres::errors::{self, Care};
 use proto_postgres::frame::{Decoder, Frame, Incoming, Skipped, tag};
@@ -717,7 +717,7 @@ fn raw(frame: &Frame) -> Bytes {
     out.freeze()
 }
 
-/// A code of ours as five bytes.
-fn sqlstate5(code: &'static str) -> &'static [u8; 5] {
-    code.as_bytes().first_chunk::<5>().unwrap_or(b"XX000")
+/// A code of ours, for the record.
+fn sqlstate5(code: &'static str) -> Option<Code> {
+    Code::new(*code.as_bytes().first_chunk::<5>().unwrap_or(b"XX000"))
 }

@@ -108,7 +108,14 @@ impl Session {
         let goes_on = !plan.analysis.writes && self.nothing_but(id);
         let refused = {
             let ready = answer_of(plan);
-            self.resource.gate.refuse(&self.question(&ready), decided, b"42501", why, Some(intent), partial)
+            self.resource.gate.refuse(
+                &self.question(&ready),
+                decided,
+                Code::new(*b"42501"),
+                why,
+                Some(intent),
+                partial,
+            )
         };
         let receipt = refused.map_err(|e| self.unrecorded(e))?;
         let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();

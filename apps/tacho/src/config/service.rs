@@ -1,0 +1,255 @@
+//! An HTTP service: its upstream URL, where its credential goes, its routes, and what of its answers is governed.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+
+use mask::body::{JsonPath, PathRule};
+use proto_http::action::{Route, Routes};
+use relay::config::Inject;
+use vocab::MaskKind;
+
+use super::raw::{RawMask, RawResource};
+use super::reader::At;
+use super::resolve::Resolver;
+use crate::limits::{MASKS_PER_RESOURCE_MAX, ROUTES_PER_RESOURCE_MAX};
+
+/// A service that is reached over HTTP.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub upstream: HttpUpstream,
+    pub inject: Inject,
+    pub routes: Routes,
+    pub masks: Vec<PathMask>,
+}
+
+/// A governed place in JSON answers: its path as it was written, and read.
+#[derive(Clone, Debug)]
+pub struct PathMask {
+    pub path: String,
+    pub rule: PathRule,
+}
+
+/// `https://host:port/base`, or `http://` on the machine itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUpstream {
+    pub https: bool,
+    pub host: String,
+    pub port: u16,
+    /// Empty, or a path that begins with a slash and does not end with one.
+    pub base: String,
+    /// Authorities to trust instead of the system's.
+    pub root_certificates: Option<PathBuf>,
+}
+
+impl HttpUpstream {
+    /// Reads a URL. Errors: every sentence that is wrong with it; none repeats what could be a password.
+    pub fn parse(url: &str, insecure: bool) -> Result<HttpUpstream, Vec<String>> {
+        let (https, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => {
+                return Err(vec!["it has to begin with https:// (or http:// on this machine)".into()]);
+            }
+        };
+        let mut wrong = Vec::new();
+        let (authority, base) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('@') {
+            wrong.push(
+                "it holds a user or password, which this file must not; put it into an environment variable or a file \
+                 and write credential = { env = \"NAME\" } or { file = \"PATH\" }"
+                    .to_owned(),
+            );
+        }
+        if rest.contains(['?', '#']) {
+            wrong.push("it has a query or a fragment; a resource is a host and a path".to_owned());
+        }
+        let (host, port) = host_and_port(authority, if https { 443 } else { 80 }, &mut wrong);
+        let base = base.trim_end_matches('/').to_owned();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+        let odd = |segment: &str| matches!(segment, "." | "..");
+        if !base.bytes().all(plain) || base.contains("//") || base.split('/').any(odd) {
+            wrong.push("its path is not of plain segments, as /v2/eu".to_owned());
+        }
+        let local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if !https && !local && !insecure {
+            wrong.push(
+                "http:// would talk to another machine without proof of who it is; use https:// (with ca = \"FILE\" for \
+                 your own authority), or add insecure = true to the resource to accept that"
+                    .to_owned(),
+            );
+        }
+        match wrong.is_empty() {
+            true => Ok(HttpUpstream { https, host, port, base, root_certificates: None }),
+            false => Err(wrong),
+        }
+    }
+
+    /// What `Host` says: the port where it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.https, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+
+    /// As it was configured, for people and records.
+    pub fn address(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority(), self.base)
+    }
+}
+
+fn host_and_port(authority: &str, usual: u16, wrong: &mut Vec<String>) -> (String, u16) {
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    let (host, port) = match authority.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+        Some((host, port)) => (host, port.strip_prefix(':').unwrap_or(port)),
+        None => authority.split_once(':').unwrap_or((authority, "")),
+    };
+    let port = match port {
+        "" => usual,
+        digits => digits.parse().ok().filter(|port| *port != 0).unwrap_or_else(|| {
+            wrong.push("its port is not a number from 1 to 65535".to_owned());
+            0
+        }),
+    };
+    let name = |host: &str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    if host.is_empty() || !(name(host) || host.parse::<Ipv6Addr>().is_ok()) {
+        wrong.push("its host is not a name or an address".to_owned());
+    }
+    (host.to_ascii_lowercase(), port)
+}
+
+impl Resolver<'_> {
+    pub(super) fn service(&mut self, place: &str, raw: RawResource<'_>) -> Option<Service> {
+        let upstream = raw.upstream.and_then(|url| match HttpUpstream::parse(url.value, raw.insecure) {
+            Ok(upstream) => Some(upstream),
+            Err(wrong) => {
+                wrong.iter().for_each(|w| {
+                    self.problems.at(&url.span, format!("{place}: of the upstream's URL: {w}"))
+                });
+                None
+            }
+        });
+        let root_certificates = raw.ca.map(|ca| self.path(ca.value));
+        let inject = match raw.inject {
+            Some(inject) => self.inject(place, &inject),
+            None => Some(Inject::Bearer),
+        };
+        let routes = self.routes(place, &raw.routes);
+        let masks = self.path_masks(place, raw.masks);
+        let upstream = HttpUpstream { root_certificates, ..upstream? };
+        Some(Service { upstream, inject: inject?, routes: routes?, masks })
+    }
+
+    fn inject(&mut self, place: &str, text: &At<&str>) -> Option<Inject> {
+        let token = |name: &str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        };
+        let inject = match text.value.split_once(':') {
+            None if text.value == "bearer" => Some(Inject::Bearer),
+            None if text.value == "basic" => Some(Inject::Basic),
+            Some(("header", name)) if token(name) => Some(Inject::Header(name.to_owned())),
+            Some(("query", name)) if token(name) => Some(Inject::Query(name.to_owned())),
+            _ => None,
+        };
+        if inject.is_none() {
+            self.problems.at(
+                &text.span,
+                format!("{place}: inject = {:?} is not known; it is bearer (the default), basic (of user:password), header:NAME or query:NAME", text.value),
+            );
+        }
+        inject
+    }
+
+    fn routes(&mut self, place: &str, raw: &[At<&str>]) -> Option<Routes> {
+        if let Some(first_too_many) = raw.get(ROUTES_PER_RESOURCE_MAX) {
+            let what = format!("{place}: there are more than {ROUTES_PER_RESOURCE_MAX} routes");
+            self.problems.at(&first_too_many.span, what);
+        }
+        let mut routes = Vec::new();
+        for text in raw {
+            match Route::parse(text.value) {
+                Ok(route) => routes.push(route),
+                Err(why) => self.problems.at(&text.span, format!("{place}: route {:?}: {why}", text.value)),
+            }
+        }
+        match Routes::new(routes) {
+            Ok(routes) => Some(routes),
+            Err(why) => {
+                self.problems
+                    .at(&raw.first().map_or(0..0, |r| r.span.clone()), format!("{place}: routes: {why}"));
+                None
+            }
+        }
+    }
+
+    fn path_masks(&mut self, place: &str, raw: Vec<RawMask<'_>>) -> Vec<PathMask> {
+        let mut seen = BTreeSet::new();
+        let mut out = Vec::new();
+        for (n, raw) in raw.into_iter().enumerate() {
+            if let Some(column) = &raw.column {
+                let what = format!("{place}: a mask of an HTTP service has a `path`, no `column`");
+                self.problems.at(&column.span, what);
+            }
+            if raw.path.is_none() {
+                let what = format!("a mask of {place}: `path` is missing; write path = \"$..ssn\"");
+                self.problems.at(&raw.span, what);
+            }
+            let (Some(path_text), Some(class_text)) = (raw.path, raw.class) else { continue };
+            if n == MASKS_PER_RESOURCE_MAX {
+                let what = format!("{place}: there are more than {MASKS_PER_RESOURCE_MAX} masks");
+                self.problems.at(&path_text.span, what);
+            }
+            let class = self.class(place, &class_text);
+            let kind = match &raw.kind {
+                Some(kind) => self.mask_kind(place, kind),
+                None => Some(MaskKind::Redact),
+            };
+            let path = match JsonPath::parse(path_text.value) {
+                Ok(path) => Some(path),
+                Err(why) => {
+                    self.problems.at(&path_text.span, format!("{place}: path {:?}: {why}", path_text.value));
+                    None
+                }
+            };
+            let (Some(class), Some(kind), Some(path)) = (class, kind, path) else { continue };
+            if !seen.insert(path_text.value.to_owned()) {
+                let what = format!("{place}: {:?} has two masks; keep one", path_text.value);
+                self.problems.at(&path_text.span, what);
+            }
+            match PathRule::new(path, class, kind) {
+                Ok(rule) => out.push(PathMask { path: path_text.value.to_owned(), rule }),
+                Err(why) => self.problems.at(&path_text.span, format!("{place}: {why}")),
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_host_and_a_path() {
+        let url = HttpUpstream::parse("https://API.example.com/v2/", false).unwrap();
+        assert_eq!((url.host.as_str(), url.port, url.base.as_str()), ("api.example.com", 443, "/v2"));
+        assert_eq!(url.address(), "https://api.example.com/v2");
+        let url = HttpUpstream::parse("http://[::1]:8080", false).unwrap();
+        assert_eq!((url.address().as_str(), url.base.as_str()), ("http://[::1]:8080", ""));
+    }
+
+    #[test]
+    fn every_error_of_a_url_is_reported_at_once_and_no_password() {
+        let wrong = HttpUpstream::parse("http://app:hunter2@api.example.com:0/a//b?x=1", false).unwrap_err();
+        let wrong = wrong.join("; ");
+        for part in ["credential = ", "query", "port", "plain segments", "insecure = true"] {
+            assert!(wrong.contains(part), "{part} in {wrong}");
+        }
+        assert!(!wrong.contains("hunter2"), "{wrong}");
+        assert!(HttpUpstream::parse("postgres://a@b/c", false).is_err());
+        assert!(HttpUpstream::parse("http://api.example.com", true).is_ok());
+    }
+}

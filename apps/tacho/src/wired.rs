@@ -1,0 +1,139 @@
+//! Configured resources as the data path takes them. A credential leaves the environment's name and becomes a secret here.
+
+use std::path::PathBuf;
+
+use relay::config::{Address, ColumnMask, HttpResource, PostgresResource, ResourceConfig, UpstreamTls};
+use relay::vault::{Secret, Vault};
+
+use crate::config::{
+    Config, Credential, Database, Host, KeyPair, Reel, Resource, Service, Tls, Tripwire, What,
+};
+use crate::fault::Failure;
+
+/// A resource for the data path.
+pub fn resource(resource: &Resource, config: &Config) -> Result<ResourceConfig, Failure> {
+    match &resource.what {
+        What::Postgres(database) => postgres(resource, database, config).map(ResourceConfig::Postgres),
+        What::Http(service) => http(resource, service, config).map(ResourceConfig::Http),
+    }
+}
+
+/// A PostgreSQL database for the data path.
+pub fn postgres(
+    resource: &Resource,
+    database: &Database,
+    config: &Config,
+) -> Result<PostgresResource, Failure> {
+    let upstream = &database.upstream;
+    let address = match &upstream.host {
+        Host::Tcp(host) => Address::Tcp { host: host.clone(), port: upstream.port },
+        Host::Unix(directory) => Address::Unix(directory.join(format!(".s.PGSQL.{}", upstream.port))),
+    };
+    let tls = match (upstream.tls, &upstream.root_certificates) {
+        (Tls::Disable, _) => UpstreamTls::Disable,
+        (Tls::VerifyFull, roots) => UpstreamTls::VerifyFull { roots: roots.clone() },
+        (Tls::VerifyCa, Some(roots)) => UpstreamTls::VerifyCa { roots: roots.clone() },
+        (Tls::VerifyCa, None) => {
+            return Err(Failure::usage(format!("resource {:?}: verify-ca needs sslrootcert", resource.name)));
+        }
+    };
+    Ok(PostgresResource {
+        name: resource.name.as_str().into(),
+        listen: resource.listen,
+        upstream: relay::config::Upstream {
+            address,
+            database: upstream.database.clone(),
+            user: upstream.role.clone(),
+            tls,
+            client_certificate: resource.client_certificate.as_ref().map(pair),
+        },
+        vault: vault(resource)?,
+        masks: database
+            .masks
+            .iter()
+            .map(|m| ColumnMask {
+                schema: m.column.schema.clone(),
+                table: m.column.table.clone(),
+                column: m.column.column.clone(),
+                class: m.class.clone(),
+                kind: m.kind.clone(),
+            })
+            .collect(),
+        vouch: database.vouch.iter().map(|f| format!("{}.{}", f.schema, f.name)).collect(),
+        reel: reel(resource.reel),
+        durability: config.gateway.durability,
+        read_only: database.read_only,
+        statement_timeout: database.statement_timeout,
+        approval_timeout: config.gateway.approval_timeout,
+        hold_in_transaction: database.hold_in_transaction,
+        tripwire: tripwire(resource.tripwire),
+        client_tls: resource.tls.as_ref().map(pair),
+    })
+}
+
+/// An HTTP service for the data path.
+pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<HttpResource, Failure> {
+    let upstream = &service.upstream;
+    Ok(HttpResource {
+        name: resource.name.as_str().into(),
+        listen: resource.listen,
+        upstream: relay::config::HttpUpstream {
+            host: upstream.host.clone(),
+            port: upstream.port,
+            base: upstream.base.clone(),
+            authority: upstream.authority(),
+            tls: match upstream.https {
+                true => UpstreamTls::VerifyFull { roots: upstream.root_certificates.clone() },
+                false => UpstreamTls::Disable,
+            },
+            client_certificate: resource.client_certificate.as_ref().map(pair),
+        },
+        vault: vault(resource)?,
+        inject: service.inject.clone(),
+        routes: service.routes.clone(),
+        masks: service.masks.iter().map(|mask| mask.rule.clone()).collect(),
+        mask_paths: service.masks.iter().map(|mask| mask.path.clone()).collect(),
+        reel: reel(resource.reel),
+        durability: config.gateway.durability,
+        approval_timeout: config.gateway.approval_timeout,
+        tripwire: tripwire(resource.tripwire),
+        client_tls: resource.tls.as_ref().map(pair),
+    })
+}
+
+fn pair(pair: &KeyPair) -> (PathBuf, PathBuf) {
+    (pair.cert.clone(), pair.key.clone())
+}
+
+fn reel(reel: Reel) -> relay::config::Reel {
+    match reel {
+        Reel::Full => relay::config::Reel::Full,
+        Reel::Head { bytes } => relay::config::Reel::Head { bytes },
+        Reel::None => relay::config::Reel::None,
+    }
+}
+
+fn tripwire(tripwire: Tripwire) -> relay::config::Tripwire {
+    match tripwire {
+        Tripwire::Mask => relay::config::Tripwire::Mask,
+        Tripwire::Cut => relay::config::Tripwire::Cut,
+    }
+}
+
+fn vault(resource: &Resource) -> Result<Vault, Failure> {
+    Ok(match &resource.credential {
+        Credential::None => Vault::None,
+        Credential::File(path) => Vault::File(path.clone()),
+        Credential::Command(words) => Vault::Command(words.clone()),
+        Credential::Env(name) => {
+            use std::os::unix::ffi::OsStringExt;
+            let value = std::env::var_os(name).filter(|v| !v.is_empty()).ok_or_else(|| {
+                Failure::could_not(format!(
+                    "resource {:?}: the environment variable {name} is not set; set it for the gateway",
+                    resource.name
+                ))
+            })?;
+            Vault::Held(Secret::new(value.into_vec()))
+        }
+    })
+}

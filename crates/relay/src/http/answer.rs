@@ -1,0 +1,447 @@
+//! An answer, from upstream's head to the client's last byte: each piece masked, decided, recorded, and then released.
+//!
+//! An answer under [`CHUNK_BYTES`] is one outcome record, and leaves with a length; a longer one, or one that streams,
+//! leaves in pieces, each after its record.
+
+use std::collections::BTreeSet;
+use std::slice::from_ref;
+
+use gate::{Decided, Ground, Outcome, Piece, Release};
+use ledger::{Code, Map, PayloadPlain};
+use mask::{MaskedBytes, MaskedText, Shape};
+use proto_http::frame::{Framing, Headers, Incoming, encode_response};
+use proto_http::message::{Media, Response, hop_by_hop};
+use proto_http::session::Seen;
+use vocab::{Class, Group, Seq, Verdict};
+use wire::RawField;
+
+use super::decide::Denied;
+use super::look::Looking;
+use super::problem::Problem;
+use super::request::{Asked, kind_of};
+use super::session::{Cut, Session};
+use crate::config::{Reel, Tripwire};
+use crate::limits::{CHUNK_BYTES, RECORD, REFUSAL_RECORD};
+
+const HELD_BACK: &str = "policy holds back the answer";
+const NOT_SEEN: &str = "the answer cannot be looked into, and no rule permits that";
+const TRIPPED: &str = "a detector found a value that no rule governs";
+
+/// An answer on its way.
+struct Answer {
+    response: Response,
+    looking: Looking,
+    /// Masked, and not yet released.
+    held: MaskedBytes,
+    /// No body follows the head, whatever it says.
+    bodyless: bool,
+    /// Released as it comes, and not when there is enough of it.
+    streams: bool,
+    /// Leaves in chunks; else with a length, or until the connection ends.
+    chunked: bool,
+    /// So many bytes and pieces of the body have left.
+    bytes: u64,
+    pieces: u64,
+    approved: BTreeSet<Group>,
+    reel_left: u64,
+}
+
+/// Why an answer stays here.
+enum Stays {
+    /// Policy or a person says so, or what was found.
+    Denied(Denied),
+    /// It is not what it says it is, or cannot be looked into: status and reason.
+    Unreadable(u16, &'static str),
+}
+
+impl Session {
+    /// Carries the answer to intent `of` to its end. `false`: the connection carries no other request.
+    pub(super) async fn answer(&mut self, asked: &Asked, decided: &Decided, of: Seq) -> Result<bool, Cut> {
+        let response = self.final_head().await?;
+        let mut answer = match self.begin(asked, response) {
+            Ok(answer) => answer,
+            Err(stays) => return self.withhold(asked, decided, of, None, stays).await,
+        };
+        loop {
+            let over = match self.gather(&mut answer).await? {
+                Ok(over) => over,
+                Err(stays) => return self.withhold(asked, decided, of, Some(answer), stays).await,
+            };
+            if let Some(denied) = self.may_leave(asked, &mut answer, of).await? {
+                return self.withhold(asked, decided, of, Some(answer), Stays::Denied(denied)).await;
+            }
+            self.let_out(&mut answer, of, over).await?;
+            if over {
+                break;
+            }
+        }
+        self.open = None;
+        let after = self.flow.on_response_end()?;
+        self.spent |= !after.upstream;
+        Ok(after.client && (answer.chunked || answer.bodyless || answer.pieces == 0))
+    }
+
+    /// The response, behind any interim ones. Those are dropped: what they say (early hints) nobody needs.
+    async fn final_head(&mut self) -> Result<Response, Cut> {
+        loop {
+            let response = match self.upstream_next().await? {
+                Incoming::Head(head) => Response::new(head)?,
+                // An interim response ends behind its head.
+                Incoming::End => continue,
+                _ => return Err(Cut::upstream("the service behind the gateway closed the connection")),
+            };
+            match self.flow.on_response(&response)? {
+                Seen::Final => return Ok(response),
+                Seen::Show | Seen::Drop => {}
+            }
+        }
+    }
+
+    /// How the answer is looked at, by what its head says. Errors: it is not.
+    fn begin(&mut self, asked: &Asked, response: Response) -> Result<Answer, Stays> {
+        let resource = self.resource.clone();
+        let bodyless = self.to_head || response.framing == Framing::None;
+        let media = match kind_of(&response.media, &response.encodings) {
+            _ if bodyless || response.framing == Framing::Length(0) => Some(mask::body::Media::Text),
+            Ok(media) => Some(media),
+            Err(_) if resource.gate.permits_opaque(&self.who, "http") => None,
+            Err(_) => return Err(Stays::Unreadable(502, NOT_SEEN)),
+        };
+        let streams = match response.media {
+            Media::EventStream | Media::Ndjson => true,
+            Media::Text => matches!(response.framing, Framing::Chunked | Framing::UntilClose),
+            _ => false,
+        };
+        let classes: BTreeSet<Class> = resource.config.masks.iter().map(|rule| rule.class.clone()).collect();
+        let revealed = resource.gate.reveals(&self.who, &asked.context, &classes);
+        Ok(Answer {
+            response,
+            looking: Looking::new(&resource, media, revealed),
+            held: mask::constant(b""),
+            bodyless,
+            streams,
+            chunked: false,
+            bytes: 0,
+            pieces: 0,
+            approved: BTreeSet::new(),
+            reel_left: match resource.config.reel {
+                Reel::Full => u64::MAX,
+                Reel::Head { bytes } => bytes,
+                Reel::None => 0,
+            },
+        })
+    }
+
+    /// Reads and masks until there is enough for a piece, or the answer is over (`true`).
+    async fn gather(&mut self, answer: &mut Answer) -> Result<Result<bool, Stays>, Cut> {
+        let resource = self.resource.clone();
+        loop {
+            let (masked, over) = match self.upstream_next().await? {
+                Incoming::Body(piece) => (answer.looking.push(&resource, &mut self.known, &piece), false),
+                Incoming::Trailers(_) => continue,
+                Incoming::End => (answer.looking.finish(&resource, &mut self.known), true),
+                Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
+                    return Err(Cut::upstream("the service behind the gateway closed the connection"));
+                }
+            };
+            match masked {
+                Ok(masked) => {
+                    answer.held = std::mem::replace(&mut answer.held, mask::constant(b"")).then(masked)
+                }
+                Err(why) => return Ok(Err(Stays::Unreadable(502, why))),
+            }
+            let some = answer.held.as_bytes().len();
+            let came = answer.streams && some > 0 && self.upstream.input.is_empty();
+            if over || some >= CHUNK_BYTES || came {
+                return Ok(Ok(over));
+            }
+        }
+    }
+
+    /// Whether policy, people and the tripwire let out what is held.
+    async fn may_leave(
+        &mut self,
+        asked: &Asked,
+        answer: &mut Answer,
+        of: Seq,
+    ) -> Result<Option<Denied>, Cut> {
+        let gate = self.resource.gate.clone();
+        let context = policy::Context {
+            classes: answer.looking.classes.iter().cloned().collect(),
+            ..asked.context.clone()
+        };
+        let bytes = answer.bytes + answer.held.as_bytes().len() as u64;
+        let release = Some(policy::Release { rows: 0, bytes, tripwires: answer.looking.hits });
+        let ground = Ground { action: &asked.action, context: &context, release };
+        if answer.looking.hits > 0 && self.resource.config.tripwire == Tripwire::Cut {
+            let decided = gate.verdict(&self.who, &Ground { release: None, ..ground }, &BTreeSet::new());
+            let decided = unsaid(decided);
+            return Ok(Some(Denied { decided: Box::new(decided), why: TRIPPED, status: 502, of: Some(of) }));
+        }
+        if !gate.decides_releases(&self.who) {
+            return Ok(None);
+        }
+        let decided = gate.verdict(&self.who, &ground, &answer.approved);
+        match decided.verdict {
+            Verdict::Allow => Ok(None),
+            Verdict::Refuse => {
+                Ok(Some(Denied { decided: Box::new(decided), why: HELD_BACK, status: 403, of: Some(of) }))
+            }
+            Verdict::Ask(_) => match self.ask(asked, decided, &ground, Some(of)).await? {
+                Ok((decided, _)) => {
+                    answer.approved = decided.approved.clone();
+                    Ok(None)
+                }
+                Err(denied) => Ok(Some(denied)),
+            },
+        }
+    }
+
+    /// Records what is held, and releases it. `last`: with the outcome.
+    async fn let_out(&mut self, answer: &mut Answer, of: Seq, last: bool) -> Result<(), Cut> {
+        let body = std::mem::replace(&mut answer.held, mask::constant(b""));
+        let length = body.as_bytes().len() as u64;
+        let taken = answer.looking.take(&self.resource, false);
+        let (head, said) = match self.answering {
+            true => (mask::constant(b""), None),
+            false => {
+                let (head, said) = self.head(answer, last.then_some(length))?;
+                (head, Some(said))
+            }
+        };
+        let reel = answer.reel(self.resource.gate.detectors(), &body, said);
+        answer.bytes += length;
+        let framed = match (answer.bodyless, answer.chunked, last) {
+            (true, ..) => mask::constant(b""),
+            (false, false, _) => body,
+            (false, true, false) => mask::chunk(body),
+            (false, true, true) => mask::chunk(body).then(mask::constant(b"0\r\n\r\n")),
+        };
+        let gate = self.resource.gate.clone();
+        let receipt = match last {
+            false => {
+                let piece = Piece {
+                    n: answer.pieces,
+                    to: "client",
+                    bytes: length,
+                    exposures: taken.exposures,
+                    tripwires: taken.tripwires,
+                    filter: taken.filter,
+                    reel,
+                    ..Piece::default()
+                };
+                answer.pieces += 1;
+                gate.piece(&self.who, of, piece)
+            }
+            true => {
+                let outcome = answer.outcome(&gate, taken);
+                gate.outcome(&self.who, of, Outcome { reel, ..outcome })
+            }
+        };
+        let receipt = receipt.map_err(|e| self.unrecorded(e))?;
+        let durable = self.durable(receipt, RECORD).await?;
+        if last {
+            self.open = None;
+        }
+        self.answering = true;
+        self.to_client.send(Release::after(durable, head.then(framed)));
+        self.drain_client().await
+    }
+
+    /// The head as it leaves, and as it is recorded. `length`: of the body, where all of it is at hand.
+    fn head(&mut self, answer: &mut Answer, length: Option<u64>) -> Result<(MaskedBytes, MaskedText), Cut> {
+        let detectors = self.resource.gate.detectors().clone();
+        let mut headers = answer.response.headers.clone();
+        hop_by_hop(&mut headers);
+        NOT_PASSED_ON.iter().for_each(|name| {
+            headers.remove(name);
+        });
+        let mut own = Headers::new();
+        let mut recorded = format!("{} {}", answer.response.status, lossy(&answer.response.reason));
+        for (name, value) in headers.iter() {
+            let value = match lossy(name).to_ascii_lowercase().as_str() {
+                "location" | "content-location" => self.at_home(value),
+                _ => value.clone(),
+            };
+            let value = self.header(&mut answer.looking, &detectors, &value);
+            // A cookie is a credential of the service's for this session: the client needs it, the record does not.
+            let shown = if lossy(name).eq_ignore_ascii_case("set-cookie") {
+                "[cookie]".into()
+            } else {
+                lossy(&value)
+            };
+            recorded.push_str(&format!("\n{}: {shown}", lossy(name)));
+            own.push(name.clone(), value);
+        }
+        let text = |text: &str| RawField::copy_from(text.as_bytes());
+        let minor_1 = self.flow.client_reads_chunks();
+        match length {
+            _ if answer.bodyless => {}
+            Some(length) => own.push(text("Content-Length"), text(&length.to_string())),
+            None if minor_1 => {
+                answer.chunked = true;
+                own.push(text("Transfer-Encoding"), text("chunked"));
+            }
+            None => {}
+        }
+        let keeps = self.flow.may_keep_client() && (answer.bodyless || length.is_some() || answer.chunked);
+        own.push(text("Connection"), text(if keeps { "keep-alive" } else { "close" }));
+        let mut out = bytes::BytesMut::new();
+        encode_response(&mut out, answer.response.status, answer.response.reason.as_bytes(), &own)?;
+        let out = out.to_vec();
+        let whole = 0..out.len();
+        let seen = mask::release(&detectors, out, from_ref(&whole), &self.known, &mut Vec::new());
+        let (head, _explained) = seen.map_err(|_| {
+            Cut::told("leak", 502, "a value was found in the answer's head that could not be masked")
+        })?;
+        Ok((head, mask::lines(&detectors, &recorded)))
+    }
+
+    /// Where the service points to itself, as the client finds it: behind the gateway.
+    fn at_home(&self, value: &RawField) -> RawField {
+        let upstream = &self.resource.config.upstream;
+        let scheme = if self.resource.tls.is_some() { "https" } else { "http" };
+        let origin = format!("{scheme}://{}", upstream.authority);
+        let path = value.as_bytes().strip_prefix(origin.as_bytes()).unwrap_or(value.as_bytes());
+        let path = path.strip_prefix(upstream.base.as_bytes()).unwrap_or(path);
+        // `https://api.example.com.evil.example`, or `/v2beta` behind the base `/v2`, is another place.
+        match path {
+            [] => RawField::from_static(b"/"),
+            [b'/' | b'?' | b'#', ..] => RawField::copy_from(path),
+            _ => value.clone(),
+        }
+    }
+
+    /// A field's value as it may leave.
+    fn header(&self, looking: &mut Looking, detectors: &mask::Detectors, value: &RawField) -> RawField {
+        let mut found = Vec::new();
+        detectors.scan_deep(value.as_bytes(), &mut found);
+        let unexplained = found.iter().find(|f| {
+            let piece = value.as_bytes().get(f.range.clone());
+            piece.and_then(|piece| self.known.origin(piece)).is_none()
+        });
+        match unexplained {
+            None => value.clone(),
+            Some(finding) => {
+                looking.trip(finding, "header");
+                RawField::copy_from(format!("[{}]", finding.class).as_bytes())
+            }
+        }
+    }
+
+    /// The answer stays here: recorded as refused, and the client is told, or cut off if a part of it has left.
+    async fn withhold(
+        &mut self,
+        asked: &Asked,
+        decided: &Decided,
+        of: Seq,
+        answer: Option<Answer>,
+        stays: Stays,
+    ) -> Result<bool, Cut> {
+        let partial = self.answering;
+        let plain = unsaid(decided.clone());
+        let (decided, why, status) = match &stays {
+            Stays::Denied(denied) => (&*denied.decided, denied.why, denied.status),
+            Stays::Unreadable(status, why) => (&plain, *why, *status),
+        };
+        let gate = self.resource.gate.clone();
+        let receipt = {
+            let question = gate::Question { sending: &[], ..self.question(asked) };
+            gate.refuse(&question, decided, Code::status(status), why, Some(of), partial)
+        };
+        let refused = receipt.map_err(|e| self.unrecorded(e))?;
+        let record = refused.seq();
+        let _first = self.durable(refused, REFUSAL_RECORD).await?;
+        let outcome = match answer {
+            Some(mut answer) => {
+                let taken = answer.looking.take(&self.resource, true);
+                Outcome { result: "refused", ..answer.outcome(&gate, taken) }
+            }
+            None => Outcome {
+                result: "refused",
+                state: "final",
+                partial: Some("partial: the answer was not looked into, and not released"),
+                ..Outcome::default()
+            },
+        };
+        let receipt = gate.outcome(&self.who, of, outcome).map_err(|e| self.unrecorded(e))?;
+        let _recorded = self.durable(receipt, RECORD).await?;
+        self.open = None;
+        // What is left of the answer is not read.
+        self.spent = true;
+        if partial {
+            return Err(Cut::quiet("release"));
+        }
+        let told = decided.message.as_deref().unwrap_or(why);
+        let keep = self.flow.may_keep_client();
+        self.to_client.say(&Problem::refused(status, decided, told, record), keep, self.to_head);
+        self.drain_client().await?;
+        Ok(self.flow.on_response_end()?.client)
+    }
+}
+
+impl Answer {
+    fn outcome(&self, gate: &gate::Gate, taken: super::look::Taken) -> Outcome {
+        let status = self.response.status;
+        let code = mask::name(gate.detectors(), &status.to_string());
+        Outcome {
+            result: if status < 400 { "ok" } else { "error" },
+            state: "final",
+            code: (status >= 400).then(|| code.clone()),
+            tag: Some(code),
+            bytes: self.bytes,
+            exposures: taken.exposures,
+            tripwires: taken.tripwires,
+            filter: taken.filter,
+            partial: match (self.bodyless, self.looking.is_opaque()) {
+                (true, _) => None,
+                (false, true) => Some("partial: the answer is opaque"),
+                (false, false) => Some("partial: searched by path and by detector, since it has no columns"),
+            },
+            ..Outcome::default()
+        }
+    }
+
+    /// What replay shows of a piece: the head before the first, then the body. What the run knew already, and so was let
+    /// through, is masked here: a record holds no raw value.
+    fn reel(
+        &mut self,
+        detectors: &mask::Detectors,
+        body: &MaskedBytes,
+        said: Option<MaskedText>,
+    ) -> Option<PayloadPlain> {
+        if self.reel_left == 0 {
+            return None;
+        }
+        let length = body.as_bytes().len();
+        let shown = usize::try_from(self.reel_left).unwrap_or(usize::MAX).min(length);
+        self.reel_left -= shown as u64;
+        let shown = body.as_bytes().get(..shown);
+        let masked = mask::fields(detectors, [shown], &[Shape::Text], &mut Vec::new());
+        let data = masked.into_cells().pop();
+        let payload = PayloadPlain::new("http", Map::new().put_some("head", said).put_some("data", data));
+        payload.fits().then_some(payload)
+    }
+}
+
+/// What upstream says of its connection, of a body that is encoded anew, and of other ways to it.
+const NOT_PASSED_ON: &[&str] = &[
+    "content-length",
+    "content-encoding",
+    "content-md5",
+    "digest",
+    "content-digest",
+    "repr-digest",
+    "accept-ranges",
+    "alt-svc",
+];
+
+/// Without what the rule says to agents: the reason is another.
+fn unsaid(mut decided: Decided) -> Decided {
+    decided.message = None;
+    decided
+}
+
+fn lossy(field: &RawField) -> String {
+    String::from_utf8_lossy(field.as_bytes()).into_owned()
+}

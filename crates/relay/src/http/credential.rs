@@ -1,0 +1,162 @@
+//! Whose request it is, and the upstream's credential in its place.
+//!
+//! **Invariant:** what the agent sent in a place of credentials never goes upstream, and the upstream's credential is
+//! added by the writer, behind the permit: it is in no question, record or approval (P6).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proto_http::frame::Headers;
+use zeroize::Zeroizing;
+
+use crate::config::Inject;
+use crate::vault::Secret;
+
+/// Where a client may show its run's credential.
+const PLACES: &[&str] = &["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"];
+
+/// A run's user name and password as a client showed them.
+pub(super) struct Shown {
+    pub(super) user: String,
+    pub(super) password: Zeroizing<String>,
+}
+
+/// `Authorization: Basic` or `Bearer USER.PASSWORD`, or `X-Api-Key: USER.PASSWORD`. More than one of them is none: which
+/// of two was meant is not guessed.
+pub(super) fn shown(headers: &Headers) -> Option<Shown> {
+    let mut all = PLACES.iter().flat_map(|place| headers.all(place).map(move |value| (*place, value)));
+    let (Some((place, value)), None) = (all.next(), all.next()) else { return None };
+    let value = value.to_str()?;
+    let word = match place.ends_with("authorization") {
+        false => Zeroizing::new(value.to_owned()),
+        true => {
+            let (scheme, rest) = value.split_once(' ')?;
+            let rest = rest.trim();
+            match scheme.to_ascii_lowercase().as_str() {
+                "bearer" => Zeroizing::new(rest.to_owned()),
+                "basic" => {
+                    let decoded = Zeroizing::new(STANDARD.decode(rest).ok()?);
+                    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+                    let password = Zeroizing::new(password.to_owned());
+                    return Some(Shown { user: user.to_owned(), password });
+                }
+                _ => return None,
+            }
+        }
+    };
+    let (user, password) = word.split_once('.')?;
+    Some(Shown { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) })
+}
+
+/// Takes every credential out of a request's fields, and what stands where the upstream's goes.
+pub(super) fn strip(headers: &mut Headers, inject: &Inject) {
+    PLACES.iter().for_each(|place| {
+        headers.remove(place);
+    });
+    if let Inject::Header(name) = inject {
+        headers.remove(name);
+    }
+}
+
+/// The credential as the writer adds it.
+pub(super) enum Injected {
+    None,
+    /// A whole field with its CRLF.
+    Field(Zeroizing<Vec<u8>>),
+    /// `name=value` of the query.
+    Pair(Zeroizing<Vec<u8>>),
+}
+
+impl Injected {
+    /// Errors: a sentence for the operator.
+    pub(super) fn new(inject: &Inject, secret: Option<&Secret>) -> Result<Injected, String> {
+        let Some(secret) = secret.map(Secret::expose) else { return Ok(Injected::None) };
+        if !secret.iter().all(|b| matches!(b, 0x20..=0x7e)) {
+            return Err("the credential has bytes that no field of HTTP can hold".into());
+        }
+        let mut out = Zeroizing::new(Vec::with_capacity(secret.len() * 3 + 64));
+        match inject {
+            Inject::Bearer => out.extend_from_slice(b"Authorization: Bearer "),
+            Inject::Basic => out.extend_from_slice(b"Authorization: Basic "),
+            Inject::Header(name) => out.extend_from_slice(format!("{name}: ").as_bytes()),
+            Inject::Query(name) => out.extend_from_slice(format!("{name}=").as_bytes()),
+        }
+        match inject {
+            Inject::Basic if !secret.contains(&b':') => {
+                return Err("the credential is not user:password, which inject = \"basic\" needs".into());
+            }
+            Inject::Basic => {
+                let word = Zeroizing::new(STANDARD.encode(secret));
+                out.extend_from_slice(word.as_bytes());
+            }
+            Inject::Query(_) => secret.iter().for_each(|b| percent(*b, &mut out)),
+            Inject::Bearer | Inject::Header(_) => out.extend_from_slice(secret),
+        }
+        if matches!(inject, Inject::Query(_)) {
+            return Ok(Injected::Pair(out));
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(Injected::Field(out))
+    }
+}
+
+fn percent(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    match byte {
+        b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(b),
+        b => out.extend_from_slice(&[b'%', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::RawField;
+
+    fn headers(pairs: &[(&str, &str)]) -> Headers {
+        let mut headers = Headers::new();
+        for (name, value) in pairs {
+            headers.push(RawField::copy_from(name.as_bytes()), RawField::copy_from(value.as_bytes()));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_credential_is_read_in_each_of_its_places_and_never_guessed() {
+        let read =
+            |pairs: &[(&str, &str)]| shown(&headers(pairs)).map(|s| format!("{}/{}", s.user, *s.password));
+        let expect = Some("run_1/pw".to_owned());
+        // run_1:pw
+        assert_eq!(read(&[("Authorization", "Basic cnVuXzE6cHc=")]), expect);
+        assert_eq!(read(&[("AUTHORIZATION", "bearer run_1.pw")]), expect);
+        assert_eq!(read(&[("X-Api-Key", "run_1.pw")]), expect);
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&[("Authorization", "Basic !")]), None);
+        assert_eq!(read(&[("Authorization", "Negotiate run_1.pw")]), None);
+        assert_eq!(read(&[("Authorization", "Bearer run_1.pw"), ("X-Api-Key", "run_1.pw")]), None);
+    }
+
+    #[test]
+    fn no_casing_or_duplicate_of_a_credential_stays() {
+        let mut all = headers(&[
+            ("aUthorization", "a"),
+            ("Authorization", "b"),
+            ("X-API-KEY", "c"),
+            ("X-Token", "d"),
+            ("Accept", "e"),
+        ]);
+        strip(&mut all, &Inject::Header("x-token".into()));
+        assert_eq!(all.len(), 1);
+    }
+
+    #[test]
+    fn a_credential_cannot_end_its_field() {
+        let secret = |text: &str| Secret::new(text.as_bytes().to_vec());
+        assert!(Injected::new(&Inject::Bearer, Some(&secret("a\r\nX: y"))).is_err());
+        assert!(Injected::new(&Inject::Basic, Some(&secret("no colon"))).is_err());
+        let Ok(Injected::Pair(pair)) = Injected::new(&Inject::Query("key".into()), Some(&secret("a&b=c")))
+        else {
+            panic!("a pair")
+        };
+        assert_eq!(&pair[..], b"key=a%26b%3Dc");
+    }
+}

@@ -1,0 +1,123 @@
+//! The verdict on a request, and on its answer: allowed, refused, or asked about.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use gate::{Decided, GateError, Ground, Spent};
+use ledger::Code;
+use vocab::{AskId, Seq, Verdict, WallTime};
+
+use super::problem::Problem;
+use super::request::Asked;
+use super::session::{Cut, Session};
+use crate::entropy;
+use crate::limits::REFUSAL_RECORD;
+
+/// What became of a question to policy and people.
+pub(super) enum Ruling {
+    /// Allowed; by the approval with this record, if by one.
+    Go(Arc<Decided>, Option<Seq>),
+    /// Refused: recorded, and the client was told.
+    No,
+}
+
+/// Policy's or a person's no, not yet recorded.
+pub(super) struct Denied {
+    pub(super) decided: Box<Decided>,
+    pub(super) why: &'static str,
+    pub(super) status: u16,
+    pub(super) of: Option<Seq>,
+}
+
+pub(super) const REFUSED: &str = "policy does not allow this";
+const TOO_LONG_TO_SHOW: &str = "this needs an approval, and it cannot be shown whole to who could give it";
+
+impl Session {
+    pub(super) async fn decide(&mut self, asked: &Asked) -> Result<Ruling, Cut> {
+        let gate = self.resource.gate.clone();
+        let ground = Ground { action: &asked.action, context: &asked.context, release: None };
+        let mut decided = gate.verdict(&self.who, &ground, &BTreeSet::new());
+        if let Some((status, why)) = asked.refuse {
+            decided.message = None;
+            self.refuse(asked, &decided, status, why, None).await?;
+            return Ok(Ruling::No);
+        }
+        if let Verdict::Ask(_) = decided.verdict {
+            let standing = gate.standing(&self.question(asked), entropy::wall());
+            if !standing.is_empty() {
+                decided = gate.verdict(&self.who, &ground, &standing);
+            }
+        }
+        let denied = match decided.verdict {
+            Verdict::Allow => return Ok(Ruling::Go(Arc::new(decided), None)),
+            Verdict::Refuse => Denied { decided: Box::new(decided), why: REFUSED, status: 403, of: None },
+            Verdict::Ask(_) => match self.ask(asked, decided, &ground, None).await? {
+                Ok((decided, seq)) => return Ok(Ruling::Go(decided, Some(seq))),
+                Err(denied) => denied,
+            },
+        };
+        self.refuse(asked, &denied.decided, denied.status, denied.why, denied.of).await?;
+        Ok(Ruling::No)
+    }
+
+    /// Holds the request, or the answer to intent `of`, and asks. At most the resource's `approval_timeout`.
+    pub(super) async fn ask(
+        &mut self,
+        asked: &Asked,
+        decided: Decided,
+        ground: &Ground<'_>,
+        of: Option<Seq>,
+    ) -> Result<Result<(Arc<Decided>, Seq), Denied>, Cut> {
+        let wait = self.resource.config.approval_timeout;
+        let now = entropy::wall();
+        let expires = WallTime(now.0.saturating_add(wait.as_nanos() as u64));
+        let gate = self.resource.gate.clone();
+        let id = AskId(entropy::random());
+        let no = |mut decided: Decided, why, status| {
+            // The reason is this, and not what the rule has to say.
+            decided.message = None;
+            Ok(Err(Denied { decided: Box::new(decided), why, status, of }))
+        };
+        let mut waiting = match gate.ask(&self.question(asked), &decided, of, id, now, expires) {
+            Ok(waiting) => waiting,
+            Err(GateError::InboxFull) => return no(decided, "too many requests wait for approval", 503),
+            Err(GateError::NotShown) => return no(decided, TOO_LONG_TO_SHOW, 403),
+            Err(error) => return Err(self.unrecorded(error)),
+        };
+        if let Some(receipt) = waiting.receipt.take() {
+            let _durable = self.durable(receipt, REFUSAL_RECORD).await?;
+        }
+        let (answer, cut) = self.human(&mut waiting, wait).await;
+        let seq = waiting.seq;
+        let spent = gate.spend(waiting, answer, &self.question(asked), ground, entropy::wall());
+        if let Some(cut) = cut {
+            return Err(cut);
+        }
+        match spent.map_err(|e| self.unrecorded(e))? {
+            Spent::Allowed(decided) => Ok(Ok((decided, seq))),
+            Spent::Refused(decided, why) => Ok(Err(Denied { decided, why, status: 403, of: Some(seq) })),
+        }
+    }
+
+    /// Records a refusal and tells the client. Nothing was sent upstream.
+    pub(super) async fn refuse(
+        &mut self,
+        asked: &Asked,
+        decided: &Decided,
+        status: u16,
+        why: &'static str,
+        of: Option<Seq>,
+    ) -> Result<(), Cut> {
+        let receipt = {
+            let question = gate::Question { sending: &[], ..self.question(asked) };
+            self.resource.gate.refuse(&question, decided, Code::status(status), why, of, false)
+        };
+        let receipt = receipt.map_err(|e| self.unrecorded(e))?;
+        let durable = self.durable(receipt, REFUSAL_RECORD).await?;
+        let told = decided.message.as_deref().unwrap_or(why);
+        let problem = Problem::refused(status, decided, told, durable.seq());
+        let keep = self.flow.may_keep_client();
+        self.to_client.say(&problem, keep, self.to_head);
+        self.drain_client().await
+    }
+}

@@ -1,0 +1,39 @@
+//! Reaching the service: TCP, and TLS that proves it.
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::config::{HttpResource, HttpUpstream};
+use crate::leg::Leg;
+use crate::limits::DIAL;
+use crate::tls;
+
+/// A connection on which nothing was said yet. Errors are sentences for the operator. At most [`DIAL`].
+pub(super) async fn dial(upstream: &HttpUpstream, tls: Option<&Arc<ClientConfig>>) -> Result<Leg, String> {
+    let at = format!("{}:{}", upstream.host, upstream.port);
+    let connect = async {
+        let failed = |e: std::io::Error| format!("{at}: {e}");
+        let stream = TcpStream::connect((upstream.host.as_str(), upstream.port)).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        let Some(config) = tls else { return Ok(Leg::Tcp(stream)) };
+        let name = ServerName::try_from(upstream.host.clone())
+            .map_err(|_| format!("`{}` is no name that a certificate can prove", upstream.host))?;
+        let proved = TlsConnector::from(config.clone()).connect(name, stream).await;
+        proved.map(|stream| Leg::TlsClient(Box::new(stream))).map_err(failed)
+    };
+    match tokio::time::timeout(DIAL, connect).await {
+        Ok(done) => done,
+        Err(_late) => Err(format!("{at} took no connection within {} s", DIAL.as_secs())),
+    }
+}
+
+/// Connects, proves the service and hangs up, for `tacho check`.
+pub async fn probe(config: &HttpResource) -> Result<(), String> {
+    let tls = tls::client_config(&config.upstream.tls, config.upstream.client_certificate.as_ref())?;
+    let _secret = config.vault.fetch().await?;
+    dial(&config.upstream, tls.as_ref()).await.map(drop)
+}

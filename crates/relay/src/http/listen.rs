@@ -1,0 +1,255 @@
+//! From accept to the first request: TLS, the run's own credential, policy's word on `connect`, the upstream, and the
+//! `connect` record.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gate::{Ground, Question, Subject, Tx, Who};
+use ledger::{Code, Draft, Kind, Map, Name};
+use mask::MaskedText;
+use proto_http::frame::{Decoder, Head, Incoming, Start};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use vocab::{Access, Action, Seq, SessionId, Verb, Verdict};
+
+use super::credential::{Injected, shown};
+use super::dial::dial;
+use super::problem::Problem;
+use super::resource::Resource;
+use super::session::{Cut, Session, Start as Begin};
+use super::side::{Broken, Side};
+use crate::counts::Stranger;
+use crate::leg::Leg;
+use crate::limits::{LOGIN, REFUSAL_RECORD};
+use crate::runs::Run;
+
+/// Serves one connection to its end.
+pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Resource>) {
+    let _ = stream.set_nodelay(true);
+    let strangers = resource.registry.turned_away.clone();
+    let Ok(greeted) = tokio::time::timeout(LOGIN, greet(stream, &resource)).await else {
+        return strangers.add(Stranger::Late);
+    };
+    let (mut client, head) = match greeted {
+        Ok(greeted) => greeted,
+        Err(Stray::Quiet) => return,
+        Err(Stray::Tls) => return strangers.add(Stranger::Tls),
+        Err(Stray::Wrong(mut client, fault)) => {
+            strangers.add(Stranger::Protocol);
+            let problem = Problem::new(400, fault.outward);
+            return tell(&mut client, &problem, false).await;
+        }
+    };
+    let run =
+        shown(&head.headers).and_then(|s| resource.registry.by_password(&s.user, s.password.as_bytes()));
+    let Some(run) = run else {
+        strangers.add(Stranger::Credential);
+        let problem = Problem::new(401, NO_SUCH_RUN);
+        return tell(&mut client, &problem, is_head(&head)).await;
+    };
+    // From here on the session counts as one of the run's, and the end of the run waits for it.
+    let ended = run.end();
+    let login = Login { resource: &resource, run: &run, address };
+    if let Err((problem, why)) = login.session(&mut client, ended, head).await {
+        if let Some(why) = why {
+            login.not_connected(why).await;
+        }
+        tell(&mut client, &problem, false).await;
+    }
+}
+
+const NO_SUCH_RUN: &str = "show the credential that `tacho run` gave: Basic, Bearer, or X-Api-Key";
+
+/// A connection that showed no request.
+enum Stray {
+    Quiet,
+    Tls,
+    Wrong(Box<Side>, wire::Fault),
+}
+
+/// TLS where it is configured, and the first head.
+async fn greet(stream: TcpStream, resource: &Resource) -> Result<(Side, Head), Stray> {
+    let leg = match &resource.server_tls {
+        None => Leg::Tcp(stream),
+        Some(tls) => match TlsAcceptor::from(tls.clone()).accept(stream).await {
+            Ok(stream) => Leg::TlsServer(Box::new(stream)),
+            Err(_) => return Err(Stray::Tls),
+        },
+    };
+    let mut client = Side::new(leg, Decoder::client());
+    match client.next().await {
+        Ok(Incoming::Head(head)) => Ok((client, head)),
+        Err(Broken::Fault(fault)) => Err(Stray::Wrong(Box::new(client), fault)),
+        Ok(_) | Err(Broken::Gone) => Err(Stray::Quiet),
+    }
+}
+
+fn is_head(head: &Head) -> bool {
+    matches!(&head.start, Start::Request { method, .. } if method.as_bytes() == b"HEAD")
+}
+
+async fn tell(client: &mut Side, problem: &Problem, to_head: bool) {
+    let mut out = problem.encode(false, to_head);
+    let _gone = tokio::time::timeout(Duration::from_secs(1), client.leg.drain(&mut out)).await;
+}
+
+/// A session of a resource that is there.
+struct Counted(Arc<Resource>);
+
+impl Counted {
+    fn new(resource: &Arc<Resource>) -> Counted {
+        resource.sessions.fetch_add(1, Ordering::Relaxed);
+        Counted(resource.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the client is told, and why, if that is not in the record already.
+type Refused = (Problem, Option<&'static str>);
+
+fn refused(status: u16, why: &'static str) -> Refused {
+    (Problem::new(status, why), Some(why))
+}
+
+struct Login<'a> {
+    resource: &'a Arc<Resource>,
+    run: &'a Arc<Run>,
+    address: SocketAddr,
+}
+
+impl Login<'_> {
+    /// Dials, records, and runs the session to its end.
+    async fn session(
+        &self,
+        client: &mut Side,
+        ended: tokio::sync::watch::Receiver<Option<crate::runs::Ended>>,
+        head: Head,
+    ) -> Result<(), Refused> {
+        let resource = self.resource;
+        let _counted = (self.run.present(), Counted::new(resource));
+        let config = &resource.config;
+        let mut who = self.run.who(SessionId(0), &config.name, &resource.root, config.durability);
+        self.permitted(&who).await?;
+        let secret = config.vault.fetch().await;
+        let injected = secret.and_then(|secret| Injected::new(&config.inject, secret.as_ref()));
+        let injected = injected.map_err(|why| {
+            resource.reached(Some(why));
+            refused(502, "the gateway has no credential for the service behind it")
+        })?;
+        let leg = dial(&config.upstream, resource.tls.as_ref()).await.map_err(|why| {
+            resource.reached(Some(why));
+            refused(502, UNREACHABLE)
+        })?;
+        resource.reached(None);
+        let connect = self.record(client, &leg).await?;
+        who.session = SessionId(connect.0);
+        let placeholder = Side::new(Leg::Gone, Decoder::client());
+        let mut session = Session::new(Begin {
+            resource: resource.clone(),
+            run: self.run.clone(),
+            who: who.clone(),
+            client: std::mem::replace(client, placeholder),
+            upstream: Side::new(leg, Decoder::upstream()),
+            injected,
+            ended,
+        });
+        let cut = session.run(head).await;
+        self.record_end(&who, connect, &session, &cut).await;
+        Ok(())
+    }
+
+    /// Policy's word on `connect`.
+    async fn permitted(&self, who: &Who) -> Result<(), Refused> {
+        let gate = &self.resource.gate;
+        let on = self.resource.root.clone();
+        let action = Action {
+            accesses: vec![Access { verb: Verb::Connect, on, columns: Vec::new() }],
+            kind: "CONNECT",
+            ..Action::default()
+        };
+        let context =
+            policy::Context { resource_kind: "http".into(), kind: "CONNECT".into(), ..Default::default() };
+        let ground = Ground { action: &action, context: &context, release: None };
+        let decided = gate.verdict(who, &ground, &BTreeSet::new());
+        if decided.verdict == Verdict::Allow {
+            return Ok(());
+        }
+        let subject = Subject::new(gate.detectors(), action.clone(), MaskedText::constant(""), None, &[]);
+        let question = Question {
+            who,
+            via: "startup",
+            subject: &subject,
+            params: Arc::default(),
+            prints: Vec::new(),
+            tx: Tx::Idle,
+            asked: b"",
+            sending: b"",
+            pure_read: false,
+        };
+        let why = "policy does not allow this run to connect to this resource";
+        let no_record = || (Problem::new(503, NO_RECORD), None);
+        let receipt = gate.refuse(&question, &decided, Code::status(403), why, None, false);
+        let receipt = receipt.map_err(|_| no_record())?;
+        match tokio::time::timeout(REFUSAL_RECORD, receipt).await {
+            Ok(Ok(durable)) => Err((Problem::refused(403, &decided, why, durable.seq()), None)),
+            Ok(Err(_)) | Err(_) => Err(no_record()),
+        }
+    }
+
+    async fn record(&self, client: &Side, upstream: &Leg) -> Result<Seq, Refused> {
+        let config = &self.resource.config;
+        let address = format!("{}:{}", config.upstream.host, config.upstream.port);
+        let draft = Draft::new(Kind::Connect)
+            .run(self.run.id)
+            .put_some("resource", Name::configured(&config.name))
+            .put("client", self.address)
+            .put_some("upstream", Name::configured(&address))
+            .put("upstream_id", 0u32)
+            .put("tls_client", client.leg.is_tls())
+            .put("tls_upstream", upstream.is_tls())
+            .put("role", "")
+            .put("server", MaskedText::constant(""))
+            .put("options", Map::new());
+        let no_record = || refused(503, NO_RECORD);
+        let receipt = self.resource.gate.ledger().append(draft).map_err(|_| no_record())?;
+        let durable = receipt.await.map_err(|_| no_record())?;
+        Ok(durable.seq())
+    }
+
+    /// A run that proved itself and got no session: why is in its record.
+    async fn not_connected(&self, why: &'static str) {
+        let draft = Draft::new(Kind::Note).run(self.run.id).put("what", "not-connected").put("detail", why);
+        // Not possible now means that the ledger is down, which is told when it is back (`gap`).
+        if let Ok(receipt) = self.resource.gate.ledger().append(draft) {
+            let _durable = tokio::time::timeout(REFUSAL_RECORD, receipt).await;
+        }
+    }
+
+    async fn record_end(&self, who: &Who, connect: Seq, session: &Session, cut: &Cut) {
+        let draft = Draft::new(Kind::Disconnect)
+            .run(who.run)
+            .session(who.session)
+            .of(connect)
+            .put("why", cut.why)
+            .put("client_bytes", session.client.bytes)
+            .put("upstream_bytes", session.upstream.bytes);
+        // Not possible now means that the ledger is down; its recovery closes the run as interrupted.
+        if let Ok(receipt) = self.resource.gate.ledger().append(draft) {
+            let _durable = receipt.await;
+        }
+    }
+}
+
+/// What the client is told where the upstream cannot be reached.
+pub(super) const UNREACHABLE: &str =
+    "the service behind the gateway cannot be reached, or could not prove who it is";
+/// What the client is told where nothing was sent for want of a record.
+pub(super) const NO_RECORD: &str = "no record is possible, so nothing was sent";

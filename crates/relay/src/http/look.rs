@@ -1,0 +1,223 @@
+//! The look at an answer's body on its way to the client: masked by path and by detector, or, where it cannot be looked
+//! into and policy permits that, searched as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::slice::from_ref;
+
+use gate::{By, Exposure, Tripped};
+use ledger::Print;
+use mask::body::Body;
+use mask::{FilterBuilder, FilterKey, Known, MaskedBytes, Origin};
+use vocab::{Class, RuleId};
+
+use super::request::{place, tripped};
+use super::resource::Resource;
+use crate::limits::PRINTS_MAX;
+
+/// How one body is looked at, and what was found since the last record.
+pub(super) struct Looking {
+    how: How,
+    opaque: bool,
+    /// Classes that the run may see, with the rules that say so.
+    revealed: BTreeMap<Class, RuleId>,
+    governed: BTreeMap<usize, Governed>,
+    tripwires: BTreeSet<Tripped>,
+    /// Classes found so far, for policy.
+    pub(super) classes: BTreeSet<Class>,
+    /// What a detector found and nothing explained, so far.
+    pub(super) hits: u64,
+    filter: FilterBuilder,
+    /// The beginning of a token that goes on in the next piece.
+    begun: Vec<u8>,
+    apart: Vec<u8>,
+}
+
+enum How {
+    Body(Box<Body>),
+    /// Permitted, and not understood.
+    Opaque,
+}
+
+#[derive(Default)]
+struct Governed {
+    cells: u64,
+    prints: Vec<Print>,
+}
+
+impl Looking {
+    /// `media`: how it is looked into; `None`: policy permits what cannot be known.
+    pub(super) fn new(
+        resource: &Resource,
+        media: Option<mask::body::Media>,
+        revealed: BTreeMap<Class, RuleId>,
+    ) -> Looking {
+        let how = match media {
+            Some(media) => {
+                let classes = revealed.keys().cloned().collect();
+                How::Body(Box::new(Body::new(media, resource.config.masks.clone(), classes)))
+            }
+            None => How::Opaque,
+        };
+        Looking {
+            opaque: matches!(how, How::Opaque),
+            how,
+            revealed,
+            governed: BTreeMap::new(),
+            tripwires: BTreeSet::new(),
+            classes: BTreeSet::new(),
+            hits: 0,
+            filter: FilterBuilder::new(),
+            begun: Vec::new(),
+            apart: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_opaque(&self) -> bool {
+        self.opaque
+    }
+
+    /// A piece as it may leave. Errors: why nothing of it may, a constant sentence.
+    pub(super) fn push(
+        &mut self,
+        resource: &Resource,
+        known: &mut Known,
+        piece: &[u8],
+    ) -> Result<MaskedBytes, &'static str> {
+        let detectors = resource.gate.detectors();
+        let (masked, found) = match &mut self.how {
+            How::Opaque => {
+                let whole = 0..piece.len();
+                let seen = mask::release(detectors, piece.to_vec(), from_ref(&whole), known, &mut self.apart);
+                let (bytes, explained) =
+                    seen.map_err(|_| "a detector found a value in an answer that is opaque")?;
+                for (finding, origin) in explained {
+                    self.tripwires.insert(Tripped {
+                        detector: finding.detector,
+                        class: finding.class,
+                        channel: "body",
+                        act: origin.as_str(),
+                    });
+                }
+                return Ok(self.filtered(&resource.gate.ledger().filter_key(), bytes));
+            }
+            How::Body(body) => {
+                let masked = body.push(detectors, known, piece).map_err(|why| why.0)?;
+                (masked, body.take_found())
+            }
+        };
+        self.note(resource, known, found);
+        Ok(self.filtered(&resource.gate.ledger().filter_key(), masked))
+    }
+
+    /// What is left at the body's end. Errors: as [`Looking::push`].
+    pub(super) fn finish(
+        &mut self,
+        resource: &Resource,
+        known: &mut Known,
+    ) -> Result<MaskedBytes, &'static str> {
+        let key = resource.gate.ledger().filter_key();
+        let how = std::mem::replace(&mut self.how, How::Opaque);
+        let rest = match how {
+            How::Body(body) => {
+                let (rest, found) = body.finish(resource.gate.detectors(), known).map_err(|why| why.0)?;
+                self.note(resource, known, found);
+                rest
+            }
+            How::Opaque => mask::constant(b""),
+        };
+        let rest = self.filtered(&key, rest);
+        let begun = std::mem::take(&mut self.begun);
+        self.filter.cell(&key, &begun);
+        Ok(rest)
+    }
+
+    fn note(&mut self, resource: &Resource, known: &mut Known, found: mask::body::Found) {
+        let key = resource.gate.ledger().epoch_key();
+        for hit in &found.tripped {
+            self.classes.insert(hit.class.clone());
+            self.hits += u64::from(hit.act == mask::body::Act::Masked);
+        }
+        self.tripwires.extend(tripped(&found, "body"));
+        for governed in found.governed {
+            let Some(rule) = resource.config.masks.get(governed.rule) else { continue };
+            self.classes.insert(rule.class.clone());
+            let entry = self.governed.entry(governed.rule).or_default();
+            entry.cells += governed.cells;
+            for value in governed.values {
+                known.remember(Origin::Revealed, &value);
+                if entry.prints.len() < PRINTS_MAX {
+                    entry.prints.push(key.print(&rule.class, &value));
+                }
+            }
+        }
+    }
+
+    /// Puts cells and tokens of what leaves into the filter; a token that may go on waits for the next piece.
+    fn filtered(&mut self, key: &FilterKey, bytes: MaskedBytes) -> MaskedBytes {
+        let released = bytes.as_bytes();
+        let end = released.iter().rposition(|b| mask::ends_token(*b)).map_or(0, |at| at + 1);
+        let end =
+            if released.len() - end > mask::limits::FILTER_TOKEN_BYTES_MAX { released.len() } else { end };
+        let (whole, begun) = released.split_at(end);
+        if !whole.is_empty() {
+            self.begun.extend_from_slice(whole);
+            self.filter.cell(key, &self.begun);
+            self.begun.clear();
+        }
+        self.begun.extend_from_slice(begun);
+        bytes
+    }
+
+    /// A finding outside of the body.
+    pub(super) fn trip(&mut self, finding: &mask::Finding, channel: &'static str) {
+        self.classes.insert(finding.class.clone());
+        self.hits += 1;
+        let (detector, class) = (finding.detector, finding.class.clone());
+        self.tripwires.insert(Tripped { detector, class, channel, act: "masked" });
+    }
+
+    /// Takes what was found since the last record, as it is recorded. `withheld`: it stays here.
+    pub(super) fn take(&mut self, resource: &Resource, withheld: bool) -> Taken {
+        let mut exposures = Vec::new();
+        for (rule, governed) in std::mem::take(&mut self.governed) {
+            let Some(of) = resource.config.masks.get(rule) else { continue };
+            let grant = self.revealed.get(&of.class);
+            exposures.push(Exposure {
+                on: place(resource, rule),
+                class: of.class.clone(),
+                at: "output",
+                what: match (withheld, grant) {
+                    (true, _) => "refused",
+                    (false, Some(_)) => "revealed",
+                    (false, None) => "masked",
+                },
+                by: grant.map_or(By::Path, |rule| By::Grant(rule.clone())),
+                rows: 0,
+                cells: governed.cells,
+                prints: if withheld { Vec::new() } else { governed.prints },
+            });
+        }
+        let tripwires = std::mem::take(&mut self.tripwires);
+        for hit in tripwires.iter().filter(|hit| hit.act == "masked") {
+            exposures.push(Exposure {
+                on: resource.root.clone(),
+                class: hit.class.clone(),
+                at: "output",
+                what: if withheld { "refused" } else { "masked" },
+                by: By::Detector,
+                rows: 0,
+                cells: 0,
+                prints: Vec::new(),
+            });
+        }
+        let filter = (!self.filter.is_empty()).then(|| self.filter.take());
+        Taken { exposures, tripwires, filter }
+    }
+}
+
+/// What one record says of what was found.
+pub(super) struct Taken {
+    pub(super) exposures: Vec<Exposure>,
+    pub(super) tripwires: BTreeSet<Tripped>,
+    pub(super) filter: Option<mask::Filter>,
+}

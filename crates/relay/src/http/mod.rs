@@ -1,0 +1,31 @@
+//! HTTP on the data path: a listener in front of one service.
+//!
+//! HTTP/1.1 on both legs, framed by `proto_http`: a request that two servers could cut or read differently is refused,
+//! and what goes upstream is encoded anew. One request at a time; one upstream connection per session, and never
+//! another run's. A request is an action (method and route); it waits for its intent's record, and each piece of its
+//! answer for its own. Bodies are masked as they come, by path and by detector (`mask::Body`).
+//!
+//! **Not here, and refused**: HTTP/2, CONNECT, upgrades (WebSocket), content codings other than identity (the gateway
+//! asks the upstream for none), byte ranges (a value could be cut in two; the whole is asked for instead). Trailers are
+//! not passed on.
+//!
+//! Reading order: `listen` (accept to `connect`) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
+//! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `look` (masking it) -> `writer`, `side`,
+//! `problem`, `dial`, `resource`.
+
+mod answer;
+mod credential;
+mod decide;
+mod dial;
+mod listen;
+mod look;
+mod problem;
+mod request;
+mod resource;
+mod session;
+mod side;
+mod writer;
+
+pub use dial::probe;
+pub use listen::connection;
+pub use resource::Resource;

@@ -1,0 +1,56 @@
+//! One HTTP service: its configuration, made ready.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gate::Gate;
+use rustls::{ClientConfig, ServerConfig};
+use vocab::ResourcePath;
+
+use crate::config::HttpResource;
+use crate::runs::Registry;
+use crate::tls;
+
+/// What all sessions of one service share.
+pub struct Resource {
+    pub config: HttpResource,
+    pub gate: Gate,
+    pub registry: Registry,
+    pub root: ResourcePath,
+    pub tls: Option<Arc<ClientConfig>>,
+    /// `None`: clients speak plain HTTP, on loopback.
+    pub server_tls: Option<Arc<ServerConfig>>,
+    /// How many sessions there are now.
+    pub sessions: AtomicU64,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Resource {
+    /// Errors are sentences for the operator.
+    pub fn new(config: HttpResource, gate: Gate, registry: Registry) -> Result<Resource, String> {
+        let tls = tls::client_config(&config.upstream.tls, config.upstream.client_certificate.as_ref())?;
+        let server_tls = match &config.client_tls {
+            Some((certificate, key)) => Some(tls::server_config(certificate, key)?),
+            None => None,
+        };
+        Ok(Resource {
+            root: ResourcePath::root(&config.name),
+            config,
+            gate,
+            registry,
+            tls,
+            server_tls,
+            sessions: AtomicU64::new(0),
+            trouble: Mutex::new(None),
+        })
+    }
+
+    /// Why the upstream was not reached when it was last dialled.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn reached(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}

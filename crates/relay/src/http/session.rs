@@ -1,0 +1,431 @@
+//! One session: a client's requests, one after another, each carried to the end of its answer.
+//!
+//! **Invariant:** one task, no lock: what is decided, sent and released happens in the order of `exchange`.
+//! **Invariant:** after `connect` each request shows the same run's credential, or the session ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use gate::{GateError, Outcome, Who};
+use ledger::{AppendError, Durable, Missed, Receipt};
+use mask::Known;
+use proto_http::frame::{Framing, Head, Incoming};
+use proto_http::reply::{CONTINUE, status_of};
+use proto_http::session::Session as Flow;
+use tokio::sync::watch;
+use vocab::Seq;
+use wire::Fault;
+
+use super::credential::{Injected, shown};
+use super::decide::Ruling;
+use super::dial::dial;
+use super::listen::{NO_RECORD, UNREACHABLE};
+use super::problem::Problem;
+use super::request::Asked;
+use super::resource::Resource;
+use super::side::{Broken, Side};
+use super::writer::{ClientWriter, UpstreamWriter};
+use crate::entropy;
+use crate::limits::{HTTP_ANSWER, HTTP_IDLE, HTTP_READ, PIPELINED_BYTES_MAX, RECORD, REFUSAL_RECORD};
+use crate::runs::{Ended, Run};
+
+/// Why a session is over, and what the client is told if no part of an answer has left.
+pub(super) struct Cut {
+    pub(super) why: &'static str,
+    pub(super) tell: Option<Problem>,
+}
+
+impl Cut {
+    pub(super) fn quiet(why: &'static str) -> Cut {
+        Cut { why, tell: None }
+    }
+
+    pub(super) fn told(why: &'static str, status: u16, detail: &'static str) -> Cut {
+        Cut { why, tell: Some(Problem::new(status, detail)) }
+    }
+
+    pub(super) fn upstream(detail: &'static str) -> Cut {
+        Cut::told("upstream-closed", 502, detail)
+    }
+}
+
+impl From<Fault> for Cut {
+    fn from(fault: Fault) -> Cut {
+        Cut::told(fault.kind, status_of(&fault), fault.outward)
+    }
+}
+
+/// What a new session is made of.
+pub(super) struct Start {
+    pub(super) resource: Arc<Resource>,
+    pub(super) run: Arc<Run>,
+    pub(super) who: Who,
+    pub(super) client: Side,
+    pub(super) upstream: Side,
+    pub(super) injected: Injected,
+    pub(super) ended: watch::Receiver<Option<Ended>>,
+}
+
+pub(super) struct Session {
+    pub(super) resource: Arc<Resource>,
+    pub(super) who: Who,
+    pub(super) client: Side,
+    pub(super) upstream: Side,
+    pub(super) known: Known,
+    pub(super) flow: Flow,
+    pub(super) to_client: ClientWriter,
+    to_upstream: UpstreamWriter,
+    injected: Injected,
+    run: Arc<Run>,
+    ended: watch::Receiver<Option<Ended>>,
+    /// The intent whose outcome is not recorded.
+    pub(super) open: Option<Seq>,
+    /// A part of an answer has left: the client cannot be told anything else.
+    pub(super) answering: bool,
+    /// The request in work was a HEAD.
+    pub(super) to_head: bool,
+    /// Upstream's connection carries no further request.
+    pub(super) spent: bool,
+}
+
+impl Session {
+    pub(super) fn new(start: Start) -> Session {
+        Session {
+            resource: start.resource,
+            who: start.who,
+            client: start.client,
+            upstream: start.upstream,
+            known: Known::new(entropy::random()),
+            flow: Flow::new(),
+            to_client: ClientWriter::default(),
+            to_upstream: UpstreamWriter::default(),
+            injected: start.injected,
+            run: start.run,
+            ended: start.ended,
+            open: None,
+            answering: false,
+            to_head: false,
+            spent: false,
+        }
+    }
+
+    /// Runs the session to its end. The `disconnect` record is written by the caller, from what this returns.
+    pub(super) async fn run(&mut self, first: Head) -> Cut {
+        let mut head = first;
+        let cut = loop {
+            match self.exchange(head).await {
+                Ok(true) => {}
+                Ok(false) => break Cut::quiet("closed"),
+                Err(cut) => break cut,
+            }
+            (self.answering, self.to_head) = (false, false);
+            head = match self.next_head().await {
+                Ok(Some(head)) => head,
+                Ok(None) => break Cut::quiet("client-closed"),
+                Err(cut) => break cut,
+            };
+        };
+        self.farewell(&cut).await;
+        cut
+    }
+
+    /// One request, from its head to the end of its answer. `false`: the connection carries no other.
+    async fn exchange(&mut self, head: Head) -> Result<bool, Cut> {
+        self.same_run(&head)?;
+        let asked = self.asked(head).await?;
+        let (decided, approval) = match self.decide(&asked).await? {
+            Ruling::Go(decided, approval) => (decided, approval),
+            Ruling::No => return self.answered_here(),
+        };
+        if !self.upstream_ready().await {
+            self.refuse(&asked, &decided, 502, UNREACHABLE, None).await?;
+            return self.answered_here();
+        }
+        let intent = {
+            let question = self.question(&asked);
+            self.resource.gate.intend(&question, &decided, approval, entropy::tick())
+        };
+        let intent = intent.map_err(|e| self.unrecorded(e))?;
+        let seq = intent.seq();
+        let permit = match tokio::time::timeout(RECORD, intent.durable()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => return Err(self.no_record()),
+        };
+        self.open = Some(seq);
+        self.upstream.decoder.answers(self.to_head);
+        self.to_upstream.send(permit, &asked.sending, Some(&self.injected))?;
+        self.drain_upstream().await?;
+        let asked = self.send_rest(asked, seq).await?;
+        self.answer(&asked, &decided, seq).await
+    }
+
+    /// The gateway has answered by itself.
+    fn answered_here(&mut self) -> Result<bool, Cut> {
+        Ok(self.flow.on_answer(self.open.is_some())?.client)
+    }
+
+    /// The body behind what was held, piece by piece, each after its record.
+    async fn send_rest(&mut self, mut asked: Asked, of: Seq) -> Result<Asked, Cut> {
+        let mut n = 0;
+        while asked.more {
+            let piece = match self.client_next(HTTP_READ).await? {
+                Incoming::Body(piece) => Some(piece),
+                Incoming::Trailers(_) => continue,
+                Incoming::End => {
+                    asked.more = false;
+                    self.flow.on_request_end()?;
+                    None
+                }
+                Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
+                    return Err(Cut::quiet("client-closed"));
+                }
+            };
+            let (sending, piece) = asked.piece(&self.resource, n, piece)?;
+            if sending.is_empty() {
+                continue;
+            }
+            let intent = self.resource.gate.piece_upstream(&self.who, of, piece, &sending, entropy::tick());
+            let intent = intent.map_err(|e| self.unrecorded(e))?;
+            let permit = match tokio::time::timeout(RECORD, intent.durable()).await {
+                Ok(Ok(permit)) => permit,
+                Ok(Err(_)) | Err(_) => return Err(self.no_record()),
+            };
+            self.to_upstream.send(permit, &sending, None)?;
+            self.drain_upstream().await?;
+            n += 1;
+        }
+        Ok(asked)
+    }
+
+    /// The body up to `most` bytes, and whether there is more of it.
+    pub(super) async fn held_body(&mut self, framing: Framing, most: usize) -> Result<(BytesMut, bool), Cut> {
+        let mut body = BytesMut::new();
+        if self.flow.holds_back() {
+            let mut go_on = BytesMut::from(CONTINUE);
+            self.client.leg.drain(&mut go_on).await.map_err(|_| Cut::quiet("client-closed"))?;
+            self.flow.continued();
+        }
+        if framing == Framing::None {
+            return match self.client_next(HTTP_READ).await? {
+                Incoming::End => Ok((body, false)),
+                _ => Err(Cut::quiet("client-closed")),
+            };
+        }
+        loop {
+            match self.client_next(HTTP_READ).await? {
+                Incoming::Body(piece) => body.extend_from_slice(&piece),
+                Incoming::Trailers(_) => continue,
+                Incoming::End => return Ok((body, false)),
+                Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
+                    return Err(Cut::quiet("client-closed"));
+                }
+            }
+            if body.len() >= most {
+                return Ok((body, true));
+            }
+        }
+    }
+
+    /// A request of another run's, or of nobody's, on this run's connection.
+    fn same_run(&self, head: &Head) -> Result<(), Cut> {
+        let shown = shown(&head.headers);
+        let run = shown.and_then(|s| self.resource.registry.by_password(&s.user, s.password.as_bytes()));
+        match run.is_some_and(|run| run.id == self.run.id) {
+            true => Ok(()),
+            false => Err(Cut::told(
+                "credential",
+                401,
+                "each request of a connection shows the credential of the run that opened it",
+            )),
+        }
+    }
+
+    // --- waiting
+
+    /// The next request's head; `None` if the client is done.
+    async fn next_head(&mut self) -> Result<Option<Head>, Cut> {
+        match self.client_next(HTTP_IDLE).await {
+            Ok(Incoming::Head(head)) => Ok(Some(head)),
+            Ok(_) => Ok(None),
+            Err(cut) if cut.why == "late" => Ok(None),
+            Err(cut) => Err(cut),
+        }
+    }
+
+    async fn client_next(&mut self, most: Duration) -> Result<Incoming, Cut> {
+        let next = tokio::time::timeout(most, self.client.next());
+        tokio::select! {
+            biased;
+            why = over(&mut self.ended) => Err(cut_short(why)),
+            item = next => match item {
+                Ok(Ok(item)) => Ok(item),
+                Ok(Err(Broken::Fault(fault))) => Err(fault.into()),
+                Ok(Err(Broken::Gone)) => Err(Cut::quiet("client-closed")),
+                Err(_late) => Err(Cut::told("late", 408, "the request did not come in time")),
+            },
+        }
+    }
+
+    /// The next item of the answer; cut if the run ends or the client goes away meanwhile.
+    pub(super) async fn upstream_next(&mut self) -> Result<Incoming, Cut> {
+        let next = tokio::time::timeout(HTTP_ANSWER, self.upstream.next());
+        tokio::select! {
+            biased;
+            why = over(&mut self.ended) => Err(cut_short(why)),
+            item = next => match item {
+                Ok(Ok(item)) => Ok(item),
+                Ok(Err(Broken::Fault(fault))) => Err(fault.into()),
+                Ok(Err(Broken::Gone)) => Err(Cut::upstream("the service behind the gateway closed the connection")),
+                Err(_late) => Err(Cut::told("upstream-late", 504, "the service behind the gateway was silent")),
+            },
+            () = self.client.gone(PIPELINED_BYTES_MAX) => Err(Cut::quiet("client-closed")),
+        }
+    }
+
+    /// Waits for a human, for `expires`, for the end of the run, or for the client to go away: only the first is an
+    /// answer.
+    pub(super) async fn human(
+        &mut self,
+        asked: &mut gate::Asked,
+        wait: Duration,
+    ) -> (Option<gate::Answer>, Option<Cut>) {
+        tokio::select! {
+            biased;
+            why = over(&mut self.ended) => (None, Some(cut_short(why))),
+            answer = asked.answered() => (answer, None),
+            () = tokio::time::sleep(wait) => (None, None),
+            () = self.client.gone(PIPELINED_BYTES_MAX) => (None, Some(Cut::quiet("client-closed"))),
+        }
+    }
+
+    /// Waits for the record of what is about to leave.
+    pub(super) async fn durable(&mut self, receipt: Receipt, most: Duration) -> Result<Durable, Cut> {
+        match tokio::time::timeout(most, receipt).await {
+            Ok(Ok(durable)) => Ok(durable),
+            Ok(Err(_)) | Err(_) => Err(self.no_record()),
+        }
+    }
+
+    pub(super) async fn drain_client(&mut self) -> Result<(), Cut> {
+        let (ended, out) = (&mut self.ended, &mut self.to_client.out);
+        let drain = tokio::time::timeout(HTTP_READ, self.client.leg.drain(out));
+        tokio::select! {
+            biased;
+            why = over(ended) => Err(cut_short(why)),
+            done = drain => match done {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) | Err(_) => Err(Cut::quiet("client-closed")),
+            },
+        }
+    }
+
+    async fn drain_upstream(&mut self) -> Result<(), Cut> {
+        let (ended, out) = (&mut self.ended, &mut self.to_upstream.out);
+        let drain = tokio::time::timeout(HTTP_READ, self.upstream.leg.drain(out));
+        tokio::select! {
+            biased;
+            why = over(ended) => Err(cut_short(why)),
+            done = drain => match done {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) | Err(_) => Err(Cut::upstream("the service behind the gateway takes no more of the request")),
+            },
+        }
+    }
+
+    /// Dials anew where the last answer ended upstream's connection, or the service has closed it since.
+    async fn upstream_ready(&mut self) -> bool {
+        let stale = self.spent || {
+            let (leg, input) = (&mut self.upstream.leg, &mut self.upstream.input);
+            let read = std::future::poll_fn(|cx| std::task::Poll::Ready(leg.poll_fill(cx, input))).await;
+            // Whatever it says unasked is no answer to what comes: it is not read, and the connection not used.
+            read.is_ready()
+        };
+        if !stale {
+            return true;
+        }
+        let bytes = self.upstream.bytes;
+        match dial(&self.resource.config.upstream, self.resource.tls.as_ref()).await {
+            Ok(leg) => {
+                self.resource.reached(None);
+                self.upstream = Side::new(leg, proto_http::frame::Decoder::upstream());
+                self.upstream.bytes = bytes;
+                self.spent = false;
+                true
+            }
+            Err(why) => {
+                self.resource.reached(Some(why));
+                self.spent = true;
+                false
+            }
+        }
+    }
+
+    // --- when no record is possible
+
+    pub(super) fn unrecorded(&self, error: GateError) -> Cut {
+        match error {
+            GateError::NoRecord(AppendError::OverBudget) => {
+                Cut::told("over-budget", 403, "the run is over its budget of records")
+            }
+            GateError::NoRecord(AppendError::RunEnded) => cut_short(Ended::Interrupted),
+            // The refusal is kept, and counted, where it could not be recorded.
+            GateError::Late(_) if self.open.is_none() => no_record(),
+            GateError::Late(_) | GateError::NoRecord(_) | GateError::InboxFull | GateError::NotShown => {
+                self.no_record()
+            }
+        }
+    }
+
+    /// A record has not come in time, or cannot be made.
+    pub(super) fn no_record(&self) -> Cut {
+        let missed = if self.open.is_some() { Missed::Cut } else { Missed::Refused };
+        self.resource.gate.ledger().missed(missed);
+        match self.open {
+            None => no_record(),
+            Some(_) => Cut::told("no-record", 503, "whether the request took effect is unknown"),
+        }
+    }
+
+    /// Says what became of a request that was sent, and tells the client why if nothing of an answer has left.
+    async fn farewell(&mut self, cut: &Cut) {
+        if let Some(intent) = self.open.take() {
+            let (result, partial) = match cut.why {
+                "client-closed" => ("cancelled", "partial: the client went away before the answer's end"),
+                _ => ("indeterminate", "partial: the connection ended before the answer's end"),
+            };
+            let outcome = Outcome {
+                result,
+                state: "final",
+                settled: Some("indeterminate"),
+                partial: Some(partial),
+                ..Outcome::default()
+            };
+            // If no record is possible now, recovery closes the run, and an intent without an outcome is indeterminate.
+            if let Ok(receipt) = self.resource.gate.outcome(&self.who, intent, outcome) {
+                let _durable = tokio::time::timeout(REFUSAL_RECORD, receipt).await;
+            }
+        }
+        if let (Some(problem), false) = (&cut.tell, self.answering) {
+            self.to_client.say(problem, false, self.to_head);
+        }
+        let told = self.client.leg.drain(&mut self.to_client.out);
+        let _gone = tokio::time::timeout(Duration::from_secs(1), told).await;
+    }
+}
+
+fn no_record() -> Cut {
+    Cut::told("no-record", 503, NO_RECORD)
+}
+
+/// Resolves when the run is over.
+async fn over(ended: &mut watch::Receiver<Option<Ended>>) -> Ended {
+    match ended.wait_for(Option::is_some).await {
+        Ok(why) => why.unwrap_or(Ended::Interrupted),
+        Err(_) => Ended::Interrupted,
+    }
+}
+
+fn cut_short(why: Ended) -> Cut {
+    Cut::told(why.as_str(), 401, "the run that this connection belongs to is over")
+}

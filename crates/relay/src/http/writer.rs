@@ -1,0 +1,72 @@
+//! The two writers. **What goes upstream was permitted; what goes to the client was released.**
+
+use bytes::BytesMut;
+use gate::{Permit, Release};
+use wire::{Fault, Side, kind};
+
+use super::credential::Injected;
+use crate::entropy;
+
+/// Towards the upstream.
+#[derive(Default)]
+pub(super) struct UpstreamWriter {
+    pub(super) out: BytesMut,
+}
+
+impl UpstreamWriter {
+    /// Queues exactly the bytes that the permit was minted for; a head among them gets the upstream's credential, which
+    /// nobody was asked about and no record holds. Errors (side: gateway): other bytes, or too late.
+    pub(super) fn send(
+        &mut self,
+        permit: Permit,
+        bytes: &[u8],
+        injected: Option<&Injected>,
+    ) -> Result<(), Fault> {
+        if !permit.spend(bytes, entropy::tick()) {
+            return Err(NOT_PERMITTED);
+        }
+        let line = memchr::memchr(b'\n', bytes).map_or(0, |end| end + 1);
+        match injected {
+            None | Some(Injected::None) => self.out.extend_from_slice(bytes),
+            Some(Injected::Field(field)) => {
+                self.out.extend_from_slice(&bytes[..line]);
+                self.out.extend_from_slice(field);
+                self.out.extend_from_slice(&bytes[line..]);
+            }
+            Some(Injected::Pair(pair)) => {
+                // The request line ends with ` HTTP/1.1` and CRLF, and its target has no space.
+                let end = line.saturating_sub(b" HTTP/1.1\r\n".len());
+                let mark = if bytes[..end].contains(&b'?') { b'&' } else { b'?' };
+                self.out.extend_from_slice(&bytes[..end]);
+                self.out.extend_from_slice(&[mark]);
+                self.out.extend_from_slice(pair);
+                self.out.extend_from_slice(&bytes[end..]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Towards the client.
+#[derive(Default)]
+pub(super) struct ClientWriter {
+    pub(super) out: BytesMut,
+}
+
+impl ClientWriter {
+    pub(super) fn send(&mut self, release: Release) {
+        self.out.extend_from_slice(release.into_bytes().as_bytes());
+    }
+
+    /// Queues words of the gateway's own: nothing of the upstream's is in them.
+    pub(super) fn say(&mut self, problem: &super::problem::Problem, keep_alive: bool, to_head: bool) {
+        self.out.extend_from_slice(&problem.encode(keep_alive, to_head));
+    }
+}
+
+const NOT_PERMITTED: Fault = Fault::new(
+    Side::Gateway,
+    kind::OUT_OF_ORDER,
+    "the gateway would have sent what it had not permitted",
+    "writer: permit and bytes do not match, or the permit has expired",
+);

@@ -1,0 +1,126 @@
+"""An HTTP service to stand behind a gateway: aiohttp's server, with answers of every kind that the tests need.
+
+Usage: http_service.py PORT LOG [CERT KEY]
+Each request that arrives is a line of JSON in LOG: what the service saw, and so what the gateway sent.
+"""
+import asyncio
+import json
+import ssl
+import sys
+
+from aiohttp import web
+
+PORT, LOG = int(sys.argv[1]), sys.argv[2]
+USERS = {
+    "1": {"id": 1, "name": "Ada Osei", "ssn": "536-22-8391", "email": "ada.osei@example.com", "balance": 12.50},
+    "2": {"id": 2, "name": "B. Keller", "ssn": "219-47-6630", "email": "b.keller@example.org", "balance": 7},
+}
+
+
+@web.middleware
+async def log(request, handler):
+    body = await request.read()
+    seen = {
+        "method": request.method,
+        "target": request.raw_path,
+        "headers": [[k, v] for k, v in request.headers.items()],
+        "body": body.decode("latin-1"),
+    }
+    with open(LOG, "a") as out:
+        out.write(json.dumps(seen) + "\n")
+    return await handler(request)
+
+
+async def user(request):
+    found = USERS.get(request.match_info["id"])
+    if found is None:
+        return web.json_response({"error": "no such user"}, status=404)
+    return web.json_response(found, headers={"X-Owner": found["email"], "ETag": '"v1"'})
+
+
+async def users(_request):
+    return web.json_response({"users": list(USERS.values()), "next": None})
+
+
+async def echo(request):
+    body = await request.read()
+    kind = request.headers.get("Content-Type", "application/octet-stream")
+    return web.Response(body=body, headers={"Content-Type": kind})
+
+
+async def text(_request):
+    return web.Response(text="write to ada.osei@example.com, or call the desk\n")
+
+
+async def page(_request):
+    return web.Response(text="<p>SSN: 536-22-8391</p>", content_type="text/html")
+
+
+async def blob(_request):
+    return web.Response(body=bytes(range(256)), content_type="application/octet-stream")
+
+
+async def packed(_request):
+    answer = web.json_response(USERS["1"])
+    answer.enable_compression(web.ContentCoding.gzip)
+    return answer
+
+
+async def many(_request):
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await answer.prepare(_request)
+    await answer.write(b"[")
+    for n in range(20_000):
+        row = {"n": n, "ssn": "536-22-8391", "note": "x" * 40, "mail": f"user{n}@example.com"}
+        await answer.write((b"," if n else b"") + json.dumps(row).encode())
+    await answer.write(b"]")
+    await answer.write_eof()
+    return answer
+
+
+async def events(request):
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await answer.prepare(request)
+    for n in range(3):
+        await answer.write(f"id: {n}\ndata: {json.dumps({'n': n, 'mail': 'ada.osei@example.com'})}\n\n".encode())
+        await asyncio.sleep(0.2)
+    await answer.write(b"data: [DONE]\n\n")
+    await answer.write_eof()
+    return answer
+
+
+async def slow(_request):
+    await asyncio.sleep(30)
+    return web.Response(text="late")
+
+
+async def cut(request):
+    answer = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})
+    await answer.prepare(request)
+    await answer.write(b'{"half": ')
+    request.transport.close()
+    return answer
+
+
+async def cookie(_request):
+    answer = web.json_response({"ok": True})
+    answer.set_cookie("session", "s3ss10n-of-the-service")
+    return answer
+
+
+app = web.Application(middlewares=[log], client_max_size=64 << 20)
+app.router.add_get("/users", users)
+app.router.add_get("/users/{id}", user)
+app.router.add_route("*", "/echo", echo)
+app.router.add_delete("/users/{id}", user)
+for path, handler in [
+    ("/text", text), ("/page", page), ("/blob", blob), ("/packed", packed), ("/many", many),
+    ("/events", events), ("/slow", slow), ("/cut", cut), ("/cookie", cookie),
+]:
+    app.router.add_get(path, handler)
+
+tls = None
+if len(sys.argv) > 4:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(sys.argv[3], sys.argv[4])
+web.run_app(app, host="127.0.0.1", port=PORT, ssl_context=tls, print=None)

@@ -1,0 +1,480 @@
+//! An HTTP service behind the gateway: unchanged clients get masked answers, are refused, wait for people, and what the
+//! service saw is what policy saw.
+
+use crate::world::{POLICY, client, drivers, plan, upstream};
+use interop::gateway::{Gateway, Plan, Site};
+use interop::place::{free_port, is_open};
+use interop::process::{Daemon, Finished, finish};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const KEY: &str = "upstream-key-91c4be";
+const SECRETS: &[&str] = &["536-22-8391", "219-47-6630", "ada.osei@example.com", "b.keller@example.org"];
+
+/// Agents: `tester` reads and writes users; `asker` deletes only with approval; `seer` may see addresses; `blind` may do
+/// what cannot be known; answers to `narrow` are decided by size, to `held` by a person.
+const RULES: &str = r#"
+@id("billing-connect")
+permit (principal, action == Action::"connect", resource in Resource::"billing");
+@id("billing-read")
+permit (principal, action == Action::"read", resource in Resource::"billing");
+@id("no-slow")
+@message("Nobody waits for the slow one.")
+forbid (principal in Agent::"tester", action, resource in Resource::"billing/slow");
+@id("tester-writes-http")
+permit (principal in Agent::"tester", action == Action::"write", resource in Resource::"billing/echo");
+@id("asker-deletes")
+permit (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing");
+@id("deletes-ask")
+@needs("leads")
+forbid (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing")
+unless { context.approvals.contains("leads") };
+@id("seer-sees")
+permit (principal in Agent::"seer", action == Action::"reveal", resource == Class::"pii.email");
+@id("blind-opaque")
+permit (principal in Agent::"blind", action in [Action::"opaque", Action::"write"], resource in Resource::"billing");
+@id("narrow-http")
+@message("More than this agent may have at once.")
+forbid (principal in Agent::"narrow", action == Action::"release", resource in Resource::"billing")
+when { context.bytes > 100000 };
+@id("held-http")
+@needs("leads")
+forbid (principal in Agent::"held", action == Action::"release", resource in Resource::"billing")
+when { context.bytes > 0 } unless { context.approvals.contains("leads") };
+"#;
+
+/// A service and a gateway before it.
+struct Scene {
+    gateway: Gateway,
+    port: u16,
+    log: PathBuf,
+    _service: Daemon,
+}
+
+impl Scene {
+    fn start(tls: Option<(&Path, &Path, &Path)>) -> Scene {
+        let (upstream_port, port) = (free_port().unwrap(), free_port().unwrap());
+        let dir = drivers().dir();
+        let log = dir.join(format!("http-seen-{upstream_port}"));
+        let mut command = Command::new(drivers().python());
+        command.arg(client("http_service.py")).arg(upstream_port.to_string()).arg(&log);
+        let (scheme, extra) = match tls {
+            Some((cert, key, ca)) => {
+                command.arg(cert).arg(key);
+                ("https", format!("ca = \"{}\"\n", ca.display()))
+            }
+            None => ("http", String::new()),
+        };
+        let said = dir.join(format!("http-service-{upstream_port}.log"));
+        let mut service = Daemon::start(&mut command, &said, "TERM").unwrap();
+        service.wait_ready(Duration::from_secs(60), || is_open(upstream_port)).unwrap();
+        let key = dir.join(format!("http-key-{upstream_port}"));
+        std::fs::write(&key, format!("{KEY}\n")).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let tables = format!(
+            "\n[[resource]]\nname = \"billing\"\nkind = \"http\"\nlisten = \"127.0.0.1:{port}\"\n\
+             upstream = \"{scheme}://localhost:{upstream_port}\"\n{extra}credential = {{ file = \"{}\" }}\n\
+             routes = [\"/users/{{id}}\"]\n\
+             \n[[resource.mask]]\npath = \"$..ssn\"\nclass = \"pii.ssn\"\nas = \"partial:4\"\n\
+             \n[[resource.mask]]\npath = \"$..email\"\nclass = \"pii.email\"\n",
+            key.display()
+        );
+        let plan = Plan { policy: format!("{POLICY}{RULES}"), tables, durability: "os".to_owned(), ..plan() };
+        let gateway = Site::new(&plan, upstream()).unwrap().up().unwrap();
+        Scene { gateway, port, log, _service: service }
+    }
+
+    /// Runs a shell script as an agent. `$B` is where the service seems to be.
+    fn sh(&self, agent: &str, script: &str) -> Finished {
+        let script = format!("B=$BILLING_BASE_URL; {script}");
+        let words = [Path::new("/bin/sh"), Path::new("-c"), Path::new(&script)];
+        self.gateway.run_to_end(agent, &words, "").unwrap()
+    }
+
+    /// What the service saw, newest last.
+    fn seen(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn ask(&self, words: &[&str], token: Option<&str>) -> Finished {
+        let mut command = self.gateway.site().tacho();
+        if let Some(token) = token {
+            command.env("TACHO_OPERATOR_TOKEN", token);
+        }
+        finish(command.args(words), b"", Duration::from_secs(30)).unwrap()
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let said = self.ask(words, None);
+        serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("{}", said.all()))
+    }
+
+    /// The newest run of an agent.
+    fn run_of(&self, agent: &str) -> String {
+        let runs = self.json(&["runs", "--json"]);
+        let all = runs["runs"].as_array().unwrap();
+        let found =
+            all.iter().filter(|run| run["agent"] == agent).max_by_key(|run| run["opened"].to_string());
+        found.unwrap_or_else(|| panic!("no run of {agent} in {runs}"))["run"].as_str().unwrap().to_owned()
+    }
+}
+
+fn scene() -> &'static Scene {
+    static SHARED: OnceLock<Scene> = OnceLock::new();
+    SHARED.get_or_init(|| Scene::start(None))
+}
+
+fn without_secrets(text: &str) {
+    SECRETS.iter().for_each(|secret| assert!(!text.contains(secret), "{secret} in {text}"));
+}
+
+#[test]
+fn curl_reads_masked_json_and_everything_else_stays_as_it_was() {
+    let done = scene().sh("tester", "curl -sS -i $B/users/1");
+    let out = done.out();
+    assert!(out.starts_with("HTTP/1.1 200 OK"), "{}", scene().gateway.explain(&done));
+    without_secrets(&out);
+    assert!(
+        out.contains(
+            r#"{"id": 1, "name": "Ada Osei", "ssn": "*******8391", "email": "[pii.email]", "balance": 12.5}"#
+        ),
+        "{out}"
+    );
+    assert!(out.contains("X-Owner: [pii.email]") && out.contains("ETag: \"v1\""), "{out}");
+    let done = scene().sh("tester", "curl -sS $B/users; curl -sS $B/text; curl -sS $B/page");
+    without_secrets(&done.out());
+    assert!(done.out().contains("write to [pii.email], or call"), "{}", done.all());
+    let done = scene().sh("tester", "curl -sS -o /dev/null -w '%{http_code}' $B/users/9");
+    assert_eq!(done.out(), "404");
+}
+
+#[test]
+fn the_credential_is_the_gateways_and_the_agents_goes_no_further() {
+    let words = "-H 'Authorization: Bearer mine' -H 'X-API-KEY: mine too'";
+    let done = scene().sh("tester", &format!("curl -sS -o /dev/null -w '%{{http_code}}' {words} $B/users/2"));
+    assert_eq!(done.out(), "401", "two credentials are none");
+    let done = scene().sh(
+        "tester",
+        "curl -sS -o /dev/null -H \"Authorization: Bearer $BILLING_API_KEY\" -H 'X-Forwarded-For: 10.0.0.1' \
+         -H 'Cookie: a=b' $B/users/2?probe=credential; env",
+    );
+    assert!(!done.out().contains(KEY), "the agent's environment has the upstream's credential");
+    let seen = scene().seen();
+    let seen = seen.iter().find(|seen| seen["target"].to_string().contains("probe=credential")).unwrap();
+    let headers: Vec<(String, String)> = seen["headers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pair| (pair[0].as_str().unwrap().to_lowercase(), pair[1].as_str().unwrap().to_owned()))
+        .collect();
+    let all =
+        |name: &str| headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+    assert_eq!(all("authorization"), [format!("Bearer {KEY}")]);
+    assert_eq!((all("x-forwarded-for").len(), all("cookie")), (0, vec!["a=b"]));
+    assert!(all("host")[0].starts_with("localhost:"), "{headers:?}");
+}
+
+#[test]
+fn a_refusal_is_a_problem_with_its_rule_and_the_connection_goes_on() {
+    let done = scene().sh("tester", "curl -sS -i $B/slow $B/users/2");
+    let out = done.out();
+    assert!(out.contains("403 Forbidden") && out.contains("application/problem+json"), "{out}");
+    assert!(out.contains("\"rule\":\"no-slow\"") && out.contains("Nobody waits"), "{out}");
+    assert!(out.contains("\"id\": 2"), "{out}");
+    assert!(scene().seen().iter().all(|seen| seen["target"] != "/slow"), "it was sent");
+    let done = scene().sh("tester", "curl -sS -X DELETE -i $B/users/1");
+    assert!(done.out().contains("403"), "{}", done.all());
+}
+
+#[test]
+fn pythons_and_nodes_clients_do_not_notice() {
+    let script = r#"
+import asyncio, os, requests, httpx, aiohttp
+base, key = os.environ["BILLING_BASE_URL"], os.environ["BILLING_API_KEY"]
+bearer = {"Authorization": "Bearer " + key}
+with requests.Session() as s:                       # finds the run's credential in ~/.netrc
+    for n in range(3):
+        assert s.get(base + "/users/1").json()["ssn"] == "*******8391"
+    answer = s.post(base + "/echo", json={"note": "caf\u00e9", "n": [1, 2.50, None]})
+    assert answer.json() == {"note": "caf\u00e9", "n": [1, 2.5, None]}, answer.text
+    assert s.post(base + "/echo", data={"a": "1 2", "b": "\u00fc"}).text == "a=1+2&b=%C3%BC"
+    big = {"rows": ["x" * 1000] * 3000}
+    assert s.post(base + "/echo", json=big).json() == big
+    def pieces():
+        for n in range(40):
+            yield b"y" * 50000 + b"\n"
+    echoed = s.post(base + "/echo", data=pieces(), headers={"Content-Type": "text/plain"})
+    assert echoed.status_code == 200 and len(echoed.content) == 40 * 50001, (echoed.status_code, len(echoed.content))
+with httpx.Client(base_url=base, headers={"X-Api-Key": key}) as c:
+    rows = c.get("/many").json()
+    assert len(rows) == 20000 and rows[7]["mail"] == "[pii.email]" and rows[7]["ssn"] == "*******8391", rows[7]
+    assert c.head("/users/1").status_code == 200
+    with c.stream("GET", "/events") as r:
+        lines = [line for line in r.iter_lines() if line.startswith("data:")]
+    assert len(lines) == 4 and lines[-1] == "data: [DONE]" and "[pii.email]" in lines[0], lines
+async def main():
+    async with aiohttp.ClientSession(base, headers=bearer) as s:
+        answers = await asyncio.gather(*[s.get(f"/users/{1 + n % 2}") for n in range(20)])
+        assert all(a.status == 200 for a in answers)
+        for a in answers:
+            assert "[pii.email]" in await a.text()
+asyncio.run(main())
+print("done")
+"#;
+    let python = drivers().file("http_clients.py", script).unwrap();
+    let done = scene().sh("tester", &format!("{} {}", drivers().python().display(), python.display()));
+    assert_eq!(done.out(), "done\n", "{}", scene().gateway.explain(&done));
+    let node = "const r = await fetch(process.env.BILLING_BASE_URL + '/users/1', \
+        {headers: {Authorization: 'Bearer ' + process.env.BILLING_API_KEY}}); console.log(JSON.stringify(await r.json()))";
+    let script = drivers().file("http_fetch.mjs", node).unwrap();
+    let done = scene().sh("tester", &format!("node {}", script.display()));
+    assert!(done.out().contains("*******8391"), "{}", done.all());
+}
+
+#[test]
+fn what_cannot_be_looked_into_needs_its_own_permission() {
+    let status = |agent: &str, words: &str| {
+        scene().sh(agent, &format!("curl -sS -o /dev/null -w '%{{http_code}}' {words}")).out()
+    };
+    assert_eq!(status("tester", "$B/blob"), "502");
+    assert_eq!(status("blind", "$B/blob"), "200");
+    assert_eq!(
+        status("tester", "--data-binary @/bin/true $B/echo -H 'Content-Type: application/octet-stream'"),
+        "403"
+    );
+    assert_eq!(
+        status("tester", "-d '{\"a\": 1, \"a\": 2}' -H 'Content-Type: application/json' $B/echo"),
+        "403"
+    );
+    // The service is asked for no coding, and compresses all the same.
+    assert_eq!(status("tester", "--compressed $B/packed"), "502");
+    assert_eq!(status("tester", "-H 'Upgrade: websocket' -H 'Connection: Upgrade' $B/users/1"), "501");
+}
+
+#[test]
+fn a_class_that_is_revealed_is_seen_and_counted() {
+    let done = scene().sh("seer", "curl -sS $B/users/1");
+    assert!(
+        done.out().contains("ada.osei@example.com") && !done.out().contains("536-22-8391"),
+        "{}",
+        done.all()
+    );
+    let run = scene().run_of("seer");
+    let exposed = scene().ask(&["exposed", &run], None);
+    assert_eq!(exposed.status.code(), Some(1), "{}", exposed.all());
+    assert!(exposed.out().contains("pii.email") && exposed.out().contains("seer-sees"), "{}", exposed.all());
+}
+
+#[test]
+fn a_write_waits_for_a_person() {
+    let added =
+        scene().json(&["operator", "add", "lena", "--role", "approver", "--group", "leads", "--json"]);
+    let token = added["token"].as_str().unwrap().to_owned();
+    let waiting = |word: &str| {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            let said = scene().ask(&["approvals", "--json"], Some(&token));
+            let inbox: Value = serde_json::from_str(&said.out()).unwrap();
+            let all = inbox["approvals"].as_array().cloned().unwrap_or_default();
+            if let Some(asked) = all.into_iter().find(|asked| asked.to_string().contains(word)) {
+                return asked;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("nothing with {word} waits")
+    };
+    let agent = thread::spawn(|| scene().sh("asker", "curl -sS -X DELETE $B/users/2?reason=approved"));
+    let asked = waiting("reason=approved");
+    assert!(asked["statement"].as_str().unwrap().starts_with("DELETE /users/2"), "{asked}");
+    assert!(asked["touches"].to_string().contains("billing/users/{id}"), "{asked}");
+    let sent = |word: &str| scene().seen().iter().any(|seen| seen["target"].to_string().contains(word));
+    assert!(!sent("reason=approved"), "it waits");
+    let id = asked["ask"].as_str().unwrap();
+    assert!(scene().ask(&["approve", id], Some(&token)).status.success());
+    let done = agent.join().unwrap();
+    assert!(done.out().contains("\"id\": 2") && sent("reason=approved"), "{}", done.all());
+
+    let agent = thread::spawn(|| scene().sh("asker", "curl -sS -i -X DELETE $B/users/2?reason=denied"));
+    let id = waiting("reason=denied")["ask"].as_str().unwrap().to_owned();
+    assert!(scene().ask(&["deny", &id, "--reason", "not today"], Some(&token)).status.success());
+    let done = agent.join().unwrap();
+    assert!(done.out().contains("403") && done.out().contains("not today"), "{}", done.all());
+    assert!(!sent("reason=denied"), "it was sent");
+
+    // What nobody can see whole, nobody approves.
+    let long = "head -c 200000 /dev/zero | tr '\\0' x | curl -sS -i --data-binary @- -H 'Content-Type: text/plain' $B/echo";
+    let done = scene().sh("asker", long);
+    assert!(done.out().contains("403") && done.out().contains("shown whole"), "{}", done.all());
+
+    let agent = thread::spawn(|| scene().sh("held", "curl -sS $B/users/1?answer=held"));
+    let id = waiting("answer=held")["ask"].as_str().unwrap().to_owned();
+    assert!(sent("answer=held"), "the answer is what waits");
+    assert!(scene().ask(&["approve", &id], Some(&token)).status.success());
+    assert!(agent.join().unwrap().out().contains("\"id\": 1"));
+}
+
+#[test]
+fn an_answer_that_policy_refuses_does_not_leave() {
+    let done = scene().sh("narrow", "curl -sS -i $B/users/1; curl -sS -i $B/many");
+    let out = done.out();
+    assert!(out.contains("\"id\": 1"), "{out}");
+    // A part of it had left: the connection ends inside the body.
+    assert!(!out.contains("\"n\": 19999") && !done.status.success(), "{}", done.status);
+    let run = scene().run_of("narrow");
+    let shown = scene().ask(&["show", &run], None);
+    assert!(shown.out().contains("More than this agent may have at once"), "{}", shown.all());
+}
+
+#[test]
+fn a_run_is_replayed_and_its_record_holds_no_secret_and_verifies() {
+    let script = "curl -sS $B/users/1?for=replay; curl -sS -d '{\"ssn\": \"536-22-8391\", \"to\": \"ada.osei@example.com\"}' \
+                  -H 'Content-Type: application/json' $B/echo; curl -sS $B/cookie -o /dev/null";
+    let done = scene().sh("tester", script);
+    assert!(done.status.success(), "{}", done.all());
+    let runs = scene().json(&["runs", "--json"]);
+    let all = runs["runs"].as_array().unwrap().clone();
+    let holds = |run: &&Value| {
+        let run = run["run"].as_str().unwrap();
+        run.len() == 32 && scene().ask(&["replay", run, "--json"], None).out().contains("for=replay")
+    };
+    let run = all.iter().filter(|run| run["agent"] == "tester").find(holds).expect("the run")["run"].clone();
+    let run = run.as_str().unwrap();
+    for words in
+        [&["replay", run, "--json"][..], &["show", run], &["touched", run], &["exposed", run], &["who", run]]
+    {
+        let said = scene().ask(words, None);
+        assert!(matches!(said.status.code(), Some(0 | 1 | 3)), "{words:?}: {}", said.all());
+        without_secrets(&said.out());
+        assert!(!said.out().contains("s3ss10n-of-the-service"), "{}", said.out());
+    }
+    let replay = scene().ask(&["replay", run, "--json"], None).out();
+    assert!(replay.contains("*******8391") && replay.contains("GET /users/1?for=replay"), "{replay}");
+    assert!(replay.contains("set-cookie: [cookie]") || replay.contains("Set-Cookie: [cookie]"), "{replay}");
+    let touched = scene().ask(&["touched", run], None).out();
+    assert!(touched.contains("billing/users/{id}"), "{touched}");
+    let verified = scene().ask(&["verify"], None);
+    assert!(verified.status.success(), "{}", verified.all());
+    let scan = |needle: &str| {
+        let mut grep = Command::new("grep");
+        grep.args(["-rFla", needle]).arg(scene().gateway.site().data());
+        finish(&mut grep, b"", Duration::from_secs(60)).unwrap().out()
+    };
+    for needle in SECRETS.iter().chain(&[KEY, "s3ss10n-of-the-service"]) {
+        assert_eq!(scan(needle), "", "{needle}");
+    }
+    let bundle = scene().gateway.site().dir().join("http.html");
+    let exported = scene().ask(&["export", run, "--as", "html", "--output", bundle.to_str().unwrap()], None);
+    assert!(exported.status.success(), "{}", exported.all());
+}
+
+/// Bytes as they are, and what comes back before the connection ends.
+fn raw(lease: &str, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", scene().port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(bytes.replace("KEY", lease).as_bytes()).unwrap();
+    let mut said = Vec::new();
+    let _ended_or_reset = stream.read_to_end(&mut said);
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[test]
+fn shapes_that_two_servers_could_cut_differently_are_refused() {
+    let lease = scene().gateway.lease("tester").unwrap();
+    let key = lease.variable("BILLING_API_KEY").to_owned();
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\nConnection: close\r\nContent-Type: text/plain\r\n";
+    let before = scene().seen().len();
+    for (name, rest) in [
+        ("both lengths", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("two lengths", "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+        ("a signed length", "Content-Length: +5\r\n\r\nhello"),
+        ("another coding", "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        ("a bad chunk", "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n"),
+        ("a chunk's extension", "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\n"),
+        ("a folded field", "X-A: 1\r\n 2\r\nContent-Length: 0\r\n\r\n"),
+        ("a second Host", "Host: b\r\nContent-Length: 0\r\n\r\n"),
+        ("a space before the colon", "Content-Length : 0\r\n\r\n"),
+        ("a bare LF", "X-A: 1\nContent-Length: 0\r\n\r\n"),
+        ("another method", "X-HTTP-Method-Override: DELETE\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let said = raw(&key, &format!("{head}{rest}"));
+        assert!(said.starts_with("HTTP/1.1 4"), "{name}: {said}");
+    }
+    for target in
+        ["/users/../echo", "/users/%2e%2e/echo", "//echo", "/echo%2Fx", "/echo;a=b", "http://other/echo"]
+    {
+        let said = raw(
+            &key,
+            &format!("GET {target} HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\nConnection: close\r\n\r\n"),
+        );
+        let refused = said.starts_with("HTTP/1.1 4") || said.starts_with("HTTP/1.1 501");
+        assert!(refused, "{target}: {said}");
+    }
+    let body = "GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    assert!(raw(&key, body).starts_with("HTTP/1.1 4"), "a GET with a body");
+    assert_eq!(scene().seen().len(), before, "one of them was sent");
+    // And what is right, pipelined, is served one after another.
+    let one = "GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\n\r\n";
+    let last = "GET /users/2 HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\nConnection: close\r\n\r\n";
+    let said = raw(&key, &format!("{one}{last}"));
+    assert_eq!(said.matches("HTTP/1.1 200").count(), 2, "{said}");
+    // Without a credential, or with another run's on this one's connection, nothing.
+    assert!(raw(&key, "GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("HTTP/1.1 401"));
+    let other = scene().gateway.lease("seer").unwrap();
+    let other = last.replace("KEY", other.variable("BILLING_API_KEY"));
+    let said = raw(&key, &format!("{one}{other}"));
+    assert!(said.contains("HTTP/1.1 200") && said.contains("HTTP/1.1 401"), "{said}");
+}
+
+#[test]
+fn a_revoked_run_and_a_broken_upstream_end_the_answer() {
+    let lease = scene().gateway.lease("blind").unwrap();
+    let key = lease.variable("BILLING_API_KEY").to_owned();
+    let run = lease.variable("TACHO_RUN").to_owned();
+    let slow = thread::spawn({
+        let key = key.clone();
+        move || raw(&key, "GET /slow HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\n\r\n")
+    });
+    let begun = Instant::now();
+    while !scene().seen().iter().any(|seen| seen["target"] == "/slow")
+        && begun.elapsed() < Duration::from_secs(20)
+    {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let half = raw(&key, "GET /cut HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\n\r\n");
+    assert!(half.starts_with("HTTP/1.1 502"), "{half}");
+    let added = scene().json(&["operator", "add", "root", "--role", "admin", "--json"]);
+    let revoked = scene().ask(&["runs", "revoke", &run, "--reason", "a test"], added["token"].as_str());
+    assert!(revoked.status.success(), "{}", revoked.all());
+    let said = slow.join().unwrap();
+    assert!(said.starts_with("HTTP/1.1 401") && said.contains("over"), "{said}");
+    assert!(
+        raw(&key, "GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\n\r\n").starts_with("HTTP/1.1 401")
+    );
+    let shown = scene().ask(&["show", &run], None);
+    assert!(shown.out().contains("indeterminate"), "{}", shown.all());
+}
+
+#[test]
+fn a_service_is_proved_by_its_certificate() {
+    let place = interop::place::Scratch::new("http-tls").unwrap();
+    let authority = interop::tls::Authority::new(place.path()).unwrap();
+    let (cert, key) = authority.sign("good", "DNS:localhost,IP:127.0.0.1").unwrap();
+    let good = Scene::start(Some((&cert, &key, &authority.certificate())));
+    let done = good.sh("tester", "curl -sS $B/users/1");
+    assert!(done.out().contains("\"id\": 1"), "{}", good.gateway.explain(&done));
+    let checked = good.gateway.site().check().unwrap();
+    assert!(checked.out().contains("proved its certificate"), "{}", checked.all());
+    drop(good);
+    let (cert, key) = authority.sign("other", "DNS:other.example").unwrap();
+    let wrong = Scene::start(Some((&cert, &key, &authority.certificate())));
+    let done = wrong.sh("tester", "curl -sS -i $B/users/1");
+    assert!(done.out().contains("502") && wrong.seen().is_empty(), "{}", done.all());
+}
