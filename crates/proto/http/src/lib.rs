@@ -17,7 +17,8 @@
 //! Beside them: [`head`] (one head, and how its body is framed), [`target`] (one reading of path and query), [`media`]
 //! (what a body is), [`fault`] (every reason for a refusal, in one list), [`limits`].
 //!
-//! What a body *means* is not here. Nothing here decides, records or releases.
+//! What a body *means* is not here, but for [`llm`]: what a request to a language model says, and what its answer
+//! decides. Nothing here decides, records or releases.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -27,6 +28,7 @@ pub mod fault;
 pub mod frame;
 pub mod head;
 pub mod limits;
+pub mod llm;
 pub mod media;
 pub mod message;
 pub mod reply;

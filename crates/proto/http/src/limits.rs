@@ -59,7 +59,43 @@ pub const ROUTES_MAX: usize = 1_024;
 /// Interim (1xx) responses to one request. A server sends 100, and perhaps a few 103.
 pub const INTERIM_RESPONSES_MAX: u32 = 8;
 
+/// A request to a language model, its answer, one event of it, and the text of a streamed answer that is put together,
+/// each in bytes. Contexts of a million tokens are about 4 MiB of text.
+pub const LLM_BODY_BYTES_MAX: usize = 8 << 20;
+
+/// Arrays and objects in one another. Schemas of tools are nested deepest, about 20; a reader of ours recurses.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// Values of one JSON text. Each costs at most 80 bytes beside its text, and twice that where a vector has just grown:
+/// 40 MiB while it is read. A message has about ten.
+pub const JSON_VALUES_MAX: usize = 256 << 10;
+
+/// Arguments of one call, in bytes. They hold what a tool writes: a large source file is 100 KiB.
+pub const CALL_ARGUMENTS_BYTES_MAX: usize = 1 << 20;
+
+/// Calls of one answer, and of one message of a request. Models are asked for a few in parallel.
+pub const CALLS_MAX: usize = 128;
+
+/// Tools that a request offers. Providers allow 128 to a few hundred.
+pub const TOOLS_MAX: usize = 1_024;
+
+/// Choices, content blocks or output items of a streamed answer. A long one with searches has some hundred.
+pub const BLOCKS_MAX: usize = 4_096;
+
+/// Strings of one call that are looked for in what it causes. A call has a few; each is compared with each action.
+pub const CALL_STRINGS_MAX: usize = 64;
+
+/// Those strings together, in bytes.
+pub const CALL_STRINGS_BYTES_MAX: usize = 64 << 10;
+
+/// The shortest of those strings, in bytes: shorter ones are in everything.
+pub const CALL_STRING_BYTES_MIN: usize = 6;
+
 const _: () = {
+    assert!(CALL_ARGUMENTS_BYTES_MAX <= LLM_BODY_BYTES_MAX);
+    assert!(CALL_STRINGS_BYTES_MAX <= CALL_ARGUMENTS_BYTES_MAX);
+    assert!(CALL_STRING_BYTES_MIN * CALL_STRINGS_MAX <= CALL_STRINGS_BYTES_MAX);
+    assert!(CALLS_MAX <= BLOCKS_MAX);
     assert!(TRAILER_BYTES_MAX <= HEAD_BYTES_MAX);
     assert!(TRAILERS_MAX <= HEADERS_MAX);
     assert!(METHOD_BYTES_MAX < HEAD_BYTES_MAX);
