@@ -11,10 +11,10 @@ use vocab::{RunId, Seq, WallTime};
 
 use crate::limits::{FLAWS_MAX, SHARED_TEXT_BYTES_MAX, SHARED_TEXTS_MAX};
 use crate::record::{
-    Act, Approval, ApprovalVerdict, AskPart, At, Body, Chunk, Close, Column, Connect, Coverage, Disconnect,
-    Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat, Open, Outcome, Param,
-    Payload, Record, RefusalPart, Request, ResultColumn, ResultWord, Settled, Stage, Start, Touch, Tripwire,
-    VerbWord, VerdictWord,
+    Act, Approval, ApprovalVerdict, AskPart, At, Body, Cause, Chunk, Close, Column, Connect, Coverage,
+    Decision, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat,
+    How, Open, Outcome, Param, Payload, Record, RefusalPart, Request, ResultColumn, ResultWord, Settled,
+    Stage, Start, Touch, Tripwire, VerbWord, VerdictWord,
 };
 
 /// Decodes records and shares the texts that repeat between them.
@@ -115,6 +115,7 @@ impl Decoder {
             "approval" => Body::Approval(Box::new(approval(&mut f))),
             "outcome" => Body::Outcome(Box::new(outcome(&mut f))),
             "chunk" => Body::Chunk(Box::new(chunk(&mut f))),
+            "decision" => Body::Decision(Box::new(decision(&mut f))),
             "note" => Body::Note { what: f.text("what"), detail: f.text_if("detail") },
             _ => return Body::Unknown,
         };
@@ -218,7 +219,12 @@ fn request(f: &mut Fields<'_>) -> Request {
         prints: f.list("prints", Value::as_bytes_of),
         tx: f.text("tx"),
         durability: f.text("durability"),
+        causes: f.maps_if("causes", cause),
     }
+}
+
+fn cause(f: &mut Fields<'_>) -> Cause {
+    Cause { decision: Seq(f.uint("decision")), how: f.word("how", How::parse, How::is_strange) }
 }
 
 /// `cols` and `at` stand side by side: the first column at the first position, and so on. Either is absent where the
@@ -351,6 +357,17 @@ fn chunk(f: &mut Fields<'_>) -> Chunk {
         tripwires: f.maps("tripwires", tripwire),
         filter: f.byte_string_if("filter"),
         sending: f.byte_string_if("sending"),
+    }
+}
+
+fn decision(f: &mut Fields<'_>) -> Decision {
+    Decision {
+        n: f.uint("n"),
+        model: f.text("model"),
+        tool: f.text("tool"),
+        call: f.text_if("call"),
+        arguments: f.text("arguments"),
+        prints: f.list_if("prints", Value::as_bytes_of),
     }
 }
 

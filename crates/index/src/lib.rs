@@ -11,11 +11,13 @@
 //! Deliberately absent: sockets, keys, clocks, and any way to reach an upstream.
 //!
 //! Reading order: `record` (what a record says), `decode` (canonical bytes -> record), `run` (records of one run put
-//! together), `table` (all of it), `follow` (keeping it up to date).
+//! together), `decided` (what a model decided, and what it caused), `table` (all of it), `follow` (keeping it up to
+//! date).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod decided;
 mod decode;
 mod follow;
 pub mod limits;
@@ -23,13 +25,14 @@ mod record;
 mod run;
 mod table;
 
+pub use decided::Decided;
 pub use decode::{Decoder, Unreadable};
 pub use follow::{Bundle, FollowError, Follower};
 pub use record::{
-    Act, Approval, ApprovalVerdict, AskPart, At, Body, Chunk, Close, Column, Connect, Coverage, Disconnect,
-    Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat, Open, Outcome, Param,
-    Payload, Record, RefusalPart, Request, ResultColumn, ResultWord, Settled, Stage, Start, Touch, Tripwire,
-    VerbWord, VerdictWord,
+    Act, Approval, ApprovalVerdict, AskPart, At, Body, Cause, Chunk, Close, Column, Connect, Coverage,
+    Decision, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat,
+    How, Open, Outcome, Param, Payload, Record, RefusalPart, Request, ResultColumn, ResultWord, Settled,
+    Stage, Start, Touch, Tripwire, VerbWord, VerdictWord,
 };
 pub use run::{Action, Effect, Note, Noted, Run, Session};
 pub use table::{

@@ -111,6 +111,12 @@ words!(
     Form { Once = "once", Shape = "shape" }
 );
 
+words!(
+    /// How a decision's arguments say what was asked: they are the whole of it but for white space, what was asked
+    /// holds them, or they hold what was asked.
+    How { Same = "same", Holds = "holds", Within = "within" }
+);
+
 /// One record as read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -228,6 +234,7 @@ pub enum Body {
     Approval(Box<Approval>),
     Outcome(Box<Outcome>),
     Chunk(Box<Chunk>),
+    Decision(Box<Decision>),
     Note {
         what: Arc<str>,
         detail: Option<Arc<str>>,
@@ -344,6 +351,16 @@ pub struct Request {
     pub prints: Vec<[u8; 16]>,
     pub tx: Arc<str>,
     pub durability: Arc<str>,
+    /// The decisions whose arguments say what is asked, as recorded. Of more than one, nobody can tell which it was.
+    pub causes: Vec<Cause>,
+}
+
+/// A decision that explains what was asked, by content: order and time alone explain nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cause {
+    /// The `seq` of the decision's record.
+    pub decision: Seq,
+    pub how: How,
 }
 
 /// One (verb, resource) pair, with the columns used and where.
@@ -461,6 +478,21 @@ pub enum Coverage {
     Complete,
     /// Not whole, and why.
     Partial(Arc<str>),
+}
+
+/// A tool call that a model issued, recorded before it reached the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Its place in the model's answer, from 0.
+    pub n: u64,
+    pub model: Arc<str>,
+    pub tool: Arc<str>,
+    /// The provider's id of the call.
+    pub call: Option<Arc<str>>,
+    /// JSON, masked; of long arguments, the beginning.
+    pub arguments: Arc<str>,
+    /// Fingerprints of values of a class in the arguments.
+    pub prints: Vec<[u8; 16]>,
 }
 
 /// A released piece of a response, or of a COPY into the upstream.

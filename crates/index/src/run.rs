@@ -1,13 +1,14 @@
 //! The records of one run, put together: who, on which connections, doing what, and how it ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vocab::{RunId, Seq, WallTime};
 
+use crate::decided::Decided;
 use crate::record::{
-    Approval, ApprovalVerdict, AskPart, Chunk, Close, Connect, Disconnect, Exposure, Flaw, Open, Outcome,
-    RefusalPart, Request, ResultWord, Settled, Stage, Tripwire,
+    Approval, ApprovalVerdict, AskPart, Cause, Chunk, Close, Connect, Disconnect, Exposure, Flaw, Open,
+    Outcome, RefusalPart, Request, ResultWord, Settled, Stage, Tripwire,
 };
 
 /// One execution of an agent, as recorded.
@@ -20,6 +21,10 @@ pub struct Run {
     pub sessions: BTreeMap<u64, Session>,
     /// What it asked, in order.
     pub actions: Vec<Action>,
+    /// The tool calls that models issued to it, in order.
+    pub decisions: Vec<Decided>,
+    /// The resources whose answers held a decision: models.
+    pub models: BTreeSet<Arc<str>>,
     /// Everything else that was noted of it: `note`, and records of a kind that this version does not know.
     pub notes: Vec<Noted<Note>>,
     /// The `seq` of each of its records, in order of `rseq`.
@@ -77,6 +82,10 @@ pub struct Action {
     pub outcomes: Vec<Noted<Outcome>>,
     /// What its transaction's own record said.
     pub settled: Option<Noted<Settled>>,
+    /// The decisions of the run that say what was asked, sorted: edges of strength `matched`.
+    pub causes: Vec<Cause>,
+    /// Its answer held a decision, so it asked a model.
+    pub decided: bool,
     /// The `seq` of each record about it, in order.
     pub records: Vec<Seq>,
 }
@@ -119,6 +128,8 @@ impl Run {
             close: None,
             sessions: BTreeMap::new(),
             actions: Vec::new(),
+            decisions: Vec::new(),
+            models: BTreeSet::new(),
             notes: Vec::new(),
             records: Vec::new(),
             first_at: at,
@@ -168,6 +179,8 @@ impl Action {
             chunks: Vec::new(),
             outcomes: Vec::new(),
             settled: None,
+            causes: Vec::new(),
+            decided: false,
             records,
         }
     }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use vocab::{RunId, Seq, WallTime};
 
+use crate::decided::Decided;
 use crate::limits::RECORDS_MAX;
 use crate::record::{
-    Body, Epoch, Flaw, Gap, Heartbeat, Outcome, Record, Request, Settled, Start, Touch, VerbWord,
+    Body, Decision, Epoch, Flaw, Gap, Heartbeat, Outcome, Record, Request, Settled, Start, Touch, VerbWord,
 };
 use crate::run::{Action, Note, Noted, Run, Session};
 
@@ -80,6 +81,8 @@ pub enum PrintPlace {
     Parameter,
     /// A governed value that the agent sent in a COPY.
     Copy,
+    /// A value in the arguments of a tool call that a model issued to the agent.
+    Decision,
     /// A cell of a response: resource path, class, and what became of it.
     Cell { on: Arc<str>, class: Arc<str>, what: Arc<str> },
 }
@@ -421,6 +424,7 @@ impl Index {
             | Body::Approval(_)
             | Body::Outcome(_)
             | Body::Chunk(_)
+            | Body::Decision(_)
             | Body::Note { .. } => self.unknown.push(Strange {
                 seq: place.seq,
                 at: place.at,
@@ -456,6 +460,7 @@ impl Index {
                 }
                 self.answer(id, place, |action| action.chunks.push(place.note(*chunk)));
             }
+            Body::Decision(decision) => self.decision(id, place, *decision),
             other => self.life(id, place, kind, other),
         }
     }
@@ -490,6 +495,16 @@ impl Index {
 
     /// A record that carries a request: the first of an action, or a later one that answers it.
     fn request(&mut self, id: RunId, place: Place, request: Request, then: impl FnOnce(&mut Action)) {
+        let causes = request.causes.clone();
+        self.action(id, place, request, then);
+        if let (Some((owner, at)), Some(run)) = (self.action_of(place.seq), self.runs.get_mut(&id))
+            && owner == id
+        {
+            run.explain(at, place.seq, causes);
+        }
+    }
+
+    fn action(&mut self, id: RunId, place: Place, request: Request, then: impl FnOnce(&mut Action)) {
         self.classes.extend(request.governed.iter().map(|governed| governed.class.clone()));
         for print in &request.prints {
             self.print(*print, id, place.seq, PrintPlace::Literal);
@@ -532,6 +547,18 @@ impl Index {
             }
             Some(_) => run.misfits.push((place.seq, "it answers a record of another run")),
             None => run.misfits.push((place.seq, "it answers a record that asked nothing")),
+        }
+    }
+
+    fn decision(&mut self, id: RunId, place: Place, decision: Decision) {
+        for print in &decision.prints {
+            self.print(*print, id, place.seq, PrintPlace::Decision);
+        }
+        let about = place.of.and_then(|of| self.action_of(of));
+        let asked = about.filter(|(owner, _)| *owner == id).map(|(_, at)| at);
+        if let Some(run) = self.runs.get_mut(&id) {
+            let issued = place.note(decision);
+            run.decide(Decided { session: place.session, of: place.of, issued, actions: Vec::new() }, asked);
         }
     }
 

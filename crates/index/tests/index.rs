@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use index::{
-    Act, Bundle, Coverage, Decoder, Disposition, Effect, FlawKind, Full, Index, Record, ResultWord, Settled,
-    VerbWord,
+    Act, Bundle, Coverage, Decoder, Disposition, Effect, FlawKind, Full, How, Index, PrintPlace, Record,
+    ResultWord, Settled, VerbWord,
 };
 use seal::cbor::Value;
 use seal::record::{Fields, Link, encode};
@@ -412,4 +412,133 @@ fn a_follower_goes_on_where_it_stopped() {
     assert_eq!(first + rest, whole.index.seen().records);
     assert_eq!(follower.index().seen(), whole.index.seen());
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+fn decision() -> Vec<(&'static str, Value)> {
+    vec![
+        ("n", Value::Uint(0)),
+        ("model", text("gpt-x")),
+        ("tool", text("run_sql")),
+        ("call", text("call_1")),
+        ("arguments", text("{\"sql\":\"SELECT 1\"}")),
+        ("prints", Value::Array(vec![Value::Bytes(vec![6; 16])])),
+    ]
+}
+
+fn causes(all: &[(u64, &str)]) -> Value {
+    let one =
+        |(decision, how): &(u64, &str)| map(&[("decision", Value::Uint(*decision)), ("how", text(how))]);
+    Value::Array(all.iter().map(one).collect())
+}
+
+#[test]
+fn a_decision_and_what_it_caused_know_each_other() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    let asked = pen.intent(RUN, None);
+    let issued = pen.write("decision", Some(RUN), Some(asked), &decision());
+    assert!(pen.flaws().is_empty(), "{:?}", pen.flaws());
+    let other = pen.write("decision", Some(RUN), Some(asked), &over(&decision(), &[("n", Value::Uint(1))]));
+    // An ask and the intent that follows it say the same; the intent says more.
+    let (one, two) = (causes(&[(issued, "same")]), causes(&[(other, "holds"), (issued, "same")]));
+    let ask = [
+        ("causes", one),
+        ("verdict", text("ask")),
+        ("ask", Value::Bytes(vec![7; 16])),
+        ("groups", Value::Array(vec![text("dba")])),
+        ("expires", Value::Uint(1)),
+    ];
+    let ask = pen.write("ask", Some(RUN), None, &over(&request(), &ask));
+    assert!(pen.flaws().is_empty(), "{:?}", pen.flaws());
+    pen.write("intent", Some(RUN), Some(ask), &over(&request(), &[("causes", two)]));
+    let orphan = pen.intent(RUN, None);
+    let run = pen.index.run(RunId(RUN)).unwrap();
+    let of =
+        |at: usize| run.actions[at].causes.iter().map(|c| (c.decision.0, c.how.clone())).collect::<Vec<_>>();
+    assert_eq!(of(1), [(issued, How::Same), (other, How::Holds)]);
+    let caused: Vec<_> = run.decisions.iter().map(|d| (d.issued.seq.0, &d.actions[..])).collect();
+    assert_eq!(caused, [(issued, &[1][..]), (other, &[1][..])]);
+    assert_eq!(run.decision(Seq(other)).unwrap().issued.what.n, 1);
+    assert_eq!(run.actions[0].records, [asked, issued, other].map(Seq), "they are about the request, too");
+    assert_eq!(pen.index.prints(&[6; 16])[0].place, PrintPlace::Decision);
+    assert!(run.misfits.is_empty() && run.actions[2].asked.seq == Seq(orphan), "{:?}", run.misfits);
+    // All on one session, whose connect nobody read: only the request itself is known to ask a model.
+    assert_eq!(run.actions.iter().map(|a| run.is_orphan(a)).collect::<Vec<_>>(), [false, false, true]);
+}
+
+#[test]
+fn what_a_decision_and_a_cause_do_not_say_is_named() {
+    type Row = (&'static str, Value, &'static [(&'static str, FlawKind)]);
+    let table: [Row; 6] = [
+        ("tool", Value::Null, &[("tool", FlawKind::Missing)]),
+        ("n", text("0"), &[("n", FlawKind::WrongType)]),
+        ("call", Value::Null, &[]),
+        ("prints", Value::Null, &[]),
+        ("prints", Value::Array(vec![Value::Bytes(vec![1; 15])]), &[("prints.0", FlawKind::WrongType)]),
+        ("result", text("x"), &[("result", FlawKind::UnknownField)]),
+    ];
+    for (key, value, expected) in table {
+        let mut pen = Pen::default();
+        let asked = pen.intent(RUN, None);
+        pen.write("decision", Some(RUN), Some(asked), &over(&decision(), &[(key, value)]));
+        let expected: Vec<(String, FlawKind)> = expected.iter().map(|(f, k)| ((*f).to_owned(), *k)).collect();
+        assert_eq!(pen.flaws(), expected, "{key}");
+        assert_eq!(pen.index.run(RunId(RUN)).unwrap().decisions.len(), 1, "it is kept");
+    }
+    let mut pen = Pen::default();
+    let asked = pen.intent(RUN, None);
+    let issued = pen.write("decision", Some(RUN), Some(asked), &decision());
+    let odd = map(&[("decision", Value::Uint(issued)), ("how", text("dreamt")), ("when", Value::Uint(1))]);
+    let odd = Value::Array(vec![odd, Value::Uint(1)]);
+    pen.write("intent", Some(RUN), None, &over(&request(), &[("causes", odd)]));
+    let names: Vec<String> = pen.flaws().into_iter().map(|(f, _)| f).collect();
+    let expected =
+        ["causes.0.how", "causes.0.when", "causes.1.", "causes.1.decision", "causes.1.how", "causes.1.how"];
+    assert_eq!(names, expected);
+    let run = pen.index.run(RunId(RUN)).unwrap();
+    assert_eq!(run.actions[1].causes[0].how, How::Strange("dreamt".into()), "the word is kept");
+    assert_eq!(run.misfits.len(), 1, "and the other names no decision: {:?}", run.misfits);
+}
+
+#[test]
+fn a_cause_is_an_earlier_decision_of_the_same_run_or_nothing() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    let theirs = pen.intent(OTHER, None);
+    let issued = pen.write("decision", Some(OTHER), Some(theirs), &decision());
+    let asked = pen.intent(RUN, None);
+    for named in [0, theirs, issued, asked, u64::MAX] {
+        let record = pen.seq;
+        let two = causes(&[(named, "same"), (named, "within")]);
+        pen.write("intent", Some(RUN), None, &over(&request(), &[("causes", two)]));
+        let run = pen.index.run(RunId(RUN)).unwrap();
+        assert!(run.actions.last().unwrap().causes.is_empty(), "{named}");
+        let said = run.misfits.iter().filter(|(seq, _)| *seq == Seq(record)).count();
+        assert_eq!(said, 1, "{named}: once for each record, {:?}", run.misfits);
+    }
+    let later = pen.seq + 1;
+    pen.write("intent", Some(RUN), None, &over(&request(), &[("causes", causes(&[(later, "same")]))]));
+    assert_eq!(pen.write("decision", Some(RUN), Some(asked), &decision()), later);
+    let run = pen.index.run(RunId(RUN)).unwrap();
+    assert!(run.actions.last().unwrap().causes.is_empty(), "what comes later caused nothing");
+    for run in pen.index.runs() {
+        assert!(run.decisions[0].actions.is_empty(), "nor is it tied from the other end");
+    }
+}
+
+#[test]
+fn a_decision_in_the_answer_to_nothing_is_kept_and_said() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    let theirs = pen.intent(OTHER, None);
+    for of in [None, Some(0), Some(theirs)] {
+        pen.write("decision", Some(RUN), of, &decision());
+    }
+    let run = pen.index.run(RunId(RUN)).unwrap();
+    assert_eq!((run.decisions.len(), run.misfits.len()), (3, 3), "{:?}", run.misfits);
+    assert!(!pen.index.run(RunId(OTHER)).unwrap().actions[0].decided);
+    // Nothing answers a decision: what says so is an action of its own.
+    let last = pen.index.run(RunId(RUN)).unwrap().decisions[2].issued.seq.0;
+    pen.intent(RUN, Some(last));
+    assert_eq!(pen.index.run(RunId(RUN)).unwrap().actions.len(), 1);
 }
