@@ -9,7 +9,8 @@ use vocab::Seq;
 
 use crate::decode::{Decoder, Unreadable};
 use crate::limits::BUNDLE_BYTES_MAX;
-use crate::table::{Full, Index};
+use crate::rows::Full;
+use crate::table::Index;
 
 /// An index over a ledger's directory, and where to go on reading.
 pub struct Follower {

@@ -11,8 +11,8 @@
 //! Deliberately absent: sockets, keys, clocks, and any way to reach an upstream.
 //!
 //! Reading order: `record` (what a record says), `decode` (canonical bytes -> record), `run` (records of one run put
-//! together), `decided` (what a model decided, and what it caused), `table` (all of it), `follow` (keeping it up to
-//! date).
+//! together), `decided` (what a model decided, and what it caused), `rows` and `table` (all of it), `follow` (keeping it
+//! up to date).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -22,6 +22,7 @@ mod decode;
 mod follow;
 pub mod limits;
 mod record;
+mod rows;
 mod run;
 mod table;
 
@@ -34,8 +35,9 @@ pub use record::{
     How, Open, Outcome, Param, Payload, Record, RefusalPart, Request, ResultColumn, ResultWord, Settled,
     Stage, Start, Touch, Tripwire, VerbWord, VerdictWord,
 };
-pub use run::{Action, Effect, Note, Noted, Run, Session};
-pub use table::{
-    Administered, Catalog, Filter, Full, Genesis, Index, PolicyText, Print, PrintPlace, Seen, Strange,
-    Tombstone, Watched,
+pub use rows::{
+    Administered, Catalog, Filter, Full, Genesis, PolicyText, Print, PrintPlace, Seen, Strange, Tombstone,
+    Watched,
 };
+pub use run::{Action, Effect, Note, Noted, Run, Session};
+pub use table::Index;

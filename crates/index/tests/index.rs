@@ -452,18 +452,20 @@ fn a_decision_and_what_it_caused_know_each_other() {
     assert!(pen.flaws().is_empty(), "{:?}", pen.flaws());
     pen.write("intent", Some(RUN), Some(ask), &over(&request(), &[("causes", two)]));
     let orphan = pen.intent(RUN, None);
+    let again = pen.intent(RUN, None);
+    pen.write("decision", Some(RUN), Some(again), &over(&decision(), &[("prints", Value::Null)]));
     let run = pen.index.run(RunId(RUN)).unwrap();
     let of =
         |at: usize| run.actions[at].causes.iter().map(|c| (c.decision.0, c.how.clone())).collect::<Vec<_>>();
     assert_eq!(of(1), [(issued, How::Same), (other, How::Holds)]);
     let caused: Vec<_> = run.decisions.iter().map(|d| (d.issued.seq.0, &d.actions[..])).collect();
-    assert_eq!(caused, [(issued, &[1][..]), (other, &[1][..])]);
+    assert_eq!(caused, [(issued, &[1][..]), (other, &[1][..]), (again + 1, &[][..])]);
     assert_eq!(run.decision(Seq(other)).unwrap().issued.what.n, 1);
     assert_eq!(run.actions[0].records, [asked, issued, other].map(Seq), "they are about the request, too");
     assert_eq!(pen.index.prints(&[6; 16])[0].place, PrintPlace::Decision);
     assert!(run.misfits.is_empty() && run.actions[2].asked.seq == Seq(orphan), "{:?}", run.misfits);
-    // All on one session, whose connect nobody read: only the request itself is known to ask a model.
-    assert_eq!(run.actions.iter().map(|a| run.is_orphan(a)).collect::<Vec<_>>(), [false, false, true]);
+    // All on one session, whose connect nobody read: only requests whose own answer decided are known to ask a model.
+    assert_eq!(run.actions.iter().map(|a| run.is_orphan(a)).collect::<Vec<_>>(), [false, false, true, false]);
 }
 
 #[test]
