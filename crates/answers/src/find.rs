@@ -149,6 +149,10 @@ fn is(term: &Term, run: &Run, action: &Action) -> bool {
             request.verbs.iter().any(|v| v.as_str() == value) || touches.any(|t| t.verb.as_str() == value)
         }
         Key::Function => request.functions.iter().any(|f| &**f == value || f.ends_with(&format!(".{value}"))),
+        Key::Tool => {
+            let mut decisions = action.causes.iter().filter_map(|cause| run.decision(cause.decision));
+            decisions.any(|decided| &*decided.issued.what.tool == value)
+        }
         Key::Human => open.is_some_and(|o| &*o.human == value || &*o.by == value),
         Key::Agent => open.is_some_and(|o| &*o.agent == value),
         Key::Run => run.id.to_string().starts_with(&value.to_ascii_lowercase()),

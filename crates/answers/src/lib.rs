@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod auditor;
+mod decided;
 mod desk;
 mod diff;
 mod export;
@@ -35,6 +36,7 @@ mod verify;
 mod watch;
 
 pub use auditor::AuditorProber;
+pub use decided::{CauseLine, DecidedLine, DecisionLine, Moment, decision_html, in_order};
 pub use desk::{Cannot, Chain, Desk, ProofLine, Verified};
 pub use diff::{Diff, DiffStep};
 pub use export::{Exported, Report, action_html, export_bundle};

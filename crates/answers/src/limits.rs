@@ -4,8 +4,13 @@
 /// filter syntax finds the others.
 pub const CITES_MAX: usize = 1_000;
 
-/// Most actions in one answer of `show`, `replay` or `find`. At about 2 KiB each: 20 MiB of JSON.
+/// Most actions, and most decisions, in one answer of `show`, `replay` or `find`. Actions of about 2 KiB are
+/// 20 MiB of JSON; decisions, whose arguments are cut at 8 KiB, at most 90 MiB.
 pub const ACTIONS_MAX: usize = 10_000;
+
+/// Most causes of one action that its line names for people; the rest are counted. Past a handful nobody can tell which it
+/// was, and JSON has them all: a record, at most 64 KiB, holds about 3,000.
+pub const CAUSES_SHOWN_MAX: usize = 8;
 
 /// Most characters of a statement on one line of a terminal. JSON and HTML have it whole.
 pub const STATEMENT_LINE_CHARS_MAX: usize = 160;

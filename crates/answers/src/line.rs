@@ -4,6 +4,7 @@ use index::{Action, Column, Effect, Exposure, Noted, Open, Outcome, Param, Run, 
 use serde::{Deserialize, Serialize};
 use vocab::{AskId, Seq, WallTime};
 
+use crate::decided::{CauseLine, cause_line};
 use crate::limits::CITES_MAX;
 use crate::text::hex;
 
@@ -116,6 +117,12 @@ pub struct ActionLine {
     pub tripwires: Vec<TripwireLine>,
     pub transaction: String,
     pub durability: String,
+    /// The decisions that explain it.
+    #[serde(default)]
+    pub causes: Vec<CauseLine>,
+    /// No decision explains it, though one had been issued before it.
+    #[serde(default)]
+    pub orphan: bool,
     /// Every record about it.
     #[serde(flatten)]
     pub cites: Cites,
@@ -278,6 +285,8 @@ pub fn action_line(run: &Run, action: &Action) -> ActionLine {
         tripwires: action.tripwires().map(|(seq, t)| tripwire_line(seq, t)).collect(),
         transaction: request.tx.to_string(),
         durability: request.durability.to_string(),
+        causes: action.causes.iter().map(cause_line).collect(),
+        orphan: run.is_orphan(action),
         cites: action.records.iter().copied().collect(),
     }
 }
@@ -422,7 +431,7 @@ fn owned(text: Option<&str>) -> Option<String> {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn is_zero(n: &u64) -> bool {
+pub(crate) fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 

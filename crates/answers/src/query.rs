@@ -36,6 +36,8 @@ pub enum Key {
     Column,
     Verb,
     Function,
+    /// The tool of a decision that explains the action.
+    Tool,
     Human,
     Agent,
     Run,
@@ -52,12 +54,13 @@ pub enum Key {
 }
 
 impl Key {
-    pub const ALL: [Key; 18] = [
+    pub const ALL: [Key; 19] = [
         Key::Resource,
         Key::Table,
         Key::Column,
         Key::Verb,
         Key::Function,
+        Key::Tool,
         Key::Human,
         Key::Agent,
         Key::Run,
@@ -80,6 +83,7 @@ impl Key {
             Key::Column => "column",
             Key::Verb => "verb",
             Key::Function => "function",
+            Key::Tool => "tool",
             Key::Human => "human",
             Key::Agent => "agent",
             Key::Run => "run",
@@ -108,6 +112,7 @@ impl Key {
             | Key::Table
             | Key::Column
             | Key::Function
+            | Key::Tool
             | Key::Human
             | Key::Agent
             | Key::Run

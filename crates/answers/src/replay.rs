@@ -3,11 +3,15 @@
 //! The statement is in the record, masked; what came back is in the reel, a payload encrypted with the run's key. Whoever
 //! holds no key for it gets no replay, and is told so.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
 use index::{Action, Run};
 use seal::cbor::{self, Value};
 use serde::{Deserialize, Serialize};
 use vocab::{RunId, Seq};
 
+use crate::decided::{DecisionLine, decision_line, render_decision};
 use crate::desk::{Cannot, Desk, ProofLine};
 use crate::limits::{ACTIONS_MAX, REPLAY_BYTES_MAX, REPLAY_ROWS_MAX};
 use crate::line::{ActionLine, RunLine, action_line, run_line};
@@ -68,6 +72,9 @@ pub struct ReplayStep {
     pub rows_not_kept: u64,
     /// Bytes of COPY data, heads and bodies of HTTP, and unnamed payloads, as text where they are text.
     pub data: Vec<CellLine>,
+    /// The decisions that were issued between this action and the next step's.
+    #[serde(default)]
+    pub decisions: Vec<DecisionLine>,
 }
 
 /// One cell: text as it is, anything else as hexadecimal digits.
@@ -109,19 +116,22 @@ impl Desk<'_> {
     pub(crate) fn replay_run(
         &self,
         run: &Run,
-        range: std::ops::RangeInclusive<Seq>,
+        range: RangeInclusive<Seq>,
         proof: ProofLine,
     ) -> Result<Replay, Cannot> {
         let (from, to) = (*range.start(), *range.end());
         let within: Vec<&Action> = run.actions.iter().filter(|a| a.overlaps(from, to)).collect();
         let start = within.first().map_or(0, |a| a.asked.at.0);
+        let mut decisions = decided_within(run, &within, &range);
         let mut bytes = 0;
         let mut steps = Vec::new();
-        for action in within.iter().take(ACTIONS_MAX) {
+        for (at, action) in within.iter().take(ACTIONS_MAX).enumerate() {
             if bytes > REPLAY_BYTES_MAX {
                 break;
             }
-            steps.push(self.step(run, action, start, &mut bytes)?);
+            let mut step = self.step(run, action, start, &mut bytes)?;
+            step.decisions = decisions.remove(&at).unwrap_or_default();
+            steps.push(step);
         }
         let more_steps = (within.len() - steps.len()) as u64;
         Ok(Replay { run: run_line(run), steps, more_steps, proof })
@@ -140,6 +150,7 @@ impl Desk<'_> {
             rows_not_shown: 0,
             rows_not_kept: 0,
             data: Vec::new(),
+            decisions: Vec::new(),
         };
         let mut kept = 0;
         for &seq in action.records.iter().filter(|seq| !self.index.payloads(**seq).is_empty()) {
@@ -248,7 +259,30 @@ impl ReplayStep {
         if self.rows_not_kept > 0 {
             text.line(&format!("  {} more rows were released and are not on the reel", self.rows_not_kept));
         }
+        for decision in &self.decisions {
+            text.blank();
+            render_decision(text, decision);
+        }
     }
+}
+
+/// The decisions of the range, and those in the answers of its actions, by the place in `within` of the action that they
+/// follow.
+fn decided_within(
+    run: &Run,
+    within: &[&Action],
+    range: &RangeInclusive<Seq>,
+) -> BTreeMap<usize, Vec<DecisionLine>> {
+    let answers: BTreeSet<Seq> = within.iter().flat_map(|action| action.records.iter().copied()).collect();
+    let mut places: BTreeMap<usize, Vec<DecisionLine>> = BTreeMap::new();
+    for decided in &run.decisions {
+        let seq = decided.issued.seq;
+        if range.contains(&seq) || answers.contains(&seq) {
+            let after = within.partition_point(|action| action.asked.seq < seq);
+            places.entry(after.saturating_sub(1)).or_default().push(decision_line(run, decided));
+        }
+    }
+    places
 }
 
 fn read_cell(cell: &Value, format: Option<u64>) -> Result<Option<CellLine>, String> {

@@ -4,10 +4,11 @@ use index::{Index, Run};
 use serde::{Deserialize, Serialize};
 use vocab::RunId;
 
+use crate::decided::{DecidedLine, DecisionLine, Moment, decision_line, in_order, render_decision};
 use crate::desk::{Cannot, Desk, ProofLine};
 use crate::exposed::not_durable;
 use crate::limits::{ACTIONS_MAX, PARENTS_MAX};
-use crate::line::{ActionLine, Cites, RunLine, action_line, ending, run_line, time};
+use crate::line::{ActionLine, Cites, RunLine, action_line, ending, is_zero, run_line, time};
 use crate::shape::Answer;
 use crate::text::{Text, statement_line};
 use crate::watch::Look;
@@ -31,6 +32,14 @@ pub struct Show {
     pub actions: Vec<ActionLine>,
     #[serde(default)]
     pub more_actions: u64,
+    /// The tool calls that models issued to it, in order, at most [`ACTIONS_MAX`].
+    #[serde(default)]
+    pub decisions: Vec<DecisionLine>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_decisions: u64,
+    /// What they explain of the whole run.
+    #[serde(default)]
+    pub decided: DecidedLine,
     pub notes: Vec<NoteLine>,
     /// Records of the run that this version cannot read whole, or that do not fit together.
     pub unread: Vec<UnreadLine>,
@@ -126,6 +135,9 @@ impl Desk<'_> {
             sessions: run.sessions.values().map(session_line).collect(),
             actions: run.actions.iter().take(ACTIONS_MAX).map(|a| action_line(run, a)).collect(),
             more_actions: run.actions.len().saturating_sub(ACTIONS_MAX) as u64,
+            decisions: run.decisions.iter().take(ACTIONS_MAX).map(|d| decision_line(run, d)).collect(),
+            more_decisions: run.decisions.len().saturating_sub(ACTIONS_MAX) as u64,
+            decided: DecidedLine::of(run),
             notes: run.notes.iter().map(note_line).collect(),
             unread: unread(run),
             erased: run.erased.map(|seq| seq.0),
@@ -185,24 +197,20 @@ impl Answer for Show {
         self.parent.iter().for_each(|p| text.pair("parent", p));
         self.children.iter().for_each(|c| text.pair("child", c));
         self.erased.iter().for_each(|r| text.pair("payloads", &format!("erased (record {r})")));
-        let mut shown = 0;
-        for session in &self.sessions {
-            text.blank();
-            text.line(&session.title());
-            let id = Some(session.session);
-            shown += render_actions(text, self.actions.iter().filter(|a| a.session == id));
-        }
-        if shown < self.actions.len() {
-            text.blank();
-            text.line("no session");
-            let known = |a: &&ActionLine| self.sessions.iter().any(|s| Some(s.session) == a.session);
-            render_actions(text, self.actions.iter().filter(|a| !known(a)));
+        self.decided.sentence().iter().for_each(|decided| text.pair("decided", decided));
+        if self.decisions.is_empty() {
+            self.render_by_session(text);
+        } else {
+            self.render_in_order(text);
         }
         if self.more_actions > 0 {
             text.line(&format!(
                 "  and {} more actions; `tacho find run:{}` narrows",
                 self.more_actions, self.run.run
             ));
+        }
+        if self.more_decisions > 0 {
+            text.line(&format!("  and {} more decisions", self.more_decisions));
         }
         render_notes(text, &self.notes);
         render_unread(text, &self.unread);
@@ -251,6 +259,54 @@ impl Answer for Who {
         text.pair("records", &self.cites.text());
         self.limits.iter().for_each(|limit| text.pair("not claimed", limit));
         text.line(&self.proof.text());
+    }
+}
+
+impl Show {
+    /// What happened, in order: actions, and the decisions between them.
+    pub fn timeline(&self) -> Vec<Moment<'_>> {
+        in_order(&self.actions, &self.decisions)
+    }
+
+    fn render_by_session(&self, text: &mut Text) {
+        let mut shown = 0;
+        for session in &self.sessions {
+            text.blank();
+            text.line(&session.title());
+            let id = Some(session.session);
+            shown += render_actions(text, self.actions.iter().filter(|a| a.session == id));
+        }
+        if shown < self.actions.len() {
+            text.blank();
+            text.line("no session");
+            let known = |a: &&ActionLine| self.sessions.iter().any(|s| Some(s.session) == a.session);
+            render_actions(text, self.actions.iter().filter(|a| !known(a)));
+        }
+    }
+
+    /// A decision and what it caused are of different sessions: they stand in one order, under the session of each.
+    fn render_in_order(&self, text: &mut Text) {
+        text.blank();
+        self.sessions.iter().for_each(|session| text.line(&session.title()));
+        let mut under = None;
+        for moment in self.timeline() {
+            let session = moment.session();
+            if under.replace(session) != Some(session) {
+                text.blank();
+                text.line(&self.place(session));
+            }
+            match moment {
+                Moment::Action(action) => render_action(text, action),
+                Moment::Decision(decision) => render_decision(text, decision),
+            }
+        }
+    }
+
+    /// `session 7, crm`.
+    fn place(&self, session: Option<u64>) -> String {
+        let Some(id) = session else { return "no session".to_owned() };
+        let found = self.sessions.iter().find(|s| s.session == id);
+        format!("session {id}, {}", found.and_then(|s| s.resource.as_deref()).unwrap_or("unknown"))
     }
 }
 
@@ -366,6 +422,9 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
     }
     if let Some(sent) = &action.sent {
         text.line(&format!("          sent: {}", statement_line(sent)));
+    }
+    if let Some(why) = action.explanation() {
+        text.line(&format!("          {why}"));
     }
     if let Some(why) = &action.opaque {
         text.line(&format!("          opaque: {why}"));

@@ -51,7 +51,7 @@ pub struct ValueAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenLine {
     pub run: RunLine,
-    /// `literal`, `parameter` or `copy` (the agent sent it), `revealed`, `masked`, `refused` or `unknown`.
+    /// `literal`, `parameter` or `copy` (the agent sent it), `decision` (a model gave it to the agent), `revealed`, `masked`, `refused` or `unknown`.
     pub place: String,
     pub on: Option<String>,
     pub class: Option<String>,
@@ -282,6 +282,7 @@ impl Search {
             PrintPlace::Literal => ("literal".to_owned(), None, None),
             PrintPlace::Parameter => ("parameter".to_owned(), None, None),
             PrintPlace::Copy => ("copy".to_owned(), None, None),
+            PrintPlace::Decision => ("decision".to_owned(), None, None),
             PrintPlace::Cell { on, class, what } => {
                 (what.to_string(), Some(on.to_string()), Some(class.to_string()))
             }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use vocab::Seq;
 
+use crate::decided::{Moment, decision_html};
 use crate::desk::{Cannot, Desk};
 use crate::exposed::Exposed;
 use crate::html::{Attr, Html, STYLE};
@@ -231,10 +232,14 @@ impl Report {
             for session in &self.show.sessions {
                 html.leaf("p", "session", &session.title());
             }
+            self.show.decided.sentence().iter().for_each(|decided| html.leaf("p", "session", decided));
             let steps = self.replay.iter().flat_map(|replay| &replay.steps);
             let steps: BTreeMap<u64, &ReplayStep> = steps.map(|step| (step.action.record, step)).collect();
-            for action in &self.show.actions {
-                write_action(html, action, steps.get(&action.record).copied());
+            for moment in self.show.timeline() {
+                match moment {
+                    Moment::Action(action) => write_action(html, action, steps.get(&action.record).copied()),
+                    Moment::Decision(decision) => decision_html(html, decision),
+                }
             }
             if self.show.more_actions > 0 {
                 html.leaf(
@@ -242,6 +247,10 @@ impl Report {
                     "limit",
                     &format!("{} more actions are not shown here.", self.show.more_actions),
                 );
+            }
+            if self.show.more_decisions > 0 {
+                let more = format!("{} more decisions are not shown here.", self.show.more_decisions);
+                html.leaf("p", "limit", &more);
             }
             for note in &self.show.notes {
                 let detail = note.detail.clone().unwrap_or_default();
@@ -320,6 +329,9 @@ fn write_action(html: &mut Html, action: &ActionLine, step: Option<&ReplayStep>)
         if let Some(sent) = &action.sent {
             html.leaf("p", "label", "Sent instead, so that governed values are masked where they are read:");
             html.tag("pre", "sent", |html| html.block(sent));
+        }
+        if let Some(why) = action.explanation() {
+            html.leaf("p", if action.orphan { "limit" } else { "label" }, &why);
         }
         if let Some(why) = &action.opaque {
             html.leaf("p", "limit", &format!("Opaque: {why}"));

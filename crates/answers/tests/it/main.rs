@@ -3,6 +3,7 @@
 
 mod answers;
 mod claims;
+mod decided;
 mod export;
 mod real;
 mod story;

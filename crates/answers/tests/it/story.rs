@@ -364,7 +364,8 @@ fn over_value(body: Value, with: &[Field]) -> Value {
     Value::Map(fields)
 }
 
-/// The whole story: every kind of record, two runs, and two records of kinds that nobody knows.
+/// The whole story: every kind of record but decisions (they have their own), two runs, and two records of kinds that
+/// nobody knows.
 pub fn whole() -> Story {
     told(true)
 }

@@ -211,3 +211,24 @@ impl Prober for LongPlain {
         Ok(Some(false))
     }
 }
+
+#[test]
+fn a_value_in_a_decision_was_given_to_the_agent() {
+    let mut story = Story::with_run();
+    let asked = story.intent(A, &[]);
+    let prints = Value::Array(vec![Value::Bytes(print(1, VALUE).to_vec())]);
+    let body = [
+        ("n", Value::Uint(0)),
+        ("model", text("gpt-x")),
+        ("tool", text("run_sql")),
+        ("arguments", text("{\"ssn\":\"999-99-9999\"}")),
+        ("prints", prints),
+    ];
+    let issued = story.record("decision", A, Some(asked), &map(&body));
+    let answer = ask(story);
+    assert_eq!((answer.answer.as_str(), answer.exit_code()), ("yes", 1));
+    assert_eq!(
+        (answer.seen[0].place.as_str(), &answer.seen[0].cites.records[..]),
+        ("decision", &[issued][..])
+    );
+}
