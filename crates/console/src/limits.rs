@@ -50,7 +50,7 @@ pub const TEXT_BYTES_MAX: usize = 2_048;
 /// Most minutes that a `shape` approval lasts.
 pub const SHAPE_MINUTES_MAX: u32 = 24 * 60;
 
-/// Most actions on one page; the rest are behind links.
+/// Most actions and decisions on one page; the rest are behind links.
 pub const PAGE_ACTIONS_MAX: usize = 200;
 
 const _: () = assert!(TOKEN_BYTES_MAX < HEAD_BYTES_MAX);

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use answers::html::{Attr, Html};
 use answers::text::count;
-use answers::{ActionLine, Exposed, Found, Look, Runs as RunsAnswer, Scope, Show, Touched, Who, action_html};
+use answers::{
+    Exposed, Found, Look, Moment, Runs as RunsAnswer, Scope, Show, Touched, Who, action_html, decision_html,
+};
 use axum::Router;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Extension, Form, FromRequestParts, Path, Query, State};
@@ -508,7 +510,8 @@ fn run_html(html: &mut Html, who: &Who, touched: &Touched, exposed: &Exposed, sh
     );
     html.leaf("h2", "", "Timeline");
     show.sessions.iter().for_each(|session| html.leaf("p", "soft", &session.title()));
-    timeline(html, &show.actions, from, &show.run.run);
+    show.decided.sentence().iter().for_each(|decided| html.leaf("p", "soft", decided));
+    timeline(html, show, from);
     if !show.unread.is_empty() {
         html.leaf("h2", "", "Records that are not understood whole");
         let row = |u: &answers::UnreadLine| vec![format!("#{}", u.record), u.kind.clone(), u.why.clone()];
@@ -517,13 +520,19 @@ fn run_html(html: &mut Html, who: &Who, touched: &Touched, exposed: &Exposed, sh
     html.leaf("p", "soft", &show.proof.text());
 }
 
-fn timeline(html: &mut Html, actions: &[ActionLine], from: usize, run: &str) {
-    let shown = actions.iter().skip(from).take(PAGE_ACTIONS_MAX);
-    shown.for_each(|action| action_html(html, action));
+fn timeline(html: &mut Html, show: &Show, from: usize) {
+    let moments = show.timeline();
+    for moment in moments.iter().skip(from).take(PAGE_ACTIONS_MAX) {
+        match moment {
+            Moment::Action(action) => action_html(html, action),
+            Moment::Decision(decision) => decision_html(html, decision),
+        }
+    }
     let next = from.saturating_add(PAGE_ACTIONS_MAX);
-    if next < actions.len() {
-        let href = [("href", Attr::new(format!("/runs/{run}?from={next}")))];
-        html.tag_with("a", "", &href, |html| html.text(&format!("{} more actions", actions.len() - next)));
+    if next < moments.len() {
+        let what = if show.decisions.is_empty() { "actions" } else { "actions and decisions" };
+        let href = [("href", Attr::new(format!("/runs/{}?from={next}", show.run.run)))];
+        html.tag_with("a", "", &href, |html| html.text(&format!("{} more {what}", moments.len() - next)));
     }
 }
 

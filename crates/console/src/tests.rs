@@ -902,3 +902,28 @@ async fn a_page_of_a_run_shows_the_three_answers_first() {
         .collect();
     assert!(order.is_sorted(), "{order:?}");
 }
+
+#[tokio::test]
+async fn a_page_of_a_run_has_decisions_between_actions() {
+    use seal::cbor::Value;
+    use seal::testkit::{map, text};
+    let mut story = story::Story::with_run();
+    let asked = story.intent(story::A, &[("statement", text("POST /v1/chat/completions"))]);
+    story.in_session(asked, Some(8));
+    let body = [
+        ("n", Value::Uint(0)),
+        ("model", text("gpt-x")),
+        ("tool", text("run_sql")),
+        ("arguments", text("{}")),
+    ];
+    let issued = story.record("decision", story::A, Some(asked), &map(&body));
+    let cause = map(&[("decision", Value::Uint(issued)), ("how", text("within"))]);
+    story.intent(story::A, &[("causes", Value::Array(vec![cause]))]);
+    let world = world_with(story, false);
+    let cookie = world.log_in("token-aud").await;
+    let page = world.page("/runs/a1a1a1", Some(&cookie)).await.body;
+    let why = format!("because of decision #{issued} (matched: within)");
+    let order =
+        ["1 decision; 1 action explained", "POST /v1/chat", "run_sql by gpt-x", &why].map(|t| page.find(t));
+    assert!(order.is_sorted() && order[0].is_some(), "{order:?}");
+}
