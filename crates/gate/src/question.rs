@@ -75,6 +75,8 @@ pub struct Subject {
     record: Map,
     /// A part of it that is not in `statement` at all.
     hidden: bool,
+    /// Its shape is its bytes.
+    exact: bool,
 }
 
 impl Subject {
@@ -102,12 +104,22 @@ impl Subject {
             .put_some("sent", sent.clone())
             .put_some("opaque", action.opaque.map(|opaque| opaque.0))
             .put("governed", governed);
-        Subject { action, statement, sent, record, hidden: false }
+        Subject { action, statement, sent, record, hidden: false, exact: false }
     }
 
     /// The same, where a part of what is asked cannot be shown: nobody is asked to approve it.
     pub fn hidden(self) -> Subject {
         Subject { hidden: true, ..self }
+    }
+
+    /// The same, where no part of what is asked may change under an approval of its shape: it has no literals that could
+    /// be told from the rest.
+    pub fn exact(self) -> Subject {
+        Subject { exact: true, ..self }
+    }
+
+    pub(crate) fn is_exact(&self) -> bool {
+        self.exact
     }
 
     pub fn action(&self) -> &Action {
@@ -147,6 +159,9 @@ pub struct Question<'a> {
     pub params: Arc<[Param]>,
     pub prints: Vec<Print>,
     pub tx: Tx,
+    /// What the request says, where a model may have decided that it does: held against the run's decisions, and not
+    /// recorded.
+    pub said: Option<&'a str>,
     /// The client's bytes.
     pub asked: &'a [u8],
     /// The bytes for the upstream. Empty for what will be refused.
@@ -162,6 +177,20 @@ impl Question<'_> {
         let whole = texts.into_iter().flatten().all(MaskedText::is_whole);
         whole && !self.subject.hidden && self.params.len() <= PARAMS_MAX
     }
+}
+
+/// A tool call that a model issued, as the agent is given it.
+pub struct Decision<'a> {
+    /// Its place in the answer, from 0.
+    pub n: u64,
+    pub model: &'a str,
+    pub tool: &'a str,
+    /// The provider's id.
+    pub call: Option<&'a str>,
+    /// JSON, as far as the model wrote JSON.
+    pub arguments: &'a str,
+    /// What the arguments say.
+    pub strings: &'a [String],
 }
 
 /// A value of a class that was in a response, and what became of it.

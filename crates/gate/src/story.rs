@@ -13,9 +13,10 @@ use vocab::{
     WallTime,
 };
 
+use crate::cause::{Causes, How, Said};
 use crate::inbox::{Answer, Form, Inbox, Pending, Touched, Wait};
 use crate::limits::{PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX};
-use crate::question::{By, Exposure, Outcome, Piece, Question, Tripped, Tx, Who};
+use crate::question::{By, Decision, Exposure, Outcome, Piece, Question, Tripped, Tx, Who};
 use crate::token::Intent;
 
 /// Why the gate cannot let anything through: evidence is not possible now.
@@ -125,6 +126,7 @@ struct Inner {
     shapes: Mutex<HashMap<RunId, BTreeMap<[u8; 32], Shape>>>,
     recorded: Mutex<HashSet<[u8; 32]>>,
     requests: Mutex<HashMap<RunId, HashSet<[u8; 32]>>>,
+    causes: Causes,
 }
 
 impl Gate {
@@ -144,6 +146,7 @@ impl Gate {
                 shapes: Mutex::default(),
                 recorded: Mutex::default(),
                 requests: Mutex::default(),
+                causes: Causes::new(),
             }),
         };
         gate.record_policy(&gate.loaded().policy)?;
@@ -373,6 +376,7 @@ impl Gate {
     pub fn forget(&self, run: RunId) {
         self.inner.shapes.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
         self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+        self.inner.causes.forget(run);
     }
 
     // --- 3. intent
@@ -518,6 +522,53 @@ impl Gate {
         self.outcome(who, last, outcome)
     }
 
+    // --- 5. decisions
+
+    /// Records a tool call that a model issued in the answer to intent `of`. What carries it out names it from here on.
+    /// The answer may leave once a receipt of this or of a later record is durable.
+    pub fn decision(&self, who: &Who, of: Seq, decision: &Decision<'_>) -> Result<Receipt, GateError> {
+        let detectors = &self.inner.detectors;
+        let (arguments, found) = mask::text(detectors, decision.arguments);
+        let key = self.inner.ledger.epoch_key();
+        let print = |f: &mask::Finding| {
+            Some(key.print(&f.class, decision.arguments.as_bytes().get(f.range.clone())?))
+        };
+        let prints: BTreeSet<Print> = found.iter().filter_map(print).take(PARAMS_MAX).collect();
+        let prints = Some(prints.into_iter().collect::<Vec<Print>>()).filter(|prints| !prints.is_empty());
+        let draft = Draft::new(Kind::Decision)
+            .run(who.run)
+            .session(who.session)
+            .of(of)
+            .put("n", decision.n)
+            .put("model", mask::name(detectors, decision.model))
+            .put("tool", mask::name(detectors, decision.tool))
+            .put_some("call", decision.call.map(|call| mask::name(detectors, call)))
+            .put("arguments", arguments)
+            .put_some("prints", prints);
+        let receipt = self.inner.ledger.append(draft)?;
+        self.inner.causes.decided(who.run, receipt.seq(), decision.strings);
+        if let Some(call) = decision.call {
+            self.inner.causes.give(who.run, Said::Call, call);
+        }
+        Ok(receipt)
+    }
+
+    /// Notes that the run was given a part of a conversation, or has shown it to its model; `true` if it was new.
+    pub fn give(&self, who: &Who, kind: Said, what: &str) -> bool {
+        self.inner.causes.give(who.run, kind, what)
+    }
+
+    /// Whether the run was given it.
+    pub fn was_given(&self, who: &Who, kind: Said, what: &str) -> bool {
+        self.inner.causes.was_given(who.run, kind, what)
+    }
+
+    /// Records that a run showed its model something that it was never given. `kind` says what, in a constant.
+    pub fn forged(&self, who: &Who, of: Seq, kind: &'static str) -> Result<Receipt, GateError> {
+        let draft = Draft::new(Kind::Note).run(who.run).session(who.session).of(of);
+        Ok(self.inner.ledger.append(draft.put("what", "forged-history").put("detail", kind))?)
+    }
+
     /// Records that something happened that is neither asked nor answered.
     pub fn note(&self, who: &Who, of: Option<Seq>, what: &'static str) -> Result<Receipt, GateError> {
         let mut draft = Draft::new(Kind::Note).run(who.run).session(who.session).put("what", what);
@@ -579,6 +630,11 @@ impl Gate {
         if !more.is_empty() {
             draft = draft.put("params_more", more.len() as u64);
             reel = reel.put("params", more.iter().map(|p| (p.kind, p.format, p.size)).collect::<Vec<_>>());
+        }
+        let causes = question.said.map(|said| self.inner.causes.of(who.run, said)).unwrap_or_default();
+        if !causes.is_empty() {
+            let cause = |(seq, how): &(Seq, How)| Map::new().put("decision", *seq).put("how", how.as_str());
+            draft = draft.put("causes", causes.iter().map(cause).collect::<Vec<Map>>());
         }
         if self.first_request(who.run, decided.digest) {
             draft = draft.put("request_text", mask::lines(&self.inner.detectors, &decided.request));
@@ -699,6 +755,9 @@ fn shape(question: &Question<'_>) -> [u8; 32] {
         all.update(access.verb.as_str().as_bytes());
         all.update(access.on.as_str().as_bytes());
         all.update(&[0]);
+    }
+    if question.subject.is_exact() {
+        all.update(question.asked);
     }
     finish(all)
 }

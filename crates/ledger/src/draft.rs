@@ -59,11 +59,12 @@ pub enum Kind {
     Approval,
     Outcome,
     Chunk,
+    Decision,
     Note,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 23] = [
         Kind::Genesis,
         Kind::Start,
         Kind::Stop,
@@ -85,6 +86,7 @@ impl Kind {
         Kind::Approval,
         Kind::Outcome,
         Kind::Chunk,
+        Kind::Decision,
         Kind::Note,
     ];
 
@@ -112,6 +114,7 @@ impl Kind {
             Kind::Approval => "approval",
             Kind::Outcome => "outcome",
             Kind::Chunk => "chunk",
+            Kind::Decision => "decision",
             Kind::Note => "note",
         }
     }
@@ -126,7 +129,7 @@ impl Kind {
             Kind::Open | Kind::Close | Kind::Connect | Kind::Disconnect | Kind::Intent | Kind::Refusal => {
                 true
             }
-            Kind::Ask | Kind::Approval | Kind::Outcome | Kind::Chunk | Kind::Note => true,
+            Kind::Ask | Kind::Approval | Kind::Outcome | Kind::Chunk | Kind::Decision | Kind::Note => true,
             Kind::Genesis | Kind::Start | Kind::Stop | Kind::Epoch | Kind::Policy | Kind::Catalog => false,
             Kind::Heartbeat | Kind::Gap | Kind::Watch | Kind::Admin | Kind::Tombstone => false,
         }

@@ -67,6 +67,7 @@ impl Stage {
             tx: Tx::Idle,
             asked,
             sending,
+            said: None,
             pure_read: false,
         }
     }

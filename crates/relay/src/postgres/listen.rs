@@ -370,6 +370,7 @@ impl Login<'_> {
             tx: Tx::Idle,
             asked: b"",
             sending: b"",
+            said: None,
             pure_read: false,
         };
         let why = "policy does not allow this run to connect to this resource";

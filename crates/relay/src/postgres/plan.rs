@@ -178,6 +178,11 @@ impl Plan {
         context
     }
 
+    /// The statement as the client wrote it.
+    pub fn text(&self) -> Option<&str> {
+        self.statement.as_ref().map(Statement::text)
+    }
+
     /// Fingerprints of the values among the literals, under the present epoch's key.
     pub fn prints(&self, gate: &Gate) -> Vec<Print> {
         if self.values.is_empty() {

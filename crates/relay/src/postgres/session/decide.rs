@@ -208,6 +208,7 @@ impl Session {
             params: ready.params.clone(),
             prints: ready.plan.prints(&self.resource.gate),
             tx: self.tx(),
+            said: ready.plan.text(),
             asked: &ready.asked,
             sending: &ready.sending,
             pure_read: ready.plan.analysis.pure_read && self.reads_only(),
