@@ -11,6 +11,7 @@ import sys
 from aiohttp import web
 
 PORT, LOG = int(sys.argv[1]), sys.argv[2]
+SECRET = "upstream-key-91c4be"
 USERS = {
     "1": {"id": 1, "name": "Ada Osei", "ssn": "536-22-8391", "email": "ada.osei@example.com", "balance": 12.50},
     "2": {"id": 2, "name": "B. Keller", "ssn": "219-47-6630", "email": "b.keller@example.org", "balance": 7},
@@ -102,6 +103,32 @@ async def cut(request):
     return answer
 
 
+async def reflect(request):
+    return web.json_response({"authorization": request.headers.get("Authorization"), "next": "/?key=" + SECRET})
+
+
+async def turn(_request):
+    return web.Response(status=302, headers={"Location": f"http://localhost:{PORT}/users/1?key={SECRET}"})
+
+
+async def part(_request):
+    return web.Response(status=206, text='{"ssn": "536-2', headers={"Content-Range": "bytes 0-13/40"}, content_type="application/json")
+
+
+async def fail(_request):
+    return web.json_response({"error": "it may have happened"}, status=500)
+
+
+async def twice(request):
+    """Two answers where one was asked for."""
+    body = b'{"answer": "first"}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    other = b'{"answer": "planted"}'
+    request.transport.write(head % len(body) + body + head % len(other) + other)
+    await asyncio.sleep(2)
+    return web.Response(text="")
+
+
 async def cookie(_request):
     answer = web.json_response({"ok": True})
     answer.set_cookie("session", "s3ss10n-of-the-service")
@@ -115,9 +142,12 @@ app.router.add_route("*", "/echo", echo)
 app.router.add_delete("/users/{id}", user)
 for path, handler in [
     ("/text", text), ("/page", page), ("/blob", blob), ("/packed", packed), ("/many", many),
-    ("/events", events), ("/slow", slow), ("/cut", cut), ("/cookie", cookie),
+    ("/events", events), ("/cut", cut), ("/cookie", cookie), ("/reflect", reflect), ("/turn", turn), ("/part", part),
+    ("/twice", twice),
 ]:
     app.router.add_get(path, handler)
+app.router.add_route("*", "/slow", slow)
+app.router.add_route("*", "/fail", fail)
 
 tls = None
 if len(sys.argv) > 4:

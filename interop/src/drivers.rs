@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Programs that start an interpreter with the drivers in its path. Removed when dropped.
 #[must_use]
@@ -53,11 +54,15 @@ impl Drivers {
         self.scratch.path().join("node")
     }
 
-    /// Writes a file that an agent can read; returns its path.
+    /// Writes a file that an agent can read; returns its path. Whole at once: another test's agent may be reading the one
+    /// that is there, and an empty program ends well and says nothing.
     pub fn file(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let path = self.scratch.path().join(name);
-        std::fs::write(&path, text)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+        let new = self.scratch.path().join(format!("{name}.new-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        std::fs::write(&new, text)?;
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o644))?;
+        std::fs::rename(&new, &path)?;
         Ok(path)
     }
 

@@ -149,11 +149,22 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # credential = {{ env = "BILLING_KEY" }}
 # inject = "bearer"              # basic (of user:password), header:NAME, query:NAME
 # routes = ["/users/{{id}}"]       # one name in policy and records for all users
+# text = "opaque"                # beside masks, answers that are not JSON need that permission; or "detectors" alone
 #
 # [[resource.mask]]
 # path = "$..ssn"                # in JSON answers
 # class = "pii.ssn"
 # as = "redact"                  # null, redact, partial:N
+
+# A language model. Its clients find it in OPENAI_BASE_URL and OPENAI_API_KEY, or in ANTHROPIC_...
+# [[resource]]
+# name = "gpt"
+# kind = "llm"
+# listen = "127.0.0.1:7444"
+# upstream = "https://api.openai.com/v1"
+# credential = {{ env = "OPENAI_KEY" }}
+# dialect = "openai"             # or "anthropic", whose clients send the key as x-api-key
+# prompts = "mask"               # what detectors find on its way to the model; "report" lets it leave and says so
 
 # People who start runs, known by the uid of their processes. With `delegate` one may
 # end runs, and start them for others where policy permits `delegate`.

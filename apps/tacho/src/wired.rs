@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use relay::config::{Address, ColumnMask, HttpResource, PostgresResource, ResourceConfig, UpstreamTls};
+use relay::config::{
+    Address, ColumnMask, HttpResource, ModelService, PostgresResource, Prompts, ResourceConfig, UpstreamTls,
+};
 use relay::vault::{Secret, Vault};
 
 use crate::config::{
@@ -91,7 +93,11 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
         vault: vault(resource)?,
         inject: service.inject.clone(),
         routes: service.routes.clone(),
+        model: service.model.map(|model| ModelService {
+            prompts: if model.masks_prompts { Prompts::Mask } else { Prompts::Report },
+        }),
         masks: service.masks.iter().map(|mask| mask.rule.clone()).collect(),
+        text: service.text,
         mask_paths: service.masks.iter().map(|mask| mask.path.clone()).collect(),
         reel: reel(resource.reel),
         durability: config.gateway.durability,

@@ -519,7 +519,8 @@ impl<'a> Freshness<'a> {
     /// Why the catalog that `action` was decided on may have been stale; `None` if it was fresh or does not matter.
     fn stale(&self, run: &Run, action: &Action) -> Option<String> {
         let intent = action.intent.as_ref()?.seq;
-        if action.request().touches.is_empty() {
+        // An HTTP service has no catalog.
+        if action.request().touches.is_empty() || &*action.request().via == "request" {
             return None;
         }
         let Some(resource) = run.resource_of(action.session) else {

@@ -196,7 +196,8 @@ impl ReplayStep {
             self.rows.push(row?);
         }
         if let Some(head) = value.get("head") {
-            self.data.push(CellLine::Text(head.as_text().ok_or("a head is not text")?.to_owned()));
+            let head = head.as_text().ok_or("a head is not text")?;
+            self.data.extend(head.lines().map(|line| CellLine::Text(line.to_owned())));
         }
         if let Some(data) = value.get("data") {
             let data = data.as_bytes().ok_or("data is not bytes")?;

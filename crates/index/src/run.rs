@@ -234,6 +234,9 @@ impl Action {
     fn outcome_effect(&self, closed: bool) -> Effect {
         let unsettled = if closed { Effect::Indeterminate } else { Effect::Pending };
         let Some(outcome) = self.outcomes.last() else { return unsettled };
+        if outcome.what.settled == Some(Settled::Indeterminate) {
+            return Effect::Indeterminate;
+        }
         match (&outcome.what.result, &outcome.what.state) {
             (ResultWord::Ok, Stage::Final) => Effect::Committed,
             (ResultWord::Ok, Stage::Pending) => unsettled,

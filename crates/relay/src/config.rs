@@ -108,8 +108,12 @@ pub struct HttpResource {
     /// Where the upstream expects the credential.
     pub inject: Inject,
     pub routes: Routes,
+    /// Set where it serves a language model.
+    pub model: Option<ModelService>,
     /// Values of JSON answers that are governed by their path.
     pub masks: Arc<[PathRule]>,
+    /// Answers that are not JSON are masked by detectors alone; else, beside rules, they need the permission `opaque`.
+    pub text: bool,
     /// Each rule's path as it was configured, for records.
     pub mask_paths: Vec<String>,
     pub reel: Reel,
@@ -120,6 +124,37 @@ pub struct HttpResource {
     pub tripwire: Tripwire,
     /// Certificate and key of the client leg, PEM. `None`: plain HTTP, on loopback.
     pub client_tls: Option<(PathBuf, PathBuf)>,
+}
+
+impl HttpResource {
+    /// Whether rules, if there are any, can be held against such a body.
+    pub(crate) fn speaks_to(&self, media: &mask::body::Media) -> bool {
+        use mask::body::Media;
+        match media {
+            Media::Json | Media::JsonLines | Media::EventStream => true,
+            Media::Form | Media::Multipart { .. } | Media::Text => self.masks.is_empty() || self.text,
+        }
+    }
+
+    /// The word in the configuration, in policy and in records.
+    pub fn kind(&self) -> &'static str {
+        if self.model.is_some() { "llm" } else { "http" }
+    }
+}
+
+/// What is particular about a service of language models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelService {
+    pub prompts: Prompts,
+}
+
+/// What becomes of a value that a detector finds in what leaves for a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prompts {
+    /// A placeholder stands in its place.
+    Mask,
+    /// It leaves, and the record says so.
+    Report,
 }
 
 /// Where the service is, and how it is proved (P10).

@@ -56,9 +56,12 @@ pub const READER_STATEMENT: Duration = Duration::from_secs(600);
 pub const CATALOG_AGE: Duration = Duration::from_secs(60);
 /// How long the end of a session waits for the records of what upstream said last. Less than the farewell's second.
 pub const LAST_WORDS: Duration = Duration::from_millis(500);
-/// The longest body of a request that is held whole while it is decided, in bytes. 1 MiB x [`SESSIONS_MAX`] = 512 MiB worst
-/// case. What is longer goes on behind it piece by piece, and cannot be approved, since it cannot be shown.
-pub const HELD_BODY_BYTES_MAX: usize = 1 << 20;
+/// The longest body of a request that is held whole while it is decided, in bytes. 4 MiB x [`HTTP_SESSIONS_PER_RUN_MAX`] =
+/// 512 MiB for one run. What is longer goes on behind it piece by piece: it is opaque, and cannot be approved.
+pub const HELD_BODY_BYTES_MAX: usize = 4 << 20;
+/// Connections of one run to services over HTTP, of [`SESSIONS_MAX`]: one run must not take the place of all. Clients keep
+/// ten or a hundred.
+pub const HTTP_SESSIONS_PER_RUN_MAX: u64 = 128;
 /// What a client may send of its next requests while the answer to one is on its way, in bytes.
 pub const PIPELINED_BYTES_MAX: usize = 64 << 10;
 /// How long a client of HTTP may be silent inside a request, and take nothing of an answer.
@@ -67,3 +70,5 @@ pub const HTTP_READ: Duration = Duration::from_secs(60);
 pub const HTTP_IDLE: Duration = Duration::from_secs(300);
 /// How long an upstream may be silent before and inside its answer. A model may think for ten minutes; SDKs wait as long.
 pub const HTTP_ANSWER: Duration = Duration::from_secs(600);
+/// The longest body of a request to a model, and of its answer, that is read, in bytes. A million tokens are about 4 MiB.
+pub const MODEL_BODY_BYTES_MAX: usize = 8 << 20;

@@ -40,6 +40,8 @@ unless { context.approvals.contains("leads") };
 permit (principal in Agent::"seer", action == Action::"reveal", resource == Class::"pii.email");
 @id("blind-opaque")
 permit (principal in Agent::"blind", action in [Action::"opaque", Action::"write"], resource in Resource::"billing");
+@id("texts-are-text")
+permit (principal in Agent::"texts", action == Action::"opaque", resource in Resource::"billing");
 @id("narrow-http")
 @message("More than this agent may have at once.")
 forbid (principal in Agent::"narrow", action == Action::"release", resource in Resource::"billing")
@@ -91,9 +93,9 @@ impl Scene {
         Scene { gateway, port, log, _service: service }
     }
 
-    /// Runs a shell script as an agent. `$B` is where the service seems to be.
+    /// Runs a shell script as an agent. `$B` is where the service seems to be, with the run's credential.
     fn sh(&self, agent: &str, script: &str) -> Finished {
-        let script = format!("B=$BILLING_BASE_URL; {script}");
+        let script = format!("B=$BILLING_URL; {script}");
         let words = [Path::new("/bin/sh"), Path::new("-c"), Path::new(&script)];
         self.gateway.run_to_end(agent, &words, "").unwrap()
     }
@@ -149,7 +151,8 @@ fn curl_reads_masked_json_and_everything_else_stays_as_it_was() {
         "{out}"
     );
     assert!(out.contains("X-Owner: [pii.email]") && out.contains("ETag: \"v1\""), "{out}");
-    let done = scene().sh("tester", "curl -sS $B/users; curl -sS $B/text; curl -sS $B/page");
+    without_secrets(&scene().sh("tester", "curl -sS $B/users").out());
+    let done = scene().sh("texts", "curl -sS $B/text; curl -sS $B/page");
     without_secrets(&done.out());
     assert!(done.out().contains("write to [pii.email], or call"), "{}", done.all());
     let done = scene().sh("tester", "curl -sS -o /dev/null -w '%{http_code}' $B/users/9");
@@ -159,12 +162,16 @@ fn curl_reads_masked_json_and_everything_else_stays_as_it_was() {
 #[test]
 fn the_credential_is_the_gateways_and_the_agents_goes_no_further() {
     let words = "-H 'Authorization: Bearer mine' -H 'X-API-KEY: mine too'";
-    let done = scene().sh("tester", &format!("curl -sS -o /dev/null -w '%{{http_code}}' {words} $B/users/2"));
+    let done = scene().sh(
+        "tester",
+        &format!("curl -sS -o /dev/null -w '%{{http_code}}' {words} $BILLING_BASE_URL/users/2"),
+    );
     assert_eq!(done.out(), "401", "two credentials are none");
     let done = scene().sh(
         "tester",
         "curl -sS -o /dev/null -H \"Authorization: Bearer $BILLING_API_KEY\" -H 'X-Forwarded-For: 10.0.0.1' \
-         -H 'Cookie: a=b' $B/users/2?probe=credential; env",
+         -H 'X_Forwarded_For: 10.0.0.1' -H 'X_Api_Key: mine' -H 'Request-Range: bytes=0-9' -H 'Cookie: a=b' \
+         $BILLING_BASE_URL/users/2?probe=credential; env",
     );
     assert!(!done.out().contains(KEY), "the agent's environment has the upstream's credential");
     let seen = scene().seen();
@@ -179,6 +186,9 @@ fn the_credential_is_the_gateways_and_the_agents_goes_no_further() {
         |name: &str| headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
     assert_eq!(all("authorization"), [format!("Bearer {KEY}")]);
     assert_eq!((all("x-forwarded-for").len(), all("cookie")), (0, vec!["a=b"]));
+    for gone in ["x_forwarded_for", "x_api_key", "request-range"] {
+        assert_eq!(all(gone).len(), 0, "{gone}");
+    }
     assert!(all("host")[0].starts_with("localhost:"), "{headers:?}");
 }
 
@@ -200,19 +210,17 @@ fn pythons_and_nodes_clients_do_not_notice() {
 import asyncio, os, requests, httpx, aiohttp
 base, key = os.environ["BILLING_BASE_URL"], os.environ["BILLING_API_KEY"]
 bearer = {"Authorization": "Bearer " + key}
-with requests.Session() as s:                       # finds the run's credential in ~/.netrc
+url = os.environ["BILLING_URL"]
+with requests.Session() as s:
     for n in range(3):
-        assert s.get(base + "/users/1").json()["ssn"] == "*******8391"
+        assert s.get(url + "/users/1").json()["ssn"] == "*******8391"
+    s.headers.update(bearer)
     answer = s.post(base + "/echo", json={"note": "caf\u00e9", "n": [1, 2.50, None]})
     assert answer.json() == {"note": "caf\u00e9", "n": [1, 2.5, None]}, answer.text
-    assert s.post(base + "/echo", data={"a": "1 2", "b": "\u00fc"}).text == "a=1+2&b=%C3%BC"
+    # The service's rules name places in JSON; what is not JSON is not understood.
+    assert s.post(base + "/echo", data={"a": "1 2", "b": "\u00fc"}).status_code == 502
     big = {"rows": ["x" * 1000] * 3000}
     assert s.post(base + "/echo", json=big).json() == big
-    def pieces():
-        for n in range(40):
-            yield b"y" * 50000 + b"\n"
-    echoed = s.post(base + "/echo", data=pieces(), headers={"Content-Type": "text/plain"})
-    assert echoed.status_code == 200 and len(echoed.content) == 40 * 50001, (echoed.status_code, len(echoed.content))
 with httpx.Client(base_url=base, headers={"X-Api-Key": key}) as c:
     rows = c.get("/many").json()
     assert len(rows) == 20000 and rows[7]["mail"] == "[pii.email]" and rows[7]["ssn"] == "*******8391", rows[7]
@@ -257,6 +265,99 @@ fn what_cannot_be_looked_into_needs_its_own_permission() {
     // The service is asked for no coding, and compresses all the same.
     assert_eq!(status("tester", "--compressed $B/packed"), "502");
     assert_eq!(status("tester", "-H 'Upgrade: websocket' -H 'Connection: Upgrade' $B/users/1"), "501");
+}
+
+#[test]
+fn what_is_longer_than_the_gateway_holds_goes_on_piece_by_piece_where_policy_permits_it() {
+    let script = r#"
+import os, requests
+base = os.environ["BILLING_BASE_URL"]
+head = {"Authorization": "Bearer " + os.environ["BILLING_API_KEY"], "Content-Type": "text/plain"}
+def pieces():
+    for n in range(160):
+        yield b"y" * 50000 + b"\n"
+echoed = requests.post(base + "/echo", data=pieces(), headers=head)
+print(echoed.status_code, len(echoed.content))
+whole = requests.post(base + "/echo", data=b"z" * 6000000, headers=head)
+print(whole.status_code, len(whole.content))
+"#;
+    let program = drivers().file("http_long.py", script).unwrap();
+    let words = format!("{} {}", drivers().python().display(), program.display());
+    let done = scene().sh("blind", &words);
+    assert_eq!(done.out(), "200 8000160\n200 6000000\n", "{}", scene().gateway.explain(&done));
+    let done = scene().sh("tester", &words);
+    assert!(done.out().starts_with("403") || !done.status.success(), "{}", done.all());
+    let run = scene().run_of("tester");
+    assert!(!scene().ask(&["touched", &run], None).out().is_empty());
+}
+
+#[test]
+fn the_services_own_credential_does_not_come_back() {
+    let script = "curl -sS -i $B/reflect; curl -sS -i $B/turn";
+    let done = scene().sh("tester", script);
+    let out = done.out();
+    assert!(out.contains("Bearer [credential]") && !out.contains(KEY), "{out}");
+    assert!(out.contains("Location: /users/1?key=[credential]"), "{out}");
+    let run = scene().run_of("tester");
+    assert!(!scene().ask(&["replay", &run, "--json"], None).out().contains(KEY));
+}
+
+#[test]
+fn an_agent_does_not_choose_a_form_that_no_rule_speaks_of() {
+    let status = |words: &str| {
+        scene().sh("tester", &format!("curl -sS -o /dev/null -w '%{{http_code}}' {words}")).out()
+    };
+    assert_eq!(status("$B/text"), "502", "text beside rules for JSON");
+    assert_eq!(status("$B/part"), "502", "a part of an answer");
+    // JSON under another name is JSON to the rules.
+    let done = scene().sh(
+        "tester",
+        "curl -sS $B/echo -H 'Content-Type: text/plain' -d \"{\\\"ssn\\\": \\\"$((536228390 + 1))\\\"}\" -o /dev/null",
+    );
+    assert!(done.status.success(), "{}", done.all());
+    let shown = scene().ask(&["show", &scene().run_of("tester")], None).out();
+    assert!(!shown.contains("536228391"), "{shown}");
+}
+
+#[test]
+fn an_effect_that_nobody_saw_the_end_of_is_not_called_rolled_back() {
+    let lease = scene().gateway.lease("blind").unwrap();
+    let key = lease.variable("BILLING_API_KEY").to_owned();
+    let mut stream = TcpStream::connect(("127.0.0.1", scene().port)).unwrap();
+    let ask = format!("POST /slow HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(ask.as_bytes()).unwrap();
+    let begun = Instant::now();
+    let sent = || scene().seen().iter().any(|s| s["target"] == "/slow" && s["method"] == "POST");
+    while !sent() && begun.elapsed() < Duration::from_secs(20) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    drop(stream);
+    let failed = raw(
+        &key,
+        "POST /fail HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert!(failed.starts_with("HTTP/1.1 500"), "{failed}");
+    let run = lease.variable("TACHO_RUN").to_owned();
+    let begun = Instant::now();
+    let touched = loop {
+        let touched = scene().ask(&["touched", &run], None).out();
+        if touched.matches("INDETERMINATE").count() >= 2 || begun.elapsed() > Duration::from_secs(20) {
+            break touched;
+        }
+        thread::sleep(Duration::from_millis(200));
+    };
+    assert!(!touched.contains("rolled back") && touched.matches("INDETERMINATE").count() >= 2, "{touched}");
+}
+
+#[test]
+fn a_service_that_answers_unasked_answers_nothing() {
+    // It puts two answers where one was asked for: the second must not be the next request's.
+    let lease = scene().gateway.lease("tester").unwrap();
+    let key = lease.variable("BILLING_API_KEY").to_owned();
+    let two = "GET /twice HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\n\r\n\
+               GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\nConnection: close\r\n\r\n";
+    let said = raw(&key, two);
+    assert!(said.contains("first") && !said.contains("planted") && said.contains("\"id\": 1"), "{said}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod hostile;
 mod http;
 mod judge;
 mod masks;
+mod models;
 mod moments;
 mod names;
 mod order;

@@ -28,7 +28,7 @@ use raw::RawConfig;
 use reader::Problems;
 use resolve::Resolver;
 
-pub use service::{PathMask, Service};
+pub use service::{Model, PathMask, Service};
 pub use upstream::{Host, Tls, Upstream};
 
 /// The name of the file where no other is given.
@@ -96,6 +96,7 @@ impl What {
     pub fn kind(&self) -> &'static str {
         match self {
             What::Postgres(_) => "postgres",
+            What::Http(service) if service.model.is_some() => "llm",
             What::Http(_) => "http",
         }
     }

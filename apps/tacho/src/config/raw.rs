@@ -54,20 +54,26 @@ pub struct RawResource<'t> {
     pub inject: Option<At<&'t str>>,
     pub routes: Vec<At<&'t str>>,
     pub ca: Option<At<&'t str>>,
+    pub dialect: Option<At<&'t str>>,
+    pub prompts: Option<At<&'t str>>,
+    pub text: Option<At<&'t str>>,
     pub masks: Vec<RawMask<'t>>,
     /// The keys that only one kind of resource has, as far as they are there, and where.
     pub of_one_kind: Vec<(&'static str, &'static str, std::ops::Range<usize>)>,
 }
 
-/// Keys that only one kind of resource has.
+/// Keys that not every kind of resource has, and which have them.
 const OF_ONE_KIND: &[(&str, &str)] = &[
     ("postgres", "read_only"),
     ("postgres", "statement_timeout"),
     ("postgres", "vouch"),
     ("postgres", "hold_in_transaction"),
-    ("http", "inject"),
+    ("http, llm", "inject"),
     ("http", "routes"),
-    ("http", "ca"),
+    ("http, llm", "ca"),
+    ("http, llm", "text"),
+    ("llm", "dialect"),
+    ("llm", "prompts"),
 ];
 
 /// Exactly one of the three; [`super::Config`] checks that.
@@ -154,7 +160,7 @@ impl<'t> RawResource<'t> {
             place: section.place.clone(),
             span: section.span.clone(),
             name: section.required("name", "\"crm\"", problems),
-            kind: section.required("kind", "\"postgres\" or \"http\"", problems),
+            kind: section.required("kind", "\"postgres\", \"http\" or \"llm\"", problems),
             listen: section.required("listen", "\"127.0.0.1:6432\"", problems),
             upstream: section.required(
                 "upstream",
@@ -176,6 +182,9 @@ impl<'t> RawResource<'t> {
             inject: section.text("inject", problems),
             routes: section.texts("routes", problems),
             ca: section.text("ca", problems),
+            dialect: section.text("dialect", problems),
+            prompts: section.text("prompts", problems),
+            text: section.text("text", problems),
             masks: masks(&mut section, problems),
         };
         section.finish(problems);

@@ -133,11 +133,12 @@ impl Resolver<'_> {
         let reel = raw.reel.take().map_or(REEL_DEFAULT, |reel| self.reel(&place, &reel));
         let tripwire = raw.tripwire.take().map_or(Tripwire::Mask, |word| self.tripwire(&place, &word));
         let kind = kind?;
-        for (of, key, span) in raw.of_one_kind.iter().filter(|(of, ..)| *of != kind) {
-            self.problems.at(span, format!("{place}: `{key}` is for kind {of:?}, and this is {kind:?}"));
+        for (of, key, span) in raw.of_one_kind.iter().filter(|(of, ..)| !of.split(", ").any(|of| of == kind))
+        {
+            self.problems.at(span, format!("{place}: `{key}` is for kind {of}, and this is {kind}"));
         }
         let what = match kind {
-            "http" => {
+            "http" | "llm" => {
                 let remote = listen.is_some_and(|listen| !listen.ip().is_loopback());
                 if remote && tls.is_none() {
                     self.problems.at(
@@ -145,7 +146,7 @@ impl Resolver<'_> {
                         format!("{place}: without `tls` the run's credential would cross the network in the clear; listen on 127.0.0.1, or give tls = {{ cert = \"...\", key = \"...\" }}"),
                     );
                 }
-                self.service(&place, raw).map(What::Http)
+                self.service(&place, raw, kind == "llm").map(What::Http)
             }
             _ => self.database(&place, raw).map(What::Postgres),
         };
@@ -231,7 +232,7 @@ impl Resolver<'_> {
                 self.problems
                     .at(&path.span, format!("{place}: a mask of a database has a `column`, no `path`"));
             }
-            if raw.column.is_none() {
+            if raw.column.is_none() && raw.path.is_none() {
                 self.problems.at(
                     &raw.span,
                     format!("a mask of {place}: `column` is missing; write column = \"schema.table.column\""),

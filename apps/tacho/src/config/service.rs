@@ -20,7 +20,20 @@ pub struct Service {
     pub upstream: HttpUpstream,
     pub inject: Inject,
     pub routes: Routes,
+    /// Set where it serves a language model (`kind = "llm"`).
+    pub model: Option<Model>,
     pub masks: Vec<PathMask>,
+    /// Answers that are not JSON are masked by detectors alone.
+    pub text: bool,
+}
+
+/// What is particular about a language model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Whose clients find it by their own variables: OpenAI's or Anthropic's.
+    pub anthropic: bool,
+    /// What is found in what leaves for it is masked; else reported.
+    pub masks_prompts: bool,
 }
 
 /// A governed place in JSON answers: its path as it was written, and read.
@@ -122,7 +135,7 @@ fn host_and_port(authority: &str, usual: u16, wrong: &mut Vec<String>) -> (Strin
 }
 
 impl Resolver<'_> {
-    pub(super) fn service(&mut self, place: &str, raw: RawResource<'_>) -> Option<Service> {
+    pub(super) fn service(&mut self, place: &str, raw: RawResource<'_>, model: bool) -> Option<Service> {
         let upstream = raw.upstream.and_then(|url| match HttpUpstream::parse(url.value, raw.insecure) {
             Ok(upstream) => Some(upstream),
             Err(wrong) => {
@@ -133,14 +146,63 @@ impl Resolver<'_> {
             }
         });
         let root_certificates = raw.ca.map(|ca| self.path(ca.value));
+        let model = match model {
+            true => Some(self.model(place, raw.dialect.as_ref(), raw.prompts.as_ref())?),
+            false => None,
+        };
         let inject = match raw.inject {
             Some(inject) => self.inject(place, &inject),
+            None if model.is_some_and(|model| model.anthropic) => {
+                Some(Inject::Header("x-api-key".to_owned()))
+            }
             None => Some(Inject::Bearer),
         };
         let routes = self.routes(place, &raw.routes);
         let masks = self.path_masks(place, raw.masks);
+        let text = match raw.text {
+            None => false,
+            Some(text) if text.value == "opaque" => false,
+            Some(text) => {
+                if text.value != "detectors" {
+                    let what = format!(
+                        "{place}: text = {:?} is not known; it is opaque (the default) or detectors",
+                        text.value
+                    );
+                    self.problems.at(&text.span, what);
+                }
+                true
+            }
+        };
         let upstream = HttpUpstream { root_certificates, ..upstream? };
-        Some(Service { upstream, inject: inject?, routes: routes?, masks })
+        Some(Service { upstream, inject: inject?, routes: routes?, model, masks, text })
+    }
+
+    fn model(
+        &mut self,
+        place: &str,
+        dialect: Option<&At<&str>>,
+        prompts: Option<&At<&str>>,
+    ) -> Option<Model> {
+        let anthropic = match dialect.map(|dialect| dialect.value) {
+            None | Some("openai") => Some(false),
+            Some("anthropic") => Some(true),
+            Some(_) => None,
+        };
+        let masks_prompts = match prompts.map(|prompts| prompts.value) {
+            None | Some("mask") => Some(true),
+            Some("report") => Some(false),
+            Some(_) => None,
+        };
+        for (key, at, wrong, right) in [
+            ("dialect", dialect, anthropic.is_none(), "openai (the default) or anthropic"),
+            ("prompts", prompts, masks_prompts.is_none(), "mask (the default) or report"),
+        ] {
+            if let (Some(at), true) = (at, wrong) {
+                let what = format!("{place}: {key} = {:?} is not known; it is {right}", at.value);
+                self.problems.at(&at.span, what);
+            }
+        }
+        Some(Model { anthropic: anthropic?, masks_prompts: masks_prompts? })
     }
 
     fn inject(&mut self, place: &str, text: &At<&str>) -> Option<Inject> {
@@ -193,7 +255,7 @@ impl Resolver<'_> {
                 let what = format!("{place}: a mask of an HTTP service has a `path`, no `column`");
                 self.problems.at(&column.span, what);
             }
-            if raw.path.is_none() {
+            if raw.path.is_none() && raw.column.is_none() {
                 let what = format!("a mask of {place}: `path` is missing; write path = \"$..ssn\"");
                 self.problems.at(&raw.span, what);
             }

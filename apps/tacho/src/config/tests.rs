@@ -115,7 +115,8 @@ fn each_error_of_a_service_says_what_would_be_right() {
     wrong("$..ssn", "..ssn", "path");
     wrong("class = \"pii.ssn\"", "class = \"pii.ssn\"\nas = \"row-token\"", "null, redact or partial");
     wrong("127.0.0.1:7443", "0.0.0.0:7443", "`tls`");
-    wrong("inject = ", "read_only = true\ninject = ", "for kind \"postgres\"");
+    wrong("inject = ", "read_only = true\ninject = ", "for kind postgres");
+    wrong("inject = ", "prompts = \"mask\"\ninject = ", "for kind llm");
     wrong("kind = \"http\"", "kind = \"mcp\"", "is planned");
 }
 

@@ -73,10 +73,11 @@ impl Resolver<'_> {
         let what = match kind.value {
             "postgres" => return Some("postgres"),
             "http" => return Some("http"),
-            "ssh" | "kubernetes" | "llm" | "mcp" | "mysql" | "redis" => "is planned, and not in this version",
+            "llm" => return Some("llm"),
+            "ssh" | "kubernetes" | "mcp" | "mysql" | "redis" => "is planned, and not in this version",
             _ => "is not known",
         };
-        let all = "this version has \"postgres\" and \"http\"";
+        let all = "this version has \"postgres\", \"http\" and \"llm\"";
         self.problems.at(&kind.span, format!("{place}: kind {:?} {what}; {all}", kind.value));
         None
     }

@@ -98,10 +98,15 @@ fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
     for resource in brings.resources.iter().filter(|r| r.kind == "postgres") {
         put(&format!("{}_DATABASE_URL", variable(&resource.name)), &database_url(resource));
     }
-    for resource in brings.resources.iter().filter(|r| r.kind == "http") {
-        let name = variable(&resource.name);
-        put(&format!("{name}_BASE_URL"), &base_url(resource));
-        put(&format!("{name}_API_KEY"), &api_key(resource));
+    // Of several models of one dialect its clients find the first.
+    let services = brings.resources.iter().rev().filter(|r| matches!(r.kind.as_str(), "http" | "llm"));
+    for resource in services {
+        let dialect = resource.settings.get("dialect").map(String::as_str);
+        for name in [Some(variable(&resource.name)), dialect.map(variable)].into_iter().flatten() {
+            put(&format!("{name}_BASE_URL"), &base_url(resource));
+            put(&format!("{name}_API_KEY"), &api_key(resource));
+            put(&format!("{name}_URL"), &url(resource));
+        }
     }
     for (name, file) in [("PGPASSFILE", ".pgpass"), ("PGSERVICEFILE", ".pg_service.conf")] {
         out.insert(name.into(), brings.home.join(file).into_os_string());
@@ -126,8 +131,17 @@ fn database_url(resource: &MintedResource) -> String {
 
 /// Where an HTTP resource's listener is.
 fn base_url(resource: &MintedResource) -> String {
-    let scheme = resource.settings.get("scheme").map_or("http", String::as_str);
-    format!("{scheme}://{}:{}", bracketed(&resource.host), resource.port)
+    format!("{}://{}:{}", scheme(resource), bracketed(&resource.host), resource.port)
+}
+
+/// The same with the run's credential in it, for clients that take one.
+fn url(resource: &MintedResource) -> String {
+    let (scheme, host) = (scheme(resource), bracketed(&resource.host));
+    format!("{scheme}://{}:{}@{host}:{}", encode(&resource.user), encode(&resource.password), resource.port)
+}
+
+fn scheme(resource: &MintedResource) -> &str {
+    resource.settings.get("scheme").map_or("http", String::as_str)
 }
 
 /// The run's credential as one word, for clients that send a bearer token or a key.
@@ -211,6 +225,7 @@ mod tests {
             [
                 "BILLING_API_KEY",
                 "BILLING_BASE_URL",
+                "BILLING_URL",
                 "CRM_DATABASE_URL",
                 "DATABASE_URL",
                 "EXTRA",
@@ -239,6 +254,7 @@ mod tests {
         assert_eq!(env["DATABASE_URL"], env["CRM_DATABASE_URL"]);
         assert_eq!(env["BILLING_BASE_URL"], "http://127.0.0.1:6434");
         assert_eq!(env["BILLING_API_KEY"], "run_1.pw");
+        assert_eq!(env["BILLING_URL"], "http://run_1:pw@127.0.0.1:6434");
         assert_eq!(env["HOME"], "/home/x");
     }
 

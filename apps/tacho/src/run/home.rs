@@ -1,7 +1,5 @@
 //! The files of a run's own home: what clients read that are started without an environment.
 
-use std::collections::BTreeMap;
-
 use console::seat::MintedResource;
 
 use crate::run::environment::SSLMODE;
@@ -13,7 +11,8 @@ pub struct HomeFile {
     pub text: String,
 }
 
-/// `.pgpass` and `.pg_service.conf` for PostgreSQL; `.netrc` for HTTP, and a `.curlrc` that has curl read it.
+/// `.pgpass` and `.pg_service.conf` for PostgreSQL. No `.netrc` for HTTP: it names hosts without ports, so that clients would
+/// show the run's credential to whoever listens on this machine.
 pub fn files(resources: &[MintedResource]) -> Vec<HomeFile> {
     let postgres: Vec<&MintedResource> = resources.iter().filter(|r| r.kind == "postgres").collect();
     let pgpass: String = postgres
@@ -33,21 +32,10 @@ pub fn files(resources: &[MintedResource]) -> Vec<HomeFile> {
             )
         })
         .collect();
-    let mut files = vec![
+    vec![
         HomeFile { name: ".pgpass".to_owned(), text: pgpass },
         HomeFile { name: ".pg_service.conf".to_owned(), text: services },
-    ];
-    // A netrc names hosts without ports: the run's credential is the same for all of its resources.
-    let hosts: BTreeMap<&str, &MintedResource> =
-        resources.iter().filter(|r| r.kind == "http").map(|r| (r.host.as_str(), r)).collect();
-    if !hosts.is_empty() {
-        let entry = |(host, r): (&&str, &&MintedResource)| {
-            format!("machine {host} login {} password {}\n", r.user, r.password)
-        };
-        files.push(HomeFile { name: ".netrc".to_owned(), text: hosts.iter().map(entry).collect() });
-        files.push(HomeFile { name: ".curlrc".to_owned(), text: "netrc-optional\n".to_owned() });
-    }
-    files
+    ]
 }
 
 /// `.pgpass` escapes `:` and `\` with a backslash.

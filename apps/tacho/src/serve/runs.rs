@@ -14,7 +14,7 @@ use relay::runs::{MintError, MintRequest, Run};
 use vocab::{Group, ResourcePath, RunId};
 
 use super::{Shared, failed, lock, unavailable};
-use crate::config::{Resource, What as Kind};
+use crate::config::{Model, Resource, What as Kind};
 use crate::evidence::now;
 
 /// The console's [`Runs`].
@@ -201,15 +201,19 @@ impl RunDesk {
                 Kind::Http(_) => None,
             },
             certificate: None,
-            settings: match resource.tls {
-                Some(_) if matches!(resource.what, Kind::Http(_)) => {
-                    BTreeMap::from([("scheme".to_owned(), "https".to_owned())])
-                }
-                _ => BTreeMap::new(),
-            },
+            settings: settings(resource),
         };
         self.0.config.resources.iter().zip(&self.0.addresses).map(reach).collect()
     }
+}
+
+/// What a run's environment says of an HTTP service beside its address.
+fn settings(resource: &Resource) -> BTreeMap<String, String> {
+    let Kind::Http(service) = &resource.what else { return BTreeMap::new() };
+    let scheme = resource.tls.as_ref().map(|_| ("scheme", "https"));
+    let dialect = |model: Model| ("dialect", if model.anthropic { "anthropic" } else { "openai" });
+    let all = scheme.into_iter().chain(service.model.map(dialect));
+    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Where a client on this machine finds a listener.

@@ -131,8 +131,8 @@ impl Events {
                 let one_line = masked.iter().map(|&b| if b == b'\n' { b' ' } else { b });
                 Ok((masked != data).then(|| one_line.collect()))
             }
-            // What some reader may take for an object has members that no rule was asked about.
-            Err(unreadable) if !self.rules.is_empty() && resembles_json(data) => Err(unreadable),
+            // What is no JSON has no places that a rule could name, whatever a reader makes of it.
+            Err(unreadable) if !self.rules.is_empty() && !ends_stream(data) => Err(unreadable),
             Err(_) => Ok(look.text(data)),
         }
     }
@@ -145,10 +145,9 @@ fn json(rules: &Arc<[PathRule]>, data: &[u8], look: &mut Look<'_>) -> Result<Vec
     Ok(out)
 }
 
-/// Whether data begin as an object or an array. `[DONE]` is how providers end a stream.
-fn resembles_json(data: &[u8]) -> bool {
-    let data = data.trim_ascii();
-    data != b"[DONE]" && matches!(data.first(), Some(b'{' | b'['))
+/// `[DONE]` is how providers end a stream.
+fn ends_stream(data: &[u8]) -> bool {
+    data.trim_ascii() == b"[DONE]"
 }
 
 /// What a line adds to the data; `None` if it is of another field.

@@ -4,7 +4,7 @@
 //! | media | what is looked at | what is refused as [`Unreadable`] |
 //! |---|---|---|
 //! | JSON, lines of it | rules; strings, names, numbers, encoded too | what is not strictly RFC 8259, names twice |
-//! | event stream | its data as JSON, else as text; other lines | with rules: data that begin as JSON and are none |
+//! | event stream | its data as JSON, else as text; other lines | with rules: data that are no JSON |
 //! | form | names and values, decoded and behind encodings | escapes that are none |
 //! | multipart | each header, each part by its type | doubtful delimiters, other types and encodings |
 //! | text | plain values over lines, encoded ones in each line | what is not UTF-8 |

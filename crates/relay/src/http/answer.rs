@@ -12,19 +12,25 @@ use mask::{MaskedBytes, MaskedText, Shape};
 use proto_http::frame::{Framing, Headers, Incoming, encode_response};
 use proto_http::message::{Media, Response, hop_by_hop};
 use proto_http::session::Seen;
-use vocab::{Class, Group, Seq, Verdict};
+use vocab::{Class, Group, Seq, Verb, Verdict};
 use wire::RawField;
 
 use super::decide::Denied;
 use super::look::Looking;
+use super::model::Reading;
 use super::problem::Problem;
-use super::request::{Asked, kind_of};
+use super::request::{Asked, kind_of, readable};
+use super::resource::Resource;
+use super::scrub::Scrub;
 use super::session::{Cut, Session};
 use crate::config::{Reel, Tripwire};
 use crate::limits::{CHUNK_BYTES, RECORD, REFUSAL_RECORD};
 
 const HELD_BACK: &str = "policy holds back the answer";
 const NOT_SEEN: &str = "the answer cannot be looked into, and no rule permits that";
+const NOT_JSON: &str = "the answer is not JSON, and the rules of this service name places in JSON";
+const CREDENTIAL: &str = "the service's own credential stands in an answer that is opaque";
+const PART: &str = "the service answered with a part, and a value could be cut in two";
 const TRIPPED: &str = "a detector found a value that no rule governs";
 
 /// An answer on its way.
@@ -33,6 +39,8 @@ struct Answer {
     looking: Looking,
     /// Masked, and not yet released.
     held: MaskedBytes,
+    /// It answers what was no read.
+    writes: bool,
     /// No body follows the head, whatever it says.
     bodyless: bool,
     /// Released as it comes, and not when there is enough of it.
@@ -44,6 +52,9 @@ struct Answer {
     pieces: u64,
     approved: BTreeSet<Group>,
     reel_left: u64,
+    /// Of a model: what it decides.
+    reading: Option<Reading>,
+    scrub: Scrub,
 }
 
 /// Why an answer stays here.
@@ -77,7 +88,8 @@ impl Session {
         }
         self.open = None;
         let after = self.flow.on_response_end()?;
-        self.spent |= !after.upstream;
+        // A service that puts a body behind one of these would have it read as the next answer.
+        self.spent |= !after.upstream || answer.bodyless;
         Ok(after.client && (answer.chunked || answer.bodyless || answer.pieces == 0))
     }
 
@@ -101,10 +113,20 @@ impl Session {
     fn begin(&mut self, asked: &Asked, response: Response) -> Result<Answer, Stays> {
         let resource = self.resource.clone();
         let bodyless = self.to_head || response.framing == Framing::None;
+        let permitted = resource.gate.permits_opaque(&self.who, resource.config.kind());
+        // A part of an answer: a value could be cut in two.
+        if response.status == 206 || response.headers.contains("content-range") {
+            return Err(Stays::Unreadable(502, PART));
+        }
         let media = match kind_of(&response.media, &response.encodings) {
             _ if bodyless || response.framing == Framing::Length(0) => Some(mask::body::Media::Text),
+            // Rules name places in JSON. Which representation it gets, the agent may choose: one without such places is
+            // not understood.
+            Ok(media) if !resource.config.speaks_to(&media) && !permitted => {
+                return Err(Stays::Unreadable(502, NOT_JSON));
+            }
             Ok(media) => Some(media),
-            Err(_) if resource.gate.permits_opaque(&self.who, "http") => None,
+            Err(_) if permitted => None,
             Err(_) => return Err(Stays::Unreadable(502, NOT_SEEN)),
         };
         let streams = match response.media {
@@ -114,10 +136,16 @@ impl Session {
         };
         let classes: BTreeSet<Class> = resource.config.masks.iter().map(|rule| rule.class.clone()).collect();
         let revealed = resource.gate.reveals(&self.who, &asked.context, &classes);
+        let mut looking = Looking::new(&resource, media, revealed);
+        looking.asked(&asked.tripwires);
+        let turn = asked.conversation.as_deref().filter(|_| response.status < 400 && !bodyless);
         Ok(Answer {
+            reading: turn.map(|turn| Reading::new(turn, response.media == Media::EventStream)),
+            scrub: Scrub::default(),
             response,
-            looking: Looking::new(&resource, media, revealed),
+            looking,
             held: mask::constant(b""),
+            writes: asked.action.verbs() != [Verb::Read],
             bodyless,
             streams,
             chunked: false,
@@ -137,18 +165,29 @@ impl Session {
         let resource = self.resource.clone();
         loop {
             let (masked, over) = match self.upstream_next().await? {
-                Incoming::Body(piece) => (answer.looking.push(&resource, &mut self.known, &piece), false),
+                Incoming::Body(piece) => {
+                    let piece = answer.scrub.push(&self.needles, &piece);
+                    (answer.looking.push(&resource, &mut self.known, &piece), false)
+                }
                 Incoming::Trailers(_) => continue,
-                Incoming::End => (answer.looking.finish(&resource, &mut self.known), true),
+                Incoming::End => {
+                    let rest = answer.scrub.finish();
+                    let rest = answer.looking.push(&resource, &mut self.known, &rest);
+                    let end = |rest: MaskedBytes| {
+                        answer.looking.finish(&resource, &mut self.known).map(|end| rest.then(end))
+                    };
+                    (rest.and_then(end), true)
+                }
                 Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
                     return Err(Cut::upstream("the service behind the gateway closed the connection"));
                 }
             };
-            match masked {
-                Ok(masked) => {
-                    answer.held = std::mem::replace(&mut answer.held, mask::constant(b"")).then(masked)
-                }
-                Err(why) => return Ok(Err(Stays::Unreadable(502, why))),
+            if answer.scrub.found && answer.looking.is_opaque() {
+                return Ok(Err(Stays::Unreadable(502, CREDENTIAL)));
+            }
+            let taken = masked.and_then(|masked| answer.take(&resource, &self.who, masked, over));
+            if let Err(why) = taken {
+                return Ok(Err(Stays::Unreadable(502, why)));
             }
             let some = answer.held.as_bytes().len();
             let came = answer.streams && some > 0 && self.upstream.input.is_empty();
@@ -218,6 +257,9 @@ impl Session {
             (false, true, true) => mask::chunk(body).then(mask::constant(b"0\r\n\r\n")),
         };
         let gate = self.resource.gate.clone();
+        if let Some(reading) = &mut answer.reading {
+            reading.decide(&gate, &self.who, of).map_err(|e| self.unrecorded(e))?;
+        }
         let receipt = match last {
             false => {
                 let piece = Piece {
@@ -257,20 +299,23 @@ impl Session {
             headers.remove(name);
         });
         let mut own = Headers::new();
-        let mut recorded = format!("{} {}", answer.response.status, lossy(&answer.response.reason));
+        let mut recorded =
+            format!("{} {}", answer.response.status, readable(answer.response.reason.as_bytes()));
         for (name, value) in headers.iter() {
-            let value = match lossy(name).to_ascii_lowercase().as_str() {
+            let value = match readable(name.as_bytes()).to_ascii_lowercase().as_str() {
                 "location" | "content-location" => self.at_home(value),
                 _ => value.clone(),
             };
+            let value =
+                self.needles.without(value.as_bytes()).map_or(value, |clean| RawField::new(clean.into()));
             let value = self.header(&mut answer.looking, &detectors, &value);
             // A cookie is a credential of the service's for this session: the client needs it, the record does not.
-            let shown = if lossy(name).eq_ignore_ascii_case("set-cookie") {
+            let shown = if readable(name.as_bytes()).eq_ignore_ascii_case("set-cookie") {
                 "[cookie]".into()
             } else {
-                lossy(&value)
+                readable(value.as_bytes())
             };
-            recorded.push_str(&format!("\n{}: {shown}", lossy(name)));
+            recorded.push_str(&format!("\n{}: {shown}", readable(name.as_bytes())));
             own.push(name.clone(), value);
         }
         let text = |text: &str| RawField::copy_from(text.as_bytes());
@@ -287,7 +332,9 @@ impl Session {
         let keeps = self.flow.may_keep_client() && (answer.bodyless || length.is_some() || answer.chunked);
         own.push(text("Connection"), text(if keeps { "keep-alive" } else { "close" }));
         let mut out = bytes::BytesMut::new();
-        encode_response(&mut out, answer.response.status, answer.response.reason.as_bytes(), &own)?;
+        let reason = self.needles.without(answer.response.reason.as_bytes());
+        let reason = reason.as_deref().unwrap_or(answer.response.reason.as_bytes());
+        encode_response(&mut out, answer.response.status, reason, &own)?;
         let out = out.to_vec();
         let whole = 0..out.len();
         let seen = mask::release(&detectors, out, from_ref(&whole), &self.known, &mut Vec::new());
@@ -302,7 +349,8 @@ impl Session {
         let upstream = &self.resource.config.upstream;
         let scheme = if self.resource.tls.is_some() { "https" } else { "http" };
         let origin = format!("{scheme}://{}", upstream.authority);
-        let path = value.as_bytes().strip_prefix(origin.as_bytes()).unwrap_or(value.as_bytes());
+        let (start, rest) = value.as_bytes().split_at(origin.len().min(value.len()));
+        let path = if start.eq_ignore_ascii_case(origin.as_bytes()) { rest } else { value.as_bytes() };
         let path = path.strip_prefix(upstream.base.as_bytes()).unwrap_or(path);
         // `https://api.example.com.evil.example`, or `/v2beta` behind the base `/v2`, is another place.
         match path {
@@ -381,14 +429,45 @@ impl Session {
 }
 
 impl Answer {
+    /// Takes a masked piece. Errors: a model's answer that is not understood, and no rule permits that.
+    fn take(
+        &mut self,
+        resource: &Resource,
+        who: &gate::Who,
+        masked: MaskedBytes,
+        over: bool,
+    ) -> Result<(), &'static str> {
+        if let Some(reading) = &mut self.reading {
+            let read = reading.push(masked.as_bytes());
+            let read = if over { read.and_then(|()| reading.finish(&resource.gate, who)) } else { read };
+            if let Err(why) = read {
+                if !resource.gate.permits_opaque(who, resource.config.kind()) {
+                    return Err(why);
+                }
+                reading.give_up();
+                self.looking.not_understood();
+            }
+        }
+        self.held = std::mem::replace(&mut self.held, mask::constant(b"")).then(masked);
+        Ok(())
+    }
+
     fn outcome(&self, gate: &gate::Gate, taken: super::look::Taken) -> Outcome {
         let status = self.response.status;
         let code = mask::name(gate.detectors(), &status.to_string());
+        let tag = match self.reading.as_ref().map(|reading| reading.usage) {
+            Some((Some(input), Some(output))) => {
+                mask::name(gate.detectors(), &format!("{status}, tokens: {input} in, {output} out"))
+            }
+            _ => code.clone(),
+        };
         Outcome {
             result: if status < 400 { "ok" } else { "error" },
             state: "final",
-            code: (status >= 400).then(|| code.clone()),
-            tag: Some(code),
+            // Whether a write that it says failed has had an effect, only the service knows.
+            settled: (status >= 400 && self.writes).then_some("indeterminate"),
+            code: (status >= 400).then_some(code),
+            tag: Some(tag),
             bytes: self.bytes,
             exposures: taken.exposures,
             tripwires: taken.tripwires,
@@ -402,8 +481,8 @@ impl Answer {
         }
     }
 
-    /// What replay shows of a piece: the head before the first, then the body. What the run knew already, and so was let
-    /// through, is masked here: a record holds no raw value.
+    /// What replay shows of a piece: the head before the first, then the body. What detectors know is masked here also where
+    /// the run was let see it; what a grant revealed and no detector knows stands as the client saw it.
     fn reel(
         &mut self,
         detectors: &mask::Detectors,
@@ -440,8 +519,4 @@ const NOT_PASSED_ON: &[&str] = &[
 fn unsaid(mut decided: Decided) -> Decided {
     decided.message = None;
     decided
-}
-
-fn lossy(field: &RawField) -> String {
-    String::from_utf8_lossy(field.as_bytes()).into_owned()
 }

@@ -47,14 +47,32 @@ pub(super) fn shown(headers: &Headers) -> Option<Shown> {
     Some(Shown { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) })
 }
 
-/// Takes every credential out of a request's fields, and what stands where the upstream's goes.
+/// Takes every credential out of a request's fields, and what stands where the upstream's goes, also where a server
+/// takes `_` for `-`.
 pub(super) fn strip(headers: &mut Headers, inject: &Inject) {
-    PLACES.iter().for_each(|place| {
-        headers.remove(place);
-    });
-    if let Inject::Header(name) = inject {
-        headers.remove(name);
-    }
+    let own = match inject {
+        Inject::Header(name) => Some(reads_as(name.as_bytes())),
+        Inject::Bearer | Inject::Basic | Inject::Query(_) => None,
+    };
+    let goes = |name: &[u8]| {
+        let name = reads_as(name);
+        PLACES.contains(&name.as_str()) || own.as_ref() == Some(&name)
+    };
+    *headers = without(headers, goes);
+}
+
+/// The fields whose names `goes` does not take.
+pub(super) fn without(headers: &Headers, goes: impl Fn(&[u8]) -> bool) -> Headers {
+    let mut rest = Headers::new();
+    let stay = headers.iter().filter(|(name, _)| !goes(name.as_bytes()));
+    stay.for_each(|(name, value)| rest.push(name.clone(), value.clone()));
+    rest
+}
+
+/// A field's name as a server may read it that hands fields on as variables: without case, `_` as `-`.
+pub(super) fn reads_as(name: &[u8]) -> String {
+    let read = |b: &u8| if *b == b'_' { '-' } else { char::from(b.to_ascii_lowercase()) };
+    name.iter().map(read).collect()
 }
 
 /// The credential as the writer adds it.
@@ -84,11 +102,8 @@ impl Injected {
             Inject::Basic if !secret.contains(&b':') => {
                 return Err("the credential is not user:password, which inject = \"basic\" needs".into());
             }
-            Inject::Basic => {
-                let word = Zeroizing::new(STANDARD.encode(secret));
-                out.extend_from_slice(word.as_bytes());
-            }
-            Inject::Query(_) => secret.iter().for_each(|b| percent(*b, &mut out)),
+            Inject::Basic => out.extend_from_slice(&base64(secret)),
+            Inject::Query(_) => out.extend_from_slice(&percent_encoded(secret)),
             Inject::Bearer | Inject::Header(_) => out.extend_from_slice(secret),
         }
         if matches!(inject, Inject::Query(_)) {
@@ -99,12 +114,21 @@ impl Injected {
     }
 }
 
-fn percent(byte: u8, out: &mut Vec<u8>) {
+/// As a URL writes it.
+pub(super) fn percent_encoded(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    match byte {
-        b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(b),
-        b => out.extend_from_slice(&[b'%', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]),
+    let mut out = Zeroizing::new(Vec::with_capacity(bytes.len() * 3));
+    for byte in bytes {
+        match *byte {
+            b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(b),
+            b => out.extend_from_slice(&[b'%', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]),
+        }
     }
+    out
+}
+
+pub(super) fn base64(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(STANDARD.encode(bytes).into_bytes())
 }
 
 #[cfg(test)]
@@ -141,7 +165,9 @@ mod tests {
             ("aUthorization", "a"),
             ("Authorization", "b"),
             ("X-API-KEY", "c"),
+            ("X_Api_Key", "c"),
             ("X-Token", "d"),
+            ("x_token", "d"),
             ("Accept", "e"),
         ]);
         strip(&mut all, &Inject::Header("x-token".into()));

@@ -19,11 +19,12 @@ use super::credential::{Injected, shown};
 use super::dial::dial;
 use super::problem::Problem;
 use super::resource::Resource;
+use super::scrub::Needles;
 use super::session::{Cut, Session, Start as Begin};
 use super::side::{Broken, Side};
 use crate::counts::Stranger;
 use crate::leg::Leg;
-use crate::limits::{LOGIN, REFUSAL_RECORD};
+use crate::limits::{HTTP_SESSIONS_PER_RUN_MAX, LOGIN, REFUSAL_RECORD};
 use crate::runs::Run;
 
 /// Serves one connection to its end.
@@ -134,13 +135,18 @@ impl Login<'_> {
         head: Head,
     ) -> Result<(), Refused> {
         let resource = self.resource;
+        if self.run.sessions() >= HTTP_SESSIONS_PER_RUN_MAX {
+            return Err(refused(503, "the run has as many connections as one may have"));
+        }
         let _counted = (self.run.present(), Counted::new(resource));
         let config = &resource.config;
         let mut who = self.run.who(SessionId(0), &config.name, &resource.root, config.durability);
         self.permitted(&who).await?;
         let secret = config.vault.fetch().await;
-        let injected = secret.and_then(|secret| Injected::new(&config.inject, secret.as_ref()));
-        let injected = injected.map_err(|why| {
+        let injected = secret.and_then(|secret| {
+            Ok((Injected::new(&config.inject, secret.as_ref())?, Needles::new(secret.as_ref())))
+        });
+        let (injected, needles) = injected.map_err(|why| {
             resource.reached(Some(why));
             refused(502, "the gateway has no credential for the service behind it")
         })?;
@@ -159,6 +165,7 @@ impl Login<'_> {
             client: std::mem::replace(client, placeholder),
             upstream: Side::new(leg, Decoder::upstream()),
             injected,
+            needles,
             ended,
         });
         let cut = session.run(head).await;
@@ -192,6 +199,7 @@ impl Login<'_> {
             tx: Tx::Idle,
             asked: b"",
             sending: b"",
+            said: None,
             pure_read: false,
         };
         let why = "policy does not allow this run to connect to this resource";
@@ -234,6 +242,12 @@ impl Login<'_> {
     }
 
     async fn record_end(&self, who: &Who, connect: Seq, session: &Session, cut: &Cut) {
+        // What was wrong with a request that was never read to its end, or with an answer: no other record says it.
+        if let Some(detail) = cut.detail {
+            let draft = Draft::new(Kind::Note).run(who.run).session(who.session).of(connect);
+            let _before_the_next =
+                self.resource.gate.ledger().append(draft.put("what", "cut").put("detail", detail));
+        }
         let draft = Draft::new(Kind::Disconnect)
             .run(who.run)
             .session(who.session)

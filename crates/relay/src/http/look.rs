@@ -2,12 +2,11 @@
 //! into and policy permits that, searched as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::slice::from_ref;
 
 use gate::{By, Exposure, Tripped};
 use ledger::Print;
 use mask::body::Body;
-use mask::{FilterBuilder, FilterKey, Known, MaskedBytes, Origin};
+use mask::{FilterBuilder, FilterKey, Known, MaskedBytes, Origin, Tail};
 use vocab::{Class, RuleId};
 
 use super::request::{place, tripped};
@@ -22,6 +21,8 @@ pub(super) struct Looking {
     revealed: BTreeMap<Class, RuleId>,
     governed: BTreeMap<usize, Governed>,
     tripwires: BTreeSet<Tripped>,
+    /// How many values each detector found that were masked.
+    masked: BTreeMap<(&'static str, Class), u64>,
     /// Classes found so far, for policy.
     pub(super) classes: BTreeSet<Class>,
     /// What a detector found and nothing explained, so far.
@@ -29,13 +30,15 @@ pub(super) struct Looking {
     filter: FilterBuilder,
     /// The beginning of a token that goes on in the next piece.
     begun: Vec<u8>,
-    apart: Vec<u8>,
 }
+
+/// An answer that is opaque leaves only where no detector knows anything in it.
+const FOUND_IN_OPAQUE: &str = "a detector found a value in an answer that is opaque";
 
 enum How {
     Body(Box<Body>),
-    /// Permitted, and not understood.
-    Opaque,
+    /// Permitted, and not understood: nothing of it is replaced, and nothing that a detector knows leaves.
+    Opaque(Tail),
 }
 
 #[derive(Default)]
@@ -56,20 +59,25 @@ impl Looking {
                 let classes = revealed.keys().cloned().collect();
                 How::Body(Box::new(Body::new(media, resource.config.masks.clone(), classes)))
             }
-            None => How::Opaque,
+            None => How::Opaque(Tail::new()),
         };
         Looking {
-            opaque: matches!(how, How::Opaque),
+            opaque: matches!(how, How::Opaque(_)),
             how,
             revealed,
             governed: BTreeMap::new(),
             tripwires: BTreeSet::new(),
+            masked: BTreeMap::new(),
             classes: BTreeSet::new(),
             hits: 0,
             filter: FilterBuilder::new(),
             begun: Vec::new(),
-            apart: Vec::new(),
         }
+    }
+
+    /// It was read, and not understood.
+    pub(super) fn not_understood(&mut self) {
+        self.opaque = true;
     }
 
     pub(super) fn is_opaque(&self) -> bool {
@@ -85,18 +93,12 @@ impl Looking {
     ) -> Result<MaskedBytes, &'static str> {
         let detectors = resource.gate.detectors();
         let (masked, found) = match &mut self.how {
-            How::Opaque => {
-                let whole = 0..piece.len();
-                let seen = mask::release(detectors, piece.to_vec(), from_ref(&whole), known, &mut self.apart);
-                let (bytes, explained) =
-                    seen.map_err(|_| "a detector found a value in an answer that is opaque")?;
-                for (finding, origin) in explained {
-                    self.tripwires.insert(Tripped {
-                        detector: finding.detector,
-                        class: finding.class,
-                        channel: "body",
-                        act: origin.as_str(),
-                    });
+            How::Opaque(tail) => {
+                let mut found = Vec::new();
+                let bytes = tail.push(detectors, piece, &mut found);
+                detectors.scan_deep(piece, &mut found);
+                if !found.is_empty() {
+                    return Err(FOUND_IN_OPAQUE);
                 }
                 return Ok(self.filtered(&resource.gate.ledger().filter_key(), bytes));
             }
@@ -116,14 +118,21 @@ impl Looking {
         known: &mut Known,
     ) -> Result<MaskedBytes, &'static str> {
         let key = resource.gate.ledger().filter_key();
-        let how = std::mem::replace(&mut self.how, How::Opaque);
+        let how = std::mem::replace(&mut self.how, How::Opaque(Tail::new()));
         let rest = match how {
             How::Body(body) => {
                 let (rest, found) = body.finish(resource.gate.detectors(), known).map_err(|why| why.0)?;
                 self.note(resource, known, found);
                 rest
             }
-            How::Opaque => mask::constant(b""),
+            How::Opaque(tail) => {
+                let mut found = Vec::new();
+                let rest = tail.finish(resource.gate.detectors(), &mut found);
+                if !found.is_empty() {
+                    return Err(FOUND_IN_OPAQUE);
+                }
+                rest
+            }
         };
         let rest = self.filtered(&key, rest);
         let begun = std::mem::take(&mut self.begun);
@@ -135,7 +144,10 @@ impl Looking {
         let key = resource.gate.ledger().epoch_key();
         for hit in &found.tripped {
             self.classes.insert(hit.class.clone());
-            self.hits += u64::from(hit.act == mask::body::Act::Masked);
+            if hit.act == mask::body::Act::Masked {
+                self.hits += 1;
+                *self.masked.entry((hit.detector, hit.class.clone())).or_default() += hit.count;
+            }
         }
         self.tripwires.extend(tripped(&found, "body"));
         for governed in found.governed {
@@ -168,11 +180,17 @@ impl Looking {
         bytes
     }
 
+    /// What was found in the request, told with its answer.
+    pub(super) fn asked(&mut self, tripwires: &BTreeSet<Tripped>) {
+        self.tripwires.extend(tripwires.iter().cloned());
+    }
+
     /// A finding outside of the body.
     pub(super) fn trip(&mut self, finding: &mask::Finding, channel: &'static str) {
         self.classes.insert(finding.class.clone());
         self.hits += 1;
         let (detector, class) = (finding.detector, finding.class.clone());
+        *self.masked.entry((detector, class.clone())).or_default() += 1;
         self.tripwires.insert(Tripped { detector, class, channel, act: "masked" });
     }
 
@@ -198,15 +216,15 @@ impl Looking {
             });
         }
         let tripwires = std::mem::take(&mut self.tripwires);
-        for hit in tripwires.iter().filter(|hit| hit.act == "masked") {
+        for ((_, class), cells) in std::mem::take(&mut self.masked) {
             exposures.push(Exposure {
                 on: resource.root.clone(),
-                class: hit.class.clone(),
+                class,
                 at: "output",
                 what: if withheld { "refused" } else { "masked" },
                 by: By::Detector,
                 rows: 0,
-                cells: 0,
+                cells,
                 prints: Vec::new(),
             });
         }

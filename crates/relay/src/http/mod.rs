@@ -10,7 +10,8 @@
 //! not passed on.
 //!
 //! Reading order: `listen` (accept to `connect`) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
-//! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `look` (masking it) -> `writer`, `side`,
+//! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `look` (masking it) -> `model` (where it is a
+//! language model) -> `scrub`, `writer`, `side`,
 //! `problem`, `dial`, `resource`.
 
 mod answer;
@@ -19,9 +20,11 @@ mod decide;
 mod dial;
 mod listen;
 mod look;
+mod model;
 mod problem;
 mod request;
 mod resource;
+mod scrub;
 mod session;
 mod side;
 mod writer;

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use gate::Decided;
 use proto_http::reply;
-use vocab::Seq;
+use vocab::{Seq, Verdict};
 
 /// An answer of the gateway's own. Built from constants, ids, and what policy says to agents.
 #[derive(Clone, Debug)]
@@ -23,7 +23,9 @@ impl Problem {
 
     /// A refusal, with the rules that decided it and its record.
     pub(super) fn refused(status: u16, decided: &Decided, why: &str, record: Seq) -> Problem {
-        let rules: Vec<&str> = decided.rules.iter().map(|rule| &*rule.0).collect();
+        // A rule that allowed it is not what refuses it.
+        let no = decided.verdict != Verdict::Allow;
+        let rules: Vec<&str> = decided.rules.iter().filter(|_| no).map(|rule| &*rule.0).collect();
         let mut problem = Problem::new(status, why);
         if !rules.is_empty() {
             problem.members.push(("rule", rules.join(", ")));

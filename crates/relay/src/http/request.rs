@@ -14,22 +14,30 @@ use proto_http::message::{Encoding, Media, Request, Target, hop_by_hop};
 use vocab::{Access, Action, Class, Opaque, ResourcePath, Verb};
 use wire::RawField;
 
-use super::credential::strip;
+use super::credential::{reads_as, strip, without};
+use super::model::{Conversation, Spoken, spoken};
 use super::resource::Resource;
 use super::session::{Cut, Session};
+use crate::config::{Inject, Prompts};
 use crate::entropy;
-use crate::limits::{HELD_BODY_BYTES_MAX, PRINTS_MAX};
+use crate::limits::{HELD_BODY_BYTES_MAX, MODEL_BODY_BYTES_MAX, PRINTS_MAX};
 
 /// A request, read and not yet decided.
 pub(super) struct Asked {
     pub(super) request: Request,
     pub(super) action: Action,
     pub(super) subject: Subject,
-    pub(super) params: Arc<[Param]>,
-    pub(super) prints: Vec<Print>,
+    params: Arc<[Param]>,
+    prints: Vec<Print>,
     pub(super) context: policy::Context,
+    /// What detectors found in what leaves for a model.
+    pub(super) tripwires: BTreeSet<Tripped>,
+    /// Set where a model is asked for a turn.
+    pub(super) conversation: Option<Box<Conversation>>,
     /// The client's bytes: its head, and its body as far as it was held.
     raw: Vec<u8>,
+    /// What the request says, held against what models decided.
+    said: Option<String>,
     /// What would go upstream, without the credential that the writer adds.
     pub(super) sending: Vec<u8>,
     /// The body goes on behind what was held.
@@ -45,7 +53,11 @@ impl Session {
         let request = Request::new(head)?;
         self.to_head = request.method == proto_http::message::Method::Head;
         self.flow.on_request(&request)?;
-        let (body, more) = self.held_body(request.framing, HELD_BODY_BYTES_MAX).await?;
+        let most = match self.resource.config.model {
+            Some(_) => MODEL_BODY_BYTES_MAX,
+            None => HELD_BODY_BYTES_MAX,
+        };
+        let (body, more) = self.held_body(request.framing, most).await?;
         if !more {
             self.flow.on_request_end()?;
         }
@@ -60,6 +72,7 @@ impl Session {
             params: asked.params.clone(),
             prints: asked.prints.clone(),
             tx: Tx::Idle,
+            said: asked.said.as_deref(),
             asked: &asked.raw,
             sending: &asked.sending,
             pure_read: false,
@@ -76,60 +89,65 @@ impl Asked {
         body: Bytes,
         more: bool,
     ) -> Result<Asked, Cut> {
-        let gate = &resource.gate;
-        let detectors = gate.detectors();
-        let seen = Seen::of(detectors, resource, &request, &body, more);
         let Target::Origin(origin) = &request.target else {
             return Err(Cut::told("asterisk", 501, "OPTIONS * is not passed on"));
         };
-        let found = resource.config.routes.find(&request.method, &origin.path.segments);
-        let on = action::path_of(&resource.root, found.as_ref(), &origin.path.segments);
-        let (kind, verb) = (action::kind(&request.method), action::verb(&request.method));
-        // Servers disagree about both: one drops `;x` from `/admin;x`, one takes the body of a GET for the next request.
-        let parameters = origin.path.segments.iter().any(|segment| segment.contains(';'));
-        let refuse = match verb {
-            None => Some((501, "this method is not passed on")),
-            Some(_) if request.upgrade => {
-                Some((501, "another protocol was asked for, and none is passed on"))
-            }
-            Some(_) if parameters => Some((400, "a path with parameters (`;`) is not passed on")),
-            Some(_) if request.has_meaningless_body() => {
-                Some((400, "a body that its method gives no meaning is not passed on"))
-            }
-            Some(_) => None,
-        };
-        let action = Action {
-            accesses: vec![Access { verb: verb.unwrap_or(Verb::Opaque), on, columns: Vec::new() }],
-            functions: Vec::new(),
-            kind: kind.unwrap_or("OTHER"),
-            opaque: seen.opaque.map(Opaque),
-        };
+        let (gate, config) = (&resource.gate, &resource.config);
+        let detectors = gate.detectors();
+        let seen = Seen::of(detectors, resource, &request, &body, more);
+        // What the model is told is what is read: with placeholders, where they stand in.
+        let masks = config.model.is_some_and(|model| model.prompts == Prompts::Mask);
+        let told = if masks && !seen.classes.is_empty() { &seen.masked[..] } else { &body[..] };
+        let spoken = config.model.map(|_| spoken(gate, who, &request, told));
+        let found = config.routes.find(&request.method, &origin.path.segments);
+        let meaning = Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), more);
         let params = params(resource, known, &request, found.as_ref());
         seen.echo(known, detectors, &body);
         let prints = seen.prints(resource, detectors, &body);
-        let statement = statement(&request, &seen, &body);
-        let mut subject =
-            Subject::new(detectors, action.clone(), mask::text(detectors, &statement).0, None, &[]);
-        if more || seen.opaque.is_some() {
-            subject = subject.hidden();
-        }
+        let statement = match &spoken {
+            Some(Spoken::Turn(turn)) => format!("{} | {}", line(&request), turn.news),
+            _ => statement(&request, &seen, &body),
+        };
+        let statement = mask::text(detectors, &statement).0;
+        let subject = Subject::new(detectors, meaning.action.clone(), statement, None, &[]).exact();
         let classes: BTreeSet<Class> =
             seen.classes.iter().chain(params.iter().flat_map(|p| &p.classes)).cloned().collect();
-        let largest = params.iter().map(|p| p.size.unsigned_abs()).chain([body.len() as u64]).max();
+        let declared = match request.framing {
+            Framing::Length(length) => length,
+            Framing::None | Framing::Chunked | Framing::UntilClose => body.len() as u64,
+        };
+        let largest = params.iter().map(|p| p.size.unsigned_abs()).chain([declared]).max();
         let context = policy::Context {
             task: who.task.as_ref().map(|task| task.as_str().into()),
-            resource_kind: "http".into(),
-            kind: action.kind.into(),
+            resource_kind: config.kind().into(),
+            kind: meaning.action.kind.into(),
             now: entropy::wall(),
             classes: classes.into_iter().collect(),
             values: params.len() as u64 + u64::from(!body.is_empty()),
             largest_value: largest.unwrap_or(0),
             ..policy::Context::default()
         };
-        let sending = sending(resource, &request, &origin.raw, &body, more)?;
-        let raw = [&request.raw[..], &body[..]].concat();
-        let looking = seen.looking;
-        Ok(Asked { request, action, subject, params, prints, context, raw, sending, more, refuse, looking })
+        let sending = sending(resource, &request, &origin.raw, told, more)?;
+        let said = format!("{} {}", readable(origin.raw.as_bytes()), readable(&body));
+        Ok(Asked {
+            subject: if meaning.hidden { subject.hidden() } else { subject },
+            tripwires: if config.model.is_some() { seen.tripwires(masks) } else { BTreeSet::new() },
+            raw: [&request.raw[..], &body[..]].concat(),
+            said: config.model.is_none().then_some(said),
+            looking: seen.looking,
+            conversation: match spoken {
+                Some(Spoken::Turn(turn)) => Some(turn),
+                _ => None,
+            },
+            action: meaning.action,
+            refuse: meaning.refuse,
+            request,
+            params,
+            prints,
+            context,
+            sending,
+            more,
+        })
     }
 
     /// The record of a further piece of the body, and its bytes as they go upstream. `None` ends the body.
@@ -150,6 +168,13 @@ impl Asked {
             let _masked = looked.map_err(unreadable)?;
             tripwires = tripped(&looking.take_found(), "request");
         }
+        if let (None, Some(looking)) = (&piece, self.looking.take()) {
+            let nobody = Known::new(entropy::random());
+            let looked = looking.finish(resource.gate.detectors(), &nobody);
+            let unreadable = |why: mask::body::Unreadable| Cut::told("unreadable", 400, why.0);
+            let (_masked, found) = looked.map_err(unreadable)?;
+            tripwires.extend(tripped(&found, "request"));
+        }
         match (self.request.framing, piece) {
             (Framing::Chunked, Some(piece)) => encode_chunk(&mut out, &piece),
             (Framing::Chunked, None) => encode_last_chunk(&mut out, &Headers::new())?,
@@ -161,11 +186,87 @@ impl Asked {
     }
 }
 
+/// What a request does, and whether it can be shown and served at all.
+struct Meaning {
+    action: Action,
+    /// A part of it is in no statement.
+    hidden: bool,
+    refuse: Option<(u16, &'static str)>,
+}
+
+impl Meaning {
+    fn of(
+        resource: &Resource,
+        request: &Request,
+        found: Option<&Match<'_>>,
+        seen: &Seen,
+        spoken: Option<&Spoken>,
+        more: bool,
+    ) -> Meaning {
+        let segments = match &request.target {
+            Target::Origin(origin) => &origin.path.segments[..],
+            Target::Asterisk => &[],
+        };
+        let verb = action::verb(&request.method);
+        // Servers disagree about each: one drops `;x` from `/admin;x`, or a dot or space at the end, one takes the body of
+        // a GET for the next request, one the first and one the last of two parameters.
+        let odd = |segment: &String| segment.contains(';') || segment.ends_with(['.', ' ']);
+        let parameters = segments.iter().any(odd);
+        let injected = match &resource.config.inject {
+            Inject::Query(name) => {
+                query(request).any(|(n, _)| reads_as(n.as_bytes()) == reads_as(name.as_bytes()))
+            }
+            Inject::Bearer | Inject::Basic | Inject::Header(_) => false,
+        };
+        let refuse = match (verb, spoken) {
+            (None, _) => Some((501, "this method is not passed on")),
+            _ if request.upgrade => Some((501, "another protocol was asked for, and none is passed on")),
+            _ if parameters => {
+                Some((400, "a path with `;`, or a part that ends with a dot or space, is not passed on"))
+            }
+            _ if injected => Some((400, "the query has the parameter that is the gateway's")),
+            _ if request.has_meaningless_body() => {
+                Some((400, "a body that its method gives no meaning is not passed on"))
+            }
+            (_, Some(_)) if more => Some((413, "a request to a model that is larger than the gateway reads")),
+            (_, Some(Spoken::Wrong(why))) => Some((400, *why)),
+            (Some(_), _) => None,
+        };
+        let plain = Action {
+            accesses: vec![Access {
+                verb: verb.unwrap_or(Verb::Opaque),
+                on: action::path_of(&resource.root, found, segments),
+                columns: Vec::new(),
+            }],
+            functions: Vec::new(),
+            kind: action::kind(&request.method).unwrap_or("OTHER"),
+            opaque: seen.opaque.or(more.then_some(ONLY_BEGUN)).map(Opaque),
+        };
+        let hidden = more || seen.opaque.is_some();
+        match spoken {
+            Some(Spoken::Turn(turn)) => {
+                let opaque = turn.opaque().or(plain.opaque);
+                let action = Action { accesses: turn.accesses(resource), kind: "TURN", opaque, ..plain };
+                Meaning { hidden: hidden || turn.more || opaque.is_some(), action, refuse }
+            }
+            Some(Spoken::Unknown(why)) => {
+                Meaning { action: Action { opaque: Some(Opaque(why)), ..plain }, hidden, refuse }
+            }
+            Some(Spoken::Plain | Spoken::Wrong(_)) | None => Meaning { action: plain, hidden, refuse },
+        }
+    }
+}
+
+/// Why a body above the limit needs its own permission: what stands behind its beginning was not there to be decided.
+const ONLY_BEGUN: &str = "a body of which only the beginning was read";
+
 /// What could be seen of a body.
+#[derive(Default)]
 struct Seen {
-    /// The body with what detectors and rules know replaced, for the record.
-    text: String,
+    /// The body with what detectors and rules know replaced.
+    masked: Vec<u8>,
     classes: BTreeSet<Class>,
+    tripped: BTreeSet<Tripped>,
     /// Why it could not be looked into.
     opaque: Option<&'static str>,
     looking: Option<Body>,
@@ -173,11 +274,14 @@ struct Seen {
 
 impl Seen {
     fn of(detectors: &Detectors, resource: &Resource, request: &Request, body: &[u8], more: bool) -> Seen {
-        let mut seen = Seen { text: String::new(), classes: BTreeSet::new(), opaque: None, looking: None };
+        let mut seen = Seen::default();
         if body.is_empty() && !more {
             return seen;
         }
+        let begins = body.trim_ascii_start().first();
         let media = match kind_of(&request.media, &request.encodings) {
+            // A service may read JSON whatever it is called, and the rules are about JSON.
+            Ok(mask::body::Media::Text) if matches!(begins, Some(b'{' | b'[')) => mask::body::Media::Json,
             Ok(media) => media,
             Err(why) => return Seen { opaque: Some(why), ..seen },
         };
@@ -204,11 +308,18 @@ impl Seen {
             Err(why) => return Seen { opaque: Some(why.0), ..seen },
         };
         seen.classes = found.tripped.iter().map(|hit| hit.class.clone()).collect();
+        seen.tripped = tripped(&found, "prompt");
         let rules = &resource.config.masks;
         let governed = found.governed.iter().filter_map(|g| rules.get(g.rule));
         seen.classes.extend(governed.map(|rule| rule.class.clone()));
-        seen.text = String::from_utf8_lossy(masked.as_bytes()).into_owned();
+        seen.masked = masked.into_vec();
         seen
+    }
+
+    /// What was found in what leaves for a model, and whether a placeholder stands in its place.
+    fn tripwires(&self, masked: bool) -> BTreeSet<Tripped> {
+        let act = if masked { "masked" } else { "reported" };
+        self.tripped.iter().map(|hit| Tripped { act, ..hit.clone() }).collect()
     }
 
     /// The run knows what it sent.
@@ -267,6 +378,15 @@ pub(super) fn tripped(found: &mask::body::Found, channel: &'static str) -> BTree
     found.tripped.iter().map(hit).collect()
 }
 
+/// Names and values of the query.
+fn query(request: &Request) -> impl Iterator<Item = &(RawField, RawField)> {
+    let origin = match &request.target {
+        Target::Origin(origin) => origin.query.as_ref(),
+        Target::Asterisk => None,
+    };
+    origin.into_iter().flat_map(|query| &query.pairs)
+}
+
 /// The values of the query, and of the route's placeholders.
 fn params(
     resource: &Resource,
@@ -274,14 +394,16 @@ fn params(
     request: &Request,
     found: Option<&Match<'_>>,
 ) -> Arc<[Param]> {
-    let Target::Origin(origin) = &request.target else { return Arc::default() };
-    let query = origin.query.iter().flat_map(|query| &query.pairs).map(|(_, value)| value.as_bytes());
+    let query = query(request).map(|(_, value)| value.as_bytes());
     let placed = found.into_iter().flat_map(|found| &found.values);
     let placed = placed.flat_map(|(_, values)| values.iter().map(|value| value.as_bytes()));
     let detectors = resource.gate.detectors();
     let param = |value: &[u8]| {
-        known.remember(Origin::Echo, value);
         let (mask, findings) = mask::param(detectors, "parameter", Shape::Text, Some(value));
+        // What no detector knows needs no explanation when it comes back.
+        if !findings.is_empty() {
+            known.remember(Origin::Echo, value);
+        }
         let print = findings.first().map(|found| resource.gate.ledger().print(&found.class, value));
         let classes: BTreeSet<Class> = findings.into_iter().map(|found| found.class).collect();
         let (size, classes) = (value.len() as i64, classes.into_iter().collect());
@@ -299,7 +421,6 @@ const UNSAID: &[&str] = &[
     "cache-control",
     "connection",
     "content-length",
-    "content-type",
     "date",
     "dnt",
     "expect",
@@ -308,53 +429,74 @@ const UNSAID: &[&str] = &[
     "user-agent",
 ];
 
+/// Bytes as text for people, who may read every one of them: what is not UTF-8 is escaped.
+pub(super) fn readable(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+    }
+    out
+}
+
+/// Method and target.
+fn line(request: &Request) -> String {
+    let target = match &request.target {
+        Target::Origin(origin) => readable(origin.raw.as_bytes()),
+        Target::Asterisk => "*".to_owned(),
+    };
+    format!("{} {target}", readable(request.method.as_bytes()))
+}
+
 /// The request as people read it, before detectors have looked at it: line, fields that say something, and body.
 fn statement(request: &Request, seen: &Seen, body: &[u8]) -> String {
-    let Target::Origin(origin) = &request.target else { return String::new() };
-    let method = String::from_utf8_lossy(request.method.as_bytes()).into_owned();
-    let mut out = format!("{method} {}", String::from_utf8_lossy(origin.raw.as_bytes()));
+    let mut out = line(request);
     let mut headers = request.headers.clone();
-    strip(&mut headers, &crate::config::Inject::Bearer);
+    strip(&mut headers, &Inject::Bearer);
     hop_by_hop(&mut headers);
     for (name, value) in headers.iter() {
-        let name = String::from_utf8_lossy(name.as_bytes()).to_ascii_lowercase();
+        let name = readable(name.as_bytes()).to_ascii_lowercase();
         if UNSAID.contains(&name.as_str()) {
             continue;
         }
         // A cookie is a credential of the service's for this session.
         let value = match name.as_str() {
-            "cookie" => "[cookie]".into(),
-            _ => String::from_utf8_lossy(value.as_bytes()),
+            "cookie" => "[cookie]".to_owned(),
+            _ => readable(value.as_bytes()),
         };
         out.push_str(&format!(" | {name}: {value}"));
     }
     match (seen.opaque, body.is_empty()) {
         (None, true) => {}
-        (None, false) => out.push_str(&format!(" | {}", seen.text.trim())),
+        (None, false) => out.push_str(&format!(" | {}", readable(seen.masked.trim_ascii()))),
         (Some(why), _) => out.push_str(&format!(" | [{why}: {} bytes or more]", body.len())),
     }
     out
 }
 
-/// What the client says that is not passed on: what the gateway says itself, and who the client claims to be.
-const OURS: &[&str] = &[
-    "host",
-    "content-length",
-    "expect",
-    "accept-encoding",
-    "range",
-    "if-range",
-    "forwarded",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-real-ip",
-    "x-forwarded-user",
-    "x-remote-user",
-    "remote-user",
-];
+/// What the client says that is not passed on: what the gateway says itself, parts of an answer (a value could be cut in
+/// two), and who the client claims to be to whoever trusts a proxy.
+fn is_ours(name: &[u8]) -> bool {
+    const NAMES: &[&str] = &[
+        "host",
+        "content-length",
+        "expect",
+        "accept-encoding",
+        "range",
+        "request-range",
+        "if-range",
+        "forwarded",
+        "via",
+        "remote-user",
+        "x-real-ip",
+    ];
+    const BEGINNINGS: &[&str] =
+        &["x-forwarded-", "x-remote-", "x-auth-request-", "x-webauth-", "x-user-", "impersonate-"];
+    let name = reads_as(name);
+    NAMES.contains(&name.as_str())
+        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+        || name.ends_with("client-ip")
+}
 
 fn sending(
     resource: &Resource,
@@ -367,9 +509,7 @@ fn sending(
     let mut own = request.headers.clone();
     strip(&mut own, &config.inject);
     hop_by_hop(&mut own);
-    OURS.iter().for_each(|name| {
-        own.remove(name);
-    });
+    let own = without(&own, is_ours);
     let text = |text: &str| RawField::copy_from(text.as_bytes());
     let mut headers = Headers::new();
     headers.push(text("Host"), text(&config.upstream.authority));

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use gate::{GateError, Outcome, Who};
 use ledger::{AppendError, Durable, Missed, Receipt};
 use mask::Known;
@@ -24,25 +24,30 @@ use super::listen::{NO_RECORD, UNREACHABLE};
 use super::problem::Problem;
 use super::request::Asked;
 use super::resource::Resource;
+use super::scrub::Needles;
 use super::side::{Broken, Side};
 use super::writer::{ClientWriter, UpstreamWriter};
 use crate::entropy;
-use crate::limits::{HTTP_ANSWER, HTTP_IDLE, HTTP_READ, PIPELINED_BYTES_MAX, RECORD, REFUSAL_RECORD};
+use crate::limits::{
+    CHUNK_BYTES, HTTP_ANSWER, HTTP_IDLE, HTTP_READ, PIPELINED_BYTES_MAX, RECORD, REFUSAL_RECORD,
+};
 use crate::runs::{Ended, Run};
 
 /// Why a session is over, and what the client is told if no part of an answer has left.
 pub(super) struct Cut {
     pub(super) why: &'static str,
     pub(super) tell: Option<Problem>,
+    /// The same, as a constant for the record.
+    pub(super) detail: Option<&'static str>,
 }
 
 impl Cut {
     pub(super) fn quiet(why: &'static str) -> Cut {
-        Cut { why, tell: None }
+        Cut { why, tell: None, detail: None }
     }
 
     pub(super) fn told(why: &'static str, status: u16, detail: &'static str) -> Cut {
-        Cut { why, tell: Some(Problem::new(status, detail)) }
+        Cut { why, tell: Some(Problem::new(status, detail)), detail: Some(detail) }
     }
 
     pub(super) fn upstream(detail: &'static str) -> Cut {
@@ -64,6 +69,7 @@ pub(super) struct Start {
     pub(super) client: Side,
     pub(super) upstream: Side,
     pub(super) injected: Injected,
+    pub(super) needles: Needles,
     pub(super) ended: watch::Receiver<Option<Ended>>,
 }
 
@@ -77,6 +83,7 @@ pub(super) struct Session {
     pub(super) to_client: ClientWriter,
     to_upstream: UpstreamWriter,
     injected: Injected,
+    pub(super) needles: Needles,
     run: Arc<Run>,
     ended: watch::Receiver<Option<Ended>>,
     /// The intent whose outcome is not recorded.
@@ -101,6 +108,7 @@ impl Session {
             to_client: ClientWriter::default(),
             to_upstream: UpstreamWriter::default(),
             injected: start.injected,
+            needles: start.needles,
             run: start.run,
             ended: start.ended,
             open: None,
@@ -153,6 +161,13 @@ impl Session {
             Ok(Err(_)) | Err(_) => return Err(self.no_record()),
         };
         self.open = Some(seq);
+        for kind in asked.conversation.iter().flat_map(|turn| &turn.forged) {
+            let _covered_by_the_outcome =
+                self.resource.gate.forged(&self.who, seq, kind).map_err(|e| self.unrecorded(e))?;
+        }
+        if self.said_unasked().await {
+            return Err(Cut::upstream("the service behind the gateway answered before it was asked"));
+        }
         self.upstream.decoder.answers(self.to_head);
         self.to_upstream.send(permit, &asked.sending, Some(&self.injected))?;
         self.drain_upstream().await?;
@@ -167,35 +182,51 @@ impl Session {
 
     /// The body behind what was held, piece by piece, each after its record.
     async fn send_rest(&mut self, mut asked: Asked, of: Seq) -> Result<Asked, Cut> {
-        let mut n = 0;
+        let (mut n, mut held, went_on) = (0, BytesMut::new(), asked.more);
         while asked.more {
-            let piece = match self.client_next(HTTP_READ).await? {
-                Incoming::Body(piece) => Some(piece),
+            match self.client_next(HTTP_READ).await? {
+                Incoming::Body(piece) => held.extend_from_slice(&piece),
                 Incoming::Trailers(_) => continue,
-                Incoming::End => {
-                    asked.more = false;
-                    self.flow.on_request_end()?;
-                    None
-                }
+                Incoming::End => asked.more = false,
                 Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
                     return Err(Cut::quiet("client-closed"));
                 }
-            };
-            let (sending, piece) = asked.piece(&self.resource, n, piece)?;
-            if sending.is_empty() {
+            }
+            // Small pieces that have come together share a record.
+            if asked.more && held.len() < CHUNK_BYTES && !self.client.input.is_empty() {
                 continue;
             }
-            let intent = self.resource.gate.piece_upstream(&self.who, of, piece, &sending, entropy::tick());
-            let intent = intent.map_err(|e| self.unrecorded(e))?;
-            let permit = match tokio::time::timeout(RECORD, intent.durable()).await {
-                Ok(Ok(permit)) => permit,
-                Ok(Err(_)) | Err(_) => return Err(self.no_record()),
-            };
-            self.to_upstream.send(permit, &sending, None)?;
-            self.drain_upstream().await?;
-            n += 1;
+            if !held.is_empty() {
+                self.send_piece(&mut asked, of, &mut n, Some(held.split().freeze())).await?;
+            }
+        }
+        if went_on {
+            self.flow.on_request_end()?;
+            self.send_piece(&mut asked, of, &mut n, None).await?;
         }
         Ok(asked)
+    }
+
+    async fn send_piece(
+        &mut self,
+        asked: &mut Asked,
+        of: Seq,
+        n: &mut u64,
+        piece: Option<Bytes>,
+    ) -> Result<(), Cut> {
+        let (sending, piece) = asked.piece(&self.resource, *n, piece)?;
+        if sending.is_empty() && piece.tripwires.is_empty() {
+            return Ok(());
+        }
+        *n += 1;
+        let intent = self.resource.gate.piece_upstream(&self.who, of, piece, &sending, entropy::tick());
+        let intent = intent.map_err(|e| self.unrecorded(e))?;
+        let permit = match tokio::time::timeout(RECORD, intent.durable()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => return Err(self.no_record()),
+        };
+        self.to_upstream.send(permit, &sending, None)?;
+        self.drain_upstream().await
     }
 
     /// The body up to `most` bytes, and whether there is more of it.
@@ -333,15 +364,17 @@ impl Session {
         }
     }
 
+    /// Whether upstream has said something, or has gone, while nothing was asked.
+    async fn said_unasked(&mut self) -> bool {
+        let (leg, input) = (&mut self.upstream.leg, &mut self.upstream.input);
+        let read = std::future::poll_fn(|cx| std::task::Poll::Ready(leg.poll_fill(cx, input))).await;
+        read.is_ready() || !self.upstream.input.is_empty()
+    }
+
     /// Dials anew where the last answer ended upstream's connection, or the service has closed it since.
     async fn upstream_ready(&mut self) -> bool {
-        let stale = self.spent || {
-            let (leg, input) = (&mut self.upstream.leg, &mut self.upstream.input);
-            let read = std::future::poll_fn(|cx| std::task::Poll::Ready(leg.poll_fill(cx, input))).await;
-            // Whatever it says unasked is no answer to what comes: it is not read, and the connection not used.
-            read.is_ready()
-        };
-        if !stale {
+        // What it said unasked is no answer to what comes.
+        if !self.spent && !self.said_unasked().await {
             return true;
         }
         let bytes = self.upstream.bytes;
@@ -390,12 +423,12 @@ impl Session {
     /// Says what became of a request that was sent, and tells the client why if nothing of an answer has left.
     async fn farewell(&mut self, cut: &Cut) {
         if let Some(intent) = self.open.take() {
-            let (result, partial) = match cut.why {
-                "client-closed" => ("cancelled", "partial: the client went away before the answer's end"),
-                _ => ("indeterminate", "partial: the connection ended before the answer's end"),
+            let partial = match cut.why {
+                "client-closed" => "partial: the client went away before the answer's end",
+                _ => "partial: the connection ended before the answer's end",
             };
             let outcome = Outcome {
-                result,
+                result: "indeterminate",
                 state: "final",
                 settled: Some("indeterminate"),
                 partial: Some(partial),

@@ -1,0 +1,217 @@
+//! A language model behind the gateway: what a request tells it, and what its answer decides.
+//!
+//! What leaves for a model is a release too: values that detectors find in a prompt are masked or reported. A tool call in
+//! an answer is a decision, recorded before the agent is given it; what carries it out names it (`gate::Gate::decision`).
+//! What a run shows its model of a past that it was never given is a `forged-history` note.
+
+use gate::{Decision, Gate, GateError, Said, Who};
+use ledger::Receipt;
+use proto_http::llm::{self, Answer, Call, Dialect, Endpoint, Prompt, Turn};
+use proto_http::message::{Request, Target};
+use vocab::{Access, Opaque, Seq, Verb};
+
+use super::resource::Resource;
+use crate::limits::MODEL_BODY_BYTES_MAX;
+
+/// What a request says to a model.
+pub(super) enum Spoken {
+    /// A turn is asked for.
+    Turn(Box<Conversation>),
+    /// Nothing of a conversation: plain HTTP.
+    Plain,
+    /// Not known: it needs the permission `opaque`.
+    Unknown(&'static str),
+    /// It is not what its endpoint takes.
+    Wrong(&'static str),
+}
+
+/// A request for a turn.
+pub(super) struct Conversation {
+    pub(super) dialect: Dialect,
+    pub(super) prompt: Prompt,
+    /// What of it the run had not shown yet, as it is recorded.
+    pub(super) news: String,
+    /// There is more of it than `news`.
+    pub(super) more: bool,
+    /// What the run was never given, in constants.
+    pub(super) forged: Vec<&'static str>,
+}
+
+/// Reads a request to a model, whose body is `body`.
+pub(super) fn spoken(gate: &Gate, who: &Who, request: &Request, body: &[u8]) -> Spoken {
+    let Target::Origin(origin) = &request.target else { return Spoken::Wrong("OPTIONS * is not passed on") };
+    let dialect = match llm::endpoint(&request.method, &origin.path.segments) {
+        Some(Endpoint::Turn(dialect)) => dialect,
+        Some(Endpoint::Plain(_)) => return Spoken::Plain,
+        None => return Spoken::Unknown("an endpoint of models that is not known"),
+    };
+    match llm::prompt(dialect, body) {
+        Ok(prompt) => Spoken::Turn(Box::new(Conversation::new(gate, who, dialect, prompt))),
+        Err(why) => Spoken::Wrong(why.0),
+    }
+}
+
+impl Conversation {
+    fn new(gate: &Gate, who: &Who, dialect: Dialect, prompt: Prompt) -> Conversation {
+        let mut conversation = Conversation {
+            dialect,
+            news: format!("model {}", prompt.model),
+            more: false,
+            forged: Vec::new(),
+            prompt,
+        };
+        for turn in &conversation.prompt.turns {
+            let said = written(turn);
+            if gate.give(who, Said::Prompt, &said) {
+                conversation.news.push_str(" | ");
+                conversation.news.push_str(&said);
+                conversation.forged.extend(forged(gate, who, turn));
+            } else {
+                conversation.more = true;
+            }
+        }
+        conversation.forged.sort_unstable();
+        conversation.forged.dedup();
+        conversation
+    }
+
+    /// What it does: calls the model, and has the provider do what only the provider sees.
+    pub(super) fn accesses(&self, resource: &Resource) -> Vec<Access> {
+        let root = &resource.root;
+        let access = |verb, on| Access { verb, on, columns: Vec::new() };
+        let hosted = self.prompt.hosted.iter();
+        let hosted = hosted.map(|tool| access(Verb::Execute, root.join("hosted").join(tool)));
+        let state = self.prompt.stateful.iter();
+        let state = state.map(|field| access(Verb::Execute, root.join("state").join(field)));
+        let mut all = vec![access(Verb::Call, root.join(&self.prompt.model))];
+        all.extend(hosted.chain(state));
+        all.dedup();
+        all
+    }
+
+    pub(super) fn opaque(&self) -> Option<Opaque> {
+        self.prompt.unknown.map(Opaque)
+    }
+}
+
+/// A turn on one line.
+fn written(turn: &Turn) -> String {
+    match turn {
+        Turn::System(text) => format!("system: {text}"),
+        Turn::User(text) => format!("user: {text}"),
+        Turn::Assistant { text, calls } => {
+            let calls: String = calls.iter().map(|c| format!(" -> {}({})", c.name, c.arguments)).collect();
+            format!("assistant: {text}{calls}")
+        }
+        Turn::ToolResult { call, text } => format!("result of {call}: {text}"),
+    }
+}
+
+/// What of a turn the run was never given.
+fn forged(gate: &Gate, who: &Who, turn: &Turn) -> Vec<&'static str> {
+    let unknown = |kind, what: &str| !what.is_empty() && !gate.was_given(who, kind, what);
+    match turn {
+        Turn::System(_) | Turn::User(_) => Vec::new(),
+        Turn::Assistant { text, calls } => {
+            let turn = unknown(Said::Turn, text).then_some("a turn that no model gave this run");
+            let call = calls.iter().any(|call| unknown(Said::Call, &call.id));
+            turn.into_iter().chain(call.then_some("a tool call that no model gave this run")).collect()
+        }
+        Turn::ToolResult { call, .. } => {
+            let forged = unknown(Said::Call, call);
+            forged.then_some("a result for a tool call that no model gave this run").into_iter().collect()
+        }
+    }
+}
+
+/// A model's answer, read as it is released.
+pub(super) struct Reading {
+    dialect: Dialect,
+    model: String,
+    how: How,
+    n: u64,
+    calls: Vec<Call>,
+    /// Tokens that the provider counted, in and out.
+    pub(super) usage: (Option<u64>, Option<u64>),
+}
+
+enum How {
+    Whole(Vec<u8>),
+    Stream(Box<llm::Stream>),
+    Over,
+}
+
+impl Reading {
+    pub(super) fn new(conversation: &Conversation, streams: bool) -> Reading {
+        let dialect = conversation.dialect;
+        let how = match streams {
+            true => How::Stream(Box::new(llm::Stream::new(dialect))),
+            false => How::Whole(Vec::new()),
+        };
+        let model = conversation.prompt.model.clone();
+        Reading { dialect, model, how, n: 0, calls: Vec::new(), usage: (None, None) }
+    }
+
+    /// Takes a piece of the answer as the agent will see it. Errors: why it is not one, a constant sentence.
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), &'static str> {
+        match &mut self.how {
+            How::Whole(whole) if whole.len() + piece.len() > MODEL_BODY_BYTES_MAX => {
+                return Err("a model's answer that is larger than the gateway reads");
+            }
+            How::Whole(whole) => whole.extend_from_slice(piece),
+            How::Stream(stream) => {
+                stream.push(piece).map_err(|why| why.0)?;
+                self.calls.extend(stream.take_calls());
+            }
+            How::Over => {}
+        }
+        Ok(())
+    }
+
+    /// Policy permits what is not understood: nothing more is read.
+    pub(super) fn give_up(&mut self) {
+        self.how = How::Over;
+    }
+
+    /// The answer is over. Errors: as [`Reading::push`]; what of it is not known is opaque.
+    pub(super) fn finish(&mut self, gate: &Gate, who: &Who) -> Result<(), &'static str> {
+        let answer: Answer = match std::mem::replace(&mut self.how, How::Over) {
+            How::Whole(whole) => {
+                let mut answer = llm::answer(self.dialect, &whole).map_err(|why| why.0)?;
+                self.calls.append(&mut answer.calls);
+                answer
+            }
+            How::Stream(mut stream) => {
+                self.calls.extend(stream.take_calls());
+                stream.finish().map_err(|why| why.0)?
+            }
+            How::Over => return Ok(()),
+        };
+        if !answer.text.is_empty() {
+            gate.give(who, Said::Turn, &answer.text);
+        }
+        self.usage = (answer.input_tokens, answer.output_tokens);
+        match answer.unknown {
+            Some(why) => Err(why),
+            None => Ok(()),
+        }
+    }
+
+    /// Records the decisions that are complete. What is released after them waits for a later record, and so for these.
+    pub(super) fn decide(&mut self, gate: &Gate, who: &Who, of: Seq) -> Result<(), GateError> {
+        for call in std::mem::take(&mut self.calls) {
+            let strings = call.strings();
+            let decision = Decision {
+                n: self.n,
+                model: &self.model,
+                tool: &call.name,
+                call: Some(call.id.as_str()).filter(|id| !id.is_empty()),
+                arguments: &call.arguments,
+                strings: &strings,
+            };
+            self.n += 1;
+            let _covered_by_the_next: Receipt = gate.decision(who, of, &decision)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! The service's own credential, taken out of what the service says: a page that echoes a request, a redirect that keeps
+//! its query, a link to the next page (P6).
+//!
+//! It is looked for as it is, as a form or a URL writes it, as JSON may write it, and in Base64; over pieces too, since
+//! what could be its beginning waits for the next one.
+
+use memchr::memmem;
+use zeroize::Zeroizing;
+
+use super::credential::{base64, percent_encoded};
+use crate::vault::Secret;
+
+/// Shorter ones stand anywhere by chance, and protect nothing.
+const SECRET_BYTES_MIN: usize = 6;
+/// What stands in its place: letters that are themselves in every format.
+const PLACEHOLDER: &[u8] = b"[credential]";
+
+/// The forms of one credential.
+pub(super) struct Needles(Vec<Zeroizing<Vec<u8>>>);
+
+impl Needles {
+    pub(super) fn new(secret: Option<&Secret>) -> Needles {
+        let Some(secret) = secret.map(Secret::expose) else { return Needles(Vec::new()) };
+        let password = secret.iter().position(|b| *b == b':').map(|colon| &secret[colon + 1..]);
+        let mut all: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+        for value in [Some(secret), password].into_iter().flatten().filter(|v| v.len() >= SECRET_BYTES_MIN) {
+            let json =
+                value.iter().flat_map(|b| if *b == b'/' { &b"\\/"[..] } else { std::slice::from_ref(b) });
+            all.push(Zeroizing::new(value.to_vec()));
+            all.push(Zeroizing::new(json.copied().collect()));
+            all.push(percent_encoded(value));
+            all.push(base64(value));
+        }
+        // The longest first, so that no part of one stays.
+        all.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        all.dedup();
+        Needles(all)
+    }
+
+    /// `bytes` without the credential; `None` if it is not in them.
+    pub(super) fn without(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut out: Option<Vec<u8>> = None;
+        for needle in &self.0 {
+            let text = out.as_deref().unwrap_or(bytes);
+            let finder = memmem::Finder::new(&needle[..]);
+            let at: Vec<usize> = finder.find_iter(text).collect();
+            if at.is_empty() {
+                continue;
+            }
+            let mut rest = 0;
+            let mut clean = Vec::with_capacity(text.len());
+            for at in at {
+                clean.extend_from_slice(&text[rest..at]);
+                clean.extend_from_slice(PLACEHOLDER);
+                rest = at + needle.len();
+            }
+            clean.extend_from_slice(&text[rest..]);
+            out = Some(clean);
+        }
+        out
+    }
+
+    /// How many of the last bytes could be the beginning of the credential.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let longest = self.0.first().map_or(0, |needle| needle.len().saturating_sub(1)).min(bytes.len());
+        let begins = |n: &usize| self.0.iter().any(|needle| needle.starts_with(&bytes[bytes.len() - n..]));
+        (1..=longest).rev().find(begins).unwrap_or(0)
+    }
+}
+
+/// A body, piece by piece.
+#[derive(Default)]
+pub(super) struct Scrub {
+    held: Vec<u8>,
+    /// It was found.
+    pub(super) found: bool,
+}
+
+impl Scrub {
+    /// What of `piece` and of what was held can go on.
+    pub(super) fn push(&mut self, needles: &Needles, piece: &[u8]) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.held);
+        bytes.extend_from_slice(piece);
+        if let Some(clean) = needles.without(&bytes) {
+            self.found = true;
+            bytes = clean;
+        }
+        self.held = bytes.split_off(bytes.len() - needles.begun(&bytes));
+        bytes
+    }
+
+    pub(super) fn finish(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scrubbed(secret: &str, pieces: &[&[u8]]) -> String {
+        let needles = Needles::new(Some(&Secret::new(secret.as_bytes().to_vec())));
+        let mut scrub = Scrub::default();
+        let mut out: Vec<u8> = pieces.iter().flat_map(|piece| scrub.push(&needles, piece)).collect();
+        out.extend(scrub.finish());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_credential_is_taken_out_in_each_form_and_however_it_is_cut() {
+        let said = r#"{"a": "Bearer s/cret+1", "b": "s\/cret+1", "next": "/?key=s%2Fcret%2B1", "c": "cy9jcmV0KzE="}"#;
+        let clean = r#"{"a": "Bearer [credential]", "b": "[credential]", "next": "/?key=[credential]", "c": "[credential]"}"#;
+        for at in 0..said.len() {
+            let (a, b) = said.as_bytes().split_at(at);
+            assert_eq!(scrubbed("s/cret+1", &[a, b]), clean, "cut at {at}");
+        }
+        let bytes: Vec<&[u8]> = said.as_bytes().chunks(1).collect();
+        assert_eq!(scrubbed("s/cret+1", &bytes), clean);
+        assert_eq!(
+            scrubbed("user:hunter22", &[b"pw hunter22 of user:hunter22"]),
+            "pw [credential] of [credential]"
+        );
+        assert_eq!(scrubbed("abc", &[b"abc"]), "abc", "too short to be one");
+        assert_eq!(scrubbed("s/cret+1", &[b"s/cre"]), "s/cre", "what only begins as it");
+    }
+}

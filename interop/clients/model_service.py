@@ -1,0 +1,172 @@
+"""A model to stand behind a gateway: it answers in three dialects, streamed or not, and its script is this file.
+
+Usage: model_service.py PORT LOG
+Asked by a user, it decides to run the SQL that the question holds behind "sql:" (or to have weather told); given a tool's
+result, it ends. Each request that arrives is a line of JSON in LOG.
+"""
+import itertools
+import json
+import sys
+
+from aiohttp import web
+
+PORT, LOG = int(sys.argv[1]), sys.argv[2]
+NUMBERS = itertools.count(1)
+
+
+def text_of(content):
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", "") for part in content or [])
+
+
+def decide(question):
+    """Tool and arguments for a user's question."""
+    if "sql:" in question:
+        return "run_sql", {"sql": question.split("sql:", 1)[1].strip(), "why": "the user asks"}
+    return "tell_weather", {"city": "Turin"}
+
+
+async def read(request):
+    body = await request.json()
+    with open(LOG, "a") as out:
+        headers = {k.lower(): v for k, v in request.headers.items()}
+        out.write(json.dumps({"path": request.path, "headers": headers, "body": body}) + "\n")
+    return body
+
+
+async def events(request, all_of_them):
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await answer.prepare(request)
+    for name, data in all_of_them:
+        lines = (f"event: {name}\n" if name else "") + f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n"
+        # Cut in the middle, so that nobody depends on where packets end.
+        half = len(lines) // 2
+        await answer.write(lines[:half].encode())
+        await answer.write(lines[half:].encode())
+    await answer.write_eof()
+    return answer
+
+
+async def chat(request):
+    body = await read(request)
+    last, n = body["messages"][-1], next(NUMBERS)
+    usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    base = {"id": f"chatcmpl-{n}", "created": 1, "model": body["model"]}
+    if last["role"] == "tool":
+        message, finish = {"role": "assistant", "content": "That is all."}, "stop"
+    else:
+        name, arguments = decide(text_of(last["content"]))
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        calls = [{"id": f"call_{n}", "type": "function", "function": function}]
+        message, finish = {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
+    if not body.get("stream"):
+        choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
+        return web.json_response({**base, "object": "chat.completion", "choices": [choice], "usage": usage})
+
+    def chunk(delta, finish=None):
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        return None, {**base, "object": "chat.completion.chunk", "choices": [choice]}
+
+    out = [chunk({"role": "assistant", "content": ""})]
+    for word in (message["content"] or "").split(" "):
+        out.append(chunk({"content": word + " "}))
+    for call in message.get("tool_calls", []):
+        function = call["function"]
+        first = {"index": 0, "id": call["id"], "type": "function", "function": {"name": function["name"], "arguments": ""}}
+        out.append(chunk({"tool_calls": [first]}))
+        for piece in range(0, len(function["arguments"]), 9):
+            part = {"index": 0, "function": {"arguments": function["arguments"][piece:piece + 9]}}
+            out.append(chunk({"tool_calls": [part]}))
+    out += [chunk({}, finish), (None, {**base, "object": "chat.completion.chunk", "choices": [], "usage": usage}), (None, "[DONE]")]
+    return await events(request, out)
+
+
+async def messages(request):
+    body = await read(request)
+    last, n = body["messages"][-1], next(NUMBERS)
+    blocks = last["content"] if isinstance(last["content"], list) else [{"type": "text", "text": last["content"]}]
+    if any(block["type"] == "tool_result" for block in blocks):
+        content, stop = [{"type": "text", "text": "That is all."}], "end_turn"
+    else:
+        name, arguments = decide(text_of(blocks))
+        content, stop = [{"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": arguments}], "tool_use"
+    base = {"id": f"msg_{n}", "type": "message", "role": "assistant", "model": body["model"], "stop_sequence": None}
+    usage = {"input_tokens": 11, "output_tokens": 7}
+    if not body.get("stream"):
+        return web.json_response({**base, "content": content, "stop_reason": stop, "usage": usage})
+    start = {**base, "content": [], "stop_reason": None, "usage": {"input_tokens": 11, "output_tokens": 1}}
+    out = [("message_start", {"type": "message_start", "message": start}), ("ping", {"type": "ping"})]
+    for i, block in enumerate(content):
+        if block["type"] == "text":
+            empty, kind, whole = {"type": "text", "text": ""}, "text_delta", block["text"]
+        else:
+            empty, kind, whole = {**block, "input": {}}, "input_json_delta", json.dumps(block["input"])
+        field = "text" if kind == "text_delta" else "partial_json"
+        out.append(("content_block_start", {"type": "content_block_start", "index": i, "content_block": empty}))
+        for at in range(0, len(whole), 9):
+            delta = {"type": kind, field: whole[at:at + 9]}
+            out.append(("content_block_delta", {"type": "content_block_delta", "index": i, "delta": delta}))
+        out.append(("content_block_stop", {"type": "content_block_stop", "index": i}))
+    out.append(("message_delta", {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None}, "usage": {"output_tokens": 7}}))
+    out.append(("message_stop", {"type": "message_stop"}))
+    return await events(request, out)
+
+
+async def responses(request):
+    body = await read(request)
+    items = body["input"] if isinstance(body["input"], list) else [{"type": "message", "role": "user", "content": body["input"]}]
+    last, n = items[-1], next(NUMBERS)
+    if last.get("type") == "function_call_output":
+        part = {"type": "output_text", "text": "That is all.", "annotations": []}
+        output = [{"type": "message", "id": f"msg_{n}", "role": "assistant", "status": "completed", "content": [part]}]
+    else:
+        name, arguments = decide(text_of(last["content"]))
+        output = [{"type": "function_call", "id": f"fc_{n}", "call_id": f"call_r{n}", "name": name,
+                   "arguments": json.dumps(arguments), "status": "completed"}]
+    answer = {
+        "id": f"resp_{n}", "object": "response", "created_at": 1, "status": "completed", "model": body["model"],
+        "output": output, "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
+        "usage": {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18,
+                  "input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}},
+    }
+    if not body.get("stream"):
+        return web.json_response(answer)
+    started = {**answer, "status": "in_progress", "output": [], "usage": None}
+    count = itertools.count()
+
+    def event(kind, **fields):
+        return kind, {"type": kind, "sequence_number": next(count), **fields}
+
+    out = [event("response.created", response=started), event("response.in_progress", response=started)]
+    for i, item in enumerate(output):
+        if item["type"] == "function_call":
+            out.append(event("response.output_item.added", output_index=i, item={**item, "arguments": "", "status": "in_progress"}))
+            for at in range(0, len(item["arguments"]), 9):
+                piece = item["arguments"][at:at + 9]
+                out.append(event("response.function_call_arguments.delta", item_id=item["id"], output_index=i, delta=piece))
+            out.append(event("response.function_call_arguments.done", item_id=item["id"], output_index=i, arguments=item["arguments"]))
+        else:
+            out.append(event("response.output_item.added", output_index=i, item={**item, "content": [], "status": "in_progress"}))
+            where = {"item_id": item["id"], "output_index": i, "content_index": 0}
+            out.append(event("response.content_part.added", part={"type": "output_text", "text": "", "annotations": []}, **where))
+            out.append(event("response.output_text.delta", delta="That is all.", **where))
+            out.append(event("response.output_text.done", text="That is all.", **where))
+            out.append(event("response.content_part.done", part=item["content"][0], **where))
+        out.append(event("response.output_item.done", output_index=i, item=item))
+    out.append(event("response.completed", response=answer))
+    return await events(request, out)
+
+
+async def models(_request):
+    return web.json_response({"object": "list", "data": [{"id": "scripted-1", "object": "model", "created": 1, "owned_by": "us"}]})
+
+
+app = web.Application(client_max_size=64 << 20)
+for base in ("", "/v1"):
+    app.router.add_post(base + "/chat/completions", chat)
+    app.router.add_post(base + "/responses", responses)
+    app.router.add_post(base + "/messages", messages)
+    app.router.add_get(base + "/models", models)
+    app.router.add_post(base + "/strange", models)
+web.run_app(app, host="127.0.0.1", port=PORT, print=None)
