@@ -1,29 +1,29 @@
 #!/usr/bin/env python3
 """A planner-executor agent, as any other: it asks a model for the next step, executes it, and shows the model
-what came back. It knows a DATABASE_URL and nothing else.
-
-The model is a script (a JSON file), so that the demo needs no network and says the same each time.
+what came back. It knows a DATABASE_URL, an OPENAI_BASE_URL with its key, and nothing else.
 """
 
 import json
 import os
 import sys
+import urllib.request
 
 import psycopg
 
+TASK = "Refund order 3 and write to its customer."
+TOOL = {"name": "run_sql", "parameters": {"type": "object", "properties": {"sql": {"type": "string"}}}}
 
-class ScriptedModel:
-    """Stands where a call to a language model would be: `step` gets what was observed and returns what to do."""
 
-    def __init__(self, path):
-        with open(path, encoding="utf-8") as file:
-            script = json.load(file)
-        self.name = script["name"]
-        self.turns = iter(script["turns"])
-        self.answer = script["answer"]
-
-    def step(self, observed):
-        return next(self.turns, None)
+def ask_model(history):
+    """One turn: the whole conversation goes to the model, its next message comes back."""
+    asked = {"model": "scripted-planner-1", "messages": history, "tools": [{"type": "function", "function": TOOL}]}
+    request = urllib.request.Request(
+        os.environ["OPENAI_BASE_URL"] + "/chat/completions",
+        data=json.dumps(asked).encode(),
+        headers={"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)["choices"][0]["message"]
 
 
 def execute(connection, sql):
@@ -50,18 +50,27 @@ def show(observed):
 
 
 def main():
-    model = ScriptedModel(sys.argv[1])
-    print(f"agent: model {model.name}, {len(os.environ)} variables in my environment")
+    print(f"agent: {len(os.environ)} variables in my environment")
+    history = [{"role": "system", "content": "You are a support clerk."}, {"role": "user", "content": TASK}]
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         connection.add_notice_handler(lambda notice: print(f"   .. {notice.message_primary}", flush=True))
-        observed = None
-        while (turn := model.step(observed)) is not None:
-            print(f"\nplan: {turn['plan']}")
-            print(f"   -> {turn['sql']}", flush=True)
-            observed = execute(connection, turn["sql"])
-            show(observed)
-            sys.stdout.flush()
-    print(f"\nagent: {model.answer}")
+        while True:
+            message = ask_model(history)
+            history.append(message)
+            calls = message.get("tool_calls", [])
+            if not calls:
+                print(f"\nagent: {message['content']}")
+                break
+            print(f"\nplan: {message['content']}")
+            for call in calls:
+                sql = json.loads(call["function"]["arguments"])["sql"]
+                print(f"   -> {sql}", flush=True)
+                observed = execute(connection, sql)
+                show(observed)
+                sys.stdout.flush()
+                history.append({"role": "tool", "tool_call_id": call["id"], "content": json.dumps(observed, default=str)})
+        # No model decided this: it is what a library in an agent may do on its own.
+        connection.execute("SELECT count(*) FROM customers")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-//! The main job, seen working: a real PostgreSQL, the gateway before it, and an agent that does what
-//! agents do. Then the three answers, and the proof.
+//! The main job, seen working: a real PostgreSQL and a model that follows a script, the gateway before both, and an agent
+//! that does what agents do. Then the answers, and the proof.
 
 use crate::home::{Home, given_programs};
 use crate::setup::{self, Wanted};
 use crate::step::{Stop, follow};
 use interop::drivers::Drivers;
 use interop::gateway::{Gateway, Plan, Site};
+use interop::place::{Scratch, free_port, is_open};
 use interop::postgres::Postgres;
-use interop::process::{Finished, finish, readable};
+use interop::process::{Daemon, Finished, finish, readable};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -19,6 +21,7 @@ const ANSWER_SECONDS_MAX: Duration = Duration::from_secs(120);
 
 /// What only the gateway knows; looked for everywhere at the end.
 const UPSTREAM_PASSWORD: &str = "upstream-password-of-the-demo";
+const MODEL_KEY: &str = "model-key-of-the-demo";
 /// A customer's, in the database and nowhere else.
 const ONE_SSN: &str = "402-81-1957";
 
@@ -35,7 +38,7 @@ pub fn run() -> Result<(), Stop> {
 
 const NEXT: &str = "
 === What to look at next
-  demo/agent.py        the agent: it knows a DATABASE_URL and nothing else
+  demo/agent.py        the agent: it knows a DATABASE_URL, an OPENAI_BASE_URL and nothing else
   demo/policy.cedar    the rules that decided
   README.md            how to put the gateway before your own database, and the table of promises
   cargo xtask test     the same against PostgreSQL's real clients, with crashes, tampering and leaks";
@@ -61,6 +64,7 @@ fn build(home: &Home) -> Result<(), Stop> {
 /// Everything that runs. Dropped, it stops and is removed.
 struct Stage {
     gateway: Gateway,
+    _model: Model,
     _upstream: Postgres,
     drivers: Drivers,
     /// The approver's token.
@@ -70,7 +74,9 @@ struct Stage {
 
 impl Stage {
     fn set(home: &Home) -> Result<Stage, Stop> {
-        println!("\n=== A real PostgreSQL with customers and orders, and tacho before it");
+        println!(
+            "\n=== A real PostgreSQL with customers and orders, a model that follows a script, and tacho before both"
+        );
         let upstream = Postgres::start()?;
         upstream.admin(
             "postgres",
@@ -81,6 +87,7 @@ impl Stage {
             "crm",
             "GRANT SELECT ON customers TO crm_app; GRANT SELECT, INSERT, UPDATE ON orders TO crm_app;",
         )?;
+        let model = Model::start(home)?;
         let plan = Plan {
             database: "crm".to_owned(),
             role: "crm_app".to_owned(),
@@ -90,19 +97,18 @@ impl Stage {
             durability: "sync".to_owned(),
             gateway_lines: String::new(),
             resource_lines: "reel = \"full\"".to_owned(),
-            tables: String::new(),
+            tables: model.table()?,
         };
         let site = Site::new_with(&plan, &upstream, &home.programs().join("tacho"))?;
         let token = add_approver(&site)?;
         println!("\n$ CRM_PASSWORD=... tacho check\n{}", site.check()?.out());
         let gateway = site.up()?;
         let drivers = Drivers::stage_from(&home.venv(), None)?;
-        for name in ["agent.py", "model.json"] {
-            let text = source(home, &format!("demo/{name}"))?;
-            drivers.file(name, &text).map_err(|why| Stop::Could(why.to_string()))?;
-        }
+        let agent = source(home, "demo/agent.py")?;
+        drivers.file("agent.py", &agent).map_err(|why| Stop::Could(why.to_string()))?;
         Ok(Stage {
             gateway,
+            _model: model,
             _upstream: upstream,
             drivers,
             token,
@@ -112,15 +118,10 @@ impl Stage {
 
     /// The agent runs; a person answers what it asks. Returns the run's id.
     fn act(&self) -> Result<String, Stop> {
-        println!(
-            "\n=== The agent: $ tacho run --agent support --task \"refund order 3\" -- agent.py model.json"
-        );
+        println!("\n=== The agent: $ tacho run --agent support --task \"refund order 3\" -- agent.py");
         let mut agent = self.gateway.site().tacho();
         agent.args(["run", "--agent", "support", "--task", "refund order 3", "--"]);
-        agent
-            .arg(self.drivers.python())
-            .arg(self.drivers.dir().join("agent.py"))
-            .arg(self.drivers.dir().join("model.json"));
+        agent.arg(self.drivers.python()).arg(self.drivers.dir().join("agent.py"));
         let status = thread::scope(|scope| {
             let running = scope.spawn(|| follow(&mut agent, AGENT_SECONDS_MAX, |_| ()));
             while !running.is_finished() {
@@ -160,9 +161,11 @@ impl Stage {
 
     /// The three questions, and whether one value ever reached an agent.
     fn answers(&self, run: &str) -> Result<(), Stop> {
-        println!("\n=== Afterwards: who initiated it, what was touched, was anything exposed?");
+        println!(
+            "\n=== Afterwards: who initiated it, which decision caused what, what was touched, was anything exposed?"
+        );
         let site = self.gateway.site();
-        for verb in ["who", "touched", "exposed"] {
+        for verb in ["who", "show", "touched", "exposed"] {
             show(site, &[verb, run])?;
         }
         println!("\n$ echo {ONE_SSN} | tacho exposed --value - --auditor-key ...");
@@ -201,6 +204,41 @@ impl Stage {
         let copy = site.dir().join("tampered");
         tamper(&data, &copy)?;
         both(&copy, false)
+    }
+}
+
+/// The model behind the gateway, and the key that only the gateway knows. Dropped, it stops.
+struct Model {
+    _daemon: Daemon,
+    scratch: Scratch,
+    port: u16,
+}
+
+impl Model {
+    fn start(home: &Home) -> Result<Model, Stop> {
+        let wrap = |why: std::io::Error| Stop::Could(format!("the model: {why}"));
+        let (scratch, port) = (Scratch::new("model").map_err(wrap)?, free_port().map_err(wrap)?);
+        let mut python = Command::new(home.venv().join("bin/python"));
+        let demo = home.source.join("demo");
+        python.arg(demo.join("model.py")).arg(port.to_string()).arg(demo.join("model.json"));
+        let mut daemon = Daemon::start(&mut python, &scratch.path().join("model.log"), "TERM")?;
+        daemon.wait_ready(ANSWER_SECONDS_MAX, || is_open(port))?;
+        Ok(Model { _daemon: daemon, scratch, port })
+    }
+
+    /// Its place in the configuration.
+    fn table(&self) -> Result<String, Stop> {
+        let wrap = |why: std::io::Error| Stop::Could(format!("the model: {why}"));
+        let key = self.scratch.path().join("key");
+        std::fs::write(&key, MODEL_KEY).map_err(wrap)?;
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).map_err(wrap)?;
+        let listen = free_port().map_err(wrap)?;
+        Ok(format!(
+            "\n[[resource]]\nname = \"model\"\nkind = \"llm\"\nlisten = \"127.0.0.1:{listen}\"\n\
+             upstream = \"http://localhost:{}\"\ncredential = {{ file = \"{}\" }}\n",
+            self.port,
+            key.display()
+        ))
     }
 }
 
