@@ -4,6 +4,7 @@ Usage: model_service.py PORT LOG
 Asked by a user, it decides to run the SQL that the question holds behind "sql:" (or to have weather told); given a tool's
 result, it ends. Each request that arrives is a line of JSON in LOG.
 """
+import asyncio
 import itertools
 import json
 import sys
@@ -35,7 +36,7 @@ async def read(request):
     return body
 
 
-async def events(request, all_of_them):
+async def events(request, all_of_them, end=True):
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await answer.prepare(request)
     for name, data in all_of_them:
@@ -44,7 +45,8 @@ async def events(request, all_of_them):
         half = len(lines) // 2
         await answer.write(lines[:half].encode())
         await answer.write(lines[half:].encode())
-    await answer.write_eof()
+    if end:
+        await answer.write_eof()
     return answer
 
 
@@ -78,6 +80,10 @@ async def chat(request):
         for piece in range(0, len(function["arguments"]), 9):
             part = {"index": 0, "function": {"arguments": function["arguments"][piece:piece + 9]}}
             out.append(chunk({"tool_calls": [part]}))
+        if "stall" in text_of(last["content"]):
+            answer = await events(request, out, end=False)
+            await asyncio.sleep(20)
+            return answer
     out += [chunk({}, finish), (None, {**base, "object": "chat.completion.chunk", "choices": [], "usage": usage}), (None, "[DONE]")]
     return await events(request, out)
 

@@ -8,13 +8,13 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vocab::{RunId, Seq};
 
 use crate::limits::{
-    CAUSES_MAX, DECISION_BYTES_PER_RUN_MAX, DECISIONS_PER_RUN_MAX, GIVEN_PER_RUN_MAX, SAID_BYTES_MAX,
-    SAID_BYTES_MIN,
+    CAUSES_MAX, DECISION_BYTES_PER_RUN_MAX, DECISION_STRINGS_MAX, DECISIONS_PER_RUN_MAX, GIVEN_PER_RUN_MAX,
+    SAID_BYTES_MAX, SAID_BYTES_MIN,
 };
 
 /// How what is asked and a string of a decision's arguments stand to each other.
@@ -52,7 +52,7 @@ pub enum Said {
 
 /// What all runs were given.
 pub(crate) struct Causes {
-    runs: Mutex<HashMap<RunId, Given>>,
+    runs: Mutex<HashMap<RunId, Arc<Mutex<Given>>>>,
     hash: RandomState,
 }
 
@@ -82,16 +82,16 @@ impl Causes {
 
     /// A decision was recorded, with what its arguments say.
     pub(crate) fn decided(&self, run: RunId, seq: Seq, strings: &[String]) {
-        let strings = strings.iter().map(|string| plain(string).into());
+        let strings = strings.iter().take(DECISION_STRINGS_MAX).map(|string| plain(string).into());
         let decided = Decided { seq, strings: strings.collect() };
-        let mut runs = self.lock();
-        let given = runs.entry(run).or_default();
+        let given = self.run(run);
+        let mut given = lock(&given);
         given.bytes += decided.bytes();
         given.decisions.push_back(decided);
         let full = |given: &Given| {
             given.decisions.len() > DECISIONS_PER_RUN_MAX || given.bytes > DECISION_BYTES_PER_RUN_MAX
         };
-        while full(given)
+        while full(&given)
             && let Some(oldest) = given.decisions.pop_front()
         {
             given.bytes -= oldest.bytes();
@@ -101,10 +101,11 @@ impl Causes {
     /// The decisions that `said` carries out, newest first: those that say it best, and all of them if it cannot be told
     /// which.
     pub(crate) fn of(&self, run: RunId, said: &str) -> Vec<(Seq, How)> {
-        let runs = self.lock();
-        let Some(given) = runs.get(&run).filter(|given| !given.decisions.is_empty()) else {
+        let Some(given) = lock(&self.runs).get(&run).cloned() else { return Vec::new() };
+        let given = lock(&given);
+        if given.decisions.is_empty() {
             return Vec::new();
-        };
+        }
         let said = plain(&said[..said.floor_char_boundary(SAID_BYTES_MAX)]);
         let how = |decided: &Decided| {
             let how = decided.strings.iter().filter_map(|string| compare(&said, string)).min()?;
@@ -120,8 +121,8 @@ impl Causes {
     /// Notes that a run was given `what`; `true` if it was new.
     pub(crate) fn give(&self, run: RunId, kind: Said, what: &str) -> bool {
         let hash = self.hash.hash_one((kind, plain(what)));
-        let mut runs = self.lock();
-        let given = runs.entry(run).or_default();
+        let given = self.run(run);
+        let mut given = lock(&given);
         if !given.known.insert(hash) {
             return false;
         }
@@ -137,16 +138,22 @@ impl Causes {
     /// Whether a run was given `what`.
     pub(crate) fn was_given(&self, run: RunId, kind: Said, what: &str) -> bool {
         let hash = self.hash.hash_one((kind, plain(what)));
-        self.lock().get(&run).is_some_and(|given| given.known.contains(&hash))
+        let given = lock(&self.runs).get(&run).cloned();
+        given.is_some_and(|given| lock(&given).known.contains(&hash))
     }
 
     pub(crate) fn forget(&self, run: RunId) {
-        self.lock().remove(&run);
+        lock(&self.runs).remove(&run);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Given>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A run's own: what is compared for one run holds up no other.
+    fn run(&self, run: RunId) -> Arc<Mutex<Given>> {
+        lock(&self.runs).entry(run).or_default().clone()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One space for each run of white space, none at the ends, and no semicolon there.
@@ -234,8 +241,9 @@ mod tests {
         for n in 0..2 * DECISIONS_PER_RUN_MAX as u64 {
             causes.decided(RUN, Seq(n), &["y".repeat(10 << 10)]);
         }
-        let runs = causes.lock();
-        assert!(runs[&RUN].bytes <= DECISION_BYTES_PER_RUN_MAX);
-        assert!(runs[&RUN].decisions.len() <= DECISIONS_PER_RUN_MAX);
+        let given = causes.run(RUN);
+        let given = lock(&given);
+        assert!(given.bytes <= DECISION_BYTES_PER_RUN_MAX);
+        assert!(given.decisions.len() <= DECISIONS_PER_RUN_MAX);
     }
 }

@@ -16,16 +16,21 @@ pub const PARAMS_MAX: usize = 256;
 /// Seqs of intents that one record settles: 9 bytes each at most, so 18 KiB of the 64 KiB of a record.
 pub const SETTLES_MAX: usize = 2_000;
 
-/// Decisions of one run whose arguments are remembered; an action is held against each.
-pub const DECISIONS_PER_RUN_MAX: usize = 256;
+/// Decisions of one run whose arguments are remembered; an action is held against each. With the bounds below that is at
+/// most 64 x 16 searches through 16 KiB, some milliseconds, and usually one through a line.
+pub const DECISIONS_PER_RUN_MAX: usize = 64;
+/// Strings of one decision that are remembered, the outermost first.
+pub const DECISION_STRINGS_MAX: usize = 16;
 /// Bytes of their arguments. The oldest are forgotten first.
-pub const DECISION_BYTES_PER_RUN_MAX: usize = 1 << 20;
+pub const DECISION_BYTES_PER_RUN_MAX: usize = 256 << 10;
 /// Decisions that one action names as its causes: more alike than that tell nobody anything.
 pub const CAUSES_MAX: usize = 8;
 /// Bytes of an action's text that are held against decisions.
-pub const SAID_BYTES_MAX: usize = 64 << 10;
+pub const SAID_BYTES_MAX: usize = 16 << 10;
 /// Shortest text that is looked for inside another: shorter ones stand anywhere by chance.
 pub const SAID_BYTES_MIN: usize = 8;
 /// Calls and turns of one run that are remembered, as hashes of eight bytes. A conversation of a thousand turns with ten
 /// calls each has fewer.
 pub const GIVEN_PER_RUN_MAX: usize = 16 << 10;
+/// Bytes of a request's body that the reel keeps where its statement does not hold it. A payload has 1 MiB.
+pub const BODY_BYTES_SHOWN_MAX: usize = 768 << 10;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::limits::PARAMS_MAX;
 use ledger::{Map, PayloadPlain, Print};
-use mask::{Detectors, MaskedText};
+use mask::{Detectors, MaskedBytes, MaskedText};
 use policy::Principal;
 use vocab::{Access, Action, Class, Durability, ResourcePath, RuleId, RunId, Seq, SessionId};
 
@@ -162,6 +162,8 @@ pub struct Question<'a> {
     /// What the request says, where a model may have decided that it does: held against the run's decisions, and not
     /// recorded.
     pub said: Option<&'a str>,
+    /// What of it is too long for the statement, masked: it stands in the reel.
+    pub body: Option<&'a MaskedBytes>,
     /// The client's bytes.
     pub asked: &'a [u8],
     /// The bytes for the upstream. Empty for what will be refused.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ledger::{
-    AppendError, Code, Commitment, Digest, Draft, Kind, Ledger, Map, Opening, OperatorText, Print, Receipt,
+    AppendError, Code, Commitment, Digest, Draft, Kind, Ledger, Map, Opening, OperatorText, PayloadPlain,
+    Print, Receipt,
 };
 use mask::{Detectors, MaskedText};
 use policy::{Context, Policy, Request, What};
@@ -15,7 +16,9 @@ use vocab::{
 
 use crate::cause::{Causes, How, Said};
 use crate::inbox::{Answer, Form, Inbox, Pending, Touched, Wait};
-use crate::limits::{PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX};
+use crate::limits::{
+    BODY_BYTES_SHOWN_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX,
+};
 use crate::question::{By, Decision, Exposure, Outcome, Piece, Question, Tripped, Tx, Who};
 use crate::token::Intent;
 
@@ -639,7 +642,13 @@ impl Gate {
         if self.first_request(who.run, decided.digest) {
             draft = draft.put("request_text", mask::lines(&self.inner.detectors, &decided.request));
         }
-        Ok((draft.payload(opening.clone().into_payload("asked", reel)), opening, sending))
+        draft = draft.payload(opening.clone().into_payload("asked", reel));
+        if let Some(body) = question.body {
+            let shown = 0..body.as_bytes().len().min(BODY_BYTES_SHOWN_MAX);
+            let data = body.pieces(std::slice::from_ref(&shown));
+            draft = draft.payload(PayloadPlain::new("http", Map::new().put("data", data)));
+        }
+        Ok((draft, opening, sending))
     }
 
     /// An action as an approver sees it. A name can hold a value, as in a record: detectors have looked at it.

@@ -68,6 +68,7 @@ impl Stage {
             asked,
             sending,
             said: None,
+            body: None,
             pure_read: false,
         }
     }

@@ -24,7 +24,7 @@ use super::resource::Resource;
 use super::scrub::Scrub;
 use super::session::{Cut, Session};
 use crate::config::{Reel, Tripwire};
-use crate::limits::{CHUNK_BYTES, RECORD, REFUSAL_RECORD};
+use crate::limits::{CHUNK_BYTES, MODEL_BODY_BYTES_MAX, RECORD, REFUSAL_RECORD};
 
 const HELD_BACK: &str = "policy holds back the answer";
 const NOT_SEEN: &str = "the answer cannot be looked into, and no rule permits that";
@@ -103,7 +103,10 @@ impl Session {
                 _ => return Err(Cut::upstream("the service behind the gateway closed the connection")),
             };
             match self.flow.on_response(&response)? {
-                Seen::Final => return Ok(response),
+                Seen::Final => {
+                    self.status = response.status;
+                    return Ok(response);
+                }
                 Seen::Show | Seen::Drop => {}
             }
         }
@@ -145,7 +148,7 @@ impl Session {
             response,
             looking,
             held: mask::constant(b""),
-            writes: asked.action.verbs() != [Verb::Read],
+            writes: writes(asked),
             bodyless,
             streams,
             chunked: false,
@@ -190,8 +193,16 @@ impl Session {
                 return Ok(Err(Stays::Unreadable(502, why)));
             }
             let some = answer.held.as_bytes().len();
-            let came = answer.streams && some > 0 && self.upstream.input.is_empty();
-            if over || some >= CHUNK_BYTES || came {
+            // What has come and is no body is at most the end of a chunk.
+            let came = answer.streams && some > 0 && self.upstream.input.len() <= b"\r\n".len();
+            let holds = answer.reading.as_ref().is_some_and(Reading::holds);
+            if holds && some > MODEL_BODY_BYTES_MAX {
+                return Ok(Err(Stays::Unreadable(
+                    502,
+                    "a model's answer that is larger than the gateway reads",
+                )));
+            }
+            if over || !holds && (some >= CHUNK_BYTES || came) {
                 return Ok(Ok(over));
             }
         }
@@ -408,6 +419,7 @@ impl Session {
             None => Outcome {
                 result: "refused",
                 state: "final",
+                settled: (self.status >= 400 && writes(asked)).then_some("indeterminate"),
                 partial: Some("partial: the answer was not looked into, and not released"),
                 ..Outcome::default()
             },
@@ -514,6 +526,11 @@ const NOT_PASSED_ON: &[&str] = &[
     "accept-ranges",
     "alt-svc",
 ];
+
+/// Whether the request may have had an effect.
+fn writes(asked: &Asked) -> bool {
+    asked.action.verbs() != [Verb::Read]
+}
 
 /// Without what the rule says to agents: the reason is another.
 fn unsaid(mut decided: Decided) -> Decided {

@@ -182,8 +182,11 @@ impl Login<'_> {
             kind: "CONNECT",
             ..Action::default()
         };
-        let context =
-            policy::Context { resource_kind: "http".into(), kind: "CONNECT".into(), ..Default::default() };
+        let context = policy::Context {
+            resource_kind: self.resource.config.kind().into(),
+            kind: "CONNECT".into(),
+            ..Default::default()
+        };
         let ground = Ground { action: &action, context: &context, release: None };
         let decided = gate.verdict(who, &ground, &BTreeSet::new());
         if decided.verdict == Verdict::Allow {
@@ -200,6 +203,7 @@ impl Login<'_> {
             asked: b"",
             sending: b"",
             said: None,
+            body: None,
             pure_read: false,
         };
         let why = "policy does not allow this run to connect to this resource";

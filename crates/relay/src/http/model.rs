@@ -4,6 +4,8 @@
 //! an answer is a decision, recorded before the agent is given it; what carries it out names it (`gate::Gate::decision`).
 //! What a run shows its model of a past that it was never given is a `forged-history` note.
 
+use std::collections::HashSet;
+
 use gate::{Decision, Gate, GateError, Said, Who};
 use ledger::Receipt;
 use proto_http::llm::{self, Answer, Call, Dialect, Endpoint, Prompt, Turn};
@@ -31,8 +33,8 @@ pub(super) struct Conversation {
     pub(super) prompt: Prompt,
     /// What of it the run had not shown yet, as it is recorded.
     pub(super) news: String,
-    /// There is more of it than `news`.
-    pub(super) more: bool,
+    /// Its turns, to be remembered once they are sent.
+    pub(super) turns: Vec<String>,
     /// What the run was never given, in constants.
     pub(super) forged: Vec<&'static str>,
 }
@@ -45,10 +47,22 @@ pub(super) fn spoken(gate: &Gate, who: &Who, request: &Request, body: &[u8]) -> 
         Some(Endpoint::Plain(_)) => return Spoken::Plain,
         None => return Spoken::Unknown("an endpoint of models that is not known"),
     };
+    // Some services name the model in the path, whatever the body says.
+    if origin.path.segments.iter().any(|segment| matches!(segment.as_str(), "deployments" | "engines")) {
+        return Spoken::Unknown("a path that names the model");
+    }
     match llm::prompt(dialect, body) {
+        Ok(prompt) if !is_name(&prompt.model) => {
+            Spoken::Wrong("the model's name is none: letters, digits and . _ : / @ -")
+        }
         Ok(prompt) => Spoken::Turn(Box::new(Conversation::new(gate, who, dialect, prompt))),
         Err(why) => Spoken::Wrong(why.0),
     }
+}
+
+fn is_name(model: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._:/@-".contains(&b);
+    (1..=256).contains(&model.len()) && model.bytes().all(good)
 }
 
 impl Conversation {
@@ -56,19 +70,19 @@ impl Conversation {
         let mut conversation = Conversation {
             dialect,
             news: format!("model {}", prompt.model),
-            more: false,
+            turns: prompt.turns.iter().map(written).collect(),
             forged: Vec::new(),
             prompt,
         };
-        for turn in &conversation.prompt.turns {
-            let said = written(turn);
-            if gate.give(who, Said::Prompt, &said) {
+        for (turn, said) in conversation.prompt.turns.iter().zip(&conversation.turns) {
+            if !gate.was_given(who, Said::Prompt, said) {
                 conversation.news.push_str(" | ");
-                conversation.news.push_str(&said);
+                conversation.news.push_str(said);
                 conversation.forged.extend(forged(gate, who, turn));
-            } else {
-                conversation.more = true;
             }
+        }
+        if !conversation.prompt.tools.is_empty() {
+            conversation.news.push_str(&format!(" | tools: {}", conversation.prompt.tools.join(", ")));
         }
         conversation.forged.sort_unstable();
         conversation.forged.dedup();
@@ -94,6 +108,16 @@ impl Conversation {
     }
 }
 
+/// A call with what it asks for: another one under the same id is another.
+fn known_as(call: &Call) -> String {
+    format!("{} {} {}", call.id, call.name, call.arguments)
+}
+
+/// Without white space: clients join the parts of a text in ways of their own.
+fn unspaced(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
 /// A turn on one line.
 fn written(turn: &Turn) -> String {
     match turn {
@@ -113,8 +137,8 @@ fn forged(gate: &Gate, who: &Who, turn: &Turn) -> Vec<&'static str> {
     match turn {
         Turn::System(_) | Turn::User(_) => Vec::new(),
         Turn::Assistant { text, calls } => {
-            let turn = unknown(Said::Turn, text).then_some("a turn that no model gave this run");
-            let call = calls.iter().any(|call| unknown(Said::Call, &call.id));
+            let turn = unknown(Said::Turn, &unspaced(text)).then_some("a turn that no model gave this run");
+            let call = calls.iter().any(|call| unknown(Said::Call, &known_as(call)));
             turn.into_iter().chain(call.then_some("a tool call that no model gave this run")).collect()
         }
         Turn::ToolResult { call, .. } => {
@@ -131,6 +155,8 @@ pub(super) struct Reading {
     how: How,
     n: u64,
     calls: Vec<Call>,
+    /// Those that are recorded.
+    issued: HashSet<String>,
     /// Tokens that the provider counted, in and out.
     pub(super) usage: (Option<u64>, Option<u64>),
 }
@@ -149,7 +175,7 @@ impl Reading {
             false => How::Whole(Vec::new()),
         };
         let model = conversation.prompt.model.clone();
-        Reading { dialect, model, how, n: 0, calls: Vec::new(), usage: (None, None) }
+        Reading { dialect, model, how, n: 0, calls: Vec::new(), issued: HashSet::new(), usage: (None, None) }
     }
 
     /// Takes a piece of the answer as the agent will see it. Errors: why it is not one, a constant sentence.
@@ -160,12 +186,24 @@ impl Reading {
             }
             How::Whole(whole) => whole.extend_from_slice(piece),
             How::Stream(stream) => {
-                stream.push(piece).map_err(|why| why.0)?;
+                let pushed = stream.push(piece).map_err(|why| why.0);
+                // Also those that stood before what could not be read.
                 self.calls.extend(stream.take_calls());
+                pushed?;
             }
             How::Over => {}
         }
         Ok(())
+    }
+
+    /// Whether nothing may be released yet: a whole answer is read at its end, and a call that has begun is recorded when it
+    /// is whole, before the agent has the last of it.
+    pub(super) fn holds(&self) -> bool {
+        match &self.how {
+            How::Whole(_) => true,
+            How::Stream(stream) => stream.has_open_calls(),
+            How::Over => false,
+        }
     }
 
     /// Policy permits what is not understood: nothing more is read.
@@ -182,13 +220,24 @@ impl Reading {
                 answer
             }
             How::Stream(mut stream) => {
+                let open = stream.has_open_calls();
                 self.calls.extend(stream.take_calls());
-                stream.finish().map_err(|why| why.0)?
+                let answer = stream.finish().map_err(|why| why.0)?;
+                // Chat says no end of a call but that of its choice, which comes with the last event.
+                if open && answer.finish.as_deref() == Some("error") {
+                    return Err("a tool call that the model's provider broke off");
+                }
+                // What only the last event closed.
+                let (issued, taken) = (&self.issued, &self.calls);
+                let new = |call: &&Call| !issued.contains(&known_as(call)) && !taken.contains(call);
+                let last: Vec<Call> = answer.calls.iter().filter(new).cloned().collect();
+                self.calls.extend(last);
+                answer
             }
             How::Over => return Ok(()),
         };
         if !answer.text.is_empty() {
-            gate.give(who, Said::Turn, &answer.text);
+            gate.give(who, Said::Turn, &unspaced(&answer.text));
         }
         self.usage = (answer.input_tokens, answer.output_tokens);
         match answer.unknown {
@@ -211,6 +260,9 @@ impl Reading {
             };
             self.n += 1;
             let _covered_by_the_next: Receipt = gate.decision(who, of, &decision)?;
+            let known = known_as(&call);
+            gate.give(who, Said::Call, &known);
+            self.issued.insert(known);
         }
         Ok(())
     }

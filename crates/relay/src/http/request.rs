@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use gate::{Param, Piece, Question, Subject, Tripped, Tx};
 use ledger::Print;
 use mask::body::Body;
-use mask::{Detectors, Known, Origin, Shape};
+use mask::{Detectors, Known, MaskedBytes, Origin, Shape};
 use proto_http::action::{self, Match};
 use proto_http::frame::{Framing, Head, Headers, encode_chunk, encode_last_chunk, encode_request};
 use proto_http::message::{Encoding, Media, Request, Target, hop_by_hop};
@@ -18,7 +18,7 @@ use super::credential::{reads_as, strip, without};
 use super::model::{Conversation, Spoken, spoken};
 use super::resource::Resource;
 use super::session::{Cut, Session};
-use crate::config::{Inject, Prompts};
+use crate::config::{Inject, Prompts, Reel};
 use crate::entropy;
 use crate::limits::{HELD_BODY_BYTES_MAX, MODEL_BODY_BYTES_MAX, PRINTS_MAX};
 
@@ -45,6 +45,8 @@ pub(super) struct Asked {
     /// Refused whatever policy says: status and reason.
     pub(super) refuse: Option<(u16, &'static str)>,
     looking: Option<Body>,
+    /// The body as it is recorded, where the statement does not hold all of it.
+    body: Option<MaskedBytes>,
 }
 
 impl Session {
@@ -73,6 +75,7 @@ impl Session {
             prints: asked.prints.clone(),
             tx: Tx::Idle,
             said: asked.said.as_deref(),
+            body: asked.body.as_ref(),
             asked: &asked.raw,
             sending: &asked.sending,
             pure_read: false,
@@ -97,7 +100,10 @@ impl Asked {
         let seen = Seen::of(detectors, resource, &request, &body, more);
         // What the model is told is what is read: with placeholders, where they stand in.
         let masks = config.model.is_some_and(|model| model.prompts == Prompts::Mask);
-        let told = if masks && !seen.classes.is_empty() { &seen.masked[..] } else { &body[..] };
+        let told = match &seen.masked {
+            Some(masked) if masks && !seen.classes.is_empty() => masked.as_bytes(),
+            _ => &body[..],
+        };
         let spoken = config.model.map(|_| spoken(gate, who, &request, told));
         let found = config.routes.find(&request.method, &origin.path.segments);
         let meaning = Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), more);
@@ -105,10 +111,11 @@ impl Asked {
         seen.echo(known, detectors, &body);
         let prints = seen.prints(resource, detectors, &body);
         let statement = match &spoken {
-            Some(Spoken::Turn(turn)) => format!("{} | {}", line(&request), turn.news),
+            Some(Spoken::Turn(turn)) => format!("{} | {}", fields(&request), turn.news),
             _ => statement(&request, &seen, &body),
         };
         let statement = mask::text(detectors, &statement).0;
+        let whole = statement.is_whole();
         let subject = Subject::new(detectors, meaning.action.clone(), statement, None, &[]).exact();
         let classes: BTreeSet<Class> =
             seen.classes.iter().chain(params.iter().flat_map(|p| &p.classes)).cloned().collect();
@@ -135,6 +142,7 @@ impl Asked {
             raw: [&request.raw[..], &body[..]].concat(),
             said: config.model.is_none().then_some(said),
             looking: seen.looking,
+            body: seen.masked.filter(|_| !whole && config.reel != Reel::None),
             conversation: match spoken {
                 Some(Spoken::Turn(turn)) => Some(turn),
                 _ => None,
@@ -230,6 +238,10 @@ impl Meaning {
             }
             (_, Some(_)) if more => Some((413, "a request to a model that is larger than the gateway reads")),
             (_, Some(Spoken::Wrong(why))) => Some((400, *why)),
+            // What leaves for a model has been looked into, whatever else policy permits.
+            (_, Some(Spoken::Turn(_) | Spoken::Plain)) if seen.opaque.is_some() => {
+                Some((415, "a body that cannot be looked into does not leave for a model"))
+            }
             (Some(_), _) => None,
         };
         let plain = Action {
@@ -247,7 +259,8 @@ impl Meaning {
             Some(Spoken::Turn(turn)) => {
                 let opaque = turn.opaque().or(plain.opaque);
                 let action = Action { accesses: turn.accesses(resource), kind: "TURN", opaque, ..plain };
-                Meaning { hidden: hidden || turn.more || opaque.is_some(), action, refuse }
+                // Not all that it says is in its statement: descriptions of tools, what the run had shown before.
+                Meaning { hidden: true, action, refuse }
             }
             Some(Spoken::Unknown(why)) => {
                 Meaning { action: Action { opaque: Some(Opaque(why)), ..plain }, hidden, refuse }
@@ -264,7 +277,7 @@ const ONLY_BEGUN: &str = "a body of which only the beginning was read";
 #[derive(Default)]
 struct Seen {
     /// The body with what detectors and rules know replaced.
-    masked: Vec<u8>,
+    masked: Option<MaskedBytes>,
     classes: BTreeSet<Class>,
     tripped: BTreeSet<Tripped>,
     /// Why it could not be looked into.
@@ -280,7 +293,8 @@ impl Seen {
         }
         let begins = body.trim_ascii_start().first();
         let media = match kind_of(&request.media, &request.encodings) {
-            // A service may read JSON whatever it is called, and the rules are about JSON.
+            // A model's service reads JSON, whatever it is called; and so may others, and the rules are about JSON.
+            Ok(_) | Err(NO_TEXT | NO_TYPE) if resource.config.model.is_some() => mask::body::Media::Json,
             Ok(mask::body::Media::Text) if matches!(begins, Some(b'{' | b'[')) => mask::body::Media::Json,
             Ok(media) => media,
             Err(why) => return Seen { opaque: Some(why), ..seen },
@@ -312,8 +326,12 @@ impl Seen {
         let rules = &resource.config.masks;
         let governed = found.governed.iter().filter_map(|g| rules.get(g.rule));
         seen.classes.extend(governed.map(|rule| rule.class.clone()));
-        seen.masked = masked.into_vec();
+        seen.masked = Some(masked);
         seen
+    }
+
+    fn text(&self) -> &[u8] {
+        self.masked.as_ref().map_or(b"", MaskedBytes::as_bytes)
     }
 
     /// What was found in what leaves for a model, and whether a placeholder stands in its place.
@@ -345,6 +363,9 @@ impl Seen {
     }
 }
 
+const NO_TEXT: &str = "a body that is no text";
+const NO_TYPE: &str = "a body without a type";
+
 /// How a body is looked into. Errors: why it is not, a constant sentence.
 pub(super) fn kind_of(media: &Media, encodings: &[Encoding]) -> Result<mask::body::Media, &'static str> {
     if encodings.iter().any(|encoding| *encoding != Encoding::Identity) {
@@ -357,8 +378,8 @@ pub(super) fn kind_of(media: &Media, encodings: &[Encoding]) -> Result<mask::bod
         Media::Multipart { boundary } => Ok(mask::body::Media::Multipart { boundary: boundary.clone() }),
         Media::EventStream => Ok(mask::body::Media::EventStream),
         Media::Text => Ok(mask::body::Media::Text),
-        Media::Binary => Err("a body that is no text"),
-        Media::None | Media::Unknown => Err("a body without a type"),
+        Media::Binary => Err(NO_TEXT),
+        Media::None | Media::Unknown => Err(NO_TYPE),
     }
 }
 
@@ -450,6 +471,17 @@ fn line(request: &Request) -> String {
 
 /// The request as people read it, before detectors have looked at it: line, fields that say something, and body.
 fn statement(request: &Request, seen: &Seen, body: &[u8]) -> String {
+    let mut out = fields(request);
+    match (seen.opaque, body.is_empty()) {
+        (None, true) => {}
+        (None, false) => out.push_str(&format!(" | {}", readable(seen.text().trim_ascii()))),
+        (Some(why), _) => out.push_str(&format!(" | [{why}: {} bytes or more]", body.len())),
+    }
+    out
+}
+
+/// Its line, and the fields that say something.
+fn fields(request: &Request) -> String {
     let mut out = line(request);
     let mut headers = request.headers.clone();
     strip(&mut headers, &Inject::Bearer);
@@ -465,11 +497,6 @@ fn statement(request: &Request, seen: &Seen, body: &[u8]) -> String {
             _ => readable(value.as_bytes()),
         };
         out.push_str(&format!(" | {name}: {value}"));
-    }
-    match (seen.opaque, body.is_empty()) {
-        (None, true) => {}
-        (None, false) => out.push_str(&format!(" | {}", readable(seen.masked.trim_ascii()))),
-        (Some(why), _) => out.push_str(&format!(" | [{why}: {} bytes or more]", body.len())),
     }
     out
 }

@@ -18,18 +18,56 @@ const PLACEHOLDER: &[u8] = b"[credential]";
 /// The forms of one credential.
 pub(super) struct Needles(Vec<Zeroizing<Vec<u8>>>);
 
+/// How JSON may write a byte: as little escaped as can be, with the slash, and as those do that escape for HTML too, with
+/// small and with capital digits.
+const JSON: [fn(u8) -> Vec<u8>; 4] = [
+    |b| match b {
+        b'"' | b'\\' => vec![b'\\', b],
+        b => vec![b],
+    },
+    |b| match b {
+        b'"' | b'\\' | b'/' => vec![b'\\', b],
+        b => vec![b],
+    },
+    |b| match b {
+        b'\\' => vec![b'\\', b],
+        b'"' | b'\'' | b'<' | b'>' | b'&' | b'+' | b'=' | b'`' => format!("\\u{b:04x}").into_bytes(),
+        b => vec![b],
+    },
+    |b| match b {
+        b'\\' => vec![b'\\', b],
+        b'"' | b'\'' | b'<' | b'>' | b'&' | b'+' | b'=' | b'`' => format!("\\u{b:04X}").into_bytes(),
+        b => vec![b],
+    },
+];
+
+fn written(value: &[u8], write: impl Fn(u8) -> Vec<u8>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(value.iter().flat_map(|b| write(*b)).collect())
+}
+
 impl Needles {
     pub(super) fn new(secret: Option<&Secret>) -> Needles {
         let Some(secret) = secret.map(Secret::expose) else { return Needles(Vec::new()) };
         let password = secret.iter().position(|b| *b == b':').map(|colon| &secret[colon + 1..]);
         let mut all: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         for value in [Some(secret), password].into_iter().flatten().filter(|v| v.len() >= SECRET_BYTES_MIN) {
-            let json =
-                value.iter().flat_map(|b| if *b == b'/' { &b"\\/"[..] } else { std::slice::from_ref(b) });
             all.push(Zeroizing::new(value.to_vec()));
-            all.push(Zeroizing::new(json.copied().collect()));
+            all.extend(JSON.map(|write| written(value, write)));
             all.push(percent_encoded(value));
-            all.push(base64(value));
+            all.push(written(value, |b| match b {
+                b'/' => vec![b],
+                b => percent_encoded(&[b]).to_vec(),
+            }));
+            // Without padding: with it they begin alike.
+            let word = base64(value);
+            let word = word.strip_suffix(b"==").or(word.strip_suffix(b"=")).unwrap_or(&word);
+            all.push(Zeroizing::new(word.to_vec()));
+            let url = |b: &u8| match b {
+                b'+' => b'-',
+                b'/' => b'_',
+                b => *b,
+            };
+            all.push(Zeroizing::new(word.iter().map(url).collect()));
         }
         // The longest first, so that no part of one stays.
         all.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
@@ -109,7 +147,7 @@ mod tests {
     #[test]
     fn a_credential_is_taken_out_in_each_form_and_however_it_is_cut() {
         let said = r#"{"a": "Bearer s/cret+1", "b": "s\/cret+1", "next": "/?key=s%2Fcret%2B1", "c": "cy9jcmV0KzE="}"#;
-        let clean = r#"{"a": "Bearer [credential]", "b": "[credential]", "next": "/?key=[credential]", "c": "[credential]"}"#;
+        let clean = r#"{"a": "Bearer [credential]", "b": "[credential]", "next": "/?key=[credential]", "c": "[credential]="}"#;
         for at in 0..said.len() {
             let (a, b) = said.as_bytes().split_at(at);
             assert_eq!(scrubbed("s/cret+1", &[a, b]), clean, "cut at {at}");
@@ -120,6 +158,17 @@ mod tests {
             scrubbed("user:hunter22", &[b"pw hunter22 of user:hunter22"]),
             "pw [credential] of [credential]"
         );
+        let odd = r#"sk-"a/b+c&d\e=f9"#;
+        for form in [
+            r#"sk-\"a/b+c&d\\e=f9"#,
+            r#"sk-\"a\/b+c&d\\e=f9"#,
+            r#"sk-\u0022a/b\u002bc\u0026d\\e\u003df9"#,
+            r#"sk-\u0022a/b\u002Bc\u0026d\\e\u003Df9"#,
+            "sk-%22a%2Fb%2Bc%26d%5Ce%3Df9",
+            "sk-%22a/b%2Bc%26d%5Ce%3Df9",
+        ] {
+            assert_eq!(scrubbed(odd, &[form.as_bytes()]), "[credential]", "{form}");
+        }
         assert_eq!(scrubbed("abc", &[b"abc"]), "abc", "too short to be one");
         assert_eq!(scrubbed("s/cret+1", &[b"s/cre"]), "s/cre", "what only begins as it");
     }

@@ -94,6 +94,8 @@ pub(super) struct Session {
     pub(super) to_head: bool,
     /// Upstream's connection carries no further request.
     pub(super) spent: bool,
+    /// What upstream last answered.
+    pub(super) status: u16,
 }
 
 impl Session {
@@ -115,6 +117,7 @@ impl Session {
             answering: false,
             to_head: false,
             spent: false,
+            status: 0,
         }
     }
 
@@ -161,6 +164,9 @@ impl Session {
             Ok(Err(_)) | Err(_) => return Err(self.no_record()),
         };
         self.open = Some(seq);
+        for turn in asked.conversation.iter().flat_map(|conversation| &conversation.turns) {
+            self.resource.gate.give(&self.who, gate::Said::Prompt, turn);
+        }
         for kind in asked.conversation.iter().flat_map(|turn| &turn.forged) {
             let _covered_by_the_outcome =
                 self.resource.gate.forged(&self.who, seq, kind).map_err(|e| self.unrecorded(e))?;

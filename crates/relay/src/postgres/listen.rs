@@ -371,6 +371,7 @@ impl Login<'_> {
             asked: b"",
             sending: b"",
             said: None,
+            body: None,
             pure_read: false,
         };
         let why = "policy does not allow this run to connect to this resource";

@@ -227,6 +227,11 @@ impl Parts {
         std::mem::take(&mut self.ready)
     }
 
+    pub(super) fn has_open_calls(&self) -> bool {
+        let open = |choice: &Choice| choice.legacy.is_some() || !choice.tools.is_empty();
+        self.choices.values().any(|choice| choice.calls.is_none() && open(choice))
+    }
+
     /// Whether every choice has said why it ended: some providers send no `[DONE]`.
     pub(super) fn is_whole(&self) -> bool {
         !self.choices.is_empty() && self.choices.values().all(|choice| choice.finish.is_some())

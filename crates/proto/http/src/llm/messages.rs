@@ -290,6 +290,10 @@ impl Parts {
         std::mem::take(&mut self.ready)
     }
 
+    pub(super) fn has_open_calls(&self) -> bool {
+        self.blocks.values().any(|block| matches!(block, Block::Tool { .. }))
+    }
+
     pub(super) fn finish(self) -> Result<Answer, Unreadable> {
         let mut answer = self.answer;
         for block in self.blocks.into_values() {

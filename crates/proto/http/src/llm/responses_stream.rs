@@ -91,6 +91,11 @@ impl Parts {
         std::mem::take(&mut self.ready)
     }
 
+    pub(super) fn has_open_calls(&self) -> bool {
+        !self.arguments.is_empty()
+            || self.begun.values().any(|begun| !matches!(&*begun.kind, "message" | "reasoning"))
+    }
+
     pub(super) fn finish(self) -> Result<Answer, Unreadable> {
         let mut answer = self.answer.ok_or(Unreadable("the stream ended before the answer did"))?;
         let mut notes = Notes { hosted: answer.hosted, unknown: answer.unknown, ..Notes::default() };

@@ -60,6 +60,16 @@ impl Stream {
         }
     }
 
+    /// Whether a call has begun that is not whole: its pieces must not be passed on before it is, since a client may act on
+    /// the last of them.
+    pub fn has_open_calls(&self) -> bool {
+        match &self.parts {
+            Parts::Chat(parts) => parts.has_open_calls(),
+            Parts::Responses(parts) => parts.has_open_calls(),
+            Parts::Messages(parts) => parts.has_open_calls(),
+        }
+    }
+
     /// The whole answer. One that the provider broke off has `finish` = `error` and the calls that were whole. Errors:
     /// an earlier one; the stream ended before the answer did.
     pub fn finish(mut self) -> Result<Answer, Unreadable> {

@@ -209,6 +209,7 @@ impl Session {
             prints: ready.plan.prints(&self.resource.gate),
             tx: self.tx(),
             said: ready.plan.text(),
+            body: None,
             asked: &ready.asked,
             sending: &ready.sending,
             pure_read: ready.plan.analysis.pure_read && self.reads_only(),
