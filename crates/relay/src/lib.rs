@@ -12,6 +12,7 @@
 
 mod accept;
 pub mod config;
+mod connect;
 pub mod counts;
 pub mod entropy;
 mod gateway;

@@ -52,6 +52,8 @@ when { context.bytes > 100000 };
 @needs("leads")
 forbid (principal in Agent::"held", action == Action::"release", resource in Resource::"billing")
 when { context.bytes > 0 } unless { context.approvals.contains("leads") };
+@id("outsider-stays-out")
+forbid (principal in Agent::"outsider", action == Action::"connect", resource);
 "#;
 
 /// A service and a gateway before it.
@@ -422,6 +424,24 @@ fn a_write_waits_for_a_person() {
     assert!(sent("answer=held"), "the answer is what waits");
     assert!(scene().ask(&["approve", &id], Some(&token)).status.success());
     assert!(agent.join().unwrap().out().contains("\"id\": 1"));
+}
+
+#[test]
+fn who_may_not_connect_is_told_so_and_the_record_has_it_for_each_protocol() {
+    let done = scene().sh("outsider", "curl -sS -i $B/users/1?by=outsider; psql -c 'SELECT 1'");
+    let out = done.all();
+    assert!(out.contains("HTTP/1.1 403") && out.contains("outsider-stays-out"), "{out}");
+    assert!(
+        out.contains("not allow this run to connect to this resource") && !out.contains("(1 row)"),
+        "{out}"
+    );
+    assert!(
+        scene().seen().iter().all(|seen| !seen["target"].as_str().unwrap().contains("outsider")),
+        "it was sent"
+    );
+    let shown = scene().ask(&["show", &scene().run_of("outsider")], None).out();
+    assert!(shown.contains("403") && shown.contains("42501"), "{shown}");
+    assert_eq!(shown.matches("outsider-stays-out").count(), 2, "{shown}");
 }
 
 #[test]

@@ -1,19 +1,18 @@
 //! From accept to the first request: TLS, the run's own credential, policy's word on `connect`, the upstream, and the
 //! `connect` record.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gate::{Ground, Question, Subject, Tx, Who};
+use gate::Who;
 use ledger::{Code, Draft, Kind, Map, Name};
 use mask::MaskedText;
 use proto_http::frame::{Decoder, Head, Incoming, Start};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use vocab::{Access, Action, Seq, SessionId, Verb, Verdict};
+use vocab::{Seq, SessionId};
 
 use super::credential::{Injected, shown};
 use super::dial::dial;
@@ -22,6 +21,7 @@ use super::resource::Resource;
 use super::scrub::Needles;
 use super::session::{Cut, Session, Start as Begin};
 use super::side::{Broken, Side};
+use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
 use crate::leg::Leg;
 use crate::limits::{HTTP_SESSIONS_PER_RUN_MAX, LOGIN, REFUSAL_RECORD};
@@ -141,7 +141,13 @@ impl Login<'_> {
         let _counted = (self.run.present(), Counted::new(resource));
         let config = &resource.config;
         let mut who = self.run.who(SessionId(0), &config.name, &resource.root, config.durability);
-        self.permitted(&who).await?;
+        let code = Code::status(403);
+        permitted(&resource.gate, &who, resource.root.clone(), config.kind(), code).await.map_err(|why| {
+            match why {
+                Barred::Refused(decided, record) => (Problem::refused(403, &decided, BARRED, record), None),
+                Barred::NoRecord => (Problem::new(503, NO_RECORD), None),
+            }
+        })?;
         let secret = config.vault.fetch().await;
         let injected = secret.and_then(|secret| {
             Ok((Injected::new(&config.inject, secret.as_ref())?, Needles::new(secret.as_ref())))
@@ -171,49 +177,6 @@ impl Login<'_> {
         let cut = session.run(head).await;
         self.record_end(&who, connect, &session, &cut).await;
         Ok(())
-    }
-
-    /// Policy's word on `connect`.
-    async fn permitted(&self, who: &Who) -> Result<(), Refused> {
-        let gate = &self.resource.gate;
-        let on = self.resource.root.clone();
-        let action = Action {
-            accesses: vec![Access { verb: Verb::Connect, on, columns: Vec::new() }],
-            kind: "CONNECT",
-            ..Action::default()
-        };
-        let context = policy::Context {
-            resource_kind: self.resource.config.kind().into(),
-            kind: "CONNECT".into(),
-            ..Default::default()
-        };
-        let ground = Ground { action: &action, context: &context, release: None };
-        let decided = gate.verdict(who, &ground, &BTreeSet::new());
-        if decided.verdict == Verdict::Allow {
-            return Ok(());
-        }
-        let subject = Subject::new(gate.detectors(), action.clone(), MaskedText::constant(""), None, &[]);
-        let question = Question {
-            who,
-            via: "startup",
-            subject: &subject,
-            params: Arc::default(),
-            prints: Vec::new(),
-            tx: Tx::Idle,
-            asked: b"",
-            sending: b"",
-            said: None,
-            body: None,
-            pure_read: false,
-        };
-        let why = "policy does not allow this run to connect to this resource";
-        let no_record = || (Problem::new(503, NO_RECORD), None);
-        let receipt = gate.refuse(&question, &decided, Code::status(403), why, None, false);
-        let receipt = receipt.map_err(|_| no_record())?;
-        match tokio::time::timeout(REFUSAL_RECORD, receipt).await {
-            Ok(Ok(durable)) => Err((Problem::refused(403, &decided, why, durable.seq()), None)),
-            Ok(Err(_)) | Err(_) => Err(no_record()),
-        }
     }
 
     async fn record(&self, client: &Side, upstream: &Leg) -> Result<Seq, Refused> {

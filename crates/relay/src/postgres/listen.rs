@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
-use gate::{Question, Subject, Tx, Who};
+use gate::Who;
 use ledger::{Code, Draft, Kind, Map, Name};
-use mask::MaskedText;
 use proto_postgres::frame::Decoder;
 use proto_postgres::message::{self, Authentication, FromClient, FromUpstream, TxStatus};
 use proto_postgres::reply::{Fields, encode_error};
@@ -17,7 +16,7 @@ use proto_postgres::scram::{Channel, Server, Verifier};
 use proto_postgres::startup::{self, Startup, StartupMessage};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use vocab::{Access, Action, Seq, SessionId, Verb, Verdict};
+use vocab::{Seq, SessionId};
 use wire::{Fault, RawField};
 
 use super::catalog::Catalog;
@@ -25,6 +24,7 @@ use super::dial::{self, Dialled};
 use super::flight::fatal;
 use super::resource::{Pins, Resource};
 use super::session::{Cut, Session, Start, TOLD};
+use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
 use crate::entropy;
 use crate::leg::Leg;
@@ -254,7 +254,13 @@ impl Login<'_> {
         }
         let config = &resource.config;
         let mut who = run.who(SessionId(0), &config.name, &resource.root, config.durability);
-        self.permitted(&who)?;
+        let on = resource.root.join(&config.upstream.database);
+        permitted(&resource.gate, &who, on, "postgres", Code::new(*b"42501")).await.map_err(
+            |why| match why {
+                Barred::Refused(..) => Refused::Recorded(fatal("42501", BARRED)),
+                Barred::NoRecord => refused("58030", "no record is possible"),
+            },
+        )?;
         let pins = resource.pins(&who);
         let parameters = self.parameters(pins)?;
 
@@ -339,46 +345,6 @@ impl Login<'_> {
         out.reverse();
         out.retain(|(name, _)| !dial::PINS.iter().any(|(pin, _)| pin.eq_ignore_ascii_case(name)));
         Ok(out)
-    }
-
-    /// Policy's word on `connect`.
-    fn permitted(&self, who: &Who) -> Result<(), Refused> {
-        let on = self.resource.root.join(&self.resource.config.upstream.database);
-        let action = Action {
-            accesses: vec![Access { verb: Verb::Connect, on, columns: Vec::new() }],
-            kind: "CONNECT",
-            ..Action::default()
-        };
-        let context = policy::Context {
-            resource_kind: "postgres".into(),
-            kind: "CONNECT".into(),
-            ..Default::default()
-        };
-        let ground = gate::Ground { action: &action, context: &context, release: None };
-        let decided = self.resource.gate.verdict(who, &ground, &BTreeSet::new());
-        if decided.verdict == Verdict::Allow {
-            return Ok(());
-        }
-        let detectors = self.resource.gate.detectors();
-        let subject = Subject::new(detectors, action.clone(), MaskedText::constant(""), None, &[]);
-        let question = Question {
-            who,
-            via: "startup",
-            subject: &subject,
-            params: Arc::default(),
-            prints: Vec::new(),
-            tx: Tx::Idle,
-            asked: b"",
-            sending: b"",
-            said: None,
-            body: None,
-            pure_read: false,
-        };
-        let why = "policy does not allow this run to connect to this resource";
-        match self.resource.gate.refuse(&question, &decided, Code::new(*b"42501"), why, None, false) {
-            Ok(_recorded) => Err(Refused::Recorded(fatal("42501", why))),
-            Err(_) => Err(refused("58030", "no record is possible")),
-        }
     }
 
     async fn record(
