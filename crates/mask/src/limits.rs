@@ -67,6 +67,9 @@ pub const FRAMING_BYTES_MAX: usize = 11;
 /// How deep JSON of a body nests. Recursive readers are safe at this depth, and RFC 8259, 9 lets a reader set a limit.
 /// A level holds its keys (below) and 8 bytes for each rule.
 pub const BODY_DEPTH_MAX: usize = 128;
+/// How many strings of JSON one in another are read as JSON themselves: the result of a tool in an answer, and one more. Each
+/// holds its text again: 4 x 3 MiB.
+pub const BODY_INNER_DEPTH_MAX: usize = 4;
 /// Longest string or number of a JSON body, in bytes as written. It is held whole, so that nothing hides across a cut:
 /// as read, as written and as replaced, 3 MiB.
 pub const BODY_TOKEN_BYTES_MAX: usize = 1 << 20;
@@ -90,6 +93,8 @@ pub const BODY_GAP_BYTES_MAX: usize = 4 << 10;
 pub const BODY_EVENT_BYTES_MAX: usize = 1 << 20;
 /// Most lines of an event. 16,384 x 48 bytes = 768 KiB; JSON that is printed over lines has that many for 400 KiB.
 pub const BODY_EVENT_LINES_MAX: usize = 1 << 14;
+/// Longest URL that an event may say without being JSON, in bytes.
+pub const BODY_ENDPOINT_BYTES_MAX: usize = 2_048;
 
 /// Most pairs of a form. Servers take 1,000 (PHP, Express, Django).
 pub const BODY_FORM_PAIRS_MAX: usize = 1_000;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::found::{Found, Look};
 use super::json::Json;
 use super::{PathRule, Unreadable};
-use crate::limits::{BODY_EVENT_BYTES_MAX, BODY_EVENT_LINES_MAX};
+use crate::limits::{BODY_ENDPOINT_BYTES_MAX, BODY_EVENT_BYTES_MAX, BODY_EVENT_LINES_MAX};
 
 pub(super) struct Events {
     rules: Arc<[PathRule]>,
@@ -106,7 +106,11 @@ impl Events {
         let other: Vec<&[u8]> = lines().filter(|line| payload(line).is_none()).collect();
         let (has_data, has_other) = (!data.is_empty(), !other.is_empty());
         let (data, other) = (data.join(&b'\n'), other.join(&b'\n'));
-        match (look.text(&other), self.data(&data, look)?) {
+        let masked = match other.split(|&b| b == b'\n').any(is_endpoint) && is_url(&data) {
+            true => look.text(&data),
+            false => self.data(&data, look)?,
+        };
+        match (look.text(&other), masked) {
             (None, None) => out.extend_from_slice(&raw),
             (masked_other, masked_data) => {
                 let blank: &[u8] = if whole { b"\n" } else { b"" };
@@ -148,6 +152,16 @@ fn json(rules: &Arc<[PathRule]>, data: &[u8], look: &mut Look<'_>) -> Result<Vec
 /// `[DONE]` is how providers end a stream.
 fn ends_stream(data: &[u8]) -> bool {
     data.trim_ascii() == b"[DONE]"
+}
+
+/// How a server of MCP (2024-11-05) says where messages are to be sent: the data are a URL.
+fn is_endpoint(line: &[u8]) -> bool {
+    matches!(line, b"event: endpoint" | b"event:endpoint")
+}
+
+fn is_url(data: &[u8]) -> bool {
+    data.len() <= BODY_ENDPOINT_BYTES_MAX
+        && data.iter().all(|b| b.is_ascii_graphic() && !b"\"{}[]".contains(b))
 }
 
 /// What a line adds to the data; `None` if it is of another field.

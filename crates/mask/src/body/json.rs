@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::found::Look;
+use super::found::{Found, Look};
 use super::lex::{Lex, Number};
 use super::path::{Edge, Reached};
 use super::window::{Kind, Standing, Window};
 use super::{Masks, PathRule, Unreadable, write};
 use crate::detect::placeholder;
-use crate::limits::{BODY_DEPTH_MAX, BODY_KEY_BYTES_MAX, BODY_KEYS_MAX, BODY_TOKEN_BYTES_MAX};
+use crate::limits::{
+    BODY_DEPTH_MAX, BODY_INNER_DEPTH_MAX, BODY_KEY_BYTES_MAX, BODY_KEYS_MAX, BODY_TOKEN_BYTES_MAX,
+};
 
 const UNEXPECTED: Unreadable = Unreadable("the body is not JSON");
 const CUT: Unreadable = Unreadable("the JSON ends too early");
@@ -32,6 +34,8 @@ pub(super) struct Json {
     dropping: Option<usize>,
     /// Whether nothing came.
     empty: bool,
+    /// In how many strings of JSON texts this text stands.
+    inner: usize,
 }
 
 /// What may come, where no token is open.
@@ -113,6 +117,7 @@ impl Json {
             keys: Keys::default(),
             dropping: None,
             empty: true,
+            inner: 0,
         }
     }
 
@@ -319,13 +324,47 @@ impl Json {
         } else {
             let begun = self.begin(look);
             match begun.masked {
-                None => self.keep_token(kind, Standing { reveals: begun.reveals, value: true }),
+                None => self.keep_string(kind, begun.reveals, look),
                 Some(rule) => self.mask_string(rule)?,
             }
             self.end_value();
         }
         self.token.clear();
         Ok(())
+    }
+
+    /// Keeps a string's value. One that says JSON itself is masked by the same rules, from its own root; what of it passed
+    /// may pass.
+    fn keep_string(&mut self, kind: Kind, reveals: Option<Arc<[usize]>>, look: &mut Look<'_>) {
+        let value = reveals.is_some();
+        match self.inside(look) {
+            None => self.keep_token(kind, Standing { reveals, value: true }),
+            Some(masked) => {
+                let standing = Standing { reveals: reveals.or_else(|| Some([].into())), value };
+                if masked == self.text {
+                    return self.keep_token(kind, standing);
+                }
+                let raw = write::json_string(&masked);
+                self.window.token(&[&raw], &masked, Kind::String { escaped: true }, standing);
+            }
+        }
+    }
+
+    /// The text that was read, masked, if it is JSON of which rules could say something.
+    fn inside(&self, look: &mut Look<'_>) -> Option<Vec<u8>> {
+        let begins = self.text.trim_ascii_start().first();
+        let rules = !self.rules.is_empty() && self.dropping.is_none();
+        if !rules || self.inner == BODY_INNER_DEPTH_MAX || !matches!(begins, Some(b'{' | b'[')) {
+            return None;
+        }
+        let mut inner = Json { inner: self.inner + 1, ..Json::new(self.rules.clone()) };
+        let (mut found, mut out) = (Found::default(), Vec::new());
+        let read = inner.push(&mut look.apart(&mut found), &self.text, &mut out);
+        let read = read.and_then(|()| inner.end(&mut look.apart(&mut found), false, &mut out));
+        if read.is_ok() {
+            look.found.add(found);
+        }
+        read.is_ok().then_some(out)
     }
 
     /// Writes what a rule puts in the place of the string that was read. What a part leaves is looked at as any other.

@@ -229,3 +229,41 @@ fn a_line_is_released_when_it_ends() {
     assert_eq!(body.push(shared(), &known, b"{\"a\":1").unwrap().as_bytes(), b"");
     assert_eq!(body.push(shared(), &known, b"}\n[").unwrap().as_bytes(), b"{\"a\":1}\n");
 }
+
+#[test]
+fn rules_hold_in_strings_that_say_json_themselves() {
+    let setup = || {
+        plain().rules([rule("$..name", "pii.name", MaskKind::Redact), rule("$.n", "pii.x", MaskKind::Null)])
+    };
+    let inner = |text: &str| String::from_utf8(super::super::write::json_string(text.as_bytes())).unwrap();
+    let cases = [
+        (r#"{"name":"ann","id":3}"#.to_owned(), r#"{"name":"[pii.name]","id":3}"#.to_owned()),
+        // From the root of the inner text.
+        (r#" [{"n":1}, {"name":7}]"#.to_owned(), r#" [{"n":1}, {"name":0}]"#.to_owned()),
+        (r#"{"n":{"a":1}}"#.to_owned(), r#"{"n":null}"#.to_owned()),
+        (
+            format!(r#"{{"text":{}}}"#, inner(r#"{"name":"ann"}"#)),
+            format!(r#"{{"text":{}}}"#, inner(r#"{"name":"[pii.name]"}"#)),
+        ),
+    ];
+    for (text, masked) in &cases {
+        let body = |text: &str| format!(r#"{{"text": {}, "x":1}}"#, inner(text));
+        let found = setup().check(&body(text), &body(masked));
+        assert_eq!(governed(&found).iter().map(|g| g.1).sum::<u64>(), 1, "{text}");
+    }
+    // What is untouched keeps its bytes, and what is no JSON is a text.
+    setup().passes(r#"{"text":"{\u0022a\u0022: 1}","b":"{name: ann}","c":"[1,2"}"#);
+    setup().check(&format!(r#"["{{\"name\": \"ann\" {EMAIL}"]"#), r#"["{\"name\": \"ann\" [pii.email]"]"#);
+    // A grant reveals what stands at the path, and nothing beside it.
+    let revealed = plain().rules([rule("$..mail", "pii.email", MaskKind::Redact)]).reveals(&["pii.email"]);
+    let said =
+        |second: &str| format!(r#"{{"text":{}}}"#, inner(&format!(r#"{{"mail":"{EMAIL}","b":"{second}"}}"#)));
+    let found = revealed.check(&said(EMAIL), &said("[pii.email]"));
+    assert_eq!(governed(&found), [(0, 1, true, vec![EMAIL.to_owned()])]);
+    // Not for ever.
+    let mut deep = r#"{"name":"ann"}"#.to_owned();
+    for _ in 0..=crate::limits::BODY_INNER_DEPTH_MAX {
+        deep = inner(&deep);
+    }
+    setup().whole(format!("[{deep}]").as_bytes()).unwrap();
+}

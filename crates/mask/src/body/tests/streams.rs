@@ -170,3 +170,15 @@ fn encoded_values_are_found_anywhere_in_a_long_line() {
     let cuts = (1..).map(|i| i * 997).take_while(|&cut| cut < with.len());
     assert_eq!(text().split(with.as_bytes(), cuts).unwrap(), (out, found));
 }
+
+#[test]
+fn an_endpoint_is_a_url_and_no_other_data_pass_beside_rules() {
+    events().passes("event: endpoint\ndata: /messages/?session_id=0f1e2d3c\n\n");
+    events().check(
+        &format!("event: endpoint\ndata: /m/{EMAIL}\n\n"),
+        "event: endpoint\ndata: /m/[pii.email]\n\n",
+    );
+    for other in ["event: endpoint\ndata: in words\n\n", "event: else\ndata: /messages/\n\n"] {
+        events().refused(other.as_bytes());
+    }
+}
