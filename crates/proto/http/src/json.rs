@@ -4,18 +4,21 @@
 //! readers take for another because they do not mind its case, are refused, not resolved; the order of members and
 //! the digits of numbers stay as they came. serde_json's reading is compared with this one in tests.
 
-use super::Unreadable;
 use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
 use memchr::memchr2;
 use std::borrow::Cow;
 
+/// A text that has no reading, or more than one. A constant sentence; the caller refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable(pub &'static str);
+
 /// A value, and the text that it was read from.
-pub(super) struct Value<'a> {
-    pub(super) raw: &'a str,
-    pub(super) kind: Kind<'a>,
+pub(crate) struct Value<'a> {
+    pub(crate) raw: &'a str,
+    pub(crate) kind: Kind<'a>,
 }
 
-pub(super) enum Kind<'a> {
+pub(crate) enum Kind<'a> {
     Null,
     Bool(bool),
     Number,
@@ -26,11 +29,11 @@ pub(super) enum Kind<'a> {
 
 /// The members of an object of which the protocol says what they mean.
 #[derive(Clone, Copy)]
-pub(super) struct Object<'v, 'a>(&'v [(Cow<'a, str>, Value<'a>)]);
+pub(crate) struct Object<'v, 'a>(&'v [(Cow<'a, str>, Value<'a>)]);
 
 /// One JSON text and nothing behind it. Errors: not UTF-8, malformed, a name twice in an object, deeper than
 /// [`JSON_DEPTH_MAX`], more than [`JSON_VALUES_MAX`] values.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value<'_>, Unreadable> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value<'_>, Unreadable> {
     let text = std::str::from_utf8(bytes).map_err(|_| Unreadable("the JSON is not UTF-8"))?;
     let mut parser = Parser { text, at: 0, values: 0 };
     let value = parser.value(0)?;
@@ -42,7 +45,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value<'_>, Unreadable> {
 }
 
 /// `raw`, which was read as JSON, without the white space between its tokens.
-pub(super) fn compact(raw: &str) -> String {
+pub(crate) fn compact(raw: &str) -> String {
     let (mut quoted, mut escaped) = (false, false);
     let keep = |c: &char| {
         if quoted {
@@ -56,18 +59,52 @@ pub(super) fn compact(raw: &str) -> String {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn object(&self) -> Result<Object<'_, 'a>, Unreadable> {
+    /// The same for all texts that say the same: without white space between tokens, the members of objects in the order
+    /// of their names, escapes only where they must be. Numbers stay as they are written.
+    pub(crate) fn canonical(&self, out: &mut String) {
+        let between = |out: &mut String, n: usize| {
+            if n > 0 {
+                out.push(',')
+            }
+        };
+        match &self.kind {
+            Kind::Null | Kind::Bool(_) | Kind::Number => out.push_str(self.raw),
+            Kind::Text(text) => string(out, text),
+            Kind::Array(items) => {
+                out.push('[');
+                for (n, item) in items.iter().enumerate() {
+                    between(out, n);
+                    item.canonical(out);
+                }
+                out.push(']');
+            }
+            Kind::Object(members) => {
+                let mut sorted: Vec<&(Cow<'_, str>, Value<'_>)> = members.iter().collect();
+                sorted.sort_by(|one, two| one.0.cmp(&two.0));
+                out.push('{');
+                for (n, (name, value)) in sorted.into_iter().enumerate() {
+                    between(out, n);
+                    string(out, name);
+                    out.push(':');
+                    value.canonical(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+
+    pub(crate) fn object(&self) -> Result<Object<'_, 'a>, Unreadable> {
         match &self.kind {
             Kind::Object(members) => Ok(Object(members)),
             _ => Err(Unreadable("a value is not the object that stands here")),
         }
     }
 
-    pub(super) fn is_structured(&self) -> bool {
+    pub(crate) fn is_structured(&self) -> bool {
         matches!(self.kind, Kind::Array(_) | Kind::Object(_))
     }
 
-    fn text(&self) -> Result<&str, Unreadable> {
+    pub(crate) fn text(&self) -> Result<&str, Unreadable> {
         match &self.kind {
             Kind::Text(text) => Ok(text),
             _ => Err(Unreadable("a value is not the text that stands here")),
@@ -76,8 +113,12 @@ impl<'a> Value<'a> {
 }
 
 impl<'v, 'a> Object<'v, 'a> {
+    pub(crate) fn members(self) -> &'v [(Cow<'a, str>, Value<'a>)] {
+        self.0
+    }
+
     /// `None` if it is not there or null. Errors: another name that some readers take for this one.
-    pub(super) fn get(self, name: &str) -> Result<Option<&'v Value<'a>>, Unreadable> {
+    pub(crate) fn get(self, name: &str) -> Result<Option<&'v Value<'a>>, Unreadable> {
         let mut found = None;
         for (key, value) in self.0 {
             if key == name {
@@ -89,21 +130,21 @@ impl<'v, 'a> Object<'v, 'a> {
         Ok(found.filter(|value| !matches!(value.kind, Kind::Null)))
     }
 
-    pub(super) fn text(self, name: &str) -> Result<Option<&'v str>, Unreadable> {
+    pub(crate) fn text(self, name: &str) -> Result<Option<&'v str>, Unreadable> {
         self.get(name)?.map(Value::text).transpose()
     }
 
     /// The text, or `""`.
-    pub(super) fn text_or_empty(self, name: &str) -> Result<&'v str, Unreadable> {
+    pub(crate) fn text_or_empty(self, name: &str) -> Result<&'v str, Unreadable> {
         Ok(self.text(name)?.unwrap_or_default())
     }
 
     /// A text that must be there and say something.
-    pub(super) fn need(self, name: &str, missing: &'static str) -> Result<&'v str, Unreadable> {
+    pub(crate) fn need(self, name: &str, missing: &'static str) -> Result<&'v str, Unreadable> {
         self.text(name)?.filter(|text| !text.is_empty()).ok_or(Unreadable(missing))
     }
 
-    pub(super) fn list(self, name: &str) -> Result<Option<&'v [Value<'a>]>, Unreadable> {
+    pub(crate) fn list(self, name: &str) -> Result<Option<&'v [Value<'a>]>, Unreadable> {
         match self.get(name)?.map(|value| &value.kind) {
             None => Ok(None),
             Some(Kind::Array(items)) => Ok(Some(items)),
@@ -112,16 +153,16 @@ impl<'v, 'a> Object<'v, 'a> {
     }
 
     /// The items of an array, or none.
-    pub(super) fn items(self, name: &str) -> Result<&'v [Value<'a>], Unreadable> {
+    pub(crate) fn items(self, name: &str) -> Result<&'v [Value<'a>], Unreadable> {
         Ok(self.list(name)?.unwrap_or_default())
     }
 
-    pub(super) fn object(self, name: &str) -> Result<Option<Object<'v, 'a>>, Unreadable> {
+    pub(crate) fn object(self, name: &str) -> Result<Option<Object<'v, 'a>>, Unreadable> {
         self.get(name)?.map(Value::object).transpose()
     }
 
     /// Whether it is `true`.
-    pub(super) fn flag(self, name: &str) -> Result<bool, Unreadable> {
+    pub(crate) fn flag(self, name: &str) -> Result<bool, Unreadable> {
         match self.get(name)?.map(|value| &value.kind) {
             None => Ok(false),
             Some(Kind::Bool(flag)) => Ok(*flag),
@@ -129,7 +170,7 @@ impl<'v, 'a> Object<'v, 'a> {
         }
     }
 
-    pub(super) fn count(self, name: &str) -> Result<Option<u64>, Unreadable> {
+    pub(crate) fn count(self, name: &str) -> Result<Option<u64>, Unreadable> {
         let number = |value: &Value<'_>| match value.kind {
             Kind::Number => value.raw.parse().map_err(|_| NO_COUNT),
             _ => Err(NO_COUNT),
@@ -138,9 +179,23 @@ impl<'v, 'a> Object<'v, 'a> {
     }
 
     /// Whether a member is an array or an object and none of `known`.
-    pub(super) fn has_structure_beside(self, known: &[&str]) -> bool {
+    pub(crate) fn has_structure_beside(self, known: &[&str]) -> bool {
         self.0.iter().any(|(key, value)| value.is_structured() && !known.contains(&key.as_ref()))
     }
+}
+
+/// Appends a JSON string (RFC 8259, 7), with its quotes.
+pub(crate) fn string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{0}'..='\u{1f}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
 }
 
 /// What [`JSON_VALUES_MAX`] reckons with.

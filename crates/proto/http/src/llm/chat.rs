@@ -1,8 +1,8 @@
 //! OpenAI Chat Completions, and the many that speak it.
 
-use super::json::{Kind, Object};
 use super::notes::*;
 use super::{Answer, Call, Prompt, Turn, Unreadable};
+use crate::json::{Kind, Object};
 use crate::limits::CALLS_MAX;
 use std::collections::BTreeMap;
 

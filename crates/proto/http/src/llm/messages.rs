@@ -1,8 +1,8 @@
 //! Anthropic Messages.
 
-use super::json::{Kind, Object, Value};
 use super::notes::*;
 use super::{Answer, Call, Prompt, Turn, Unreadable};
+use crate::json::{Kind, Object, Value};
 use crate::limits::CALL_ARGUMENTS_BYTES_MAX;
 use std::collections::BTreeMap;
 

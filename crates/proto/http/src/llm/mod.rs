@@ -12,11 +12,10 @@
 //! older deployments); bodies of errors; WebSockets.
 //!
 //! Reading order: this page -> `chat`, `responses`, `messages` (a dialect each: prompt, answer, parts of a stream) ->
-//! `stream` (which parts, and when it ends) -> `sse` (bytes to events) -> `json` (the one reading) -> `notes` (what all
+//! `stream` (which parts, and when it ends) -> `sse` (bytes to events) -> [`json`](crate::json) (the one reading) -> `notes` (what all
 //! dialects collect).
 
 mod chat;
-mod json;
 mod messages;
 mod notes;
 mod responses;
@@ -24,11 +23,12 @@ mod responses_stream;
 mod sse;
 mod stream;
 
+pub use crate::json::Unreadable;
 pub use stream::Stream;
 
+use crate::json::{self, Kind, Value};
 use crate::limits::*;
 use crate::message::Method;
-use json::{Kind, Value};
 use std::fmt;
 
 /// Whose words a conversation is in.
@@ -114,10 +114,6 @@ pub struct Answer {
     /// Why this is not all that the answer says: the first reason.
     pub unknown: Option<&'static str>,
 }
-
-/// A request or an answer that has no reading, or more than one. A constant sentence; the caller refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreadable(pub &'static str);
 
 /// By method and path. The last segments count, so that a base path does not matter; before `messages` there must be
 /// `v1`, because OpenAI's threads have messages too. `None`: not known, and so opaque.

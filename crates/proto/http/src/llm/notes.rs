@@ -1,7 +1,7 @@
 //! What every dialect collects while it reads.
 
-use super::json::{Object, Value};
 use super::{Answer, Call, Prompt, Unreadable};
+use crate::json::{Object, Value};
 use crate::limits::*;
 
 pub(super) const IMAGE: &str = "an image, which cannot be looked into";

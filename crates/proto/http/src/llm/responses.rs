@@ -1,8 +1,8 @@
 //! OpenAI Responses: prompts and whole answers.
 
-use super::json::{Kind, Object, Value, compact};
 use super::notes::*;
 use super::{Answer, Call, Prompt, Turn, Unreadable};
+use crate::json::{Kind, Object, Value, compact};
 
 /// Fields of a request whose arrays and objects are known.
 const STRUCTURED: &[&str] = &[

@@ -1,10 +1,10 @@
 //! OpenAI Responses, streamed: every item is said three times, in pieces, whole, and with the response at the end.
 //! All three must say the same.
 
-use super::json::Object;
 use super::notes::*;
 use super::responses::{self, Output};
 use super::{Answer, Call, Unreadable};
+use crate::json::Object;
 use crate::limits::CALL_ARGUMENTS_BYTES_MAX;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -1,7 +1,8 @@
 //! A streamed answer, put together.
 
 use super::sse::{Event, Events};
-use super::{Answer, Call, Dialect, Unreadable, chat, json, messages, responses_stream};
+use super::{Answer, Call, Dialect, Unreadable, chat, messages, responses_stream};
+use crate::json;
 
 /// Puts a streamed answer together from the bytes of its events, which may be split anywhere.
 ///
