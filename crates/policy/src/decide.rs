@@ -629,6 +629,7 @@ fn context(request: &Request, approvals: &[Group], at: &[&str]) -> Option<CedarC
         ("resource_kind", text(&c.resource_kind)),
         ("kind", text(&c.kind)),
         ("functions", RestrictedExpression::new_set(c.functions.iter().map(|f| text(f)))),
+        ("arguments", RestrictedExpression::new_set(c.arguments.iter().map(|a| text(a)))),
         ("in_transaction", RestrictedExpression::new_bool(c.in_transaction)),
         ("unix", long(unix)),
         ("hour", long(unix / 3_600 % 24)),

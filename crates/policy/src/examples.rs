@@ -144,6 +144,7 @@ fn set(
         "kind" => context.kind = value.into(),
         "resource-kind" => context.resource_kind = value.into(),
         "function" => context.functions = value.split(',').map(Into::into).collect(),
+        "argument" => context.arguments = value.split(',').map(Into::into).collect(),
         "class" => {
             let classes: Option<Vec<Class>> = value.split(',').map(Class::new).collect();
             context.classes = classes.ok_or_else(|| format!("`{value}` is no list of classes"))?;

@@ -39,6 +39,8 @@ pub struct Context {
     /// The exact kind of the request: `vocab::Action::kind`.
     pub kind: Box<str>,
     pub functions: Vec<Box<str>>,
+    /// Of a call of a tool: the names of its arguments, and `name=value` of those that the operator opened to policy.
+    pub arguments: Vec<Box<str>>,
     pub in_transaction: bool,
     pub now: WallTime,
     /// Classes that detectors found in the request's values (for `release`: in the response).
@@ -132,6 +134,7 @@ impl Request {
         line("resource-kind", &[&c.resource_kind]);
         line("kind", &[&c.kind]);
         sorted(c.functions.iter().map(|f| &**f)).iter().for_each(|f| line("function", &[f]));
+        sorted(c.arguments.iter().map(|a| &**a)).iter().for_each(|a| line("argument", &[a]));
         line("in-transaction", &[flag(c.in_transaction)]);
         line("now", &[&c.now.0.to_string()]);
         sorted(c.classes.iter().map(Class::as_str)).iter().for_each(|k| line("class", &[k]));
@@ -260,6 +263,7 @@ impl<'a> Lines<'a> {
         let resource_kind = self.one("resource-kind")?;
         let kind = self.one("kind")?;
         let functions = self.many("function", |[name]| Some(name))?;
+        let arguments = self.many("argument", |[said]| Some(said))?;
         let in_transaction = self.flag("in-transaction")?;
         let [now] = self.numbers("now")?;
         let classes = self.many("class", |[class]| Class::new(&class))?;
@@ -275,6 +279,7 @@ impl<'a> Lines<'a> {
             resource_kind,
             kind,
             functions,
+            arguments,
             in_transaction,
             now: WallTime(now),
             classes,

@@ -58,6 +58,7 @@ fn every_key_reaches_the_rules() {
         ("context.kind == \"SELECT\"", "kind=SELECT"),
         ("context.resource_kind == \"ssh\"", "resource-kind=ssh"),
         ("context.functions.contains(\"public.f\")", "function=public.f"),
+        ("context.arguments.contains(\"mode=fast\")", "argument=path,mode=fast"),
         ("context.classes.contains(\"pii.ssn\")", "class=pii.ssn"),
         ("context.unix == 86400 && context.weekday == 5 && context.hour == 0", "at=86400"),
         ("context.in_transaction", "in-transaction=yes"),

@@ -20,6 +20,7 @@ fn full(what: What) -> Request {
             resource_kind: "postgres".into(),
             kind: "ALTER TABLE".into(),
             functions: vec!["public.g".into(), "public.f".into()],
+            arguments: vec!["path".into(), "mode=a b".into()],
             in_transaction: true,
             now: WallTime(1_700_000_000_000_000_001),
             classes: vec![Class::new("pii.ssn").unwrap()],
