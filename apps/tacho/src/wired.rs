@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use relay::config::{
-    Address, ColumnMask, HttpResource, ModelService, PostgresResource, Prompts, ResourceConfig, UpstreamTls,
+    Address, Changed, ColumnMask, HttpResource, McpService, ModelService, PostgresResource, Prompts,
+    ResourceConfig, UpstreamTls,
 };
+use relay::pins::Pins;
 use relay::vault::{Secret, Vault};
 
 use crate::config::{
-    Config, Credential, Database, Host, KeyPair, Reel, Resource, Service, Tls, Tripwire, What,
+    Config, Credential, Database, Host, KeyPair, Mcp, Reel, Resource, Service, Tls, Tripwire, What,
 };
 use crate::fault::Failure;
 
@@ -96,6 +98,7 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
         model: service.model.map(|model| ModelService {
             prompts: if model.masks_prompts { Prompts::Mask } else { Prompts::Report },
         }),
+        mcp: service.mcp.as_ref().map(|mcp| server(resource, mcp, config)).transpose()?,
         masks: service.masks.iter().map(|mask| mask.rule.clone()).collect(),
         text: service.text,
         mask_paths: service.masks.iter().map(|mask| mask.path.clone()).collect(),
@@ -104,6 +107,17 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
         approval_timeout: config.gateway.approval_timeout,
         tripwire: tripwire(resource.tripwire),
         client_tls: resource.tls.as_ref().map(pair),
+    })
+}
+
+/// A server of MCP, with what it said of its tools so far.
+fn server(resource: &Resource, mcp: &Mcp, config: &Config) -> Result<McpService, Failure> {
+    let path = config.gateway.keys.join(format!("tools-{}", resource.name));
+    Ok(McpService {
+        routes: mcp.routes.clone(),
+        open: mcp.open.clone(),
+        changed: if mcp.refuses_changed { Changed::Refuse } else { Changed::Report },
+        pins: Pins::open(&path).map_err(|e| Failure::file("read", &path, &e))?,
     })
 }
 

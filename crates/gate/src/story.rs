@@ -581,6 +581,12 @@ impl Gate {
         Ok(self.inner.ledger.append(draft)?)
     }
 
+    /// The same, about something that a peer named.
+    pub fn note_of(&self, who: &Who, of: Seq, what: &'static str, name: &str) -> Result<Receipt, GateError> {
+        let draft = Draft::new(Kind::Note).run(who.run).session(who.session).of(of).put("what", what);
+        Ok(self.inner.ledger.append(draft.put("detail", mask::text(&self.inner.detectors, name).0))?)
+    }
+
     // --- what the above share
 
     fn loaded(&self) -> Arc<Loaded> {

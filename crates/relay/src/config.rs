@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use mask::body::PathRule;
 use proto_http::action::Routes;
+use proto_http::mcp::ToolRoute;
 use vocab::{Class, Durability, MaskKind};
 
+use crate::pins::Pins;
 use crate::vault::Vault;
 
 /// One thing behind the gateway.
@@ -110,6 +112,8 @@ pub struct HttpResource {
     pub routes: Routes,
     /// Set where it serves a language model.
     pub model: Option<ModelService>,
+    /// Set where it is a server of MCP.
+    pub mcp: Option<McpService>,
     /// Values of JSON answers that are governed by their path.
     pub masks: Arc<[PathRule]>,
     /// Answers that are not JSON are masked by detectors alone; else, beside rules, they need the permission `opaque`.
@@ -138,7 +142,24 @@ impl HttpResource {
 
     /// The word in the configuration, in policy and in records.
     pub fn kind(&self) -> &'static str {
-        if self.model.is_some() { "llm" } else { "http" }
+        match (&self.model, &self.mcp) {
+            (Some(_), _) => "llm",
+            (None, Some(_)) => "mcp",
+            (None, None) => "http",
+        }
+    }
+
+    /// Whether what it is asked is JSON, whatever it is called.
+    pub(crate) fn speaks_json(&self) -> bool {
+        self.model.is_some() || self.mcp.is_some()
+    }
+
+    /// What stands upstream for a client's target. The URL of a server of MCP is the place itself: below it is nothing.
+    pub(crate) fn target(&self, target: &[u8]) -> Vec<u8> {
+        match (&self.mcp, target) {
+            (Some(_), b"/") if !self.upstream.base.is_empty() => self.upstream.base.clone().into_bytes(),
+            _ => [self.upstream.base.as_bytes(), target].concat(),
+        }
     }
 }
 
@@ -146,6 +167,26 @@ impl HttpResource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelService {
     pub prompts: Prompts,
+}
+
+/// What is particular about a server of MCP.
+pub struct McpService {
+    /// Arguments of tools that are a part of their resources.
+    pub routes: Vec<ToolRoute>,
+    /// Arguments whose values policy sees.
+    pub open: Vec<String>,
+    pub changed: Changed,
+    /// What the server said of its tools.
+    pub pins: Pins,
+}
+
+/// What becomes of a tool whose description is not the one that was seen first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It is not listed and not called, until an operator accepts it.
+    Refuse,
+    /// The record says so.
+    Report,
 }
 
 /// What becomes of a value that a detector finds in what leaves for a model.

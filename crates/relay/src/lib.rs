@@ -19,6 +19,7 @@ mod gateway;
 pub mod http;
 mod leg;
 pub mod limits;
+pub mod pins;
 pub mod postgres;
 pub mod runs;
 pub mod tls;

@@ -72,3 +72,9 @@ pub const HTTP_IDLE: Duration = Duration::from_secs(300);
 pub const HTTP_ANSWER: Duration = Duration::from_secs(600);
 /// The longest body of a request to a model, and of its answer, that is read, in bytes. A million tokens are about 4 MiB.
 pub const MODEL_BODY_BYTES_MAX: usize = 8 << 20;
+/// Tools of one server of MCP whose descriptions are remembered. Each is about 300 bytes, and the file is written whole.
+pub const PINS_MAX: usize = 4_096;
+/// Sessions and places of one server of MCP that runs were given. The oldest are forgotten.
+pub const MCP_SESSIONS_MAX: usize = 16_384;
+/// Notes about tools that one piece of an answer makes.
+pub const MCP_NOTES_MAX: usize = 1_024;

@@ -28,7 +28,7 @@ use raw::RawConfig;
 use reader::Problems;
 use resolve::Resolver;
 
-pub use service::{Model, PathMask, Service};
+pub use service::{Mcp, Model, PathMask, Service};
 pub use upstream::{Host, Tls, Upstream};
 
 /// The name of the file where no other is given.
@@ -97,6 +97,7 @@ impl What {
         match self {
             What::Postgres(_) => "postgres",
             What::Http(service) if service.model.is_some() => "llm",
+            What::Http(service) if service.mcp.is_some() => "mcp",
             What::Http(_) => "http",
         }
     }

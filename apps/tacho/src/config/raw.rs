@@ -57,6 +57,9 @@ pub struct RawResource<'t> {
     pub dialect: Option<At<&'t str>>,
     pub prompts: Option<At<&'t str>>,
     pub text: Option<At<&'t str>>,
+    pub tools: Vec<At<&'t str>>,
+    pub open_arguments: Vec<At<&'t str>>,
+    pub changed_tools: Option<At<&'t str>>,
     pub masks: Vec<RawMask<'t>>,
     /// The keys that only one kind of resource has, as far as they are there, and where.
     pub of_one_kind: Vec<(&'static str, &'static str, std::ops::Range<usize>)>,
@@ -68,12 +71,15 @@ const OF_ONE_KIND: &[(&str, &str)] = &[
     ("postgres", "statement_timeout"),
     ("postgres", "vouch"),
     ("postgres", "hold_in_transaction"),
-    ("http, llm", "inject"),
+    ("http, llm, mcp", "inject"),
     ("http", "routes"),
-    ("http, llm", "ca"),
-    ("http, llm", "text"),
+    ("http, llm, mcp", "ca"),
+    ("http, llm, mcp", "text"),
     ("llm", "dialect"),
     ("llm", "prompts"),
+    ("mcp", "tools"),
+    ("mcp", "open_arguments"),
+    ("mcp", "changed_tools"),
 ];
 
 /// Exactly one of the three; [`super::Config`] checks that.
@@ -160,7 +166,7 @@ impl<'t> RawResource<'t> {
             place: section.place.clone(),
             span: section.span.clone(),
             name: section.required("name", "\"crm\"", problems),
-            kind: section.required("kind", "\"postgres\", \"http\" or \"llm\"", problems),
+            kind: section.required("kind", "\"postgres\", \"http\", \"llm\" or \"mcp\"", problems),
             listen: section.required("listen", "\"127.0.0.1:6432\"", problems),
             upstream: section.required(
                 "upstream",
@@ -185,6 +191,9 @@ impl<'t> RawResource<'t> {
             dialect: section.text("dialect", problems),
             prompts: section.text("prompts", problems),
             text: section.text("text", problems),
+            tools: section.texts("tools", problems),
+            open_arguments: section.texts("open_arguments", problems),
+            changed_tools: section.text("changed_tools", problems),
             masks: masks(&mut section, problems),
         };
         section.finish(problems);

@@ -138,7 +138,7 @@ impl Resolver<'_> {
             self.problems.at(span, format!("{place}: `{key}` is for kind {of}, and this is {kind}"));
         }
         let what = match kind {
-            "http" | "llm" => {
+            "http" | "llm" | "mcp" => {
                 let remote = listen.is_some_and(|listen| !listen.ip().is_loopback());
                 if remote && tls.is_none() {
                     self.problems.at(
@@ -146,7 +146,7 @@ impl Resolver<'_> {
                         format!("{place}: without `tls` the run's credential would cross the network in the clear; listen on 127.0.0.1, or give tls = {{ cert = \"...\", key = \"...\" }}"),
                     );
                 }
-                self.service(&place, raw, kind == "llm").map(What::Http)
+                self.service(&place, raw, kind).map(What::Http)
             }
             _ => self.database(&place, raw).map(What::Postgres),
         };

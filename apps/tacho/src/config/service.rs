@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use mask::body::{JsonPath, PathRule};
 use proto_http::action::{Route, Routes};
+use proto_http::mcp::ToolRoute;
 use relay::config::Inject;
 use vocab::MaskKind;
 
@@ -22,6 +23,8 @@ pub struct Service {
     pub routes: Routes,
     /// Set where it serves a language model (`kind = "llm"`).
     pub model: Option<Model>,
+    /// Set where it is a server of MCP (`kind = "mcp"`).
+    pub mcp: Option<Mcp>,
     pub masks: Vec<PathMask>,
     /// Answers that are not JSON are masked by detectors alone.
     pub text: bool,
@@ -34,6 +37,17 @@ pub struct Model {
     pub anthropic: bool,
     /// What is found in what leaves for it is masked; else reported.
     pub masks_prompts: bool,
+}
+
+/// What is particular about a server of MCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mcp {
+    /// Arguments of tools that are a part of their resources.
+    pub routes: Vec<ToolRoute>,
+    /// Arguments whose values policy sees.
+    pub open: Vec<String>,
+    /// A tool whose description changes is refused; else reported.
+    pub refuses_changed: bool,
 }
 
 /// A governed place in JSON answers: its path as it was written, and read.
@@ -135,7 +149,7 @@ fn host_and_port(authority: &str, usual: u16, wrong: &mut Vec<String>) -> (Strin
 }
 
 impl Resolver<'_> {
-    pub(super) fn service(&mut self, place: &str, raw: RawResource<'_>, model: bool) -> Option<Service> {
+    pub(super) fn service(&mut self, place: &str, raw: RawResource<'_>, kind: &str) -> Option<Service> {
         let upstream = raw.upstream.and_then(|url| match HttpUpstream::parse(url.value, raw.insecure) {
             Ok(upstream) => Some(upstream),
             Err(wrong) => {
@@ -146,8 +160,12 @@ impl Resolver<'_> {
             }
         });
         let root_certificates = raw.ca.map(|ca| self.path(ca.value));
-        let model = match model {
+        let model = match kind == "llm" {
             true => Some(self.model(place, raw.dialect.as_ref(), raw.prompts.as_ref())?),
+            false => None,
+        };
+        let mcp = match kind == "mcp" {
+            true => Some(self.mcp(place, &raw.tools, &raw.open_arguments, raw.changed_tools.as_ref())),
             false => None,
         };
         let inject = match raw.inject {
@@ -174,7 +192,30 @@ impl Resolver<'_> {
             }
         };
         let upstream = HttpUpstream { root_certificates, ..upstream? };
-        Some(Service { upstream, inject: inject?, routes: routes?, model, masks, text })
+        Some(Service { upstream, inject: inject?, routes: routes?, model, mcp, masks, text })
+    }
+
+    fn mcp(&mut self, place: &str, tools: &[At<&str>], open: &[At<&str>], changed: Option<&At<&str>>) -> Mcp {
+        if let Some(first_too_many) = tools.get(ROUTES_PER_RESOURCE_MAX) {
+            let what = format!("{place}: there are more than {ROUTES_PER_RESOURCE_MAX} tools");
+            self.problems.at(&first_too_many.span, what);
+        }
+        let mut routes = Vec::new();
+        for text in tools {
+            match ToolRoute::parse(text.value) {
+                Ok(route) => routes.push(route),
+                Err(why) => self.problems.at(&text.span, format!("{place}: tool {:?}: {why}", text.value)),
+            }
+        }
+        let refuses_changed = changed.is_none_or(|changed| changed.value != "report");
+        if let Some(at) = changed.filter(|changed| !matches!(changed.value, "refuse" | "report")) {
+            let what = format!(
+                "{place}: changed_tools = {:?} is not known; it is refuse (the default) or report",
+                at.value
+            );
+            self.problems.at(&at.span, what);
+        }
+        Mcp { routes, open: open.iter().map(|name| name.value.to_owned()).collect(), refuses_changed }
     }
 
     fn model(

@@ -74,10 +74,11 @@ impl Resolver<'_> {
             "postgres" => return Some("postgres"),
             "http" => return Some("http"),
             "llm" => return Some("llm"),
-            "ssh" | "kubernetes" | "mcp" | "mysql" | "redis" => "is planned, and not in this version",
+            "mcp" => return Some("mcp"),
+            "ssh" | "kubernetes" | "mysql" | "redis" => "is planned, and not in this version",
             _ => "is not known",
         };
-        let all = "this version has \"postgres\", \"http\" and \"llm\"";
+        let all = "this version has \"postgres\", \"http\", \"llm\" and \"mcp\"";
         self.problems.at(&kind.span, format!("{place}: kind {:?} {what}; {all}", kind.value));
         None
     }

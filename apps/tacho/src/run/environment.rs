@@ -99,7 +99,7 @@ fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
         put(&format!("{}_DATABASE_URL", variable(&resource.name)), &database_url(resource));
     }
     // Of several models of one dialect its clients find the first.
-    let services = brings.resources.iter().rev().filter(|r| matches!(r.kind.as_str(), "http" | "llm"));
+    let services = brings.resources.iter().rev().filter(|r| r.kind != "postgres");
     for resource in services {
         let dialect = resource.settings.get("dialect").map(String::as_str);
         for name in [Some(variable(&resource.name)), dialect.map(variable)].into_iter().flatten() {

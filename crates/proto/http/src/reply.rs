@@ -18,13 +18,43 @@ pub fn problem(status: u16, title: &str, detail: &str, extra: &[(&str, &str)]) -
     json.push_str(&status.to_string());
     json.push_str(",\"detail\":");
     string(&mut json, detail);
-    for (name, value) in extra {
+    if !extra.is_empty() {
         json.push(',');
-        string(&mut json, name);
-        json.push(':');
-        string(&mut json, value);
+        members(&mut json, extra);
     }
     json.push('}');
+    json.into_bytes()
+}
+
+fn members(json: &mut String, all: &[(&str, &str)]) {
+    for (n, (name, value)) in all.iter().enumerate() {
+        if n > 0 {
+            json.push(',');
+        }
+        string(json, name);
+        json.push(':');
+        string(json, value);
+    }
+}
+
+/// An error of JSON-RPC 2.0. `id` is JSON. `extra` as of [`problem`].
+pub fn rpc_error(id: &str, code: i32, message: &str, extra: &[(&str, &str)]) -> Vec<u8> {
+    let mut json = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{code},\"message\":");
+    string(&mut json, message);
+    json.push_str(",\"data\":{");
+    members(&mut json, extra);
+    json.push_str("}}}");
+    json.into_bytes()
+}
+
+/// The result of a tool of MCP that failed: its text says why, and `extra` as of [`problem`].
+pub fn tool_error(id: &str, message: &str, extra: &[(&str, &str)]) -> Vec<u8> {
+    let said: Vec<String> = extra.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let text = if said.is_empty() { message.to_owned() } else { format!("{message} ({})", said.join("; ")) };
+    let mut json =
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"content\":[{{\"type\":\"text\",\"text\":");
+    string(&mut json, &text);
+    json.push_str("}],\"isError\":true,\"resultType\":\"complete\"}}");
     json.into_bytes()
 }
 
@@ -37,10 +67,20 @@ pub fn answer(status: u16, reason: &'static str, body: &[u8], keep_alive: bool) 
 
 /// As [`answer`], to a HEAD request: it says how long the body would be and has none.
 pub fn answer_to_head(status: u16, reason: &'static str, body: &[u8], keep_alive: bool) -> Vec<u8> {
+    head(status, reason, PROBLEM, body.len(), keep_alive)
+}
+
+/// A whole response with another JSON than a problem document.
+pub fn json(status: u16, reason: &'static str, body: &[u8], keep_alive: bool) -> Vec<u8> {
+    let mut out = head(status, reason, "application/json", body.len(), keep_alive);
+    out.extend_from_slice(body);
+    out
+}
+
+fn head(status: u16, reason: &'static str, media: &str, length: usize, keep_alive: bool) -> Vec<u8> {
     let connection = if keep_alive { "keep-alive" } else { "close" };
-    let length = body.len();
     format!(
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: {PROBLEM}\r\nContent-Length: {length}\r\n\
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {media}\r\nContent-Length: {length}\r\n\
          Cache-Control: no-store\r\nConnection: {connection}\r\n\r\n"
     )
     .into_bytes()
@@ -49,6 +89,7 @@ pub fn answer_to_head(status: u16, reason: &'static str, body: &[u8], keep_alive
 /// The reason phrase of a status that the gateway answers with; empty for any other, which is legal.
 pub fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

@@ -17,6 +17,7 @@ use wire::RawField;
 
 use super::decide::Denied;
 use super::look::Looking;
+use super::mcp::{Ear, Listening};
 use super::model::Reading;
 use super::problem::Problem;
 use super::request::{Asked, kind_of, readable};
@@ -54,6 +55,8 @@ struct Answer {
     reel_left: u64,
     /// Of a model: what it decides.
     reading: Option<Reading>,
+    /// Of a server of MCP: its messages, each read whole before anything else looks at it.
+    listening: Option<Listening>,
     scrub: Scrub,
 }
 
@@ -141,9 +144,21 @@ impl Session {
         let revealed = resource.gate.reveals(&self.who, &asked.context, &classes);
         let mut looking = Looking::new(&resource, media, revealed);
         looking.asked(&asked.tripwires);
+        let empty = bodyless || response.framing == Framing::Length(0);
+        let listening = match resource.mcp() {
+            Some((_, handles)) => {
+                let sessions = response.headers.all(proto_http::mcp::SESSION);
+                sessions.for_each(|session| handles.give(self.who.run, session.as_bytes()));
+                let rpc = asked.rpc.as_ref();
+                let listening = Listening::new(&response.media, response.status, empty, rpc);
+                Some(listening.map_err(|why| Stays::Unreadable(502, why))?)
+            }
+            None => None,
+        };
         let turn = asked.conversation.as_deref().filter(|_| response.status < 400 && !bodyless);
         Ok(Answer {
             reading: turn.map(|turn| Reading::new(turn, response.media == Media::EventStream)),
+            listening,
             scrub: Scrub::default(),
             response,
             looking,
@@ -167,24 +182,15 @@ impl Session {
     async fn gather(&mut self, answer: &mut Answer) -> Result<Result<bool, Stays>, Cut> {
         let resource = self.resource.clone();
         loop {
-            let (masked, over) = match self.upstream_next().await? {
-                Incoming::Body(piece) => {
-                    let piece = answer.scrub.push(&self.needles, &piece);
-                    (answer.looking.push(&resource, &mut self.known, &piece), false)
-                }
+            let (piece, over) = match self.upstream_next().await? {
+                Incoming::Body(piece) => (answer.scrub.push(&self.needles, &piece), false),
                 Incoming::Trailers(_) => continue,
-                Incoming::End => {
-                    let rest = answer.scrub.finish();
-                    let rest = answer.looking.push(&resource, &mut self.known, &rest);
-                    let end = |rest: MaskedBytes| {
-                        answer.looking.finish(&resource, &mut self.known).map(|end| rest.then(end))
-                    };
-                    (rest.and_then(end), true)
-                }
+                Incoming::End => (answer.scrub.finish(), true),
                 Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
                     return Err(Cut::upstream("the service behind the gateway closed the connection"));
                 }
             };
+            let masked = answer.look(&resource, &self.who, &mut self.known, piece, over);
             if answer.scrub.found && answer.looking.is_opaque() {
                 return Ok(Err(Stays::Unreadable(502, CREDENTIAL)));
             }
@@ -271,6 +277,9 @@ impl Session {
         if let Some(reading) = &mut answer.reading {
             reading.decide(&gate, &self.who, of).map_err(|e| self.unrecorded(e))?;
         }
+        if let Some(listening) = &mut answer.listening {
+            listening.record(&gate, &self.who, of).map_err(|e| self.unrecorded(e))?;
+        }
         let receipt = match last {
             false => {
                 let piece = Piece {
@@ -314,17 +323,20 @@ impl Session {
             format!("{} {}", answer.response.status, readable(answer.response.reason.as_bytes()));
         for (name, value) in headers.iter() {
             let value = match readable(name.as_bytes()).to_ascii_lowercase().as_str() {
-                "location" | "content-location" => self.at_home(value),
+                "location" | "content-location" => {
+                    let home = at_home(&self.resource, value.as_bytes());
+                    home.map_or_else(|| value.clone(), |home| RawField::new(home.into()))
+                }
                 _ => value.clone(),
             };
             let value =
                 self.needles.without(value.as_bytes()).map_or(value, |clean| RawField::new(clean.into()));
             let value = self.header(&mut answer.looking, &detectors, &value);
-            // A cookie is a credential of the service's for this session: the client needs it, the record does not.
-            let shown = if readable(name.as_bytes()).eq_ignore_ascii_case("set-cookie") {
-                "[cookie]".into()
-            } else {
-                readable(value.as_bytes())
+            // A cookie or a session is a credential of the service's: the client needs it, the record does not.
+            let shown = match readable(name.as_bytes()).to_ascii_lowercase().as_str() {
+                "set-cookie" => "[cookie]".into(),
+                proto_http::mcp::SESSION => "[session]".into(),
+                _ => readable(value.as_bytes()),
             };
             recorded.push_str(&format!("\n{}: {shown}", readable(name.as_bytes())));
             own.push(name.clone(), value);
@@ -353,22 +365,6 @@ impl Session {
             Cut::told("leak", 502, "a value was found in the answer's head that could not be masked")
         })?;
         Ok((head, mask::lines(&detectors, &recorded)))
-    }
-
-    /// Where the service points to itself, as the client finds it: behind the gateway.
-    fn at_home(&self, value: &RawField) -> RawField {
-        let upstream = &self.resource.config.upstream;
-        let scheme = if self.resource.tls.is_some() { "https" } else { "http" };
-        let origin = format!("{scheme}://{}", upstream.authority);
-        let (start, rest) = value.as_bytes().split_at(origin.len().min(value.len()));
-        let path = if start.eq_ignore_ascii_case(origin.as_bytes()) { rest } else { value.as_bytes() };
-        let path = path.strip_prefix(upstream.base.as_bytes()).unwrap_or(path);
-        // `https://api.example.com.evil.example`, or `/v2beta` behind the base `/v2`, is another place.
-        match path {
-            [] => RawField::from_static(b"/"),
-            [b'/' | b'?' | b'#', ..] => RawField::copy_from(path),
-            _ => value.clone(),
-        }
     }
 
     /// A field's value as it may leave.
@@ -434,13 +430,41 @@ impl Session {
         }
         let told = decided.message.as_deref().unwrap_or(why);
         let keep = self.flow.may_keep_client();
-        self.to_client.say(&Problem::refused(status, decided, told, record), keep, self.to_head);
+        let problem = Problem::refused(status, decided, told, record).to(asked.rpc.as_ref());
+        self.to_client.say(&problem, keep, self.to_head);
         self.drain_client().await?;
         Ok(self.flow.on_response_end()?.client)
     }
 }
 
 impl Answer {
+    /// Masks a piece of the body. Errors: why nothing more of it may leave.
+    fn look(
+        &mut self,
+        resource: &Resource,
+        who: &gate::Who,
+        known: &mut mask::Known,
+        mut piece: Vec<u8>,
+        over: bool,
+    ) -> Result<MaskedBytes, &'static str> {
+        if let Some(listening) = &mut self.listening {
+            let opaque = resource.gate.permits_opaque(who, resource.config.kind());
+            let ear = Ear { resource, who, opaque };
+            piece = listening.push(&ear, piece)?;
+            if over {
+                piece.extend(listening.finish(&ear)?);
+            }
+            if listening.not_understood {
+                self.looking.not_understood();
+            }
+        }
+        let masked = self.looking.push(resource, known, &piece)?;
+        if !over {
+            return Ok(masked);
+        }
+        Ok(masked.then(self.looking.finish(resource, known)?))
+    }
+
     /// Takes a masked piece. Errors: a model's answer that is not understood, and no rule permits that.
     fn take(
         &mut self,
@@ -512,6 +536,22 @@ impl Answer {
         let data = masked.into_cells().pop();
         let payload = PayloadPlain::new("http", Map::new().put_some("head", said).put_some("data", data));
         payload.fits().then_some(payload)
+    }
+}
+
+/// Where the service points to itself, as the client finds it: behind the gateway. `None`: as it is.
+pub(super) fn at_home(resource: &Resource, value: &[u8]) -> Option<Vec<u8>> {
+    let upstream = &resource.config.upstream;
+    let scheme = if resource.tls.is_some() { "https" } else { "http" };
+    let origin = format!("{scheme}://{}", upstream.authority);
+    let (start, rest) = value.split_at(origin.len().min(value.len()));
+    let path = if start.eq_ignore_ascii_case(origin.as_bytes()) { rest } else { value };
+    let path = path.strip_prefix(upstream.base.as_bytes()).unwrap_or(path);
+    // `https://api.example.com.evil.example`, or `/v2beta` behind the base `/v2`, is another place.
+    match path {
+        [] => Some(b"/".to_vec()),
+        [b'/' | b'?' | b'#', ..] => Some(path.to_vec()),
+        _ => None,
     }
 }
 

@@ -115,7 +115,7 @@ impl Session {
         let receipt = receipt.map_err(|e| self.unrecorded(e))?;
         let durable = self.durable(receipt, REFUSAL_RECORD).await?;
         let told = decided.message.as_deref().unwrap_or(why);
-        let problem = Problem::refused(status, decided, told, durable.seq());
+        let problem = Problem::refused(status, decided, told, durable.seq()).to(asked.rpc.as_ref());
         let keep = self.flow.may_keep_client();
         self.to_client.say(&problem, keep, self.to_head);
         self.drain_client().await

@@ -20,6 +20,7 @@ mod decide;
 mod dial;
 mod listen;
 mod look;
+mod mcp;
 mod model;
 mod problem;
 mod request;

@@ -12,19 +12,24 @@ use proto_http::llm::{self, Answer, Call, Dialect, Endpoint, Prompt, Turn};
 use proto_http::message::{Request, Target};
 use vocab::{Access, Opaque, Seq, Verb};
 
+use super::mcp::Message;
 use super::resource::Resource;
 use crate::limits::MODEL_BODY_BYTES_MAX;
 
-/// What a request says to a model.
+/// What a request says to a model, or to a server of MCP.
 pub(super) enum Spoken {
     /// A turn is asked for.
     Turn(Box<Conversation>),
+    /// A message for a server of MCP.
+    Message(Box<Message>),
+    /// A stream of a server's messages, or the end of a session.
+    Stream(&'static str),
     /// Nothing of a conversation: plain HTTP.
     Plain,
     /// Not known: it needs the permission `opaque`.
     Unknown(&'static str),
-    /// It is not what its endpoint takes.
-    Wrong(&'static str),
+    /// It is not what its endpoint takes: status and reason.
+    Wrong(u16, &'static str),
 }
 
 /// A request for a turn.
@@ -41,7 +46,9 @@ pub(super) struct Conversation {
 
 /// Reads a request to a model, whose body is `body`.
 pub(super) fn spoken(gate: &Gate, who: &Who, request: &Request, body: &[u8]) -> Spoken {
-    let Target::Origin(origin) = &request.target else { return Spoken::Wrong("OPTIONS * is not passed on") };
+    let Target::Origin(origin) = &request.target else {
+        return Spoken::Wrong(501, "OPTIONS * is not passed on");
+    };
     let dialect = match llm::endpoint(&request.method, &origin.path.segments) {
         Some(Endpoint::Turn(dialect)) => dialect,
         Some(Endpoint::Plain(_)) => return Spoken::Plain,
@@ -53,10 +60,10 @@ pub(super) fn spoken(gate: &Gate, who: &Who, request: &Request, body: &[u8]) -> 
     }
     match llm::prompt(dialect, body) {
         Ok(prompt) if !is_name(&prompt.model) => {
-            Spoken::Wrong("the model's name is none: letters, digits and . _ : / @ -")
+            Spoken::Wrong(400, "the model's name is none: letters, digits and . _ : / @ -")
         }
         Ok(prompt) => Spoken::Turn(Box::new(Conversation::new(gate, who, dialect, prompt))),
-        Err(why) => Spoken::Wrong(why.0),
+        Err(why) => Spoken::Wrong(400, why.0),
     }
 }
 
@@ -249,7 +256,8 @@ impl Reading {
     /// Records the decisions that are complete. What is released after them waits for a later record, and so for these.
     pub(super) fn decide(&mut self, gate: &Gate, who: &Who, of: Seq) -> Result<(), GateError> {
         for call in std::mem::take(&mut self.calls) {
-            let strings = call.strings();
+            // The call itself too: a server of MCP is asked for it in the same words.
+            let strings: Vec<String> = call.spelled().into_iter().chain(call.strings()).collect();
             let decision = Decision {
                 n: self.n,
                 model: &self.model,

@@ -2,8 +2,11 @@
 
 use bytes::BytesMut;
 use gate::Decided;
+use proto_http::mcp::code;
 use proto_http::reply;
 use vocab::{Seq, Verdict};
+
+use super::mcp::Rpc;
 
 /// An answer of the gateway's own. Built from constants, ids, and what policy says to agents.
 #[derive(Clone, Debug)]
@@ -11,6 +14,8 @@ pub(super) struct Problem {
     status: u16,
     detail: String,
     members: Vec<(&'static str, String)>,
+    /// The client waits for a message of JSON-RPC.
+    rpc: Option<Rpc>,
 }
 
 /// So that clients with a netrc, or with the credential in their URL, show it.
@@ -18,7 +23,7 @@ const CHALLENGE: &[u8] = b"WWW-Authenticate: Basic realm=\"tacho\", charset=\"UT
 
 impl Problem {
     pub(super) fn new(status: u16, detail: &str) -> Problem {
-        Problem { status, detail: detail.to_owned(), members: Vec::new() }
+        Problem { status, detail: detail.to_owned(), members: Vec::new(), rpc: None }
     }
 
     /// A refusal, with the rules that decided it and its record.
@@ -34,14 +39,41 @@ impl Problem {
         problem
     }
 
+    /// The same, in the form of whoever waits for a message of JSON-RPC.
+    pub(super) fn to(self, rpc: Option<&Rpc>) -> Problem {
+        Problem { rpc: rpc.cloned(), ..self }
+    }
+
+    /// The message that the client waits for.
+    fn message(&self, rpc: &Rpc, members: &[(&str, &str)]) -> Vec<u8> {
+        match rpc.tool && self.status != 400 {
+            // As the result of a tool: a model reads it and goes on.
+            true => reply::tool_error(&rpc.id, &self.detail, members),
+            false => {
+                let code = if self.status == 400 { code::HEADER_MISMATCH } else { code::REFUSED };
+                reply::rpc_error(&rpc.id, code, &self.detail, members)
+            }
+        }
+    }
+
     /// The whole response.
     pub(super) fn encode(&self, keep_alive: bool, to_head: bool) -> BytesMut {
         let members: Vec<(&str, &str)> = self.members.iter().map(|(name, value)| (*name, &**value)).collect();
         let reason = reply::reason(self.status);
-        let body = reply::problem(self.status, reason, &self.detail, &members);
-        let answer = match to_head {
-            true => reply::answer_to_head(self.status, reason, &body, keep_alive),
-            false => reply::answer(self.status, reason, &body, keep_alive),
+        let answer = match (&self.rpc, to_head) {
+            (Some(rpc), _) => {
+                // 2026-07-28 says 400 of a header that disagrees; what was understood and refused is 200.
+                let status = if self.status == 400 { 400 } else { 200 };
+                reply::json(status, reply::reason(status), &self.message(rpc, &members), keep_alive)
+            }
+            (None, true) => {
+                let body = reply::problem(self.status, reason, &self.detail, &members);
+                reply::answer_to_head(self.status, reason, &body, keep_alive)
+            }
+            (None, false) => {
+                let body = reply::problem(self.status, reason, &self.detail, &members);
+                reply::answer(self.status, reason, &body, keep_alive)
+            }
         };
         let mut out = BytesMut::with_capacity(answer.len() + CHALLENGE.len());
         let line = memchr::memchr(b'\n', &answer).map_or(0, |end| end + 1);

@@ -15,6 +15,7 @@ use vocab::{Access, Action, Class, Opaque, ResourcePath, Verb};
 use wire::RawField;
 
 use super::credential::{reads_as, strip, without};
+use super::mcp::{self, Rpc};
 use super::model::{Conversation, Spoken, spoken};
 use super::resource::Resource;
 use super::session::{Cut, Session};
@@ -34,6 +35,8 @@ pub(super) struct Asked {
     pub(super) tripwires: BTreeSet<Tripped>,
     /// Set where a model is asked for a turn.
     pub(super) conversation: Option<Box<Conversation>>,
+    /// Set where a server of MCP is to answer a message.
+    pub(super) rpc: Option<Rpc>,
     /// The client's bytes: its head, and its body as far as it was held.
     raw: Vec<u8>,
     /// What the request says, held against what models decided.
@@ -55,9 +58,10 @@ impl Session {
         let request = Request::new(head)?;
         self.to_head = request.method == proto_http::message::Method::Head;
         self.flow.on_request(&request)?;
-        let most = match self.resource.config.model {
-            Some(_) => MODEL_BODY_BYTES_MAX,
-            None => HELD_BODY_BYTES_MAX,
+        let config = &self.resource.config;
+        let most = match config.model.is_some() || config.mcp.is_some() {
+            true => MODEL_BODY_BYTES_MAX,
+            false => HELD_BODY_BYTES_MAX,
         };
         let (body, more) = self.held_body(request.framing, most).await?;
         if !more {
@@ -104,7 +108,11 @@ impl Asked {
             Some(masked) if masks && !seen.classes.is_empty() => masked.as_bytes(),
             _ => &body[..],
         };
-        let spoken = config.model.map(|_| spoken(gate, who, &request, told));
+        let spoken = match (&config.model, &config.mcp) {
+            (Some(_), _) => Some(spoken(gate, who, &request, told)),
+            (None, Some(_)) => Some(mcp::heard(resource, who, &request, &body)),
+            (None, None) => None,
+        };
         let found = config.routes.find(&request.method, &origin.path.segments);
         let meaning = Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), more);
         let params = params(resource, known, &request, found.as_ref());
@@ -112,6 +120,9 @@ impl Asked {
         let prints = seen.prints(resource, detectors, &body);
         let statement = match &spoken {
             Some(Spoken::Turn(turn)) => format!("{} | {}", fields(&request), turn.news),
+            Some(Spoken::Message(message)) => {
+                format!("{} | {}", message.title(), statement(&request, &seen, &body))
+            }
             _ => statement(&request, &seen, &body),
         };
         let statement = mask::text(detectors, &statement).0;
@@ -132,17 +143,34 @@ impl Asked {
             classes: classes.into_iter().collect(),
             values: params.len() as u64 + u64::from(!body.is_empty()),
             largest_value: largest.unwrap_or(0),
+            arguments: match &spoken {
+                Some(Spoken::Message(message)) => message.arguments.clone(),
+                _ => Vec::new(),
+            },
             ..policy::Context::default()
         };
+        let told = match &spoken {
+            Some(Spoken::Message(message)) => message.body.as_deref().unwrap_or(told),
+            _ => told,
+        };
         let sending = sending(resource, &request, &origin.raw, told, more)?;
-        let said = format!("{} {}", readable(origin.raw.as_bytes()), readable(&body));
+        let said = match &spoken {
+            // Only a call of a tool is what a model may have decided.
+            Some(Spoken::Message(message)) => message.asked.call.clone(),
+            Some(_) => None,
+            None => Some(format!("{} {}", readable(origin.raw.as_bytes()), readable(&body))),
+        };
         Ok(Asked {
             subject: if meaning.hidden { subject.hidden() } else { subject },
             tripwires: if config.model.is_some() { seen.tripwires(masks) } else { BTreeSet::new() },
             raw: [&request.raw[..], &body[..]].concat(),
-            said: config.model.is_none().then_some(said),
+            said,
             looking: seen.looking,
             body: seen.masked.filter(|_| !whole && config.reel != Reel::None),
+            rpc: match &spoken {
+                Some(Spoken::Message(message)) => message.rpc(),
+                _ => None,
+            },
             conversation: match spoken {
                 Some(Spoken::Turn(turn)) => Some(turn),
                 _ => None,
@@ -236,12 +264,15 @@ impl Meaning {
             _ if request.has_meaningless_body() => {
                 Some((400, "a body that its method gives no meaning is not passed on"))
             }
-            (_, Some(_)) if more => Some((413, "a request to a model that is larger than the gateway reads")),
-            (_, Some(Spoken::Wrong(why))) => Some((400, *why)),
+            (_, Some(_)) if more => Some((413, "a request that is larger than the gateway reads")),
+            (_, Some(Spoken::Wrong(status, why))) => Some((*status, *why)),
             // What leaves for a model has been looked into, whatever else policy permits.
-            (_, Some(Spoken::Turn(_) | Spoken::Plain)) if seen.opaque.is_some() => {
-                Some((415, "a body that cannot be looked into does not leave for a model"))
+            (_, Some(Spoken::Turn(_) | Spoken::Plain | Spoken::Message(_) | Spoken::Stream(_)))
+                if seen.opaque.is_some() =>
+            {
+                Some((415, "a body that cannot be looked into does not leave for a model or a tool"))
             }
+            (_, Some(Spoken::Message(message))) => message.refuse,
             (Some(_), _) => None,
         };
         let plain = Action {
@@ -265,7 +296,17 @@ impl Meaning {
             Some(Spoken::Unknown(why)) => {
                 Meaning { action: Action { opaque: Some(Opaque(why)), ..plain }, hidden, refuse }
             }
-            Some(Spoken::Plain | Spoken::Wrong(_)) | None => Meaning { action: plain, hidden, refuse },
+            Some(Spoken::Message(message)) => {
+                let opaque = message.asked.unknown.map(Opaque).or(plain.opaque);
+                let (accesses, kind) = (message.accesses(resource), message.asked.kind);
+                Meaning { action: Action { accesses, kind, opaque, ..plain }, hidden, refuse }
+            }
+            Some(Spoken::Stream(kind)) => {
+                let on = resource.root.clone();
+                let accesses = vec![Access { verb: Verb::Connect, on, columns: Vec::new() }];
+                Meaning { action: Action { accesses, kind, ..plain }, hidden, refuse }
+            }
+            Some(Spoken::Plain | Spoken::Wrong(..)) | None => Meaning { action: plain, hidden, refuse },
         }
     }
 }
@@ -294,7 +335,7 @@ impl Seen {
         let begins = body.trim_ascii_start().first();
         let media = match kind_of(&request.media, &request.encodings) {
             // A model's service reads JSON, whatever it is called; and so may others, and the rules are about JSON.
-            Ok(_) | Err(NO_TEXT | NO_TYPE) if resource.config.model.is_some() => mask::body::Media::Json,
+            Ok(_) | Err(NO_TEXT | NO_TYPE) if resource.config.speaks_json() => mask::body::Media::Json,
             Ok(mask::body::Media::Text) if matches!(begins, Some(b'{' | b'[')) => mask::body::Media::Json,
             Ok(media) => media,
             Err(why) => return Seen { opaque: Some(why), ..seen },
@@ -446,6 +487,8 @@ const UNSAID: &[&str] = &[
     "dnt",
     "expect",
     "host",
+    "mcp-method",
+    "mcp-name",
     "pragma",
     "user-agent",
 ];
@@ -491,9 +534,10 @@ fn fields(request: &Request) -> String {
         if UNSAID.contains(&name.as_str()) {
             continue;
         }
-        // A cookie is a credential of the service's for this session.
+        // Each is a credential of the service's for this session.
         let value = match name.as_str() {
             "cookie" => "[cookie]".to_owned(),
+            proto_http::mcp::SESSION => "[session]".to_owned(),
             _ => readable(value.as_bytes()),
         };
         out.push_str(&format!(" | {name}: {value}"));
@@ -549,7 +593,7 @@ fn sending(
         (Framing::None, _) => {}
         _ => headers.push(text("Content-Length"), text(&body.len().to_string())),
     }
-    let target = [config.upstream.base.as_bytes(), target.as_bytes()].concat();
+    let target = config.target(target.as_bytes());
     let mut out = BytesMut::new();
     encode_request(&mut out, request.method.as_bytes(), &target, &headers)?;
     match chunked {

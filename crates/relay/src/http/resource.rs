@@ -7,6 +7,7 @@ use gate::Gate;
 use rustls::{ClientConfig, ServerConfig};
 use vocab::ResourcePath;
 
+use super::mcp::Handles;
 use crate::config::HttpResource;
 use crate::runs::Registry;
 use crate::tls;
@@ -23,6 +24,8 @@ pub struct Resource {
     /// How many sessions there are now.
     pub sessions: AtomicU64,
     trouble: Mutex<Option<String>>,
+    /// What a server of MCP gave which runs.
+    pub(super) handles: Handles,
 }
 
 impl Resource {
@@ -42,6 +45,7 @@ impl Resource {
             server_tls,
             sessions: AtomicU64::new(0),
             trouble: Mutex::new(None),
+            handles: Handles::default(),
         })
     }
 

@@ -178,6 +178,15 @@ impl Call {
         fitting(texts.into_iter())
     }
 
+    /// The tool and its arguments, in one spelling for all that say the same, as [`mcp::Asked::call`](crate::mcp::Asked) has
+    /// them. `None`: the arguments are no JSON.
+    pub fn spelled(&self) -> Option<String> {
+        let value = json::parse(self.arguments.as_bytes()).ok()?;
+        let mut spelled = format!("{} ", self.name);
+        value.canonical(&mut spelled);
+        Some(spelled)
+    }
+
     /// Errors: arguments above [`CALL_ARGUMENTS_BYTES_MAX`].
     fn new(id: &str, name: &str, arguments: &str) -> Result<Call, Unreadable> {
         if arguments.len() > CALL_ARGUMENTS_BYTES_MAX {

@@ -8,7 +8,7 @@ use vocab::Verb;
 /// A message of a client's.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// As it is written. `None`: it is not answered.
+    /// As JSON. `None`: it is not answered.
     pub id: Option<String>,
     /// As it is said; of a response empty.
     pub method: String,

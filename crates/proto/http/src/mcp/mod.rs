@@ -79,10 +79,14 @@ fn shape(message: Object<'_, '_>) -> Result<Shape, Unreadable> {
     }
 }
 
-/// An id as it is written. Spec: a string or an integer.
+/// An id as JSON, in one spelling. Spec: a string or an integer.
 fn id(value: &Value<'_>) -> Result<String, Unreadable> {
     match &value.kind {
-        Kind::Text(_) | Kind::Number if value.raw.len() <= ID_BYTES_MAX => Ok(value.raw.to_owned()),
+        Kind::Text(_) | Kind::Number if value.raw.len() <= ID_BYTES_MAX => {
+            let mut id = String::new();
+            value.canonical(&mut id);
+            Ok(id)
+        }
         _ => Err(Unreadable("the id of a message is neither a text nor a number of a usual length")),
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Said {
     pub what: What,
-    /// As it is written.
+    /// As JSON.
     pub id: Option<String>,
     /// What the server wants of the client: `sampling`, `elicitation`, `roots`. In a request of its own, or in a result
     /// that says `input_required` (2026-07-28).

@@ -1,0 +1,429 @@
+//! A server of MCP behind the gateway: what a client's message asks, and what of the server's messages it may see.
+//!
+//! A server's message is read whole before any of it is looked at or released. Tools that policy refuses are not listed,
+//! nor are those whose description is not the one that was seen first; what the server wants of its client (sampling,
+//! elicitation, roots) needs a permission, and without it the client's offer is taken out and the server's request stays
+//! here.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::{Mutex, PoisonError};
+
+use gate::{Gate, GateError, Ground, Who};
+use proto_http::mcp::{self, Asked, Events, Listed, What};
+use proto_http::message::{Media, Method, Request, Target};
+use vocab::{Access, Action, ResourcePath, RunId, Verb, Verdict};
+
+use super::model::Spoken;
+use super::resource::Resource;
+use crate::config::{Changed, McpService};
+use crate::limits::{MCP_NOTES_MAX, MCP_SESSIONS_MAX, MODEL_BODY_BYTES_MAX};
+use crate::pins::Seen;
+
+/// A message of a client's.
+pub(super) struct Message {
+    pub(super) asked: Asked,
+    /// The body as it goes on, where something was taken out.
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) arguments: Vec<Box<str>>,
+    pub(super) refuse: Option<(u16, &'static str)>,
+}
+
+/// How the client is told, where it waits for an answer to a message.
+#[derive(Clone, Debug)]
+pub(super) struct Rpc {
+    /// As it is written.
+    pub(super) id: String,
+    /// It is told as the result of a tool, which a model reads.
+    pub(super) tool: bool,
+}
+
+const MISMATCH: &str = "a header does not say what the body says";
+const TWICE: &str = "a header that repeats the body stands there twice";
+const NO_SESSION: &str = "no server gave this run such a session";
+const CHANGED: &str = "what the server says of this tool is not what it said first";
+const NO_METHOD: &str = "MCP is spoken by POST, GET and DELETE";
+const NO_STREAM: &str = "a GET that asks for no event stream";
+const NOT_MCP: &str = "the answer is neither a message of MCP nor a stream of them";
+const ANOTHER: &str = "the server answered another request than was asked";
+const PROSE: &str = "a text of the answer is not JSON, and the rules of this server name places in JSON";
+const EVENT: &str = "a type of event that is not known";
+const ELSEWHERE: &str = "the server sends its client to another place";
+const NO_PINS: &str = "what a server says of its tools cannot be remembered";
+const TOO_LONG: &str = "a message of the server that is larger than the gateway reads";
+
+/// Reads a request to a server of MCP, whose body is `body`.
+pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u8]) -> Spoken {
+    let Some((service, handles)) = resource.mcp() else { return Spoken::Plain };
+    let Target::Origin(origin) = &request.target else {
+        return Spoken::Wrong(501, "OPTIONS * is not passed on");
+    };
+    // A session, and in the oldest revision the place where messages go, is a credential of the run that was given it.
+    let session = request.headers.all(mcp::SESSION).map(|value| value.as_bytes());
+    let place = origin.query.as_ref().map(|_| origin.raw.as_bytes());
+    if !session.chain(place).all(|handle| handles.was_given(who.run, handle)) {
+        return Spoken::Wrong(404, NO_SESSION);
+    }
+    match request.method {
+        Method::Post => {}
+        Method::Get if wants_events(request) => return Spoken::Stream("stream"),
+        Method::Get => return Spoken::Unknown(NO_STREAM),
+        Method::Delete => return Spoken::Stream("end of session"),
+        _ => return Spoken::Wrong(405, NO_METHOD),
+    }
+    let asked = match mcp::asked(body, &service.routes) {
+        Ok(asked) => asked,
+        Err(why) => return Spoken::Wrong(400, why.0),
+    };
+    let tool = asked.name.as_deref().filter(|_| asked.call.is_some());
+    let changed = tool.is_some_and(|tool| service.pins.has_changed(tool));
+    let refuse = match disagreement(request, &asked) {
+        Some(why) => Some((400, why)),
+        None if changed && service.changed == Changed::Refuse => Some((403, CHANGED)),
+        None => None,
+    };
+    let detectors = resource.gate.detectors();
+    let masked = |argument: String| mask::name(detectors, &argument).as_str().into();
+    let unwanted = |offer: &str| is_want(offer) && !may_want(resource, who, offer);
+    Spoken::Message(Box::new(Message {
+        body: asked.without_offers(body, unwanted),
+        arguments: asked.arguments(&service.open).into_iter().map(masked).collect(),
+        asked,
+        refuse,
+    }))
+}
+
+fn wants_events(request: &Request) -> bool {
+    let says = |value: &wire::RawField| value.to_str().is_some_and(|v| v.contains("text/event-stream"));
+    request.headers.all("accept").any(says)
+}
+
+fn is_want(offer: &str) -> bool {
+    matches!(offer, "sampling" | "elicitation" | "roots")
+}
+
+/// Whether policy lets the server want this of its client, now and at any other moment.
+fn may_want(resource: &Resource, who: &Who, want: &str) -> bool {
+    let on = resource.root.join("client").join(want);
+    says(resource, who, Verb::Call, on) == Verdict::Allow
+}
+
+fn says(resource: &Resource, who: &Who, verb: Verb, on: ResourcePath) -> Verdict {
+    let access = Access { verb, on, columns: Vec::new() };
+    let action = Action { accesses: vec![access], kind: "tools/call", ..Action::default() };
+    let context = policy::Context {
+        resource_kind: resource.config.kind().into(),
+        kind: action.kind.into(),
+        now: crate::entropy::wall(),
+        ..policy::Context::default()
+    };
+    let ground = Ground { action: &action, context: &context, release: None };
+    resource.gate.verdict(who, &ground, &BTreeSet::new()).verdict
+}
+
+/// Where a header says another thing than the body. The body is what the server runs; whoever routes by the header would
+/// decide about something else. Headers that are not there say nothing: older revisions have none.
+fn disagreement(request: &Request, asked: &Asked) -> Option<&'static str> {
+    let said = [
+        (mcp::METHOD, Some(asked.method.as_str())),
+        (mcp::NAME, asked.name.as_deref()),
+        // `initialize` says in the body which revision the client would like, and has no header yet.
+        (mcp::VERSION, asked.version.as_deref().filter(|_| asked.method != "initialize")),
+    ];
+    for (name, body) in said {
+        let mut all = request.headers.all(name).map(|value| value.to_str().and_then(plain));
+        match (all.next(), all.next(), body) {
+            (_, Some(_), _) => return Some(TWICE),
+            // A version in the header alone: a revision whose body has none.
+            (Some(Some(_)), None, None) if name == mcp::VERSION => {}
+            (Some(header), None, body) if header.as_deref() != body => return Some(MISMATCH),
+            (Some(_), None, _) | (None, None, _) => {}
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (name, value) in request.headers.iter() {
+        let name = name.as_bytes().to_ascii_lowercase();
+        if !name.starts_with(mcp::PARAM.as_bytes()) {
+            continue;
+        }
+        if !seen.insert(name) {
+            return Some(TWICE);
+        }
+        match value.to_str().and_then(plain) {
+            Some(value) if asked.says(&value) => {}
+            Some(_) | None => return Some(MISMATCH),
+        }
+    }
+    None
+}
+
+/// A header's value, out of the Base64 that stands for what a header cannot hold.
+fn plain(value: &str) -> Option<String> {
+    use base64::Engine as _;
+    let Some(word) = value.strip_prefix("=?base64?") else { return Some(value.to_owned()) };
+    let decoded = base64::engine::general_purpose::STANDARD.decode(word.strip_suffix("?=")?).ok()?;
+    String::from_utf8(decoded).ok()
+}
+
+impl Message {
+    /// What it does.
+    pub(super) fn accesses(&self, resource: &Resource) -> Vec<Access> {
+        let under = |path: &[String]| path.iter().fold(resource.root.clone(), |on, part| on.join(part));
+        let access =
+            |(verb, path): &(Verb, Vec<String>)| Access { verb: *verb, on: under(path), columns: Vec::new() };
+        self.asked.touches.iter().map(access).collect()
+    }
+
+    /// Its method and what it names, before the request itself.
+    pub(super) fn title(&self) -> String {
+        let method = if self.asked.method.is_empty() { self.asked.kind } else { &self.asked.method };
+        match &self.asked.name {
+            Some(name) => format!("{method} {name}"),
+            None => method.to_owned(),
+        }
+    }
+
+    pub(super) fn rpc(&self) -> Option<Rpc> {
+        let id = self.asked.id.clone()?;
+        Some(Rpc { id, tool: self.asked.call.is_some() })
+    }
+}
+
+/// What one server gave which runs: ids of sessions, and places to send messages to. The oldest are forgotten, and their
+/// clients begin anew.
+#[derive(Default)]
+pub(super) struct Handles {
+    given: Mutex<Given>,
+    hash: RandomState,
+}
+
+#[derive(Default)]
+struct Given {
+    runs: HashMap<u64, RunId>,
+    order: VecDeque<u64>,
+}
+
+impl Handles {
+    pub(super) fn give(&self, run: RunId, handle: &[u8]) {
+        let hash = self.hash.hash_one(handle);
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of two runs that a server gives one handle, the first keeps it.
+        if given.runs.contains_key(&hash) {
+            return;
+        }
+        given.runs.insert(hash, run);
+        given.order.push_back(hash);
+        if given.order.len() > MCP_SESSIONS_MAX
+            && let Some(oldest) = given.order.pop_front()
+        {
+            given.runs.remove(&oldest);
+        }
+    }
+
+    fn was_given(&self, run: RunId, handle: &[u8]) -> bool {
+        let hash = self.hash.hash_one(handle);
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.runs.get(&hash) == Some(&run)
+    }
+}
+
+/// The server's side of one answer, read message by message before anything else looks at it.
+pub(super) struct Listening {
+    how: How,
+    /// The id of the request that it answers.
+    answers: Option<String>,
+    /// An answer of HTTP that says that the request failed may say so in other words.
+    failed: bool,
+    /// What was noticed about tools, and is not recorded.
+    notes: Vec<(&'static str, String)>,
+    /// It said what is not known, and policy permits that.
+    pub(super) not_understood: bool,
+}
+
+enum How {
+    Whole(Vec<u8>),
+    Events(Events),
+    /// Nothing of MCP comes.
+    Other,
+}
+
+/// Who listens.
+pub(super) struct Ear<'a> {
+    pub(super) resource: &'a Resource,
+    pub(super) who: &'a Who,
+    /// Policy permits what cannot be known.
+    pub(super) opaque: bool,
+}
+
+impl Listening {
+    /// Errors: an answer that is none of MCP's.
+    pub(super) fn new(
+        media: &Media,
+        status: u16,
+        empty: bool,
+        rpc: Option<&Rpc>,
+    ) -> Result<Listening, &'static str> {
+        let failed = status >= 400;
+        let how = match media {
+            _ if empty => How::Other,
+            Media::Json => How::Whole(Vec::new()),
+            Media::EventStream => How::Events(Events::default()),
+            _ if failed => How::Other,
+            _ => return Err(NOT_MCP),
+        };
+        let answers = rpc.map(|rpc| rpc.id.clone());
+        Ok(Listening { how, answers, failed, notes: Vec::new(), not_understood: false })
+    }
+
+    /// Takes a piece of the answer, and gives what of it is read and may be looked at. Errors: why nothing more may.
+    pub(super) fn push(&mut self, ear: &Ear<'_>, piece: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+        let mut events = Vec::new();
+        match &mut self.how {
+            How::Other => return Ok(piece),
+            How::Whole(whole) if whole.len() + piece.len() > MODEL_BODY_BYTES_MAX => return Err(TOO_LONG),
+            How::Whole(whole) => {
+                whole.extend_from_slice(&piece);
+                return Ok(Vec::new());
+            }
+            How::Events(stream) => stream.push(&piece, &mut events).map_err(|why| why.0)?,
+        }
+        let mut out = Vec::new();
+        for event in events {
+            out.extend(self.event(ear, event)?);
+        }
+        Ok(out)
+    }
+
+    /// The rest.
+    pub(super) fn finish(&mut self, ear: &Ear<'_>) -> Result<Vec<u8>, &'static str> {
+        match std::mem::replace(&mut self.how, How::Other) {
+            How::Other => Ok(Vec::new()),
+            How::Whole(whole) if whole.trim_ascii().is_empty() => Ok(whole),
+            How::Whole(whole) => {
+                let less = match self.message(ear, &whole) {
+                    // A proxy's or framework's own words.
+                    Err(_) if self.failed && mcp::said(&whole).is_err() => None,
+                    read => read?,
+                };
+                Ok(less.unwrap_or(whole))
+            }
+            How::Events(stream) => match stream.finish().map_err(|why| why.0)? {
+                Some(event) => self.event(ear, event),
+                None => Ok(Vec::new()),
+            },
+        }
+    }
+
+    fn event(&mut self, ear: &Ear<'_>, event: mcp::Event) -> Result<Vec<u8>, &'static str> {
+        match (event.name.as_str(), event.data.as_deref()) {
+            (_, None | Some("")) => Ok(event.raw),
+            ("endpoint", Some(place)) => ear.endpoint(place).map(|home| event.with(&home)),
+            ("" | "message", Some(data)) => match self.message(ear, data.as_bytes())? {
+                Some(less) => {
+                    // What was taken out of a text leaves a text.
+                    Ok(event.with(std::str::from_utf8(&less).map_err(|_| NOT_MCP)?))
+                }
+                None if event.is_odd() => Ok(event.with(data)),
+                None => Ok(event.raw),
+            },
+            _ if ear.opaque => {
+                self.not_understood = true;
+                Ok(event.raw)
+            }
+            _ => Err(EVENT),
+        }
+    }
+
+    /// One message; what is left of it where something is taken out.
+    fn message(&mut self, ear: &Ear<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
+        let said = mcp::said(text).map_err(|why| why.0)?;
+        let answers = matches!(said.what, What::Response { .. });
+        if answers && self.answers.is_some() && said.id.is_some() && said.id != self.answers {
+            return Err(ANOTHER);
+        }
+        if let Some(want) = said.wants.iter().find(|want| !may_want(ear.resource, ear.who, want)) {
+            return Err(unwanted(want));
+        }
+        if said.prose && !ear.reads_prose() {
+            return Err(PROSE);
+        }
+        match said.unknown {
+            Some(why) if !ear.opaque => return Err(why),
+            Some(_) => self.not_understood = true,
+            None => {}
+        }
+        let mut hidden = Vec::with_capacity(said.tools.len());
+        for tool in &said.tools {
+            hidden.push(self.tool(ear, tool)?);
+        }
+        Ok(said.without_tools(text, &hidden))
+    }
+
+    /// Whether the client is not shown a tool.
+    fn tool(&mut self, ear: &Ear<'_>, tool: &Listed) -> Result<bool, &'static str> {
+        let Some((service, _)) = ear.resource.mcp() else { return Err(NOT_MCP) };
+        let seen = service.pins.see(&tool.name, &tool.definition).map_err(|_| NO_PINS)?;
+        let changed = matches!(seen, Seen::Changed { .. });
+        match seen {
+            Seen::First => self.note("tool-pinned", &tool.name),
+            Seen::Changed { new: true } => self.note("tool-changed", &tool.name),
+            Seen::Changed { new: false } | Seen::Same => {}
+        }
+        // What arguments may be is decided when they are there.
+        let routed = service.routes.iter().any(|route| route.tool() == tool.name);
+        let on = ear.resource.root.join("tools").join(&tool.name);
+        let refused = !routed && says(ear.resource, ear.who, Verb::Call, on) == Verdict::Refuse;
+        Ok(refused || (changed && service.changed == Changed::Refuse))
+    }
+
+    fn note(&mut self, what: &'static str, tool: &str) {
+        if self.notes.len() < MCP_NOTES_MAX {
+            self.notes.push((what, tool.to_owned()));
+        }
+    }
+
+    /// Records what was noticed. What is released after it waits for a later record, and so for these.
+    pub(super) fn record(&mut self, gate: &Gate, who: &Who, of: vocab::Seq) -> Result<(), GateError> {
+        for (what, tool) in std::mem::take(&mut self.notes) {
+            let _covered_by_the_next = gate.note_of(who, of, what, &tool)?;
+        }
+        Ok(())
+    }
+}
+
+fn unwanted(want: &str) -> &'static str {
+    match want {
+        "sampling" => "the server wants a model of its client's (sampling), and no rule permits that",
+        "elicitation" => "the server wants to ask its client's user (elicitation), and no rule permits that",
+        _ => "the server wants to know its client's roots, and no rule permits that",
+    }
+}
+
+impl Ear<'_> {
+    fn reads_prose(&self) -> bool {
+        let config = &self.resource.config;
+        self.opaque || config.masks.is_empty() || config.text
+    }
+
+    /// Where the server wants messages sent (2024-11-05), as the client finds it behind the gateway.
+    fn endpoint(&self, place: &str) -> Result<String, &'static str> {
+        let home = super::answer::at_home(self.resource, place.as_bytes());
+        let home = home.as_deref().unwrap_or(place.as_bytes());
+        let home = std::str::from_utf8(home).map_err(|_| ELSEWHERE)?;
+        // A path, and no other host.
+        if !home.starts_with('/') || home.starts_with("//") {
+            return Err(ELSEWHERE);
+        }
+        if let Some((_, handles)) = self.resource.mcp() {
+            handles.give(self.who.run, home.as_bytes());
+        }
+        Ok(home.to_owned())
+    }
+}
+
+impl Resource {
+    pub(super) fn mcp(&self) -> Option<(&McpService, &Handles)> {
+        self.config.mcp.as_ref().map(|service| (service, &self.handles))
+    }
+}

@@ -1,0 +1,211 @@
+//! What servers of MCP say of their tools, remembered from the first time: a description that changes later is how a tool
+//! that was looked at becomes another one.
+//!
+//! A pin is SHA-256(16 random bytes || definition): what a server says can hold a value, and a bare hash of it would be
+//! that value. The file stands beside the keys, not below the data.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::entropy::{self, hex};
+use crate::limits::PINS_MAX;
+
+/// The pins of one server.
+pub struct Pins {
+    path: PathBuf,
+    all: Mutex<BTreeMap<String, Pin>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Pin {
+    salt: [u8; 16],
+    digest: [u8; 32],
+    /// What the server says of it now, if that is something else.
+    changed: Option<[u8; 32]>,
+}
+
+/// How a definition stands to what was seen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    First,
+    Same,
+    /// It was another one. `new`: this is the first time that it is this one.
+    Changed {
+        new: bool,
+    },
+}
+
+/// A tool, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    pub tool: String,
+    pub changed: bool,
+}
+
+impl Pins {
+    /// Reads the file, which need not be there. Errors: it cannot be read, or is not what was written.
+    pub fn open(path: &Path) -> io::Result<Pins> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let all: Option<BTreeMap<String, Pin>> = text.lines().map(read).collect();
+        let broken = || io::Error::new(io::ErrorKind::InvalidData, "a line is not what the gateway writes");
+        Ok(Pins { path: path.to_owned(), all: Mutex::new(all.ok_or_else(broken)?) })
+    }
+
+    /// Holds a definition against the pin, or makes one. What is new is on disk when this returns. Errors: it cannot be
+    /// written, or there are too many.
+    pub fn see(&self, tool: &str, definition: &str) -> io::Result<Seen> {
+        let mut all = self.all();
+        let before = all.get(tool).copied();
+        let (pin, seen) = match before {
+            None if all.len() >= PINS_MAX => return Err(io::Error::other("there are too many tools")),
+            None => {
+                let salt = entropy::random();
+                (Pin { salt, digest: digest(&salt, definition), changed: None }, Seen::First)
+            }
+            Some(pin) => {
+                let now = digest(&pin.salt, definition);
+                match now == pin.digest {
+                    true => (Pin { changed: None, ..pin }, Seen::Same),
+                    false => {
+                        let new = pin.changed != Some(now);
+                        (Pin { changed: Some(now), ..pin }, Seen::Changed { new })
+                    }
+                }
+            }
+        };
+        if before != Some(pin) {
+            all.insert(tool.to_owned(), pin);
+            if let Err(error) = self.write(&all) {
+                match before {
+                    Some(before) => all.insert(tool.to_owned(), before),
+                    None => all.remove(tool),
+                };
+                return Err(error);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Whether what the server last said of the tool is not what it said first.
+    pub fn has_changed(&self, tool: &str) -> bool {
+        self.all().get(tool).is_some_and(|pin| pin.changed.is_some())
+    }
+
+    /// All of them, by name.
+    pub fn list(&self) -> Vec<Pinned> {
+        let pinned =
+            |(tool, pin): (&String, &Pin)| Pinned { tool: tool.clone(), changed: pin.changed.is_some() };
+        self.all().iter().map(pinned).collect()
+    }
+
+    /// Takes what the server says now for what it is to say. `false`: there is nothing to accept.
+    pub fn accept(&self, tool: &str) -> io::Result<bool> {
+        let mut all = self.all();
+        let Some(pin) = all.get_mut(tool) else { return Ok(false) };
+        let Some(changed) = pin.changed else { return Ok(false) };
+        let before = *pin;
+        *pin = Pin { digest: changed, changed: None, ..before };
+        let written = self.write(&all);
+        if written.is_err() {
+            all.insert(tool.to_owned(), before);
+        }
+        written.map(|()| true)
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Pin>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new file in the old one's place, durable.
+    fn write(&self, all: &BTreeMap<String, Pin>) -> io::Result<()> {
+        let new = self.path.with_extension("new");
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&new)?;
+        let text: String = all.iter().map(line).collect();
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, &self.path)?;
+        match self.path.parent() {
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn digest(salt: &[u8; 16], definition: &str) -> [u8; 32] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(salt);
+    context.update(definition.as_bytes());
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+/// Tool, salt, digest, and the changed one's or `-`, all in hexadecimal: what a server calls its tools ends no line.
+fn line((tool, pin): (&String, &Pin)) -> String {
+    let changed = pin.changed.map_or_else(|| "-".to_owned(), |digest| hex(&digest));
+    format!("{} {} {} {changed}\n", hex(tool.as_bytes()), hex(&pin.salt), hex(&pin.digest))
+}
+
+fn read(line: &str) -> Option<(String, Pin)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [tool, salt, digest, changed] = words[..] else { return None };
+    let tool = String::from_utf8(unhex(tool)?).ok()?;
+    let changed = match changed {
+        "-" => None,
+        changed => Some(unhex(changed)?.try_into().ok()?),
+    };
+    let pin = Pin { salt: unhex(salt)?.try_into().ok()?, digest: unhex(digest)?.try_into().ok()?, changed };
+    Some((tool, pin))
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let pair = |pair: &[u8]| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?);
+    text.as_bytes().chunks(2).map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_is_remembered_over_a_restart_and_a_changed_one_until_it_is_accepted() {
+        let folder = std::env::temp_dir().join(format!("tacho-pins-{}", hex(&entropy::random::<8>())));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("tools");
+        let open = || Pins::open(&path).unwrap();
+        let pins = open();
+        assert_eq!(pins.see("read file\n", "one").unwrap(), Seen::First);
+        assert_eq!(pins.see("read file\n", "one").unwrap(), Seen::Same);
+        assert_eq!(open().see("read file\n", "two").unwrap(), Seen::Changed { new: true });
+        let pins = open();
+        assert!(pins.has_changed("read file\n") && !pins.has_changed("other"));
+        assert_eq!(pins.see("read file\n", "two").unwrap(), Seen::Changed { new: false });
+        assert!(!pins.accept("other").unwrap());
+        assert!(pins.accept("read file\n").unwrap());
+        let pins = open();
+        assert_eq!(pins.see("read file\n", "two").unwrap(), Seen::Same);
+        assert_eq!(pins.see("read file\n", "one").unwrap(), Seen::Changed { new: true });
+        assert_eq!(pins.see("read file\n", "two").unwrap(), Seen::Same, "it has come back");
+        assert!(!pins.has_changed("read file\n"));
+        std::fs::write(&path, "no pins\n").unwrap();
+        assert!(Pins::open(&path).is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_an_error_and_nothing_is_remembered() {
+        let pins = Pins::open(Path::new("/nowhere-at-all/tools")).unwrap();
+        assert!(pins.see("a", "one").is_err());
+        assert_eq!(pins.list(), []);
+    }
+}
