@@ -78,3 +78,5 @@ pub const PINS_MAX: usize = 4_096;
 pub const MCP_SESSIONS_MAX: usize = 16_384;
 /// Notes about tools that one piece of an answer makes.
 pub const MCP_NOTES_MAX: usize = 1_024;
+/// What the gateway has to say on one stream of MCP and has not said yet. A client has a few requests in the air.
+pub const MCP_WORDS_MAX: usize = 64;

@@ -70,6 +70,11 @@ pub fn answer_to_head(status: u16, reason: &'static str, body: &[u8], keep_alive
     head(status, reason, PROBLEM, body.len(), keep_alive)
 }
 
+/// A whole response that says nothing but that the answer comes on another stream.
+pub fn accepted(keep_alive: bool) -> Vec<u8> {
+    head(202, "Accepted", "text/plain", 0, keep_alive)
+}
+
 /// A whole response with another JSON than a problem document.
 pub fn json(status: u16, reason: &'static str, body: &[u8], keep_alive: bool) -> Vec<u8> {
     let mut out = head(status, reason, "application/json", body.len(), keep_alive);

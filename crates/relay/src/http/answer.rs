@@ -124,8 +124,11 @@ impl Session {
         if response.status == 206 || response.headers.contains("content-range") {
             return Err(Stays::Unreadable(502, PART));
         }
+        // What a server of MCP says beside `202 Accepted` says nothing, and stays here.
+        let empty = bodyless || response.framing == Framing::Length(0);
+        let nothing = empty || (resource.config.mcp.is_some() && response.status == 202);
         let media = match kind_of(&response.media, &response.encodings) {
-            _ if bodyless || response.framing == Framing::Length(0) => Some(mask::body::Media::Text),
+            _ if nothing => Some(mask::body::Media::Text),
             // Rules name places in JSON. Which representation it gets, the agent may choose: one without such places is
             // not understood.
             Ok(media) if !resource.config.speaks_to(&media) && !permitted => {
@@ -144,7 +147,6 @@ impl Session {
         let revealed = resource.gate.reveals(&self.who, &asked.context, &classes);
         let mut looking = Looking::new(&resource, media, revealed);
         looking.asked(&asked.tripwires);
-        let empty = bodyless || response.framing == Framing::Length(0);
         let listening = match resource.mcp() {
             Some((_, handles)) => {
                 let sessions = response.headers.all(proto_http::mcp::SESSION);
@@ -182,7 +184,20 @@ impl Session {
     async fn gather(&mut self, answer: &mut Answer) -> Result<Result<bool, Stays>, Cut> {
         let resource = self.resource.clone();
         loop {
-            let (piece, over) = match self.upstream_next().await? {
+            let next = match &mut answer.listening {
+                // What the gateway says on a stream that has begun: nothing of the service's is in it.
+                Some(listening) if self.answering => tokio::select! {
+                    biased;
+                    word = listening.word() => {
+                        self.to_client.say_event(&word, answer.chunked);
+                        self.drain_client().await?;
+                        continue;
+                    }
+                    next = self.upstream_next() => next?,
+                },
+                _ => self.upstream_next().await?,
+            };
+            let (piece, over) = match next {
                 Incoming::Body(piece) => (answer.scrub.push(&self.needles, &piece), false),
                 Incoming::Trailers(_) => continue,
                 Incoming::End => (answer.scrub.finish(), true),

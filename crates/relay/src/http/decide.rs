@@ -117,7 +117,11 @@ impl Session {
         let told = decided.message.as_deref().unwrap_or(why);
         let problem = Problem::refused(status, decided, told, durable.seq()).to(asked.rpc.as_ref());
         let keep = self.flow.may_keep_client();
-        self.to_client.say(&problem, keep, self.to_head);
+        let handles = &self.resource.handles;
+        match problem.elsewhere().is_some_and(|(place, event)| handles.say(place, event)) {
+            true => self.to_client.accept(keep),
+            false => self.to_client.say(&problem, keep, self.to_head),
+        }
         self.drain_client().await
     }
 }

@@ -13,12 +13,13 @@ use std::sync::{Mutex, PoisonError};
 use gate::{Gate, GateError, Ground, Who};
 use proto_http::mcp::{self, Asked, Events, Listed, What};
 use proto_http::message::{Media, Method, Request, Target};
+use tokio::sync::mpsc;
 use vocab::{Access, Action, ResourcePath, RunId, Verb, Verdict};
 
 use super::model::Spoken;
 use super::resource::Resource;
 use crate::config::{Changed, McpService};
-use crate::limits::{MCP_NOTES_MAX, MCP_SESSIONS_MAX, MODEL_BODY_BYTES_MAX};
+use crate::limits::{MCP_NOTES_MAX, MCP_SESSIONS_MAX, MCP_WORDS_MAX, MODEL_BODY_BYTES_MAX};
 use crate::pins::Seen;
 
 /// A message of a client's.
@@ -28,6 +29,7 @@ pub(super) struct Message {
     pub(super) body: Option<Vec<u8>>,
     pub(super) arguments: Vec<Box<str>>,
     pub(super) refuse: Option<(u16, &'static str)>,
+    place: Option<Vec<u8>>,
 }
 
 /// How the client is told, where it waits for an answer to a message.
@@ -37,6 +39,8 @@ pub(super) struct Rpc {
     pub(super) id: String,
     /// It is told as the result of a tool, which a model reads.
     pub(super) tool: bool,
+    /// The answer comes on another stream, which belongs to this place.
+    pub(super) place: Option<Vec<u8>>,
 }
 
 const MISMATCH: &str = "a header does not say what the body says";
@@ -50,6 +54,7 @@ const ANOTHER: &str = "the server answered another request than was asked";
 const PROSE: &str = "a text of the answer is not JSON, and the rules of this server name places in JSON";
 const EVENT: &str = "a type of event that is not known";
 const ELSEWHERE: &str = "the server sends its client to another place";
+const ANOTHERS: &str = "the server gives this run a place that it gave another";
 const NO_PINS: &str = "what a server says of its tools cannot be remembered";
 const TOO_LONG: &str = "a message of the server that is larger than the gateway reads";
 
@@ -91,6 +96,7 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
         arguments: asked.arguments(&service.open).into_iter().map(masked).collect(),
         asked,
         refuse,
+        place: place.map(<[u8]>::to_vec),
     }))
 }
 
@@ -186,7 +192,7 @@ impl Message {
 
     pub(super) fn rpc(&self) -> Option<Rpc> {
         let id = self.asked.id.clone()?;
-        Some(Rpc { id, tool: self.asked.call.is_some() })
+        Some(Rpc { id, tool: self.asked.call.is_some(), place: self.place.clone() })
     }
 }
 
@@ -195,6 +201,8 @@ impl Message {
 #[derive(Default)]
 pub(super) struct Handles {
     given: Mutex<Given>,
+    /// Of places whose answers come on a stream (2024-11-05): what the gateway has to say there.
+    streams: Mutex<HashMap<u64, mpsc::Sender<Vec<u8>>>>,
     hash: RandomState,
 }
 
@@ -221,6 +229,21 @@ impl Handles {
         }
     }
 
+    /// Opens the stream on which a place's messages are answered.
+    fn open(&self, place: &[u8]) -> mpsc::Receiver<Vec<u8>> {
+        let (words, stream) = mpsc::channel(MCP_WORDS_MAX);
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.retain(|_, words| !words.is_closed());
+        streams.insert(self.hash.hash_one(place), words);
+        stream
+    }
+
+    /// Says `event` on the stream of a place. `false`: there is none that takes it.
+    pub(super) fn say(&self, place: &[u8], event: Vec<u8>) -> bool {
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.get(&self.hash.hash_one(place)).is_some_and(|words| words.try_send(event).is_ok())
+    }
+
     fn was_given(&self, run: RunId, handle: &[u8]) -> bool {
         let hash = self.hash.hash_one(handle);
         let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
@@ -239,6 +262,8 @@ pub(super) struct Listening {
     notes: Vec<(&'static str, String)>,
     /// It said what is not known, and policy permits that.
     pub(super) not_understood: bool,
+    /// What the gateway has to say on this stream.
+    words: Option<mpsc::Receiver<Vec<u8>>>,
 }
 
 enum How {
@@ -246,6 +271,8 @@ enum How {
     Events(Events),
     /// Nothing of MCP comes.
     Other,
+    /// What comes says nothing, and stays here.
+    Dropped,
 }
 
 /// Who listens.
@@ -267,13 +294,14 @@ impl Listening {
         let failed = status >= 400;
         let how = match media {
             _ if empty => How::Other,
+            _ if status == 202 => How::Dropped,
             Media::Json => How::Whole(Vec::new()),
             Media::EventStream => How::Events(Events::default()),
             _ if failed => How::Other,
             _ => return Err(NOT_MCP),
         };
         let answers = rpc.map(|rpc| rpc.id.clone());
-        Ok(Listening { how, answers, failed, notes: Vec::new(), not_understood: false })
+        Ok(Listening { how, answers, failed, notes: Vec::new(), not_understood: false, words: None })
     }
 
     /// Takes a piece of the answer, and gives what of it is read and may be looked at. Errors: why nothing more may.
@@ -281,6 +309,7 @@ impl Listening {
         let mut events = Vec::new();
         match &mut self.how {
             How::Other => return Ok(piece),
+            How::Dropped => return Ok(Vec::new()),
             How::Whole(whole) if whole.len() + piece.len() > MODEL_BODY_BYTES_MAX => return Err(TOO_LONG),
             How::Whole(whole) => {
                 whole.extend_from_slice(&piece);
@@ -298,7 +327,7 @@ impl Listening {
     /// The rest.
     pub(super) fn finish(&mut self, ear: &Ear<'_>) -> Result<Vec<u8>, &'static str> {
         match std::mem::replace(&mut self.how, How::Other) {
-            How::Other => Ok(Vec::new()),
+            How::Other | How::Dropped => Ok(Vec::new()),
             How::Whole(whole) if whole.trim_ascii().is_empty() => Ok(whole),
             How::Whole(whole) => {
                 let less = match self.message(ear, &whole) {
@@ -318,7 +347,11 @@ impl Listening {
     fn event(&mut self, ear: &Ear<'_>, event: mcp::Event) -> Result<Vec<u8>, &'static str> {
         match (event.name.as_str(), event.data.as_deref()) {
             (_, None | Some("")) => Ok(event.raw),
-            ("endpoint", Some(place)) => ear.endpoint(place).map(|home| event.with(&home)),
+            ("endpoint", Some(place)) => {
+                let (home, words) = ear.endpoint(place)?;
+                self.words = Some(words);
+                Ok(event.with(&home))
+            }
             ("" | "message", Some(data)) => match self.message(ear, data.as_bytes())? {
                 Some(less) => {
                     // What was taken out of a text leaves a text.
@@ -383,6 +416,16 @@ impl Listening {
         }
     }
 
+    /// Waits for what the gateway has to say on this stream, for ever if that is nothing.
+    pub(super) async fn word(&mut self) -> Vec<u8> {
+        if let Some(words) = &mut self.words
+            && let Some(word) = words.recv().await
+        {
+            return word;
+        }
+        std::future::pending().await
+    }
+
     /// Records what was noticed. What is released after it waits for a later record, and so for these.
     pub(super) fn record(&mut self, gate: &Gate, who: &Who, of: vocab::Seq) -> Result<(), GateError> {
         for (what, tool) in std::mem::take(&mut self.notes) {
@@ -406,8 +449,9 @@ impl Ear<'_> {
         self.opaque || config.masks.is_empty() || config.text
     }
 
-    /// Where the server wants messages sent (2024-11-05), as the client finds it behind the gateway.
-    fn endpoint(&self, place: &str) -> Result<String, &'static str> {
+    /// Where the server wants messages sent (2024-11-05), as the client finds it behind the gateway; and the stream on
+    /// which they are answered.
+    fn endpoint(&self, place: &str) -> Result<(String, mpsc::Receiver<Vec<u8>>), &'static str> {
         let home = super::answer::at_home(self.resource, place.as_bytes());
         let home = home.as_deref().unwrap_or(place.as_bytes());
         let home = std::str::from_utf8(home).map_err(|_| ELSEWHERE)?;
@@ -415,10 +459,12 @@ impl Ear<'_> {
         if !home.starts_with('/') || home.starts_with("//") {
             return Err(ELSEWHERE);
         }
-        if let Some((_, handles)) = self.resource.mcp() {
-            handles.give(self.who.run, home.as_bytes());
+        let Some((_, handles)) = self.resource.mcp() else { return Err(ELSEWHERE) };
+        handles.give(self.who.run, home.as_bytes());
+        match handles.was_given(self.who.run, home.as_bytes()) {
+            true => Ok((home.to_owned(), handles.open(home.as_bytes()))),
+            false => Err(ANOTHERS),
         }
-        Ok(home.to_owned())
     }
 }
 

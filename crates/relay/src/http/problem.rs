@@ -56,9 +56,21 @@ impl Problem {
         }
     }
 
+    /// The message as an event of the stream on which it is waited for, and where that is.
+    pub(super) fn elsewhere(&self) -> Option<(&[u8], Vec<u8>)> {
+        let rpc = self.rpc.as_ref()?;
+        let message = self.message(rpc, &self.members());
+        let event = [b"event: message\ndata: ", &message[..], b"\n\n"].concat();
+        Some((rpc.place.as_deref()?, event))
+    }
+
+    fn members(&self) -> Vec<(&str, &str)> {
+        self.members.iter().map(|(name, value)| (*name, &**value)).collect()
+    }
+
     /// The whole response.
     pub(super) fn encode(&self, keep_alive: bool, to_head: bool) -> BytesMut {
-        let members: Vec<(&str, &str)> = self.members.iter().map(|(name, value)| (*name, &**value)).collect();
+        let members = self.members();
         let reason = reply::reason(self.status);
         let answer = match (&self.rpc, to_head) {
             (Some(rpc), _) => {

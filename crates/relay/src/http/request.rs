@@ -119,11 +119,11 @@ impl Asked {
         seen.echo(known, detectors, &body);
         let prints = seen.prints(resource, detectors, &body);
         let statement = match &spoken {
-            Some(Spoken::Turn(turn)) => format!("{} | {}", fields(&request), turn.news),
+            Some(Spoken::Turn(turn)) => format!("{} | {}", fields(&request, &[]), turn.news),
             Some(Spoken::Message(message)) => {
-                format!("{} | {}", message.title(), statement(&request, &seen, &body))
+                format!("{} | {}", message.title(), statement(&request, &seen, &body, MCP_UNSAID))
             }
-            _ => statement(&request, &seen, &body),
+            _ => statement(&request, &seen, &body, &[]),
         };
         let statement = mask::text(detectors, &statement).0;
         let whole = statement.is_whole();
@@ -487,11 +487,12 @@ const UNSAID: &[&str] = &[
     "dnt",
     "expect",
     "host",
-    "mcp-method",
-    "mcp-name",
     "pragma",
     "user-agent",
 ];
+
+/// Of a message of MCP: what the body says too, and what it is in any case.
+const MCP_UNSAID: &[&str] = &["content-type", "mcp-method", "mcp-name", "mcp-protocol-version"];
 
 /// Bytes as text for people, who may read every one of them: what is not UTF-8 is escaped.
 pub(super) fn readable(bytes: &[u8]) -> String {
@@ -513,8 +514,8 @@ fn line(request: &Request) -> String {
 }
 
 /// The request as people read it, before detectors have looked at it: line, fields that say something, and body.
-fn statement(request: &Request, seen: &Seen, body: &[u8]) -> String {
-    let mut out = fields(request);
+fn statement(request: &Request, seen: &Seen, body: &[u8], unsaid: &[&str]) -> String {
+    let mut out = fields(request, unsaid);
     match (seen.opaque, body.is_empty()) {
         (None, true) => {}
         (None, false) => out.push_str(&format!(" | {}", readable(seen.text().trim_ascii()))),
@@ -524,14 +525,14 @@ fn statement(request: &Request, seen: &Seen, body: &[u8]) -> String {
 }
 
 /// Its line, and the fields that say something.
-fn fields(request: &Request) -> String {
+fn fields(request: &Request, unsaid: &[&str]) -> String {
     let mut out = line(request);
     let mut headers = request.headers.clone();
     strip(&mut headers, &Inject::Bearer);
     hop_by_hop(&mut headers);
     for (name, value) in headers.iter() {
         let name = readable(name.as_bytes()).to_ascii_lowercase();
-        if UNSAID.contains(&name.as_str()) {
+        if UNSAID.contains(&name.as_str()) || unsaid.contains(&name.as_str()) {
             continue;
         }
         // Each is a credential of the service's for this session.

@@ -62,6 +62,19 @@ impl ClientWriter {
     pub(super) fn say(&mut self, problem: &super::problem::Problem, keep_alive: bool, to_head: bool) {
         self.out.extend_from_slice(&problem.encode(keep_alive, to_head));
     }
+
+    /// The same, where the client is told elsewhere.
+    pub(super) fn accept(&mut self, keep_alive: bool) {
+        self.out.extend_from_slice(&proto_http::reply::accepted(keep_alive));
+    }
+
+    /// Queues an event of the gateway's own in a stream.
+    pub(super) fn say_event(&mut self, event: &[u8], chunked: bool) {
+        match chunked {
+            true => proto_http::frame::encode_chunk(&mut self.out, event),
+            false => self.out.extend_from_slice(event),
+        }
+    }
 }
 
 const NOT_PERMITTED: Fault = Fault::new(
