@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A planner-executor agent, as any other: it asks a model for the next step, executes it, and shows the model
-what came back. It knows a DATABASE_URL, an OPENAI_BASE_URL with its key, and nothing else.
+what came back. Its tools are a database and what a server of MCP has. It knows a DATABASE_URL, an OPENAI_BASE_URL and a
+MAIL_BASE_URL with their keys, and nothing else.
 """
 
 import json
@@ -11,23 +12,37 @@ import urllib.request
 import psycopg
 
 TASK = "Refund order 3 and write to its customer."
-TOOL = {"name": "run_sql", "parameters": {"type": "object", "properties": {"sql": {"type": "string"}}}}
+SQL = {"name": "run_sql", "parameters": {"type": "object", "properties": {"sql": {"type": "string"}}}}
 
 
-def ask_model(history):
+def post(service, path, body):
+    """JSON to a service that is found in the environment, and what it answers."""
+    headers = {"Authorization": "Bearer " + os.environ[service + "_API_KEY"], "Content-Type": "application/json"}
+    headers["Accept"] = "application/json, text/event-stream"
+    url = os.environ[service + "_BASE_URL"] + path
+    with urllib.request.urlopen(urllib.request.Request(url, data=json.dumps(body).encode(), headers=headers)) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def ask_mail(method, **params):
+    """One request to the server of MCP."""
+    said = post("MAIL", "/", {"jsonrpc": "2.0", "id": method, "method": method, "params": params})
+    return said.get("result") or {"content": [{"text": said["error"]["message"]}]}
+
+
+def ask_model(history, tools):
     """One turn: the whole conversation goes to the model, its next message comes back."""
-    asked = {"model": "scripted-planner-1", "messages": history, "tools": [{"type": "function", "function": TOOL}]}
-    request = urllib.request.Request(
-        os.environ["OPENAI_BASE_URL"] + "/chat/completions",
-        data=json.dumps(asked).encode(),
-        headers={"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)["choices"][0]["message"]
+    tools = [{"type": "function", "function": tool} for tool in tools]
+    asked = {"model": "scripted-planner-1", "messages": history, "tools": tools}
+    return post("OPENAI", "/chat/completions", asked)["choices"][0]["message"]
 
 
-def execute(connection, sql):
-    """The one tool of this agent. An error is an observation like any other."""
+def execute(connection, name, arguments):
+    """A tool. An error is an observation like any other."""
+    if name != "run_sql":
+        said = ask_mail("tools/call", name=name, arguments=arguments)
+        return ("ERROR " if said.get("isError") else "") + said["content"][0]["text"]
+    sql = arguments["sql"]
     try:
         cursor = connection.execute(sql)
         if cursor.description is None:
@@ -51,11 +66,15 @@ def show(observed):
 
 def main():
     print(f"agent: {len(os.environ)} variables in my environment")
+    info = {"name": "support", "version": "1"}
+    ask_mail("initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo=info)
+    tools = [SQL] + [{"name": t["name"], "parameters": t["inputSchema"]} for t in ask_mail("tools/list")["tools"]]
+    print("agent: my tools are " + ", ".join(tool["name"] for tool in tools))
     history = [{"role": "system", "content": "You are a support clerk."}, {"role": "user", "content": TASK}]
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         connection.add_notice_handler(lambda notice: print(f"   .. {notice.message_primary}", flush=True))
         while True:
-            message = ask_model(history)
+            message = ask_model(history, tools)
             history.append(message)
             calls = message.get("tool_calls", [])
             if not calls:
@@ -63,9 +82,9 @@ def main():
                 break
             print(f"\nplan: {message['content']}")
             for call in calls:
-                sql = json.loads(call["function"]["arguments"])["sql"]
-                print(f"   -> {sql}", flush=True)
-                observed = execute(connection, sql)
+                name, arguments = call["function"]["name"], json.loads(call["function"]["arguments"])
+                print(f"   -> {arguments.get('sql') or name + ' ' + json.dumps(arguments)}", flush=True)
+                observed = execute(connection, name, arguments)
                 show(observed)
                 sys.stdout.flush()
                 history.append({"role": "tool", "tool_call_id": call["id"], "content": json.dumps(observed, default=str)})

@@ -23,7 +23,8 @@ class Model(BaseHTTPRequestHandler):
         message, finish = {"role": "assistant", "content": SCRIPT["answer"]}, "stop"
         if done < len(SCRIPT["turns"]):
             turn = SCRIPT["turns"][done]
-            function = {"name": "run_sql", "arguments": json.dumps({"sql": turn["sql"]})}
+            arguments = turn.get("arguments") or {"sql": turn["sql"]}
+            function = {"name": turn.get("tool", "run_sql"), "arguments": json.dumps(arguments)}
             call = {"id": f"call_{done + 1}", "type": "function", "function": function}
             message, finish = {"role": "assistant", "content": turn["plan"], "tool_calls": [call]}, "tool_calls"
         answer = {

@@ -89,7 +89,8 @@ fn folder(variable: &str, name: &str) -> Result<PathBuf, Trouble> {
     })
 }
 
-fn site_packages(venv: &Path) -> Result<PathBuf, Trouble> {
+/// The `site-packages` of a virtual environment.
+pub fn site_packages(venv: &Path) -> Result<PathBuf, Trouble> {
     let pythons = std::fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
     let found = pythons.map(|python| python.path().join("site-packages")).find(|path| path.is_dir());
     found.ok_or_else(|| Trouble::Missing {

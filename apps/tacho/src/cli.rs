@@ -48,6 +48,8 @@ pub enum Verb {
     Run(Run),
     /// List runs, newest first; or revoke one.
     Runs(Runs),
+    /// List what servers of MCP say of their tools, or accept that it has changed.
+    Tools(Tools),
     /// Show one run: actions, verdicts, approvals, exposures.
     Show(OfRun),
     /// Step through a run as the agent saw it.
@@ -168,6 +170,31 @@ pub struct Revoke {
     /// Why; it is recorded.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    #[command(flatten)]
+    pub api: Api,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Tools {
+    #[command(subcommand)]
+    pub verb: Option<ToolsVerb>,
+    #[command(flatten)]
+    pub api: Api,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ToolsVerb {
+    /// Take what a server says of a tool now for what it is to say. It is listed and called again.
+    Accept(AcceptTool),
+}
+
+#[derive(Debug, Args)]
+pub struct AcceptTool {
+    /// The resource.
+    pub resource: String,
+    /// The tool.
+    pub tool: String,
     #[command(flatten)]
     pub api: Api,
 }

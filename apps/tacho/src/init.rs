@@ -166,6 +166,17 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # dialect = "openai"             # or "anthropic", whose clients send the key as x-api-key
 # prompts = "mask"               # what detectors find on its way to the model; "report" lets it leave and says so
 
+# A server of MCP. A run finds it in FILES_BASE_URL and FILES_API_KEY (a bearer token).
+# [[resource]]
+# name = "files"
+# kind = "mcp"
+# listen = "127.0.0.1:7445"
+# upstream = "https://mcp.internal/mcp"
+# credential = {{ env = "FILES_TOKEN" }}
+# tools = ["write_file/{{path...}}"]  # arguments that are a part of the resource: files/tools/write_file/srv/a.txt
+# open_arguments = ["mode"]      # arguments whose values policy sees: context.arguments.contains("mode=overwrite")
+# changed_tools = "refuse"       # a tool whose description is not what it was first; or "report"
+
 # People who start runs, known by the uid of their processes. With `delegate` one may
 # end runs, and start them for others where policy permits `delegate`.
 [[human]]

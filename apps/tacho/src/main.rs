@@ -35,7 +35,7 @@ mod wired;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::{Cli, RunsVerb, Verb};
+use cli::{Cli, RunsVerb, ToolsVerb, Verb};
 use fault::{Failure, Outcome};
 
 /// Sessions are served by many small pieces that live as long as one statement.
@@ -63,6 +63,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Runs(args) => match &args.verb {
             Some(RunsVerb::Revoke(args)) => approvals::revoke(config, args, json),
             None => analyst::runs(config, &args.ledger, args.limit, json),
+        },
+        Verb::Tools(args) => match &args.verb {
+            Some(ToolsVerb::Accept(args)) => approvals::accept_tool(config, args, json),
+            None => approvals::tools(config, &args.api, json),
         },
         Verb::Show(args) => analyst::show(config, &args, json),
         Verb::Replay(args) => analyst::replay(config, &args, json),

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::evidence::LEDGER;
 use crate::fault::{Failure, Outcome};
 use crate::limits::STRANGERS_INTERVAL;
-use crate::serve::{Desks, Doorkeeper, InboxDesk, RunDesk, STOP_WAIT, Shared};
+use crate::serve::{Desks, Doorkeeper, InboxDesk, RunDesk, STOP_WAIT, Shared, ToolDesk};
 use crate::{desk, files, policies, serve, wired};
 
 /// `tacho up`: until SIGTERM or SIGINT. SIGHUP reloads the policy, and keeps the old one if the new one is wrong.
@@ -161,6 +161,7 @@ impl Live {
             auth: Arc::new(Doorkeeper(self.shared.clone())),
             approvals: Arc::new(InboxDesk(self.shared.clone())),
             runs: Arc::new(RunDesk(self.shared.clone())),
+            tools: Arc::new(ToolDesk(self.shared.clone())),
             evidence,
             hosts: vec![
                 address.to_string(),

@@ -17,7 +17,7 @@ use vocab::{AskId, RunId, Seq};
 
 use crate::fault::Fault;
 use crate::limits::{SHAPE_MINUTES_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX};
-use crate::seat::{Caller, Grant, GrantForm, Inbox, Live, Mint, Peer, Role};
+use crate::seat::{Caller, Grant, GrantForm, Inbox, Live, Mint, Peer, Role, ToolList};
 use crate::state::{Console, operator};
 
 const AUDITOR: &[Role] = &[Role::Auditor];
@@ -43,6 +43,8 @@ pub(crate) fn routes() -> Router<Console> {
         .route("/v1/exposed", get(exposed_range))
         .route("/v1/diff", get(diff))
         .route("/v1/find", get(find))
+        .route("/v1/tools", get(tools))
+        .route("/v1/tools/accept", post(accept))
         .route("/v1/approvals", get(approvals))
         .route("/v1/approvals/{ask}/approve", post(approve))
         .route("/v1/approvals/{ask}/deny", post(deny))
@@ -324,6 +326,25 @@ async fn revoke(
     let by = operator(caller, ADMIN)?;
     let (run, reason) = (run_id(&run)?, short("reason", sent(body)?.reason)?);
     console.blocking(move |parts| parts.runs.revoke(&by, run, &reason)).await??;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn tools(State(console): State<Console>, Api(caller): Api) -> Answered {
+    let _by = operator(caller, LIVE)?;
+    json(&ToolList { tools: console.blocking(move |parts| parts.tools.list()).await?? })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accept {
+    resource: String,
+    tool: String,
+}
+
+async fn accept(State(console): State<Console>, Api(caller): Api, body: Sent<Accept>) -> Answered {
+    let by = operator(caller, ADMIN)?;
+    let Accept { resource, tool } = sent(body)?;
+    console.blocking(move |parts| parts.tools.accept(&by, &resource, &tool)).await??;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -136,6 +136,15 @@ pub trait Runs: Send + Sync {
     fn revoke(&self, by: &Operator, run: RunId, reason: &str) -> Result<(), Failed>;
 }
 
+/// What servers of MCP say of their tools, as the gateway remembers it.
+pub trait Tools: Send + Sync {
+    /// By resource and name.
+    fn list(&self) -> Result<Vec<Tool>, Failed>;
+
+    /// Takes what the server says of a tool now for what it is to say. It is recorded before it counts.
+    fn accept(&self, by: &Operator, resource: &str, tool: &str) -> Result<(), Failed>;
+}
+
 /// The record, and the writing of who looked at it.
 pub trait Evidence: Watch + Send + Sync {
     /// Brings the index up to date and seats `who` at it. `ask` is called once, or not at all on `Err`.
@@ -348,6 +357,32 @@ pub struct Inbox {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
     pub runs: Vec<LiveRun>,
+}
+
+/// A tool whose description is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    pub resource: String,
+    pub tool: String,
+    /// What the server last said of it is not what it said first, or what was accepted.
+    pub changed: bool,
+}
+
+/// Tools, as an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolList {
+    pub tools: Vec<Tool>,
+}
+
+impl Answer for ToolList {
+    const SHAPE: &'static str = "tacho.tools/1";
+
+    fn render(&self, text: &mut Text) {
+        let state = |tool: &Tool| if tool.changed { "CHANGED" } else { "as it was" };
+        let row = |t: &Tool| vec![t.resource.clone(), t.tool.clone(), state(t).to_owned()];
+        let rows: Vec<Vec<String>> = self.tools.iter().map(row).collect();
+        text.table(&["RESOURCE", "TOOL", "DESCRIPTION"], &rows);
+    }
 }
 
 impl Answer for Inbox {

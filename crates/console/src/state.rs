@@ -9,13 +9,14 @@ use tokio::task::spawn_blocking;
 use crate::fault::Fault;
 use crate::limits::{QUESTIONS_MAX, REFUSED_WAIT};
 use crate::login::Logins;
-use crate::seat::{Approvals, Auth, Caller, Credential, Evidence, Operator, Peer, Role, Runs};
+use crate::seat::{Approvals, Auth, Caller, Credential, Evidence, Operator, Peer, Role, Runs, Tools};
 
 /// What the composition root hands over.
 pub struct Parts {
     pub auth: Arc<dyn Auth>,
     pub approvals: Arc<dyn Approvals>,
     pub runs: Arc<dyn Runs>,
+    pub tools: Arc<dyn Tools>,
     pub evidence: Arc<dyn Evidence>,
     /// The values of `Host` that are this console: `127.0.0.1:7070`, `localhost:7070`, a name with its port. Requests
     /// over a Unix socket may name any.

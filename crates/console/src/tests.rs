@@ -12,7 +12,7 @@ use vocab::{AskId, RunId, WallTime};
 
 use crate::seat::{
     Approvals, Asked, Auth, Caller, Credential, Decided, Evidence, Failed, FailedKind, Grant, GrantForm,
-    LiveRun, Mint, Minted, MintedResource, Operator, Peer, Role, Runs, Status,
+    LiveRun, Mint, Minted, MintedResource, Operator, Peer, Role, Runs, Status, Tool, Tools,
 };
 use crate::serve::router;
 use crate::{Console, Listener, Parts, limits, serve};
@@ -162,6 +162,17 @@ impl Runs for Rest {
     }
 }
 
+impl Tools for Rest {
+    fn list(&self) -> Result<Vec<Tool>, Failed> {
+        Ok(vec![Tool { resource: "files".into(), tool: "read".into(), changed: true }])
+    }
+
+    fn accept(&self, by: &Operator, resource: &str, tool: &str) -> Result<(), Failed> {
+        self.note(format!("accept {resource} {tool} by {}", by.name));
+        Ok(())
+    }
+}
+
 impl Watch for Rest {
     fn watch(&self, who: &str, look: Look, subject: &str) -> Result<Watched, NotWatched> {
         if self.broken_watch {
@@ -260,6 +271,7 @@ fn world_with(story: story::Story, broken_watch: bool) -> World {
         auth: rest.clone(),
         approvals: rest.clone(),
         runs: rest.clone(),
+        tools: rest.clone(),
         evidence: rest.clone(),
         hosts: vec!["127.0.0.1:7070".to_owned(), "localhost:7070".to_owned()],
         secure: false,
@@ -358,6 +370,7 @@ async fn each_route_serves_the_roles_that_it_is_for_and_no_other() {
     let approve = format!("/v1/approvals/{ASK}/approve");
     let deny = format!("/v1/approvals/{ASK}/deny");
     let reason = r#"{"reason":"because"}"#;
+    let tool = r#"{"resource":"files","tool":"read"}"#;
     let for_self = r#"{"agent":"support"}"#;
     let for_other = r#"{"agent":"support","for":"bob"}"#;
     #[rustfmt::skip]
@@ -382,6 +395,8 @@ async fn each_route_serves_the_roles_that_it_is_for_and_no_other() {
         (Method::POST, "/v1/runs", for_other,                 [N, N, F,   F,   200, F,   F]),
         (Method::POST, &close, r#"{"status":0}"#,             [N, N, 204, 204, 204, 204, 204]),
         (Method::POST, &revoke, reason,                       [N, N, F,   F,   204, F,   F]),
+        (Method::GET,  "/v1/tools", "",                       [N, N, F,   200, 200, F,   F]),
+        (Method::POST, "/v1/tools/accept", tool,              [N, N, F,   F,   204, F,   F]),
     ];
     let world = world();
     for (method, path, body, expected) in table {

@@ -10,7 +10,7 @@
 //! | P4 | `canaries` |
 //! | P5 | `masks`, and the leak corpus |
 //! | P6 | `credentials` |
-//! | P7 | `hostile`, `http` |
+//! | P7 | `hostile`, `http`, `mcp` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution` |
 //! | P10 | `upstreams` |
@@ -31,6 +31,7 @@ mod hostile;
 mod http;
 mod judge;
 mod masks;
+mod mcp;
 mod models;
 mod moments;
 mod names;

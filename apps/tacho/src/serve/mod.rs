@@ -1,13 +1,14 @@
 //! What the console and the command line ask of a running gateway: its seats, and the second socket.
 //!
 //! Reading order: [`Shared`] (what they all look at) -> [`auth`] (who is calling) -> [`runs`] -> [`approvals`] ->
-//! [`evidence`] -> [`desk`] (the second socket).
+//! [`tools`] -> [`evidence`] -> [`desk`] (the second socket).
 
 mod approvals;
 mod auth;
 pub mod desk;
 mod evidence;
 mod runs;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -29,6 +30,7 @@ pub use approvals::InboxDesk;
 pub use auth::Doorkeeper;
 pub use evidence::Desks;
 pub use runs::{RunDesk, STOP_WAIT};
+pub use tools::ToolDesk;
 
 /// What the seats share.
 pub struct Shared {

@@ -18,6 +18,8 @@ fn help_is_as_recorded() {
         &["run"],
         &["runs"],
         &["runs", "revoke"],
+        &["tools"],
+        &["tools", "accept"],
         &["show"],
         &["replay"],
         &["who"],

@@ -1,0 +1,75 @@
+"""A client of MCP: the SDK's own, in its new and its old version. Prints one line of JSON for each step.
+
+Usage: mcp_client.py new|old|sse NAME STEP...
+NAME is the resource, found in its variables. A step is `list`, `call TOOL ARGUMENTS`, `read URI` or `prompt NAME`.
+"""
+import asyncio
+import json
+import os
+import sys
+
+ERA, NAME, STEPS = sys.argv[1], sys.argv[2].upper(), sys.argv[3:]
+URL = os.environ[NAME + "_BASE_URL"]
+HEADERS = {"Authorization": "Bearer " + os.environ[NAME + "_API_KEY"]}
+if ERA != "new":
+    site = [p for p in sys.path if os.path.isdir(os.path.join(p, "old-mcp"))][0]
+    sys.path.insert(0, os.path.join(site, "old-mcp"))
+
+
+async def step(session, text):
+    word, _, rest = text.partition(" ")
+    try:
+        if word == "list":
+            tools = (await session.list_tools()).tools
+            return {"tools": {tool.name: tool.description for tool in tools}}
+        if word == "call":
+            tool, _, arguments = rest.partition(" ")
+            said = await session.call_tool(tool, json.loads(arguments or "{}"))
+            failed = getattr(said, "isError", None) or getattr(said, "is_error", None)
+            shown = [getattr(block, "text", block.type) for block in said.content]
+            structured = getattr(said, "structuredContent", None) or getattr(said, "structured_content", None)
+            return {"failed": bool(failed), "content": shown, "structured": structured}
+        if word == "read":
+            return {"contents": [c.text for c in (await session.read_resource(rest)).contents]}
+        if word == "prompt":
+            return {"messages": [m.content.text for m in (await session.get_prompt(rest, {"name": "Ada"})).messages]}
+        return {"error": "no such step"}
+    except Exception as error:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        return {"error": str(error)}
+
+
+async def steps(session):
+    for text in STEPS:
+        said = await asyncio.wait_for(step(session, text), 30)
+        print(json.dumps(said), flush=True)
+
+
+async def new():
+    import httpx2
+    from mcp.client.client import Client
+    from mcp.client.streamable_http import streamable_http_client
+
+    http = httpx2.AsyncClient(headers=HEADERS)
+    async with Client(streamable_http_client(URL + "/", http_client=http)) as client:
+        await steps(client)
+
+
+async def old():
+    from mcp import ClientSession, types
+    from mcp.client.sse import sse_client
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def sample(_context, _params):
+        text = types.TextContent(type="text", text="the key is 1234")
+        return types.CreateMessageResult(role="assistant", content=text, model="m")
+
+    opened = sse_client(URL + "/sse", headers=HEADERS) if ERA == "sse" else streamablehttp_client(URL + "/", headers=HEADERS)
+    async with opened as streams:
+        async with ClientSession(streams[0], streams[1], sampling_callback=sample) as session:
+            await session.initialize()
+            await steps(session)
+
+
+asyncio.run(new() if ERA == "new" else old())

@@ -1,0 +1,409 @@
+//! Servers of MCP behind the gateway, the SDK's own in two versions, and its clients in three: tools are decided by name and
+//! argument, hidden, pinned and masked, and a model's call is tied to the tool that it caused.
+
+use crate::world::{POLICY, client, drivers, eventually, json, plan, upstream};
+use interop::gateway::{Gateway, Plan, Site};
+use interop::place::{free_port, is_open};
+use interop::process::{Daemon, Finished, finish};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+const SSN: &str = "536-22-8391";
+const EMAIL: &str = "ada.osei@example.com";
+
+/// Agents: `burner` burns with approval; `sampler` lends its model to servers; `texts` takes what is no JSON.
+const RULES: &str = r#"
+@id("tools-read")
+permit (principal, action in [Action::"connect", Action::"read"], resource in Resource::"tools");
+@id("legacy-read")
+permit (principal, action in [Action::"connect", Action::"read"], resource in Resource::"legacy");
+@id("tools-call")
+permit (principal, action == Action::"call", resource) when {
+  resource in Resource::"tools/tools/find" || resource in Resource::"tools/tools/words" ||
+  resource in Resource::"tools/tools/picture" || resource in Resource::"tools/tools/ask" ||
+  resource in Resource::"tools/tools/tell_weather" || resource in Resource::"tools/tools/keep/srv" ||
+  resource in Resource::"legacy/tools/find" || resource in Resource::"legacy/tools/ask" };
+@id("no-overwrite")
+@message("Nothing is overwritten.")
+forbid (principal, action == Action::"call", resource in Resource::"tools/tools/keep")
+when { context.arguments.contains("mode=overwrite") };
+@id("burner-burns")
+permit (principal in Agent::"burner", action == Action::"call", resource in Resource::"tools/tools/burn");
+@id("burns-ask")
+@needs("leads")
+forbid (principal in Agent::"burner", action == Action::"call", resource in Resource::"tools/tools/burn")
+unless { context.approvals.contains("leads") };
+@id("sampler-lends")
+permit (principal in Agent::"sampler", action == Action::"call", resource == Resource::"legacy/client/sampling");
+@id("texts-are-text")
+permit (principal in Agent::"texts", action == Action::"opaque", resource in Resource::"tools");
+@id("models")
+permit (principal, action in [Action::"connect", Action::"call"], resource in Resource::"openai");
+"#;
+
+struct Scene {
+    gateway: Gateway,
+    /// What reached the new server, and the old one.
+    logs: [PathBuf; 2],
+    port: u16,
+    _services: Vec<Daemon>,
+}
+
+impl Scene {
+    fn start() -> Scene {
+        let dir = drivers().dir();
+        let ports: Vec<u16> = (0..6).map(|_| free_port().unwrap()).collect();
+        let [new, old, model, tools, legacy, openai] = ports[..] else { panic!("six ports") };
+        let logs = [dir.join("mcp-seen-new"), dir.join("mcp-seen-old")];
+        let service = |name: &str, words: Vec<String>, port: u16| {
+            let mut command = Command::new(drivers().python());
+            command.arg(client(name)).args(words);
+            let log = dir.join(format!("{name}-{port}.log"));
+            let mut service = Daemon::start(&mut command, &log, "TERM").unwrap();
+            service.wait_ready(Duration::from_secs(90), || is_open(port)).unwrap();
+            service
+        };
+        let log = |n: usize| logs[n].display().to_string();
+        let model_log = dir.join("mcp-model-seen").display().to_string();
+        let services = vec![
+            service("mcp_service.py", vec!["new".into(), new.to_string(), log(0)], new),
+            service("mcp_service.py", vec!["old".into(), old.to_string(), log(1)], old),
+            service("model_service.py", vec![model.to_string(), model_log], model),
+        ];
+        let masks = "\n[[resource.mask]]\npath = \"$..ssn\"\nclass = \"pii.ssn\"\nas = \"partial:4\"\n";
+        let resource = |name: &str, kind: &str, listen: u16, upstream: String, rest: &str| {
+            format!(
+                "\n[[resource]]\nname = \"{name}\"\nkind = \"{kind}\"\nlisten = \"127.0.0.1:{listen}\"\n\
+                 upstream = \"http://localhost:{upstream}\"\n{rest}"
+            )
+        };
+        let arguments = format!("tools = [\"keep/{{path...}}\"]\nopen_arguments = [\"mode\"]\n{masks}");
+        let tables = resource("tools", "mcp", tools, format!("{new}/mcp"), &arguments)
+            + &resource("legacy", "mcp", legacy, old.to_string(), masks)
+            + &resource("openai", "llm", openai, format!("{model}/v1"), "");
+        let plan = Plan { policy: format!("{POLICY}{RULES}"), tables, durability: "os".to_owned(), ..plan() };
+        let gateway = Site::new(&plan, upstream()).unwrap().up().unwrap();
+        Scene { gateway, logs, port: tools, _services: services }
+    }
+
+    fn site(&self) -> &Site {
+        self.gateway.site()
+    }
+
+    fn sh(&self, agent: &str, script: &str) -> Finished {
+        let words = [Path::new("/bin/sh"), Path::new("-c"), Path::new(script)];
+        self.gateway.run_to_end(agent, &words, "").unwrap()
+    }
+
+    /// Steps of an SDK's client as an agent: a line of JSON for each.
+    fn steps(&self, agent: &str, era: &str, resource: &str, steps: &[&str]) -> Vec<Value> {
+        let quoted: String = steps.iter().map(|step| format!(" '{step}'")).collect();
+        let (python, program) = (drivers().python(), client("mcp_client.py"));
+        let script = format!("{} {} {era} {resource}{quoted}", python.display(), program.display());
+        let done = self.sh(agent, &script);
+        let said: Vec<Value> =
+            done.out().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        assert_eq!(said.len(), steps.len(), "{}", self.gateway.explain(&done));
+        said
+    }
+
+    fn seen(&self, server: usize) -> String {
+        std::fs::read_to_string(&self.logs[server]).unwrap_or_default()
+    }
+
+    /// The newest run of an agent.
+    fn run_of(&self, agent: &str) -> String {
+        let runs = json(self.site(), &["runs", "--json"]);
+        let all = runs["runs"].as_array().unwrap();
+        let found =
+            all.iter().filter(|run| run["agent"] == agent).max_by_key(|run| run["opened"].to_string());
+        found.unwrap_or_else(|| panic!("no run of {agent} in {runs}"))["run"].as_str().unwrap().to_owned()
+    }
+
+    fn text(&self, words: &[&str]) -> String {
+        self.site().ask(words, "").unwrap().out()
+    }
+
+    /// One request of a run's own making: status, and all that was answered.
+    fn post(&self, key: &str, headers: &str, body: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
+             Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n{headers}\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body.as_bytes()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        let status = said.split(' ').nth(1).unwrap_or_default().to_owned();
+        (status, said)
+    }
+}
+
+fn scene() -> &'static Scene {
+    static SHARED: OnceLock<Scene> = OnceLock::new();
+    SHARED.get_or_init(Scene::start)
+}
+
+/// The names of a list of tools.
+fn names(said: &Value) -> Vec<&str> {
+    said["tools"].as_object().unwrap_or_else(|| panic!("{said}")).keys().map(String::as_str).collect()
+}
+
+fn content(said: &Value) -> &str {
+    said["content"][0].as_str().unwrap_or_else(|| panic!("{said}"))
+}
+
+/// One revision: a list without what is not permitted, a masked result, a refusal that a model can read.
+fn speaks(era: &str, resource: &str, server: usize, listed: &[&str]) {
+    let agent = format!("clerk-{era}");
+    let steps = ["list", "call find {\"id\": 3}", "call burn {\"what\": \"all\"}", "list"];
+    let said = scene().steps(&agent, era, resource, &steps);
+    assert_eq!(names(&said[0]), listed, "{era}");
+    let found: Value = serde_json::from_str(content(&said[1])).unwrap();
+    assert_eq!(found["ssn"], "*******8391", "{era}: {found}");
+    assert_eq!((&found["email"], &found["id"]), (&"[pii.email]".into(), &3.into()), "{era}: {found}");
+    assert_eq!(said[2]["failed"], true, "{era}: {}", said[2]);
+    assert!(content(&said[2]).contains("tools/burn` (record: "), "{era}: {}", said[2]);
+    assert_eq!(names(&said[3]), listed, "{era}: it goes on");
+    assert!(scene().seen(server).contains("find 3") && !scene().seen(server).contains("burn all"));
+    let run = scene().run_of(&agent);
+    let touched = scene().text(&["touched", &run]);
+    let row = |text: &str| {
+        touched.lines().any(|line| line.split_whitespace().collect::<Vec<_>>().join(" ").contains(text))
+    };
+    assert!(row(&format!("{resource}/tools/find call 1 1 committed")), "{era}: {touched}");
+    assert!(row(&format!("{resource}/tools/burn call 1 1 refused")), "{era}: {touched}");
+    let shown = scene().text(&["show", &run]) + &scene().text(&["replay", &run]);
+    assert!(shown.contains("tools/call find |"), "{era}: {shown}");
+    assert!(!shown.contains(SSN) && !shown.contains(EMAIL), "{era}: {shown}");
+    let verified = scene().site().ask(&["verify"], "").unwrap();
+    assert!(verified.status.success(), "{}", verified.all());
+}
+
+/// What the rules let an agent without more see. Tools whose arguments are decided are listed.
+const LISTED: &[&str] = &["ask", "find", "keep", "picture", "tell_weather", "words"];
+
+#[test]
+fn the_revision_without_sessions_is_spoken() {
+    speaks("new", "tools", 0, LISTED);
+}
+
+#[test]
+fn the_revisions_with_sessions_are_spoken() {
+    speaks("old", "tools", 0, LISTED);
+}
+
+#[test]
+fn the_oldest_revision_is_spoken() {
+    speaks("sse", "legacy", 1, &["ask", "find"]);
+}
+
+#[test]
+fn nodes_client_does_not_notice() {
+    let script = format!("{} {} tools", drivers().node().display(), client("mcp_client.js").display());
+    let done = scene().sh("clerk-node", &script);
+    let said: Vec<Value> = done.out().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let [listed, found, burnt] = &said[..] else { panic!("{}", scene().gateway.explain(&done)) };
+    assert!(listed.to_string().contains("find") && !listed.to_string().contains("burn"), "{listed}");
+    assert!(found.to_string().contains("*******8391") && !found.to_string().contains(SSN), "{found}");
+    assert_eq!(burnt["isError"], true, "{burnt}");
+}
+
+#[test]
+fn a_server_borrows_no_model_without_a_permission() {
+    for (era, resource) in [("old", "tools"), ("sse", "legacy")] {
+        let said = scene().steps("lender", era, resource, &["call ask"]);
+        assert!(!said[0].to_string().contains("the key is 1234"), "{era}: {}", said[0]);
+        assert!(said[0]["failed"] == true && content(&said[0]).contains("sampling"), "{era}: {}", said[0]);
+    }
+    let said = scene().steps("sampler", "sse", "legacy", &["call ask"]);
+    assert!(content(&said[0]).contains("the key is 1234"), "{}", said[0]);
+}
+
+#[test]
+fn beside_rules_a_text_that_is_no_json_needs_a_permission_and_so_does_a_picture() {
+    for era in ["new", "old"] {
+        let said = scene().steps(
+            "clerk-words",
+            era,
+            "tools",
+            &["call words", "call picture", "read memo://notes/a"],
+        );
+        assert!(said[0]["failed"] == true && content(&said[0]).contains("not JSON"), "{era}: {}", said[0]);
+        assert!(said[1]["failed"] == true && content(&said[1]).contains("image"), "{era}: {}", said[1]);
+        assert_eq!(said[2]["contents"][0], r#"{"ssn": "*******8391"}"#, "{era}: {}", said[2]);
+        let said = scene().steps("texts", era, "tools", &["call words", "call picture"]);
+        assert_eq!(content(&said[0]), "write to [pii.email]", "{era}");
+        assert_eq!(content(&said[1]), "image", "{era}: {}", said[1]);
+    }
+}
+
+#[test]
+fn arguments_are_decided() {
+    let keep = |path: &str, mode: &str| {
+        let call = format!(r#"call keep {{"path": "{path}", "text": "x", "mode": "{mode}"}}"#);
+        scene().steps("keeper", "new", "tools", &[&call]).remove(0)
+    };
+    assert_eq!(keep("/srv/notes/a.txt", "new")["failed"], false);
+    for (path, mode, why) in [
+        ("/etc/passwd", "new", "No rule permits"),
+        ("/srv/../etc/passwd", "new", "record"),
+        ("/srv/notes/a.txt", "overwrite", "Nothing is overwritten. (rule: no-overwrite"),
+    ] {
+        let said = keep(path, mode);
+        assert!(said["failed"] == true && content(&said).contains(why), "{path} {mode}: {said}");
+    }
+    let seen = scene().seen(0);
+    assert_eq!(seen.matches("keep ").count(), seen.matches("keep /srv/notes/a.txt new").count(), "{seen}");
+    let touched = scene().text(&["touched", &scene().run_of("keeper")]);
+    assert!(touched.contains("tools/tools/keep"), "{touched}");
+}
+
+#[test]
+fn a_tool_waits_for_a_person() {
+    let operator = json(
+        scene().site(),
+        &["operator", "add", "lena", "--role", "approver", "--group", "leads", "--json"],
+    );
+    let token = operator["token"].as_str().unwrap().to_owned();
+    let agent =
+        thread::spawn(|| scene().steps("burner", "new", "tools", &["call burn {\"what\": \"the leaves\"}"]));
+    let ask = |words: &[&str]| {
+        let mut command = scene().site().tacho();
+        finish(command.args(words).env("TACHO_OPERATOR_TOKEN", &token), b"", Duration::from_secs(30)).unwrap()
+    };
+    let id = eventually("a question about the leaves", || {
+        let said = ask(&["approvals", "--json"]).out();
+        let said: Value = serde_json::from_str(&said).ok()?;
+        let asked =
+            said["approvals"].as_array()?.iter().find(|ask| ask.to_string().contains("the leaves"))?;
+        Some(asked["ask"].as_str()?.to_owned())
+    });
+    assert!(!scene().seen(0).contains("burn the leaves"), "it waits");
+    let approved = ask(&["approve", &id]);
+    assert!(approved.status.success(), "{}", approved.all());
+    let said = agent.join().unwrap();
+    assert_eq!(said[0]["failed"], true, "beside rules its words need a permission: {}", said[0]);
+    assert!(scene().seen(0).contains("burn the leaves"));
+}
+
+const MODERN: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+
+#[test]
+fn what_headers_say_is_what_the_body_says() {
+    let lease = scene().gateway.lease("raw").unwrap();
+    let key = lease.variable("TOOLS_API_KEY");
+    let call = format!(
+        r#"{{"jsonrpc":"2.0","id":"a\u0031","method":"tools/call","params":{{"name":"find","arguments":{{"id":31}},{MODERN}}}}}"#
+    );
+    let usual = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\n";
+    let (status, said) = scene().post(key, &format!("{usual}Mcp-Name: find\r\n"), &call);
+    assert!(status == "200" && said.contains("*******8391"), "{said}");
+    let (status, said) = scene().post(key, &format!("{usual}Mcp-Name: =?base64?ZmluZA==?=\r\n"), &call);
+    assert!(status == "200" && said.contains("*******8391"), "{said}");
+    for odd in [
+        format!("{usual}Mcp-Name: burn\r\n"),
+        format!("{usual}Mcp-Name: find\r\nMcp-Name: find\r\n"),
+        format!("{usual}Mcp-Name: =?base64?YnVybg==?=\r\n"),
+        "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/list\r\nMcp-Name: find\r\n".to_owned(),
+        "MCP-Protocol-Version: 2025-11-25\r\nMcp-Method: tools/call\r\nMcp-Name: find\r\n".to_owned(),
+        format!("{usual}Mcp-Name: find\r\nMcp-Param-Id: 4\r\n"),
+    ] {
+        let (status, said) = scene().post(key, &odd, &call);
+        assert!(status == "400" && said.contains("-32020") && said.contains(r#""id":"a1""#), "{odd}: {said}");
+    }
+    for (body, why) in [
+        (format!("[{call}]"), "several messages"),
+        (call.replace("\"name\":\"find\"", "\"name\":\"find\",\"name\":\"burn\""), "twice"),
+        (call.replace("\"2.0\"", "\"1.0\""), "no message"),
+    ] {
+        let (status, said) = scene().post(key, "", &body);
+        assert!(status == "400" && said.contains(why), "{body}: {said}");
+    }
+    assert_eq!(scene().seen(0).matches("find 31").count(), 2, "{}", scene().seen(0));
+}
+
+#[test]
+fn a_session_is_the_runs_that_was_given_it() {
+    let (mine, others) = (scene().gateway.lease("raw").unwrap(), scene().gateway.lease("raw").unwrap());
+    let begin = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}"#;
+    let (status, said) = scene().post(mine.variable("TOOLS_API_KEY"), "", begin);
+    assert_eq!(status, "200", "{said}");
+    let session = said
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("mcp-session-id: ").map(str::to_owned));
+    let session = session.unwrap_or_else(|| panic!("{said}"));
+    let header = format!("Mcp-Session-Id: {}\r\n", session.trim());
+    let ping = r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#;
+    assert_eq!(scene().post(mine.variable("TOOLS_API_KEY"), &header, ping).0, "200");
+    let (status, said) = scene().post(others.variable("TOOLS_API_KEY"), &header, ping);
+    assert!(status == "404" && said.contains("no server gave this run such a session"), "{said}");
+    let (status, _) = scene().post(others.variable("TOOLS_API_KEY"), "Mcp-Session-Id: guessed\r\n", ping);
+    assert_eq!(status, "404");
+}
+
+/// A gateway of its own: what it remembers is changed.
+#[test]
+fn a_tool_that_changes_what_it_says_is_refused_until_somebody_accepts_it() {
+    let scene = Scene::start();
+    let ask = |steps: &[&str]| scene.steps("watcher", "new", "tools", steps);
+    let before = ask(&["list"]);
+    assert!(names(&before[0]).contains(&"find"), "{}", before[0]);
+    let rug = scene.logs[0].with_file_name("mcp-seen-new.rug");
+    std::fs::write(&rug, "").unwrap();
+    let said = ask(&["list", "call find {\"id\": 9}", "call tell_weather {\"city\": \"Oslo\"}"]);
+    assert!(!names(&said[0]).contains(&"find"), "{}", said[0]);
+    assert!(said[1]["failed"] == true && content(&said[1]).contains("what it said first"), "{}", said[1]);
+    assert_eq!(said[2]["failed"], false, "the others go on: {}", said[2]);
+    assert!(!scene.seen(0).contains("find 9"));
+    let notes = scene.text(&["show", &scene.run_of("watcher")]);
+    assert!(notes.contains("tool-changed") && notes.contains("find"), "{notes}");
+    let operator = json(scene.site(), &["operator", "add", "dana", "--role", "admin", "--json"]);
+    let ask = |words: &[&str]| {
+        let mut command = scene.site().tacho();
+        command.args(words).env("TACHO_OPERATOR_TOKEN", operator["token"].as_str().unwrap());
+        finish(&mut command, b"", Duration::from_secs(30)).unwrap()
+    };
+    let listed = ask(&["tools"]).out();
+    let changed: Vec<&str> = listed.lines().filter(|line| line.contains("CHANGED")).collect();
+    assert!(matches!(changed[..], [one] if one.contains("find")), "{listed}");
+    assert_eq!(ask(&["tools", "accept", "tools", "burn"]).status.code(), Some(1), "nothing to accept");
+    let accepted = ask(&["tools", "accept", "tools", "find"]);
+    assert!(accepted.status.success(), "{}", accepted.all());
+    let said = scene.steps("watcher", "new", "tools", &["list", "call find {\"id\": 9}"]);
+    assert!(names(&said[0]).contains(&"find") && said[1]["failed"] == false, "{said:?}");
+}
+
+#[test]
+fn a_models_call_is_tied_to_the_tool_that_it_caused() {
+    let (python, model, tools) = (drivers().python(), client("model_agent.py"), client("mcp_client.py"));
+    let script = format!(
+        "{0} {1} chat whole 'How is the weather?'; {0} {2} new tools 'call tell_weather {{\"city\": \"Turin\"}}' \
+         'call tell_weather {{\"city\": \"Rome\"}}'",
+        python.display(),
+        model.display(),
+        tools.display()
+    );
+    let done = scene().sh("planner", &script);
+    assert!(done.out().contains("sunny"), "{}", scene().gateway.explain(&done));
+    let shown = json(scene().site(), &["show", &scene().run_of("planner"), "--json"]);
+    let decisions = shown["decisions"].as_array().unwrap();
+    assert_eq!(decisions.len(), 1, "{shown}");
+    assert_eq!(
+        decisions[0]["actions"].as_array().map(Vec::len),
+        Some(1),
+        "the call for Turin alone: {shown}"
+    );
+    let text = scene().text(&["show", &scene().run_of("planner")]);
+    assert!(text.contains("(matched: same)") && text.contains("orphan"), "{text}");
+}
