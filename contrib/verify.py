@@ -366,13 +366,14 @@ def verify(path, anchor=None, witnesses=(), known=()):  # A report, or OSError
         folder = os.path.join(path, inside)
         names = sorted(glob.glob("[0-9]" * 10 + ".seg", root_dir=folder))
         paths = {int(name[:10]): os.path.join(folder, name) for name in names}
-        copy = os.path.join(os.path.dirname(folder), "checkpoint")
+        beside = os.path.dirname(folder)
+        copies = ["checkpoint", *glob.glob("witness/" + "[0-9a-f]" * 8, root_dir=beside)] if inside != "." else []
         if paths:
-            if inside != "." and os.path.exists(copy):  # read before the segments: it is never ahead of them
+            for copy in (os.path.join(beside, copy) for copy in copies):  # read first: never ahead of segments
                 try:
-                    known = [*known, Note(read(copy))]
+                    known = [*known, Note(read(copy, 65537))] if os.path.exists(copy) else known
                 except Broken as broken:
-                    print("warning: the file `checkpoint` was not used:", *broken.args, file=sys.stderr)
+                    print(f"warning: the file `{copy}` was not used:", *broken.args, file=sys.stderr)
             last = max((number for number in paths if not zero(read(paths[number], 512))), default=0)
             return judge(Ledger(anchor, witnesses, known), ((n, read(paths[n])) for n in paths), last)
     raise OSError(f"{path}: neither a ledger nor a bundle")

@@ -70,7 +70,7 @@ fn write_report(out: &mut String, report: &Report, options: &Options) -> std::fm
     }
     match (report.known, options.known.len()) {
         (0, _) => writeln!(out, "  known    no checkpoint held elsewhere was given (see --known)")?,
-        (n, 0) => writeln!(out, "  known    continues {n} checkpoint, the ledger's own copy")?,
+        (n, 0) => writeln!(out, "  known    continues {n} checkpoints, the ledger's own copies")?,
         (n, _) => writeln!(out, "  known    continues {n} checkpoints")?,
     }
     for warning in &report.warnings {

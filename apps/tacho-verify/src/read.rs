@@ -1,6 +1,8 @@
 //! From files to a verdict.
 
-use crate::limits::{BUNDLE_FILE_BYTES_MAX, NOTE_FILE_BYTES_MAX, SEGMENT_FILE_BYTES_MAX, SEGMENT_FILES_MAX};
+use crate::limits::{
+    BUNDLE_FILE_BYTES_MAX, COPIES_MAX, NOTE_FILE_BYTES_MAX, SEGMENT_FILE_BYTES_MAX, SEGMENT_FILES_MAX,
+};
 use seal::frame::{BUNDLE_MAGIC, SEGMENT_HEADER_BYTES, is_zero};
 use seal::verify::{Finding, Known, Options, Report, Verifier, Warning, verify_bundle};
 use std::fmt;
@@ -43,7 +45,7 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// Verifies what is at `path`: a bundle; a ledger's directory (with `segment/`, and `checkpoint` if there is one); the
+/// Verifies what is at `path`: a bundle; a ledger's directory (with `segment/`, and `checkpoint` and `witness/` if they are there); the
 /// data directory around it (`ledger/`); or the directory of segments itself. `progress` is called after each segment.
 pub fn verify_path(
     path: &Path,
@@ -57,9 +59,8 @@ pub fn verify_path(
     for directory in candidates.iter().filter(|directory| directory.is_dir()) {
         let listing = list(directory)?;
         if !listing.segments.is_empty() {
-            let beside =
-                directory.parent().filter(|_| directory != path).map(|ledger| ledger.join("checkpoint"));
-            return verify_segments(&listing, beside.as_deref(), options, progress);
+            let beside = directory.parent().filter(|_| directory != path);
+            return verify_segments(&listing, beside, options, progress);
         }
     }
     Err(unreadable(
@@ -116,7 +117,7 @@ fn segment_number(path: &Path) -> Option<u64> {
 
 fn verify_segments(
     listing: &Listing,
-    checkpoint: Option<&Path>,
+    beside: Option<&Path>,
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Failure> {
@@ -126,10 +127,11 @@ fn verify_segments(
     }
     // Read before the segments: while a gateway writes, its copy is never ahead of them.
     let mut options = options.clone();
-    match checkpoint.map(read_checkpoint_copy).transpose()?.flatten() {
-        Some(Ok(known)) => options.known.push(known),
-        Some(Err(text)) => warnings.push(text),
-        None => {}
+    for copy in beside.map(copies).transpose()?.into_iter().flatten() {
+        match read_copy(&copy)? {
+            Ok(known) => options.known.push(known),
+            Err(text) => warnings.push(text),
+        }
     }
     let last = last_used(&listing.segments)?;
     let mut verifier = Verifier::new(options);
@@ -145,13 +147,30 @@ fn verify_segments(
     Ok(report)
 }
 
-/// The ledger's own copy of its newest checkpoint, if there is one; `Some(Err)` if it is no checkpoint.
-fn read_checkpoint_copy(path: &Path) -> Result<Option<Result<Known, String>>, Failure> {
-    if !path.exists() {
-        return Ok(None);
+/// Copies of checkpoints in a ledger's directory: its newest, and what each witness cosigned last (FORMAT.md, section 1).
+fn copies(ledger: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let (checkpoint, witnesses) = (ledger.join("checkpoint"), ledger.join("witness"));
+    let mut found: Vec<PathBuf> = Vec::from_iter(checkpoint.exists().then_some(checkpoint));
+    if witnesses.is_dir() {
+        for entry in fs::read_dir(&witnesses).map_err(|error| io_failure(&witnesses, &error))? {
+            let path = entry.map_err(|error| io_failure(&witnesses, &error))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.len() == 8 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
+                found.push(path);
+            }
+            if found.len() > COPIES_MAX {
+                return Err(unreadable(&witnesses, "too many copies of checkpoints"));
+            }
+        }
     }
+    Ok(found)
+}
+
+/// `Err` if it is no checkpoint: then it is no evidence of anything, and said.
+fn read_copy(path: &Path) -> Result<Result<Known, String>, Failure> {
     let note = read_file(path, NOTE_FILE_BYTES_MAX)?;
-    Ok(Some(Known::parse(&note).map_err(|error| format!("the file `checkpoint` was not used: {error}"))))
+    let name = path.file_name().unwrap_or_default().display();
+    Ok(Known::parse(&note).map_err(|error| format!("the file `{name}` was not used: {error}")))
 }
 
 /// The index of the last segment that is in use: those after it have not even a header.

@@ -37,14 +37,14 @@ impl Reading {
         let who = caller();
         if let Some(path) = &args.ledger {
             return Ok(Reading {
-                book: Book::open(path, Keys::load(None, auditor))?,
+                book: Book::open(path, Keys::load(None, auditor), Vec::new())?,
                 who,
                 watch: Box::new(Offline),
             });
         }
         let config = Config::load(config_file)?;
         let keys = Keys::load(Some(&config.gateway.keys), auditor);
-        let book = Book::open(&config.gateway.data, keys)?;
+        let book = Book::open(&config.gateway.data, keys, config.witness_keys())?;
         Ok(Reading { book, who, watch: Box::new(ThroughGateway { socket: desk::path(&config) }) })
     }
 
@@ -150,6 +150,9 @@ pub fn verify(config: &Path, args: &cli::Verify, json: bool) -> Outcome {
             let watch = ThroughGateway { socket: desk::path(&config) };
             watch.watch(&caller(), Look::Verify, "ledger").map_err(|e| Failure::could_not(e.to_string()))?;
             options.live = true;
+            if options.witnesses.is_empty() {
+                (options.witnesses, options.witness_optional) = (config.witness_keys(), true);
+            }
             config.gateway.data.join(LEDGER)
         }
     };

@@ -136,7 +136,7 @@ pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
         config: config.file.display().to_string(),
         policy: crate::hex::encode(&policy.hash().0),
         rules: policy.rules().map(|rule| rule.0.to_string()).collect(),
-        findings: vec![auditors(&config), separation_of(&config), durability(&config)],
+        findings: vec![auditors(&config), separation_of(&config), durability(&config), witnessed(&config)],
         resources: config.resources.iter().map(resolved).collect(),
     };
     if config.resources.is_empty() {
@@ -317,6 +317,17 @@ fn durability(config: &Config) -> Finding {
     }
 }
 
+fn witnessed(config: &Config) -> Finding {
+    if config.witnesses.is_empty() {
+        return Finding::weak(
+            "no witness: whoever has root here can cut off or rewrite the record's end, and nobody else remembers it",
+            "run `tacho witness` on somebody else's machine, and name it in [[witness]]",
+        );
+    }
+    let names: Vec<&str> = config.witnesses.iter().map(|witness| witness.key.name()).collect();
+    Finding::good(format!("each checkpoint is cosigned by {}", names.join(", ")))
+}
+
 fn separation_of(config: &Config) -> Finding {
     match Separation::choose(config) {
         Ok(Separation::User(user)) if config.gateway.agent_user.is_none() => Finding::weak(
@@ -370,7 +381,7 @@ pub fn doctor(config_file: &Path, json: bool) -> Outcome {
         Ok(policy) => Finding::good(format!("the policy is valid: {} rules", policy.rules().len())),
         Err(failure) => Finding::wrong(failure.to_string(), "correct the policy; `tacho policy check`"),
     });
-    findings.extend([auditors(&config), separation_of(&config), durability(&config)]);
+    findings.extend([auditors(&config), separation_of(&config), durability(&config), witnessed(&config)]);
     for tool in ["setpriv", "setsid", "unshare"] {
         if let Err(failure) = separation::tool(tool) {
             findings.push(Finding::wrong(failure.to_string(), "install util-linux"));

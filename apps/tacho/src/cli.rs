@@ -78,6 +78,8 @@ pub enum Verb {
     Status(Api),
     /// What is wrong with this installation, and how to mend it.
     Doctor,
+    /// Cosign other gateways' checkpoints, so that their past cannot be rewritten (C2SP tlog-witness).
+    Witness(Witness),
     /// Check, test or replay the policy.
     #[command(subcommand)]
     Policy(Policy),
@@ -402,6 +404,44 @@ pub enum Operator {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Witness {
+    #[command(subcommand)]
+    pub verb: Option<WitnessVerb>,
+    /// Where gateways reach it: HOST:PORT.
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    pub listen: Option<std::net::SocketAddr>,
+    /// The witness's key, as `keygen` made it.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub key: Option<PathBuf>,
+    /// What the witness has cosigned, as `keygen` made it. Never restore an old copy of it.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub state: Option<PathBuf>,
+    /// A ledger's first verifier key; later ones are followed. Repeatable.
+    #[arg(long, value_name = "VERIFIER_KEY", required = true)]
+    pub log: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WitnessVerb {
+    /// Make a witness's key and its empty memory, and print the verifier key.
+    Keygen(WitnessKeygen),
+}
+
+#[derive(Debug, Args)]
+pub struct WitnessKeygen {
+    /// The witness's name, as signatures show it: best a URL without its scheme.
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// Where to write the key; a file that is not there yet.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Where to keep what it has cosigned.
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub struct Completions {
     pub shell: clap_complete::Shell,
 }
@@ -472,6 +512,16 @@ mod tests {
         assert!(matches!(parse(&["tacho", "runs"]).unwrap().verb, Verb::Runs(Runs { verb: None, .. })));
         let cli = parse(&["tacho", "runs", "revoke", "abcdef", "--reason", "strange"]).unwrap();
         assert!(matches!(cli.verb, Verb::Runs(Runs { verb: Some(RunsVerb::Revoke(_)), .. })));
+    }
+
+    #[test]
+    fn a_witness_serves_or_makes_a_key() {
+        let serve =
+            ["tacho", "witness", "--listen", "127.0.0.1:0", "--key", "k", "--state", "s", "--log", "x"];
+        assert!(matches!(parse(&serve).unwrap().verb, Verb::Witness(Witness { verb: None, .. })));
+        assert!(parse(&serve[..8]).is_err(), "a witness has a log");
+        let keygen = ["tacho", "witness", "keygen", "--name", "w", "--key", "k", "--state", "s"];
+        assert!(matches!(parse(&keygen).unwrap().verb, Verb::Witness(Witness { verb: Some(_), .. })));
     }
 
     #[test]

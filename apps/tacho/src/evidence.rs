@@ -9,6 +9,7 @@ use index::{Bundle, Follower, Index};
 use ledger::RealDisk;
 use ledger::keys::{AuditorSecret, GatewayKey, RunKey, RunKeys};
 use ledger::read::Store;
+use seal::note::VerifierKey;
 use seal::verify::{Options, Report};
 use vocab::{RunId, Seq, WallTime};
 
@@ -53,11 +54,12 @@ impl Keys {
 }
 
 impl Book {
-    /// Opens a ledger's directory, the data directory around it, or a bundle.
-    pub fn open(path: &Path, keys: Keys) -> Result<Book, Failure> {
+    /// Opens a ledger's directory, the data directory around it, or a bundle. `witnesses`: those of the configuration.
+    pub fn open(path: &Path, keys: Keys, witnesses: Vec<VerifierKey>) -> Result<Book, Failure> {
         let path = ledger_in(path);
-        let verdict = verify(&path, &Options { live: true, ..Options::default() })?;
-        let chain = answers::chain(&verdict, &[]);
+        let options = Options { live: true, witnesses, witness_optional: true, ..Options::default() };
+        let verdict = verify(&path, &options)?;
+        let chain = answers::chain(&verdict, &options.witnesses);
         let origin = verdict.map(|report| report.origin).unwrap_or_default();
         if path.is_file() {
             let bytes = std::fs::read(&path).map_err(|e| Failure::file("read", &path, &e))?;

@@ -144,25 +144,33 @@ impl Client {
         }
         let request =
             request.body(Full::new(Bytes::from(body))).map_err(|e| NoReply::Broken(e.to_string()))?;
-        let broken = |e: hyper::Error| NoReply::Broken(e.to_string());
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let respond = async {
-            let response = sender.send_request(request).await.map_err(broken)?;
-            let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), HTTP_BODY_BYTES_MAX);
-            let body = body.collect().await.map_err(|e| NoReply::Broken(e.to_string()))?.to_bytes().to_vec();
-            Ok(Reply { status, body })
-        };
-        // The connection drives the exchange, and ends with it.
-        tokio::pin!(respond);
-        tokio::select! {
-            reply = &mut respond => reply,
-            ended = connection => match ended {
-                Ok(()) => respond.await,
-                Err(error) => Err(broken(error)),
-            },
-        }
+        exchange(stream, request, HTTP_BODY_BYTES_MAX).await
+    }
+}
+
+/// One request and its whole response, of at most `bytes_max`, on a connection of its own.
+pub async fn exchange<S>(stream: S, request: Request<Full<Bytes>>, bytes_max: usize) -> Result<Reply, NoReply>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let broken = |e: hyper::Error| NoReply::Broken(e.to_string());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let respond = async {
+        let response = sender.send_request(request).await.map_err(broken)?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), bytes_max);
+        let body = body.collect().await.map_err(|e| NoReply::Broken(e.to_string()))?.to_bytes().to_vec();
+        Ok(Reply { status, body })
+    };
+    // The connection drives the exchange, and ends with it.
+    tokio::pin!(respond);
+    tokio::select! {
+        reply = &mut respond => reply,
+        ended = connection => match ended {
+            Ok(()) => respond.await,
+            Err(error) => Err(broken(error)),
+        },
     }
 }
 

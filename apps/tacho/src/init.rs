@@ -121,6 +121,11 @@ durability = "sync"              # "os" is faster, and no report over it claims 
 # agent_user = "tacho-agent"     # whom agents run as when `tacho run` is root; without it: nobody
 auditors = ["{auditor}"]  # who can open fingerprints and reels
 
+# Who remembers, on another machine, what this ledger was: `tacho witness keygen` there prints the key.
+# [[witness]]
+# url = "http://witness.example:7080"
+# key = "witness.example/1+1080cdb9+BEqznYUpu7zEPc0R6cvBO0YslArDrqAjmfZ6iCgBhpE1"
+
 # Your database. The agent connects to `listen`; only the gateway knows the upstream's credential.
 # [[resource]]
 # name = "crm"

@@ -24,6 +24,20 @@ pub const HTTP_DEADLINE: Duration = Duration::from_secs(30);
 pub const OPERATORS_FILE_BYTES_MAX: usize = 1 << 20;
 /// Operators of one gateway.
 pub const OPERATORS_MAX: usize = 1_000;
+/// Witnesses of one ledger: a note has 16 signature lines, and one is the ledger's.
+pub const WITNESSES_MAX: usize = 8;
+/// How often it is looked whether there is a new checkpoint to show.
+pub const WITNESS_PACE: Duration = Duration::from_millis(500);
+/// Longest pause after a witness failed; the first is twice [`WITNESS_PACE`].
+pub const WITNESS_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// From dialling a witness to its whole answer.
+pub const WITNESS_DEADLINE: Duration = Duration::from_secs(10);
+/// For the last checkpoint, when the gateway stops.
+pub const WITNESS_STOP_WAIT: Duration = Duration::from_secs(2);
+/// A witness's answer: a few signature lines.
+pub const WITNESS_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// A witness that has not cosigned for so long is an alarm.
+pub const WITNESS_LAG_MAX: Duration = Duration::from_secs(15);
 /// Text of an approval's or a revocation's reason.
 pub const REASON_BYTES_MAX: usize = 1_024;
 

@@ -31,6 +31,8 @@ mod serve;
 mod up;
 mod users;
 mod wired;
+mod witness;
+mod witnesses;
 
 use std::process::ExitCode;
 
@@ -82,6 +84,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Export(args) => analyst::export(config, &args, json),
         Verb::Status(api) => approvals::status(config, &api, json),
         Verb::Doctor => check::doctor(config, json),
+        Verb::Witness(args) => witness::witness(&args, json),
         Verb::Policy(verb) => policies::policy(config, &verb, json),
         Verb::Operator(verb) => people::operator(config, &verb, json),
         Verb::Completions(args) => paper::completions(args.shell),

@@ -21,6 +21,7 @@ use crate::evidence::LEDGER;
 use crate::fault::{Failure, Outcome};
 use crate::limits::STRANGERS_INTERVAL;
 use crate::serve::{Desks, Doorkeeper, InboxDesk, RunDesk, STOP_WAIT, Shared, ToolDesk};
+use crate::witnesses::{self, Witness};
 use crate::{desk, files, policies, serve, wired};
 
 /// `tacho up`: until SIGTERM or SIGINT. SIGHUP reloads the policy, and keeps the old one if the new one is wrong.
@@ -122,12 +123,15 @@ impl Live {
         let gateway = Gateway::start(start)
             .await
             .map_err(|e| Failure::could_not(format!("{e}; the gateway did not start")))?;
+        let witnesses = config.witnesses.iter().map(|w| Witness::new(w.clone(), &ledger).map(Arc::new));
+        let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
         let shared = Arc::new(Shared::new(
             config,
             gateway.gate.clone(),
             gateway.registry.clone(),
             policy,
             (gateway.resources.clone(), gateway.addresses.clone()),
+            witnesses,
         ));
         let mut live = Live {
             shared,
@@ -183,6 +187,10 @@ impl Live {
         }
         self.tasks.push(tokio::spawn(serve::desk::serve(second, self.shared.clone())));
         self.tasks.push(tokio::spawn(record_strangers(self.shared.clone())));
+        for witness in &self.shared.witnesses {
+            let attended = witnesses::attend(self.shared.clone(), witness.clone());
+            self.tasks.push(tokio::spawn(attended));
+        }
         Ok(())
     }
 
@@ -234,8 +242,9 @@ impl Live {
             // One that is gone already needs no removal.
             let _gone = fs::remove_file(socket);
         }
-        let ledger = self.ledger;
+        let (ledger, last) = (self.ledger.clone(), self.ledger);
         let closed = tokio::task::spawn_blocking(move || ledger.shutdown(reason)).await;
+        witnesses::last_round(&self.shared.witnesses, &last).await;
         match closed {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Failure::could_not(
@@ -328,8 +337,8 @@ fn announce(gateway: &Live, quiet: bool) {
     }
     eprintln!("tacho: console on http://{}, ledger {}", config.gateway.console, gateway.ledger.origin());
     eprintln!(
-        "tacho: verifier key {}; keep a copy elsewhere (`tacho verify --key`)",
-        gateway.ledger.verifier_key()
+        "tacho: verifier key {}; keep a copy elsewhere (`tacho verify --key`, `tacho witness --log`)",
+        gateway.ledger.first_key()
     );
     if !gateway.ledger.status().real_time {
         eprintln!(
@@ -344,14 +353,14 @@ fn announce(gateway: &Live, quiet: bool) {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(|e| Failure::could_not(format!("cannot start: {e}; is the machine out of memory?")))
 }
 
-type Signal = tokio::signal::unix::Signal;
+pub type Signal = tokio::signal::unix::Signal;
 
-fn signals() -> Result<(Signal, Signal, Signal), Failure> {
+pub fn signals() -> Result<(Signal, Signal, Signal), Failure> {
     let take = |kind| signal(kind).map_err(|e| Failure::could_not(format!("cannot take signals: {e}")));
     Ok((take(SignalKind::terminate())?, take(SignalKind::interrupt())?, take(SignalKind::hangup())?))
 }

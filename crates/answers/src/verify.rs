@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use seal::limits::NOTE_BYTES_MAX;
 use seal::note::{Checkpoint, VerifierKey};
-use seal::verify::{Finding, Options, Report, Verifier, verify_bundle};
+use seal::verify::{Finding, Known, Options, Report, Verifier, verify_bundle};
 use serde::{Deserialize, Serialize};
 use vocab::Seq;
 
 use crate::desk::{Cannot, Chain, Verified};
-use crate::limits::SEGMENT_BYTES_MAX;
+use crate::limits::{COPIES_MAX, SEGMENT_BYTES_MAX};
 use crate::shape::Answer;
 use crate::text::{Text, hex};
 
@@ -67,12 +68,15 @@ pub fn verify(
         let bytes = fs::read(path).map_err(|e| cannot(path, &e))?;
         return Ok(verify_bundle(&bytes, options));
     }
+    // Read before the segments: while a gateway writes, its copies are never ahead of them.
+    let mut options = options.clone();
+    options.known.extend(copies(path));
     let segments = segments(&path.join("segment"))?;
     let mut total = 0;
     for (_, segment) in &segments {
         total += fs::metadata(segment).map_err(|e| cannot(segment, &e))?.len();
     }
-    let mut verifier = Verifier::new(options.clone());
+    let mut verifier = Verifier::new(options);
     let mut done = 0;
     // The last segment in use is the one before the first that was never written: read one ahead.
     let mut ahead: Option<(u64, Vec<u8>)> = None;
@@ -94,6 +98,18 @@ pub fn verify(
     }
     progress(total, total);
     Ok(verifier.finish())
+}
+
+/// The ledger's own copies of checkpoints, its newest and what each witness cosigned last (FORMAT.md, section 1), as far
+/// as they are some.
+fn copies(ledger: &Path) -> Vec<Known> {
+    let witness =
+        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.len() == 8);
+    let witnesses = fs::read_dir(ledger.join("witness")).into_iter().flatten().flatten();
+    let paths = witnesses.map(|entry| entry.path()).filter(witness).take(COPIES_MAX);
+    let small = |path: &PathBuf| fs::metadata(path).is_ok_and(|m| m.len() <= NOTE_BYTES_MAX as u64);
+    let all = std::iter::once(ledger.join("checkpoint")).chain(paths).filter(small);
+    all.filter_map(|path| Known::parse(&fs::read(path).ok()?).ok()).collect()
 }
 
 /// What the verdict means for other answers.
@@ -151,8 +167,10 @@ impl Answer for VerifyAnswer {
             let whose =
                 if proved.anchored { "given by you" } else { "taken from the ledger itself: give --key" };
             text.pair("key", &format!("{} ({whose})", proved.key));
-            let witnessed =
-                proved.witnessed.map_or("NOT WITNESSED".to_owned(), |n| format!("up to size {n}"));
+            let witnessed = match proved.witnessed {
+                None => "NOT WITNESSED".to_owned(),
+                Some(n) => format!("up to size {n}; {} records after that", proved.records.saturating_sub(n)),
+            };
             text.pair("witness", &witnessed);
             text.pair("root", &proved.root);
             proved.warnings.iter().for_each(|warning| text.pair("warning", warning));

@@ -302,6 +302,7 @@ pub struct Status {
     pub waiting: u64,
     pub free_bytes: u64,
     pub resources: Vec<ResourceStatus>,
+    pub witnesses: Vec<WitnessStatus>,
     /// What is wrong, and what to do, in sentences.
     pub alarms: Vec<String>,
 }
@@ -315,6 +316,21 @@ pub struct ResourceStatus {
     pub sessions: u64,
     /// The upstream answered last time.
     pub up: bool,
+    pub detail: Option<String>,
+}
+
+/// How far somebody elsewhere has cosigned the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessStatus {
+    pub name: String,
+    pub url: String,
+    /// Records under the newest checkpoint that it cosigned, and when it did.
+    pub size: u64,
+    pub at: Option<String>,
+    /// Records after that.
+    pub behind: u64,
+    /// Since when there is something that it has not cosigned.
+    pub behind_since: Option<String>,
     pub detail: Option<String>,
 }
 
@@ -470,6 +486,19 @@ impl Answer for Status {
         };
         let headers = ["RESOURCE", "KIND", "LISTEN", "UPSTREAM", "", "SESSIONS", ""];
         text.table(&headers, &self.resources.iter().map(row).collect::<Vec<_>>());
+        if self.witnesses.is_empty() {
+            text.pair("witness", "none: see [[witness]]");
+        } else {
+            let row = |w: &WitnessStatus| {
+                let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+                let detail = w.detail.clone().unwrap_or_default();
+                let counts = [w.size.to_string(), or_dash(&w.at), w.behind.to_string()];
+                [vec![w.name.clone(), w.url.clone()], counts.to_vec(), vec![or_dash(&w.behind_since), detail]]
+                    .concat()
+            };
+            let headers = ["WITNESS", "URL", "UP TO", "AT", "BEHIND", "SINCE", ""];
+            text.table(&headers, &self.witnesses.iter().map(row).collect::<Vec<_>>());
+        }
         self.alarms.iter().for_each(|alarm| text.line(&format!("! {alarm}")));
     }
 

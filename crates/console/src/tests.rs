@@ -211,6 +211,7 @@ impl Evidence for Rest {
             waiting: 1,
             free_bytes: 1 << 30,
             resources: vec![],
+            witnesses: vec![],
             alarms: vec![],
         })
     }

@@ -258,10 +258,15 @@ impl Inner {
         }
         commit.signed = size;
         commit.signed_at = self.clock.tick();
-        if let Some(next) = items.iter_mut().rev().find_map(|item| item.ratchet.take()) {
+        let published = Published { size, note };
+        let first = size - items.len() as u64;
+        let ratchets =
+            items.iter_mut().zip(first..).filter_map(|(item, seq)| Some((seq, item.ratchet.take()?)));
+        if let Some((seq, next)) = ratchets.last() {
             commit.signer = *next;
+            self.turned(seq, &published);
         }
-        self.publish(Published { size, note });
+        self.publish(published);
         Ok(())
     }
 

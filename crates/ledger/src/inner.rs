@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use seal::frame::{self, FRAME_HEADER_BYTES, Kind as FrameKind};
+use seal::note::VerifierKey;
 use seal::payload;
 use seal::record::{self, Fields, Link, PayloadRef};
 use vocab::{Durability, RunId, Seq, SessionId, Tick, WallTime};
@@ -17,6 +18,7 @@ use crate::draft::{Draft, Kind, Map, PayloadPlain, Raw};
 use crate::keeper::Keeper;
 use crate::keys::{EpochKey, GatewayKey, RunCipher, RunKeys, SEAL_BYTES};
 use crate::late::Late;
+use crate::ledger::Checkpointed;
 use crate::limits::{
     BATCH_BYTES_MAX, PAYLOAD_BYTES_MAX, QUEUE_ADMIT_DIVISOR, QUEUE_BYTES_MAX, QUEUE_RECORDS_MAX,
     QUEUE_RUN_DIVISOR, RECORD_DEPTH_MAX, RUN_OVERDRAFT_DIVISOR, SEGMENT_TAIL_BYTES, STALL_MILLIS,
@@ -25,12 +27,13 @@ use crate::limits::{
 use crate::model::{ByRun, Step, Tail};
 use crate::receipt::{Receipt, Watermark};
 use crate::segments::Paths;
+use crate::witnesses::Turn;
 
 /// A frame's header and what a record says before its body, with two payloads.
 const RECORD_HEADER_BYTES_USUAL: usize = 384;
 
 /// Everything that the ledger's handles and threads share. Lock order: `keeper`, `commit`,
-/// `preparing`, `core`; `run_keys` stands alone.
+/// `preparing`, `core`; `run_keys` and `turns` stand alone, `shown` is taken last.
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) origin: String,
@@ -45,6 +48,11 @@ pub(crate) struct Inner {
     pub(crate) commit: Mutex<Commit>,
     pub(crate) published: Mutex<Published>,
     pub(crate) published_changed: Condvar,
+    /// The newest checkpoint whose tiles are on disk, as the file `checkpoint` has it.
+    pub(crate) shown: Mutex<Option<Checkpointed>>,
+    pub(crate) turns: Mutex<Vec<Turn>>,
+    /// The key in `genesis`.
+    pub(crate) first_key: VerifierKey,
     /// Held by whoever makes or takes the spare.
     pub(crate) preparing: Mutex<()>,
     pub(crate) keeper: Mutex<Keeper>,

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mask::Print;
-use seal::note::SignedNote;
+use seal::note::{SignedNote, VerifierKey};
 use vocab::{Class, Durability, RunId};
 
 use crate::clock::{Clock, NoRandom, Random, random};
@@ -29,7 +29,7 @@ use crate::receipt::{Lost, Receipt};
 /// End with [`Ledger::shutdown`].
 #[derive(Clone)]
 pub struct Ledger {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     threads: Arc<Threads>,
 }
 
@@ -228,6 +228,11 @@ impl Ledger {
 
     pub fn durability(&self) -> Durability {
         self.inner.config.durability
+    }
+
+    /// The key in `genesis`, from which all others follow: what verifiers and witnesses are given.
+    pub fn first_key(&self) -> &VerifierKey {
+        &self.inner.first_key
     }
 
     /// The verifier key of the next checkpoint.

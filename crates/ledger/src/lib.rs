@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`Draft`] (what may be recorded) -> [`Ledger`] (opening, appending, runs) -> `inner` (the append
 //! lock) -> `commit` (write, sync, watermark) -> [`Receipt`] -> `keeper` (segments, epochs, heartbeats, repair) ->
-//! `recover`, `opening` -> [`mod@read`].
+//! `recover`, `opening` -> [`mod@read`] -> `witnesses` (what others are shown).
 //!
 //! **Invariant:** there is no evidence from `Drop`: a handle that goes away writes nothing.
 //! **Invariant:** nothing here reads a socket, decides, or knows a protocol.
@@ -33,6 +33,7 @@ mod recover;
 mod segments;
 pub mod sim;
 mod tiles;
+mod witnesses;
 
 pub use clock::{Clock, NoRandom, Random, SystemClock, SystemRandom};
 pub use config::{AppendError, Config, Ended, Missed, NotAdmitted, OpenError, Recovery, RunError, Status};
@@ -44,3 +45,4 @@ pub use keys::AuditorKey;
 pub use ledger::{Checkpointed, Ledger};
 pub use mask::Print;
 pub use receipt::{Durable, Lost, Receipt};
+pub use witnesses::{ProofError, Turn};

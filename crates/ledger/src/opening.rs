@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use seal::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use seal::note::{Algorithm, Signer};
+use seal::note::{Algorithm, Signer, VerifierKey};
 use seal::tree::Frontier;
 use vocab::{RunId, Seq, Tick};
 use zeroize::Zeroizing;
@@ -25,6 +25,7 @@ use crate::receipt::Watermark;
 use crate::recover::{self, OpenRun, Scan};
 use crate::segments::{self, Paths};
 use crate::tiles::Tiles;
+use crate::witnesses::Turn;
 
 /// Reads and repairs what is there, or makes a new ledger; writes what recovery owes.
 pub(crate) fn open(
@@ -50,7 +51,7 @@ pub(crate) fn open(
         Some(scan) => Ground::found(&config, &*disk, &paths, &*clock, scan)?,
         None => Ground::fresh(&config, &*disk, &paths, &*clock, &*random)?,
     };
-    let Ground { origin, commit, after, owed, spare } = ground;
+    let Ground { origin, first_key, commit, after, turns, owed, spare } = ground;
     let watermark = Arc::new(Watermark::new(commit.model.next(), config.durability));
     let core = Core::at(&commit, 0, spare);
     let published = Published { size: commit.signed, note: Vec::new() };
@@ -76,6 +77,9 @@ pub(crate) fn open(
         commit: Mutex::new(commit),
         published: Mutex::new(published),
         published_changed: Condvar::new(),
+        shown: Mutex::default(),
+        turns: Mutex::new(turns),
+        first_key,
         preparing: Mutex::new(()),
         keeper: Mutex::new(keeper),
         keeper_asked: Mutex::new(false),
@@ -96,9 +100,11 @@ pub(crate) fn open(
 /// What the ledger stands on when it is opened.
 struct Ground {
     origin: String,
+    first_key: VerifierKey,
     commit: Commit,
-    /// The checkpoint key after the next checkpoint, if a crash left the ratchet half turned.
-    after: Option<Signer>,
+    /// The checkpoint key after the next checkpoint and the record that names it, if a crash left the ratchet half turned.
+    after: Option<(u64, Signer)>,
+    turns: Vec<Turn>,
     owed: Owed,
     spare: Spare,
 }
@@ -126,7 +132,7 @@ impl Ground {
         }
         let signer = recover::load_signer(disk, &config.keys, &scan.key)?;
         let after = match &scan.next_key {
-            Some(key) => Some(recover::load_signer(disk, &config.keys, key)?),
+            Some(key) => Some((scan.next_key_seq, recover::load_signer(disk, &config.keys, key)?)),
             None => {
                 // The last ratchet is complete in the ledger; complete it in the files.
                 if is_next_key(disk, config, &signer)? {
@@ -170,7 +176,8 @@ impl Ground {
             signed_at: clock.tick(),
             pace: Pace::default(),
         };
-        Ok(Ground { origin: scan.origin, commit, after, owed, spare })
+        let (origin, first_key, turns) = (scan.origin, scan.first_key, scan.turns);
+        Ok(Ground { origin, first_key, commit, after, turns, owed, spare })
     }
 
     /// A new ledger: an empty first segment, and a first checkpoint key that becomes the current one once the genesis
@@ -198,6 +205,7 @@ impl Ground {
         keys::write_secret(disk, &config.keys.join(CHECKPOINT_NEXT_FILE), &seed)?;
         let signer = Signer::from_seed(&origin, Algorithm::Ed25519, &seed)
             .map_err(|error| OpenError::Config(format!("origin: {error}")))?;
+        let first_key = signer.verifier_key().clone();
         let fail = |error| io_error(&paths.segments, error);
         let header = SegmentHeader { number: 0, first_seq: 0, first_batch: 0, origin: origin.clone() };
         let (file, size) =
@@ -218,7 +226,8 @@ impl Ground {
         };
         let owed =
             Owed { fresh: true, records: 0, torn: 0, epoch: 0, open: HashMap::new(), erased: Vec::new() };
-        Ok(Ground { origin, commit, after: None, owed, spare: Spare::Missing })
+        let (after, turns, spare) = (None, Vec::new(), Spare::Missing);
+        Ok(Ground { origin, first_key, commit, after, turns, owed, spare })
     }
 }
 
@@ -251,10 +260,12 @@ fn spare_for(config: &Config, disk: &dyn Disk, paths: &Paths, roomy: bool) -> Re
 }
 
 /// Writes what recovery owes, in order, and makes it durable.
-fn settle_debts(inner: &Inner, after: Option<Signer>, owed: Owed) -> Result<Recovery, OpenError> {
-    if let Some(after) = after {
+fn settle_debts(inner: &Inner, after: Option<(u64, Signer)>, owed: Owed) -> Result<Recovery, OpenError> {
+    if let Some((seq, after)) = after {
         // The first checkpoint over the epoch's record is signed with the old key, each later one with the new.
         catch_up(inner)?;
+        let published = lock(&inner.published).clone();
+        inner.turned(seq, &published);
         lock(&inner.commit).signer = after;
         keys::promote_checkpoint_key(&*inner.disk, &inner.config.keys)?;
     }

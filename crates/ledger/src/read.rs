@@ -13,12 +13,12 @@ use seal::cbor::{self, Value};
 use seal::frame::{
     BATCH_BODY_BYTES, FRAME_HEADER_BYTES, Frames, Kind as FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
-use seal::limits::BODY_BYTES_MAX;
+use seal::limits::{BODY_BYTES_MAX, NOTE_BYTES_MAX};
 use seal::note::SignedNote;
 use seal::record::Header;
 use vocab::{Class, RunId, Seq, SessionId, WallTime};
 
-use crate::disk::{Disk, DiskFile, RealDisk};
+use crate::disk::{Disk, DiskFile, RealDisk, read_small};
 use crate::draft::Kind;
 use crate::keys::{AuditorSecret, EpochKey, KeyError, RunKey};
 use crate::receipt::Watermark;
@@ -130,6 +130,17 @@ impl Store {
 
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The newest checkpoint that each witness cosigned, as far as it was kept. Nothing is verified.
+    pub fn cosigned(&self) -> Vec<SignedNote> {
+        let names = self.disk.list(&self.paths.witnessed()).unwrap_or_default();
+        let of_a_witness = |name: &&String| name.len() == 8;
+        let read = |name: &String| {
+            let path = self.paths.witnessed().join(name);
+            SignedNote::parse(&read_small(&*self.disk, &path, NOTE_BYTES_MAX as u64).ok()?).ok()
+        };
+        names.iter().filter(of_a_witness).filter_map(read).collect()
     }
 
     /// Reads from the first record on.

@@ -14,12 +14,14 @@ use seal::record::Header;
 use seal::tree::{Frontier, leaf_hash};
 use vocab::RunId;
 
+use crate::commit::Published;
 use crate::config::OpenError;
 use crate::disk::{Disk, read_small};
 use crate::draft::Kind;
 use crate::keys::{self, CHECKPOINT_FILE, CHECKPOINT_NEXT_FILE, KeyError};
 use crate::model::{Model, Step};
 use crate::segments::{self, Paths, Segment};
+use crate::witnesses::Turn;
 
 /// What was found.
 pub(crate) struct Scan {
@@ -38,10 +40,15 @@ pub(crate) struct Scan {
     pub(crate) clean: bool,
     pub(crate) signed: u64,
     pub(crate) epoch: u64,
+    /// The key that `genesis` names.
+    pub(crate) first_key: VerifierKey,
     /// The key that the next checkpoint must be signed with.
     pub(crate) key: VerifierKey,
     /// The key of the checkpoints after that one, if an `epoch` record has no checkpoint over it yet.
     pub(crate) next_key: Option<VerifierKey>,
+    /// The record that names it.
+    pub(crate) next_key_seq: u64,
+    pub(crate) turns: Vec<Turn>,
     pub(crate) open: HashMap<RunId, OpenRun>,
     /// Runs that have a tombstone.
     pub(crate) erased: Vec<RunId>,
@@ -120,8 +127,11 @@ struct Reading {
     last: Option<Kind>,
     signed: u64,
     epoch: u64,
+    first_key: Option<VerifierKey>,
     key: Option<VerifierKey>,
     next_key: Option<VerifierKey>,
+    next_key_seq: u64,
+    turns: Vec<Turn>,
     open: HashMap<RunId, OpenRun>,
     erased: Vec<RunId>,
     published: Option<Checkpoint>,
@@ -141,8 +151,11 @@ impl Reading {
             last: None,
             signed: 0,
             epoch: 0,
+            first_key: None,
             key: None,
             next_key: None,
+            next_key_seq: 0,
+            turns: Vec::new(),
             open: HashMap::new(),
             erased: Vec::new(),
             published,
@@ -164,8 +177,11 @@ impl Reading {
             clean: self.last == Some(Kind::Stop) && self.torn == 0,
             signed: self.signed,
             epoch: self.epoch,
+            first_key: self.first_key.ok_or_else(missing)?,
             key: self.key.ok_or_else(missing)?,
             next_key: self.next_key,
+            next_key_seq: self.next_key_seq,
+            turns: self.turns,
             open: self.open,
             erased: self.erased,
         })
@@ -281,11 +297,14 @@ impl Reading {
                     return Err("the genesis record is not this ledger's".to_owned());
                 }
                 self.key = Some(verifier_key(&body)?.ok_or("the genesis record has no key")?);
+                self.first_key.clone_from(&self.key);
             }
             (Kind::Epoch, _) => {
                 let body = body(header)?;
                 self.epoch = body.get("epoch").and_then(Value::as_u64).ok_or("the epoch has no number")?;
-                self.next_key = verifier_key(&body)?.or(self.next_key.take());
+                if let Some(key) = verifier_key(&body)? {
+                    (self.next_key, self.next_key_seq) = (Some(key), header.seq);
+                }
             }
             (Kind::Tombstone, _) => {
                 let body = body(header)?;
@@ -328,6 +347,8 @@ impl Reading {
         self.signed = checkpoint.size;
         if let Some(next) = self.next_key.take() {
             self.key = Some(next);
+            let published = Published { size: checkpoint.size, note: bytes.to_vec() };
+            self.turns.extend(Turn::new(self.next_key_seq, &published));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use seal::frame::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use seal::limits::BODY_BYTES_MAX;
+use seal::note::VerifierKey;
 
 use crate::disk::{Disk, DiskFile};
 use crate::limits::{FIRST_SEGMENT_BYTES_MAX, SEGMENT_BYTES_MAX};
@@ -36,6 +37,15 @@ impl Paths {
 
     pub(crate) fn checkpoint(&self) -> PathBuf {
         self.root.join("checkpoint")
+    }
+
+    /// Where the checkpoints stand that witnesses cosigned.
+    pub(crate) fn witnessed(&self) -> PathBuf {
+        self.root.join("witness")
+    }
+
+    pub(crate) fn cosigned(&self, witness: &VerifierKey) -> PathBuf {
+        self.witnessed().join(format!("{:08x}", witness.hash()))
     }
 
     pub(crate) fn segment(&self, number: u64) -> PathBuf {

@@ -7,11 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use seal::Hash;
+use seal::note::SignedNote;
 use seal::tree::{Frontier, leaf_hash};
 
 use crate::disk::{Disk, write_atomic};
 use crate::inner::{Inner, lock};
 use crate::keeper::Keeper;
+use crate::ledger::Checkpointed;
 use crate::limits::CHECKPOINT_MILLIS;
 use crate::read::{Cursor, ReadError, Store};
 use vocab::{Seq, Tick};
@@ -62,9 +64,15 @@ impl Inner {
         }
         let until = if all { published.size } else { published.size.min(tiles.size + RECORDS_PER_ROUND) };
         tiles.advance(&*self.disk, until)?;
+        if all && tiles.size < until {
+            // The cursor's window was older than the last batch; now it is read anew, and there is no later round.
+            tiles.advance(&*self.disk, until)?;
+        }
         if tiles.size == published.size {
             tiles.publish(&*self.disk, &self.paths.checkpoint(), &published.note)?;
             tiles.published_at = now;
+            let note = SignedNote::parse(&published.note).ok();
+            *lock(&self.shown) = note.map(|note| Checkpointed { size: published.size, note });
         }
         Ok(())
     }
@@ -193,11 +201,11 @@ fn partial_paths(size: u64) -> Vec<PathBuf> {
     paths
 }
 
-fn tile_path(level: usize, index: u64, width: usize) -> PathBuf {
+pub(crate) fn tile_path(level: usize, index: u64, width: usize) -> PathBuf {
     PathBuf::from(format!("tile/{level}/{}", numbered(index, width)))
 }
 
-fn bundle_path(index: u64, width: usize) -> PathBuf {
+pub(crate) fn bundle_path(index: u64, width: usize) -> PathBuf {
     PathBuf::from(format!("tile/entries/{}", numbered(index, width)))
 }
 

@@ -4,7 +4,7 @@
 //! in and verdicts go out; there is no file, socket, clock or randomness here.
 //!
 //! Reading order: [`frame`] (bytes to frames) -> [`cbor`] -> [`record`] (frames to records) -> [`tree`] -> [`note`]
-//! (signed checkpoints) -> [`payload`] -> [`verify`] (all of it, in order).
+//! (signed checkpoints) -> [`payload`] -> [`verify`] (all of it, in order) -> [`witness`] (who keeps others' checkpoints).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -17,6 +17,7 @@ pub mod payload;
 pub mod record;
 pub mod tree;
 pub mod verify;
+pub mod witness;
 
 #[cfg(feature = "testkit")]
 pub mod testkit;

@@ -36,6 +36,9 @@ pub const WARNINGS_MAX: usize = 64;
 /// proof has one more.
 pub const PROOF_HASHES_MAX: usize = 65;
 
+/// Most hashes of a proof that a witness reads: the number of C2SP tlog-witness.
+pub const WITNESS_PROOF_LINES_MAX: usize = 63;
+
 const _: () = assert!(PLAINTEXT_BYTES_MAX + 12 + 16 <= BODY_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(NOTE_BYTES_MAX <= BODY_BYTES_MAX);

@@ -31,6 +31,8 @@ pub struct Options {
     pub anchor: Option<VerifierKey>,
     /// At least one of these must have cosigned a checkpoint of this ledger.
     pub witnesses: Vec<VerifierKey>,
+    /// Where none of them has, that is said and is no failure: for reports, which say how far it goes.
+    pub witness_optional: bool,
     /// Checkpoints held elsewhere, each of which this ledger must continue.
     pub known: Vec<Known>,
     /// The gateway may be writing, or was cut off: a torn tail is reported instead of refused.
@@ -248,7 +250,8 @@ impl Trust {
         for known in std::mem::take(&mut self.options.known) {
             self.cosignatures(&known.note, known.checkpoint.size, known.note.signatures().len())?;
         }
-        if !self.options.witnesses.is_empty() && self.witnessed.is_none() {
+        let wanted = !self.options.witnesses.is_empty() && !self.options.witness_optional;
+        if wanted && self.witnessed.is_none() {
             return broken(Rule::NotWitnessed, "");
         }
         Ok(())

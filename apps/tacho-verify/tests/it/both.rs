@@ -20,6 +20,7 @@ pub struct Given {
 impl Given {
     pub fn options(&self) -> Options {
         Options {
+            witness_optional: false,
             anchor: self.key.as_ref().map(|key| seal::note::VerifierKey::parse(key).unwrap()),
             witnesses: self
                 .witnesses

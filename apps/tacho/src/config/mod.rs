@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ledger::AuditorKey;
+use seal::note::VerifierKey;
 use toml::de::DeTable;
 use vocab::{Class, Durability, MaskKind};
 
@@ -28,7 +29,7 @@ use raw::RawConfig;
 use reader::Problems;
 use resolve::Resolver;
 
-pub use service::{Mcp, Model, PathMask, Service};
+pub use service::{HttpUpstream, Mcp, Model, PathMask, Service};
 pub use upstream::{Host, Tls, Upstream};
 
 /// The name of the file where no other is given.
@@ -43,6 +44,7 @@ pub struct Config {
     pub gateway: Gateway,
     pub resources: Vec<Resource>,
     pub humans: Vec<Human>,
+    pub witnesses: Vec<Witness>,
 }
 
 #[derive(Clone, Debug)]
@@ -206,6 +208,13 @@ pub struct Human {
     pub delegate: bool,
 }
 
+/// Somebody on another machine who cosigns the ledger's checkpoints.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    pub url: HttpUpstream,
+    pub key: VerifierKey,
+}
+
 /// How much of a response is kept where the file does not say.
 pub const REEL_DEFAULT: Reel = Reel::Head { bytes: 8 << 20 };
 
@@ -256,6 +265,11 @@ impl Config {
 
     pub fn human(&self, name: &str) -> Option<&Human> {
         self.humans.iter().find(|h| h.name == name)
+    }
+
+    /// The keys of the witnesses.
+    pub fn witness_keys(&self) -> Vec<VerifierKey> {
+        self.witnesses.iter().map(|witness| witness.key.clone()).collect()
     }
 
     /// The file in which operators and the digests of their tokens are kept.

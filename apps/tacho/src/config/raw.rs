@@ -9,6 +9,7 @@ pub struct RawConfig<'t> {
     pub gateway: Option<RawGateway<'t>>,
     pub resources: Vec<RawResource<'t>>,
     pub humans: Vec<RawHuman<'t>>,
+    pub witnesses: Vec<RawWitness<'t>>,
 }
 
 pub struct RawGateway<'t> {
@@ -112,6 +113,14 @@ pub struct RawHuman<'t> {
     pub delegate: bool,
 }
 
+/// Who cosigns the ledger's checkpoints.
+pub struct RawWitness<'t> {
+    pub span: std::ops::Range<usize>,
+    pub url: Option<At<&'t str>>,
+    pub key: Option<At<&'t str>>,
+    pub ca: Option<At<&'t str>>,
+}
+
 impl<'t> RawConfig<'t> {
     pub fn read(table: &'t DeTable<'t>, problems: &mut Problems) -> RawConfig<'t> {
         let mut file = Section::new("", 0..0, table);
@@ -121,10 +130,12 @@ impl<'t> RawConfig<'t> {
         });
         let resources = file.sections("resource", problems);
         let humans = file.sections("human", problems);
+        let witnesses = file.sections("witness", problems);
         let raw = RawConfig {
             gateway,
             resources: resources.into_iter().map(|s| RawResource::read(s, problems)).collect(),
             humans: humans.into_iter().map(|s| RawHuman::read(s, problems)).collect(),
+            witnesses: witnesses.into_iter().map(|s| RawWitness::read(s, problems)).collect(),
         };
         file.finish(problems);
         raw
@@ -238,6 +249,19 @@ impl<'t> RawHuman<'t> {
             uid: section.number("uid", 0..u64::from(u32::MAX), problems),
             groups: section.texts("groups", problems),
             delegate: section.flag("delegate", problems).is_some_and(|f| f.value),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl<'t> RawWitness<'t> {
+    fn read(mut section: Section<'t>, problems: &mut Problems) -> RawWitness<'t> {
+        let raw = RawWitness {
+            span: section.span.clone(),
+            url: section.required("url", "\"http://witness.internal:7080\"", problems),
+            key: section.required("key", "what `tacho witness keygen` printed", problems),
+            ca: section.text("ca", problems),
         };
         section.finish(problems);
         raw

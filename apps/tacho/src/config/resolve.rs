@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use vocab::MaskKind;
 
-use super::raw::{RawConfig, RawGateway, RawHuman, RawMask, RawResource};
+use super::raw::{RawConfig, RawGateway, RawHuman, RawMask, RawResource, RawWitness};
 use super::reader::{At, Problems};
 use super::{
-    Config, Database, Gateway, HOLD_IN_TRANSACTION_DEFAULT, Human, Mask, REEL_DEFAULT, Resource, Tripwire,
-    Upstream, What,
+    Config, Database, Gateway, HOLD_IN_TRANSACTION_DEFAULT, HttpUpstream, Human, Mask, REEL_DEFAULT,
+    Resource, Tripwire, Upstream, What, Witness,
 };
 use crate::limits::{
     APPROVAL_TIMEOUT_MAX, MASKS_PER_RESOURCE_MAX, RESOURCES_MAX, RUN_LIFETIME_MAX, SOCKET_PATH_BYTES_MAX,
+    WITNESSES_MAX,
 };
 
 /// Turns what was typed into what is meant. Goes on after an error, to find the next.
@@ -25,6 +26,7 @@ pub(super) struct Resolver<'p> {
 impl Resolver<'_> {
     pub(super) fn config(&mut self, file: &Path, bytes: &[u8], raw: RawConfig<'_>) -> Option<Config> {
         let humans = self.humans(raw.humans);
+        let witnesses = self.witnesses(raw.witnesses);
         let gateway = match raw.gateway {
             Some(gateway) => self.gateway(gateway, &humans),
             None => {
@@ -37,7 +39,7 @@ impl Resolver<'_> {
         let resources = self.resources(raw.resources, console);
         let mut digest = [0; 32];
         digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
-        Some(Config { file: file.to_owned(), digest, gateway: gateway?, resources, humans })
+        Some(Config { file: file.to_owned(), digest, gateway: gateway?, resources, humans, witnesses })
     }
 
     fn gateway(&mut self, raw: RawGateway<'_>, humans: &[Human]) -> Option<Gateway> {
@@ -222,6 +224,41 @@ impl Resolver<'_> {
             out.push(Human { name: name.value, uid, groups, delegate: raw.delegate });
         }
         out
+    }
+
+    fn witnesses(&mut self, raw: Vec<RawWitness<'_>>) -> Vec<Witness> {
+        if let Some(first_too_many) = raw.get(WITNESSES_MAX) {
+            self.problems.at(
+                &first_too_many.span,
+                format!("there are more than {WITNESSES_MAX} witnesses; each signs each checkpoint"),
+            );
+        }
+        let mut out: Vec<Witness> = Vec::new();
+        for raw in raw {
+            let (Some(url), Some(key)) = (raw.url, raw.key) else { continue };
+            let (url, key_span) = (self.witness_url(&url, raw.ca.as_ref()), key.span.clone());
+            let (Some(url), Some(key)) = (url, self.witness_key(&key)) else { continue };
+            if out.iter().any(|other| other.key.hash() == key.hash()) {
+                self.problems
+                    .at(&key_span, "witness: another witness has this key; two signatures of one count once");
+            }
+            out.push(Witness { url, key });
+        }
+        out
+    }
+
+    /// What travels is signed and holds no secret, so plain HTTP is good enough for it on any network.
+    fn witness_url(&mut self, url: &At<&str>, ca: Option<&At<&str>>) -> Option<HttpUpstream> {
+        match HttpUpstream::parse(url.value, true) {
+            Ok(mut upstream) => {
+                upstream.root_certificates = ca.map(|ca| self.path(ca.value));
+                Some(upstream)
+            }
+            Err(wrong) => {
+                wrong.iter().for_each(|w| self.problems.at(&url.span, format!("witness: of its URL: {w}")));
+                None
+            }
+        }
     }
 
     fn masks(&mut self, place: &str, raw: Vec<RawMask<'_>>) -> Vec<Mask> {

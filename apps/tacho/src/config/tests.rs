@@ -88,6 +88,36 @@ path = "$..ssn"
 class = "pii.ssn"
 "#;
 
+const WITNESS: &str = r#"
+[[witness]]
+url = "https://w.example/tacho"
+key = "witness.example/w1+a8f00c17+BG6fQyvP8dEzsW3QEFbF6VPeRBdxOJiFkrXOOjSF1PQ9"
+"#;
+
+#[test]
+fn a_witness_resolves_and_each_error_says_what_would_be_right() {
+    let key = seal::note::Signer::from_seed("w1", seal::note::Algorithm::Cosignature, &[1; 32]).unwrap();
+    let own = seal::note::Signer::from_seed("w1", seal::note::Algorithm::Ed25519, &[1; 32]).unwrap();
+    let given = WITNESS.lines().find_map(|line| line.strip_prefix("key = ")).unwrap();
+    let good = WITNESS.replace(given, &format!("\"{}\"", key.verifier_key()));
+    let config = parse(&format!("{GOOD}{good}")).unwrap();
+    assert_eq!(config.witnesses[0].url.address(), "https://w.example/tacho");
+    assert_eq!(config.witness_keys(), [key.verifier_key().clone()]);
+    let wrong = |text: &str, words: &str| {
+        let lines = parse(&format!("{GOOD}{text}")).map(drop).unwrap_err();
+        assert!(lines.len() == 1 && lines[0].contains(words), "{words:?} in {lines:#?}");
+    };
+    wrong(&good.replace("https://", "ftp://"), "https://");
+    wrong(&good.replace("url = \"https://w.example/tacho\"", ""), "has no `url`");
+    wrong(WITNESS, "tacho witness keygen");
+    // A ledger's key signs no witness's statement.
+    wrong(
+        &good.replace(&key.verifier_key().to_string(), &own.verifier_key().to_string()),
+        "tacho witness keygen",
+    );
+    wrong(&format!("{good}{good}"), "another witness has this key");
+}
+
 #[test]
 fn an_http_service_resolves() {
     let config = parse(&format!("{GOOD}{SERVICE}")).unwrap();

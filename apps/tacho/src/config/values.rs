@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use ledger::AuditorKey;
+use seal::note::{Algorithm, VerifierKey};
 use vocab::{Class, Durability, MaskKind};
 
 use super::raw::{RawCredential, RawPair, UserRef};
@@ -168,6 +169,18 @@ impl Resolver<'_> {
             self.problems.at(
                 &key.span,
                 "[gateway]: not an auditor's public key; `tacho init` prints one, and it begins with tacho-auditor-",
+            );
+        }
+        parsed
+    }
+
+    pub(super) fn witness_key(&mut self, key: &At<&str>) -> Option<VerifierKey> {
+        let parsed =
+            VerifierKey::parse(key.value).ok().filter(|key| key.algorithm() == Algorithm::Cosignature);
+        if parsed.is_none() {
+            self.problems.at(
+                &key.span,
+                "witness: not a witness's verifier key, NAME+HASH+BASE64; `tacho witness keygen` prints one",
             );
         }
         parsed

@@ -61,9 +61,10 @@ impl Evidence for Desks {
         state.follower.refresh().map_err(|e| Cannot::Ledger(e.to_string()))?;
         let size = self.shared.gate.ledger().status().checkpointed;
         if state.chain.as_ref().is_none_or(|(of, _)| *of != size) {
-            let options = Options { live: true, ..Options::default() };
+            let witnesses = self.shared.config.witness_keys();
+            let options = Options { live: true, witnesses, witness_optional: true, ..Options::default() };
             let verdict = answers::verify(&self.dir, &options, &mut |_, _| {})?;
-            state.chain = Some((size, answers::chain(&verdict, &[])));
+            state.chain = Some((size, answers::chain(&verdict, &options.witnesses)));
         }
         let State { follower, chain } = &*state;
         let unchecked = Chain::NotChecked;
@@ -86,6 +87,8 @@ impl Evidence for Desks {
         for down in resources.iter().filter(|resource| !resource.up) {
             alarms.push(format!("the upstream of {} did not answer when it was last asked", down.name));
         }
+        alarms.extend(shared.witnesses.iter().filter_map(|witness| witness.alarm()));
+        let witnesses = shared.witnesses.iter().map(|witness| witness.status(ledger.records)).collect();
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -100,6 +103,7 @@ impl Evidence for Desks {
             waiting: count(shared.gate.inbox().list().len()),
             free_bytes: free,
             resources,
+            witnesses,
             alarms,
         })
     }

@@ -25,6 +25,7 @@ use vocab::{RunId, Seq};
 
 use crate::config::Config;
 use crate::operators::Operators;
+use crate::witnesses::Witness;
 
 pub use approvals::InboxDesk;
 pub use auth::Doorkeeper;
@@ -43,6 +44,7 @@ pub struct Shared {
     pub resources: Vec<Served>,
     /// Where each listens.
     pub addresses: Vec<std::net::SocketAddr>,
+    pub witnesses: Vec<Arc<Witness>>,
     pub handle: Handle,
     /// The process that holds each run: who descends from it is inside the run.
     holders: Mutex<BTreeMap<RunId, Holder>>,
@@ -75,6 +77,7 @@ impl Shared {
         registry: Registry,
         policy: Arc<Policy>,
         (resources, addresses): (Vec<Served>, Vec<std::net::SocketAddr>),
+        witnesses: Vec<Arc<Witness>>,
     ) -> Shared {
         Shared {
             config,
@@ -83,6 +86,7 @@ impl Shared {
             policy: RwLock::new(policy),
             resources,
             addresses,
+            witnesses,
             handle: Handle::current(),
             holders: Mutex::default(),
             since: Mutex::default(),

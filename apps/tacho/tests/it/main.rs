@@ -4,3 +4,4 @@
 mod cli;
 mod place;
 mod run;
+mod witness;

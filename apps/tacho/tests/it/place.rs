@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -15,6 +16,8 @@ pub struct Place {
     /// The user that commands run as, if not the test's own.
     pub uid: Option<u32>,
     gateway: Option<Child>,
+    /// What the gateway has said.
+    said: Arc<Mutex<String>>,
 }
 
 impl Place {
@@ -23,7 +26,7 @@ impl Place {
         let dir = PathBuf::from(format!("/tmp/tacho-it-{name}-{}-{n}", std::process::id()));
         fs::create_dir_all(dir.join("home")).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        Place { dir, uid: None, gateway: None }
+        Place { dir, uid: None, gateway: None, said: Arc::default() }
     }
 
     /// A place for another user, with the binary where that user can run it.
@@ -112,7 +115,13 @@ impl Place {
             let line = line.unwrap();
             if line == "tacho: ready" {
                 // What it says later must not stop it.
-                std::thread::spawn(move || lines.for_each(|line| eprintln!("gateway: {line:?}")));
+                let said = self.said.clone();
+                std::thread::spawn(move || {
+                    lines.map_while(Result::ok).for_each(|line| {
+                        eprintln!("gateway: {line}");
+                        *said.lock().unwrap() += &format!("{line}\n");
+                    })
+                });
                 self.gateway = Some(child);
                 return;
             }
@@ -127,6 +136,10 @@ impl Place {
         let mut child = self.gateway.take().unwrap();
         signal(child.id(), "TERM");
         assert!(child.wait().unwrap().success());
+    }
+
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     pub fn gateway_pid(&self) -> u32 {

@@ -7,7 +7,8 @@ use ledger::read::{Entry, Item, ReadError, Store};
 use seal::Hash;
 use seal::cbor::Value;
 use seal::frame::{BUNDLE_MAGIC, Kind, VERSION, encode_frame};
-use seal::tree::{Subtrees, inclusion_proof, node_hash};
+use seal::note::{Checkpoint, SignedNote};
+use seal::tree::{Subtrees, inclusion_proof, node_hash, root_at};
 use serde::{Deserialize, Serialize};
 use vocab::RunId;
 
@@ -33,8 +34,8 @@ pub struct Exported {
     pub bytes: u64,
 }
 
-/// Writes the bundle of `run` as of the ledger's last checkpoint. `key` is the run's payload key, only if it is to be
-/// handed over too.
+/// Writes the bundle of `run` as of the last cosigned checkpoint that covers it, or the ledger's last. `key` is the run's
+/// payload key, only if it is to be handed over too.
 ///
 /// Holds one hash per record twice: 64 bytes x records.
 pub fn export_bundle(
@@ -43,7 +44,8 @@ pub fn export_bundle(
     key: Option<&[u8; 32]>,
     out: &mut dyn Write,
 ) -> Result<Exported, Cannot> {
-    let scan = Scan::over(store, run)?;
+    let mut scan = Scan::over(store, run)?;
+    scan.prefer_cosigned(store.cosigned());
     let Some((note, size)) = &scan.checkpoint else {
         return Err(Cannot::Ledger(
             "no checkpoint is signed yet, so nothing can be proved; try again".to_owned(),
@@ -130,6 +132,21 @@ impl Scan {
             }
         }
         Ok(scan)
+    }
+
+    /// Of the checkpoints over the whole run, one that a witness cosigned says more than a newer one that none did.
+    fn prefer_cosigned(&mut self, notes: Vec<SignedNote>) {
+        let Some(last) = self.run.last().map(|entry| entry.seq.0) else { return };
+        let newest = self.checkpoint.as_ref().map_or(0, |(_, size)| *size);
+        let of_this_tree = |note: SignedNote| {
+            let Checkpoint { size, root, .. } = note.checkpoint().ok()?;
+            let fits = (last + 1..=newest).contains(&size);
+            let same = fits && root_at(&self.levels, size).is_ok_and(|ours| ours == root);
+            same.then(|| (note.to_bytes(), size))
+        };
+        if let Some(best) = notes.into_iter().filter_map(of_this_tree).max_by_key(|(_, size)| *size) {
+            self.checkpoint = Some(best);
+        }
     }
 
     fn take(&mut self, entry: Entry, run: RunId) {

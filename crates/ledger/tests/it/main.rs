@@ -11,3 +11,4 @@ mod process;
 mod strange;
 mod tamper;
 mod tiles;
+mod witnesses;

@@ -44,7 +44,7 @@ fn published(rig: &Rig) -> (u64, [u8; 32]) {
     (checkpoint.size, checkpoint.root)
 }
 
-fn grow(ledger: &ledger::Ledger, rig: &Rig, records: u64) {
+pub fn grow(ledger: &ledger::Ledger, rig: &Rig, records: u64) {
     for n in 0..records {
         let draft = Draft::new(Kind::Watch).put("who", "x").put("verb", "show").put("n", n);
         drop(ledger.append(draft).unwrap());

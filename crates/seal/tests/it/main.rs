@@ -10,3 +10,4 @@ mod random;
 mod record;
 mod tree;
 mod verifier;
+mod witness;

@@ -237,7 +237,7 @@ impl Grammar {
                 "MOVE -2 IN c".into(),
             ]),
             11 => inside(vec![format!("PREPARE p AS {query}"), "EXECUTE p".into(), "DEALLOCATE p".into()]),
-            12 => one(format!("EXPLAIN (VERBOSE, COSTS OFF) {query}")),
+            12 => one(format!("EXPLAIN (VERBOSE) {query}")),
             13 => one(format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) {query}")),
             14 => inside(vec![format!("CREATE TEMP TABLE kept AS {query}"), "SELECT * FROM kept".into()]),
             15 => inside(vec![

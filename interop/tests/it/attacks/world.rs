@@ -4,7 +4,7 @@
 use super::net::{Net, Tap};
 use super::random::Random;
 use interop::gateway::{Gateway, Lease, Plan};
-use interop::postgres::{Postgres, SUPER_PASSWORD};
+use interop::postgres::{Postgres, SUPER_PASSWORD, debian};
 use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage};
 
 const ROLE: &str = "agent";
@@ -54,12 +54,15 @@ pub struct Side {
 impl Side {
     /// `variant`: which governed values. `without`: a governed column that the gateway is not told of.
     pub async fn start(seed: u64, variant: u64, without: Option<&str>) -> Side {
-        let server = Postgres::start().unwrap();
+        // Nothing may move statistics, pages or the visibility map at a time of its own: a plan, and with it the order
+        // out of a hash, would differ between two databases for no reason that an agent has learned.
+        let server = Postgres::start_with(&debian().unwrap(), &["autovacuum = off"]).unwrap();
         let values = Values::new(seed, variant);
         server.admin("postgres", &format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE}'")).unwrap();
         server.admin("postgres", "CREATE DATABASE attacked").unwrap();
         server.admin("attacked", &values.schema()).unwrap();
         server.admin("attacked", MASKED).unwrap();
+        server.admin("attacked", "VACUUM (FREEZE, ANALYZE)").unwrap();
         let masks = GOVERNED.iter().filter(|(column, ..)| Some(*column) != without);
         let plan = Plan {
             database: "attacked".to_owned(),
@@ -132,13 +135,19 @@ impl Values {
         let mut own = Random::new(seed ^ variant.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut values = Values { inserts: String::new(), texts: Vec::new(), whole: Vec::new() };
         for id in 1..=8 {
+            // Of one length on both sides: a longer value fills more of its page, and the order of rows without ORDER BY
+            // and the planner's estimates show how full pages are (SECURITY.md, "What no layer covers").
             let name = format!("{} {}", own.consonants(7), own.consonants(8));
             let email = format!("{}@{}.test", own.consonants(9), own.consonants(8));
             let ssn = format!("{}-{}-{}", own.digits(3), own.digits(2), own.digits(4));
             let card = format!("{}{}", own.digits(12), shared.digits(4));
             let year = 1950 + shared.below(50);
             let born = format!("{year}-{:02}-{:02}", 2 + own.below(11), 2 + own.below(27));
-            let pay = format!("{}.{}", 100_000 + own.below(800_000), 10 + own.below(90));
+            // How often a value stands there is in the planner's statistics, and must not show.
+            let mut pay = format!("{}.{}", 100_000 + own.below(800_000), 10 + own.below(90));
+            if let Some(before) = values.whole.last().filter(|_| variant == 2 && id % 4 != 0) {
+                pay.clone_from(before);
+            }
             let note = own.consonants(12);
             let city = ["Leeds", "Graz", "Turin", "Riga"][shared.below(4) as usize];
             values.inserts.push_str(&format!(
@@ -176,7 +185,6 @@ impl Values {
              CREATE VIEW v_people AS SELECT id, email AS contact, ssn AS tax_ref, city FROM people;
              CREATE SEQUENCE numbers;
              {}
-             ANALYZE;
              GRANT USAGE, CREATE ON SCHEMA app TO {ROLE};
              GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON ALL TABLES IN SCHEMA app TO {ROLE};
              GRANT ALL ON ALL SEQUENCES IN SCHEMA app TO {ROLE};
