@@ -132,10 +132,14 @@ impl Scene {
 
     /// One request of a run's own making: status, and all that was answered.
     fn post(&self, key: &str, headers: &str, body: &str) -> (String, String) {
+        self.post_to("/", key, headers, body)
+    }
+
+    fn post_to(&self, path: &str, key: &str, headers: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let head = format!(
-            "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
              Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n{headers}\
              Content-Length: {}\r\n\r\n",
             body.len()
@@ -329,6 +333,10 @@ fn what_headers_say_is_what_the_body_says() {
     ] {
         let (status, said) = scene().post(key, "", &body);
         assert!(status == "400" && said.contains(why), "{body}: {said}");
+    }
+    for elsewhere in ["/mcp", "/admin", "/?session_id=1", "/messages/?session_id=1"] {
+        let (status, said) = scene().post_to(elsewhere, key, "", &call);
+        assert!(status == "404" && said.contains("no server of MCP here"), "{elsewhere}: {said}");
     }
     assert_eq!(scene().seen(0).matches("find 31").count(), 2, "{}", scene().seen(0));
 }

@@ -46,6 +46,8 @@ pub(super) struct Rpc {
 const MISMATCH: &str = "a header does not say what the body says";
 const TWICE: &str = "a header that repeats the body stands there twice";
 const NO_SESSION: &str = "no server gave this run such a session";
+const NO_PLACE: &str =
+    "there is no server of MCP here: its URL is the resource's own, /mcp or /sse, or what it gave this run";
 const CHANGED: &str = "what the server says of this tool is not what it said first";
 const NO_METHOD: &str = "MCP is spoken by POST, GET and DELETE";
 const NO_STREAM: &str = "a GET that asks for no event stream";
@@ -64,10 +66,17 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
     let Target::Origin(origin) = &request.target else {
         return Spoken::Wrong(501, "OPTIONS * is not passed on");
     };
-    // A session, and in the oldest revision the place where messages go, is a credential of the run that was given it.
-    let session = request.headers.all(mcp::SESSION).map(|value| value.as_bytes());
-    let place = origin.query.as_ref().map(|_| origin.raw.as_bytes());
-    if !session.chain(place).all(|handle| handles.was_given(who.run, handle)) {
+    // Elsewhere on the same host the body may mean another thing, or nothing.
+    let usual = matches!(origin.raw.as_bytes(), b"/mcp" | b"/mcp/" | b"/sse" | b"/sse/");
+    let place = match origin.raw.as_bytes() {
+        b"/" => None,
+        _ if usual && resource.config.upstream.base.is_empty() => None,
+        place if handles.was_given(who.run, place) => Some(place),
+        _ => return Spoken::Wrong(404, NO_PLACE),
+    };
+    // A session, as the place of the oldest revision, is a credential of the run that was given it.
+    let mut sessions = request.headers.all(mcp::SESSION);
+    if !sessions.all(|session| handles.was_given(who.run, session.as_bytes())) {
         return Spoken::Wrong(404, NO_SESSION);
     }
     match request.method {
