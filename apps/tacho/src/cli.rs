@@ -142,6 +142,10 @@ pub struct Run {
     /// Fail if the agent cannot be separated from the gateway, instead of running it unconfined.
     #[arg(long)]
     pub confined: bool,
+    /// Put the agent into an empty network, with the gateway's listeners in it and nothing else; what else it tries to
+    /// reach is refused and recorded. Fails where the kernel refuses any part of it.
+    #[arg(long)]
+    pub jail: bool,
     /// The agent's command.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -5,6 +5,8 @@
 //! - `{"hold": TOKEN}`: the run lives as long as this connection; when it closes, the run is over as `interrupted`
 //!   unless it was closed before.
 //! - `{"to-sign": ASK}`: the text that an approver signs for a request that waits.
+//! - `{"attempts": {"token": TOKEN, "listed": [...], "totals": {...}}}`: what the agent of a jailed run tried to reach.
+//!   Only from the process that holds the run.
 //! - `{"watch": {"verb": V, "subject": S}}`: writes a `watch` record and answers its place.
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::fault::Failure;
+use crate::run::jail::attempts::{Attempt, Totals};
 
 /// Longest line of this protocol.
 pub const LINE_BYTES_MAX: usize = 16 << 10;
@@ -30,6 +33,7 @@ pub enum Request {
     Hold(String),
     ToSign(String),
     Watch { verb: String, subject: String },
+    Attempts { token: String, listed: Vec<Attempt>, totals: Option<Totals> },
 }
 
 /// What is answered.
@@ -39,6 +43,7 @@ pub enum Response {
     Held,
     ToSign(String),
     Watched { seq: u64 },
+    Recorded,
     Refused { why: String },
 }
 
@@ -70,7 +75,7 @@ impl Hold {
                 nonblocking.map(|connection| Hold { connection }).map_err(|e| failed(e.to_string()))
             }
             Response::Refused { why } => Err(failed(why)),
-            Response::Watched { .. } | Response::ToSign(_) => {
+            Response::Watched { .. } | Response::ToSign(_) | Response::Recorded => {
                 Err(failed("it answered another question".to_owned()))
             }
         }
@@ -94,7 +99,33 @@ pub fn to_sign(socket: &Path, ask: &str) -> Result<String, Failure> {
     match self::ask(&mut connection, &Request::ToSign(ask.to_owned())).map_err(|e| failed(&e.to_string()))? {
         Response::ToSign(text) => Ok(text),
         Response::Refused { why } => Err(Failure::no(why)),
-        Response::Held | Response::Watched { .. } => Err(failed("it answered another question")),
+        Response::Held | Response::Watched { .. } | Response::Recorded => {
+            Err(failed("it answered another question"))
+        }
+    }
+}
+
+/// Has recorded what the agent of a jailed run tried to reach.
+pub fn attempts(
+    socket: &Path,
+    token: &str,
+    listed: Vec<Attempt>,
+    totals: Option<Totals>,
+) -> Result<(), Failure> {
+    let failed = |why: &str| {
+        Failure::could_not(format!(
+            "what the agent tried to reach could not be recorded ({}): {why}; see the gateway's log",
+            socket.display()
+        ))
+    };
+    let request = Request::Attempts { token: token.to_owned(), listed, totals };
+    let mut connection = connect(socket).map_err(|e| failed(&e.to_string()))?;
+    match ask(&mut connection, &request).map_err(|e| failed(&e.to_string()))? {
+        Response::Recorded => Ok(()),
+        Response::Refused { why } => Err(failed(&why)),
+        Response::Held | Response::Watched { .. } | Response::ToSign(_) => {
+            Err(failed("it answered another question"))
+        }
     }
 }
 
@@ -121,7 +152,7 @@ impl Watch for ThroughGateway {
         match ask(&mut connection, &request).map_err(|e| NotWatched(e.to_string()))? {
             Response::Watched { seq } => Ok(Watched::Recorded(Some(seq))),
             Response::Refused { why } => Err(NotWatched(why)),
-            Response::Held | Response::ToSign(_) => {
+            Response::Held | Response::ToSign(_) | Response::Recorded => {
                 Err(NotWatched("the gateway answered another question".to_owned()))
             }
         }

@@ -46,3 +46,32 @@ pub const NOTE_BYTES_MAX: usize = 64 << 10;
 
 /// How often it is recorded how many connections were turned away: one record for any number of them.
 pub const STRANGERS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Connections that one jail carries at once, those to its resolver among them. Each has two buffers of 8 KiB in `tacho run`.
+pub const JAIL_CONNECTIONS_MAX: usize = 512;
+/// Sockets of one jail: a listener for each resource and the console, three of the resolver's, two that see packets.
+pub const JAIL_SOCKETS_MAX: usize = RESOURCES_MAX + 6;
+/// How long each step of making a jail may take; on an idle machine all of them take a few milliseconds.
+pub const JAIL_HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the first process of a jail that was not made may take to say why.
+pub const JAIL_LAST_WORDS: Duration = Duration::from_secs(1);
+/// What is kept of a packet that is looked at: the longest header of IPv4 (60), an ICMP header, and in it the beginning of
+/// another packet with its ports (68), with room to spare.
+pub const JAIL_PACKET_BYTES: usize = 256;
+/// Packets that are looked at before others have their turn; a few hundred microseconds.
+pub const JAIL_PACKETS_AT_ONCE: usize = 256;
+/// Packets that wait to be looked at. The kernel counts some 800 bytes for each, so about 10,000.
+pub const JAIL_SINK_BYTES: usize = 8 << 20;
+/// Attempts that stand in the record one by one: different addresses with their ports. The rest is counted.
+pub const JAIL_ADDRESSES_LISTED_MAX: usize = 64;
+/// The same of names; with their escapes they have at most 1,016 bytes each.
+pub const JAIL_NAMES_LISTED_MAX: usize = 64;
+/// Attempts in one line to the gateway. A name's backslashes are doubled there: 6 x 2,048 bytes fit into its 16 KiB.
+pub const JAIL_BATCH_MAX: usize = 6;
+/// How long an attempt waits until it is recorded, so that several go together.
+pub const JAIL_REPORT_INTERVAL: Duration = Duration::from_millis(200);
+/// A query to the jail's resolver: a name of 255 bytes and what stands around it, with EDNS, is below 400.
+pub const JAIL_QUERY_BYTES_MAX: usize = 1_500;
+/// How long a client of the resolver may stay connected.
+pub const JAIL_QUERY: Duration = Duration::from_secs(5);
+const _: () = assert!(JAIL_BATCH_MAX * 2_048 < crate::desk::LINE_BYTES_MAX);

@@ -78,6 +78,7 @@ pub struct RunLine {
     /// `open`, or why it was closed.
     pub state: String,
     pub confined: Option<bool>,
+    pub jailed: Option<bool>,
     pub sessions: u64,
     pub actions: u64,
     pub records: u64,
@@ -250,6 +251,7 @@ pub fn run_line(run: &Run) -> RunLine {
         closed: run.close.as_ref().map(|c| time(c.at)),
         state: run.close.as_ref().map_or("open".to_owned(), |c| c.what.why.to_string()),
         confined: open.map(|o| o.confined),
+        jailed: open.map(|o| o.jailed),
         sessions: run.sessions.len() as u64,
         actions: run.actions.len() as u64,
         records: run.records.len() as u64,

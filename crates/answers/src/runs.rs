@@ -403,6 +403,9 @@ pub(crate) fn render_run(text: &mut Text, run: &RunLine) {
     if run.confined == Some(false) {
         text.pair("confined", "NO: the agent could reach what the gateway keeps");
     }
+    if run.jailed == Some(true) {
+        text.pair("jailed", "yes: the gateway's listeners were all that the agent could reach");
+    }
 }
 
 fn render_actions<'a>(text: &mut Text, actions: impl Iterator<Item = &'a ActionLine>) -> usize {

@@ -232,6 +232,10 @@ pub struct Mint {
     /// The caller has put the agent where it cannot reach what the gateway keeps.
     #[serde(default)]
     pub confined: bool,
+    /// The caller has put the agent where the gateway's listeners are all that it reaches. Inside a run: whether the
+    /// outer one must be there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub jailed: bool,
 }
 
 /// A run and how its agent reaches each resource. Shown once.

@@ -164,6 +164,7 @@ fn open(f: &mut Fields<'_>) -> Open {
         task: f.text_if("task"),
         parent: f.bytes_of_if("parent").map(RunId),
         confined: f.boolean("confined"),
+        jailed: f.boolean_if("jailed").unwrap_or(false),
         argv: f.texts("argv"),
         uid: f.uint("uid"),
     }

@@ -289,6 +289,8 @@ pub struct Open {
     pub task: Option<Arc<str>>,
     pub parent: Option<RunId>,
     pub confined: bool,
+    /// It reached the gateway's listeners and nothing else.
+    pub jailed: bool,
     pub argv: Vec<Arc<str>>,
     pub uid: u64,
 }

@@ -34,6 +34,8 @@ pub struct MintRequest {
     /// Set if the request came from inside a run, by that run's token.
     pub parent: Option<RunId>,
     pub confined: bool,
+    /// It reaches the gateway's listeners and nothing else.
+    pub jailed: bool,
     pub argv: Vec<String>,
     pub uid: u32,
 }
@@ -48,6 +50,7 @@ pub struct Run {
     pub task: Option<MaskedText>,
     pub parent: Option<Arc<Run>>,
     pub confined: bool,
+    pub jailed: bool,
     /// The user name that clients of this run log in with.
     pub user: String,
     pub(crate) verifier: Verifier,
@@ -225,6 +228,7 @@ impl Registry {
             task,
             parent,
             confined: request.confined,
+            jailed: request.jailed,
             user: format!("run_{}", &id.to_string()[..20]),
             verifier,
             password: token_hash(password.as_bytes()),
@@ -327,6 +331,9 @@ impl Registry {
             .put("confined", request.confined)
             .put("argv", argv)
             .put("uid", u64::from(request.uid));
+        if request.jailed {
+            draft = draft.put("jailed", true);
+        }
         if let Some(version) = &request.agent_version {
             draft = draft.put("agent_version", masked(version));
         }

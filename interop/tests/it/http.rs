@@ -57,8 +57,8 @@ forbid (principal in Agent::"outsider", action == Action::"connect", resource);
 "#;
 
 /// A service and a gateway before it.
-struct Scene {
-    gateway: Gateway,
+pub struct Scene {
+    pub gateway: Gateway,
     port: u16,
     log: PathBuf,
     _service: Daemon,
@@ -118,13 +118,13 @@ impl Scene {
         finish(command.args(words), b"", Duration::from_secs(30)).unwrap()
     }
 
-    fn json(&self, words: &[&str]) -> Value {
+    pub fn json(&self, words: &[&str]) -> Value {
         let said = self.ask(words, None);
         serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("{}", said.all()))
     }
 
     /// The newest run of an agent.
-    fn run_of(&self, agent: &str) -> String {
+    pub fn run_of(&self, agent: &str) -> String {
         let runs = self.json(&["runs", "--json"]);
         let all = runs["runs"].as_array().unwrap();
         let found =
@@ -133,7 +133,7 @@ impl Scene {
     }
 }
 
-fn scene() -> &'static Scene {
+pub fn scene() -> &'static Scene {
     static SHARED: OnceLock<Scene> = OnceLock::new();
     SHARED.get_or_init(|| Scene::start(None))
 }

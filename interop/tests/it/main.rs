@@ -9,7 +9,7 @@
 //! | P2 | `outages` |
 //! | P4 | `canaries` |
 //! | P5 | `masks`, and the leak corpus |
-//! | P6 | `credentials` |
+//! | P6 | `credentials`, `jail` |
 //! | P7 | `hostile`, `http`, `mcp` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution` |
@@ -29,6 +29,7 @@ mod credentials;
 mod evidence;
 mod hostile;
 mod http;
+mod jail;
 mod judge;
 mod masks;
 mod mcp;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use super::home::HomeFile;
+use super::jail;
 use super::separation::tool;
 use crate::fault::{Failure, Outcome};
 
@@ -35,6 +36,8 @@ pub struct Spec {
     pub home: PathBuf,
     pub home_files: Vec<HomeFile>,
     pub hide: Vec<PathBuf>,
+    /// Set where this process has a network namespace of its own.
+    pub jail: Option<jail::Plan>,
 }
 
 /// `tacho inside -- COMMAND`
@@ -47,6 +50,9 @@ pub fn inside(command: &[OsString]) -> Outcome {
     // Nobody but root may look into this process while the agent lives beside it.
     let _older_kernels_do_without =
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    if let Some(plan) = &spec.jail {
+        jail::network::make(plan)?;
+    }
     if spec.mounts {
         spec.hide()?;
     }
@@ -66,6 +72,9 @@ impl Spec {
             protect_caller_home()?;
         }
         let working = std::env::current_dir().unwrap_or_default();
+        if let Some(plan) = &self.jail {
+            resolve_by(&plan.resolv_conf)?;
+        }
         for path in &self.hide {
             // Through links: /var/run is one to /run.
             let Ok(path) = fs::canonicalize(path) else { continue };
@@ -114,6 +123,10 @@ impl Spec {
     async fn start(&self, command: &[OsString]) -> Outcome {
         let mut signals =
             Signals::new().map_err(|e| Failure::could_not(format!("cannot take signals: {e}")))?;
+        if self.jail.is_some() {
+            // After everything that this process itself needs.
+            jail::filter::apply()?;
+        }
         let agent = self.agent(command)?.spawn().map_err(|e| {
             Failure::could_not(format!("cannot start the agent: {e}; is util-linux installed?"))
         })?;
@@ -162,6 +175,17 @@ fn cover(path: &Path) -> Result<(), Failure> {
         mount_bind("/dev/null", path)
     };
     covered.map_err(|e| cannot("hide", path, e))
+}
+
+/// Puts the jail's own file where the system says who resolves names. Where there is none, clients ask 127.0.0.1, which is
+/// the jail's resolver too.
+fn resolve_by(file: &Path) -> Result<(), Failure> {
+    // Through links: it is often one into /run.
+    let Ok(path) = fs::canonicalize("/etc/resolv.conf") else { return Ok(()) };
+    let flags = mount_flags(file);
+    mount_bind(file, &path).map_err(|e| cannot("say who resolves names in", &path, e))?;
+    mount_remount(&path, MountFlags::BIND | MountFlags::RDONLY | flags, "")
+        .map_err(|e| cannot("say who resolves names in", &path, e))
 }
 
 /// The caller's home read-only, the working directory in it as it was: an agent with the caller's uid must not

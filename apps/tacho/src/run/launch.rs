@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
@@ -15,9 +15,11 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use super::home::HomeFile;
 use super::inside::{SPEC, Spec};
-use super::separation::{NAMESPACES, NAMESPACES_AS_ROOT, Separation, tool};
+use super::jail::{Jail, Plan};
+use super::separation::{NAMESPACES, NAMESPACES_AS_ROOT, NAMESPACES_OF_A_JAIL, Separation, tool};
 use crate::desk::Hold;
 use crate::fault::Failure;
+use crate::limits::{JAIL_HANDSHAKE, JAIL_LAST_WORDS};
 
 /// What is started.
 pub struct Launch<'a> {
@@ -29,6 +31,7 @@ pub struct Launch<'a> {
     pub hide: Vec<PathBuf>,
     /// The run's life; inside another run, that one's holds.
     pub hold: Option<&'a mut Hold>,
+    pub jail: Option<&'a mut Jail>,
 }
 
 /// The directory where the run's home is. The files in it are written from inside.
@@ -95,24 +98,35 @@ impl Launch<'_> {
     /// Runs the command to its end. Returns its exit code, or 128 + the signal that ended it.
     pub async fn run(mut self) -> Result<u8, Failure> {
         let mut hold = self.hold.take();
+        let jail = self.jail.take();
+        let plan = jail.as_ref().map(|jail| jail.plan.clone());
         let mut signals = Signals::new()?;
         let program = self.command.first().map(|p| p.display().to_string()).unwrap_or_default();
         let namespaced = self.separation.confines();
-        let mut child = self.into_command()?.spawn().map_err(|e| {
+        let mut child = self.into_command(plan)?.spawn().map_err(|e| {
             Failure::could_not(format!("cannot start {program}: {e}; is util-linux installed?"))
         })?;
+        if let Some(jail) = jail
+            && let Err(failure) = jail.open(&mut child).await
+        {
+            // Mostly it ends by itself, and says why.
+            if tokio::time::timeout(JAIL_LAST_WORDS, child.wait()).await.is_err() {
+                let _gone = child.kill().await;
+            }
+            return Err(failure);
+        }
         let status = forward_until_exit(&mut child, namespaced, &mut signals, &mut hold).await?;
         Ok(code(status))
     }
 
-    fn into_command(self) -> Result<Command, Failure> {
+    fn into_command(self, jail: Option<Plan>) -> Result<Command, Failure> {
         let own = std::env::current_exe()
             .map_err(|e| Failure::could_not(format!("cannot find this program's own file: {e}")))?;
         let mut words: Vec<OsString> =
             vec![tool("setpriv")?.into(), "--pdeathsig".into(), "KILL".into(), "--".into()];
         match self.separation {
-            Separation::User(_) => words.extend(namespace_words(NAMESPACES_AS_ROOT)?),
-            Separation::Namespaces => words.extend(namespace_words(NAMESPACES)?),
+            Separation::User(_) => words.extend(namespace_words(NAMESPACES_AS_ROOT, jail.is_some())?),
+            Separation::Namespaces => words.extend(namespace_words(NAMESPACES, jail.is_some())?),
             Separation::Inherited | Separation::None => {}
         }
         words.extend([own.into_os_string(), "inside".into(), "--".into()]);
@@ -127,6 +141,7 @@ impl Launch<'_> {
             home: self.home.path().to_owned(),
             home_files: self.home_files,
             hide: self.hide,
+            jail,
         };
         let spec = serde_json::to_string(&spec)
             .map_err(|e| Failure::could_not(format!("a configured path is not text ({e}); rename it")))?;
@@ -139,9 +154,37 @@ impl Launch<'_> {
     }
 }
 
-fn namespace_words(flags: &[&str]) -> Result<Vec<OsString>, Failure> {
+/// Makes a jail with nobody in it, so that a kernel that refuses any part of one has refused before there is a run.
+pub async fn try_jail(separation: &Separation, hide: &[PathBuf]) -> Result<(), Failure> {
+    let home = Home::new(separation)?;
+    let launch = Launch {
+        separation,
+        command: &["/bin/true".into()],
+        environment: BTreeMap::new(),
+        home: &home,
+        home_files: Vec::new(),
+        hide: hide.to_owned(),
+        hold: None,
+        jail: None,
+    };
+    let mut command = launch.into_command(Some(Plan::trial(home.path())?))?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let done = tokio::time::timeout(JAIL_HANDSHAKE, command.output()).await;
+    let why = match done {
+        Ok(Ok(output)) if output.status.success() => return Ok(()),
+        Ok(Ok(output)) => String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "),
+        Ok(Err(e)) => e.to_string(),
+        Err(_) => "it was not ready in time".to_owned(),
+    };
+    Err(Failure::could_not(format!("the agent cannot be jailed here: {why}; nothing was started")))
+}
+
+fn namespace_words(flags: &[&str], jailed: bool) -> Result<Vec<OsString>, Failure> {
     let mut words: Vec<OsString> = vec![tool("unshare")?.into()];
     words.extend(flags.iter().map(OsString::from));
+    if jailed {
+        words.extend(NAMESPACES_OF_A_JAIL.iter().map(OsString::from));
+    }
     words.push("--".into());
     Ok(words)
 }

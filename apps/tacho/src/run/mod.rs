@@ -1,11 +1,13 @@
 //! `tacho run`: one run of an unchanged agent.
 //!
 //! Reading order: [`run`] tells the story; [`separation`] how the agent is kept out; [`environment`] and [`home`]
-//! what it is given; [`launch`] starts and waits; [`inside`] is the first process behind the separation.
+//! what it is given; [`launch`] starts and waits; [`inside`] is the first process behind the separation; [`jail`] is the
+//! network that `--jail` leaves it.
 
 pub mod environment;
 mod home;
 pub mod inside;
+pub mod jail;
 mod launch;
 pub mod separation;
 
@@ -26,6 +28,7 @@ use crate::fault::{Failure, Outcome};
 use crate::http::{Address, Client, NoReply};
 use crate::{desk, up};
 use environment::Brings;
+use jail::Jail;
 use launch::{Home, Launch};
 use separation::Separation;
 
@@ -47,6 +50,11 @@ pub fn run(config_file: &std::path::Path, args: &cli::Run) -> Outcome {
 async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
     let separation = Separation::choose(config)?;
     if !separation.confines() {
+        if args.jail {
+            return Err(Failure::could_not(
+                "the agent cannot be jailed here: this kernel gives no user namespaces to you; start as root, or leave out --jail",
+            ));
+        }
         let sentence = "the agent cannot be separated from the gateway here: this kernel gives no user namespaces to you";
         if args.confined {
             return Err(Failure::could_not(format!("{sentence}; start as root, or leave out --confined")));
@@ -54,6 +62,10 @@ async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
         eprintln!(
             "tacho: {sentence}; the run is recorded as unconfined, and P6 and P8 are not claimed for it"
         );
+    }
+    let hide = separation::hidden(config);
+    if args.jail {
+        launch::try_jail(&separation, &hide).await?;
     }
     let client = Client { address: Address::Unix(config.gateway.control.clone()), token: None };
     let own_gateway = match client.get("/v1/ready").await {
@@ -69,8 +81,9 @@ async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
         client,
         url: format!("http://{}", config.gateway.console),
         secret: secret.collect(),
-        hide: separation::hidden(config),
+        hide,
         separation,
+        upstreams: jail::upstreams(config),
         desk: Some(desk::path(config)),
     };
     let outcome = context.run(args).await;
@@ -97,6 +110,7 @@ async fn run_nested(args: &cli::Run, token: Zeroizing<String>) -> Outcome {
         secret: Vec::new(),
         hide: Vec::new(),
         separation: Separation::Inherited,
+        upstreams: Vec::new(),
         desk: None,
     };
     context.run(args).await
@@ -110,6 +124,8 @@ struct Context {
     secret: Vec<String>,
     hide: Vec<std::path::PathBuf>,
     separation: Separation,
+    /// Names that may stand for a resource inside a jail.
+    upstreams: Vec<jail::Upstream>,
     /// Where the run is held; inside a run there is no such place, and the outer run holds all of its children.
     desk: Option<std::path::PathBuf>,
 }
@@ -139,6 +155,7 @@ impl Context {
             task: args.task.clone(),
             argv: args.command.iter().map(|word| printable(word)).collect(),
             confined: self.separation.confines(),
+            jailed: args.jail,
         };
         let body = serde_json::to_vec(&body).map_err(|e| Failure::could_not(e.to_string()))?;
         let reply = self.client.send(Method::POST, "/v1/runs", body).await;
@@ -158,6 +175,13 @@ impl Context {
             login: &login,
         };
         let environment = environment::build(std::env::vars_os(), &args.env, &self.secret, &brings)?;
+        let mut jail = match &self.desk {
+            Some(desk) if args.jail => {
+                Some(Jail::new(home.path(), minted, &self.url, &self.upstreams, desk)?)
+            }
+            // Inside a run the outer one's jail is where this one is; the gateway has looked whether it has one.
+            Some(_) | None => None,
+        };
         let launch = Launch {
             separation: &self.separation,
             command: &args.command,
@@ -166,8 +190,15 @@ impl Context {
             home_files: home::files(&minted.resources),
             hide: self.hide.clone(),
             hold,
+            jail: jail.as_mut(),
         };
-        launch.run().await
+        let ended = launch.run().await;
+        if let Some(jail) = jail
+            && let Err(failure) = jail.close().await
+        {
+            eprintln!("tacho: {failure}");
+        }
+        ended
     }
 
     async fn close(&self, minted: &Minted, status: i64) -> Result<(), Failure> {

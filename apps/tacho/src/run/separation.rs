@@ -103,6 +103,9 @@ pub const NAMESPACES: &[&str] = &[
 /// And where it is.
 pub const NAMESPACES_AS_ROOT: &[&str] = &["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
 
+/// And in addition for a jail: nothing to talk over but what is brought into it.
+pub const NAMESPACES_OF_A_JAIL: &[&str] = &["--net", "--ipc"];
+
 /// A program of util-linux, from where the system keeps it and never from the caller's `PATH`.
 pub fn tool(name: &str) -> Result<PathBuf, Failure> {
     let places = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];

@@ -2,7 +2,8 @@
 //!
 //! **Invariant:** a process inside a run is no operator, whatever it shows. On a Unix socket the kernel names the
 //! process; for a TCP connection its client's socket is looked up in `/proc/net/tcp`, and the processes that have it in
-//! `/proc/*/fd`. What cannot be told apart is refused.
+//! `/proc/*/fd`. What cannot be told apart is refused. A connection out of a jail is carried by the `tacho run` that holds
+//! the run, which therefore counts as inside it there.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -111,16 +112,26 @@ impl Shared {
             return false;
         }
         let processes = proc::processes_with(owner.inode);
-        processes.is_empty() || processes.iter().any(|pid| self.is_inside_a_run(owner.uid, *pid))
+        processes.is_empty()
+            || processes
+                .iter()
+                .any(|pid| self.carries_an_agent(*pid) || self.is_inside_a_run(owner.uid, *pid))
     }
 
-    /// The uids that agents of live runs have: their own user's where root started them, else their caller's.
+    /// Whether TCP connections of this process are those of an agent in a jail.
+    fn carries_an_agent(&self, pid: i32) -> bool {
+        lock(&self.holders).values().any(|holder| holder.jailed && holder.pid == pid)
+    }
+
+    /// The uids that connections of live runs' agents have: their own user's where root started them, else their
+    /// caller's, which is also that of who carries them out of a jail.
     fn agents_uids(&self) -> BTreeSet<u32> {
         let agent_user = agent_user(&self.config).ok().map(|user| user.uid);
         let holders = lock(&self.holders);
         let of_holder = |holder: &Holder| if holder.uid == 0 { agent_user } else { Some(holder.uid) };
         let configured = self.config.gateway.agent_user.as_ref().map(|user| user.uid);
-        holders.values().filter_map(of_holder).chain(configured).collect()
+        let carriers = holders.values().filter(|holder| holder.jailed).map(|holder| holder.uid);
+        holders.values().filter_map(of_holder).chain(configured).chain(carriers).collect()
     }
 
     pub fn held_by(&self, run: RunId, holder: Holder) {

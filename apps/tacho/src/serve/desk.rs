@@ -44,10 +44,10 @@ async fn connection(stream: UnixStream, shared: Arc<Shared>) {
         Ok(_) if shared.is_inside_a_run(uid, pid) => {
             Response::Refused { why: "a process inside a run asks nothing here".to_owned() }
         }
-        Ok(Request::Hold(token)) => return hold(&shared, Holder { pid, uid }, &token, lines, write).await,
+        Ok(Request::Hold(token)) => return hold(&shared, Holder::new(pid, uid), &token, lines, write).await,
         Ok(question) => {
             let shared = shared.clone();
-            let answered = tokio::task::spawn_blocking(move || answer(&shared, uid, question)).await;
+            let answered = tokio::task::spawn_blocking(move || answer(&shared, (uid, pid), question)).await;
             answered.unwrap_or_else(|_| Response::Refused { why: "the gateway is stopping".to_owned() })
         }
     };
@@ -55,7 +55,7 @@ async fn connection(stream: UnixStream, shared: Arc<Shared>) {
     let _gone = write.write_all(&encoded(&response)).await;
 }
 
-fn answer(shared: &Shared, uid: u32, question: Request) -> Response {
+fn answer(shared: &Shared, (uid, pid): (u32, i32), question: Request) -> Response {
     let refused = |why: &str| Response::Refused { why: why.to_owned() };
     let own = rustix::process::geteuid().as_raw();
     let who = match shared.config.human_by_uid(uid) {
@@ -74,6 +74,12 @@ fn answer(shared: &Shared, uid: u32, question: Request) -> Response {
             Some(Err(failed)) => refused(&failed.why),
             None => refused("an approval's id is 32 hexadecimal digits"),
         },
+        Request::Attempts { token, listed, totals } => {
+            match shared.record_attempts(pid, &token, &listed, totals) {
+                Ok(()) => Response::Recorded,
+                Err(failed) => refused(&failed.why),
+            }
+        }
         Request::Watch { verb, subject } => {
             let Some(verb) = LOOKS.iter().map(|look| look.as_str()).find(|word| *word == verb) else {
                 return refused("that is not a kind of look");
@@ -113,7 +119,7 @@ async fn hold(
         let _gone = write.write_all(&encoded(&refused)).await;
         return;
     };
-    let id = run.id;
+    let (id, holder) = (run.id, Holder { jailed: run.jailed, ..holder });
     let mut ended = run.end();
     drop(run);
     shared.held_by(id, holder);

@@ -4,6 +4,7 @@
 //! [`tools`] -> [`evidence`] -> [`desk`] (the second socket).
 
 mod approvals;
+mod attempts;
 mod auth;
 pub mod desk;
 mod evidence;
@@ -61,6 +62,16 @@ pub struct Shared {
 pub struct Holder {
     pub pid: i32,
     pub uid: u32,
+    /// The process carries its agent's connections (`run::jail::relay`), and stands for it on them.
+    pub jailed: bool,
+    /// Attempts that are in the record.
+    attempts: usize,
+}
+
+impl Holder {
+    pub fn new(pid: i32, uid: u32) -> Holder {
+        Holder { pid, uid, jailed: false, attempts: 0 }
+    }
 }
 
 /// The operators' file as last read.

@@ -117,6 +117,7 @@ impl RunDesk {
             task: mint.task.clone(),
             parent: None,
             confined: mint.confined,
+            jailed: mint.jailed,
             argv: mint.argv.clone(),
             uid,
         })
@@ -127,6 +128,10 @@ impl RunDesk {
         let parent = self.0.registry.get(parent).ok_or_else(|| gone(parent))?;
         if mint.for_.as_ref().is_some_and(|other| **other != *parent.human) {
             return Err(failed(FailedKind::Forbidden, "inside a run, a run is always for the same human"));
+        }
+        if mint.jailed && !parent.jailed {
+            let why = "a run inside a run is where the outer one is, and that has no jail; start the outer run with --jail";
+            return Err(failed(FailedKind::Unavailable, why));
         }
         self.permitted(parent.principal(), What::Spawn(mint.agent.as_str().into()), mint, "spawn")?;
         Ok(MintRequest {
@@ -139,6 +144,7 @@ impl RunDesk {
             parent: Some(parent.id),
             // The outer separation holds for whatever runs inside it; what the agent says of itself counts for nothing.
             confined: parent.confined,
+            jailed: parent.jailed,
             argv: mint.argv.clone(),
             uid: self.0.config.human(&parent.by).and_then(|h| h.uid).unwrap_or(u32::MAX),
         })

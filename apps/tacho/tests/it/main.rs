@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod jail;
 mod place;
 mod run;
 mod witness;
