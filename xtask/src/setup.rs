@@ -195,6 +195,23 @@ pub fn python_packages(home: &Home, packages: &[&str]) -> Result<(), Stop> {
     installed.and(packages)
 }
 
+/// A program of Python's that wants packages of its own versions: its own virtual environment, where it is.
+pub fn peer(home: &Home, name: &str, package: &str) -> Result<PathBuf, Stop> {
+    let venv = home.cache.join("peers").join(name);
+    let installed = Installed::read(&venv);
+    if !installed.has(&[package]) {
+        drop(std::fs::remove_dir_all(&venv));
+        make_venv(&venv)?;
+        let mut pip = Command::new(venv.join("bin/python"));
+        run(
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]),
+            "pip install",
+        )?;
+        installed.and(&[package])?;
+    }
+    Ok(venv)
+}
+
 /// The virtual environment with the drivers, made anew when the list changes.
 fn python(home: &Home, wanted: Wanted) -> Result<(), Stop> {
     let mut packages = PYTHON_DEMO.to_vec();
