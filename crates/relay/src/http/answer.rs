@@ -118,7 +118,8 @@ impl Session {
     fn begin(&mut self, asked: &Asked, response: Response) -> Result<Answer, Stays> {
         let resource = self.resource.clone();
         let bodyless = self.to_head || response.framing == Framing::None;
-        let permitted = resource.gate.permits_opaque(&self.who, resource.config.kind());
+        // Policy is asked only where it matters: an evaluation costs more than the rest of a small answer.
+        let permitted = || resource.gate.permits_opaque(&self.who, resource.config.kind());
         // A part of an answer: a value could be cut in two.
         if response.status == 206 || response.headers.contains("content-range") {
             return Err(Stays::Unreadable(502, PART));
@@ -127,11 +128,11 @@ impl Session {
             _ if bodyless || response.framing == Framing::Length(0) => Some(mask::body::Media::Text),
             // Rules name places in JSON. Which representation it gets, the agent may choose: one without such places is
             // not understood.
-            Ok(media) if !resource.config.speaks_to(&media) && !permitted => {
+            Ok(media) if !resource.config.speaks_to(&media) && !permitted() => {
                 return Err(Stays::Unreadable(502, NOT_JSON));
             }
             Ok(media) => Some(media),
-            Err(_) if permitted => None,
+            Err(_) if permitted() => None,
             Err(_) => return Err(Stays::Unreadable(502, NOT_SEEN)),
         };
         let streams = match response.media {
