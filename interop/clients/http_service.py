@@ -7,7 +7,10 @@ import asyncio
 import json
 import ssl
 import sys
+import zlib
 
+import brotli
+import zstandard
 from aiohttp import web
 
 PORT, LOG = int(sys.argv[1]), sys.argv[2]
@@ -64,6 +67,105 @@ async def blob(_request):
 async def packed(_request):
     answer = web.json_response(USERS["1"])
     answer.enable_compression(web.ContentCoding.gzip)
+    return answer
+
+
+class Raw:
+    """Deflate without zlib's header, as many services send it."""
+
+    def __init__(self):
+        self.stream = zlib.compressobj(wbits=-15)
+
+    def process(self, data):
+        return self.stream.compress(data)
+
+    def flush(self):
+        return self.stream.flush(zlib.Z_SYNC_FLUSH)
+
+    def finish(self):
+        return self.stream.flush()
+
+
+class Zlib(Raw):
+    def __init__(self):
+        self.stream = zlib.compressobj()
+
+
+class Gzip(Raw):
+    def __init__(self):
+        self.stream = zlib.compressobj(wbits=31)
+
+
+class Zstd:
+    def __init__(self):
+        self.stream = zstandard.ZstdCompressor().compressobj()
+
+    def process(self, data):
+        return self.stream.compress(data)
+
+    def flush(self):
+        return self.stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+
+    def finish(self):
+        return self.stream.flush()
+
+
+CODINGS = {"gzip": Gzip, "deflate": Zlib, "raw": Raw, "br": brotli.Compressor, "zstd": Zstd}
+
+
+def encoded(coding, data):
+    stream = CODINGS[coding]()
+    return stream.process(data) + stream.finish()
+
+
+async def coded(request):
+    """Answers in a coding, whatever the client accepts."""
+    what, coding = request.match_info["what"], request.match_info["coding"]
+    named = "deflate" if coding == "raw" else coding
+    head = {"Content-Type": "application/json", "Content-Encoding": named}
+    user = json.dumps(USERS["1"]).encode()
+    if what == "user":
+        body = encoded(coding, user)
+    elif what == "members":
+        body = encoded(coding, user[:20]) + encoded(coding, user[20:])
+    elif what == "twice":
+        body, head["Content-Encoding"] = encoded("br", encoded(coding, user)), f"{named}, br"
+    elif what == "thrice":
+        body, head["Content-Encoding"] = b"\x00", f"{named}, {named}, {named}"
+    elif what == "unknown":
+        body, head["Content-Encoding"] = b"\x1f\x9d\x90", "compress"
+    elif what == "cut":
+        body = encoded(coding, user)[:-3]
+    elif what == "behind":
+        body = encoded(coding, user) + user
+    elif what == "wrong":
+        body = user
+    elif what == "bomb":
+        body = encoded(coding, b"[" + b" " * (16 << 20) + b"]")
+    elif what == "text":
+        body, head["Content-Type"] = encoded(coding, b"write to ada.osei@example.com\n"), "text/plain"
+    return web.Response(body=body, headers={**head, "ETag": '"v1"', "Vary": "Accept-Encoding"})
+
+
+async def coded_stream(request):
+    """Rows, or events that are flushed one by one, in a coding."""
+    what, coding = request.match_info["what"], request.match_info["coding"]
+    kind = "text/event-stream" if what == "events" else "application/json"
+    head = {"Content-Type": kind, "Content-Encoding": "deflate" if coding == "raw" else coding}
+    answer, stream = web.StreamResponse(headers=head), CODINGS[coding]()
+    await answer.prepare(request)
+    if what == "events":
+        for n in range(3):
+            event = f"id: {n}\ndata: {json.dumps({'n': n, 'mail': 'ada.osei@example.com'})}\n\n".encode()
+            await answer.write(stream.process(event) + stream.flush())
+            await asyncio.sleep(0.5)
+    else:
+        for n in range(20_000):
+            row = {"n": n, "ssn": "536-22-8391", "note": f"{n * 7919 % 10007}", "mail": f"user{n}@example.com"}
+            await answer.write(stream.process((b"," if n else b"[") + json.dumps(row).encode()))
+        await answer.write(stream.process(b"]"))
+    await answer.write(stream.finish())
+    await answer.write_eof()
     return answer
 
 
@@ -146,6 +248,8 @@ for path, handler in [
     ("/twice", twice),
 ]:
     app.router.add_get(path, handler)
+app.router.add_get("/coded/{coding}/stream/{what}", coded_stream)
+app.router.add_get("/coded/{coding}/{what}", coded)
 app.router.add_route("*", "/slow", slow)
 app.router.add_route("*", "/fail", fail)
 

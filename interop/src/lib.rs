@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`process`] (a bounded command, a daemon on a leash) -> [`place`] (scratch
 //! directories, free ports) -> [`tls`] -> [`postgres`] -> [`programs`] ->
-//! [`gateway`] -> [`drivers`].
+//! [`gateway`] -> [`drivers`]; [`pgbouncer`] and [`nginx`] for the benchmarks.
 //!
 //! **Invariant:** nothing here outlives the process that started it, not even when that process is
 //! killed: each daemon hangs on a [`process::Daemon`] leash.
@@ -15,6 +15,7 @@
 pub mod drivers;
 pub mod gateway;
 pub mod limits;
+pub mod nginx;
 pub mod pgbouncer;
 pub mod place;
 pub mod postgres;

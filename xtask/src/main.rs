@@ -29,7 +29,7 @@ cargo xtask COMMAND
                      --only runs the steps whose name has WORD
   setup [--all]      install what the two commands above need (they call it themselves)
   tidy               the rules of the house over the source alone: arrows, mint sites, bans, documents
-  bench WHAT         figures side by side: ledger, postgres, all
+  bench WHAT         figures side by side: ledger, postgres, http, all
   release            the two binaries, stripped and optimised, with their checksums
 
 Environment: XDG_CACHE_HOME (else ~/.cache) holds tachograph/{target,venv,...}; CARGO_TARGET_DIR wins over target/.";

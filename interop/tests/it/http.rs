@@ -32,6 +32,8 @@ forbid (principal in Agent::"tester", action, resource in Resource::"billing/slo
 permit (principal in Agent::"tester", action == Action::"write", resource in Resource::"billing/echo");
 @id("chooser-writes-http")
 permit (principal in Agent::"chooser", action == Action::"write", resource in Resource::"billing/echo");
+@id("coder-writes-http")
+permit (principal in Agent::"coder", action == Action::"write", resource in Resource::"billing/echo");
 @id("asker-deletes")
 permit (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing");
 @id("deletes-ask")
@@ -266,9 +268,165 @@ fn what_cannot_be_looked_into_needs_its_own_permission() {
         status("tester", "-d '{\"a\": 1, \"a\": 2}' -H 'Content-Type: application/json' $B/echo"),
         "403"
     );
-    // The service is asked for no coding, and compresses all the same.
-    assert_eq!(status("tester", "--compressed $B/packed"), "502");
+    // The service is asked for no coding, and compresses all the same: what is known is undone.
+    assert_eq!(status("tester", "--compressed $B/packed"), "200");
+    for what in ["unknown", "thrice"] {
+        assert_eq!(status("tester", &format!("$B/coded/gzip/{what}")), "502");
+    }
+    // What nobody decoded is passed on as what it is.
+    let done = scene().sh("blind", "curl -sS -i $B/coded/gzip/unknown");
+    assert!(done.out().contains("Content-Encoding: compress"), "{}", done.all());
     assert_eq!(status("tester", "-H 'Upgrade: websocket' -H 'Connection: Upgrade' $B/users/1"), "501");
+}
+
+#[test]
+fn an_answer_in_a_coding_is_decoded_and_masked_and_leaves_in_none() {
+    for coding in ["gzip", "deflate", "raw", "br", "zstd"] {
+        let done = scene().sh("tester", &format!("curl -sS -i $B/coded/{coding}/user"));
+        let out = done.out();
+        without_secrets(&out);
+        assert!(out.contains(r#""ssn": "*******8391", "email": "[pii.email]""#), "{coding}: {}", done.all());
+        assert!(!out.contains("Content-Encoding") && out.contains("ETag: W/\"v1\""), "{coding}: {out}");
+        let done = scene().sh("tester", &format!("curl -sS $B/coded/{coding}/twice"));
+        assert!(done.out().contains("*******8391"), "{coding}, br: {}", done.all());
+        let done = scene().sh("texts", &format!("curl -sS $B/coded/{coding}/text"));
+        assert_eq!(done.out(), "write to [pii.email]\n", "{coding}");
+        let done = scene().sh("tester", &format!("curl -sS -I $B/coded/{coding}/user"));
+        assert!(
+            done.out().contains("200 OK") && !done.out().contains("Encoding:"),
+            "{coding}: {}",
+            done.all()
+        );
+    }
+    for coding in ["gzip", "zstd"] {
+        let done = scene().sh("tester", &format!("curl -sS $B/coded/{coding}/members"));
+        assert!(done.out().contains("*******8391"), "{coding}: {}", done.all());
+    }
+}
+
+#[test]
+fn a_long_answer_in_a_coding_streams() {
+    let script = r#"
+import os, time, requests
+for coding in ["gzip", "deflate", "raw", "br", "zstd"]:
+    url = os.environ["BILLING_URL"] + "/coded/" + coding + "/stream/"
+    rows = requests.get(url + "many").json()
+    assert len(rows) == 20000 and rows[7]["mail"] == "[pii.email]" and rows[7]["ssn"] == "*******8391", rows[7]
+    with requests.get(url + "events", stream=True) as r:
+        came = [(time.time(), line) for line in r.iter_lines(chunk_size=1) if line.startswith(b"data:")]
+    assert len(came) == 3 and all(b"[pii.email]" in line for _, line in came), came
+    assert came[2][0] - came[0][0] > 0.7, "held until the end: " + coding
+print("done")
+"#;
+    let program = drivers().file("http_coded.py", script).unwrap();
+    let done = scene().sh("tester", &format!("{} {}", drivers().python().display(), program.display()));
+    assert_eq!(done.out(), "done\n", "{}", scene().gateway.explain(&done));
+}
+
+#[test]
+fn an_answer_that_cannot_be_decoded_does_not_leave() {
+    for coding in ["gzip", "deflate", "raw", "br", "zstd"] {
+        for what in ["cut", "behind", "wrong", "bomb"] {
+            // Permission for what is opaque does not help.
+            for agent in ["tester", "blind"] {
+                let done = scene().sh(agent, &format!("curl -sS -i $B/coded/{coding}/{what}"));
+                without_secrets(&done.out());
+                let refused = done.out().starts_with("HTTP/1.1 502");
+                assert!(refused || !done.status.success(), "{coding} {what}: {}", done.out());
+                assert!(refused || what == "bomb", "{coding} {what}: a part of it left");
+            }
+        }
+    }
+    let script = "curl -sS -i $B/coded/gzip/cut?by=undecoded; curl -sS -i $B/coded/br/bomb";
+    let done = scene().sh("undecoded", script);
+    assert!(done.out().contains("the body ends before its coding does"), "{}", done.out());
+    let shown = scene().ask(&["show", &scene().run_of("undecoded")], None).out();
+    assert!(shown.contains("the body ends before its coding does"), "{shown}");
+    assert!(shown.contains("the body is much larger than what was sent of it"), "{shown}");
+}
+
+#[test]
+fn a_request_in_a_coding_is_decided_masked_and_sent_as_what_it_says() {
+    let script = r#"
+import gzip, json, os, zlib, brotli, requests, zstandard
+base = os.environ["BILLING_BASE_URL"]
+head = {"Authorization": "Bearer " + os.environ["BILLING_API_KEY"], "Content-Type": "application/json"}
+user = json.dumps({"probe": "in a coding", "ssn": "536-22-8391", "note": "SSN 219-47-6630"}).encode()
+raw = zlib.compressobj(wbits=-15)
+zstd = zstandard.ZstdCompressor().compress
+codings = {
+    "gzip": [gzip.compress(user), gzip.compress(user[:9]) + gzip.compress(user[9:])],
+    "deflate": [zlib.compress(user), raw.compress(user) + raw.flush()],
+    "br": [brotli.compress(user)],
+    "zstd": [zstd(user)],
+    "gzip, br": [brotli.compress(gzip.compress(user))],
+}
+def post(coding, body, **more):
+    return requests.post(base + "/echo", data=body, headers={**head, "Content-Encoding": coding, **more})
+def pieces(body):
+    for n in range(0, len(body), 7):
+        yield body[n:n + 7]
+for coding, bodies in codings.items():
+    for body in bodies:
+        for sent in [body, pieces(body)]:
+            answer = post(coding, sent)
+            assert answer.status_code == 200 and answer.json()["ssn"] == "*******8391", (coding, answer.text)
+for coding, body, expect in [
+    ("gzip", gzip.compress(user)[:-4], "the body ends before its coding does"),
+    ("gzip", gzip.compress(user) + b"behind", "bytes stand behind the end"),
+    ("br", user, "no br stream"),
+    ("gzip", gzip.compress(b"[" + b" " * (8 << 20) + b"]"), "much larger than what was sent"),
+    ("br, gzip", gzip.compress(brotli.compress(b"[" + b" " * (64 << 20) + b"]")), "much larger than what was sent"),
+    ("gzip", gzip.compress(b"") * 9000, "almost nothing comes"),
+]:
+    try:
+        answer = post(coding, body)
+        assert answer.status_code == 400 and expect in answer.text, (coding, answer.status_code, answer.text)
+    except requests.ConnectionError:
+        # It was answered before all of it was sent.
+        assert len(body) > 60000
+assert post("compress", user).status_code == 403, "an unknown coding is opaque"
+answer = post("gzip", gzip.compress(user), **{"Content-Digest": "sha-256=:AAAA:"})
+assert answer.status_code == 400 and "digest" in answer.text, answer.text
+assert requests.post(base + "/echo", data=user, headers={**head, "Content-Digest": "sha-256=:AAAA:"}).status_code == 200
+print("done")
+"#;
+    let program = drivers().file("http_encodes.py", script).unwrap();
+    let done = scene().sh("coder", &format!("{} {}", drivers().python().display(), program.display()));
+    assert_eq!(done.out(), "done\n", "{}", scene().gateway.explain(&done));
+    let seen: Vec<Value> =
+        scene().seen().into_iter().filter(|seen| seen["body"].to_string().contains("in a coding")).collect();
+    assert_eq!(seen.len(), 15, "{seen:?}");
+    for seen in seen {
+        let fields = seen["headers"].to_string().to_lowercase();
+        assert!(!fields.contains("content-encoding"), "{fields}");
+        assert!(
+            seen["body"].as_str().unwrap().contains("536-22-8391"),
+            "masks are for the record and the answer"
+        );
+    }
+    let run = scene().run_of("coder");
+    let shown = scene().ask(&["show", &run], None).out();
+    assert!(shown.contains("in a coding") && shown.contains("almost nothing comes"), "{shown}");
+    without_secrets(&shown);
+    without_secrets(&scene().ask(&["replay", &run, "--json"], None).out());
+}
+
+#[test]
+fn a_long_request_in_a_coding_goes_on_decoded() {
+    let script = r#"
+import gzip, os, random, requests
+head = {"Authorization": "Bearer " + os.environ["BILLING_API_KEY"], "Content-Type": "text/plain"}
+words = ["%05d" % random.randrange(100000) for n in range(2000)]
+text = "".join(random.choice(words) + "\n" for n in range(1500000)).encode()
+head["Content-Encoding"] = "gzip"
+answer = requests.post(os.environ["BILLING_BASE_URL"] + "/echo", data=gzip.compress(text, 1), headers=head)
+print(answer.status_code, answer.content == text, len(text))
+"#;
+    let program = drivers().file("http_coded_long.py", script).unwrap();
+    let words = format!("{} {}", drivers().python().display(), program.display());
+    let done = scene().sh("blind", &words);
+    assert_eq!(done.out(), "200 True 9000000\n", "{}", scene().gateway.explain(&done));
 }
 
 #[test]

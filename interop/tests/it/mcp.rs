@@ -60,7 +60,7 @@ impl Scene {
         let dir = drivers().dir();
         let ports: Vec<u16> = (0..6).map(|_| free_port().unwrap()).collect();
         let [new, old, model, tools, legacy, openai] = ports[..] else { panic!("six ports") };
-        let logs = [dir.join("mcp-seen-new"), dir.join("mcp-seen-old")];
+        let logs = [dir.join(format!("mcp-seen-{new}")), dir.join(format!("mcp-seen-{old}"))];
         let service = |name: &str, words: Vec<String>, port: u16| {
             let mut command = Command::new(drivers().python());
             command.arg(client(name)).args(words);
@@ -70,7 +70,7 @@ impl Scene {
             service
         };
         let log = |n: usize| logs[n].display().to_string();
-        let model_log = dir.join("mcp-model-seen").display().to_string();
+        let model_log = dir.join(format!("mcp-model-seen-{model}")).display().to_string();
         let services = vec![
             service("mcp_service.py", vec!["new".into(), new.to_string(), log(0)], new),
             service("mcp_service.py", vec!["old".into(), old.to_string(), log(1)], old),
@@ -177,7 +177,7 @@ fn speaks(era: &str, resource: &str, server: usize, listed: &[&str]) {
     assert_eq!(found["ssn"], "*******8391", "{era}: {found}");
     assert_eq!((&found["email"], &found["id"]), (&"[pii.email]".into(), &3.into()), "{era}: {found}");
     assert_eq!(said[2]["failed"], true, "{era}: {}", said[2]);
-    assert!(content(&said[2]).contains("tools/burn` (record: "), "{era}: {}", said[2]);
+    assert!(content(&said[2]).contains("tools/burn`. (record: "), "{era}: {}", said[2]);
     assert_eq!(names(&said[3]), listed, "{era}: it goes on");
     assert!(scene().seen(server).contains("find 3") && !scene().seen(server).contains("burn all"));
     let run = scene().run_of(&agent);
@@ -228,7 +228,9 @@ fn a_server_borrows_no_model_without_a_permission() {
     for (era, resource) in [("old", "tools"), ("sse", "legacy")] {
         let said = scene().steps("lender", era, resource, &["call ask"]);
         assert!(!said[0].to_string().contains("the key is 1234"), "{era}: {}", said[0]);
-        assert!(said[0]["failed"] == true && content(&said[0]).contains("sampling"), "{era}: {}", said[0]);
+        assert!(content(&said[0]).contains("failed"), "{era}: the server heard no: {}", said[0]);
+        let shown = scene().text(&["show", &scene().run_of("lender")]);
+        assert!(shown.contains("refused-want") && shown.contains("sampling"), "{era}: {shown}");
     }
     let said = scene().steps("sampler", "sse", "legacy", &["call ask"]);
     assert!(content(&said[0]).contains("the key is 1234"), "{}", said[0]);
@@ -367,7 +369,7 @@ fn a_tool_that_changes_what_it_says_is_refused_until_somebody_accepts_it() {
     let ask = |steps: &[&str]| scene.steps("watcher", "new", "tools", steps);
     let before = ask(&["list"]);
     assert!(names(&before[0]).contains(&"find"), "{}", before[0]);
-    let rug = scene.logs[0].with_file_name("mcp-seen-new.rug");
+    let rug = PathBuf::from(format!("{}.rug", scene.logs[0].display()));
     std::fs::write(&rug, "").unwrap();
     let said = ask(&["list", "call find {\"id\": 9}", "call tell_weather {\"city\": \"Oslo\"}"]);
     assert!(!names(&said[0]).contains(&"find"), "{}", said[0]);

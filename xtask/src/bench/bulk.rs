@@ -98,7 +98,7 @@ impl Bench {
             rate: megabytes / seconds,
             rows_a_second: rows / seconds,
             cpu_ms: (way.cpu_us() - cpu) / 1e3 / megabytes,
-            over_kib: way.peak().saturating_sub(memory) as f64,
+            over_kib: (way.peak() - memory).max(0.0),
         })
     }
 

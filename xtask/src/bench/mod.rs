@@ -2,9 +2,11 @@
 //! ran in turns, in one run, or CPU time of one process.
 //!
 //! Reading order: [`table`] (a figure and its target) -> [`ledger`] (appends, verification) -> [`ways`] (PostgreSQL and
-//! each way to it) -> [`traffic`] (pgbench) -> [`bulk`] (streams, memory, start-up).
+//! each way to it) -> [`traffic`] (pgbench) -> [`bulk`] (streams, memory, start-up) -> [`http`] (a service, and each way to
+//! it).
 
 mod bulk;
+mod http;
 mod ledger;
 mod table;
 mod traffic;
@@ -31,7 +33,8 @@ struct Bench {
     table: Table,
 }
 
-const WHAT: [&str; 8] = ["all", "ledger", "postgres", "traffic", "latency", "first", "stream", "idle"];
+const WHAT: [&str; 9] =
+    ["all", "ledger", "postgres", "traffic", "latency", "first", "stream", "idle", "http"];
 
 pub fn run(words: &[&str]) -> Result<(), Stop> {
     let usage = || Stop::Usage(format!("cargo xtask bench {} [--quick]", WHAT.join("|")));
@@ -55,8 +58,11 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     if matches!(what, "all" | "ledger") {
         bench.ledger()?;
     }
-    if what != "ledger" {
+    if !matches!(what, "ledger" | "http") {
         bench.postgres(what)?;
+    }
+    if matches!(what, "all" | "http") {
+        bench.http(&home)?;
     }
     println!("\n{}", bench.table);
     println!("Measured in {} s, not counting the build.", begun.elapsed().as_secs());

@@ -25,7 +25,7 @@ impl Table {
 
     /// The measured value must be at least `limit`.
     pub fn at_least(&mut self, figure: &str, limit: f64, value: f64, unit: &str, detail: &str) {
-        let met = Some(value >= limit);
+        let met = Some(value >= limit && value.is_finite());
         self.add(figure, format!(">= {}", number(limit, unit)), number(value, unit), detail, met);
     }
 
@@ -103,6 +103,8 @@ mod tests {
         let mut table = Table::default();
         table.at_least("a", 0.9, f64::NAN, "x", "");
         table.at_most("b", 0.9, f64::NAN, "x", "");
-        assert_eq!(table.to_string().matches("**no**").count(), 2);
+        // So many a second, of a peer that did nothing.
+        table.at_least("c", 0.9, f64::INFINITY, "x", "");
+        assert_eq!(table.to_string().matches("**no**").count(), 3);
     }
 }

@@ -208,35 +208,51 @@ impl Way {
         )
     }
 
-    /// CPU time so far of all its threads, user and system, in microseconds.
+    /// As [`cpu_us_of`].
     pub fn cpu_us(&self) -> f64 {
-        let Some(pid) = self.pid else { return 0.0 };
-        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let ran = |thread: PathBuf| run_nanos(&std::fs::read_to_string(thread.join("schedstat")).ok()?);
-        threads.filter_map(|thread| ran(thread.path())).sum::<f64>() / 1e3
+        self.pid.map_or(0.0, cpu_us_of)
     }
 
     /// Resident memory in KiB.
-    pub fn memory(&self) -> u64 {
-        kibibytes(&self.status(), "VmRSS:").unwrap_or(0)
+    pub fn memory(&self) -> f64 {
+        self.pid.map_or(0.0, memory_of)
     }
 
-    /// The most that it was since [`Way::forget_peak`], in KiB.
-    pub fn peak(&self) -> u64 {
-        kibibytes(&self.status(), "VmHWM:").unwrap_or(0)
+    /// As [`peak_of`].
+    pub fn peak(&self) -> f64 {
+        self.pid.map_or(0.0, peak_of)
     }
 
-    /// From here on the peak counts anew. Where the kernel does not let us, the peak is one of longer ago, and larger.
+    /// As [`forget_peak_of`].
     pub fn forget_peak(&self) {
-        if let Some(pid) = self.pid {
-            drop(std::fs::write(format!("/proc/{pid}/clear_refs"), "5"));
-        }
+        self.pid.into_iter().for_each(forget_peak_of);
     }
+}
 
-    fn status(&self) -> String {
-        let read = |pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok();
-        self.pid.and_then(read).unwrap_or_default()
-    }
+/// CPU time so far of all of a process's threads, user and system, in microseconds.
+pub fn cpu_us_of(pid: u32) -> f64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let ran = |thread: PathBuf| run_nanos(&std::fs::read_to_string(thread.join("schedstat")).ok()?);
+    threads.filter_map(|thread| ran(thread.path())).sum::<f64>() / 1e3
+}
+
+/// Resident memory in KiB.
+pub fn memory_of(pid: u32) -> f64 {
+    kibibytes(&status(pid), "VmRSS:").unwrap_or(0) as f64
+}
+
+/// The most that it was since [`forget_peak_of`], in KiB.
+pub fn peak_of(pid: u32) -> f64 {
+    kibibytes(&status(pid), "VmHWM:").unwrap_or(0) as f64
+}
+
+/// From here on the peak counts anew. Where the kernel does not let us, the peak is one of longer ago, and larger.
+pub fn forget_peak_of(pid: u32) {
+    drop(std::fs::write(format!("/proc/{pid}/clear_refs"), "5"));
+}
+
+fn status(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
 }
 
 pub fn done(finished: Finished) -> Result<Finished, Stop> {

@@ -15,7 +15,7 @@
 //! Reading order: [`frame`] (bytes <-> heads and pieces of bodies) -> [`message`] (a typed view) -> [`action`] (what a
 //! request does to which resource) -> [`reply`] (answers of the gateway's own) -> [`session`] (what is legal next).
 //! Beside them: [`head`] (one head, and how its body is framed), [`target`] (one reading of path and query), [`media`]
-//! (what a body is), [`fault`] (every reason for a refusal, in one list), [`limits`].
+//! (what a body is), [`coding`] (its codings undone), [`fault`] (every reason for a refusal, in one list), [`limits`].
 //!
 //! What a body *means* is not here, but for [`llm`]: what a request to a language model says, and what its answer
 //! decides. Nothing here decides, records or releases.
@@ -24,6 +24,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod action;
+pub mod coding;
 pub mod fault;
 pub mod frame;
 pub mod head;

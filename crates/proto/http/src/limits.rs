@@ -44,8 +44,35 @@ pub const SEGMENTS_MAX: usize = 128;
 /// Pairs of a query.
 pub const QUERY_PAIRS_MAX: usize = 256;
 
-/// Content codings on one body. One is usual; each is a decompressor that the masker would have to nest.
+/// Content codings that a head may name. One is usual.
 pub const ENCODINGS_MAX: usize = 4;
+
+/// Codings that are undone, one inside the other. Each has a window; nobody means to have three.
+pub const CODINGS_MAX: usize = 2;
+
+/// One piece of a body behind its codings, in bytes: what is decoded before somebody takes it.
+pub const DECODED_PIECE_BYTES_MAX: usize = BODY_PIECE_BYTES_MAX;
+
+/// How many bytes of a body may come of one that was sent. Deflate can make 1,032 of one, br and zstd a million; bodies of
+/// JSON that say something come to 5 or 20, tables of one value to 200.
+pub const DECODED_RATIO_MAX: u64 = 256;
+
+/// So many bytes may come of whatever was sent: what is small is no bomb.
+pub const DECODED_FREE_BYTES: u64 = 1 << 20;
+
+/// How many bytes may be sent for each that comes of them, beyond [`PADDING_FREE_BYTES`]: empty blocks, members and frames
+/// cost work and say nothing. A stream whose every few bytes are flushed has about two.
+pub const PADDING_RATIO_MAX: u64 = 4;
+
+/// So many bytes may be sent of which nothing comes.
+pub const PADDING_FREE_BYTES: u64 = 64 << 10;
+
+/// The window of br and zstd, as a power of two: 8 MiB, which RFC 9659 asks of zstd. A decoder keeps as much of what it
+/// has decoded: with [`CODINGS_MAX`], 2 x 8 MiB on each leg of a session at worst. Libraries write br with 4 MiB.
+pub const WINDOW_BITS_MAX: u32 = 23;
+
+/// A gzip member's header with name and comment, in bytes.
+pub const GZIP_HEADER_BYTES_MAX: usize = 4 << 10;
 
 /// A multipart boundary. RFC 2046, 5.1.1.
 pub const BOUNDARY_BYTES_MAX: usize = 70;
@@ -92,6 +119,9 @@ pub const CALL_STRINGS_BYTES_MAX: usize = 64 << 10;
 pub const CALL_STRING_BYTES_MIN: usize = 6;
 
 const _: () = {
+    assert!(CODINGS_MAX <= ENCODINGS_MAX);
+    assert!(GZIP_HEADER_BYTES_MAX < PADDING_FREE_BYTES as usize);
+    assert!(DECODED_PIECE_BYTES_MAX as u64 <= DECODED_FREE_BYTES);
     assert!(CALL_ARGUMENTS_BYTES_MAX <= LLM_BODY_BYTES_MAX);
     assert!(CALL_STRINGS_BYTES_MAX <= CALL_ARGUMENTS_BYTES_MAX);
     assert!(CALL_STRING_BYTES_MIN * CALL_STRINGS_MAX <= CALL_STRINGS_BYTES_MAX);

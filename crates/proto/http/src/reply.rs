@@ -37,6 +37,11 @@ fn members(json: &mut String, all: &[(&str, &str)]) {
     }
 }
 
+/// A request of JSON-RPC 2.0 that says nothing but its method. `id` is JSON.
+pub fn rpc_request(id: &str, method: &'static str) -> Vec<u8> {
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{method}\"}}").into_bytes()
+}
+
 /// An error of JSON-RPC 2.0. `id` is JSON. `extra` as of [`problem`].
 pub fn rpc_error(id: &str, code: i32, message: &str, extra: &[(&str, &str)]) -> Vec<u8> {
     let mut json = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{code},\"message\":");

@@ -15,6 +15,7 @@ use proto_http::session::Seen;
 use vocab::{Class, Group, Seq, Verb, Verdict};
 use wire::RawField;
 
+use super::coded::{Undoing, weak};
 use super::decide::Denied;
 use super::look::Looking;
 use super::mcp::{Ear, Listening};
@@ -57,6 +58,7 @@ struct Answer {
     reading: Option<Reading>,
     /// Of a server of MCP: its messages, each read whole before anything else looks at it.
     listening: Option<Listening>,
+    undoing: Undoing,
     scrub: Scrub,
 }
 
@@ -119,7 +121,8 @@ impl Session {
     fn begin(&mut self, asked: &Asked, response: Response) -> Result<Answer, Stays> {
         let resource = self.resource.clone();
         let bodyless = self.to_head || response.framing == Framing::None;
-        let permitted = resource.gate.permits_opaque(&self.who, resource.config.kind());
+        // Policy is asked only where it matters: an evaluation costs more than the rest of a small answer.
+        let permitted = || resource.gate.permits_opaque(&self.who, resource.config.kind());
         // A part of an answer: a value could be cut in two.
         if response.status == 206 || response.headers.contains("content-range") {
             return Err(Stays::Unreadable(502, PART));
@@ -131,11 +134,11 @@ impl Session {
             _ if nothing => Some(mask::body::Media::Text),
             // Rules name places in JSON. Which representation it gets, the agent may choose: one without such places is
             // not understood.
-            Ok(media) if !resource.config.speaks_to(&media) && !permitted => {
+            Ok(media) if !resource.config.speaks_to(&media) && !permitted() => {
                 return Err(Stays::Unreadable(502, NOT_JSON));
             }
             Ok(media) => Some(media),
-            Err(_) if permitted => None,
+            Err(_) if permitted() => None,
             Err(_) => return Err(Stays::Unreadable(502, NOT_SEEN)),
         };
         let streams = match response.media {
@@ -161,6 +164,7 @@ impl Session {
         Ok(Answer {
             reading: turn.map(|turn| Reading::new(turn, response.media == Media::EventStream)),
             listening,
+            undoing: Undoing::of(&response.encodings),
             scrub: Scrub::default(),
             response,
             looking,
@@ -184,23 +188,27 @@ impl Session {
     async fn gather(&mut self, answer: &mut Answer) -> Result<Result<bool, Stays>, Cut> {
         let resource = self.resource.clone();
         loop {
-            let next = match &mut answer.listening {
-                // What the gateway says on a stream that has begun: nothing of the service's is in it.
-                Some(listening) if self.answering => tokio::select! {
-                    biased;
-                    word = listening.word() => {
-                        self.to_client.say_event(&word, answer.chunked);
-                        self.drain_client().await?;
+            let next = match answer.undoing.next() {
+                Ok(Some(piece)) => Incoming::Body(piece),
+                Ok(None) => match self.next_or_word(answer).await? {
+                    None => continue,
+                    Some(Incoming::Body(piece)) => {
+                        answer.undoing.push(piece);
                         continue;
                     }
-                    next = self.upstream_next() => next?,
+                    Some(next) => next,
                 },
-                _ => self.upstream_next().await?,
+                Err(why) => return Ok(Err(Stays::Unreadable(502, why))),
             };
             let (piece, over) = match next {
                 Incoming::Body(piece) => (answer.scrub.push(&self.needles, &piece), false),
                 Incoming::Trailers(_) => continue,
-                Incoming::End => (answer.scrub.finish(), true),
+                Incoming::End => {
+                    if let Err(why) = answer.undoing.finish() {
+                        return Ok(Err(Stays::Unreadable(502, why)));
+                    }
+                    (answer.scrub.finish(), true)
+                }
                 Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
                     return Err(Cut::upstream("the service behind the gateway closed the connection"));
                 }
@@ -226,6 +234,23 @@ impl Session {
             if over || !holds && (some >= CHUNK_BYTES || came) {
                 return Ok(Ok(over));
             }
+        }
+    }
+
+    /// What upstream says next. `None`: the gateway had something to say on this stream, and has said it.
+    async fn next_or_word(&mut self, answer: &mut Answer) -> Result<Option<Incoming>, Cut> {
+        let listening = match &mut answer.listening {
+            Some(listening) if self.answering => listening,
+            _ => return self.upstream_next().await.map(Some),
+        };
+        tokio::select! {
+            biased;
+            word = listening.word() => {
+                // Nothing of the service's is in it.
+                self.to_client.say_event(&word, answer.chunked);
+                self.drain_client().await.map(|()| None)
+            }
+            next = self.upstream_next() => next.map(Some),
         }
     }
 
@@ -333,6 +358,9 @@ impl Session {
         NOT_PASSED_ON.iter().for_each(|name| {
             headers.remove(name);
         });
+        if answer.undoing.undoes() {
+            headers.remove("content-encoding");
+        }
         let mut own = Headers::new();
         let mut recorded =
             format!("{} {}", answer.response.status, readable(answer.response.reason.as_bytes()));
@@ -342,6 +370,7 @@ impl Session {
                     let home = at_home(&self.resource, value.as_bytes());
                     home.map_or_else(|| value.clone(), |home| RawField::new(home.into()))
                 }
+                "etag" if answer.undoing.undoes() => weak(value),
                 _ => value.clone(),
             };
             let value =
@@ -571,16 +600,8 @@ pub(super) fn at_home(resource: &Resource, value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// What upstream says of its connection, of a body that is encoded anew, and of other ways to it.
-const NOT_PASSED_ON: &[&str] = &[
-    "content-length",
-    "content-encoding",
-    "content-md5",
-    "digest",
-    "content-digest",
-    "repr-digest",
-    "accept-ranges",
-    "alt-svc",
-];
+const NOT_PASSED_ON: &[&str] =
+    &["content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges", "alt-svc"];
 
 /// Whether the request may have had an effect.
 fn writes(asked: &Asked) -> bool {

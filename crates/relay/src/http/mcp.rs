@@ -2,8 +2,8 @@
 //!
 //! A server's message is read whole before any of it is looked at or released. Tools that policy refuses are not listed,
 //! nor are those whose description is not the one that was seen first; what the server wants of its client (sampling,
-//! elicitation, roots) needs a permission, and without it the client's offer is taken out and the server's request stays
-//! here.
+//! elicitation, roots) needs a permission, and without it the client's offer is taken out and the server's request becomes
+//! one that no client knows: the client says so, and both go on.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use gate::{Gate, GateError, Ground, Who};
 use proto_http::mcp::{self, Asked, Events, Listed, What};
 use proto_http::message::{Media, Method, Request, Target};
+use proto_http::reply;
 use tokio::sync::mpsc;
 use vocab::{Access, Action, ResourcePath, RunId, Verb, Verdict};
 
@@ -57,6 +58,8 @@ const PROSE: &str = "a text of the answer is not JSON, and the rules of this ser
 const EVENT: &str = "a type of event that is not known";
 const ELSEWHERE: &str = "the server sends its client to another place";
 const ANOTHERS: &str = "the server gives this run a place that it gave another";
+/// What a server's request becomes that policy does not let it make of its client.
+const NOT_PERMITTED: &str = "tachograph/not-permitted";
 const NO_PINS: &str = "what a server says of its tools cannot be remembered";
 const TOO_LONG: &str = "a message of the server that is larger than the gateway reads";
 
@@ -385,7 +388,14 @@ impl Listening {
             return Err(ANOTHER);
         }
         if let Some(want) = said.wants.iter().find(|want| !may_want(ear.resource, ear.who, want)) {
-            return Err(unwanted(want));
+            return match (said.what, &said.id) {
+                // The client answers that it knows no such method: the server hears it, and goes on.
+                (What::Request, Some(id)) => {
+                    self.note("refused-want", want);
+                    Ok(Some(reply::rpc_request(id, NOT_PERMITTED)))
+                }
+                _ => Err(unwanted(want)),
+            };
         }
         if said.prose && !ear.reads_prose() {
             return Err(PROSE);

@@ -5,16 +5,19 @@
 //! another run's. A request is an action (method and route); it waits for its intent's record, and each piece of its
 //! answer for its own. Bodies are masked as they come, by path and by detector (`mask::Body`).
 //!
-//! **Not here, and refused**: HTTP/2, CONNECT, upgrades (WebSocket), content codings other than identity (the gateway
-//! asks the upstream for none), byte ranges (a value could be cut in two; the whole is asked for instead). Trailers are
-//! not passed on.
+//! Content codings are undone before anything looks (`coded`): the gateway asks the upstream for none, decodes what comes
+//! in one all the same, and passes nothing on in one that it knows.
+//!
+//! **Not here, and refused**: HTTP/2, CONNECT, upgrades (WebSocket), byte ranges (a value could be cut in two; the whole
+//! is asked for instead). Trailers are not passed on.
 //!
 //! Reading order: `listen` (accept to `connect`) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
-//! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `look` (masking it) -> `model` (where it is a
+//! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
 //! language model) -> `scrub`, `writer`, `side`,
 //! `problem`, `dial`, `resource`.
 
 mod answer;
+mod coded;
 mod credential;
 mod decide;
 mod dial;

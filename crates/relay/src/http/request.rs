@@ -9,11 +9,13 @@ use ledger::Print;
 use mask::body::Body;
 use mask::{Detectors, Known, MaskedBytes, Origin, Shape};
 use proto_http::action::{self, Match};
+use proto_http::coding;
 use proto_http::frame::{Framing, Head, Headers, encode_chunk, encode_last_chunk, encode_request};
 use proto_http::message::{Encoding, Media, Request, Target, hop_by_hop};
 use vocab::{Access, Action, Class, Opaque, ResourcePath, Verb};
 use wire::RawField;
 
+use super::coded::{Held, Undoing, decoded, vouched};
 use super::credential::{reads_as, strip, without};
 use super::mcp::{self, Rpc};
 use super::model::{Conversation, Spoken, spoken};
@@ -37,7 +39,7 @@ pub(super) struct Asked {
     pub(super) conversation: Option<Box<Conversation>>,
     /// Set where a server of MCP is to answer a message.
     pub(super) rpc: Option<Rpc>,
-    /// The client's bytes: its head, and its body as far as it was held.
+    /// The client's bytes: its head, and its body as far as it was held, without its codings.
     raw: Vec<u8>,
     /// What the request says, held against what models decided.
     said: Option<String>,
@@ -45,6 +47,8 @@ pub(super) struct Asked {
     pub(super) sending: Vec<u8>,
     /// The body goes on behind what was held.
     pub(super) more: bool,
+    /// Its codings, as far as they are not undone yet.
+    pub(super) undoing: Undoing,
     /// Refused whatever policy says: status and reason.
     pub(super) refuse: Option<(u16, &'static str)>,
     looking: Option<Body>,
@@ -55,7 +59,7 @@ pub(super) struct Asked {
 impl Session {
     /// Reads the request whose head is `head`.
     pub(super) async fn asked(&mut self, head: Head) -> Result<Asked, Cut> {
-        let request = Request::new(head)?;
+        let mut request = Request::new(head)?;
         self.to_head = request.method == proto_http::message::Method::Head;
         self.flow.on_request(&request)?;
         let config = &self.resource.config;
@@ -63,11 +67,15 @@ impl Session {
             true => MODEL_BODY_BYTES_MAX,
             false => HELD_BODY_BYTES_MAX,
         };
-        let (body, more) = self.held_body(request.framing, most).await?;
-        if !more {
+        let mut undoing = Undoing::of(&request.encodings);
+        let held = self.held_body(request.framing, &mut undoing, most).await?;
+        if !held.more {
             self.flow.on_request_end()?;
         }
-        Asked::new(&self.resource, &mut self.known, &self.who, request, body.freeze(), more)
+        if undoing.undoes() {
+            decoded(&mut request, &held);
+        }
+        Asked::new(&self.resource, &mut self.known, &self.who, request, held, undoing)
     }
 
     pub(super) fn question<'a>(&'a self, asked: &'a Asked) -> Question<'a> {
@@ -93,12 +101,15 @@ impl Asked {
         known: &mut Known,
         who: &gate::Who,
         request: Request,
-        body: Bytes,
-        more: bool,
+        held: Held,
+        undoing: Undoing,
     ) -> Result<Asked, Cut> {
         let Target::Origin(origin) = &request.target else {
             return Err(Cut::told("asterisk", 501, "OPTIONS * is not passed on"));
         };
+        let Held { bytes: body, more, broken } = held;
+        let decoded = undoing.undoes() && !body.is_empty();
+        let unsound = broken.or_else(|| vouched(&request.headers).filter(|_| decoded));
         let (gate, config) = (&resource.gate, &resource.config);
         let detectors = gate.detectors();
         let seen = Seen::of(detectors, resource, &request, &body, more);
@@ -153,7 +164,7 @@ impl Asked {
             Some(Spoken::Message(message)) => message.body.as_deref().unwrap_or(told),
             _ => told,
         };
-        let sending = sending(resource, &request, &origin.raw, told, more)?;
+        let sending = sending(resource, &request, &undoing, &origin.raw, told, more)?;
         let said = match &spoken {
             // Only a call of a tool is what a model may have decided.
             Some(Spoken::Message(message)) => message.asked.call.clone(),
@@ -176,8 +187,9 @@ impl Asked {
                 _ => None,
             },
             action: meaning.action,
-            refuse: meaning.refuse,
+            refuse: unsound.map(|why| (400, why)).or(meaning.refuse),
             request,
+            undoing,
             params,
             prints,
             context,
@@ -409,9 +421,7 @@ const NO_TYPE: &str = "a body without a type";
 
 /// How a body is looked into. Errors: why it is not, a constant sentence.
 pub(super) fn kind_of(media: &Media, encodings: &[Encoding]) -> Result<mask::body::Media, &'static str> {
-    if encodings.iter().any(|encoding| *encoding != Encoding::Identity) {
-        return Err("a body that is compressed");
-    }
+    coding::check(encodings)?;
     match media {
         Media::Json => Ok(mask::body::Media::Json),
         Media::Ndjson => Ok(mask::body::Media::JsonLines),
@@ -573,6 +583,7 @@ fn is_ours(name: &[u8]) -> bool {
 fn sending(
     resource: &Resource,
     request: &Request,
+    undoing: &Undoing,
     target: &RawField,
     body: &[u8],
     more: bool,
@@ -581,7 +592,10 @@ fn sending(
     let mut own = request.headers.clone();
     strip(&mut own, &config.inject);
     hop_by_hop(&mut own);
-    let own = without(&own, is_ours);
+    let mut own = without(&own, is_ours);
+    if undoing.undoes() {
+        own.remove("content-encoding");
+    }
     let text = |text: &str| RawField::copy_from(text.as_bytes());
     let mut headers = Headers::new();
     headers.push(text("Host"), text(&config.upstream.authority));

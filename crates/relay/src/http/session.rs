@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use vocab::Seq;
 use wire::Fault;
 
+use super::coded::{Held, Undoing};
 use super::credential::{Injected, shown};
 use super::decide::Ruling;
 use super::dial::dial;
@@ -189,14 +190,24 @@ impl Session {
     /// The body behind what was held, piece by piece, each after its record.
     async fn send_rest(&mut self, mut asked: Asked, of: Seq) -> Result<Asked, Cut> {
         let (mut n, mut held, went_on) = (0, BytesMut::new(), asked.more);
+        let unreadable = |why: &'static str| Cut::told("unreadable", 400, why);
         while asked.more {
-            match self.client_next(HTTP_READ).await? {
-                Incoming::Body(piece) => held.extend_from_slice(&piece),
-                Incoming::Trailers(_) => continue,
-                Incoming::End => asked.more = false,
-                Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
-                    return Err(Cut::quiet("client-closed"));
-                }
+            match asked.undoing.next().map_err(unreadable)? {
+                Some(piece) => held.extend_from_slice(&piece),
+                None => match self.client_next(HTTP_READ).await? {
+                    Incoming::Body(piece) => {
+                        asked.undoing.push(piece);
+                        continue;
+                    }
+                    Incoming::Trailers(_) => continue,
+                    Incoming::End => {
+                        asked.undoing.finish().map_err(unreadable)?;
+                        asked.more = false;
+                    }
+                    Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
+                        return Err(Cut::quiet("client-closed"));
+                    }
+                },
             }
             // Small pieces that have come together share a record.
             if asked.more && held.len() < CHUNK_BYTES && !self.client.input.is_empty() {
@@ -235,8 +246,13 @@ impl Session {
         self.drain_upstream().await
     }
 
-    /// The body up to `most` bytes, and whether there is more of it.
-    pub(super) async fn held_body(&mut self, framing: Framing, most: usize) -> Result<(BytesMut, bool), Cut> {
+    /// The body up to `most` bytes, without its codings.
+    pub(super) async fn held_body(
+        &mut self,
+        framing: Framing,
+        undoing: &mut Undoing,
+        most: usize,
+    ) -> Result<Held, Cut> {
         let mut body = BytesMut::new();
         if self.flow.holds_back() {
             let mut go_on = BytesMut::from(CONTINUE);
@@ -245,23 +261,28 @@ impl Session {
         }
         if framing == Framing::None {
             return match self.client_next(HTTP_READ).await? {
-                Incoming::End => Ok((body, false)),
+                Incoming::End => Ok(Held { bytes: Bytes::new(), more: false, broken: None }),
                 _ => Err(Cut::quiet("client-closed")),
             };
         }
-        loop {
-            match self.client_next(HTTP_READ).await? {
-                Incoming::Body(piece) => body.extend_from_slice(&piece),
-                Incoming::Trailers(_) => continue,
-                Incoming::End => return Ok((body, false)),
-                Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
-                    return Err(Cut::quiet("client-closed"));
-                }
+        let (more, broken) = loop {
+            match undoing.next() {
+                Ok(Some(piece)) => body.extend_from_slice(&piece),
+                Ok(None) => match self.client_next(HTTP_READ).await? {
+                    Incoming::Body(piece) => undoing.push(piece),
+                    Incoming::Trailers(_) => {}
+                    Incoming::End => break (false, undoing.finish().err()),
+                    Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
+                        return Err(Cut::quiet("client-closed"));
+                    }
+                },
+                Err(why) => break (true, Some(why)),
             }
             if body.len() >= most {
-                return Ok((body, true));
+                break (true, None);
             }
-        }
+        };
+        Ok(Held { bytes: body.freeze(), more, broken })
     }
 
     /// A request of another run's, or of nobody's, on this run's connection.
