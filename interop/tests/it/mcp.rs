@@ -28,7 +28,8 @@ permit (principal, action == Action::"call", resource) when {
   resource in Resource::"tools/tools/find" || resource in Resource::"tools/tools/words" ||
   resource in Resource::"tools/tools/picture" || resource in Resource::"tools/tools/ask" ||
   resource in Resource::"tools/tools/tell_weather" || resource in Resource::"tools/tools/keep/srv" ||
-  resource in Resource::"legacy/tools/find" || resource in Resource::"legacy/tools/ask" };
+  resource in Resource::"legacy/tools/find" || resource in Resource::"legacy/tools/ask" ||
+  resource in Resource::"legacy/tools/words" };
 @id("no-overwrite")
 @message("Nothing is overwritten.")
 forbid (principal, action == Action::"call", resource in Resource::"tools/tools/keep")
@@ -40,7 +41,8 @@ permit (principal in Agent::"burner", action == Action::"call", resource in Reso
 forbid (principal in Agent::"burner", action == Action::"call", resource in Resource::"tools/tools/burn")
 unless { context.approvals.contains("leads") };
 @id("sampler-lends")
-permit (principal in Agent::"sampler", action == Action::"call", resource == Resource::"legacy/client/sampling");
+permit (principal in Agent::"sampler", action in [Action::"call", Action::"opaque"], resource in Resource::"legacy")
+unless { resource == Resource::"legacy/tools/burn" };
 @id("texts-are-text")
 permit (principal in Agent::"texts", action == Action::"opaque", resource in Resource::"tools");
 @id("models")
@@ -209,7 +211,7 @@ fn the_revisions_with_sessions_are_spoken() {
 
 #[test]
 fn the_oldest_revision_is_spoken() {
-    speaks("sse", "legacy", 1, &["ask", "find"]);
+    speaks("sse", "legacy", 1, &["ask", "find", "words"]);
 }
 
 #[test]
@@ -252,6 +254,10 @@ fn beside_rules_a_text_that_is_no_json_needs_a_permission_and_so_does_a_picture(
         assert_eq!(content(&said[0]), "write to [pii.email]", "{era}");
         assert_eq!(content(&said[1]), "image", "{era}: {}", said[1]);
     }
+    // On a stream that other answers come on, too, it does not end the stream.
+    let said = scene().steps("clerk-words", "sse", "legacy", &["call words", "call find {\"id\": 5}"]);
+    assert!(said[0]["error"].as_str().is_some_and(|why| why.contains("not JSON")), "{}", said[0]);
+    assert!(content(&said[1]).contains("*******8391"), "{}", said[1]);
 }
 
 #[test]

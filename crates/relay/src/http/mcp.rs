@@ -364,7 +364,8 @@ impl Listening {
                 self.words = Some(words);
                 Ok(event.with(&home))
             }
-            ("" | "message", Some(data)) => match self.message(ear, data.as_bytes())? {
+            ("" | "message", Some(data)) => match self.message_or_instead(ear, data.as_bytes())? {
+                Some(less) if less.is_empty() => Ok(Vec::new()),
                 Some(less) => {
                     // What was taken out of a text leaves a text.
                     Ok(event.with(std::str::from_utf8(&less).map_err(|_| NOT_MCP)?))
@@ -378,6 +379,22 @@ impl Listening {
             }
             _ => Err(EVENT),
         }
+    }
+
+    /// One message of a stream. On one that others' answers come on too, what may not be seen does not end it: whoever waits
+    /// for that message is told instead; a notification is left out (empty).
+    fn message_or_instead(&mut self, ear: &Ear<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
+        let why = match self.message(ear, text) {
+            Err(why) if self.answers.is_none() => why,
+            read => return read,
+        };
+        let said = mcp::said(text).map_err(|why| why.0)?;
+        self.note("refused-message", why);
+        Ok(Some(match (said.what, &said.id) {
+            (What::Request, Some(id)) => reply::rpc_request(id, NOT_PERMITTED),
+            (What::Response { .. }, Some(id)) => reply::rpc_error(id, mcp::code::REFUSED, why, &[]),
+            (What::Notification, _) | (_, None) => Vec::new(),
+        }))
     }
 
     /// One message; what is left of it where something is taken out.

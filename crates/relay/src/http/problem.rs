@@ -15,7 +15,7 @@ pub(super) struct Problem {
     detail: String,
     members: Vec<(&'static str, String)>,
     /// The client waits for a message of JSON-RPC.
-    rpc: Option<Rpc>,
+    rpc: Option<Box<Rpc>>,
 }
 
 /// So that clients with a netrc, or with the credential in their URL, show it.
@@ -41,7 +41,7 @@ impl Problem {
 
     /// The same, in the form of whoever waits for a message of JSON-RPC.
     pub(super) fn to(self, rpc: Option<&Rpc>) -> Problem {
-        Problem { rpc: rpc.cloned(), ..self }
+        Problem { rpc: rpc.cloned().map(Box::new), ..self }
     }
 
     /// The message that the client waits for.

@@ -29,7 +29,14 @@ pub struct Asked {
     /// Names of all arguments.
     arguments: Vec<String>,
     /// Where the client says what it can do for the server, and what it says.
-    offers: Option<(Range<usize>, Vec<(String, String)>)>,
+    offers: Option<Offers>,
+}
+
+/// What a client says that it can do: where in the message, each by name, and what it says of it.
+#[derive(Clone, PartialEq, Eq)]
+struct Offers {
+    range: Range<usize>,
+    members: Vec<(String, String)>,
 }
 
 /// Arguments of a tool that are a part of its resource: `write_file/{path...}`.
@@ -180,12 +187,12 @@ impl Asked {
 
     /// What the client says that it can do for the server: `sampling`, `elicitation`, `roots` and others.
     pub fn offers(&self) -> impl Iterator<Item = &str> {
-        self.offers.iter().flat_map(|(_, members)| members.iter().map(|(name, _)| name.as_str()))
+        self.offers.iter().flat_map(|offers| offers.members.iter().map(|(name, _)| name.as_str()))
     }
 
     /// `body`, from which this was read, without those offers that `goes` takes.
     pub fn without_offers(&self, body: &[u8], goes: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
-        let (range, members) = self.offers.as_ref()?;
+        let Offers { range, members } = self.offers.as_ref()?;
         if !members.iter().any(|(name, _)| goes(name)) {
             return None;
         }
@@ -219,7 +226,7 @@ impl Asked {
         if let Some(offered) = offered {
             let members = offered.object()?.members().iter();
             let members = members.map(|(name, value)| (name.to_string(), value.raw.to_owned()));
-            self.offers = Some((range(text, offered.raw), members.collect()));
+            self.offers = Some(Offers { range: range(text, offered.raw), members: members.collect() });
         }
         Ok(())
     }

@@ -189,7 +189,8 @@ impl Said {
 
     fn text(&mut self, text: &str) {
         let begins = text.trim_start().starts_with(['{', '[']);
-        self.prose |= !text.trim().is_empty() && !(begins && json::parse(text.as_bytes()).is_ok());
+        let json = begins && json::parse(text.as_bytes()).is_ok();
+        self.prose |= !json && !text.trim().is_empty();
     }
 
     fn want(&mut self, want: &'static str) {
