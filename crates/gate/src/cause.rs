@@ -14,7 +14,7 @@ use vocab::{RunId, Seq};
 
 use crate::limits::{
     CAUSES_MAX, DECISION_BYTES_PER_RUN_MAX, DECISION_STRINGS_MAX, DECISIONS_PER_RUN_MAX, GIVEN_PER_RUN_MAX,
-    SAID_BYTES_MAX, SAID_BYTES_MIN,
+    SAID_BYTES_MAX, SAID_BYTES_MIN, SAID_WORD_BYTES_MIN,
 };
 
 /// How what is asked and a string of a decision's arguments stand to each other.
@@ -176,10 +176,27 @@ fn compare(said: &str, string: &str) -> Option<How> {
     if said == string {
         return Some(How::Same);
     }
-    if string.len() >= SAID_BYTES_MIN && said.contains(string) {
+    if is_telling(string) && stands_in(said, string) {
         return Some(How::Holds);
     }
     (said.len() >= SAID_BYTES_MIN && string.contains(said)).then_some(How::Within)
+}
+
+/// Whether what holds the string is likely to hold it because of the decision: `customer` is in many statements, `order-2041`
+/// in those about it.
+fn is_telling(string: &str) -> bool {
+    let one_word = string.chars().all(char::is_alphabetic);
+    string.len() >= if one_word { SAID_WORD_BYTES_MIN } else { SAID_BYTES_MIN }
+}
+
+/// Whether `said` holds the string as words of its own, and not as a part of longer ones.
+fn stands_in(said: &str, string: &str) -> bool {
+    let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    said.match_indices(string).any(|(at, _)| {
+        let (before, after) = (said.get(..at), said.get(at + string.len()..));
+        ends(before.and_then(|text| text.chars().next_back()))
+            && ends(after.and_then(|text| text.chars().next()))
+    })
 }
 
 #[cfg(test)]
@@ -202,7 +219,7 @@ mod tests {
         let causes = causes(&[
             &["SELECT id FROM orders\n  WHERE id = 3;"],
             &["DELETE FROM orders; DROP TABLE orders"],
-            &["invoice-2041", "x"],
+            &["invoice-2041", "x", "customer", "order 3 is"],
         ]);
         let of = |said: &str| {
             causes.of(RUN, said).into_iter().map(|(seq, how)| (seq.0, how.as_str())).collect::<Vec<_>>()
@@ -211,6 +228,14 @@ mod tests {
         assert_eq!(of("DROP TABLE orders"), [(1, "within")]);
         assert_eq!(of("/invoices/invoice-2041?x=1"), [(2, "holds")]);
         assert_eq!(of("SELECT 1"), []);
+        for no in [
+            "SELECT count(*) FROM customers",
+            "SELECT customer FROM t",
+            "/invoices/xinvoice-20411",
+            "border 3 isa",
+        ] {
+            assert_eq!(of(no), [], "{no}");
+        }
         assert_eq!(
             causes.of(RunId([2; 16]), "DROP TABLE orders"),
             [],

@@ -29,6 +29,8 @@ pub const CAUSES_MAX: usize = 8;
 pub const SAID_BYTES_MAX: usize = 16 << 10;
 /// Shortest text that is looked for inside another: shorter ones stand anywhere by chance.
 pub const SAID_BYTES_MIN: usize = 8;
+/// The shortest string of letters alone that ties what holds it to a decision: names of tables and columns are shorter.
+pub const SAID_WORD_BYTES_MIN: usize = 24;
 /// Calls and turns of one run that are remembered, as hashes of eight bytes. A conversation of a thousand turns with ten
 /// calls each has fewer.
 pub const GIVEN_PER_RUN_MAX: usize = 16 << 10;

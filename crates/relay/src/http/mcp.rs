@@ -124,11 +124,12 @@ fn is_want(offer: &str) -> bool {
 /// Whether policy lets the server want this of its client, now and at any other moment.
 fn may_want(resource: &Resource, who: &Who, want: &str) -> bool {
     let on = resource.root.join("client").join(want);
-    says(resource, who, Verb::Call, on) == Verdict::Allow
+    always(resource, who, on) == Some(Verdict::Allow)
 }
 
-fn says(resource: &Resource, who: &Who, verb: Verb, on: ResourcePath) -> Verdict {
-    let access = Access { verb, on, columns: Vec::new() };
+/// What policy says of a call, if it says so whatever the arguments and the time are.
+fn always(resource: &Resource, who: &Who, on: ResourcePath) -> Option<Verdict> {
+    let access = Access { verb: Verb::Call, on, columns: Vec::new() };
     let action = Action { accesses: vec![access], kind: "tools/call", ..Action::default() };
     let context = policy::Context {
         resource_kind: resource.config.kind().into(),
@@ -137,7 +138,8 @@ fn says(resource: &Resource, who: &Who, verb: Verb, on: ResourcePath) -> Verdict
         ..policy::Context::default()
     };
     let ground = Ground { action: &action, context: &context, release: None };
-    resource.gate.verdict(who, &ground, &BTreeSet::new()).verdict
+    let decided = resource.gate.verdict(who, &ground, &BTreeSet::new());
+    decided.cacheable.then_some(decided.verdict)
 }
 
 /// Where a header says another thing than the body. The body is what the server runs; whoever routes by the header would
@@ -442,7 +444,7 @@ impl Listening {
         // What arguments may be is decided when they are there.
         let routed = service.routes.iter().any(|route| route.tool() == tool.name);
         let on = ear.resource.root.join("tools").join(&tool.name);
-        let refused = !routed && says(ear.resource, ear.who, Verb::Call, on) == Verdict::Refuse;
+        let refused = !routed && always(ear.resource, ear.who, on) == Some(Verdict::Refuse);
         Ok(refused || (changed && service.changed == Changed::Refuse))
     }
 
