@@ -80,3 +80,5 @@ pub const MCP_SESSIONS_MAX: usize = 16_384;
 pub const MCP_NOTES_MAX: usize = 1_024;
 /// What the gateway has to say on one stream of MCP and has not said yet. A client has a few requests in the air.
 pub const MCP_WORDS_MAX: usize = 64;
+/// Verdicts that one session of HTTP remembers. A client asks for a few things again and again; each is compared.
+pub const VERDICTS_MAX: usize = 32;

@@ -1,12 +1,12 @@
 //! An HTTP service behind the gateway: unchanged clients get masked answers, are refused, wait for people, and what the
 //! service saw is what policy saw.
 
-use crate::world::{POLICY, client, drivers, plan, upstream};
+use crate::world::{POLICY, client, drivers, eventually, plan, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{free_port, is_open};
 use interop::process::{Daemon, Finished, finish};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -759,4 +759,40 @@ fn a_service_is_proved_by_its_certificate() {
     let wrong = Scene::start(Some((&cert, &key, &authority.certificate())));
     let done = wrong.sh("tester", "curl -sS -i $B/users/1");
     assert!(done.out().contains("502") && wrong.seen().is_empty(), "{}", done.all());
+}
+
+#[test]
+fn a_new_policy_holds_for_the_next_request_of_a_connection() {
+    let scene = Scene::start(None);
+    let lease = scene.gateway.lease("clerk").unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", scene.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let (mut to, mut from) = (stream.try_clone().unwrap(), BufReader::new(stream));
+    let request = format!(
+        "GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Api-Key: {}\r\n\r\n",
+        lease.variable("BILLING_API_KEY")
+    );
+    let mut status = || {
+        to.write_all(request.as_bytes()).unwrap();
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            let mut line = String::new();
+            from.read_line(&mut line).unwrap();
+            if let Some(said) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = said.trim().parse().unwrap();
+            }
+            head.push_str(&line);
+        }
+        from.read_exact(&mut vec![0; length]).unwrap();
+        head.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!([status(), status(), status()], ["200", "200", "200"], "decided once, and recorded each time");
+    let closed =
+        "@id(\"closed\") forbid (principal, action == Action::\"read\", resource in Resource::\"billing\");";
+    let policy = scene.gateway.site().dir().join("policy/rules.cedar");
+    std::fs::write(&policy, format!("{POLICY}{RULES}{closed}")).unwrap();
+    scene.gateway.signal("HUP");
+    eventually("the new policy holds", || (status() == "403").then_some(()));
+    let shown = scene.ask(&["show", &scene.run_of("clerk")], None).out();
+    assert!(shown.matches("GET /users/1").count() >= 4 && shown.contains("closed"), "{shown}");
 }

@@ -532,6 +532,11 @@ impl Answer {
         Ok(())
     }
 
+    /// The answer of HTTP is a good one, and says that what was asked failed.
+    fn tool_failed(&self) -> bool {
+        self.listening.as_ref().is_some_and(|listening| listening.tool_failed)
+    }
+
     fn outcome(&self, gate: &gate::Gate, taken: super::look::Taken) -> Outcome {
         let status = self.response.status;
         let code = mask::name(gate.detectors(), &status.to_string());
@@ -539,13 +544,15 @@ impl Answer {
             Some((Some(input), Some(output))) => {
                 mask::name(gate.detectors(), &format!("{status}, tokens: {input} in, {output} out"))
             }
+            _ if self.tool_failed() => mask::name(gate.detectors(), &format!("{status}, failed")),
             _ => code.clone(),
         };
+        let failed = status >= 400 || self.tool_failed();
         Outcome {
-            result: if status < 400 { "ok" } else { "error" },
+            result: if failed { "error" } else { "ok" },
             state: "final",
             // Whether a write that it says failed has had an effect, only the service knows.
-            settled: (status >= 400 && self.writes).then_some("indeterminate"),
+            settled: (failed && self.writes).then_some("indeterminate"),
             code: (status >= 400).then_some(code),
             tag: Some(tag),
             bytes: self.bytes,
@@ -605,7 +612,7 @@ const NOT_PASSED_ON: &[&str] =
 
 /// Whether the request may have had an effect.
 fn writes(asked: &Asked) -> bool {
-    asked.action.verbs() != [Verb::Read]
+    asked.action.verbs().iter().any(|verb| !matches!(verb, Verb::Read | Verb::Connect))
 }
 
 /// Without what the rule says to agents: the reason is another.

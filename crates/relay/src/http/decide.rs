@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use gate::{Decided, GateError, Ground, Spent};
 use ledger::Code;
-use vocab::{AskId, Seq, Verdict, WallTime};
+use vocab::{Action, AskId, Seq, Verdict, WallTime};
 
 use super::problem::Problem;
 use super::request::Asked;
 use super::session::{Cut, Session};
 use crate::entropy;
-use crate::limits::REFUSAL_RECORD;
+use crate::limits::{REFUSAL_RECORD, VERDICTS_MAX};
 
 /// What became of a question to policy and people.
 pub(super) enum Ruling {
@@ -19,6 +19,34 @@ pub(super) enum Ruling {
     Go(Arc<Decided>, Option<Seq>),
     /// Refused: recorded, and the client was told.
     No,
+}
+
+/// What policy allowed of late and allows again, since no rule that can apply reads more than who asks for what: the
+/// evaluation, and the request as policy saw it in the record, are the first one's.
+#[derive(Default)]
+pub(super) struct Verdicts {
+    /// Of the policy that said so.
+    generation: u64,
+    allowed: Vec<(Action, Arc<Decided>)>,
+}
+
+impl Verdicts {
+    fn of(&self, generation: u64, asked: &Asked) -> Option<Arc<Decided>> {
+        let current = generation == self.generation && asked.refuse.is_none();
+        let known = self.allowed.iter().find(|(action, _)| *action == asked.action).filter(|_| current)?;
+        Some(known.1.clone())
+    }
+
+    fn keep(&mut self, generation: u64, asked: &Asked, decided: &Arc<Decided>) {
+        if !decided.cacheable || !decided.approved.is_empty() {
+            return;
+        }
+        if self.generation != generation || self.allowed.len() == VERDICTS_MAX {
+            self.allowed.clear();
+        }
+        self.generation = generation;
+        self.allowed.push((asked.action.clone(), decided.clone()));
+    }
 }
 
 /// Policy's or a person's no, not yet recorded.
@@ -35,6 +63,10 @@ const TOO_LONG_TO_SHOW: &str = "this needs an approval, and it cannot be shown w
 impl Session {
     pub(super) async fn decide(&mut self, asked: &Asked) -> Result<Ruling, Cut> {
         let gate = self.resource.gate.clone();
+        if let Some(known) = self.verdicts.of(gate.generation(), asked) {
+            return Ok(Ruling::Go(known, None));
+        }
+        let generation = gate.generation();
         let ground = Ground { action: &asked.action, context: &asked.context, release: None };
         let mut decided = gate.verdict(&self.who, &ground, &BTreeSet::new());
         if let Some((status, why)) = asked.refuse {
@@ -49,7 +81,11 @@ impl Session {
             }
         }
         let denied = match decided.verdict {
-            Verdict::Allow => return Ok(Ruling::Go(Arc::new(decided), None)),
+            Verdict::Allow => {
+                let decided = Arc::new(decided);
+                self.verdicts.keep(generation, asked, &decided);
+                return Ok(Ruling::Go(decided, None));
+            }
             Verdict::Refuse => Denied { decided: Box::new(decided), why: REFUSED, status: 403, of: None },
             Verdict::Ask(_) => match self.ask(asked, decided, &ground, None).await? {
                 Ok((decided, seq)) => return Ok(Ruling::Go(decided, Some(seq))),

@@ -276,6 +276,8 @@ pub(super) struct Listening {
     notes: Vec<(&'static str, String)>,
     /// It said what is not known, and policy permits that.
     pub(super) not_understood: bool,
+    /// The server says that what was asked failed.
+    pub(super) tool_failed: bool,
     /// What the gateway has to say on this stream.
     words: Option<mpsc::Receiver<Vec<u8>>>,
 }
@@ -315,7 +317,15 @@ impl Listening {
             _ => return Err(NOT_MCP),
         };
         let answers = rpc.map(|rpc| rpc.id.clone());
-        Ok(Listening { how, answers, failed, notes: Vec::new(), not_understood: false, words: None })
+        Ok(Listening {
+            how,
+            answers,
+            failed,
+            notes: Vec::new(),
+            not_understood: false,
+            tool_failed: false,
+            words: None,
+        })
     }
 
     /// Takes a piece of the answer, and gives what of it is read and may be looked at. Errors: why nothing more may.
@@ -406,6 +416,7 @@ impl Listening {
         if answers && self.answers.is_some() && said.id.is_some() && said.id != self.answers {
             return Err(ANOTHER);
         }
+        self.tool_failed |= answers && self.answers.is_some() && said.failed;
         if let Some(want) = said.wants.iter().find(|want| !may_want(ear.resource, ear.who, want)) {
             return match (said.what, &said.id) {
                 // The client answers that it knows no such method: the server hears it, and goes on.

@@ -19,7 +19,7 @@ use wire::Fault;
 
 use super::coded::{Held, Undoing};
 use super::credential::{Injected, shown};
-use super::decide::Ruling;
+use super::decide::{Ruling, Verdicts};
 use super::dial::dial;
 use super::listen::{NO_RECORD, UNREACHABLE};
 use super::problem::Problem;
@@ -80,6 +80,7 @@ pub(super) struct Session {
     pub(super) client: Side,
     pub(super) upstream: Side,
     pub(super) known: Known,
+    pub(super) verdicts: Verdicts,
     pub(super) flow: Flow,
     pub(super) to_client: ClientWriter,
     to_upstream: UpstreamWriter,
@@ -107,6 +108,7 @@ impl Session {
             client: start.client,
             upstream: start.upstream,
             known: Known::new(entropy::random()),
+            verdicts: Verdicts::default(),
             flow: Flow::new(),
             to_client: ClientWriter::default(),
             to_upstream: UpstreamWriter::default(),

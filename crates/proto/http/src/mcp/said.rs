@@ -16,6 +16,8 @@ pub struct Said {
     pub wants: Vec<&'static str>,
     /// The tools that it lists.
     pub tools: Vec<Listed>,
+    /// It says that what was asked failed: an error, or the result of a tool that failed.
+    pub failed: bool,
     /// A text of its content is no JSON, so that rules that name places in JSON say nothing of it.
     pub prose: bool,
     /// Why this is not all that it says: the first reason.
@@ -53,8 +55,16 @@ pub fn said(body: &[u8]) -> Result<Said, Unreadable> {
         Shape::Notification { method } => (What::Notification, None, Some(method)),
         Shape::Response { id, error } => (What::Response { error }, id, None),
     };
-    let mut said =
-        Said { what, id, wants: Vec::new(), tools: Vec::new(), prose: false, unknown: None, list: None };
+    let mut said = Said {
+        what,
+        id,
+        wants: Vec::new(),
+        tools: Vec::new(),
+        failed: what == What::Response { error: true },
+        prose: false,
+        unknown: None,
+        list: None,
+    };
     match (what, method.as_deref()) {
         (What::Request, Some(method)) => said.request(method),
         (What::Notification, Some(method)) => said.notification(method),
@@ -115,6 +125,7 @@ impl Said {
     }
 
     fn result(&mut self, text: &str, result: Object<'_, '_>) -> Result<(), Unreadable> {
+        self.failed = result.flag("isError")?;
         self.content(result)?;
         for entry in result.object("inputRequests")?.iter().flat_map(|requests| requests.members()) {
             let request = entry.1.object()?;

@@ -147,6 +147,8 @@ fn a_server_says_what_it_lists_wants_and_shows() {
         !result(r#"{"content":[{"type":"text","text":" {\"a\":1}\n"}],"structuredContent":{"a":"words"}}"#)
             .prose
     );
+    assert!(result(r#"{"content":[],"isError":true}"#).failed && !result(r#"{"content":[]}"#).failed);
+    assert!(say(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"no"}}"#).failed);
     assert!(result(r#"{"content":[{"type":"image","data":"AA=="}]}"#).unknown.is_some());
     assert!(result(r#"{"content":[{"type":"hologram"}]}"#).unknown.is_some());
     assert!(result(r#"{"contents":[{"uri":"x","blob":"AA=="}]}"#).unknown.is_some());
