@@ -74,8 +74,8 @@ pub const HTTP_ANSWER: Duration = Duration::from_secs(600);
 pub const MODEL_BODY_BYTES_MAX: usize = 8 << 20;
 /// Tools of one server of MCP whose descriptions are remembered. Each is about 300 bytes, and the file is written whole.
 pub const PINS_MAX: usize = 4_096;
-/// Sessions and places of one server of MCP that runs were given. The oldest are forgotten.
-pub const MCP_SESSIONS_MAX: usize = 16_384;
+/// Sessions, tasks and places that one server of MCP gave one run, and that are remembered.
+pub const MCP_HANDLES_PER_RUN_MAX: usize = 256;
 /// Notes about tools that one piece of an answer makes.
 pub const MCP_NOTES_MAX: usize = 1_024;
 /// What the gateway has to say on one stream of MCP and has not said yet. A client has a few requests in the air.

@@ -57,38 +57,38 @@ impl Pins {
         Ok(Pins { path: path.to_owned(), all: Mutex::new(all.ok_or_else(broken)?) })
     }
 
-    /// Holds a definition against the pin, or makes one. What is new is on disk when this returns. Errors: it cannot be
-    /// written, or there are too many.
-    pub fn see(&self, tool: &str, definition: &str) -> io::Result<Seen> {
+    /// Holds definitions against the pins, or makes some. What is new is on disk when this returns: a first definition, and
+    /// that one has changed, which it stays until somebody accepts it. Errors: it cannot be written, or there are too many.
+    pub fn see<'t>(&self, tools: impl Iterator<Item = (&'t str, &'t str)>) -> io::Result<Vec<Seen>> {
         let mut all = self.all();
-        let before = all.get(tool).copied();
-        let (pin, seen) = match before {
-            None if all.len() >= PINS_MAX => return Err(io::Error::other("there are too many tools")),
-            None => {
-                let salt = entropy::random();
-                (Pin { salt, digest: digest(&salt, definition), changed: None }, Seen::First)
-            }
-            Some(pin) => {
-                let now = digest(&pin.salt, definition);
-                match now == pin.digest {
-                    true => (Pin { changed: None, ..pin }, Seen::Same),
-                    false => {
-                        let new = pin.changed != Some(now);
-                        (Pin { changed: Some(now), ..pin }, Seen::Changed { new })
+        let (mut next, mut new, mut seen) = (all.clone(), false, Vec::new());
+        for (tool, definition) in tools {
+            let (pin, how, write) = match next.get(tool) {
+                None if next.len() >= PINS_MAX => return Err(io::Error::other("there are too many tools")),
+                None => {
+                    let salt = entropy::random();
+                    (Pin { salt, digest: digest(&salt, definition), changed: None }, Seen::First, true)
+                }
+                Some(pin) => {
+                    let now = digest(&pin.salt, definition);
+                    match (pin.changed, now == pin.digest) {
+                        (None, true) => (*pin, Seen::Same, false),
+                        // Which one it is now is not written again: a server may change it all the time.
+                        (before, _) => {
+                            let how = Seen::Changed { new: before.is_none() };
+                            (Pin { changed: Some(now), ..*pin }, how, before.is_none())
+                        }
                     }
                 }
-            }
-        };
-        if before != Some(pin) {
-            all.insert(tool.to_owned(), pin);
-            if let Err(error) = self.write(&all) {
-                match before {
-                    Some(before) => all.insert(tool.to_owned(), before),
-                    None => all.remove(tool),
-                };
-                return Err(error);
-            }
+            };
+            new |= write;
+            next.insert(tool.to_owned(), pin);
+            seen.push(how);
         }
+        if new {
+            self.write(&next)?;
+        }
+        *all = next;
         Ok(seen)
     }
 
@@ -183,20 +183,21 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let path = folder.join("tools");
         let open = || Pins::open(&path).unwrap();
+        let see = |pins: &Pins, said: &str| pins.see([("read file\n", said)].into_iter()).unwrap()[0];
         let pins = open();
-        assert_eq!(pins.see("read file\n", "one").unwrap(), Seen::First);
-        assert_eq!(pins.see("read file\n", "one").unwrap(), Seen::Same);
-        assert_eq!(open().see("read file\n", "two").unwrap(), Seen::Changed { new: true });
+        assert_eq!(see(&pins, "one"), Seen::First);
+        assert_eq!(see(&pins, "one"), Seen::Same);
+        assert_eq!(see(&open(), "two"), Seen::Changed { new: true });
         let pins = open();
         assert!(pins.has_changed("read file\n") && !pins.has_changed("other"));
-        assert_eq!(pins.see("read file\n", "two").unwrap(), Seen::Changed { new: false });
+        assert_eq!(see(&pins, "two"), Seen::Changed { new: false });
+        assert_eq!(see(&pins, "one"), Seen::Changed { new: false }, "who changes back is looked at, too");
+        assert_eq!(see(&pins, "two"), Seen::Changed { new: false });
         assert!(!pins.accept("other").unwrap());
         assert!(pins.accept("read file\n").unwrap());
         let pins = open();
-        assert_eq!(pins.see("read file\n", "two").unwrap(), Seen::Same);
-        assert_eq!(pins.see("read file\n", "one").unwrap(), Seen::Changed { new: true });
-        assert_eq!(pins.see("read file\n", "two").unwrap(), Seen::Same, "it has come back");
-        assert!(!pins.has_changed("read file\n"));
+        assert_eq!(see(&pins, "two"), Seen::Same);
+        assert_eq!(see(&pins, "one"), Seen::Changed { new: true });
         std::fs::write(&path, "no pins\n").unwrap();
         assert!(Pins::open(&path).is_err());
         std::fs::remove_dir_all(&folder).unwrap();
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_an_error_and_nothing_is_remembered() {
         let pins = Pins::open(Path::new("/nowhere-at-all/tools")).unwrap();
-        assert!(pins.see("a", "one").is_err());
+        assert!(pins.see([("a", "one")].into_iter()).is_err());
         assert_eq!(pins.list(), []);
     }
 }

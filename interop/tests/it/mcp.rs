@@ -191,6 +191,7 @@ fn speaks(era: &str, resource: &str, server: usize, listed: &[&str]) {
     assert!(row(&format!("{resource}/tools/burn call 1 1 refused")), "{era}: {touched}");
     let shown = scene().text(&["show", &run]) + &scene().text(&["replay", &run]);
     assert!(shown.contains("tools/call find |"), "{era}: {shown}");
+    assert!(!shown.contains("session_id="), "{era}: the place is a credential: {shown}");
     assert!(!shown.contains(SSN) && !shown.contains(EMAIL), "{era}: {shown}");
     let verified = scene().site().ask(&["verify"], "").unwrap();
     assert!(verified.status.success(), "{}", verified.all());
@@ -342,6 +343,12 @@ fn what_headers_say_is_what_the_body_says() {
         let (status, said) = scene().post(key, "", &body);
         assert!(status == "400" && said.contains(why), "{body}: {said}");
     }
+    for disguised in ["Mcp_Session_Id: x\r\n", "mcp-session_id: x\r\n", "Mcp_Name: burn\r\n"] {
+        let (status, said) = scene().post(key, disguised, &call);
+        assert!(status == "400", "{disguised}: {said}");
+    }
+    let deep = call.replace("\"id\":31", &format!("\"Id\":1,\"id\":\"{}\"", "a/".repeat(9_000)));
+    assert_eq!(scene().post(key, "", &deep).0, "400", "names that differ in case alone");
     for elsewhere in ["/mcp", "/admin", "/?session_id=1", "/messages/?session_id=1"] {
         let (status, said) = scene().post_to(elsewhere, key, "", &call);
         assert!(status == "404" && said.contains("no server of MCP here"), "{elsewhere}: {said}");
@@ -398,6 +405,10 @@ fn a_tool_that_changes_what_it_says_is_refused_until_somebody_accepts_it() {
     assert!(accepted.status.success(), "{}", accepted.all());
     let said = scene.steps("watcher", "new", "tools", &["list", "call find {\"id\": 9}"]);
     assert!(names(&said[0]).contains(&"find") && said[1]["failed"] == false, "{said:?}");
+    // Whoever changes back is looked at, too.
+    std::fs::remove_file(&rug).unwrap();
+    let said = scene.steps("watcher", "new", "tools", &["list", "call find {\"id\": 9}"]);
+    assert!(!names(&said[0]).contains(&"find") && said[1]["failed"] == true, "{said:?}");
 }
 
 #[test]

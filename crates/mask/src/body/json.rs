@@ -16,6 +16,7 @@ use crate::limits::{
 const UNEXPECTED: Unreadable = Unreadable("the body is not JSON");
 const CUT: Unreadable = Unreadable("the JSON ends too early");
 const TRAILING: Unreadable = Unreadable("something stands behind the JSON value");
+const TOO_DEEP: Unreadable = Unreadable("JSON stands in strings of JSON, deeper than four");
 const TOO_LONG: Unreadable = Unreadable("a string or number is longer than 1 MiB");
 
 /// One JSON text, masked as it comes.
@@ -324,7 +325,7 @@ impl Json {
         } else {
             let begun = self.begin(look);
             match begun.masked {
-                None => self.keep_string(kind, begun.reveals, look),
+                None => self.keep_string(kind, begun.reveals, look)?,
                 Some(rule) => self.mask_string(rule)?,
             }
             self.end_value();
@@ -335,36 +336,49 @@ impl Json {
 
     /// Keeps a string's value. One that says JSON itself is masked by the same rules, from its own root; what of it passed
     /// may pass.
-    fn keep_string(&mut self, kind: Kind, reveals: Option<Arc<[usize]>>, look: &mut Look<'_>) {
+    fn keep_string(
+        &mut self,
+        kind: Kind,
+        reveals: Option<Arc<[usize]>>,
+        look: &mut Look<'_>,
+    ) -> Result<(), Unreadable> {
         let value = reveals.is_some();
-        match self.inside(look) {
+        match self.inside(look)? {
             None => self.keep_token(kind, Standing { reveals, value: true }),
             Some(masked) => {
                 let standing = Standing { reveals: reveals.or_else(|| Some([].into())), value };
                 if masked == self.text {
-                    return self.keep_token(kind, standing);
+                    self.keep_token(kind, standing);
+                    return Ok(());
                 }
                 let raw = write::json_string(&masked);
                 self.window.token(&[&raw], &masked, Kind::String { escaped: true }, standing);
             }
         }
+        Ok(())
     }
 
-    /// The text that was read, masked, if it is JSON of which rules could say something.
-    fn inside(&self, look: &mut Look<'_>) -> Option<Vec<u8>> {
+    /// The text that was read, masked, if it is JSON of which rules could say something. Errors: it is JSON to some reader,
+    /// and not to this one; what is none to any is a text like others.
+    fn inside(&self, look: &mut Look<'_>) -> Result<Option<Vec<u8>>, Unreadable> {
         let begins = self.text.trim_ascii_start().first();
         let rules = !self.rules.is_empty() && self.dropping.is_none();
-        if !rules || self.inner == BODY_INNER_DEPTH_MAX || !matches!(begins, Some(b'{' | b'[')) {
-            return None;
+        if !rules || self.inner > BODY_INNER_DEPTH_MAX || !matches!(begins, Some(b'{' | b'[' | b'"')) {
+            return Ok(None);
         }
         let mut inner = Json { inner: self.inner + 1, ..Json::new(self.rules.clone()) };
         let (mut found, mut out) = (Found::default(), Vec::new());
         let read = inner.push(&mut look.apart(&mut found), &self.text, &mut out);
         let read = read.and_then(|()| inner.end(&mut look.apart(&mut found), false, &mut out));
-        if read.is_ok() {
-            look.found.add(found);
+        match read {
+            Ok(()) if self.inner == BODY_INNER_DEPTH_MAX => Err(TOO_DEEP),
+            Ok(()) => {
+                look.found.add(found);
+                Ok(Some(out))
+            }
+            Err(UNEXPECTED | CUT | TRAILING) => Ok(None),
+            Err(why) => Err(why),
         }
-        read.is_ok().then_some(out)
     }
 
     /// Writes what a rule puts in the place of the string that was read. What a part leaves is looked at as any other.

@@ -64,6 +64,8 @@ resource-kind postgres
 kind ALTER%20TABLE
 function public.f
 function public.g
+argument mode=a%20b
+argument path
 in-transaction yes
 now 1700000000000000001
 class pii.ssn
@@ -113,7 +115,9 @@ fn order_and_repetition_do_not_matter() {
 fn any_line_dropped_doubled_or_swapped_is_refused() {
     let text = full(action()).canonical();
     let lines: Vec<&str> = text.lines().collect();
-    let optional = ["group", "parent", "approval", "task", "function", "class", "access", "column", "opaque"];
+    let optional = [
+        "group", "parent", "approval", "task", "function", "argument", "class", "access", "column", "opaque",
+    ];
     for i in 0..lines.len() {
         let word = lines[i].split(' ').next().unwrap();
         let mut without = lines.clone();

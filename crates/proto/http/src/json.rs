@@ -204,15 +204,23 @@ const _: () = assert!(size_of::<(Cow<'_, str>, Value<'_>)>() <= 80);
 const MALFORMED: Unreadable = Unreadable("the JSON is malformed");
 const NO_COUNT: Unreadable = Unreadable("a value is not the whole number that stands here");
 
-/// Whether a reader that does not mind case takes `key` for `name`, which is in lower case. Go's folds as Unicode
-/// does: the long s and the sign of kelvin are letters of ASCII to it.
-fn folds(key: &str, name: &str) -> bool {
-    let fold = |c: char| match c {
+/// Whether a reader that does not mind case takes `key` for `name`.
+pub(crate) fn folds(key: &str, name: &str) -> bool {
+    key.chars().map(fold).eq(name.chars().map(fold))
+}
+
+/// A name as readers have it that do not mind case. Go's folds as Unicode does: the long s and the sign of kelvin are letters
+/// of ASCII to it.
+pub(crate) fn folded(name: &str) -> String {
+    name.chars().map(fold).collect()
+}
+
+fn fold(c: char) -> char {
+    match c {
         'ſ' => 's',
         '\u{212a}' => 'k',
         c => c.to_ascii_lowercase(),
-    };
-    key.chars().map(fold).eq(name.chars())
+    }
 }
 
 struct Parser<'a> {

@@ -18,7 +18,7 @@ use wire::RawField;
 use super::coded::{Undoing, weak};
 use super::decide::Denied;
 use super::look::Looking;
-use super::mcp::{Ear, Listening};
+use super::mcp::{ELSEWHERE, Ear, Listening};
 use super::model::Reading;
 use super::problem::Problem;
 use super::request::{Asked, kind_of, readable};
@@ -33,6 +33,7 @@ const NOT_SEEN: &str = "the answer cannot be looked into, and no rule permits th
 const NOT_JSON: &str = "the answer is not JSON, and the rules of this service name places in JSON";
 const CREDENTIAL: &str = "the service's own credential stands in an answer that is opaque";
 const PART: &str = "the service answered with a part, and a value could be cut in two";
+const TWO_SESSIONS: &str = "the server gives its client two sessions at once";
 const TRIPPED: &str = "a detector found a value that no rule governs";
 
 /// An answer on its way.
@@ -152,8 +153,17 @@ impl Session {
         looking.asked(&asked.tripwires);
         let listening = match resource.mcp() {
             Some((_, handles)) => {
-                let sessions = response.headers.all(proto_http::mcp::SESSION);
-                sessions.for_each(|session| handles.give(self.who.run, session.as_bytes()));
+                let sessions: Vec<&RawField> = response.headers.all(proto_http::mcp::SESSION).collect();
+                if sessions.len() > 1 {
+                    return Err(Stays::Unreadable(502, TWO_SESSIONS));
+                }
+                sessions.iter().for_each(|session| handles.give(self.who.run, session.as_bytes()));
+                let home = |to: &RawField| at_home(&resource, to.as_bytes());
+                let elsewhere = |to| home(to).is_none_or(|home| home.starts_with(b"//"));
+                let away = response.headers.all("location").any(elsewhere);
+                if away {
+                    return Err(Stays::Unreadable(502, ELSEWHERE));
+                }
                 let rpc = asked.rpc.as_ref();
                 let listening = Listening::new(&response.media, response.status, empty, rpc);
                 Some(listening.map_err(|why| Stays::Unreadable(502, why))?)
@@ -453,6 +463,9 @@ impl Session {
         let _first = self.durable(refused, REFUSAL_RECORD).await?;
         let outcome = match answer {
             Some(mut answer) => {
+                if let Some(listening) = &mut answer.listening {
+                    listening.record(&gate, &self.who, of).map_err(|e| self.unrecorded(e))?;
+                }
                 let taken = answer.looking.take(&self.resource, true);
                 Outcome { result: "refused", ..answer.outcome(&gate, taken) }
             }
@@ -582,8 +595,11 @@ impl Answer {
         let length = body.as_bytes().len();
         let shown = usize::try_from(self.reel_left).unwrap_or(usize::MAX).min(length);
         self.reel_left -= shown as u64;
-        let shown = body.as_bytes().get(..shown);
-        let masked = mask::fields(detectors, [shown], &[Shape::Text], &mut Vec::new());
+        let mut shown = body.as_bytes().get(..shown).map(<[u8]>::to_vec);
+        if let (Some(listening), Some(shown)) = (&self.listening, &mut shown) {
+            listening.without_place(shown);
+        }
+        let masked = mask::fields(detectors, [shown.as_deref()], &[Shape::Text], &mut Vec::new());
         let data = masked.into_cells().pop();
         let payload = PayloadPlain::new("http", Map::new().put_some("head", said).put_some("data", data));
         payload.fits().then_some(payload)

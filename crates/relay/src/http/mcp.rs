@@ -17,10 +17,11 @@ use proto_http::reply;
 use tokio::sync::mpsc;
 use vocab::{Access, Action, ResourcePath, RunId, Verb, Verdict};
 
+use super::credential::reads_as;
 use super::model::Spoken;
 use super::resource::Resource;
 use crate::config::{Changed, McpService};
-use crate::limits::{MCP_NOTES_MAX, MCP_SESSIONS_MAX, MCP_WORDS_MAX, MODEL_BODY_BYTES_MAX};
+use crate::limits::{MCP_HANDLES_PER_RUN_MAX, MCP_NOTES_MAX, MCP_WORDS_MAX, MODEL_BODY_BYTES_MAX, RUNS_MAX};
 use crate::pins::Seen;
 
 /// A message of a client's.
@@ -47,6 +48,7 @@ pub(super) struct Rpc {
 const MISMATCH: &str = "a header does not say what the body says";
 const TWICE: &str = "a header that repeats the body stands there twice";
 const NO_SESSION: &str = "no server gave this run such a session";
+const NO_TASK: &str = "no server gave this run such a task";
 const NO_PLACE: &str =
     "there is no server of MCP here: its URL is the resource's own, /mcp or /sse, or what it gave this run";
 const CHANGED: &str = "what the server says of this tool is not what it said first";
@@ -56,7 +58,7 @@ const NOT_MCP: &str = "the answer is neither a message of MCP nor a stream of th
 const ANOTHER: &str = "the server answered another request than was asked";
 const PROSE: &str = "a text of the answer is not JSON, and the rules of this server name places in JSON";
 const EVENT: &str = "a type of event that is not known";
-const ELSEWHERE: &str = "the server sends its client to another place";
+pub(super) const ELSEWHERE: &str = "the server sends its client to another place";
 const ANOTHERS: &str = "the server gives this run a place that it gave another";
 /// What a server's request becomes that policy does not let it make of its client.
 const NOT_PERMITTED: &str = "tachograph/not-permitted";
@@ -69,6 +71,11 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
     let Target::Origin(origin) = &request.target else {
         return Spoken::Wrong(501, "OPTIONS * is not passed on");
     };
+    // Some servers take `_` for `-`, and would be told otherwise than was looked at.
+    let disguised = |name: &[u8]| name.contains(&b'_') && reads_as(name).starts_with("mcp-");
+    if request.headers.iter().any(|(name, _)| disguised(name.as_bytes())) {
+        return Spoken::Wrong(400, MISMATCH);
+    }
     // Elsewhere on the same host the body may mean another thing, or nothing.
     let usual = matches!(origin.raw.as_bytes(), b"/mcp" | b"/mcp/" | b"/sse" | b"/sse/");
     let place = match origin.raw.as_bytes() {
@@ -89,10 +96,15 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
         Method::Delete => return Spoken::Stream("end of session"),
         _ => return Spoken::Wrong(405, NO_METHOD),
     }
-    let asked = match mcp::asked(body, &service.routes) {
+    let asked = match mcp::asked(body, &service.routes, &service.open) {
         Ok(asked) => asked,
         Err(why) => return Spoken::Wrong(400, why.0),
     };
+    // A task is the run's that began it.
+    let task = asked.name.as_deref().filter(|_| asked.kind.starts_with("tasks/"));
+    if task.is_some_and(|task| !handles.was_given(who.run, &task_handle(task))) {
+        return Spoken::Wrong(404, NO_TASK);
+    }
     let tool = asked.name.as_deref().filter(|_| asked.call.is_some());
     let changed = tool.is_some_and(|tool| service.pins.has_changed(tool));
     let refuse = match disagreement(request, &asked) {
@@ -110,6 +122,10 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
         refuse,
         place: place.map(<[u8]>::to_vec),
     }))
+}
+
+fn task_handle(task: &str) -> Vec<u8> {
+    format!("task {task}").into_bytes()
 }
 
 fn wants_events(request: &Request) -> bool {
@@ -210,8 +226,8 @@ impl Message {
     }
 }
 
-/// What one server gave which runs: ids of sessions, and places to send messages to. The oldest are forgotten, and their
-/// clients begin anew.
+/// What one server gave which runs: ids of sessions and tasks, and places to send messages to. Of each run the oldest are
+/// forgotten, and its clients begin anew.
 #[derive(Default)]
 pub(super) struct Handles {
     given: Mutex<Given>,
@@ -223,7 +239,8 @@ pub(super) struct Handles {
 #[derive(Default)]
 struct Given {
     runs: HashMap<u64, RunId>,
-    order: VecDeque<u64>,
+    /// What each run was given, oldest first.
+    order: HashMap<RunId, VecDeque<u64>>,
 }
 
 impl Handles {
@@ -234,10 +251,15 @@ impl Handles {
         if given.runs.contains_key(&hash) {
             return;
         }
+        if given.order.len() == RUNS_MAX && !given.order.contains_key(&run) {
+            *given = Given::default();
+        }
         given.runs.insert(hash, run);
-        given.order.push_back(hash);
-        if given.order.len() > MCP_SESSIONS_MAX
-            && let Some(oldest) = given.order.pop_front()
+        let own = given.order.entry(run).or_default();
+        own.push_back(hash);
+        // A run pushes out its own.
+        if own.len() > MCP_HANDLES_PER_RUN_MAX
+            && let Some(oldest) = own.pop_front()
         {
             given.runs.remove(&oldest);
         }
@@ -278,6 +300,8 @@ pub(super) struct Listening {
     pub(super) not_understood: bool,
     /// The server says that what was asked failed.
     pub(super) tool_failed: bool,
+    /// Where this stream's client sends its messages: a credential, as the client sees it.
+    place: Option<String>,
     /// What the gateway has to say on this stream.
     words: Option<mpsc::Receiver<Vec<u8>>>,
 }
@@ -324,6 +348,7 @@ impl Listening {
             notes: Vec::new(),
             not_understood: false,
             tool_failed: false,
+            place: None,
             words: None,
         })
     }
@@ -356,7 +381,7 @@ impl Listening {
             How::Whole(whole) => {
                 let less = match self.message(ear, &whole) {
                     // A proxy's or framework's own words.
-                    Err(_) if self.failed && mcp::said(&whole).is_err() => None,
+                    Err(_) if self.failed && !names_json_rpc(&whole) => None,
                     read => read?,
                 };
                 Ok(less.unwrap_or(whole))
@@ -374,6 +399,7 @@ impl Listening {
             ("endpoint", Some(place)) => {
                 let (home, words) = ear.endpoint(place)?;
                 self.words = Some(words);
+                self.place = Some(home.clone());
                 Ok(event.with(&home))
             }
             ("" | "message", Some(data)) => match self.message_or_instead(ear, data.as_bytes())? {
@@ -435,34 +461,46 @@ impl Listening {
             Some(_) => self.not_understood = true,
             None => {}
         }
-        let mut hidden = Vec::with_capacity(said.tools.len());
-        for tool in &said.tools {
-            hidden.push(self.tool(ear, tool)?);
+        if let Some((_, handles)) = ear.resource.mcp() {
+            said.tasks.iter().for_each(|task| handles.give(ear.who.run, &task_handle(task)));
         }
+        let hidden = if said.tools.is_empty() { Vec::new() } else { self.hidden(ear, &said.tools)? };
         Ok(said.without_tools(text, &hidden))
     }
 
-    /// Whether the client is not shown a tool.
-    fn tool(&mut self, ear: &Ear<'_>, tool: &Listed) -> Result<bool, &'static str> {
+    /// Which tools the client is not shown.
+    fn hidden(&mut self, ear: &Ear<'_>, tools: &[Listed]) -> Result<Vec<bool>, &'static str> {
         let Some((service, _)) = ear.resource.mcp() else { return Err(NOT_MCP) };
-        let seen = service.pins.see(&tool.name, &tool.definition).map_err(|_| NO_PINS)?;
-        let changed = matches!(seen, Seen::Changed { .. });
-        match seen {
-            Seen::First => self.note("tool-pinned", &tool.name),
-            Seen::Changed { new: true } => self.note("tool-changed", &tool.name),
-            Seen::Changed { new: false } | Seen::Same => {}
+        let said = tools.iter().map(|tool| (tool.name.as_str(), tool.definition.as_str()));
+        let seen = service.pins.see(said).map_err(|_| NO_PINS)?;
+        let mut hidden = Vec::with_capacity(tools.len());
+        for (tool, seen) in tools.iter().zip(seen) {
+            let changed = matches!(seen, Seen::Changed { .. });
+            match seen {
+                Seen::First => self.note("tool-pinned", &tool.name),
+                Seen::Changed { new: true } => self.note("tool-changed", &tool.name),
+                Seen::Changed { new: false } | Seen::Same => {}
+            }
+            // What arguments may be is decided when they are there.
+            let routed = service.routes.iter().any(|route| route.tool() == tool.name);
+            let on = ear.resource.root.join("tools").join(&tool.name);
+            let refused = !routed && always(ear.resource, ear.who, on) == Some(Verdict::Refuse);
+            hidden.push(refused || (changed && service.changed == Changed::Refuse));
         }
-        // What arguments may be is decided when they are there.
-        let routed = service.routes.iter().any(|route| route.tool() == tool.name);
-        let on = ear.resource.root.join("tools").join(&tool.name);
-        let refused = !routed && always(ear.resource, ear.who, on) == Some(Verdict::Refuse);
-        Ok(refused || (changed && service.changed == Changed::Refuse))
+        Ok(hidden)
     }
 
     fn note(&mut self, what: &'static str, tool: &str) {
         if self.notes.len() < MCP_NOTES_MAX {
             self.notes.push((what, tool.to_owned()));
         }
+    }
+
+    /// Takes the credential out of what is recorded of the stream.
+    pub(super) fn without_place(&self, shown: &mut Vec<u8>) {
+        let Some(place) = &self.place else { return };
+        let Some(at) = memchr::memmem::find(shown, place.as_bytes()) else { return };
+        shown.splice(at..at + place.len(), b"[place]".iter().copied());
     }
 
     /// Waits for what the gateway has to say on this stream, for ever if that is nothing.
@@ -482,6 +520,11 @@ impl Listening {
         }
         Ok(())
     }
+}
+
+/// Whether some reader could take it for a message.
+fn names_json_rpc(body: &[u8]) -> bool {
+    body.windows(b"jsonrpc".len()).any(|word| word.eq_ignore_ascii_case(b"jsonrpc")) || body.contains(&b'\\')
 }
 
 fn unwanted(want: &str) -> &'static str {
@@ -505,7 +548,8 @@ impl Ear<'_> {
         let home = home.as_deref().unwrap_or(place.as_bytes());
         let home = std::str::from_utf8(home).map_err(|_| ELSEWHERE)?;
         // A path, and no other host.
-        if !home.starts_with('/') || home.starts_with("//") {
+        let plain = home.bytes().all(|b| b.is_ascii_graphic());
+        if !plain || !home.starts_with('/') || home.starts_with("//") {
             return Err(ELSEWHERE);
         }
         let Some((_, handles)) = self.resource.mcp() else { return Err(ELSEWHERE) };

@@ -134,7 +134,7 @@ impl Asked {
             Some(Spoken::Message(message)) => {
                 format!("{} | {}", message.title(), statement(&request, &seen, &body, MCP_UNSAID))
             }
-            _ => statement(&request, &seen, &body, &[]),
+            _ => statement(&request, &seen, &body, if config.mcp.is_some() { MCP_UNSAID } else { &[] }),
         };
         let statement = mask::text(detectors, &statement).0;
         let whole = statement.is_whole();
@@ -466,7 +466,8 @@ fn params(
     request: &Request,
     found: Option<&Match<'_>>,
 ) -> Arc<[Param]> {
-    let query = query(request).map(|(_, value)| value.as_bytes());
+    // The query of a place of MCP is the credential of a session.
+    let query = query(request).filter(|_| resource.config.mcp.is_none()).map(|(_, value)| value.as_bytes());
     let placed = found.into_iter().flat_map(|found| &found.values);
     let placed = placed.flat_map(|(_, values)| values.iter().map(|value| value.as_bytes()));
     let detectors = resource.gate.detectors();
@@ -502,7 +503,7 @@ const UNSAID: &[&str] = &[
 ];
 
 /// Of a message of MCP: what the body says too, and what it is in any case.
-const MCP_UNSAID: &[&str] = &["content-type", "mcp-method", "mcp-name", "mcp-protocol-version"];
+const MCP_UNSAID: &[&str] = &["content-type", "mcp-", "last-event-id"];
 
 /// Bytes as text for people, who may read every one of them: what is not UTF-8 is escaped.
 pub(super) fn readable(bytes: &[u8]) -> String {
@@ -537,12 +538,16 @@ fn statement(request: &Request, seen: &Seen, body: &[u8], unsaid: &[&str]) -> St
 /// Its line, and the fields that say something.
 fn fields(request: &Request, unsaid: &[&str]) -> String {
     let mut out = line(request);
+    if !unsaid.is_empty() {
+        // The query of a place of MCP is the credential of a session.
+        out.truncate(out.find('?').unwrap_or(out.len()));
+    }
     let mut headers = request.headers.clone();
     strip(&mut headers, &Inject::Bearer);
     hop_by_hop(&mut headers);
     for (name, value) in headers.iter() {
         let name = readable(name.as_bytes()).to_ascii_lowercase();
-        if UNSAID.contains(&name.as_str()) || unsaid.contains(&name.as_str()) {
+        if UNSAID.contains(&name.as_str()) || unsaid.iter().any(|unsaid| name.starts_with(unsaid)) {
             continue;
         }
         // Each is a credential of the service's for this session.

@@ -1,7 +1,8 @@
 //! A client's message: what it asks.
 
 use super::{META_CAPABILITIES, META_VERSION, Shape, Unreadable, message, range, shape, spliced};
-use crate::json::{Kind, Object, Value, string};
+use crate::json::{Kind, Object, Value, folded, folds, string};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use vocab::Verb;
 
@@ -57,6 +58,8 @@ struct Place {
 enum Does {
     /// It keeps the session, and touches nothing.
     Session,
+    /// It is told of changes from now on.
+    Listen,
     /// It reads a list.
     List(&'static [&'static str]),
     /// It names one of these, by this member of `params`.
@@ -72,7 +75,7 @@ fn known(method: &str) -> Option<(&'static str, Does)> {
         "server/discover" => ("server/discover", Does::Session),
         "ping" => ("ping", Does::Session),
         "logging/setLevel" => ("logging/setLevel", Does::Session),
-        "subscriptions/listen" => ("subscriptions/listen", Does::Session),
+        "subscriptions/listen" => ("subscriptions/listen", Does::Listen),
         "notifications/initialized" => ("notifications/initialized", Does::Session),
         "notifications/cancelled" => ("notifications/cancelled", Does::Session),
         "notifications/progress" => ("notifications/progress", Does::Session),
@@ -81,7 +84,6 @@ fn known(method: &str) -> Option<(&'static str, Does)> {
         "prompts/list" => ("prompts/list", Does::List(&["prompts"])),
         "resources/list" => ("resources/list", Does::List(&["resources"])),
         "resources/templates/list" => ("resources/templates/list", Does::List(&["resources"])),
-        "tasks/list" => ("tasks/list", Does::List(&["tasks"])),
         "tasks/get" => ("tasks/get", Does::Named(Verb::Read, "tasks", "taskId")),
         "tasks/result" => ("tasks/result", Does::Named(Verb::Read, "tasks", "taskId")),
         "tasks/update" => ("tasks/update", Does::Named(Verb::Write, "tasks", "taskId")),
@@ -105,11 +107,15 @@ const NO_URI: &str = "a URI whose path could be read in two ways";
 
 /// The longest name of a tool or prompt, and URI, in bytes.
 const NAME_BYTES_MAX: usize = 2_048;
+/// Most parts of a URI, or of an argument that is a path: each is a level of the resource.
+const PARTS_MAX: usize = 64;
+/// The longest name of an argument, in bytes.
+const ARGUMENT_BYTES_MAX: usize = 256;
 /// Most arguments of one call.
 const ARGUMENTS_MAX: usize = 1_024;
 
 /// Reads the body of a POST. Errors: what is no single message, a known method without what it must name.
-pub fn asked(body: &[u8], routes: &[ToolRoute]) -> Result<Asked, Unreadable> {
+pub fn asked(body: &[u8], routes: &[ToolRoute], open: &[String]) -> Result<Asked, Unreadable> {
     let value = message(body)?;
     let whole = value.object()?;
     let (id, method) = match shape(whole)? {
@@ -141,7 +147,8 @@ pub fn asked(body: &[u8], routes: &[ToolRoute]) -> Result<Asked, Unreadable> {
     }
     match (does, params) {
         (None, _) => asked.unknown = Some(METHOD),
-        (Some(Does::Session), _) => asked.touches.push((Verb::Connect, Vec::new())),
+        (Some(Does::Listen), Some(params)) => asked.listen(params)?,
+        (Some(Does::Session | Does::Listen), _) => asked.touches.push((Verb::Connect, Vec::new())),
         (Some(Does::List(under)), _) => asked.touches.push((Verb::Read, owned(under))),
         (Some(_), None) => return Err(Unreadable(NO_NAME)),
         (Some(Does::Named(verb, under, key)), Some(params)) => {
@@ -151,11 +158,11 @@ pub fn asked(body: &[u8], routes: &[ToolRoute]) -> Result<Asked, Unreadable> {
         }
         (Some(Does::Resource), Some(params)) => {
             let uri = named(params, "uri")?;
-            asked.uri(&uri);
+            asked.uri(&uri)?;
             asked.name = Some(uri);
         }
         (Some(Does::Completion), Some(params)) => asked.completion(params)?,
-        (Some(Does::Call), Some(params)) => asked.call(params, routes)?,
+        (Some(Does::Call), Some(params)) => asked.call(params, routes, open)?,
     }
     Ok(asked)
 }
@@ -231,13 +238,46 @@ impl Asked {
         Ok(())
     }
 
-    fn uri(&mut self, uri: &str) {
-        let mut path = vec!["resources".to_owned()];
-        path.extend(uri.split('/').filter(|part| !part.is_empty()).map(str::to_owned));
-        if path.iter().any(|part| matches!(part.as_str(), "." | "..")) || uri.contains(['%', '\\']) {
+    /// A URI is its scheme and the parts of its path. One that has an authority where `file:` has none, empty parts or escapes
+    /// is read in several ways.
+    fn uri(&mut self, uri: &str) -> Result<(), Unreadable> {
+        let (scheme, rest) = uri.split_once("://").map_or((None, uri), |(scheme, rest)| (Some(scheme), rest));
+        let file = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("file"));
+        let inside = if file { rest.strip_prefix('/') } else { Some(rest) };
+        let parts: Vec<&str> = inside.unwrap_or(rest).split('/').take(PARTS_MAX + 2).collect();
+        if parts.len() > PARTS_MAX {
+            return Err(Unreadable("a URI has more than 64 parts"));
+        }
+        let (last, others) = parts.split_last().unwrap_or((&"", &[]));
+        let odd = |part: &str| matches!(part, "." | "..");
+        if inside.is_none()
+            || others.iter().any(|part| part.is_empty())
+            || parts.iter().any(|part| odd(part))
+            || uri.contains(['%', '\\', ';'])
+        {
             self.unknown = Some(NO_URI);
         }
+        let mut path = owned(&["resources"]);
+        path.extend(scheme.map(|scheme| format!("{scheme}:")));
+        path.extend(
+            others.iter().chain([last]).filter(|part| !part.is_empty()).map(|part| (*part).to_owned()),
+        );
         self.touches.push((Verb::Read, path));
+        Ok(())
+    }
+
+    /// `subscriptions/listen` (2026-07-28): what it wants to hear of.
+    fn listen(&mut self, params: Object<'_, '_>) -> Result<(), Unreadable> {
+        self.touches.push((Verb::Connect, Vec::new()));
+        let Some(wanted) = params.object("notifications")? else { return Ok(()) };
+        if wanted.has_structure_beside(&["resourceSubscriptions"]) {
+            self.unknown = Some(FIELD);
+        }
+        let uris = wanted.items("resourceSubscriptions")?;
+        if uris.len() > PARTS_MAX {
+            return Err(Unreadable("more than 64 resources are listened to at once"));
+        }
+        uris.iter().try_for_each(|uri| self.uri(uri.text()?))
     }
 
     fn completion(&mut self, params: Object<'_, '_>) -> Result<(), Unreadable> {
@@ -246,13 +286,18 @@ impl Asked {
             Some("ref/prompt") => {
                 self.touches.push((Verb::Read, owned(&["prompts", &named(to, "name")?])));
             }
-            Some("ref/resource") => self.uri(&named(to, "uri")?),
+            Some("ref/resource") => self.uri(&named(to, "uri")?)?,
             _ => self.unknown = Some("a completion of what is not known"),
         }
         Ok(())
     }
 
-    fn call(&mut self, params: Object<'_, '_>, routes: &[ToolRoute]) -> Result<(), Unreadable> {
+    fn call(
+        &mut self,
+        params: Object<'_, '_>,
+        routes: &[ToolRoute],
+        open: &[String],
+    ) -> Result<(), Unreadable> {
         const KNOWN: &[&str] = &["name", "arguments", "_meta", "task", "inputResponses", "requestState"];
         let tool = named(params, "name")?;
         if params.has_structure_beside(KNOWN) {
@@ -270,7 +315,14 @@ impl Asked {
         if members.len() > ARGUMENTS_MAX {
             return Err(Unreadable("the call has more than 1,024 arguments"));
         }
+        let places = routes.iter().flat_map(|route| &route.places).map(|place| &place.argument);
+        let decided: Vec<&String> = places.chain(open).collect();
+        let mut seen = BTreeSet::new();
         for (name, value) in members {
+            let other = |known: &&String| ***known != **name && folds(name, known);
+            if name.len() > ARGUMENT_BYTES_MAX || !seen.insert(folded(name)) || decided.iter().any(other) {
+                return Err(Unreadable("an argument is named in a way that readers take differently"));
+            }
             self.arguments.push(name.to_string());
             self.scalars.extend(scalar(value).map(|said| (name.to_string(), said)));
         }
@@ -341,7 +393,10 @@ impl ToolRoute {
             let inside = value.strip_prefix('/').unwrap_or(value);
             let inside = inside.strip_suffix('/').unwrap_or(inside);
             let odd = |part: &str| matches!(part, "" | "." | "..");
-            if value.contains(['\\', '~', '\0']) || (!inside.is_empty() && inside.split('/').any(odd)) {
+            if inside.split('/').take(PARTS_MAX + 1).count() > PARTS_MAX {
+                return Err(NO_PATH);
+            }
+            if value.contains(['\\', '~', '\0', ';']) || (!inside.is_empty() && inside.split('/').any(odd)) {
                 return Err(NO_PATH);
             }
             path.extend(inside.split('/').filter(|part| !part.is_empty()).map(str::to_owned));

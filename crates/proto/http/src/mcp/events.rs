@@ -11,6 +11,10 @@ pub struct Events {
     line: usize,
 }
 
+/// What some readers take for the end of a line.
+const LINE_ENDS: &[char] =
+    &['\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+
 /// One event with its blank line, or what stands between two.
 pub struct Event {
     pub raw: Vec<u8>,
@@ -58,6 +62,10 @@ impl Events {
             }
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
+            // Of the data JSON tells the rest: only `is_odd` can be left.
+            if field != "data" && line.contains(LINE_ENDS) {
+                return Err(Unreadable("a line of the event stream that could be read in two ways"));
+            }
             match field {
                 "event" => name = value.to_owned(),
                 "data" => match &mut data {

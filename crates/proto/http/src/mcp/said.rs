@@ -18,6 +18,8 @@ pub struct Said {
     pub tools: Vec<Listed>,
     /// It says that what was asked failed: an error, or the result of a tool that failed.
     pub failed: bool,
+    /// Tasks that it tells of.
+    pub tasks: Vec<String>,
     /// A text of its content is no JSON, so that rules that name places in JSON say nothing of it.
     pub prose: bool,
     /// Why this is not all that it says: the first reason.
@@ -41,6 +43,9 @@ pub struct Listed {
     raw: String,
 }
 
+/// The longest name of a tool, in bytes. 2025-11-25 says 128.
+const TOOL_NAME_BYTES_MAX: usize = 256;
+
 const METHOD: &str = "a method that is not known";
 const CONTENT: &str = "a type of content that is not known";
 const PICTURE: &str = "an image or sound, which cannot be looked into";
@@ -60,6 +65,7 @@ pub fn said(body: &[u8]) -> Result<Said, Unreadable> {
         id,
         wants: Vec::new(),
         tools: Vec::new(),
+        tasks: Vec::new(),
         failed: what == What::Response { error: true },
         prose: false,
         unknown: None,
@@ -69,6 +75,9 @@ pub fn said(body: &[u8]) -> Result<Said, Unreadable> {
         (What::Request, Some(method)) => said.request(method),
         (What::Notification, Some(method)) => said.notification(method),
         _ => {}
+    }
+    if let Some(error) = whole.object("error")? {
+        said.error(error)?;
     }
     if let Some(params) = whole.get("params")?
         && let Kind::Object(_) = params.kind
@@ -127,6 +136,11 @@ impl Said {
     fn result(&mut self, text: &str, result: Object<'_, '_>) -> Result<(), Unreadable> {
         self.failed = result.flag("isError")?;
         self.content(result)?;
+        let task = result.get("task")?.filter(|task| matches!(task.kind, Kind::Object(_)));
+        let tasks = [task.map(Value::object).transpose()?, Some(result)];
+        for of in tasks.into_iter().flatten() {
+            self.tasks.extend(of.text("taskId")?.map(str::to_owned));
+        }
         for entry in result.object("inputRequests")?.iter().flat_map(|requests| requests.members()) {
             let request = entry.1.object()?;
             match want(request.text("method")?.unwrap_or_default()) {
@@ -149,6 +163,18 @@ impl Said {
             self.tools.push(listed);
         }
         self.list = Some(range(text, list.raw));
+        Ok(())
+    }
+
+    /// An error can want something, too: 2025-11-25, "URL Elicitation Required".
+    fn error(&mut self, error: Object<'_, '_>) -> Result<(), Unreadable> {
+        const URL_ELICITATION: f64 = -32042.0;
+        let code = error.get("code")?.and_then(|code| code.raw.parse::<f64>().ok());
+        let data = error.get("data")?.filter(|data| matches!(data.kind, Kind::Object(_)));
+        let asks = data.map(|data| data.object()?.get("elicitations")).transpose()?.flatten().is_some();
+        if code == Some(URL_ELICITATION) || asks {
+            self.want("elicitation");
+        }
         Ok(())
     }
 
@@ -227,8 +253,8 @@ fn want(method: &str) -> Option<&'static str> {
 
 fn listed(tool: &Value<'_>) -> Result<Listed, Unreadable> {
     let name = tool.object()?.need("name", "a tool has no name")?.to_owned();
-    if name.chars().any(char::is_control) {
-        return Err(Unreadable("the name of a tool has control characters"));
+    if name.len() > TOOL_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(Unreadable("the name of a tool is longer than 256 bytes, or has control characters"));
     }
     let mut definition = String::new();
     tool.canonical(&mut definition);

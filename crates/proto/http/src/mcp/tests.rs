@@ -7,7 +7,7 @@ fn ask(body: &str) -> Asked {
 
 fn ask_with(body: &str, routes: &[&str]) -> Asked {
     let routes: Vec<ToolRoute> = routes.iter().map(|route| ToolRoute::parse(route).unwrap()).collect();
-    asked(body.as_bytes(), &routes).unwrap_or_else(|why| panic!("{why:?}: {body}"))
+    asked(body.as_bytes(), &routes, &["mode".to_owned()]).unwrap_or_else(|why| panic!("{why:?}: {body}"))
 }
 
 /// What is touched, on one line.
@@ -33,6 +33,15 @@ fn a_message_says_what_it_touches() {
         ("resources/read", r#"{"uri":"file:///srv/a.txt"}"#, "read resources/file:/srv/a.txt", None),
         ("resources/read", r#"{"uri":"file:///srv/../a"}"#, "read resources/file:/srv/../a", Some(())),
         ("resources/read", r#"{"uri":"file:///srv/%2e"}"#, "read resources/file:/srv/%2e", Some(())),
+        ("resources/read", r#"{"uri":"file://srv/etc/a"}"#, "read resources/file:/srv/etc/a", Some(())),
+        ("resources/read", r#"{"uri":"memo://notes/a"}"#, "read resources/memo:/notes/a", None),
+        ("resources/read", r#"{"uri":"memo://notes//a"}"#, "read resources/memo:/notes/a", Some(())),
+        (
+            "subscriptions/listen",
+            r#"{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["file:///srv/a"]}}"#,
+            "connect ; read resources/file:/srv/a",
+            None,
+        ),
         ("completion/complete", r#"{"ref":{"type":"ref/prompt","name":"p"}}"#, "read prompts/p", None),
         ("initialize", r#"{"protocolVersion":"2025-11-25","capabilities":{}}"#, "connect ", None),
         ("tasks/cancel", r#"{"taskId":"t1"}"#, "write tasks/t1", None),
@@ -63,7 +72,7 @@ fn what_is_no_single_message_is_refused() {
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":[1]}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
     ] {
-        assert!(asked(body.as_bytes(), &[]).is_err(), "{body}");
+        assert!(asked(body.as_bytes(), &[], &[]).is_err(), "{body}");
     }
 }
 
@@ -95,6 +104,25 @@ fn arguments_are_a_part_of_the_resource_where_a_route_says_so() {
     for bad in ["find", "/{a}", "find/{a...}/{b}", "find/{}", "find/x{a}"] {
         assert!(ToolRoute::parse(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn what_readers_take_differently_is_refused() {
+    let routes = [ToolRoute::parse("write_file/{path...}").unwrap()];
+    let call = |arguments: &str| {
+        let body = request("tools/call", &format!(r#"{{"name":"write_file","arguments":{arguments}}}"#));
+        asked(body.as_bytes(), &routes, &["mode".to_owned()])
+    };
+    assert!(call(r#"{"path":"/srv/a","mode":"new"}"#).is_ok());
+    for odd in [r#"{"path":"/srv/a","Path":"/etc"}"#, r#"{"path":"/srv/a","Mode":"x"}"#, r#"{"a":1,"A":2}"#] {
+        assert!(call(odd).is_err(), "{odd}");
+    }
+    let deep = format!(r#"{{"path":"/srv{}"}}"#, "/a".repeat(12_000));
+    assert_eq!(touched(&call(&deep).unwrap()), "call tools/write_file");
+    let uri = format!(r#"{{"uri":"a{}"}}"#, "/a".repeat(100));
+    assert!(asked(request("resources/read", &uri).as_bytes(), &[], &[]).is_err());
+    let tasks = request("tasks/get", r#"{"taskId":"mine","TASKID":"other"}"#);
+    assert!(asked(tasks.as_bytes(), &[], &[]).is_err());
 }
 
 #[test]
@@ -156,6 +184,9 @@ fn a_server_says_what_it_lists_wants_and_shows() {
     assert!(result(r#"{"messages":[{"role":"user","content":{"type":"text","text":"words"}}]}"#).prose);
     let wants = r#"{"resultType":"input_required","inputRequests":{"q":{"method":"sampling/createMessage","params":{}}}}"#;
     assert_eq!(result(wants).wants, ["sampling"]);
+    let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32042.0,"message":"","data":{}}}"#;
+    assert_eq!(say(error).wants, ["elicitation"]);
+    assert_eq!(result(r#"{"task":{"taskId":"t1"}}"#).tasks, ["t1"]);
     let asks = r#"{"jsonrpc":"2.0","id":"s1","method":"elicitation/create","params":{"message":"?"}}"#;
     assert_eq!((say(asks).wants, say(asks).what), (vec!["elicitation"], What::Request));
     assert!(say(r#"{"jsonrpc":"2.0","method":"notifications/else"}"#).unknown.is_some());
@@ -187,5 +218,6 @@ fn events_are_cut_alike_however_they_come() {
         assert_eq!(String::from_utf8(with).unwrap(), "event: message\ndata: {\"a\": \"\\u2028\"}\n\n");
     }
     let bad = |stream: &[u8]| Events::default().push(stream, &mut Vec::new()).is_err();
+    assert!(bad("event: a\u{2028}data: b\ndata: {}\n\n".as_bytes()) && bad(b": a\x0bdata: b\n\n"));
     assert!(bad(b"data: a\rdata: b\n\n") && bad(b"data: \xff\n\n") && bad("\u{feff}data: a\n\n".as_bytes()));
 }
