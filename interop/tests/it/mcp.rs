@@ -162,7 +162,10 @@ fn scene() -> &'static Scene {
 
 /// The names of a list of tools.
 fn names(said: &Value) -> Vec<&str> {
-    said["tools"].as_object().unwrap_or_else(|| panic!("{said}")).keys().map(String::as_str).collect()
+    let tools = said["tools"].as_object().unwrap_or_else(|| panic!("{said}"));
+    let mut names: Vec<&str> = tools.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
 }
 
 fn content(said: &Value) -> &str {
