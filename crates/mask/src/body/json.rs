@@ -16,6 +16,9 @@ use crate::limits::{
 const UNEXPECTED: Unreadable = Unreadable("the body is not JSON");
 const CUT: Unreadable = Unreadable("the JSON ends too early");
 const TRAILING: Unreadable = Unreadable("something stands behind the JSON value");
+const TWICE: Unreadable = Unreadable("an object has a name twice");
+const TOO_MANY: Unreadable = Unreadable("the JSON has too many names to tell whether one comes twice");
+const NESTED: Unreadable = Unreadable("the JSON is nested deeper than 128");
 const TOO_DEEP: Unreadable = Unreadable("JSON stands in strings of JSON, deeper than four");
 const TOO_LONG: Unreadable = Unreadable("a string or number is longer than 1 MiB");
 
@@ -240,7 +243,7 @@ impl Json {
 
     fn open(&mut self, byte: u8, look: &mut Look<'_>) -> Result<(), Unreadable> {
         if self.frames.len() == BODY_DEPTH_MAX {
-            return Err(Unreadable("the JSON is nested deeper than 128"));
+            return Err(NESTED);
         }
         let begun = self.begin(look);
         if begun.masked.is_some() {
@@ -376,8 +379,9 @@ impl Json {
                 look.found.add(found);
                 Ok(Some(out))
             }
-            Err(UNEXPECTED | CUT | TRAILING) => Ok(None),
-            Err(why) => Err(why),
+            // What any reader, or one with other limits, may take.
+            Err(why @ (TWICE | TOO_MANY | NESTED | TOO_LONG | TOO_DEEP | write::SURROGATE)) => Err(why),
+            Err(_) => Ok(None),
         }
     }
 
@@ -407,14 +411,14 @@ impl Json {
             return Err(UNEXPECTED);
         };
         if !members.names.insert(self.text.as_slice().into()) {
-            return Err(Unreadable("an object has a name twice"));
+            return Err(TWICE);
         }
         members.bytes += self.text.len();
         members.last.clone_from(&self.text);
         self.keys.count += 1;
         self.keys.bytes += self.text.len();
         match self.keys.count > BODY_KEYS_MAX || self.keys.bytes > BODY_KEY_BYTES_MAX {
-            true => Err(Unreadable("the JSON has too many names to tell whether one comes twice")),
+            true => Err(TOO_MANY),
             false => Ok(()),
         }
     }

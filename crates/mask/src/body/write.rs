@@ -3,7 +3,7 @@
 use super::Unreadable;
 
 const ESCAPE: Unreadable = Unreadable("a string has an escape that is none");
-const SURROGATE: Unreadable = Unreadable("a string has half of a surrogate pair");
+pub(super) const SURROGATE: Unreadable = Unreadable("a string has half of a surrogate pair");
 
 /// Appends what stands between the quotes of a JSON string (RFC 8259, 7), decoded; says whether it had escapes.
 pub(super) fn unescape(raw: &[u8], text: &mut Vec<u8>) -> Result<bool, Unreadable> {
