@@ -222,6 +222,7 @@ fn each_answer_in_json_has_the_documented_fields() {
     look(&["deny"], &with_token(&gateway, &lead, &["deny", &id, "--reason", "no", "--json"]));
     let admin = operator(&gateway, "olga", "admin", "none");
     let words = ["runs", "revoke", lease.variable("TACHO_RUN"), "--reason", "done", "--json"];
+    look(&["tools"], &with_token(&gateway, &admin, &["tools", "--json"]));
     look(&["runs", "revoke"], &with_token(&gateway, &admin, &words));
     look(&["approve nothing"], &with_token(&gateway, &lead, &["approve", &id, "--json"]));
     // Shapes of the API alone, and those that the page has and nothing gives.
