@@ -31,10 +31,8 @@ struct Pin {
 pub enum Seen {
     First,
     Same,
-    /// It was another one. `new`: this is the first time that it is this one.
-    Changed {
-        new: bool,
-    },
+    /// It was another one, now or since it was accepted last.
+    Changed,
 }
 
 /// A tool, for people.
@@ -74,10 +72,7 @@ impl Pins {
                     match (pin.changed, now == pin.digest) {
                         (None, true) => (*pin, Seen::Same, false),
                         // Which one it is now is not written again: a server may change it all the time.
-                        (before, _) => {
-                            let how = Seen::Changed { new: before.is_none() };
-                            (Pin { changed: Some(now), ..*pin }, how, before.is_none())
-                        }
+                        (before, _) => (Pin { changed: Some(now), ..*pin }, Seen::Changed, before.is_none()),
                     }
                 }
             };
@@ -187,17 +182,17 @@ mod tests {
         let pins = open();
         assert_eq!(see(&pins, "one"), Seen::First);
         assert_eq!(see(&pins, "one"), Seen::Same);
-        assert_eq!(see(&open(), "two"), Seen::Changed { new: true });
+        assert_eq!(see(&open(), "two"), Seen::Changed);
         let pins = open();
         assert!(pins.has_changed("read file\n") && !pins.has_changed("other"));
-        assert_eq!(see(&pins, "two"), Seen::Changed { new: false });
-        assert_eq!(see(&pins, "one"), Seen::Changed { new: false }, "who changes back is looked at, too");
-        assert_eq!(see(&pins, "two"), Seen::Changed { new: false });
+        assert_eq!(see(&pins, "two"), Seen::Changed);
+        assert_eq!(see(&pins, "one"), Seen::Changed, "who changes back is looked at, too");
+        assert_eq!(see(&pins, "two"), Seen::Changed);
         assert!(!pins.accept("other").unwrap());
         assert!(pins.accept("read file\n").unwrap());
         let pins = open();
         assert_eq!(see(&pins, "two"), Seen::Same);
-        assert_eq!(see(&pins, "one"), Seen::Changed { new: true });
+        assert_eq!(see(&pins, "one"), Seen::Changed);
         std::fs::write(&path, "no pins\n").unwrap();
         assert!(Pins::open(&path).is_err());
         std::fs::remove_dir_all(&folder).unwrap();

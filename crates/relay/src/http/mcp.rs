@@ -21,7 +21,9 @@ use super::credential::reads_as;
 use super::model::Spoken;
 use super::resource::Resource;
 use crate::config::{Changed, McpService};
-use crate::limits::{MCP_HANDLES_PER_RUN_MAX, MCP_NOTES_MAX, MCP_WORDS_MAX, MODEL_BODY_BYTES_MAX, RUNS_MAX};
+use crate::limits::{
+    MCP_HANDLES_PER_RUN_MAX, MCP_NOTES_MAX, MCP_WORDS_MAX, MODEL_BODY_BYTES_MAX, PINS_MAX, RUNS_MAX,
+};
 use crate::pins::Seen;
 
 /// A message of a client's.
@@ -63,6 +65,7 @@ const ANOTHERS: &str = "the server gives this run a place that it gave another";
 /// What a server's request becomes that policy does not let it make of its client.
 const NOT_PERMITTED: &str = "tachograph/not-permitted";
 const NO_PINS: &str = "what a server says of its tools cannot be remembered";
+const TOO_MUCH: &str = "the server says more at once than can be noted";
 const TOO_LONG: &str = "a message of the server that is larger than the gateway reads";
 
 /// Reads a request to a server of MCP, whose body is `body`.
@@ -296,6 +299,8 @@ pub(super) struct Listening {
     failed: bool,
     /// What was noticed about tools, and is not recorded.
     notes: Vec<(&'static str, String)>,
+    /// The changed tools that are noted.
+    noted: BTreeSet<String>,
     /// It said what is not known, and policy permits that.
     pub(super) not_understood: bool,
     /// The server says that what was asked failed.
@@ -346,6 +351,7 @@ impl Listening {
             answers,
             failed,
             notes: Vec::new(),
+            noted: BTreeSet::new(),
             not_understood: false,
             tool_failed: false,
             place: None,
@@ -427,7 +433,7 @@ impl Listening {
             read => return read,
         };
         let said = mcp::said(text).map_err(|why| why.0)?;
-        self.note("refused-message", why);
+        self.note("refused-message", why)?;
         Ok(Some(match (said.what, &said.id) {
             (What::Request, Some(id)) => reply::rpc_request(id, NOT_PERMITTED),
             (What::Response { .. }, Some(id)) => reply::rpc_error(id, mcp::code::REFUSED, why, &[]),
@@ -447,7 +453,7 @@ impl Listening {
             return match (said.what, &said.id) {
                 // The client answers that it knows no such method: the server hears it, and goes on.
                 (What::Request, Some(id)) => {
-                    self.note("refused-want", want);
+                    self.note("refused-want", want)?;
                     Ok(Some(reply::rpc_request(id, NOT_PERMITTED)))
                 }
                 _ => Err(unwanted(want)),
@@ -475,11 +481,14 @@ impl Listening {
         let seen = service.pins.see(said).map_err(|_| NO_PINS)?;
         let mut hidden = Vec::with_capacity(tools.len());
         for (tool, seen) in tools.iter().zip(seen) {
-            let changed = matches!(seen, Seen::Changed { .. });
+            let changed = seen == Seen::Changed;
+            // Each run that is listed a changed tool has it in its record: the pin is on disk before the note is.
             match seen {
-                Seen::First => self.note("tool-pinned", &tool.name),
-                Seen::Changed { new: true } => self.note("tool-changed", &tool.name),
-                Seen::Changed { new: false } | Seen::Same => {}
+                Seen::First => self.note("tool-pinned", &tool.name)?,
+                Seen::Changed if self.noted.insert(tool.name.clone()) => {
+                    self.note("tool-changed", &tool.name)?
+                }
+                Seen::Changed | Seen::Same => {}
             }
             // What arguments may be is decided when they are there.
             let routed = service.routes.iter().any(|route| route.tool() == tool.name);
@@ -490,10 +499,13 @@ impl Listening {
         Ok(hidden)
     }
 
-    fn note(&mut self, what: &'static str, tool: &str) {
-        if self.notes.len() < MCP_NOTES_MAX {
-            self.notes.push((what, tool.to_owned()));
+    /// Errors: there is more to note than one piece of an answer may bring, and nothing is dropped.
+    fn note(&mut self, what: &'static str, detail: &str) -> Result<(), &'static str> {
+        if self.notes.len() == MCP_NOTES_MAX || self.noted.len() > PINS_MAX {
+            return Err(TOO_MUCH);
         }
+        self.notes.push((what, detail.to_owned()));
+        Ok(())
     }
 
     /// Takes the credential out of what is recorded of the stream.
