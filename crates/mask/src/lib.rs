@@ -18,7 +18,7 @@
 //! alarms), and encodings of an agent's own making.
 //!
 //! Reading order: `detect` (finding) -> `text`, `field`, `tail` (replacing) -> `body` (streams with a structure) ->
-//! `print`, `filter`, `known` (remembering).
+//! `print`, `filter`, `known`, `taint` (remembering).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -35,6 +35,7 @@ mod release;
 mod shape;
 mod sip;
 mod tail;
+mod taint;
 mod text;
 
 pub use detect::{Detectors, Finding, Form};
@@ -45,4 +46,5 @@ pub use print::{Print, Prints};
 pub use release::{Unmasked, chunk, constant, null_field, release};
 pub use shape::Shape;
 pub use tail::{MaskedBytes, Tail};
+pub use taint::Taint;
 pub use text::{MaskedText, lines, name, param, statement, text};

@@ -44,6 +44,13 @@ pub const PEM_LABEL_BYTES_MAX: usize = 64;
 /// Longest token of a provider (Slack, LLM keys), in bytes.
 pub const TOKEN_BYTES_MAX: usize = 256;
 
+/// Values that a run was shown by grant and that are remembered, each as a hash with its class: about 64 bytes, 4 MiB a run.
+pub const TAINT_VALUES_MAX: usize = 64 << 10;
+/// Most words of one of them: a name, a street. Each word of a text is hashed with as many before it.
+pub const TAINT_WORDS_MAX: usize = 8;
+/// Fewest bytes of its words: shorter ones are in everything.
+pub const TAINT_BYTES_MIN: usize = 6;
+
 /// How deep encodings are undone: base64 of hex of text is two.
 pub const DECODE_DEPTH_MAX: u32 = 2;
 /// Shortest run of base64 or hex characters that is decoded, without padding. Shorter ones hold fewer than 11 bytes, and a

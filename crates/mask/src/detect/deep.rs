@@ -69,6 +69,9 @@ fn inside(
         let range = source(spot.range.clone());
         spots.found.extend(range.map(|range| Spot { range, form, ..spot }));
     }
+    for (class, range, _) in found.shown {
+        spots.shown.extend(source(range).map(|range| (class, range, form)));
+    }
 }
 
 /// Calls `each` with every run of base64 or hex characters that is long enough to hide a value.

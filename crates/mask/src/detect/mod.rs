@@ -13,9 +13,12 @@ mod validate;
 
 use std::cmp::Reverse;
 use std::ops::Range;
+use std::sync::Arc;
 
 use vocab::Class;
 
+use crate::limits::LOOK_BEHIND_BYTES;
+use crate::taint::Taint;
 use recognise::{Detector, View};
 
 /// A value of a class, found in bytes.
@@ -65,6 +68,8 @@ impl Form {
 /// Every detector, made once for a process and shared.
 pub struct Detectors {
     classes: [Class; Detector::COUNT],
+    /// What a run was shown.
+    taint: Option<Arc<Taint>>,
 }
 
 impl Detectors {
@@ -73,7 +78,12 @@ impl Detectors {
         reason = "there is one for a process; where it is made should be seen"
     )]
     pub fn new() -> Detectors {
-        Detectors { classes: Detector::ALL.map(Detector::class) }
+        Detectors { classes: Detector::ALL.map(Detector::class), taint: None }
+    }
+
+    /// The same, and what a run was shown: for what it tells somebody else.
+    pub fn with(&self, taint: Arc<Taint>) -> Detectors {
+        Detectors { classes: self.classes.clone(), taint: Some(taint) }
     }
 
     /// Appends the findings in `bytes`, sorted by start, longest first. They may overlap.
@@ -112,6 +122,13 @@ impl Detectors {
     /// Every spot in `view`, unsorted.
     fn spot(&self, view: &View<'_>, spots: &mut Spots) {
         anchor::each(view.bytes(), |anchor, end| recognise::at(anchor, end, view, spots));
+        if let Some(taint) = &self.taint {
+            taint.each(view.bytes(), |range, class| spots.shown.push((class.clone(), range, Form::Raw)));
+            if view.is_open() {
+                // The last words may be the first ones of a longer value.
+                spots.undecided(view.bytes().len().saturating_sub(LOOK_BEHIND_BYTES));
+            }
+        }
     }
 
     /// Findings in a buffer to which more may be appended; see [`crate::Tail`]. Also the position from which on
@@ -126,9 +143,12 @@ impl Detectors {
     }
 
     fn report(&self, mut spots: Spots, findings: &mut Vec<Finding>) {
-        if spots.found.is_empty() {
+        if spots.found.is_empty() && spots.shown.is_empty() {
             return;
         }
+        let first = findings.len();
+        let shown = |(class, range, form)| Finding { class, detector: "taint", range, form };
+        findings.extend(spots.shown.into_iter().map(shown));
         spots.found.sort_by_key(|s| (s.range.start, Reverse(s.range.end), s.detector, s.form));
         spots.found.dedup_by(|b, a| a.range == b.range && a.detector == b.detector);
         findings.extend(spots.found.into_iter().map(|s| Finding {
@@ -137,6 +157,7 @@ impl Detectors {
             range: s.range,
             form: s.form,
         }));
+        findings[first..].sort_by_key(|f| (f.range.start, Reverse(f.range.end)));
     }
 }
 
@@ -157,6 +178,8 @@ struct Spot {
 #[derive(Default)]
 struct Spots {
     found: Vec<Spot>,
+    /// Of what the run was shown.
+    shown: Vec<(Class, Range<usize>, Form)>,
     /// Start of the earliest candidate whose window was cut by the end of an open view.
     undecided: Option<usize>,
     decided: usize,

@@ -77,6 +77,10 @@ impl<'a> View<'a> {
         View { bytes, open: true, asked: Cell::new(false) }
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
     pub(super) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
