@@ -112,13 +112,26 @@ pub const BLOCKS_MAX: usize = 4_096;
 /// Strings of one call that are looked for in what it causes. A call has a few; each is compared with each action.
 pub const CALL_STRINGS_MAX: usize = 64;
 
+/// Texts and numbers of one call, and names of its arguments, that are compared word by word.
+pub const CALL_SCALARS_MAX: usize = 64;
+
+/// The longest of them, in bytes: a statement is the longest thing that is compared so.
+pub const CALL_SCALAR_BYTES_MAX: usize = 8 << 10;
+
 /// Those strings together, in bytes.
 pub const CALL_STRINGS_BYTES_MAX: usize = 64 << 10;
 
 /// The shortest of those strings, in bytes: shorter ones are in everything.
 pub const CALL_STRING_BYTES_MIN: usize = 6;
 
+/// Steps of one plan that are kept. Plans of people and models have under twenty.
+pub const PLAN_STEPS_MAX: usize = 64;
+
+/// Bytes of one step's text: 64 of them are 32 KiB of a record's 64.
+pub const PLAN_STEP_BYTES_MAX: usize = 512;
+
 const _: () = {
+    assert!(PLAN_STEPS_MAX * PLAN_STEP_BYTES_MAX <= 32 << 10);
     assert!(CODINGS_MAX <= ENCODINGS_MAX);
     assert!(GZIP_HEADER_BYTES_MAX < PADDING_FREE_BYTES as usize);
     assert!(DECODED_PIECE_BYTES_MAX as u64 <= DECODED_FREE_BYTES);

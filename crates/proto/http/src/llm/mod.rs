@@ -13,17 +13,19 @@
 //!
 //! Reading order: this page -> `chat`, `responses`, `messages` (a dialect each: prompt, answer, parts of a stream) ->
 //! `stream` (which parts, and when it ends) -> `sse` (bytes to events) -> [`json`](crate::json) (the one reading) -> `notes` (what all
-//! dialects collect).
+//! dialects collect) -> `plan` (what of it is a plan).
 
 mod chat;
 mod messages;
 mod notes;
+mod plan;
 mod responses;
 mod responses_stream;
 mod sse;
 mod stream;
 
 pub use crate::json::Unreadable;
+pub use plan::{Form, Plan, Status, Step};
 pub use stream::Stream;
 
 use crate::json::{self, Kind, Value};
@@ -178,6 +180,20 @@ impl Call {
         fitting(texts.into_iter())
     }
 
+    /// All texts and numbers in the arguments, each at most [`CALL_SCALAR_BYTES_MAX`], and the names of their members behind the tool's
+    /// own: what an action may say in other words. At most [`CALL_SCALARS_MAX`] of each.
+    pub fn words(&self) -> (Vec<String>, Vec<String>) {
+        let (mut scalars, mut names) = (Vec::new(), vec![self.name.clone()]);
+        match json::parse(self.arguments.as_bytes()) {
+            Ok(value) => gather(&value, &mut scalars, &mut names),
+            Err(_) => scalars.push(self.arguments.clone()),
+        }
+        scalars.retain(|scalar| scalar.len() <= CALL_SCALAR_BYTES_MAX);
+        scalars.truncate(CALL_SCALARS_MAX);
+        names.truncate(CALL_SCALARS_MAX);
+        (scalars, names)
+    }
+
     /// The tool and its arguments, in one spelling for all that say the same, as [`mcp::Asked::call`](crate::mcp::Asked) has
     /// them. `None`: the arguments are no JSON.
     pub fn spelled(&self) -> Option<String> {
@@ -204,6 +220,20 @@ fn parse(body: &[u8]) -> Result<Value<'_>, Unreadable> {
     match body.len() > LLM_BODY_BYTES_MAX {
         true => Err(Unreadable("the body is larger than 8 MiB")),
         false => json::parse(body),
+    }
+}
+
+/// At most [`JSON_DEPTH_MAX`] deep, as it was read.
+fn gather(value: &Value<'_>, scalars: &mut Vec<String>, names: &mut Vec<String>) {
+    match &value.kind {
+        Kind::Text(text) => scalars.push(text.to_string()),
+        Kind::Number => scalars.push(value.raw.to_owned()),
+        Kind::Array(items) => items.iter().for_each(|item| gather(item, scalars, names)),
+        Kind::Object(members) => members.iter().for_each(|(name, value)| {
+            names.push(name.to_string());
+            gather(value, scalars, names);
+        }),
+        Kind::Null | Kind::Bool(_) => {}
     }
 }
 

@@ -5,6 +5,7 @@ mod chat;
 mod fuzz;
 mod json;
 mod messages;
+mod plan;
 mod responses;
 
 fn turn(dialect: Dialect, body: &str) -> Prompt {
