@@ -36,7 +36,10 @@ mod verify;
 mod watch;
 
 pub use auditor::AuditorProber;
-pub use decided::{CauseLine, DecidedLine, DecisionLine, Moment, decision_html, in_order};
+pub use decided::{
+    CauseLine, DecidedLine, DecisionLine, Moment, PlanLine, PlanStepLine, StepLine, decision_html, in_order,
+    plan_html,
+};
 pub use desk::{Cannot, Chain, Desk, ProofLine, Verified};
 pub use diff::{Diff, DiffStep};
 pub use export::{Exported, Report, action_html, export_bundle};

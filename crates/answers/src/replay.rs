@@ -11,7 +11,7 @@ use seal::cbor::{self, Value};
 use serde::{Deserialize, Serialize};
 use vocab::{RunId, Seq};
 
-use crate::decided::{DecisionLine, decision_line, render_decision};
+use crate::decided::{DecisionLine, PlanLine, decision_line, plan_line, render_decision, render_plan};
 use crate::desk::{Cannot, Desk, ProofLine};
 use crate::limits::{ACTIONS_MAX, REPLAY_BYTES_MAX, REPLAY_ROWS_MAX};
 use crate::line::{ActionLine, RunLine, action_line, run_line};
@@ -75,6 +75,9 @@ pub struct ReplayStep {
     /// The decisions that were issued between this action and the next step's.
     #[serde(default)]
     pub decisions: Vec<DecisionLine>,
+    /// The plans that were stated between them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plans: Vec<PlanLine>,
 }
 
 /// One cell: text as it is, anything else as hexadecimal digits.
@@ -123,6 +126,7 @@ impl Desk<'_> {
         let within: Vec<&Action> = run.actions.iter().filter(|a| a.overlaps(from, to)).collect();
         let start = within.first().map_or(0, |a| a.asked.at.0);
         let mut decisions = decided_within(run, &within, &range);
+        let mut plans = planned_within(run, &within, &range);
         let mut bytes = 0;
         let mut steps = Vec::new();
         for (at, action) in within.iter().take(ACTIONS_MAX).enumerate() {
@@ -131,6 +135,7 @@ impl Desk<'_> {
             }
             let mut step = self.step(run, action, start, &mut bytes)?;
             step.decisions = decisions.remove(&at).unwrap_or_default();
+            step.plans = plans.remove(&at).unwrap_or_default();
             steps.push(step);
         }
         let more_steps = (within.len() - steps.len()) as u64;
@@ -151,6 +156,7 @@ impl Desk<'_> {
             rows_not_kept: 0,
             data: Vec::new(),
             decisions: Vec::new(),
+            plans: Vec::new(),
         };
         let mut kept = 0;
         for &seq in action.records.iter().filter(|seq| !self.index.payloads(**seq).is_empty()) {
@@ -260,6 +266,10 @@ impl ReplayStep {
         if self.rows_not_kept > 0 {
             text.line(&format!("  {} more rows were released and are not on the reel", self.rows_not_kept));
         }
+        for plan in &self.plans {
+            text.blank();
+            render_plan(text, plan);
+        }
         for decision in &self.decisions {
             text.blank();
             render_decision(text, decision);
@@ -274,13 +284,32 @@ fn decided_within(
     within: &[&Action],
     range: &RangeInclusive<Seq>,
 ) -> BTreeMap<usize, Vec<DecisionLine>> {
+    let lines = run.decisions.iter().map(|decided| (decided.issued.seq, decided));
+    placed(within, range, lines, |decided| decision_line(run, decided))
+}
+
+/// The same of plans.
+fn planned_within(
+    run: &Run,
+    within: &[&Action],
+    range: &RangeInclusive<Seq>,
+) -> BTreeMap<usize, Vec<PlanLine>> {
+    let lines = run.plans.iter().enumerate().map(|plan| (plan.1.stated.seq, plan));
+    placed(within, range, lines, |(n, planned)| plan_line(run, n, planned))
+}
+
+fn placed<T, L>(
+    within: &[&Action],
+    range: &RangeInclusive<Seq>,
+    all: impl Iterator<Item = (Seq, T)>,
+    line: impl Fn(T) -> L,
+) -> BTreeMap<usize, Vec<L>> {
     let answers: BTreeSet<Seq> = within.iter().flat_map(|action| action.records.iter().copied()).collect();
-    let mut places: BTreeMap<usize, Vec<DecisionLine>> = BTreeMap::new();
-    for decided in &run.decisions {
-        let seq = decided.issued.seq;
+    let mut places: BTreeMap<usize, Vec<L>> = BTreeMap::new();
+    for (seq, one) in all {
         if range.contains(&seq) || answers.contains(&seq) {
             let after = within.partition_point(|action| action.asked.seq < seq);
-            places.entry(after.saturating_sub(1)).or_default().push(decision_line(run, decided));
+            places.entry(after.saturating_sub(1)).or_default().push(line(one));
         }
     }
     places

@@ -4,7 +4,10 @@ use index::{Index, Run};
 use serde::{Deserialize, Serialize};
 use vocab::RunId;
 
-use crate::decided::{DecidedLine, DecisionLine, Moment, decision_line, in_order, render_decision};
+use crate::decided::{
+    DecidedLine, DecisionLine, Moment, PlanLine, decision_line, in_order, plan_line, render_decision,
+    render_plan,
+};
 use crate::desk::{Cannot, Desk, ProofLine};
 use crate::exposed::not_durable;
 use crate::limits::{ACTIONS_MAX, PARENTS_MAX};
@@ -32,6 +35,9 @@ pub struct Show {
     pub actions: Vec<ActionLine>,
     #[serde(default)]
     pub more_actions: u64,
+    /// The plans that models stated to it, in order, at most [`ACTIONS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plans: Vec<PlanLine>,
     /// The tool calls that models issued to it, in order, at most [`ACTIONS_MAX`].
     #[serde(default)]
     pub decisions: Vec<DecisionLine>,
@@ -135,6 +141,13 @@ impl Desk<'_> {
             sessions: run.sessions.values().map(session_line).collect(),
             actions: run.actions.iter().take(ACTIONS_MAX).map(|a| action_line(run, a)).collect(),
             more_actions: run.actions.len().saturating_sub(ACTIONS_MAX) as u64,
+            plans: run
+                .plans
+                .iter()
+                .take(ACTIONS_MAX)
+                .enumerate()
+                .map(|(n, p)| plan_line(run, n, p))
+                .collect(),
             decisions: run.decisions.iter().take(ACTIONS_MAX).map(|d| decision_line(run, d)).collect(),
             more_decisions: run.decisions.len().saturating_sub(ACTIONS_MAX) as u64,
             decided: DecidedLine::of(run),
@@ -198,7 +211,7 @@ impl Answer for Show {
         self.children.iter().for_each(|c| text.pair("child", c));
         self.erased.iter().for_each(|r| text.pair("payloads", &format!("erased (record {r})")));
         self.decided.sentence().iter().for_each(|decided| text.pair("decided", decided));
-        if self.decisions.is_empty() {
+        if self.decisions.is_empty() && self.plans.is_empty() {
             self.render_by_session(text);
         } else {
             self.render_in_order(text);
@@ -265,7 +278,7 @@ impl Answer for Who {
 impl Show {
     /// What happened, in order: actions, and the decisions between them.
     pub fn timeline(&self) -> Vec<Moment<'_>> {
-        in_order(&self.actions, &self.decisions)
+        in_order(&self.actions, &self.plans, &self.decisions)
     }
 
     fn render_by_session(&self, text: &mut Text) {
@@ -297,6 +310,7 @@ impl Show {
             }
             match moment {
                 Moment::Action(action) => render_action(text, action),
+                Moment::Plan(plan) => render_plan(text, plan),
                 Moment::Decision(decision) => render_decision(text, decision),
             }
         }

@@ -9,6 +9,7 @@ use answers::html::{Attr, Html};
 use answers::text::count;
 use answers::{
     Exposed, Found, Look, Moment, Runs as RunsAnswer, Scope, Show, Touched, Who, action_html, decision_html,
+    plan_html,
 };
 use axum::Router;
 use axum::extract::rejection::{FormRejection, QueryRejection};
@@ -525,6 +526,7 @@ fn timeline(html: &mut Html, show: &Show, from: usize) {
     for moment in moments.iter().skip(from).take(PAGE_ACTIONS_MAX) {
         match moment {
             Moment::Action(action) => action_html(html, action),
+            Moment::Plan(plan) => plan_html(html, plan),
             Moment::Decision(decision) => decision_html(html, decision),
         }
     }

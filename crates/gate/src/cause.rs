@@ -10,34 +10,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mask::Taint;
 use vocab::{RunId, Seq};
 
+use crate::likeness::{Argued, Arguments, Asked, How, Saying, plain};
 use crate::limits::{
-    CAUSES_MAX, DECISION_BYTES_PER_RUN_MAX, DECISION_STRINGS_MAX, DECISIONS_PER_RUN_MAX, GIVEN_PER_RUN_MAX,
-    SAID_BYTES_MAX, SAID_BYTES_MIN, SAID_WORD_BYTES_MIN,
+    CAUSES_MAX, DECISION_BYTES_PER_RUN_MAX, DECISIONS_PER_RUN_MAX, GIVEN_PER_RUN_MAX, USES_PER_RUN_MAX,
 };
-
-/// How what is asked and a string of a decision's arguments stand to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum How {
-    /// The string is the whole of what is asked, but for white space.
-    Same,
-    /// What is asked holds the string.
-    Holds,
-    /// The string holds what is asked.
-    Within,
-}
-
-impl How {
-    /// The word used in records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            How::Same => "same",
-            How::Holds => "holds",
-            How::Within => "within",
-        }
-    }
-}
+use crate::planned::{Current, Planned, StepOf};
 
 /// What of a conversation a run may say that it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,19 +40,32 @@ pub(crate) struct Causes {
 struct Given {
     decisions: VecDeque<Decided>,
     bytes: usize,
+    /// Hashes of the provider's ids of calls, and the decisions that they are.
+    calls: HashMap<u64, Seq>,
+    plan: Option<Current>,
+    shown: Option<Arc<Taint>>,
+    /// What was carried out, by decision and hash of what was asked, in order.
+    used: VecDeque<(Seq, u64)>,
     known: HashSet<u64>,
     order: VecDeque<u64>,
 }
 
 struct Decided {
     seq: Seq,
-    strings: Vec<Box<str>>,
+    /// A tool's result holds its words, and no person's do.
+    told: bool,
+    call: Option<u64>,
+    argued: Argued,
 }
 
-impl Decided {
-    fn bytes(&self) -> usize {
-        self.strings.iter().map(|string| string.len()).sum()
-    }
+/// A decision that explains what is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    pub(crate) decision: Seq,
+    pub(crate) how: How,
+    /// How much of it says the same, in percent; 100 but for [`How::Like`].
+    pub(crate) percent: u8,
+    pub(crate) told: bool,
 }
 
 impl Causes {
@@ -81,12 +74,20 @@ impl Causes {
     }
 
     /// A decision was recorded, with what its arguments say.
-    pub(crate) fn decided(&self, run: RunId, seq: Seq, strings: &[String]) {
-        let strings = strings.iter().take(DECISION_STRINGS_MAX).map(|string| plain(string).into());
-        let decided = Decided { seq, strings: strings.collect() };
+    pub(crate) fn decided(
+        &self,
+        run: RunId,
+        seq: Seq,
+        call: Option<&str>,
+        arguments: Arguments<'_>,
+        told: bool,
+    ) {
+        let call = call.map(|call| self.hash.hash_one(call));
+        let decided = Decided { seq, told, call, argued: Argued::new(arguments) };
         let given = self.run(run);
         let mut given = lock(&given);
-        given.bytes += decided.bytes();
+        given.bytes += decided.argued.bytes();
+        given.calls.extend(call.map(|call| (call, seq)));
         given.decisions.push_back(decided);
         let full = |given: &Given| {
             given.decisions.len() > DECISIONS_PER_RUN_MAX || given.bytes > DECISION_BYTES_PER_RUN_MAX
@@ -94,28 +95,80 @@ impl Causes {
         while full(&given)
             && let Some(oldest) = given.decisions.pop_front()
         {
-            given.bytes -= oldest.bytes();
+            given.bytes -= oldest.argued.bytes();
+            let newer = |call: &u64| given.calls.get(call) != Some(&oldest.seq);
+            if let Some(call) = oldest.call.filter(|call| !newer(call)) {
+                given.calls.remove(&call);
+            }
         }
     }
 
-    /// The decisions that `said` carries out, newest first: those that say it best, and all of them if it cannot be told
+    /// The decision whose call has this id of the provider's.
+    pub(crate) fn called(&self, run: RunId, call: &str) -> Option<Seq> {
+        let given = lock(&self.runs).get(&run).cloned()?;
+        lock(&given).calls.get(&self.hash.hash_one(call)).copied()
+    }
+
+    /// The decisions that `saying` carries out, newest first: those that say it best, and all of them if it cannot be told
     /// which.
-    pub(crate) fn of(&self, run: RunId, said: &str) -> Vec<(Seq, How)> {
+    pub(crate) fn of(&self, run: RunId, saying: &Saying<'_>) -> Vec<Cause> {
         let Some(given) = lock(&self.runs).get(&run).cloned() else { return Vec::new() };
         let given = lock(&given);
-        if given.decisions.is_empty() {
-            return Vec::new();
-        }
-        let said = plain(&said[..said.floor_char_boundary(SAID_BYTES_MAX)]);
-        let how = |decided: &Decided| {
-            let how = decided.strings.iter().filter_map(|string| compare(&said, string)).min()?;
-            Some((decided.seq, how))
-        };
-        let mut all: Vec<(Seq, How)> = given.decisions.iter().rev().filter_map(how).collect();
-        let best = all.iter().map(|(_, how)| *how).min();
-        all.retain(|(_, how)| Some(*how) == best);
+        let mut all = given.explaining(saying);
         all.truncate(CAUSES_MAX);
         all
+    }
+
+    /// How a decision that was not used for the same says `saying`; the strongest.
+    pub(crate) fn unused(&self, run: RunId, saying: &Saying<'_>) -> Option<(How, bool)> {
+        let given = lock(&self.runs).get(&run).cloned()?;
+        let hash = self.hash.hash_one(plain(saying.text));
+        let given = lock(&given);
+        let unused = given.explaining(saying).into_iter().find(|cause| given.is_unused(cause, hash));
+        unused.map(|cause| (cause.how, cause.told))
+    }
+
+    /// Uses the oldest decision that is unused for the same; `false` if there is none.
+    pub(crate) fn use_up(&self, run: RunId, saying: &Saying<'_>) -> bool {
+        let given = self.run(run);
+        let hash = self.hash.hash_one(plain(saying.text));
+        let mut given = lock(&given);
+        let unused = given.explaining(saying).into_iter().rfind(|cause| given.is_unused(cause, hash));
+        given.used.extend(unused.map(|cause| (cause.decision, hash)));
+        if given.used.len() > USES_PER_RUN_MAX {
+            given.used.pop_front();
+        }
+        unused.is_some()
+    }
+
+    /// The values that the run was shown by grant.
+    pub(crate) fn shown(&self, run: RunId) -> Option<Arc<Taint>> {
+        let given = lock(&self.runs).get(&run).cloned()?;
+        lock(&given).shown.clone()
+    }
+
+    /// The same, begun under `key` if there is none yet.
+    pub(crate) fn show(&self, run: RunId, key: impl FnOnce() -> [u8; 16]) -> Arc<Taint> {
+        let given = self.run(run);
+        let mut given = lock(&given);
+        given.shown.get_or_insert_with(|| Arc::new(Taint::new(key()))).clone()
+    }
+
+    /// A plan was recorded: it is the one that is followed.
+    pub(crate) fn planned(&self, run: RunId, seq: Seq, planned: &Planned<'_>) {
+        lock(&self.run(run)).plan = Some(Current::new(seq, planned));
+    }
+
+    /// The step that `text` says.
+    pub(crate) fn quoted(&self, run: RunId, text: &str) -> Option<StepOf> {
+        let given = lock(&self.runs).get(&run).cloned()?;
+        lock(&given).plan.as_ref()?.quoted(text)
+    }
+
+    /// The step that the plan says is in progress.
+    pub(crate) fn in_progress(&self, run: RunId) -> Option<StepOf> {
+        let given = lock(&self.runs).get(&run).cloned()?;
+        lock(&given).plan.as_ref()?.in_progress()
     }
 
     /// Notes that a run was given `what`; `true` if it was new.
@@ -156,47 +209,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One space for each run of white space, none at the ends, and no semicolon there.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
+impl Given {
+    /// Those that say it best, newest first.
+    fn explaining(&self, saying: &Saying<'_>) -> Vec<Cause> {
+        if self.decisions.is_empty() {
+            return Vec::new();
         }
-        out.push_str(word);
+        let asked = Asked::new(saying);
+        let cause = |decided: &Decided| {
+            let (how, percent) = decided.argued.compare(&asked)?;
+            Some(Cause { decision: decided.seq, how, percent, told: decided.told })
+        };
+        let mut all: Vec<Cause> = self.decisions.iter().rev().filter_map(cause).collect();
+        let rank = |cause: &Cause| (cause.how, 100 - cause.percent);
+        let best = all.iter().map(rank).min();
+        all.retain(|cause| Some(rank(cause)) == best);
+        all
     }
-    out.truncate(out.trim_end_matches([';', ' ']).len());
-    out
-}
 
-fn compare(said: &str, string: &str) -> Option<How> {
-    if string.is_empty() || said.is_empty() {
-        return None;
+    fn is_unused(&self, cause: &Cause, hash: u64) -> bool {
+        !self.used.contains(&(cause.decision, hash))
     }
-    if said == string {
-        return Some(How::Same);
-    }
-    if is_telling(string) && stands_in(said, string) {
-        return Some(How::Holds);
-    }
-    (said.len() >= SAID_BYTES_MIN && string.contains(said)).then_some(How::Within)
-}
-
-/// Whether what holds the string is likely to hold it because of the decision: `customer` is in many statements, `order-2041`
-/// in those about it.
-fn is_telling(string: &str) -> bool {
-    let one_word = string.chars().all(char::is_alphabetic);
-    string.len() >= if one_word { SAID_WORD_BYTES_MIN } else { SAID_BYTES_MIN }
-}
-
-/// Whether `said` holds the string as words of its own, and not as a part of longer ones.
-fn stands_in(said: &str, string: &str) -> bool {
-    let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-    said.match_indices(string).any(|(at, _)| {
-        let (before, after) = (said.get(..at), said.get(at + string.len()..));
-        ends(before.and_then(|text| text.chars().next_back()))
-            && ends(after.and_then(|text| text.chars().next()))
-    })
 }
 
 #[cfg(test)]
@@ -205,11 +238,21 @@ mod tests {
 
     const RUN: RunId = RunId([1; 16]);
 
+    fn saying<'a>(text: &'a str, action: &'a vocab::Action) -> Saying<'a> {
+        Saying { text, values: Vec::new(), action }
+    }
+
+    fn of(causes: &Causes, run: RunId, text: &str) -> Vec<(u64, &'static str)> {
+        let causes = causes.of(run, &saying(text, &vocab::Action::default()));
+        causes.into_iter().map(|cause| (cause.decision.0, cause.how.as_str())).collect()
+    }
+
     fn causes(decisions: &[&[&str]]) -> Causes {
         let causes = Causes::new();
         for (n, strings) in decisions.iter().enumerate() {
             let strings: Vec<String> = strings.iter().map(|s| (*s).to_owned()).collect();
-            causes.decided(RUN, Seq(n as u64), &strings);
+            let arguments = Arguments { strings: &strings, scalars: &[], names: &[] };
+            causes.decided(RUN, Seq(n as u64), Some(&format!("call_{n}")), arguments, false);
         }
         causes
     }
@@ -221,11 +264,9 @@ mod tests {
             &["DELETE FROM orders; DROP TABLE orders"],
             &["invoice-2041", "x", "customer", "order 3 is"],
         ]);
-        let of = |said: &str| {
-            causes.of(RUN, said).into_iter().map(|(seq, how)| (seq.0, how.as_str())).collect::<Vec<_>>()
-        };
+        let of = |said: &str| of(&causes, RUN, said);
         assert_eq!(of("SELECT id FROM orders WHERE id = 3"), [(0, "same")]);
-        assert_eq!(of("DROP TABLE orders"), [(1, "within")]);
+        assert_eq!(of("DROP TABLE orders"), [(1, "part")]);
         assert_eq!(of("/invoices/invoice-2041?x=1"), [(2, "holds")]);
         assert_eq!(of("SELECT 1"), []);
         for no in [
@@ -236,18 +277,35 @@ mod tests {
         ] {
             assert_eq!(of(no), [], "{no}");
         }
-        assert_eq!(
-            causes.of(RunId([2; 16]), "DROP TABLE orders"),
-            [],
-            "another run's decision explains nothing"
-        );
+        let other = super::tests::of(&causes, RunId([2; 16]), "DROP TABLE orders");
+        assert_eq!(other, [], "another run's decision explains nothing");
     }
 
     #[test]
     fn which_of_two_alike_it_was_is_not_guessed_and_a_better_one_stands_alone() {
         let causes = causes(&[&["SELECT 1, 2, 3"], &["SELECT 1, 2, 3"], &["SELECT 1, 2, 3, 4"]]);
-        let of = |said: &str| causes.of(RUN, said).into_iter().map(|(seq, _)| seq.0).collect::<Vec<_>>();
-        assert_eq!(of("SELECT 1, 2, 3"), [1, 0]);
+        assert_eq!(of(&causes, RUN, "SELECT 1, 2, 3"), [(1, "same"), (0, "same")]);
+    }
+
+    #[test]
+    fn a_decision_is_used_once_for_the_same() {
+        let causes = causes(&[&["SELECT 1, 2, 3"], &["SELECT 1, 2, 3"], &["DELETE FROM a; DELETE FROM b"]]);
+        let action = vocab::Action::default();
+        let use_up = |text: &str| causes.use_up(RUN, &saying(text, &action));
+        let unused = |text: &str| causes.unused(RUN, &saying(text, &action));
+        assert!(use_up("SELECT 1, 2, 3;") && use_up("SELECT  1, 2, 3"), "two decisions, two uses");
+        assert!(!use_up("SELECT 1, 2, 3") && unused("SELECT 1, 2, 3").is_none());
+        assert_eq!(unused("DELETE FROM a"), Some((How::Part, false)));
+        assert!(use_up("DELETE FROM a") && use_up("DELETE FROM b"), "each of its statements once");
+        assert!(!use_up("DELETE FROM a") && !use_up("DELETE FROM c"));
+    }
+
+    #[test]
+    fn a_call_is_known_by_its_id() {
+        let causes = causes(&[&["SELECT 1, 2, 3"]]);
+        assert_eq!(causes.called(RUN, "call_0"), Some(Seq(0)));
+        assert_eq!(causes.called(RUN, "call_1"), None);
+        assert_eq!(causes.called(RunId([2; 16]), "call_0"), None);
     }
 
     #[test]
@@ -264,10 +322,16 @@ mod tests {
     fn memory_is_bounded() {
         let causes = Causes::new();
         for n in 0..2 * DECISIONS_PER_RUN_MAX as u64 {
-            causes.decided(RUN, Seq(n), &["y".repeat(10 << 10)]);
+            let strings = ["y".repeat(10 << 10)];
+            let arguments = Arguments { strings: &strings, scalars: &[], names: &[] };
+            causes.decided(RUN, Seq(n), Some(&format!("call_{n}")), arguments, false);
+            let action = vocab::Action::default();
+            assert!(causes.use_up(RUN, &saying(&strings[0], &action)));
         }
         let given = causes.run(RUN);
         let given = lock(&given);
+        assert_eq!(given.calls.len(), given.decisions.len());
+        assert!(given.used.len() <= USES_PER_RUN_MAX);
         assert!(given.bytes <= DECISION_BYTES_PER_RUN_MAX);
         assert!(given.decisions.len() <= DECISIONS_PER_RUN_MAX);
     }

@@ -5,20 +5,26 @@
 //! [`Gate::verdict`] -> (allow) [`Gate::intend`] -> durable -> [`Permit`] -> upstream -> [`Gate::outcome`] -> durable
 //! -> [`Release`] -> client; or (ask) [`Gate::ask`] -> [`Gate::spend`] -> intend; or (refuse) [`Gate::refuse`].
 //!
-//! Reading order: `story.rs`, `question.rs`, `inbox.rs`, `cause.rs`, `token.rs`.
+//! Reading order: `story.rs`, `question.rs`, `inbox.rs`, `decisions.rs` (what models decided), `cause.rs`, `likeness.rs`,
+//! `planned.rs`, `token.rs`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cause;
+mod decisions;
 mod inbox;
+mod likeness;
 pub mod limits;
+mod planned;
 mod question;
 mod story;
 mod token;
 
-pub use cause::{How, Said};
+pub use cause::Said;
 pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending, Touched};
+pub use likeness::{Arguments, How, Saying};
+pub use planned::{Planned, StepHow, StepOf};
 pub use question::{
     By, Decision, Exposure, GovernedRead, Outcome, Param, Piece, Question, Subject, Tripped, Tx, Who,
 };

@@ -36,3 +36,10 @@ pub const SAID_WORD_BYTES_MIN: usize = 24;
 pub const GIVEN_PER_RUN_MAX: usize = 16 << 10;
 /// Bytes of a request's body that the reel keeps where its statement does not hold it. A payload has 1 MiB.
 pub const BODY_BYTES_SHOWN_MAX: usize = 768 << 10;
+/// Least likeness, in percent, of a request and a call that names the same things in other words.
+pub const LIKE_PERCENT_MIN: usize = 50;
+/// Different words of a request that is compared word by word.
+pub const LIKE_WORDS_MAX: usize = 512;
+/// Uses of decisions that are remembered in one run: what was carried out may not be carried out again on the same decision.
+/// A decision with 16 statements in it has as many.
+pub const USES_PER_RUN_MAX: usize = DECISIONS_PER_RUN_MAX * DECISION_STRINGS_MAX;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::likeness::{Arguments, Saying};
 use crate::limits::PARAMS_MAX;
+use crate::planned::StepOf;
 use ledger::{Map, PayloadPlain, Print};
 use mask::{Detectors, MaskedBytes, MaskedText};
 use policy::Principal;
@@ -56,6 +58,8 @@ pub struct Param {
     /// Classes of what detectors found in it.
     pub classes: Vec<Class>,
     pub print: Option<Print>,
+    /// Its value as text, where it has one: held against what models decided, and not recorded.
+    pub said: Option<Box<str>>,
 }
 
 /// A governed column that the statement reads, and the mask that stands for it.
@@ -162,6 +166,8 @@ pub struct Question<'a> {
     /// What the request says, where a model may have decided that it does: held against the run's decisions, and not
     /// recorded.
     pub said: Option<&'a str>,
+    /// The decisions whose results the request shows a model for the first time.
+    pub shows: &'a [Seq],
     /// What of it is too long for the statement, masked: it stands in the reel.
     pub body: Option<&'a MaskedBytes>,
     /// The client's bytes.
@@ -173,6 +179,12 @@ pub struct Question<'a> {
 }
 
 impl Question<'_> {
+    /// What it says, as it is held against decisions.
+    pub fn saying(&self) -> Option<Saying<'_>> {
+        let values = self.params.iter().filter_map(|param| param.said.as_deref()).collect();
+        Some(Saying { text: self.said?, values, action: self.subject.action() })
+    }
+
     /// Whether an approver sees all of it: statement, what is sent instead, and each parameter.
     pub fn is_shown_whole(&self) -> bool {
         let texts = [Some(self.subject.statement()), self.subject.sent()];
@@ -191,8 +203,12 @@ pub struct Decision<'a> {
     pub call: Option<&'a str>,
     /// JSON, as far as the model wrote JSON.
     pub arguments: &'a str,
-    /// What the arguments say.
-    pub strings: &'a [String],
+    /// What they say.
+    pub said: Arguments<'a>,
+    /// The step of a plan that it carries out.
+    pub step: Option<StepOf>,
+    /// The decisions whose results hold a text of its arguments that no person said.
+    pub told_by: &'a [Seq],
 }
 
 /// A value of a class that was in a response, and what became of it.

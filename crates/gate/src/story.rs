@@ -14,12 +14,13 @@ use vocab::{
     WallTime,
 };
 
-use crate::cause::{Causes, How, Said};
+use crate::cause::{Cause, Causes};
 use crate::inbox::{Answer, Form, Inbox, Pending, Touched, Wait};
+use crate::likeness::How;
 use crate::limits::{
     BODY_BYTES_SHOWN_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX,
 };
-use crate::question::{By, Decision, Exposure, Outcome, Piece, Question, Tripped, Tx, Who};
+use crate::question::{By, Exposure, Outcome, Piece, Question, Tripped, Tx, Who};
 use crate::token::Intent;
 
 /// Why the gate cannot let anything through: evidence is not possible now.
@@ -33,6 +34,8 @@ pub enum GateError {
     InboxFull,
     /// Nobody is asked to approve what cannot be shown whole.
     NotShown,
+    /// The decision that policy relied on was carried out by another request meanwhile.
+    Used,
 }
 
 impl std::fmt::Display for GateError {
@@ -41,6 +44,7 @@ impl std::fmt::Display for GateError {
             GateError::NoRecord(why) | GateError::Late(why) => write!(f, "no record is possible: {why}"),
             GateError::InboxFull => f.write_str("too many requests wait for approval"),
             GateError::NotShown => f.write_str("it is too long to be shown whole to who could approve it"),
+            GateError::Used => f.write_str("what the model decided was carried out already"),
         }
     }
 }
@@ -74,6 +78,8 @@ pub struct Decided {
     digest: [u8; 32],
     /// The verdict depends on nothing but agent, action and policy.
     pub cacheable: bool,
+    /// Policy was told that a model decided this: the decision is used up when it is carried out.
+    on_decision: bool,
     /// What every record of a request says of the decision, encoded once.
     record: Map,
 }
@@ -108,6 +114,13 @@ pub enum Spent {
 struct Loaded {
     policy: Arc<Policy>,
     generation: u64,
+    reads_decided: bool,
+}
+
+impl Loaded {
+    fn new(policy: Arc<Policy>, generation: u64) -> Loaded {
+        Loaded { reads_decided: policy.reads_decided(), policy, generation }
+    }
 }
 
 struct Shape {
@@ -145,7 +158,7 @@ impl Gate {
                 ledger,
                 detectors,
                 inbox: Inbox::default(),
-                loaded: RwLock::new(Arc::new(Loaded { policy, generation: 0 })),
+                loaded: RwLock::new(Arc::new(Loaded::new(policy, 0))),
                 shapes: Mutex::default(),
                 recorded: Mutex::default(),
                 requests: Mutex::default(),
@@ -162,7 +175,7 @@ impl Gate {
         self.record_policy(&policy)?;
         let mut loaded = self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner);
         let generation = loaded.generation + 1;
-        *loaded = Arc::new(Loaded { policy, generation });
+        *loaded = Arc::new(Loaded::new(policy, generation));
         Ok(())
     }
 
@@ -393,6 +406,10 @@ impl Gate {
         now: Tick,
     ) -> Result<Intent, GateError> {
         let (mut draft, opening, sending) = self.draft(Kind::Intent, question, decided)?;
+        let used = || question.saying().is_some_and(|said| self.inner.causes.use_up(question.who.run, &said));
+        if decided.on_decision && !used() {
+            return Err(GateError::Used);
+        }
         if let Some(asked) = asked {
             draft = draft.of(asked);
         }
@@ -525,52 +542,7 @@ impl Gate {
         self.outcome(who, last, outcome)
     }
 
-    // --- 5. decisions
-
-    /// Records a tool call that a model issued in the answer to intent `of`. What carries it out names it from here on.
-    /// The answer may leave once a receipt of this or of a later record is durable.
-    pub fn decision(&self, who: &Who, of: Seq, decision: &Decision<'_>) -> Result<Receipt, GateError> {
-        let detectors = &self.inner.detectors;
-        let (arguments, found) = mask::text(detectors, decision.arguments);
-        let key = self.inner.ledger.epoch_key();
-        let print = |f: &mask::Finding| {
-            Some(key.print(&f.class, decision.arguments.as_bytes().get(f.range.clone())?))
-        };
-        let prints: BTreeSet<Print> = found.iter().filter_map(print).take(PARAMS_MAX).collect();
-        let prints = Some(prints.into_iter().collect::<Vec<Print>>()).filter(|prints| !prints.is_empty());
-        let draft = Draft::new(Kind::Decision)
-            .run(who.run)
-            .session(who.session)
-            .of(of)
-            .put("n", decision.n)
-            .put("model", mask::name(detectors, decision.model))
-            .put("tool", mask::name(detectors, decision.tool))
-            .put_some("call", decision.call.map(|call| mask::name(detectors, call)))
-            .put("arguments", arguments)
-            .put_some("prints", prints);
-        let receipt = self.inner.ledger.append(draft)?;
-        self.inner.causes.decided(who.run, receipt.seq(), decision.strings);
-        if let Some(call) = decision.call {
-            self.inner.causes.give(who.run, Said::Call, call);
-        }
-        Ok(receipt)
-    }
-
-    /// Notes that the run was given a part of a conversation, or has shown it to its model; `true` if it was new.
-    pub fn give(&self, who: &Who, kind: Said, what: &str) -> bool {
-        self.inner.causes.give(who.run, kind, what)
-    }
-
-    /// Whether the run was given it.
-    pub fn was_given(&self, who: &Who, kind: Said, what: &str) -> bool {
-        self.inner.causes.was_given(who.run, kind, what)
-    }
-
-    /// Records that a run showed its model something that it was never given. `kind` says what, in a constant.
-    pub fn forged(&self, who: &Who, of: Seq, kind: &'static str) -> Result<Receipt, GateError> {
-        let draft = Draft::new(Kind::Note).run(who.run).session(who.session).of(of);
-        Ok(self.inner.ledger.append(draft.put("what", "forged-history").put("detail", kind))?)
-    }
+    // --- 5. decisions: `decisions.rs`
 
     /// Records that something happened that is neither asked nor answered.
     pub fn note(&self, who: &Who, of: Option<Seq>, what: &'static str) -> Result<Receipt, GateError> {
@@ -588,6 +560,14 @@ impl Gate {
     }
 
     // --- what the above share
+
+    pub(crate) fn causes(&self) -> &Causes {
+        &self.inner.causes
+    }
+
+    pub(crate) fn reads_decided(&self) -> bool {
+        self.loaded().reads_decided
+    }
 
     fn loaded(&self) -> Arc<Loaded> {
         self.inner.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -640,10 +620,12 @@ impl Gate {
             draft = draft.put("params_more", more.len() as u64);
             reel = reel.put("params", more.iter().map(|p| (p.kind, p.format, p.size)).collect::<Vec<_>>());
         }
-        let causes = question.said.map(|said| self.inner.causes.of(who.run, said)).unwrap_or_default();
+        let causes = question.saying().map(|said| self.inner.causes.of(who.run, &said)).unwrap_or_default();
         if !causes.is_empty() {
-            let cause = |(seq, how): &(Seq, How)| Map::new().put("decision", *seq).put("how", how.as_str());
             draft = draft.put("causes", causes.iter().map(cause).collect::<Vec<Map>>());
+        }
+        if !question.shows.is_empty() {
+            draft = draft.put("shows", question.shows.to_vec());
         }
         if self.first_request(who.run, decided.digest) {
             draft = draft.put("request_text", mask::lines(&self.inner.detectors, &decided.request));
@@ -720,6 +702,7 @@ fn decide(policy: &Policy, request: &Request, approved: BTreeSet<Group>) -> Deci
         approved,
         digest,
         request: canonical,
+        on_decision: request.context.decided.is_some(),
         cacheable: !policy.depends_on_context(request),
     }
 }
@@ -791,6 +774,11 @@ fn chunk(who: &Who, of: Seq, piece: Piece) -> Draft {
         .put("exposures", exposures(&piece.exposures))
         .put("tripwires", tripwires(&piece.tripwires))
         .put_some("filter", piece.filter)
+}
+
+fn cause(cause: &Cause) -> Map {
+    let map = Map::new().put("decision", cause.decision).put("how", cause.how.as_str());
+    map.put_some("percent", (cause.how == How::Like).then_some(u64::from(cause.percent)))
 }
 
 fn param(param: &crate::question::Param) -> Map {

@@ -13,8 +13,8 @@ use crate::limits::{FLAWS_MAX, SHARED_TEXT_BYTES_MAX, SHARED_TEXTS_MAX};
 use crate::record::{
     Act, Approval, ApprovalVerdict, AskPart, At, Body, Cause, Chunk, Close, Column, Connect, Coverage,
     Decision, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat,
-    How, Open, Outcome, Param, Payload, Record, RefusalPart, Request, ResultColumn, ResultWord, Settled,
-    Stage, Start, Touch, Tripwire, VerbWord, VerdictWord,
+    How, Open, Outcome, Param, Payload, Plan, PlanStep, Record, RefusalPart, Request, ResultColumn,
+    ResultWord, Settled, Stage, Start, StepOf, Touch, Tripwire, VerbWord, VerdictWord,
 };
 
 /// Decodes records and shares the texts that repeat between them.
@@ -115,6 +115,7 @@ impl Decoder {
             "approval" => Body::Approval(Box::new(approval(&mut f))),
             "outcome" => Body::Outcome(Box::new(outcome(&mut f))),
             "chunk" => Body::Chunk(Box::new(chunk(&mut f))),
+            "plan" => Body::Plan(Box::new(plan(&mut f))),
             "decision" => Body::Decision(Box::new(decision(&mut f))),
             "note" => Body::Note { what: f.text("what"), detail: f.text_if("detail") },
             _ => return Body::Unknown,
@@ -221,11 +222,16 @@ fn request(f: &mut Fields<'_>) -> Request {
         tx: f.text("tx"),
         durability: f.text("durability"),
         causes: f.maps_if("causes", cause),
+        shows: f.list_if("shows", |value| value.as_u64().map(Seq)),
     }
 }
 
 fn cause(f: &mut Fields<'_>) -> Cause {
-    Cause { decision: Seq(f.uint("decision")), how: f.word("how", How::parse, How::is_strange) }
+    Cause {
+        decision: Seq(f.uint("decision")),
+        how: f.word("how", How::parse, How::is_strange),
+        percent: f.uint_if("percent"),
+    }
 }
 
 /// `cols` and `at` stand side by side: the first column at the first position, and so on. Either is absent where the
@@ -361,6 +367,15 @@ fn chunk(f: &mut Fields<'_>) -> Chunk {
     }
 }
 
+fn plan(f: &mut Fields<'_>) -> Plan {
+    Plan {
+        form: f.text("form"),
+        steps: f.maps("steps", |f| PlanStep { text: f.text("text"), status: f.text_if("status") }),
+        more: f.uint_if("more").unwrap_or(0),
+        decision: f.uint_if("decision").map(Seq),
+    }
+}
+
 fn decision(f: &mut Fields<'_>) -> Decision {
     Decision {
         n: f.uint("n"),
@@ -368,6 +383,8 @@ fn decision(f: &mut Fields<'_>) -> Decision {
         tool: f.text("tool"),
         call: f.text_if("call"),
         arguments: f.text("arguments"),
+        step: f.map_if("step", |f| StepOf { plan: Seq(f.uint("plan")), n: f.uint("n"), how: f.text("how") }),
+        told_by: f.list_if("told_by", |value| value.as_u64().map(Seq)),
         prints: f.list_if("prints", Value::as_bytes_of),
     }
 }
@@ -567,6 +584,11 @@ impl<'a> Fields<'a> {
             self.flaw(key, FlawKind::UnknownWord);
         }
         word
+    }
+
+    fn map_if<T>(&mut self, key: &str, read: fn(&mut Fields<'_>) -> T) -> Option<T> {
+        let map = self.optional(key, |value| value.as_map().map(|_| value))?;
+        self.each(key, std::slice::from_ref(map), read).pop()
     }
 
     fn maps<T>(&mut self, key: &str, read: fn(&mut Fields<'_>) -> T) -> Vec<T> {

@@ -112,9 +112,9 @@ words!(
 );
 
 words!(
-    /// How a decision's arguments say what was asked: they are the whole of it but for white space, what was asked
-    /// holds them, or they hold what was asked.
-    How { Same = "same", Holds = "holds", Within = "within" }
+    /// How a decision's arguments say what was asked: they are the whole of it but for white space, it is one statement of
+    /// theirs, it holds them, they hold it, or both name the same things.
+    How { Same = "same", Part = "part", Holds = "holds", Within = "within", Like = "like" }
 );
 
 /// One record as read.
@@ -234,6 +234,7 @@ pub enum Body {
     Approval(Box<Approval>),
     Outcome(Box<Outcome>),
     Chunk(Box<Chunk>),
+    Plan(Box<Plan>),
     Decision(Box<Decision>),
     Note {
         what: Arc<str>,
@@ -355,6 +356,8 @@ pub struct Request {
     pub durability: Arc<str>,
     /// The decisions whose arguments say what is asked, as recorded. Of more than one, nobody can tell which it was.
     pub causes: Vec<Cause>,
+    /// The decisions whose results it shows a model for the first time, as recorded.
+    pub shows: Vec<Seq>,
 }
 
 /// A decision that explains what was asked, by content: order and time alone explain nothing.
@@ -363,6 +366,8 @@ pub struct Cause {
     /// The `seq` of the decision's record.
     pub decision: Seq,
     pub how: How,
+    /// Of [`How::Like`]: how much of it both say, in percent.
+    pub percent: Option<u64>,
 }
 
 /// One (verb, resource) pair, with the columns used and where.
@@ -493,8 +498,43 @@ pub struct Decision {
     pub call: Option<Arc<str>>,
     /// JSON, masked; of long arguments, the beginning.
     pub arguments: Arc<str>,
+    pub step: Option<StepOf>,
+    /// The decisions whose results hold a text of its arguments that no person said, as recorded.
+    pub told_by: Vec<Seq>,
     /// Fingerprints of values of a class in the arguments.
     pub prints: Vec<[u8; 16]>,
+}
+
+/// A plan that a model stated, recorded before it reached the agent. It replaces the one before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How it was stated: `steps`, `todos`, `update-plan`, `ledger`, `tags`, `evidence`, `graph`.
+    pub form: Arc<str>,
+    pub steps: Vec<PlanStep>,
+    /// Further steps, which are not in the record.
+    pub more: u64,
+    /// The `seq` of the tool call that handed it over.
+    pub decision: Option<Seq>,
+}
+
+/// A step as the model put it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanStep {
+    /// Masked.
+    pub text: Arc<str>,
+    /// What the plan says of it: `pending`, `in-progress`, `done`, `dropped`. Nothing proves it.
+    pub status: Option<Arc<str>>,
+}
+
+/// The step that a decision belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepOf {
+    /// The `seq` of the plan's record.
+    pub plan: Seq,
+    /// From 0.
+    pub n: u64,
+    /// `named`, `quoted` or `status`.
+    pub how: Arc<str>,
 }
 
 /// A released piece of a response, or of a COPY into the upstream.

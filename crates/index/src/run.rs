@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vocab::{RunId, Seq, WallTime};
 
-use crate::decided::Decided;
+use crate::decided::{Decided, Planned};
 use crate::record::{
     Approval, ApprovalVerdict, AskPart, Cause, Chunk, Close, Connect, Disconnect, Exposure, Flaw, Open,
     Outcome, RefusalPart, Request, ResultWord, Settled, Stage, Tripwire,
@@ -23,6 +23,8 @@ pub struct Run {
     pub actions: Vec<Action>,
     /// The tool calls that models issued to it, in order.
     pub decisions: Vec<Decided>,
+    /// The plans that models stated to it, in order; each replaces the one before it.
+    pub plans: Vec<Planned>,
     /// The resources whose answers held a decision: models.
     pub models: BTreeSet<Arc<str>>,
     /// Everything else that was noted of it: `note`, and records of a kind that this version does not know.
@@ -129,6 +131,7 @@ impl Run {
             sessions: BTreeMap::new(),
             actions: Vec::new(),
             decisions: Vec::new(),
+            plans: Vec::new(),
             models: BTreeSet::new(),
             notes: Vec::new(),
             records: Vec::new(),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use vocab::{RunId, Seq, WallTime};
 
-use crate::decided::Decided;
+use crate::decided::{Decided, Planned};
 use crate::limits::RECORDS_MAX;
 use crate::record::{
-    Body, Decision, Epoch, Flaw, Gap, Heartbeat, Outcome, Record, Request, Settled, Start, Touch, VerbWord,
+    Body, Decision, Epoch, Flaw, Gap, Heartbeat, Outcome, Plan, Record, Request, Settled, Start, Touch,
+    VerbWord,
 };
 use crate::rows::{
     Administered, Catalog, Filter, Full, Genesis, PolicyText, Print, PrintPlace, Seen, Strange, Tombstone,
@@ -298,6 +299,7 @@ impl Index {
             | Body::Approval(_)
             | Body::Outcome(_)
             | Body::Chunk(_)
+            | Body::Plan(_)
             | Body::Decision(_)
             | Body::Note { .. } => self.unknown.push(Strange {
                 seq: place.seq,
@@ -310,9 +312,14 @@ impl Index {
 
     fn apply_to_run(&mut self, id: RunId, place: Place, kind: &Arc<str>, body: Body) {
         match body {
-            Body::Intent(request) => self.request(id, place, *request, |action| {
-                action.intent = Some(place.note(()));
-            }),
+            Body::Intent(request) => {
+                // What was refused was shown to nobody.
+                let shows = request.shows.clone();
+                self.request(id, place, *request, |action| action.intent = Some(place.note(())));
+                if let Some(run) = self.runs.get_mut(&id) {
+                    run.show(place.seq, &shows);
+                }
+            }
             Body::Ask(request, ask) => self.request(id, place, *request, |action| {
                 // A second one is about the answer; the first decided whether it ran.
                 action.ask.get_or_insert(place.note(*ask));
@@ -334,6 +341,7 @@ impl Index {
                 }
                 self.answer(id, place, |action| action.chunks.push(place.note(*chunk)));
             }
+            Body::Plan(plan) => self.plan(id, place, *plan),
             Body::Decision(decision) => self.decision(id, place, *decision),
             other => self.life(id, place, kind, other),
         }
@@ -424,6 +432,14 @@ impl Index {
         }
     }
 
+    fn plan(&mut self, id: RunId, place: Place, plan: Plan) {
+        let about = place.of.and_then(|of| self.action_of(of));
+        let asked = about.filter(|(owner, _)| *owner == id).map(|(_, at)| at);
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.state(Planned::new(place.session, place.of, place.note(plan)), asked);
+        }
+    }
+
     fn decision(&mut self, id: RunId, place: Place, decision: Decision) {
         for print in &decision.prints {
             self.print(*print, id, place.seq, PrintPlace::Decision);
@@ -432,7 +448,7 @@ impl Index {
         let asked = about.filter(|(owner, _)| *owner == id).map(|(_, at)| at);
         if let Some(run) = self.runs.get_mut(&id) {
             let issued = place.note(decision);
-            run.decide(Decided { session: place.session, of: place.of, issued, actions: Vec::new() }, asked);
+            run.decide(Decided::new(place.session, place.of, issued), asked);
         }
     }
 

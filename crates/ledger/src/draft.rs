@@ -59,12 +59,13 @@ pub enum Kind {
     Approval,
     Outcome,
     Chunk,
+    Plan,
     Decision,
     Note,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 23] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Genesis,
         Kind::Start,
         Kind::Stop,
@@ -86,6 +87,7 @@ impl Kind {
         Kind::Approval,
         Kind::Outcome,
         Kind::Chunk,
+        Kind::Plan,
         Kind::Decision,
         Kind::Note,
     ];
@@ -114,6 +116,7 @@ impl Kind {
             Kind::Approval => "approval",
             Kind::Outcome => "outcome",
             Kind::Chunk => "chunk",
+            Kind::Plan => "plan",
             Kind::Decision => "decision",
             Kind::Note => "note",
         }
@@ -129,7 +132,8 @@ impl Kind {
             Kind::Open | Kind::Close | Kind::Connect | Kind::Disconnect | Kind::Intent | Kind::Refusal => {
                 true
             }
-            Kind::Ask | Kind::Approval | Kind::Outcome | Kind::Chunk | Kind::Decision | Kind::Note => true,
+            Kind::Ask | Kind::Approval | Kind::Outcome | Kind::Chunk => true,
+            Kind::Plan | Kind::Decision | Kind::Note => true,
             Kind::Genesis | Kind::Start | Kind::Stop | Kind::Epoch | Kind::Policy | Kind::Catalog => false,
             Kind::Heartbeat | Kind::Gap | Kind::Watch | Kind::Admin | Kind::Tombstone => false,
         }

@@ -41,6 +41,11 @@ pub struct Context {
     pub functions: Vec<Box<str>>,
     /// Of a call of a tool: the names of its arguments, and `name=value` of those that the operator opened to policy.
     pub arguments: Vec<Box<str>>,
+    /// How a decision of a model's that was not carried out yet says the request (`same`, `part`, `holds`, `within`, `like`). `None`: none
+    /// does, or no rule asks.
+    pub decided: Option<Box<str>>,
+    /// The same decision repeats what the result of a tool said, and no person.
+    pub decided_by_result: bool,
     pub in_transaction: bool,
     pub now: WallTime,
     /// Classes that detectors found in the request's values (for `release`: in the response).
@@ -135,6 +140,10 @@ impl Request {
         line("kind", &[&c.kind]);
         sorted(c.functions.iter().map(|f| &**f)).iter().for_each(|f| line("function", &[f]));
         sorted(c.arguments.iter().map(|a| &**a)).iter().for_each(|a| line("argument", &[a]));
+        c.decided.iter().for_each(|how| line("decided", &[how]));
+        if c.decided_by_result {
+            line("decided-by-result", &[]);
+        }
         line("in-transaction", &[flag(c.in_transaction)]);
         line("now", &[&c.now.0.to_string()]);
         sorted(c.classes.iter().map(Class::as_str)).iter().for_each(|k| line("class", &[k]));
@@ -265,6 +274,8 @@ impl<'a> Lines<'a> {
         let kind = self.one("kind")?;
         let functions = self.many("function", |[name]| Some(name))?;
         let arguments = self.many("argument", |[said]| Some(said))?;
+        let decided = self.take("decided")?.map(|[how]| how);
+        let decided_by_result = self.take::<0>("decided-by-result")?.is_some();
         let in_transaction = self.flag("in-transaction")?;
         let [now] = self.numbers("now")?;
         let classes = self.many("class", |[class]| Class::new(&class))?;
@@ -281,6 +292,8 @@ impl<'a> Lines<'a> {
             kind,
             functions,
             arguments,
+            decided,
+            decided_by_result,
             in_transaction,
             now: WallTime(now),
             classes,

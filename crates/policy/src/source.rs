@@ -60,6 +60,8 @@ pub(crate) struct Rule {
     pub(crate) forbids: bool,
     /// Any condition reads `context`, or `context.at` in particular.
     pub(crate) reads_context: bool,
+    /// Any condition reads `context.decided` or `context.decided_how`.
+    pub(crate) reads_decided: bool,
     /// Any condition mentions `resource`.
     pub(crate) reads_resource: bool,
     /// Ids of the resources that the rule names anywhere.
@@ -97,6 +99,11 @@ impl Policy {
         errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         errors.dedup();
         Err(errors)
+    }
+
+    /// Whether any rule asks what models decided.
+    pub fn reads_decided(&self) -> bool {
+        self.rules.iter().any(|rule| rule.reads_decided)
     }
 
     /// SHA-256 of [`Policy::canonical_text`].
@@ -331,6 +338,8 @@ fn rule(statement: &Statement<'_>, policy: &cedar_policy::Policy, errors: &mut V
         message: policy.annotation("message").map(str::to_owned),
         forbids,
         reads_context: mentions("context"),
+        // A word that stands elsewhere costs a comparison and nothing else.
+        reads_decided: mentions("context") && (json.is_empty() || json.contains("decided")),
         reads_resource: mentions("resource"),
         named: policy.entity_literals().iter().map(|uid| uid.id().unescaped().to_owned()).collect(),
         cedar: policy.clone(),

@@ -21,6 +21,9 @@ pub enum Barred {
 /// What the client is told of [`Barred::Refused`].
 pub const BARRED: &str = "policy does not allow this run to connect to this resource";
 
+/// What the client is told of [`gate::GateError::Used`].
+pub const DECISION_USED: &str = "what the model decided was carried out already, by another request";
+
 /// Asks policy whether the run may connect to `on`, a resource of this kind; a no is recorded, with the code that the
 /// client is told.
 pub async fn permitted(
@@ -54,6 +57,7 @@ pub async fn permitted(
         prints: Vec::new(),
         tx: Tx::Idle,
         said: None,
+        shows: &[],
         body: None,
         asked: b"",
         sending: b"",

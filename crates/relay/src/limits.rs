@@ -80,5 +80,21 @@ pub const MCP_HANDLES_PER_RUN_MAX: usize = 256;
 pub const MCP_NOTES_MAX: usize = 1_024;
 /// What the gateway has to say on one stream of MCP and has not said yet. A client has a few requests in the air.
 pub const MCP_WORDS_MAX: usize = 64;
+/// The longest parameter of a statement that is held against what models decided, in bytes.
+pub const PARAM_SAID_BYTES_MAX: usize = 256;
+/// Turns of a request to a model, counted from its end, in which a step of the run's plan is looked for.
+pub const QUOTES_MAX: usize = 8;
+/// The longest of them, in bytes: 64 steps are looked for in each, 4 MiB in all.
+pub const QUOTED_BYTES_MAX: usize = 8 << 10;
+/// Decisions whose results one request shows for the first time, as its record names them.
+pub const SHOWS_MAX: usize = 256;
+/// The newest results of tools in which a decision's arguments are looked for.
+pub const TOLD_RESULTS_MAX: usize = 16;
+/// Bytes of one of them that are looked through, for each of so many strings: 16 MiB of searching a decision at most.
+pub const TOLD_RESULT_BYTES_MAX: usize = 64 << 10;
+pub const TOLD_STRINGS_MAX: usize = 16;
+/// The shortest of those strings, in bytes, which also have a space: an id that is passed on is data, a sentence or statement is a
+/// text that somebody wrote.
+pub const TOLD_BYTES_MIN: usize = 16;
 /// Verdicts that one session of HTTP remembers. A client asks for a few things again and again; each is compared.
 pub const VERDICTS_MAX: usize = 32;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use vocab::Seq;
 
-use crate::decided::{Moment, decision_html};
+use crate::decided::{Moment, decision_html, plan_html};
 use crate::desk::{Cannot, Desk};
 use crate::exposed::Exposed;
 use crate::html::{Attr, Html, STYLE};
@@ -238,6 +238,7 @@ impl Report {
             for moment in self.show.timeline() {
                 match moment {
                     Moment::Action(action) => write_action(html, action, steps.get(&action.record).copied()),
+                    Moment::Plan(plan) => plan_html(html, plan),
                     Moment::Decision(decision) => decision_html(html, decision),
                 }
             }

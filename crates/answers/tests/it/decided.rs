@@ -154,6 +154,98 @@ fn a_replay_has_each_decision_where_it_was_issued() {
     assert_eq!(part.steps[0].decisions.len(), 3, "with all that it holds");
 }
 
+/// A model plans, and carries out the first step; what it decides then belongs to no step. It is shown the first result.
+fn planned() -> Story {
+    let mut s = Story::with_run();
+    service(&mut s, "llm", MODEL);
+    let asked = ask_model(&mut s, "who has order 4711?");
+    let hands_over = decision(&mut s, asked, 0, "Plan", "{\"steps\":[\"find it\",\"tell\"]}");
+    let plan = plan(&mut s, asked, Some(hands_over), &[("find it", Some("in-progress")), ("tell", None)]);
+    s.outcome(A, asked, &[("tag", text("200")), ("rows", Value::Uint(0))]);
+    let again = ask_model(&mut s, "find it");
+    let query = "SELECT customer_id FROM orders WHERE id = 4711";
+    let found = decision_of(&mut s, again, "run_sql", query, Some((plan, 0, "quoted")));
+    s.outcome(A, again, &[("tag", text("200")), ("rows", Value::Uint(0))]);
+    let read = s.intent(A, &[("statement", text(query)), ("causes", causes(&[(found, "same")]))]);
+    s.outcome(A, read, &[]);
+    let shows = Value::Array(vec![Value::Uint(found)]);
+    let last =
+        s.intent(A, &[("via", text("request")), ("statement", text("result of call_0")), ("shows", shows)]);
+    s.in_session(last, Some(MODEL));
+    decision_of(&mut s, last, "run_sql", "DROP TABLE orders", None);
+    s.outcome(A, last, &[("tag", text("200")), ("rows", Value::Uint(0))]);
+    s.refusal(A, None, &[("statement", text("SELECT 2")), ("verbs", texts(&["read"]))]);
+    s.close(A);
+    s.checkpoint();
+    s
+}
+
+fn plan(s: &mut Story, of: u64, decision: Option<u64>, steps: &[(&str, Option<&str>)]) -> u64 {
+    let step = |(said, status): &(&str, Option<&str>)| {
+        let status = status.map(|status| ("status", text(status)));
+        map(&[("text", text(said))].into_iter().chain(status).collect::<Vec<_>>())
+    };
+    let steps = Value::Array(steps.iter().map(step).collect());
+    let by = decision.map(|seq| ("decision", Value::Uint(seq)));
+    let fields: Vec<_> = [("form", text("steps")), ("steps", steps)].into_iter().chain(by).collect();
+    let seq = s.record("plan", A, Some(of), &map(&fields));
+    s.in_session(seq, Some(MODEL));
+    seq
+}
+
+fn decision_of(s: &mut Story, of: u64, tool: &str, sql: &str, step: Option<(u64, u64, &str)>) -> u64 {
+    let step = step.map(|(plan, n, how)| {
+        ("step", map(&[("plan", Value::Uint(plan)), ("n", Value::Uint(n)), ("how", text(how))]))
+    });
+    let fields = [
+        ("n", Value::Uint(0)),
+        ("model", text("gpt-x")),
+        ("tool", text(tool)),
+        ("call", text("call_0")),
+        ("arguments", text(&format!("{{\"sql\":\"{sql}\"}}"))),
+    ];
+    let fields: Vec<_> = fields.into_iter().chain(step).collect();
+    let seq = s.record("decision", A, Some(of), &map(&fields));
+    s.in_session(seq, Some(MODEL));
+    seq
+}
+
+#[test]
+fn a_plan_is_shown_with_what_became_of_its_steps() {
+    let answer = show(planned());
+    check("show_planned", &answer);
+    assert!(answer.unread.is_empty(), "{:?}", answer.unread);
+    let [plan] = &answer.plans[..] else { panic!("{:?}", answer.plans) };
+    assert_eq!((plan.version, plan.decision), (1, Some(answer.decisions[0].record)));
+    assert_eq!((plan.steps[0].decisions.len(), plan.steps[0].done, plan.steps[0].failed), (1, 1, 0));
+    assert_eq!((plan.steps[1].decisions.len(), plan.steps[1].done), (0, 0), "nothing is known of it");
+    let off: Vec<bool> = answer.decisions.iter().map(|d| d.off_plan).collect();
+    assert_eq!(off, [false, false, true], "who plans is on plan");
+    assert_eq!(answer.decisions[1].shown.len(), 1);
+    assert_eq!((answer.decided.plans, answer.decided.off_plan, answer.decided.idle), (1, 1, 1));
+    let replay = Case::new(planned()).ask(|desk| desk.replay(RUN, None, None)).unwrap();
+    assert_eq!(replay.steps[1].plans.len() + replay.steps[0].plans.len(), 1, "where it was stated");
+    let page = Case::new(planned()).ask(|desk| desk.report(RUN, true)).unwrap().to_html();
+    assert!(page.contains("step 1 of plan") && page.contains("off plan"), "{page}");
+}
+
+#[test]
+fn a_step_of_what_is_no_plan_of_the_run_is_said_and_proves_nothing() {
+    let mut s = Story::with_run();
+    let asked = ask_model(&mut s, "?");
+    let stated = plan(&mut s, asked, None, &[("only this", None)]);
+    let strange = [(stated, 1), (asked, 0), (4_000, 0)];
+    let seqs = strange.map(|(at, n)| decision_of(&mut s, asked, "t", "x", Some((at, n, "quoted"))));
+    s.intent(A, &[("shows", Value::Array(vec![Value::Uint(asked)]))]);
+    let answer = show(s);
+    let why = "it names as its step what is no step of a plan of the run before it";
+    for seq in seqs {
+        assert!(answer.unread.iter().any(|u| u.record == seq && u.why == why), "{:?}", answer.unread);
+    }
+    assert!(answer.plans[0].steps[0].decisions.is_empty() && answer.decisions.iter().all(|d| !d.off_plan));
+    assert!(answer.unread.iter().any(|u| u.why.starts_with("it shows the result")), "{:?}", answer.unread);
+}
+
 #[test]
 fn the_report_has_decisions_between_actions() {
     let page = Case::new(decided()).ask(|desk| desk.report(RUN, true)).unwrap().to_html();

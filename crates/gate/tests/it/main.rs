@@ -68,6 +68,7 @@ impl Stage {
             asked,
             sending,
             said: None,
+            shows: &[],
             body: None,
             pure_read: false,
         }
@@ -202,6 +203,7 @@ fn nobody_is_asked_to_approve_what_cannot_be_shown_whole() {
         mask: MaskedText::constant("parameter(3 bytes)"),
         classes: Vec::new(),
         print: None,
+        said: None,
     };
     let short = of("update orders set note = $1 where id = 4");
     let long = of(&format!("update orders set note = $1 where id in ({})", "id, ".repeat(1 << 13)));

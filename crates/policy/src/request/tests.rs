@@ -21,6 +21,8 @@ fn full(what: What) -> Request {
             kind: "ALTER TABLE".into(),
             functions: vec!["public.g".into(), "public.f".into()],
             arguments: vec!["path".into(), "mode=a b".into()],
+            decided: Some("same".into()),
+            decided_by_result: true,
             in_transaction: true,
             now: WallTime(1_700_000_000_000_000_001),
             classes: vec![Class::new("pii.ssn").unwrap()],
@@ -66,6 +68,8 @@ function public.f
 function public.g
 argument mode=a%20b
 argument path
+decided same
+decided-by-result
 in-transaction yes
 now 1700000000000000001
 class pii.ssn
@@ -116,7 +120,18 @@ fn any_line_dropped_doubled_or_swapped_is_refused() {
     let text = full(action()).canonical();
     let lines: Vec<&str> = text.lines().collect();
     let optional = [
-        "group", "parent", "approval", "task", "function", "argument", "class", "access", "column", "opaque",
+        "group",
+        "parent",
+        "approval",
+        "task",
+        "function",
+        "argument",
+        "decided",
+        "decided-by-result",
+        "class",
+        "access",
+        "column",
+        "opaque",
     ];
     for i in 0..lines.len() {
         let word = lines[i].split(' ').next().unwrap();

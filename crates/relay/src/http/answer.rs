@@ -170,7 +170,7 @@ impl Session {
             }
             None => None,
         };
-        let turn = asked.conversation.as_deref().filter(|_| response.status < 400 && !bodyless);
+        let turn = asked.conversation.as_ref().filter(|_| response.status < 400 && !bodyless);
         Ok(Answer {
             reading: turn.map(|turn| Reading::new(turn, response.media == Media::EventStream)),
             listening,
@@ -515,11 +515,11 @@ impl Answer {
                 self.looking.not_understood();
             }
         }
-        let masked = self.looking.push(resource, known, &piece)?;
+        let masked = self.looking.push(resource, who, known, &piece)?;
         if !over {
             return Ok(masked);
         }
-        Ok(masked.then(self.looking.finish(resource, known)?))
+        Ok(masked.then(self.looking.finish(resource, who, known)?))
     }
 
     /// Takes a masked piece. Errors: a model's answer that is not understood, and no rule permits that.

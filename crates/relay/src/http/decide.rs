@@ -67,7 +67,16 @@ impl Session {
             return Ok(Ruling::Go(known, None));
         }
         let generation = gate.generation();
-        let ground = Ground { action: &asked.action, context: &asked.context, release: None };
+        let by_model = self.question(asked).saying().and_then(|said| gate.decided(&self.who, &said));
+        let context = match by_model {
+            Some((how, told)) => policy::Context {
+                decided: Some(how.as_str().into()),
+                decided_by_result: told,
+                ..asked.context.clone()
+            },
+            None => asked.context.clone(),
+        };
+        let ground = Ground { action: &asked.action, context: &context, release: None };
         let mut decided = gate.verdict(&self.who, &ground, &BTreeSet::new());
         if let Some((status, why)) = asked.refuse {
             decided.message = None;

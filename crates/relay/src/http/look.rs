@@ -88,6 +88,7 @@ impl Looking {
     pub(super) fn push(
         &mut self,
         resource: &Resource,
+        who: &gate::Who,
         known: &mut Known,
         piece: &[u8],
     ) -> Result<MaskedBytes, &'static str> {
@@ -107,7 +108,7 @@ impl Looking {
                 (masked, body.take_found())
             }
         };
-        self.note(resource, known, found);
+        self.note(resource, who, known, found);
         Ok(self.filtered(&resource.gate.ledger().filter_key(), masked))
     }
 
@@ -115,6 +116,7 @@ impl Looking {
     pub(super) fn finish(
         &mut self,
         resource: &Resource,
+        who: &gate::Who,
         known: &mut Known,
     ) -> Result<MaskedBytes, &'static str> {
         let key = resource.gate.ledger().filter_key();
@@ -122,7 +124,7 @@ impl Looking {
         let rest = match how {
             How::Body(body) => {
                 let (rest, found) = body.finish(resource.gate.detectors(), known).map_err(|why| why.0)?;
-                self.note(resource, known, found);
+                self.note(resource, who, known, found);
                 rest
             }
             How::Opaque(tail) => {
@@ -140,7 +142,7 @@ impl Looking {
         Ok(rest)
     }
 
-    fn note(&mut self, resource: &Resource, known: &mut Known, found: mask::body::Found) {
+    fn note(&mut self, resource: &Resource, who: &gate::Who, known: &mut Known, found: mask::body::Found) {
         let key = resource.gate.ledger().epoch_key();
         for hit in &found.tripped {
             self.classes.insert(hit.class.clone());
@@ -157,6 +159,7 @@ impl Looking {
             entry.cells += governed.cells;
             for value in governed.values {
                 known.remember(Origin::Revealed, &value);
+                resource.gate.shows(who, &rule.class, &value, crate::entropy::random);
                 if entry.prints.len() < PRINTS_MAX {
                     entry.prints.push(key.print(&rule.class, &value));
                 }

@@ -5,21 +5,25 @@
 //! What a run shows its model of a past that it was never given is a `forged-history` note.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use gate::{Decision, Gate, GateError, Said, Who};
+use gate::{Arguments, Decision, Gate, GateError, Planned, Said, StepHow, StepOf, Who};
 use ledger::Receipt;
-use proto_http::llm::{self, Answer, Call, Dialect, Endpoint, Prompt, Turn};
+use proto_http::llm::{self, Answer, Call, Dialect, Endpoint, Plan, Prompt, Turn};
 use proto_http::message::{Request, Target};
 use vocab::{Access, Opaque, Seq, Verb};
 
 use super::mcp::Message;
 use super::resource::Resource;
-use crate::limits::MODEL_BODY_BYTES_MAX;
+use crate::limits::{
+    MODEL_BODY_BYTES_MAX, QUOTED_BYTES_MAX, QUOTES_MAX, SHOWS_MAX, TOLD_BYTES_MIN, TOLD_RESULT_BYTES_MAX,
+    TOLD_RESULTS_MAX, TOLD_STRINGS_MAX,
+};
 
 /// What a request says to a model, or to a server of MCP.
 pub(super) enum Spoken {
     /// A turn is asked for.
-    Turn(Box<Conversation>),
+    Turn(Arc<Conversation>),
     /// A message for a server of MCP.
     Message(Box<Message>),
     /// A stream of a server's messages, or the end of a session.
@@ -42,6 +46,10 @@ pub(super) struct Conversation {
     pub(super) turns: Vec<String>,
     /// What the run was never given, in constants.
     pub(super) forged: Vec<&'static str>,
+    /// The decisions whose results it shows for the first time.
+    pub(super) shows: Vec<Seq>,
+    /// The step of the run's plan that it says.
+    step: Option<StepOf>,
 }
 
 /// Reads a request to a model, whose body is `body`.
@@ -62,7 +70,7 @@ pub(super) fn spoken(gate: &Gate, who: &Who, request: &Request, body: &[u8]) -> 
         Ok(prompt) if !is_name(&prompt.model) => {
             Spoken::Wrong(400, "the model's name is none: letters, digits and . _ : / @ -")
         }
-        Ok(prompt) => Spoken::Turn(Box::new(Conversation::new(gate, who, dialect, prompt))),
+        Ok(prompt) => Spoken::Turn(Arc::new(Conversation::new(gate, who, dialect, prompt))),
         Err(why) => Spoken::Wrong(400, why.0),
     }
 }
@@ -79,21 +87,66 @@ impl Conversation {
             news: format!("model {}", prompt.model),
             turns: prompt.turns.iter().map(written).collect(),
             forged: Vec::new(),
+            shows: Vec::new(),
+            step: None,
             prompt,
         };
+        conversation.step = conversation.quoted(gate, who);
         for (turn, said) in conversation.prompt.turns.iter().zip(&conversation.turns) {
             if !gate.was_given(who, Said::Prompt, said) {
                 conversation.news.push_str(" | ");
                 conversation.news.push_str(said);
                 conversation.forged.extend(forged(gate, who, turn));
+                if let Turn::ToolResult { call, .. } = turn {
+                    conversation.shows.extend(gate.called(who, call));
+                }
             }
         }
         if !conversation.prompt.tools.is_empty() {
             conversation.news.push_str(&format!(" | tools: {}", conversation.prompt.tools.join(", ")));
         }
+        conversation.shows.truncate(SHOWS_MAX);
         conversation.forged.sort_unstable();
         conversation.forged.dedup();
         conversation
+    }
+
+    /// The step of the plan that is said last: a framework that carries it out tells its model what the step is.
+    fn quoted(&self, gate: &Gate, who: &Who) -> Option<StepOf> {
+        let turns = self.prompt.turns.iter().rev();
+        let told = turns.filter_map(|turn| match turn {
+            Turn::System(text) | Turn::User(text) => Some(text).filter(|text| text.len() <= QUOTED_BYTES_MAX),
+            Turn::Assistant { .. } | Turn::ToolResult { .. } => None,
+        });
+        told.take(QUOTES_MAX).find_map(|text| gate.quoted(who, text))
+    }
+
+    /// The decisions whose results, as this request shows them, hold one of `strings` that nobody else in it says: who it is told by
+    /// is a tool. Only the newest results, and only so much of each, are looked into.
+    fn told_by(&self, gate: &Gate, who: &Who, strings: &[String]) -> Vec<Seq> {
+        let said = |text: &str, string: &str| text.contains(string);
+        let people = |string: &str| {
+            self.prompt.turns.iter().any(|turn| match turn {
+                Turn::System(text) | Turn::User(text) => said(text, string),
+                Turn::Assistant { .. } | Turn::ToolResult { .. } => false,
+            })
+        };
+        let long = strings.iter().filter(|string| string.len() >= TOLD_BYTES_MIN && string.contains(' '));
+        let strings: Vec<&String> = long.take(TOLD_STRINGS_MAX).collect();
+        let results = self.prompt.turns.iter().rev().filter_map(|turn| match turn {
+            Turn::ToolResult { call, text } => {
+                Some((call, &text[..text.floor_char_boundary(TOLD_RESULT_BYTES_MAX)]))
+            }
+            Turn::System(_) | Turn::User(_) | Turn::Assistant { .. } => None,
+        });
+        let mut told: Vec<Seq> = results
+            .take(TOLD_RESULTS_MAX)
+            .filter(|(_, text)| strings.iter().any(|string| said(text, string) && !people(string)))
+            .filter_map(|(call, _)| gate.called(who, call))
+            .collect();
+        told.sort_unstable();
+        told.dedup();
+        told
     }
 
     /// What it does: calls the model, and has the provider do what only the provider sees.
@@ -164,6 +217,10 @@ pub(super) struct Reading {
     calls: Vec<Call>,
     /// Those that are recorded.
     issued: HashSet<String>,
+    /// What is answered.
+    to: Arc<Conversation>,
+    /// The plan that the answer's text states.
+    stated: Option<Plan>,
     /// Tokens that the provider counted, in and out.
     pub(super) usage: (Option<u64>, Option<u64>),
 }
@@ -175,14 +232,24 @@ enum How {
 }
 
 impl Reading {
-    pub(super) fn new(conversation: &Conversation, streams: bool) -> Reading {
+    pub(super) fn new(conversation: &Arc<Conversation>, streams: bool) -> Reading {
         let dialect = conversation.dialect;
         let how = match streams {
             true => How::Stream(Box::new(llm::Stream::new(dialect))),
             false => How::Whole(Vec::new()),
         };
         let model = conversation.prompt.model.clone();
-        Reading { dialect, model, how, n: 0, calls: Vec::new(), issued: HashSet::new(), usage: (None, None) }
+        Reading {
+            dialect,
+            model,
+            how,
+            n: 0,
+            calls: Vec::new(),
+            issued: HashSet::new(),
+            to: conversation.clone(),
+            stated: None,
+            usage: (None, None),
+        }
     }
 
     /// Takes a piece of the answer as the agent will see it. Errors: why it is not one, a constant sentence.
@@ -246,6 +313,9 @@ impl Reading {
         if !answer.text.is_empty() {
             gate.give(who, Said::Turn, &unspaced(&answer.text));
         }
+        if self.n == 0 && self.calls.is_empty() {
+            self.stated = Plan::of_text(&answer.text);
+        }
         self.usage = (answer.input_tokens, answer.output_tokens);
         match answer.unknown {
             Some(why) => Err(why),
@@ -253,25 +323,63 @@ impl Reading {
         }
     }
 
-    /// Records the decisions that are complete. What is released after them waits for a later record, and so for these.
+    /// Records the decisions that are complete, and plans. What is released after them waits for a later record, and so for
+    /// these.
     pub(super) fn decide(&mut self, gate: &Gate, who: &Who, of: Seq) -> Result<(), GateError> {
+        if let Some(plan) = self.stated.take() {
+            let seq = stated(gate, who, of, &plan, None)?;
+            for (call, step) in plan.steps.iter().zip(0..).filter_map(|(s, n)| Some((s.call.as_ref()?, n))) {
+                self.record(gate, who, of, call, Some(StepOf { plan: seq, step, how: StepHow::Named }))?;
+            }
+        }
         for call in std::mem::take(&mut self.calls) {
-            // The call itself too: a server of MCP is asked for it in the same words.
-            let strings: Vec<String> = call.spelled().into_iter().chain(call.strings()).collect();
-            let decision = Decision {
-                n: self.n,
-                model: &self.model,
-                tool: &call.name,
-                call: Some(call.id.as_str()).filter(|id| !id.is_empty()),
-                arguments: &call.arguments,
-                strings: &strings,
-            };
-            self.n += 1;
-            let _covered_by_the_next: Receipt = gate.decision(who, of, &decision)?;
+            let plan = Plan::of_call(&call);
+            let step = || self.to.step.or_else(|| gate.in_progress(who));
+            // Who plans carries nothing out.
+            let step = if plan.is_some() { None } else { step() };
+            let decision = self.record(gate, who, of, &call, step)?;
+            if let Some(plan) = &plan {
+                stated(gate, who, of, plan, Some(decision))?;
+            }
             let known = known_as(&call);
             gate.give(who, Said::Call, &known);
             self.issued.insert(known);
         }
         Ok(())
     }
+
+    fn record(
+        &mut self,
+        gate: &Gate,
+        who: &Who,
+        of: Seq,
+        call: &Call,
+        step: Option<StepOf>,
+    ) -> Result<Seq, GateError> {
+        // The call itself too: a server of MCP is asked for it in the same words.
+        let strings: Vec<String> = call.spelled().into_iter().chain(call.strings()).collect();
+        let (scalars, names) = call.words();
+        let told_by = self.to.told_by(gate, who, &call.strings());
+        let decision = Decision {
+            n: self.n,
+            model: &self.model,
+            tool: &call.name,
+            call: Some(call.id.as_str()).filter(|id| !id.is_empty()),
+            arguments: &call.arguments,
+            said: Arguments { strings: &strings, scalars: &scalars, names: &names },
+            step,
+            told_by: &told_by,
+        };
+        self.n += 1;
+        let covered_by_the_next: Receipt = gate.decision(who, of, &decision)?;
+        Ok(covered_by_the_next.seq())
+    }
+}
+
+fn stated(gate: &Gate, who: &Who, of: Seq, plan: &Plan, decision: Option<Seq>) -> Result<Seq, GateError> {
+    let steps: Vec<(&str, Option<&'static str>)> =
+        plan.steps.iter().map(|step| (step.text.as_str(), step.status.map(llm::Status::as_str))).collect();
+    let planned = Planned { form: plan.form.as_str(), steps: &steps, more: plan.more, decision };
+    let covered_by_the_next: Receipt = gate.plan(who, of, &planned)?;
+    Ok(covered_by_the_next.seq())
 }

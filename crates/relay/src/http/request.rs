@@ -36,7 +36,7 @@ pub(super) struct Asked {
     /// What detectors found in what leaves for a model.
     pub(super) tripwires: BTreeSet<Tripped>,
     /// Set where a model is asked for a turn.
-    pub(super) conversation: Option<Box<Conversation>>,
+    pub(super) conversation: Option<Arc<Conversation>>,
     /// Set where a server of MCP is to answer a message.
     pub(super) rpc: Option<Rpc>,
     /// The client's bytes: its head, and its body as far as it was held, without its codings.
@@ -87,6 +87,7 @@ impl Session {
             prints: asked.prints.clone(),
             tx: Tx::Idle,
             said: asked.said.as_deref(),
+            shows: asked.conversation.as_ref().map_or(&[], |conversation| &conversation.shows),
             body: asked.body.as_ref(),
             asked: &asked.raw,
             sending: &asked.sending,
@@ -111,7 +112,8 @@ impl Asked {
         let decoded = undoing.undoes() && !body.is_empty();
         let unsound = broken.or_else(|| vouched(&request.headers).filter(|_| decoded));
         let (gate, config) = (&resource.gate, &resource.config);
-        let detectors = gate.detectors();
+        // What the run was shown elsewhere is found in what it says here.
+        let detectors = &gate.detectors_of(who);
         let seen = Seen::of(detectors, resource, &request, &body, more);
         // What the model is told is what is read: with placeholders, where they stand in.
         let masks = config.model.is_some_and(|model| model.prompts == Prompts::Mask);
@@ -480,7 +482,7 @@ fn params(
         let print = findings.first().map(|found| resource.gate.ledger().print(&found.class, value));
         let classes: BTreeSet<Class> = findings.into_iter().map(|found| found.class).collect();
         let (size, classes) = (value.len() as i64, classes.into_iter().collect());
-        Param { kind: 0, format: 0, size, mask, classes, print }
+        Param { kind: 0, format: 0, size, mask, classes, print, said: None }
     };
     query.chain(placed).map(param).collect()
 }

@@ -430,6 +430,7 @@ impl Session {
             GateError::NoRecord(AppendError::OverBudget) => {
                 Cut::told("over-budget", 403, "the run is over its budget of records")
             }
+            GateError::Used => Cut::told("decision-used", 403, crate::connect::DECISION_USED),
             GateError::NoRecord(AppendError::RunEnded) => cut_short(Ended::Interrupted),
             // The refusal is kept, and counted, where it could not be recorded.
             GateError::Late(_) if self.open.is_none() => no_record(),

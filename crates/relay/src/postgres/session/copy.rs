@@ -45,9 +45,11 @@ impl Session {
         let (Some(rows), Some(plan)) = (&mut op.rows_out, op.plan.clone()) else { return Ok(()) };
         let key = self.resource.gate.ledger().epoch_key();
         let (known, revealed) = (&mut self.showing.look.known, &mut op.revealed);
+        let (gate, who) = (&self.resource.gate, &self.who);
         rows.look(data.as_bytes(), |field, value, text| {
             if plan.revealed.contains_key(&field.class) {
                 known.remember(Origin::Revealed, value);
+                gate.shows(who, &field.class, text, entropy::random);
                 let print = key.print(&field.class, text);
                 revealed.entry((field.relation, field.attnum)).or_default().insert(print);
             }

@@ -1,6 +1,7 @@
 //! One statement: planned, decided, asked about, permitted, or refused.
 
 use super::*;
+use crate::limits::PARAM_SAID_BYTES_MAX;
 
 impl Session {
     // --- one statement: decide, ask, send, or refuse
@@ -209,6 +210,7 @@ impl Session {
             prints: ready.plan.prints(&self.resource.gate),
             tx: self.tx(),
             said: ready.plan.text(),
+            shows: &[],
             body: None,
             asked: &ready.asked,
             sending: &ready.sending,
@@ -217,7 +219,12 @@ impl Session {
     }
 
     pub(super) fn context(&self, ready: &Ready) -> policy::Context {
-        ready.plan.context(self.tx() != Tx::Idle, &ready.params)
+        let mut context = ready.plan.context(self.tx() != Tx::Idle, &ready.params);
+        let decided =
+            self.question(ready).saying().and_then(|said| self.resource.gate.decided(&self.who, &said));
+        context.decided = decided.map(|(how, _)| how.as_str().into());
+        context.decided_by_result = decided.is_some_and(|(_, told)| told);
+        context
     }
 
     /// Only on a session that is read-only upstream may a read overtake its intent.
@@ -349,7 +356,8 @@ impl Session {
                     .map(|(finding, bytes)| self.resource.gate.ledger().print(&finding.class, bytes));
                 let classes: BTreeSet<Class> = findings.into_iter().map(|f| f.class).collect();
                 let size = bytes.map_or(-1, |b| b.len() as i64);
-                Param { kind, format, size, mask, classes: classes.into_iter().collect(), print }
+                let said = bytes.and_then(|bytes| said(kind, format, bytes));
+                Param { kind, format, size, mask, classes: classes.into_iter().collect(), print, said }
             })
             .collect()
     }
@@ -359,6 +367,24 @@ impl Session {
         self.next_op += 1;
         self.ops.insert(id, Box::new(op));
         id
+    }
+}
+
+/// A parameter's value as a model would write it: text, and whole numbers in binary.
+fn said(kind: u32, format: u16, bytes: &[u8]) -> Option<Box<str>> {
+    const INTEGERS: [u32; 3] = [20, 21, 23];
+    match (format, bytes.len()) {
+        _ if bytes.len() > PARAM_SAID_BYTES_MAX => None,
+        (1, 2) if INTEGERS.contains(&kind) => {
+            Some(i16::from_be_bytes(bytes.try_into().ok()?).to_string().into())
+        }
+        (1, 4) if INTEGERS.contains(&kind) => {
+            Some(i32::from_be_bytes(bytes.try_into().ok()?).to_string().into())
+        }
+        (1, 8) if INTEGERS.contains(&kind) => {
+            Some(i64::from_be_bytes(bytes.try_into().ok()?).to_string().into())
+        }
+        _ => std::str::from_utf8(bytes).ok().map(Into::into),
     }
 }
 

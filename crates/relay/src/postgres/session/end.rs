@@ -1,6 +1,7 @@
 //! How a session ends: cancelled statements, records that are not possible, the last words.
 
 use super::*;
+use crate::connect::DECISION_USED;
 use crate::postgres::dial;
 
 impl Session {
@@ -65,6 +66,7 @@ impl Session {
                 why: "run-ended",
                 tell: Some(fatal("57P01", "the run that this connection belongs to is over")),
             },
+            GateError::Used => Cut { why: "decision-used", tell: Some(fatal("42501", DECISION_USED)) },
             // The refusal is kept, and counted, where it could not be recorded.
             GateError::Late(_) => {
                 if sent {

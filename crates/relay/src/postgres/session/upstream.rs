@@ -311,6 +311,7 @@ impl Session {
                 continue;
             };
             self.showing.look.known.remember(Origin::Revealed, cell);
+            self.resource.gate.shows(&self.who, class, &decimal(column, cell), entropy::random);
             if let Some(op) = self.ops.get_mut(&id) {
                 let print = key.print(class, &decimal(column, cell));
                 op.revealed.entry((column.table, column.attribute)).or_default().insert(print);

@@ -1,0 +1,407 @@
+//! How what is asked and what a model decided stand to each other: by content, strongest first.
+
+use std::collections::HashSet;
+
+use vocab::Action;
+
+use crate::limits::{
+    DECISION_STRINGS_MAX, LIKE_PERCENT_MIN, LIKE_WORDS_MAX, SAID_BYTES_MAX, SAID_BYTES_MIN,
+    SAID_WORD_BYTES_MIN,
+};
+
+/// How what is asked and a string of a decision's arguments stand to each other, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    /// The string is the whole of what is asked, but for white space.
+    Same,
+    /// The string is a list of statements, and what is asked is one of them, whole.
+    Part,
+    /// What is asked holds the string.
+    Holds,
+    /// The string holds what is asked as a thing of its own, as code holds a statement in quotes.
+    Within,
+    /// What is asked names what the arguments name: the same values, on a resource that they or the tool name.
+    Like,
+}
+
+impl How {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            How::Same => "same",
+            How::Part => "part",
+            How::Holds => "holds",
+            How::Within => "within",
+            How::Like => "like",
+        }
+    }
+}
+
+/// What is asked, as it is held against decisions.
+pub struct Saying<'a> {
+    /// The statement, or the target and body of a request.
+    pub text: &'a str,
+    /// Values that stand beside it: parameters.
+    pub values: Vec<&'a str>,
+    pub action: &'a Action,
+}
+
+/// The same, read once.
+pub(crate) struct Asked {
+    plain: String,
+    names: HashSet<Box<str>>,
+    literals: HashSet<Box<str>>,
+    on: Vec<Box<str>>,
+}
+
+/// A tool call as it is held against what is asked.
+pub(crate) struct Argued {
+    strings: Vec<Box<str>>,
+    /// Words and numbers of its values, but those that say how many rows are wanted.
+    values: HashSet<Box<str>>,
+    /// All of them.
+    all: HashSet<Box<str>>,
+    /// Stems of those, of the names of its arguments, and of the tool.
+    stems: HashSet<Box<str>>,
+}
+
+/// What a tool call says: `strings` whole, `scalars` by word and number, `names` of tool and arguments.
+#[derive(Clone, Copy)]
+pub struct Arguments<'a> {
+    pub strings: &'a [String],
+    pub scalars: &'a [String],
+    pub names: &'a [String],
+}
+
+impl Asked {
+    pub(crate) fn new(saying: &Saying<'_>) -> Asked {
+        let text = &saying.text[..saying.text.floor_char_boundary(SAID_BYTES_MAX)];
+        let mut read = Read::of(text);
+        for value in &saying.values {
+            read.literal(value);
+        }
+        let on = saying.action.accesses.iter().filter_map(|access| named(access.on.as_str())).collect();
+        Asked { plain: plain(text), names: read.names, literals: read.literals, on }
+    }
+}
+
+impl Argued {
+    pub(crate) fn new(arguments: Arguments<'_>) -> Argued {
+        let strings = arguments.strings.iter().take(DECISION_STRINGS_MAX).map(|string| plain(string).into());
+        let [mut values, mut all, mut names]: [HashSet<Box<str>>; 3] = Default::default();
+        for scalar in arguments.scalars {
+            let scalar = &scalar[..scalar.floor_char_boundary(SAID_BYTES_MAX)];
+            let read = Read::of(scalar);
+            values.extend(read.names.into_iter().chain(read.literals));
+            words(scalar, |word| _ = all.insert(word));
+        }
+        for name in arguments.names {
+            words(name, |word| _ = names.insert(word));
+        }
+        let stems = values.iter().chain(&names).flat_map(|word| stems(word)).collect();
+        Argued { strings: strings.collect(), values, all, stems }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let words = self.values.iter().chain(&self.all).chain(&self.stems);
+        self.strings.iter().chain(words).map(|string| string.len()).sum()
+    }
+
+    /// How `asked` says it, and how much of it, in percent.
+    pub(crate) fn compare(&self, asked: &Asked) -> Option<(How, u8)> {
+        let how = self.strings.iter().filter_map(|string| compare(&asked.plain, string)).min();
+        how.map(|how| (how, 100)).or_else(|| self.like(asked).map(|percent| (How::Like, percent)))
+    }
+
+    /// Whether both name the same things. Each literal that is asked must have been decided, most of what was decided must be
+    /// asked, and of what it is asked the decision must have a name.
+    fn like(&self, asked: &Asked) -> Option<u8> {
+        let decided = |literal: &Box<str>| self.all.contains(literal);
+        if self.values.is_empty() || !asked.literals.iter().all(decided) {
+            return None;
+        }
+        let is_named = |on: &&Box<str>| stems(on).any(|stem| self.stems.contains(&stem));
+        let on = asked.on.iter().filter(is_named).count();
+        if on == 0 || on * 2 < asked.on.len() {
+            return None;
+        }
+        let said = |word: &&Box<str>| asked.literals.contains(*word) || asked.names.contains(*word);
+        let found = self.values.iter().filter(said).count();
+        // One word alone, and no value: that is every statement about the same table.
+        if asked.literals.is_empty() && found < 2 && !self.is_one_name() {
+            return None;
+        }
+        let of_names = |name: &&Box<str>| stems(name).any(|stem| self.stems.contains(&stem));
+        let known = asked.names.iter().filter(of_names).count() + asked.literals.len();
+        let all = self.values.len() + asked.names.len() + asked.literals.len();
+        let percent = (100 * (found + known) / all.max(1)).min(99);
+        (found * 5 >= self.values.len() * 4 && percent >= LIKE_PERCENT_MIN).then_some(percent as u8)
+    }
+
+    /// All that it says is one name: of a table, say.
+    fn is_one_name(&self) -> bool {
+        self.values.len() == 1 && self.values.iter().all(|value| !is_number(value))
+    }
+}
+
+/// Names and literals of a text that asks for something: SQL, or a target with a body.
+#[derive(Default)]
+struct Read {
+    names: HashSet<Box<str>>,
+    literals: HashSet<Box<str>>,
+}
+
+impl Read {
+    fn of(text: &str) -> Read {
+        let mut read = Read::default();
+        // Between single quotes SQL has values. A quote within is two, which makes two values of one: all its words count.
+        for (n, part) in text.split('\'').enumerate() {
+            match n % 2 {
+                0 => read.code(part),
+                _ => read.literal(part),
+            }
+        }
+        match read.names.len() + read.literals.len() > LIKE_WORDS_MAX {
+            // Nothing that long is like a call: it is the same, or it is not.
+            true => Read::default(),
+            false => read,
+        }
+    }
+
+    fn code(&mut self, text: &str) {
+        let (mut rows, mut before) = (false, ' ');
+        for part in text.split_inclusive(|c: char| !is_word(c)) {
+            let word = lower(part.trim_end_matches(|c| !is_word(c)));
+            // `$1` is a place, and how many rows are wanted is the tool's to say.
+            let counts = before == '$' || (rows && is_number(&word));
+            if !counts && !is_common(&word) {
+                match is_number(&word) {
+                    true => self.literals.insert(word.clone()),
+                    false => self.names.insert(word.clone()),
+                };
+            }
+            rows =
+                matches!(&*word, "limit" | "offset" | "fetch" | "first" | "top") || (rows && word.is_empty());
+            before = part.chars().next_back().unwrap_or(' ');
+        }
+    }
+
+    fn literal(&mut self, value: &str) {
+        words(value, |word| {
+            if !is_common(&word) {
+                self.literals.insert(word);
+            }
+        });
+    }
+}
+
+/// The last part of a resource's path that is a name and no template.
+fn named(path: &str) -> Option<Box<str>> {
+    path.rsplit('/').find(|part| !part.starts_with('{')).map(lower)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn is_number(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn lower(word: &str) -> Box<str> {
+    word.to_lowercase().into()
+}
+
+fn words(text: &str, each: impl FnMut(Box<str>)) {
+    text.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(lower).for_each(each);
+}
+
+/// A word's parts without the ending of a plural: `customer_orders` is `customer` and `order`.
+fn stems(word: &str) -> impl Iterator<Item = Box<str>> + '_ {
+    word.split('_').filter(|part| part.len() > 1 || is_number(part)).map(|part| {
+        let stem = part.strip_suffix("ies").or_else(|| part.strip_suffix('s').filter(|stem| stem.len() > 2));
+        stem.unwrap_or(part).trim_end_matches('y').into()
+    })
+}
+
+/// Words that are in every statement, or say nothing of what it is about.
+fn is_common(word: &str) -> bool {
+    const COMMON: &[&str] = &[
+        "",
+        "a",
+        "all",
+        "an",
+        "and",
+        "any",
+        "api",
+        "as",
+        "asc",
+        "avg",
+        "begin",
+        "between",
+        "by",
+        "case",
+        "cast",
+        "coalesce",
+        "commit",
+        "count",
+        "cross",
+        "delete",
+        "desc",
+        "distinct",
+        "else",
+        "end",
+        "except",
+        "exists",
+        "false",
+        "fetch",
+        "first",
+        "for",
+        "format",
+        "from",
+        "full",
+        "group",
+        "having",
+        "http",
+        "https",
+        "id",
+        "ilike",
+        "in",
+        "inner",
+        "insert",
+        "intersect",
+        "into",
+        "is",
+        "join",
+        "json",
+        "left",
+        "like",
+        "limit",
+        "lower",
+        "max",
+        "min",
+        "natural",
+        "next",
+        "not",
+        "null",
+        "of",
+        "offset",
+        "on",
+        "only",
+        "or",
+        "order",
+        "outer",
+        "public",
+        "returning",
+        "right",
+        "row",
+        "rows",
+        "select",
+        "set",
+        "some",
+        "sql",
+        "sum",
+        "the",
+        "then",
+        "to",
+        "top",
+        "true",
+        "union",
+        "update",
+        "upper",
+        "using",
+        "v1",
+        "v2",
+        "values",
+        "when",
+        "where",
+        "with",
+    ];
+    COMMON.binary_search(&word).is_ok()
+}
+
+/// One space for each run of white space, none at the ends, and no semicolon there.
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out.truncate(out.trim_end_matches([';', ' ']).len());
+    out
+}
+
+fn compare(said: &str, string: &str) -> Option<How> {
+    if string.is_empty() || said.is_empty() {
+        return None;
+    }
+    if said == string {
+        return Some(How::Same);
+    }
+    if string.contains(';') && statements(string).any(|statement| statement == said) {
+        return Some(How::Part);
+    }
+    if is_telling(string) && stands_in(said, string) {
+        return Some(How::Holds);
+    }
+    (said.len() >= SAID_BYTES_MIN && is_quoted_in(string, said)).then_some(How::Within)
+}
+
+/// Whether the string holds what was said as a thing of its own: in quotes, as code does, or up to a semicolon. The beginning of
+/// a statement is another one. What is one word, as a path is, only has to begin and end there.
+fn is_quoted_in(string: &str, said: &str) -> bool {
+    let one_word = !said.contains(' ');
+    let ends = |c: Option<char>| match c {
+        None => true,
+        Some(c) if one_word => !c.is_alphanumeric(),
+        Some(c) => matches!(c, ';' | '\'' | '"' | '`' | '\\'),
+    };
+    string.match_indices(said).any(|(at, _)| {
+        let before = string.get(..at).and_then(|text| text.trim_end().chars().next_back());
+        let after = string.get(at + said.len()..).and_then(|text| text.trim_start().chars().next());
+        ends(before) && ends(after)
+    })
+}
+
+/// The statements of a list, as they stand there; none where a quote could hide where one ends.
+fn statements(list: &str) -> impl Iterator<Item = &str> {
+    let plain = !list.contains(['$', '\\']) && !list.contains("--") && !list.contains("/*");
+    let mut quote = None;
+    let ends = move |c: char| {
+        quote = match quote {
+            None if matches!(c, '\'' | '"') => Some(c),
+            Some(open) if open == c => None,
+            quote => quote,
+        };
+        quote.is_none() && c == ';'
+    };
+    list.split(ends).filter(move |_| plain).map(str::trim)
+}
+
+/// Whether what holds the string is likely to hold it because of the decision: `customer` is in many statements, `order-2041`
+/// in those about it.
+fn is_telling(string: &str) -> bool {
+    let one_word = string.chars().all(|c| c.is_alphabetic() || c == '_');
+    string.len() >= if one_word { SAID_WORD_BYTES_MIN } else { SAID_BYTES_MIN }
+}
+
+/// Whether `said` holds the string as words of its own, and not as a part of longer ones.
+pub(crate) fn stands_in(said: &str, string: &str) -> bool {
+    occurrences(said, string) > 0
+}
+
+/// How often `said` holds the string as words of its own.
+pub(crate) fn occurrences(said: &str, string: &str) -> usize {
+    let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    let whole = |(at, _): &(usize, &str)| {
+        let (before, after) = (said.get(..*at), said.get(at + string.len()..));
+        ends(before.and_then(|text| text.chars().next_back()))
+            && ends(after.and_then(|text| text.chars().next()))
+    };
+    said.match_indices(string).filter(whole).count()
+}
+
+#[cfg(test)]
+mod tests;
