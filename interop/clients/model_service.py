@@ -2,8 +2,10 @@
 
 Usage: model_service.py PORT LOG
 Asked by a user, it decides to run the SQL that the question holds behind "sql:" (or to have weather told); given a tool's
-result, it ends. Each request that arrives is a line of JSON in LOG.
+result, it ends. Asked for a Plan, it states the steps that the question holds behind "plan:", and asked to Act what is left of
+them. Each request that arrives is a line of JSON in LOG.
 """
+import ast
 import asyncio
 import itertools
 import json
@@ -21,11 +23,28 @@ def text_of(content):
     return " ".join(part.get("text", "") for part in content or [])
 
 
-def decide(question):
-    """Tool and arguments for a user's question."""
-    if "sql:" in question:
-        return "run_sql", {"sql": question.split("sql:", 1)[1].strip(), "why": "the user asks"}
-    return "tell_weather", {"city": "Turin"}
+def decide(body, question):
+    """Tool and arguments for a user's question; of a plan that is shown, for the step that is to be done."""
+    question = question.split("tasked with executing", 1)[-1]
+    if "sql:" not in question:
+        return "tell_weather", {"city": "Turin"}
+    arguments = {"sql": question.split("sql:", 1)[1].strip().rstrip(".")}
+    return "run_sql", {**arguments, "why": "the user asks"} if '"why"' in json.dumps(body.get("tools")) else arguments
+
+
+def structured(body, question):
+    """What is asked for in a shape of its own: its name, and the arguments or the text that the shape wants."""
+    choice = body.get("tool_choice") or {}
+    forced = isinstance(choice, dict) and (choice.get("name") or choice.get("function", {}).get("name"))
+    form = body.get("response_format", {}).get("json_schema", {}) or body.get("text", {}).get("format", {})
+    name = forced or form.get("name")
+    if not name:
+        return None
+    if name == "Plan":
+        return name, bool(forced), {"steps": [step.strip() for step in question.split("plan:", 1)[1].split("|")]}
+    plan, done = (ast.literal_eval(question.split(mark, 1)[1].split("\n")[1]) for mark in ("Your plan was", "You have done"))
+    left = [step for step in plan if step not in done]
+    return name, bool(forced), {"action": {"steps": left} if left else {"response": "That is all."}}
 
 
 async def read(request):
@@ -57,8 +76,10 @@ async def chat(request):
     base = {"id": f"chatcmpl-{n}", "created": 1, "model": body["model"]}
     if last["role"] == "tool":
         message, finish = {"role": "assistant", "content": "That is all."}, "stop"
+    elif (shape := structured(body, text_of(last["content"]))) and not shape[1]:
+        message, finish = {"role": "assistant", "content": json.dumps(shape[2])}, "stop"
     else:
-        name, arguments = decide(text_of(last["content"]))
+        name, arguments = (shape[0], shape[2]) if shape else decide(body, text_of(last["content"]))
         function = {"name": name, "arguments": json.dumps(arguments)}
         calls = [{"id": f"call_{n}", "type": "function", "function": function}]
         message, finish = {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
@@ -94,8 +115,10 @@ async def messages(request):
     blocks = last["content"] if isinstance(last["content"], list) else [{"type": "text", "text": last["content"]}]
     if any(block["type"] == "tool_result" for block in blocks):
         content, stop = [{"type": "text", "text": "That is all."}], "end_turn"
+    elif (shape := structured(body, text_of(blocks))) and not shape[1]:
+        content, stop = [{"type": "text", "text": json.dumps(shape[2])}], "end_turn"
     else:
-        name, arguments = decide(text_of(blocks))
+        name, arguments = (shape[0], shape[2]) if shape else decide(body, text_of(blocks))
         content, stop = [{"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": arguments}], "tool_use"
     base = {"id": f"msg_{n}", "type": "message", "role": "assistant", "model": body["model"], "stop_sequence": None}
     usage = {"input_tokens": 11, "output_tokens": 7}
@@ -123,11 +146,13 @@ async def responses(request):
     body = await read(request)
     items = body["input"] if isinstance(body["input"], list) else [{"type": "message", "role": "user", "content": body["input"]}]
     last, n = items[-1], next(NUMBERS)
-    if last.get("type") == "function_call_output":
-        part = {"type": "output_text", "text": "That is all.", "annotations": []}
+    shape = structured(body, text_of(last.get("content", "")))
+    if last.get("type") == "function_call_output" or (shape and not shape[1]):
+        text = json.dumps(shape[2]) if shape else "That is all."
+        part = {"type": "output_text", "text": text, "annotations": []}
         output = [{"type": "message", "id": f"msg_{n}", "role": "assistant", "status": "completed", "content": [part]}]
     else:
-        name, arguments = decide(text_of(last["content"]))
+        name, arguments = (shape[0], shape[2]) if shape else decide(body, text_of(last["content"]))
         output = [{"type": "function_call", "id": f"fc_{n}", "call_id": f"call_r{n}", "name": name,
                    "arguments": json.dumps(arguments), "status": "completed"}]
     answer = {
@@ -156,8 +181,8 @@ async def responses(request):
             out.append(event("response.output_item.added", output_index=i, item={**item, "content": [], "status": "in_progress"}))
             where = {"item_id": item["id"], "output_index": i, "content_index": 0}
             out.append(event("response.content_part.added", part={"type": "output_text", "text": "", "annotations": []}, **where))
-            out.append(event("response.output_text.delta", delta="That is all.", **where))
-            out.append(event("response.output_text.done", text="That is all.", **where))
+            out.append(event("response.output_text.delta", delta=item["content"][0]["text"], **where))
+            out.append(event("response.output_text.done", text=item["content"][0]["text"], **where))
             out.append(event("response.content_part.done", part=item["content"][0], **where))
         out.append(event("response.output_item.done", output_index=i, item=item))
     out.append(event("response.completed", response=answer))

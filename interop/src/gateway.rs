@@ -260,6 +260,13 @@ impl Gateway {
         finish(&mut self.run(agent, command), input.as_bytes(), CLIENT_SECONDS_MAX)
     }
 
+    /// The same, of a run that was started for `task`.
+    pub fn run_titled(&self, agent: &str, task: &str, command: &[&Path]) -> Result<Finished, Trouble> {
+        let mut run = self.site.tacho();
+        run.args(["run", "--agent", agent, "--task", task, "--"]).args(command);
+        finish(&mut run, b"", CLIENT_SECONDS_MAX)
+    }
+
     /// A run that waits, for clients that are not its children: they use its credentials, which die
     /// when the lease is dropped.
     pub fn lease(&self, agent: &str) -> Result<Lease, Trouble> {

@@ -29,6 +29,7 @@ mod credentials;
 mod evidence;
 mod hostile;
 mod http;
+mod injected;
 mod jail;
 mod judge;
 mod masks;

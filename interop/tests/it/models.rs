@@ -26,6 +26,11 @@ permit (principal in Agent::"seeing", action == Action::"opaque", resource in Re
 @id("only-this-model")
 @message("This model is not for agents.")
 forbid (principal, action == Action::"call", resource in Resource::"openai/expensive-9");
+@id("namer-sees-names")
+permit (principal in Agent::"namer", action == Action::"reveal", resource == Class::"pii.name");
+@id("only-what-was-decided")
+@message("No model decided this.")
+forbid (principal in Agent::"bound", action == Action::"read", resource in Resource::"crm") unless { context.decided };
 @id("no-cards-to-models")
 @message("Card numbers do not leave for a model.")
 forbid (principal, action == Action::"call", resource) when { context.classes.contains("pii.card") };
@@ -59,7 +64,9 @@ impl Scene {
         };
         let tables =
             resource("openai", openai, "/v1", "openai") + &resource("claude", claude, "", "anthropic");
-        let plan = Plan { policy: format!("{POLICY}{RULES}"), tables, durability: "os".to_owned(), ..plan() };
+        let mut plan =
+            Plan { policy: format!("{POLICY}{RULES}"), tables, durability: "os".to_owned(), ..plan() };
+        plan.masks.push(("public.customers.name".to_owned(), "pii.name".to_owned(), "redact".to_owned()));
         let gateway = Site::new(&plan, upstream()).unwrap().up().unwrap();
         Scene { gateway, log, _service: service }
     }
@@ -134,6 +141,86 @@ fn decides(dialect: &str, how: &str) {
     assert!(verified.status.success(), "{}", verified.all());
 }
 
+/// LangGraph's plan-and-execute, unchanged: every statement lands on its decision, and every decision on its step.
+fn plans(dialect: &str) {
+    let agent = format!("planner-{dialect}");
+    let task = "Look at order 3. plan: who has it, sql: SELECT customer_id FROM orders WHERE id = 3 \
+                | what it is worth, sql: SELECT amount FROM orders WHERE id = 3";
+    let (python, program) = (drivers().python(), client("langgraph_agent.py"));
+    let done = scene().sh(&agent, &format!("{} {} {dialect} '{task}'", python.display(), program.display()));
+    assert!(done.status.success(), "{}", scene().gateway.explain(&done));
+    assert!(done.out().contains("said: That is all."), "{}", done.all());
+    let run = scene().run_of(&agent);
+    let shown = scene().json(&["show", &run, "--json"]);
+    let text = scene().ask(&["show", &run]).out();
+    let plans = shown["plans"].as_array().unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(plans.len(), 2, "a plan, and what was left of it: {text}");
+    let [first, second] = &plans[..] else { panic!("{text}") };
+    assert_eq!(
+        (&first["form"], &first["version"], &second["version"]),
+        (&"steps".into(), &1.into(), &2.into())
+    );
+    let steps: Vec<usize> =
+        [first, second].iter().map(|plan| plan["steps"].as_array().map_or(0, Vec::len)).collect();
+    assert_eq!(steps, [2, 1], "{text}");
+    for plan in plans {
+        let step = &plan["steps"][0];
+        assert_eq!((&step["done"], &step["failed"]), (&1.into(), &0.into()), "{plan}");
+    }
+    let by_sql = |decision: &&Value| decision["tool"] == "run_sql";
+    let sql: Vec<&Value> = shown["decisions"].as_array().unwrap().iter().filter(by_sql).collect();
+    assert_eq!(sql.len(), 2, "{text}");
+    for (decision, plan) in sql.iter().zip(plans) {
+        assert_eq!(
+            (&decision["step"]["plan"], &decision["step"]["n"]),
+            (&plan["record"], &0.into()),
+            "{decision}"
+        );
+        assert_eq!(decision["step"]["strength"], "matched", "{decision}");
+        assert_eq!(decision["actions"].as_array().map(Vec::len), Some(1), "{decision}");
+        assert_eq!(decision["shown"].as_array().map(Vec::len), Some(1), "its result went back: {decision}");
+    }
+    // What the replanner answers at last is a call of no tool: nothing carries it out.
+    let decided = &shown["decided"];
+    assert_eq!(
+        (&decided["orphans"], &decided["off_plan"], &decided["idle"]),
+        (&0.into(), &0.into(), &1.into()),
+        "{text}"
+    );
+    assert!(!text.contains("forged"), "{text}");
+}
+
+#[test]
+fn langgraph_plans_over_chat_completions() {
+    plans("chat");
+}
+
+#[test]
+fn langgraph_plans_over_responses() {
+    plans("responses");
+}
+
+#[test]
+fn langgraph_plans_over_messages() {
+    plans("messages");
+}
+
+#[test]
+fn openais_agents_sdk_decides_and_is_tied_to_its_sql() {
+    let (python, program) = (drivers().python(), client("openai_agents_agent.py"));
+    let ask = "Who has order 3? sql: SELECT customer_id FROM orders WHERE id = 3";
+    let done = scene().sh("sdk", &format!("{} {} '{ask}'", python.display(), program.display()));
+    assert!(done.status.success(), "{}", scene().gateway.explain(&done));
+    assert!(done.out().contains("tool: 3") && done.out().contains("said: That is all."), "{}", done.all());
+    let shown = scene().json(&["show", &scene().run_of("sdk"), "--json"]);
+    let decided = &shown["decided"];
+    assert_eq!(
+        (&decided["decisions"], &decided["explained"], &decided["orphans"]),
+        (&1.into(), &1.into(), &0.into())
+    );
+    assert_eq!(shown["decisions"][0]["shown"].as_array().map(Vec::len), Some(1), "{shown}");
+}
+
 #[test]
 fn chat_completions_decide_and_are_tied_to_their_sql() {
     decides("chat", "whole");
@@ -171,6 +258,53 @@ fn what_leaves_for_a_model_is_masked_and_the_key_is_the_gateways() {
     );
     assert!(done.err().contains("no-cards-to-models"), "{}", done.all());
     assert!(!scene().seen().contains("probe-card"), "it was sent");
+}
+
+#[test]
+fn what_a_run_was_shown_by_grant_does_not_leave_for_a_model() {
+    let ask = |probe: &str| {
+        format!(
+            r#"curl -sS "$OPENAI_BASE_URL/chat/completions" -H "Authorization: Bearer $OPENAI_API_KEY" -H 'Content-Type: application/json' -d '{{"model": "scripted-1", "messages": [{{"role": "user", "content": "{probe} of chiara  LUND"}}]}}'"#
+        )
+    };
+    let done = scene().sh(
+        "namer",
+        &format!("psql -X -At -c 'SELECT name FROM customers WHERE id = 3' && {}", ask("probe-shown")),
+    );
+    assert!(done.status.success() && done.out().contains("Chiara Lund"), "{}", done.all());
+    let other = scene().sh("stranger", &ask("probe-other"));
+    assert!(other.status.success(), "{}", other.all());
+    let seen = scene().seen();
+    let line =
+        |probe: &str| seen.lines().find(|line| line.contains(probe)).unwrap_or_else(|| panic!("{probe}"));
+    assert!(line("probe-shown").contains("of [pii.name]") && !line("probe-shown").contains("LUND"), "{seen}");
+    assert!(line("probe-other").contains("LUND"), "another run was never shown it");
+    let shown = scene().json(&["show", &scene().run_of("namer"), "--json"]);
+    let asked = shown["actions"].to_string();
+    assert!(asked.contains("of [pii.name]") && !asked.contains("LUND") && asked.contains("taint"), "{shown}");
+}
+
+#[test]
+fn what_no_model_decided_is_refused_where_policy_says_so_and_a_decision_is_carried_out_once() {
+    let (python, program) = (drivers().python(), client("model_agent.py"));
+    let decided = "SELECT amount FROM orders WHERE id = 2";
+    let again = format!("psql -X -At -c '{decided}'");
+    let own = "psql -X -At -c 'SELECT count(*) FROM orders'";
+    let script = format!(
+        "{} {} chat whole 'Look. sql: {decided}'; {again}; {own}; true",
+        python.display(),
+        program.display()
+    );
+    let done = scene().sh("bound", &script);
+    assert!(done.out().contains("said: That is all."), "{}", done.all());
+    let tool = done.out().lines().find(|line| line.starts_with("tool: ")).unwrap_or_default().to_owned();
+    assert!(tool.len() > 6 && !tool.contains("ERROR"), "what was decided runs: {tool}");
+    assert_eq!(done.err().matches("No model decided this.").count(), 2, "{}", done.all());
+    let shown = scene().json(&["show", &scene().run_of("bound"), "--json"]);
+    let refused = shown["actions"].as_array().unwrap().iter().filter(|a| a["effect"] == "refused").count();
+    assert_eq!(refused, 2, "{shown}");
+    let replay = scene().ask(&["policy", "replay"]);
+    assert!(replay.status.success(), "every decision is the same again: {}", replay.all());
 }
 
 #[test]
