@@ -12,6 +12,7 @@ import urllib.request
 import psycopg
 
 TASK = "Refund order 3 and write to its customer."
+TODOS = {"name": "write_todos", "parameters": {"type": "object", "properties": {"todos": {"type": "array"}}}}
 SQL = {"name": "run_sql", "parameters": {"type": "object", "properties": {"sql": {"type": "string"}}}}
 
 
@@ -39,6 +40,8 @@ def ask_model(history, tools):
 
 def execute(connection, name, arguments):
     """A tool. An error is an observation like any other."""
+    if name == "write_todos":
+        return "noted"
     if name != "run_sql":
         said = ask_mail("tools/call", name=name, arguments=arguments)
         return ("ERROR " if said.get("isError") else "") + said["content"][0]["text"]
@@ -68,7 +71,7 @@ def main():
     print(f"agent: {len(os.environ)} variables in my environment")
     info = {"name": "support", "version": "1"}
     ask_mail("initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo=info)
-    tools = [SQL] + [{"name": t["name"], "parameters": t["inputSchema"]} for t in ask_mail("tools/list")["tools"]]
+    tools = [TODOS, SQL] + [{"name": t["name"], "parameters": t["inputSchema"]} for t in ask_mail("tools/list")["tools"]]
     print("agent: my tools are " + ", ".join(tool["name"] for tool in tools))
     history = [{"role": "system", "content": "You are a support clerk."}, {"role": "user", "content": TASK}]
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
@@ -80,12 +83,17 @@ def main():
             if not calls:
                 print(f"\nagent: {message['content']}")
                 break
-            print(f"\nplan: {message['content']}")
+            print(f"\nmodel: {message['content']}")
             for call in calls:
                 name, arguments = call["function"]["name"], json.loads(call["function"]["arguments"])
-                print(f"   -> {arguments.get('sql') or name + ' ' + json.dumps(arguments)}", flush=True)
+                if name == "write_todos":
+                    marks = {"completed": "[x]", "in_progress": "[>]", "pending": "[ ]"}
+                    print("   plan  " + "  ".join(f"{marks[todo['status']]} {todo['content']}" for todo in arguments["todos"]))
+                else:
+                    print(f"   -> {arguments.get('sql') or name + ' ' + json.dumps(arguments)}", flush=True)
                 observed = execute(connection, name, arguments)
-                show(observed)
+                if name != "write_todos":
+                    show(observed)
                 sys.stdout.flush()
                 history.append({"role": "tool", "tool_call_id": call["id"], "content": json.dumps(observed, default=str)})
         # No model decided this: it is what a library in an agent may do on its own.

@@ -2,7 +2,8 @@
 """A language model as far as its clients can tell: OpenAI's Chat Completions over HTTP. What it says stands in a script,
 so that the demo needs no network and says the same each time.
 
-Usage: model.py PORT SCRIPT. The turn that it answers with is the number of turns that it is shown of its own.
+Usage: model.py PORT SCRIPT. The turn that it answers with is the number of turns that it is shown of its own. Where a turn says
+that the plan is at a step, the model first hands its plan over, as planners do: `write_todos`, with what is done and what is not.
 """
 
 import json
@@ -12,6 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 PORT = int(sys.argv[1])
 with open(sys.argv[2], encoding="utf-8") as file:
     SCRIPT = json.load(file)
+
+
+def todos(at):
+    """The plan, of which step `at` (from 1) is in hand."""
+    status = lambda n: "completed" if n < at else "in_progress" if n == at else "pending"
+    return {"todos": [{"content": step, "status": status(n)} for n, step in enumerate(SCRIPT["steps"], 1)]}
 
 
 class Model(BaseHTTPRequestHandler):
@@ -24,9 +31,13 @@ class Model(BaseHTTPRequestHandler):
         if done < len(SCRIPT["turns"]):
             turn = SCRIPT["turns"][done]
             arguments = turn.get("arguments") or {"sql": turn["sql"]}
-            function = {"name": turn.get("tool", "run_sql"), "arguments": json.dumps(arguments)}
-            call = {"id": f"call_{done + 1}", "type": "function", "function": function}
-            message, finish = {"role": "assistant", "content": turn["plan"], "tool_calls": [call]}, "tool_calls"
+            made = [("write_todos", todos(turn["at"]))] if "at" in turn else []
+            made.append((turn.get("tool", "run_sql"), arguments))
+            function = lambda name, arguments: {"name": name, "arguments": json.dumps(arguments)}
+            calls = [
+                {"id": f"call_{done + 1}_{n}", "type": "function", "function": function(*call)} for n, call in enumerate(made)
+            ]
+            message, finish = {"role": "assistant", "content": turn["plan"], "tool_calls": calls}, "tool_calls"
         answer = {
             "id": f"chatcmpl-{done + 1}",
             "object": "chat.completion",
