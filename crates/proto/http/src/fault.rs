@@ -115,6 +115,15 @@ reasons! {
 reasons! {
     PROXY_FORM = UNSUPPORTED_FORM, "the target must be a path; this listener is not a forward proxy",
         "absolute-form or authority-form";
+    NO_PROXY_FORM = UNSUPPORTED_FORM,
+        "the target must be an http:// URL or CONNECT's host:port; this is a forward proxy",
+        "neither a URL nor CONNECT";
+    HTTPS_URL = UNSUPPORTED_FORM, "https is reached through CONNECT", "https by a whole URL";
+    AUTHORITY = BAD_VALUE, "whom it is for is not `host:port`, without a user", "CONNECT: authority";
+    TUNNEL_BODY = BAD_VALUE, "CONNECT has no body", "CONNECT: a body";
+    HOST_DISAGREES = AMBIGUOUS_TARGET, "Host is not whom the target or the tunnel is for", "Host: not the target's";
+    SPELT_OTHERWISE = AMBIGUOUS_TARGET, "the path spells the beginning of a resource's in another way",
+        "path: another spelling of a resource's";
     ASTERISK = UNSUPPORTED_FORM, "the target `*` is for OPTIONS only", "asterisk-form";
     EXPECT = EXPECTATION, "the only expectation is 100-continue", "Expect";
     CONTENT_TYPES = BAD_VALUE, "there must be one Content-Type", "Content-Type: several";

@@ -8,13 +8,14 @@
 //! it, and nothing is repaired. What passes is written again by our encoders from its parts, never copied through.
 //!
 //! **Unsupported and refused**: HTTP/2 and HTTP/3 (`PRI *` has its own sentence), CONNECT and absolute-form targets
-//! (this is not a forward proxy), protocol upgrades (101), transfer codings other than `chunked`, chunk extensions from
-//! clients (upstream's are dropped), obs-fold, expectations other than `100-continue`, headers that override the
-//! method or the path, and paths with dot segments, empty segments, or encoded separators.
+//! (but for [`proxy`], which reads what a forward proxy is asked for), protocol upgrades (101), transfer codings other than
+//! `chunked`, chunk extensions from clients (upstream's are dropped), obs-fold, expectations other than `100-continue`,
+//! headers that override the method or the path, and paths with dot segments, empty segments, or encoded separators.
 //!
 //! Reading order: [`frame`] (bytes <-> heads and pieces of bodies) -> [`message`] (a typed view) -> [`action`] (what a
 //! request does to which resource) -> [`reply`] (answers of the gateway's own) -> [`session`] (what is legal next).
-//! Beside them: [`head`] (one head, and how its body is framed), [`target`] (one reading of path and query), [`media`]
+//! Beside them: [`head`] (one head, and how its body is framed), [`target`] (one reading of path and query), [`proxy`] (what
+//! a forward proxy is asked for), [`media`]
 //! (what a body is), [`coding`] (its codings undone), [`fault`] (every reason for a refusal, in one list), [`limits`].
 //!
 //! What a body *means* is not here, but for [`llm`]: what a request to a language model says, and what its answer
@@ -34,6 +35,7 @@ pub mod llm;
 pub mod mcp;
 pub mod media;
 pub mod message;
+pub mod proxy;
 pub mod reply;
 pub mod session;
 pub mod target;

@@ -9,6 +9,9 @@ pub const PROBLEM: &str = "application/problem+json";
 /// The interim response that lets a client send the body it holds back. RFC 9110, 10.1.1.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// What says that a tunnel is there. RFC 9110, 9.3.6: no field of it frames a body.
+pub const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
+
 /// A problem document: `type` is `about:blank`, so `title` says what the status says. `extra` are further members,
 /// whose names must be none of `type`, `title`, `status` and `detail`; values are strings.
 pub fn problem(status: u16, title: &str, detail: &str, extra: &[(&str, &str)]) -> Vec<u8> {
@@ -105,6 +108,7 @@ pub fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         411 => "Length Required",
         413 => "Content Too Large",
