@@ -139,6 +139,7 @@ pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
         findings: vec![auditors(&config), separation_of(&config), durability(&config), witnessed(&config)],
         resources: config.resources.iter().map(resolved).collect(),
     };
+    answer.findings.extend(proxied(&config));
     if config.resources.is_empty() {
         answer
             .findings
@@ -156,9 +157,9 @@ pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
 
 fn resolved(resource: &Resource) -> ResourceChecked {
     let mut findings = Vec::new();
-    if !resource.listen.ip().is_loopback() {
+    if let Some(listen) = resource.listen.filter(|listen| !listen.ip().is_loopback()) {
         findings.push(Finding::weak(
-            format!("{} is reachable from other machines", resource.listen),
+            format!("{listen} is reachable from other machines"),
             "listen on 127.0.0.1 unless agents run elsewhere",
         ));
     }
@@ -195,7 +196,7 @@ fn resolved(resource: &Resource) -> ResourceChecked {
     ResourceChecked {
         name: resource.name.clone(),
         kind: resource.what.kind().to_owned(),
-        listen: resource.listen.to_string(),
+        listen: resource.listen.map_or_else(|| "proxy".to_owned(), |listen| listen.to_string()),
         upstream: resource.what.address(),
         role,
         database,
@@ -315,6 +316,25 @@ fn durability(config: &Config) -> Finding {
             "set durability = \"sync\"",
         ),
     }
+}
+
+/// What is reached through the proxy, by its URLs.
+fn proxied(config: &Config) -> Option<Finding> {
+    let proxy = config.gateway.proxy?;
+    let url = |resource: &Resource| match &resource.what {
+        What::Http(service) => Some(format!("{} ({})", service.upstream.address(), resource.name)),
+        What::Postgres(_) => None,
+    };
+    let urls: Vec<String> = config.resources.iter().filter_map(url).collect();
+    Some(match urls.is_empty() {
+        true => Finding::weak(
+            format!("the proxy on {proxy} reaches nothing"),
+            "add a [[resource]] of kind http, llm or mcp, or leave out proxy",
+        ),
+        false => {
+            Finding::good(format!("the proxy on {proxy} reaches {}, and no other host", urls.join(", ")))
+        }
+    })
 }
 
 fn witnessed(config: &Config) -> Finding {

@@ -49,8 +49,10 @@ pub const STRANGERS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Connections that one jail carries at once, those to its resolver among them. Each has two buffers of 8 KiB in `tacho run`.
 pub const JAIL_CONNECTIONS_MAX: usize = 512;
-/// Sockets of one jail: a listener for each resource and the console, three of the resolver's, two that see packets.
-pub const JAIL_SOCKETS_MAX: usize = RESOURCES_MAX + 6;
+/// Sockets of one jail: a listener for each resource, the console and the proxy, three of the resolver's, two that see packets.
+pub const JAIL_SOCKETS_MAX: usize = RESOURCES_MAX + 7;
+/// The system's certificates that a run's clients trust beside the proxy's authority. Debian's are 220 KiB.
+pub const SYSTEM_ROOTS_BYTES_MAX: u64 = 4 << 20;
 /// How long each step of making a jail may take; on an idle machine all of them take a few milliseconds.
 pub const JAIL_HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the first process of a jail that was not made may take to say why.

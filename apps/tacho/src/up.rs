@@ -118,6 +118,7 @@ impl Live {
             policy: policy.clone(),
             resources,
             keys: config.gateway.keys.clone(),
+            proxy: config.gateway.proxy,
             threads: 0,
         };
         let gateway = Gateway::start(start)
@@ -130,7 +131,11 @@ impl Live {
             gateway.gate.clone(),
             gateway.registry.clone(),
             policy,
-            (gateway.resources.clone(), gateway.addresses.clone()),
+            serve::Serving {
+                resources: gateway.resources.clone(),
+                addresses: gateway.addresses.clone(),
+                door: gateway.door.clone(),
+            },
             witnesses,
         ));
         let mut live = Live {
@@ -333,7 +338,12 @@ fn announce(gateway: &Live, quiet: bool) {
         return;
     }
     for (resource, address) in config.resources.iter().zip(&gateway.gateway.addresses) {
-        eprintln!("tacho: {} listens on {address}, upstream {}", resource.name, resource.what.address());
+        let way = address.map_or("is behind the proxy".to_owned(), |address| format!("listens on {address}"));
+        eprintln!("tacho: {} {way}, upstream {}", resource.name, resource.what.address());
+    }
+    if let Some(door) = &gateway.gateway.door {
+        let file = door.file.display();
+        eprintln!("tacho: the proxy listens on {}; runs trust its authority, {file}", door.address);
     }
     eprintln!("tacho: console on http://{}, ledger {}", config.gateway.console, gateway.ledger.origin());
     eprintln!(

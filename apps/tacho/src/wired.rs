@@ -41,9 +41,12 @@ pub fn postgres(
             return Err(Failure::usage(format!("resource {:?}: verify-ca needs sslrootcert", resource.name)));
         }
     };
+    let listen = resource.listen.ok_or_else(|| {
+        Failure::usage(format!("resource {:?}: a database needs a `listen` of its own", resource.name))
+    })?;
     Ok(PostgresResource {
         name: resource.name.as_str().into(),
-        listen: resource.listen,
+        listen,
         upstream: relay::config::Upstream {
             address,
             database: upstream.database.clone(),

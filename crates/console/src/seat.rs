@@ -246,6 +246,19 @@ pub struct Minted {
     /// Mints child runs and nothing else.
     pub token: String,
     pub resources: Vec<MintedResource>,
+    /// The forward proxy, if there is one.
+    #[serde(default)]
+    pub proxy: Option<MintedProxy>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MintedProxy {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: String,
+    /// Of the authority that its certificates are signed by, PEM.
+    pub certificate: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,6 +287,12 @@ impl fmt::Debug for Minted {
 impl fmt::Debug for MintedResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MintedResource({})", self.name)
+    }
+}
+
+impl fmt::Debug for MintedProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MintedProxy({}:{})", self.host, self.port)
     }
 }
 
@@ -306,6 +325,9 @@ pub struct Status {
     pub waiting: u64,
     pub free_bytes: u64,
     pub resources: Vec<ResourceStatus>,
+    /// The forward proxy, if there is one.
+    #[serde(default)]
+    pub proxy: Option<ProxyStatus>,
     pub witnesses: Vec<WitnessStatus>,
     /// What is wrong, and what to do, in sentences.
     pub alarms: Vec<String>,
@@ -321,6 +343,13 @@ pub struct ResourceStatus {
     /// The upstream answered last time.
     pub up: bool,
     pub detail: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyStatus {
+    pub listen: String,
+    /// The file with the certificate of its authority, on the gateway's machine.
+    pub certificate: String,
 }
 
 /// How far somebody elsewhere has cosigned the record.
@@ -490,6 +519,9 @@ impl Answer for Status {
         };
         let headers = ["RESOURCE", "KIND", "LISTEN", "UPSTREAM", "", "SESSIONS", ""];
         text.table(&headers, &self.resources.iter().map(row).collect::<Vec<_>>());
+        if let Some(proxy) = &self.proxy {
+            text.pair("proxy", &format!("{}; its authority: {}", proxy.listen, proxy.certificate));
+        }
         if self.witnesses.is_empty() {
             text.pair("witness", "none: see [[witness]]");
         } else {

@@ -12,7 +12,7 @@ use vocab::{AskId, RunId, WallTime};
 
 use crate::seat::{
     Approvals, Asked, Auth, Caller, Credential, Decided, Evidence, Failed, FailedKind, Grant, GrantForm,
-    LiveRun, Mint, Minted, MintedResource, Operator, Peer, Role, Runs, Status, Tool, Tools,
+    LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Peer, Role, Runs, Status, Tool, Tools,
 };
 use crate::serve::router;
 use crate::{Console, Listener, Parts, limits, serve};
@@ -148,6 +148,7 @@ impl Runs for Rest {
             human: "ada".into(),
             token: "minted-token".into(),
             resources: vec![resource],
+            proxy: None,
         })
     }
 
@@ -211,6 +212,7 @@ impl Evidence for Rest {
             waiting: 1,
             free_bytes: 1 << 30,
             resources: vec![],
+            proxy: None,
             witnesses: vec![],
             alarms: vec![],
         })
@@ -779,9 +781,17 @@ fn what_is_minted_does_not_print() {
         human: "ada".into(),
         token: "canary-token".into(),
         resources: vec![resource.clone()],
+        proxy: Some(MintedProxy {
+            host: "h".into(),
+            port: 2,
+            user: "u".into(),
+            password: "canary-proxy".into(),
+            certificate: String::new(),
+        }),
     };
     let printed = format!(
-        "{minted:?} {resource:?} {:?} {}",
+        "{minted:?} {resource:?} {:?} {:?} {}",
+        minted.proxy,
         Credential::Token("canary"),
         answers::Answer::to_text(&minted)
     );

@@ -27,9 +27,10 @@ impl ResourceConfig {
         }
     }
 
-    pub fn listen(&self) -> SocketAddr {
+    /// `None`: it is reached through the proxy.
+    pub fn listen(&self) -> Option<SocketAddr> {
         match self {
-            ResourceConfig::Postgres(postgres) => postgres.listen,
+            ResourceConfig::Postgres(postgres) => Some(postgres.listen),
             ResourceConfig::Http(http) => http.listen,
         }
     }
@@ -100,11 +101,11 @@ pub enum UpstreamTls {
     Disable,
 }
 
-/// One HTTP service behind the gateway, reached through a listener of its own.
+/// One HTTP service behind the gateway, reached through a listener of its own, the proxy, or both.
 pub struct HttpResource {
     /// The configured name, root of its resource paths.
     pub name: Arc<str>,
-    pub listen: SocketAddr,
+    pub listen: Option<SocketAddr>,
     pub upstream: HttpUpstream,
     pub vault: Vault,
     /// Where the upstream expects the credential.
@@ -209,6 +210,13 @@ pub struct HttpUpstream {
     pub authority: String,
     pub tls: UpstreamTls,
     pub client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl HttpUpstream {
+    /// Whether it speaks TLS.
+    pub fn is_https(&self) -> bool {
+        !matches!(self.tls, UpstreamTls::Disable)
+    }
 }
 
 /// Where a credential stands in a request. What the agent sent in that place is removed.

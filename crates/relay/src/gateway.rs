@@ -1,7 +1,7 @@
 //! The data path of one gateway: its resources, served.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 
 use crate::accept::accept;
+use crate::authority::Authority;
 use crate::config::ResourceConfig;
 use crate::runs::Registry;
 use crate::{http, postgres, tls};
@@ -24,6 +25,8 @@ pub struct Start {
     pub resources: Vec<ResourceConfig>,
     /// Where the installation's own certificate lives, beside the other keys.
     pub keys: PathBuf,
+    /// Where the forward proxy listens, if there is one.
+    pub proxy: Option<SocketAddr>,
     /// Threads of sessions; 0: one per core.
     pub threads: usize,
 }
@@ -53,13 +56,23 @@ impl Served {
     }
 }
 
+/// The forward proxy, as clients find it.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub address: SocketAddr,
+    /// The certificate of its authority, PEM, and the file that holds it.
+    pub certificate: String,
+    pub file: PathBuf,
+}
+
 /// A gateway that serves. Dropping it stops its listeners; sessions end with their runs.
 pub struct Gateway {
     pub gate: Gate,
     pub registry: Registry,
     pub resources: Vec<Served>,
-    /// Where each resource listens, in order.
-    pub addresses: Vec<SocketAddr>,
+    /// Where each resource listens, in order; `None`: it is reached through the proxy.
+    pub addresses: Vec<Option<SocketAddr>>,
+    pub door: Option<Door>,
     /// The certificate that clients may pin.
     pub certificate: PathBuf,
     listeners: Vec<tokio::task::JoinHandle<()>>,
@@ -88,32 +101,67 @@ impl Gateway {
                     .map(|ready| Served::Http(Arc::new(ready))),
             };
             resources.push(served.map_err(named)?);
-            let listener = TcpListener::bind(listen)
-                .await
-                .map_err(|e| format!("resource {name}: cannot listen on {listen}: {e}"))?;
-            addresses.push(listener.local_addr().map_err(|e| e.to_string())?);
-            bound.push(listener);
+            let Some(listen) = listen else {
+                addresses.push(None);
+                continue;
+            };
+            let listener = bind(&format!("resource {name}"), listen).await?;
+            addresses.push(Some(listener.local_addr().map_err(|e| e.to_string())?));
+            bound.push((listener, resources.len() - 1));
         }
         let strangers = registry.turned_away.clone();
-        let listeners = bound
-            .into_iter()
-            .zip(&resources)
-            .map(|(listener, resource)| {
-                let (workers, strangers) = (workers.clone(), strangers.clone());
-                match resource.clone() {
-                    Served::Postgres(ready) => {
-                        tokio::spawn(accept(listener, workers, strangers, move |s, a| {
-                            postgres::connection(s, a, ready.clone())
-                        }))
-                    }
-                    Served::Http(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a| {
-                        http::connection(s, a, ready.clone())
-                    })),
-                }
-            })
-            .collect();
-        Ok(Gateway { gate, registry, resources, addresses, certificate, listeners })
+        let mut listeners = Vec::new();
+        let door = match start.proxy {
+            Some(listen) => {
+                let (proxy, door, listener) =
+                    open_door(listen, &start.keys, &gate, &registry, &resources).await?;
+                let serve = move |s, a| http::proxied(s, a, proxy.clone());
+                listeners.push(tokio::spawn(accept(listener, workers.clone(), strangers.clone(), serve)));
+                Some(door)
+            }
+            None => None,
+        };
+        for (listener, resource) in bound.into_iter().filter_map(|(l, at)| Some((l, resources.get(at)?))) {
+            let (workers, strangers) = (workers.clone(), strangers.clone());
+            listeners.push(match resource.clone() {
+                Served::Postgres(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a| {
+                    postgres::connection(s, a, ready.clone())
+                })),
+                Served::Http(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a| {
+                    http::connection(s, a, ready.clone())
+                })),
+            });
+        }
+        Ok(Gateway { gate, registry, resources, addresses, door, certificate, listeners })
     }
+}
+
+async fn bind(what: &str, listen: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(listen).await.map_err(|e| format!("{what}: cannot listen on {listen}: {e}"))
+}
+
+/// The proxy before all resources that are reached over HTTP.
+async fn open_door(
+    listen: SocketAddr,
+    keys: &Path,
+    gate: &Gate,
+    registry: &Registry,
+    resources: &[Served],
+) -> Result<(Arc<http::Proxy>, Door, TcpListener), String> {
+    let over_http = |served: &Served| match served {
+        Served::Http(http) => Some(http.clone()),
+        Served::Postgres(_) => None,
+    };
+    let behind: Vec<_> = resources.iter().filter_map(over_http).collect();
+    let authority = Authority::open(keys, &http::Proxy::hosts(&behind))?;
+    let listener = bind("the proxy", listen).await?;
+    let door = Door {
+        address: listener.local_addr().map_err(|e| e.to_string())?,
+        certificate: authority.pem().to_owned(),
+        file: authority.file().to_owned(),
+    };
+    let proxy = http::Proxy::new(gate.clone(), registry.clone(), &behind, authority);
+    Ok((Arc::new(proxy), door, listener))
 }
 
 impl Drop for Gateway {

@@ -5,18 +5,20 @@
 //! (`postgres/writer.rs`, `http/writer.rs`).
 //! **Invariant:** this crate never reads the index, an answer or the console.
 //!
-//! Reading order: `runs` -> `accept` -> `postgres`, `http` -> `config`, `vault`, `tls`, `leg`, `entropy`, `limits`.
+//! Reading order: `runs` -> `accept` -> `postgres`, `http` -> `config`, `vault`, `tls`, `authority`, `leg`, `entropy`, `limits`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
+pub mod authority;
 pub mod config;
 mod connect;
 pub mod counts;
 pub mod entropy;
 mod gateway;
 pub mod http;
+mod in_vain;
 mod leg;
 pub mod limits;
 pub mod pins;
@@ -25,4 +27,4 @@ pub mod runs;
 pub mod tls;
 pub mod vault;
 
-pub use gateway::{Gateway, Served, Start, Workers};
+pub use gateway::{Door, Gateway, Served, Start, Workers};

@@ -98,3 +98,12 @@ pub const TOLD_STRINGS_MAX: usize = 16;
 pub const TOLD_BYTES_MIN: usize = 16;
 /// Verdicts that one session of HTTP remembers. A client asks for a few things again and again; each is compared.
 pub const VERDICTS_MAX: usize = 32;
+/// How long a certificate that the proxy mints for a host is good; a new one is made after half of it. No run lasts longer than
+/// a month, and none of its clients keeps a certificate.
+pub const LEAF_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How far a client's clock may be behind.
+pub const LEAF_SKEW: Duration = Duration::from_secs(24 * 3600);
+/// How long the proxy's authority is good from a start of the gateway on. It is made anew at each.
+pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// What one run asked of the proxy in vain and stands in its record one by one. The rest is counted.
+pub const IN_VAIN_LISTED_MAX: usize = 64;

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::counts::TurnedAway;
 use crate::entropy;
+use crate::in_vain::InVain;
 use crate::limits::{ARGV_WORDS_MAX, CHILD_DEPTH_MAX, RUNS_MAX, SCRAM_ITERATIONS};
 
 /// Who asks for a run, and for what. The caller is authenticated before this is made.
@@ -60,6 +61,8 @@ pub struct Run {
     token: [u8; 32],
     ended: watch::Sender<Option<Ended>>,
     sessions: AtomicU64,
+    /// What it asked of the proxy in vain.
+    pub(crate) in_vain: InVain,
 }
 
 impl Run {
@@ -72,6 +75,11 @@ impl Run {
     pub(crate) fn present(self: &Arc<Run>) -> Present {
         self.sessions.fetch_add(1, Ordering::Relaxed);
         Present(self.clone())
+    }
+
+    /// The same, where it has fewer than so many.
+    pub(crate) fn present_below(self: &Arc<Run>, most: u64) -> Option<Present> {
+        (self.sessions() < most).then(|| self.present())
     }
 
     /// Resolves when the run is over: every connection of it is then cut at once.
@@ -235,6 +243,7 @@ impl Registry {
             token: token_hash(entropy::hex(&token).as_bytes()),
             ended: watch::Sender::new(None),
             sessions: AtomicU64::new(0),
+            in_vain: InVain::default(),
         });
         let minted = Minted {
             run: id,
@@ -301,6 +310,10 @@ impl Registry {
                 }
             };
             let _late = tokio::time::timeout(crate::limits::SESSION_END, gone).await;
+            if let Some(draft) = run.in_vain.total(run.id, &self.detectors) {
+                // Covered by the close, which comes after it; what a ledger that is down lacks, it says itself.
+                let _covered_by_the_close = self.ledger.append(draft);
+            }
             let status = if run.id == id { status } else { None };
             let receipt =
                 self.ledger.close_run(run.id, why, status).map_err(|e| MintError::Ledger(e.to_string()))?;

@@ -71,7 +71,7 @@ pub fn own_certificate(keys: &Path) -> Result<(PathBuf, PathBuf), String> {
     Ok((certificate, key))
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), String> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     fs::OpenOptions::new()

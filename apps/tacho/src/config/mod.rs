@@ -5,6 +5,7 @@
 //!
 //! Reading order: `raw` (what was typed) -> `resolve` (what it means, table by table) -> `values` (one value at a time).
 
+mod proxy;
 mod raw;
 mod reader;
 mod resolve;
@@ -54,6 +55,8 @@ pub struct Gateway {
     pub data: PathBuf,
     pub keys: PathBuf,
     pub console: SocketAddr,
+    /// Where the forward proxy listens, if there is one.
+    pub proxy: Option<SocketAddr>,
     /// The Unix socket that `tacho run` and its kin talk to.
     pub control: PathBuf,
     pub policy: PathBuf,
@@ -76,7 +79,8 @@ pub struct AgentUser {
 #[derive(Clone, Debug)]
 pub struct Resource {
     pub name: String,
-    pub listen: SocketAddr,
+    /// `None`: it is reached through the proxy alone.
+    pub listen: Option<SocketAddr>,
     pub credential: Credential,
     pub client_certificate: Option<KeyPair>,
     /// The certificate shown to clients. Without one the gateway mints its own for PostgreSQL, and HTTP is plain.

@@ -25,6 +25,7 @@ pub struct RawGateway<'t> {
     /// A user's name, or a uid.
     pub agent_user: Option<At<UserRef<'t>>>,
     pub origin: Option<At<&'t str>>,
+    pub proxy: Option<At<&'t str>>,
 }
 
 /// A user of the operating system as typed.
@@ -156,6 +157,7 @@ impl<'t> RawGateway<'t> {
             run_lifetime: section.duration("run_lifetime", problems),
             agent_user: user_ref(&mut section, problems),
             origin: section.text("origin", problems),
+            proxy: section.text("proxy", problems),
         };
         section.finish(problems);
         raw
@@ -178,7 +180,7 @@ impl<'t> RawResource<'t> {
             span: section.span.clone(),
             name: section.required("name", "\"crm\"", problems),
             kind: section.required("kind", "\"postgres\", \"http\", \"llm\" or \"mcp\"", problems),
-            listen: section.required("listen", "\"127.0.0.1:6432\"", problems),
+            listen: section.text("listen", problems),
             upstream: section.required(
                 "upstream",
                 "\"postgres://role@host:5432/database\" or \"https://host/path\"",

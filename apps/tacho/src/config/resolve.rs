@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use vocab::MaskKind;
 
+use super::proxy::Reached;
 use super::raw::{RawConfig, RawGateway, RawHuman, RawMask, RawResource, RawWitness};
 use super::reader::{At, Problems};
 use super::{
@@ -35,8 +36,7 @@ impl Resolver<'_> {
                 None
             }
         };
-        let console = gateway.as_ref().map(|g| g.console);
-        let resources = self.resources(raw.resources, console);
+        let resources = self.resources(raw.resources, gateway.as_ref());
         let mut digest = [0; 32];
         digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
         Some(Config { file: file.to_owned(), digest, gateway: gateway?, resources, humans, witnesses })
@@ -68,9 +68,11 @@ impl Resolver<'_> {
             );
         }
         let agent_user = raw.agent_user.and_then(|user| self.agent_user(&user, humans));
+        let console = self.console(raw.console.as_ref())?;
         Some(Gateway {
             origin: self.origin(raw.origin.as_ref()),
-            console: self.console(raw.console.as_ref())?,
+            proxy: raw.proxy.and_then(|proxy| self.proxy(&proxy, console)),
+            console,
             durability: self.durability(raw.durability.as_ref()),
             auditors: raw.auditors.iter().filter_map(|key| self.auditor(key)).collect(),
             approval_timeout: self.at_most(
@@ -88,7 +90,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn resources(&mut self, raw: Vec<RawResource<'_>>, console: Option<SocketAddr>) -> Vec<Resource> {
+    fn resources(&mut self, raw: Vec<RawResource<'_>>, gateway: Option<&Gateway>) -> Vec<Resource> {
         if let Some(first_too_many) = raw.get(RESOURCES_MAX) {
             self.problems.at(
                 &first_too_many.span,
@@ -96,9 +98,11 @@ impl Resolver<'_> {
             );
         }
         let mut names = BTreeMap::new();
-        let mut listens: BTreeMap<SocketAddr, String> =
-            console.map(|c| (c, "the console".to_owned())).into_iter().collect();
-        let mut out = Vec::new();
+        let proxy = gateway.and_then(|gateway| gateway.proxy);
+        let mut listens: BTreeMap<SocketAddr, String> = BTreeMap::new();
+        listens.extend(gateway.map(|gateway| (gateway.console, "the console".to_owned())));
+        listens.extend(proxy.map(|proxy| (proxy, "the proxy".to_owned())));
+        let (mut out, mut reached) = (Vec::new(), Reached::new(proxy));
         for raw in raw {
             if let Some(name) = &raw.name
                 && names.insert(name.value.to_owned(), ()).is_some()
@@ -109,14 +113,17 @@ impl Resolver<'_> {
                 );
             }
             let (place, listen_span) = (raw.place.clone(), raw.listen.as_ref().map(|l| l.span.clone()));
+            let upstream_span = raw.upstream.as_ref().map_or(0..0, |upstream| upstream.span.clone());
+            self.has_a_way(&raw, proxy.is_some() || gateway.is_none());
             let Some(resource) = self.resource(raw) else { continue };
-            if let Some(taken) = listens.insert(resource.listen, place.clone()) {
+            if let Some(listen) = resource.listen
+                && let Some(taken) = listens.insert(listen, place.clone())
+            {
                 let span = listen_span.unwrap_or(0..0);
-                self.problems.at(
-                    &span,
-                    format!("{place}: {taken} listens on {} already; choose another port", resource.listen),
-                );
+                self.problems
+                    .at(&span, format!("{place}: {taken} listens on {listen} already; choose another port"));
             }
+            self.reaches(&mut reached, &place, &upstream_span, &resource);
             out.push(resource);
         }
         out
@@ -127,8 +134,10 @@ impl Resolver<'_> {
         let name = raw.name.take().and_then(|name| self.name(&place, &name));
         let kind = raw.kind.take().and_then(|kind| self.kind(&place, &kind));
         let listen_span = raw.listen.as_ref().map(|listen| listen.span.clone());
-        let listen = raw.listen.take();
-        let listen = listen.and_then(|listen| self.address(&format!("{place}: `listen`"), &listen));
+        let listen = match raw.listen.take() {
+            Some(listen) => Some(self.address(&format!("{place}: `listen`"), &listen)),
+            None => None,
+        };
         let credential = self.credential(&place, raw.credential.take());
         let client_certificate = raw.client_certificate.take().and_then(|pair| self.pair(pair));
         let tls = raw.tls.take().and_then(|pair| self.pair(pair));
@@ -141,7 +150,7 @@ impl Resolver<'_> {
         }
         let what = match kind {
             "http" | "llm" | "mcp" => {
-                let remote = listen.is_some_and(|listen| !listen.ip().is_loopback());
+                let remote = listen.flatten().is_some_and(|listen| !listen.ip().is_loopback());
                 if remote && tls.is_none() {
                     self.problems.at(
                         &listen_span.unwrap_or(0..0),
@@ -154,7 +163,10 @@ impl Resolver<'_> {
         };
         Some(Resource {
             name: name?,
-            listen: listen?,
+            listen: match listen {
+                Some(listen) => Some(listen?),
+                None => None,
+            },
             credential: credential?,
             client_certificate,
             tls,

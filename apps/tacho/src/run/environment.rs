@@ -1,12 +1,13 @@
 //! The agent's environment: an allow-list, what the run brings, and what the user names. Nothing is inherited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use console::seat::MintedResource;
+use console::seat::{MintedProxy, MintedResource};
 
 use crate::fault::Failure;
+use crate::run::home::{CA, ROOTS};
 
 /// Variables that say how a terminal and a locale look, and where programs are. None holds a secret.
 const ALLOWED: &[&str] = &["PATH", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE", "TZ", "SHELL"];
@@ -21,6 +22,7 @@ pub struct Brings<'a> {
     /// The API that nested runs are minted with.
     pub url: &'a str,
     pub resources: &'a [MintedResource],
+    pub proxy: Option<&'a MintedProxy>,
     pub home: &'a Path,
     /// The login name of the user that the agent runs as.
     pub login: &'a str,
@@ -112,7 +114,20 @@ fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
         out.insert(name.into(), brings.home.join(file).into_os_string());
     }
     out.insert("HOME".into(), brings.home.as_os_str().to_owned());
+    out.extend(brings.proxy.into_iter().flat_map(|proxy| to_proxy(brings, proxy)));
     out
+}
+
+/// The proxy, what needs none, and whom to trust.
+fn to_proxy(brings: &Brings<'_>, proxy: &MintedProxy) -> Vec<(OsString, OsString)> {
+    let MintedProxy { host, port, user, password, .. } = proxy;
+    let url = format!("http://{}:{}@{}:{port}", encode(user), encode(password), bracketed(host));
+    let own = without_proxy(brings);
+    let file = |name: &str| brings.home.join(name).into_os_string();
+    [(PROXY, url.into()), (NO_PROXY, own.into()), (TRUSTS_ONE_FILE, file(ROOTS)), (TRUSTS_ALSO, file(CA))]
+        .into_iter()
+        .flat_map(|(names, value)| names.iter().map(move |name| (OsString::from(name), value.clone())))
+        .collect()
 }
 
 /// The client's leg is this machine's loopback, and the password goes over it as SCRAM.
@@ -129,13 +144,55 @@ fn database_url(resource: &MintedResource) -> String {
     )
 }
 
-/// Where an HTTP resource's listener is.
+/// Whether a resource is reached through the proxy alone.
+pub fn is_proxied(resource: &MintedResource) -> bool {
+    resource.settings.contains_key(PROXIED)
+}
+
+/// The setting that says so: the URL of such a resource.
+const PROXIED: &str = "proxied";
+
+/// Where clients look for a proxy.
+const PROXY: &[&str] = &["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+const NO_PROXY: &[&str] = &["NO_PROXY", "no_proxy"];
+/// Where clients look for all that they trust: the system's certificates have to be among it.
+const TRUSTS_ONE_FILE: &[&str] = &[
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "AWS_CA_BUNDLE",
+    "DENO_CERT",
+];
+/// And for what they trust beside that.
+const TRUSTS_ALSO: &[&str] = &["NODE_EXTRA_CA_CERTS"];
+
+/// What a key is where the gateway puts another in its place, whatever it is: clients start with none.
+const ANY_KEY: &str = "replaced-by-the-gateway";
+
+/// The addresses of the gateway's own listeners, which no proxy stands before. `localhost` is not among them, since an upstream
+/// on this machine is called so.
+fn without_proxy(brings: &Brings<'_>) -> String {
+    let console = brings.url.strip_prefix("http://").and_then(|url| url.rsplit_once(':'));
+    let listeners = brings.resources.iter().filter(|resource| !is_proxied(resource));
+    let all = listeners.map(|resource| resource.host.as_str()).chain(console.map(|(host, _)| host));
+    let hosts: BTreeSet<&str> = all.collect();
+    hosts.into_iter().collect::<Vec<_>>().join(",")
+}
+
+/// Where an HTTP resource's listener is, or, behind the proxy, the resource itself.
 fn base_url(resource: &MintedResource) -> String {
+    if let Some(url) = resource.settings.get(PROXIED) {
+        return url.clone();
+    }
     format!("{}://{}:{}", scheme(resource), bracketed(&resource.host), resource.port)
 }
 
 /// The same with the run's credential in it, for clients that take one.
 fn url(resource: &MintedResource) -> String {
+    if is_proxied(resource) {
+        return base_url(resource);
+    }
     let (scheme, host) = (scheme(resource), bracketed(&resource.host));
     format!("{scheme}://{}:{}@{host}:{}", encode(&resource.user), encode(&resource.password), resource.port)
 }
@@ -146,6 +203,9 @@ fn scheme(resource: &MintedResource) -> &str {
 
 /// The run's credential as one word, for clients that send a bearer token or a key.
 fn api_key(resource: &MintedResource) -> String {
+    if is_proxied(resource) {
+        return ANY_KEY.to_owned();
+    }
     format!("{}.{}", resource.user, resource.password)
 }
 
@@ -193,6 +253,7 @@ mod tests {
             token: "tok",
             url: "http://127.0.0.1:7070",
             resources: &resources,
+            proxy: None,
             home: Path::new("/home/x"),
             login: "agent",
         };

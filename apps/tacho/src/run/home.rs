@@ -1,6 +1,6 @@
 //! The files of a run's own home: what clients read that are started without an environment.
 
-use console::seat::MintedResource;
+use console::seat::{MintedProxy, MintedResource};
 
 use crate::run::environment::SSLMODE;
 
@@ -9,11 +9,19 @@ use crate::run::environment::SSLMODE;
 pub struct HomeFile {
     pub name: String,
     pub text: String,
+    /// The system's own certificates stand before it.
+    #[serde(default)]
+    pub after_system_roots: bool,
 }
+
+/// The certificate of the proxy's authority, for clients that trust it beside what they trust already.
+pub const CA: &str = ".tacho-ca.pem";
+/// The system's certificates with that one, for clients that trust what one file says.
+pub const ROOTS: &str = ".tacho-roots.pem";
 
 /// `.pgpass` and `.pg_service.conf` for PostgreSQL. No `.netrc` for HTTP: it names hosts without ports, so that clients would
 /// show the run's credential to whoever listens on this machine.
-pub fn files(resources: &[MintedResource]) -> Vec<HomeFile> {
+pub fn files(resources: &[MintedResource], proxy: Option<&MintedProxy>) -> Vec<HomeFile> {
     let postgres: Vec<&MintedResource> = resources.iter().filter(|r| r.kind == "postgres").collect();
     let pgpass: String = postgres
         .iter()
@@ -32,10 +40,17 @@ pub fn files(resources: &[MintedResource]) -> Vec<HomeFile> {
             )
         })
         .collect();
-    vec![
-        HomeFile { name: ".pgpass".to_owned(), text: pgpass },
-        HomeFile { name: ".pg_service.conf".to_owned(), text: services },
-    ]
+    let file = |name: &str, text: String, after_system_roots| HomeFile {
+        name: name.to_owned(),
+        text,
+        after_system_roots,
+    };
+    let mut all = vec![file(".pgpass", pgpass, false), file(".pg_service.conf", services, false)];
+    if let Some(proxy) = proxy {
+        all.push(file(CA, proxy.certificate.clone(), false));
+        all.push(file(ROOTS, proxy.certificate.clone(), true));
+    }
+    all
 }
 
 /// `.pgpass` escapes `:` and `\` with a backslash.
@@ -60,7 +75,7 @@ mod tests {
             certificate: None,
             settings: std::collections::BTreeMap::new(),
         };
-        let files = files(&[resource]);
+        let files = files(&[resource], None);
         assert_eq!(files[0].text, "\\:\\:1:6432:*:run_1:pw\n");
         assert!(files[1].text.starts_with("[crm]\nhost=::1\nport=6432\ndbname=crm\nuser=run_1\n"));
         assert!(!files[1].text.contains("pw"));

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -20,6 +21,7 @@ use super::home::HomeFile;
 use super::jail;
 use super::separation::tool;
 use crate::fault::{Failure, Outcome};
+use crate::limits::SYSTEM_ROOTS_BYTES_MAX;
 
 /// The variable that carries the [`Spec`]; the agent never has it.
 pub const SPEC: &str = "TACHO_INSIDE";
@@ -109,7 +111,9 @@ impl Spec {
             let mut options = fs::OpenOptions::new();
             options.write(true).create_new(true).mode(0o600);
             let mut made = options.open(&path).map_err(|e| Failure::file("write", &path, &e))?;
-            std::io::Write::write_all(&mut made, file.text.as_bytes())
+            let roots = if file.after_system_roots { system_roots() } else { Vec::new() };
+            std::io::Write::write_all(&mut made, &roots)
+                .and_then(|()| std::io::Write::write_all(&mut made, file.text.as_bytes()))
                 .map_err(|e| Failure::file("write", &path, &e))?;
             if let Some((uid, gid)) = self.become_user {
                 std::os::unix::fs::fchown(&made, Some(uid), Some(gid))
@@ -164,6 +168,28 @@ impl Spec {
         agent.env_clear().envs(environment);
         Ok(agent)
     }
+}
+
+/// The certificates that this system trusts, PEM, where its distribution keeps them. Without any, clients trust the proxy
+/// alone, which is all that they can reach in a jail.
+fn system_roots() -> Vec<u8> {
+    const PLACES: &[&str] = &[
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ];
+    let read = |place: &&str| {
+        let mut roots = Vec::new();
+        let file = fs::File::open(place).ok()?;
+        std::io::Read::take(file, SYSTEM_ROOTS_BYTES_MAX).read_to_end(&mut roots).ok()?;
+        (!roots.is_empty()).then_some(roots)
+    };
+    let mut roots = PLACES.iter().find_map(read).unwrap_or_default();
+    if roots.last().is_some_and(|last| *last != b'\n') {
+        roots.push(b'\n');
+    }
+    roots
 }
 
 /// Puts an empty, read-only directory over a directory and an empty file over anything else.

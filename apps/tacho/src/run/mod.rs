@@ -171,6 +171,7 @@ impl Context {
             token: &minted.token,
             url: &self.url,
             resources: &minted.resources,
+            proxy: minted.proxy.as_ref(),
             home: home.path(),
             login: &login,
         };
@@ -187,7 +188,7 @@ impl Context {
             command: &args.command,
             environment,
             home: &home,
-            home_files: home::files(&minted.resources),
+            home_files: home::files(&minted.resources, minted.proxy.as_ref()),
             hide: self.hide.clone(),
             hold,
             jail: jail.as_mut(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use answers::{Cannot, Chain, Desk, Holder, Look, NotWatched, StoreReels, Watch, Watched};
-use console::seat::{Evidence, Failed, ResourceStatus, Status};
+use console::seat::{Evidence, Failed, ProxyStatus, ResourceStatus, Status};
 use index::Follower;
 use ledger::keys::{GatewayKey, RunKeys};
 use ledger::read::Store;
@@ -89,6 +89,10 @@ impl Evidence for Desks {
         }
         alarms.extend(shared.witnesses.iter().filter_map(|witness| witness.alarm()));
         let witnesses = shared.witnesses.iter().map(|witness| witness.status(ledger.records)).collect();
+        let proxy = shared.serving.door.as_ref().map(|door| ProxyStatus {
+            listen: door.address.to_string(),
+            certificate: door.file.display().to_string(),
+        });
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -103,6 +107,7 @@ impl Evidence for Desks {
             waiting: count(shared.gate.inbox().list().len()),
             free_bytes: free,
             resources,
+            proxy,
             witnesses,
             alarms,
         })
@@ -112,13 +117,14 @@ impl Evidence for Desks {
 impl Desks {
     fn resources(&self) -> Vec<ResourceStatus> {
         let shared = &self.shared;
-        let served = shared.config.resources.iter().zip(&shared.addresses).zip(&shared.resources);
-        let line = |((configured, address), served): ((&Resource, &SocketAddr), &Served)| {
+        let serving = &shared.serving;
+        let served = shared.config.resources.iter().zip(&serving.addresses).zip(&serving.resources);
+        let line = |((configured, address), served): ((&Resource, &Option<SocketAddr>), &Served)| {
             let detail = served.trouble();
             ResourceStatus {
                 name: configured.name.clone(),
                 kind: configured.what.kind().to_owned(),
-                listen: address.to_string(),
+                listen: address.map_or_else(|| "proxy".to_owned(), |address| address.to_string()),
                 upstream: configured.what.address(),
                 sessions: served.sessions(),
                 up: detail.is_none(),

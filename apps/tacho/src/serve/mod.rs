@@ -19,8 +19,8 @@ use console::seat::{Failed, FailedKind};
 use gate::Gate;
 use ledger::{Draft, Kind};
 use policy::Policy;
-use relay::Served;
 use relay::runs::Registry;
+use relay::{Door, Served};
 use tokio::runtime::Handle;
 use vocab::{RunId, Seq};
 
@@ -41,10 +41,7 @@ pub struct Shared {
     pub registry: Registry,
     /// The policy in force: for `delegate` and `spawn`, which no session asks.
     pub policy: RwLock<Arc<Policy>>,
-    /// The resources as they are served, in the order of the configuration.
-    pub resources: Vec<Served>,
-    /// Where each listens.
-    pub addresses: Vec<std::net::SocketAddr>,
+    pub serving: Serving,
     pub witnesses: Vec<Arc<Witness>>,
     pub handle: Handle,
     /// The process that holds each run: who descends from it is inside the run.
@@ -55,6 +52,15 @@ pub struct Shared {
     /// Operators whose tokens were shown inside a run of late.
     refused_inside: Mutex<BTreeMap<String, Instant>>,
     pub started: String,
+}
+
+/// What is served, and where.
+pub struct Serving {
+    /// The resources as they are served, in the order of the configuration.
+    pub resources: Vec<Served>,
+    /// Where each listens; `None`: it is behind the proxy alone.
+    pub addresses: Vec<Option<std::net::SocketAddr>>,
+    pub door: Option<Door>,
 }
 
 /// The `tacho run` that a run lives with.
@@ -87,7 +93,7 @@ impl Shared {
         gate: Gate,
         registry: Registry,
         policy: Arc<Policy>,
-        (resources, addresses): (Vec<Served>, Vec<std::net::SocketAddr>),
+        serving: Serving,
         witnesses: Vec<Arc<Witness>>,
     ) -> Shared {
         Shared {
@@ -95,8 +101,7 @@ impl Shared {
             gate,
             registry,
             policy: RwLock::new(policy),
-            resources,
-            addresses,
+            serving,
             witnesses,
             handle: Handle::current(),
             holders: Mutex::default(),

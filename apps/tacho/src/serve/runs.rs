@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::seat::{
-    Caller, Failed, FailedKind, LiveRun, Mint, Minted, MintedResource, Operator, Role, Runs,
+    Caller, Failed, FailedKind, LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Role, Runs,
 };
 use ledger::Ended;
 use policy::{Context, Principal, Request, What};
@@ -51,6 +51,7 @@ impl Runs for RunDesk {
             human,
             token: minted.token.to_string(),
             resources: self.resources(&minted.user, &minted.password),
+            proxy: self.proxy(&minted.user, &minted.password),
         })
     }
 
@@ -195,11 +196,11 @@ impl RunDesk {
     }
 
     fn resources(&self, user: &str, password: &str) -> Vec<MintedResource> {
-        let reach = |(resource, address): (&Resource, &SocketAddr)| MintedResource {
+        let reach = |(resource, address): (&Resource, &Option<SocketAddr>)| MintedResource {
             name: resource.name.clone(),
             kind: resource.what.kind().to_owned(),
-            host: reachable(address.ip()),
-            port: address.port(),
+            host: address.map_or_else(|| upstream_host(resource), |address| reachable(address.ip())),
+            port: address.map_or_else(|| upstream_port(resource), |address| address.port()),
             user: user.to_owned(),
             password: password.to_owned(),
             database: match &resource.what {
@@ -209,17 +210,43 @@ impl RunDesk {
             certificate: None,
             settings: settings(resource),
         };
-        self.0.config.resources.iter().zip(&self.0.addresses).map(reach).collect()
+        self.0.config.resources.iter().zip(&self.0.serving.addresses).map(reach).collect()
+    }
+
+    fn proxy(&self, user: &str, password: &str) -> Option<MintedProxy> {
+        let door = self.0.serving.door.as_ref()?;
+        Some(MintedProxy {
+            host: reachable(door.address.ip()),
+            port: door.address.port(),
+            user: user.to_owned(),
+            password: password.to_owned(),
+            certificate: door.certificate.clone(),
+        })
     }
 }
 
-/// What a run's environment says of an HTTP service beside its address.
+/// What a run's environment says of an HTTP service beside its address. `proxied` is the URL by which the proxy reaches it.
 fn settings(resource: &Resource) -> BTreeMap<String, String> {
     let Kind::Http(service) = &resource.what else { return BTreeMap::new() };
-    let scheme = resource.tls.as_ref().map(|_| ("scheme", "https"));
-    let dialect = |model: Model| ("dialect", if model.anthropic { "anthropic" } else { "openai" });
-    let all = scheme.into_iter().chain(service.model.map(dialect));
-    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let scheme = resource.tls.as_ref().map(|_| ("scheme", "https".to_owned()));
+    let dialect = |model: Model| ("dialect", if model.anthropic { "anthropic" } else { "openai" }.to_owned());
+    let proxied = resource.listen.is_none().then(|| ("proxied", service.upstream.address()));
+    let all = scheme.into_iter().chain(service.model.map(dialect)).chain(proxied);
+    all.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn upstream_host(resource: &Resource) -> String {
+    match &resource.what {
+        Kind::Http(service) => service.upstream.host.clone(),
+        Kind::Postgres(_) => String::new(),
+    }
+}
+
+fn upstream_port(resource: &Resource) -> u16 {
+    match &resource.what {
+        Kind::Http(service) => service.upstream.port,
+        Kind::Postgres(_) => 0,
+    }
 }
 
 /// Where a client on this machine finds a listener.

@@ -13,7 +13,7 @@ pub struct ToolDesk(pub Arc<Shared>);
 
 impl ToolDesk {
     fn servers(&self) -> impl Iterator<Item = (&str, &Pins)> {
-        self.0.resources.iter().filter_map(|served| match served {
+        self.0.serving.resources.iter().filter_map(|served| match served {
             Served::Http(http) => Some((&*http.config.name, &http.config.mcp.as_ref()?.pins)),
             Served::Postgres(_) => None,
         })

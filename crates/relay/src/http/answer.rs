@@ -166,7 +166,8 @@ impl Session {
                 }
                 let rpc = asked.rpc.as_ref();
                 let listening = Listening::new(&response.media, response.status, empty, rpc);
-                Some(listening.map_err(|why| Stays::Unreadable(502, why))?)
+                let listening = listening.map_err(|why| Stays::Unreadable(502, why))?;
+                Some(listening.behind(self.entry.before(&resource)))
             }
             None => None,
         };
@@ -376,7 +377,8 @@ impl Session {
             format!("{} {}", answer.response.status, readable(answer.response.reason.as_bytes()));
         for (name, value) in headers.iter() {
             let value = match readable(name.as_bytes()).to_ascii_lowercase().as_str() {
-                "location" | "content-location" => {
+                // Through the proxy, the client is where the service says that it is.
+                "location" | "content-location" if !self.entry.is_proxy() => {
                     let home = at_home(&self.resource, value.as_bytes());
                     home.map_or_else(|| value.clone(), |home| RawField::new(home.into()))
                 }

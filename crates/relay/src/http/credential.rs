@@ -33,17 +33,27 @@ pub(super) fn shown(headers: &Headers) -> Option<Shown> {
             let rest = rest.trim();
             match scheme.to_ascii_lowercase().as_str() {
                 "bearer" => Zeroizing::new(rest.to_owned()),
-                "basic" => {
-                    let decoded = Zeroizing::new(STANDARD.decode(rest).ok()?);
-                    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-                    let password = Zeroizing::new(password.to_owned());
-                    return Some(Shown { user: user.to_owned(), password });
-                }
+                "basic" => return basic(rest),
                 _ => return None,
             }
         }
     };
     let (user, password) = word.split_once('.')?;
+    Some(Shown { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) })
+}
+
+/// `Proxy-Authorization: Basic`, as clients make it of a proxy's URL, and nothing else: what a client shows to the service that
+/// it wants is no proof of whose it is.
+pub(super) fn shown_to_proxy(headers: &Headers) -> Option<Shown> {
+    let mut all = headers.all("proxy-authorization");
+    let (Some(value), None) = (all.next(), all.next()) else { return None };
+    let (scheme, rest) = value.to_str()?.split_once(' ')?;
+    basic(rest.trim()).filter(|_| scheme.eq_ignore_ascii_case("basic"))
+}
+
+fn basic(encoded: &str) -> Option<Shown> {
+    let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     Some(Shown { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) })
 }
 
@@ -157,6 +167,27 @@ mod tests {
         assert_eq!(read(&[("Authorization", "Basic !")]), None);
         assert_eq!(read(&[("Authorization", "Negotiate run_1.pw")]), None);
         assert_eq!(read(&[("Authorization", "Bearer run_1.pw"), ("X-Api-Key", "run_1.pw")]), None);
+    }
+
+    #[test]
+    fn a_proxy_is_shown_a_credential_in_one_place() {
+        let read = |pairs: &[(&str, &str)]| {
+            shown_to_proxy(&headers(pairs)).map(|s| format!("{}/{}", s.user, *s.password))
+        };
+        assert_eq!(read(&[("Proxy-Authorization", "Basic cnVuXzE6cHc=")]), Some("run_1/pw".to_owned()));
+        assert_eq!(read(&[("proxy-authorization", "bAsIc  cnVuXzE6cHc=")]), Some("run_1/pw".to_owned()));
+        for (name, value) in [
+            ("Authorization", "Basic cnVuXzE6cHc="),
+            ("X-Api-Key", "run_1.pw"),
+            ("Proxy-Authorization", "Bearer run_1.pw"),
+            ("Proxy-Authorization", "Bearer cnVuXzE6cHc="),
+            ("Proxy-Authorization", "Basic"),
+        ] {
+            assert_eq!(read(&[(name, value)]), None, "{name}: {value}");
+        }
+        let twice =
+            [("Proxy-Authorization", "Basic cnVuXzE6cHc="), ("Proxy-Authorization", "Basic cnVuXzE6cHc=")];
+        assert_eq!(read(&twice), None);
     }
 
     #[test]

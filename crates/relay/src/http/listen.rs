@@ -16,6 +16,7 @@ use vocab::{Seq, SessionId};
 
 use super::credential::{Injected, shown};
 use super::dial::dial;
+use super::entry::{Entry, Found};
 use super::problem::Problem;
 use super::resource::Resource;
 use super::scrub::Needles;
@@ -53,15 +54,16 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
     };
     // From here on the session counts as one of the run's, and the end of the run waits for it.
     let ended = run.end();
-    let login = Login { resource: &resource, run: &run, address };
-    if let Err((problem, why)) = login.session(&mut client, ended, head).await {
-        if let Some(why) = why {
-            login.not_connected(why).await;
-        }
-        tell(&mut client, &problem, false).await;
-    }
+    let login = Login { resource: &resource, run: &run, address, entry: Entry::Listener };
+    let Some(_present) = run.present_below(HTTP_SESSIONS_PER_RUN_MAX) else {
+        login.not_connected(TOO_MANY).await;
+        return tell(&mut client, &Problem::new(503, TOO_MANY), false).await;
+    };
+    let _nowhere_else = login.serve(&mut client, ended, head).await;
 }
 
+/// What the client is told, and the record says, where a run has no room for another connection.
+pub(super) const TOO_MANY: &str = "the run has as many connections as one may have";
 const NO_SUCH_RUN: &str = "show the credential that `tacho run` gave: Basic, Bearer, or X-Api-Key";
 
 /// A connection that showed no request.
@@ -88,11 +90,11 @@ async fn greet(stream: TcpStream, resource: &Resource) -> Result<(Side, Head), S
     }
 }
 
-fn is_head(head: &Head) -> bool {
+pub(super) fn is_head(head: &Head) -> bool {
     matches!(&head.start, Start::Request { method, .. } if method.as_bytes() == b"HEAD")
 }
 
-async fn tell(client: &mut Side, problem: &Problem, to_head: bool) {
+pub(super) async fn tell(client: &mut Side, problem: &Problem, to_head: bool) {
     let mut out = problem.encode(false, to_head);
     let _gone = tokio::time::timeout(Duration::from_secs(1), client.leg.drain(&mut out)).await;
 }
@@ -120,25 +122,35 @@ fn refused(status: u16, why: &'static str) -> Refused {
     (Problem::new(status, why), Some(why))
 }
 
-struct Login<'a> {
-    resource: &'a Arc<Resource>,
-    run: &'a Arc<Run>,
-    address: SocketAddr,
+/// A run before a resource.
+pub(super) struct Login<'a> {
+    pub(super) resource: &'a Arc<Resource>,
+    pub(super) run: &'a Arc<Run>,
+    pub(super) address: SocketAddr,
+    pub(super) entry: Entry,
 }
 
+type End = tokio::sync::watch::Receiver<Option<crate::runs::Ended>>;
+
 impl Login<'_> {
-    /// Dials, records, and runs the session to its end.
-    async fn session(
-        &self,
-        client: &mut Side,
-        ended: tokio::sync::watch::Receiver<Option<crate::runs::Ended>>,
-        head: Head,
-    ) -> Result<(), Refused> {
-        let resource = self.resource;
-        if self.run.sessions() >= HTTP_SESSIONS_PER_RUN_MAX {
-            return Err(refused(503, "the run has as many connections as one may have"));
+    /// A session from its first request to its end. `Some`: the client goes on elsewhere, with this.
+    pub(super) async fn serve(&self, client: &mut Side, ended: End, head: Head) -> Option<Found> {
+        match self.session(client, ended, head).await {
+            Ok(found) => found,
+            Err((problem, why)) => {
+                if let Some(why) = why {
+                    self.not_connected(why).await;
+                }
+                tell(client, &problem, false).await;
+                None
+            }
         }
-        let _counted = (self.run.present(), Counted::new(resource));
+    }
+
+    /// Dials, records, and runs the session to its end.
+    async fn session(&self, client: &mut Side, ended: End, head: Head) -> Result<Option<Found>, Refused> {
+        let resource = self.resource;
+        let _counted = Counted::new(resource);
         let config = &resource.config;
         let mut who = self.run.who(SessionId(0), &config.name, &resource.root, config.durability);
         let code = Code::status(403);
@@ -173,16 +185,18 @@ impl Login<'_> {
             injected,
             needles,
             ended,
+            entry: self.entry.clone(),
         });
         let cut = session.run(head).await;
         self.record_end(&who, connect, &session, &cut).await;
-        Ok(())
+        std::mem::swap(client, &mut session.client);
+        Ok(session.elsewhere.take())
     }
 
     async fn record(&self, client: &Side, upstream: &Leg) -> Result<Seq, Refused> {
         let config = &self.resource.config;
         let address = format!("{}:{}", config.upstream.host, config.upstream.port);
-        let draft = Draft::new(Kind::Connect)
+        let mut draft = Draft::new(Kind::Connect)
             .run(self.run.id)
             .put_some("resource", Name::configured(&config.name))
             .put("client", self.address)
@@ -193,6 +207,9 @@ impl Login<'_> {
             .put("role", "")
             .put("server", MaskedText::constant(""))
             .put("options", Map::new());
+        if matches!(self.entry, Entry::Proxy(_)) {
+            draft = draft.put("via", "proxy");
+        }
         let no_record = || refused(503, NO_RECORD);
         let receipt = self.resource.gate.ledger().append(draft).map_err(|_| no_record())?;
         let durable = receipt.await.map_err(|_| no_record())?;

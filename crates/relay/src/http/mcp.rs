@@ -307,6 +307,8 @@ pub(super) struct Listening {
     pub(super) tool_failed: bool,
     /// Where this stream's client sends its messages: a credential, as the client sees it.
     place: Option<String>,
+    /// What stands before that place where the client comes through the proxy.
+    before: String,
     /// What the gateway has to say on this stream.
     words: Option<mpsc::Receiver<Vec<u8>>>,
 }
@@ -355,8 +357,14 @@ impl Listening {
             not_understood: false,
             tool_failed: false,
             place: None,
+            before: String::new(),
             words: None,
         })
+    }
+
+    /// The same, for a client that finds what it reads behind `before`.
+    pub(super) fn behind(self, before: &str) -> Listening {
+        Listening { before: before.to_owned(), ..self }
     }
 
     /// Takes a piece of the answer, and gives what of it is read and may be looked at. Errors: why nothing more may.
@@ -404,6 +412,7 @@ impl Listening {
             (_, None | Some("")) => Ok(event.raw),
             ("endpoint", Some(place)) => {
                 let (home, words) = ear.endpoint(place)?;
+                let home = format!("{}{home}", self.before);
                 self.words = Some(words);
                 self.place = Some(home.clone());
                 Ok(event.with(&home))

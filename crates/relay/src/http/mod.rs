@@ -1,4 +1,4 @@
-//! HTTP on the data path: a listener in front of one service.
+//! HTTP on the data path: a listener in front of one service, and a forward proxy in front of all of them.
 //!
 //! HTTP/1.1 on both legs, framed by `proto_http`: a request that two servers could cut or read differently is refused,
 //! and what goes upstream is encoded anew. One request at a time; one upstream connection per session, and never
@@ -8,10 +8,10 @@
 //! Content codings are undone before anything looks (`coded`): the gateway asks the upstream for none, decodes what comes
 //! in one all the same, and passes nothing on in one that it knows.
 //!
-//! **Not here, and refused**: HTTP/2, CONNECT, upgrades (WebSocket), byte ranges (a value could be cut in two; the whole
+//! **Not here, and refused**: HTTP/2, upgrades (WebSocket), CONNECT to a listener or for anything but TLS, byte ranges (a value could be cut in two; the whole
 //! is asked for instead). Trailers are not passed on.
 //!
-//! Reading order: `listen` (accept to `connect`) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
+//! Reading order: `listen` (accept to `connect`), `proxy` and `entry` (the same for the proxy) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
 //! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
 //! language model) -> `scrub`, `writer`, `side`,
 //! `problem`, `dial`, `resource`.
@@ -21,11 +21,13 @@ mod coded;
 mod credential;
 mod decide;
 mod dial;
+mod entry;
 mod listen;
 mod look;
 mod mcp;
 mod model;
 mod problem;
+mod proxy;
 mod request;
 mod resource;
 mod scrub;
@@ -35,4 +37,5 @@ mod writer;
 
 pub use dial::probe;
 pub use listen::connection;
+pub use proxy::{Proxy, connection as proxied};
 pub use resource::Resource;

@@ -21,6 +21,9 @@ pub(super) struct Problem {
 /// So that clients with a netrc, or with the credential in their URL, show it.
 const CHALLENGE: &[u8] = b"WWW-Authenticate: Basic realm=\"tacho\", charset=\"UTF-8\"\r\n";
 
+/// The same, from the proxy.
+const PROXY_CHALLENGE: &[u8] = b"Proxy-Authenticate: Basic realm=\"tacho\", charset=\"UTF-8\"\r\n";
+
 impl Problem {
     pub(super) fn new(status: u16, detail: &str) -> Problem {
         Problem { status, detail: detail.to_owned(), members: Vec::new(), rpc: None }
@@ -37,6 +40,12 @@ impl Problem {
         }
         problem.members.push(("record", record.0.to_string()));
         problem
+    }
+
+    /// The same, with what else is known of it.
+    pub(super) fn and(mut self, name: &'static str, value: String) -> Problem {
+        self.members.push((name, value));
+        self
     }
 
     /// The same, in the form of whoever waits for a message of JSON-RPC.
@@ -87,11 +96,13 @@ impl Problem {
                 reply::answer(self.status, reason, &body, keep_alive)
             }
         };
-        let mut out = BytesMut::with_capacity(answer.len() + CHALLENGE.len());
+        let mut out = BytesMut::with_capacity(answer.len() + PROXY_CHALLENGE.len());
         let line = memchr::memchr(b'\n', &answer).map_or(0, |end| end + 1);
         out.extend_from_slice(&answer[..line]);
-        if self.status == 401 {
-            out.extend_from_slice(CHALLENGE);
+        match self.status {
+            401 => out.extend_from_slice(CHALLENGE),
+            407 => out.extend_from_slice(PROXY_CHALLENGE),
+            _ => {}
         }
         out.extend_from_slice(&answer[line..]);
         out

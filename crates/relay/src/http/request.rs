@@ -564,7 +564,7 @@ fn fields(request: &Request, unsaid: &[&str]) -> String {
 }
 
 /// What the client says that is not passed on: what the gateway says itself, parts of an answer (a value could be cut in
-/// two), and who the client claims to be to whoever trusts a proxy.
+/// two), who the client claims to be to whoever trusts a proxy, and what it says to a proxy.
 fn is_ours(name: &[u8]) -> bool {
     const NAMES: &[&str] = &[
         "host",
@@ -578,9 +578,10 @@ fn is_ours(name: &[u8]) -> bool {
         "via",
         "remote-user",
         "x-real-ip",
+        "proxy",
     ];
     const BEGINNINGS: &[&str] =
-        &["x-forwarded-", "x-remote-", "x-auth-request-", "x-webauth-", "x-user-", "impersonate-"];
+        &["x-forwarded-", "x-remote-", "x-auth-request-", "x-webauth-", "x-user-", "impersonate-", "proxy-"];
     let name = reads_as(name);
     NAMES.contains(&name.as_str())
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))

@@ -1,7 +1,8 @@
 //! One session: a client's requests, one after another, each carried to the end of its answer.
 //!
 //! **Invariant:** one task, no lock: what is decided, sent and released happens in the order of `exchange`.
-//! **Invariant:** after `connect` each request shows the same run's credential, or the session ends.
+//! **Invariant:** after `connect` each request shows the same run's credential, or the session ends. What comes through a
+//! tunnel of the proxy is the run's that opened the tunnel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::coded::{Held, Undoing};
 use super::credential::{Injected, shown};
 use super::decide::{Ruling, Verdicts};
 use super::dial::dial;
+use super::entry::{Entry, Found};
 use super::listen::{NO_RECORD, UNREACHABLE};
 use super::problem::Problem;
 use super::request::Asked;
@@ -72,6 +74,7 @@ pub(super) struct Start {
     pub(super) injected: Injected,
     pub(super) needles: Needles,
     pub(super) ended: watch::Receiver<Option<Ended>>,
+    pub(super) entry: Entry,
 }
 
 pub(super) struct Session {
@@ -88,6 +91,9 @@ pub(super) struct Session {
     pub(super) needles: Needles,
     run: Arc<Run>,
     ended: watch::Receiver<Option<Ended>>,
+    pub(super) entry: Entry,
+    /// What the client asked for that is not this session's.
+    pub(super) elsewhere: Option<Found>,
     /// The intent whose outcome is not recorded.
     pub(super) open: Option<Seq>,
     /// A part of an answer has left: the client cannot be told anything else.
@@ -116,6 +122,8 @@ impl Session {
             needles: start.needles,
             run: start.run,
             ended: start.ended,
+            entry: start.entry,
+            elsewhere: None,
             open: None,
             answering: false,
             to_head: false,
@@ -135,7 +143,13 @@ impl Session {
             }
             (self.answering, self.to_head) = (false, false);
             head = match self.next_head().await {
-                Ok(Some(head)) => head,
+                Ok(Some(head)) => match self.entry.same(head, &self.resource) {
+                    Ok(head) => head,
+                    Err(found) => {
+                        self.elsewhere = Some(*found);
+                        break Cut::quiet("elsewhere");
+                    }
+                },
                 Ok(None) => break Cut::quiet("client-closed"),
                 Err(cut) => break cut,
             };
@@ -289,6 +303,10 @@ impl Session {
 
     /// A request of another run's, or of nobody's, on this run's connection.
     fn same_run(&self, head: &Head) -> Result<(), Cut> {
+        if let Entry::Proxy(_) = &self.entry {
+            // The proxy has looked, where it shows: on the tunnel, or on the request that came to it.
+            return Ok(());
+        }
         let shown = shown(&head.headers);
         let run = shown.and_then(|s| self.resource.registry.by_password(&s.user, s.password.as_bytes()));
         match run.is_some_and(|run| run.id == self.run.id) {
@@ -482,7 +500,7 @@ fn no_record() -> Cut {
 }
 
 /// Resolves when the run is over.
-async fn over(ended: &mut watch::Receiver<Option<Ended>>) -> Ended {
+pub(super) async fn over(ended: &mut watch::Receiver<Option<Ended>>) -> Ended {
     match ended.wait_for(Option::is_some).await {
         Ok(why) => why.unwrap_or(Ended::Interrupted),
         Err(_) => Ended::Interrupted,

@@ -35,6 +35,7 @@ use zeroize::Zeroizing;
 use crate::config::{Config, Host, What};
 use crate::fault::Failure;
 use crate::limits::{JAIL_CONNECTIONS_MAX, JAIL_HANDSHAKE};
+use crate::run::environment::is_proxied;
 use attempts::{Book, Reporter};
 use pass::Passed;
 use resolver::Names;
@@ -81,12 +82,17 @@ impl Jail {
     ) -> Result<Jail, Failure> {
         let mut listeners = Vec::new();
         let mut names = Names::default();
-        for resource in &minted.resources {
+        // What is behind the proxy alone has no address of its own.
+        for resource in minted.resources.iter().filter(|resource| !is_proxied(resource)) {
             let ip: IpAddr = resource.host.parse().map_err(|_| no_address(&resource.host))?;
             listeners.push(SocketAddr::new(ip, resource.port));
             names.add(&resource.name, ip);
             let same = |up: &&Upstream| up.resource == resource.name && up.port == resource.port;
             upstreams.iter().filter(same).for_each(|up| names.add(&up.host, ip));
+        }
+        if let Some(proxy) = &minted.proxy {
+            let ip: IpAddr = proxy.host.parse().map_err(|_| no_address(&proxy.host))?;
+            listeners.push(SocketAddr::new(ip, proxy.port));
         }
         let console = console.strip_prefix("http://").unwrap_or(console);
         listeners.push(console.parse().map_err(|_| no_address(console))?);
