@@ -115,6 +115,8 @@ keys = "./tacho-keys"            # keys and operators; never below `data`: a cop
 control = "./tacho-run/control.sock"  # what `tacho run` talks to; the directory is its own
 console = "127.0.0.1:7070"       # API and web pages; loopback only
 policy = "./policy"              # Cedar; `tacho policy check`
+# proxy = "127.0.0.1:3128"       # what agents find in HTTPS_PROXY; reaches the resources below by their upstreams' URLs, and
+                                 # no other host. Services, models and servers of MCP then need no `listen`
 durability = "sync"              # "os" is faster, and no report over it claims that no effect is without evidence
 # approval_timeout = "120s"      # silence is a no
 # run_lifetime = "24h"           # after that a run's credentials die

@@ -134,10 +134,8 @@ impl Resolver<'_> {
         let name = raw.name.take().and_then(|name| self.name(&place, &name));
         let kind = raw.kind.take().and_then(|kind| self.kind(&place, &kind));
         let listen_span = raw.listen.as_ref().map(|listen| listen.span.clone());
-        let listen = match raw.listen.take() {
-            Some(listen) => Some(self.address(&format!("{place}: `listen`"), &listen)),
-            None => None,
-        };
+        // Absent, or there and perhaps wrong.
+        let listen = raw.listen.take().map(|at| self.address(&format!("{place}: `listen`"), &at));
         let credential = self.credential(&place, raw.credential.take());
         let client_certificate = raw.client_certificate.take().and_then(|pair| self.pair(pair));
         let tls = raw.tls.take().and_then(|pair| self.pair(pair));
@@ -164,7 +162,7 @@ impl Resolver<'_> {
         Some(Resource {
             name: name?,
             listen: match listen {
-                Some(listen) => Some(listen?),
+                Some(read) => Some(read?),
                 None => None,
             },
             credential: credential?,

@@ -198,6 +198,66 @@ fn each_error_has_its_line_and_says_what_would_be_right() {
     check("name = \"ada\"", "name = \"ada\"\nname = \"eve\"", &[(28, "duplicate key")]);
 }
 
+/// Resources behind a proxy and behind the good file; the proxy stands in line 3, the first of them begins in line 32.
+fn proxied(resources: &[(&str, &str, &str)]) -> Result<Config, Vec<String>> {
+    let mut text = GOOD.replacen("[gateway]\n", "[gateway]\nproxy = \"127.0.0.1:3128\"\n", 1);
+    for (name, kind, upstream) in resources {
+        text.push_str(&format!(
+            "\n[[resource]]\nname = \"{name}\"\nkind = \"{kind}\"\nupstream = \"{upstream}\"\n"
+        ));
+    }
+    parse(&text)
+}
+
+#[test]
+fn behind_a_proxy_a_service_needs_no_listener() {
+    let config = proxied(&[
+        ("gpt", "llm", "https://api.openai.com/v1"),
+        ("files", "mcp", "https://mcp.internal/mcp"),
+        ("billing", "http", "https://api.openai.com"),
+        ("beta", "http", "https://api.openai.com/v1beta"),
+        ("plain", "http", "http://localhost:8080"),
+    ]);
+    let config = config.unwrap();
+    assert_eq!(config.gateway.proxy, Some(([127, 0, 0, 1], 3128).into()));
+    assert!(config.resources[1..].iter().all(|resource| resource.listen.is_none()));
+    let lines = parse(&format!(
+        "{GOOD}\n[[resource]]\nname = \"a\"\nkind = \"http\"\nupstream = \"https://a.example\"\n"
+    ));
+    let lines = lines.unwrap_err();
+    assert!(lines[0].contains(":31: ") && lines[0].contains("proxy = \"127.0.0.1:3128\""), "{lines:#?}");
+    let lines = proxied(&[("db", "postgres", "postgres://a@localhost/b")]).unwrap_err();
+    assert!(lines.len() == 1 && lines[0].contains("`listen` is missing"), "{lines:#?}");
+}
+
+#[test]
+fn what_the_proxy_could_not_tell_apart_is_an_error_in_its_line() {
+    let one = ("a", "http", "https://api.example.com/v1");
+    for other in ["https://API.example.com:443/v1/", "https://api.example.com/V1"] {
+        let lines = proxied(&[one, ("b", "http", other)]).unwrap_err();
+        assert!(
+            lines.len() == 1 && lines[0].contains(":40: ") && lines[0].contains("has the same upstream"),
+            "{lines:#?}"
+        );
+    }
+    assert!(proxied(&[one, ("b", "http", "https://api.example.com:8443/v1")]).is_ok());
+    for (upstream, words) in
+        [("http://localhost:3128", "the gateway's own proxy"), ("http://127.0.0.1:8080", "write localhost")]
+    {
+        let lines = proxied(&[("a", "http", upstream)]).unwrap_err();
+        assert!(lines.len() == 1 && lines[0].contains(":35: ") && lines[0].contains(words), "{lines:#?}");
+    }
+    for (proxy, words) in [
+        ("0.0.0.0:3128", "loopback"),
+        ("127.0.0.1:7070", "the console's address"),
+        ("127.0.0.1:0", "a port of its own"),
+        ("3128", "is not an address"),
+    ] {
+        check("[gateway]", &format!("[gateway]\nproxy = \"{proxy}\""), &[(3, words)]);
+    }
+    check("[gateway]", "[gateway]\nproxy = \"127.0.0.1:6432\"", &[(12, "the proxy listens on")]);
+}
+
 #[test]
 fn names_addresses_and_uids_are_unique() {
     let second = "\n[[resource]]\nname = \"crm\"\nkind = \"postgres\"\nlisten = \"127.0.0.1:6432\"\n\

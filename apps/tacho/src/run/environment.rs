@@ -247,13 +247,21 @@ mod tests {
     }
 
     fn with(inherited: &[(&str, &str)], named: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
-        let resources = resources();
+        brought(&resources(), None, inherited, named)
+    }
+
+    fn brought(
+        resources: &[MintedResource],
+        proxy: Option<&MintedProxy>,
+        inherited: &[(&str, &str)],
+        named: &[&str],
+    ) -> Result<BTreeMap<String, String>, Failure> {
         let brings = Brings {
             run: "0123",
             token: "tok",
             url: "http://127.0.0.1:7070",
-            resources: &resources,
-            proxy: None,
+            resources,
+            proxy,
             home: Path::new("/home/x"),
             login: "agent",
         };
@@ -317,6 +325,41 @@ mod tests {
         assert_eq!(env["BILLING_API_KEY"], "run_1.pw");
         assert_eq!(env["BILLING_URL"], "http://run_1:pw@127.0.0.1:6434");
         assert_eq!(env["HOME"], "/home/x");
+    }
+
+    #[test]
+    fn what_is_behind_the_proxy_is_found_by_its_own_url_and_the_listeners_without_one() {
+        let mut all = resources();
+        let mut model = all[2].clone();
+        (model.name, model.kind, model.host, model.port) =
+            ("gpt".to_owned(), "llm".to_owned(), "api.openai.com".to_owned(), 443);
+        for (name, value) in [("dialect", "openai"), (PROXIED, "https://api.openai.com/v1")] {
+            model.settings.insert(name.to_owned(), value.to_owned());
+        }
+        all.push(model);
+        let proxy = MintedProxy {
+            host: "127.0.0.1".to_owned(),
+            port: 3128,
+            user: "run_1".to_owned(),
+            password: "p:w".to_owned(),
+            certificate: String::new(),
+        };
+        let env = brought(&all, Some(&proxy), CALLER, &[]).unwrap();
+        for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
+            assert_eq!(env[name], "http://run_1:p%3Aw@127.0.0.1:3128", "{name}");
+        }
+        assert_eq!((&*env["NO_PROXY"], &*env["no_proxy"]), ("127.0.0.1", "127.0.0.1"));
+        assert_eq!(env["SSL_CERT_FILE"], "/home/x/.tacho-roots.pem");
+        assert_eq!(env["NODE_EXTRA_CA_CERTS"], "/home/x/.tacho-ca.pem");
+        for prefix in ["GPT", "OPENAI"] {
+            assert_eq!(env[&format!("{prefix}_BASE_URL")], "https://api.openai.com/v1");
+            assert_eq!(env[&format!("{prefix}_URL")], "https://api.openai.com/v1");
+            // A client that knows no proxy would show it to somebody else.
+            assert_eq!(env[&format!("{prefix}_API_KEY")], ANY_KEY);
+        }
+        assert_eq!(env["BILLING_BASE_URL"], "http://127.0.0.1:6434");
+        assert!(brought(&all, Some(&proxy), CALLER, &["HTTPS_PROXY=http://other"]).is_err());
+        assert!(with(CALLER, &["HTTPS_PROXY=http://other"]).is_ok(), "without a proxy it is anybody's");
     }
 
     #[test]

@@ -1,177 +1,16 @@
 //! The forward proxy: unchanged clients that know `HTTPS_PROXY` reach what is configured and nothing else, and what comes
 //! through it is decided, masked and recorded as what comes to a listener.
 
-use crate::world::{POLICY, client, drivers, eventually, plan, upstream};
-use interop::gateway::{Gateway, Plan, Site};
-use interop::place::{Scratch, free_port, is_open};
-use interop::process::{Daemon, Finished, finish};
-use interop::tls::Authority;
+mod scene;
+
+use crate::world::{client, drivers, eventually};
+use interop::process::{Finished, finish};
+use scene::{KEY, SECRETS, scene};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
-
-/// What `http_service.py` calls its secret.
-const KEY: &str = "upstream-key-91c4be";
-const SECRETS: &[&str] = &["536-22-8391", "219-47-6630", "ada.osei@example.com", "b.keller@example.org", KEY];
-
-const RULES: &str = r#"
-@id("proxied")
-permit (principal, action in [Action::"connect", Action::"read", Action::"call"], resource);
-@id("tester-echoes")
-permit (principal in Agent::"tester", action == Action::"write", resource in Resource::"billing/echo");
-@id("asker-deletes")
-permit (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing");
-@id("deletes-ask")
-@needs("leads")
-forbid (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing")
-unless { context.approvals.contains("leads") };
-@id("git-reads-texts")
-permit (principal in Agent::"git", action == Action::"opaque", resource in Resource::"billing");
-@id("no-slow")
-@message("Nobody waits for the slow one.")
-forbid (principal, action, resource in Resource::"billing/slow");
-@id("outsider-stays-out")
-forbid (principal in Agent::"outsider", action == Action::"connect", resource);
-"#;
-
-/// A service over TLS and one without, a model over TLS, and a gateway whose proxy stands before them.
-struct Scene {
-    gateway: Gateway,
-    https: u16,
-    plain: u16,
-    proxy: u16,
-    log: PathBuf,
-    model_log: PathBuf,
-    _services: Vec<Daemon>,
-    _place: Scratch,
-}
-
-impl Scene {
-    fn start() -> Scene {
-        let place = Scratch::new("proxy").unwrap();
-        let authority = Authority::new(place.path()).unwrap();
-        let (cert, key) = authority.sign("good", "DNS:localhost,IP:127.0.0.1").unwrap();
-        let (bad_cert, bad_key) = authority.self_signed("bad", "DNS:localhost,IP:127.0.0.1").unwrap();
-        let [https, plain, model, bad, proxy] = [(); 5].map(|()| free_port().unwrap());
-        let dir = drivers().dir();
-        let (log, model_log) = (dir.join("proxy-seen"), dir.join("proxy-model-seen"));
-        let start = |program: &str, port: u16, log: &Path, tls: Option<(&Path, &Path)>| {
-            let mut command = Command::new(drivers().python());
-            command.arg(client(program)).arg(port.to_string()).arg(log);
-            if let Some((cert, key)) = tls {
-                command.arg(cert).arg(key);
-            }
-            let said = dir.join(format!("proxy-service-{port}.log"));
-            let mut service = Daemon::start(&mut command, &said, "TERM").unwrap();
-            service.wait_ready(Duration::from_secs(60), || is_open(port)).unwrap();
-            service
-        };
-        let services = vec![
-            start("http_service.py", https, &log, Some((&cert, &key))),
-            start("http_service.py", plain, &log, None),
-            start("model_service.py", model, &model_log, Some((&cert, &key))),
-            start("http_service.py", bad, &log, Some((&bad_cert, &bad_key))),
-        ];
-        let secret = dir.join("proxy-key");
-        std::fs::write(&secret, format!("{KEY}\n")).unwrap();
-        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let ca = authority.certificate();
-        let resource = |name: &str, kind: &str, url: String| {
-            let ca =
-                if url.starts_with("https") { format!("ca = \"{}\"\n", ca.display()) } else { String::new() };
-            format!(
-                "\n[[resource]]\nname = \"{name}\"\nkind = \"{kind}\"\nupstream = \"{url}\"\n{ca}credential = {{ file = \"{}\" }}\n",
-                secret.display()
-            )
-        };
-        let masks = "\n[[resource.mask]]\npath = \"$..ssn\"\nclass = \"pii.ssn\"\nas = \"partial:4\"\n\
-                     \n[[resource.mask]]\npath = \"$..email\"\nclass = \"pii.email\"\n";
-        let tables = [
-            resource("billing", "http", format!("https://localhost:{https}")),
-            "routes = [\"/users/{id}\"]\n".to_owned(),
-            masks.to_owned(),
-            resource("coded", "http", format!("https://localhost:{https}/coded")),
-            masks.to_owned(),
-            resource("plain", "http", format!("http://localhost:{plain}")),
-            masks.to_owned(),
-            resource("openai", "llm", format!("https://localhost:{model}/v1")),
-            resource("unproved", "http", format!("https://localhost:{bad}")),
-        ];
-        let base = plan();
-        let plan = Plan {
-            policy: format!("{POLICY}{RULES}"),
-            tables: tables.concat(),
-            gateway_lines: format!("{}\nproxy = \"127.0.0.1:{proxy}\"", base.gateway_lines),
-            durability: "os".to_owned(),
-            ..base
-        };
-        let gateway = Site::new(&plan, upstream()).unwrap().up().unwrap();
-        Scene { gateway, https, plain, proxy, log, model_log, _services: services, _place: place }
-    }
-
-    /// Runs a shell script as an agent. `$S` and `$P` are where the services are.
-    fn run(&self, words: &[&str], agent: &str, script: &str) -> Finished {
-        let script =
-            format!("S=https://localhost:{}; P=http://localhost:{}; {script}", self.https, self.plain);
-        let mut run = self.gateway.site().tacho();
-        run.arg("run").args(words).args(["--agent", agent, "--", "/bin/sh", "-c", &script]);
-        finish(&mut run, b"", Duration::from_secs(180)).unwrap()
-    }
-
-    fn sh(&self, agent: &str, script: &str) -> Finished {
-        self.run(&[], agent, script)
-    }
-
-    fn python(&self, words: &[&str], agent: &str, name: &str, program: &str) -> Finished {
-        let file = drivers().file(name, program).unwrap();
-        let ports = format!("{} {} {}", self.https, self.plain, self.gateway.site().console);
-        self.run(words, agent, &format!("{} {} {ports}", drivers().python().display(), file.display()))
-    }
-
-    /// What the services saw.
-    fn seen(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    fn ask(&self, words: &[&str], token: Option<&str>) -> Finished {
-        let mut command = self.gateway.site().tacho();
-        if let Some(token) = token {
-            command.env("TACHO_OPERATOR_TOKEN", token);
-        }
-        finish(command.args(words), b"", Duration::from_secs(30)).unwrap()
-    }
-
-    fn json(&self, words: &[&str]) -> Value {
-        let said = self.ask(words, None);
-        serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("{}", said.all()))
-    }
-
-    /// The newest run of an agent.
-    fn run_of(&self, agent: &str) -> String {
-        let runs = self.json(&["runs", "--json"]);
-        let all = runs["runs"].as_array().unwrap();
-        let found =
-            all.iter().filter(|run| run["agent"] == agent).max_by_key(|run| run["opened"].to_string());
-        found.unwrap_or_else(|| panic!("no run of {agent} in {runs}"))["run"].as_str().unwrap().to_owned()
-    }
-
-    /// The notes of the newest run of an agent, each as one line.
-    fn notes(&self, agent: &str) -> Vec<String> {
-        let show = self.json(&["show", &self.run_of(agent), "--json"]);
-        let line = |note: &Value| format!("{} {}", note["what"], note["detail"]).replace('"', "");
-        show["notes"].as_array().unwrap().iter().map(line).collect()
-    }
-}
-
-fn scene() -> &'static Scene {
-    static SHARED: OnceLock<Scene> = OnceLock::new();
-    SHARED.get_or_init(Scene::start)
-}
 
 fn without_secrets(text: &str) {
     SECRETS.iter().for_each(|secret| assert!(!text.contains(secret), "{secret} in {text}"));
@@ -302,6 +141,28 @@ fn a_models_own_client_holds_any_key() {
         "{}",
         done.all()
     );
+}
+
+#[test]
+fn servers_of_mcp_are_spoken_to_in_each_era() {
+    let (python, program) = (drivers().python(), client("mcp_client.py"));
+    for (era, resource) in [("new", "tools"), ("old", "tools"), ("sse", "legacy")] {
+        let agent = format!("caller-{era}");
+        let script = format!(
+            "{} {} {era} {resource} list 'call find {{\"id\": 3}}'",
+            python.display(),
+            program.display()
+        );
+        let done = scene().sh(&agent, &script);
+        let said: Vec<Value> =
+            done.out().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        assert_eq!(said.len(), 2, "{era}: {}", scene().gateway.explain(&done));
+        assert!(said[0]["tools"]["find"].is_string(), "{era}: {}", said[0]);
+        let found: Value = serde_json::from_str(said[1]["content"][0].as_str().unwrap()).unwrap();
+        assert_eq!((&found["email"], &found["id"]), (&"[pii.email]".into(), &3.into()), "{era}: {found}");
+        let touched = scene().ask(&["touched", &scene().run_of(&agent)], None).out();
+        assert!(touched.contains(&format!("{resource}/tools/find")), "{era}: {touched}");
+    }
 }
 
 /// Node's `fetch` of this age knows no proxy: a tunnel by its own modules, and trust by `NODE_EXTRA_CA_CERTS`.
