@@ -154,7 +154,7 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # upstream = "https://billing.internal/v2"
 # ca = "billing-ca.pem"          # authorities to trust instead of the system's
 # credential = {{ env = "BILLING_KEY" }}
-# inject = "bearer"              # basic (of user:password), header:NAME, query:NAME
+# inject = "bearer"              # basic (of user:password), header:NAME, query:NAME, sigv4 (of ID:SECRET, with region and service)
 # routes = ["/users/{{id}}"]       # one name in policy and records for all users
 # text = "opaque"                # beside masks, answers that are not JSON need that permission; or "detectors" alone
 #

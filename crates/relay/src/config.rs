@@ -230,6 +230,8 @@ pub enum Inject {
     Header(String),
     /// A parameter of the query.
     Query(String),
+    /// A signature over the request, of AWS's fourth version, from `ID:SECRET` or `ID:SECRET:TOKEN`.
+    SigV4 { region: String, service: String },
 }
 
 /// A governed column: `schema.table.column`.

@@ -169,6 +169,9 @@ impl Resolver<'_> {
             false => None,
         };
         let inject = match raw.inject {
+            Some(inject) if inject.value == "sigv4" => {
+                self.sigv4(place, &inject, raw.region.as_ref(), raw.service.as_ref())
+            }
             Some(inject) => self.inject(place, &inject),
             None if model.is_some_and(|model| model.anthropic) => {
                 Some(Inject::Header("x-api-key".to_owned()))
@@ -246,6 +249,33 @@ impl Resolver<'_> {
         Some(Model { anthropic: anthropic?, masks_prompts: masks_prompts? })
     }
 
+    /// Whose signature it is: a region and a service, as `eu-central-1` and `s3`.
+    fn sigv4(
+        &mut self,
+        place: &str,
+        inject: &At<&str>,
+        region: Option<&At<&str>>,
+        service: Option<&At<&str>>,
+    ) -> Option<Inject> {
+        let word = |text: &&At<&str>| {
+            let text = text.value;
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        match (region.filter(word), service.filter(word)) {
+            (Some(region), Some(service)) => {
+                Some(Inject::SigV4 { region: region.value.to_owned(), service: service.value.to_owned() })
+            }
+            _ => {
+                self.problems.at(
+                    &inject.span,
+                    format!("{place}: inject = \"sigv4\" needs region = \"eu-central-1\" and service = \"s3\", or others"),
+                );
+                None
+            }
+        }
+    }
+
     fn inject(&mut self, place: &str, text: &At<&str>) -> Option<Inject> {
         let token = |name: &str| {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
@@ -260,7 +290,7 @@ impl Resolver<'_> {
         if inject.is_none() {
             self.problems.at(
                 &text.span,
-                format!("{place}: inject = {:?} is not known; it is bearer (the default), basic (of user:password), header:NAME or query:NAME", text.value),
+                format!("{place}: inject = {:?} is not known; it is bearer (the default), basic (of user:password), header:NAME, query:NAME or sigv4", text.value),
             );
         }
         inject

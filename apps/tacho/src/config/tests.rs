@@ -198,6 +198,20 @@ fn each_error_has_its_line_and_says_what_would_be_right() {
     check("name = \"ada\"", "name = \"ada\"\nname = \"eve\"", &[(28, "duplicate key")]);
 }
 
+#[test]
+fn a_signature_has_a_region_and_a_service() {
+    let with =
+        |lines: &str| parse(&format!("{GOOD}{}", SERVICE.replacen("inject = \"header:X-Key\"", lines, 1)));
+    let config = with("inject = \"sigv4\"\nregion = \"eu-central-1\"\nservice = \"s3\"").unwrap();
+    let What::Http(service) = &config.resources[1].what else { panic!("a service") };
+    let expect = relay::config::Inject::SigV4 { region: "eu-central-1".to_owned(), service: "s3".to_owned() };
+    assert_eq!(service.inject, expect);
+    for lines in ["inject = \"sigv4\"", "inject = \"sigv4\"\nregion = \"a/b\"\nservice = \"s3\""] {
+        let wrong = with(lines).unwrap_err();
+        assert!(wrong.len() == 1 && wrong[0].contains("needs region"), "{wrong:#?}");
+    }
+}
+
 /// Resources behind a proxy and behind the good file; the proxy stands in line 3, the first of them begins in line 32.
 fn proxied(resources: &[(&str, &str, &str)]) -> Result<Config, Vec<String>> {
     let mut text = GOOD.replacen("[gateway]\n", "[gateway]\nproxy = \"127.0.0.1:3128\"\n", 1);

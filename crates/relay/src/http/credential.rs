@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use proto_http::frame::Headers;
 use zeroize::Zeroizing;
 
+use super::sigv4::{self, Signer};
 use crate::config::Inject;
 use crate::vault::Secret;
 
@@ -62,11 +63,14 @@ fn basic(encoded: &str) -> Option<Shown> {
 pub(super) fn strip(headers: &mut Headers, inject: &Inject) {
     let own = match inject {
         Inject::Header(name) => Some(reads_as(name.as_bytes())),
-        Inject::Bearer | Inject::Basic | Inject::Query(_) => None,
+        Inject::Bearer | Inject::Basic | Inject::Query(_) | Inject::SigV4 { .. } => None,
     };
+    let signs = matches!(inject, Inject::SigV4 { .. });
     let goes = |name: &[u8]| {
         let name = reads_as(name);
-        PLACES.contains(&name.as_str()) || own.as_ref() == Some(&name)
+        PLACES.contains(&name.as_str())
+            || own.as_ref() == Some(&name)
+            || signs && sigv4::OURS.contains(&name.as_str())
     };
     *headers = without(headers, goes);
 }
@@ -92,17 +96,23 @@ pub(super) enum Injected {
     Field(Zeroizing<Vec<u8>>),
     /// `name=value` of the query.
     Pair(Zeroizing<Vec<u8>>),
+    /// Fields that sign the request, made for each.
+    Signature(Box<Signer>),
 }
 
 impl Injected {
     /// Errors: a sentence for the operator.
     pub(super) fn new(inject: &Inject, secret: Option<&Secret>) -> Result<Injected, String> {
-        let Some(secret) = secret.map(Secret::expose) else { return Ok(Injected::None) };
+        let Some(credential) = secret else { return Ok(Injected::None) };
+        let secret = credential.expose();
         if !secret.iter().all(|b| matches!(b, 0x20..=0x7e)) {
             return Err("the credential has bytes that no field of HTTP can hold".into());
         }
         let mut out = Zeroizing::new(Vec::with_capacity(secret.len() * 3 + 64));
         match inject {
+            Inject::SigV4 { region, service } => {
+                return Signer::new(credential, region, service).map(Box::new).map(Injected::Signature);
+            }
             Inject::Bearer => out.extend_from_slice(b"Authorization: Bearer "),
             Inject::Basic => out.extend_from_slice(b"Authorization: Basic "),
             Inject::Header(name) => out.extend_from_slice(format!("{name}: ").as_bytes()),
@@ -114,7 +124,7 @@ impl Injected {
             }
             Inject::Basic => out.extend_from_slice(&base64(secret)),
             Inject::Query(_) => out.extend_from_slice(&percent_encoded(secret)),
-            Inject::Bearer | Inject::Header(_) => out.extend_from_slice(secret),
+            Inject::Bearer | Inject::Header(_) | Inject::SigV4 { .. } => out.extend_from_slice(secret),
         }
         if matches!(inject, Inject::Query(_)) {
             return Ok(Injected::Pair(out));

@@ -13,7 +13,7 @@
 //!
 //! Reading order: `listen` (accept to `connect`), `proxy` and `entry` (the same for the proxy) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
 //! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
-//! language model) -> `scrub`, `writer`, `side`,
+//! language model) -> `scrub`, `writer`, `sigv4`, `side`,
 //! `problem`, `dial`, `resource`.
 
 mod answer;
@@ -33,6 +33,7 @@ mod resource;
 mod scrub;
 mod session;
 mod side;
+mod sigv4;
 mod writer;
 
 pub use dial::probe;

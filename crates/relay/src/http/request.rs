@@ -266,8 +266,12 @@ impl Meaning {
             Inject::Query(name) => {
                 query(request).any(|(n, _)| reads_as(n.as_bytes()) == reads_as(name.as_bytes()))
             }
+            Inject::SigV4 { .. } => {
+                query(request).any(|(n, _)| reads_as(n.as_bytes()).starts_with(super::sigv4::SIGNED))
+            }
             Inject::Bearer | Inject::Basic | Inject::Header(_) => false,
         };
+        let signs = matches!(resource.config.inject, Inject::SigV4 { .. });
         let refuse = match (verb, spoken) {
             (None, _) => Some((501, "this method is not passed on")),
             _ if request.upgrade => Some((501, "another protocol was asked for, and none is passed on")),
@@ -278,6 +282,8 @@ impl Meaning {
             _ if request.has_meaningless_body() => {
                 Some((400, "a body that its method gives no meaning is not passed on"))
             }
+            // A signature is over the whole body.
+            (_, None) if more && signs => Some((413, "a request that is larger than the gateway signs")),
             (_, Some(_)) if more => Some((413, "a request that is larger than the gateway reads")),
             (_, Some(Spoken::Wrong(status, why))) => Some((*status, *why)),
             // What leaves for a model has been looked into, whatever else policy permits.

@@ -49,8 +49,12 @@ impl Needles {
     pub(super) fn new(secret: Option<&Secret>) -> Needles {
         let Some(secret) = secret.map(Secret::expose) else { return Needles(Vec::new()) };
         let password = secret.iter().position(|b| *b == b':').map(|colon| &secret[colon + 1..]);
+        // Of `ID:SECRET:TOKEN` the token is what travels.
+        let token = secret.iter().rposition(|b| *b == b':').map(|colon| &secret[colon + 1..]);
         let mut all: Vec<Zeroizing<Vec<u8>>> = Vec::new();
-        for value in [Some(secret), password].into_iter().flatten().filter(|v| v.len() >= SECRET_BYTES_MIN) {
+        for value in
+            [Some(secret), password, token].into_iter().flatten().filter(|v| v.len() >= SECRET_BYTES_MIN)
+        {
             all.push(Zeroizing::new(value.to_vec()));
             all.extend(JSON.map(|write| written(value, write)));
             all.push(percent_encoded(value));

@@ -33,6 +33,12 @@ impl UpstreamWriter {
                 self.out.extend_from_slice(field);
                 self.out.extend_from_slice(&bytes[line..]);
             }
+            Some(Injected::Signature(signer)) => {
+                let fields = signer.fields(bytes, entropy::wall().0 / 1_000_000_000).ok_or(NOT_SIGNED)?;
+                self.out.extend_from_slice(&bytes[..line]);
+                self.out.extend_from_slice(&fields);
+                self.out.extend_from_slice(&bytes[line..]);
+            }
             Some(Injected::Pair(pair)) => {
                 // The request line ends with ` HTTP/1.1` and CRLF, and its target has no space.
                 let end = line.saturating_sub(b" HTTP/1.1\r\n".len());
@@ -76,6 +82,13 @@ impl ClientWriter {
         }
     }
 }
+
+const NOT_SIGNED: Fault = Fault::new(
+    Side::Gateway,
+    kind::OUT_OF_ORDER,
+    "the gateway could not sign the request",
+    "writer: what is to be signed is no request",
+);
 
 const NOT_PERMITTED: Fault = Fault::new(
     Side::Gateway,

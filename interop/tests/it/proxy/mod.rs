@@ -165,6 +165,26 @@ fn servers_of_mcp_are_spoken_to_in_each_era() {
     }
 }
 
+#[test]
+fn a_request_to_aws_is_signed_by_the_gateway_and_the_agent_holds_any_key() {
+    let json = "-H 'Content-Type: application/json'";
+    let script = format!(
+        "B=$BUCKET_BASE_URL; M='-H X-Amz-Acl:private -H X-Amz-Date:mine -H Authorization:mine'; \
+         curl -sS $B/a/key%20with%2Bsigns?list-type=2; curl -sS \"$B/x?prefix=a%2Fb&marker&a=~\"; \
+         curl -sS -X PUT $M {json} -d '{{\"n\": 1}}' $B/b/k; \
+         curl -sS -o /dev/null -w ' %{{http_code}}' \"$B/x?X-Amz-Signature=mine\"; \
+         head -c 5000000 /dev/zero | tr '\\0' ' ' | curl -sS -o /dev/null -w ' %{{http_code}}' {json} -X PUT --data-binary @- $B/big; env"
+    );
+    let done = scene().sh("tester", &script);
+    let out = done.out();
+    assert_eq!(out.matches("\"signed\": true").count(), 3, "{}", scene().gateway.explain(&done));
+    assert!(
+        out.contains("\"x-amz-acl\"") && out.contains("\"bytes\": 8") && out.contains(" 400 413"),
+        "{out}"
+    );
+    assert!(!out.contains("signing-key-of-the-tests"), "{out}");
+}
+
 /// Node's `fetch` of this age knows no proxy: a tunnel by its own modules, and trust by `NODE_EXTRA_CA_CERTS`.
 #[test]
 fn node_and_git_trust_what_the_run_says() {

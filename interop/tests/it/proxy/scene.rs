@@ -22,6 +22,8 @@ const RULES: &str = r#"
 permit (principal, action in [Action::"connect", Action::"read", Action::"call"], resource);
 @id("tester-echoes")
 permit (principal in Agent::"tester", action == Action::"write", resource in Resource::"billing/echo");
+@id("tester-puts")
+permit (principal in Agent::"tester", action in [Action::"write", Action::"opaque"], resource in Resource::"bucket");
 @id("asker-deletes")
 permit (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing");
 @id("deletes-ask")
@@ -55,7 +57,7 @@ impl Scene {
         let authority = Authority::new(place.path()).unwrap();
         let (cert, key) = authority.sign("good", "DNS:localhost,IP:127.0.0.1").unwrap();
         let (bad_cert, bad_key) = authority.self_signed("bad", "DNS:localhost,IP:127.0.0.1").unwrap();
-        let [https, plain, model, bad, tools, legacy, proxy] = [(); 7].map(|()| free_port().unwrap());
+        let [https, plain, model, bad, tools, legacy, signed, proxy] = [(); 8].map(|()| free_port().unwrap());
         let dir = drivers().dir();
         let (log, model_log) = (dir.join("proxy-seen"), dir.join("proxy-model-seen"));
         let start = |program: &str, port: u16, log: &Path, tls: Option<(&Path, &Path)>| {
@@ -89,9 +91,19 @@ impl Scene {
         };
         let services: Vec<Daemon> =
             services.into_iter().chain([server("new", tools), server("old", legacy)]).collect();
-        let secret = dir.join("proxy-key");
-        std::fs::write(&secret, format!("{KEY}\n")).unwrap();
-        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut command = Command::new(drivers().python());
+        command.arg(client("signed_service.py")).arg(signed.to_string());
+        let mut service = Daemon::start(&mut command, &dir.join("proxy-signed.log"), "TERM").unwrap();
+        service.wait_ready(Duration::from_secs(60), || is_open(signed)).unwrap();
+        let services: Vec<Daemon> = services.into_iter().chain([service]).collect();
+        let private = |name: &str, text: &str| {
+            let path = dir.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            path
+        };
+        let signing = private("proxy-signing-key", "AKIDTEST:signing-key-of-the-tests");
+        let secret = private("proxy-key", &format!("{KEY}\n"));
         let ca = authority.certificate();
         let resource = |name: &str, kind: &str, url: String| {
             let ca =
@@ -114,6 +126,11 @@ impl Scene {
             resource("openai", "llm", format!("https://localhost:{model}/v1")),
             resource("tools", "mcp", format!("http://localhost:{tools}/mcp")),
             resource("legacy", "mcp", format!("http://localhost:{legacy}")),
+            format!(
+                "\n[[resource]]\nname = \"bucket\"\nkind = \"http\"\nupstream = \"http://localhost:{signed}\"\n\
+                 credential = {{ file = \"{}\" }}\ninject = \"sigv4\"\nregion = \"eu-test-1\"\nservice = \"s3\"\n",
+                signing.display()
+            ),
             resource("unproved", "http", format!("https://localhost:{bad}")),
         ];
         let base = plan();
