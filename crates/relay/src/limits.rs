@@ -80,5 +80,11 @@ pub const MCP_HANDLES_PER_RUN_MAX: usize = 256;
 pub const MCP_NOTES_MAX: usize = 1_024;
 /// What the gateway has to say on one stream of MCP and has not said yet. A client has a few requests in the air.
 pub const MCP_WORDS_MAX: usize = 64;
+/// How long a session waits until a connection is lent to it. `tacho mcp` lends the next when one was taken, within
+/// milliseconds.
+pub const MCP_LENT: Duration = Duration::from_secs(5);
+/// The words of a command of a server of MCP that its client starts, in bytes, with a byte between two. They stand in the
+/// `connect` record, and come in one field of a head.
+pub const MCP_COMMAND_BYTES_MAX: usize = 8 << 10;
 /// Verdicts that one session of HTTP remembers. A client asks for a few things again and again; each is compared.
 pub const VERDICTS_MAX: usize = 32;

@@ -244,3 +244,28 @@ fn identifiers_are_read_as_sql_reads_them() {
         assert_eq!(read(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn a_server_that_its_client_starts_has_no_address_and_no_credential() {
+    let table = |rest: &str| {
+        format!(
+            "[gateway]\nauditors = []\n[[resource]]\nname = \"files\"\nkind = \"mcp\"\nlisten = \"127.0.0.1:1\"\n\
+             upstream = \"stdio:\"\n{rest}\n"
+        )
+    };
+    let config = parse(&table("shims = [\"mcp-server-filesystem\"]")).unwrap();
+    let what = &config.resources[0].what;
+    assert_eq!((what.kind(), what.address().as_str()), ("mcp", "stdio:"));
+    assert_eq!(what.stdio().unwrap().shims, ["mcp-server-filesystem"]);
+    for (rest, why) in [
+        ("credential = { env = \"X\" }", "leave them out"),
+        ("inject = \"basic\"", "`inject` means nothing"),
+        ("shims = [\"a/b\"]", "not the name of a program"),
+        ("shims = [\"$(x)\"]", "not the name of a program"),
+    ] {
+        let lines = parse(&table(rest)).unwrap_err();
+        assert!(lines.iter().any(|line| line.contains(why)), "{rest}: {lines:#?}");
+    }
+    let elsewhere = table("shims = [\"a\"]").replace("stdio:", "https://mcp.internal/mcp");
+    assert!(parse(&elsewhere).unwrap_err().iter().any(|line| line.contains("write upstream = \"stdio:\"")));
+}

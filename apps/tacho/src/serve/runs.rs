@@ -218,8 +218,15 @@ fn settings(resource: &Resource) -> BTreeMap<String, String> {
     let Kind::Http(service) = &resource.what else { return BTreeMap::new() };
     let scheme = resource.tls.as_ref().map(|_| ("scheme", "https"));
     let dialect = |model: Model| ("dialect", if model.anthropic { "anthropic" } else { "openai" });
-    let all = scheme.into_iter().chain(service.model.map(dialect));
-    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let mcp =
+        service.mcp.as_ref().map(|_| ("path", if service.upstream.base.is_empty() { "/mcp" } else { "/" }));
+    let all = scheme.into_iter().chain(service.model.map(dialect)).chain(mcp);
+    let mut settings: BTreeMap<String, String> =
+        all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    if let Some(stdio) = resource.what.stdio() {
+        settings.insert("stdio".to_owned(), stdio.shims.join(" "));
+    }
+    settings
 }
 
 /// Where a client on this machine finds a listener.

@@ -15,7 +15,8 @@ use tokio_rustls::TlsAcceptor;
 use vocab::{Seq, SessionId};
 
 use super::credential::{Injected, shown};
-use super::dial::dial;
+use super::dial::{Way, reach};
+use super::lent::{NO_PROCESS, Process, is_lent, lend};
 use super::problem::Problem;
 use super::resource::Resource;
 use super::scrub::Needles;
@@ -53,6 +54,12 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
     };
     // From here on the session counts as one of the run's, and the end of the run waits for it.
     let ended = run.end();
+    if is_lent(&resource, &head) {
+        return match lend(&resource, &run, &mut client, ended, &head).await {
+            Ok(()) => {}
+            Err(problem) => tell(&mut client, &problem, false).await,
+        };
+    }
     let login = Login { resource: &resource, run: &run, address };
     if let Err((problem, why)) = login.session(&mut client, ended, head).await {
         if let Some(why) = why {
@@ -138,6 +145,7 @@ impl Login<'_> {
         if self.run.sessions() >= HTTP_SESSIONS_PER_RUN_MAX {
             return Err(refused(503, "the run has as many connections as one may have"));
         }
+        let way = self.way(&head)?;
         let _counted = (self.run.present(), Counted::new(resource));
         let config = &resource.config;
         let mut who = self.run.who(SessionId(0), &config.name, &resource.root, config.durability);
@@ -156,12 +164,9 @@ impl Login<'_> {
             resource.reached(Some(why));
             refused(502, "the gateway has no credential for the service behind it")
         })?;
-        let leg = dial(&config.upstream, resource.tls.as_ref()).await.map_err(|why| {
-            resource.reached(Some(why));
-            refused(502, UNREACHABLE)
-        })?;
-        resource.reached(None);
-        let connect = self.record(client, &leg).await?;
+        let (leg, command) =
+            reach(resource, &way).await.map_err(|_told_to_the_operator| refused(502, UNREACHABLE))?;
+        let connect = self.record(client, &leg, command).await?;
         who.session = SessionId(connect.0);
         let placeholder = Side::new(Leg::Gone, Decoder::client());
         let mut session = Session::new(Begin {
@@ -170,6 +175,7 @@ impl Login<'_> {
             who: who.clone(),
             client: std::mem::replace(client, placeholder),
             upstream: Side::new(leg, Decoder::upstream()),
+            way,
             injected,
             needles,
             ended,
@@ -179,9 +185,25 @@ impl Login<'_> {
         Ok(())
     }
 
-    async fn record(&self, client: &Side, upstream: &Leg) -> Result<Seq, Refused> {
+    fn way(&self, head: &Head) -> Result<Way, Refused> {
+        if !self.resource.is_stdio() {
+            return Ok(Way::Dial);
+        }
+        let process = Process::of(&head.headers).ok_or_else(|| refused(400, NO_PROCESS))?;
+        Ok(Way::Lent(self.run.id, process))
+    }
+
+    async fn record(
+        &self,
+        client: &Side,
+        upstream: &Leg,
+        command: Option<MaskedText>,
+    ) -> Result<Seq, Refused> {
         let config = &self.resource.config;
-        let address = format!("{}:{}", config.upstream.host, config.upstream.port);
+        let address = match command {
+            Some(_) => "stdio".to_owned(),
+            None => format!("{}:{}", config.upstream.host, config.upstream.port),
+        };
         let draft = Draft::new(Kind::Connect)
             .run(self.run.id)
             .put_some("resource", Name::configured(&config.name))
@@ -192,7 +214,7 @@ impl Login<'_> {
             .put("tls_upstream", upstream.is_tls())
             .put("role", "")
             .put("server", MaskedText::constant(""))
-            .put("options", Map::new());
+            .put("options", Map::new().put_some("command", command));
         let no_record = || refused(503, NO_RECORD);
         let receipt = self.resource.gate.ledger().append(draft).map_err(|_| no_record())?;
         let durable = receipt.await.map_err(|_| no_record())?;

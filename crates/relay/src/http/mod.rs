@@ -14,13 +14,14 @@
 //! Reading order: `listen` (accept to `connect`) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
 //! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
 //! language model) -> `scrub`, `writer`, `side`,
-//! `problem`, `dial`, `resource`.
+//! `problem`, `dial`, `lent` (a server that its client starts), `resource`.
 
 mod answer;
 mod coded;
 mod credential;
 mod decide;
 mod dial;
+mod lent;
 mod listen;
 mod look;
 mod mcp;
