@@ -1,19 +1,30 @@
 //! The files of a run's own home: what clients read that are started without an environment.
 
+use std::path::Path;
+
 use console::seat::MintedResource;
 
+use crate::mcp::{shims, ticket};
 use crate::run::environment::SSLMODE;
 
-/// A file of the home, by its name in it. All are written with mode 0600.
+/// A file of the home, by its name in it, perhaps in a folder of its own. Only the run's user may read it.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub struct HomeFile {
     pub name: String,
     pub text: String,
+    /// It may be started, too.
+    pub program: bool,
 }
 
-/// `.pgpass` and `.pg_service.conf` for PostgreSQL. No `.netrc` for HTTP: it names hosts without ports, so that clients would
+impl HomeFile {
+    fn new(name: &str, text: String) -> HomeFile {
+        HomeFile { name: name.to_owned(), text, program: false }
+    }
+}
+
+/// `.pgpass` and `.pg_service.conf` for PostgreSQL, and what `tacho mcp` reads; `tacho` is this program's own file. No `.netrc` for HTTP: it names hosts without ports, so that clients would
 /// show the run's credential to whoever listens on this machine.
-pub fn files(resources: &[MintedResource]) -> Vec<HomeFile> {
+pub fn files(resources: &[MintedResource], tacho: &Path) -> Vec<HomeFile> {
     let postgres: Vec<&MintedResource> = resources.iter().filter(|r| r.kind == "postgres").collect();
     let pgpass: String = postgres
         .iter()
@@ -32,10 +43,17 @@ pub fn files(resources: &[MintedResource]) -> Vec<HomeFile> {
             )
         })
         .collect();
-    vec![
-        HomeFile { name: ".pgpass".to_owned(), text: pgpass },
-        HomeFile { name: ".pg_service.conf".to_owned(), text: services },
-    ]
+    let mut files = vec![HomeFile::new(".pgpass", pgpass), HomeFile::new(".pg_service.conf", services)];
+    if resources.iter().any(|r| r.kind == "mcp") {
+        files.push(HomeFile::new(ticket::FILE, ticket::text(resources)));
+    }
+    let shims = shims::programs(resources, tacho).into_iter();
+    files.extend(shims.map(|(program, text)| HomeFile {
+        name: format!("{}/{program}", shims::FOLDER),
+        text,
+        program: true,
+    }));
+    files
 }
 
 /// `.pgpass` escapes `:` and `\` with a backslash.
@@ -60,7 +78,7 @@ mod tests {
             certificate: None,
             settings: std::collections::BTreeMap::new(),
         };
-        let files = files(&[resource]);
+        let files = files(&[resource], Path::new("/bin/tacho"));
         assert_eq!(files[0].text, "\\:\\:1:6432:*:run_1:pw\n");
         assert!(files[1].text.starts_with("[crm]\nhost=::1\nport=6432\ndbname=crm\nuser=run_1\n"));
         assert!(!files[1].text.contains("pw"));
