@@ -1,6 +1,7 @@
 //! Towards the gateway: an ordinary client of MCP over HTTP (streamable, 2025-03-26 to 2026-07-28). Each line of the
 //! agent's is a POST; what comes back is a line each.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -46,6 +47,8 @@ struct State {
     /// What the server gave its client, and the revision that both agreed on (2025-03-26 to 2025-11-25).
     session: Option<HeaderValue>,
     revision: Option<HeaderValue>,
+    /// Requests that were cancelled, and are not answered yet.
+    forgone: HashSet<String>,
 }
 
 /// What became of a request.
@@ -82,13 +85,17 @@ impl Gateway {
 
     /// Carries a message, and what is said to it. A request is answered in any case.
     pub async fn carry(&self, said: &Message, line: Vec<u8>) {
+        if let Some(id) = said.id() {
+            // A client may use an id again.
+            self.lock().forgone.remove(id);
+        }
         let done = match tokio::time::timeout(MCP_ANSWER, self.exchange(said, line)).await {
             Ok(done) => done,
             Err(_) => Err(Trouble("no answer came in time".to_owned())),
         };
         let Err(Trouble(why)) = done else { return };
         match said.id() {
-            Some(id) => self.say(message::error(Some(id), NOT_CARRIED, &why)).await,
+            Some(id) => self.answer(id, message::error(Some(id), NOT_CARRIED, &why)).await,
             None => eprintln!("tacho: a message was not carried: {why}"),
         }
     }
@@ -96,6 +103,18 @@ impl Gateway {
     pub async fn say(&self, line: Vec<u8>) {
         // Whoever reads has gone; then all of this ends.
         let _gone = self.out.send(line).await;
+    }
+
+    /// Nobody waits for the answer to this request any more, if there is one.
+    pub fn forgo(&self, id: &str) {
+        self.lock().forgone.insert(id.to_owned());
+    }
+
+    async fn answer(&self, id: &str, line: Vec<u8>) {
+        let forgone = self.lock().forgone.remove(id);
+        if !forgone {
+            self.say(line).await;
+        }
     }
 
     async fn exchange(&self, said: &Message, line: Vec<u8>) -> Result<(), Trouble> {
@@ -126,9 +145,9 @@ impl Gateway {
             |id: &str| Message::read(&body).filter(|m| matches!(&m.what, What::Response(of) if of == id));
         match said.id() {
             Some(id) => match answers(id) {
-                Some(answer) => {
-                    self.agreed(said, &answer);
-                    self.say(flat(&body)).await;
+                Some(_) => {
+                    self.agreed(said, &body);
+                    self.answer(id, flat(&body)).await;
                     Ok(())
                 }
                 None => Err(self.refused(status, &body)),
@@ -155,14 +174,17 @@ impl Gateway {
                 let Some(data) = data.filter(|_| matches!(event.name.as_str(), "" | "message")) else {
                     continue;
                 };
-                let read = Message::read(data.as_bytes());
-                if let (Some(said), Some(read)) = (said, &read)
-                    && matches!(&read.what, What::Response(of) if Some(of.as_str()) == said.id())
-                {
-                    answered = true;
-                    self.agreed(said, read);
+                let line = flat(data.as_bytes());
+                match (said, Message::read(&line)) {
+                    (Some(said), Some(Message { what: What::Response(of), .. }))
+                        if Some(of.as_str()) == said.id() =>
+                    {
+                        answered = true;
+                        self.agreed(said, &line);
+                        self.answer(&of, line).await;
+                    }
+                    _ => self.say(line).await,
                 }
-                self.say(flat(data.as_bytes())).await;
             }
         }
         if answered { Ok(()) } else { Err(broke()) }
@@ -299,12 +321,13 @@ impl Gateway {
         Ok(sender)
     }
 
-    fn agreed(&self, said: &Message, answer: &Message) {
-        if said.method == "initialize"
-            && let Some(revision) = answer.agreed().and_then(|r| HeaderValue::from_str(r).ok())
-        {
-            self.lock().revision = Some(revision);
+    fn agreed(&self, said: &Message, answer: &[u8]) {
+        if said.method != "initialize" {
+            return;
         }
+        let answer = Message::read(answer);
+        let revision = answer.as_ref().and_then(Message::agreed).and_then(|r| HeaderValue::from_str(r).ok());
+        self.lock().revision = revision;
     }
 
     fn refused(&self, status: StatusCode, body: &[u8]) -> Trouble {

@@ -48,7 +48,8 @@ pub async fn lend(server: Arc<Server>, ticket: Arc<Ticket>, process: Arc<str>, c
                 });
                 used.notified().await;
             }
-            Err((401 | 403, why)) => return why,
+            // It will say so again: the run is over, or the command is too long for the record.
+            Err((400..=499 | 501, why)) => return why,
             Err(_not_now) => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(MCP_PAUSE_MAX);

@@ -26,7 +26,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::cli;
@@ -89,12 +89,22 @@ async fn carry(ticket: Arc<Ticket>, command: &[OsString]) -> Outcome {
         hears = Some(tokio::spawn(async move { of.listen().await }));
         (child, server) = (Some(process_of), Some(started));
     }
-    let agent = Agent { gateway, server, hears, flights: Flights::default() };
+    let begun = Arc::new(Notify::new());
+    if server.is_none() {
+        let (of, begun) = (gateway.clone(), begun.clone());
+        tasks.spawn(async move {
+            begun.notified().await;
+            of.listen().await;
+        });
+    }
+    let agent = Agent { gateway, server, hears, begun, flights: Flights::default() };
     let (agent, ended) = agent.serve(input, &mut child, &mut writer).await;
     let outcome = agent.end(child, ended).await;
     tasks.shutdown().await;
     // The last lines; whoever reads them may have gone.
-    let _written = tokio::time::timeout(MCP_STOP, writer).await;
+    if !writer.is_finished() {
+        let _written = tokio::time::timeout(MCP_STOP, writer).await;
+    }
     outcome
 }
 
@@ -139,6 +149,8 @@ struct Agent {
     server: Option<Arc<Server>>,
     /// Carries what nobody asked for, where a server was started.
     hears: Option<JoinHandle<()>>,
+    /// A session of a server behind the gateway has begun: what nobody asks for in it can be listened to.
+    begun: Arc<Notify>,
     flights: Flights,
 }
 
@@ -220,7 +232,7 @@ impl Agent {
         let Ok(place) = self.flights.room.clone().acquire_owned().await else { return };
         // The stream of what nobody asks for belongs to a session, which is there after this one.
         let begins = said.method == "initialize" && self.server.is_none();
-        let (gateway, by_id) = (self.gateway.clone(), self.flights.by_id.clone());
+        let (gateway, by_id, begun) = (self.gateway.clone(), self.flights.by_id.clone(), self.begun.clone());
         let id = said.id().unwrap_or_default().to_owned();
         let (key, patience) = (id.clone(), if said.method == "initialize" { MCP_BEGIN } else { MCP_ORDER });
         let begin = said.method == "initialize";
@@ -230,7 +242,7 @@ impl Agent {
             gateway.carry(&said, line).await;
             by_id.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             if begins {
-                tokio::spawn(async move { gateway.listen().await });
+                begun.notify_one();
             }
         };
         {
@@ -263,10 +275,14 @@ impl Agent {
                     // It waits for a decision, or for its record: nobody has to be told but the gateway, which sees it go.
                     return flight.abort();
                 }
-                if said.version().is_some() || self.server.is_none() {
-                    self.gateway.carry(&said, line).await;
+                if self.server.is_none() {
+                    // Over HTTP a request ends with its connection; the older revisions want to be told, too.
+                    if said.version().is_none() {
+                        self.gateway.carry(&said, line).await;
+                    }
                     return flight.abort();
                 }
+                self.gateway.forgo(&id);
             }
         }
         self.gateway.carry(&said, line).await;
