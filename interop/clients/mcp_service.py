@@ -110,6 +110,16 @@ def big(mib: int) -> dict:
 
 
 @server.tool()
+async def sleep(seconds: int) -> dict:
+    """Sleep, and say when it begins."""
+    log("sleep")
+    import anyio
+
+    await anyio.sleep(seconds)
+    return {"slept": seconds}
+
+
+@server.tool()
 def die(status: int) -> dict:
     """End without an answer."""
     log("die")

@@ -1,6 +1,7 @@
 //! Servers of MCP that their clients start, through `tacho mcp`: the SDK's own servers and clients, in both versions, with
 //! nothing in their environment but what such clients hand on.
 
+use crate::scan::files_below;
 use crate::world::{POLICY, agents_tacho, client, drivers, json, plan, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::limits::CLIENT_SECONDS_MAX;
@@ -28,7 +29,11 @@ permit (principal, action == Action::"call", resource) when {
   resource in Resource::"local/tools/find" || resource in Resource::"local/tools/ask" ||
   resource in Resource::"local/tools/slowly" || resource in Resource::"local/tools/noise" ||
   resource in Resource::"local/tools/big" || resource in Resource::"local/tools/die" ||
-  resource in Resource::"local/tools/environment" };
+  resource in Resource::"local/tools/environment" || resource in Resource::"local/tools/sleep" };
+@id("sleep-asks")
+@needs("leads")
+forbid (principal in Agent::"patient", action == Action::"call", resource in Resource::"local/tools/sleep")
+unless { context.approvals.contains("leads") };
 @id("sampler-lends")
 permit (principal in Agent::"sampler", action in [Action::"call", Action::"opaque"], resource in Resource::"local/client");
 @id("node-servers")
@@ -159,7 +164,7 @@ fn content(said: &Value) -> &str {
     said["content"][0].as_str().unwrap_or_else(|| panic!("{said}"))
 }
 
-const LISTED: &[&str] = &["ask", "big", "die", "environment", "find", "noise", "slowly"];
+const LISTED: &[&str] = &["ask", "big", "die", "environment", "find", "noise", "sleep", "slowly"];
 
 /// A list without what is not permitted, a masked result, a refusal that a model can read; and the record of all of it.
 fn speaks(era: &str, jailed: bool) {
@@ -290,6 +295,37 @@ fn what_is_no_message_is_told_in_the_protocols_own_words() {
     assert!(answer(&said, &9.into())["error"]["message"].to_string().contains("twice"), "{said:?}");
     assert!(answer(&said, &3.into())["result"].is_object(), "{said:?}");
     assert!(done.all().contains("status 0"), "it ended when its input did: {}", done.all());
+}
+
+#[test]
+fn a_request_that_is_cancelled_has_no_answer_and_holds_nobody_up() {
+    let call = r#"{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"sleep","arguments":{"seconds":600}}}"#;
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":5}}"#;
+    let ping = r#"{"jsonrpc":"2.0","id":6,"method":"ping"}"#;
+    // Of `patient` a person is asked: it is cancelled before it reaches the server.
+    for (agent, seen) in [("hasty", "sleep\n"), ("patient", "")] {
+        let server = Server::python("old");
+        let (said, done) = talk(agent, &server, &[BEGIN, BEGUN, call, cancel, ping]);
+        assert!(answer(&said, &6.into())["result"].is_object(), "{agent}: {said:?}");
+        assert!(said.iter().all(|line| line["id"] != 5), "{agent}: {said:?}");
+        assert!(done.all().contains("status 0"), "{agent}: {}", scene().gateway.explain(&done));
+        assert_eq!(server.seen(), seen, "{agent}: {said:?}");
+    }
+    let waiting = scene().text(&["approvals", "--json"]);
+    assert!(!waiting.contains("sleep"), "nobody is asked any more: {waiting}");
+}
+
+#[test]
+fn the_record_says_what_was_started() {
+    let mut server = Server::python("new");
+    server.command.push("--owner=stdio.command@example.com".to_owned());
+    let said = scene().steps("starter", "new", false, &server, &["call find {\"id\": 2}"]);
+    assert_eq!(said[0]["failed"], false, "{}", said[0]);
+    let files = files_below(&scene().site().ledger());
+    let all: Vec<u8> = files.iter().flat_map(|file| std::fs::read(file).unwrap_or_default()).collect();
+    let holds = |text: &str| all.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds(&format!("{} --owner=[pii.email]", server.log.display())), "masked, and recorded");
+    assert!(!holds("stdio.command@example.com"), "and not as it was");
 }
 
 #[test]
