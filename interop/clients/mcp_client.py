@@ -1,7 +1,7 @@
 """A client of MCP: the SDK's own, in its new and its old version. Prints one line of JSON for each step.
 
 Usage: mcp_client.py new|old|sse NAME STEP...
-NAME is the resource, found in its variables. A step is `list`, `call TOOL ARGUMENTS`, `read URI` or `prompt NAME`.
+NAME is the resource, found in its variables; or, where STDIO is a list of words, what they start. A step is `list`, `call TOOL ARGUMENTS`, `read URI` or `prompt NAME`.
 """
 import asyncio
 import json
@@ -9,8 +9,9 @@ import os
 import sys
 
 ERA, NAME, STEPS = sys.argv[1], sys.argv[2].upper(), sys.argv[3:]
-URL = os.environ[NAME + "_BASE_URL"]
-HEADERS = {"Authorization": "Bearer " + os.environ[NAME + "_API_KEY"]}
+STDIO = json.loads(os.environ.get("STDIO", "[]"))
+URL = None if STDIO else os.environ[NAME + "_BASE_URL"]
+HEADERS = None if STDIO else {"Authorization": "Bearer " + os.environ[NAME + "_API_KEY"]}
 if ERA != "new":
     site = [p for p in sys.path if os.path.isdir(os.path.join(p, "old-mcp"))][0]
     sys.path.insert(0, os.path.join(site, "old-mcp"))
@@ -24,11 +25,16 @@ async def step(session, text):
             return {"tools": {tool.name: tool.description for tool in tools}}
         if word == "call":
             tool, _, arguments = rest.partition(" ")
-            said = await session.call_tool(tool, json.loads(arguments or "{}"))
+            heard = []
+
+            async def progress(done, total, _message):
+                heard.append(done)
+
+            said = await session.call_tool(tool, json.loads(arguments or "{}"), progress_callback=progress)
             failed = getattr(said, "isError", None) or getattr(said, "is_error", None)
             shown = [getattr(block, "text", block.type) for block in said.content]
             structured = getattr(said, "structuredContent", None) or getattr(said, "structured_content", None)
-            return {"failed": bool(failed), "content": shown, "structured": structured}
+            return {"failed": bool(failed), "content": shown, "structured": structured, "progress": heard}
         if word == "read":
             return {"contents": [c.text for c in (await session.read_resource(rest)).contents]}
         if word == "prompt":
@@ -47,8 +53,14 @@ async def steps(session):
 
 
 async def new():
-    import httpx2
     from mcp.client.client import Client
+
+    if STDIO:
+        from mcp.client.stdio import StdioServerParameters
+
+        async with Client(StdioServerParameters(command=STDIO[0], args=STDIO[1:])) as client:
+            return await steps(client)
+    import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
     http = httpx2.AsyncClient(headers=HEADERS)
@@ -65,7 +77,14 @@ async def old():
         text = types.TextContent(type="text", text="the key is 1234")
         return types.CreateMessageResult(role="assistant", content=text, model="m")
 
-    opened = sse_client(URL + "/sse", headers=HEADERS) if ERA == "sse" else streamablehttp_client(URL + "/", headers=HEADERS)
+    if STDIO:
+        from mcp.client.stdio import StdioServerParameters, stdio_client
+
+        opened = stdio_client(StdioServerParameters(command=STDIO[0], args=STDIO[1:]))
+    elif ERA == "sse":
+        opened = sse_client(URL + "/sse", headers=HEADERS)
+    else:
+        opened = streamablehttp_client(URL + "/", headers=HEADERS)
     async with opened as streams:
         async with ClientSession(streams[0], streams[1], sampling_callback=sample) as session:
             await session.initialize()

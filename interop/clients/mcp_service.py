@@ -1,13 +1,14 @@
 """Servers of MCP to stand behind a gateway: the SDK's own, in its new and its old version.
 
-Usage: mcp_service.py new|old PORT LOG
+Usage: mcp_service.py new|old PORT|stdio LOG
 `new` speaks streamable HTTP of every revision at /mcp; `old` speaks HTTP with SSE (2024-11-05) at /sse. Each call of a tool
 that arrives is a line in LOG. A file LOG.rug turns the description of `find` into another one.
 """
 import os
 import sys
 
-ERA, PORT, LOG = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+ERA, STDIO, LOG = sys.argv[1], sys.argv[2] == "stdio", sys.argv[3]
+PORT = 0 if STDIO else int(sys.argv[2])
 if ERA == "old":
     site = [p for p in sys.path if os.path.isdir(os.path.join(p, "old-mcp"))][0]
     sys.path.insert(0, os.path.join(site, "old-mcp"))
@@ -86,6 +87,51 @@ async def ask(ctx: Context) -> dict:
         return {"failed": str(error)}
 
 
+@server.tool()
+async def slowly(ctx: Context, steps: int) -> dict:
+    """Say how far it is."""
+    for step in range(steps):
+        await ctx.report_progress(step + 1, steps)
+    return {"steps": steps}
+
+
+@server.tool()
+def noise() -> dict:
+    """Print what is no message, and then answer."""
+    print("loading model...", flush=True)
+    print('{"jsonrpc": "2.0", "id": 4711, "result": {}}', flush=True)
+    return {"quiet": False}
+
+
+@server.tool()
+def big(mib: int) -> dict:
+    """Answer with so many MiB."""
+    return {"big": "x" * (mib << 20)}
+
+
+@server.tool()
+async def sleep(seconds: int) -> dict:
+    """Sleep, and say when it begins."""
+    log("sleep")
+    import anyio
+
+    await anyio.sleep(seconds)
+    return {"slept": seconds}
+
+
+@server.tool()
+def die(status: int) -> dict:
+    """End without an answer."""
+    log("die")
+    os._exit(status)
+
+
+@server.tool()
+def environment() -> dict:
+    """The names of the variables that this process has."""
+    return {"names": sorted(os.environ)}
+
+
 @server.resource("memo://notes/{name}")
 def memo(name: str) -> str:
     log(f"memo {name}")
@@ -115,6 +161,8 @@ async def list_tools(*arguments, **named):
 server.list_tools = list_tools
 if ERA == "old":
     server._mcp_server.list_tools()(list_tools)
-    server.run(transport="sse")
+    server.run(transport="stdio" if STDIO else "sse")
+elif STDIO:
+    server.run(transport="stdio")
 else:
     server.run(transport="streamable-http", host="127.0.0.1", port=PORT)

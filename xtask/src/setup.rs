@@ -123,7 +123,13 @@ const PYTHON_TEST: &[&str] = &[
 ];
 /// An old version of a package that is among the above too: in a folder of its own beside them.
 const PYTHON_OLD: &[(&str, &str)] = &[("mcp==1.30.0", "old-mcp")];
-const NODE_TEST: &[&str] = &["@modelcontextprotocol/sdk@1.32.2", "pg@8.23.1"];
+const NODE_TEST: &[&str] = &[
+    "@modelcontextprotocol/inspector-cli@0.15.0",
+    "@modelcontextprotocol/sdk@1.32.2",
+    "@modelcontextprotocol/server-everything@2026.8.31",
+    "@modelcontextprotocol/server-filesystem@2026.8.31",
+    "pg@8.23.1",
+];
 
 /// Makes everything ready for `wanted`, or says what a person has to do.
 pub fn ready(wanted: Wanted) -> Result<Home, Stop> {
@@ -292,7 +298,7 @@ fn agents_reach(python: &Path) -> bool {
     !interop::place::is_root() || std::fs::canonicalize(python).is_ok_and(|real| real.starts_with("/usr"))
 }
 
-/// node-postgres.
+/// node-postgres, and servers and clients of MCP.
 fn node(home: &Home) -> Result<(), Stop> {
     let folder = home.node();
     std::fs::create_dir_all(&folder)

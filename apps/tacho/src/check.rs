@@ -274,6 +274,11 @@ async fn try_reach(config: &Config, resource: &Resource, database: &Database) ->
 /// Connects as a session would and sends nothing: what a request does there, only the service knows.
 async fn try_service(config: &Config, resource: &Resource, service: &Service) -> Result<Finding, String> {
     let http = wired::http(resource, service, config).map_err(|e| e.to_string())?;
+    if resource.what.stdio().is_some() {
+        return Ok(Finding::good(
+            "its client starts it, by `tacho mcp`, with the agent's own rights: what it may do itself is not decided here",
+        ));
+    }
     relay::http::probe(&http).await?;
     let proof = if service.upstream.https { ", and proved its certificate" } else { ", in plain HTTP" };
     Ok(Finding::good(format!("{} takes connections{proof}", service.upstream.address())))
@@ -322,6 +327,7 @@ fn durability(config: &Config) -> Finding {
 fn proxied(config: &Config) -> Option<Finding> {
     let proxy = config.gateway.proxy?;
     let url = |resource: &Resource| match &resource.what {
+        What::Http(_) if resource.what.stdio().is_some() => None,
         What::Http(service) => Some(format!("{} ({})", service.upstream.address(), resource.name)),
         What::Postgres(_) => None,
     };

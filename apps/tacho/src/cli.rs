@@ -86,6 +86,9 @@ pub enum Verb {
     /// People who may approve, audit or administer over the API.
     #[command(subcommand)]
     Operator(Operator),
+    /// Speak to a server of MCP over standard input and output, through the gateway. For MCP configurations of agents in a
+    /// run.
+    Mcp(Mcp),
     /// Print a completion script.
     Completions(Completions),
     /// Write the man pages into a directory.
@@ -148,6 +151,17 @@ pub struct Run {
     pub jail: bool,
     /// The agent's command.
     #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Mcp {
+    /// The resource; may be left out where only one comes into question.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// The server's command, for a resource with upstream = "stdio:": it is started here, with the agent's rights. Without
+    /// one the server is the resource's own, behind the gateway.
+    #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 

@@ -77,3 +77,45 @@ pub const JAIL_QUERY_BYTES_MAX: usize = 1_500;
 /// How long a client of the resolver may stay connected.
 pub const JAIL_QUERY: Duration = Duration::from_secs(5);
 const _: () = assert!(JAIL_BATCH_MAX * 2_048 < crate::desk::LINE_BYTES_MAX);
+
+/// A message of MCP over standard input or output. The gateway reads no longer one (`relay`, 8 MiB).
+pub const MCP_LINE_BYTES_MAX: usize = 8 << 20;
+/// An answer of the gateway's to one: the message, and what stands around it.
+pub const MCP_ANSWER_BYTES_MAX: usize = MCP_LINE_BYTES_MAX + (64 << 10);
+/// Requests of one client of MCP that are under way at once; the next line is not read before. Each is a connection to the
+/// gateway and one that is lent to it: 2 x 16 of the 128 that a run may have.
+pub const MCP_IN_FLIGHT_MAX: usize = 16;
+/// Connections that one `tacho mcp` lends at once: one for each request, one for what nobody asked for, and some that end.
+pub const MCP_LENT_MAX: usize = MCP_IN_FLIGHT_MAX + 8;
+/// Messages that wait to be taken on, on each way. 16 x 8 MiB at worst.
+pub const MCP_QUEUE_MAX: usize = 16;
+/// How often a stream on which nothing is said says so. The gateway ends one that is silent for ten minutes.
+pub const MCP_PING: Duration = Duration::from_secs(300);
+/// How long an answer may take: as long as a person may, and a silent server after that.
+pub const MCP_ANSWER: Duration = Duration::from_secs(3600 + 600 + 60);
+/// To connect to the gateway, and until it says yes or no to a connection that is lent.
+pub const MCP_CONNECT: Duration = Duration::from_secs(10);
+/// How long a server may take none of what is written to it.
+pub const MCP_WRITE: Duration = Duration::from_secs(30);
+/// A connection that was idle for so long is not used again; the gateway closes those that are for five minutes.
+pub const MCP_IDLE: Duration = Duration::from_secs(60);
+/// How long the next line waits until a request is with the server, so that both come in their order. A request that waits for
+/// a person holds nobody up for longer.
+pub const MCP_ORDER: Duration = Duration::from_millis(300);
+/// The same of the request by which a client begins: nothing else has a meaning before its answer.
+pub const MCP_BEGIN: Duration = Duration::from_secs(10);
+/// After its client has closed its input, how long what is under way may take. Clients wait two seconds for the end.
+pub const MCP_DRAIN: Duration = Duration::from_millis(1_200);
+/// How long a server may take to end after its input was closed, and again after SIGTERM.
+pub const MCP_STOP: Duration = Duration::from_secs(2);
+/// Between two tries to reach the gateway, at first and at most.
+pub const MCP_PAUSE: Duration = Duration::from_millis(100);
+pub const MCP_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Lines of a server that are no messages, and are told one by one.
+pub const MCP_NOISE_TOLD_MAX: u32 = 16;
+/// The head of the gateway's yes or no to a connection that is lent, with its reason.
+pub const MCP_HEAD_BYTES_MAX: u64 = 16 << 10;
+/// `.tacho-mcp.json` of a run's home: some 200 bytes for each of [`RESOURCES_MAX`].
+pub const TICKETS_BYTES_MAX: u64 = 1 << 20;
+const _: () = assert!(2 * MCP_LENT_MAX < 128);
+const _: () = assert!(MCP_ANSWER.as_secs() > APPROVAL_TIMEOUT_MAX.as_secs());

@@ -20,6 +20,7 @@ mod hex;
 mod http;
 mod init;
 mod limits;
+mod mcp;
 mod operators;
 mod out;
 mod paper;
@@ -89,6 +90,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Operator(verb) => people::operator(config, &verb, json),
         Verb::Completions(args) => paper::completions(args.shell),
         Verb::Man(args) => paper::man(&args.dir, json),
+        Verb::Mcp(args) => mcp::mcp(&args),
         Verb::Inside(args) => run::inside(&args.command),
     }
 }

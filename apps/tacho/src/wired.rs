@@ -119,6 +119,7 @@ fn server(resource: &Resource, mcp: &Mcp, config: &Config) -> Result<McpService,
     Ok(McpService {
         routes: mcp.routes.clone(),
         open: mcp.open.clone(),
+        stdio: mcp.stdio.is_some(),
         changed: if mcp.refuses_changed { Changed::Refuse } else { Changed::Report },
         pins: Pins::open(&path).map_err(|e| Failure::file("read", &path, &e))?,
     })

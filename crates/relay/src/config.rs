@@ -177,6 +177,8 @@ pub struct McpService {
     /// Arguments whose values policy sees.
     pub open: Vec<String>,
     pub changed: Changed,
+    /// Its client starts it, and `tacho mcp` lends connections to it: nothing is dialled.
+    pub stdio: bool,
     /// What the server said of its tools.
     pub pins: Pins,
 }

@@ -96,6 +96,12 @@ pub const TOLD_STRINGS_MAX: usize = 16;
 /// The shortest of those strings, in bytes, which also have a space: an id that is passed on is data, a sentence or statement is a
 /// text that somebody wrote.
 pub const TOLD_BYTES_MIN: usize = 16;
+/// How long a session waits until a connection is lent to it. `tacho mcp` lends the next when one was taken, within
+/// milliseconds.
+pub const MCP_LENT: Duration = Duration::from_secs(5);
+/// The words of a command of a server of MCP that its client starts, in bytes, with a byte between two. They stand in the
+/// `connect` record, and come in one field of a head.
+pub const MCP_COMMAND_BYTES_MAX: usize = 8 << 10;
 /// Verdicts that one session of HTTP remembers. A client asks for a few things again and again; each is compared.
 pub const VERDICTS_MAX: usize = 32;
 /// How long a certificate that the proxy mints for a host is good; a new one is made after half of it. No run lasts longer than

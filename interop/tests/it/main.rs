@@ -10,7 +10,7 @@
 //! | P4 | `canaries` |
 //! | P5 | `masks`, and the leak corpus |
 //! | P6 | `credentials`, `jail`, `proxy` |
-//! | P7 | `hostile`, `http`, `proxy`, `mcp` |
+//! | P7 | `hostile`, `http`, `proxy`, `mcp`, `stdio` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution` |
 //! | P10 | `upstreams` |
@@ -47,6 +47,7 @@ mod raw;
 mod refusals;
 mod releases;
 mod scan;
+mod stdio;
 mod texts;
 mod upstreams;
 mod verbs;

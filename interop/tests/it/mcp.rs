@@ -1,7 +1,7 @@
 //! Servers of MCP behind the gateway, the SDK's own in two versions, and its clients in three: tools are decided by name and
 //! argument, hidden, pinned and masked, and a model's call is tied to the tool that it caused.
 
-use crate::world::{POLICY, client, drivers, eventually, json, plan, upstream};
+use crate::world::{POLICY, agents_tacho, client, drivers, eventually, json, plan, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{free_port, is_open};
 use interop::process::{Daemon, Finished, finish};
@@ -227,6 +227,31 @@ fn nodes_client_does_not_notice() {
     assert!(listed.to_string().contains("find") && !listed.to_string().contains("burn"), "{listed}");
     assert!(found.to_string().contains("*******8391") && !found.to_string().contains(SSN), "{found}");
     assert_eq!(burnt["isError"], true, "{burnt}");
+}
+
+#[test]
+fn a_client_that_knows_standard_input_alone_reaches_a_server_behind_the_gateway() {
+    for era in ["new", "old"] {
+        let agent = format!("piped-{era}");
+        let (python, program, tacho) = (drivers().python(), client("mcp_client.py"), agents_tacho());
+        let script = format!(
+            "STDIO='[\"{}\", \"mcp\", \"tools\"]' {} {} {era} tools list 'call find {{\"id\": 12}}' \
+             'call burn {{\"what\": \"all\"}}' 'read memo://notes/a'",
+            tacho.display(),
+            python.display(),
+            program.display()
+        );
+        let done = scene().sh(&agent, &script);
+        let said: Vec<Value> =
+            done.out().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let [listed, found, burnt, read] = &said[..] else { panic!("{}", scene().gateway.explain(&done)) };
+        assert_eq!(names(listed), LISTED, "{era}");
+        assert!(content(found).contains("*******8391"), "{era}: {found}");
+        assert!(burnt["failed"] == true && content(burnt).contains("record: "), "{era}: {burnt}");
+        assert_eq!(read["contents"][0], r#"{"ssn": "*******8391"}"#, "{era}: {read}");
+        let touched = scene().text(&["touched", &scene().run_of(&agent)]);
+        assert!(touched.contains("tools/tools/find"), "{era}: {touched}");
+    }
 }
 
 #[test]

@@ -74,6 +74,18 @@ pub fn upstream() -> &'static Postgres {
     })
 }
 
+/// `tacho` where an agent may start it.
+pub fn agents_tacho() -> PathBuf {
+    static COPIED: OnceLock<PathBuf> = OnceLock::new();
+    let copy = || {
+        let path = drivers().file("tacho", "").unwrap();
+        std::fs::copy(interop::programs::tacho().unwrap(), &path).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    };
+    COPIED.get_or_init(copy).clone()
+}
+
 /// Makes a database with the demo's data.
 pub fn fill(server: &Postgres, database: &str) {
     let role = format!(

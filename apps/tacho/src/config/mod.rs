@@ -30,7 +30,7 @@ use raw::RawConfig;
 use reader::Problems;
 use resolve::Resolver;
 
-pub use service::{HttpUpstream, Mcp, Model, PathMask, Service};
+pub use service::{HttpUpstream, Mcp, Model, PathMask, STDIO, Service, Stdio};
 pub use upstream::{Host, Tls, Upstream};
 
 /// The name of the file where no other is given.
@@ -112,7 +112,16 @@ impl What {
     pub fn address(&self) -> String {
         match self {
             What::Postgres(database) => database.upstream.address(),
+            What::Http(_) if self.stdio().is_some() => STDIO.to_owned(),
             What::Http(service) => service.upstream.address(),
+        }
+    }
+
+    /// Set where its client starts it.
+    pub fn stdio(&self) -> Option<&Stdio> {
+        match self {
+            What::Http(service) => service.mcp.as_ref()?.stdio.as_ref(),
+            What::Postgres(_) => None,
         }
     }
 }

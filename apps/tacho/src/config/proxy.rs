@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::raw::RawResource;
 use super::reader::At;
 use super::resolve::Resolver;
+use super::service::STDIO;
 use super::{HttpUpstream, Resource, What};
 
 /// What is reached through the proxy so far, by its upstream's URL.
@@ -38,7 +39,9 @@ impl Resolver<'_> {
 
     /// A resource has a listener, or is one that the proxy stands before.
     pub(super) fn has_a_way(&mut self, raw: &RawResource<'_>, proxied: bool) {
-        let over_http = raw.kind.as_ref().is_some_and(|kind| matches!(kind.value, "http" | "llm" | "mcp"));
+        let stdio = raw.upstream.as_ref().is_some_and(|url| url.value == STDIO);
+        let over_http =
+            !stdio && raw.kind.as_ref().is_some_and(|kind| matches!(kind.value, "http" | "llm" | "mcp"));
         if raw.listen.is_none() && !(over_http && proxied) {
             let or = if over_http { ", or give the gateway a proxy = \"127.0.0.1:3128\"" } else { "" };
             self.problems.at(
@@ -57,6 +60,9 @@ impl Resolver<'_> {
         resource: &Resource,
     ) {
         let (Some(proxy), What::Http(service)) = (reached.proxy, &resource.what) else { return };
+        if resource.what.stdio().is_some() {
+            return;
+        }
         let upstream = &service.upstream;
         let ip = match upstream.host.as_str() {
             "localhost" => Some(proxy.ip()),

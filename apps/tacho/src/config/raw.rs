@@ -64,6 +64,7 @@ pub struct RawResource<'t> {
     pub tools: Vec<At<&'t str>>,
     pub open_arguments: Vec<At<&'t str>>,
     pub changed_tools: Option<At<&'t str>>,
+    pub shims: Vec<At<&'t str>>,
     pub masks: Vec<RawMask<'t>>,
     /// The keys that only one kind of resource has, as far as they are there, and where.
     pub of_one_kind: Vec<(&'static str, &'static str, std::ops::Range<usize>)>,
@@ -86,6 +87,7 @@ const OF_ONE_KIND: &[(&str, &str)] = &[
     ("mcp", "tools"),
     ("mcp", "open_arguments"),
     ("mcp", "changed_tools"),
+    ("mcp", "shims"),
 ];
 
 /// Exactly one of the three; [`super::Config`] checks that.
@@ -187,7 +189,7 @@ impl<'t> RawResource<'t> {
             listen: section.text("listen", problems),
             upstream: section.required(
                 "upstream",
-                "\"postgres://role@host:5432/database\" or \"https://host/path\"",
+                "\"postgres://role@host:5432/database\", \"https://host/path\" or \"stdio:\"",
                 problems,
             ),
             insecure: section.flag("insecure", problems).is_some_and(|f| f.value),
@@ -213,6 +215,7 @@ impl<'t> RawResource<'t> {
             tools: section.texts("tools", problems),
             open_arguments: section.texts("open_arguments", problems),
             changed_tools: section.text("changed_tools", problems),
+            shims: section.texts("shims", problems),
             masks: masks(&mut section, problems),
         };
         section.finish(problems);

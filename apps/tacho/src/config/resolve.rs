@@ -10,8 +10,8 @@ use super::proxy::Reached;
 use super::raw::{RawConfig, RawGateway, RawHuman, RawMask, RawResource, RawWitness};
 use super::reader::{At, Problems};
 use super::{
-    Config, Database, Gateway, HOLD_IN_TRANSACTION_DEFAULT, HttpUpstream, Human, Mask, REEL_DEFAULT,
-    Resource, Tripwire, Upstream, What, Witness,
+    Config, Credential, Database, Gateway, HOLD_IN_TRANSACTION_DEFAULT, HttpUpstream, Human, Mask,
+    REEL_DEFAULT, Resource, STDIO, Tripwire, Upstream, What, Witness,
 };
 use crate::limits::{
     APPROVAL_TIMEOUT_MAX, MASKS_PER_RESOURCE_MAX, RESOURCES_MAX, RUN_LIFETIME_MAX, SOCKET_PATH_BYTES_MAX,
@@ -145,6 +145,15 @@ impl Resolver<'_> {
         for (of, key, span) in raw.of_one_kind.iter().filter(|(of, ..)| !of.split(", ").any(|of| of == kind))
         {
             self.problems.at(span, format!("{place}: `{key}` is for kind {of}, and this is {kind}"));
+        }
+        let stdio = kind == "mcp" && raw.upstream.as_ref().is_some_and(|url| url.value == STDIO);
+        let unused = credential.as_ref().is_some_and(|credential| *credential != Credential::None)
+            || client_certificate.is_some()
+            || tls.is_some();
+        if stdio && unused {
+            let what =
+                "credential, client_certificate and tls mean nothing where its client starts the server";
+            self.problems.at(&raw.span, format!("{place}: {what}; leave them out"));
         }
         let what = match kind {
             "http" | "llm" | "mcp" => {

@@ -48,7 +48,19 @@ pub struct Mcp {
     pub open: Vec<String>,
     /// A tool whose description changes is refused; else reported.
     pub refuses_changed: bool,
+    /// Set where its client starts it, by `tacho mcp` (`upstream = "stdio:"`): there is nothing to dial.
+    pub stdio: Option<Stdio>,
 }
+
+/// What is particular about a server that its client starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stdio {
+    /// Programs that a run finds as `tacho mcp` of this resource.
+    pub shims: Vec<String>,
+}
+
+/// The upstream of a server that its client starts.
+pub const STDIO: &str = "stdio:";
 
 /// A governed place in JSON answers: its path as it was written, and read.
 #[derive(Clone, Debug)]
@@ -112,6 +124,12 @@ impl HttpUpstream {
         }
     }
 
+    /// Nothing that could be dialled: what `Host` says to a server that its client started, and the only path there.
+    fn stdio() -> HttpUpstream {
+        let (host, base) = ("stdio".to_owned(), "/mcp".to_owned());
+        HttpUpstream { https: false, host, port: 80, base, root_certificates: None }
+    }
+
     /// What `Host` says: the port where it is not the scheme's own.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
@@ -150,7 +168,12 @@ fn host_and_port(authority: &str, usual: u16, wrong: &mut Vec<String>) -> (Strin
 
 impl Resolver<'_> {
     pub(super) fn service(&mut self, place: &str, raw: RawResource<'_>, kind: &str) -> Option<Service> {
-        let upstream = raw.upstream.and_then(|url| match HttpUpstream::parse(url.value, raw.insecure) {
+        let stdio = self.stdio(place, &raw, kind);
+        let parse = |url: &str| match stdio {
+            Some(_) => Ok(HttpUpstream::stdio()),
+            None => HttpUpstream::parse(url, raw.insecure),
+        };
+        let upstream = raw.upstream.and_then(|url| match parse(url.value) {
             Ok(upstream) => Some(upstream),
             Err(wrong) => {
                 wrong.iter().for_each(|w| {
@@ -165,7 +188,10 @@ impl Resolver<'_> {
             false => None,
         };
         let mcp = match kind == "mcp" {
-            true => Some(self.mcp(place, &raw.tools, &raw.open_arguments, raw.changed_tools.as_ref())),
+            true => {
+                let mcp = self.mcp(place, &raw.tools, &raw.open_arguments, raw.changed_tools.as_ref());
+                Some(Mcp { stdio, ..mcp })
+            }
             false => None,
         };
         let inject = match raw.inject {
@@ -218,7 +244,44 @@ impl Resolver<'_> {
             );
             self.problems.at(&at.span, what);
         }
-        Mcp { routes, open: open.iter().map(|name| name.value.to_owned()).collect(), refuses_changed }
+        let open = open.iter().map(|name| name.value.to_owned()).collect();
+        Mcp { routes, open, refuses_changed, stdio: None }
+    }
+
+    /// A server that its client starts: it has no address, and nobody to show a credential to.
+    fn stdio(&mut self, place: &str, raw: &RawResource<'_>, kind: &str) -> Option<Stdio> {
+        let stdio = kind == "mcp" && raw.upstream.as_ref().is_some_and(|url| url.value == STDIO);
+        let mut shims = Vec::new();
+        for shim in &raw.shims {
+            match is_program(shim.value) {
+                true if stdio => shims.push(shim.value.to_owned()),
+                true => self.problems.at(
+                    &shim.span,
+                    format!(
+                        "{place}: `shims` is for a server that its client starts; write upstream = {STDIO:?}"
+                    ),
+                ),
+                false => self.problems.at(
+                    &shim.span,
+                    format!(
+                        "{place}: shim {:?} is not the name of a program; use letters, digits and - _ . +",
+                        shim.value
+                    ),
+                ),
+            }
+        }
+        if !stdio {
+            return None;
+        }
+        let inject = raw.inject.as_ref().map(|at| at.span.clone());
+        let ca = raw.ca.as_ref().map(|at| at.span.clone());
+        for (key, at) in [("inject", inject), ("ca", ca)] {
+            if let Some(at) = at {
+                self.problems
+                    .at(&at, format!("{place}: `{key}` means nothing where its client starts the server"));
+            }
+        }
+        Some(Stdio { shims })
     }
 
     fn model(
@@ -359,6 +422,12 @@ impl Resolver<'_> {
         }
         out
     }
+}
+
+/// A program's name without a path, which no shell reads as more.
+fn is_program(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.+@".contains(&b);
+    !name.is_empty() && name.len() <= 63 && !name.starts_with(['-', '.']) && name.bytes().all(plain)
 }
 
 #[cfg(test)]

@@ -255,6 +255,8 @@ fn what_the_proxy_could_not_tell_apart_is_an_error_in_its_line() {
         );
     }
     assert!(proxied(&[one, ("b", "http", "https://api.example.com:8443/v1")]).is_ok());
+    let started = proxied(&[("notes", "mcp", "stdio:")]).unwrap_err();
+    assert!(started.iter().any(|line| line.contains("`listen` is missing")), "{started:?}");
     for (upstream, words) in
         [("http://localhost:3128", "the gateway's own proxy"), ("http://127.0.0.1:8080", "write localhost")]
     {
@@ -317,4 +319,29 @@ fn identifiers_are_read_as_sql_reads_them() {
     for bad in ["", ".", "a.", "A.b", "\"a", "a b", "1a", "\"\"", "\"a\"b"] {
         assert_eq!(read(bad), None, "{bad}");
     }
+}
+
+#[test]
+fn a_server_that_its_client_starts_has_no_address_and_no_credential() {
+    let table = |rest: &str| {
+        format!(
+            "[gateway]\nauditors = []\n[[resource]]\nname = \"files\"\nkind = \"mcp\"\nlisten = \"127.0.0.1:1\"\n\
+             upstream = \"stdio:\"\n{rest}\n"
+        )
+    };
+    let config = parse(&table("shims = [\"mcp-server-filesystem\"]")).unwrap();
+    let what = &config.resources[0].what;
+    assert_eq!((what.kind(), what.address().as_str()), ("mcp", "stdio:"));
+    assert_eq!(what.stdio().unwrap().shims, ["mcp-server-filesystem"]);
+    for (rest, why) in [
+        ("credential = { env = \"X\" }", "leave them out"),
+        ("inject = \"basic\"", "`inject` means nothing"),
+        ("shims = [\"a/b\"]", "not the name of a program"),
+        ("shims = [\"$(x)\"]", "not the name of a program"),
+    ] {
+        let lines = parse(&table(rest)).unwrap_err();
+        assert!(lines.iter().any(|line| line.contains(why)), "{rest}: {lines:#?}");
+    }
+    let elsewhere = table("shims = [\"a\"]").replace("stdio:", "https://mcp.internal/mcp");
+    assert!(parse(&elsewhere).unwrap_err().iter().any(|line| line.contains("write upstream = \"stdio:\"")));
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use console::seat::{MintedProxy, MintedResource};
 
 use crate::fault::Failure;
+use crate::mcp::shims;
 use crate::run::home::{CA, ROOTS};
 
 /// Variables that say how a terminal and a locale look, and where programs are. None holds a secret.
@@ -55,6 +56,14 @@ pub fn build(
         out.insert(name.into(), value);
     }
     out.extend(ours);
+    if brings.resources.iter().any(|r| r.settings.get("stdio").is_some_and(|shims| !shims.is_empty())) {
+        let rest = out.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let folders = std::iter::once(brings.home.join(shims::FOLDER)).chain(std::env::split_paths(&rest));
+        let path = std::env::join_paths(folders).map_err(|e| {
+            Failure::could_not(format!("the run's home cannot stand in PATH ({e}); see TMPDIR and HOME"))
+        })?;
+        out.insert("PATH".into(), path);
+    }
     Ok(out)
 }
 
@@ -197,19 +206,19 @@ fn url(resource: &MintedResource) -> String {
     format!("{scheme}://{}:{}@{host}:{}", encode(&resource.user), encode(&resource.password), resource.port)
 }
 
-fn scheme(resource: &MintedResource) -> &str {
+pub fn scheme(resource: &MintedResource) -> &str {
     resource.settings.get("scheme").map_or("http", String::as_str)
 }
 
 /// The run's credential as one word, for clients that send a bearer token or a key.
-fn api_key(resource: &MintedResource) -> String {
+pub fn api_key(resource: &MintedResource) -> String {
     if is_proxied(resource) {
         return ANY_KEY.to_owned();
     }
     format!("{}.{}", resource.user, resource.password)
 }
 
-fn bracketed(host: &str) -> String {
+pub fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 

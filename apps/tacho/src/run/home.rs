@@ -1,17 +1,29 @@
 //! The files of a run's own home: what clients read that are started without an environment.
 
+use std::path::Path;
+
 use console::seat::{MintedProxy, MintedResource};
 
+use crate::mcp::{shims, ticket};
 use crate::run::environment::SSLMODE;
 
-/// A file of the home, by its name in it. All are written with mode 0600.
+/// A file of the home, by its name in it, perhaps in a folder of its own. Only the run's user may read it.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub struct HomeFile {
     pub name: String,
     pub text: String,
+    /// It may be started, too.
+    #[serde(default)]
+    pub program: bool,
     /// The system's own certificates stand before it.
     #[serde(default)]
     pub after_system_roots: bool,
+}
+
+impl HomeFile {
+    fn new(name: &str, text: String) -> HomeFile {
+        HomeFile { name: name.to_owned(), text, program: false, after_system_roots: false }
+    }
 }
 
 /// The certificate of the proxy's authority, for clients that trust it beside what they trust already.
@@ -19,9 +31,10 @@ pub const CA: &str = ".tacho-ca.pem";
 /// The system's certificates with that one, for clients that trust what one file says.
 pub const ROOTS: &str = ".tacho-roots.pem";
 
-/// `.pgpass` and `.pg_service.conf` for PostgreSQL. No `.netrc` for HTTP: it names hosts without ports, so that clients would
-/// show the run's credential to whoever listens on this machine.
-pub fn files(resources: &[MintedResource], proxy: Option<&MintedProxy>) -> Vec<HomeFile> {
+/// `.pgpass` and `.pg_service.conf` for PostgreSQL, what `tacho mcp` reads, and what the proxy's clients trust; `tacho` is this
+/// program's own file. No `.netrc` for HTTP: it names hosts without ports, so that clients would show the run's credential to
+/// whoever listens on this machine.
+pub fn files(resources: &[MintedResource], proxy: Option<&MintedProxy>, tacho: &Path) -> Vec<HomeFile> {
     let postgres: Vec<&MintedResource> = resources.iter().filter(|r| r.kind == "postgres").collect();
     let pgpass: String = postgres
         .iter()
@@ -40,17 +53,21 @@ pub fn files(resources: &[MintedResource], proxy: Option<&MintedProxy>) -> Vec<H
             )
         })
         .collect();
-    let file = |name: &str, text: String, after_system_roots| HomeFile {
-        name: name.to_owned(),
-        text,
-        after_system_roots,
-    };
-    let mut all = vec![file(".pgpass", pgpass, false), file(".pg_service.conf", services, false)];
+    let mut files = vec![HomeFile::new(".pgpass", pgpass), HomeFile::new(".pg_service.conf", services)];
     if let Some(proxy) = proxy {
-        all.push(file(CA, proxy.certificate.clone(), false));
-        all.push(file(ROOTS, proxy.certificate.clone(), true));
+        files.push(HomeFile::new(CA, proxy.certificate.clone()));
+        let roots = HomeFile::new(ROOTS, proxy.certificate.clone());
+        files.push(HomeFile { after_system_roots: true, ..roots });
     }
-    all
+    if resources.iter().any(|r| r.kind == "mcp") {
+        files.push(HomeFile::new(ticket::FILE, ticket::text(resources)));
+    }
+    let shims = shims::programs(resources, tacho).into_iter();
+    files.extend(shims.map(|(program, text)| HomeFile {
+        program: true,
+        ..HomeFile::new(&format!("{}/{program}", shims::FOLDER), text)
+    }));
+    files
 }
 
 /// `.pgpass` escapes `:` and `\` with a backslash.
@@ -75,7 +92,7 @@ mod tests {
             certificate: None,
             settings: std::collections::BTreeMap::new(),
         };
-        let files = files(&[resource], None);
+        let files = files(&[resource], None, Path::new("/bin/tacho"));
         assert_eq!(files[0].text, "\\:\\:1:6432:*:run_1:pw\n");
         assert!(files[1].text.starts_with("[crm]\nhost=::1\nport=6432\ndbname=crm\nuser=run_1\n"));
         assert!(!files[1].text.contains("pw"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -108,8 +108,16 @@ impl Spec {
         }
         for file in &self.home_files {
             let path = self.home.join(&file.name);
+            if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+                let made = fs::DirBuilder::new().mode(0o700).create(folder);
+                made.map_err(|e| Failure::file("make", folder, &e))?;
+                if let Some((uid, gid)) = self.become_user {
+                    std::os::unix::fs::chown(folder, Some(uid), Some(gid))
+                        .map_err(|e| Failure::file("give away", folder, &e))?;
+                }
+            }
             let mut options = fs::OpenOptions::new();
-            options.write(true).create_new(true).mode(0o600);
+            options.write(true).create_new(true).mode(if file.program { 0o700 } else { 0o600 });
             let mut made = options.open(&path).map_err(|e| Failure::file("write", &path, &e))?;
             let roots = if file.after_system_roots { system_roots() } else { Vec::new() };
             std::io::Write::write_all(&mut made, &roots)

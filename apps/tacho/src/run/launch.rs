@@ -120,8 +120,7 @@ impl Launch<'_> {
     }
 
     fn into_command(self, jail: Option<Plan>) -> Result<Command, Failure> {
-        let own = std::env::current_exe()
-            .map_err(|e| Failure::could_not(format!("cannot find this program's own file: {e}")))?;
+        let own = own_program()?;
         let mut words: Vec<OsString> =
             vec![tool("setpriv")?.into(), "--pdeathsig".into(), "KILL".into(), "--".into()];
         match self.separation {
@@ -152,6 +151,12 @@ impl Launch<'_> {
         }
         Ok(command)
     }
+}
+
+/// This program's own file.
+pub fn own_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|e| Failure::could_not(format!("cannot find this program's own file: {e}")))
 }
 
 /// Makes a jail with nobody in it, so that a kernel that refuses any part of one has refused before there is a run.

@@ -8,7 +8,7 @@ pub mod environment;
 mod home;
 pub mod inside;
 pub mod jail;
-mod launch;
+pub mod launch;
 pub mod separation;
 
 use std::ffi::OsString;
@@ -175,6 +175,7 @@ impl Context {
             home: home.path(),
             login: &login,
         };
+        let own = launch::own_program()?;
         let environment = environment::build(std::env::vars_os(), &args.env, &self.secret, &brings)?;
         let mut jail = match &self.desk {
             Some(desk) if args.jail => {
@@ -188,7 +189,7 @@ impl Context {
             command: &args.command,
             environment,
             home: &home,
-            home_files: home::files(&minted.resources, minted.proxy.as_ref()),
+            home_files: home::files(&minted.resources, minted.proxy.as_ref(), &own),
             hide: self.hide.clone(),
             hold,
             jail: jail.as_mut(),
@@ -219,7 +220,7 @@ impl Context {
 }
 
 /// A command's words as text: what is not UTF-8 or is a backslash is escaped, so nothing is lost.
-fn printable(word: &std::ffi::OsStr) -> String {
+pub fn printable(word: &std::ffi::OsStr) -> String {
     use std::os::unix::ffi::OsStrExt;
     let mut out = String::new();
     for chunk in word.as_bytes().utf8_chunks() {

@@ -231,7 +231,10 @@ fn settings(resource: &Resource) -> BTreeMap<String, String> {
     let scheme = resource.tls.as_ref().map(|_| ("scheme", "https".to_owned()));
     let dialect = |model: Model| ("dialect", if model.anthropic { "anthropic" } else { "openai" }.to_owned());
     let proxied = resource.listen.is_none().then(|| ("proxied", service.upstream.address()));
-    let all = scheme.into_iter().chain(service.model.map(dialect)).chain(proxied);
+    let path = if service.upstream.base.is_empty() { "/mcp" } else { "/" };
+    let mcp = service.mcp.as_ref().map(|_| ("path", path.to_owned()));
+    let stdio = resource.what.stdio().map(|stdio| ("stdio", stdio.shims.join(" ")));
+    let all = scheme.into_iter().chain(service.model.map(dialect)).chain(proxied).chain(mcp).chain(stdio);
     all.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

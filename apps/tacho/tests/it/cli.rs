@@ -20,6 +20,7 @@ fn help_is_as_recorded() {
         &["runs", "revoke"],
         &["tools"],
         &["tools", "accept"],
+        &["mcp"],
         &["show"],
         &["replay"],
         &["who"],

@@ -1,19 +1,46 @@
-//! Reaching the service: TCP, and TLS that proves it.
+//! Reaching the service: TCP, and TLS that proves it; or a connection that was lent, to a server that its client started.
 
 use std::sync::Arc;
 
+use mask::MaskedText;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use vocab::RunId;
 
+use super::lent::Process;
+use super::resource::Resource;
 use crate::config::{HttpResource, HttpUpstream};
 use crate::leg::Leg;
 use crate::limits::DIAL;
 use crate::tls;
 
-/// A connection on which nothing was said yet. Errors are sentences for the operator. At most [`DIAL`].
-pub(super) async fn dial(upstream: &HttpUpstream, tls: Option<&Arc<ClientConfig>>) -> Result<Leg, String> {
+/// How the sessions of one client's connection reach their upstream.
+pub(super) enum Way {
+    Dial,
+    /// By what this `tacho mcp` of the run's lends.
+    Lent(RunId, Process),
+}
+
+/// A connection on which nothing was said yet, and, if it was lent, to what command. Errors are sentences for the
+/// operator. At most [`DIAL`].
+pub(super) async fn reach(resource: &Resource, way: &Way) -> Result<(Leg, Option<MaskedText>), String> {
+    match way {
+        Way::Lent(run, process) => {
+            let lent = resource.lent.take(*run, process).await?;
+            Ok((lent.leg, Some(lent.command)))
+        }
+        Way::Dial => {
+            let dialled = dial(&resource.config.upstream, resource.tls.as_ref()).await;
+            // Of a server that its client starts the operator can mend nothing.
+            resource.reached(dialled.as_ref().err().cloned());
+            Ok((dialled?, None))
+        }
+    }
+}
+
+async fn dial(upstream: &HttpUpstream, tls: Option<&Arc<ClientConfig>>) -> Result<Leg, String> {
     let at = format!("{}:{}", upstream.host, upstream.port);
     let connect = async {
         let failed = |e: std::io::Error| format!("{at}: {e}");

@@ -149,7 +149,9 @@ impl Origins {
             https: resource.config.upstream.is_https(),
             resource: resource.clone(),
         };
-        let mut all: Vec<Origin> = resources.iter().map(origin).collect();
+        // A server that its client starts has no address.
+        let mut all: Vec<Origin> =
+            resources.iter().filter(|resource| !resource.is_stdio()).map(origin).collect();
         all.sort_by_key(|origin| std::cmp::Reverse(origin.resource.config.upstream.base.len()));
         Origins { registry, all }
     }

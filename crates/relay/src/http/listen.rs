@@ -15,8 +15,9 @@ use tokio_rustls::TlsAcceptor;
 use vocab::{Seq, SessionId};
 
 use super::credential::{Injected, shown};
-use super::dial::dial;
+use super::dial::{Way, reach};
 use super::entry::{Entry, Found};
+use super::lent::{NO_PROCESS, Process, is_lent, lend};
 use super::problem::Problem;
 use super::resource::Resource;
 use super::scrub::Needles;
@@ -54,6 +55,12 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
     };
     // From here on the session counts as one of the run's, and the end of the run waits for it.
     let ended = run.end();
+    if is_lent(&resource, &head) {
+        return match lend(&resource, &run, &mut client, ended, &head).await {
+            Ok(()) => {}
+            Err(problem) => tell(&mut client, &problem, false).await,
+        };
+    }
     let login = Login { resource: &resource, run: &run, address, entry: Entry::Listener };
     let Some(_present) = run.present_below(HTTP_SESSIONS_PER_RUN_MAX) else {
         login.not_connected(TOO_MANY).await;
@@ -151,6 +158,7 @@ impl Login<'_> {
     async fn session(&self, client: &mut Side, ended: End, head: Head) -> Result<Option<Found>, Refused> {
         let resource = self.resource;
         let _counted = Counted::new(resource);
+        let way = self.way(&head)?;
         let config = &resource.config;
         let mut who = self.run.who(SessionId(0), &config.name, &resource.root, config.durability);
         let code = Code::status(403);
@@ -168,12 +176,9 @@ impl Login<'_> {
             resource.reached(Some(why));
             refused(502, "the gateway has no credential for the service behind it")
         })?;
-        let leg = dial(&config.upstream, resource.tls.as_ref()).await.map_err(|why| {
-            resource.reached(Some(why));
-            refused(502, UNREACHABLE)
-        })?;
-        resource.reached(None);
-        let connect = self.record(client, &leg).await?;
+        let (leg, command) =
+            reach(resource, &way).await.map_err(|_told_to_the_operator| refused(502, UNREACHABLE))?;
+        let connect = self.record(client, &leg, command).await?;
         who.session = SessionId(connect.0);
         let placeholder = Side::new(Leg::Gone, Decoder::client());
         let mut session = Session::new(Begin {
@@ -182,6 +187,7 @@ impl Login<'_> {
             who: who.clone(),
             client: std::mem::replace(client, placeholder),
             upstream: Side::new(leg, Decoder::upstream()),
+            way,
             injected,
             needles,
             ended,
@@ -193,9 +199,25 @@ impl Login<'_> {
         Ok(session.elsewhere.take())
     }
 
-    async fn record(&self, client: &Side, upstream: &Leg) -> Result<Seq, Refused> {
+    fn way(&self, head: &Head) -> Result<Way, Refused> {
+        if !self.resource.is_stdio() {
+            return Ok(Way::Dial);
+        }
+        let process = Process::of(&head.headers).ok_or_else(|| refused(400, NO_PROCESS))?;
+        Ok(Way::Lent(self.run.id, process))
+    }
+
+    async fn record(
+        &self,
+        client: &Side,
+        upstream: &Leg,
+        command: Option<MaskedText>,
+    ) -> Result<Seq, Refused> {
         let config = &self.resource.config;
-        let address = format!("{}:{}", config.upstream.host, config.upstream.port);
+        let address = match command {
+            Some(_) => "stdio".to_owned(),
+            None => format!("{}:{}", config.upstream.host, config.upstream.port),
+        };
         let mut draft = Draft::new(Kind::Connect)
             .run(self.run.id)
             .put_some("resource", Name::configured(&config.name))
@@ -206,7 +228,7 @@ impl Login<'_> {
             .put("tls_upstream", upstream.is_tls())
             .put("role", "")
             .put("server", MaskedText::constant(""))
-            .put("options", Map::new());
+            .put("options", Map::new().put_some("command", command));
         if matches!(self.entry, Entry::Proxy(_)) {
             draft = draft.put("via", "proxy");
         }

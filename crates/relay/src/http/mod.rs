@@ -14,7 +14,7 @@
 //! Reading order: `listen` (accept to `connect`), `proxy` and `entry` (the same for the proxy) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
 //! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
 //! language model) -> `scrub`, `writer`, `sigv4`, `side`,
-//! `problem`, `dial`, `resource`.
+//! `problem`, `dial`, `lent` (a server that its client starts), `resource`.
 
 mod answer;
 mod coded;
@@ -22,6 +22,7 @@ mod credential;
 mod decide;
 mod dial;
 mod entry;
+mod lent;
 mod listen;
 mod look;
 mod mcp;

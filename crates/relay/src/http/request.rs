@@ -511,7 +511,7 @@ const UNSAID: &[&str] = &[
 ];
 
 /// Of a message of MCP: what the body says too, and what it is in any case.
-const MCP_UNSAID: &[&str] = &["content-type", "mcp-", "last-event-id"];
+const MCP_UNSAID: &[&str] = &["content-type", "mcp-", "tacho-", "last-event-id"];
 
 /// Bytes as text for people, who may read every one of them: what is not UTF-8 is escaped.
 pub(super) fn readable(bytes: &[u8]) -> String {
@@ -587,7 +587,7 @@ fn is_ours(name: &[u8]) -> bool {
         "proxy",
     ];
     const BEGINNINGS: &[&str] =
-        &["x-forwarded-", "x-remote-", "x-auth-request-", "x-webauth-", "x-user-", "impersonate-", "proxy-"];
+        &["x-forwarded-", "x-remote-", "x-auth-request-", "x-webauth-", "x-user-", "impersonate-", "proxy-", "tacho-"];
     let name = reads_as(name);
     NAMES.contains(&name.as_str())
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))

@@ -7,6 +7,7 @@ use gate::Gate;
 use rustls::{ClientConfig, ServerConfig};
 use vocab::ResourcePath;
 
+use super::lent::Lent;
 use super::mcp::Handles;
 use crate::config::HttpResource;
 use crate::runs::Registry;
@@ -26,6 +27,8 @@ pub struct Resource {
     trouble: Mutex<Option<String>>,
     /// What a server of MCP gave which runs.
     pub(super) handles: Handles,
+    /// Connections to servers that clients started.
+    pub(super) lent: Lent,
 }
 
 impl Resource {
@@ -46,12 +49,18 @@ impl Resource {
             sessions: AtomicU64::new(0),
             trouble: Mutex::new(None),
             handles: Handles::default(),
+            lent: Lent::default(),
         })
     }
 
     /// Why the upstream was not reached when it was last dialled.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether its client starts the server, and nothing is dialled.
+    pub(super) fn is_stdio(&self) -> bool {
+        self.config.mcp.as_ref().is_some_and(|mcp| mcp.stdio)
     }
 
     pub(super) fn reached(&self, trouble: Option<String>) {

@@ -21,8 +21,9 @@ use wire::Fault;
 use super::coded::{Held, Undoing};
 use super::credential::{Injected, shown};
 use super::decide::{Ruling, Verdicts};
-use super::dial::dial;
+use super::dial::{Way, reach};
 use super::entry::{Entry, Found};
+use super::lent::Process;
 use super::listen::{NO_RECORD, UNREACHABLE};
 use super::problem::Problem;
 use super::request::Asked;
@@ -71,6 +72,7 @@ pub(super) struct Start {
     pub(super) who: Who,
     pub(super) client: Side,
     pub(super) upstream: Side,
+    pub(super) way: Way,
     pub(super) injected: Injected,
     pub(super) needles: Needles,
     pub(super) ended: watch::Receiver<Option<Ended>>,
@@ -87,6 +89,7 @@ pub(super) struct Session {
     pub(super) flow: Flow,
     pub(super) to_client: ClientWriter,
     to_upstream: UpstreamWriter,
+    way: Way,
     injected: Injected,
     pub(super) needles: Needles,
     run: Arc<Run>,
@@ -118,6 +121,7 @@ impl Session {
             flow: Flow::new(),
             to_client: ClientWriter::default(),
             to_upstream: UpstreamWriter::default(),
+            way: start.way,
             injected: start.injected,
             needles: start.needles,
             run: start.run,
@@ -309,13 +313,17 @@ impl Session {
         }
         let shown = shown(&head.headers);
         let run = shown.and_then(|s| self.resource.registry.by_password(&s.user, s.password.as_bytes()));
-        match run.is_some_and(|run| run.id == self.run.id) {
-            true => Ok(()),
-            false => Err(Cut::told(
-                "credential",
-                401,
-                "each request of a connection shows the credential of the run that opened it",
+        if run.is_none_or(|run| run.id != self.run.id) {
+            let why = "each request of a connection shows the credential of the run that opened it";
+            return Err(Cut::told("credential", 401, why));
+        }
+        match &self.way {
+            Way::Lent(_, process) if Process::of(&head.headers).as_ref() != Some(process) => Err(Cut::told(
+                "process",
+                400,
+                "each request of a connection names the `tacho mcp` that opened it",
             )),
+            Way::Lent(..) | Way::Dial => Ok(()),
         }
     }
 
@@ -425,16 +433,14 @@ impl Session {
             return true;
         }
         let bytes = self.upstream.bytes;
-        match dial(&self.resource.config.upstream, self.resource.tls.as_ref()).await {
-            Ok(leg) => {
-                self.resource.reached(None);
+        match reach(&self.resource, &self.way).await {
+            Ok((leg, _same_command)) => {
                 self.upstream = Side::new(leg, proto_http::frame::Decoder::upstream());
                 self.upstream.bytes = bytes;
                 self.spent = false;
                 true
             }
-            Err(why) => {
-                self.resource.reached(Some(why));
+            Err(_told_to_the_operator) => {
                 self.spent = true;
                 false
             }

@@ -201,6 +201,7 @@ pub fn upstreams(config: &Config) -> Vec<Upstream> {
                 Host::Tcp(host) => (host.clone(), database.upstream.port),
                 Host::Unix(_) => return None,
             },
+            What::Http(_) if resource.what.stdio().is_some() => return None,
             What::Http(service) => (service.upstream.host.clone(), service.upstream.port),
         };
         let is_name = host.parse::<IpAddr>().is_err();
