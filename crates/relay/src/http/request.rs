@@ -586,8 +586,16 @@ fn is_ours(name: &[u8]) -> bool {
         "x-real-ip",
         "proxy",
     ];
-    const BEGINNINGS: &[&str] =
-        &["x-forwarded-", "x-remote-", "x-auth-request-", "x-webauth-", "x-user-", "impersonate-", "proxy-", "tacho-"];
+    const BEGINNINGS: &[&str] = &[
+        "x-forwarded-",
+        "x-remote-",
+        "x-auth-request-",
+        "x-webauth-",
+        "x-user-",
+        "impersonate-",
+        "proxy-",
+        "tacho-",
+    ];
     let name = reads_as(name);
     NAMES.contains(&name.as_str())
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
