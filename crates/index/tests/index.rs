@@ -216,10 +216,10 @@ fn a_record_with_a_thousand_flaws_keeps_a_few_and_says_so() {
 fn unknown_kinds_are_kept_and_counted() {
     let mut pen = Pen::default();
     pen.open(RUN);
-    pen.write("plan", Some(RUN), None, &[("step", Value::Uint(1))]);
+    pen.write("rumour", Some(RUN), None, &[("step", Value::Uint(1))]);
     pen.write("weather", None, None, &[]);
     assert_eq!(pen.index.unknown().len(), 2);
-    assert_eq!(pen.index.seen().kinds["plan"], 1);
+    assert_eq!(pen.index.seen().kinds["rumour"], 1);
     let run = pen.index.run(RunId(RUN)).unwrap();
     assert_eq!((run.unknown.len(), run.records.len()), (1, 2));
 }

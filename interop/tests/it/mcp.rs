@@ -1,7 +1,7 @@
 //! Servers of MCP behind the gateway, the SDK's own in two versions, and its clients in three: tools are decided by name and
 //! argument, hidden, pinned and masked, and a model's call is tied to the tool that it caused.
 
-use crate::world::{POLICY, agents_tacho, client, drivers, eventually, json, plan, upstream};
+use crate::world::{POLICY, agents_tacho, client, drivers, eventually, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{free_port, is_open};
 use interop::process::{Daemon, Finished, finish};
@@ -121,11 +121,7 @@ impl Scene {
 
     /// The newest run of an agent.
     fn run_of(&self, agent: &str) -> String {
-        let runs = json(self.site(), &["runs", "--json"]);
-        let all = runs["runs"].as_array().unwrap();
-        let found =
-            all.iter().filter(|run| run["agent"] == agent).max_by_key(|run| run["opened"].to_string());
-        found.unwrap_or_else(|| panic!("no run of {agent} in {runs}"))["run"].as_str().unwrap().to_owned()
+        run_of(self.site(), agent)
     }
 
     fn text(&self, words: &[&str]) -> String {

@@ -1,10 +1,10 @@
 //! A language model behind the gateway: OpenAI's and Anthropic's own clients do not notice, what leaves for the model is
 //! masked, and what it decides is tied to the SQL that it caused.
 
-use crate::world::{POLICY, client, drivers, plan, upstream};
+use crate::world::{POLICY, client, drivers, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{free_port, is_open};
-use interop::process::{Daemon, Finished, finish};
+use interop::process::{Daemon, Finished};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -90,21 +90,16 @@ impl Scene {
     }
 
     fn ask(&self, words: &[&str]) -> Finished {
-        let mut command = self.gateway.site().tacho();
-        finish(command.args(words), b"", Duration::from_secs(30)).unwrap()
+        self.gateway.site().ask(words, "").unwrap()
     }
 
     fn json(&self, words: &[&str]) -> Value {
-        let said = self.ask(words);
-        serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("{}", said.all()))
+        json(self.gateway.site(), words)
     }
 
-    /// The one run of an agent.
+    /// The newest run of an agent.
     fn run_of(&self, agent: &str) -> String {
-        let runs = self.json(&["runs", "--json"]);
-        let all = runs["runs"].as_array().unwrap();
-        let found = all.iter().find(|run| run["agent"] == agent);
-        found.unwrap_or_else(|| panic!("no run of {agent} in {runs}"))["run"].as_str().unwrap().to_owned()
+        run_of(self.gateway.site(), agent)
     }
 }
 

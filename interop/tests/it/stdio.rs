@@ -2,7 +2,7 @@
 //! nothing in their environment but what such clients hand on.
 
 use crate::scan::files_below;
-use crate::world::{POLICY, agents_tacho, client, drivers, json, plan, upstream};
+use crate::world::{POLICY, agents_tacho, client, drivers, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::limits::CLIENT_SECONDS_MAX;
 use interop::place::free_port;
@@ -90,11 +90,7 @@ impl Scene {
     }
 
     fn run_of(&self, agent: &str) -> String {
-        let runs = json(self.site(), &["runs", "--json"]);
-        let all = runs["runs"].as_array().unwrap();
-        let found =
-            all.iter().filter(|run| run["agent"] == agent).max_by_key(|run| run["opened"].to_string());
-        found.unwrap_or_else(|| panic!("no run of {agent} in {runs}"))["run"].as_str().unwrap().to_owned()
+        run_of(self.site(), agent)
     }
 
     fn text(&self, words: &[&str]) -> String {

@@ -204,6 +204,14 @@ pub fn agent(gateway: &Gateway, script: &str) -> Finished {
     gateway.run_to_end("tester", &["/bin/sh", "-c", script].map(Path::new), "").unwrap()
 }
 
+/// The newest run of an agent.
+pub fn run_of(site: &Site, agent: &str) -> String {
+    let runs = json(site, &["runs", "--json"]);
+    let all = runs["runs"].as_array().unwrap();
+    let found = all.iter().filter(|run| run["agent"] == agent).max_by_key(|run| run["opened"].to_string());
+    found.unwrap_or_else(|| panic!("no run of {agent} in {runs}"))["run"].as_str().unwrap().to_owned()
+}
+
 /// What a verb answers with `--json`.
 #[track_caller]
 pub fn json(site: &Site, words: &[&str]) -> Value {

@@ -17,6 +17,7 @@ use proto_http::frame::{Framing, Head, Headers, Start};
 use tokio::sync::{Notify, oneshot, watch};
 use vocab::RunId;
 
+use super::listen::TOO_MANY;
 use super::problem::Problem;
 use super::resource::Resource;
 use super::side::Side;
@@ -36,7 +37,6 @@ const TURNED: &[u8] =
 
 const NO_OFFER: &str =
     "the connection that is lent does not say which `tacho mcp` it is of, or to what command";
-const TOO_MANY: &str = "the run has as many connections as one may have";
 pub(super) const NO_PROCESS: &str =
     "this server is one that its client starts; reach it through `tacho mcp -- COMMAND`";
 
@@ -147,10 +147,9 @@ pub(super) async fn lend(
     let (Some(process), Some(command)) = (process, command(detectors, &head.headers)) else {
         return Err(Problem::new(400, NO_OFFER));
     };
-    if run.sessions() >= HTTP_SESSIONS_PER_RUN_MAX {
+    let Some(_one_of_the_runs) = run.present_below(HTTP_SESSIONS_PER_RUN_MAX) else {
         return Err(Problem::new(503, TOO_MANY));
-    }
-    let _one_of_the_runs = run.present();
+    };
     let mut turned = BytesMut::from(TURNED);
     let told = tokio::time::timeout(Duration::from_secs(1), client.leg.drain(&mut turned)).await;
     // Behind its head it has nothing to say until it is asked.

@@ -1,6 +1,6 @@
 //! A gateway whose proxy stands before services of every kind, with TLS and without.
 
-use crate::world::{POLICY, client, drivers, plan, upstream};
+use crate::world::{POLICY, client, drivers, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{Scratch, free_port, is_open};
 use interop::process::{Daemon, Finished, finish};
@@ -179,17 +179,12 @@ impl Scene {
     }
 
     pub fn json(&self, words: &[&str]) -> Value {
-        let said = self.ask(words, None);
-        serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("{}", said.all()))
+        json(self.gateway.site(), words)
     }
 
     /// The newest run of an agent.
     pub fn run_of(&self, agent: &str) -> String {
-        let runs = self.json(&["runs", "--json"]);
-        let all = runs["runs"].as_array().unwrap();
-        let found =
-            all.iter().filter(|run| run["agent"] == agent).max_by_key(|run| run["opened"].to_string());
-        found.unwrap_or_else(|| panic!("no run of {agent} in {runs}"))["run"].as_str().unwrap().to_owned()
+        run_of(self.gateway.site(), agent)
     }
 
     /// The notes of the newest run of an agent, each as one line.
