@@ -116,26 +116,25 @@ impl Argued {
     /// Whether both name the same things. Each literal that is asked must have been decided, most of what was decided must be
     /// asked, and of what it is asked the decision must have a name.
     fn like(&self, asked: &Asked) -> Option<u8> {
-        let decided = |literal: &Box<str>| self.all.contains(literal);
-        if self.values.is_empty() || !asked.literals.iter().all(decided) {
+        if self.values.is_empty() || !asked.literals.is_subset(&self.all) {
             return None;
         }
-        let is_named = |on: &&Box<str>| stems(on).any(|stem| self.stems.contains(&stem));
-        let on = asked.on.iter().filter(is_named).count();
+        let is_named = |word: &str| stems(word).any(|stem| self.stems.contains(&stem));
+        let on = asked.on.iter().filter(|on| is_named(on)).count();
         if on == 0 || on * 2 < asked.on.len() {
             return None;
         }
-        let said = |word: &&Box<str>| asked.literals.contains(*word) || asked.names.contains(*word);
-        let found = self.values.iter().filter(said).count();
+        let said = |word: &str| asked.literals.contains(word) || asked.names.contains(word);
+        let found = self.values.iter().filter(|word| said(word)).count();
         // One word alone, and no value: that is every statement about the same table.
         if asked.literals.is_empty() && found < 2 && !self.is_one_name() {
             return None;
         }
-        let of_names = |name: &&Box<str>| stems(name).any(|stem| self.stems.contains(&stem));
-        let known = asked.names.iter().filter(of_names).count() + asked.literals.len();
+        let known = asked.names.iter().filter(|name| is_named(name)).count() + asked.literals.len();
         let all = self.values.len() + asked.names.len() + asked.literals.len();
         let percent = (100 * (found + known) / all.max(1)).min(99);
-        (found * 5 >= self.values.len() * 4 && percent >= LIKE_PERCENT_MIN).then_some(percent as u8)
+        let most = found * 5 >= self.values.len() * 4 && percent >= LIKE_PERCENT_MIN;
+        u8::try_from(percent).ok().filter(|_| most)
     }
 
     /// All that it says is one name: of a table, say.
