@@ -1,5 +1,7 @@
 //! Decisions in answers: the tool calls that models issued, what each of them explains, and what none explains.
 
+use std::collections::BTreeMap;
+
 use index::{Cause, Decided, Planned, Run};
 use serde::{Deserialize, Serialize};
 use vocab::Seq;
@@ -84,7 +86,7 @@ pub struct PlanStepLine {
     pub text: String,
     /// In the model's words: `pending`, `in-progress`, `done`, `dropped`. Nothing proves it.
     pub status: Option<String>,
-    /// The records of the decisions that belong to it, at most [`CITES_MAX`].
+    /// The records of the decisions that belong to it, in any version of the plan that has it in the same words, at most [`CITES_MAX`].
     pub decisions: Vec<u64>,
     /// The actions that those explain: how many had an effect or answer, and how many were refused or failed.
     pub done: u64,
@@ -287,23 +289,41 @@ fn strength_of(how: &str) -> &'static str {
     }
 }
 
-pub(crate) fn plan_line(run: &Run, version: usize, planned: &Planned) -> PlanLine {
-    let what = &planned.stated.what;
-    let of_step = |n: usize| {
-        let all = planned.decisions.iter().filter_map(|at| run.decisions.get(*at));
-        all.filter(move |d| d.issued.what.step.as_ref().is_some_and(|step| step.n as usize == n))
-    };
-    let step = |(n, step): (usize, &index::PlanStep)| {
-        let actions = of_step(n).flat_map(|d| &d.actions).filter_map(|at| run.actions.get(*at));
-        let (failed, done): (Vec<_>, Vec<_>) = actions.partition(|action| has_failed(run, action));
+/// The decisions of a run by the words of the step that they belong to: a plan that is stated again keeps its steps.
+pub(crate) struct Followed<'r> {
+    run: &'r Run,
+    by_step: BTreeMap<&'r str, Vec<&'r Decided>>,
+}
+
+impl<'r> Followed<'r> {
+    pub(crate) fn of(run: &'r Run) -> Followed<'r> {
+        let mut by_step: BTreeMap<&str, Vec<&Decided>> = BTreeMap::new();
+        for decided in &run.decisions {
+            let step =
+                run.step_of(decided).and_then(|(plan, step)| plan.stated.what.steps.get(step.n as usize));
+            if let Some(step) = step {
+                by_step.entry(&step.text).or_default().push(decided);
+            }
+        }
+        Followed { run, by_step }
+    }
+
+    fn step(&self, step: &index::PlanStep) -> PlanStepLine {
+        let all = self.by_step.get(&*step.text).map_or(&[][..], Vec::as_slice);
+        let actions = all.iter().flat_map(|d| &d.actions).filter_map(|at| self.run.actions.get(*at));
+        let (failed, done): (Vec<_>, Vec<_>) = actions.partition(|action| has_failed(self.run, action));
         PlanStepLine {
             text: step.text.to_string(),
             status: step.status.as_ref().map(ToString::to_string),
-            decisions: of_step(n).map(|d| d.issued.seq.0).take(CITES_MAX).collect(),
+            decisions: all.iter().map(|d| d.issued.seq.0).take(CITES_MAX).collect(),
             done: done.len() as u64,
             failed: failed.len() as u64,
         }
-    };
+    }
+}
+
+pub(crate) fn plan_line(followed: &Followed<'_>, version: usize, planned: &Planned) -> PlanLine {
+    let what = &planned.stated.what;
     PlanLine {
         record: planned.stated.seq.0,
         at: time(planned.stated.at),
@@ -312,7 +332,7 @@ pub(crate) fn plan_line(run: &Run, version: usize, planned: &Planned) -> PlanLin
         version: version as u64 + 1,
         form: what.form.to_string(),
         decision: what.decision.map(|seq| seq.0),
-        steps: what.steps.iter().enumerate().map(step).collect(),
+        steps: what.steps.iter().map(|step| followed.step(step)).collect(),
         more_steps: what.more,
     }
 }

@@ -11,7 +11,9 @@ use seal::cbor::{self, Value};
 use serde::{Deserialize, Serialize};
 use vocab::{RunId, Seq};
 
-use crate::decided::{DecisionLine, PlanLine, decision_line, plan_line, render_decision, render_plan};
+use crate::decided::{
+    DecisionLine, Followed, PlanLine, decision_line, plan_line, render_decision, render_plan,
+};
 use crate::desk::{Cannot, Desk, ProofLine};
 use crate::limits::{ACTIONS_MAX, REPLAY_BYTES_MAX, REPLAY_ROWS_MAX};
 use crate::line::{ActionLine, RunLine, action_line, run_line};
@@ -294,8 +296,9 @@ fn planned_within(
     within: &[&Action],
     range: &RangeInclusive<Seq>,
 ) -> BTreeMap<usize, Vec<PlanLine>> {
+    let followed = Followed::of(run);
     let lines = run.plans.iter().enumerate().map(|plan| (plan.1.stated.seq, plan));
-    placed(within, range, lines, |(n, planned)| plan_line(run, n, planned))
+    placed(within, range, lines, |(n, planned)| plan_line(&followed, n, planned))
 }
 
 fn placed<T, L>(

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use vocab::RunId;
 
 use crate::decided::{
-    DecidedLine, DecisionLine, Moment, PlanLine, decision_line, in_order, plan_line, render_decision,
-    render_plan,
+    DecidedLine, DecisionLine, Followed, Moment, PlanLine, decision_line, in_order, plan_line,
+    render_decision, render_plan,
 };
 use crate::desk::{Cannot, Desk, ProofLine};
 use crate::exposed::not_durable;
@@ -133,6 +133,7 @@ impl Desk<'_> {
 
     pub(crate) fn show_run(&self, run: &Run, proof: ProofLine) -> Show {
         let open = run.open.as_ref().map(|o| &o.what);
+        let followed = Followed::of(run);
         Show {
             run: run_line(run),
             argv: open.map(|o| o.argv.iter().map(ToString::to_string).collect()).unwrap_or_default(),
@@ -146,7 +147,7 @@ impl Desk<'_> {
                 .iter()
                 .take(ACTIONS_MAX)
                 .enumerate()
-                .map(|(n, p)| plan_line(run, n, p))
+                .map(|(n, p)| plan_line(&followed, n, p))
                 .collect(),
             decisions: run.decisions.iter().take(ACTIONS_MAX).map(|d| decision_line(run, d)).collect(),
             more_decisions: run.decisions.len().saturating_sub(ACTIONS_MAX) as u64,

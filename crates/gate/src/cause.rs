@@ -6,7 +6,7 @@
 //!
 //! Beside that: what a run was given by its models, so that history which it makes up is noticed.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,8 +46,12 @@ struct Given {
     shown: Option<Arc<Taint>>,
     /// What was carried out, by decision and hash of what was asked, in order.
     used: VecDeque<(Seq, u64)>,
-    known: HashSet<u64>,
+    /// What the run was given, each with its number.
+    known: HashMap<u64, u64>,
     order: VecDeque<u64>,
+    next: u64,
+    /// The number of what came first after the plan.
+    planned_at: u64,
 }
 
 struct Decided {
@@ -156,13 +160,20 @@ impl Causes {
 
     /// A plan was recorded: it is the one that is followed.
     pub(crate) fn planned(&self, run: RunId, seq: Seq, planned: &Planned<'_>) {
-        lock(&self.run(run)).plan = Some(Current::new(seq, planned));
+        let given = self.run(run);
+        let mut given = lock(&given);
+        given.planned_at = given.next;
+        given.plan = Some(Current::new(seq, planned));
     }
 
-    /// The step that `text` says.
-    pub(crate) fn quoted(&self, run: RunId, text: &str) -> Option<StepOf> {
+    /// The step that `text` says, of a turn `said` that the model was not shown before the plan: what was asked first may
+    /// well be in the words of a step.
+    pub(crate) fn quoted(&self, run: RunId, said: &str, text: &str) -> Option<StepOf> {
         let given = lock(&self.runs).get(&run).cloned()?;
-        lock(&given).plan.as_ref()?.quoted(text)
+        let hash = self.hash.hash_one((Said::Prompt, plain(said)));
+        let given = lock(&given);
+        let before = given.known.get(&hash).is_some_and(|number| *number < given.planned_at);
+        given.plan.as_ref().filter(|_| !before)?.quoted(text)
     }
 
     /// The step that the plan says is in progress.
@@ -176,9 +187,12 @@ impl Causes {
         let hash = self.hash.hash_one((kind, plain(what)));
         let given = self.run(run);
         let mut given = lock(&given);
-        if !given.known.insert(hash) {
+        if given.known.contains_key(&hash) {
             return false;
         }
+        let number = given.next;
+        given.known.insert(hash, number);
+        given.next += 1;
         given.order.push_back(hash);
         if given.order.len() > GIVEN_PER_RUN_MAX
             && let Some(oldest) = given.order.pop_front()
@@ -192,7 +206,7 @@ impl Causes {
     pub(crate) fn was_given(&self, run: RunId, kind: Said, what: &str) -> bool {
         let hash = self.hash.hash_one((kind, plain(what)));
         let given = lock(&self.runs).get(&run).cloned();
-        given.is_some_and(|given| lock(&given).known.contains(&hash))
+        given.is_some_and(|given| lock(&given).known.contains_key(&hash))
     }
 
     pub(crate) fn forget(&self, run: RunId) {
@@ -298,6 +312,19 @@ mod tests {
         assert_eq!(unused("DELETE FROM a"), Some((How::Part, false)));
         assert!(use_up("DELETE FROM a") && use_up("DELETE FROM b"), "each of its statements once");
         assert!(!use_up("DELETE FROM a") && !use_up("DELETE FROM c"));
+    }
+
+    #[test]
+    fn a_step_is_quoted_by_what_is_said_after_the_plan() {
+        let causes = Causes::new();
+        let steps = [("refund the order", None), ("write to its customer", None)];
+        causes.give(RUN, Said::Prompt, "user: refund the order");
+        causes.planned(RUN, Seq(3), &Planned { form: "steps", steps: &steps, more: 0, decision: None });
+        let quoted = |text: &str| causes.quoted(RUN, &format!("user: {text}"), text).map(|step| step.step);
+        assert_eq!(quoted("refund the order"), None, "the task");
+        assert_eq!(quoted("now refund the order"), Some(0));
+        causes.give(RUN, Said::Prompt, "user: now refund the order");
+        assert_eq!(quoted("now refund the order"), Some(0), "it is shown again with the tool's result");
     }
 
     #[test]

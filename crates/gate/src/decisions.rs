@@ -80,9 +80,9 @@ impl Gate {
         }
     }
 
-    /// The step of the run's plan that `text`, which its model is told, says.
-    pub fn quoted(&self, who: &Who, text: &str) -> Option<StepOf> {
-        self.causes().quoted(who.run, text)
+    /// The step of the run's plan that `text` says, which its model is told in turn `said` (as [`Gate::give`] has it).
+    pub fn quoted(&self, who: &Who, said: &str, text: &str) -> Option<StepOf> {
+        self.causes().quoted(who.run, said, text)
     }
 
     /// The step that the run's plan says is in progress.

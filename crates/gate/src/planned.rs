@@ -55,6 +55,8 @@ const IN_PROGRESS: &str = "in-progress";
 pub(crate) struct Current {
     seq: Seq,
     steps: Vec<Box<str>>,
+    /// The plan says of its steps how far they are.
+    marks: bool,
     in_progress: Option<u64>,
 }
 
@@ -65,7 +67,8 @@ impl Current {
         // Two at once: nobody can tell which.
         let in_progress = one.filter(|_| all.next().is_none());
         let steps = planned.steps.iter().map(|(text, _)| plain(text).into()).collect();
-        Current { seq, steps, in_progress }
+        let marks = planned.steps.iter().any(|(_, status)| status.is_some());
+        Current { seq, steps, marks, in_progress }
     }
 
     pub(crate) fn in_progress(&self) -> Option<StepOf> {
@@ -73,8 +76,11 @@ impl Current {
     }
 
     /// The step that `text` says: the only one, or the one that it says more often than any other, since a framework
-    /// shows the whole plan and then the step that is to be done.
+    /// shows the whole plan and then the step that is to be done. None of a plan that says itself what is in progress.
     pub(crate) fn quoted(&self, text: &str) -> Option<StepOf> {
+        if self.marks {
+            return None;
+        }
         let text = plain(text);
         let times = |step: &str| if step.len() < SAID_BYTES_MIN { 0 } else { occurrences(&text, step) };
         let mut said: Vec<(usize, u64)> = self.steps.iter().map(|step| times(step)).zip(0..).collect();
@@ -103,6 +109,12 @@ mod tests {
         assert_eq!(quoted("Please refund the order"), Some(1));
         assert_eq!(quoted("Please refund the orders"), None, "other words");
         assert_eq!(quoted("tell tell tell"), None, "too short to tell");
+        let marked = current(&[("find the order", Some("done")), ("refund the order", Some("pending"))]);
+        assert_eq!(
+            marked.quoted("Please refund the order"),
+            None,
+            "the plan says what is in progress: nothing"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use vocab::Seq;
 
-use crate::record::{Cause, Decision, Plan, StepOf, VerbWord};
+use crate::record::{Cause, Decision, Plan, PlanStep, StepOf, VerbWord};
 use crate::run::{Action, Noted, Run};
 
 /// A tool call that a model issued to the run, and the actions that it explains.
@@ -38,6 +38,12 @@ impl Decided {
 impl Planned {
     pub(crate) fn new(session: Option<u64>, of: Option<Seq>, stated: Noted<Plan>) -> Planned {
         Planned { session, of, stated, decisions: Vec::new() }
+    }
+
+    /// By its own words nothing is left to do.
+    fn is_over(&self) -> bool {
+        let left = |step: &PlanStep| !matches!(step.status.as_deref(), Some("done" | "dropped"));
+        !self.stated.what.steps.iter().any(left)
     }
 }
 
@@ -75,13 +81,13 @@ impl Run {
     }
 
     /// Whether a decision carries out no step of the plan that was followed when it was issued. Where nothing ties any
-    /// decision to the steps of that plan, nobody can tell, and none is.
+    /// decision to the steps of that plan, nobody can tell, and none is; but of a plan that says that all is done.
     pub fn is_off_plan(&self, decided: &Decided) -> bool {
         let seq = decided.issued.seq;
         let before = self.plans.partition_point(|plan| plan.stated.seq < seq);
         let followed = before.checked_sub(1).and_then(|last| self.plans.get(last));
         let states = self.plans.iter().any(|plan| plan.stated.what.decision == Some(seq));
-        let followed = followed.is_some_and(|plan| !plan.decisions.is_empty());
+        let followed = followed.is_some_and(|plan| !plan.decisions.is_empty() || plan.is_over());
         followed && !states && self.step_of(decided).is_none()
     }
 

@@ -230,6 +230,17 @@ fn a_plan_is_shown_with_what_became_of_its_steps() {
 }
 
 #[test]
+fn what_is_decided_when_all_is_done_is_off_plan() {
+    for (status, off_plan) in [("done", true), ("pending", false)] {
+        let mut s = Story::with_run();
+        let asked = ask_model(&mut s, "?");
+        plan(&mut s, asked, None, &[("find it", Some("done")), ("tell", Some(status))]);
+        decision_of(&mut s, asked, "run_sql", "DROP TABLE orders", None);
+        assert_eq!(show(s).decisions[0].off_plan, off_plan, "{status}");
+    }
+}
+
+#[test]
 fn a_step_of_what_is_no_plan_of_the_run_is_said_and_proves_nothing() {
     let mut s = Story::with_run();
     let asked = ask_model(&mut s, "?");

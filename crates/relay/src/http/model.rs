@@ -113,12 +113,12 @@ impl Conversation {
 
     /// The step of the plan that is said last: a framework that carries it out tells its model what the step is.
     fn quoted(&self, gate: &Gate, who: &Who) -> Option<StepOf> {
-        let turns = self.prompt.turns.iter().rev();
-        let told = turns.filter_map(|turn| match turn {
-            Turn::System(text) | Turn::User(text) => Some(text).filter(|text| text.len() <= QUOTED_BYTES_MAX),
-            Turn::Assistant { .. } | Turn::ToolResult { .. } => None,
+        let turns = self.prompt.turns.iter().zip(&self.turns).rev();
+        let told = turns.filter_map(|(turn, said)| match turn {
+            Turn::System(text) | Turn::User(text) if text.len() <= QUOTED_BYTES_MAX => Some((said, text)),
+            Turn::System(_) | Turn::User(_) | Turn::Assistant { .. } | Turn::ToolResult { .. } => None,
         });
-        told.take(QUOTES_MAX).find_map(|text| gate.quoted(who, text))
+        told.take(QUOTES_MAX).find_map(|(said, text)| gate.quoted(who, said, text))
     }
 
     /// The decisions whose results, as this request shows them, hold one of `strings` that nobody else in it says: who it is told by
