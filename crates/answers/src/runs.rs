@@ -64,6 +64,12 @@ pub struct SessionLine {
     pub tls_upstream: Option<bool>,
     pub role: Option<String>,
     pub server: Option<String>,
+    /// `proxy`: the client came through the forward proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+    /// Of a server of MCP that its client started: what it started, masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     pub from: Option<String>,
     pub to: Option<String>,
     pub why: Option<String>,
@@ -346,10 +352,12 @@ impl SessionLine {
             Some(false) => ", no TLS upstream",
             None => "",
         };
+        let via = self.via.as_ref().map(|via| format!(", through the {via}")).unwrap_or_default();
+        let command = self.command.as_ref().map(|command| format!(" ({command})")).unwrap_or_default();
         // An HTTP service knows no role.
         let role = self.role.as_deref().filter(|role| !role.is_empty());
         format!(
-            "session {}  {}{} at {}{tls}  {}  {}",
+            "session {}  {}{} at {}{command}{tls}{via}  {}  {}",
             self.session,
             name(&self.resource),
             role.map(|role| format!(" as {role}")).unwrap_or_default(),
@@ -384,6 +392,7 @@ pub(crate) fn session_line(session: &index::Session) -> SessionLine {
     let c = session.connect.as_ref();
     let d = session.disconnect.as_ref();
     let text = |pick: fn(&index::Connect) -> &str| c.map(|c| pick(&c.what).to_owned());
+    let option = |name: &str| c.and_then(|c| c.what.options.get(name)).map(ToString::to_string);
     SessionLine {
         session: session.id,
         resource: text(|c| &c.resource),
@@ -394,6 +403,8 @@ pub(crate) fn session_line(session: &index::Session) -> SessionLine {
         tls_upstream: c.map(|c| c.what.tls_upstream),
         role: text(|c| &c.role),
         server: text(|c| &c.server),
+        via: option("via"),
+        command: option("command"),
         from: c.map(|c| time(c.at)),
         to: d.map(|d| time(d.at)),
         why: d.map(|d| d.what.why.to_string()),

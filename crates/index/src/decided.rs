@@ -47,6 +47,10 @@ impl Planned {
     }
 }
 
+/// Requests of MCP that clients make to know what there is: no model decides them.
+const MCP_OWN_ACCORD: [&str; 4] =
+    ["tools/list", "prompts/list", "resources/list", "resources/templates/list"];
+
 impl Run {
     /// The decision whose record is `seq`.
     pub fn decision(&self, seq: Seq) -> Option<&Decided> {
@@ -60,13 +64,14 @@ impl Run {
     }
 
     /// Whether no decision explains an action, though one had been issued before it. What asks the model itself is no
-    /// orphan, nor is what touches nothing: a driver's BEGIN and COMMIT.
+    /// orphan, nor is what touches nothing (a driver's BEGIN and COMMIT), or what a client of MCP asks of its own accord.
     pub fn is_orphan(&self, action: &Action) -> bool {
         let before = self.decisions.first().is_some_and(|first| first.issued.seq < action.asked.seq);
         let request = action.request();
         let touches = request.touches.iter().any(|touch| touch.verb != VerbWord::Connect);
         let does = touches || !request.functions.is_empty() || request.opaque.is_some();
-        before && does && action.causes.is_empty() && !self.asks_model(action)
+        let own_accord = request.kind.as_deref().is_some_and(|kind| MCP_OWN_ACCORD.contains(&kind));
+        before && does && !own_accord && action.causes.is_empty() && !self.asks_model(action)
     }
 
     /// The plan whose record is `seq`.

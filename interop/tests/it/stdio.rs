@@ -322,6 +322,14 @@ fn the_record_says_what_was_started() {
     let holds = |text: &str| all.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(holds(&format!("{} --owner=[pii.email]", server.log.display())), "masked, and recorded");
     assert!(!holds("stdio.command@example.com"), "and not as it was");
+    let shown = json(scene().site(), &["show", &scene().run_of("starter"), "--json"]);
+    let commands =
+        shown["sessions"].as_array().unwrap().iter().filter_map(|session| session["command"].as_str());
+    assert!(
+        commands.clone().count() > 0 && commands.clone().all(|said| said.contains("[pii.email]")),
+        "{shown}"
+    );
+    assert_eq!(shown["unread"].as_array().map(Vec::len), Some(0), "{shown}");
 }
 
 #[test]

@@ -218,7 +218,8 @@ impl Login<'_> {
             Some(_) => "stdio".to_owned(),
             None => format!("{}:{}", config.upstream.host, config.upstream.port),
         };
-        let mut draft = Draft::new(Kind::Connect)
+        let via = matches!(self.entry, Entry::Proxy(_)).then_some("proxy");
+        let draft = Draft::new(Kind::Connect)
             .run(self.run.id)
             .put_some("resource", Name::configured(&config.name))
             .put("client", self.address)
@@ -228,10 +229,7 @@ impl Login<'_> {
             .put("tls_upstream", upstream.is_tls())
             .put("role", "")
             .put("server", MaskedText::constant(""))
-            .put("options", Map::new().put_some("command", command));
-        if matches!(self.entry, Entry::Proxy(_)) {
-            draft = draft.put("via", "proxy");
-        }
+            .put("options", Map::new().put_some("command", command).put_some("via", via));
         let no_record = || refused(503, NO_RECORD);
         let receipt = self.resource.gate.ledger().append(draft).map_err(|_| no_record())?;
         let durable = receipt.await.map_err(|_| no_record())?;

@@ -190,6 +190,11 @@ impl Scene {
     /// The notes of the newest run of an agent, each as one line.
     pub fn notes(&self, agent: &str) -> Vec<String> {
         let show = self.json(&["show", &self.run_of(agent), "--json"]);
+        assert_eq!(show["unread"].as_array().map(Vec::len), Some(0), "every record is understood: {show}");
+        assert!(
+            show["sessions"].as_array().unwrap().iter().all(|session| session["via"] == "proxy"),
+            "{show}"
+        );
         let line = |note: &Value| format!("{} {}", note["what"], note["detail"]).replace('"', "");
         show["notes"].as_array().unwrap().iter().map(line).collect()
     }
