@@ -74,7 +74,8 @@ const STEPS: &[(&str, Step)] = &[
     ("format", |home, _| check(home.cargo().args(["fmt", "--all", "--check"]), Duration::from_secs(120))),
     ("tidy", |home, _| tidy::check(home)),
     ("lints", |home, _| {
-        let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+        let arguments =
+            ["clippy", "--workspace", "--all-targets", "--test", "real", "--locked", "--", "-D", "warnings"];
         check(home.cargo().args(arguments), BUILD_SECONDS_MAX)
     }),
     ("build", |home, _| {
