@@ -29,7 +29,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let open = Draft::new(Kind::Open).put("human", name("test")?).put("agent", name("loop")?);
         match ledger.open_run(open) {
             Ok(opened) => break opened,
-            Err(RunError::Append(AppendError::NotAdmitted(NotAdmitted::NoSpare))) => std::thread::yield_now(),
+            Err(RunError::Append(AppendError::NotAdmitted(NotAdmitted::Preparing))) => {
+                std::thread::yield_now()
+            }
             Err(error) => return Err(error.into()),
         }
     };

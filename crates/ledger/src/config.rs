@@ -133,6 +133,9 @@ pub enum NotAdmitted {
     Closed,
     #[error("the oldest record has waited too long for the disk")]
     Stalled,
+    /// A matter of a moment: what is written faster than segments are prepared waits for one.
+    #[error("the next segment is being prepared; the rest of this one is kept for outcomes and closes")]
+    Preparing,
     #[error("the disk has no room for another segment; the rest is kept for outcomes and closes")]
     NoSpare,
     #[error("the queue to the disk is half full")]

@@ -217,7 +217,8 @@ impl Inner {
             Spare::Ready => {}
             // Being prepared: the half of this segment that is left is reserve enough until the outcome is known.
             Spare::Missing if core.half_left() => {}
-            Spare::Missing | Spare::Refused { .. } => return Err(NotAdmitted::NoSpare),
+            Spare::Missing => return Err(NotAdmitted::Preparing),
+            Spare::Refused { .. } => return Err(NotAdmitted::NoSpare),
         }
         let full = core.queue_bytes > QUEUE_BYTES_MAX / QUEUE_ADMIT_DIVISOR
             || core.queue.len() > QUEUE_RECORDS_MAX / QUEUE_ADMIT_DIVISOR;

@@ -22,6 +22,8 @@ pub const SESSION_END: Duration = Duration::from_secs(5);
 /// oldest append is half a second old (`ledger`, admission), so that P2's second holds for them; what was admitted
 /// before the stall is given this long, since a busy disk that recovers loses nobody's work.
 pub const RECORD: Duration = Duration::from_secs(5);
+/// How often a request looks whether the ledger has room again: a segment is prepared in a quarter of a second or so.
+pub const ROOM_POLL: Duration = Duration::from_millis(5);
 /// How long the client waits for the record of a refusal, or of a question to a human. Nothing of its was sent, so there
 /// is no work to lose, and P2 gives a refusal one second.
 pub const REFUSAL_RECORD: Duration = Duration::from_millis(700);

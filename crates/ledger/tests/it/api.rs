@@ -337,7 +337,7 @@ fn write_a_run(ledger: &Ledger) -> RunId {
         match attempt() {
             Ok(receipt) => return settle(receipt),
             // Segments this small are used up faster than they are prepared.
-            Err(AppendError::Full | AppendError::NotAdmitted(NotAdmitted::NoSpare)) => {
+            Err(AppendError::Full | AppendError::NotAdmitted(NotAdmitted::Preparing)) => {
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
             Err(error) => panic!("{error}"),
@@ -346,7 +346,7 @@ fn write_a_run(ledger: &Ledger) -> RunId {
     let (run, receipt) = loop {
         match ledger.open_run(open_draft().put("version", name("1"))) {
             Ok(opened) => break opened,
-            Err(ledger::RunError::Append(AppendError::NotAdmitted(NotAdmitted::NoSpare))) => {
+            Err(ledger::RunError::Append(AppendError::NotAdmitted(NotAdmitted::Preparing))) => {
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
             Err(error) => panic!("{error}"),
@@ -400,7 +400,7 @@ fn a_ledgers_first_segment_is_small_and_admits_before_there_is_a_spare() {
         ledger.step_commit();
         n += 1;
     }
-    assert_eq!(ledger.admit(), Err(NotAdmitted::NoSpare));
+    assert_eq!(ledger.admit(), Err(NotAdmitted::Preparing));
     let half = limits::FIRST_SEGMENT_BYTES_MAX / 2 / 60_000;
     assert!((half - 5..=half + 1).contains(&n), "{n} of {half}");
     // With one, everything goes on, and the next segment has the configured size.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gate::{GateError, Outcome, Who};
-use ledger::{AppendError, Durable, Missed, Receipt};
+use ledger::{AppendError, Durable, Missed, NotAdmitted, Receipt};
 use mask::Known;
 use proto_http::frame::{Framing, Head, Incoming};
 use proto_http::reply::{CONTINUE, status_of};
@@ -33,7 +33,7 @@ use super::side::{Broken, Side};
 use super::writer::{ClientWriter, UpstreamWriter};
 use crate::entropy;
 use crate::limits::{
-    CHUNK_BYTES, HTTP_ANSWER, HTTP_IDLE, HTTP_READ, PIPELINED_BYTES_MAX, RECORD, REFUSAL_RECORD,
+    CHUNK_BYTES, HTTP_ANSWER, HTTP_IDLE, HTTP_READ, PIPELINED_BYTES_MAX, RECORD, REFUSAL_RECORD, ROOM_POLL,
 };
 use crate::runs::{Ended, Run};
 
@@ -174,6 +174,7 @@ impl Session {
             self.refuse(&asked, &decided, 502, UNREACHABLE, None).await?;
             return self.answered_here();
         }
+        self.room().await;
         let intent = {
             let question = self.question(&asked);
             self.resource.gate.intend(&question, &decided, approval, entropy::tick())
@@ -200,6 +201,18 @@ impl Session {
         self.drain_upstream().await?;
         let asked = self.send_rest(asked, seq).await?;
         self.answer(&asked, &decided, seq).await
+    }
+
+    /// Waits while the ledger has no room for a moment: its next segment is being prepared, or its queue is half full. What
+    /// is not of a moment (a full or failed disk) is refused at once, as is what waited for as long as for a record.
+    async fn room(&self) {
+        let until = tokio::time::Instant::now() + RECORD;
+        let ledger = self.resource.gate.ledger();
+        while matches!(ledger.admit(), Err(NotAdmitted::Preparing | NotAdmitted::Busy))
+            && tokio::time::Instant::now() < until
+        {
+            tokio::time::sleep(ROOM_POLL).await;
+        }
     }
 
     /// The gateway has answered by itself.
