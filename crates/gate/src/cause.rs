@@ -100,6 +100,7 @@ impl Causes {
             && let Some(oldest) = given.decisions.pop_front()
         {
             given.bytes -= oldest.argued.bytes();
+            given.used.retain(|(decision, _)| *decision != oldest.seq);
             let newer = |call: &u64| given.calls.get(call) != Some(&oldest.seq);
             if let Some(call) = oldest.call.filter(|call| !newer(call)) {
                 given.calls.remove(&call);
@@ -138,10 +139,9 @@ impl Causes {
         let hash = self.hash.hash_one(plain(saying.text));
         let mut given = lock(&given);
         let unused = given.explaining(saying).into_iter().rfind(|cause| given.is_unused(cause, hash));
+        // A use that could not be remembered could be made again.
+        let unused = unused.filter(|_| given.used.len() < USES_PER_RUN_MAX);
         given.used.extend(unused.map(|cause| (cause.decision, hash)));
-        if given.used.len() > USES_PER_RUN_MAX {
-            given.used.pop_front();
-        }
         unused.is_some()
     }
 
@@ -253,7 +253,7 @@ mod tests {
     const RUN: RunId = RunId([1; 16]);
 
     fn saying<'a>(text: &'a str, action: &'a vocab::Action) -> Saying<'a> {
-        Saying { text, values: Vec::new(), action }
+        Saying { text, values: Vec::new(), unsaid: false, action }
     }
 
     fn of(causes: &Causes, run: RunId, text: &str) -> Vec<(u64, &'static str)> {

@@ -18,7 +18,7 @@ impl Gate {
     /// Records a tool call that a model issued in the answer to intent `of`. What carries it out names it from here on.
     /// The answer may leave once a receipt of this or of a later record is durable.
     pub fn decision(&self, who: &Who, of: Seq, decision: &Decision<'_>) -> Result<Receipt, GateError> {
-        let detectors = self.detectors();
+        let detectors = &self.detectors_of(who);
         let (arguments, found) = mask::text(detectors, decision.arguments);
         let key = self.ledger().epoch_key();
         let print = |f: &mask::Finding| {
@@ -50,8 +50,9 @@ impl Gate {
     /// Records a plan that a model stated in the answer to intent `of`. It is the one that is followed from here on.
     /// Errors and receipt: as [`Gate::decision`].
     pub fn plan(&self, who: &Who, of: Seq, planned: &Planned<'_>) -> Result<Receipt, GateError> {
+        let detectors = self.detectors_of(who);
         let one = |(text, status): &(&str, Option<&'static str>)| {
-            Map::new().put("text", mask::text(self.detectors(), text).0).put_some("status", *status)
+            Map::new().put("text", mask::text(&detectors, text).0).put_some("status", *status)
         };
         let draft = Draft::new(Kind::Plan)
             .run(who.run)

@@ -12,7 +12,7 @@ use crate::limits::{
 /// How what is asked and a string of a decision's arguments stand to each other, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum How {
-    /// The string is the whole of what is asked, but for white space.
+    /// The string is the whole of what is asked, but for white space that means nothing; and each parameter is an argument.
     Same,
     /// The string is a list of statements, and what is asked is one of them, whole.
     Part,
@@ -43,12 +43,16 @@ pub struct Saying<'a> {
     pub text: &'a str,
     /// Values that stand beside it: parameters.
     pub values: Vec<&'a str>,
+    /// There are others, which are not known as text.
+    pub unsaid: bool,
     pub action: &'a Action,
 }
 
 /// The same, read once.
 pub(crate) struct Asked {
     plain: String,
+    /// The parameters; `None`: not all of what is asked is here.
+    values: Option<Vec<Box<str>>>,
     names: HashSet<Box<str>>,
     literals: HashSet<Box<str>>,
     on: Vec<Box<str>>,
@@ -57,6 +61,8 @@ pub(crate) struct Asked {
 /// A tool call as it is held against what is asked.
 pub(crate) struct Argued {
     strings: Vec<Box<str>>,
+    /// Its values, each whole.
+    whole: HashSet<Box<str>>,
     /// Words and numbers of its values, but those that say how many rows are wanted.
     values: HashSet<Box<str>>,
     /// All of them.
@@ -81,13 +87,16 @@ impl Asked {
             read.literal(value);
         }
         let on = saying.action.accesses.iter().filter_map(|access| named(access.on.as_str())).collect();
-        Asked { plain: plain(text), names: read.names, literals: read.literals, on }
+        let whole = text.len() == saying.text.len() && !saying.unsaid;
+        let values = whole.then(|| saying.values.iter().map(|value| Box::from(*value)).collect());
+        Asked { plain: code(text), values, names: read.names, literals: read.literals, on }
     }
 }
 
 impl Argued {
     pub(crate) fn new(arguments: Arguments<'_>) -> Argued {
-        let strings = arguments.strings.iter().take(DECISION_STRINGS_MAX).map(|string| plain(string).into());
+        let strings = arguments.strings.iter().take(DECISION_STRINGS_MAX).map(|string| code(string).into());
+        let whole = arguments.scalars.iter().map(|scalar| scalar.as_str().into()).collect();
         let [mut values, mut all, mut names]: [HashSet<Box<str>>; 3] = Default::default();
         for scalar in arguments.scalars {
             let scalar = &scalar[..scalar.floor_char_boundary(SAID_BYTES_MAX)];
@@ -99,17 +108,20 @@ impl Argued {
             words(name, |word| _ = names.insert(word));
         }
         let stems = values.iter().chain(&names).flat_map(|word| stems(word)).collect();
-        Argued { strings: strings.collect(), values, all, stems }
+        Argued { strings: strings.collect(), whole, values, all, stems }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let words = self.values.iter().chain(&self.all).chain(&self.stems);
+        let words = self.whole.iter().chain(&self.values).chain(&self.all).chain(&self.stems);
         self.strings.iter().chain(words).map(|string| string.len()).sum()
     }
 
     /// How `asked` says it, and how much of it, in percent.
     pub(crate) fn compare(&self, asked: &Asked) -> Option<(How, u8)> {
         let how = self.strings.iter().filter_map(|string| compare(&asked.plain, string)).min();
+        // A parameter that nobody decided, or what is not here to be compared, makes another request of the same words.
+        let decided = asked.values.as_ref().is_some_and(|all| all.iter().all(|v| self.whole.contains(v)));
+        let how = how.map(|how| if decided { how } else { how.max(How::Holds) });
         how.map(|how| (how, 100)).or_else(|| self.like(asked).map(|percent| (How::Like, percent)))
     }
 
@@ -317,6 +329,30 @@ fn is_common(word: &str) -> bool {
         "with",
     ];
     COMMON.binary_search(&word).is_ok()
+}
+
+/// The same of what a machine reads: white space between quotes stays, and so does all of it where the end of a line, or a
+/// quote of another kind, may mean something.
+fn code(text: &str) -> String {
+    let text = text.trim().trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+    if text.contains("--") || text.contains(['$', '\\', '#']) {
+        return text.to_owned();
+    }
+    let (mut out, mut quote) = (String::with_capacity(text.len()), None);
+    for c in text.chars() {
+        let space = quote.is_none() && c.is_whitespace();
+        quote = match quote {
+            None if matches!(c, '\'' | '"') => Some(c),
+            Some(open) if open == c => None,
+            quote => quote,
+        };
+        match space {
+            true if out.ends_with(' ') => {}
+            true => out.push(' '),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 /// One space for each run of white space, none at the ends, and no semicolon there.

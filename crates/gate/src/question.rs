@@ -181,8 +181,11 @@ pub struct Question<'a> {
 impl Question<'_> {
     /// What it says, as it is held against decisions.
     pub fn saying(&self) -> Option<Saying<'_>> {
-        let values = self.params.iter().filter_map(|param| param.said.as_deref()).collect();
-        Some(Saying { text: self.said?, values, action: self.subject.action() })
+        // Those of a request over HTTP stand in its text.
+        let params = if self.via == "request" { &[][..] } else { &self.params };
+        let values = params.iter().filter_map(|param| param.said.as_deref()).collect();
+        let unsaid = params.iter().any(|param| param.said.is_none());
+        Some(Saying { text: self.said?, values, unsaid, action: self.subject.action() })
     }
 
     /// Whether an approver sees all of it: statement, what is sent instead, and each parameter.

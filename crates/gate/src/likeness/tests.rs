@@ -25,7 +25,7 @@ fn decide(causes: &Causes, seq: u64, tool: &str, arguments: &[(&str, &str)]) {
 
 fn found(causes: &Causes, on: &str, text: &str, values: &[&str]) -> Vec<(u64, &'static str)> {
     let action = action(on);
-    let all = causes.of(RUN, &Saying { text, values: values.to_vec(), action: &action });
+    let all = causes.of(RUN, &Saying { text, values: values.to_vec(), unsaid: false, action: &action });
     all.into_iter().map(|cause| (cause.decision.0, cause.how.as_str())).collect()
 }
 
@@ -68,6 +68,41 @@ fn one_statement_of_a_list_is_a_part_of_it_and_a_piece_of_one_is_not() {
     assert_eq!(part("DELETE FROM orders", quoted), Some(How::Within), "a value is no statement");
     assert_eq!(part("DELETE FROM orders", "SELECT $$; DELETE FROM orders; $$"), Some(How::Within));
     assert_eq!(part("DELETE FROM orders", "SELECT 1 -- '\n; DELETE FROM orders; '"), Some(How::Within));
+}
+
+#[test]
+fn what_differs_in_a_comment_a_literal_a_parameter_or_behind_what_is_compared_is_not_the_same() {
+    let causes = Causes::new();
+    let long = format!("SELECT '{}' FROM orders", "x".repeat(SAID_BYTES_MAX));
+    let beginning = &long[..SAID_BYTES_MAX];
+    decide(&causes, 1, "run_sql", &[("sql", "DELETE FROM orders -- of\nWHERE id = 3")]);
+    decide(&causes, 2, "run_sql", &[("sql", "DELETE FROM orders\n  WHERE note = 'a b';")]);
+    decide(&causes, 3, "run_sql", &[("sql", "DELETE FROM orders WHERE id = $1"), ("id", "3")]);
+    decide(&causes, 4, "run_sql", &[("sql", beginning)]);
+    let orders = "crm/crm/public/orders";
+    let same = |text: &str, values: &[&str]| {
+        found(&causes, orders, text, values).iter().any(|(_, how)| *how == "same")
+    };
+    assert!(same("DELETE FROM orders -- of\nWHERE id = 3", &[]));
+    assert!(!same("DELETE FROM orders -- of WHERE id = 3", &[]), "the rest is a comment now");
+    assert!(same("DELETE FROM orders WHERE note = 'a b'", &[]));
+    assert!(!same("DELETE FROM orders WHERE note = 'a  b'", &[]), "another value");
+    assert!(same("DELETE FROM orders WHERE id = $1", &["3"]));
+    for other in [&["4"][..], &["%"], &["3", "4"]] {
+        assert!(!same("DELETE FROM orders WHERE id = $1", other), "{other:?}");
+    }
+    let action = action(orders);
+    let unsaid = Saying {
+        text: "DELETE FROM orders WHERE id = $1",
+        values: Vec::new(),
+        unsaid: true,
+        action: &action,
+    };
+    assert!(
+        causes.of(RUN, &unsaid).iter().all(|cause| cause.how != How::Same),
+        "a value that nobody can read"
+    );
+    assert!(!same(&long, &[]), "there is more behind what is compared");
 }
 
 #[test]

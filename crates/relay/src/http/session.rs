@@ -166,6 +166,7 @@ impl Session {
     async fn exchange(&mut self, head: Head) -> Result<bool, Cut> {
         self.same_run(&head)?;
         let asked = self.asked(head).await?;
+        self.room().await;
         let (decided, approval) = match self.decide(&asked).await? {
             Ruling::Go(decided, approval) => (decided, approval),
             Ruling::No => return self.answered_here(),
@@ -174,7 +175,6 @@ impl Session {
             self.refuse(&asked, &decided, 502, UNREACHABLE, None).await?;
             return self.answered_here();
         }
-        self.room().await;
         let intent = {
             let question = self.question(&asked);
             self.resource.gate.intend(&question, &decided, approval, entropy::tick())
