@@ -174,7 +174,7 @@ impl Desk<'_> {
         Ok(step)
     }
 
-    fn open(&self, run: &Run, seq: Seq) -> Result<Vec<Vec<u8>>, Cannot> {
+    pub(crate) fn open(&self, run: &Run, seq: Seq) -> Result<Vec<Vec<u8>>, Cannot> {
         if let Some(tombstone) = run.erased {
             return Err(Cannot::Erased { run: run.id, tombstone });
         }
@@ -202,6 +202,13 @@ impl ReplayStep {
             let row: Result<Vec<_>, String> =
                 cells.iter().enumerate().map(|(n, cell)| read_cell(cell, formats.get(n).copied())).collect();
             self.rows.push(row?);
+        }
+        for said in value.get("said").and_then(Value::as_array).unwrap_or(&[]) {
+            let [tag, body] = said.as_array().ok_or("what was said is not a list")? else {
+                return Err("what was said is not tag and body".to_owned());
+            };
+            let body = body.as_bytes().ok_or("what was said is not bytes")?;
+            self.data.extend(tag.as_u64().and_then(|tag| told(tag, body)).map(CellLine::Text));
         }
         if let Some(head) = value.get("head") {
             let head = head.as_text().ok_or("a head is not text")?;
@@ -318,11 +325,46 @@ fn placed<T, L>(
     places
 }
 
+/// An error or notice of PostgreSQL's, as `psql` shows it: severity, message, and what stands beside it. `None`: it is neither.
+fn told(tag: u64, body: &[u8]) -> Option<String> {
+    if !matches!(u8::try_from(tag), Ok(b'E' | b'N')) {
+        return None;
+    }
+    let fields = body.split(|byte| *byte == 0).filter_map(|field| field.split_first());
+    let (mut line, mut message) = (String::new(), String::new());
+    for (code, value) in fields {
+        let value =
+            std::str::from_utf8(value).map_or_else(|_| value.escape_ascii().to_string(), str::to_owned);
+        match code {
+            b'S' => line = value,
+            b'M' => message = value,
+            b'D' => message.push_str(&format!("; DETAIL: {value}")),
+            b'H' => message.push_str(&format!("; HINT: {value}")),
+            _ => {}
+        }
+    }
+    Some(format!("{line}: {message}"))
+}
+
 fn read_cell(cell: &Value, format: Option<u64>) -> Result<Option<CellLine>, String> {
     match cell {
         Value::Null => Ok(None),
         Value::Bytes(bytes) => Ok(Some(CellLine::new(bytes, format != Some(1)))),
         Value::Text(text) => Ok(Some(CellLine::Text(text.clone()))),
         _ => Err("a cell is neither bytes nor null".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_is_told_as_psql_tells_it() {
+        let body = b"SERROR\0VERROR\0C42P01\0Mrelation \"x\" does not exist\0HIs it there?\0\0";
+        let line = "ERROR: relation \"x\" does not exist; HINT: Is it there?";
+        assert_eq!(told(u64::from(b'E'), body).as_deref(), Some(line));
+        assert_eq!(told(u64::from(b't'), body), None);
+        assert_eq!(told(u64::from(b'N'), b"\xff\0").as_deref(), Some(": "));
     }
 }

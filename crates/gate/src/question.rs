@@ -273,7 +273,8 @@ pub struct Outcome {
     pub filter: Option<mask::Filter>,
     /// Why coverage is partial; `None` is complete.
     pub partial: Option<&'static str>,
-    pub reel: Option<PayloadPlain>,
+    /// Behind one another.
+    pub reel: Vec<PayloadPlain>,
 }
 
 /// A piece of a response that is released before its end, or of a COPY on its way upstream.
@@ -289,5 +290,6 @@ pub struct Piece {
     pub exposures: Vec<Exposure>,
     pub tripwires: BTreeSet<Tripped>,
     pub filter: Option<mask::Filter>,
-    pub reel: Option<PayloadPlain>,
+    /// Behind one another.
+    pub reel: Vec<PayloadPlain>,
 }

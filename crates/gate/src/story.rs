@@ -494,9 +494,7 @@ impl Gate {
             None => draft.put("coverage", "complete"),
             Some(why) => draft.put("coverage", why),
         };
-        if let Some(reel) = outcome.reel {
-            draft = draft.payload(reel);
-        }
+        draft = outcome.reel.into_iter().fold(draft, Draft::payload);
         let receipt = self.inner.ledger.append(draft)?;
         let rest: Vec<Seq> = settles.flatten().copied().collect();
         match (rest.is_empty(), outcome.settled) {
@@ -507,12 +505,8 @@ impl Gate {
 
     /// Records a piece of a response before it leaves, or what a COPY on its way upstream holds.
     pub fn piece(&self, who: &Who, of: Seq, mut piece: Piece) -> Result<Receipt, GateError> {
-        let reel = piece.reel.take();
-        let draft = chunk(who, of, piece);
-        Ok(self.inner.ledger.append(match reel {
-            Some(reel) => draft.payload(reel),
-            None => draft,
-        })?)
+        let reel = std::mem::take(&mut piece.reel);
+        Ok(self.inner.ledger.append(reel.into_iter().fold(chunk(who, of, piece), Draft::payload))?)
     }
 
     /// A piece of a COPY on its way upstream: an intent of its own, that belongs to the statement's.

@@ -92,6 +92,8 @@ words!(
         Cancelled = "cancelled",
         Refused = "refused",
         Indeterminate = "indeterminate",
+        /// An error before it in the same pipeline came first.
+        Skipped = "skipped",
     }
 );
 words!(

@@ -243,7 +243,7 @@ impl Action {
         match (&outcome.what.result, &outcome.what.state) {
             (ResultWord::Ok, Stage::Final) => Effect::Committed,
             (ResultWord::Ok, Stage::Pending) => unsettled,
-            (ResultWord::Error | ResultWord::Cancelled, _) => Effect::RolledBack,
+            (ResultWord::Error | ResultWord::Cancelled | ResultWord::Skipped, _) => Effect::RolledBack,
             (ResultWord::Refused, Stage::Final) => Effect::Committed,
             (ResultWord::Refused, Stage::Pending) => unsettled,
             (ResultWord::Indeterminate | ResultWord::Strange(_), _) => Effect::Indeterminate,

@@ -316,7 +316,7 @@ impl Session {
                 (head, Some(said))
             }
         };
-        let reel = answer.reel(self.resource.gate.detectors(), &body, said);
+        let reel: Vec<_> = answer.reel(self.resource.gate.detectors(), &body, said).into_iter().collect();
         answer.bytes += length;
         let framed = match (answer.bodyless, answer.chunked, last) {
             (true, ..) => mask::constant(b""),

@@ -75,7 +75,7 @@ pub struct Op {
 pub struct Looked {
     pub head: MaskedBytes,
     rows: MaskedBytes,
-    reel: Option<PayloadPlain>,
+    reel: Vec<PayloadPlain>,
 }
 
 /// A name that the client gave and that upstream may not have taken.
@@ -294,9 +294,9 @@ impl Showing {
         let from = op.rows_from.take().unwrap_or(head.len()).min(head.len());
         let rows = if from == 0 { std::mem::take(&mut head) } else { head.split_off(from) };
         marks.iter_mut().for_each(|(at, _)| *at = at.saturating_sub(from));
-        let (head, _no_rows) = self.look.at(scene, head, &Vec::new(), Some(op))?;
-        let (rows, reel) = self.look.at(scene, rows, &marks, Some(op))?;
-        op.looked = Some(Looked { head, rows, reel });
+        let (head, said) = self.look.at(scene, head, &Vec::new(), Some(op))?;
+        let (rows, shown) = self.look.at(scene, rows, &marks, Some(op))?;
+        op.looked = Some(Looked { head, rows, reel: said.into_iter().chain(shown).collect() });
         Ok(())
     }
 
@@ -389,11 +389,13 @@ impl Showing {
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
         let Finished { mut op, result, bytes, marks } = finished;
-        let (mut bytes, mut reel) = self.look.at(scene, bytes, &marks, Some(&mut op))?;
+        let (mut bytes, shown) = self.look.at(scene, bytes, &marks, Some(&mut op))?;
+        let mut reel = Vec::new();
         if let Some(looked) = op.looked.take() {
             bytes = looked.head.then(looked.rows).then(bytes);
             reel = looked.reel;
         }
+        reel.extend(shown);
         let filter = (op.rows > 0 || !self.look.filter.is_empty()).then(|| self.look.filter.take());
         let receipt = match op.intent {
             None => scene.gate.note(scene.who, None, "unasked")?,
@@ -486,7 +488,7 @@ fn outcome(
             (false, true) => Some("partial: a detector fired where no rule governs"),
             (false, false) => None,
         },
-        reel: None,
+        reel: Vec::new(),
     }
 }
 

@@ -182,12 +182,13 @@ fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
     (length >= 4 && end <= bytes.len()).then(|| (*tag, at + 5..end))
 }
 
-/// What replay shows: the rows as the client saw them. `shape`: of the result, as it was described.
+/// What replay shows: rows, errors, notices and what else a client is told of a result, as it saw them. `shape`: of the result, as it was described.
 fn reel(detectors: &Detectors, released: &MaskedBytes, shape: Option<&Columns>) -> Option<PayloadPlain> {
     let bytes = released.as_bytes();
     let mut fields: Vec<(MaskedText, u32, u16)> = Vec::new();
     let mut rows: Vec<Vec<MaskedField<'_>>> = Vec::new();
     let mut copy: Vec<Range<usize>> = Vec::new();
+    let mut said: Vec<(u32, MaskedField<'_>)> = Vec::new();
     let mut at = 0;
     while let Some((tag, body)) = frame_at(bytes, at) {
         at = body.end;
@@ -208,13 +209,22 @@ fn reel(detectors: &Detectors, released: &MaskedBytes, shape: Option<&Columns>) 
                 }
             }
             tag::COPY_DATA => copy.push(body),
+            tag::ERROR
+            | tag::NOTICE
+            | tag::PARAMETER_DESCRIPTION
+            | tag::PARAMETER_STATUS
+            | tag::COPY_IN
+            | tag::COPY_OUT => said.extend(released.field(body).map(|field| (u32::from(tag), field))),
             _ => {}
         }
     }
-    if rows.is_empty() && fields.is_empty() && copy.is_empty() {
+    if rows.is_empty() && fields.is_empty() && copy.is_empty() && said.is_empty() {
         return None;
     }
-    let map = Map::new().put("fields", fields).put("rows", rows);
+    let mut map = Map::new().put("fields", fields).put("rows", rows);
+    if !said.is_empty() {
+        map = map.put("said", said);
+    }
     let payload = match copy.is_empty() {
         true => PayloadPlain::new("rows", map),
         false => PayloadPlain::new("copy", map.put("data", released.pieces(&copy))),
