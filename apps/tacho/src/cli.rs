@@ -52,7 +52,7 @@ pub enum Verb {
     Tools(Tools),
     /// Show one run: actions, verdicts, approvals, exposures.
     Show(OfRun),
-    /// Step through a run as the agent saw it.
+    /// Step through a run as the agent saw it; with a command, carry it out again, answered out of the record.
     Replay(Replay),
     /// Who initiated a run: human, caller, agent, approvers.
     Who(OfRun),
@@ -251,8 +251,22 @@ pub struct Replay {
     /// Play in time, this many times faster; 0 shows all at once.
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub speed: f64,
+    /// Carrying out again: go on where a request differs in nothing but values (literals and parameters of SQL; times, long
+    /// numbers and random ids of HTTP).
+    #[arg(long, requires = "command")]
+    pub any_values: bool,
+    /// Carrying out again: as of `tacho run`.
+    #[arg(long, value_name = "NAME", requires = "command")]
+    pub env: Vec<String>,
+    /// Carrying out again: as of `tacho run`. A run that was jailed is jailed again.
+    #[arg(long, requires = "command")]
+    pub jail: bool,
     #[command(flatten)]
     pub ledger: LedgerArgs,
+    /// Carry the run out again with this command: it is answered out of the record, no upstream is reached, and the first
+    /// request that differs is named.
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["at", "speed"])]
+    pub command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

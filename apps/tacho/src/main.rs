@@ -7,6 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod again;
 mod analyst;
 mod approvals;
 mod check;
@@ -72,7 +73,8 @@ fn dispatch(cli: Cli) -> Outcome {
             None => approvals::tools(config, &args.api, json),
         },
         Verb::Show(args) => analyst::show(config, &args, json),
-        Verb::Replay(args) => analyst::replay(config, &args, json),
+        Verb::Replay(args) if args.command.is_empty() => analyst::replay(config, &args, json),
+        Verb::Replay(args) => again::again(config, &args, json),
         Verb::Who(args) => analyst::who(config, &args, json),
         Verb::Touched(args) => analyst::touched(config, &args, json),
         Verb::Exposed(args) => analyst::exposed(config, &args, json),

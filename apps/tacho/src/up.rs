@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use console::{Console, Listener, Parts};
 use ledger::{Digest, Ended, Ledger, RealDisk, SystemClock, SystemRandom};
 use relay::Gateway;
+use relay::again::Recording;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -30,7 +31,7 @@ pub fn up(config_file: &Path, args: &cli::Up) -> Outcome {
     let runtime = runtime()?;
     runtime.block_on(async {
         let (mut term, mut int, mut hup) = signals()?;
-        let gateway = Live::start(config).await?;
+        let gateway = Live::start(config, None).await?;
         announce(&gateway, args.quiet);
         loop {
             tokio::select! {
@@ -54,13 +55,14 @@ pub struct Running {
 }
 
 /// Returns once everything listens.
-pub fn start(config: Config) -> Result<Running, Failure> {
+/// With `recording` no upstream is reached: it answers in their place.
+pub fn start(config: Config, recording: Option<Arc<dyn Recording>>) -> Result<Running, Failure> {
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
     let work = move || {
         let runtime = runtime()?;
         runtime.block_on(async {
-            match Live::start(config).await {
+            match Live::start(config, recording).await {
                 Ok(gateway) => {
                     // The other end waits for this, or is gone with its process.
                     let _heard = ready.send(Ok(()));
@@ -105,7 +107,7 @@ struct Live {
 }
 
 impl Live {
-    async fn start(config: Config) -> Result<Live, Failure> {
+    async fn start(config: Config, recording: Option<Arc<dyn Recording>>) -> Result<Live, Failure> {
         let policy = Arc::new(policies::load(&config.gateway.policy)?);
         for dir in [&config.gateway.data, &config.gateway.keys] {
             files::own_dir(dir)?;
@@ -120,6 +122,7 @@ impl Live {
             keys: config.gateway.keys.clone(),
             proxy: config.gateway.proxy,
             threads: 0,
+            recording,
         };
         let gateway = Gateway::start(start)
             .await

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod again;
 mod auditor;
 mod decided;
 mod desk;
@@ -35,6 +36,7 @@ mod value;
 mod verify;
 mod watch;
 
+pub use again::{Answered, Exchange, Kept, Taped};
 pub use auditor::AuditorProber;
 pub use decided::{
     CauseLine, DecidedLine, DecisionLine, Moment, PlanLine, PlanStepLine, StepLine, decision_html, in_order,

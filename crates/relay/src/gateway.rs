@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 
 use crate::accept::accept;
+use crate::again::Recording;
 use crate::authority::Authority;
 use crate::config::ResourceConfig;
 use crate::runs::Registry;
@@ -29,6 +30,8 @@ pub struct Start {
     pub proxy: Option<SocketAddr>,
     /// Threads of sessions; 0: one per core.
     pub threads: usize,
+    /// What stands in for every upstream, where a run is carried out again.
+    pub recording: Option<Arc<dyn Recording>>,
 }
 
 /// A resource that is served.
@@ -94,11 +97,16 @@ impl Gateway {
             let served = match config {
                 ResourceConfig::Postgres(config) => {
                     let own = (&*certificate, &*key);
-                    postgres::Resource::new(config, gate.clone(), registry.clone(), own)
-                        .map(|ready| Served::Postgres(Arc::new(ready)))
+                    postgres::Resource::new(config, gate.clone(), registry.clone(), own).map(|mut ready| {
+                        ready.recording.clone_from(&start.recording);
+                        Served::Postgres(Arc::new(ready))
+                    })
                 }
                 ResourceConfig::Http(config) => http::Resource::new(config, gate.clone(), registry.clone())
-                    .map(|ready| Served::Http(Arc::new(ready))),
+                    .map(|mut ready| {
+                        ready.recording.clone_from(&start.recording);
+                        Served::Http(Arc::new(ready))
+                    }),
             };
             resources.push(served.map_err(named)?);
             let Some(listen) = listen else {

@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
+pub mod again;
 pub mod authority;
 pub mod config;
 mod connect;

@@ -17,6 +17,7 @@
 //! | P11, P12 | `watching` |
 #![allow(clippy::unwrap_used)]
 
+mod again;
 mod approvals;
 mod attacks;
 mod attribution;

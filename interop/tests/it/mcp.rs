@@ -49,7 +49,7 @@ permit (principal in Agent::"texts", action == Action::"opaque", resource in Res
 permit (principal, action in [Action::"connect", Action::"call"], resource in Resource::"openai");
 "#;
 
-struct Scene {
+pub struct Scene {
     gateway: Gateway,
     /// What reached the new server, and the old one.
     logs: [PathBuf; 2],
@@ -94,11 +94,11 @@ impl Scene {
         Scene { gateway, logs, port: tools, _services: services }
     }
 
-    fn site(&self) -> &Site {
+    pub fn site(&self) -> &Site {
         self.gateway.site()
     }
 
-    fn sh(&self, agent: &str, script: &str) -> Finished {
+    pub fn sh(&self, agent: &str, script: &str) -> Finished {
         let words = [Path::new("/bin/sh"), Path::new("-c"), Path::new(script)];
         self.gateway.run_to_end(agent, &words, "").unwrap()
     }
@@ -115,12 +115,12 @@ impl Scene {
         said
     }
 
-    fn seen(&self, server: usize) -> String {
+    pub fn seen(&self, server: usize) -> String {
         std::fs::read_to_string(&self.logs[server]).unwrap_or_default()
     }
 
     /// The newest run of an agent.
-    fn run_of(&self, agent: &str) -> String {
+    pub fn run_of(&self, agent: &str) -> String {
         run_of(self.site(), agent)
     }
 
@@ -151,7 +151,7 @@ impl Scene {
     }
 }
 
-fn scene() -> &'static Scene {
+pub fn scene() -> &'static Scene {
     static SHARED: OnceLock<Scene> = OnceLock::new();
     SHARED.get_or_init(Scene::start)
 }

@@ -36,7 +36,7 @@ forbid (principal in Agent::"bound", action == Action::"read", resource in Resou
 forbid (principal, action == Action::"call", resource) when { context.classes.contains("pii.card") };
 "#;
 
-struct Scene {
+pub struct Scene {
     gateway: Gateway,
     log: PathBuf,
     _service: Daemon,
@@ -71,6 +71,10 @@ impl Scene {
         Scene { gateway, log, _service: service }
     }
 
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
     fn sh(&self, agent: &str, script: &str) -> Finished {
         let words = [Path::new("/bin/sh"), Path::new("-c"), Path::new(script)];
         self.gateway.run_to_end(agent, &words, "").unwrap()
@@ -85,7 +89,7 @@ impl Scene {
         self.sh(name, &format!("{} {} {dialect} {how}{quoted}", python.display(), program.display()))
     }
 
-    fn seen(&self) -> String {
+    pub fn seen(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
@@ -103,7 +107,7 @@ impl Scene {
     }
 }
 
-fn scene() -> &'static Scene {
+pub fn scene() -> &'static Scene {
     static SHARED: OnceLock<Scene> = OnceLock::new();
     SHARED.get_or_init(Scene::start)
 }

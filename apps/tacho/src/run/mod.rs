@@ -12,13 +12,16 @@ pub mod launch;
 pub mod separation;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use hyper::Method;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use console::seat::{Mint, Minted};
+use relay::again::Recording;
 
 use crate::approvals::shaped;
 use crate::cli;
@@ -37,17 +40,50 @@ const RUN_TOKEN: &str = "TACHO_RUN_TOKEN";
 
 /// Mints a run, runs the command in it, and closes the run with the command's exit code.
 pub fn run(config_file: &std::path::Path, args: &cli::Run) -> Outcome {
-    // The separated processes die with this thread (`PDEATHSIG`), so it is the one that waits for them.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime
-        .map_err(|e| Failure::could_not(format!("cannot start: {e}; is the machine out of memory?")))?;
+    let runtime = runtime()?;
     match std::env::var(RUN_TOKEN).ok().filter(|token| !token.is_empty()) {
         Some(token) => runtime.block_on(run_nested(args, Zeroizing::new(token))),
         None => runtime.block_on(run_outermost(&Config::load(config_file)?, args)),
     }
 }
 
-async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
+/// Refuses what only people outside of every run may do.
+pub fn refuse_inside(what: &str) -> Result<(), Failure> {
+    match std::env::var_os(RUN_TOKEN).filter(|token| !token.is_empty()) {
+        Some(_) => {
+            Err(Failure::usage(format!("inside a run nobody can {what}; the record is out of reach there")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Runs the command before a gateway of its own, configured as `here`, that is answered by `recording`. Returns the command's
+/// exit code. `config` is the installation's, whose belongings the agent must not see either.
+pub fn again(
+    config: &Config,
+    here: Config,
+    recording: Arc<dyn Recording>,
+    args: &cli::Run,
+) -> Result<u8, Failure> {
+    runtime()?.block_on(async {
+        let (separation, mut hide) = separated(config, args).await?;
+        hide.extend(separation::hidden(&here));
+        let gateway = up::start(here.clone(), Some(recording))?;
+        let context = Context { secret: secrets(config), ..Context::new(&here, separation, hide) };
+        let status = context.run(args).await;
+        gateway.stop()?;
+        status
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    // The separated processes die with this thread (`PDEATHSIG`), so it is the one that waits for them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|e| Failure::could_not(format!("cannot start: {e}; is the machine out of memory?")))
+}
+
+/// How the agent is kept out, and from what.
+async fn separated(config: &Config, args: &cli::Run) -> Result<(Separation, Vec<PathBuf>), Failure> {
     let separation = Separation::choose(config)?;
     if !separation.confines() {
         if args.jail {
@@ -67,30 +103,22 @@ async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
     if args.jail {
         launch::try_jail(&separation, &hide).await?;
     }
+    Ok((separation, hide))
+}
+
+async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
+    let (separation, hide) = separated(config, args).await?;
     let client = Client { address: Address::Unix(config.gateway.control.clone()), token: None };
     let own_gateway = match client.get("/v1/ready").await {
         Ok(_) => None,
-        Err(NoReply::NobodyThere) => Some(up::start(config.clone())?),
+        Err(NoReply::NobodyThere) => Some(up::start(config.clone(), None)?),
         Err(other) => return Err(other.into_failure(&client.address)),
     };
-    let secret = config.resources.iter().filter_map(|r| match &r.credential {
-        Credential::Env(name) => Some(name.clone()),
-        Credential::None | Credential::File(_) | Credential::Command(_) => None,
-    });
-    let context = Context {
-        client,
-        url: format!("http://{}", config.gateway.console),
-        secret: secret.collect(),
-        hide,
-        separation,
-        upstreams: jail::upstreams(config),
-        desk: Some(desk::path(config)),
-    };
-    let outcome = context.run(args).await;
+    let outcome = Context::new(config, separation, hide).run(args).await;
     if let Some(gateway) = own_gateway {
         gateway.stop()?;
     }
-    outcome
+    outcome.map(ExitCode::from)
 }
 
 /// Inside a run the token mints children; the configuration is out of reach, and the outer separation holds.
@@ -113,7 +141,16 @@ async fn run_nested(args: &cli::Run, token: Zeroizing<String>) -> Outcome {
         upstreams: Vec::new(),
         desk: None,
     };
-    context.run(args).await
+    context.run(args).await.map(ExitCode::from)
+}
+
+/// The variables that hold upstream credentials.
+fn secrets(config: &Config) -> Vec<String> {
+    let names = config.resources.iter().filter_map(|resource| match &resource.credential {
+        Credential::Env(name) => Some(name.clone()),
+        Credential::None | Credential::File(_) | Credential::Command(_) => None,
+    });
+    names.collect()
 }
 
 /// What a run needs beside its own arguments.
@@ -122,7 +159,7 @@ struct Context {
     url: String,
     /// Variables that hold upstream credentials.
     secret: Vec<String>,
-    hide: Vec<std::path::PathBuf>,
+    hide: Vec<PathBuf>,
     separation: Separation,
     /// Names that may stand for a resource inside a jail.
     upstreams: Vec<jail::Upstream>,
@@ -137,14 +174,28 @@ struct Close {
 }
 
 impl Context {
-    async fn run(self, args: &cli::Run) -> Outcome {
+    /// Before the gateway of `config`.
+    fn new(config: &Config, separation: Separation, hide: Vec<PathBuf>) -> Context {
+        Context {
+            client: Client { address: Address::Unix(config.gateway.control.clone()), token: None },
+            url: format!("http://{}", config.gateway.console),
+            secret: secrets(config),
+            hide,
+            separation,
+            upstreams: jail::upstreams(config),
+            desk: Some(desk::path(config)),
+        }
+    }
+
+    /// Returns the command's exit code.
+    async fn run(self, args: &cli::Run) -> Result<u8, Failure> {
         let minted = self.mint(args).await?;
         // If this process dies, so does the run; if the run ends, so does the agent. Kept until the run is closed.
         let mut hold = self.desk.as_deref().map(|socket| Hold::take(socket, &minted.token)).transpose()?;
         let ended = self.launch(args, &minted, hold.as_mut()).await;
         let status = ended.as_ref().map_or(125, |code| i64::from(*code));
         self.close(&minted, status).await?;
-        ended.map(ExitCode::from)
+        ended
     }
 
     async fn mint(&self, args: &cli::Run) -> Result<Minted, Failure> {

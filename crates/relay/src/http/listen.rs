@@ -123,7 +123,7 @@ impl Drop for Counted {
 }
 
 /// What the client is told, and why, if that is not in the record already.
-type Refused = (Problem, Option<&'static str>);
+pub(super) type Refused = (Problem, Option<&'static str>);
 
 fn refused(status: u16, why: &'static str) -> Refused {
     (Problem::new(status, why), Some(why))
@@ -158,6 +158,9 @@ impl Login<'_> {
     async fn session(&self, client: &mut Side, ended: End, head: Head) -> Result<Option<Found>, Refused> {
         let resource = self.resource;
         let _counted = Counted::new(resource);
+        if let Some(recording) = &resource.recording {
+            return self.again(client, ended, head, recording).await;
+        }
         let way = self.way(&head)?;
         let config = &resource.config;
         let mut who = self.run.who(SessionId(0), &config.name, &resource.root, config.durability);
@@ -199,7 +202,7 @@ impl Login<'_> {
         Ok(session.elsewhere.take())
     }
 
-    fn way(&self, head: &Head) -> Result<Way, Refused> {
+    pub(super) fn way(&self, head: &Head) -> Result<Way, Refused> {
         if !self.resource.is_stdio() {
             return Ok(Way::Dial);
         }

@@ -16,6 +16,7 @@
 //! language model) -> `scrub`, `writer`, `sigv4`, `side`,
 //! `problem`, `dial`, `lent` (a server that its client starts), `resource`.
 
+mod again;
 mod answer;
 mod coded;
 mod credential;

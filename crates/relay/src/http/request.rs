@@ -200,6 +200,12 @@ impl Asked {
         })
     }
 
+    /// The body as the reel would have it, where the statement does not hold all of it.
+    pub(super) fn recorded_body(&self) -> Option<&[u8]> {
+        let body = self.body.as_ref()?.as_bytes();
+        body.get(..body.len().min(gate::limits::BODY_BYTES_SHOWN_MAX))
+    }
+
     /// The record of a further piece of the body, and its bytes as they go upstream. `None` ends the body.
     pub(super) fn piece(
         &mut self,

@@ -9,6 +9,7 @@ use vocab::ResourcePath;
 
 use super::lent::Lent;
 use super::mcp::Handles;
+use crate::again::Recording;
 use crate::config::HttpResource;
 use crate::runs::Registry;
 use crate::tls;
@@ -25,6 +26,8 @@ pub struct Resource {
     /// How many sessions there are now.
     pub sessions: AtomicU64,
     trouble: Mutex<Option<String>>,
+    /// Stands in for the service where a run is carried out again.
+    pub(crate) recording: Option<Arc<dyn Recording>>,
     /// What a server of MCP gave which runs.
     pub(super) handles: Handles,
     /// Connections to servers that clients started.
@@ -48,6 +51,7 @@ impl Resource {
             server_tls,
             sessions: AtomicU64::new(0),
             trouble: Mutex::new(None),
+            recording: None,
             handles: Handles::default(),
             lent: Lent::default(),
         })

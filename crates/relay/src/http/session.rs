@@ -93,7 +93,7 @@ pub(super) struct Session {
     injected: Injected,
     pub(super) needles: Needles,
     run: Arc<Run>,
-    ended: watch::Receiver<Option<Ended>>,
+    pub(super) ended: watch::Receiver<Option<Ended>>,
     pub(super) entry: Entry,
     /// What the client asked for that is not this session's.
     pub(super) elsewhere: Option<Found>,
@@ -145,21 +145,23 @@ impl Session {
                 Ok(false) => break Cut::quiet("closed"),
                 Err(cut) => break cut,
             }
-            (self.answering, self.to_head) = (false, false);
-            head = match self.next_head().await {
-                Ok(Some(head)) => match self.entry.same(head, &self.resource) {
-                    Ok(head) => head,
-                    Err(found) => {
-                        self.elsewhere = Some(*found);
-                        break Cut::quiet("elsewhere");
-                    }
-                },
-                Ok(None) => break Cut::quiet("client-closed"),
+            match self.next().await {
+                Ok(next) => head = next,
                 Err(cut) => break cut,
-            };
+            }
         };
         self.farewell(&cut).await;
         cut
+    }
+
+    /// The next request of this session. Errors: why there is none, or that the client goes on elsewhere.
+    pub(super) async fn next(&mut self) -> Result<Head, Cut> {
+        (self.answering, self.to_head) = (false, false);
+        let head = self.next_head().await?.ok_or_else(|| Cut::quiet("client-closed"))?;
+        self.entry.same(head, &self.resource).map_err(|found| {
+            self.elsewhere = Some(*found);
+            Cut::quiet("elsewhere")
+        })
     }
 
     /// One request, from its head to the end of its answer. `false`: the connection carries no other.
@@ -319,7 +321,7 @@ impl Session {
     }
 
     /// A request of another run's, or of nobody's, on this run's connection.
-    fn same_run(&self, head: &Head) -> Result<(), Cut> {
+    pub(super) fn same_run(&self, head: &Head) -> Result<(), Cut> {
         if let Entry::Proxy(_) = &self.entry {
             // The proxy has looked, where it shows: on the tunnel, or on the request that came to it.
             return Ok(());
@@ -352,7 +354,7 @@ impl Session {
         }
     }
 
-    async fn client_next(&mut self, most: Duration) -> Result<Incoming, Cut> {
+    pub(super) async fn client_next(&mut self, most: Duration) -> Result<Incoming, Cut> {
         let next = tokio::time::timeout(most, self.client.next());
         tokio::select! {
             biased;
@@ -488,7 +490,7 @@ impl Session {
     }
 
     /// Says what became of a request that was sent, and tells the client why if nothing of an answer has left.
-    async fn farewell(&mut self, cut: &Cut) {
+    pub(super) async fn farewell(&mut self, cut: &Cut) {
         if let Some(intent) = self.open.take() {
             let partial = match cut.why {
                 "client-closed" => "partial: the client went away before the answer's end",

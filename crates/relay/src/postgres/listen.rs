@@ -19,11 +19,13 @@ use tokio_rustls::TlsAcceptor;
 use vocab::{Seq, SessionId};
 use wire::{Fault, RawField};
 
+use super::again::Again;
 use super::catalog::Catalog;
 use super::dial::{self, Dialled};
 use super::flight::fatal;
 use super::resource::{Pins, Resource};
 use super::session::{Cut, Session, Start, TOLD};
+use crate::again::Recording;
 use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
 use crate::entropy;
@@ -252,6 +254,9 @@ impl Login<'_> {
         if database != resource.config.upstream.database.as_bytes() && database != run.user.as_bytes() {
             return Err(refused("3D000", "this resource is another database: see PGDATABASE"));
         }
+        if let Some(recording) = &resource.recording {
+            return self.again(leg, ended, input, decoder, &**recording).await;
+        }
         let config = &resource.config;
         let mut who = run.who(SessionId(0), &config.name, &resource.root, config.durability);
         let on = resource.root.join(&config.upstream.database);
@@ -285,7 +290,7 @@ impl Login<'_> {
         who.session = SessionId(connect.0);
         // Upstream's own number, which `pg_backend_pid()` says too and programs compare; the key is ours.
         let (pid, key) = (dialled.pid, self.cancel_key());
-        let greeting = self.greeting(&dialled, pid, &key)?;
+        let greeting = self.greeting(&dialled.parameters, pid, &key)?;
         let cancel = resource.cancels.add(pid, key.clone());
         let placeholder = Leg::Gone;
         let mut session = Session::new(Start {
@@ -310,6 +315,36 @@ impl Login<'_> {
         resource.cancels.remove(pid, &key);
         self.record_end(&who, connect, &mut session, &cut).await;
         Ok(())
+    }
+
+    /// As `session`, out of the record.
+    async fn again(
+        &self,
+        leg: &mut Leg,
+        ended: tokio::sync::watch::Receiver<Option<crate::runs::Ended>>,
+        input: BytesMut,
+        decoder: Decoder,
+        recording: &dyn Recording,
+    ) -> Result<(), Refused> {
+        let told = recording.server(&self.resource.config.name).into_iter();
+        let parameters = told.map(|(name, value)| (name.into(), value.into())).collect::<Vec<_>>();
+        let greeting = self.greeting(&parameters, 1, &self.cancel_key())?;
+        let again = Again {
+            resource: &self.resource.config.name,
+            connection: u64::from_be_bytes(entropy::random()),
+            recording,
+            detectors: self.resource.gate.detectors(),
+            leg,
+            input,
+            decoder,
+            ended,
+            state: Default::default(),
+        };
+        match again.run(greeting).await {
+            Ok(()) => Ok(()),
+            Err(Cut { tell: Some(fields), .. }) => Err(Refused::Recorded(fields)),
+            Err(Cut { tell: None, .. }) => Err(Refused::Quiet),
+        }
     }
 
     /// Startup parameters by allow-list; `options` is read like the rest.
@@ -368,6 +403,13 @@ impl Login<'_> {
                 Some(name) => map.put(name, mask::name(detectors, value)),
                 None => map,
             }
+        });
+        // What the client did not set and reads values by, as upstream has it.
+        let options = READ_BY.iter().fold(options, |map, name| {
+            let set = parameters.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
+            let told = dialled.parameters.iter().find(|(told, _)| told.eq_ignore_ascii_case(name.as_bytes()));
+            let value = told.filter(|_| !set).and_then(|(_, value)| std::str::from_utf8(value).ok());
+            map.put_some(name, value.map(|value| mask::name(detectors, value)))
         });
         let draft = Draft::new(Kind::Connect)
             .run(run.id)
@@ -435,10 +477,10 @@ impl Login<'_> {
         }
     }
 
-    fn greeting(&self, dialled: &Dialled, pid: u32, key: &[u8]) -> Result<BytesMut, Refused> {
+    fn greeting(&self, parameters: &[(Bytes, Bytes)], pid: u32, key: &[u8]) -> Result<BytesMut, Refused> {
         let mut out = BytesMut::new();
         FromUpstream::Authentication(Authentication::Ok).encode(&mut out)?;
-        for (name, value) in &dialled.parameters {
+        for (name, value) in parameters {
             if !TOLD.iter().any(|told| told.as_bytes() == name) {
                 continue;
             }
@@ -497,6 +539,9 @@ const ALLOWED: &[&str] = &[
     "default_transaction_read_only",
     "default_transaction_deferrable",
 ];
+
+/// Parameters by which a client reads what times and numbers say.
+const READ_BY: &[&str] = &["timezone", "datestyle", "intervalstyle"];
 
 fn allowed(name: &str, value: &str) -> Result<(String, String), Refused> {
     let lower = name.to_ascii_lowercase();

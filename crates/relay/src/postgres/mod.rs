@@ -3,6 +3,7 @@
 //! Reading order: `listen` (accept to ReadyForQuery) -> `session` (the loop) -> `plan` (one statement) -> `flight`
 //! (what is in the air) -> `carried` (rows of a COPY) -> `look` (what leaves) -> `catalog`, `resource`, `dial`, `writer`.
 
+mod again;
 mod carried;
 pub mod catalog;
 mod dial;

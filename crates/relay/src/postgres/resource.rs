@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use vocab::ResourcePath;
 
 use super::catalog::{Catalog, Shelf};
+use crate::again::Recording;
 use crate::config::PostgresResource;
 use crate::limits::READER_STATEMENT;
 use crate::runs::Registry;
@@ -34,6 +35,8 @@ pub struct Resource {
     pub sessions: AtomicU64,
     /// Keeps the salts of users that do not exist the same.
     pub mock_secret: [u8; 32],
+    /// Stands in for the server where a run is carried out again.
+    pub(crate) recording: Option<Arc<dyn Recording>>,
 }
 
 impl Resource {
@@ -77,6 +80,7 @@ impl Resource {
             cancels: Cancels::default(),
             sessions: AtomicU64::new(0),
             mock_secret: crate::entropy::random(),
+            recording: None,
         })
     }
 

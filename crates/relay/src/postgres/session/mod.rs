@@ -69,7 +69,7 @@ pub struct Cut {
 }
 
 impl Cut {
-    fn quiet(why: &'static str) -> Cut {
+    pub(super) fn quiet(why: &'static str) -> Cut {
         Cut { why, tell: None }
     }
 
