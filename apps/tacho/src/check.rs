@@ -14,9 +14,10 @@ use relay::runs::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::cli;
-use crate::config::{Config, Credential, Database, Mask, PathMask, Resource, Service, Tls, What};
+use crate::config::{Config, Credential, Database, Issuer, Mask, PathMask, Resource, Service, Tls, What};
 use crate::fault::{Failure, Outcome};
 use crate::http::{Address, Client, NoReply};
+use crate::issuers::keys::Keys;
 use crate::operators::Operators;
 use crate::run::separation::{self, Separation};
 use crate::{files, out, policies, wired};
@@ -151,8 +152,33 @@ pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
         for (resource, checked) in config.resources.iter().zip(&mut answer.resources) {
             checked.findings.extend(runtime.block_on(reach(&config, resource)));
         }
+        for issuer in &config.issuers {
+            answer.findings.push(runtime.block_on(trusted(issuer)));
+        }
     }
     out::answer(&answer, json)
+}
+
+/// Whether an issuer's keys can be had: without them none of its tokens mints a run.
+async fn trusted(issuer: &Issuer) -> Finding {
+    let name = &issuer.name;
+    let keys = match Keys::of(issuer) {
+        Ok(keys) => keys.look().await,
+        Err(failure) => Err(failure.to_string()),
+    };
+    let from = issuer.keys.describe();
+    match keys {
+        Ok(count) => {
+            let who = issuer.owner.as_ref().map_or("the human that it names".to_owned(), Clone::clone);
+            Finding::good(format!(
+                "issuer {name}: {count} key(s) of use from {from}; its tokens mint runs for {who}"
+            ))
+        }
+        Err(why) => Finding::wrong(
+            format!("issuer {name}: its keys could not be read from {from}: {why}"),
+            "see `keys` of the issuer; until then none of its tokens is taken",
+        ),
+    }
 }
 
 fn resolved(resource: &Resource) -> ResourceChecked {

@@ -119,3 +119,27 @@ pub const MCP_HEAD_BYTES_MAX: u64 = 16 << 10;
 pub const TICKETS_BYTES_MAX: u64 = 1 << 20;
 const _: () = assert!(2 * MCP_LENT_MAX < 128);
 const _: () = assert!(MCP_ANSWER.as_secs() > APPROVAL_TIMEOUT_MAX.as_secs());
+
+/// Issuers of tokens that one gateway knows.
+pub const ISSUERS_MAX: usize = 16;
+/// Required claims, and people, of one issuer.
+pub const ISSUER_RULES_MAX: usize = 256;
+/// An agent's name, where an issuer's tokens are all of one agent.
+pub const AGENT_NAME_BYTES_MAX: usize = 128;
+/// Most runs that one token may mint, where the configuration allows more than one.
+pub const RUNS_PER_TOKEN_MAX: u64 = 10_000;
+/// From asking an issuer to its whole answer, for each of the two that discovery needs.
+pub const ISSUER_DEADLINE: Duration = Duration::from_secs(5);
+/// What an issuer says of itself (OpenID Connect Discovery); the usual ones have 2 to 8 KiB.
+pub const DISCOVERY_BYTES_MAX: usize = 64 << 10;
+/// An issuer is asked no more often than that for a key that is not known: whoever makes up names of keys sends us there.
+pub const KEYS_PAUSE: Duration = Duration::from_secs(5);
+/// Keys are read anew after that, so that one that the issuer has withdrawn is good for no longer while it answers.
+pub const KEYS_FRESH: Duration = Duration::from_secs(300);
+/// While the issuer does not answer its keys are good for that long: an hour without it, and no token is taken.
+pub const KEYS_AGE_MAX: Duration = Duration::from_secs(3600);
+/// Tokens of which it is remembered that they were spent, of all issuers: each has 100 bytes in memory and in a file, and is
+/// forgotten when it has expired. Past that none is taken.
+pub const SPENT_MAX: usize = 65_536;
+const _: () = assert!(KEYS_PAUSE.as_secs() < KEYS_FRESH.as_secs());
+const _: () = assert!(KEYS_FRESH.as_secs() < KEYS_AGE_MAX.as_secs());

@@ -20,6 +20,7 @@ mod files;
 mod hex;
 mod http;
 mod init;
+mod issuers;
 mod limits;
 mod mcp;
 mod operators;

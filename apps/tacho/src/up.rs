@@ -20,6 +20,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::evidence::LEDGER;
 use crate::fault::{Failure, Outcome};
+use crate::issuers::Issuers;
 use crate::limits::STRANGERS_INTERVAL;
 use crate::serve::{Desks, Doorkeeper, InboxDesk, RunDesk, STOP_WAIT, Shared, ToolDesk};
 use crate::witnesses::{self, Witness};
@@ -129,6 +130,7 @@ impl Live {
             .map_err(|e| Failure::could_not(format!("{e}; the gateway did not start")))?;
         let witnesses = config.witnesses.iter().map(|w| Witness::new(w.clone(), &ledger).map(Arc::new));
         let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
+        let issuers = Issuers::open(&config)?;
         let shared = Arc::new(Shared::new(
             config,
             gateway.gate.clone(),
@@ -140,6 +142,7 @@ impl Live {
                 door: gateway.door.clone(),
             },
             witnesses,
+            issuers,
         ));
         let mut live = Live {
             shared,

@@ -15,6 +15,7 @@
 
 mod again;
 mod auditor;
+mod chain;
 mod decided;
 mod desk;
 mod diff;
@@ -38,6 +39,7 @@ mod watch;
 
 pub use again::{Answered, Exchange, Kept, Taped};
 pub use auditor::AuditorProber;
+pub use chain::{ActLine, ChainLine, ClaimLine};
 pub use decided::{
     CauseLine, DecidedLine, DecisionLine, Moment, PlanLine, PlanStepLine, StepLine, decision_html, in_order,
     plan_html,

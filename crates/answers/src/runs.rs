@@ -4,6 +4,7 @@ use index::{Index, Run};
 use serde::{Deserialize, Serialize};
 use vocab::RunId;
 
+use crate::chain::{ChainLine, chain_line};
 use crate::decided::{
     DecidedLine, DecisionLine, Followed, Moment, PlanLine, decision_line, in_order, plan_line,
     render_decision, render_plan,
@@ -27,6 +28,9 @@ pub struct Runs {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Show {
     pub run: RunLine,
+    /// Set if an issuer's token minted it, or the run around it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainLine>,
     pub argv: Vec<String>,
     pub parent: Option<String>,
     pub children: Vec<String>,
@@ -100,6 +104,9 @@ pub struct UnreadLine {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     pub run: RunLine,
+    /// Set if an issuer's token minted it, or the run around it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainLine>,
     pub uid: Option<u64>,
     pub argv: Vec<String>,
     /// The authenticated caller started it for somebody else.
@@ -142,6 +149,7 @@ impl Desk<'_> {
         let followed = Followed::of(run);
         Show {
             run: run_line(run),
+            chain: chain_line(run),
             argv: open.map(|o| o.argv.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             parent: open.and_then(|o| o.parent).map(|p| p.to_string()),
             children: children(self.index, run.id).map(|c| c.id.to_string()).collect(),
@@ -178,7 +186,9 @@ impl Desk<'_> {
         parents.iter().filter_map(|p| p.open.as_ref()).for_each(|o| cites.add(o.seq));
         Who {
             run: run_line(run),
-            uid: open.map(|o| o.what.uid),
+            chain: chain_line(run),
+            // Who calls by an issuer's token is no user of the machine.
+            uid: open.map(|o| o.what.uid).filter(|uid| *uid != u64::from(u32::MAX)),
             argv: open.map(|o| o.what.argv.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             delegated: open.is_some_and(|o| o.what.human != o.what.by),
             parents: parents.into_iter().map(run_line).collect(),
@@ -211,6 +221,7 @@ impl Answer for Show {
 
     fn render(&self, text: &mut Text) {
         render_run(text, &self.run);
+        self.chain.iter().for_each(|chain| chain.render(text));
         if !self.argv.is_empty() {
             text.pair("command", &self.argv.join(" "));
         }
@@ -246,6 +257,7 @@ impl Answer for Who {
         text.line(&self.sentence());
         text.blank();
         render_run(text, &self.run);
+        self.chain.iter().for_each(|chain| chain.render(text));
         self.uid.iter().for_each(|uid| text.pair("uid", &uid.to_string()));
         if !self.argv.is_empty() {
             text.pair("command", &self.argv.join(" "));

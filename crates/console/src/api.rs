@@ -63,8 +63,12 @@ impl FromRequestParts<Console> for Api {
             let token = value.to_str().ok().and_then(bearer);
             let one = token.filter(|t| !t.is_empty() && t.len() <= TOKEN_BYTES_MAX && shown.next().is_none());
             let caller = console.by_token(one.ok_or_else(Fault::unauthenticated)?).await?;
-            if let Caller::Operator(operator) = &caller {
-                console.admits(&operator.name, peer).await?;
+            match &caller {
+                Caller::Operator(operator) => console.admits(&operator.name, peer).await?,
+                Caller::Workload(workload) => {
+                    console.admits(&format!("issuer {}", workload.issuer), peer).await?
+                }
+                Caller::Run { .. } => {}
             }
             return Ok(Api(caller));
         }
@@ -282,10 +286,12 @@ async fn deny(
 async fn mint(State(console): State<Console>, Api(caller): Api, body: Sent<Mint>) -> Answered {
     let request = sent(body)?;
     let name = match &caller {
-        Caller::Operator(operator) => &operator.name,
-        Caller::Run { human, .. } => human,
+        Caller::Operator(operator) => Some(&operator.name),
+        Caller::Run { human, .. } => Some(human),
+        // A token of an issuer's has no role: policy alone says whom it may start runs for (`delegate`).
+        Caller::Workload(_) => None,
     };
-    let for_another = request.for_.as_ref().is_some_and(|other| other != name);
+    let for_another = name.zip(request.for_.as_ref()).is_some_and(|(name, other)| other != name);
     if for_another {
         operator(caller.clone(), ADMIN)?;
     }

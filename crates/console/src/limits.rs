@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// Most connections at once. 256 x 64 KiB of buffers = 16 MiB.
+/// Most connections at once. 256 x 64 KiB of buffers (two of `HEAD_BYTES_MAX`) = 16 MiB.
 pub const CONNECTIONS_MAX: usize = 256;
 
 /// Largest request body, in bytes. The largest is a mint with its argv.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Largest request head, in bytes: hyper's buffer.
-pub const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Largest request head, in bytes: hyper's buffer. The largest token, and as much again for the rest.
+pub const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// Longest wait for a request's head.
 pub const HEAD_WAIT: Duration = Duration::from_secs(10);
@@ -41,8 +41,8 @@ pub const LOGIN_IDLE: Duration = Duration::from_secs(30 * 60);
 /// How long a refused credential waits for its answer: guessing is pointless with 256 bits, and slow.
 pub const REFUSED_WAIT: Duration = Duration::from_millis(250);
 
-/// Longest token that is looked at, in bytes.
-pub const TOKEN_BYTES_MAX: usize = 512;
+/// Longest token that is looked at, in bytes: an issuer's with many groups.
+pub const TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// Longest reason, task or name in a request, in bytes.
 pub const TEXT_BYTES_MAX: usize = 2_048;

@@ -490,6 +490,9 @@ fn run_html(html: &mut Html, who: &Who, touched: &Touched, exposed: &Exposed, sh
         let href = [("href", Attr::new(format!("/runs/{}/report", show.run.run)))];
         html.tag_with("a", "", &href, |html| html.text("Report for print"));
     });
+    for (name, value) in show.chain.iter().flat_map(|chain| chain.pairs()) {
+        html.leaf("p", "soft", &format!("{name}: {value}"));
+    }
     if !exposed.prevents.is_empty() {
         html.tag("details", "", |html| {
             html.leaf("summary", "", "What prevents the statement \"unmasked: 0\"");

@@ -62,12 +62,53 @@ pub enum Caller {
         run: RunId,
         human: String,
     },
+    /// Whoever shows a token of an issuer that the operator trusts. It may mint runs, close those that it minted, and do
+    /// nothing else here.
+    Workload(Box<Workload>),
+}
+
+/// What a token of somebody else's issuer says, after it was verified. Texts are the issuer's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Who calls, by our name: a person of the configuration, or `ISSUER:SUBJECT` of who shows the token.
+    pub name: String,
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// Whom its runs are for: the person that the token names, or who answers for the issuer's workloads.
+    pub human: String,
+    /// `iss`, `sub` and `jti`.
+    pub iss: String,
+    pub subject: String,
+    pub id: Option<String>,
+    /// Who acted for the subject, in order; the last one shows the token.
+    pub actors: Vec<Actor>,
+    /// SHA-256 of the token, and what it is known by when it is shown again.
+    pub digest: [u8; 32],
+    pub ticket: [u8; 32],
+    /// Seconds since 1970.
+    pub expires: u64,
+    /// The agent that its runs are of, if that is not the caller's to say.
+    pub agent: Option<String>,
+    pub agent_version: Option<String>,
+    /// Groups of policy, each after the issuer's name: `ISSUER:GROUP`. They are no operator's.
+    pub groups: Vec<String>,
+    /// The claims that decided.
+    pub claims: Vec<(String, String)>,
+    /// Every name in the chain, by the token and by the configuration: none of them approves what its runs ask for.
+    pub involved: Vec<String>,
+}
+
+/// Somebody who acts for the subject of a token (RFC 8693).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub subject: String,
+    pub iss: Option<String>,
 }
 
 /// What a caller shows.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
-    /// An operator's token, or a run's.
+    /// An operator's token, a run's, or one of an issuer's.
     Token(&'a str),
     /// The peer of a Unix socket, as the kernel names it.
     Peer { uid: u32, pid: Option<i32> },
@@ -101,7 +142,8 @@ pub trait Auth: Send + Sync {
     /// `None`: nobody that is known. A peer whose process is inside a run is never an operator, whatever its uid.
     fn authenticate(&self, credential: Credential<'_>) -> Option<Caller>;
 
-    /// Whether whoever calls from `peer` may be the operator `name`, whose token or login it shows. Never, if the process
+    /// Whether whoever calls from `peer` may be the operator `name` (or act by a token of `issuer NAME`), whose token or login
+    /// it shows. Never, if the process
     /// is inside a run or cannot be told from one that is: a token that an agent got hold of is worth nothing to it.
     /// The error is a sentence for the caller; the attempt is in the record.
     fn admits(&self, name: &str, peer: Peer) -> Result<(), String>;
@@ -219,6 +261,8 @@ pub struct Decided {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mint {
+    /// May be left out where the caller's token says it.
+    #[serde(default)]
     pub agent: String,
     #[serde(default)]
     pub agent_version: Option<String>,

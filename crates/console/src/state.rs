@@ -155,6 +155,9 @@ pub(crate) fn operator(caller: Caller, roles: &[Role]) -> Result<Operator, Fault
         Caller::Run { .. } => {
             Err(Fault::forbidden("a run's credential mints child runs and does nothing else here"))
         }
+        Caller::Workload(_) => Err(Fault::forbidden(
+            "an issuer's token mints runs, closes those that it minted, and does nothing else here",
+        )),
         Caller::Operator(operator) if roles.is_empty() || roles.iter().any(|r| operator.has(*r)) => {
             Ok(operator)
         }

@@ -49,6 +49,8 @@ pub struct Pending {
     pub human: Arc<str>,
     /// Who authenticated when the run was minted; neither `human` nor `by` may approve.
     pub by: Arc<str>,
+    /// Who else stands between the human and the run; they may not, either.
+    pub involved: Arc<[Arc<str>]>,
     pub agent: Arc<str>,
     pub task: Option<MaskedText>,
     pub resource: Arc<str>,
@@ -168,7 +170,8 @@ impl Inbox {
             }
             Form::Shape { .. } | Form::Once => {}
         }
-        let own = *who.name == *pending.human || *who.name == *pending.by;
+        let involved = pending.involved.iter().any(|name| **name == *who.name);
+        let own = involved || *who.name == *pending.human || *who.name == *pending.by;
         let speaks_for = |group: &Group| match &*group.0 {
             INITIATOR => *who.name == *pending.human,
             _ => !own && who.groups.contains(group),

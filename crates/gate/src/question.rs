@@ -18,6 +18,8 @@ pub struct Who {
     pub session: SessionId,
     pub human: Arc<str>,
     pub by: Arc<str>,
+    /// Who else stands between the human and the run: they approve nothing, either.
+    pub involved: Arc<[Arc<str>]>,
     pub agent: Arc<str>,
     pub task: Option<MaskedText>,
     pub resource: Arc<str>,

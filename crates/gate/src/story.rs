@@ -285,6 +285,7 @@ impl Gate {
             run: who.run,
             human: who.human.clone(),
             by: who.by.clone(),
+            involved: who.involved.clone(),
             agent: who.agent.clone(),
             task: who.task.clone(),
             resource: who.resource.clone(),

@@ -12,9 +12,9 @@ use vocab::{RunId, Seq, WallTime};
 use crate::limits::{FLAWS_MAX, SHARED_TEXT_BYTES_MAX, SHARED_TEXTS_MAX};
 use crate::record::{
     Act, Approval, ApprovalVerdict, AskPart, At, Body, Cause, Chunk, Close, Column, Connect, Coverage,
-    Decision, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat,
-    How, Open, Outcome, Param, Payload, Plan, PlanStep, Record, RefusalPart, Request, ResultColumn,
-    ResultWord, Settled, Stage, Start, StepOf, Touch, Tripwire, VerbWord, VerdictWord,
+    Decision, Delegation, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed,
+    Head, Heartbeat, How, Open, Outcome, Param, Payload, Plan, PlanStep, Record, RefusalPart, Request,
+    ResultColumn, ResultWord, Settled, Stage, Start, StepOf, Touch, Tripwire, VerbWord, VerdictWord,
 };
 
 /// Decodes records and shares the texts that repeat between them.
@@ -168,6 +168,20 @@ fn open(f: &mut Fields<'_>) -> Open {
         jailed: f.boolean_if("jailed").unwrap_or(false),
         argv: f.texts("argv"),
         uid: f.uint("uid"),
+        chain: f.map_if("chain", delegation),
+    }
+}
+
+fn delegation(f: &mut Fields<'_>) -> Delegation {
+    Delegation {
+        issuer: f.text("issuer"),
+        iss: f.text("iss"),
+        sub: f.text("sub"),
+        acts: f.maps("acts", |act| (act.text("sub"), act.text_if("iss"))),
+        jti: f.text_if("jti"),
+        token: f.bytes_of("token"),
+        exp: f.uint("exp"),
+        claims: f.maps("claims", |claim| (claim.text("claim"), claim.text("value"))),
     }
 }
 

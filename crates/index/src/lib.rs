@@ -31,9 +31,9 @@ pub use decode::{Decoder, Unreadable};
 pub use follow::{Bundle, FollowError, Follower};
 pub use record::{
     Act, Approval, ApprovalVerdict, AskPart, At, Body, Cause, Chunk, Close, Column, Connect, Coverage,
-    Decision, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed, Head, Heartbeat,
-    How, Open, Outcome, Param, Payload, Plan, PlanStep, Record, RefusalPart, Request, ResultColumn,
-    ResultWord, Settled, Stage, Start, StepOf, Touch, Tripwire, VerbWord, VerdictWord,
+    Decision, Delegation, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed,
+    Head, Heartbeat, How, Open, Outcome, Param, Payload, Plan, PlanStep, Record, RefusalPart, Request,
+    ResultColumn, ResultWord, Settled, Stage, Start, StepOf, Touch, Tripwire, VerbWord, VerdictWord,
 };
 pub use rows::{
     Administered, Catalog, Filter, Full, Genesis, PolicyText, Print, PrintPlace, Seen, Strange, Tombstone,

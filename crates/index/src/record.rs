@@ -296,6 +296,24 @@ pub struct Open {
     pub jailed: bool,
     pub argv: Vec<Arc<str>>,
     pub uid: u64,
+    /// Set if an issuer's token minted it, or the run around it.
+    pub chain: Option<Delegation>,
+}
+
+/// What an issuer's token said of the run that it minted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delegation {
+    pub issuer: Arc<str>,
+    pub iss: Arc<str>,
+    pub sub: Arc<str>,
+    /// Who acted for the subject, in order: subject and issuer. The last one showed the token.
+    pub acts: Vec<(Arc<str>, Option<Arc<str>>)>,
+    pub jti: Option<Arc<str>>,
+    pub token: [u8; 32],
+    /// Seconds since 1970.
+    pub exp: u64,
+    /// The claims that decided.
+    pub claims: Vec<(Arc<str>, Arc<str>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ pub mod authority;
 pub mod config;
 mod connect;
 pub mod counts;
+mod delegation;
 pub mod entropy;
 mod gateway;
 pub mod http;

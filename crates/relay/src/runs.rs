@@ -17,6 +17,7 @@ use vocab::{Durability, Group, ResourcePath, RunId, SessionId};
 use zeroize::Zeroizing;
 
 use crate::counts::TurnedAway;
+pub use crate::delegation::Delegation;
 use crate::entropy;
 use crate::in_vain::InVain;
 use crate::limits::{ARGV_WORDS_MAX, CHILD_DEPTH_MAX, RUNS_MAX, SCRAM_ITERATIONS};
@@ -29,6 +30,8 @@ pub struct MintRequest {
     pub human_groups: BTreeSet<Group>,
     /// The authenticated caller; equal to `human` unless delegated.
     pub by: Arc<str>,
+    /// Set if an issuer's token is what the caller, or the caller of the outermost run, was authenticated by.
+    pub delegation: Option<Arc<Delegation>>,
     pub agent: Arc<str>,
     pub agent_version: Option<String>,
     pub task: Option<String>,
@@ -47,6 +50,7 @@ pub struct Run {
     pub human: Arc<str>,
     pub human_groups: BTreeSet<Group>,
     pub by: Arc<str>,
+    pub delegation: Option<Arc<Delegation>>,
     pub agent: Arc<str>,
     pub task: Option<MaskedText>,
     pub parent: Option<Arc<Run>>,
@@ -100,6 +104,7 @@ impl Run {
             session,
             human: self.human.clone(),
             by: self.by.clone(),
+            involved: self.delegation.as_ref().map_or_else(Arc::default, |chain| chain.involved.clone()),
             agent: self.agent.clone(),
             task: self.task.clone(),
             resource: resource.clone(),
@@ -232,6 +237,7 @@ impl Registry {
             human: request.human,
             human_groups: request.human_groups,
             by: request.by,
+            delegation: request.delegation,
             agent: request.agent,
             task,
             parent,
@@ -355,6 +361,9 @@ impl Registry {
         }
         if let Some(parent) = request.parent {
             draft = draft.put("parent", parent);
+        }
+        if let Some(delegation) = &request.delegation {
+            draft = draft.put("chain", delegation.record(&self.detectors));
         }
         draft
     }

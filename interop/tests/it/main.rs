@@ -54,4 +54,5 @@ mod upstreams;
 mod verbs;
 mod versions;
 mod watching;
+mod workloads;
 mod world;

@@ -5,6 +5,7 @@
 //!
 //! Reading order: `raw` (what was typed) -> `resolve` (what it means, table by table) -> `values` (one value at a time).
 
+mod issuer;
 mod proxy;
 mod raw;
 mod reader;
@@ -30,6 +31,7 @@ use raw::RawConfig;
 use reader::Problems;
 use resolve::Resolver;
 
+pub use issuer::{Issuer, KeysFrom, recordable};
 pub use service::{HttpUpstream, Mcp, Model, PathMask, STDIO, Service, Stdio};
 pub use upstream::{Host, Tls, Upstream};
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub resources: Vec<Resource>,
     pub humans: Vec<Human>,
     pub witnesses: Vec<Witness>,
+    /// Whose tokens mint runs.
+    pub issuers: Vec<Issuer>,
 }
 
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use toml::de::DeTable;
 
+use super::issuer::RawIssuer;
 use super::reader::{At, Problems, Section};
 
 /// `tacho.toml`, typed but not yet believed.
@@ -10,6 +11,7 @@ pub struct RawConfig<'t> {
     pub resources: Vec<RawResource<'t>>,
     pub humans: Vec<RawHuman<'t>>,
     pub witnesses: Vec<RawWitness<'t>>,
+    pub issuers: Vec<RawIssuer<'t>>,
 }
 
 pub struct RawGateway<'t> {
@@ -138,11 +140,13 @@ impl<'t> RawConfig<'t> {
         let resources = file.sections("resource", problems);
         let humans = file.sections("human", problems);
         let witnesses = file.sections("witness", problems);
+        let issuers = file.sections("issuer", problems);
         let raw = RawConfig {
             gateway,
             resources: resources.into_iter().map(|s| RawResource::read(s, problems)).collect(),
             humans: humans.into_iter().map(|s| RawHuman::read(s, problems)).collect(),
             witnesses: witnesses.into_iter().map(|s| RawWitness::read(s, problems)).collect(),
+            issuers: issuers.into_iter().map(|s| RawIssuer::read(s, problems)).collect(),
         };
         file.finish(problems);
         raw

@@ -174,6 +174,41 @@ impl<'t> Section<'t> {
         out
     }
 
+    /// One text, or a list of them.
+    pub fn text_or_texts(&mut self, key: &'static str, problems: &mut Problems) -> Vec<At<&'t str>> {
+        match self.value(key) {
+            None => Vec::new(),
+            Some(found) if found.as_ref().is_str() => self.text(key, problems).into_iter().collect(),
+            Some(found) if found.as_ref().is_array() => self.texts(key, problems),
+            Some(found) => {
+                self.wrong_type::<()>(key, found, "a text, or a list of texts", problems);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A sub-table whose keys are not ours: `{ "a name" = "a text", ... }`.
+    pub fn pairs(&mut self, key: &'static str, problems: &mut Problems) -> Vec<(At<&'t str>, At<&'t str>)> {
+        let Some(found) = self.value(key) else { return Vec::new() };
+        let Some(table) = found.as_ref().as_table() else {
+            self.wrong_type::<()>(key, found, "a table of texts: { ... }", problems);
+            return Vec::new();
+        };
+        let mut out = Vec::new();
+        for (name, value) in table.iter() {
+            match value.as_ref().as_str() {
+                Some(text) => out.push((
+                    At { value: name.get_ref().as_ref(), span: name.span() },
+                    At { value: text, span: value.span() },
+                )),
+                None => {
+                    self.wrong_type::<()>(name.get_ref().as_ref(), value, "text in quotes", problems);
+                }
+            }
+        }
+        out
+    }
+
     /// A sub-table that stands once: `credential = { env = "X" }` or `[gateway]`.
     pub fn section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Section<'t>> {
         let found = self.value(key)?;

@@ -28,6 +28,7 @@ impl Resolver<'_> {
     pub(super) fn config(&mut self, file: &Path, bytes: &[u8], raw: RawConfig<'_>) -> Option<Config> {
         let humans = self.humans(raw.humans);
         let witnesses = self.witnesses(raw.witnesses);
+        let issuers = self.issuers(raw.issuers, &humans);
         let gateway = match raw.gateway {
             Some(gateway) => self.gateway(gateway, &humans),
             None => {
@@ -39,7 +40,15 @@ impl Resolver<'_> {
         let resources = self.resources(raw.resources, gateway.as_ref());
         let mut digest = [0; 32];
         digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
-        Some(Config { file: file.to_owned(), digest, gateway: gateway?, resources, humans, witnesses })
+        Some(Config {
+            file: file.to_owned(),
+            digest,
+            gateway: gateway?,
+            resources,
+            humans,
+            witnesses,
+            issuers,
+        })
     }
 
     fn gateway(&mut self, raw: RawGateway<'_>, humans: &[Human]) -> Option<Gateway> {

@@ -1,6 +1,7 @@
-//! Who is calling: an operator by token, a run by its token, a human by the uid that the kernel names.
+//! Who is calling: an operator by token, a run by its token, a workload by its issuer's, a human by the uid that the kernel
+//! names.
 //!
-//! **Invariant:** a process inside a run is no operator, whatever it shows. On a Unix socket the kernel names the
+//! **Invariant:** a process inside a run is no operator, and starts no run beside its own, whatever it shows. On a Unix socket the kernel names the
 //! process; for a TCP connection its client's socket is looked up in `/proc/net/tcp`, and the processes that have it in
 //! `/proc/*/fd`. What cannot be told apart is refused. A connection out of a jail is carried by the `tacho run` that holds
 //! the run, which therefore counts as inside it there.
@@ -42,8 +43,8 @@ impl Auth for Doorkeeper {
             // A ledger that is down says so itself when it is back; the refusal stands either way.
             let _lost = self.0.admin(name, "operator-refused", "a process inside a run", "refused");
         }
-        Err("a process inside a run is no operator, whatever token it shows; from outside of every run, \
-             use the command line on the gateway's own socket"
+        Err("a process inside a run is no operator, and mints by its run's own credential alone, whatever token it shows; \
+             from outside of every run, use the command line on the gateway's own socket"
             .to_owned())
     }
 
@@ -57,6 +58,12 @@ impl Doorkeeper {
     fn by_token(&self, token: &str) -> Option<Caller> {
         if let Some(run) = self.0.registry.by_token(token) {
             return Some(Caller::Run { run: run.id, human: run.human.to_string() });
+        }
+        if oidc::Token::looks_like_one(token) {
+            let shared = &self.0;
+            let now = crate::evidence::now().0 / 1_000_000_000;
+            let caller = shared.issuers.caller(token, &shared.config, &shared.handle, now)?;
+            return Some(Caller::Workload(Box::new(caller)));
         }
         self.0.operators().ok()?.by_token(token).map(|o| Caller::Operator(operator(o)))
     }

@@ -87,6 +87,7 @@ impl Evidence for Desks {
         for down in resources.iter().filter(|resource| !resource.up) {
             alarms.push(format!("the upstream of {} did not answer when it was last asked", down.name));
         }
+        alarms.extend(shared.issuers.alarms());
         alarms.extend(shared.witnesses.iter().filter_map(|witness| witness.alarm()));
         let witnesses = shared.witnesses.iter().map(|witness| witness.status(ledger.records)).collect();
         let proxy = shared.serving.door.as_ref().map(|door| ProxyStatus {

@@ -10,6 +10,7 @@ pub mod desk;
 mod evidence;
 mod runs;
 mod tools;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -25,6 +26,7 @@ use tokio::runtime::Handle;
 use vocab::{RunId, Seq};
 
 use crate::config::Config;
+use crate::issuers::Issuers;
 use crate::operators::Operators;
 use crate::witnesses::Witness;
 
@@ -43,6 +45,7 @@ pub struct Shared {
     pub policy: RwLock<Arc<Policy>>,
     pub serving: Serving,
     pub witnesses: Vec<Arc<Witness>>,
+    pub issuers: Issuers,
     pub handle: Handle,
     /// The process that holds each run: who descends from it is inside the run.
     holders: Mutex<BTreeMap<RunId, Holder>>,
@@ -95,6 +98,7 @@ impl Shared {
         policy: Arc<Policy>,
         serving: Serving,
         witnesses: Vec<Arc<Witness>>,
+        issuers: Issuers,
     ) -> Shared {
         Shared {
             config,
@@ -103,6 +107,7 @@ impl Shared {
             policy: RwLock::new(policy),
             serving,
             witnesses,
+            issuers,
             handle: Handle::current(),
             holders: Mutex::default(),
             since: Mutex::default(),
@@ -129,8 +134,14 @@ impl Shared {
         Ok(known.list.clone())
     }
 
-    /// Records how many connections were turned away since the last time, and why, if there were any.
+    /// Records how many connections were turned away since the last time, and how many issuers' tokens were refused, and
+    /// why, if there were any.
     pub fn record_strangers(&self) {
+        let refused = self.issuers.take_refused();
+        if !refused.is_empty() {
+            // A ledger that is down says so itself when it is back.
+            let _lost = self.admin("gateway", "tokens-refused", &refused.join(", "), "refused");
+        }
         let counts = self.registry.turned_away.take();
         let words: Vec<String> = counts.iter().map(|(why, count)| format!("{count} {why}")).collect();
         if !words.is_empty() {

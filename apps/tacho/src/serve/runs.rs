@@ -13,7 +13,7 @@ use policy::{Context, Principal, Request, What};
 use relay::runs::{MintError, MintRequest, Run};
 use vocab::{Group, ResourcePath, RunId};
 
-use super::{Shared, failed, lock, unavailable};
+use super::{Shared, failed, lock, unavailable, workloads};
 use crate::config::{Model, Resource, What as Kind};
 use crate::evidence::now;
 
@@ -41,11 +41,16 @@ impl Runs for RunDesk {
         let request = match by {
             Caller::Operator(operator) => self.for_person(operator, mint)?,
             Caller::Run { run, .. } => self.for_run(*run, mint)?,
+            Caller::Workload(workload) => self.for_workload(workload, mint)?,
+        };
+        let life = match by {
+            Caller::Operator(_) | Caller::Run { .. } => self.0.config.gateway.run_lifetime,
+            Caller::Workload(workload) => self.spend(workload)?,
         };
         let human = request.human.to_string();
         let minted = self.0.handle.block_on(self.0.registry.mint(request)).map_err(|e| mint_failed(&e))?;
         lock(&self.0.since).insert(minted.run, answers::time(now()));
-        self.expire(minted.run);
+        self.expire(minted.run, life);
         Ok(Minted {
             run: minted.run.to_string(),
             human,
@@ -61,6 +66,7 @@ impl Runs for RunDesk {
             Caller::Operator(operator) => *live.by == *operator.name,
             // A run closes the runs that it started, and not itself: what starts it does.
             Caller::Run { run: parent, .. } => live.parent.as_ref().is_some_and(|p| p.id == *parent),
+            Caller::Workload(workload) => workloads::minted(&live, workload),
         };
         if !own {
             return Err(failed(
@@ -91,20 +97,11 @@ impl Runs for RunDesk {
 impl RunDesk {
     /// A run that a person starts: for themselves, or, where policy permits `delegate`, for somebody else.
     fn for_person(&self, by: &Operator, mint: &Mint) -> Result<MintRequest, Failed> {
+        named(mint)?;
         let human = mint.for_.as_deref().unwrap_or(&by.name);
-        let groups = |name: &str| -> BTreeSet<Group> {
-            let human = self.0.config.human(name);
-            human.into_iter().flat_map(|h| &h.groups).map(|g| Group(g.as_str().into())).collect()
-        };
+        let groups = |name: &str| self.groups(name);
         if human != by.name {
-            if self.0.config.human(human).is_none() {
-                return Err(failed(
-                    FailedKind::Wrong,
-                    format!(
-                        "there is no human {human:?}; add [[human]] name = {human:?} to the configuration"
-                    ),
-                ));
-            }
+            self.known(human)?;
             let principal = principal(&by.name, groups(&by.name), &mint.agent, mint.confined);
             self.permitted(principal, What::Delegate(human.into()), mint, "delegate")?;
         }
@@ -113,6 +110,7 @@ impl RunDesk {
             human: human.into(),
             human_groups: groups(human),
             by: by.name.as_str().into(),
+            delegation: None,
             agent: mint.agent.as_str().into(),
             agent_version: mint.agent_version.clone(),
             task: mint.task.clone(),
@@ -124,8 +122,25 @@ impl RunDesk {
         })
     }
 
+    /// The groups that the configuration gives a person.
+    pub(super) fn groups(&self, name: &str) -> BTreeSet<Group> {
+        let human = self.0.config.human(name);
+        human.into_iter().flat_map(|h| &h.groups).map(|g| Group(g.as_str().into())).collect()
+    }
+
+    pub(super) fn known(&self, human: &str) -> Result<(), Failed> {
+        match self.0.config.human(human) {
+            Some(_) => Ok(()),
+            None => Err(failed(
+                FailedKind::Wrong,
+                format!("there is no human {human:?}; add [[human]] name = {human:?} to the configuration"),
+            )),
+        }
+    }
+
     /// A run inside a run: the same human and caller, where policy permits the outer run `spawn`.
     fn for_run(&self, parent: RunId, mint: &Mint) -> Result<MintRequest, Failed> {
+        named(mint)?;
         let parent = self.0.registry.get(parent).ok_or_else(|| gone(parent))?;
         if mint.for_.as_ref().is_some_and(|other| **other != *parent.human) {
             return Err(failed(FailedKind::Forbidden, "inside a run, a run is always for the same human"));
@@ -139,6 +154,7 @@ impl RunDesk {
             human: parent.human.clone(),
             human_groups: parent.human_groups.clone(),
             by: parent.by.clone(),
+            delegation: parent.delegation.clone(),
             agent: mint.agent.as_str().into(),
             agent_version: mint.agent_version.clone(),
             task: mint.task.clone(),
@@ -151,7 +167,13 @@ impl RunDesk {
         })
     }
 
-    fn permitted(&self, principal: Principal, what: What, mint: &Mint, verb: &str) -> Result<(), Failed> {
+    pub(super) fn permitted(
+        &self,
+        principal: Principal,
+        what: What,
+        mint: &Mint,
+        verb: &str,
+    ) -> Result<(), Failed> {
         let context = Context {
             task: mint.task.as_deref().map(Into::into),
             kind: verb.into(),
@@ -179,9 +201,9 @@ impl RunDesk {
         }
     }
 
-    /// Its credentials die after the configured life, whatever the agent does.
-    fn expire(&self, run: RunId) {
-        let (registry, life) = (self.0.registry.clone(), self.0.config.gateway.run_lifetime);
+    /// Its credentials die after that, whatever the agent does.
+    fn expire(&self, run: RunId, life: Duration) {
+        let registry = self.0.registry.clone();
         let Some(live) = registry.get(run) else { return };
         let mut ended = live.end();
         drop(live);
@@ -261,8 +283,16 @@ fn reachable(ip: IpAddr) -> String {
     }
 }
 
+/// Only a token can say which agent it is instead.
+fn named(mint: &Mint) -> Result<(), Failed> {
+    match mint.agent.is_empty() {
+        false => Ok(()),
+        true => Err(failed(FailedKind::Wrong, "the run's agent has no name; add \"agent\"")),
+    }
+}
+
 /// Who asks before there is a run: the caller, about to run the agent.
-fn principal(human: &str, groups: BTreeSet<Group>, agent: &str, confined: bool) -> Principal {
+pub(super) fn principal(human: &str, groups: BTreeSet<Group>, agent: &str, confined: bool) -> Principal {
     Principal {
         human: human.into(),
         human_groups: groups.into_iter().collect(),

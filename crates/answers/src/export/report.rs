@@ -121,6 +121,11 @@ impl Report {
                 pair("Ended", run.state.clone()),
                 pair("Records", self.who.cites.text()),
             ];
+            rows.extend(self.who.chain.iter().flat_map(|chain| {
+                let claim = |c: &crate::chain::ClaimLine| pair("Claim", format!("{} = {}", c.claim, c.value));
+                let head = [pair("Delegation chain", chain.sentence()), pair("Token", chain.token())];
+                head.into_iter().chain(chain.claims.iter().map(claim)).collect::<Vec<_>>()
+            }));
             rows.extend(self.who.parents.iter().map(|p| pair("Started from run", p.run.clone())));
             rows.extend(self.who.children.iter().map(|c| pair("Started run", c.run.clone())));
             html.table(&["", ""], &[], &rows);

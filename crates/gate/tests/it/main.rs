@@ -94,6 +94,7 @@ fn who(run: RunId) -> Who {
         session: SessionId(1),
         human: "ann".into(),
         by: "ann".into(),
+        involved: Arc::from([]),
         agent: "support".into(),
         task: None,
         resource: "crm".into(),
