@@ -136,6 +136,10 @@ pub struct Run {
     /// The human whom the run is for, if not you; needs `delegate`.
     #[arg(long = "for", value_name = "HUMAN")]
     pub on_behalf: Option<String>,
+    /// Mint the run by the token of an [[issuer]] in this file, at a gateway that is up, and not as the user that you are. The
+    /// file is read again when the run is closed, and is hidden from the agent.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// What the run is about.
     #[arg(long, value_name = "TEXT")]
     pub task: Option<String>,

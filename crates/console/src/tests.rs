@@ -13,6 +13,7 @@ use vocab::{AskId, RunId, WallTime};
 use crate::seat::{
     Approvals, Asked, Auth, Caller, Credential, Decided, Evidence, Failed, FailedKind, Grant, GrantForm,
     LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Peer, Role, Runs, Status, Tool, Tools,
+    Workload,
 };
 use crate::serve::router;
 use crate::{Console, Listener, Parts, limits, serve};
@@ -64,12 +65,33 @@ fn person(name: &str) -> Option<Operator> {
     Some(Operator { name: name.to_owned(), roles, groups: vec!["dba".to_owned()] })
 }
 
+fn workload() -> Workload {
+    Workload {
+        name: "ci:repo".to_owned(),
+        issuer: "ci".to_owned(),
+        human: "ada".to_owned(),
+        iss: "https://ci.example".to_owned(),
+        subject: "repo".to_owned(),
+        id: None,
+        actors: Vec::new(),
+        digest: [1; 32],
+        ticket: [2; 32],
+        expires: 1,
+        agent: None,
+        agent_version: None,
+        groups: Vec::new(),
+        claims: Vec::new(),
+        involved: vec!["ada".to_owned()],
+    }
+}
+
 impl Auth for Rest {
     fn authenticate(&self, credential: Credential<'_>) -> Option<Caller> {
         match credential {
             Credential::Token("run-token") => {
                 Some(Caller::Run { run: RunId([1; 16]), human: "ada".to_owned() })
             }
+            Credential::Token("workload-token") => Some(Caller::Workload(Box::new(workload()))),
             Credential::Token(token) => person(token.strip_prefix("token-")?).map(Caller::Operator),
             Credential::Peer { uid: 1000, .. } => person("lou").map(Caller::Operator),
             Credential::Peer { .. } => None,
@@ -130,6 +152,7 @@ impl Runs for Rest {
         let who = match by {
             Caller::Operator(operator) => operator.name.clone(),
             Caller::Run { run, .. } => format!("run {run}"),
+            Caller::Workload(workload) => workload.name.clone(),
         };
         self.note(format!("mint {} by {who} for {:?}", request.agent, request.for_));
         let resource = MintedResource {
@@ -353,8 +376,8 @@ impl World {
     }
 }
 
-/// Who may call a route: nobody, approver, auditor, admin, an operator without a role, a run.
-const WHO: [(&str, Option<&str>); 7] = [
+/// Who may call a route: nobody, approver, auditor, admin, an operator without a role, a run, a workload.
+const WHO: [(&str, Option<&str>); 8] = [
     ("nobody", None),
     ("a stranger", Some("token-eve")),
     ("approver", Some("token-ann")),
@@ -362,6 +385,7 @@ const WHO: [(&str, Option<&str>); 7] = [
     ("admin", Some("token-adm")),
     ("no role", Some("token-nil")),
     ("a run", Some("run-token")),
+    ("a workload", Some("workload-token")),
 ];
 
 #[tokio::test]
@@ -377,29 +401,29 @@ async fn each_route_serves_the_roles_that_it_is_for_and_no_other() {
     let for_self = r#"{"agent":"support"}"#;
     let for_other = r#"{"agent":"support","for":"bob"}"#;
     #[rustfmt::skip]
-    let table: Vec<(Method, &str, &str, [u16; 7])> = vec![
-        //                                          nobody stranger approver auditor admin none run
-        (Method::GET,  "/v1/status", "",                      [N, N, 200, 200, 200, 200, F]),
-        (Method::GET,  "/v1/live", "",                        [N, N, F,   200, 200, F,   F]),
-        (Method::GET,  "/v1/runs", "",                        [N, N, F,   200, F,   F,   F]),
-        (Method::GET,  "/v1/runs/a1a1a1", "",                 [N, N, F,   200, F,   F,   F]),
-        (Method::GET,  "/v1/runs/a1a1a1/who", "",             [N, N, F,   200, F,   F,   F]),
-        (Method::GET,  "/v1/runs/a1a1a1/touched", "",         [N, N, F,   200, F,   F,   F]),
-        (Method::GET,  "/v1/runs/a1a1a1/exposed", "",         [N, N, F,   200, F,   F,   F]),
-        (Method::GET,  "/v1/runs/a1a1a1/replay", "",          [N, N, F,   409, F,   F,   F]),
-        (Method::GET,  "/v1/runs/a1a1a1/report", "",          [N, N, F,   200, F,   F,   F]),
-        (Method::GET,  "/v1/exposed?since=2d", "",            [N, N, F,   200, F,   F,   F]),
-        (Method::GET,  "/v1/diff?left=a1a1a1&right=b2b2b2", "", [N, N, F, 200, F,   F,   F]),
-        (Method::GET,  "/v1/find?q=verb:read", "",            [N, N, F,   200, F,   F,   F]),
-        (Method::GET,  "/v1/approvals", "",                   [N, N, 200, 200, F,   F,   F]),
-        (Method::POST, &approve, "{}",                        [N, N, 200, F,   F,   F,   F]),
-        (Method::POST, &deny, reason,                         [N, N, 200, F,   F,   F,   F]),
-        (Method::POST, "/v1/runs", for_self,                  [N, N, 200, 200, 200, 200, 200]),
-        (Method::POST, "/v1/runs", for_other,                 [N, N, F,   F,   200, F,   F]),
-        (Method::POST, &close, r#"{"status":0}"#,             [N, N, 204, 204, 204, 204, 204]),
-        (Method::POST, &revoke, reason,                       [N, N, F,   F,   204, F,   F]),
-        (Method::GET,  "/v1/tools", "",                       [N, N, F,   200, 200, F,   F]),
-        (Method::POST, "/v1/tools/accept", tool,              [N, N, F,   F,   204, F,   F]),
+    let table: Vec<(Method, &str, &str, [u16; 8])> = vec![
+        //                                          nobody stranger approver auditor admin none run workload
+        (Method::GET,  "/v1/status", "",                      [N, N, 200, 200, 200, 200, F, F]),
+        (Method::GET,  "/v1/live", "",                        [N, N, F,   200, 200, F,   F, F]),
+        (Method::GET,  "/v1/runs", "",                        [N, N, F,   200, F,   F,   F, F]),
+        (Method::GET,  "/v1/runs/a1a1a1", "",                 [N, N, F,   200, F,   F,   F, F]),
+        (Method::GET,  "/v1/runs/a1a1a1/who", "",             [N, N, F,   200, F,   F,   F, F]),
+        (Method::GET,  "/v1/runs/a1a1a1/touched", "",         [N, N, F,   200, F,   F,   F, F]),
+        (Method::GET,  "/v1/runs/a1a1a1/exposed", "",         [N, N, F,   200, F,   F,   F, F]),
+        (Method::GET,  "/v1/runs/a1a1a1/replay", "",          [N, N, F,   409, F,   F,   F, F]),
+        (Method::GET,  "/v1/runs/a1a1a1/report", "",          [N, N, F,   200, F,   F,   F, F]),
+        (Method::GET,  "/v1/exposed?since=2d", "",            [N, N, F,   200, F,   F,   F, F]),
+        (Method::GET,  "/v1/diff?left=a1a1a1&right=b2b2b2", "", [N, N, F, 200, F,   F,   F, F]),
+        (Method::GET,  "/v1/find?q=verb:read", "",            [N, N, F,   200, F,   F,   F, F]),
+        (Method::GET,  "/v1/approvals", "",                   [N, N, 200, 200, F,   F,   F, F]),
+        (Method::POST, &approve, "{}",                        [N, N, 200, F,   F,   F,   F, F]),
+        (Method::POST, &deny, reason,                         [N, N, 200, F,   F,   F,   F, F]),
+        (Method::POST, "/v1/runs", for_self,                  [N, N, 200, 200, 200, 200, 200, 200]),
+        (Method::POST, "/v1/runs", for_other,                 [N, N, F,   F,   200, F,   F, 200]),
+        (Method::POST, &close, r#"{"status":0}"#,             [N, N, 204, 204, 204, 204, 204, 204]),
+        (Method::POST, &revoke, reason,                       [N, N, F,   F,   204, F,   F, F]),
+        (Method::GET,  "/v1/tools", "",                       [N, N, F,   200, 200, F,   F, F]),
+        (Method::POST, "/v1/tools/accept", tool,              [N, N, F,   F,   204, F,   F, F]),
     ];
     let world = world();
     for (method, path, body, expected) in table {
@@ -630,7 +654,7 @@ async fn an_auditor_sees_the_inbox_and_no_buttons() {
 #[tokio::test]
 async fn a_run_cannot_log_in_and_a_wrong_token_gets_no_cookie() {
     let world = world();
-    for token in ["run-token", "token-eve", "", "x"] {
+    for token in ["run-token", "workload-token", "token-eve", "", "x"] {
         let got = world.form("/login", None, &format!("token={token}"), &[]).await;
         assert_eq!(got.status, StatusCode::UNAUTHORIZED, "{token}");
         assert!(!got.headers.contains_key("set-cookie"));
@@ -886,6 +910,7 @@ async fn a_process_inside_a_run_is_no_operator_whatever_it_shows() {
         (Method::GET, "/v1/approvals", api, "Bearer token-lou", ""),
         (Method::POST, &*approve, api, "Bearer token-lou", "{}"),
         (Method::POST, &*format!("/v1/runs/{RUN}/revoke"), api, "Bearer token-lou", json),
+        (Method::POST, "/v1/runs", api, "Bearer workload-token", r#"{"agent":"support"}"#),
         (Method::POST, "/login", "x", "y", "token=token-lou"),
         (Method::GET, "/approvals", page, &*cookie, ""),
     ] {

@@ -148,6 +148,7 @@ fn who(resource: &Resource) -> Who {
         session: SessionId(1),
         human: "ada".into(),
         by: "ada".into(),
+        involved: std::sync::Arc::from([]),
         agent: "bench".into(),
         task: None,
         resource: "crm".into(),

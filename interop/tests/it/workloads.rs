@@ -517,3 +517,61 @@ fn a_process_inside_a_run_mints_by_its_runs_credential_alone() {
     assert!(records(&site.ledger()).iter().any(refused));
     drop(served);
 }
+
+/// `tacho run` of a job: by its token, and not as the user that runs the tests.
+#[test]
+fn a_job_starts_its_agent_by_its_token_and_a_child_has_the_same_chain() {
+    let issuer = Issuer::new();
+    let served = issuer.serve();
+    let gateway = issuer.site("job_run").up().unwrap();
+    let file = issuer.dir().join("token");
+    let write = |id: &str| std::fs::write(&file, issuer.sign("k1", "RS256", &issuer.job(id)) + "\n").unwrap();
+    let script = format!(
+        "echo RUN $TACHO_RUN; psql -X -At -c 'select 11 as by_the_job'; cat {} >/dev/null 2>&1 && [ -s {} ] && echo SEEN; \
+         curl -s -X POST -H \"Authorization: Bearer $TACHO_RUN_TOKEN\" -H 'content-type: application/json' \
+         -d '{{\"agent\":\"tester\"}}' $TACHO_URL/v1/runs | grep -o '\"run\": *\"[0-9a-f]*'",
+        file.display(),
+        file.display()
+    );
+    let start = || {
+        let mut run = gateway.site().tacho();
+        run.args(["run", "--agent", "deployer", "--token-file"]).arg(&file);
+        finish(run.args(["--", "/bin/sh", "-c", &script]), b"", CLIENT_SECONDS_MAX).unwrap()
+    };
+    write("job-1");
+    let spawns = "@id(\"spawns\")\npermit (principal in Agent::\"deployer\", action == Action::\"spawn\", resource);\n";
+    std::fs::write(gateway.site().dir().join("policy/more.cedar"), spawns).unwrap();
+    gateway.signal("HUP");
+    eventually("the rule is in force", || gateway.log().contains("the policy is reloaded").then_some(()));
+    let done = start();
+    assert!(done.status.success() && done.out().contains("11\n"), "{}", gateway.explain(&done));
+    let confined = json(gateway.site(), &["runs", "--json"])["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .all(|r| r["confined"] == true);
+    assert!(!confined || !done.out().contains("SEEN"), "the token is hidden: {}", done.out());
+    let word =
+        |start: &str| done.out().lines().find_map(|l| l.strip_prefix(start).map(str::to_owned)).unwrap();
+    let run = word("RUN ");
+    let child = done.out().rsplit('"').next().unwrap().trim().to_owned();
+    let who = json(gateway.site(), &["who", &run, "--json"]);
+    assert_eq!((&who["run"]["state"], &who["chain"]["jti"]), (&json!("exited"), &json!("job-1")), "{who}");
+    let of_child = json(gateway.site(), &["who", &child, "--json"]);
+    assert_eq!(of_child["parents"][0]["run"], run, "{of_child}");
+    assert_eq!(of_child["chain"], who["chain"], "a child has the chain of the run around it");
+
+    let again = start();
+    assert_eq!(again.status.code(), Some(1), "a token is good once: {}", again.all());
+    write("job-2");
+    assert!(start().status.success());
+    std::fs::write(&file, "no token\n").unwrap();
+    assert_eq!(start().status.code(), Some(2));
+    let site = gateway.stop();
+    let mut run = site.tacho();
+    write("job-3");
+    run.args(["run", "--agent", "deployer", "--token-file"]).arg(&file).args(["--", "/bin/true"]);
+    let alone = finish(&mut run, b"", CLIENT_SECONDS_MAX).unwrap();
+    assert_eq!(alone.status.code(), Some(3), "no gateway of its own: {}", alone.all());
+    drop(served);
+}

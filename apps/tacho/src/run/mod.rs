@@ -99,7 +99,8 @@ async fn separated(config: &Config, args: &cli::Run) -> Result<(Separation, Vec<
             "tacho: {sentence}; the run is recorded as unconfined, and P6 and P8 are not claimed for it"
         );
     }
-    let hide = separation::hidden(config);
+    let mut hide = separation::hidden(config);
+    hide.extend(args.token_file.iter().filter_map(|file| std::path::absolute(file).ok()));
     if args.jail {
         launch::try_jail(&separation, &hide).await?;
     }
@@ -108,13 +109,18 @@ async fn separated(config: &Config, args: &cli::Run) -> Result<(Separation, Vec<
 
 async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
     let (separation, hide) = separated(config, args).await?;
-    let client = Client { address: Address::Unix(config.gateway.control.clone()), token: None };
+    let token = args.token_file.as_deref().map(issuers_token).transpose()?;
+    let client = Client { address: Address::Unix(config.gateway.control.clone()), token };
     let own_gateway = match client.get("/v1/ready").await {
         Ok(_) => None,
+        // Whoever starts a gateway may do without a token; one that shows a token means the gateway that judges it.
+        Err(NoReply::NobodyThere) if args.token_file.is_some() => {
+            return Err(NoReply::NobodyThere.into_failure(&client.address));
+        }
         Err(NoReply::NobodyThere) => Some(up::start(config.clone(), None)?),
         Err(other) => return Err(other.into_failure(&client.address)),
     };
-    let outcome = Context::new(config, separation, hide).run(args).await;
+    let outcome = Context { client, ..Context::new(config, separation, hide) }.run(args).await;
     if let Some(gateway) = own_gateway {
         gateway.stop()?;
     }
@@ -125,6 +131,9 @@ async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
 async fn run_nested(args: &cli::Run, token: Zeroizing<String>) -> Outcome {
     if args.on_behalf.is_some() {
         return Err(Failure::usage("inside a run, a run is always for the same human; leave out --for"));
+    }
+    if args.token_file.is_some() {
+        return Err(Failure::usage("inside a run, the run's own credential mints; leave out --token-file"));
     }
     let url = std::env::var("TACHO_URL").map_err(|_| {
         Failure::usage(
@@ -188,14 +197,22 @@ impl Context {
     }
 
     /// Returns the command's exit code.
-    async fn run(self, args: &cli::Run) -> Result<u8, Failure> {
+    async fn run(mut self, args: &cli::Run) -> Result<u8, Failure> {
         let minted = self.mint(args).await?;
         // If this process dies, so does the run; if the run ends, so does the agent. Kept until the run is closed.
         let mut hold = self.desk.as_deref().map(|socket| Hold::take(socket, &minted.token)).transpose()?;
         let ended = self.launch(args, &minted, hold.as_mut()).await;
         let status = ended.as_ref().map_or(125, |code| i64::from(*code));
+        self.renew(args);
         self.close(&minted, status).await?;
         ended
+    }
+
+    /// Tokens live for minutes, and whoever puts them there puts newer ones there.
+    fn renew(&mut self, args: &cli::Run) {
+        if let Some(Ok(token)) = args.token_file.as_deref().map(issuers_token) {
+            self.client.token = Some(token);
+        }
     }
 
     async fn mint(&self, args: &cli::Run) -> Result<Minted, Failure> {
@@ -267,6 +284,23 @@ impl Context {
             }
             Err(failure) => Err(failure),
         }
+    }
+}
+
+/// The token of an issuer in a file that somebody else writes, so that its mode is theirs to choose.
+fn issuers_token(file: &std::path::Path) -> Result<Zeroizing<String>, Failure> {
+    use std::io::Read;
+    let mut text = Zeroizing::new(String::new());
+    let limit = u64::try_from(oidc::limits::TOKEN_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(2);
+    let read = std::fs::File::open(file).and_then(|opened| opened.take(limit).read_to_string(&mut text));
+    read.map_err(|e| Failure::file("read the token in", file, &e))?;
+    let token = text.trim();
+    match oidc::Token::looks_like_one(token) && token.len() <= oidc::limits::TOKEN_BYTES_MAX {
+        true => Ok(Zeroizing::new(token.to_owned())),
+        false => Err(Failure::usage(format!(
+            "{} holds no token of an issuer: three parts in base64url, as eyJ...; it is one line, and nothing else",
+            file.display()
+        ))),
     }
 }
 
