@@ -14,10 +14,10 @@ use relay::runs::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::cli;
-use crate::config::{Config, Credential, Database, Issuer, Mask, PathMask, Resource, Service, Tls, What};
+use crate::config::{Config, Credential, Database, Mask, PathMask, Resource, Service, Tls, What};
 use crate::fault::{Failure, Outcome};
 use crate::http::{Address, Client, NoReply};
-use crate::issuers::keys::Keys;
+use crate::issuers;
 use crate::operators::Operators;
 use crate::run::separation::{self, Separation};
 use crate::{files, out, policies, wired};
@@ -43,7 +43,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn good(what: impl Into<String>) -> Finding {
+    pub fn good(what: impl Into<String>) -> Finding {
         Finding { grade: Grade::Good, what: what.into(), mend: None }
     }
 
@@ -51,7 +51,7 @@ impl Finding {
         Finding { grade: Grade::Weak, what: what.into(), mend: Some(mend.into()) }
     }
 
-    fn wrong(what: impl Into<String>, mend: impl Into<String>) -> Finding {
+    pub fn wrong(what: impl Into<String>, mend: impl Into<String>) -> Finding {
         Finding { grade: Grade::Wrong, what: what.into(), mend: Some(mend.into()) }
     }
 
@@ -146,39 +146,17 @@ pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
             .findings
             .push(Finding::weak("no resource is configured", "add a [[resource]]; the file has an example"));
     }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::could_not(format!("cannot start: {e}")))?;
     if !args.offline {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| Failure::could_not(format!("cannot start: {e}")))?;
         for (resource, checked) in config.resources.iter().zip(&mut answer.resources) {
             checked.findings.extend(runtime.block_on(reach(&config, resource)));
         }
-        for issuer in &config.issuers {
-            answer.findings.push(runtime.block_on(trusted(issuer)));
-        }
+    }
+    for issuer in &config.issuers {
+        answer.findings.push(runtime.block_on(issuers::check::trusted(issuer, args.offline)));
     }
     out::answer(&answer, json)
-}
-
-/// Whether an issuer's keys can be had: without them none of its tokens mints a run.
-async fn trusted(issuer: &Issuer) -> Finding {
-    let name = &issuer.name;
-    let keys = match Keys::of(issuer) {
-        Ok(keys) => keys.look().await,
-        Err(failure) => Err(failure.to_string()),
-    };
-    let from = issuer.keys.describe();
-    match keys {
-        Ok(count) => {
-            let who = issuer.owner.as_ref().map_or("the human that it names".to_owned(), Clone::clone);
-            Finding::good(format!(
-                "issuer {name}: {count} key(s) of use from {from}; its tokens mint runs for {who}"
-            ))
-        }
-        Err(why) => Finding::wrong(
-            format!("issuer {name}: its keys could not be read from {from}: {why}"),
-            "see `keys` of the issuer; until then none of its tokens is taken",
-        ),
-    }
 }
 
 fn resolved(resource: &Resource) -> ResourceChecked {

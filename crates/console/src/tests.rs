@@ -847,9 +847,10 @@ async fn it_serves_over_tcp_and_stops_when_told() {
     let get = "GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1:7070\r\nAuthorization: Bearer token-aud\r\nConnection: close\r\n\r\n";
     let answer = exchange(connect().await.unwrap(), get).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("tacho.status/1"), "{answer}");
+    // hyper looks at its limit between reads, and the last one may pass it by a buffer.
     let long = format!(
         "GET / HTTP/1.1\r\nHost: 127.0.0.1:7070\r\nX: {}\r\n\r\n",
-        "x".repeat(limits::HEAD_BYTES_MAX)
+        "x".repeat(2 * limits::HEAD_BYTES_MAX)
     );
     let answer = exchange(connect().await.unwrap(), &long).await;
     assert!(answer.starts_with("HTTP/1.1 431") || answer.is_empty(), "{answer}");

@@ -12,7 +12,7 @@
 //! | P6 | `credentials`, `jail`, `proxy` |
 //! | P7 | `hostile`, `http`, `proxy`, `mcp`, `stdio` |
 //! | P8 | `approvals`, `bindings` |
-//! | P9 | `attribution` |
+//! | P9 | `attribution`, `workloads` |
 //! | P10 | `upstreams` |
 //! | P11, P12 | `watching` |
 #![allow(clippy::unwrap_used)]
@@ -31,6 +31,7 @@ mod evidence;
 mod hostile;
 mod http;
 mod injected;
+mod issuer;
 mod jail;
 mod judge;
 mod masks;

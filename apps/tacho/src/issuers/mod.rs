@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** a token, or a part of it that was not verified, is in no record.
 
+pub mod check;
 pub mod keys;
 pub mod spent;
 
@@ -56,12 +57,17 @@ impl Issuers {
         match self.verified(text, config, handle, now) {
             Ok(workload) => Some(workload),
             Err((issuer, why)) => {
-                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                let count = refused.entry((issuer, why.as_str())).or_default();
-                *count = count.saturating_add(1);
+                self.count(&issuer, why.as_str());
                 None
             }
         }
+    }
+
+    /// One refusal more. Both words are ours, so that there are no more different ones than issuers times reasons.
+    pub fn count(&self, issuer: &str, why: &'static str) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = refused.entry((issuer.to_owned(), why)).or_default();
+        *count = count.saturating_add(1);
     }
 
     /// What was refused since the last call, as a record says it: `3 ci expired, 1 unknown issuer`.

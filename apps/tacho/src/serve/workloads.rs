@@ -20,6 +20,14 @@ use crate::evidence::now;
 impl RunDesk {
     /// What is to be minted, if the token and policy permit it.
     pub(super) fn for_workload(&self, by: &Workload, mint: &Mint) -> Result<MintRequest, Failed> {
+        let judged = self.judged(by, mint);
+        if judged.is_err() {
+            self.0.issuers.count(&by.issuer, "not-permitted");
+        }
+        judged
+    }
+
+    fn judged(&self, by: &Workload, mint: &Mint) -> Result<MintRequest, Failed> {
         let agent = agent(by, mint)?;
         let human = mint.for_.as_deref().unwrap_or(&by.human);
         self.0.issuers.configured(&by.issuer).ok_or_else(|| forbidden("its issuer is not known here"))?;
@@ -71,7 +79,9 @@ impl RunDesk {
         }
         match self.0.issuers.spend(by, seconds) {
             Ok(true) => Ok(life),
+            // Its run was minted already: its owner shows it again, or somebody else has it, too.
             Ok(false) => {
+                self.0.issuers.count(&by.issuer, "spent");
                 let many = issuer.runs_per_token;
                 Err(forbidden(&format!(
                     "this token has minted its runs ({many}); ask its issuer for another, or raise runs_per_token"

@@ -1,10 +1,11 @@
 //! What each question answers over the whole story, as text and as JSON.
 
 use answers::{Answer, Cannot, NotWatched, Runs, Scope, WrongShape, from_json, to_json};
-use seal::testkit::text;
+use seal::cbor::Value;
+use seal::testkit::{map, text};
 use vocab::Seq;
 
-use crate::story::{A, Story, texts, touches, whole};
+use crate::story::{A, Story, bytes32, texts, touches, whole};
 use crate::support::{Case, Watcher, check};
 
 const RUN_A: &str = "a1a1a1";
@@ -27,6 +28,45 @@ fn who_started_it_is_one_sentence_with_records() {
     let case = Case::new(whole());
     check("who_a", &case.ask(|desk| desk.who(RUN_A)).unwrap());
     check("who_b", &case.ask(|desk| desk.who(RUN_B)).unwrap());
+}
+
+#[test]
+fn a_run_that_a_token_minted_has_its_chain_everywhere() {
+    let mut story = Story::new();
+    let act = |sub: &str| map(&[("sub", text(sub))]);
+    let claim = map(&[("claim", text("repository")), ("value", text("org/app"))]);
+    let other = map(&[("iss", text("https://other.example")), ("sub", text("bob\u{1b}[2K"))]);
+    let chain = map(&[
+        ("issuer", text("ci")),
+        ("iss", text("https://ci.example")),
+        ("sub", text("repo:org/app")),
+        ("acts", Value::Array(vec![other, act("svc")])),
+        ("jti", text("job-1")),
+        ("token", bytes32(7)),
+        ("exp", Value::Uint(1_790_000_000)),
+        ("claims", Value::Array(vec![claim])),
+    ]);
+    story.open(A, &[("by", text("ci:svc")), ("chain", chain), ("uid", Value::Uint(u64::from(u32::MAX)))]);
+    let case = Case::new(story);
+    check("who_chain", &case.ask(|desk| desk.who(RUN_A)).unwrap());
+    let show = case.ask(|desk| desk.show(RUN_A)).unwrap();
+    assert_eq!(show.unread, [], "all of it is known");
+    assert!(show.to_text().contains("repo:org/app (ci, https://ci.example), then bob"));
+    assert_eq!(show.chain.as_ref().map(|chain| chain.acts.len()), Some(2));
+    let report = case.ask(|desk| desk.report(RUN_A, false)).unwrap().to_html();
+    for part in ["Delegation chain", "then svc", "repository = org/app", &"07".repeat(32)] {
+        assert!(report.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn a_chain_with_what_nobody_knows_is_kept_and_said() {
+    let mut story = Story::new();
+    let chain = map(&[("issuer", text("ci")), ("new", text("x"))]);
+    story.open(A, &[("chain", chain)]);
+    let show = Case::new(story).ask(|desk| desk.show(RUN_A)).unwrap();
+    let said: String = show.unread.iter().map(|line| format!("{}\n", line.why)).collect();
+    assert!(said.contains("chain.0.new") && said.contains("chain.0.token"), "{said}");
 }
 
 #[test]

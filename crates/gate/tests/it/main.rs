@@ -94,7 +94,7 @@ fn who(run: RunId) -> Who {
         session: SessionId(1),
         human: "ann".into(),
         by: "ann".into(),
-        involved: Arc::from([]),
+        involved: Arc::from(["amy".into()]),
         agent: "support".into(),
         task: None,
         resource: "crm".into(),
@@ -305,6 +305,8 @@ fn nobody_answers_for_themselves_and_nobody_answers_twice() {
     let inbox = stage.gate.inbox();
     let try_it = |who: &Approver, form| inbox.approve(id, who, form, MORNING);
     assert_eq!(try_it(&approver("ann", &["leads"]), Form::Once), Err(InboxError::OwnRequest));
+    // Somebody who stands between the human and the run in its token's chain.
+    assert_eq!(try_it(&approver("amy", &["leads"]), Form::Once), Err(InboxError::OwnRequest));
     assert_eq!(try_it(&approver("bob", &["others"]), Form::Once), Err(InboxError::NotInGroup));
     assert_eq!(
         try_it(&approver("bob", &["leads"]), Form::Shape { minutes: 0 }),
