@@ -956,6 +956,35 @@ async fn a_page_of_a_run_shows_the_three_answers_first() {
 }
 
 #[tokio::test]
+async fn a_page_of_a_run_that_a_token_minted_has_its_chain() {
+    use seal::cbor::Value;
+    use seal::testkit::{map, text};
+    let mut story = story::Story::new();
+    let act = map(&[("sub", text("svc <b>"))]);
+    let claim = map(&[("claim", text("repository")), ("value", text("org/app"))]);
+    let chain = map(&[
+        ("issuer", text("ci")),
+        ("iss", text("https://ci.example")),
+        ("sub", text("repo:org/app")),
+        ("acts", Value::Array(vec![act])),
+        ("token", story::bytes32(7)),
+        ("exp", Value::Uint(1_790_000_000)),
+        ("claims", Value::Array(vec![claim])),
+    ]);
+    story.open(story::A, &[("chain", chain)]);
+    let world = world_with(story, false);
+    let cookie = world.log_in("token-aud").await;
+    let page = world.page("/runs/a1a1a1", Some(&cookie)).await.body;
+    for part in [
+        "repo:org/app (ci, https://ci.example), then svc &lt;b&gt;",
+        "repository = org/app",
+        &"07".repeat(32),
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_a_run_has_decisions_between_actions() {
     use seal::cbor::Value;
     use seal::testkit::{map, text};

@@ -18,6 +18,9 @@ when { principal.human == Human::"ci:repo:org/app:ref:refs/heads/main" };
 @id("exchanged")
 permit (principal in Agent::"asker", action == Action::"delegate", resource == Human::"ada")
 when { principal.human == Human::"idp:svc-planner" || principal.human == Human::"idp:00u-bob" };
+@id("claimed-writers-write")
+permit (principal in Agent::"scribe", action == Action::"write", resource in Resource::"crm")
+when { principal.human in Group::"idp:writers" };
 @id("deployer-writes")
 permit (principal in Agent::"deployer", action == Action::"write", resource in Resource::"crm")
 when { principal.human in Group::"releases" };

@@ -332,6 +332,15 @@ fn two_humans_do_not_mix_and_nobody_in_a_chain_approves() {
     unproved["email_verified"] = json!(false);
     assert_eq!(mint(&gateway, &sign(&unproved), r#"{"agent":"tester"}"#).status, "401");
 
+    // A group that the token claims is one of policy's, under the issuer's name.
+    let scribe =
+        minted(&gateway, &sign(&issuer.person("00u-ada", "ada@example.org", "a-4")), r#"{"agent":"scribe"}"#);
+    assert_eq!(psql(&scribe, "insert into pad (t) values ('claimed')").out(), "INSERT 0 1\n");
+    let mut outsider = issuer.person("00u-ada", "ada@example.org", "a-5");
+    outsider["groups"] = json!(["readers", "releases"]);
+    let outsider = minted(&gateway, &sign(&outsider), r#"{"agent":"scribe"}"#);
+    assert!(!psql(&outsider, "insert into pad (t) values ('claimed')").status.success());
+
     // Ada's token, exchanged by Bob, and then by a service.
     let mut exchanged = issuer.person("00u-ada", "ada@example.org", "a-3");
     exchanged["act"] =
@@ -362,6 +371,12 @@ fn two_humans_do_not_mix_and_nobody_in_a_chain_approves() {
     let said = with_token(&gateway, &lena, &["approve", &ask]);
     assert!(said.status.success(), "{}", said.all());
     assert_eq!(agent.join().unwrap().out(), "UPDATE 1\n");
+    // Each decision comes out the same again, what the tokens claimed included.
+    let replayed = json(gateway.site(), &["policy", "replay", "--json"]);
+    assert!(replayed["decided"].as_u64() >= Some(5), "{replayed}");
+    for none in ["different", "unfaithful", "unread"] {
+        assert_eq!(replayed[none], json!([]), "{replayed}");
+    }
     drop(served);
 }
 

@@ -170,6 +170,27 @@ mod tests {
     }
 
     #[test]
+    fn at_the_limit_no_token_is_taken_before_others_have_expired() {
+        let dir = files::scratch("spent-many");
+        let spent = Spent::open(&dir.join("tokens-spent")).unwrap();
+        let ticket = |n: usize| {
+            let mut ticket = [0; 32];
+            ticket[..8].copy_from_slice(&n.to_be_bytes());
+            ticket
+        };
+        {
+            let mut state = spent.state.lock().unwrap();
+            let entry = Entry { runs: 1, forgotten: 100 };
+            state.by_ticket = (1..SPENT_MAX).map(|n| (ticket(n), entry)).collect();
+        }
+        assert!(spent.spend(ticket(SPENT_MAX), 2, 100, 10).unwrap(), "the last place");
+        assert!(spent.spend([9; 32], 2, 100, 10).is_err());
+        assert!(spent.spend(ticket(SPENT_MAX), 2, 100, 10).unwrap(), "what is remembered needs no place");
+        assert!(spent.spend([9; 32], 2, 300, 200).unwrap());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
     fn what_cannot_be_written_mints_nothing() {
         let dir = files::scratch("spent-full");
         let path = dir.join("tokens-spent");
