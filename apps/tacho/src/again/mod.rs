@@ -38,6 +38,7 @@ pub fn again(config_file: &Path, args: &cli::Replay, json: bool) -> Outcome {
         confined: false,
         jail: args.jail || taped.jailed,
         command: args.command.clone(),
+        token_file: None,
     };
     let tape = Arc::new(Tape::new(taped, args.any_values));
     let place = Place::new()?;
