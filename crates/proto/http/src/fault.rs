@@ -69,7 +69,7 @@ reasons! {
     METHOD = BAD_VALUE, "the method is not a token of at most 32 characters", "request line: method";
     TARGET = BAD_VALUE, "the request target has a character that URIs do not have", "request line: target";
     VERSION = UNSUPPORTED_VERSION, "only HTTP/1.1 and HTTP/1.0 are spoken here", "version";
-    PREFACE = UNSUPPORTED_VERSION, "HTTP/2 is not spoken here; use HTTP/1.1", "an HTTP/2 preface";
+    PREFACE = UNSUPPORTED_VERSION, "HTTP/2 is not spoken here; use HTTP/1.1, or HTTP/2 from the first byte on", "an HTTP/2 preface";
     STATUS_LINE = BAD_VALUE, "the status line is not `version status reason`", "status line";
     STATUS = BAD_VALUE, "the status is not three digits from 100 to 599", "status line: status";
 }
@@ -109,6 +109,18 @@ reasons! {
     TRAILER_TOO_LARGE = TOO_LARGE, "the trailer section is larger than 8 KiB", "TRAILER_BYTES_MAX";
     TOO_MANY_TRAILERS = TOO_MANY, "there are more than 32 trailers", "TRAILERS_MAX";
     TRAILER_NAME = BAD_VALUE, "a trailer has a name that only a head may have", "trailer: name";
+}
+
+// Messages of HTTP/2.
+reasons! {
+    NO_STREAM_FORM = UNSUPPORTED_FORM, "a stream must have a method other than CONNECT, and a path",
+        "HTTP/2: CONNECT, or no path";
+    SCHEME = BAD_VALUE, "the scheme is not the connection's", "HTTP/2: :scheme";
+    FIELD = BAD_VALUE, "a field's value has a control byte, or white space at an end", "HTTP/2: field value";
+    OF_CONNECTION = AMBIGUOUS_FRAMING, "a field of a connection does not belong into a stream",
+        "HTTP/2: connection-specific field";
+    LENGTH_MISMATCH = AMBIGUOUS_FRAMING, "the body is not as long as Content-Length says",
+        "HTTP/2: Content-Length and DATA";
 }
 
 // What a request means.

@@ -291,7 +291,7 @@ fn declared(headers: &Headers, minor: u8) -> Result<Declared, Reason> {
     }
 }
 
-fn parse_length(digits: &[u8]) -> Result<u64, Reason> {
+pub(crate) fn parse_length(digits: &[u8]) -> Result<u64, Reason> {
     if memchr(b',', digits).is_some() {
         return Err(why::LENGTHS);
     }

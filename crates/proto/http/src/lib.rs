@@ -7,7 +7,9 @@
 //! runs**: a message that two implementations could cut or read differently is a fault here, on the side that sent
 //! it, and nothing is repaired. What passes is written again by our encoders from its parts, never copied through.
 //!
-//! **Unsupported and refused**: HTTP/2 and HTTP/3 (`PRI *` has its own sentence), CONNECT and absolute-form targets
+//! HTTP/2's streams become such messages at the relay's edge ([`two`]), so that they have the same reading.
+//!
+//! **Unsupported and refused**: HTTP/3, HTTP/2 inside of HTTP/1.1 (`PRI *` has its own sentence), CONNECT and absolute-form targets
 //! (but for [`proxy`], which reads what a forward proxy is asked for), protocol upgrades (101), transfer codings other than
 //! `chunked`, chunk extensions from clients (upstream's are dropped), obs-fold, expectations other than `100-continue`,
 //! headers that override the method or the path, and paths with dot segments, empty segments, or encoded separators.
@@ -15,7 +17,7 @@
 //! Reading order: [`frame`] (bytes <-> heads and pieces of bodies) -> [`message`] (a typed view) -> [`action`] (what a
 //! request does to which resource) -> [`reply`] (answers of the gateway's own) -> [`session`] (what is legal next).
 //! Beside them: [`head`] (one head, and how its body is framed), [`target`] (one reading of path and query), [`proxy`] (what
-//! a forward proxy is asked for), [`media`]
+//! a forward proxy is asked for), [`two`] (HTTP/2's messages as these, and back), [`media`]
 //! (what a body is), [`coding`] (its codings undone), [`fault`] (every reason for a refusal, in one list), [`limits`].
 //!
 //! What a body *means* is not here, but for [`llm`]: what a request to a language model says, and what its answer
@@ -41,3 +43,4 @@ pub mod session;
 pub mod target;
 #[cfg(test)]
 mod testkit;
+pub mod two;
