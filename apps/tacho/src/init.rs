@@ -156,6 +156,7 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # credential = {{ env = "BILLING_KEY" }}
 # inject = "bearer"              # basic (of user:password), header:NAME, query:NAME, sigv4 (of ID:SECRET, with region and service)
 # routes = ["/users/{{id}}"]       # one name in policy and records for all users
+# http = "2"                     # or "1.1": what the service speaks; without it, what it chooses by ALPN
 # text = "opaque"                # beside masks, answers that are not JSON need that permission; or "detectors" alone
 #
 # [[resource.mask]]

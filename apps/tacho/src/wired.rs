@@ -85,6 +85,7 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
         name: resource.name.as_str().into(),
         listen: resource.listen,
         upstream: relay::config::HttpUpstream {
+            version: service.version,
             host: upstream.host.clone(),
             port: upstream.port,
             base: upstream.base.clone(),

@@ -25,7 +25,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::entropy;
 use crate::limits::{AUTHORITY_LIFE, LEAF_LIFE, LEAF_SKEW};
-use crate::tls::write_private;
+use crate::tls::{HTTP_1, HTTP_2, write_private};
 
 /// Signs for its hosts.
 pub struct Authority {
@@ -97,7 +97,7 @@ impl Authority {
         let mut config = ServerConfig::builder()
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(OneHost { host, certified }));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
         Ok(Arc::new(config))
     }
 }

@@ -212,6 +212,18 @@ pub struct HttpUpstream {
     pub authority: String,
     pub tls: UpstreamTls,
     pub client_certificate: Option<(PathBuf, PathBuf)>,
+    pub version: Version,
+}
+
+/// Which version of HTTP a service is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// With TLS, HTTP/2 or HTTP/1.1, as the service chooses; without, HTTP/1.1.
+    #[default]
+    Offered,
+    One,
+    /// HTTP/2, or none: without TLS, because the operator knows.
+    Two,
 }
 
 impl HttpUpstream {

@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
 
 use crate::limits::READ_BYTES;
 
@@ -16,13 +17,46 @@ pub enum Leg {
     Unix(UnixStream),
     TlsServer(Box<tokio_rustls::server::TlsStream<TcpStream>>),
     TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Lane(Box<Lane>),
     /// Handed on: reads end, writes fail.
     Gone,
 }
 
+/// HTTP/1.1 in memory, as which one stream of HTTP/2 after another comes or goes.
+pub struct Lane {
+    stream: DuplexStream,
+    tls: bool,
+    /// What carries it over the wire, towards an upstream; it ends with the leg.
+    _carriers: JoinSet<()>,
+}
+
 impl Leg {
+    /// `tls`: what carries it is TLS.
+    pub(crate) fn lane(stream: DuplexStream, tls: bool, carriers: JoinSet<()>) -> Leg {
+        Leg::Lane(Box::new(Lane { stream, tls, _carriers: carriers }))
+    }
+
     pub fn is_tls(&self) -> bool {
-        matches!(self, Leg::TlsServer(_) | Leg::TlsClient(_))
+        match self {
+            Leg::TlsServer(_) | Leg::TlsClient(_) => true,
+            Leg::Lane(lane) => lane.tls,
+            Leg::Tcp(_) | Leg::Unix(_) | Leg::Gone => false,
+        }
+    }
+
+    /// Whether HTTP/2 carries it.
+    pub(crate) fn is_lane(&self) -> bool {
+        matches!(self, Leg::Lane(_))
+    }
+
+    /// Whether ALPN chose HTTP/2.
+    pub(crate) fn chose_two(&self) -> bool {
+        let chosen = match self {
+            Leg::TlsServer(stream) => stream.get_ref().1.alpn_protocol(),
+            Leg::TlsClient(stream) => stream.get_ref().1.alpn_protocol(),
+            Leg::Tcp(_) | Leg::Unix(_) | Leg::Lane(_) | Leg::Gone => None,
+        };
+        chosen == Some(crate::tls::HTTP_2)
     }
 
     /// Reads once into `buffer`. `Ready(Ok(0))` is the end of the stream.
@@ -72,6 +106,10 @@ macro_rules! each {
             Leg::Unix($stream) => $body,
             Leg::TlsServer($stream) => $body,
             Leg::TlsClient($stream) => $body,
+            Leg::Lane(lane) => {
+                let $stream = &mut lane.stream;
+                $body
+            }
             Leg::Gone => $gone,
         }
     };

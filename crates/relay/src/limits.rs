@@ -115,3 +115,30 @@ pub const LEAF_SKEW: Duration = Duration::from_secs(24 * 3600);
 pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// What one run asked of the proxy in vain and stands in its record one by one. The rest is counted.
 pub const IN_VAIN_LISTED_MAX: usize = 64;
+/// Streams of one client's connection of HTTP/2 at once, each with a lane: a session with an upstream connection of its own. A
+/// quarter of [`HTTP_SESSIONS_PER_RUN_MAX`], so that a run's other connections have room. Clients open a few at once; those
+/// that want more wait, as the settings tell them.
+pub const LANES_MAX: usize = 32;
+/// Bytes of one direction of a lane: one piece of an answer with its framing. 2 x 128 KiB x [`HTTP_SESSIONS_PER_RUN_MAX`] lanes
+/// on two legs = 64 MiB for one run.
+pub const LANE_BYTES: usize = 128 << 10;
+/// What a peer of HTTP/2 may send of one stream's body before it was taken, in bytes. RFC 9113's own is 65,535.
+pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// The same of all streams of a connection: 4 of them may be at their own limit.
+pub const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// What waits to be sent of one stream, in bytes.
+pub const STREAM_SEND_BYTES_MAX: usize = 64 << 10;
+/// Streams that a peer of HTTP/2 reset and that are remembered, or reset before they were seen (CVE-2023-44487): beyond it the
+/// connection ends.
+pub const STREAMS_RESET_MAX: usize = 32;
+/// How many more streams a client may abandon than it lets come to their end, and how many may be no requests: beyond it the
+/// connection ends. Each costs a session that is cut.
+pub const STREAMS_ABANDONED_MAX: usize = 64;
+/// Streams whose requests are refused unread, or whose credential is no run's, on one connection.
+pub const STREAMS_WRONG_MAX: usize = 32;
+
+const _: () = {
+    assert!(LANES_MAX as u64 * 4 <= HTTP_SESSIONS_PER_RUN_MAX);
+    assert!(LANE_BYTES > CHUNK_BYTES);
+    assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+};

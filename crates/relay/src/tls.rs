@@ -15,6 +15,10 @@ use rustls::{
 
 use crate::config::UpstreamTls;
 
+/// HTTP/2 and HTTP/1.1 as ALPN calls them. RFC 9113, 3.2.
+pub(crate) const HTTP_2: &[u8] = b"h2";
+pub(crate) const HTTP_1: &[u8] = b"http/1.1";
+
 /// Installs the one provider. First thing in `main` and in each test binary.
 pub fn install_provider() {
     // An error means that it is installed already; there is only one to install.

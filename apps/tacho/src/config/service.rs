@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use mask::body::{JsonPath, PathRule};
 use proto_http::action::{Route, Routes};
 use proto_http::mcp::ToolRoute;
-use relay::config::Inject;
+use relay::config::{Inject, Version};
 use vocab::MaskKind;
 
 use super::raw::{RawMask, RawResource};
@@ -28,6 +28,8 @@ pub struct Service {
     pub masks: Vec<PathMask>,
     /// Answers that are not JSON are masked by detectors alone.
     pub text: bool,
+    /// Of HTTP, towards the service.
+    pub version: Version,
 }
 
 /// What is particular about a language model.
@@ -169,6 +171,7 @@ fn host_and_port(authority: &str, usual: u16, wrong: &mut Vec<String>) -> (Strin
 impl Resolver<'_> {
     pub(super) fn service(&mut self, place: &str, raw: RawResource<'_>, kind: &str) -> Option<Service> {
         let stdio = self.stdio(place, &raw, kind);
+        let started = stdio.is_some();
         let parse = |url: &str| match stdio {
             Some(_) => Ok(HttpUpstream::stdio()),
             None => HttpUpstream::parse(url, raw.insecure),
@@ -220,8 +223,24 @@ impl Resolver<'_> {
                 true
             }
         };
+        let version = self.version(place, raw.http.as_ref(), started);
         let upstream = HttpUpstream { root_certificates, ..upstream? };
-        Some(Service { upstream, inject: inject?, routes: routes?, model, mcp, masks, text })
+        Some(Service { upstream, inject: inject?, routes: routes?, model, mcp, masks, text, version })
+    }
+
+    /// `stdio`: the service is a server of MCP that its client starts.
+    fn version(&mut self, place: &str, http: Option<&At<&str>>, stdio: bool) -> Version {
+        let Some(at) = http else { return Version::Offered };
+        let wrong = match at.value {
+            "1.1" => return Version::One,
+            "2" if !stdio => return Version::Two,
+            "2" => format!(
+                "{place}: http = \"2\" is for services that are dialled; upstream = \"{STDIO}\" is not"
+            ),
+            other => format!("{place}: http = {other:?} is not known; it is \"1.1\" or \"2\""),
+        };
+        self.problems.at(&at.span, wrong);
+        Version::Offered
     }
 
     fn mcp(&mut self, place: &str, tools: &[At<&str>], open: &[At<&str>], changed: Option<&At<&str>>) -> Mcp {

@@ -212,6 +212,24 @@ fn a_signature_has_a_region_and_a_service() {
     }
 }
 
+#[test]
+fn what_a_service_speaks_is_what_it_chooses_or_what_the_operator_knows() {
+    use relay::config::Version;
+    let with =
+        |line: &str| parse(&format!("{GOOD}{}", SERVICE.replacen("inject = \"header:X-Key\"", line, 1)));
+    for (line, version) in
+        [("", Version::Offered), ("http = \"1.1\"", Version::One), ("http = \"2\"", Version::Two)]
+    {
+        let config = with(line).unwrap();
+        let What::Http(service) = &config.resources[1].what else { panic!("a service") };
+        assert_eq!(service.version, version, "{line}");
+    }
+    for line in ["http = \"3\"", "http = \"h2\"", "http = \"\""] {
+        let wrong = with(line).unwrap_err();
+        assert!(wrong.len() == 1 && wrong[0].contains("it is \"1.1\" or \"2\""), "{wrong:#?}");
+    }
+}
+
 /// Resources behind a proxy and behind the good file; the proxy stands in line 3, the first of them begins in line 32.
 fn proxied(resources: &[(&str, &str, &str)]) -> Result<Config, Vec<String>> {
     let mut text = GOOD.replacen("[gateway]\n", "[gateway]\nproxy = \"127.0.0.1:3128\"\n", 1);

@@ -30,7 +30,7 @@ fn a_certificate_is_minted_for_a_configured_host_alone_and_once() {
     let first = authority.server("api.example.com").unwrap();
     assert!(Arc::ptr_eq(&first, &authority.server("api.example.com").unwrap()));
     assert!(authority.server("::1").is_ok());
-    assert_eq!(first.alpn_protocols, [b"http/1.1".to_vec()]);
+    assert_eq!(first.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     for host in ["evil.example", "www.api.example.com", "API.example.com", "api.example.com.", ""] {
         assert!(authority.server(host).is_err(), "{host}");
     }

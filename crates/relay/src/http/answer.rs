@@ -9,9 +9,10 @@ use std::slice::from_ref;
 use gate::{Decided, Ground, Outcome, Piece, Release};
 use ledger::{Code, Map, PayloadPlain};
 use mask::{MaskedBytes, MaskedText, Shape};
-use proto_http::frame::{Framing, Headers, Incoming, encode_response};
+use proto_http::frame::{Framing, Headers, Incoming, encode_last_chunk, encode_response};
 use proto_http::message::{Media, Response, hop_by_hop};
 use proto_http::session::Seen;
+use proto_http::two::reads_trailers;
 use vocab::{Class, Group, Seq, Verb, Verdict};
 use wire::RawField;
 
@@ -61,6 +62,9 @@ struct Answer {
     listening: Option<Listening>,
     undoing: Undoing,
     scrub: Scrub,
+    /// Whether the client has said that it reads fields behind a body, and those that came.
+    trailing: bool,
+    trailers: Headers,
 }
 
 /// Why an answer stays here.
@@ -177,6 +181,8 @@ impl Session {
             listening,
             undoing: Undoing::of(&response.encodings),
             scrub: Scrub::default(),
+            trailing: reads_trailers(&asked.request.headers) && self.flow.client_reads_chunks(),
+            trailers: Headers::new(),
             response,
             looking,
             held: mask::constant(b""),
@@ -213,7 +219,12 @@ impl Session {
             };
             let (piece, over) = match next {
                 Incoming::Body(piece) => (answer.scrub.push(&self.needles, &piece), false),
-                Incoming::Trailers(_) => continue,
+                Incoming::Trailers(trailers) => {
+                    if answer.trailing {
+                        answer.trailers = trailers;
+                    }
+                    continue;
+                }
                 Incoming::End => {
                     if let Err(why) = answer.undoing.finish() {
                         return Ok(Err(Stays::Unreadable(502, why)));
@@ -308,11 +319,14 @@ impl Session {
     async fn let_out(&mut self, answer: &mut Answer, of: Seq, last: bool) -> Result<(), Cut> {
         let body = std::mem::replace(&mut answer.held, mask::constant(b""));
         let length = body.as_bytes().len() as u64;
+        let (tail, trailing) = if last { self.tail(answer)? } else { Default::default() };
         let taken = answer.looking.take(&self.resource, false);
         let (head, said) = match self.answering {
-            true => (mask::constant(b""), None),
+            true if trailing.is_empty() => (mask::constant(b""), None),
+            true => (mask::constant(b""), Some(mask::lines(self.resource.gate.detectors(), &trailing))),
             false => {
-                let (head, said) = self.head(answer, last.then_some(length))?;
+                let length = last.then_some(length).filter(|_| tail.is_none());
+                let (head, said) = self.head(answer, length, &trailing)?;
                 (head, Some(said))
             }
         };
@@ -322,7 +336,9 @@ impl Session {
             (true, ..) => mask::constant(b""),
             (false, false, _) => body,
             (false, true, false) => mask::chunk(body),
-            (false, true, true) => mask::chunk(body).then(mask::constant(b"0\r\n\r\n")),
+            (false, true, true) => {
+                mask::chunk(body).then(tail.unwrap_or_else(|| mask::constant(b"0\r\n\r\n")))
+            }
         };
         let gate = self.resource.gate.clone();
         if let Some(reading) = &mut answer.reading {
@@ -361,8 +377,49 @@ impl Session {
         self.drain_client().await
     }
 
-    /// The head as it leaves, and as it is recorded. `length`: of the body, where all of it is at hand.
-    fn head(&mut self, answer: &mut Answer, length: Option<u64>) -> Result<(MaskedBytes, MaskedText), Cut> {
+    /// What ends the chunks where fields came behind them, and those as they are recorded.
+    fn tail(&mut self, answer: &mut Answer) -> Result<(Option<MaskedBytes>, String), Cut> {
+        let mut trailers = std::mem::take(&mut answer.trailers);
+        hop_by_hop(&mut trailers);
+        NOT_PASSED_ON.iter().for_each(|name| {
+            trailers.remove(name);
+        });
+        if trailers.is_empty() || answer.bodyless {
+            return Ok((None, String::new()));
+        }
+        let detectors = self.resource.gate.detectors().clone();
+        let (mut own, mut recorded) = (Headers::new(), String::from("(behind the body)"));
+        for (name, value) in trailers.iter() {
+            let clean = self.needles.without(value.as_bytes());
+            let value = clean.map_or_else(|| value.clone(), |clean| RawField::new(clean.into()));
+            let value = self.header(&mut answer.looking, &detectors, &value);
+            recorded.push_str(&format!("\n{}: {}", readable(name.as_bytes()), readable(value.as_bytes())));
+            own.push(name.clone(), value);
+        }
+        let mut out = bytes::BytesMut::new();
+        encode_last_chunk(&mut out, &own)?;
+        Ok((Some(self.let_see(out.to_vec())?), recorded))
+    }
+
+    /// Bytes of a head or of trailers, looked at once more as they leave.
+    fn let_see(&self, out: Vec<u8>) -> Result<MaskedBytes, Cut> {
+        let whole = 0..out.len();
+        let detectors = self.resource.gate.detectors();
+        let seen = mask::release(detectors, out, from_ref(&whole), &self.known, &mut Vec::new());
+        let (bytes, _explained) = seen.map_err(|_| {
+            Cut::told("leak", 502, "a value was found in the answer's head that could not be masked")
+        })?;
+        Ok(bytes)
+    }
+
+    /// The head as it leaves, and as it is recorded. `length`: of the body, where all of it is at hand and nothing comes
+    /// behind it. `trailing`: what does, for the record.
+    fn head(
+        &mut self,
+        answer: &mut Answer,
+        length: Option<u64>,
+        trailing: &str,
+    ) -> Result<(MaskedBytes, MaskedText), Cut> {
         let detectors = self.resource.gate.detectors().clone();
         let mut headers = answer.response.headers.clone();
         hop_by_hop(&mut headers);
@@ -414,12 +471,11 @@ impl Session {
         let reason = self.needles.without(answer.response.reason.as_bytes());
         let reason = reason.as_deref().unwrap_or(answer.response.reason.as_bytes());
         encode_response(&mut out, answer.response.status, reason, &own)?;
-        let out = out.to_vec();
-        let whole = 0..out.len();
-        let seen = mask::release(&detectors, out, from_ref(&whole), &self.known, &mut Vec::new());
-        let (head, _explained) = seen.map_err(|_| {
-            Cut::told("leak", 502, "a value was found in the answer's head that could not be masked")
-        })?;
+        let head = self.let_see(out.to_vec())?;
+        if !trailing.is_empty() {
+            recorded.push('\n');
+            recorded.push_str(trailing);
+        }
         Ok((head, mask::lines(&detectors, &recorded)))
     }
 

@@ -11,7 +11,8 @@ use vocab::RunId;
 
 use super::lent::Process;
 use super::resource::Resource;
-use crate::config::{HttpResource, HttpUpstream};
+use super::two;
+use crate::config::{HttpResource, HttpUpstream, Version};
 use crate::leg::Leg;
 use crate::limits::DIAL;
 use crate::tls;
@@ -52,15 +53,40 @@ async fn dial(upstream: &HttpUpstream, tls: Option<&Arc<ClientConfig>>) -> Resul
         let proved = TlsConnector::from(config.clone()).connect(name, stream).await;
         proved.map(|stream| Leg::TlsClient(Box::new(stream))).map_err(failed)
     };
+    let connect = async {
+        let leg = connect.await?;
+        // What ALPN chose; of a service without TLS, what the operator says.
+        let two = leg.chose_two() || upstream.version == Version::Two;
+        match two {
+            true if leg.is_tls() && !leg.chose_two() => Err(format!("{at} does not speak HTTP/2")),
+            true => two::over(leg).await.map_err(|why| format!("{at}: {why}")),
+            false => Ok(leg),
+        }
+    };
     match tokio::time::timeout(DIAL, connect).await {
         Ok(done) => done,
         Err(_late) => Err(format!("{at} took no connection within {} s", DIAL.as_secs())),
     }
 }
 
+/// How the service is proved, and what is offered to it. `None`: by the operator's word, not at all.
+pub(super) fn client_tls(upstream: &HttpUpstream) -> Result<Option<Arc<ClientConfig>>, String> {
+    let config = tls::client_config(&upstream.tls, upstream.client_certificate.as_ref())?;
+    let offered: &[&[u8]] = match upstream.version {
+        Version::Offered => &[tls::HTTP_2, tls::HTTP_1],
+        Version::One => &[tls::HTTP_1],
+        Version::Two => &[tls::HTTP_2],
+    };
+    Ok(config.map(|config| {
+        let mut config = Arc::unwrap_or_clone(config);
+        config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }))
+}
+
 /// Connects, proves the service and hangs up, for `tacho check`.
 pub async fn probe(config: &HttpResource) -> Result<(), String> {
-    let tls = tls::client_config(&config.upstream.tls, config.upstream.client_certificate.as_ref())?;
+    let tls = client_tls(&config.upstream)?;
     let _secret = config.vault.fetch().await?;
     dial(&config.upstream, tls.as_ref()).await.map(drop)
 }

@@ -10,7 +10,9 @@ use gate::Who;
 use ledger::{Code, Draft, Kind, Map, Name};
 use mask::MaskedText;
 use proto_http::frame::{Decoder, Head, Incoming, Start};
+use proto_http::reply::status_of;
 use tokio::net::TcpStream;
+use tokio::sync::SetOnce;
 use tokio_rustls::TlsAcceptor;
 use vocab::{Seq, SessionId};
 
@@ -21,8 +23,9 @@ use super::lent::{NO_PROCESS, Process, is_lent, lend};
 use super::problem::Problem;
 use super::resource::Resource;
 use super::scrub::Needles;
-use super::session::{Cut, Session, Start as Begin};
+use super::session::{Cut, Session, Start as Begin, over};
 use super::side::{Broken, Side};
+use super::two;
 use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
 use crate::leg::Leg;
@@ -36,8 +39,13 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
     let Ok(greeted) = tokio::time::timeout(LOGIN, greet(stream, &resource)).await else {
         return strangers.add(Stranger::Late);
     };
-    let (mut client, head) = match greeted {
-        Ok(greeted) => greeted,
+    let (client, head) = match greeted {
+        Ok(Greeted::One(begun)) => *begun,
+        Ok(Greeted::Two(io)) => {
+            let scheme = if resource.server_tls.is_some() { "https" } else { "http" };
+            return two::serve(io, Arc::new(Doorway { resource, address, scheme, owner: SetOnce::new() }))
+                .await;
+        }
         Err(Stray::Quiet) => return,
         Err(Stray::Tls) => return strangers.add(Stranger::Tls),
         Err(Stray::Wrong(mut client, fault)) => {
@@ -46,22 +54,93 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
             return tell(&mut client, &problem, false).await;
         }
     };
+    first(client, head, address, &resource, None).await;
+}
+
+/// A connection of HTTP/2: each of its lanes is an ordinary session, and all are one run's.
+struct Doorway {
+    resource: Arc<Resource>,
+    address: SocketAddr,
+    scheme: &'static str,
+    /// Whose the first request was that showed a credential.
+    owner: SetOnce<Arc<Run>>,
+}
+
+impl two::Host for Doorway {
+    async fn lane(self: Arc<Self>, leg: Leg) {
+        let mut client = Side::new(leg, Decoder::client());
+        let strangers = &self.resource.registry.turned_away;
+        match tokio::time::timeout(LOGIN, client.next()).await {
+            Ok(Ok(Incoming::Head(head))) => {
+                first(client, head, self.address, &self.resource, Some(&self.owner)).await;
+            }
+            Ok(Err(Broken::Fault(fault))) => {
+                two::Host::wrong(&*self, fault.outward).await;
+                tell(&mut client, &Problem::new(status_of(&fault), fault.outward), false).await;
+            }
+            Ok(Ok(_) | Err(Broken::Gone)) => {}
+            Err(_late) => strangers.add(Stranger::Late),
+        }
+    }
+
+    fn is_proved(&self) -> bool {
+        self.owner.get().is_some()
+    }
+
+    async fn over(&self) {
+        let mut ended = self.owner.wait().await.end();
+        let _whatever_its_end = over(&mut ended).await;
+    }
+
+    async fn wrong(&self, why: &'static str) {
+        match self.owner.get() {
+            None => self.resource.registry.turned_away.add(Stranger::Protocol),
+            Some(run) => {
+                let entry = Entry::Listener;
+                Login { resource: &self.resource, run, address: self.address, entry }
+                    .not_connected(why)
+                    .await;
+            }
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+}
+
+/// From the first request of a connection, or of a lane, on. `owner`: whose all lanes of the connection are.
+async fn first(
+    mut client: Side,
+    head: Head,
+    address: SocketAddr,
+    resource: &Arc<Resource>,
+    owner: Option<&SetOnce<Arc<Run>>>,
+) {
     let run =
         shown(&head.headers).and_then(|s| resource.registry.by_password(&s.user, s.password.as_bytes()));
     let Some(run) = run else {
-        strangers.add(Stranger::Credential);
+        resource.registry.turned_away.add(Stranger::Credential);
         let problem = Problem::new(401, NO_SUCH_RUN);
         return tell(&mut client, &problem, is_head(&head)).await;
     };
+    let login = Login { resource, run: &run, address, entry: Entry::Listener };
+    let others = owner.and_then(|owner| {
+        let _the_first_one = owner.set(run.clone());
+        owner.get().filter(|owner| owner.id != run.id)
+    });
+    if others.is_some() {
+        login.not_connected(ANOTHERS).await;
+        return tell(&mut client, &Problem::new(401, ANOTHERS), is_head(&head)).await;
+    }
     // From here on the session counts as one of the run's, and the end of the run waits for it.
     let ended = run.end();
-    if is_lent(&resource, &head) {
-        return match lend(&resource, &run, &mut client, ended, &head).await {
+    if is_lent(resource, &head) {
+        return match lend(resource, &run, &mut client, ended, &head).await {
             Ok(()) => {}
             Err(problem) => tell(&mut client, &problem, false).await,
         };
     }
-    let login = Login { resource: &resource, run: &run, address, entry: Entry::Listener };
     let Some(_present) = run.present_below(HTTP_SESSIONS_PER_RUN_MAX) else {
         login.not_connected(TOO_MANY).await;
         return tell(&mut client, &Problem::new(503, TOO_MANY), false).await;
@@ -71,6 +150,7 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
 
 /// What the client is told, and the record says, where a run has no room for another connection.
 pub(super) const TOO_MANY: &str = "the run has as many connections as one may have";
+const ANOTHERS: &str = "each request of a connection shows the credential of the run that opened it";
 const NO_SUCH_RUN: &str = "show the credential that `tacho run` gave: Basic, Bearer, or X-Api-Key";
 
 /// A connection that showed no request.
@@ -80,8 +160,14 @@ enum Stray {
     Wrong(Box<Side>, wire::Fault),
 }
 
-/// TLS where it is configured, and the first head.
-async fn greet(stream: TcpStream, resource: &Resource) -> Result<(Side, Head), Stray> {
+/// How a connection begins.
+enum Greeted {
+    One(Box<(Side, Head)>),
+    Two(two::Begun),
+}
+
+/// TLS where it is configured, and the first head, or the first bytes of HTTP/2.
+async fn greet(stream: TcpStream, resource: &Resource) -> Result<Greeted, Stray> {
     let leg = match &resource.server_tls {
         None => Leg::Tcp(stream),
         Some(tls) => match TlsAcceptor::from(tls.clone()).accept(stream).await {
@@ -90,8 +176,12 @@ async fn greet(stream: TcpStream, resource: &Resource) -> Result<(Side, Head), S
         },
     };
     let mut client = Side::new(leg, Decoder::client());
+    // With TLS the client says by ALPN what it speaks, and means it.
+    if client.leg.chose_two() || !client.leg.is_tls() && two::begins(&mut client).await {
+        return Ok(Greeted::Two(two::Begun::new(&mut client)));
+    }
     match client.next().await {
-        Ok(Incoming::Head(head)) => Ok((client, head)),
+        Ok(Incoming::Head(head)) => Ok(Greeted::One(Box::new((client, head)))),
         Err(Broken::Fault(fault)) => Err(Stray::Wrong(Box::new(client), fault)),
         Ok(_) | Err(Broken::Gone) => Err(Stray::Quiet),
     }
@@ -222,6 +312,12 @@ impl Login<'_> {
             None => format!("{}:{}", config.upstream.host, config.upstream.port),
         };
         let via = matches!(self.entry, Entry::Proxy(_)).then_some("proxy");
+        let two = |leg: &Leg| leg.is_lane().then_some("2");
+        let options = Map::new()
+            .put_some("command", command)
+            .put_some("via", via)
+            .put_some("http", two(&client.leg))
+            .put_some("http_upstream", two(upstream));
         let draft = Draft::new(Kind::Connect)
             .run(self.run.id)
             .put_some("resource", Name::configured(&config.name))
@@ -232,7 +328,7 @@ impl Login<'_> {
             .put("tls_upstream", upstream.is_tls())
             .put("role", "")
             .put("server", MaskedText::constant(""))
-            .put("options", Map::new().put_some("command", command).put_some("via", via));
+            .put("options", options);
         let no_record = || refused(503, NO_RECORD);
         let receipt = self.resource.gate.ledger().append(draft).map_err(|_| no_record())?;
         let durable = receipt.await.map_err(|_| no_record())?;

@@ -30,6 +30,7 @@ use super::problem::Problem;
 use super::resource::Resource;
 use super::session::over;
 use super::side::{Broken, Side};
+use super::two;
 use crate::authority::Authority;
 use crate::counts::Stranger;
 use crate::in_vain::Noted;
@@ -96,6 +97,7 @@ const NO_TLS: &str =
 const OVER: &str = "the run that this connection belongs to is over";
 
 /// A client of the proxy that showed its run.
+#[derive(Clone)]
 struct Guest {
     proxy: Arc<Proxy>,
     run: Arc<Run>,
@@ -151,6 +153,10 @@ impl Guest {
         }
         let (origins, run) = (self.proxy.origins.clone(), self.run.clone());
         self.through = Arc::new(Through { origins, run, tunnel: Some(place) });
+        if client.leg.chose_two() {
+            two::serve(two::Begun::new(client), Arc::new(self.clone())).await;
+            return None;
+        }
         let first = tokio::time::timeout(HTTP_IDLE, client.next());
         let first = tokio::select! {
             biased;
@@ -223,6 +229,38 @@ impl Guest {
                 Err(Unrecorded)
             }
         }
+    }
+}
+
+/// HTTP/2 in a tunnel: each lane is what a tunnel of HTTP/1.1 is.
+impl two::Host for Guest {
+    async fn lane(self: Arc<Self>, leg: Leg) {
+        let mut client = Side::new(leg, Decoder::client());
+        let Some(_present) = self.run.present_below(HTTP_SESSIONS_PER_RUN_MAX) else {
+            return self.wrong(&mut client, 503, TOO_MANY).await;
+        };
+        match tokio::time::timeout(LOGIN, client.next()).await {
+            Ok(Ok(Incoming::Head(head))) => (*self).clone().serve(&mut client, head).await,
+            Ok(Err(Broken::Fault(fault))) => self.wrong(&mut client, status_of(&fault), fault.outward).await,
+            Ok(Ok(_) | Err(Broken::Gone)) | Err(_) => {}
+        }
+    }
+
+    fn is_proved(&self) -> bool {
+        true
+    }
+
+    async fn over(&self) {
+        let _whatever_its_end = over(&mut self.ended.clone()).await;
+    }
+
+    async fn wrong(&self, why: &'static str) {
+        // What the ledger cannot take now is refused all the same.
+        let _refused_either_way = self.note("not-connected", why.to_owned()).await;
+    }
+
+    fn scheme(&self) -> &'static str {
+        "https"
     }
 }
 

@@ -12,6 +12,7 @@ use proto_http::action::{self, Match};
 use proto_http::coding;
 use proto_http::frame::{Framing, Head, Headers, encode_chunk, encode_last_chunk, encode_request};
 use proto_http::message::{Encoding, Media, Request, Target, hop_by_hop};
+use proto_http::two::reads_trailers;
 use vocab::{Access, Action, Class, Opaque, ResourcePath, Verb};
 use wire::RawField;
 
@@ -629,6 +630,10 @@ fn sending(
     headers.push(text("Host"), text(&config.upstream.authority));
     own.iter().for_each(|(name, value)| headers.push(name.clone(), value.clone()));
     headers.push(text("Accept-Encoding"), text("identity"));
+    if reads_trailers(&request.headers) {
+        headers.push(text("TE"), text("trailers"));
+        headers.push(text("Connection"), text("TE"));
+    }
     let chunked = more && request.framing == Framing::Chunked;
     match (request.framing, more) {
         (Framing::Chunked, true) => headers.push(text("Transfer-Encoding"), text("chunked")),

@@ -7,6 +7,7 @@ use gate::Gate;
 use rustls::{ClientConfig, ServerConfig};
 use vocab::ResourcePath;
 
+use super::dial::client_tls;
 use super::lent::Lent;
 use super::mcp::Handles;
 use crate::again::Recording;
@@ -37,9 +38,13 @@ pub struct Resource {
 impl Resource {
     /// Errors are sentences for the operator.
     pub fn new(config: HttpResource, gate: Gate, registry: Registry) -> Result<Resource, String> {
-        let tls = tls::client_config(&config.upstream.tls, config.upstream.client_certificate.as_ref())?;
+        let tls = client_tls(&config.upstream)?;
         let server_tls = match &config.client_tls {
-            Some((certificate, key)) => Some(tls::server_config(certificate, key)?),
+            Some((certificate, key)) => {
+                let mut config = Arc::unwrap_or_clone(tls::server_config(certificate, key)?);
+                config.alpn_protocols = vec![tls::HTTP_2.to_vec(), tls::HTTP_1.to_vec()];
+                Some(Arc::new(config))
+            }
             None => None,
         };
         Ok(Resource {

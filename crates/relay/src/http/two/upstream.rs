@@ -1,0 +1,205 @@
+//! Towards a service: the requests of one session, one after another, each as a stream of a connection that is its alone.
+//!
+//! The session writes and reads HTTP/1.1 as ever, and what it writes it writes behind a permit: nothing of a request leaves
+//! before. What the service does otherwise (a reset, GOAWAY, a frame that is none) ends the session's bytes where they are.
+
+use bytes::{Bytes, BytesMut};
+use h2::client::{self, ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Request, Response, Uri};
+use proto_http::frame::{Decoder, Framing, Head, Headers, Incoming, encode_chunk, encode_last_chunk};
+use proto_http::limits::HEAD_BYTES_MAX;
+use proto_http::two::{self, Measure, Opening};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::{map, pairs, push};
+use crate::leg::Leg;
+use crate::limits::{LANE_BYTES, READ_BYTES, STREAM_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_RESET_MAX};
+
+/// Speaks HTTP/2 over `leg`. What is returned is HTTP/1.1, and ends all of it when it is dropped. Errors: a sentence for the
+/// operator.
+pub(in crate::http) async fn over(leg: Leg) -> Result<Leg, String> {
+    let tls = leg.is_tls();
+    let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
+    let (requests, connection) = settings()
+        .handshake::<_, Bytes>(leg)
+        .await
+        .map_err(|e| format!("no connection of HTTP/2 came about: {e}"))?;
+    let (near, far) = tokio::io::duplex(LANE_BYTES);
+    let mut carriers = JoinSet::new();
+    let (closes, closed) = oneshot::channel();
+    carriers.spawn(async move {
+        let _what_each_stream_is_told = connection.await;
+        let _nobody_waits = closes.send(());
+    });
+    let carried = Carried { requests, scheme, far, decoder: Decoder::client(), input: BytesMut::new() };
+    carriers.spawn(carried.all(closed));
+    Ok(Leg::lane(near, tls, carriers))
+}
+
+fn settings() -> client::Builder {
+    let mut builder = client::Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(STREAM_WINDOW_BYTES)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_send_buffer_size(STREAM_SEND_BYTES_MAX)
+        .max_concurrent_reset_streams(STREAMS_RESET_MAX)
+        .max_local_error_reset_streams(Some(STREAMS_RESET_MAX));
+    builder
+}
+
+/// The far end of a session's leg.
+struct Carried {
+    requests: SendRequest<Bytes>,
+    scheme: Scheme,
+    far: DuplexStream,
+    decoder: Decoder,
+    input: BytesMut,
+}
+
+/// What ends the leg; the session finds out by that.
+struct Over;
+
+impl Carried {
+    /// One request after another, until the session or the connection is over. Dropping `far` is the end that the session reads.
+    async fn all(mut self, mut closed: oneshot::Receiver<()>) {
+        loop {
+            let head = tokio::select! {
+                biased;
+                _ = &mut closed => return,
+                next = self.next() => match next {
+                    Ok(Incoming::Head(head)) => head,
+                    Ok(_) | Err(Over) => return,
+                },
+            };
+            if self.exchange(head).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The next item that the session writes. May be dropped while it waits: nothing is lost.
+    async fn next(&mut self) -> Result<Incoming, Over> {
+        loop {
+            match self.decoder.next(&mut self.input).map_err(|_| Over)? {
+                Incoming::NeedMore => {}
+                item => return Ok(item),
+            }
+            self.input.reserve(READ_BYTES);
+            if self.far.read_buf(&mut self.input).await.map_err(|_| Over)? == 0 {
+                return Err(Over);
+            }
+        }
+    }
+
+    async fn exchange(&mut self, head: Head) -> Result<(), Over> {
+        let (framing, trailers) = (head.framing, two::reads_trailers(&head.headers));
+        let request = opened(two::opening(&head).ok_or(Over)?, &self.scheme).ok_or(Over)?;
+        let to_head = request.method() == http::Method::HEAD;
+        let ends = matches!(framing, Framing::None | Framing::Length(0));
+        let mut requests = self.requests.clone().ready().await.map_err(|_| Over)?;
+        let (mut response, mut stream) = requests.send_request(request, ends).map_err(|_| Over)?;
+        self.body(&mut stream, ends).await?;
+        let (parts, mut body) = self.final_response(&mut response).await?.into_parts();
+        let ends = body.is_end_stream();
+        let status = parts.status.as_u16();
+        let written =
+            two::response(status, pairs(&parts.headers), ends, to_head, trailers).map_err(|_| Over)?;
+        self.write(&written.head).await?;
+        self.answer(&mut body, written.framing).await
+    }
+
+    /// The request's body, to its end.
+    async fn body(&mut self, stream: &mut SendStream<Bytes>, ends: bool) -> Result<(), Over> {
+        let mut trailers = None;
+        loop {
+            match self.next().await? {
+                Incoming::Body(piece) => {
+                    if !push(stream, piece).await {
+                        return Err(Over);
+                    }
+                }
+                Incoming::Trailers(fields) => trailers = Some(map(&two::end_to_end(&fields)).ok_or(Over)?),
+                Incoming::End => break,
+                Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => return Err(Over),
+            }
+        }
+        match trailers {
+            _ if ends => Ok(()),
+            None => stream.send_data(Bytes::new(), true).map_err(|_| Over),
+            Some(trailers) => stream.send_trailers(trailers).map_err(|_| Over),
+        }
+    }
+
+    /// The answer, behind any interim ones: the session sees and counts those.
+    async fn final_response(&mut self, response: &mut ResponseFuture) -> Result<Response<RecvStream>, Over> {
+        loop {
+            let next = std::future::poll_fn(|cx| {
+                use std::future::Future;
+                use std::task::Poll;
+                match response.poll_informational(cx) {
+                    Poll::Ready(Some(Ok(interim))) => return Poll::Ready(Ok(Err(interim))),
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Over)),
+                    Poll::Ready(None) | Poll::Pending => {}
+                }
+                std::pin::Pin::new(&mut *response).poll(cx).map(|end| end.map(Ok).map_err(|_| Over))
+            });
+            match next.await? {
+                Ok(last) => return Ok(last),
+                Err(interim) => {
+                    let status = interim.status().as_u16();
+                    let written = two::response(status, pairs(interim.headers()), true, false, false);
+                    self.write(&written.map_err(|_| Over)?.head).await?;
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, body: &mut RecvStream, framing: Framing) -> Result<(), Over> {
+        let mut measure = Measure::new(framing);
+        let mut out = BytesMut::new();
+        while let Some(piece) = body.data().await {
+            let piece = piece.map_err(|_| Over)?;
+            measure.came(piece.len()).map_err(|_| Over)?;
+            match framing {
+                Framing::Chunked => encode_chunk(&mut out, &piece),
+                _ => out.extend_from_slice(&piece),
+            }
+            self.write(&out).await?;
+            out.clear();
+            let _of_a_stream_that_is_over = body.flow_control().release_capacity(piece.len());
+        }
+        measure.ended().map_err(|_| Over)?;
+        let trailers: Option<HeaderMap> = body.trailers().await.map_err(|_| Over)?;
+        if framing == Framing::Chunked {
+            let trailers = trailers.as_ref().map(|fields| two::trailers(pairs(fields)));
+            let trailers = trailers.transpose().map_err(|_| Over)?.unwrap_or_else(Headers::new);
+            encode_last_chunk(&mut out, &trailers).map_err(|_| Over)?;
+            self.write(&out).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Over> {
+        self.far.write_all(bytes).await.map_err(|_| Over)
+    }
+}
+
+/// A request as `h2` takes it. `None`: a part of it would be another one there.
+fn opened(opening: Opening, scheme: &Scheme) -> Option<Request<()>> {
+    let path = PathAndQuery::from_maybe_shared(opening.path.to_bytes()).ok()?;
+    let authority = Authority::from_maybe_shared(opening.authority.to_bytes()).ok()?;
+    let same = path.as_str().as_bytes() == opening.path.as_bytes()
+        && authority.as_str().as_bytes() == opening.authority.as_bytes();
+    let uri = Uri::builder().scheme(scheme.clone()).authority(authority).path_and_query(path).build().ok()?;
+    let mut request = Request::new(());
+    *request.method_mut() = http::Method::from_bytes(opening.method.as_bytes()).ok()?;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = map(&opening.fields)?;
+    same.then_some(request)
+}
