@@ -140,18 +140,19 @@ for name in ["evil.example", "www.localhost"]:
             print(f"OUT: SNI {name}")
     except (ssl.SSLError, ConnectionError):
         pass
-two = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
-two.set_alpn_protocols(["h2"])
+for offered, chosen in [(["h2", "http/1.1"], "h2"), (["http/1.1"], "http/1.1")]:
+    either = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+    either.set_alpn_protocols(offered)
+    with tunnel() as sock, either.wrap_socket(sock, server_hostname="localhost") as tls:
+        if tls.selected_alpn_protocol() != chosen:
+            print(f"OUT: {tls.selected_alpn_protocol()} of {offered}")
+other = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+other.set_alpn_protocols(["h3"])
 try:
-    with tunnel() as sock, two.wrap_socket(sock, server_hostname="localhost"):
-        print("OUT: HTTP/2 alone in ALPN")
+    with tunnel() as sock, other.wrap_socket(sock, server_hostname="localhost"):
+        print("OUT: h3 alone in ALPN")
 except (ssl.SSLError, ConnectionError):
     pass
-either = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
-either.set_alpn_protocols(["h2", "http/1.1"])
-with tunnel() as sock, either.wrap_socket(sock, server_hostname="localhost") as tls:
-    if tls.selected_alpn_protocol() != "http/1.1":
-        print(f"OUT: {tls.selected_alpn_protocol()} in ALPN")
 without = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
 without.check_hostname = False
 with tunnel() as sock, without.wrap_socket(sock) as tls:

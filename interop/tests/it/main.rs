@@ -10,7 +10,7 @@
 //! | P4 | `canaries` |
 //! | P5 | `masks`, and the leak corpus |
 //! | P6 | `credentials`, `jail`, `proxy` |
-//! | P7 | `hostile`, `http`, `proxy`, `mcp`, `stdio` |
+//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `stdio` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution`, `workloads` |
 //! | P10 | `upstreams` |
@@ -30,6 +30,7 @@ mod credentials;
 mod evidence;
 mod hostile;
 mod http;
+mod http2;
 mod injected;
 mod issuer;
 mod jail;
