@@ -257,10 +257,27 @@ impl Registry {
             password,
             token: Zeroizing::new(format!("{id}.{}", entropy::hex(&token))),
         };
+        let Err(why) = self.insert(run) else { return Ok(minted) };
+        // Not possible now means that the ledger is down; its recovery closes the run.
+        if let Ok(receipt) = self.ledger.close_run(id, Ended::Interrupted, None) {
+            let _durable = receipt.await;
+        }
+        Err(why)
+    }
+
+    /// The run lives from here on. Errors: its parent ended while it was made, and with it all that was in it; or others took
+    /// the room.
+    fn insert(&self, run: Arc<Run>) -> Result<(), MintError> {
         let mut live = self.lock();
-        live.by_user.insert(run.user.clone(), id);
-        live.by_id.insert(id, run);
-        Ok(minted)
+        if run.parent.as_ref().is_some_and(|parent| !live.by_id.contains_key(&parent.id)) {
+            return Err(MintError::NoParent);
+        }
+        if live.by_id.len() >= RUNS_MAX {
+            return Err(MintError::TooManyRuns);
+        }
+        live.by_user.insert(run.user.clone(), run.id);
+        live.by_id.insert(run.id, run);
+        Ok(())
     }
 
     /// The run that a token was minted for.
