@@ -15,6 +15,9 @@ pub struct Path(String);
 impl Path {
     /// `None` if it is empty or longer than a claim may be.
     pub fn new(text: &str) -> Option<Path> {
+        // `/email` is `email`: what holds for a claim holds however it is named.
+        let alone = text.strip_prefix('/').filter(|rest| !rest.is_empty() && !rest.contains(['/', '~']));
+        let text = alone.unwrap_or(text);
         (!text.is_empty() && text.len() <= CLAIM_BYTES_MAX).then(|| Path(text.to_owned()))
     }
 

@@ -3,7 +3,7 @@
 //! A file is read again when it changes. A URL is asked when the keys are older than [`KEYS_FRESH`], and for a key that is not
 //! known at most every [`KEYS_PAUSE`]. An issuer that does not answer keeps its keys until they are [`KEYS_AGE_MAX`] old.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use http_body_util::Full;
@@ -108,9 +108,18 @@ impl Keys {
         }
         let young = |state: &State| state.read.is_some_and(|read| read.elapsed() < KEYS_FRESH);
         if !young(&self.state()) {
-            let _turn = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-            let waiting = self.state().tried.is_some_and(|tried| tried.elapsed() < KEYS_PAUSE);
-            if !waiting && !young(&self.state()) {
+            // Who has keys that may be believed does not wait for somebody else's question.
+            let kept = self.state().read.is_some_and(|read| read.elapsed() < KEYS_AGE_MAX);
+            let turn = match self.asking.try_lock() {
+                Err(TryLockError::WouldBlock) if kept => None,
+                Err(TryLockError::WouldBlock) => {
+                    Some(self.asking.lock().unwrap_or_else(PoisonError::into_inner))
+                }
+                Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+                Ok(turn) => Some(turn),
+            };
+            let tried = self.state().tried.is_some_and(|tried| tried.elapsed() < KEYS_PAUSE);
+            if turn.is_some() && !tried && !young(&self.state()) {
                 self.ask(handle);
             }
         }
@@ -154,6 +163,8 @@ impl Keys {
         self.state().tried = Some(Instant::now());
         let said = handle.block_on(self.fetch()).and_then(|bytes| self.parse(&bytes));
         let mut state = self.state();
+        // A silent issuer is left alone for as long as one that answered.
+        state.tried = Some(Instant::now());
         match said {
             Ok(set) => {
                 (state.set, state.read, state.trouble) = (Some(Arc::new(set)), Some(Instant::now()), None);
