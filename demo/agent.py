@@ -11,7 +11,7 @@ import urllib.request
 
 import psycopg
 
-TASK = "Refund order 3 and write to its customer."
+TASK = sys.argv[1] if len(sys.argv) > 1 else "Refund order 3 and write to its customer."
 TODOS = {"name": "write_todos", "parameters": {"type": "object", "properties": {"todos": {"type": "array"}}}}
 SQL = {"name": "run_sql", "parameters": {"type": "object", "properties": {"sql": {"type": "string"}}}}
 

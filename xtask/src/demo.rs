@@ -31,6 +31,7 @@ pub fn run() -> Result<(), Stop> {
     let stage = Stage::set(&home)?;
     let run = stage.act()?;
     stage.answers(&run)?;
+    stage.again(&run)?;
     stage.proof(&home, &run)?;
     println!("{NEXT}");
     Ok(())
@@ -176,6 +177,26 @@ impl Stage {
         let mut tacho = site.tacho();
         tacho.args(["exposed", "--value", "-", "--auditor-key"]).arg(&key);
         print!("{}", finish(&mut tacho, ONE_SSN.as_bytes(), ANSWER_SECONDS_MAX)?.out());
+        Ok(())
+    }
+
+    /// The agent once more, answered out of the record; then with another task.
+    fn again(&self, run: &str) -> Result<(), Stop> {
+        println!("\n=== Once more: the unchanged agent, answered out of the record; no upstream is reached");
+        let (python, agent) = (self.drivers.python(), self.drivers.dir().join("agent.py"));
+        for (task, code) in [(None, 0), (Some("Refund order 4 and write to nobody."), 1)] {
+            let mut tacho = self.gateway.site().tacho();
+            tacho.args(["replay", run, "--"]).arg(&python).arg(&agent).args(task);
+            let done = finish(&mut tacho, b"", AGENT_SECONDS_MAX)?;
+            let said = done.out();
+            // What the agent prints was seen above.
+            let found = said.find("carried out again").and_then(|at| said[..at].rfind("run ")).unwrap_or(0);
+            let words = task.map(|task| format!(" \"{task}\"")).unwrap_or_default();
+            println!("\n$ tacho replay {} -- agent.py{words}\n{}", short(run), said[found..].trim_end());
+            if done.status.code() != Some(code) {
+                return Err(Stop::Could(format!("tacho replay ended with {}\n{}", done.status, done.all())));
+            }
+        }
         Ok(())
     }
 
