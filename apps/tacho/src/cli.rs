@@ -262,9 +262,9 @@ pub struct Replay {
     /// Carrying out again: as of `tacho run`.
     #[arg(long, value_name = "NAME", requires = "command")]
     pub env: Vec<String>,
-    /// Carrying out again: as of `tacho run`. A run that was jailed is jailed again.
+    /// Carrying out again: leave the command this machine's network, where it may reach what it can without the gateway.
     #[arg(long, requires = "command")]
-    pub jail: bool,
+    pub no_jail: bool,
     #[command(flatten)]
     pub ledger: LedgerArgs,
     /// Carry the run out again with this command: it is answered out of the record, no upstream is reached, and the first

@@ -1,6 +1,6 @@
 //! What a run asked and was answered, taken out of record and reel so that it can be answered again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use index::{Action, ResultWord, Run, VerdictWord};
@@ -18,13 +18,14 @@ pub struct Taped {
     pub agent: String,
     pub agent_version: Option<String>,
     pub task: Option<String>,
-    pub jailed: bool,
     /// How the recorded command ended.
     pub status: Option<i64>,
     /// In the order asked.
     pub exchanges: Vec<Exchange>,
-    /// By resource: what its server said of itself, and the parameters of the first connection.
-    pub servers: BTreeMap<Arc<str>, (String, BTreeMap<String, String>)>,
+    /// In order: the resource, what its server said of itself, and the parameters in force.
+    pub connects: Vec<(Arc<str>, String, BTreeMap<String, String>)>,
+    /// What was asked for in vain, and why connections were cut.
+    pub noted: BTreeSet<Arc<str>>,
     pub proof: ProofLine,
 }
 
@@ -43,6 +44,8 @@ pub struct Exchange {
     /// The commitment to the bytes asked, and what opens it.
     pub asked: [u8; 32],
     pub opening: Option<[u8; 32]>,
+    /// Of HTTP: the commitment to the digest of all of it but who asked.
+    pub whole: Option<[u8; 32]>,
     /// Of HTTP: the body, where the statement does not hold all of it.
     pub body: Option<Vec<u8>>,
     /// The decisions of a model that it was tied to.
@@ -61,8 +64,9 @@ pub enum Answered {
 /// An answer out of the reel.
 #[derive(Debug, Default)]
 pub struct Kept {
-    /// Of HTTP: status and fields.
+    /// Of HTTP: status and fields, and the fields behind the body.
     pub head: Option<String>,
+    pub trailers: Option<String>,
     /// A body, or the data of a COPY.
     pub data: Vec<u8>,
     /// Name, type and format.
@@ -79,6 +83,11 @@ impl Exchange {
     pub fn is(&self, bytes: &[u8]) -> Option<bool> {
         Some(seal::payload::commitment(&self.opening?, bytes) == self.asked)
     }
+
+    /// Whether this is the digest of what was asked over HTTP. `None`: it was recorded before there were such.
+    pub fn is_whole(&self, digest: &[u8; 32]) -> Option<bool> {
+        Some(seal::payload::commitment(&self.opening?, digest) == self.whole?)
+    }
 }
 
 impl Desk<'_> {
@@ -88,18 +97,20 @@ impl Desk<'_> {
     pub fn taped(&self, run: &str) -> Result<Taped, Cannot> {
         let run = self.find_run(run)?;
         let proof = self.look(Look::Replay, &run.id.to_string())?;
+        let child = |other: &&Run| other.open.as_ref().is_some_and(|open| open.what.parent == Some(run.id));
+        if let Some(child) = self.index.runs().find(child) {
+            return Err(Cannot::Children { run: run.id, child: child.id });
+        }
         let mut bytes = 0;
         let mut exchanges = Vec::new();
         for action in run.actions.iter().filter(|action| is_asked(action)) {
             exchanges.extend(self.exchange(run, action, &mut bytes)?);
         }
-        let mut servers = BTreeMap::new();
-        for connect in run.sessions.values().filter_map(|session| session.connect.as_ref()) {
+        let connects = run.sessions.values().filter_map(|session| session.connect.as_ref()).map(|connect| {
             let options =
                 connect.what.options.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-            let said = || (connect.what.server.to_string(), options.collect());
-            servers.entry(connect.what.resource.clone()).or_insert_with(said);
-        }
+            (connect.what.resource.clone(), connect.what.server.to_string(), options.collect())
+        });
         let open = run.open.as_ref().map(|open| &open.what);
         let text = |text: Option<&Arc<str>>| text.map(ToString::to_string);
         Ok(Taped {
@@ -107,10 +118,10 @@ impl Desk<'_> {
             agent: text(open.map(|open| &open.agent)).unwrap_or_default(),
             agent_version: text(open.and_then(|open| open.agent_version.as_ref())),
             task: text(open.and_then(|open| open.task.as_ref())),
-            jailed: open.is_some_and(|open| open.jailed),
             status: run.close.as_ref().and_then(|close| close.what.status),
             exchanges,
-            servers,
+            connects: connects.collect(),
+            noted: run.notes.iter().filter_map(|note| note.what.detail.clone()).collect(),
             proof,
         })
     }
@@ -128,6 +139,7 @@ impl Desk<'_> {
             statement: request.statement.clone(),
             asked: request.asked,
             opening: None,
+            whole: None,
             body: None,
             causes: action.causes.iter().map(|cause| cause.decision).collect(),
             answer: None,
@@ -137,6 +149,8 @@ impl Desk<'_> {
                 Some("asked") => {
                     let opening = value.get("open").and_then(Value::as_bytes);
                     exchange.opening = opening.and_then(|opening| opening.try_into().ok());
+                    let whole = value.get("whole").and_then(Value::as_bytes);
+                    exchange.whole = whole.and_then(|whole| whole.try_into().ok());
                 }
                 Some("http") => {
                     exchange.body = value.get("data").and_then(Value::as_bytes).map(<[u8]>::to_vec)
@@ -242,6 +256,9 @@ impl Kept {
         }
         if let Some(head) = value.get("head") {
             self.head = Some(head.as_text().ok_or("a head is not text")?.to_owned());
+        }
+        if let Some(trailers) = value.get("trailers") {
+            self.trailers = Some(trailers.as_text().ok_or("trailers are not text")?.to_owned());
         }
         if let Some(data) = value.get("data") {
             self.data.extend_from_slice(data.as_bytes().ok_or("data is not bytes")?);

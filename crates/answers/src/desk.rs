@@ -122,6 +122,11 @@ pub enum Cannot {
         why: String,
     },
     NotWatched(NotWatched),
+    /// A run that started others is not carried out again.
+    Children {
+        run: RunId,
+        child: RunId,
+    },
     TooLong {
         what: &'static str,
         bytes: usize,
@@ -143,6 +148,7 @@ impl Cannot {
             | Cannot::Erased { .. }
             | Cannot::Payload { .. }
             | Cannot::NotWatched(_)
+            | Cannot::Children { .. }
             | Cannot::Ledger(_) => 3,
         }
     }
@@ -172,6 +178,9 @@ impl fmt::Display for Cannot {
                 write!(f, "the payload of record {} cannot be read: {why}", seq.0)
             }
             Cannot::NotWatched(error) => write!(f, "{error}"),
+            Cannot::Children { run, child } => {
+                write!(f, "run {run} started others ({child}), and those are not carried out again with it")
+            }
             Cannot::TooLong { what, bytes, limit } => {
                 write!(f, "the {what} is {bytes} bytes long; at most {limit} are taken")
             }

@@ -59,6 +59,7 @@ impl From<Cannot> for Fault {
                 (StatusCode::BAD_REQUEST, "wrong")
             }
             Cannot::NoKey(_) => (StatusCode::CONFLICT, "sealed"),
+            Cannot::Children { .. } => (StatusCode::CONFLICT, "unavailable"),
             Cannot::Erased { .. } => (StatusCode::GONE, "gone"),
             Cannot::Payload { .. } | Cannot::NotWatched(_) | Cannot::Ledger(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable")

@@ -170,6 +170,9 @@ pub struct Question<'a> {
     pub said: Option<&'a str>,
     /// The decisions whose results the request shows a model for the first time.
     pub shows: &'a [Seq],
+    /// A digest of all that is asked but who asks, where the bytes say that, too: the reel has a commitment to it, so that
+    /// whoever asks it again can be held against it.
+    pub whole: Option<&'a [u8]>,
     /// What of it is too long for the statement, masked: it stands in the reel.
     pub body: Option<&'a MaskedBytes>,
     /// The client's bytes.

@@ -593,8 +593,11 @@ impl Gate {
         decided: &Decided,
     ) -> Result<(Draft, Opening, Commitment), GateError> {
         let who = question.who;
-        let (opening, [asked, sending]) =
-            self.inner.ledger.commitments([question.asked, question.sending])?;
+        let (opening, [asked, sending, whole]) = self.inner.ledger.commitments([
+            question.asked,
+            question.sending,
+            question.whole.unwrap_or_default(),
+        ])?;
         let mut draft = Draft::new(kind)
             .run(who.run)
             .session(who.session)
@@ -610,7 +613,7 @@ impl Gate {
         draft = draft
             .put("params", params.iter().map(param).collect::<Vec<Map>>())
             .put("prints", prints.copied().collect::<Vec<Print>>());
-        let mut reel = Map::new();
+        let mut reel = Map::new().put_some("whole", question.whole.map(|_| whole));
         if !more.is_empty() {
             draft = draft.put("params_more", more.len() as u64);
             reel = reel.put("params", more.iter().map(|p| (p.kind, p.format, p.size)).collect::<Vec<_>>());

@@ -15,6 +15,13 @@ pub trait Recording: Send + Sync {
     /// The same where it was refused; that it was not is no difference between the runs.
     fn refusal(&self, asking: &Asking<'_>) -> Option<Recorded>;
 
+    /// Something was asked that no answer could be asked for: a host that nobody is, what is no request. Where the recorded run did
+    /// not do the same, the runs part.
+    fn beyond(&self, resource: &str, what: &str);
+
+    /// Whether the run connected to this server of PostgreSQL with these parameters. Where it did not, the runs part.
+    fn connects(&self, resource: &str, parameters: &[(String, String)]) -> bool;
+
     /// What servers of PostgreSQL told clients of themselves at login, by name.
     fn server(&self, resource: &str) -> Vec<(String, String)>;
 }
@@ -33,8 +40,9 @@ pub struct Asking<'a> {
 
 /// What tells one request from another.
 pub enum Form<'a> {
-    /// HTTP: its statement, and what of the body that does not hold, as it would be recorded.
-    Http { body: Option<&'a [u8]>, stream: bool },
+    /// HTTP: a digest of all of it, and what of the body the statement does not hold, as it would be recorded. `stream`: what a
+    /// server of MCP says unasked is asked for; `begun`: more of the body followed.
+    Http { whole: &'a [u8; 32], body: Option<&'a [u8]>, stream: bool, begun: bool },
     /// PostgreSQL: the messages, byte for byte.
     Postgres { bytes: &'a [u8] },
 }
@@ -61,6 +69,8 @@ pub enum Answer {
 pub struct HttpAnswer {
     pub head: String,
     pub body: Bytes,
+    /// A field a line, behind the body.
+    pub trailers: Option<String>,
 }
 
 /// An answer of PostgreSQL's, as the client saw it.

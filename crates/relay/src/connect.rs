@@ -59,6 +59,7 @@ pub async fn permitted(
         said: None,
         shows: &[],
         body: None,
+        whole: None,
         asked: b"",
         sending: b"",
         pure_read: false,

@@ -121,8 +121,10 @@ impl Gateway {
         let mut listeners = Vec::new();
         let door = match start.proxy {
             Some(listen) => {
-                let (proxy, door, listener) =
+                let (mut proxy, door, listener) =
                     open_door(listen, &start.keys, &gate, &registry, &resources).await?;
+                proxy.recording.clone_from(&start.recording);
+                let proxy = Arc::new(proxy);
                 let serve = move |s, a| http::proxied(s, a, proxy.clone());
                 listeners.push(tokio::spawn(accept(listener, workers.clone(), strangers.clone(), serve)));
                 Some(door)
@@ -155,7 +157,7 @@ async fn open_door(
     gate: &Gate,
     registry: &Registry,
     resources: &[Served],
-) -> Result<(Arc<http::Proxy>, Door, TcpListener), String> {
+) -> Result<(http::Proxy, Door, TcpListener), String> {
     let over_http = |served: &Served| match served {
         Served::Http(http) => Some(http.clone()),
         Served::Postgres(_) => None,
@@ -169,7 +171,7 @@ async fn open_door(
         file: authority.file().to_owned(),
     };
     let proxy = http::Proxy::new(gate.clone(), registry.clone(), &behind, authority);
-    Ok((Arc::new(proxy), door, listener))
+    Ok((proxy, door, listener))
 }
 
 impl Drop for Gateway {

@@ -11,10 +11,8 @@ use std::path::Path;
 fn again(site: &Site, run: &str, flags: &[&str], words: &[&str]) -> (Finished, Value) {
     let said = [&["replay", run, "--json"][..], flags, &["--"], words].concat();
     let done = site.ask(&said, "").unwrap();
-    let out = done.out();
-    // The command's own words come first.
-    let found = out.find("{\n  \"shape\"").map(|at| serde_json::from_str(&out[at..]).unwrap());
-    let found = found.unwrap_or_else(|| panic!("{}", done.all()));
+    // What the command prints goes to standard error.
+    let found = serde_json::from_str(&done.out()).unwrap_or_else(|_| panic!("{}", done.all()));
     (done, found)
 }
 
@@ -51,7 +49,7 @@ fn every_driver_has_its_conversation_again_without_a_server() {
         assert!(done.status.success(), "{program}: {}", gateway.explain(&done));
         let before = pad();
         let (done, found) = again(gateway.site(), &newest_run(gateway.site()), flags, &words);
-        assert!(done.out().contains("conversation complete"), "{program}: {}", done.all());
+        assert!(done.err().contains("conversation complete"), "{program}: {}", done.all());
         same(&found);
         assert_eq!(pad(), before, "{program}: nothing was written again");
     }
@@ -71,7 +69,7 @@ fn langgraph_plans_again_to_its_end() {
         let site = scene.gateway().site();
         let (again, found) = again(site, &run_of(site, &agent), &[], &words);
         same(&found);
-        assert!(again.out().starts_with(&done.out()), "it says the same: {} and {}", done.out(), again.out());
+        assert!(again.err().contains(&done.out()), "it says the same: {} and {}", done.out(), again.err());
     }
 }
 
@@ -156,7 +154,7 @@ fn what_was_refused_is_refused_again_and_inside_a_run_nobody_looks() {
     let then = site.ask(&["replay", &run], "").unwrap().out();
     let (done, found) = again(site, &run, &[], &["/bin/sh", "-c", &script]);
     same(&found);
-    let said = done.out();
+    let said = done.err();
     assert!(
         said.contains("ERROR:") && said.contains("DETAIL:") && said.contains("only-this-model"),
         "{said} {then}"
@@ -182,12 +180,12 @@ fn tools_answer_again_without_their_server() {
         assert!(done.status.success() && !done.out().is_empty(), "{}", done.all());
         let (again, found) = again(scene.site(), &scene.run_of(&agent), &[], &["/bin/sh", "-c", &script]);
         same(&found);
-        assert!(again.out().starts_with(&done.out()), "{} and {}", done.out(), again.out());
+        assert!(again.err().contains(&done.out()), "{} and {}", done.out(), again.err());
     }
 }
 
 #[test]
-fn a_run_in_a_jail_is_jailed_again() {
+fn the_command_is_in_a_jail_unless_somebody_takes_it_out() {
     let scene = models::scene();
     let site = scene.gateway().site();
     let script = "psql -X -At -c 'SELECT 1'; ! curl -s --max-time 2 http://192.0.2.1/";
@@ -197,5 +195,40 @@ fn a_run_in_a_jail_is_jailed_again() {
     assert!(done.status.success(), "{}", done.all());
     let (again, found) = again(site, &run_of(site, "jailed-again"), &[], &["/bin/sh", "-c", script]);
     same(&found);
-    assert!(again.out().starts_with("1\n"), "{}", again.all());
+    assert!(again.err().contains("1\n"), "{}", again.all());
+    for flags in [&[][..], &["--no-jail"]] {
+        let (_, found) = again(site, &run_of(site, "jailed-again"), flags, &["/bin/sh", "-c", script]);
+        same(&found);
+        assert_eq!(found["jailed"], flags.is_empty(), "{found:#}");
+    }
+}
+
+#[test]
+fn what_is_asked_in_another_session_order_or_place_is_another_request() {
+    let scene = models::scene();
+    let site = scene.gateway().site();
+    let psql = |words: &str| format!("psql -X -q -At {words}");
+    let told = |to: &str| {
+        format!(
+            r#"curl -sS "$OPENAI_BASE_URL/chat/completions" -H "Authorization: Bearer $OPENAI_API_KEY" -H 'Content-Type: application/json' -d '{{"model": "scripted-1", "messages": [{{"role": "user", "content": "Write to {to}"}}]}}'"#
+        )
+    };
+    let (inside, alone) = (psql("-c BEGIN -c 'SELECT 1' -c ROLLBACK"), psql("-c 'SELECT 2'"));
+    let script = format!("{inside}; {alone}; {}", told("ada.osei@example.com"));
+    let run = steps(scene, "orderly", &script);
+    let differs = |script: &str| {
+        let (done, found) = again(site, &run, &[], &["/bin/sh", "-c", script]);
+        assert_eq!(done.status.code(), Some(1), "{}", done.all());
+        found["divergence"].clone()
+    };
+    let swapped = script.replace("-c BEGIN -c 'SELECT 1'", "-c 'SELECT 1' -c BEGIN");
+    assert!(differs(&swapped)["how"].is_string());
+    let apart = format!("{}; {}", psql("-c BEGIN"), script.replace("-c BEGIN ", ""));
+    assert!(differs(&apart)["how"].is_string(), "what was in one session is in two");
+    let elsewhere = format!("export PGOPTIONS='-c search_path=pg_catalog'; {script}");
+    assert!(differs(&elsewhere)["now"].to_string().contains("search_path=pg_catalog"));
+    let masked = script.replace("ada.osei@", "eve@");
+    assert_eq!(differs(&masked)["how"], "values", "what the record masks is compared, too");
+    let (_, found) = again(site, &run, &[], &["/bin/sh", "-c", &script]);
+    same(&found);
 }

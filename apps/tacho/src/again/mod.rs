@@ -1,5 +1,8 @@
 //! `tacho replay RUN -- COMMAND`: the unchanged agent once more, answered out of the record.
 //!
+//! The command is in a jail, unless somebody takes it out of it: the live gateway would not know that it is inside a run. What
+//! it prints goes to standard error, since the report is what stands on standard output.
+//!
 //! A gateway of its own stands in a directory that goes with it. It mints a run as ever, so that the agent finds what it found;
 //! behind it is no upstream but [`tape::Tape`]. Reading order: [`again`] tells the story, [`tape`] which answer belongs to what
 //! is asked, [`report`] what came of it.
@@ -36,15 +39,18 @@ pub fn again(config_file: &Path, args: &cli::Replay, json: bool) -> Outcome {
         task: taped.task.clone(),
         env: args.env.clone(),
         confined: false,
-        jail: args.jail || taped.jailed,
+        jail: !args.no_jail,
         command: args.command.clone(),
         token_file: None,
     };
     let tape = Arc::new(Tape::new(taped, args.any_values));
     let place = Place::new()?;
-    let status = run::again(&config, place.config(&config)?, tape.clone(), &command)?;
+    let ledger = &args.ledger;
+    let secret = [&ledger.ledger, &ledger.auditor_key, &ledger.passphrase_file].into_iter().flatten();
+    let secret = secret.filter_map(|path| std::path::absolute(path).ok()).collect();
+    let status = run::again(&config, place.config(&config)?, secret, tape.clone(), &command)?;
     let (counts, parted) = tape.end();
-    out::answer(&Again::new(id, recorded, counts, parted, (status, status_then), proof), json)
+    out::answer(&Again::new(id, recorded, counts, parted, (status, status_then), !args.no_jail, proof), json)
 }
 
 /// Where the gateway of a re-execution stands. It goes with this.

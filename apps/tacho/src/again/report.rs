@@ -17,6 +17,10 @@ pub struct Again {
     pub reordered: u64,
     /// Given although values differ.
     pub other_values: u64,
+    /// Compared in part: a body above what is held, the data of a COPY.
+    pub in_part: u64,
+    /// The command had the gateway's listeners and no other network.
+    pub jailed: bool,
     pub divergence: Option<Divergence>,
     /// How the command ended, now and then.
     pub status: u8,
@@ -101,6 +105,7 @@ impl Again {
         counts: Counts,
         parted: Option<Parted>,
         ended: (u8, Option<i64>),
+        jailed: bool,
         proof: ProofLine,
     ) -> Again {
         Again {
@@ -109,6 +114,8 @@ impl Again {
             asked: counts.asked,
             reordered: counts.reordered,
             other_values: counts.other_values,
+            in_part: counts.in_part,
+            jailed,
             divergence: parted.map(Divergence::new),
             status: ended.0,
             status_then: ended.1,
@@ -126,13 +133,22 @@ impl Answer for Again {
     const SHAPE: &'static str = "tacho.again/1";
 
     fn render(&self, text: &mut Text) {
-        text.line(&format!("run {} carried out again; no upstream was reached", self.run));
+        let reached = match self.jailed {
+            true => "no upstream was reached",
+            false => {
+                "no upstream was reached through the gateway (what the command reached without it, nobody saw)"
+            }
+        };
+        text.line(&format!("run {} carried out again; {reached}", self.run));
         text.line(&format!("  asked again  {} of {}", self.asked, count(self.recorded, "request")));
         if self.reordered > 0 {
             text.line(&format!("  in another order on its connection  {}", self.reordered));
         }
         if self.other_values > 0 {
             text.line(&format!("  with other values  {}", self.other_values));
+        }
+        if self.in_part > 0 {
+            text.line(&format!("  compared in part (long bodies, data of a COPY)  {}", self.in_part));
         }
         let then =
             self.status_then.map_or("which is not recorded".to_owned(), |then| format!("then with {then}"));

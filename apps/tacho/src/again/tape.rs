@@ -1,6 +1,6 @@
 //! The tape: which recorded answer belongs to what is asked now, and where the two runs part.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use answers::{Answered, Exchange, Kept, Taped};
@@ -34,6 +34,8 @@ pub struct Counts {
     pub reordered: u64,
     /// Given although values differ (`--any-values`).
     pub other_values: u64,
+    /// Compared in part: a body above what is held, the data of a COPY, what was recorded by an older version.
+    pub in_part: u64,
 }
 
 /// Where the runs part.
@@ -102,21 +104,32 @@ impl Tape {
         self.taped.exchanges.iter().enumerate().filter(|(at, _)| state.given.get(*at) == Some(&false))
     }
 
-    /// The place of the exchange that is asked for again: of the session that the connection carries on, else the first.
+    /// The place of the exchange that is asked for again. A connection of PostgreSQL carries on one session, from its first
+    /// request to its last and in that order, since what a statement does depends on those before it; `any_values` takes what
+    /// fits best. Requests of HTTP stand each for itself.
     fn find(&self, state: &State, asking: &Asking<'_>, same: impl Fn(&Exchange) -> bool) -> Option<usize> {
         let own = state.sessions.get(&asking.connection);
-        let mut fits = self.left(state).filter(|(_, exchange)| {
-            *exchange.resource == *asking.resource && *exchange.via == *asking.via && same(exchange)
-        });
-        let first = fits.next()?;
-        let of_own = |(_, exchange): &(usize, &Exchange)| own.is_some() && exchange.session.as_ref() == own;
-        match of_own(&first) {
-            true => Some(first.0),
-            false => Some(fits.find(of_own).unwrap_or(first).0),
+        let left = self.left(state).filter(|(_, exchange)| *exchange.resource == *asking.resource);
+        let fits = |exchange: &Exchange| *exchange.via == *asking.via && same(exchange);
+        if matches!(asking.form, Form::Http { .. }) || self.any_values {
+            let mut fitting = left.filter(|(_, exchange)| fits(exchange));
+            let first = fitting.next()?;
+            let of_own = |(_, e): &(usize, &Exchange)| own.is_some() && e.session.as_ref() == own;
+            return match of_own(&first) {
+                true => Some(first.0),
+                false => Some(fitting.find(of_own).unwrap_or(first).0),
+            };
         }
+        let mut passed = BTreeSet::new();
+        let mut next = left.filter(|(_, exchange)| passed.insert(exchange.session));
+        let carries_on = |exchange: &Exchange| match own {
+            Some(own) => exchange.session.as_ref() == Some(own),
+            None => !state.sessions.values().any(|taken| exchange.session.as_ref() == Some(taken)),
+        };
+        next.find(|(_, exchange)| carries_on(exchange) && fits(exchange)).map(|(at, _)| at)
     }
 
-    fn give(&self, state: &mut State, at: usize, connection: u64) {
+    fn give(&self, state: &mut State, at: usize, connection: u64, in_part: bool) {
         let Some(exchange) = self.taped.exchanges.get(at) else { return };
         let earlier = self.left(state).any(|(other, left)| {
             other < at
@@ -125,6 +138,7 @@ impl Tape {
                 && !is_stream(left)
         });
         state.counts.reordered += u64::from(earlier);
+        state.counts.in_part += u64::from(in_part || takes_copy(exchange));
         state.counts.asked += 1;
         if let Some(given) = state.given.get_mut(at) {
             *given = true;
@@ -187,7 +201,13 @@ impl Recording for Tape {
             return None;
         };
         state.counts.other_values += u64::from(other_values);
-        self.give(&mut state, at, asking.connection);
+        let in_part = match &asking.form {
+            Form::Http { begun, .. } => {
+                *begun || self.taped.exchanges.get(at).is_some_and(|e| e.whole.is_none())
+            }
+            Form::Postgres { .. } => false,
+        };
+        self.give(&mut state, at, asking.connection, in_part);
         Some(recorded)
     }
 
@@ -199,12 +219,47 @@ impl Recording for Tape {
         let refused = |exchange: &Exchange| matches!(exchange.answer, Some(Answered::Refused { .. }));
         let at = self.find(&state, asking, |exchange| refused(exchange) && is_same(exchange, asking))?;
         let recorded = recorded(self.taped.exchanges.get(at)?)?;
-        self.give(&mut state, at, asking.connection);
+        self.give(&mut state, at, asking.connection, false);
         Some(recorded)
     }
 
+    fn beyond(&self, resource: &str, what: &str) {
+        let mut state = self.lock();
+        if state.parted.is_none() && !self.taped.noted.contains(what) {
+            state.parted = Some(Parted {
+                how: How::Other,
+                resource: resource.to_owned(),
+                via: "connection".to_owned(),
+                after: state.counts.asked,
+                now: Some(what.to_owned()),
+                then: None,
+                causes: Vec::new(),
+            });
+        }
+    }
+
+    fn connects(&self, resource: &str, parameters: &[(String, String)]) -> bool {
+        let same = |then: &BTreeMap<String, String>| {
+            let now = |name: &str| parameters.iter().any(|(asked, _)| asked == name);
+            let as_then =
+                |(name, value): &(String, String)| name == "database" || then.get(name) == Some(value);
+            parameters.iter().all(as_then)
+                && then.keys().all(|name| NOT_ASKED.contains(&&**name) || now(name))
+        };
+        let known = self.taped.connects.iter().any(|(to, _, options)| **to == *resource && same(options));
+        if !known {
+            let asked: Vec<String> =
+                parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            self.beyond(resource, &format!("a connection with {}", asked.join(" ")));
+        }
+        known
+    }
+
     fn server(&self, resource: &str) -> Vec<(String, String)> {
-        let Some((version, options)) = self.taped.servers.get(resource) else { return Vec::new() };
+        let mut connects = self.taped.connects.iter();
+        let Some((_, version, options)) = connects.find(|(to, _, _)| **to == *resource) else {
+            return Vec::new();
+        };
         let option = |name: &str, default: &str| options.get(name).map_or(default, String::as_str).to_owned();
         [
             ("server_version", version.clone()),
@@ -226,15 +281,32 @@ impl Recording for Tape {
     }
 }
 
-/// Whether this is what was asked then: byte for byte of PostgreSQL, of HTTP as it is recorded.
+/// Parameters in the record of a connection that its client may not have asked for: what upstream had in force, and what the
+/// gateway pinned.
+const NOT_ASKED: &[&str] =
+    &["timezone", "datestyle", "intervalstyle", "default_transaction_read_only", "statement_timeout"];
+
+/// Whether this is what was asked then, byte for byte: of HTTP all but who asks. What is asked by the name of a statement is the
+/// same where the statement is. A refusal holds no more of it than its bytes.
 fn is_same(exchange: &Exchange, asking: &Asking<'_>) -> bool {
     match &asking.form {
-        Form::Postgres { bytes } => exchange.is(bytes) == Some(true),
-        Form::Http { body, .. } => {
-            *exchange.statement == *asking.statement && exchange.body.as_deref() == *body
+        Form::Postgres { bytes } => {
+            let refused = matches!(exchange.answer, Some(Answered::Refused { .. }));
+            exchange.is(bytes) == Some(true) && (refused || *exchange.statement == *asking.statement)
         }
+        Form::Http { whole, body, .. } => exchange
+            .is_whole(whole)
+            .unwrap_or_else(|| *exchange.statement == *asking.statement && exchange.body.as_deref() == *body),
     }
 }
+
+fn takes_copy(exchange: &Exchange) -> bool {
+    let Some(Answered::Kept(kept)) = &exchange.answer else { return false };
+    kept.said.iter().any(|(tag, _)| *tag == COPY_IN)
+}
+
+/// The tag of PostgreSQL's CopyInResponse.
+const COPY_IN: u8 = b'G';
 
 /// Whether it is but for values: literals and parameters of SQL; times, long numbers and random ids of HTTP.
 fn is_alike(exchange: &Exchange, asking: &Asking<'_>) -> bool {
@@ -244,9 +316,9 @@ fn is_alike(exchange: &Exchange, asking: &Asking<'_>) -> bool {
     }
 }
 
-/// Whether it asked for what a server of MCP says unasked, or ended its session.
+/// Whether it asked for what a server of MCP says unasked.
 fn is_stream(exchange: &Exchange) -> bool {
-    matches!(exchange.kind.as_deref(), Some("stream" | "end of session"))
+    exchange.kind.as_deref() == Some("stream")
 }
 
 fn asks_for_stream(asking: &Asking<'_>) -> bool {
@@ -288,7 +360,8 @@ fn recorded(exchange: &Exchange) -> Option<Recorded> {
 fn kept_answer(exchange: &Exchange, kept: &Kept) -> Option<Answer> {
     if &*exchange.via == "request" {
         let body = Bytes::copy_from_slice(&kept.data);
-        return Some(Answer::Http(HttpAnswer { head: kept.head.clone()?, body }));
+        let (head, trailers) = (kept.head.clone()?, kept.trailers.clone());
+        return Some(Answer::Http(HttpAnswer { head, body, trailers }));
     }
     let cell = |cell: &Option<Vec<u8>>| cell.as_deref().map(Bytes::copy_from_slice);
     Some(Answer::Postgres(Box::new(Reply {

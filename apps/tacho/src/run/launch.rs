@@ -29,6 +29,8 @@ pub struct Launch<'a> {
     pub home: &'a Home,
     pub home_files: Vec<HomeFile>,
     pub hide: Vec<PathBuf>,
+    /// What it prints goes to standard error.
+    pub quiet: bool,
     /// The run's life; inside another run, that one's holds.
     pub hold: Option<&'a mut Hold>,
     pub jail: Option<&'a mut Jail>,
@@ -149,6 +151,9 @@ impl Launch<'_> {
         if self.separation.confines() {
             command.process_group(0);
         }
+        if self.quiet {
+            command.stdout(std::io::stderr());
+        }
         Ok(command)
     }
 }
@@ -169,6 +174,7 @@ pub async fn try_jail(separation: &Separation, hide: &[PathBuf]) -> Result<(), F
         home: &home,
         home_files: Vec::new(),
         hide: hide.to_owned(),
+        quiet: false,
         hold: None,
         jail: None,
     };

@@ -58,18 +58,25 @@ pub fn refuse_inside(what: &str) -> Result<(), Failure> {
 }
 
 /// Runs the command before a gateway of its own, configured as `here`, that is answered by `recording`. Returns the command's
-/// exit code. `config` is the installation's, whose belongings the agent must not see either.
+/// exit code. `config` is the installation's, whose belongings the agent must not see either, nor what is `secret`.
 pub fn again(
     config: &Config,
     here: Config,
+    secret: Vec<PathBuf>,
     recording: Arc<dyn Recording>,
     args: &cli::Run,
 ) -> Result<u8, Failure> {
     runtime()?.block_on(async {
         let (separation, mut hide) = separated(config, args).await?;
+        if !separation.confines() {
+            return Err(Failure::could_not(
+                "this kernel gives no user namespaces to you, so the command could look at the record that answers it; start as root",
+            ));
+        }
         hide.extend(separation::hidden(&here));
+        hide.extend(secret);
         let gateway = up::start(here.clone(), Some(recording))?;
-        let context = Context { secret: secrets(config), ..Context::new(&here, separation, hide) };
+        let context = Context { secret: secrets(config), quiet: true, ..Context::new(&here, separation, hide) };
         let status = context.run(args).await;
         gateway.stop()?;
         status
@@ -147,6 +154,7 @@ async fn run_nested(args: &cli::Run, token: Zeroizing<String>) -> Outcome {
         secret: Vec::new(),
         hide: Vec::new(),
         separation: Separation::Inherited,
+        quiet: false,
         upstreams: Vec::new(),
         desk: None,
     };
@@ -170,6 +178,8 @@ struct Context {
     secret: Vec<String>,
     hide: Vec<PathBuf>,
     separation: Separation,
+    /// What the command prints goes to standard error.
+    quiet: bool,
     /// Names that may stand for a resource inside a jail.
     upstreams: Vec<jail::Upstream>,
     /// Where the run is held; inside a run there is no such place, and the outer run holds all of its children.
@@ -191,6 +201,7 @@ impl Context {
             secret: secrets(config),
             hide,
             separation,
+            quiet: false,
             upstreams: jail::upstreams(config),
             desk: Some(desk::path(config)),
         }
@@ -259,6 +270,7 @@ impl Context {
             home: &home,
             home_files: home::files(&minted.resources, minted.proxy.as_ref(), &own),
             hide: self.hide.clone(),
+            quiet: self.quiet,
             hold,
             jail: jail.as_mut(),
         };

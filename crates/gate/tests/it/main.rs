@@ -70,6 +70,7 @@ impl Stage {
             said: None,
             shows: &[],
             body: None,
+            whole: None,
             pure_read: false,
         }
     }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use proto_http::frame::{Decoder, Head, Headers, Incoming, encode_chunk, encode_response};
+use proto_http::frame::{Decoder, Head, Headers, Incoming, encode_chunk, encode_last_chunk, encode_response};
 use proto_http::mcp::SESSION;
-use proto_http::message::Method;
 use tokio::sync::watch;
 use vocab::SessionId;
 use wire::RawField;
@@ -24,6 +23,9 @@ use crate::leg::Leg;
 use crate::limits::{HTTP_READ, PIPELINED_BYTES_MAX};
 use crate::runs::Ended;
 
+/// How `mcp::heard` calls what asks for what a server says unasked.
+const STREAM: &str = "stream";
+
 /// What a client is told of a stream of a server's messages that the recorded run did not ask for: that there is none.
 const NO_STREAM: &str = "the recorded run was given no such stream";
 
@@ -37,7 +39,9 @@ impl Login<'_> {
         recording: &Arc<dyn Recording>,
     ) -> Result<Option<Found>, super::listen::Refused> {
         let config = &self.resource.config;
-        let way = self.way(&head)?;
+        let way = self.way(&head).inspect_err(|(_, why)| {
+            recording.beyond(&config.name, why.unwrap_or("a request that belongs to no server"));
+        })?;
         let who = self.run.who(SessionId(0), &config.name, &self.resource.root, config.durability);
         let mut session = Session::new(Start {
             resource: self.resource.clone(),
@@ -83,17 +87,24 @@ impl Session {
         connection: u64,
         recording: &dyn Recording,
     ) -> Result<bool, Cut> {
-        self.same_run(&head)?;
-        let mut asked = self.asked(head).await?;
-        self.rest_of(&mut asked).await?;
         let resource = self.resource.clone();
-        let stream = resource.config.mcp.is_some() && asked.request.method != Method::Post;
+        self.same_run(&head)?;
+        let asked = self.asked(head).await;
+        let mut asked = asked.inspect_err(|cut| {
+            // What is no request is in the record only as why a connection was cut.
+            if let (Some(why), None) = (cut.detail, *self.ended.borrow()) {
+                recording.beyond(&resource.config.name, why);
+            }
+        })?;
+        let begun = asked.more;
+        self.rest_of(&mut asked).await?;
+        let stream = resource.config.mcp.is_some() && asked.action.kind == STREAM;
         let asking = Asking {
             resource: &resource.config.name,
             connection,
             via: "request",
             statement: asked.subject.statement().as_str(),
-            form: Form::Http { body: asked.recorded_body(), stream },
+            form: Form::Http { whole: &asked.whole, body: asked.recorded_body(), stream, begun },
         };
         let keeps = self.flow.may_keep_client();
         let Some(recorded) = recording.answer(&asking) else {
@@ -105,10 +116,7 @@ impl Session {
             resource.gate.give(&self.who, gate::Said::Prompt, turn);
         }
         match recorded.answer {
-            Answer::Http(answer) => {
-                let stays = stream && asked.request.method == Method::Get;
-                self.retell(&answer, keeps, stays).await
-            }
+            Answer::Http(answer) => self.retell(&answer, keeps, stream).await,
             Answer::Refused { code, message, rules, .. } => {
                 let mut problem = Problem::new(code.parse().unwrap_or(403), &message);
                 if !rules.is_empty() {
@@ -154,8 +162,10 @@ impl Session {
         sessions.for_each(|(_, session)| self.resource.handles.give(self.who.run, session.as_bytes()));
         let bodyless = self.to_head || matches!(status, 204 | 304);
         let opens = stays && status == 200 && self.flow.client_reads_chunks();
+        let trailers = answer.trailers.as_deref().filter(|_| self.flow.client_reads_chunks());
+        let chunks = opens || trailers.is_some();
         let text = |text: &str| RawField::copy_from(text.as_bytes());
-        match (bodyless, opens) {
+        match (bodyless, chunks) {
             (true, _) => {}
             (false, true) => headers.push(text("Transfer-Encoding"), text("chunked")),
             (false, false) => headers.push(text("Content-Length"), text(&answer.body.len().to_string())),
@@ -163,10 +173,14 @@ impl Session {
         headers.push(text("Connection"), text(if keeps { "keep-alive" } else { "close" }));
         let mut out = BytesMut::new();
         encode_response(&mut out, status, reason.as_bytes(), &headers).map_err(|_| broken())?;
-        match (bodyless, opens) {
+        match (bodyless, chunks) {
             (true, _) => {}
             (false, true) => encode_chunk(&mut out, &answer.body),
             (false, false) => out.extend_from_slice(&answer.body),
+        }
+        if let (Some(trailers), false) = (trailers, bodyless || opens) {
+            encode_last_chunk(&mut out, &read_fields(trailers.lines()).ok_or_else(broken)?)
+                .map_err(|_| broken())?;
         }
         self.answering = true;
         self.to_client.out.extend_from_slice(&out);
@@ -193,12 +207,17 @@ impl Session {
 fn read_head(head: &str) -> Option<(u16, &str, Headers)> {
     let mut lines = head.lines();
     let (status, reason) = lines.next()?.split_once(' ')?;
+    Some((status.parse().ok()?, reason, read_fields(lines)?))
+}
+
+/// Fields, one a line.
+fn read_fields<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Headers> {
     let mut headers = Headers::new();
     for line in lines {
         let (name, value) = line.split_once(": ").or_else(|| line.split_once(':'))?;
         headers.push(RawField::copy_from(name.as_bytes()), RawField::copy_from(value.as_bytes()));
     }
-    Some((status.parse().ok()?, reason, headers))
+    Some(headers)
 }
 
 #[cfg(test)]

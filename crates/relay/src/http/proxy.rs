@@ -31,6 +31,7 @@ use super::resource::Resource;
 use super::session::over;
 use super::side::{Broken, Side};
 use super::two;
+use crate::again::Recording;
 use crate::authority::Authority;
 use crate::counts::Stranger;
 use crate::in_vain::Noted;
@@ -44,12 +45,14 @@ pub struct Proxy {
     registry: Registry,
     origins: Arc<Origins>,
     authority: Authority,
+    /// Is told what nobody answers, where a run is carried out again.
+    pub(crate) recording: Option<Arc<dyn Recording>>,
 }
 
 impl Proxy {
     pub fn new(gate: Gate, registry: Registry, resources: &[Arc<Resource>], authority: Authority) -> Proxy {
         let origins = Arc::new(Origins::new(registry.clone(), resources));
-        Proxy { gate, registry, origins, authority }
+        Proxy { gate, registry, origins, authority, recording: None }
     }
 
     /// The hosts that certificates are minted for.
@@ -208,6 +211,9 @@ impl Guest {
 
     /// A note in the run's record, once for each different one and no more than may be listed; durable when this returns.
     async fn note(&self, what: &'static str, detail: String) -> Result<Option<Seq>, Unrecorded> {
+        if let Some(recording) = &self.proxy.recording {
+            recording.beyond("proxy", &detail);
+        }
         let in_vain = &self.run.in_vain;
         if let Noted::Known(record) = in_vain.note(&detail) {
             return Ok(record);

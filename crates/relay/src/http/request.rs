@@ -42,6 +42,9 @@ pub(super) struct Asked {
     pub(super) rpc: Option<Rpc>,
     /// The client's bytes: its head, and its body as far as it was held, without its codings.
     raw: Vec<u8>,
+    /// A digest of what is asked, as far as it was held, without what another run would say otherwise: Host, credentials,
+    /// cookies.
+    pub(super) whole: [u8; 32],
     /// What the request says, held against what models decided.
     said: Option<String>,
     /// What would go upstream, without the credential that the writer adds.
@@ -90,6 +93,7 @@ impl Session {
             said: asked.said.as_deref(),
             shows: asked.conversation.as_ref().map_or(&[], |conversation| &conversation.shows),
             body: asked.body.as_ref(),
+            whole: Some(&asked.whole),
             asked: &asked.raw,
             sending: &asked.sending,
             pure_read: false,
@@ -139,8 +143,10 @@ impl Asked {
             }
             _ => statement(&request, &seen, &body, if config.mcp.is_some() { MCP_UNSAID } else { &[] }),
         };
+        let unsaid = if config.mcp.is_some() { MCP_UNSAID } else { &[] };
+        let digest = whole(&request, unsaid, &body);
         let statement = mask::text(detectors, &statement).0;
-        let whole = statement.is_whole();
+        let is_whole = statement.is_whole();
         let subject = Subject::new(detectors, meaning.action.clone(), statement, None, &[]).exact();
         let classes: BTreeSet<Class> =
             seen.classes.iter().chain(params.iter().flat_map(|p| &p.classes)).cloned().collect();
@@ -180,7 +186,8 @@ impl Asked {
             raw: [&request.raw[..], &body[..]].concat(),
             said,
             looking: seen.looking,
-            body: seen.masked.filter(|_| !whole && config.reel != Reel::None),
+            whole: digest,
+            body: seen.masked.filter(|_| !is_whole && config.reel != Reel::None),
             rpc: match &spoken {
                 Some(Spoken::Message(message)) => message.rpc(),
                 _ => None,
@@ -547,6 +554,17 @@ fn statement(request: &Request, seen: &Seen, body: &[u8], unsaid: &[&str]) -> St
         (None, false) => out.push_str(&format!(" | {}", readable(seen.text().trim_ascii()))),
         (Some(why), _) => out.push_str(&format!(" | [{why}: {} bytes or more]", body.len())),
     }
+    out
+}
+
+/// SHA-256 of line, fields and body, as they came.
+fn whole(request: &Request, unsaid: &[&str], body: &[u8]) -> [u8; 32] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(fields(request, unsaid).as_bytes());
+    context.update(&[0]);
+    context.update(body);
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
     out
 }
 

@@ -128,6 +128,7 @@ impl Again<'_> {
 
     /// There is no answer to what follows.
     fn over(&self) -> Cut {
+        self.recording.beyond(self.resource, NOT_RECORDED);
         Cut { why: "not-recorded", tell: Some(fatal("57P01", NOT_RECORDED)) }
     }
 

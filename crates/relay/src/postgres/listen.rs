@@ -25,7 +25,7 @@ use super::dial::{self, Dialled};
 use super::flight::fatal;
 use super::resource::{Pins, Resource};
 use super::session::{Cut, Session, Start, TOLD};
-use crate::again::Recording;
+use crate::again::{NOT_RECORDED, Recording};
 use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
 use crate::entropy;
@@ -250,12 +250,12 @@ impl Login<'_> {
     ) -> Result<(), Refused> {
         let resource = self.resource;
         let _counted = (run.present(), Counted::new(resource));
+        if let Some(recording) = &resource.recording {
+            return self.again(leg, &run, ended, input, decoder, &**recording).await;
+        }
         let database = self.message.database().map_or(&b""[..], RawField::as_bytes);
         if database != resource.config.upstream.database.as_bytes() && database != run.user.as_bytes() {
-            return Err(refused("3D000", "this resource is another database: see PGDATABASE"));
-        }
-        if let Some(recording) = &resource.recording {
-            return self.again(leg, ended, input, decoder, &**recording).await;
+            return Err(refused("3D000", OTHER_DATABASE));
         }
         let config = &resource.config;
         let mut who = run.who(SessionId(0), &config.name, &resource.root, config.durability);
@@ -321,12 +321,25 @@ impl Login<'_> {
     async fn again(
         &self,
         leg: &mut Leg,
+        run: &Run,
         ended: tokio::sync::watch::Receiver<Option<crate::runs::Ended>>,
         input: BytesMut,
         decoder: Decoder,
         recording: &dyn Recording,
     ) -> Result<(), Refused> {
-        let told = recording.server(&self.resource.config.name).into_iter();
+        let resource = &*self.resource.config.name;
+        let pins = Pins { read_only: false, statement_timeout: None };
+        let parameters = self.parameters(pins).inspect_err(|_told| recording.beyond(resource, PARAMETERS))?;
+        let database = self.message.database().map_or(&b""[..], RawField::as_bytes);
+        let own = self.resource.config.upstream.database.as_bytes();
+        if database != own && database != run.user.as_bytes() {
+            recording.beyond(resource, OTHER_DATABASE);
+            return Err(refused("3D000", OTHER_DATABASE));
+        }
+        if !recording.connects(resource, &parameters) {
+            return Err(refused("57P01", NOT_RECORDED));
+        }
+        let told = recording.server(resource).into_iter();
         let parameters = told.map(|(name, value)| (name.into(), value.into())).collect::<Vec<_>>();
         let greeting = self.greeting(&parameters, 1, &self.cancel_key())?;
         let again = Again {
@@ -539,6 +552,9 @@ const ALLOWED: &[&str] = &[
     "default_transaction_read_only",
     "default_transaction_deferrable",
 ];
+
+const OTHER_DATABASE: &str = "this resource is another database: see PGDATABASE";
+const PARAMETERS: &str = "a startup parameter that the gateway does not allow";
 
 /// Parameters by which a client reads what times and numbers say.
 const READ_BY: &[&str] = &["timezone", "datestyle", "intervalstyle"];

@@ -212,6 +212,7 @@ impl Session {
             said: ready.plan.text(),
             shows: &[],
             body: None,
+            whole: None,
             asked: &ready.asked,
             sending: &ready.sending,
             pure_read: ready.plan.analysis.pure_read && self.reads_only(),
