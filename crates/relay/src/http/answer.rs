@@ -67,6 +67,16 @@ struct Answer {
     trailers: Headers,
 }
 
+/// What leaves around a piece of the body, masked.
+struct Around {
+    /// Before the first piece.
+    head: MaskedBytes,
+    /// Behind the last one, where fields stand there: what ends the chunks.
+    tail: Option<MaskedBytes>,
+    /// Both for the record.
+    said: Option<MaskedText>,
+}
+
 /// Why an answer stays here.
 enum Stays {
     /// Policy or a person says so, or what was found.
@@ -88,10 +98,12 @@ impl Session {
                 Ok(over) => over,
                 Err(stays) => return self.withhold(asked, decided, of, Some(answer), stays).await,
             };
+            // What stands in the head or behind the body is found before policy is asked, and is in this piece's record.
+            let around = self.around(&mut answer, over)?;
             if let Some(denied) = self.may_leave(asked, &mut answer, of).await? {
                 return self.withhold(asked, decided, of, Some(answer), Stays::Denied(denied)).await;
             }
-            self.let_out(&mut answer, of, over).await?;
+            self.let_out(&mut answer, around, of, over).await?;
             if over {
                 break;
             }
@@ -315,21 +327,28 @@ impl Session {
         }
     }
 
-    /// Records what is held, and releases it. `last`: with the outcome.
-    async fn let_out(&mut self, answer: &mut Answer, of: Seq, last: bool) -> Result<(), Cut> {
-        let body = std::mem::replace(&mut answer.held, mask::constant(b""));
-        let length = body.as_bytes().len() as u64;
+    /// The head before what is held, where it has not left, and what stands behind it, if it is the `last`.
+    fn around(&mut self, answer: &mut Answer, last: bool) -> Result<Around, Cut> {
         let (tail, trailing) = if last { self.tail(answer)? } else { Default::default() };
-        let taken = answer.looking.take(&self.resource, false);
         let (head, said) = match self.answering {
             true if trailing.is_empty() => (mask::constant(b""), None),
             true => (mask::constant(b""), Some(mask::lines(self.resource.gate.detectors(), &trailing))),
             false => {
+                let length = answer.held.as_bytes().len() as u64;
                 let length = last.then_some(length).filter(|_| tail.is_none());
                 let (head, said) = self.head(answer, length, &trailing)?;
                 (head, Some(said))
             }
         };
+        Ok(Around { head, tail, said })
+    }
+
+    /// Records what is held and stands around it, and releases it. `last`: with the outcome.
+    async fn let_out(&mut self, answer: &mut Answer, around: Around, of: Seq, last: bool) -> Result<(), Cut> {
+        let Around { head, tail, said } = around;
+        let body = std::mem::replace(&mut answer.held, mask::constant(b""));
+        let length = body.as_bytes().len() as u64;
+        let taken = answer.looking.take(&self.resource, false);
         let reel: Vec<_> = answer.reel(self.resource.gate.detectors(), &body, said).into_iter().collect();
         answer.bytes += length;
         let framed = match (answer.bodyless, answer.chunked, last) {
@@ -398,17 +417,18 @@ impl Session {
         }
         let mut out = bytes::BytesMut::new();
         encode_last_chunk(&mut out, &own)?;
-        Ok((Some(self.let_see(out.to_vec())?), recorded))
+        Ok((Some(self.let_see(&mut answer.looking, out.to_vec())?), recorded))
     }
 
     /// Bytes of a head or of trailers, looked at once more as they leave.
-    fn let_see(&self, out: Vec<u8>) -> Result<MaskedBytes, Cut> {
+    fn let_see(&self, looking: &mut Looking, out: Vec<u8>) -> Result<MaskedBytes, Cut> {
         let whole = 0..out.len();
         let detectors = self.resource.gate.detectors();
         let seen = mask::release(detectors, out, from_ref(&whole), &self.known, &mut Vec::new());
-        let (bytes, _explained) = seen.map_err(|_| {
+        let (bytes, explained) = seen.map_err(|_| {
             Cut::told("leak", 502, "a value was found in the answer's head that could not be masked")
         })?;
+        explained.iter().for_each(|(finding, origin)| looking.passed(finding, *origin, "header"));
         Ok(bytes)
     }
 
@@ -471,7 +491,7 @@ impl Session {
         let reason = self.needles.without(answer.response.reason.as_bytes());
         let reason = reason.as_deref().unwrap_or(answer.response.reason.as_bytes());
         encode_response(&mut out, answer.response.status, reason, &own)?;
-        let head = self.let_see(out.to_vec())?;
+        let head = self.let_see(&mut answer.looking, out.to_vec())?;
         if !trailing.is_empty() {
             recorded.push('\n');
             recorded.push_str(trailing);
@@ -479,21 +499,11 @@ impl Session {
         Ok((head, mask::lines(&detectors, &recorded)))
     }
 
-    /// A field's value as it may leave.
+    /// A field's value as it may leave, and what was found in it noted.
     fn header(&self, looking: &mut Looking, detectors: &mask::Detectors, value: &RawField) -> RawField {
-        let mut found = Vec::new();
-        detectors.scan_deep(value.as_bytes(), &mut found);
-        let unexplained = found.iter().find(|f| {
-            let piece = value.as_bytes().get(f.range.clone());
-            piece.and_then(|piece| self.known.origin(piece)).is_none()
-        });
-        match unexplained {
-            None => value.clone(),
-            Some(finding) => {
-                looking.trip(finding, "header");
-                RawField::copy_from(format!("[{}]", finding.class).as_bytes())
-            }
-        }
+        looking
+            .field(detectors, &self.known, value.as_bytes())
+            .map_or_else(|| value.clone(), |class| RawField::copy_from(format!("[{class}]").as_bytes()))
     }
 
     /// The answer stays here: recorded as refused, and the client is told, or cut off if a part of it has left.
@@ -631,7 +641,7 @@ impl Answer {
             tripwires: taken.tripwires,
             filter: taken.filter,
             partial: match (self.bodyless, self.looking.is_opaque()) {
-                (true, _) => None,
+                (true, _) => Some("partial: a head, searched by detector"),
                 (false, true) => Some("partial: the answer is opaque"),
                 (false, false) => Some("partial: searched by path and by detector, since it has no columns"),
             },

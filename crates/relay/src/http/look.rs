@@ -188,8 +188,35 @@ impl Looking {
         self.tripwires.extend(tripwires.iter().cloned());
     }
 
+    /// The value of a field of the head, or behind the body. `Some`: the class that takes its place.
+    pub(super) fn field(
+        &mut self,
+        detectors: &mask::Detectors,
+        known: &Known,
+        value: &[u8],
+    ) -> Option<Class> {
+        let mut found = Vec::new();
+        detectors.scan_deep(value, &mut found);
+        let origin = |finding: &mask::Finding| known.origin(value.get(finding.range.clone())?);
+        let (explained, leaks): (Vec<_>, Vec<_>) =
+            found.iter().map(|finding| (finding, origin(finding))).partition(|(_, origin)| origin.is_some());
+        leaks.iter().for_each(|(finding, _)| self.trip(finding, "header"));
+        if leaks.is_empty() {
+            let explained = explained.iter().filter_map(|(finding, origin)| Some((finding, (*origin)?)));
+            explained.for_each(|(finding, origin)| self.passed(finding, origin, "header"));
+        }
+        leaks.first().map(|(finding, _)| finding.class.clone())
+    }
+
+    /// A finding outside of the body that the run knows, and that leaves.
+    pub(super) fn passed(&mut self, finding: &mask::Finding, origin: Origin, channel: &'static str) {
+        let (detector, class, act) = (finding.detector, finding.class.clone(), origin.as_str());
+        self.classes.insert(class.clone());
+        self.tripwires.insert(Tripped { detector, class, channel, act });
+    }
+
     /// A finding outside of the body.
-    pub(super) fn trip(&mut self, finding: &mask::Finding, channel: &'static str) {
+    fn trip(&mut self, finding: &mask::Finding, channel: &'static str) {
         self.classes.insert(finding.class.clone());
         self.hits += 1;
         let (detector, class) = (finding.detector, finding.class.clone());
@@ -241,4 +268,44 @@ pub(super) struct Taken {
     pub(super) exposures: Vec<Exposure>,
     pub(super) tripwires: BTreeSet<Tripped>,
     pub(super) filter: Option<mask::Filter>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looking() -> Looking {
+        Looking {
+            how: How::Opaque(Tail::new()),
+            opaque: false,
+            revealed: BTreeMap::new(),
+            governed: BTreeMap::new(),
+            tripwires: BTreeSet::new(),
+            masked: BTreeMap::new(),
+            classes: BTreeSet::new(),
+            hits: 0,
+            filter: FilterBuilder::new(),
+            begun: Vec::new(),
+        }
+    }
+
+    fn acts(looking: &Looking) -> Vec<(&'static str, &'static str)> {
+        looking.tripwires.iter().map(|tripped| (tripped.channel, tripped.act)).collect()
+    }
+
+    #[test]
+    fn what_stands_in_a_field_is_found_and_what_the_run_knows_passes_and_is_noted() {
+        let (detectors, mut known) = (mask::Detectors::new(), Known::new([7; 16]));
+        known.remember(Origin::Echo, b"jo@example.com");
+        let mut looking = looking();
+        assert_eq!(looking.field(&detectors, &known, b"text/plain"), None);
+        assert_eq!((acts(&looking), looking.hits), (vec![], 0));
+        assert_eq!(looking.field(&detectors, &known, b"for jo@example.com"), None);
+        assert_eq!((acts(&looking), looking.hits), (vec![("header", "echo")], 0), "an echo is no leak");
+        assert_eq!(looking.classes.len(), 1, "policy hears of it all the same");
+        let both = looking.field(&detectors, &known, b"jo@example.com, al@example.com");
+        assert_eq!(both.map(|class| class.to_string()).as_deref(), Some("pii.email"));
+        assert_eq!((acts(&looking), looking.hits), (vec![("header", "echo"), ("header", "masked")], 1));
+        assert_eq!(looking.masked.values().sum::<u64>(), 1);
+    }
 }
