@@ -55,7 +55,8 @@ struct Answer {
     bytes: u64,
     pieces: u64,
     approved: BTreeSet<Group>,
-    reel_left: u64,
+    /// How many bytes of the body replay may still show; `None`: it shows nothing of any answer.
+    reel_left: Option<u64>,
     /// Of a model: what it decides.
     reading: Option<Reading>,
     /// Of a server of MCP: its messages, each read whole before anything else looks at it.
@@ -76,6 +77,17 @@ struct Around {
     /// Both for the record.
     said: Option<MaskedText>,
 }
+
+impl Around {
+    /// The bytes of the fields behind the body.
+    fn trailing(&self) -> u64 {
+        let tail = self.tail.as_ref().map_or(0, |tail| tail.as_bytes().len());
+        tail.saturating_sub(LAST_CHUNK.len()) as u64
+    }
+}
+
+/// The end of a body in chunks that nothing stands behind.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Why an answer stays here.
 enum Stays {
@@ -100,7 +112,7 @@ impl Session {
             };
             // What stands in the head or behind the body is found before policy is asked, and is in this piece's record.
             let around = self.around(&mut answer, over)?;
-            if let Some(denied) = self.may_leave(asked, &mut answer, of).await? {
+            if let Some(denied) = self.may_leave(asked, &mut answer, &around, of).await? {
                 return self.withhold(asked, decided, of, Some(answer), Stays::Denied(denied)).await;
             }
             self.let_out(&mut answer, around, of, over).await?;
@@ -206,9 +218,9 @@ impl Session {
             pieces: 0,
             approved: BTreeSet::new(),
             reel_left: match resource.config.reel {
-                Reel::Full => u64::MAX,
-                Reel::Head { bytes } => bytes,
-                Reel::None => 0,
+                Reel::Full => Some(u64::MAX),
+                Reel::Head { bytes } => Some(bytes),
+                Reel::None => None,
             },
         })
     }
@@ -293,6 +305,7 @@ impl Session {
         &mut self,
         asked: &Asked,
         answer: &mut Answer,
+        around: &Around,
         of: Seq,
     ) -> Result<Option<Denied>, Cut> {
         let gate = self.resource.gate.clone();
@@ -300,7 +313,7 @@ impl Session {
             classes: answer.looking.classes.iter().cloned().collect(),
             ..asked.context.clone()
         };
-        let bytes = answer.bytes + answer.held.as_bytes().len() as u64;
+        let bytes = answer.bytes + answer.held.as_bytes().len() as u64 + around.trailing();
         let release = Some(policy::Release { rows: 0, bytes, tripwires: answer.looking.hits });
         let ground = Ground { action: &asked.action, context: &context, release };
         if answer.looking.hits > 0 && self.resource.config.tripwire == Tripwire::Cut {
@@ -345,19 +358,19 @@ impl Session {
 
     /// Records what is held and stands around it, and releases it. `last`: with the outcome.
     async fn let_out(&mut self, answer: &mut Answer, around: Around, of: Seq, last: bool) -> Result<(), Cut> {
+        let trailing = around.trailing();
         let Around { head, tail, said } = around;
         let body = std::mem::replace(&mut answer.held, mask::constant(b""));
         let length = body.as_bytes().len() as u64;
         let taken = answer.looking.take(&self.resource, false);
-        let reel: Vec<_> = answer.reel(self.resource.gate.detectors(), &body, said).into_iter().collect();
-        answer.bytes += length;
+        let reel: Vec<_> =
+            answer.reel(self.resource.gate.detectors(), &body, said, tail.is_some()).into_iter().collect();
+        answer.bytes += length + trailing;
         let framed = match (answer.bodyless, answer.chunked, last) {
             (true, ..) => mask::constant(b""),
             (false, false, _) => body,
             (false, true, false) => mask::chunk(body),
-            (false, true, true) => {
-                mask::chunk(body).then(tail.unwrap_or_else(|| mask::constant(b"0\r\n\r\n")))
-            }
+            (false, true, true) => mask::chunk(body).then(tail.unwrap_or_else(|| mask::constant(LAST_CHUNK))),
         };
         let gate = self.resource.gate.clone();
         if let Some(reading) = &mut answer.reading {
@@ -407,12 +420,14 @@ impl Session {
             return Ok((None, String::new()));
         }
         let detectors = self.resource.gate.detectors().clone();
+        let key = self.resource.gate.ledger().filter_key();
         let (mut own, mut recorded) = (Headers::new(), String::from("(behind the body)"));
         for (name, value) in trailers.iter() {
             let clean = self.needles.without(value.as_bytes());
             let value = clean.map_or_else(|| value.clone(), |clean| RawField::new(clean.into()));
             let value = self.header(&mut answer.looking, &detectors, &value);
-            recorded.push_str(&format!("\n{}: {}", readable(name.as_bytes()), readable(value.as_bytes())));
+            answer.looking.beside(&key, name.as_bytes(), value.as_bytes());
+            recorded.push_str(&format!("\n{}: {}", readable(name.as_bytes()), shown(name, &value)));
             own.push(name.clone(), value);
         }
         let mut out = bytes::BytesMut::new();
@@ -449,6 +464,7 @@ impl Session {
         if answer.undoing.undoes() {
             headers.remove("content-encoding");
         }
+        let key = self.resource.gate.ledger().filter_key();
         let mut own = Headers::new();
         let mut recorded =
             format!("{} {}", answer.response.status, readable(answer.response.reason.as_bytes()));
@@ -465,13 +481,8 @@ impl Session {
             let value =
                 self.needles.without(value.as_bytes()).map_or(value, |clean| RawField::new(clean.into()));
             let value = self.header(&mut answer.looking, &detectors, &value);
-            // A cookie or a session is a credential of the service's: the client needs it, the record does not.
-            let shown = match readable(name.as_bytes()).to_ascii_lowercase().as_str() {
-                "set-cookie" => "[cookie]".into(),
-                proto_http::mcp::SESSION => "[session]".into(),
-                _ => readable(value.as_bytes()),
-            };
-            recorded.push_str(&format!("\n{}: {shown}", readable(name.as_bytes())));
+            answer.looking.beside(&key, name.as_bytes(), value.as_bytes());
+            recorded.push_str(&format!("\n{}: {}", readable(name.as_bytes()), shown(name, &value)));
             own.push(name.clone(), value);
         }
         let text = |text: &str| RawField::copy_from(text.as_bytes());
@@ -491,6 +502,7 @@ impl Session {
         let reason = self.needles.without(answer.response.reason.as_bytes());
         let reason = reason.as_deref().unwrap_or(answer.response.reason.as_bytes());
         encode_response(&mut out, answer.response.status, reason, &own)?;
+        answer.looking.beside(&key, b"", reason);
         let head = self.let_see(&mut answer.looking, out.to_vec())?;
         if !trailing.is_empty() {
             recorded.push('\n');
@@ -656,13 +668,12 @@ impl Answer {
         detectors: &mask::Detectors,
         body: &MaskedBytes,
         said: Option<MaskedText>,
+        trailing: bool,
     ) -> Option<PayloadPlain> {
-        if self.reel_left == 0 {
-            return None;
-        }
+        let left = self.reel_left.as_mut().filter(|left| **left > 0 || trailing)?;
         let length = body.as_bytes().len();
-        let shown = usize::try_from(self.reel_left).unwrap_or(usize::MAX).min(length);
-        self.reel_left -= shown as u64;
+        let shown = usize::try_from(*left).unwrap_or(usize::MAX).min(length);
+        *left -= shown as u64;
         let mut shown = body.as_bytes().get(..shown).map(<[u8]>::to_vec);
         if let (Some(listening), Some(shown)) = (&self.listening, &mut shown) {
             listening.without_place(shown);
@@ -671,6 +682,16 @@ impl Answer {
         let data = masked.into_cells().pop();
         let payload = PayloadPlain::new("http", Map::new().put_some("head", said).put_some("data", data));
         payload.fits().then_some(payload)
+    }
+}
+
+/// A field's value for the record. A cookie or a session is a credential of the service's: the client needs it, the record
+/// does not.
+fn shown(name: &RawField, value: &RawField) -> String {
+    match readable(name.as_bytes()).to_ascii_lowercase().as_str() {
+        "set-cookie" => "[cookie]".into(),
+        proto_http::mcp::SESSION => "[session]".into(),
+        _ => readable(value.as_bytes()),
     }
 }
 
@@ -703,4 +724,28 @@ fn writes(asked: &Asked) -> bool {
 fn unsaid(mut decided: Decided) -> Decided {
     decided.message = None;
     decided
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_credential_of_the_services_is_not_shown() {
+        let shown = |name: &'static str| {
+            shown(&RawField::from_static(name.as_bytes()), &RawField::from_static(b"value"))
+        };
+        assert_eq!(
+            ["Set-Cookie", "mcp-session-id", "x-other"].map(shown),
+            ["[cookie]", "[session]", "value"]
+        );
+    }
+
+    #[test]
+    fn fields_behind_a_body_are_counted_without_what_ends_the_chunks() {
+        let around = |tail| Around { head: mask::constant(b""), tail, said: None }.trailing();
+        let field = b"x-sum: 1\r\n";
+        assert_eq!(around(None), 0);
+        assert_eq!(around(Some(mask::constant(b"0\r\nx-sum: 1\r\n\r\n"))), field.len() as u64);
+    }
 }

@@ -208,6 +208,12 @@ impl Looking {
         leaks.first().map(|(finding, _)| finding.class.clone())
     }
 
+    /// A field that leaves, for the filter: its name and its value are a cell each.
+    pub(super) fn beside(&mut self, key: &FilterKey, name: &[u8], value: &[u8]) {
+        self.filter.cell(key, name);
+        self.filter.cell(key, value);
+    }
+
     /// A finding outside of the body that the run knows, and that leaves.
     pub(super) fn passed(&mut self, finding: &mask::Finding, origin: Origin, channel: &'static str) {
         let (detector, class, act) = (finding.detector, finding.class.clone(), origin.as_str());
@@ -307,5 +313,19 @@ mod tests {
         assert_eq!(both.map(|class| class.to_string()).as_deref(), Some("pii.email"));
         assert_eq!((acts(&looking), looking.hits), (vec![("header", "echo"), ("header", "masked")], 1));
         assert_eq!(looking.masked.values().sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn a_field_is_in_the_filter_and_a_body_that_goes_on_stays_whole() {
+        let (key, mut looking) = (FilterKey::new(&[3; 16]), looking());
+        let first = looking.filtered(&key, mask::constant(b"a begun-to"));
+        looking.beside(&key, b"x-order", b"of order-77219 today");
+        let last = looking.filtered(&key, mask::constant(b"ken here"));
+        assert_eq!(first.then(last).as_bytes(), b"a begun-token here");
+        let filter = looking.filter.take();
+        for value in [&b"order-77219"[..], b"of order-77219 today", b"x-order", b"begun-token"] {
+            assert!(filter.may_contain(&key, value) == Some(true), "{}", String::from_utf8_lossy(value));
+        }
+        assert_eq!(filter.may_contain(&key, b"order-77218"), Some(false));
     }
 }
