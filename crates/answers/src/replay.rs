@@ -72,7 +72,7 @@ pub struct ReplayStep {
     /// Rows that the reel has and that are not shown, and rows that the record counts and the reel does not have.
     pub rows_not_shown: u64,
     pub rows_not_kept: u64,
-    /// Bytes of COPY data, heads and bodies of HTTP, and unnamed payloads, as text where they are text.
+    /// Bytes of COPY data, heads, bodies and trailers of HTTP, and unnamed payloads, as text where they are text.
     pub data: Vec<CellLine>,
     /// The decisions that were issued between this action and the next step's.
     #[serde(default)]
@@ -217,6 +217,10 @@ impl ReplayStep {
         if let Some(data) = value.get("data") {
             let data = data.as_bytes().ok_or("data is not bytes")?;
             self.data.push(CellLine::new(data, true));
+        }
+        if let Some(trailers) = value.get("trailers") {
+            let trailers = trailers.as_text().ok_or("trailers are not text")?;
+            self.data.extend(trailers.lines().map(|line| CellLine::Text(line.to_owned())));
         }
         Ok(count)
     }

@@ -70,18 +70,16 @@ struct Answer {
 
 /// What leaves around a piece of the body, masked.
 struct Around {
-    /// Before the first piece.
-    head: MaskedBytes,
-    /// Behind the last one, where fields stand there: what ends the chunks.
-    tail: Option<MaskedBytes>,
-    /// Both for the record.
-    said: Option<MaskedText>,
+    /// Before the first piece, and as replay shows it.
+    head: Option<(MaskedBytes, MaskedText)>,
+    /// Behind the last one, where fields stand there: what ends the chunks, and as replay shows them.
+    tail: Option<(MaskedBytes, MaskedText)>,
 }
 
 impl Around {
     /// The bytes of the fields behind the body.
     fn trailing(&self) -> u64 {
-        let tail = self.tail.as_ref().map_or(0, |tail| tail.as_bytes().len());
+        let tail = self.tail.as_ref().map_or(0, |(tail, _)| tail.as_bytes().len());
         tail.saturating_sub(LAST_CHUNK.len()) as u64
     }
 }
@@ -342,29 +340,27 @@ impl Session {
 
     /// The head before what is held, where it has not left, and what stands behind it, if it is the `last`.
     fn around(&mut self, answer: &mut Answer, last: bool) -> Result<Around, Cut> {
-        let (tail, trailing) = if last { self.tail(answer)? } else { Default::default() };
-        let (head, said) = match self.answering {
-            true if trailing.is_empty() => (mask::constant(b""), None),
-            true => (mask::constant(b""), Some(mask::lines(self.resource.gate.detectors(), &trailing))),
+        let tail = if last { self.tail(answer)? } else { None };
+        let head = match self.answering {
+            true => None,
             false => {
                 let length = answer.held.as_bytes().len() as u64;
-                let length = last.then_some(length).filter(|_| tail.is_none());
-                let (head, said) = self.head(answer, length, &trailing)?;
-                (head, Some(said))
+                Some(self.head(answer, last.then_some(length).filter(|_| tail.is_none()))?)
             }
         };
-        Ok(Around { head, tail, said })
+        Ok(Around { head, tail })
     }
 
     /// Records what is held and stands around it, and releases it. `last`: with the outcome.
     async fn let_out(&mut self, answer: &mut Answer, around: Around, of: Seq, last: bool) -> Result<(), Cut> {
         let trailing = around.trailing();
-        let Around { head, tail, said } = around;
+        let (head, head_shown) = around.head.unzip();
+        let (tail, trailers_shown) = around.tail.unzip();
         let body = std::mem::replace(&mut answer.held, mask::constant(b""));
         let length = body.as_bytes().len() as u64;
         let taken = answer.looking.take(&self.resource, false);
-        let reel: Vec<_> =
-            answer.reel(self.resource.gate.detectors(), &body, said, tail.is_some()).into_iter().collect();
+        let reel = answer.reel(self.resource.gate.detectors(), &body, head_shown, trailers_shown);
+        let reel: Vec<_> = reel.into_iter().collect();
         answer.bytes += length + trailing;
         let framed = match (answer.bodyless, answer.chunked, last) {
             (true, ..) => mask::constant(b""),
@@ -405,34 +401,36 @@ impl Session {
             self.open = None;
         }
         self.answering = true;
-        self.to_client.send(Release::after(durable, head.then(framed)));
+        self.to_client
+            .send(Release::after(durable, head.unwrap_or_else(|| mask::constant(b"")).then(framed)));
         self.drain_client().await
     }
 
     /// What ends the chunks where fields came behind them, and those as they are recorded.
-    fn tail(&mut self, answer: &mut Answer) -> Result<(Option<MaskedBytes>, String), Cut> {
+    fn tail(&mut self, answer: &mut Answer) -> Result<Option<(MaskedBytes, MaskedText)>, Cut> {
         let mut trailers = std::mem::take(&mut answer.trailers);
         hop_by_hop(&mut trailers);
         NOT_PASSED_ON.iter().for_each(|name| {
             trailers.remove(name);
         });
         if trailers.is_empty() || answer.bodyless {
-            return Ok((None, String::new()));
+            return Ok(None);
         }
         let detectors = self.resource.gate.detectors().clone();
         let key = self.resource.gate.ledger().filter_key();
-        let (mut own, mut recorded) = (Headers::new(), String::from("(behind the body)"));
+        let (mut own, mut recorded) = (Headers::new(), Vec::new());
         for (name, value) in trailers.iter() {
             let clean = self.needles.without(value.as_bytes());
             let value = clean.map_or_else(|| value.clone(), |clean| RawField::new(clean.into()));
             let value = self.header(&mut answer.looking, &detectors, &value);
             answer.looking.beside(&key, name.as_bytes(), value.as_bytes());
-            recorded.push_str(&format!("\n{}: {}", readable(name.as_bytes()), shown(name, &value)));
+            recorded.push(format!("{}: {}", readable(name.as_bytes()), shown(name, &value)));
             own.push(name.clone(), value);
         }
         let mut out = bytes::BytesMut::new();
         encode_last_chunk(&mut out, &own)?;
-        Ok((Some(self.let_see(&mut answer.looking, out.to_vec())?), recorded))
+        let tail = self.let_see(&mut answer.looking, out.to_vec())?;
+        Ok(Some((tail, mask::lines(&detectors, &recorded.join("\n")))))
     }
 
     /// Bytes of a head or of trailers, looked at once more as they leave.
@@ -448,13 +446,8 @@ impl Session {
     }
 
     /// The head as it leaves, and as it is recorded. `length`: of the body, where all of it is at hand and nothing comes
-    /// behind it. `trailing`: what does, for the record.
-    fn head(
-        &mut self,
-        answer: &mut Answer,
-        length: Option<u64>,
-        trailing: &str,
-    ) -> Result<(MaskedBytes, MaskedText), Cut> {
+    /// behind it.
+    fn head(&mut self, answer: &mut Answer, length: Option<u64>) -> Result<(MaskedBytes, MaskedText), Cut> {
         let detectors = self.resource.gate.detectors().clone();
         let mut headers = answer.response.headers.clone();
         hop_by_hop(&mut headers);
@@ -504,10 +497,6 @@ impl Session {
         encode_response(&mut out, answer.response.status, reason, &own)?;
         answer.looking.beside(&key, b"", reason);
         let head = self.let_see(&mut answer.looking, out.to_vec())?;
-        if !trailing.is_empty() {
-            recorded.push('\n');
-            recorded.push_str(trailing);
-        }
         Ok((head, mask::lines(&detectors, &recorded)))
     }
 
@@ -661,16 +650,16 @@ impl Answer {
         }
     }
 
-    /// What replay shows of a piece: the head before the first, then the body. What detectors know is masked here also where
+    /// What replay shows of a piece: the head before the first, the body, and the fields behind the last. What detectors know is masked here also where
     /// the run was let see it; what a grant revealed and no detector knows stands as the client saw it.
     fn reel(
         &mut self,
         detectors: &mask::Detectors,
         body: &MaskedBytes,
-        said: Option<MaskedText>,
-        trailing: bool,
+        head: Option<MaskedText>,
+        trailers: Option<MaskedText>,
     ) -> Option<PayloadPlain> {
-        let left = self.reel_left.as_mut().filter(|left| **left > 0 || trailing)?;
+        let left = self.reel_left.as_mut().filter(|left| **left > 0 || trailers.is_some())?;
         let length = body.as_bytes().len();
         let shown = usize::try_from(*left).unwrap_or(usize::MAX).min(length);
         *left -= shown as u64;
@@ -680,7 +669,10 @@ impl Answer {
         }
         let masked = mask::fields(detectors, [shown.as_deref()], &[Shape::Text], &mut Vec::new());
         let data = masked.into_cells().pop();
-        let payload = PayloadPlain::new("http", Map::new().put_some("head", said).put_some("data", data));
+        let payload = PayloadPlain::new(
+            "http",
+            Map::new().put_some("head", head).put_some("data", data).put_some("trailers", trailers),
+        );
         payload.fits().then_some(payload)
     }
 }
@@ -743,9 +735,10 @@ mod tests {
 
     #[test]
     fn fields_behind_a_body_are_counted_without_what_ends_the_chunks() {
-        let around = |tail| Around { head: mask::constant(b""), tail, said: None }.trailing();
-        let field = b"x-sum: 1\r\n";
-        assert_eq!(around(None), 0);
-        assert_eq!(around(Some(mask::constant(b"0\r\nx-sum: 1\r\n\r\n"))), field.len() as u64);
+        let shown = || MaskedText::constant("x-sum: 1");
+        let trailing = |tail| Around { head: None, tail }.trailing();
+        assert_eq!(trailing(None), 0);
+        let tail = mask::constant(b"0\r\nx-sum: 1\r\n\r\n");
+        assert_eq!(trailing(Some((tail, shown()))), b"x-sum: 1\r\n".len() as u64);
     }
 }
