@@ -5,11 +5,11 @@
 
 use bytes::{Bytes, BytesMut};
 use h2::client::{self, ResponseFuture, SendRequest};
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, Uri};
 use proto_http::frame::{Decoder, Framing, Head, Headers, Incoming, encode_chunk, encode_last_chunk};
-use proto_http::limits::HEAD_BYTES_MAX;
+use proto_http::limits::{HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX};
 use proto_http::two::{self, Measure, Opening};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::oneshot;
@@ -104,7 +104,23 @@ impl Carried {
         let ends = matches!(framing, Framing::None | Framing::Length(0));
         let mut requests = self.requests.clone().ready().await.map_err(|_| Over)?;
         let (mut response, mut stream) = requests.send_request(request, ends).map_err(|_| Over)?;
-        self.body(&mut stream, ends).await?;
+        let mut early = Vec::new();
+        let too_many = tokio::select! {
+            biased;
+            () = flooded(&mut response, &mut early) => true,
+            sent = self.body(&mut stream, ends) => sent.map(|()| false)?,
+        };
+        if too_many {
+            // The service gets nothing more, and the session finds out when it reads: by what it counts.
+            stream.send_reset(Reason::CANCEL);
+            self.rest().await?;
+        }
+        for interim in &early {
+            self.interim(interim).await?;
+        }
+        if too_many {
+            return Err(Over);
+        }
         let (parts, mut body) = self.final_response(&mut response).await?.into_parts();
         let ends = body.is_end_stream();
         let status = parts.status.as_u16();
@@ -136,6 +152,23 @@ impl Carried {
         }
     }
 
+    /// Reads what is left of a request that goes nowhere.
+    async fn rest(&mut self) -> Result<(), Over> {
+        loop {
+            match self.next().await? {
+                Incoming::Body(_) | Incoming::Trailers(_) => {}
+                Incoming::End => return Ok(()),
+                Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => return Err(Over),
+            }
+        }
+    }
+
+    async fn interim(&mut self, interim: &Response<()>) -> Result<(), Over> {
+        let status = interim.status().as_u16();
+        let written = two::response(status, pairs(interim.headers()), true, false, false);
+        self.write(&written.map_err(|_| Over)?.head).await
+    }
+
     /// The answer, behind any interim ones: the session sees and counts those.
     async fn final_response(&mut self, response: &mut ResponseFuture) -> Result<Response<RecvStream>, Over> {
         loop {
@@ -151,11 +184,7 @@ impl Carried {
             });
             match next.await? {
                 Ok(last) => return Ok(last),
-                Err(interim) => {
-                    let status = interim.status().as_u16();
-                    let written = two::response(status, pairs(interim.headers()), true, false, false);
-                    self.write(&written.map_err(|_| Over)?.head).await?;
-                }
+                Err(interim) => self.interim(&interim).await?,
             }
         }
     }
@@ -190,6 +219,18 @@ impl Carried {
     }
 }
 
+/// Takes the interim responses that come while the request is sent, for which `h2`'s queue has no limit. Resolves when they
+/// are more than a session takes; may be dropped before.
+async fn flooded(response: &mut ResponseFuture, early: &mut Vec<Response<()>>) {
+    while early.len() <= INTERIM_RESPONSES_MAX as usize {
+        match std::future::poll_fn(|cx| response.poll_informational(cx)).await {
+            Some(Ok(interim)) => early.push(interim),
+            // What else there is, whoever waits for the answer is told.
+            Some(Err(_)) | None => std::future::pending().await,
+        }
+    }
+}
+
 /// A request as `h2` takes it. `None`: a part of it would be another one there.
 fn opened(opening: Opening, scheme: &Scheme) -> Option<Request<()>> {
     let path = PathAndQuery::from_maybe_shared(opening.path.to_bytes()).ok()?;
@@ -202,4 +243,65 @@ fn opened(opening: Opening, scheme: &Scheme) -> Option<Request<()>> {
     *request.uri_mut() = uri;
     *request.headers_mut() = map(&opening.fields)?;
     same.then_some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto_http::session::Seen;
+
+    /// A service that says `103` for as long as it is asked, and gives the request's body no window.
+    async fn flood(io: DuplexStream) {
+        let mut builder = h2::server::Builder::new();
+        builder.initial_window_size(0);
+        let mut connection = builder.handshake::<_, Bytes>(io).await.unwrap();
+        let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+        let more = async {
+            loop {
+                let mut hint = Response::new(());
+                *hint.status_mut() = http::StatusCode::EARLY_HINTS;
+                if respond.send_informational(hint).is_err() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = more => {}
+            _over = async { while connection.accept().await.is_some() {} } => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn interim_responses_without_end_are_a_fault_while_the_body_waits() {
+        let (near, service) = tokio::io::duplex(LANE_BYTES);
+        let service = tokio::spawn(flood(service));
+        let mut leg = over(Leg::lane(near, false, JoinSet::new())).await.unwrap();
+        let body = "x".repeat(1000);
+        let head = "POST / HTTP/1.1\r\nHost: one.example\r\nContent-Length: 1000\r\n\r\n";
+        leg.drain(&mut BytesMut::from(format!("{head}{body}").as_bytes())).await.unwrap();
+        let (mut decoder, mut input) = (Decoder::upstream(), BytesMut::new());
+        decoder.answers(false);
+        let mut seen = proto_http::session::Session::new();
+        let request = Decoder::client().next(&mut BytesMut::from(head.as_bytes())).unwrap();
+        let Incoming::Head(request) = request else { panic!("no request") };
+        let request = proto_http::message::Request::new(request).unwrap();
+        seen.on_request(&request).unwrap();
+        let fault = loop {
+            match decoder.next(&mut input).unwrap() {
+                Incoming::NeedMore => assert!(leg.fill(&mut input).await.unwrap() > 0, "the leg ended"),
+                Incoming::Head(head) => {
+                    match seen.on_response(&proto_http::message::Response::new(head).unwrap()) {
+                        Ok(Seen::Final) => panic!("no answer was final"),
+                        Ok(_) => {}
+                        Err(fault) => break fault,
+                    }
+                }
+                _ => {}
+            }
+        };
+        assert_eq!(fault, proto_http::fault::INTERIM_TOO_MANY.on(wire::Side::Upstream));
+        drop(leg);
+        service.await.unwrap();
+    }
 }
