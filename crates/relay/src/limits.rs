@@ -10,7 +10,7 @@ pub const CHILD_DEPTH_MAX: usize = 8;
 pub const ARGV_WORDS_MAX: usize = 256;
 /// PBKDF2 rounds of a run's password. It has 192 random bits, so the count protects nothing; 4,096 is what clients expect (RFC 7677).
 pub const SCRAM_ITERATIONS: u32 = 4_096;
-/// Sessions of one gateway. 512 x (two 1 MiB queues) = 1 GiB worst case.
+/// Sessions of one gateway, and again as many lanes of HTTP/2. 512 x (two 1 MiB queues) = 1 GiB worst case.
 pub const SESSIONS_MAX: usize = 512;
 /// From accept to the end of authentication.
 pub const LOGIN: Duration = Duration::from_secs(20);
@@ -119,6 +119,9 @@ pub const IN_VAIN_LISTED_MAX: usize = 64;
 /// quarter of [`HTTP_SESSIONS_PER_RUN_MAX`], so that a run's other connections have room. Clients open a few at once; those
 /// that want more wait, as the settings tell them.
 pub const LANES_MAX: usize = 32;
+/// The same until one of them has proved its run; others wait. A connection of HTTP/1.1 has one: so [`SESSIONS_MAX`] connections of
+/// strangers cost 4 x (2 x [`LANE_BYTES`]) each, 512 MiB, and not 4 GiB.
+pub const LANES_UNPROVED_MAX: usize = 4;
 /// Bytes of one direction of a lane: one piece of an answer with its framing. 2 x 128 KiB x [`HTTP_SESSIONS_PER_RUN_MAX`] lanes
 /// on two legs = 64 MiB for one run.
 pub const LANE_BYTES: usize = 128 << 10;
@@ -139,6 +142,8 @@ pub const STREAMS_WRONG_MAX: usize = 32;
 
 const _: () = {
     assert!(LANES_MAX as u64 * 4 <= HTTP_SESSIONS_PER_RUN_MAX);
+    assert!(LANES_UNPROVED_MAX <= LANES_MAX);
+    assert!(SESSIONS_MAX * LANES_UNPROVED_MAX * 2 * LANE_BYTES <= 512 << 20);
     assert!(LANE_BYTES > CHUNK_BYTES);
     assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 };

@@ -12,7 +12,7 @@ pub use ledger::Ended;
 use ledger::{Draft, Kind, Ledger};
 use mask::{Detectors, MaskedText};
 use proto_postgres::scram::Verifier;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use vocab::{Durability, Group, ResourcePath, RunId, SessionId};
 use zeroize::Zeroizing;
 
@@ -20,7 +20,7 @@ use crate::counts::TurnedAway;
 pub use crate::delegation::Delegation;
 use crate::entropy;
 use crate::in_vain::InVain;
-use crate::limits::{ARGV_WORDS_MAX, CHILD_DEPTH_MAX, RUNS_MAX, SCRAM_ITERATIONS};
+use crate::limits::{ARGV_WORDS_MAX, CHILD_DEPTH_MAX, RUNS_MAX, SCRAM_ITERATIONS, SESSIONS_MAX};
 
 /// Who asks for a run, and for what. The caller is authenticated before this is made.
 #[derive(Clone, Debug)]
@@ -199,6 +199,8 @@ pub struct Registry {
     live: Arc<Mutex<Live>>,
     /// Connections that were none of a run's.
     pub turned_away: Arc<TurnedAway>,
+    /// A place for each lane of HTTP/2 that there may be, of all connections.
+    pub(crate) lanes: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -209,7 +211,13 @@ struct Live {
 
 impl Registry {
     pub fn new(ledger: Ledger, detectors: Arc<Detectors>) -> Registry {
-        Registry { ledger, detectors, live: Arc::default(), turned_away: Arc::default() }
+        Registry {
+            ledger,
+            detectors,
+            live: Arc::default(),
+            turned_away: Arc::default(),
+            lanes: Arc::new(Semaphore::new(SESSIONS_MAX)),
+        }
     }
 
     /// Mints a run. Its `open` record is durable before this returns.

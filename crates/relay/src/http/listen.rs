@@ -12,7 +12,7 @@ use mask::MaskedText;
 use proto_http::frame::{Decoder, Head, Incoming, Start};
 use proto_http::reply::status_of;
 use tokio::net::TcpStream;
-use tokio::sync::SetOnce;
+use tokio::sync::{Semaphore, SetOnce};
 use tokio_rustls::TlsAcceptor;
 use vocab::{Seq, SessionId};
 
@@ -85,6 +85,14 @@ impl two::Host for Doorway {
 
     fn is_proved(&self) -> bool {
         self.owner.get().is_some()
+    }
+
+    async fn proved(&self) {
+        let _whose = self.owner.wait().await;
+    }
+
+    fn lanes(&self) -> &Arc<Semaphore> {
+        &self.resource.registry.lanes
     }
 
     async fn over(&self) {

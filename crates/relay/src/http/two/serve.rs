@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::stream::Ended;
 use crate::leg::Leg;
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, HTTP_IDLE, LANE_BYTES, LANES_MAX, LOGIN, SESSION_END, STREAM_SEND_BYTES_MAX,
-    STREAM_WINDOW_BYTES, STREAMS_ABANDONED_MAX, STREAMS_RESET_MAX, STREAMS_WRONG_MAX,
+    CONNECTION_WINDOW_BYTES, HTTP_IDLE, LANE_BYTES, LANES_MAX, LANES_UNPROVED_MAX, LOGIN, SESSION_END,
+    STREAM_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_ABANDONED_MAX, STREAMS_RESET_MAX, STREAMS_WRONG_MAX,
 };
 
 /// Whom a connection's lanes are served by.
@@ -25,6 +25,10 @@ pub(in crate::http) trait Host: Send + Sync + 'static {
     fn lane(self: Arc<Self>, leg: Leg) -> impl Future<Output = ()> + Send;
     /// Whether a request of the connection has proved its run.
     fn is_proved(&self) -> bool;
+    /// Resolves when one has.
+    fn proved(&self) -> impl Future<Output = ()> + Send;
+    /// Places for the lanes of all connections.
+    fn lanes(&self) -> &Arc<Semaphore>;
     /// Resolves when the run is over.
     fn over(&self) -> impl Future<Output = ()> + Send;
     /// Counts or records what never became a request: a constant sentence.
@@ -144,7 +148,7 @@ impl Tally {
     /// `open`: streams whose end is not counted yet; those that the client abandoned are not among the 32 that it may have.
     fn is_too_much(&self, open: usize) -> bool {
         self.abandoned > STREAMS_ABANDONED_MAX + self.answered
-            || self.wrong > STREAMS_WRONG_MAX
+            || self.wrong >= STREAMS_WRONG_MAX
             || open > 2 * LANES_MAX
     }
 }
@@ -154,8 +158,15 @@ pub(super) struct Lanes<H> {
     pub(super) host: Arc<H>,
     /// One for each that there is, idle or not.
     places: Arc<Semaphore>,
+    /// One for each stream that is served before the run is proved.
+    unproved: Arc<Semaphore>,
     idle: Mutex<Vec<Lane>>,
     sessions: Mutex<JoinSet<()>>,
+}
+
+/// A stream may be served.
+pub(super) struct Admitted {
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// This end of a lane. Dropping it is the client's going away.
@@ -175,12 +186,30 @@ impl<H: Host> Lanes<H> {
         Lanes {
             host,
             places: Arc::new(Semaphore::new(LANES_MAX)),
+            unproved: Arc::new(Semaphore::new(LANES_UNPROVED_MAX)),
             idle: Mutex::default(),
             sessions: Mutex::default(),
         }
     }
 
-    /// A lane on which nothing is under way. Waits while sessions that were cut write their last records.
+    /// Waits until a stream may be served: it is among the few that are before the run is proved, or the run is. `None`: neither
+    /// in time. What is held is given back when the stream ends.
+    pub(super) async fn admit(&self) -> Option<Admitted> {
+        if self.host.is_proved() {
+            return Some(Admitted { _place: None });
+        }
+        let admitted = async {
+            tokio::select! {
+                biased;
+                place = self.unproved.clone().acquire_owned() => place.ok().map(|place| Admitted { _place: Some(place) }),
+                () = self.host.proved() => Some(Admitted { _place: None }),
+            }
+        };
+        timeout(LOGIN, admitted).await.ok().flatten()
+    }
+
+    /// A lane on which nothing is under way. Waits while sessions that were cut write their last records. `None`: there are as
+    /// many as there may be, of this connection or of all.
     pub(super) async fn take(&self) -> Option<Lane> {
         while let Some(mut lane) = self.pop() {
             if lane.is_idle() {
@@ -188,7 +217,8 @@ impl<H: Host> Lanes<H> {
             }
         }
         let place = timeout(LOGIN, self.places.clone().acquire_owned()).await.ok()?.ok()?;
-        Some(self.open(place))
+        let of_all = self.host.lanes().clone().try_acquire_owned().ok()?;
+        Some(self.open([place, of_all]))
     }
 
     /// Takes it back, for another stream.
@@ -200,7 +230,7 @@ impl<H: Host> Lanes<H> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn open(&self, place: OwnedSemaphorePermit) -> Lane {
+    fn open(&self, places: [OwnedSemaphorePermit; 2]) -> Lane {
         let (stream, far) = tokio::io::duplex(LANE_BYTES);
         let leg = Leg::lane(far, self.host.scheme() == "https", JoinSet::new());
         let session = self.host.clone().lane(leg);
@@ -208,7 +238,7 @@ impl<H: Host> Lanes<H> {
         while sessions.try_join_next().is_some() {}
         sessions.spawn(async move {
             session.await;
-            drop(place);
+            drop(places);
         });
         Lane { stream, side: Read { decoder: Decoder::upstream(), input: bytes::BytesMut::new() } }
     }
@@ -229,5 +259,98 @@ impl Lane {
         let mut none = std::task::Context::from_waker(std::task::Waker::noop());
         let polled = std::pin::Pin::new(&mut self.stream).poll_read(&mut none, &mut read);
         polled.is_pending() && self.side.input.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::SESSIONS_MAX;
+    use tokio::sync::SetOnce;
+
+    struct Nobody {
+        proved: SetOnce<()>,
+        lanes: Arc<Semaphore>,
+    }
+
+    impl Host for Nobody {
+        async fn lane(self: Arc<Self>, leg: Leg) {
+            let _open = leg;
+            std::future::pending().await
+        }
+
+        fn is_proved(&self) -> bool {
+            self.proved.get().is_some()
+        }
+
+        async fn proved(&self) {
+            self.proved.wait().await;
+        }
+
+        fn lanes(&self) -> &Arc<Semaphore> {
+            &self.lanes
+        }
+
+        async fn over(&self) {
+            std::future::pending().await
+        }
+
+        async fn wrong(&self, _why: &'static str) {}
+
+        fn scheme(&self) -> &'static str {
+            "http"
+        }
+    }
+
+    fn lanes(of_all: usize) -> Lanes<Nobody> {
+        let lanes = Arc::new(Semaphore::new(of_all));
+        Lanes::new(Arc::new(Nobody { proved: SetOnce::new(), lanes }))
+    }
+
+    /// What a stream that has nothing to wait for is told at once.
+    async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = future => Some(done),
+            () = std::future::ready(()) => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn few_streams_are_served_until_a_run_is_proved() {
+        let lanes = lanes(SESSIONS_MAX);
+        let mut served = Vec::new();
+        for _ in 0..LANES_UNPROVED_MAX {
+            served.push(now(lanes.admit()).await.flatten().unwrap());
+        }
+        assert!(now(lanes.admit()).await.is_none(), "one more waits");
+        served.pop();
+        let next = now(lanes.admit()).await.flatten().unwrap();
+        let waits = lanes.admit();
+        tokio::pin!(waits);
+        assert!(now(&mut waits).await.is_none());
+        lanes.host.proved.set(()).unwrap();
+        assert!(waits.await.is_some(), "what waited is served");
+        assert!(now(lanes.admit()).await.flatten().is_some());
+        drop((served, next));
+    }
+
+    #[tokio::test]
+    async fn lanes_of_all_connections_are_bounded_together() {
+        let lanes = lanes(2);
+        let (first, second) = (lanes.take().await, lanes.take().await);
+        assert!(first.is_some() && second.is_some());
+        assert!(lanes.take().await.is_none(), "the gateway has as many as it may");
+        lanes.give(first.unwrap());
+        assert!(lanes.take().await.is_some(), "an idle one is taken again");
+    }
+
+    #[test]
+    fn a_connection_has_so_many_wrong_streams_and_no_more() {
+        let mut tally = Tally::default();
+        (1..STREAMS_WRONG_MAX).for_each(|_| tally.count(Ended::Wrong));
+        assert!(!tally.is_too_much(0));
+        tally.count(Ended::Wrong);
+        assert!(tally.is_too_much(0));
     }
 }

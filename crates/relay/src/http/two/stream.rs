@@ -38,7 +38,7 @@ enum Broke {
     Session,
 }
 
-const TOO_MANY: &str = "the connection has as many requests in work as one may have";
+const TOO_MANY: &str = "the connection, or the gateway, has as many requests in work as one may have";
 
 impl<H: Host> Lanes<H> {
     /// Carries one request to the end of its answer.
@@ -47,6 +47,15 @@ impl<H: Host> Lanes<H> {
         request: Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
     ) -> Ended {
+        let admitted = tokio::select! {
+            biased;
+            _reset = std::future::poll_fn(|cx| respond.poll_reset(cx)) => return Ended::Abandoned,
+            admitted = self.admit() => admitted,
+        };
+        let Some(_admitted) = admitted else {
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return Ended::Wrong;
+        };
         let (parts, mut body) = request.into_parts();
         let to_head = parts.method == http::Method::HEAD;
         let written = match self.written(&parts, body.is_end_stream()) {
