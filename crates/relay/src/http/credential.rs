@@ -134,6 +134,16 @@ impl Injected {
     }
 }
 
+impl Injected {
+    /// How many bytes it adds to the request's target.
+    pub(super) fn in_target(&self) -> usize {
+        match self {
+            Injected::Pair(pair) => pair.len() + 1,
+            Injected::None | Injected::Field(_) | Injected::Signature(_) => 0,
+        }
+    }
+}
+
 /// As a URL writes it.
 pub(super) fn percent_encoded(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

@@ -30,6 +30,7 @@ use super::request::Asked;
 use super::resource::Resource;
 use super::scrub::Needles;
 use super::side::{Broken, Side};
+use super::two;
 use super::writer::{ClientWriter, UpstreamWriter};
 use crate::entropy;
 use crate::limits::{
@@ -175,6 +176,10 @@ impl Session {
         };
         if !self.upstream_ready().await {
             self.refuse(&asked, &decided, 502, UNREACHABLE, None).await?;
+            return self.answered_here();
+        }
+        if self.upstream.leg.is_lane() && !two::has_form(&asked.sending, self.injected.in_target()) {
+            self.refuse(&asked, &decided, 400, two::NO_FORM, None).await?;
             return self.answered_here();
         }
         let intent = {

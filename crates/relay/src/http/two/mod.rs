@@ -25,7 +25,7 @@ use proto_http::frame::Headers;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(super) use serve::{Host, serve};
-pub(super) use upstream::over;
+pub(super) use upstream::{NO_FORM, has_form, over};
 
 use super::side::Side;
 use crate::leg::Leg;

@@ -14,6 +14,7 @@ use proto_http::two::{self, Measure, Opening};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use wire::RawField;
 
 use super::{map, pairs, push};
 use crate::leg::Leg;
@@ -231,6 +232,22 @@ async fn flooded(response: &mut ResponseFuture, early: &mut Vec<Response<()>>) {
     }
 }
 
+pub(in crate::http) const NO_FORM: &str = "this request has no form in HTTP/2, which the service speaks";
+
+/// Whether a request that is written in HTTP/1.1 can be said in HTTP/2, also with so many bytes more in its target.
+pub(in crate::http) fn has_form(request: &[u8], more: usize) -> bool {
+    let end = memchr::memmem::find(request, b"\r\n\r\n").map_or(request.len(), |end| end + 4);
+    let mut head = BytesMut::from(request.get(..end).unwrap_or_default());
+    let Ok(Incoming::Head(head)) = Decoder::client().next(&mut head) else { return false };
+    let Some(mut opening) = two::opening(&head) else { return false };
+    if more > 0 {
+        let mut path = opening.path.as_bytes().to_vec();
+        path.resize(path.len() + more, b'x');
+        opening.path = RawField::new(path.into());
+    }
+    opened(opening, &Scheme::HTTP).is_some()
+}
+
 /// A request as `h2` takes it. `None`: a part of it would be another one there.
 fn opened(opening: Opening, scheme: &Scheme) -> Option<Request<()>> {
     let path = PathAndQuery::from_maybe_shared(opening.path.to_bytes()).ok()?;
@@ -249,6 +266,20 @@ fn opened(opening: Opening, scheme: &Scheme) -> Option<Request<()>> {
 mod tests {
     use super::*;
     use proto_http::session::Seen;
+
+    #[test]
+    fn what_http_1_carries_may_have_no_form() {
+        let asks = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: one.example\r\n\r\n");
+        let has = |target: &str, more| has_form(asks(target).as_bytes(), more);
+        assert!(has("/users?name=%22x%22", 0) && has("/", 1000));
+        for target in ["/<x>", "/`", "/?q=<x>", "/?q=\"x\""] {
+            assert!(!has(target, 0), "{target}");
+        }
+        let long = format!("/{}", "x".repeat(60_000));
+        assert!(has(&long, 0) && !has(&long, 10_000), "with the service's credential it is too long");
+        let body = "POST / HTTP/1.1\r\nHost: one.example\r\nContent-Length: 9\r\n\r\nx\r\n\r\ny\r\n";
+        assert!(has_form(body.as_bytes(), 0));
+    }
 
     /// A service that says `103` for as long as it is asked, and gives the request's body no window.
     async fn flood(io: DuplexStream) {
