@@ -181,9 +181,6 @@ impl Desk<'_> {
             failed: outcome.what.result != ResultWord::Ok,
             ..Kept::default()
         };
-        if outcome.what.result == ResultWord::Indeterminate {
-            return Ok(None);
-        }
         let pieces = action.chunks.iter().filter(|chunk| &*chunk.what.to == "client");
         let mut whole = true;
         for seq in pieces.map(|piece| piece.seq).chain([outcome.seq]) {
@@ -197,6 +194,10 @@ impl Desk<'_> {
         let shown = !outcome.what.columns.is_empty() || (kept.head.is_none() && outcome.what.tag.is_none());
         whole &= !shown || kept.rows.len() as u64 >= outcome.what.rows;
         whole &= kept.head.is_none() || kept.data.len() as u64 >= outcome.what.bytes || is_masked(action);
+        // A client that has heard enough hangs up before the end: what it was given is what it is given.
+        if outcome.what.result == ResultWord::Indeterminate {
+            whole = kept.head.is_some();
+        }
         Ok(whole.then_some(Answered::Kept(Box::new(kept))))
     }
 
