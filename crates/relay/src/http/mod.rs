@@ -9,12 +9,11 @@
 //! in one all the same, and passes nothing on in one that it knows.
 //!
 //! **Not here, and refused**: HTTP/3, upgrades (WebSocket), CONNECT to a listener or for anything but TLS, byte ranges (a value could be cut in two; the whole
-//! is asked for instead). Trailers
-//! pass from a service to a client that reads them, and not the other way.
+//! is asked for instead). Trailers pass from a service to a client that reads them, and not the other way.
 //!
 //! Reading order: `listen` (accept to `connect`), `proxy` and `entry` (the same for the proxy) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
 //! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
-//! language model) -> `two` (HTTP/2) -> `scrub`, `writer`, `sigv4`, `side`, `problem`, `dial`,
+//! language model) -> `two` (HTTP/2) -> `again` (out of a record) -> `scrub`, `writer`, `sigv4`, `side`, `problem`, `dial`,
 //! `lent` (a server that its client starts), `resource`.
 
 mod again;
