@@ -209,6 +209,8 @@ fn each_answer_in_json_has_the_documented_fields() {
         let said = site.ask(&[words, &["--json"]].concat(), "not-there-at-all\n").unwrap();
         look(words, &said);
     }
+    let again = ["replay", run, "--json", "--", "true"];
+    look(&again, &site.ask(&again, "").unwrap());
     let mut check = site.tacho();
     check.args(["check", "--json"]).env("CRM_PASSWORD", UPSTREAM_PASSWORD);
     look(&["check"], &finish(&mut check, b"", CLIENT_SECONDS_MAX).unwrap());
