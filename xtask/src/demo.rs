@@ -188,11 +188,10 @@ impl Stage {
             let mut tacho = self.gateway.site().tacho();
             tacho.args(["replay", run, "--"]).arg(&python).arg(&agent).args(task);
             let done = finish(&mut tacho, b"", AGENT_SECONDS_MAX)?;
+            // What the agent prints, on standard error, was seen above.
             let said = done.out();
-            // What the agent prints was seen above.
-            let found = said.find("carried out again").and_then(|at| said[..at].rfind("run ")).unwrap_or(0);
             let words = task.map(|task| format!(" \"{task}\"")).unwrap_or_default();
-            println!("\n$ tacho replay {} -- agent.py{words}\n{}", short(run), said[found..].trim_end());
+            println!("\n$ tacho replay {} -- agent.py{words}\n{}", short(run), said.trim_end());
             if done.status.code() != Some(code) {
                 return Err(Stop::Could(format!("tacho replay ended with {}\n{}", done.status, done.all())));
             }

@@ -241,8 +241,7 @@ impl Recording for Tape {
     fn connects(&self, resource: &str, parameters: &[(String, String)]) -> bool {
         let same = |then: &BTreeMap<String, String>| {
             let now = |name: &str| parameters.iter().any(|(asked, _)| asked == name);
-            let as_then =
-                |(name, value): &(String, String)| name == "database" || then.get(name) == Some(value);
+            let as_then = |(name, value): &(String, String)| then.get(name) == Some(value);
             parameters.iter().all(as_then)
                 && then.keys().all(|name| NOT_ASKED.contains(&&**name) || now(name))
         };
