@@ -369,16 +369,25 @@ fn libclang() -> bool {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).collect::<Vec<_>>()
     };
-    let is_clang = |path: &PathBuf| {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        name.starts_with("libclang") && name.contains(".so")
-    };
-    names(Path::new("/usr/lib")).iter().any(|llvm| names(&llvm.join("lib")).iter().any(is_clang))
+    let is_one = |path: &PathBuf| path.file_name().is_some_and(|name| is_libclang(&name.to_string_lossy()));
+    names(Path::new("/usr/lib")).iter().any(|llvm| names(&llvm.join("lib")).iter().any(is_one))
+}
+
+/// Whether bindgen takes a file of this name. libclang-cpp, which comes with llvm, is another library.
+fn is_libclang(name: &str) -> bool {
+    name.starts_with("libclang") && name.contains(".so") && !name.starts_with("libclang-cpp")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_library_that_bindgen_loads_is_told_from_the_one_of_llvm() {
+        let found =
+            ["libclang.so.1", "libclang-14.so.14.0.6", "libclang-cpp.so.14", "libclang.a"].map(is_libclang);
+        assert_eq!(found, [true, true, false, false]);
+    }
 
     #[test]
     fn what_was_installed_is_remembered_and_a_new_version_is_not_there() {
