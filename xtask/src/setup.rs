@@ -133,6 +133,7 @@ const NODE_TEST: &[&str] = &[
     "@modelcontextprotocol/sdk@1.32.2",
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
+    "@modelcontextprotocol/server-postgres@0.6.2",
     "pg@8.23.1",
 ];
 

@@ -38,7 +38,9 @@ unless { context.approvals.contains("leads") };
 permit (principal in Agent::"sampler", action in [Action::"call", Action::"opaque"], resource in Resource::"local/client");
 @id("node-servers")
 permit (principal, action in [Action::"connect", Action::"read"], resource)
-when { resource in Resource::"everything" || resource in Resource::"filesystem" };
+when { resource in Resource::"everything" || resource in Resource::"filesystem" || resource in Resource::"postgres" };
+@id("postgres-queries")
+permit (principal, action == Action::"call", resource == Resource::"postgres/tools/query");
 @id("everything-call")
 permit (principal, action == Action::"call", resource)
 when { resource in Resource::"everything/tools/echo" || resource in Resource::"everything/tools/get-sum" };
@@ -60,8 +62,9 @@ impl Scene {
         let tables = format!(
             "\n[[resource]]\nname = \"local\"\nkind = \"mcp\"\nlisten = \"127.0.0.1:{port}\"\nupstream = \"stdio:\"\n\
              shims = [\"local-server\"]\n\
-             \n[[resource.mask]]\npath = \"$..ssn\"\nclass = \"pii.ssn\"\nas = \"partial:4\"\n{}{}",
+             \n[[resource.mask]]\npath = \"$..ssn\"\nclass = \"pii.ssn\"\nas = \"partial:4\"\n{}{}{}",
             nodes("everything", ""),
+            nodes("postgres", ""),
             nodes("filesystem", "tools = [\"read_text_file/{path...}\", \"write_file/{path...}\"]\n")
         );
         let plan = Plan { policy: format!("{POLICY}{RULES}"), tables, durability: "os".to_owned(), ..plan() };
@@ -377,7 +380,7 @@ fn node_programs() -> &'static Path {
     MADE.get_or_init(|| {
         let bin = drivers().dir().join("bin-of-node");
         std::fs::create_dir_all(&bin).unwrap();
-        for name in ["everything", "filesystem"] {
+        for name in ["everything", "filesystem", "postgres"] {
             let module = drivers()
                 .dir()
                 .join(format!("node_modules/@modelcontextprotocol/server-{name}/dist/index.js"));
@@ -428,6 +431,22 @@ fn nodes_servers_are_inspected_through_shims() {
         inspect("reader-of-files", true, &format!("{call} write_file --tool-arg path={path} content=x"));
     assert!(refused.all().contains("(record: "), "{}", refused.all());
     assert!(std::fs::read_to_string(files.join("a.txt")).unwrap().contains(EMAIL), "it was not written");
+}
+
+/// Both of its sides are behind the gateway: the tool, and the database that it asks.
+#[test]
+fn what_a_tool_asks_of_a_database_is_decided_and_masked_there() {
+    let call = "mcp-server-postgres \"$DATABASE_URL\" --method tools/call --tool-name query --tool-arg";
+    let query = |sql: &str| inspect("analyst", false, &format!("{call} \"sql={sql}\""));
+    let read = query("SELECT id, ssn FROM customers WHERE id = 3");
+    assert!(read.out().contains("ssn_3"), "{}", scene().gateway.explain(&read));
+    let run = scene().run_of("analyst");
+    let touched = scene().text(&["touched", &run]);
+    for part in ["postgres/tools/query", "crm/crm/public/customers"] {
+        assert!(touched.contains(part), "{part}: {touched}");
+    }
+    let refused = query("DROP TABLE customers");
+    assert!(refused.all().contains("Agents do not change the structure"), "{}", refused.all());
 }
 
 /// A gateway of its own: what it remembers is changed.
