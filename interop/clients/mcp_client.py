@@ -9,6 +9,8 @@ import os
 import sys
 
 ERA, NAME, STEPS = sys.argv[1], sys.argv[2].upper(), sys.argv[3:]
+# What its user answers when it is asked something; without it the client has no user to ask.
+ELICIT = os.environ.get("ELICIT")
 STDIO = json.loads(os.environ.get("STDIO", "[]"))
 URL = None if STDIO else os.environ[NAME + "_BASE_URL"]
 HEADERS = None if STDIO else {"Authorization": "Bearer " + os.environ[NAME + "_API_KEY"]}
@@ -63,8 +65,15 @@ async def new():
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
+    async def elicit(_context, params):
+        print(json.dumps({"asked": params.message}), flush=True)
+        from mcp_types import ElicitResult
+
+        return ElicitResult(action=ELICIT, content={} if ELICIT == "accept" else None)
+
     http = httpx2.AsyncClient(headers=HEADERS)
-    async with Client(streamable_http_client(URL + "/", http_client=http)) as client:
+    user = {"elicitation_callback": elicit} if ELICIT else {}
+    async with Client(streamable_http_client(URL + "/", http_client=http), **user) as client:
         await steps(client)
 
 

@@ -179,6 +179,9 @@ pub struct Question<'a> {
     pub asked: &'a [u8],
     /// The bytes for the upstream. Empty for what will be refused.
     pub sending: &'a [u8],
+    /// What an approval binds to, where it is given to a message that comes again, on any connection of its run: what is
+    /// asked and sent, without what numbers the message.
+    pub again: Option<(&'a [u8], &'a [u8])>,
     /// See DESIGN section 3: whether the request may overtake its own intent.
     pub pure_read: bool,
 }
@@ -191,6 +194,11 @@ impl Question<'_> {
         let values = params.iter().filter_map(|param| param.said.as_deref()).collect();
         let unsaid = params.iter().any(|param| param.said.is_none());
         Some(Saying { text: self.said?, values, unsaid, action: self.subject.action() })
+    }
+
+    /// The bytes that an approval is of.
+    pub(crate) fn bound(&self) -> (&[u8], &[u8]) {
+        self.again.unwrap_or((self.asked, self.sending))
     }
 
     /// Whether an approver sees all of it: statement, what is sent instead, and each parameter.

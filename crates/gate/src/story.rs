@@ -328,38 +328,11 @@ impl Gate {
         ground: &Ground<'_>,
         now: WallTime,
     ) -> Result<Spent, GateError> {
-        let late = now >= asked.expires;
-        let (verdict, by, form, reason, signature) = match &answer {
-            Some(Answer::Granted { .. }) if late => ("expired", None, None, None, None),
-            Some(Answer::Granted { by, form }) => {
-                let names: Vec<&str> = by.iter().map(|a| &*a.name).collect();
-                let signature = by.iter().find_map(|a| a.signature.clone());
-                ("granted", Some(names.join(", ")), Some(*form), None, signature)
-            }
-            Some(Answer::Denied { by, reason }) => {
-                ("denied", Some(by.to_string()), None, reason.clone(), None)
-            }
-            None if late => ("expired", None, None, None, None),
-            None => ("withdrawn", None, None, None, None),
+        let verdict = self.answered(&asked, answer.as_ref(), question.who, now)?;
+        let reason = match &answer {
+            Some(Answer::Denied { reason, .. }) => reason.as_deref(),
+            Some(Answer::Granted { .. }) | None => None,
         };
-        let masked = |text: &str| mask::text(&self.inner.detectors, text).0;
-        let mut draft = Draft::new(Kind::Approval)
-            .run(question.who.run)
-            .session(question.who.session)
-            .of(asked.seq)
-            .put("ask", asked.id)
-            .put("verdict", verdict)
-            .put_some("by", by.as_deref().map(masked))
-            .put_some("form", form.map(Form::as_str))
-            .put_some("reason", reason.as_deref().map(masked))
-            .put_some("signature", signature.as_deref().map(masked));
-        if let Some(Form::Shape { minutes }) = form {
-            let until = WallTime(now.0.saturating_add(u64::from(minutes) * 60_000_000_000));
-            draft = draft.put("until", until);
-            self.grant_shape(question.who.run, asked.shape, Shape { until, groups: asked.groups.clone() });
-        }
-        // The approval record precedes the intent in the ledger, so the intent's receipt covers it.
-        let _covered_by_the_intent = self.inner.ledger.append(draft)?;
         let granted = verdict == "granted";
         let approved = if granted { asked.groups.clone() } else { BTreeSet::new() };
         let decided = self.verdict(question.who, ground, &approved);
@@ -374,11 +347,60 @@ impl Gate {
             _ => "the request was withdrawn",
         };
         // What the client is told: our sentence, and the person's reason if there is one.
-        let told = match &reason {
-            Some(reason) => format!("{why}: {}", masked(reason).as_str()),
+        let told = match reason {
+            Some(reason) => format!("{why}: {}", mask::text(&self.inner.detectors, reason).0.as_str()),
             None => why.to_owned(),
         };
         Ok(Spent::Refused(Decided { message: Some(told.into()), ..decided }.into(), why))
+    }
+
+    /// Ends a question that nobody waits for any longer: expired, or withdrawn. Errors: its run is over, or no record is
+    /// possible.
+    pub fn lapse(&self, asked: Asked, who: &Who, now: WallTime) -> Result<(), GateError> {
+        self.answered(&asked, None, who, now).map(|_verdict| ())
+    }
+
+    /// Records how a question ended.
+    fn answered(
+        &self,
+        asked: &Asked,
+        answer: Option<&Answer>,
+        who: &Who,
+        now: WallTime,
+    ) -> Result<&'static str, GateError> {
+        let late = now >= asked.expires;
+        let (verdict, by, form, reason, signature) = match answer {
+            Some(Answer::Granted { .. }) if late => ("expired", None, None, None, None),
+            Some(Answer::Granted { by, form }) => {
+                let names: Vec<&str> = by.iter().map(|a| &*a.name).collect();
+                let signature = by.iter().find_map(|a| a.signature.clone());
+                ("granted", Some(names.join(", ")), Some(*form), None, signature)
+            }
+            Some(Answer::Denied { by, reason }) => {
+                ("denied", Some(by.to_string()), None, reason.clone(), None)
+            }
+            None if late => ("expired", None, None, None, None),
+            None => ("withdrawn", None, None, None, None),
+        };
+        let masked = |text: &str| mask::text(&self.inner.detectors, text).0;
+        let mut draft = Draft::new(Kind::Approval)
+            .run(who.run)
+            .session(who.session)
+            .of(asked.seq)
+            .put("ask", asked.id)
+            .put("verdict", verdict)
+            .put_some("by", by.as_deref().map(masked))
+            .put_some("form", form.map(Form::as_str))
+            .put_some("reason", reason.as_deref().map(masked))
+            .put_some("signature", signature.as_deref().map(masked));
+        if let Some(Form::Shape { minutes }) = form {
+            let until = WallTime(now.0.saturating_add(u64::from(minutes) * 60_000_000_000));
+            draft = draft.put("until", until);
+            self.grant_shape(who.run, asked.shape, Shape { until, groups: asked.groups.clone() });
+        }
+        // The approval record precedes the intent in the ledger, so the intent's receipt covers it.
+        let _covered_by_the_intent = self.inner.ledger.append(draft)?;
+        Ok(verdict)
     }
 
     /// Approvals that a live grant for this statement's shape in this run gives.
@@ -721,7 +743,8 @@ fn request(who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Reques
 /// run, policy, expiry. Parameters are in the bytes asked.
 fn binding(question: &Question<'_>, policy: PolicyHash, expires: WallTime) -> [u8; 32] {
     let mut all = sha();
-    for part in [question.asked, question.sending] {
+    let (asked, sending) = question.bound();
+    for part in [asked, sending] {
         all.update(&(part.len() as u64).to_be_bytes());
         all.update(part);
     }
@@ -732,7 +755,9 @@ fn binding(question: &Question<'_>, policy: PolicyHash, expires: WallTime) -> [u
         all.update(&[0]);
     }
     all.update(&question.who.run.0);
-    all.update(&question.who.session.0.to_be_bytes());
+    // What comes again may come on another connection.
+    let session = question.again.is_none().then_some(question.who.session.0);
+    all.update(&session.unwrap_or_default().to_be_bytes());
     all.update(question.tx.as_str().as_bytes());
     all.update(&policy.0);
     all.update(&expires.0.to_be_bytes());
@@ -753,7 +778,7 @@ fn shape(question: &Question<'_>) -> [u8; 32] {
         all.update(&[0]);
     }
     if question.subject.is_exact() {
-        all.update(question.asked);
+        all.update(question.bound().0);
     }
     finish(all)
 }

@@ -62,6 +62,7 @@ pub async fn permitted(
         whole: None,
         asked: b"",
         sending: b"",
+        again: None,
         pure_read: false,
     };
     let receipt =

@@ -118,7 +118,7 @@ impl Gateway {
             bound.push((listener, resources.len() - 1));
         }
         let strangers = registry.turned_away.clone();
-        let mut listeners = Vec::new();
+        let mut listeners = vec![tokio::spawn(http::sweep(over_http(&resources)))];
         let door = match start.proxy {
             Some(listen) => {
                 let (mut proxy, door, listener) =
@@ -150,6 +150,14 @@ async fn bind(what: &str, listen: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(listen).await.map_err(|e| format!("{what}: cannot listen on {listen}: {e}"))
 }
 
+fn over_http(resources: &[Served]) -> Vec<Arc<http::Resource>> {
+    let over_http = |served: &Served| match served {
+        Served::Http(http) => Some(http.clone()),
+        Served::Postgres(_) => None,
+    };
+    resources.iter().filter_map(over_http).collect()
+}
+
 /// The proxy before all resources that are reached over HTTP.
 async fn open_door(
     listen: SocketAddr,
@@ -158,11 +166,7 @@ async fn open_door(
     registry: &Registry,
     resources: &[Served],
 ) -> Result<(http::Proxy, Door, TcpListener), String> {
-    let over_http = |served: &Served| match served {
-        Served::Http(http) => Some(http.clone()),
-        Served::Postgres(_) => None,
-    };
-    let behind: Vec<_> = resources.iter().filter_map(over_http).collect();
+    let behind = over_http(resources);
     let authority = Authority::open(keys, &http::Proxy::hosts(&behind))?;
     let listener = bind("the proxy", listen).await?;
     let door = Door {

@@ -306,32 +306,142 @@ fn arguments_are_decided() {
     assert!(touched.contains("tools/tools/keep"), "{touched}");
 }
 
+/// The token of somebody who may approve.
+fn lead() -> String {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    let token = || {
+        let words = ["operator", "add", "lena", "--role", "approver", "--group", "leads", "--json"];
+        json(scene().site(), &words)["token"].as_str().unwrap().to_owned()
+    };
+    TOKEN.get_or_init(token).clone()
+}
+
+fn as_lead(token: &str, words: &[&str]) -> Finished {
+    let mut command = scene().site().tacho();
+    finish(command.args(words).env("TACHO_OPERATOR_TOKEN", token), b"", Duration::from_secs(30)).unwrap()
+}
+
+/// The question that shows `what`.
+fn asked_about(token: &str, what: &str) -> Option<String> {
+    let said: Value = serde_json::from_str(&as_lead(token, &["approvals", "--json"]).out()).ok()?;
+    let asked = said["approvals"].as_array()?.iter().find(|ask| ask.to_string().contains(what))?;
+    Some(asked["ask"].as_str()?.to_owned())
+}
+
 #[test]
 fn a_tool_waits_for_a_person() {
-    let operator = json(
-        scene().site(),
-        &["operator", "add", "lena", "--role", "approver", "--group", "leads", "--json"],
-    );
-    let token = operator["token"].as_str().unwrap().to_owned();
+    let token = lead();
     let agent =
         thread::spawn(|| scene().steps("burner", "new", "tools", &["call burn {\"what\": \"the leaves\"}"]));
-    let ask = |words: &[&str]| {
-        let mut command = scene().site().tacho();
-        finish(command.args(words).env("TACHO_OPERATOR_TOKEN", &token), b"", Duration::from_secs(30)).unwrap()
-    };
-    let id = eventually("a question about the leaves", || {
-        let said = ask(&["approvals", "--json"]).out();
-        let said: Value = serde_json::from_str(&said).ok()?;
-        let asked =
-            said["approvals"].as_array()?.iter().find(|ask| ask.to_string().contains("the leaves"))?;
-        Some(asked["ask"].as_str()?.to_owned())
-    });
+    let ask = |words: &[&str]| as_lead(&token, words);
+    let id = eventually("a question about the leaves", || asked_about(&token, "the leaves"));
     assert!(!scene().seen(0).contains("burn the leaves"), "it waits");
     let approved = ask(&["approve", &id]);
     assert!(approved.status.success(), "{}", approved.all());
     let said = agent.join().unwrap();
     assert_eq!(said[0]["failed"], true, "beside rules its words need a permission: {}", said[0]);
     assert!(scene().seen(0).contains("burn the leaves"));
+}
+
+/// What a call in band comes to, and what its client's user was told: `answer` is the user's, `word` the approver's.
+fn in_band(what: &str, answer: &str, word: &[&str]) -> (Vec<Value>, String) {
+    let token = lead();
+    let script = format!(
+        "ELICIT={answer} {} {} new tools 'call burn {{\"what\": \"{what}\"}}'",
+        drivers().python().display(),
+        client("mcp_client.py").display()
+    );
+    let agent = thread::spawn(move || scene().sh("burner", &script));
+    if let Some((verb, rest)) = word.split_first() {
+        let id = eventually("a question", || asked_about(&token, what));
+        assert!(!scene().seen(0).contains(&format!("burn {what}")), "it waits");
+        let words = [&[*verb, &id], rest].concat();
+        let done = as_lead(&token, &words);
+        assert!(done.status.success(), "{}", done.all());
+    }
+    let done = agent.join().unwrap();
+    let said: Vec<Value> = done.out().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert!(!said.is_empty(), "{}", done.all());
+    (said, scene().run_of("burner"))
+}
+
+#[test]
+fn a_client_that_can_ask_its_user_is_asked_in_band_and_the_approval_is_somebody_elses() {
+    let (said, run) = in_band("the hedge", "accept", &["approve"]);
+    let asked = said[0]["asked"].as_str().unwrap();
+    assert!(asked.starts_with("This call waits for approval ") && asked.contains(" by leads."), "{asked}");
+    assert!(scene().seen(0).contains("burn the hedge"), "{said:?}");
+    assert!(!scene().seen(0).contains("tacho:"), "what carried the question stays here");
+    let shown = scene().text(&["show", &run]);
+    assert!(shown.contains("granted"), "{shown}");
+
+    let (said, _) = in_band("the barn", "accept", &["deny", "--reason", "not the barn"]);
+    let last = said.last().unwrap();
+    assert!(last["failed"] == true && last.to_string().contains("not the barn"), "{said:?}");
+
+    let (said, run) = in_band("the attic", "decline", &[]);
+    let last = said.last().unwrap();
+    assert!(last["failed"] == true && last.to_string().contains("withdrawn"), "{said:?}");
+    assert!(scene().text(&["show", &run]).contains("withdrawn"));
+    let seen = scene().seen(0);
+    assert!(!seen.contains("burn the barn") && !seen.contains("burn the attic"), "{seen}");
+}
+
+#[test]
+fn what_comes_again_is_what_was_asked_and_of_the_same_run() {
+    let token = lead();
+    let (mine, others) = (scene().gateway.lease("burner").unwrap(), scene().gateway.lease("burner").unwrap());
+    let (own, other) = (mine.variable("TOOLS_API_KEY"), others.variable("TOOLS_API_KEY"));
+    let call = |what: &str, n: u32, more: &str| {
+        let capabilities = r#""io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}"#;
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{n},\"method\":\"tools/call\",\"params\":{{\"name\":\"burn\",\"arguments\":\
+             {{\"what\":\"{what}\"}}{more},\"_meta\":{{\"progressToken\":{n},\
+             \"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",{capabilities}}}}}}}"
+        )
+    };
+    let headers = "Mcp-Method: tools/call\r\nMcp-Name: burn\r\nMCP-Protocol-Version: 2026-07-28\r\n";
+    let post = |key: &str, what: &str, n: u32, more: &str| scene().post(key, headers, &call(what, n, more)).1;
+    let begun = |what: &str| {
+        let said = post(own, what, 9, "");
+        assert!(said.contains("input_required"), "{said}");
+        let state = said.split("\"tacho:").nth(1).unwrap().split('"').next().unwrap();
+        let again = |state: &str| {
+            format!(
+                ",\"inputResponses\":{{\"approval\":{{\"action\":\"accept\",\"content\":{{}}}}}},\"requestState\":\"tacho:{state}\""
+            )
+        };
+        (again(state), again("00000000000000000000000000000000"))
+    };
+    let approve = |what: &str| {
+        let id = eventually("a question", || asked_about(&token, what));
+        assert!(as_lead(&token, &["approve", &id]).status.success());
+    };
+    // Another run's, and nobody's.
+    let (state, nobodys) = begun("swap");
+    approve("swap");
+    for said in [post(other, "swap", 10, &state), post(own, "swap", 10, &nobodys)] {
+        assert!(said.contains("is over, or was never this run's"), "{said}");
+    }
+    // Another call.
+    let said = post(own, "swop", 11, &state);
+    assert!(said.contains("what was approved is not what would be sent"), "{said}");
+    // It is spent.
+    let said = post(own, "swap", 12, &state);
+    assert!(said.contains("is over, or was never this run's"), "{said}");
+    // The same with another number is the same, once.
+    let (state, _) = begun("twigs");
+    approve("twigs");
+    let said = post(own, "twigs", 10, &state);
+    assert!(said.contains("200 OK") && !said.contains("input_required"), "{said}");
+    assert!(post(own, "twigs", 11, &state).contains("is over"));
+    // Nobody comes again with it, and nobody waits.
+    let _never = begun("embers");
+    assert!(asked_about(&token, "embers").is_some());
+    eventually("the end of a question", || asked_about(&token, "embers").is_none().then_some(()));
+    let seen = scene().seen(0);
+    assert_eq!(seen.matches("burn twigs").count(), 1, "{seen}");
+    assert!(!seen.contains("burn swap") && !seen.contains("burn swop"), "{seen}");
 }
 
 const MODERN: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;

@@ -71,6 +71,7 @@ impl Stage {
             shows: &[],
             body: None,
             whole: None,
+            again: None,
             pure_read: false,
         }
     }
@@ -339,6 +340,50 @@ fn a_question_that_nobody_waits_for_is_gone() {
     drop(stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap());
     let late = stage.gate.inbox().approve(AskId([1; 16]), &approver("bob", &["leads"]), Form::Once, MORNING);
     assert_eq!(late, Err(InboxError::NotWaiting));
+}
+
+#[test]
+fn an_approval_of_what_comes_again_holds_on_another_connection_of_its_run_and_for_nothing_else() {
+    let stage = Stage::new();
+    let write = subject(Verb::Write);
+    let decided = stage.verdict(&write, &[]);
+    let (context, mut elsewhere, mut stranger) = (context(), stage.who.clone(), stage.who.clone());
+    (elsewhere.session, stranger.run) = (vocab::SessionId(77), RunId([9; 16]));
+    let spent = |n: u8, again: Option<(&[u8], &[u8])>, who: &Who| {
+        let first =
+            Question { again: Some((b"asked", b"sent")), ..stage.question(&write, b"asked 1", b"sent 1") };
+        let mut asked = stage.gate.ask(&first, &decided, None, AskId([n; 16]), MORNING, NOON).unwrap();
+        stage
+            .gate
+            .inbox()
+            .approve(AskId([n; 16]), &approver("bob", &["leads"]), Form::Once, MORNING)
+            .unwrap();
+        let answer = now(asked.answered());
+        let ground = Ground { action: write.action(), context: &context, release: None };
+        let question = Question { who, again, ..stage.question(&write, b"asked 2", b"sent 2") };
+        matches!(stage.gate.spend(asked, answer, &question, &ground, MORNING), Ok(Spent::Allowed(_)))
+    };
+    assert!(spent(1, Some((b"asked", b"sent")), &elsewhere), "numbers and connections differ");
+    assert!(!spent(2, Some((b"asked", b"other")), &elsewhere));
+    assert!(!spent(3, Some((b"other", b"sent")), &elsewhere));
+    assert!(!spent(4, None, &stage.who), "the very bytes are others");
+    assert!(!spent(5, Some((b"asked", b"sent")), &stranger));
+}
+
+#[test]
+fn a_question_with_which_nobody_comes_again_ends_in_the_record() {
+    let stage = Stage::new();
+    let write = subject(Verb::Write);
+    let decided = stage.verdict(&write, &[]);
+    let question = stage.question(&write, b"asked", b"sent");
+    for (n, at) in [(1, NOON), (2, MORNING)] {
+        let asked = stage.gate.ask(&question, &decided, None, AskId([n; 16]), MORNING, NOON).unwrap();
+        stage.gate.lapse(asked, &stage.who, at).unwrap();
+    }
+    assert!(stage.gate.inbox().list().is_empty());
+    stage.ledger.step_commit();
+    let kinds = stage.kinds();
+    assert_eq!(&kinds[kinds.len() - 4..], [Kind::Ask, Kind::Approval, Kind::Ask, Kind::Approval]);
 }
 
 #[test]

@@ -713,7 +713,7 @@ fn writes(asked: &Asked) -> bool {
 }
 
 /// Without what the rule says to agents: the reason is another.
-fn unsaid(mut decided: Decided) -> Decided {
+pub(super) fn unsaid(mut decided: Decided) -> Decided {
     decided.message = None;
     decided
 }

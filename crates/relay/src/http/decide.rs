@@ -7,6 +7,8 @@ use gate::{Decided, GateError, Ground, Spent};
 use ledger::Code;
 use vocab::{Action, AskId, Seq, Verdict, WallTime};
 
+use super::answer::unsaid;
+use super::band::Round;
 use super::problem::Problem;
 use super::request::Asked;
 use super::session::{Cut, Session};
@@ -17,7 +19,7 @@ use crate::limits::{REFUSAL_RECORD, VERDICTS_MAX};
 pub(super) enum Ruling {
     /// Allowed; by the approval with this record, if by one.
     Go(Arc<Decided>, Option<Seq>),
-    /// Refused: recorded, and the client was told.
+    /// The client was told: refused, which is recorded, or that it has to come again.
     No,
 }
 
@@ -57,6 +59,16 @@ pub(super) struct Denied {
     pub(super) of: Option<Seq>,
 }
 
+/// Why nobody is asked, and the status that says so.
+pub(super) struct No(pub(super) &'static str, pub(super) u16);
+
+impl No {
+    pub(super) fn denies(self, decided: Decided, of: Option<Seq>) -> Denied {
+        // The reason is this, and not what the rule has to say.
+        Denied { decided: Box::new(unsaid(decided)), why: self.0, status: self.1, of }
+    }
+}
+
 pub(super) const REFUSED: &str = "policy does not allow this";
 const TOO_LONG_TO_SHOW: &str = "this needs an approval, and it cannot be shown whole to who could give it";
 
@@ -84,7 +96,13 @@ impl Session {
             return Ok(Ruling::No);
         }
         if let Verdict::Ask(_) = decided.verdict {
-            let standing = gate.standing(&self.question(asked), entropy::wall());
+            let again = match asked.in_band {
+                true => Some(asked.again().map_err(|why| Cut::told("unreadable", 400, why.0))?),
+                false => None,
+            };
+            let again = again.as_ref().map(|(asked, sending)| (&asked[..], &sending[..]));
+            let question = gate::Question { again, ..self.question(asked) };
+            let standing = gate.standing(&question, entropy::wall());
             if !standing.is_empty() {
                 decided = gate.verdict(&self.who, &ground, &standing);
             }
@@ -96,6 +114,11 @@ impl Session {
                 return Ok(Ruling::Go(decided, None));
             }
             Verdict::Refuse => Denied { decided: Box::new(decided), why: REFUSED, status: 403, of: None },
+            Verdict::Ask(_) if asked.in_band => match self.ask_in_band(asked, decided, &ground).await? {
+                Round::Allowed(decided, seq) => return Ok(Ruling::Go(decided, Some(seq))),
+                Round::Denied(denied) => denied,
+                Round::Later => return Ok(Ruling::No),
+            },
             Verdict::Ask(_) => match self.ask(asked, decided, &ground, None).await? {
                 Ok((decided, seq)) => return Ok(Ruling::Go(decided, Some(seq))),
                 Err(denied) => denied,
@@ -113,28 +136,15 @@ impl Session {
         ground: &Ground<'_>,
         of: Option<Seq>,
     ) -> Result<Result<(Arc<Decided>, Seq), Denied>, Cut> {
-        let wait = self.resource.config.approval_timeout;
-        let now = entropy::wall();
-        let expires = WallTime(now.0.saturating_add(wait.as_nanos() as u64));
-        let gate = self.resource.gate.clone();
-        let id = AskId(entropy::random());
-        let no = |mut decided: Decided, why, status| {
-            // The reason is this, and not what the rule has to say.
-            decided.message = None;
-            Ok(Err(Denied { decided: Box::new(decided), why, status, of }))
-        };
-        let mut waiting = match gate.ask(&self.question(asked), &decided, of, id, now, expires) {
+        let mut waiting = match self.put_question(asked, &decided, of, None).await? {
             Ok(waiting) => waiting,
-            Err(GateError::InboxFull) => return no(decided, "too many requests wait for approval", 503),
-            Err(GateError::NotShown) => return no(decided, TOO_LONG_TO_SHOW, 403),
-            Err(error) => return Err(self.unrecorded(error)),
+            Err(no) => return Ok(Err(no.denies(decided, of))),
         };
-        if let Some(receipt) = waiting.receipt.take() {
-            let _durable = self.durable(receipt, REFUSAL_RECORD).await?;
-        }
+        let wait = self.resource.config.approval_timeout;
         let (answer, cut) = self.human(&mut waiting, wait).await;
         let seq = waiting.seq;
-        let spent = gate.spend(waiting, answer, &self.question(asked), ground, entropy::wall());
+        let spent =
+            self.resource.gate.clone().spend(waiting, answer, &self.question(asked), ground, entropy::wall());
         if let Some(cut) = cut {
             return Err(cut);
         }
@@ -142,6 +152,34 @@ impl Session {
             Spent::Allowed(decided) => Ok(Ok((decided, seq))),
             Spent::Refused(decided, why) => Ok(Err(Denied { decided, why, status: 403, of: Some(seq) })),
         }
+    }
+
+    /// Puts a question to people, and has it recorded. `again`: what an approval binds to, if not to the very bytes.
+    pub(super) async fn put_question(
+        &mut self,
+        asked: &Asked,
+        decided: &Decided,
+        of: Option<Seq>,
+        again: Option<&(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Result<gate::Asked, No>, Cut> {
+        let now = entropy::wall();
+        let wait = self.resource.config.approval_timeout;
+        let expires = WallTime(now.0.saturating_add(wait.as_nanos() as u64));
+        let put = {
+            let again = again.map(|(asked, sending)| (&asked[..], &sending[..]));
+            let question = gate::Question { again, ..self.question(asked) };
+            self.resource.gate.ask(&question, decided, of, AskId(entropy::random()), now, expires)
+        };
+        let mut waiting = match put {
+            Ok(waiting) => waiting,
+            Err(GateError::InboxFull) => return Ok(Err(No("too many requests wait for approval", 503))),
+            Err(GateError::NotShown) => return Ok(Err(No(TOO_LONG_TO_SHOW, 403))),
+            Err(error) => return Err(self.unrecorded(error)),
+        };
+        if let Some(receipt) = waiting.receipt.take() {
+            let _durable = self.durable(receipt, REFUSAL_RECORD).await?;
+        }
+        Ok(Ok(waiting))
     }
 
     /// Records a refusal and tells the client. Nothing was sent upstream.

@@ -12,12 +12,13 @@
 //! is asked for instead). Trailers pass from a service to a client that reads them, and not the other way.
 //!
 //! Reading order: `listen` (accept to `connect`), `proxy` and `entry` (the same for the proxy) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
-//! `decide` (verdict, question, intent) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
+//! `decide` (verdict, question, intent), `band` (a question that its client carries) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
 //! language model) -> `two` (HTTP/2) -> `again` (out of a record) -> `scrub`, `writer`, `sigv4`, `side`, `problem`, `dial`,
 //! `lent` (a server that its client starts), `resource`.
 
 mod again;
 mod answer;
+mod band;
 mod coded;
 mod credential;
 mod decide;
@@ -39,6 +40,7 @@ mod sigv4;
 mod two;
 mod writer;
 
+pub(crate) use band::sweep;
 pub use dial::probe;
 pub use listen::connection;
 pub use proxy::{Proxy, connection as proxied};

@@ -11,6 +11,7 @@ use mask::{Detectors, Known, MaskedBytes, Origin, Shape};
 use proto_http::action::{self, Match};
 use proto_http::coding;
 use proto_http::frame::{Framing, Head, Headers, encode_chunk, encode_last_chunk, encode_request};
+use proto_http::mcp::{Back, Unreadable};
 use proto_http::message::{Encoding, Media, Request, Target, hop_by_hop};
 use proto_http::two::reads_trailers;
 use vocab::{Access, Action, Class, Opaque, ResourcePath, Verb};
@@ -40,6 +41,9 @@ pub(super) struct Asked {
     pub(super) conversation: Option<Arc<Conversation>>,
     /// Set where a server of MCP is to answer a message.
     pub(super) rpc: Option<Rpc>,
+    /// Its client can be asked to come again (MCP), and what it brings back if it has been.
+    pub(super) in_band: bool,
+    pub(super) back: Option<Back>,
     /// The client's bytes: its head, and its body as far as it was held, without its codings.
     raw: Vec<u8>,
     /// A digest of what is asked, as far as it was held, without what another run would say otherwise: Host, credentials,
@@ -96,6 +100,7 @@ impl Session {
             whole: Some(&asked.whole),
             asked: &asked.raw,
             sending: &asked.sending,
+            again: None,
             pure_read: false,
         }
     }
@@ -114,6 +119,11 @@ impl Asked {
             return Err(Cut::told("asterisk", 501, "OPTIONS * is not passed on"));
         };
         let Held { bytes: body, more, broken } = held;
+        let (body, back) = match (&resource.config.mcp, proto_http::mcp::back(&body)) {
+            // What is wrong with it is told where it is read.
+            (None, _) | (_, Ok(None) | Err(_)) => (body, None),
+            (Some(_), Ok(Some((rest, back)))) => (Bytes::from(rest), Some(back)),
+        };
         let decoded = undoing.undoes() && !body.is_empty();
         let unsound = broken.or_else(|| vouched(&request.headers).filter(|_| decoded));
         let (gate, config) = (&resource.gate, &resource.config);
@@ -186,6 +196,9 @@ impl Asked {
             raw: [&request.raw[..], &body[..]].concat(),
             said,
             looking: seen.looking,
+            in_band: back.is_some()
+                || matches!(&spoken, Some(Spoken::Message(message)) if message.asked.can_be_asked()),
+            back,
             whole: digest,
             body: seen.masked.filter(|_| !is_whole && config.reel != Reel::None),
             rpc: match &spoken {
@@ -206,6 +219,20 @@ impl Asked {
             sending,
             more,
         })
+    }
+
+    /// What is asked and what would be sent, without what numbers a message of MCP: the same each time that it comes.
+    pub(super) fn again(&self) -> Result<(Vec<u8>, Vec<u8>), Unreadable> {
+        let unnumbered = |body: &[u8]| proto_http::mcp::unnumbered(body);
+        let body = self.raw.get(self.request.raw.len()..).unwrap_or_default();
+        let asked = [fields(&self.request, MCP_UNSAID).as_bytes(), b"\n", &unnumbered(body)?].concat();
+        let end = memchr::memmem::find(&self.sending, b"\r\n\r\n").map_or(0, |end| end + 4);
+        let (head, body) = self.sending.split_at(end);
+        let counts = |line: &&[u8]| line.starts_with(b"Content-Length:");
+        let mut sending =
+            head.split_inclusive(|b| *b == b'\n').filter(|line| !counts(line)).collect::<Vec<_>>().concat();
+        sending.extend(unnumbered(body)?);
+        Ok((asked, sending))
     }
 
     /// The body as the reel would have it, where the statement does not hold all of it.

@@ -7,6 +7,7 @@ use gate::Gate;
 use rustls::{ClientConfig, ServerConfig};
 use vocab::ResourcePath;
 
+use super::band::Parked;
 use super::dial::client_tls;
 use super::lent::Lent;
 use super::mcp::Handles;
@@ -31,6 +32,8 @@ pub struct Resource {
     pub(crate) recording: Option<Arc<dyn Recording>>,
     /// What a server of MCP gave which runs.
     pub(super) handles: Handles,
+    /// Questions whose clients come again.
+    pub(super) parked: Parked,
     /// Connections to servers that clients started.
     pub(super) lent: Lent,
 }
@@ -58,6 +61,7 @@ impl Resource {
             trouble: Mutex::new(None),
             recording: None,
             handles: Handles::default(),
+            parked: Parked::default(),
             lent: Lent::default(),
         })
     }

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use gate::{Permit, Release};
+use proto_http::reply;
 use wire::{Fault, Side, kind};
 
 use super::credential::Injected;
@@ -71,7 +72,13 @@ impl ClientWriter {
 
     /// The same, where the client is told elsewhere.
     pub(super) fn accept(&mut self, keep_alive: bool) {
-        self.out.extend_from_slice(&proto_http::reply::accepted(keep_alive));
+        self.out.extend_from_slice(&reply::accepted(keep_alive));
+    }
+
+    /// Queues a question of the gateway's own to the client's user.
+    pub(super) fn ask(&mut self, id: &str, words: &str, state: &str, keep_alive: bool) {
+        let message = proto_http::mcp::input_required(id, words, state);
+        self.out.extend_from_slice(&reply::json(200, reply::reason(200), &message, keep_alive));
     }
 
     /// Queues an event of the gateway's own in a stream.

@@ -1,5 +1,6 @@
 //! A client's message: what it asks.
 
+use super::again::can_be_asked;
 use super::{META_CAPABILITIES, META_VERSION, Shape, Unreadable, message, range, shape, spliced};
 use crate::json::{Kind, Object, Value, folded, folds, string};
 use std::collections::BTreeSet;
@@ -29,6 +30,8 @@ pub struct Asked {
     scalars: Vec<(String, String)>,
     /// Names of all arguments.
     arguments: Vec<String>,
+    /// It brings back what a server asked for.
+    brings: bool,
     /// Where the client says what it can do for the server, and what it says.
     offers: Option<Offers>,
 }
@@ -136,6 +139,7 @@ pub fn asked(body: &[u8], routes: &[ToolRoute], open: &[String]) -> Result<Asked
         unknown: None,
         scalars: Vec::new(),
         arguments: Vec::new(),
+        brings: false,
         offers: None,
     };
     let params = match whole.get("params")? {
@@ -144,6 +148,7 @@ pub fn asked(body: &[u8], routes: &[ToolRoute], open: &[String]) -> Result<Asked
     };
     if let Some(params) = params {
         asked.meta(value.raw, params)?;
+        asked.brings = params.get("requestState")?.is_some() || params.get("inputResponses")?.is_some();
     }
     match (does, params) {
         (None, _) => asked.unknown = Some(METHOD),
@@ -195,6 +200,16 @@ impl Asked {
     /// What the client says that it can do for the server: `sampling`, `elicitation`, `roots` and others.
     pub fn offers(&self) -> impl Iterator<Item = &str> {
         self.offers.iter().flat_map(|offers| offers.members.iter().map(|(name, _)| name.as_str()))
+    }
+
+    /// Whether its client shows its user forms and sends it again: a request that may be answered by a question
+    /// (2026-07-28), and brings nothing back to a server.
+    pub fn can_be_asked(&self) -> bool {
+        let offers = self.offers.iter().flat_map(|offers| &offers.members);
+        let elicitation =
+            offers.filter(|(name, _)| name == "elicitation").map(|(_, raw)| raw.as_str()).next();
+        let may = matches!(self.kind, "tools/call" | "prompts/get" | "resources/read") && self.id.is_some();
+        may && !self.brings && can_be_asked(self.version.as_deref(), elicitation)
     }
 
     /// `body`, from which this was read, without those offers that `goes` takes.

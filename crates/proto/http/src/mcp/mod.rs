@@ -11,13 +11,15 @@
 //!
 //! **What is absent**: the schemas of tools, and whether arguments fit them; progress; OAuth.
 //!
-//! Reading order: this page -> `asked` (client to server) -> `said` (server to client) -> `events` (SSE, cut into events).
+//! Reading order: this page -> `asked` (client to server) -> `again` (what comes again) -> `said` (server to client) -> `events` (SSE, cut into events).
 
+mod again;
 mod asked;
 mod events;
 mod said;
 
 pub use crate::json::Unreadable;
+pub use again::{Back, STATE, back, input_required, unnumbered};
 pub use asked::{Asked, ToolRoute, asked};
 pub use events::{Event, Events};
 pub use said::{Listed, Said, What, said};

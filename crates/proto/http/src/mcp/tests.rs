@@ -221,3 +221,60 @@ fn events_are_cut_alike_however_they_come() {
     assert!(bad("event: a\u{2028}data: b\ndata: {}\n\n".as_bytes()) && bad(b": a\x0bdata: b\n\n"));
     assert!(bad(b"data: a\rdata: b\n\n") && bad(b"data: \xff\n\n") && bad("\u{feff}data: a\n\n".as_bytes()));
 }
+
+#[test]
+fn what_a_client_brings_back_is_cut_out_and_a_message_without_numbers_is_the_same_each_time() {
+    let call = |id: u32, more: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"a",{more}"_meta":{{"progressToken":{id}}},"arguments":{{"x": [1]}}}}}}"#
+        )
+    };
+    let bring = |action: &str, state: &str| {
+        let more =
+            format!(r#""inputResponses":{{"approval":{{"action":"{action}"}}}},"requestState":"{state}","#);
+        call(2, &more)
+    };
+    let (rest, brought) = back(bring("accept", "tacho:0a").as_bytes()).unwrap().unwrap();
+    assert_eq!(brought, Back { state: "0a".into(), goes_on: true });
+    assert_eq!(std::str::from_utf8(&rest).unwrap(), call(2, ""));
+    assert_eq!(unnumbered(&rest).unwrap(), unnumbered(call(77, "").as_bytes()).unwrap());
+    assert_ne!(unnumbered(&rest).unwrap(), unnumbered(call(2, "\"b\":1,").as_bytes()).unwrap());
+    for no in ["decline", "cancel", "Accept", ""] {
+        assert!(!back(bring(no, "tacho:0a").as_bytes()).unwrap().unwrap().1.goes_on, "{no}");
+    }
+    let only = call(2, r#""requestState":"tacho:0a","#);
+    assert!(!back(only.as_bytes()).unwrap().unwrap().1.goes_on, "nobody has answered");
+    // To a server, and to nobody.
+    for other in [bring("accept", "server"), call(2, ""), call(2, r#""z":"tacho:","#)] {
+        assert_eq!(back(other.as_bytes()).unwrap(), None, "{other}");
+    }
+    assert!(
+        back(br#"{"jsonrpc":"2.0","id":1,"params":{"requestState":"tacho:1","requeststate":"b"}}"#).is_err()
+    );
+}
+
+#[test]
+fn who_can_be_asked_says_so_in_a_revision_where_calls_come_again() {
+    let can = |method: &str, version: &str, elicitation: &str, more: &str| {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"name":"a","uri":"a:b"{more},"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}","io.modelcontextprotocol/clientCapabilities":{{{elicitation}}}}}}}}}"#
+        );
+        asked(body.as_bytes(), &[], &[]).unwrap().can_be_asked()
+    };
+    for (offer, expect) in [
+        ("\"elicitation\":{}", true),
+        ("\"elicitation\":{\"form\":{}}", true),
+        ("\"elicitation\":{\"url\":{}}", false),
+        ("\"elicitation\":true", false),
+        ("\"sampling\":{}", false),
+    ] {
+        assert_eq!(can("tools/call", "2026-07-28", offer, ""), expect, "{offer}");
+    }
+    assert!(!can("tools/call", "2025-11-25", "\"elicitation\":{}", ""));
+    assert!(!can("tools/list", "2026-07-28", "\"elicitation\":{}", ""));
+    assert!(!can("tools/call", "2026-07-28", "\"elicitation\":{}", ",\"requestState\":\"server\""));
+    let said = input_required("7", "wait \"here\"", "0a");
+    let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(said["result"]["requestState"], "tacho:0a");
+    assert_eq!(said["result"]["inputRequests"]["approval"]["params"]["message"], "wait \"here\"");
+}

@@ -215,6 +215,7 @@ impl Session {
             whole: None,
             asked: &ready.asked,
             sending: &ready.sending,
+            again: None,
             pure_read: ready.plan.analysis.pure_read && self.reads_only(),
         }
     }
