@@ -248,6 +248,11 @@ impl Wait {
     pub async fn answered(&mut self) -> Option<Answer> {
         (&mut self.answer).await.ok()
     }
+
+    /// The answer, if it is there.
+    pub fn answered_already(&mut self) -> Option<Answer> {
+        self.answer.try_recv().ok()
+    }
 }
 
 impl Drop for Wait {

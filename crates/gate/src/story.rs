@@ -94,12 +94,17 @@ pub struct Asked {
     groups: BTreeSet<Group>,
     shape: [u8; 32],
     binding: [u8; 32],
+    /// The answer, where it was looked for and not yet spent.
+    given: Option<Answer>,
 }
 
 impl Asked {
     /// Resolves when the human has answered; `None` if the question is gone.
     pub async fn answered(&mut self) -> Option<Answer> {
-        self.wait.answered().await
+        match self.given.take() {
+            Some(answer) => Some(answer),
+            None => self.wait.answered().await,
+        }
     }
 }
 
@@ -315,6 +320,7 @@ impl Gate {
             groups: groups.iter().cloned().collect(),
             shape,
             binding,
+            given: None,
         })
     }
 
@@ -354,10 +360,11 @@ impl Gate {
         Ok(Spent::Refused(Decided { message: Some(told.into()), ..decided }.into(), why))
     }
 
-    /// Ends a question that nobody waits for any longer: expired, or withdrawn. Errors: its run is over, or no record is
-    /// possible.
-    pub fn lapse(&self, asked: Asked, who: &Who, now: WallTime) -> Result<(), GateError> {
-        self.answered(&asked, None, who, now).map(|_verdict| ())
+    /// Ends a question that nobody waits for any longer: as it was answered, else expired or withdrawn. Errors: no record
+    /// is possible; it can be tried again.
+    pub fn lapse(&self, asked: &mut Asked, who: &Who, now: WallTime) -> Result<(), GateError> {
+        asked.given = asked.given.take().or_else(|| asked.wait.answered_already());
+        self.answered(asked, asked.given.as_ref(), who, now).map(|_verdict| ())
     }
 
     /// Records how a question ended.
@@ -769,7 +776,9 @@ fn shape(question: &Question<'_>) -> [u8; 32] {
     let mut all = sha();
     all.update(question.who.resource.as_bytes());
     all.update(&[0]);
-    all.update(question.subject.statement().as_str().as_bytes());
+    // The statement of what comes again has its number; what it says stands in the bytes below.
+    let statement = question.again.is_none().then_some(question.subject.statement());
+    all.update(statement.map_or("", |s| s.as_str()).as_bytes());
     all.update(&[0]);
     all.update(question.subject.sent().map_or("", |s| s.as_str()).as_bytes());
     for access in &question.subject.action().accesses {
@@ -777,7 +786,7 @@ fn shape(question: &Question<'_>) -> [u8; 32] {
         all.update(access.on.as_str().as_bytes());
         all.update(&[0]);
     }
-    if question.subject.is_exact() {
+    if question.subject.is_exact() || question.again.is_some() {
         all.update(question.bound().0);
     }
     finish(all)

@@ -71,8 +71,10 @@ pub const HTTP_READ: Duration = Duration::from_secs(60);
 /// How long a call that comes again is held for its answer. Clients of MCP give up after a minute, and those that ask nobody
 /// come again at once: in the 120 s that a question waits these are 6 rounds, where the SDK for Python gives up after 10.
 pub const IN_BAND_HOLD: Duration = Duration::from_secs(20);
-/// How often questions with which nobody came again are ended.
-pub const ASKS_SWEPT: Duration = Duration::from_secs(1);
+/// How often questions with which nobody came again are ended: the end of their run waits for that.
+pub const ASKS_SWEPT: Duration = Duration::from_millis(200);
+/// Most questions of a run that wait for their client: 1/32 of what the inbox of all runs holds (512). The calls beyond are held, each on a connection.
+pub const IN_BAND_ASKS_PER_RUN_MAX: usize = 16;
 /// How long a connection of HTTP may be idle between two requests. Clients keep theirs for one to five minutes.
 pub const HTTP_IDLE: Duration = Duration::from_secs(300);
 /// How long an upstream may be silent before and inside its answer. A model may think for ten minutes; SDKs wait as long.

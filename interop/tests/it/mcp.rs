@@ -426,6 +426,13 @@ fn what_comes_again_is_what_was_asked_and_of_the_same_run() {
     // Another call.
     let said = post(own, "swop", 11, &state);
     assert!(said.contains("what was approved is not what would be sent"), "{said}");
+    // What says more than its number.
+    let (state, _) = begun("brush");
+    approve("brush");
+    let more =
+        call("brush", 12, &state).replace("\"progressToken\":12", "\"progressToken\":{\"say\":\"more\"}");
+    let said = scene().post(own, headers, &more).1;
+    assert!(said.contains("what was approved is not what would be sent"), "{said}");
     // It is spent.
     let said = post(own, "swap", 12, &state);
     assert!(said.contains("is over, or was never this run's"), "{said}");
@@ -441,7 +448,15 @@ fn what_comes_again_is_what_was_asked_and_of_the_same_run() {
     eventually("the end of a question", || asked_about(&token, "embers").is_none().then_some(()));
     let seen = scene().seen(0);
     assert_eq!(seen.matches("burn twigs").count(), 1, "{seen}");
-    assert!(!seen.contains("burn swap") && !seen.contains("burn swop"), "{seen}");
+    for not in ["burn swap", "burn swop", "burn brush"] {
+        assert!(!seen.contains(not), "{seen}");
+    }
+    // Of many questions of one run the last is held, and the inbox stays open to others.
+    let flood = || scene().post(other, headers, &call("flood", 1, "")).1;
+    let begun: Vec<String> = (0..17).map(|_| flood()).collect();
+    let later = begun.iter().filter(|said| said.contains("input_required")).count();
+    assert_eq!(later, 16, "{begun:?}");
+    assert!(begun[16].contains("no human answered in time"), "{}", begun[16]);
 }
 
 const MODERN: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;

@@ -377,8 +377,8 @@ fn a_question_with_which_nobody_comes_again_ends_in_the_record() {
     let decided = stage.verdict(&write, &[]);
     let question = stage.question(&write, b"asked", b"sent");
     for (n, at) in [(1, NOON), (2, MORNING)] {
-        let asked = stage.gate.ask(&question, &decided, None, AskId([n; 16]), MORNING, NOON).unwrap();
-        stage.gate.lapse(asked, &stage.who, at).unwrap();
+        let mut asked = stage.gate.ask(&question, &decided, None, AskId([n; 16]), MORNING, NOON).unwrap();
+        stage.gate.lapse(&mut asked, &stage.who, at).unwrap();
     }
     assert!(stage.gate.inbox().list().is_empty());
     stage.ledger.step_commit();

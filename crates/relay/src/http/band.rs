@@ -8,15 +8,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gate::{Decided, Ground, Question, Spent, Who};
+use gate::{Decided, GateError, Ground, Question, Spent, Who};
+use ledger::AppendError;
+use tokio::sync::watch;
 use vocab::{AskId, RunId, Seq, Verdict, WallTime};
 
-use super::decide::{Denied, No};
+use super::decide::{Denied, No, TOO_LONG_TO_SHOW};
 use super::request::Asked;
 use super::resource::Resource;
 use super::session::{Cut, Session};
 use crate::entropy;
-use crate::limits::{ASKS_SWEPT, IN_BAND_HOLD};
+use crate::limits::{ASKS_SWEPT, IN_BAND_ASKS_PER_RUN_MAX, IN_BAND_HOLD};
+use crate::runs::Ended;
 
 /// What became of a round.
 pub(super) enum Round {
@@ -26,96 +29,173 @@ pub(super) enum Round {
     Later,
 }
 
+const WITHDRAWN: &str = "the request was withdrawn";
 const OVER: &str =
     "the question that this call brings back is over, or was never this run's: call again without it";
 
-/// Questions between two rounds. As many as wait in the inbox at most: each is one of those.
+/// Questions between two rounds.
 #[derive(Default)]
-pub(super) struct Parked(Mutex<HashMap<AskId, (Who, gate::Asked)>>);
+pub(super) struct Parked(Mutex<HashMap<AskId, Place>>);
+
+/// Where a question stands, also while a round holds it.
+struct Place {
+    run: RunId,
+    expires: WallTime,
+    question: Option<Waiting>,
+}
+
+/// A question, and whose it is. The run's record closes behind it.
+pub(super) struct Waiting {
+    who: Who,
+    asked: gate::Asked,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+/// What a client comes back to.
+enum Taken {
+    Question(Box<Waiting>),
+    /// Another round holds it: the client has given that one up, or asks twice at once.
+    Held,
+    No,
+}
 
 impl Parked {
-    fn put(&self, who: Who, asked: gate::Asked) {
-        self.lock().insert(asked.id, (who, asked));
+    /// Whether the run may have another question here. One that may not has its call held.
+    pub(super) fn has_room(&self, run: RunId) -> bool {
+        self.lock().values().filter(|place| place.run == run).count() < IN_BAND_ASKS_PER_RUN_MAX
     }
 
-    /// The question, if it is of this run.
-    fn take(&self, run: RunId, id: AskId) -> Option<(Who, gate::Asked)> {
+    fn put(&self, question: Waiting) {
+        let (id, run, expires) = (question.asked.id, question.who.run, question.asked.expires);
+        self.lock().insert(id, Place { run, expires, question: Some(question) });
+    }
+
+    fn take(&self, run: RunId, state: &str) -> Taken {
         let mut parked = self.lock();
-        let own = parked.get(&id).is_some_and(|(who, _)| who.run == run);
-        if own { parked.remove(&id) } else { None }
+        let place = AskId::parse(state).and_then(|id| parked.get_mut(&id)).filter(|place| place.run == run);
+        match place.map(|place| place.question.take()) {
+            Some(Some(question)) => Taken::Question(Box::new(question)),
+            Some(None) => Taken::Held,
+            None => Taken::No,
+        }
+    }
+
+    fn done(&self, id: AskId) {
+        self.lock().remove(&id);
     }
 
     /// Those that nobody comes back for in time.
-    fn over(&self, now: WallTime, lives: impl Fn(RunId) -> bool) -> Vec<(Who, gate::Asked)> {
+    fn over(&self, now: WallTime) -> Vec<Waiting> {
+        let over = |place: &Place| {
+            let ended = |question: &Waiting| question.ended.borrow().is_some();
+            now >= place.expires || place.question.as_ref().is_some_and(ended)
+        };
         let mut parked = self.lock();
-        let over = parked.iter().filter(|(_, (who, asked))| now >= asked.expires || !lives(who.run));
-        let ids: Vec<AskId> = over.map(|(id, _)| *id).collect();
-        ids.iter().filter_map(|id| parked.remove(id)).collect()
+        let ids: Vec<AskId> = parked.iter().filter(|(_, place)| over(place)).map(|(id, _)| *id).collect();
+        ids.iter().filter_map(|id| parked.remove(id)?.question).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<AskId, (Who, gate::Asked)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AskId, Place>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Ends the questions with which no client comes again, once a second, for ever.
+/// Ends the questions with which no client comes again, for ever.
 pub(crate) async fn sweep(resources: Vec<Arc<Resource>>) {
     loop {
         tokio::time::sleep(ASKS_SWEPT).await;
         let now = entropy::wall();
         for resource in &resources {
-            for (who, asked) in resource.parked.over(now, |run| resource.registry.get(run).is_some()) {
-                // Of a run that is over nothing can be recorded any more: its question has no answer there.
-                let _no_record_after_the_end = resource.gate.lapse(asked, &who, now);
+            for mut question in resource.parked.over(now) {
+                match resource.gate.lapse(&mut question.asked, &question.who, now) {
+                    // Nothing more of this run can be recorded.
+                    Ok(()) | Err(GateError::NoRecord(AppendError::RunEnded | AppendError::OverBudget)) => {}
+                    Err(_tried_again) => resource.parked.put(question),
+                }
             }
         }
     }
 }
 
 impl Session {
-    /// One round of a question about a message whose client can be asked.
+    /// What a message comes back to: `Ok(None)` is nothing. Errors, the inner: why it goes no further, or nothing if the
+    /// client was told.
+    pub(super) async fn come_back(
+        &mut self,
+        asked: &Asked,
+        decided: &Decided,
+    ) -> Result<Result<Option<Waiting>, Option<Denied>>, Cut> {
+        let Some(back) = &asked.back else { return Ok(Ok(None)) };
+        let resource = self.resource.clone();
+        match resource.parked.take(self.who.run, &back.state) {
+            Taken::Question(question) if back.goes_on => Ok(Ok(Some(*question))),
+            Taken::Question(question) => {
+                let seq = question.asked.seq;
+                self.give_up(*question)?;
+                Ok(Err(Some(No(WITHDRAWN, 403).denies(decided.clone(), Some(seq)))))
+            }
+            Taken::Held => {
+                self.say_later(asked, &words(&back.state, decided), &back.state).await?;
+                Ok(Err(None))
+            }
+            Taken::No => Ok(Err(Some(No(OVER, 403).denies(decided.clone(), None)))),
+        }
+    }
+
+    /// Ends a question whose call is withdrawn, or needs no answer any more.
+    pub(super) fn give_up(&mut self, mut question: Waiting) -> Result<(), Cut> {
+        self.resource.parked.done(question.asked.id);
+        let lapsed = self.resource.gate.lapse(&mut question.asked, &question.who, entropy::wall());
+        lapsed.map_err(|e| self.unrecorded(e))
+    }
+
+    /// One round of a question about a message whose client can be asked: the first, or that of `question`.
     pub(super) async fn ask_in_band(
         &mut self,
         asked: &Asked,
         decided: Decided,
         ground: &Ground<'_>,
+        question: Option<Waiting>,
     ) -> Result<Round, Cut> {
-        let again = asked.again().map_err(|why| Cut::told("unreadable", 400, why.0))?;
-        let (who, mut waiting) = match &asked.back {
-            None => match self.put_question(asked, &decided, None, Some(&again)).await? {
-                Ok(waiting) => (self.who.clone(), waiting),
+        let first = question.is_none();
+        let again = asked.again();
+        let (mut question, again) = match (question, again) {
+            (Some(question), Ok(again)) if self.question(asked).is_shown_whole() => (question, again),
+            (Some(question), no) => {
+                self.give_up(question)?;
+                let why = no.err().map_or(TOO_LONG_TO_SHOW, |why| why.0);
+                return Ok(Round::Denied(No(why, 403).denies(decided, None)));
+            }
+            (None, Err(why)) => return Ok(Round::Denied(No(why.0, 400).denies(decided, None))),
+            (None, Ok(again)) => match self.put_question(asked, &decided, None, Some(&again)).await? {
+                Ok(asked) => (Waiting { who: self.who.clone(), asked, ended: self.ended.clone() }, again),
                 Err(no) => return Ok(Round::Denied(no.denies(decided, None))),
             },
-            Some(back) => {
-                let id = AskId::parse(&back.state);
-                match id.and_then(|id| self.resource.parked.take(self.who.run, id)) {
-                    Some(parked) => parked,
-                    None => return Ok(Round::Denied(No(OVER, 403).denies(decided, None))),
-                }
-            }
         };
-        let (answer, cut) = match &asked.back {
-            Some(back) if back.goes_on => {
-                let left = waiting.expires.0.saturating_sub(entropy::wall().0);
-                self.human(&mut waiting, IN_BAND_HOLD.min(Duration::from_nanos(left))).await
-            }
-            Some(_) | None => (None, None),
+        let (answer, cut) = if first {
+            (None, None)
+        } else {
+            let left = question.asked.expires.0.saturating_sub(entropy::wall().0);
+            self.human(&mut question.asked, IN_BAND_HOLD.min(Duration::from_nanos(left))).await
         };
-        let withdrawn = asked.back.as_ref().is_some_and(|back| !back.goes_on);
-        if answer.is_none() && !withdrawn && entropy::wall() < waiting.expires {
-            let (words, state) = (words(&waiting.id, &decided), waiting.id.to_string());
-            self.resource.parked.put(who, waiting);
+        let (id, seq) = (question.asked.id, question.asked.seq);
+        let waits = entropy::wall() < question.asked.expires && question.ended.borrow().is_none();
+        if answer.is_none() && waits {
+            self.resource.parked.put(question);
+            let state = id.to_string();
             return match cut {
                 Some(cut) => Err(cut),
-                None => self.say_later(asked, &words, &state).await.map(|()| Round::Later),
+                None => self.say_later(asked, &words(&state, &decided), &state).await.map(|()| Round::Later),
             };
         }
-        let seq = waiting.seq;
-        let gate = self.resource.gate.clone();
         let spent = {
-            let question = Question { again: Some((&again.0, &again.1)), ..self.question(asked) };
-            gate.spend(waiting, answer, &question, ground, entropy::wall())
+            let asks = Question { again: Some((&again.0, &again.1)), ..self.question(asked) };
+            self.resource.gate.clone().spend(question.asked, answer, &asks, ground, entropy::wall())
         };
+        self.resource.parked.done(id);
+        if let Some(cut) = cut {
+            return Err(cut);
+        }
         Ok(match spent.map_err(|e| self.unrecorded(e))? {
             Spent::Allowed(decided) => Round::Allowed(decided, seq),
             Spent::Refused(decided, why) => {
@@ -132,12 +212,11 @@ impl Session {
 }
 
 /// What the client's user is told: ids, and names of the configuration.
-fn words(id: &AskId, decided: &Decided) -> String {
+fn words(id: &str, decided: &Decided) -> String {
     let groups: Vec<&str> = match &decided.verdict {
         Verdict::Ask(groups) => groups.iter().map(|group| &*group.0).collect(),
-        Verdict::Allow | Verdict::Refuse => Vec::new(),
+        Verdict::Allow | Verdict::Refuse => vec!["somebody else"],
     };
-    let id = id.to_string();
     format!(
         "This call waits for approval {} by {}. Accept to go on waiting for it; decline to withdraw the call.",
         id.get(..8).unwrap_or_default(),

@@ -70,12 +70,14 @@ impl No {
 }
 
 pub(super) const REFUSED: &str = "policy does not allow this";
-const TOO_LONG_TO_SHOW: &str = "this needs an approval, and it cannot be shown whole to who could give it";
+pub(super) const TOO_LONG_TO_SHOW: &str =
+    "this needs an approval, and it cannot be shown whole to who could give it";
 
 impl Session {
     pub(super) async fn decide(&mut self, asked: &Asked) -> Result<Ruling, Cut> {
         let gate = self.resource.gate.clone();
-        if let Some(known) = self.verdicts.of(gate.generation(), asked) {
+        let known = self.verdicts.of(gate.generation(), asked);
+        if let Some(known) = known.filter(|_| asked.back.is_none()) {
             return Ok(Ruling::Go(known, None));
         }
         let generation = gate.generation();
@@ -90,22 +92,34 @@ impl Session {
         };
         let ground = Ground { action: &asked.action, context: &context, release: None };
         let mut decided = gate.verdict(&self.who, &ground, &BTreeSet::new());
+        let mut question = match self.come_back(asked, &decided).await? {
+            Ok(question) => question,
+            Err(None) => return Ok(Ruling::No),
+            Err(Some(denied)) => {
+                self.refuse(asked, &denied.decided, denied.status, denied.why, denied.of).await?;
+                return Ok(Ruling::No);
+            }
+        };
         if let Some((status, why)) = asked.refuse {
+            question.map_or(Ok(()), |question| self.give_up(question))?;
             decided.message = None;
             self.refuse(asked, &decided, status, why, None).await?;
             return Ok(Ruling::No);
         }
         if let Verdict::Ask(_) = decided.verdict {
-            let again = match asked.in_band {
-                true => Some(asked.again().map_err(|why| Cut::told("unreadable", 400, why.0))?),
-                false => None,
-            };
+            // What cannot be read without its number has no standing grant.
+            let again = if asked.in_band { asked.again().ok() } else { None };
             let again = again.as_ref().map(|(asked, sending)| (&asked[..], &sending[..]));
             let question = gate::Question { again, ..self.question(asked) };
             let standing = gate.standing(&question, entropy::wall());
             if !standing.is_empty() {
                 decided = gate.verdict(&self.who, &ground, &standing);
             }
+        }
+        let asks = matches!(decided.verdict, Verdict::Ask(_)) && asked.in_band;
+        let in_band = asks && (question.is_some() || self.resource.parked.has_room(self.who.run));
+        if let Some(question) = question.take_if(|_| !in_band) {
+            self.give_up(question)?;
         }
         let denied = match decided.verdict {
             Verdict::Allow => {
@@ -114,7 +128,7 @@ impl Session {
                 return Ok(Ruling::Go(decided, None));
             }
             Verdict::Refuse => Denied { decided: Box::new(decided), why: REFUSED, status: 403, of: None },
-            Verdict::Ask(_) if asked.in_band => match self.ask_in_band(asked, decided, &ground).await? {
+            Verdict::Ask(_) if in_band => match self.ask_in_band(asked, decided, &ground, question).await? {
                 Round::Allowed(decided, seq) => return Ok(Ruling::Go(decided, Some(seq))),
                 Round::Denied(denied) => denied,
                 Round::Later => return Ok(Ruling::No),

@@ -223,6 +223,11 @@ impl Message {
         }
     }
 
+    /// Whether its answer is the one of the request that it comes in.
+    pub(super) fn is_answered_here(&self) -> bool {
+        self.place.is_none()
+    }
+
     pub(super) fn rpc(&self) -> Option<Rpc> {
         let id = self.asked.id.clone()?;
         Some(Rpc { id, tool: self.asked.call.is_some(), place: self.place.clone() })

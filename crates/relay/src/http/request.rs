@@ -44,6 +44,8 @@ pub(super) struct Asked {
     /// Its client can be asked to come again (MCP), and what it brings back if it has been.
     pub(super) in_band: bool,
     pub(super) back: Option<Back>,
+    /// The body without what was brought back.
+    unanswered: Bytes,
     /// The client's bytes: its head, and its body as far as it was held, without its codings.
     raw: Vec<u8>,
     /// A digest of what is asked, as far as it was held, without what another run would say otherwise: Host, credentials,
@@ -119,13 +121,14 @@ impl Asked {
             return Err(Cut::told("asterisk", 501, "OPTIONS * is not passed on"));
         };
         let Held { bytes: body, more, broken } = held;
+        let came = body.clone();
         let (body, back) = match (&resource.config.mcp, proto_http::mcp::back(&body)) {
             // What is wrong with it is told where it is read.
             (None, _) | (_, Ok(None) | Err(_)) => (body, None),
             (Some(_), Ok(Some((rest, back)))) => (Bytes::from(rest), Some(back)),
         };
         let decoded = undoing.undoes() && !body.is_empty();
-        let unsound = broken.or_else(|| vouched(&request.headers).filter(|_| decoded));
+        let unsound = broken.or_else(|| vouched(&request.headers).filter(|_| decoded || back.is_some()));
         let (gate, config) = (&resource.gate, &resource.config);
         // What the run was shown elsewhere is found in what it says here.
         let detectors = &gate.detectors_of(who);
@@ -161,7 +164,8 @@ impl Asked {
         let classes: BTreeSet<Class> =
             seen.classes.iter().chain(params.iter().flat_map(|p| &p.classes)).cloned().collect();
         let declared = match request.framing {
-            Framing::Length(length) => length,
+            Framing::Length(length) if back.is_none() => length,
+            Framing::Length(_) => body.len() as u64,
             Framing::None | Framing::Chunked | Framing::UntilClose => body.len() as u64,
         };
         let largest = params.iter().map(|p| p.size.unsigned_abs()).chain([declared]).max();
@@ -193,11 +197,18 @@ impl Asked {
         Ok(Asked {
             subject: if meaning.hidden { subject.hidden() } else { subject },
             tripwires: if config.model.is_some() { seen.tripwires(masks) } else { BTreeSet::new() },
-            raw: [&request.raw[..], &body[..]].concat(),
+            raw: [&request.raw[..], &came[..]].concat(),
             said,
             looking: seen.looking,
-            in_band: back.is_some()
-                || matches!(&spoken, Some(Spoken::Message(message)) if message.asked.can_be_asked()),
+            in_band: match &spoken {
+                Some(Spoken::Message(message)) => {
+                    (message.asked.can_be_asked() || back.is_some() && message.asked.id.is_some())
+                        // Whose connection it comes on says which of several servers is meant.
+                        && message.is_answered_here() && !resource.is_stdio()
+                }
+                _ => false,
+            },
+            unanswered: body,
             back,
             whole: digest,
             body: seen.masked.filter(|_| !is_whole && config.reel != Reel::None),
@@ -224,8 +235,8 @@ impl Asked {
     /// What is asked and what would be sent, without what numbers a message of MCP: the same each time that it comes.
     pub(super) fn again(&self) -> Result<(Vec<u8>, Vec<u8>), Unreadable> {
         let unnumbered = |body: &[u8]| proto_http::mcp::unnumbered(body);
-        let body = self.raw.get(self.request.raw.len()..).unwrap_or_default();
-        let asked = [fields(&self.request, MCP_UNSAID).as_bytes(), b"\n", &unnumbered(body)?].concat();
+        let asked =
+            [fields(&self.request, MCP_UNSAID).as_bytes(), b"\n", &unnumbered(&self.unanswered)?].concat();
         let end = memchr::memmem::find(&self.sending, b"\r\n\r\n").map_or(0, |end| end + 4);
         let (head, body) = self.sending.split_at(end);
         let counts = |line: &&[u8]| line.starts_with(b"Content-Length:");

@@ -9,7 +9,7 @@ use crate::limits::LLM_BODY_BYTES_MAX;
 pub struct Back {
     /// What the gateway gave it to bring back.
     pub state: String,
-    /// Its user would have it go on: `accept`, and not `decline` or `cancel`.
+    /// Its user would have it go on: `accept`, or nothing at all, and not `decline`, `cancel` or what is no answer.
     pub goes_on: bool,
 }
 
@@ -32,13 +32,12 @@ pub fn back(body: &[u8]) -> Result<Option<(Vec<u8>, Back)>, Unreadable> {
     let Some(state) = members.text("requestState")?.and_then(|state| state.strip_prefix(STATE)) else {
         return Ok(None);
     };
-    let goes_on = match members.object("inputResponses")? {
-        Some(responses) => match responses.object(QUESTION)? {
-            Some(response) => response.text("action")? == Some("accept"),
-            None => false,
-        },
-        None => false,
+    let accepted = |responses: Object<'_, '_>| {
+        let response = responses.object(QUESTION).ok().flatten();
+        response.is_some_and(|response| matches!(response.text("action"), Ok(Some("accept"))))
     };
+    let goes_on =
+        members.get("inputResponses")?.is_none_or(|responses| responses.object().is_ok_and(accepted));
     let carries = |name: &str| matches!(name, "requestState" | "inputResponses");
     let mut rest = String::from("{");
     for (name, value) in members.members().iter().filter(|(name, _)| !carries(name)) {
@@ -54,6 +53,10 @@ pub fn back(body: &[u8]) -> Result<Option<(Vec<u8>, Back)>, Unreadable> {
     Ok(Some((whole.into_bytes(), Back { state: state.to_owned(), goes_on })))
 }
 
+/// The longest id, or token of progress, that is a number, in bytes as written: a UUID and its quotes, and half as much again. What is longer says
+/// something, and belongs to what is approved.
+const NUMBER_BYTES_MAX: usize = 64;
+
 /// The message without what differs each time that it is sent: its id, and the token of its progress.
 pub fn unnumbered(body: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let value = message(body)?;
@@ -66,11 +69,9 @@ pub fn unnumbered(body: &[u8]) -> Result<Vec<u8>, Unreadable> {
         Some(meta) => meta.get("progressToken")?,
         None => None,
     };
-    let mut places: Vec<_> = [whole.get("id")?, token]
-        .into_iter()
-        .flatten()
-        .map(|v: &Value<'_>| range(value.raw, v.raw))
-        .collect();
+    let numbers = |value: &&Value<'_>| value.raw.len() <= NUMBER_BYTES_MAX && !value.is_structured();
+    let numbers = [whole.get("id")?, token].into_iter().flatten().filter(numbers);
+    let mut places: Vec<_> = numbers.map(|number| range(value.raw, number.raw)).collect();
     // From behind, so that the places before stay where they are.
     places.sort_by_key(|place| std::cmp::Reverse(place.start));
     let text = places.into_iter().fold(value.raw.to_owned(), |text, place| spliced(&text, place, "0"));
@@ -93,7 +94,12 @@ pub fn input_required(id: &str, words: &str, state: &str) -> Vec<u8> {
 /// Whether the client of a request with this `version` that makes these offers shows its user forms, and comes again.
 pub(super) fn can_be_asked(version: Option<&str>, elicitation: Option<&str>) -> bool {
     // Revisions are dates.
-    let comes_again = version.is_some_and(|version| version >= "2026-07-28");
+    let is_date = |version: &&str| {
+        let form =
+            |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+        version.len() == 10 && version.bytes().enumerate().all(form)
+    };
+    let comes_again = version.filter(is_date).is_some_and(|version| version >= "2026-07-28");
     let forms = |offer: Object<'_, '_>| {
         // An offer without modes is one of forms.
         offer.members().is_empty() || offer.members().iter().any(|(name, _)| name == "form")

@@ -1,6 +1,6 @@
 //! A client's message: what it asks.
 
-use super::again::can_be_asked;
+use super::again::{STATE, can_be_asked};
 use super::{META_CAPABILITIES, META_VERSION, Shape, Unreadable, message, range, shape, spliced};
 use crate::json::{Kind, Object, Value, folded, folds, string};
 use std::collections::BTreeSet;
@@ -148,6 +148,12 @@ pub fn asked(body: &[u8], routes: &[ToolRoute], open: &[String]) -> Result<Asked
     };
     if let Some(params) = params {
         asked.meta(value.raw, params)?;
+        let state = params.get("requestState")?.and_then(|state| state.text().ok());
+        if state.is_some_and(|state| state.starts_with(STATE)) {
+            return Err(Unreadable(
+                "what the gateway gave its client to bring back is not brought back as it was given",
+            ));
+        }
         asked.brings = params.get("requestState")?.is_some() || params.get("inputResponses")?.is_some();
     }
     match (does, params) {

@@ -1,5 +1,6 @@
 //! A server's message: what it says, and what of it the client may not be shown.
 
+use super::again::STATE;
 use super::{Shape, Unreadable, message, range, shape, spliced};
 use crate::json::{self, Kind, Object, Value};
 use crate::limits::TOOLS_MAX;
@@ -140,6 +141,10 @@ impl Said {
         let tasks = [task.map(Value::object).transpose()?, Some(result)];
         for of in tasks.into_iter().flatten() {
             self.tasks.extend(of.text("taskId")?.map(str::to_owned));
+        }
+        let state = result.get("requestState")?.and_then(|state| state.text().ok());
+        if state.is_some_and(|state| state.starts_with(STATE)) {
+            return Err(Unreadable("the server gives its client what only the gateway gives it"));
         }
         for entry in result.object("inputRequests")?.iter().flat_map(|requests| requests.members()) {
             let request = entry.1.object()?;

@@ -243,7 +243,30 @@ fn what_a_client_brings_back_is_cut_out_and_a_message_without_numbers_is_the_sam
         assert!(!back(bring(no, "tacho:0a").as_bytes()).unwrap().unwrap().1.goes_on, "{no}");
     }
     let only = call(2, r#""requestState":"tacho:0a","#);
-    assert!(!back(only.as_bytes()).unwrap().unwrap().1.goes_on, "nobody has answered");
+    assert!(back(only.as_bytes()).unwrap().unwrap().1.goes_on, "nobody has answered yet");
+    for odd in [r#"[]"#, r#""x""#, r#"{"approval":1}"#, r#"{"Approval":{}}"#, r#"{"approval":{"action":1}}"#]
+    {
+        let more = format!(r#""inputResponses":{odd},"requestState":"tacho:0a","#);
+        let (rest, brought) = back(call(2, &more).as_bytes()).unwrap().unwrap();
+        assert!(!brought.goes_on, "{odd}");
+        assert_eq!(std::str::from_utf8(&rest).unwrap(), call(2, ""), "{odd}");
+    }
+    let escaped = call(2, r#""requestState":"\u0074acho:0a","#);
+    assert_eq!(back(escaped.as_bytes()).unwrap(), None);
+    assert!(asked(escaped.as_bytes(), &[], &[]).is_err(), "it goes to nobody");
+    let server =
+        br#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":"tacho:0a"}}"#;
+    assert!(said(server).is_err());
+    // What numbers a message is a number.
+    for says in [r#"{"a":"b"}"#, r#"[1]"#, &format!("\"{}\"", "x".repeat(63))] {
+        let with =
+            |token: &str| call(2, "").replace("\"progressToken\":2", &format!("\"progressToken\":{token}"));
+        assert_ne!(
+            unnumbered(with(says).as_bytes()).unwrap(),
+            unnumbered(with("7").as_bytes()).unwrap(),
+            "{says}"
+        );
+    }
     // To a server, and to nobody.
     for other in [bring("accept", "server"), call(2, ""), call(2, r#""z":"tacho:","#)] {
         assert_eq!(back(other.as_bytes()).unwrap(), None, "{other}");
@@ -270,7 +293,10 @@ fn who_can_be_asked_says_so_in_a_revision_where_calls_come_again() {
     ] {
         assert_eq!(can("tools/call", "2026-07-28", offer, ""), expect, "{offer}");
     }
-    assert!(!can("tools/call", "2025-11-25", "\"elicitation\":{}", ""));
+    for old in ["2025-11-25", "draft", "DRAFT-2026-", "9", "20260728aa"] {
+        assert!(!can("tools/call", old, "\"elicitation\":{}", ""), "{old}");
+    }
+    assert!(can("tools/call", "2027-01-01", "\"elicitation\":{}", ""));
     assert!(!can("tools/list", "2026-07-28", "\"elicitation\":{}", ""));
     assert!(!can("tools/call", "2026-07-28", "\"elicitation\":{}", ",\"requestState\":\"server\""));
     let said = input_required("7", "wait \"here\"", "0a");
