@@ -17,6 +17,8 @@ pub mod kind {
     pub const UNSUPPORTED_FORM: &str = "unsupported-form";
     /// An expectation other than `100-continue`.
     pub const EXPECTATION: &str = "expectation-failed";
+    /// Text that is not UTF-8.
+    pub const NO_TEXT: &str = "not-utf8";
 }
 
 /// A reason without a side.
@@ -165,4 +167,34 @@ reasons! {
     INTERIM_TOO_MANY = TOO_MANY, "too many interim responses", "INTERIM_RESPONSES_MAX";
     UNFINISHED_REQUEST = OUT_OF_ORDER, "the gateway lost its place in a request", "session: no request is open";
     UNFINISHED_RESPONSE = OUT_OF_ORDER, "the gateway lost its place in a response", "session: no response is open";
+}
+
+// WebSocket.
+reasons! {
+    HANDSHAKE = UNSUPPORTED_FORM, "a WebSocket begins with a GET of HTTP/1.1", "handshake: method or version of HTTP";
+    HANDSHAKE_BODY = BAD_VALUE, "the request that begins a WebSocket has no body", "handshake: a body";
+    HANDSHAKE_UPGRADE = BAD_VALUE, "Upgrade must name `websocket` alone, and Connection `upgrade`",
+        "handshake: Upgrade or Connection";
+    VERSION_13 = UNSUPPORTED_VERSION, "the only version of WebSocket is 13", "Sec-WebSocket-Version";
+    KEY = BAD_VALUE, "there must be one Sec-WebSocket-Key of 16 bytes in Base64", "Sec-WebSocket-Key";
+    PROTOCOLS = BAD_VALUE, "Sec-WebSocket-Protocol is not a list of at most 32 different tokens",
+        "Sec-WebSocket-Protocol: offered";
+    NOT_SWITCHED = BAD_VALUE, "the service switched to another protocol than WebSocket", "101: Upgrade or Connection";
+    ACCEPT = BAD_VALUE, "the service's answer does not accept the WebSocket that was offered", "Sec-WebSocket-Accept";
+    EXTENSION = BAD_VALUE, "the service chose an extension that was not offered", "Sec-WebSocket-Extensions";
+    PROTOCOL = BAD_VALUE, "the service chose a subprotocol that was not offered", "Sec-WebSocket-Protocol: chosen";
+    RESERVED = BAD_VALUE, "a frame has reserved bits, and no extension gives them a meaning", "frame: RSV";
+    OPCODE = BAD_VALUE, "a frame has a reserved opcode", "frame: opcode";
+    UNMASKED = BAD_VALUE, "a client's frame is not masked", "frame: MASK";
+    MASKED = BAD_VALUE, "the service's frame is masked", "frame: MASK of upstream";
+    FRAME_LENGTH = BAD_LENGTH, "a frame's length is not written in the shortest way, or above 2^63",
+        "frame: length";
+    CONTROL_IN_PIECES = BAD_VALUE, "a control frame is fragmented", "frame: control, FIN";
+    CONTROL_TOO_LARGE = BAD_LENGTH, "a control frame is larger than 125 bytes", "CONTROL_BYTES_MAX";
+    NOT_BEGUN = OUT_OF_ORDER, "a frame continues a message that was not begun", "frame: continuation";
+    NOT_ENDED = OUT_OF_ORDER, "a message was begun inside another", "frame: data inside a message";
+    TOO_MANY_FRAGMENTS = TOO_MANY, "a message has more than 1024 frames", "MESSAGE_FRAGMENTS_MAX";
+    MESSAGE_TOO_LARGE = TOO_LARGE, "a message is larger than 1 MiB", "MESSAGE_BYTES_MAX";
+    TEXT = NO_TEXT, "a text is not UTF-8", "message or reason: UTF-8";
+    CLOSE_CODE = BAD_VALUE, "a Close has a code that no endpoint may send", "Close: code";
 }

@@ -10,7 +10,8 @@
 //! HTTP/2's streams become such messages at the relay's edge ([`two`]), so that they have the same reading.
 //!
 //! **Unsupported and refused**: HTTP/3, HTTP/2 inside of HTTP/1.1 (`PRI *` has its own sentence), CONNECT and absolute-form targets
-//! (but for [`proxy`], which reads what a forward proxy is asked for), protocol upgrades (101), transfer codings other than
+//! (but for [`proxy`], which reads what a forward proxy is asked for), protocol upgrades (101) but for
+//! [`websocket`], transfer codings other than
 //! `chunked`, chunk extensions from clients (upstream's are dropped), obs-fold, expectations other than `100-continue`,
 //! headers that override the method or the path, and paths with dot segments, empty segments, or encoded separators.
 //!
@@ -18,7 +19,7 @@
 //! request does to which resource) -> [`reply`] (answers of the gateway's own) -> [`session`] (what is legal next).
 //! Beside them: [`head`] (one head, and how its body is framed), [`target`] (one reading of path and query), [`proxy`] (what
 //! a forward proxy is asked for), [`two`] (HTTP/2's messages as these, and back), [`media`]
-//! (what a body is), [`coding`] (its codings undone), [`fault`] (every reason for a refusal, in one list), [`limits`].
+//! (what a body is), [`coding`] (its codings undone), [`websocket`] (its handshake and messages), [`fault`] (every reason for a refusal, in one list), [`limits`].
 //!
 //! What a body *means* is not here, but for [`llm`]: what a request to a language model says, and what its answer
 //! decides. Nothing here decides, records or releases.
@@ -44,3 +45,4 @@ pub mod target;
 #[cfg(test)]
 mod testkit;
 pub mod two;
+pub mod websocket;

@@ -130,7 +130,22 @@ pub const PLAN_STEPS_MAX: usize = 64;
 /// Bytes of one step's text: 64 of them are 32 KiB of a record's 64.
 pub const PLAN_STEP_BYTES_MAX: usize = 512;
 
+/// A message of WebSocket, in bytes, put together from its frames. It is held whole while it is decided and masked: with the
+/// frame that waits behind it 2 MiB on each side of a session. RFC 6455 allows 2^63; servers allow 1 MiB by default
+/// (Python's `websockets`) to 100 MiB (Node's `ws`).
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Frames of one message. Libraries send one, or one for each 4 to 64 KiB; empty ones cost work and say nothing.
+pub const MESSAGE_FRAGMENTS_MAX: u32 = 1_024;
+
+/// What a control frame says, in bytes. RFC 6455, 5.5.
+pub const CONTROL_BYTES_MAX: usize = 125;
+
+/// Subprotocols that one handshake offers. Clients offer one to three.
+pub const PROTOCOLS_MAX: usize = 32;
+
 const _: () = {
+    assert!(CONTROL_BYTES_MAX < 126 && CONTROL_BYTES_MAX < MESSAGE_BYTES_MAX);
     assert!(PLAN_STEPS_MAX * PLAN_STEP_BYTES_MAX <= 32 << 10);
     assert!(CODINGS_MAX <= ENCODINGS_MAX);
     assert!(GZIP_HEADER_BYTES_MAX < PADDING_FREE_BYTES as usize);

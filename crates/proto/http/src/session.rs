@@ -126,6 +126,18 @@ impl Session {
         Ok(Seen::Final)
     }
 
+    /// The `101` came that was asked for: nothing of HTTP follows on upstream's connection. Errors as
+    /// [`Session::on_response`].
+    pub fn on_switch(&mut self) -> Result<(), Fault> {
+        let exchange = self.exchange.as_mut().ok_or(why::NO_EXCHANGE.on(Side::Upstream))?;
+        if exchange.response != Part::Awaited {
+            return Err(why::RESPONSE_TWICE.on(Side::Upstream));
+        }
+        exchange.response = Part::Open;
+        exchange.upstream_keeps = false;
+        Ok(())
+    }
+
     /// The response's end came: the exchange is over. A connection with a request whose body did not end carries no
     /// other. Errors: no response is open (side: gateway).
     pub fn on_response_end(&mut self) -> Result<After, Fault> {
