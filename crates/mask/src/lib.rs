@@ -43,7 +43,7 @@ pub use field::{CellFinding, MaskedField, MaskedRow, fields, hides_number};
 pub use filter::{Filter, FilterBuilder, FilterKey, ends_token};
 pub use known::{Known, Origin};
 pub use print::{Print, Prints};
-pub use release::{Unmasked, chunk, constant, null_field, release};
+pub use release::{Unmasked, chunk, constant, message, null_field, release};
 pub use shape::Shape;
 pub use tail::{MaskedBytes, Tail};
 pub use taint::Taint;

@@ -98,6 +98,24 @@ pub fn chunk(piece: MaskedBytes) -> MaskedBytes {
     MaskedBytes(out)
 }
 
+/// A message in one frame of WebSocket's (RFC 6455, 5.2), as a service sends it: its length, and it.
+pub fn message(piece: MaskedBytes, text: bool) -> MaskedBytes {
+    let mut out = vec![if text { 0x81 } else { 0x82 }];
+    match (u8::try_from(piece.0.len()), u16::try_from(piece.0.len())) {
+        (Ok(short @ 0..=125), _) => out.push(short),
+        (_, Ok(middle)) => {
+            out.push(126);
+            out.extend_from_slice(&middle.to_be_bytes());
+        }
+        (_, Err(_)) => {
+            out.push(127);
+            out.extend_from_slice(&(piece.0.len() as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&piece.0);
+    MaskedBytes(out)
+}
+
 /// A constant of ours.
 pub fn constant(bytes: &'static [u8]) -> MaskedBytes {
     MaskedBytes(bytes.to_vec())

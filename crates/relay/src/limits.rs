@@ -111,6 +111,10 @@ pub const MCP_LENT: Duration = Duration::from_secs(5);
 /// The words of a command of a server of MCP that its client starts, in bytes, with a byte between two. They stand in the
 /// `connect` record, and come in one field of a head.
 pub const MCP_COMMAND_BYTES_MAX: usize = 8 << 10;
+/// How long a WebSocket may be without a message of either side's. Pings are no messages: the gateway answers them by itself.
+pub const SOCKET_IDLE: Duration = Duration::from_secs(3600);
+/// How long one side's Close waits for the other's. RFC 6455 asks for a reasonable time; what comes meanwhile is not passed on.
+pub const SOCKET_CLOSE: Duration = Duration::from_secs(2);
 /// Verdicts that one session of HTTP remembers. A client asks for a few things again and again; each is compared.
 pub const VERDICTS_MAX: usize = 32;
 /// How long a certificate that the proxy mints for a host is good; a new one is made after half of it. No run lasts longer than

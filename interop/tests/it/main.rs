@@ -10,7 +10,7 @@
 //! | P4 | `canaries` |
 //! | P5 | `masks`, and the leak corpus |
 //! | P6 | `credentials`, `jail`, `proxy` |
-//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `stdio` |
+//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `stdio`, `websocket` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution`, `workloads` |
 //! | P10 | `upstreams` |
@@ -56,5 +56,6 @@ mod upstreams;
 mod verbs;
 mod versions;
 mod watching;
+mod websocket;
 mod workloads;
 mod world;

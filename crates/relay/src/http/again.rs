@@ -29,6 +29,9 @@ const STREAM: &str = "stream";
 /// What a client is told of a stream of a server's messages that the recorded run did not ask for: that there is none.
 const NO_STREAM: &str = "the recorded run was given no such stream";
 
+/// What a client is told that opens a WebSocket: who speaks first in one is not in the record.
+const NO_SOCKET: &str = "a WebSocket cannot be carried out again";
+
 impl Login<'_> {
     /// As `serve`, out of the record.
     pub(super) async fn again(
@@ -96,6 +99,10 @@ impl Session {
                 recording.beyond(&resource.config.name, why);
             }
         })?;
+        if asked.opening.is_some() {
+            recording.beyond(&resource.config.name, NO_SOCKET);
+            return self.told(Problem::new(501, NO_SOCKET), false).await;
+        }
         let begun = asked.more;
         self.rest_of(&mut asked).await?;
         let stream = resource.config.mcp.is_some() && asked.action.kind == STREAM;

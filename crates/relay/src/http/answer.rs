@@ -13,6 +13,7 @@ use proto_http::frame::{Framing, Headers, Incoming, encode_last_chunk, encode_re
 use proto_http::message::{Media, Response, hop_by_hop};
 use proto_http::session::Seen;
 use proto_http::two::reads_trailers;
+use proto_http::websocket::Kind;
 use vocab::{Class, Group, Seq, Verb, Verdict};
 use wire::RawField;
 
@@ -30,29 +31,29 @@ use crate::config::{Reel, Tripwire};
 use crate::limits::{CHUNK_BYTES, MODEL_BODY_BYTES_MAX, RECORD, REFUSAL_RECORD};
 
 const HELD_BACK: &str = "policy holds back the answer";
-const NOT_SEEN: &str = "the answer cannot be looked into, and no rule permits that";
-const NOT_JSON: &str = "the answer is not JSON, and the rules of this service name places in JSON";
-const CREDENTIAL: &str = "the service's own credential stands in an answer that is opaque";
+pub(super) const NOT_SEEN: &str = "the answer cannot be looked into, and no rule permits that";
+pub(super) const NOT_JSON: &str = "the answer is not JSON, and the rules of this service name places in JSON";
+pub(super) const CREDENTIAL: &str = "the service's own credential stands in an answer that is opaque";
 const PART: &str = "the service answered with a part, and a value could be cut in two";
 const TWO_SESSIONS: &str = "the server gives its client two sessions at once";
 const TRIPPED: &str = "a detector found a value that no rule governs";
 
 /// An answer on its way.
-struct Answer {
+pub(super) struct Answer {
     response: Response,
-    looking: Looking,
+    pub(super) looking: Looking,
     /// Masked, and not yet released.
-    held: MaskedBytes,
+    pub(super) held: MaskedBytes,
     /// It answers what was no read.
     writes: bool,
     /// No body follows the head, whatever it says.
-    bodyless: bool,
+    pub(super) bodyless: bool,
     /// Released as it comes, and not when there is enough of it.
     streams: bool,
     /// Leaves in chunks; else with a length, or until the connection ends.
     chunked: bool,
     /// So many bytes and pieces of the body have left.
-    bytes: u64,
+    pub(super) bytes: u64,
     pieces: u64,
     approved: BTreeSet<Group>,
     /// How many bytes of the body replay may still show; `None`: it shows nothing of any answer.
@@ -62,14 +63,18 @@ struct Answer {
     /// Of a server of MCP: its messages, each read whole before anything else looks at it.
     listening: Option<Listening>,
     undoing: Undoing,
-    scrub: Scrub,
+    pub(super) scrub: Scrub,
     /// Whether the client has said that it reads fields behind a body, and those that came.
     trailing: bool,
     trailers: Headers,
+    /// A `101`: what the client is told of the WebSocket.
+    pub(super) opens: Option<Headers>,
+    /// Behind it, the kind of the message in work.
+    pub(super) message: Option<Kind>,
 }
 
 /// What leaves around a piece of the body, masked.
-struct Around {
+pub(super) struct Around {
     /// Before the first piece, and as replay shows it.
     head: Option<(MaskedBytes, MaskedText)>,
     /// Behind the last one, where fields stand there: what ends the chunks, and as replay shows them.
@@ -77,6 +82,11 @@ struct Around {
 }
 
 impl Around {
+    /// What leaves stands alone.
+    pub(super) fn nothing() -> Around {
+        Around { head: None, tail: None }
+    }
+
     /// The bytes of the fields behind the body.
     fn trailing(&self) -> u64 {
         let tail = self.tail.as_ref().map_or(0, |(tail, _)| tail.as_bytes().len());
@@ -88,7 +98,7 @@ impl Around {
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Why an answer stays here.
-enum Stays {
+pub(super) enum Stays {
     /// Policy or a person says so, or what was found.
     Denied(Denied),
     /// It is not what it says it is, or cannot be looked into: status and reason.
@@ -98,7 +108,10 @@ enum Stays {
 impl Session {
     /// Carries the answer to intent `of` to its end. `false`: the connection carries no other request.
     pub(super) async fn answer(&mut self, asked: &Asked, decided: &Decided, of: Seq) -> Result<bool, Cut> {
-        let response = self.final_head().await?;
+        let response = self.final_head(asked.opening.is_some()).await?;
+        if let (101, Some(opening)) = (response.status, &asked.opening) {
+            return self.switched(asked, decided, of, response, opening).await;
+        }
         let mut answer = match self.begin(asked, response) {
             Ok(answer) => answer,
             Err(stays) => return self.withhold(asked, decided, of, None, stays).await,
@@ -125,8 +138,9 @@ impl Session {
         Ok(after.client && (answer.chunked || answer.bodyless || answer.pieces == 0))
     }
 
-    /// The response, behind any interim ones. Those are dropped: what they say (early hints) nobody needs.
-    async fn final_head(&mut self) -> Result<Response, Cut> {
+    /// The response, behind any interim ones. Those are dropped: what they say (early hints) nobody needs. `switches`: a
+    /// `101` is one.
+    async fn final_head(&mut self, switches: bool) -> Result<Response, Cut> {
         loop {
             let response = match self.upstream_next().await? {
                 Incoming::Head(head) => Response::new(head)?,
@@ -134,6 +148,11 @@ impl Session {
                 Incoming::End => continue,
                 _ => return Err(Cut::upstream("the service behind the gateway closed the connection")),
             };
+            if switches && response.status == 101 {
+                self.flow.on_switch()?;
+                self.status = response.status;
+                return Ok(response);
+            }
             match self.flow.on_response(&response)? {
                 Seen::Final => {
                     self.status = response.status;
@@ -145,7 +164,7 @@ impl Session {
     }
 
     /// How the answer is looked at, by what its head says. Errors: it is not.
-    fn begin(&mut self, asked: &Asked, response: Response) -> Result<Answer, Stays> {
+    pub(super) fn begin(&mut self, asked: &Asked, response: Response) -> Result<Answer, Stays> {
         let resource = self.resource.clone();
         let bodyless = self.to_head || response.framing == Framing::None;
         // Policy is asked only where it matters: an evaluation costs more than the rest of a small answer.
@@ -203,6 +222,8 @@ impl Session {
             listening,
             undoing: Undoing::of(&response.encodings),
             scrub: Scrub::default(),
+            opens: None,
+            message: None,
             trailing: reads_trailers(&asked.request.headers) && self.flow.client_reads_chunks(),
             trailers: Headers::new(),
             response,
@@ -299,7 +320,7 @@ impl Session {
     }
 
     /// Whether policy, people and the tripwire let out what is held.
-    async fn may_leave(
+    pub(super) async fn may_leave(
         &mut self,
         asked: &Asked,
         answer: &mut Answer,
@@ -339,7 +360,7 @@ impl Session {
     }
 
     /// The head before what is held, where it has not left, and what stands behind it, if it is the `last`.
-    fn around(&mut self, answer: &mut Answer, last: bool) -> Result<Around, Cut> {
+    pub(super) fn around(&mut self, answer: &mut Answer, last: bool) -> Result<Around, Cut> {
         let tail = if last { self.tail(answer)? } else { None };
         let head = match self.answering {
             true => None,
@@ -352,7 +373,13 @@ impl Session {
     }
 
     /// Records what is held and stands around it, and releases it. `last`: with the outcome.
-    async fn let_out(&mut self, answer: &mut Answer, around: Around, of: Seq, last: bool) -> Result<(), Cut> {
+    pub(super) async fn let_out(
+        &mut self,
+        answer: &mut Answer,
+        around: Around,
+        of: Seq,
+        last: bool,
+    ) -> Result<(), Cut> {
         let trailing = around.trailing();
         let (head, head_shown) = around.head.unzip();
         let (tail, trailers_shown) = around.tail.unzip();
@@ -364,6 +391,7 @@ impl Session {
         answer.bytes += length + trailing;
         let framed = match (answer.bodyless, answer.chunked, last) {
             (true, ..) => mask::constant(b""),
+            _ if answer.message.is_some() => mask::message(body, answer.message == Some(Kind::Text)),
             (false, false, _) => body,
             (false, true, false) => mask::chunk(body),
             (false, true, true) => mask::chunk(body).then(tail.unwrap_or_else(|| mask::constant(LAST_CHUNK))),
@@ -434,7 +462,7 @@ impl Session {
     }
 
     /// Bytes of a head or of trailers, looked at once more as they leave.
-    fn let_see(&self, looking: &mut Looking, out: Vec<u8>) -> Result<MaskedBytes, Cut> {
+    pub(super) fn let_see(&self, looking: &mut Looking, out: Vec<u8>) -> Result<MaskedBytes, Cut> {
         let whole = 0..out.len();
         let detectors = self.resource.gate.detectors();
         let seen = mask::release(detectors, out, from_ref(&whole), &self.known, &mut Vec::new());
@@ -456,6 +484,10 @@ impl Session {
         });
         if answer.undoing.undoes() {
             headers.remove("content-encoding");
+        }
+        if answer.opens.is_some() {
+            // It was for the gateway's key.
+            headers.remove("sec-websocket-accept");
         }
         let key = self.resource.gate.ledger().filter_key();
         let mut own = Headers::new();
@@ -489,15 +521,31 @@ impl Session {
             }
             None => {}
         }
+        if let Some(opens) = &answer.opens {
+            opens.iter().for_each(|(name, value)| own.push(name.clone(), value.clone()));
+            return self.whole_head(answer, &own, &recorded);
+        }
         let keeps = self.flow.may_keep_client() && (answer.bodyless || length.is_some() || answer.chunked);
         own.push(text("Connection"), text(if keeps { "keep-alive" } else { "close" }));
+        self.whole_head(answer, &own, &recorded)
+    }
+
+    /// The head of these fields, as it leaves and as it is recorded.
+    fn whole_head(
+        &self,
+        answer: &mut Answer,
+        own: &Headers,
+        recorded: &str,
+    ) -> Result<(MaskedBytes, MaskedText), Cut> {
+        let detectors = self.resource.gate.detectors().clone();
+        let key = self.resource.gate.ledger().filter_key();
         let mut out = bytes::BytesMut::new();
         let reason = self.needles.without(answer.response.reason.as_bytes());
         let reason = reason.as_deref().unwrap_or(answer.response.reason.as_bytes());
-        encode_response(&mut out, answer.response.status, reason, &own)?;
+        encode_response(&mut out, answer.response.status, reason, own)?;
         answer.looking.beside(&key, b"", reason);
         let head = self.let_see(&mut answer.looking, out.to_vec())?;
-        Ok((head, mask::lines(&detectors, &recorded)))
+        Ok((head, mask::lines(&detectors, recorded)))
     }
 
     /// A field's value as it may leave, and what was found in it noted.
@@ -508,7 +556,7 @@ impl Session {
     }
 
     /// The answer stays here: recorded as refused, and the client is told, or cut off if a part of it has left.
-    async fn withhold(
+    pub(super) async fn withhold(
         &mut self,
         asked: &Asked,
         decided: &Decided,
@@ -619,7 +667,7 @@ impl Answer {
         self.listening.as_ref().is_some_and(|listening| listening.tool_failed)
     }
 
-    fn outcome(&self, gate: &gate::Gate, taken: super::look::Taken) -> Outcome {
+    pub(super) fn outcome(&self, gate: &gate::Gate, taken: super::look::Taken) -> Outcome {
         let status = self.response.status;
         let code = mask::name(gate.detectors(), &status.to_string());
         let tag = match self.reading.as_ref().map(|reading| reading.usage) {

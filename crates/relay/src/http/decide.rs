@@ -73,6 +73,15 @@ pub(super) const REFUSED: &str = "policy does not allow this";
 pub(super) const TOO_LONG_TO_SHOW: &str =
     "this needs an approval, and it cannot be shown whole to who could give it";
 
+/// The rules that refuse it, or why it is refused.
+pub(super) fn by_rule(decided: &Decided, why: &str) -> String {
+    let rules: Vec<&str> = decided.rules.iter().map(|rule| &*rule.0).collect();
+    match decided.verdict == Verdict::Allow || rules.is_empty() {
+        true => why.to_owned(),
+        false => rules.join(", "),
+    }
+}
+
 impl Session {
     pub(super) async fn decide(&mut self, asked: &Asked) -> Result<Ruling, Cut> {
         let gate = self.resource.gate.clone();
@@ -211,6 +220,10 @@ impl Session {
         };
         let receipt = receipt.map_err(|e| self.unrecorded(e))?;
         let durable = self.durable(receipt, REFUSAL_RECORD).await?;
+        if asked.in_frames {
+            self.closing = Some(by_rule(decided, why));
+            return Ok(());
+        }
         let told = decided.message.as_deref().unwrap_or(why);
         let problem = Problem::refused(status, decided, told, durable.seq()).to(asked.rpc.as_ref());
         let keep = self.flow.may_keep_client();

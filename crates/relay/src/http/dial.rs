@@ -41,6 +41,20 @@ pub(super) async fn reach(resource: &Resource, way: &Way) -> Result<(Leg, Option
     }
 }
 
+/// The same by HTTP/1.1, whatever else the service speaks. Errors: it does not, or is not dialled.
+pub(super) async fn reach_one(resource: &Resource) -> Result<Leg, String> {
+    let upstream = &resource.config.upstream;
+    if resource.is_stdio() || upstream.version == Version::Two {
+        return Err("it is not asked by HTTP/1.1".to_owned());
+    }
+    let tls = resource.tls.as_ref().map(|config| {
+        let mut config = (**config).clone();
+        config.alpn_protocols = vec![tls::HTTP_1.to_vec()];
+        Arc::new(config)
+    });
+    dial(upstream, tls.as_ref()).await
+}
+
 async fn dial(upstream: &HttpUpstream, tls: Option<&Arc<ClientConfig>>) -> Result<Leg, String> {
     let at = format!("{}:{}", upstream.host, upstream.port);
     let connect = async {

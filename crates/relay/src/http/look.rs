@@ -75,6 +75,13 @@ impl Looking {
         }
     }
 
+    /// Goes on behind another message of the same answer: what was found there still counts for policy.
+    pub(super) fn behind(&mut self, before: &Looking) {
+        self.opaque |= before.opaque;
+        self.hits = before.hits;
+        self.classes = before.classes.clone();
+    }
+
     /// It was read, and not understood.
     pub(super) fn not_understood(&mut self) {
         self.opaque = true;

@@ -8,12 +8,13 @@
 //! Content codings are undone before anything looks (`coded`): the gateway asks the upstream for none, decodes what comes
 //! in one all the same, and passes nothing on in one that it knows.
 //!
-//! **Not here, and refused**: HTTP/3, upgrades (WebSocket), CONNECT to a listener or for anything but TLS, byte ranges (a value could be cut in two; the whole
+//! **Not here, and refused**: HTTP/3, upgrades to anything but WebSocket (`websocket`, on
+//! HTTP/1.1), CONNECT to a listener or for anything but TLS, byte ranges (a value could be cut in two; the whole
 //! is asked for instead). Trailers pass from a service to a client that reads them, and not the other way.
 //!
 //! Reading order: `listen` (accept to `connect`), `proxy` and `entry` (the same for the proxy) -> `session` (the loop, and waiting) -> `request` (what is asked) ->
 //! `decide` (verdict, question, intent), `band` (a question that its client carries) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
-//! language model) -> `two` (HTTP/2) -> `again` (out of a record) -> `scrub`, `writer`, `sigv4`, `side`, `problem`, `dial`,
+//! language model) -> `two` (HTTP/2) -> `websocket` -> `again` (out of a record) -> `scrub`, `writer`, `sigv4`, `side`, `problem`, `dial`,
 //! `lent` (a server that its client starts), `resource`.
 
 mod again;
@@ -38,6 +39,7 @@ mod session;
 mod side;
 mod sigv4;
 mod two;
+mod websocket;
 mod writer;
 
 pub(crate) use band::sweep;

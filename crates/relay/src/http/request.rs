@@ -14,6 +14,7 @@ use proto_http::frame::{Framing, Head, Headers, encode_chunk, encode_last_chunk,
 use proto_http::mcp::{Back, Unreadable};
 use proto_http::message::{Encoding, Media, Request, Target, hop_by_hop};
 use proto_http::two::reads_trailers;
+use proto_http::websocket::{Kind, Message};
 use vocab::{Access, Action, Class, Opaque, ResourcePath, Verb};
 use wire::RawField;
 
@@ -23,6 +24,7 @@ use super::mcp::{self, Rpc};
 use super::model::{Conversation, Spoken, spoken};
 use super::resource::Resource;
 use super::session::{Cut, Session};
+use super::websocket::{MESSAGE, Opening, WEBSOCKET, opening};
 use crate::config::{Inject, Prompts, Reel};
 use crate::entropy;
 use crate::limits::{HELD_BODY_BYTES_MAX, MODEL_BODY_BYTES_MAX, PRINTS_MAX};
@@ -62,6 +64,10 @@ pub(super) struct Asked {
     /// Refused whatever policy says: status and reason.
     pub(super) refuse: Option<(u16, &'static str)>,
     looking: Option<Body>,
+    /// A WebSocket is asked for.
+    pub(super) opening: Option<Opening>,
+    /// It is a message in one.
+    pub(super) in_frames: bool,
     /// The body as it is recorded, where the statement does not hold all of it.
     body: Option<MaskedBytes>,
 }
@@ -145,7 +151,9 @@ impl Asked {
             (None, None) => None,
         };
         let found = config.routes.find(&request.method, &origin.path.segments);
-        let meaning = Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), more);
+        let opening = opening(resource, &request);
+        let meaning = Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), &opening, more);
+        let opening = opening.ok().flatten();
         let params = params(resource, known, &request, found.as_ref());
         seen.echo(known, detectors, &body);
         let prints = seen.prints(resource, detectors, &body);
@@ -187,7 +195,8 @@ impl Asked {
             Some(Spoken::Message(message)) => message.body.as_deref().unwrap_or(told),
             _ => told,
         };
-        let sending = sending(resource, &request, &undoing, &origin.raw, told, more)?;
+        let asks = opening.as_ref().map(Opening::asks);
+        let sending = sending(resource, &request, &undoing, &origin.raw, asks, told, more)?;
         let said = match &spoken {
             // Only a call of a tool is what a model may have decided.
             Some(Spoken::Message(message)) => message.asked.call.clone(),
@@ -210,6 +219,8 @@ impl Asked {
             },
             unanswered: body,
             back,
+            opening,
+            in_frames: false,
             whole: digest,
             body: seen.masked.filter(|_| !is_whole && config.reel != Reel::None),
             rpc: match &spoken {
@@ -244,6 +255,65 @@ impl Asked {
             head.split_inclusive(|b| *b == b'\n').filter(|line| !counts(line)).collect::<Vec<_>>().concat();
         sending.extend(unnumbered(body)?);
         Ok((asked, sending))
+    }
+
+    /// A message of the client's in the WebSocket that this opens. `sending`: its frame.
+    pub(super) fn message(
+        &self,
+        resource: &Resource,
+        known: &mut Known,
+        who: &gate::Who,
+        message: &Message,
+        sending: Vec<u8>,
+    ) -> Asked {
+        let (gate, body) = (&resource.gate, &message.data[..]);
+        let detectors = &gate.detectors_of(who);
+        let seen = Seen::look(detectors, resource, message_kind(message), body, false);
+        let opaque = seen.opaque.map(Opaque);
+        let action =
+            Action { kind: MESSAGE, opaque, functions: Vec::new(), accesses: self.action.accesses.clone() };
+        seen.echo(known, detectors, body);
+        let prints = seen.prints(resource, detectors, body);
+        let place = place_of(&self.request);
+        let text = match seen.opaque {
+            None => readable(seen.text()),
+            Some(why) => format!("[{why}: {} bytes]", body.len()),
+        };
+        let statement = mask::text(detectors, &format!("{MESSAGE} {place} | {text}")).0;
+        let is_whole = statement.is_whole();
+        let subject = Subject::new(detectors, action.clone(), statement, None, &[]).exact();
+        Asked {
+            subject: if opaque.is_some() { subject.hidden() } else { subject },
+            context: policy::Context {
+                kind: MESSAGE.into(),
+                now: entropy::wall(),
+                classes: seen.classes.iter().cloned().collect(),
+                values: 1,
+                largest_value: body.len() as u64,
+                ..self.context.clone()
+            },
+            action,
+            params: Arc::new([]),
+            prints,
+            tripwires: BTreeSet::new(),
+            conversation: None,
+            rpc: None,
+            raw: body.to_vec(),
+            whole: digest([MESSAGE.as_bytes(), place.as_bytes(), body]),
+            said: Some(format!("{place} {}", readable(body))),
+            sending,
+            more: false,
+            undoing: Undoing::of(&[]),
+            refuse: None,
+            looking: None,
+            opening: None,
+            in_frames: true,
+            in_band: false,
+            back: None,
+            unanswered: Bytes::new(),
+            body: seen.masked.filter(|_| !is_whole && resource.config.reel != Reel::None),
+            request: self.request.clone(),
+        }
     }
 
     /// The body as the reel would have it, where the statement does not hold all of it.
@@ -303,13 +373,16 @@ impl Meaning {
         found: Option<&Match<'_>>,
         seen: &Seen,
         spoken: Option<&Spoken>,
+        opening: &Result<Option<Opening>, (u16, &'static str)>,
         more: bool,
     ) -> Meaning {
         let segments = match &request.target {
             Target::Origin(origin) => &origin.path.segments[..],
             Target::Asterisk => &[],
         };
-        let verb = action::verb(&request.method);
+        let opens = matches!(opening, Ok(Some(_)));
+        // What is said in it may be anything: to read the path is no permission for that.
+        let verb = if opens { Some(Verb::Call) } else { action::verb(&request.method) };
         // Servers disagree about each: one drops `;x` from `/admin;x`, or a dot or space at the end, one takes the body of
         // a GET for the next request, one the first and one the last of two parameters.
         let odd = |segment: &String| segment.contains(';') || segment.ends_with(['.', ' ']);
@@ -326,7 +399,7 @@ impl Meaning {
         let signs = matches!(resource.config.inject, Inject::SigV4 { .. });
         let refuse = match (verb, spoken) {
             (None, _) => Some((501, "this method is not passed on")),
-            _ if request.upgrade => Some((501, "another protocol was asked for, and none is passed on")),
+            _ if opening.is_err() => opening.as_ref().err().copied(),
             _ if parameters => {
                 Some((400, "a path with `;`, or a part that ends with a dot or space, is not passed on"))
             }
@@ -354,7 +427,7 @@ impl Meaning {
                 columns: Vec::new(),
             }],
             functions: Vec::new(),
-            kind: action::kind(&request.method).unwrap_or("OTHER"),
+            kind: if opens { WEBSOCKET } else { action::kind(&request.method).unwrap_or("OTHER") },
             opaque: seen.opaque.or(more.then_some(ONLY_BEGUN)).map(Opaque),
         };
         let hidden = more || seen.opaque.is_some();
@@ -400,15 +473,29 @@ struct Seen {
 
 impl Seen {
     fn of(detectors: &Detectors, resource: &Resource, request: &Request, body: &[u8], more: bool) -> Seen {
+        let begins = body.trim_ascii_start().first();
+        let media = match kind_of(&request.media, &request.encodings) {
+            // A model's service reads JSON, whatever it is called; and so may others, and the rules are about JSON.
+            Ok(_) | Err(NO_TEXT | NO_TYPE) if resource.config.speaks_json() => Ok(mask::body::Media::Json),
+            Ok(mask::body::Media::Text) if matches!(begins, Some(b'{' | b'[')) => Ok(mask::body::Media::Json),
+            media => media,
+        };
+        Seen::look(detectors, resource, media, body, more)
+    }
+
+    /// The same where it is known how it is looked into, or why it is not.
+    fn look(
+        detectors: &Detectors,
+        resource: &Resource,
+        media: Result<mask::body::Media, &'static str>,
+        body: &[u8],
+        more: bool,
+    ) -> Seen {
         let mut seen = Seen::default();
         if body.is_empty() && !more {
             return seen;
         }
-        let begins = body.trim_ascii_start().first();
-        let media = match kind_of(&request.media, &request.encodings) {
-            // A model's service reads JSON, whatever it is called; and so may others, and the rules are about JSON.
-            Ok(_) | Err(NO_TEXT | NO_TYPE) if resource.config.speaks_json() => mask::body::Media::Json,
-            Ok(mask::body::Media::Text) if matches!(begins, Some(b'{' | b'[')) => mask::body::Media::Json,
+        let media = match media {
             Ok(media) => media,
             Err(why) => return Seen { opaque: Some(why), ..seen },
         };
@@ -559,6 +646,9 @@ const UNSAID: &[&str] = &[
     "expect",
     "host",
     "pragma",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-version",
     "user-agent",
 ];
 
@@ -604,6 +694,38 @@ fn whole(request: &Request, unsaid: &[&str], body: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(context.finish().as_ref());
     out
+}
+
+/// The same of other parts.
+fn digest<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    for part in parts {
+        context.update(part);
+        context.update(&[0]);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+/// How a message in a WebSocket is looked into. Errors: why it is not.
+pub(super) fn message_kind(message: &Message) -> Result<mask::body::Media, &'static str> {
+    match (message.kind, message.data.trim_ascii_start().first()) {
+        (Kind::Binary, _) => Err("a message that is no text"),
+        (Kind::Text, Some(b'{' | b'[')) => Ok(mask::body::Media::Json),
+        (Kind::Text, _) => Ok(mask::body::Media::Text),
+    }
+}
+
+/// The target without its query.
+fn place_of(request: &Request) -> String {
+    match &request.target {
+        Target::Origin(origin) => {
+            let raw = origin.raw.as_bytes();
+            readable(raw.split(|b| *b == b'?').next().unwrap_or(raw))
+        }
+        Target::Asterisk => "*".to_owned(),
+    }
 }
 
 /// Its line, and the fields that say something.
@@ -657,6 +779,7 @@ fn is_ours(name: &[u8]) -> bool {
         "x-user-",
         "impersonate-",
         "proxy-",
+        "sec-websocket-",
         "tacho-",
     ];
     let name = reads_as(name);
@@ -670,6 +793,7 @@ fn sending(
     request: &Request,
     undoing: &Undoing,
     target: &RawField,
+    asks: Option<Headers>,
     body: &[u8],
     more: bool,
 ) -> Result<Vec<u8>, Cut> {
@@ -686,9 +810,13 @@ fn sending(
     headers.push(text("Host"), text(&config.upstream.authority));
     own.iter().for_each(|(name, value)| headers.push(name.clone(), value.clone()));
     headers.push(text("Accept-Encoding"), text("identity"));
-    if reads_trailers(&request.headers) {
-        headers.push(text("TE"), text("trailers"));
-        headers.push(text("Connection"), text("TE"));
+    match asks {
+        Some(asks) => asks.iter().for_each(|(name, value)| headers.push(name.clone(), value.clone())),
+        None if reads_trailers(&request.headers) => {
+            headers.push(text("TE"), text("trailers"));
+            headers.push(text("Connection"), text("TE"));
+        }
+        None => {}
     }
     let chunked = more && request.framing == Framing::Chunked;
     match (request.framing, more) {

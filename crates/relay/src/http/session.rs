@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use gate::{GateError, Outcome, Who};
+use gate::{Decided, GateError, Outcome, Permit, Who};
 use ledger::{AppendError, Durable, Missed, NotAdmitted, Receipt};
 use mask::Known;
 use proto_http::frame::{Framing, Head, Incoming};
@@ -21,7 +21,7 @@ use wire::Fault;
 use super::coded::{Held, Undoing};
 use super::credential::{Injected, shown};
 use super::decide::{Ruling, Verdicts};
-use super::dial::{Way, reach};
+use super::dial::{Way, reach, reach_one};
 use super::entry::{Entry, Found};
 use super::lent::Process;
 use super::listen::{NO_RECORD, UNREACHABLE};
@@ -31,6 +31,7 @@ use super::resource::Resource;
 use super::scrub::Needles;
 use super::side::{Broken, Side};
 use super::two;
+use super::websocket;
 use super::writer::{ClientWriter, UpstreamWriter};
 use crate::entropy;
 use crate::limits::{
@@ -89,7 +90,7 @@ pub(super) struct Session {
     pub(super) verdicts: Verdicts,
     pub(super) flow: Flow,
     pub(super) to_client: ClientWriter,
-    to_upstream: UpstreamWriter,
+    pub(super) to_upstream: UpstreamWriter,
     way: Way,
     injected: Injected,
     pub(super) needles: Needles,
@@ -108,6 +109,8 @@ pub(super) struct Session {
     pub(super) spent: bool,
     /// What upstream last answered.
     pub(super) status: u16,
+    /// Why a message of the client's in a WebSocket was refused, as its Close says.
+    pub(super) closing: Option<String>,
 }
 
 impl Session {
@@ -134,6 +137,7 @@ impl Session {
             to_head: false,
             spent: false,
             status: 0,
+            closing: None,
         }
     }
 
@@ -182,16 +186,11 @@ impl Session {
             self.refuse(&asked, &decided, 400, two::NO_FORM, None).await?;
             return self.answered_here();
         }
-        let intent = {
-            let question = self.question(&asked);
-            self.resource.gate.intend(&question, &decided, approval, entropy::tick())
-        };
-        let intent = intent.map_err(|e| self.unrecorded(e))?;
-        let seq = intent.seq();
-        let permit = match tokio::time::timeout(RECORD, intent.durable()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(self.no_record()),
-        };
+        if asked.opening.is_some() && self.upstream.leg.is_lane() && !self.by_one().await {
+            self.refuse(&asked, &decided, 502, websocket::NOT_BY_ONE, None).await?;
+            return self.answered_here();
+        }
+        let (seq, permit) = self.intend(&asked, &decided, approval).await?;
         self.open = Some(seq);
         for turn in asked.conversation.iter().flat_map(|conversation| &conversation.turns) {
             self.resource.gate.give(&self.who, gate::Said::Prompt, turn);
@@ -210,9 +209,28 @@ impl Session {
         self.answer(&asked, &decided, seq).await
     }
 
+    /// Records what is about to be sent, and waits until the record is durable.
+    pub(super) async fn intend(
+        &self,
+        asked: &Asked,
+        decided: &Decided,
+        approval: Option<Seq>,
+    ) -> Result<(Seq, Permit), Cut> {
+        let intent = {
+            let question = self.question(asked);
+            self.resource.gate.intend(&question, decided, approval, entropy::tick())
+        };
+        let intent = intent.map_err(|e| self.unrecorded(e))?;
+        let seq = intent.seq();
+        match tokio::time::timeout(RECORD, intent.durable()).await {
+            Ok(Ok(permit)) => Ok((seq, permit)),
+            Ok(Err(_)) | Err(_) => Err(self.no_record()),
+        }
+    }
+
     /// Waits while the ledger has no room for a moment: its next segment is being prepared, or its queue is half full. What
     /// is not of a moment (a full or failed disk) is refused at once, as is what waited for as long as for a record.
-    async fn room(&self) {
+    pub(super) async fn room(&self) {
         let until = tokio::time::Instant::now() + RECORD;
         let ledger = self.resource.gate.ledger();
         while matches!(ledger.admit(), Err(NotAdmitted::Preparing | NotAdmitted::Busy))
@@ -426,7 +444,7 @@ impl Session {
         }
     }
 
-    async fn drain_upstream(&mut self) -> Result<(), Cut> {
+    pub(super) async fn drain_upstream(&mut self) -> Result<(), Cut> {
         let (ended, out) = (&mut self.ended, &mut self.to_upstream.out);
         let drain = tokio::time::timeout(HTTP_READ, self.upstream.leg.drain(out));
         tokio::select! {
@@ -465,6 +483,15 @@ impl Session {
                 false
             }
         }
+    }
+
+    /// Dials anew by HTTP/1.1, where the connection is one of HTTP/2, in which there is no WebSocket.
+    async fn by_one(&mut self) -> bool {
+        let Ok(leg) = reach_one(&self.resource).await else { return false };
+        let bytes = self.upstream.bytes;
+        self.upstream = Side::new(leg, proto_http::frame::Decoder::upstream());
+        self.upstream.bytes = bytes;
+        true
     }
 
     // --- when no record is possible
@@ -533,6 +560,6 @@ pub(super) async fn over(ended: &mut watch::Receiver<Option<Ended>>) -> Ended {
     }
 }
 
-fn cut_short(why: Ended) -> Cut {
+pub(super) fn cut_short(why: Ended) -> Cut {
     Cut::told(why.as_str(), 401, "the run that this connection belongs to is over")
 }

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use gate::{Permit, Release};
 use proto_http::reply;
+use proto_http::websocket::{Opcode, close_payload, encode};
 use wire::{Fault, Side, kind};
 
 use super::credential::Injected;
@@ -54,6 +55,18 @@ impl UpstreamWriter {
     }
 }
 
+impl UpstreamWriter {
+    /// Queues the answer to a ping of the upstream's: its own bytes, and nothing else.
+    pub(super) fn pong(&mut self, its_own: &[u8]) {
+        encode(&mut self.out, Opcode::Pong, its_own, Some(entropy::random()));
+    }
+
+    /// Queues the end of a WebSocket: a code of the gateway's or of the upstream's own.
+    pub(super) fn close(&mut self, code: u16) {
+        encode(&mut self.out, Opcode::Close, &close_payload(code, ""), Some(entropy::random()));
+    }
+}
+
 /// Towards the client.
 #[derive(Default)]
 pub(super) struct ClientWriter {
@@ -79,6 +92,16 @@ impl ClientWriter {
     pub(super) fn ask(&mut self, id: &str, words: &str, state: &str, keep_alive: bool) {
         let message = proto_http::mcp::input_required(id, words, state);
         self.out.extend_from_slice(&reply::json(200, reply::reason(200), &message, keep_alive));
+    }
+
+    /// Queues the answer to a ping of the client's: its own bytes, and nothing else.
+    pub(super) fn pong(&mut self, its_own: &[u8]) {
+        encode(&mut self.out, Opcode::Pong, its_own, None);
+    }
+
+    /// Queues the end of a WebSocket, with words of the gateway's own.
+    pub(super) fn close(&mut self, code: u16, why: &str) {
+        encode(&mut self.out, Opcode::Close, &close_payload(code, why), None);
     }
 
     /// Queues an event of the gateway's own in a stream.
