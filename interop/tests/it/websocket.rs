@@ -47,6 +47,8 @@ struct Scene {
     gateway: Gateway,
     port: u16,
     wrong: u16,
+    model: u16,
+    signed: u16,
     /// Of the services themselves, as the proxy is asked for them.
     plain: u16,
     tls: u16,
@@ -61,7 +63,8 @@ impl Scene {
         let place = Scratch::new("websocket").unwrap();
         let authority = Authority::new(place.path()).unwrap();
         let (cert, key) = authority.sign("good", "DNS:localhost,IP:127.0.0.1").unwrap();
-        let [service, other, unused, tls, port, wrong, proxy] = [(); 7].map(|()| free_port().unwrap());
+        let [service, other, unused, tls, port, wrong, proxy, model, signed] =
+            [(); 9].map(|()| free_port().unwrap());
         let dir = drivers().dir();
         let log = dir.join(format!("websocket-seen-{service}"));
         let start = |port: u16, wrong: u16, tls: Option<(&Path, &Path)>| {
@@ -80,9 +83,14 @@ impl Scene {
             service
         };
         let services = [start(service, other, None), start(tls, unused, Some((&cert, &key)))];
-        let secret = dir.join(format!("websocket-key-{service}"));
-        std::fs::write(&secret, format!("{KEY}\n")).unwrap();
-        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let private = |name: &str, text: &str| {
+            let path = dir.join(format!("{name}-{service}"));
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            path
+        };
+        let secret = private("websocket-key", &format!("{KEY}\n"));
+        let signing = private("websocket-signing", "AKIDTEST:signing-key-of-the-tests");
         let resource = |name: &str, rest: String| {
             format!(
                 "\n[[resource]]\nname = \"{name}\"\nkind = \"http\"\n{rest}\ncredential = {{ file = \"{}\" }}\n\
@@ -91,15 +99,26 @@ impl Scene {
                 secret.display()
             )
         };
-        let at = |port: u16, to: u16| {
+        let at = |port: u16, to: &str| {
             format!("listen = \"127.0.0.1:{port}\"\nupstream = \"http://localhost:{to}\"")
         };
         let ca = authority.certificate();
         let secure = format!("upstream = \"https://localhost:{tls}\"\nca = \"{}\"", ca.display());
         let tables = [
-            resource("live", at(port, service)),
-            resource("wrong", at(wrong, other)),
+            resource("live", at(port, &service.to_string())),
+            resource("wrong", at(wrong, &other.to_string())),
             resource("secure", secure),
+            format!(
+                "\n[[resource]]\nname = \"gpt\"\nkind = \"llm\"\n{}\ncredential = {{ file = \"{}\" }}\n",
+                at(model, &format!("{service}/model")),
+                secret.display()
+            ),
+            format!(
+                "\n[[resource]]\nname = \"signed\"\nkind = \"http\"\n{}\ncredential = {{ file = \"{}\" }}\n\
+                 inject = \"sigv4\"\nregion = \"eu-test-1\"\nservice = \"s3\"\n",
+                at(signed, &format!("{service}/signed")),
+                signing.display()
+            ),
         ];
         let base = plan();
         let plan = Plan {
@@ -110,7 +129,19 @@ impl Scene {
             ..base
         };
         let gateway = Site::new(&plan, upstream()).unwrap().up().unwrap();
-        Scene { gateway, port, wrong, plain: service, tls, proxy, log, _services: services, _place: place }
+        Scene {
+            gateway,
+            port,
+            wrong,
+            model,
+            signed,
+            plain: service,
+            tls,
+            proxy,
+            log,
+            _services: services,
+            _place: place,
+        }
     }
 
     fn sh(&self, agent: &str, script: &str) -> Finished {
@@ -382,6 +413,11 @@ fn handshakes_that_are_none_are_refused_and_nobody_sees_them() {
         let said = raw(&lease, scene().port, line, &fields, b"");
         assert!(matches!(status(&said), "400" | "501" | "408"), "{name}: {}", String::from_utf8_lossy(&said));
     }
+    // Not for models, and not where the gateway signs.
+    for port in [scene().model, scene().signed] {
+        let said = raw(&lease, port, line, FIELDS, b"");
+        assert_eq!(status(&said), "501", "{}", String::from_utf8_lossy(&said));
+    }
     assert!(!scene().saw("probe=handshake"), "one of them was sent");
 }
 
@@ -489,6 +525,21 @@ fn a_service_that_speaks_no_websocket_is_not_passed_on() {
     }
     let shown = scene().ask(&["show", lease.variable("TACHO_RUN")], None);
     assert!(shown.out().contains("indeterminate") && shown.out().contains("502"), "{}", shown.all());
+}
+
+#[test]
+fn a_run_that_is_carried_out_again_parts_where_it_opens_a_socket() {
+    let (python, program) = (drivers().python(), client("websocket_client.py"));
+    let script = format!("{} {} $LIVE_URL/echo?by=again '{{\"n\": 1}}'", python.display(), program.display());
+    is(&scene().sh("again", &script), "open: None 0\ntext: {\"n\": 1}\n");
+    let opened = || scene().seen().iter().filter(|seen| seen["path"] == "/echo?by=again").count();
+    let (before, run) = (opened(), scene().run_of("again"));
+    let done = scene().ask(&["replay", &run, "--json", "--", "/bin/sh", "-c", &script], None);
+    assert_eq!(done.status.code(), Some(1), "{}", done.all());
+    assert!(done.all().contains("refused: 501"), "{}", done.all());
+    let found: Value = serde_json::from_str(&done.out()).unwrap();
+    assert!(found["divergence"].to_string().contains("WebSocket"), "{found:#}");
+    assert_eq!(before, opened(), "nothing is dialled");
 }
 
 #[test]
