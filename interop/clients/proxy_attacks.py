@@ -173,7 +173,8 @@ inside(
 inside(f"GET /team/%61/../users/1 HTTP/1.1\r\nHost: {good}\r\n\r\n", "dot segments", 400)
 inside(f"GET /%63oded/gzip/user HTTP/1.1\r\nHost: {good}\r\n\r\n", "a resource's path in another spelling", 400)
 inside(f"GET /CODED/gzip/user HTTP/1.1\r\nHost: {good}\r\n\r\n", "a resource's path in capitals", 400)
-inside(f"GET /users/1 HTTP/1.1\r\nHost: {good}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", "an upgrade", 501)
+inside(f"GET /users/1 HTTP/1.1\r\nHost: {good}\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", "an upgrade", 501)
+inside(f"GET /users/1 HTTP/1.1\r\nHost: {good}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", "half a WebSocket", 400)
 
 # Two resources in one tunnel: each is decided and recorded as its own.
 with tunnel() as sock, TRUST.wrap_socket(sock, server_hostname="localhost") as tls:

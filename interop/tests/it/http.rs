@@ -271,7 +271,10 @@ fn what_cannot_be_looked_into_needs_its_own_permission() {
     // What nobody decoded is passed on as what it is.
     let done = scene().sh("blind", "curl -sS -i $B/coded/gzip/unknown");
     assert!(done.out().contains("Content-Encoding: compress"), "{}", done.all());
-    assert_eq!(status("tester", "-H 'Upgrade: websocket' -H 'Connection: Upgrade' $B/users/1"), "501");
+    for (to, expect) in [("h2c", "501"), ("websocket", "400")] {
+        let asked = format!("-H 'Upgrade: {to}' -H 'Connection: Upgrade' $B/users/1");
+        assert_eq!(status("tester", &asked), expect, "{to}");
+    }
 }
 
 #[test]
