@@ -134,6 +134,16 @@ mod tests {
     }
 
     #[test]
+    fn a_message_says_how_long_it_is_in_the_shortest_way() {
+        let head = |length: usize, text| message(MaskedBytes(vec![b'x'; length]), text).0[..10].to_vec();
+        assert_eq!(head(125, true)[..3], [0x81, 125, b'x']);
+        assert_eq!(head(126, false)[..5], [0x82, 126, 0, 126, b'x']);
+        assert_eq!(head(0xffff, true)[..5], [0x81, 126, 0xff, 0xff, b'x']);
+        assert_eq!(head(0x1_0000, true), [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(message(MaskedBytes(Vec::new()), true).0, [0x81, 0]);
+    }
+
+    #[test]
     fn only_a_value_that_the_run_knows_passes() {
         let mut known = Known::new([7; 16]);
         let frame = b"D\0\0\0\x20 alice@example.com \0";
