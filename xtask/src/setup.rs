@@ -82,6 +82,12 @@ const NEEDS: &[Need] = &[
         from: Wanted::Test,
         present: || on_path("strace"),
     },
+    Need {
+        what: "nginx (a service that speaks HTTP/2)",
+        package: "nginx-light",
+        from: Wanted::Test,
+        present: || on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),
+    },
     Need { what: "a JDK", package: "default-jdk-headless", from: Wanted::Test, present: || on_path("javac") },
     Need {
         what: "PostgreSQL's JDBC driver",
@@ -178,7 +184,8 @@ fn apt(packages: &[&str]) -> Result<(), Stop> {
     run(&mut update, "apt-get update")?;
     let mut install = Command::new("apt-get");
     install.args(["install", "--no-install-recommends", "-y", "-q"]).args(packages);
-    install.env("DEBIAN_FRONTEND", "noninteractive");
+    // Nothing that is installed has to run: tests start what they need.
+    install.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
     run(&mut install, &by_hand)
 }
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 const KEY: &str = "upstream-key-91c4be";
 const SECRETS: &[&str] = &["536-22-8391", "ada.osei@example.com", KEY];
 
-/// Agents: `talker` speaks on every socket, and `shy` only opens one; `reader` reads paths; `texter` may do what cannot be
-/// known; messages of `asker` wait for a person; answers to `narrow` are decided by size.
+/// Agents: `talker` and `recorder` speak on every socket, and `shy` only opens one; `reader` reads paths; `texter` and `hider` may do what
+/// cannot be known; messages of `asker` wait for a person; answers to `narrow` are decided by size.
 const RULES: &str = r#"
 @id("sockets-connect")
 permit (principal, action == Action::"connect", resource);
@@ -31,7 +31,8 @@ permit (principal, action == Action::"call", resource) unless { principal in Age
 @id("shy-says-nothing")
 forbid (principal in Agent::"shy", action == Action::"call", resource) when { context.kind == "MESSAGE" };
 @id("texter-opaque")
-permit (principal in Agent::"texter", action == Action::"opaque", resource);
+permit (principal, action == Action::"opaque", resource)
+when { principal in Agent::"texter" || principal in Agent::"hider" };
 @id("messages-ask")
 @needs("leads")
 forbid (principal in Agent::"asker", action == Action::"call", resource) when { context.kind == "MESSAGE" }
@@ -191,7 +192,7 @@ fn is(done: &Finished, expect: &str) {
 #[test]
 fn messages_pass_in_both_directions_and_are_in_the_record() {
     let words = "'{\"n\": 1, \"probe\": \"first\"}' +ping '{\"n\": 2}' ping +bye";
-    let done = scene().say("talker", "COMPRESS=1 PROTOCOL=chat", "/echo?for=record", words);
+    let done = scene().say("recorder", "COMPRESS=1 PROTOCOL=chat", "/echo?for=record", words);
     is(
         &done,
         "open: chat 0\ntext: {\"n\": 1, \"probe\": \"first\"}\npong\ntext: {\"n\": 2}\ntext: {\"pinged\": true}\ncode: 4321\n",
@@ -206,7 +207,7 @@ fn messages_pass_in_both_directions_and_are_in_the_record() {
     eventually("the service's end", || {
         scene().seen().iter().any(|seen| seen["closed"] == 4321).then_some(())
     });
-    let run = scene().run_of("talker");
+    let run = scene().run_of("recorder");
     let shown = scene().ask(&["show", &run], None).out();
     assert!(shown.contains("GET /echo?for=record") && shown.contains("MESSAGE /echo"), "{shown}");
     assert!(shown.contains("{\"n\": 2}"), "{shown}");
@@ -218,7 +219,7 @@ fn messages_pass_in_both_directions_and_are_in_the_record() {
 fn what_comes_back_is_masked_and_the_record_holds_no_secret_and_verifies() {
     let said = "'{\"ssn\": \"536-22-8391\", \"to\": \"ada.osei@example.com\"}'";
     let done =
-        scene().say("texter", "", "/echo?for=secrets", &format!("ada key text 'close with a value' {said}"));
+        scene().say("hider", "", "/echo?for=secrets", &format!("ada key text 'close with a value' {said}"));
     let out = done.out();
     SECRETS.iter().for_each(|secret| assert!(!out.contains(secret), "{secret} in {out}"));
     assert!(
@@ -231,9 +232,9 @@ fn what_comes_back_is_masked_and_the_record_holds_no_secret_and_verifies() {
         "{out}"
     );
     assert!(out.ends_with("closed: 4002\n"), "a reason with a value goes no further: {out}");
-    let done = scene().say("texter", "", "/echo?for=echo", said);
+    let done = scene().say("hider", "", "/echo?for=echo", said);
     assert!(done.out().contains("*******8391"), "{}", scene().gateway.explain(&done));
-    let run = scene().run_of("texter");
+    let run = scene().run_of("hider");
     for words in [&["replay", &run, "--json"][..], &["show", &run], &["exposed", &run], &["touched", &run]] {
         let said = scene().ask(words, None).out();
         SECRETS.iter().for_each(|secret| assert!(!said.contains(secret), "{secret} in {said}"));
@@ -291,7 +292,9 @@ fn a_message_that_is_refused_ends_the_socket_and_the_service_does_not_see_it() {
 
 #[test]
 fn a_service_closes_and_its_code_and_reason_pass() {
-    is(&scene().say("talker", "", "/closed", "close"), "open: None 0\nclosed: 4001 as asked\n");
+    is(&scene().say("texter", "", "/closed", "close"), "open: None 0\nclosed: 4001 as asked\n");
+    // The rules of this service name places in JSON, and a reason has none.
+    is(&scene().say("talker", "", "/closed", "close"), "open: None 0\nclosed: 4001\n");
 }
 
 #[test]

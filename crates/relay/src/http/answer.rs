@@ -28,6 +28,7 @@ use super::resource::Resource;
 use super::scrub::Scrub;
 use super::session::{Cut, Session};
 use crate::config::{Reel, Tripwire};
+use crate::entropy;
 use crate::limits::{CHUNK_BYTES, MODEL_BODY_BYTES_MAX, RECORD, REFUSAL_RECORD};
 
 const HELD_BACK: &str = "policy holds back the answer";
@@ -55,7 +56,7 @@ pub(super) struct Answer {
     /// So many bytes and pieces of the body have left.
     pub(super) bytes: u64,
     pieces: u64,
-    approved: BTreeSet<Group>,
+    pub(super) approved: BTreeSet<Group>,
     /// How many bytes of the body replay may still show; `None`: it shows nothing of any answer.
     reel_left: Option<u64>,
     /// Of a model: what it decides.
@@ -71,6 +72,8 @@ pub(super) struct Answer {
     pub(super) opens: Option<Headers>,
     /// Behind it, the kind of the message in work.
     pub(super) message: Option<Kind>,
+    /// Of a WebSocket: the last bytes of the messages so far, as the service said them.
+    pub(super) said: Vec<u8>,
 }
 
 /// What leaves around a piece of the body, masked.
@@ -224,6 +227,7 @@ impl Session {
             scrub: Scrub::default(),
             opens: None,
             message: None,
+            said: Vec::new(),
             trailing: reads_trailers(&asked.request.headers) && self.flow.client_reads_chunks(),
             trailers: Headers::new(),
             response,
@@ -330,6 +334,8 @@ impl Session {
         let gate = self.resource.gate.clone();
         let context = policy::Context {
             classes: answer.looking.classes.iter().cloned().collect(),
+            // A stream is decided as of now, however long ago it was asked for.
+            now: entropy::wall(),
             ..asked.context.clone()
         };
         let bytes = answer.bytes + answer.held.as_bytes().len() as u64 + around.trailing();

@@ -279,7 +279,10 @@ impl Asked {
             None => readable(seen.text()),
             Some(why) => format!("[{why}: {} bytes]", body.len()),
         };
-        let statement = mask::text(detectors, &format!("{MESSAGE} {place} | {text}")).0;
+        // Which socket it is said in belongs to what it says.
+        let socket = fields(&self.request, &[]);
+        let socket = socket.strip_prefix("GET ").unwrap_or(&socket);
+        let statement = mask::text(detectors, &format!("{MESSAGE} {socket} | {text}")).0;
         let is_whole = statement.is_whole();
         let subject = Subject::new(detectors, action.clone(), statement, None, &[]).exact();
         Asked {
@@ -299,8 +302,8 @@ impl Asked {
             conversation: None,
             rpc: None,
             raw: body.to_vec(),
-            whole: digest([MESSAGE.as_bytes(), place.as_bytes(), body]),
-            said: Some(format!("{place} {}", readable(body))),
+            whole: digest([MESSAGE.as_bytes(), socket.as_bytes(), body]),
+            said: opaque.is_none().then(|| format!("{place} {}", readable(body))),
             sending,
             more: false,
             undoing: Undoing::of(&[]),
@@ -710,7 +713,9 @@ fn digest<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
 
 /// How a message in a WebSocket is looked into. Errors: why it is not.
 pub(super) fn message_kind(message: &Message) -> Result<mask::body::Media, &'static str> {
-    match (message.kind, message.data.trim_ascii_start().first()) {
+    // Readers take a mark of byte order off; what begins behind one is JSON that is none.
+    let text = message.data.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&message.data);
+    match (message.kind, text.trim_ascii_start().first()) {
         (Kind::Binary, _) => Err("a message that is no text"),
         (Kind::Text, Some(b'{' | b'[')) => Ok(mask::body::Media::Json),
         (Kind::Text, _) => Ok(mask::body::Media::Text),

@@ -29,7 +29,8 @@ use super::session::{Cut, Session, cut_short, over};
 use super::side::{Broken, Side};
 use crate::config::Inject;
 use crate::entropy;
-use crate::limits::{RECORD, SOCKET_CLOSE, SOCKET_IDLE};
+use crate::leg::Leg;
+use crate::limits::{RECORD, SOCKET_CLOSE, SOCKET_IDLE, SOCKET_TAIL_BYTES};
 
 /// The kind of the handshake, and that of a client's message.
 pub(super) const WEBSOCKET: &str = "WEBSOCKET";
@@ -160,6 +161,8 @@ impl Session {
         self.spent = true;
         let chosen = chosen(&response, &opening.offer, &accept(&opening.key));
         if let Err(why) = chosen {
+            // The service believes that it has a socket.
+            self.upstream.leg = Leg::Gone;
             let stays = Stays::Unreadable(502, why.outward);
             return self.withhold(asked, decided, of, None, stays).await;
         }
@@ -252,15 +255,20 @@ impl Session {
     async fn pass(&mut self, opened: &Asked, message: Message) -> Result<Option<String>, Cut> {
         let mut sending = BytesMut::new();
         encode(&mut sending, message.kind.opcode(), &message.data, Some(entropy::random()));
-        let asked = opened.message(&self.resource, &mut self.known, &self.who, &message, sending.to_vec());
+        let asked = opened.message(&self.resource, &mut self.known, &self.who, &message, sending.into());
         self.room().await;
         let (decided, approval) = match self.decide(&asked).await? {
             Ruling::Go(decided, approval) => (decided, approval),
             Ruling::No => return Ok(Some(self.closing.take().unwrap_or_default())),
         };
+        if approval.is_some() && self.upstream_left().await {
+            return Err(Cut::upstream(GONE));
+        }
         let (seq, permit) = self.intend(&asked, &decided, approval).await?;
-        self.to_upstream.send(permit, &asked.sending, None)?;
-        let sent = self.drain_upstream().await;
+        let sent = match self.to_upstream.send(permit, &asked.sending, None) {
+            Ok(()) => self.drain_upstream().await,
+            Err(fault) => Err(fault.into()),
+        };
         let outcome = match &sent {
             Ok(()) => Outcome {
                 result: "ok",
@@ -282,6 +290,21 @@ impl Session {
         Ok(None)
     }
 
+    /// Whether the service went away while a person was asked.
+    async fn upstream_left(&mut self) -> bool {
+        let side = &mut self.upstream;
+        let read =
+            std::future::poll_fn(|cx| std::task::Poll::Ready(side.leg.poll_fill(cx, &mut side.input))).await;
+        match read {
+            std::task::Poll::Ready(Ok(0) | Err(_)) => true,
+            std::task::Poll::Ready(Ok(n)) => {
+                side.bytes += n as u64;
+                false
+            }
+            std::task::Poll::Pending => false,
+        }
+    }
+
     /// A message of the service's: masked, decided, recorded, and released. `Some`: it stays here, and why.
     async fn show(
         &mut self,
@@ -290,6 +313,9 @@ impl Session {
         answer: &mut Answer,
         message: Message,
     ) -> Result<Option<Stays>, Cut> {
+        self.room().await;
+        // Each is decided by itself: who let out another has not seen this one.
+        answer.approved.clear();
         if let Err(why) = self.look(asked, answer, &message) {
             return Ok(Some(Stays::Unreadable(502, why)));
         }
@@ -305,13 +331,16 @@ impl Session {
         let resource = self.resource.clone();
         let permitted = || resource.gate.permits_opaque(&self.who, resource.config.kind());
         let media = match message_kind(message) {
+            // It says nothing.
+            Ok(media) if message.data.is_empty() => Some(media),
             Ok(media) if !resource.config.speaks_to(&media) && !permitted() => return Err(NOT_JSON),
             Ok(media) => Some(media),
             Err(_) if permitted() => None,
             Err(_) => return Err(NOT_SEEN),
         };
         let classes = resource.config.masks.iter().map(|rule| rule.class.clone()).collect();
-        let revealed = resource.gate.reveals(&self.who, &asked.context, &classes);
+        let context = policy::Context { now: entropy::wall(), ..asked.context.clone() };
+        let revealed = resource.gate.reveals(&self.who, &context, &classes);
         let mut looking = Looking::new(&resource, media, revealed);
         looking.behind(&answer.looking);
         answer.looking = looking;
@@ -319,12 +348,25 @@ impl Session {
         let mut scrub = Scrub::default();
         let mut clean = scrub.push(&self.needles, &message.data);
         clean.extend(scrub.finish());
-        if scrub.found && answer.looking.is_opaque() {
+        if (scrub.found && answer.looking.is_opaque()) || self.is_cut_in_two(answer, &message.data) {
             return Err(CREDENTIAL);
         }
         let masked = answer.looking.push(&resource, &self.who, &mut self.known, &clean)?;
         answer.held = masked.then(answer.looking.finish(&resource, &self.who, &mut self.known)?);
         Ok(())
+    }
+
+    /// Whether the service's credential begins in the messages before this one and ends in it.
+    fn is_cut_in_two(&self, answer: &mut Answer, data: &[u8]) -> bool {
+        let (start, rest) = data.split_at(data.len().min(SOCKET_TAIL_BYTES));
+        let has = |part: &[u8]| self.needles.without(part).is_some();
+        let within = has(&answer.said) || has(start);
+        answer.said.extend_from_slice(start);
+        let across = has(&answer.said);
+        answer.said.extend_from_slice(rest);
+        let goes = answer.said.len().saturating_sub(SOCKET_TAIL_BYTES);
+        answer.said.drain(..goes);
+        across && !within
     }
 
     // --- the end
@@ -342,11 +384,11 @@ impl Session {
             End::Closed(By::Client, closing) => self.client_closed(of, answer, socket, closing).await,
             End::Closed(By::Upstream, closing) => self.upstream_closed(of, answer, socket, closing).await,
             End::Idle => {
-                let _recorded = self.settle(of, answer).await?;
+                let _recorded = self.settle(of, answer, IDLE).await?;
                 self.part(1001, IDLE).await
             }
             End::Refused(why) => {
-                let _recorded = self.settle(of, answer).await?;
+                let _recorded = self.settle(of, answer, "a message was refused").await?;
                 self.part(1008, &why).await
             }
             End::Withheld(stays) => {
@@ -385,7 +427,7 @@ impl Session {
         if self.drain_upstream().await.is_ok() {
             until_closed(&mut self.upstream, &mut socket.upstream).await;
         }
-        let _recorded = self.settle(of, answer).await?;
+        let _recorded = self.settle(of, answer, &format!("the client closed: {code}")).await?;
         self.to_client.close(code, "");
         self.drain_client().await
     }
@@ -402,25 +444,31 @@ impl Session {
         let gate = self.resource.gate.clone();
         let own = self.needles.without(closing.reason.as_bytes()).is_some();
         let found = answer.looking.field(gate.detectors(), &self.known, closing.reason.as_bytes()).is_some();
-        let reason = if own || found || gate.decides_releases(&self.who) { "" } else { &closing.reason };
+        let config = &self.resource.config;
+        let speaks =
+            config.speaks_to(&mask::body::Media::Text) || gate.permits_opaque(&self.who, config.kind());
+        let passes = speaks && !own && !found && !gate.decides_releases(&self.who);
+        let reason = if passes { closing.reason.as_str() } else { "" };
         answer.looking.beside(&gate.ledger().filter_key(), b"", reason.as_bytes());
         let mut out = BytesMut::new();
         encode(&mut out, Opcode::Close, &close_payload(closing.code, reason), None);
         let frame = self.let_see(&mut answer.looking, out.to_vec())?;
-        let durable = self.settle(of, answer).await?;
+        let how = format!("the service closed: {} {reason}", closing.code);
+        let durable = self.settle(of, answer, how.trim_end()).await?;
         self.to_client.send(Release::after(durable, frame));
         self.to_upstream.close(closing.code);
-        let _whether_it_reads = self.drain_upstream().await;
         self.drain_client().await?;
+        let _whether_it_reads = self.drain_upstream().await;
         until_closed(&mut self.client, &mut socket.client).await;
         Ok(())
     }
 
     /// Records how the handshake's intent ended.
-    async fn settle(&mut self, of: Seq, mut answer: Answer) -> Result<ledger::Durable, Cut> {
+    async fn settle(&mut self, of: Seq, mut answer: Answer, how: &str) -> Result<ledger::Durable, Cut> {
         let gate = self.resource.gate.clone();
         let taken = answer.looking.take(&self.resource, false);
-        let receipt = gate.outcome(&self.who, of, answer.outcome(&gate, taken));
+        let tag = Some(mask::name(gate.detectors(), &format!("101, {how}")));
+        let receipt = gate.outcome(&self.who, of, Outcome { tag, ..answer.outcome(&gate, taken) });
         let receipt = receipt.map_err(|e| self.unrecorded(e))?;
         let durable = self.durable(receipt, RECORD).await?;
         self.open = None;
@@ -431,8 +479,9 @@ impl Session {
     async fn part(&mut self, code: u16, why: &str) -> Result<(), Cut> {
         self.to_client.close(code, why);
         self.to_upstream.close(1001);
+        self.drain_client().await?;
         let _whether_it_reads = self.drain_upstream().await;
-        self.drain_client().await
+        Ok(())
     }
 
     /// The same where something failed. What the client is told leaves with the farewell.
@@ -447,7 +496,11 @@ impl Session {
         if cut.why != "client-closed" {
             self.to_client.close(client, cut.detail.unwrap_or_default());
         }
-        self.to_upstream.close(upstream);
+        // The rest of a message that was cut short goes nowhere.
+        match self.to_upstream.out.is_empty() {
+            true => self.to_upstream.close(upstream),
+            false => self.to_upstream.out.clear(),
+        }
         let (leg, out) = (&mut self.upstream.leg, &mut self.to_upstream.out);
         let _whether_it_reads = tokio::time::timeout(Duration::from_secs(1), leg.drain(out)).await;
     }
