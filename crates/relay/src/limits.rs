@@ -68,9 +68,6 @@ pub const HTTP_SESSIONS_PER_RUN_MAX: u64 = 128;
 pub const PIPELINED_BYTES_MAX: usize = 64 << 10;
 /// How long a client of HTTP may be silent inside a request, and take nothing of an answer.
 pub const HTTP_READ: Duration = Duration::from_secs(60);
-/// So much of what a service has said in a WebSocket is kept, in bytes, to find its own credential where that goes on in the
-/// next message. Credentials are shorter.
-pub const SOCKET_TAIL_BYTES: usize = 4_096;
 /// How long a call that comes again is held for its answer. Clients of MCP give up after a minute, and those that ask nobody
 /// come again at once: in the 120 s that a question waits these are 6 rounds, where the SDK for Python gives up after 10.
 pub const IN_BAND_HOLD: Duration = Duration::from_secs(20);

@@ -79,6 +79,17 @@ impl Needles {
         Needles(all)
     }
 
+    /// How much of what was said has to be known, in bytes, to find what goes on in what is said next.
+    pub(super) fn reach(&self) -> usize {
+        self.0.iter().map(|needle| needle.len()).max().unwrap_or_default().saturating_sub(1)
+    }
+
+    /// Whether the credential begins in `before` and ends in `after`.
+    pub(super) fn straddle(&self, before: &[u8], after: &[u8]) -> bool {
+        let clean = |bytes: &[u8]| self.without(bytes).unwrap_or_else(|| bytes.to_vec());
+        clean(&[before, after].concat()) != [clean(before), clean(after)].concat()
+    }
+
     /// `bytes` without the credential; `None` if it is not in them.
     pub(super) fn without(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut out: Option<Vec<u8>> = None;
@@ -146,6 +157,26 @@ mod tests {
         let mut out: Vec<u8> = pieces.iter().flat_map(|piece| scrub.push(&needles, piece)).collect();
         out.extend(scrub.finish());
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_credential_that_goes_on_in_what_is_said_next_is_seen() {
+        let long = format!("sk-{}", "0123456789".repeat(900));
+        for secret in ["s/cret+1", &long] {
+            let needles = Needles::new(Some(&Secret::new(secret.as_bytes().to_vec())));
+            assert!(needles.reach() >= secret.len() - 1);
+            // Another one that stands whole on either side hides none.
+            let said = format!("{secret} {secret} {secret}");
+            for at in 0..=said.len() {
+                let inside = at % (secret.len() + 1);
+                let (before, after) = said.as_bytes().split_at(at);
+                let expect = inside != 0 && inside != secret.len();
+                assert_eq!(needles.straddle(before, after), expect, "cut at {at}");
+                if long == *secret && at > 40 {
+                    break;
+                }
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use gate::{Decided, GateError, Outcome, Permit, Who};
+use gate::{Decided, GateError, Intent, Outcome, Permit, Who};
 use ledger::{AppendError, Durable, Missed, NotAdmitted, Receipt};
 use mask::Known;
 use proto_http::frame::{Framing, Head, Incoming};
@@ -220,6 +220,11 @@ impl Session {
             let question = self.question(asked);
             self.resource.gate.intend(&question, decided, approval, entropy::tick())
         };
+        self.permitted(intent).await
+    }
+
+    /// Waits for the record of what is to be sent.
+    pub(super) async fn permitted(&self, intent: Result<Intent, GateError>) -> Result<(Seq, Permit), Cut> {
         let intent = intent.map_err(|e| self.unrecorded(e))?;
         let seq = intent.seq();
         match tokio::time::timeout(RECORD, intent.durable()).await {
@@ -295,11 +300,7 @@ impl Session {
         }
         *n += 1;
         let intent = self.resource.gate.piece_upstream(&self.who, of, piece, &sending, entropy::tick());
-        let intent = intent.map_err(|e| self.unrecorded(e))?;
-        let permit = match tokio::time::timeout(RECORD, intent.durable()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(self.no_record()),
-        };
+        let (_seq, permit) = self.permitted(intent).await?;
         self.to_upstream.send(permit, &sending, None)?;
         self.drain_upstream().await
     }

@@ -30,7 +30,7 @@ use super::side::{Broken, Side};
 use crate::config::Inject;
 use crate::entropy;
 use crate::leg::Leg;
-use crate::limits::{RECORD, SOCKET_CLOSE, SOCKET_IDLE, SOCKET_TAIL_BYTES};
+use crate::limits::{RECORD, SOCKET_CLOSE, SOCKET_IDLE};
 
 /// The kind of the handshake, and that of a client's message.
 pub(super) const WEBSOCKET: &str = "WEBSOCKET";
@@ -358,15 +358,14 @@ impl Session {
 
     /// Whether the service's credential begins in the messages before this one and ends in it.
     fn is_cut_in_two(&self, answer: &mut Answer, data: &[u8]) -> bool {
-        let (start, rest) = data.split_at(data.len().min(SOCKET_TAIL_BYTES));
-        let has = |part: &[u8]| self.needles.without(part).is_some();
-        let within = has(&answer.said) || has(start);
+        let reach = self.needles.reach();
+        let (start, rest) = data.split_at(data.len().min(reach));
+        let cut = self.needles.straddle(&answer.said, start);
         answer.said.extend_from_slice(start);
-        let across = has(&answer.said);
         answer.said.extend_from_slice(rest);
-        let goes = answer.said.len().saturating_sub(SOCKET_TAIL_BYTES);
+        let goes = answer.said.len().saturating_sub(reach);
         answer.said.drain(..goes);
-        across && !within
+        cut
     }
 
     // --- the end
@@ -417,11 +416,7 @@ impl Session {
         encode(&mut sending, Opcode::Close, &close_payload(code, ""), Some(entropy::random()));
         let piece = Piece { n: 0, to: "upstream", bytes: 2, ..Piece::default() };
         let intent = self.resource.gate.piece_upstream(&self.who, of, piece, &sending, entropy::tick());
-        let intent = intent.map_err(|e| self.unrecorded(e))?;
-        let permit = match tokio::time::timeout(RECORD, intent.durable()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(self.no_record()),
-        };
+        let (_seq, permit) = self.permitted(intent).await?;
         self.to_upstream.send(permit, &sending, None)?;
         // Whether the service still reads changes nothing for the client.
         if self.drain_upstream().await.is_ok() {
