@@ -1,23 +1,19 @@
 //! JSON (RFC 8259), read byte by byte, strictly: what two readers could take for two values is no JSON here.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::found::{Found, Look};
 use super::lex::{Lex, Number};
+use super::names::{Members, Names, TOO_MANY, TWICE};
 use super::path::{Edge, Reached};
 use super::window::{Kind, Standing, Window};
 use super::{Masks, PathRule, Unreadable, write};
 use crate::detect::placeholder;
-use crate::limits::{
-    BODY_DEPTH_MAX, BODY_INNER_DEPTH_MAX, BODY_KEY_BYTES_MAX, BODY_KEYS_MAX, BODY_TOKEN_BYTES_MAX,
-};
+use crate::limits::{BODY_DEPTH_MAX, BODY_INNER_DEPTH_MAX, BODY_TOKEN_BYTES_MAX};
 
 const UNEXPECTED: Unreadable = Unreadable("the body is not JSON");
 const CUT: Unreadable = Unreadable("the JSON ends too early");
 const TRAILING: Unreadable = Unreadable("something stands behind the JSON value");
-const TWICE: Unreadable = Unreadable("an object has a name twice");
-const TOO_MANY: Unreadable = Unreadable("the JSON has too many names to tell whether one comes twice");
 const NESTED: Unreadable = Unreadable("the JSON is nested deeper than 128");
 const TOO_DEEP: Unreadable = Unreadable("JSON stands in strings of JSON, deeper than four");
 const TOO_LONG: Unreadable = Unreadable("a string or number is longer than 1 MiB");
@@ -29,11 +25,13 @@ pub(super) struct Json {
     lex: Lex,
     expect: Expect,
     frames: Vec<Frame>,
-    /// The string or number that is being read: without its opening quote.
+    /// How far each rule's path has come, for each frame that is not left out: as many as there are rules.
+    reached: Vec<Reached>,
+    /// The same of the value that begins.
+    begun: Vec<Reached>,
+    /// The string or number that is being read, as it is written.
     token: Vec<u8>,
-    /// What the string says.
-    text: Vec<u8>,
-    keys: Keys,
+    names: Names,
     /// How many frames are open around a value that is left out.
     dropping: Option<usize>,
     /// Whether nothing came.
@@ -62,8 +60,6 @@ enum Expect {
 /// An object or array that is open.
 struct Frame {
     inside: Inside,
-    /// How far each rule's path has come. Empty if there are no rules, and in what is left out.
-    reached: Vec<Reached>,
     reveals: Option<Arc<[usize]>>,
 }
 
@@ -73,36 +69,8 @@ enum Inside {
     Array(u64),
 }
 
-impl Inside {
-    /// How the value that is read stands in it.
-    fn edge(&self) -> Edge<'_> {
-        match self {
-            Inside::Object(members) => Edge::Key(&members.last),
-            Inside::Array(index) => Edge::Index(*index),
-        }
-    }
-}
-
-/// The members of an object.
-#[derive(Default)]
-struct Members {
-    names: BTreeSet<Box<[u8]>>,
-    /// How many bytes the names have.
-    bytes: usize,
-    /// The name of the one that is read.
-    last: Vec<u8>,
-}
-
-/// How many names are kept in all frames, and their bytes.
-#[derive(Default)]
-struct Keys {
-    count: usize,
-    bytes: usize,
-}
-
 /// A value that begins: what the rules make of it.
 struct Begun {
-    reached: Vec<Reached>,
     reveals: Option<Arc<[usize]>>,
     /// The rule by which it is replaced.
     masked: Option<usize>,
@@ -116,9 +84,10 @@ impl Json {
             lex: Lex::Between,
             expect: Expect::Root,
             frames: Vec::new(),
+            reached: Vec::new(),
+            begun: Vec::new(),
             token: Vec::new(),
-            text: Vec::new(),
-            keys: Keys::default(),
+            names: Names::default(),
             dropping: None,
             empty: true,
             inner: 0,
@@ -135,7 +104,11 @@ impl Json {
         let mut rest = bytes;
         while let Some(&byte) = rest.first() {
             let taken = match self.lex {
-                Lex::Between => self.between(byte, look).map(|()| 1),
+                Lex::Between => match byte {
+                    b' ' | b'\t' | b'\n' | b'\r' => Ok(self.white(rest)),
+                    b'"' => self.quote(rest, look),
+                    _ => self.between(byte, look).map(|()| 1),
+                },
                 Lex::String { escape } => self.string(rest, escape, look),
                 Lex::Number(state) => self.number(byte, state, look),
                 Lex::Word(left) => self.word(byte, left).map(|()| 1),
@@ -177,22 +150,44 @@ impl Json {
         Ok(())
     }
 
-    /// A byte where no token is open.
-    fn between(&mut self, byte: u8, look: &mut Look<'_>) -> Result<(), Unreadable> {
-        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-            self.keep(byte);
-            return Ok(());
+    /// White space between tokens, up to where the window is to be asked again; how much there is.
+    fn white(&mut self, bytes: &[u8]) -> usize {
+        let most = self.window.room().min(bytes.len());
+        let white = bytes[..most].iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'));
+        let taken = white.count();
+        self.keep_all(&bytes[..taken]);
+        taken
+    }
+
+    /// A quote where no token is open: the string at once, if it is here whole and has no escapes. How many bytes were
+    /// taken.
+    fn quote(&mut self, bytes: &[u8], look: &mut Look<'_>) -> Result<usize, Unreadable> {
+        match self.expect {
+            Expect::Nothing => return Err(TRAILING),
+            Expect::Colon | Expect::Comma => return Err(UNEXPECTED),
+            Expect::Root | Expect::Value | Expect::FirstValue | Expect::FirstKey | Expect::Key => {}
         }
+        let after = &bytes[1..];
+        match memchr::memchr2(b'"', b'\\', after) {
+            Some(end) if after[end] == b'"' && end <= BODY_TOKEN_BYTES_MAX => {
+                write::is_text(&after[..end])?;
+                self.end_string(&bytes[..end + 2], &after[..end], false, look)?;
+                Ok(end + 2)
+            }
+            _ => {
+                self.lex = Lex::String { escape: false };
+                self.token.push(b'"');
+                Ok(1)
+            }
+        }
+    }
+
+    /// A byte where no token is open, that is no white space and no quote.
+    fn between(&mut self, byte: u8, look: &mut Look<'_>) -> Result<(), Unreadable> {
         match (self.expect, byte) {
             (Expect::Nothing, _) => Err(TRAILING),
-            (Expect::Root | Expect::Value, _) => self.value(byte, look),
-            (Expect::FirstValue, b']') => self.close(byte),
-            (Expect::FirstValue, _) => self.value(byte, look),
-            (Expect::FirstKey, b'}') => self.close(byte),
-            (Expect::FirstKey | Expect::Key, b'"') => {
-                self.lex = Lex::String { escape: false };
-                Ok(())
-            }
+            (Expect::FirstValue, b']') | (Expect::FirstKey, b'}') => self.close(byte),
+            (Expect::Root | Expect::Value | Expect::FirstValue, _) => self.value(byte, look),
             (Expect::Colon, b':') => {
                 self.keep(byte);
                 self.expect = Expect::Value;
@@ -204,11 +199,10 @@ impl Json {
         }
     }
 
-    /// The first byte of a value.
+    /// The first byte of a value that is no string.
     fn value(&mut self, byte: u8, look: &mut Look<'_>) -> Result<(), Unreadable> {
         self.lex = match byte {
             b'{' | b'[' => return self.open(byte, look),
-            b'"' => Lex::String { escape: false },
             b't' => self.literal(b"true", "rue", look),
             b'f' => self.literal(b"false", "alse", look),
             b'n' => self.literal(b"null", "ull", look),
@@ -252,26 +246,26 @@ impl Json {
         }
         self.keep(byte);
         let (inside, expect) = match byte {
-            b'{' => (Inside::Object(Members::default()), Expect::FirstKey),
+            b'{' => (Inside::Object(self.names.open()), Expect::FirstKey),
             _ => (Inside::Array(0), Expect::FirstValue),
         };
-        let (reached, reveals) = match self.dropping {
-            None => (begun.reached, begun.reveals),
-            Some(_) => (Vec::new(), None),
-        };
-        self.frames.push(Frame { inside, reached, reveals });
+        if self.dropping.is_none() {
+            self.reached.extend_from_slice(&self.begun);
+        }
+        let reveals = begun.reveals.filter(|_| self.dropping.is_none());
+        self.frames.push(Frame { inside, reveals });
         self.expect = expect;
         Ok(())
     }
 
     fn close(&mut self, byte: u8) -> Result<(), Unreadable> {
         match (self.frames.pop().map(|frame| frame.inside), byte) {
-            (Some(Inside::Object(members)), b'}') => {
-                self.keys.count -= members.names.len();
-                self.keys.bytes -= members.bytes;
-            }
+            (Some(Inside::Object(members)), b'}') => self.names.close(&members),
             (Some(Inside::Array(_)), b']') => {}
             _ => return Err(UNEXPECTED),
+        }
+        if self.dropping.is_none() {
+            self.reached.truncate(self.frames.len() * self.rules.len());
         }
         self.keep(byte);
         self.dropping = self.dropping.filter(|&depth| depth < self.frames.len());
@@ -303,37 +297,45 @@ impl Json {
             false => memchr::memchr2(b'"', b'\\', bytes).map_or(bytes.len(), |i| i + 1),
         };
         let (piece, _) = bytes.split_at(taken);
-        if self.token.len() + taken > BODY_TOKEN_BYTES_MAX + 1 {
+        if self.token.len() + taken > BODY_TOKEN_BYTES_MAX + 2 {
             return Err(TOO_LONG);
         }
         self.token.extend_from_slice(piece);
         self.lex = Lex::String { escape: !escape && piece.ends_with(b"\\") };
         if !escape && piece.ends_with(b"\"") {
-            self.token.pop();
             self.lex = Lex::Between;
-            self.end_string(look)?;
+            let (token, mut text) = (std::mem::take(&mut self.token), Vec::new());
+            let escaped = write::unescape(&token[1..token.len() - 1], &mut text)?;
+            self.end_string(&token, &text, escaped, look)?;
         }
         Ok(taken)
     }
 
-    fn end_string(&mut self, look: &mut Look<'_>) -> Result<(), Unreadable> {
-        self.text.clear();
-        let escaped = write::unescape(&self.token, &mut self.text)?;
+    /// A string, as it was `written` with its quotes, and what it says.
+    fn end_string(
+        &mut self,
+        written: &[u8],
+        text: &[u8],
+        escaped: bool,
+        look: &mut Look<'_>,
+    ) -> Result<(), Unreadable> {
         let kind = Kind::String { escaped };
         if matches!(self.expect, Expect::FirstKey | Expect::Key) {
-            self.name()?;
-            let reveals = self.frames.last().and_then(|frame| frame.reveals.clone());
-            self.keep_token(kind, Standing { reveals, value: false });
+            let Some(Frame { inside: Inside::Object(members), reveals }) = self.frames.last_mut() else {
+                return Err(UNEXPECTED);
+            };
+            self.names.add(members, text)?;
+            let reveals = reveals.clone();
+            self.keep_token(written, text, kind, Standing { reveals, value: false });
             self.expect = Expect::Colon;
         } else {
             let begun = self.begin(look);
             match begun.masked {
-                None => self.keep_string(kind, begun.reveals, look)?,
-                Some(rule) => self.mask_string(rule)?,
+                None => self.keep_string(written, text, kind, begun.reveals, look)?,
+                Some(rule) => self.mask_string(rule, text)?,
             }
             self.end_value();
         }
-        self.token.clear();
         Ok(())
     }
 
@@ -341,37 +343,39 @@ impl Json {
     /// may pass.
     fn keep_string(
         &mut self,
+        written: &[u8],
+        text: &[u8],
         kind: Kind,
         reveals: Option<Arc<[usize]>>,
         look: &mut Look<'_>,
     ) -> Result<(), Unreadable> {
         let value = reveals.is_some();
-        match self.inside(look)? {
-            None => self.keep_token(kind, Standing { reveals, value: true }),
+        match self.inside(text, look)? {
+            None => self.keep_token(written, text, kind, Standing { reveals, value: true }),
             Some(masked) => {
                 let standing = Standing { reveals: reveals.or_else(|| Some([].into())), value };
-                if masked == self.text {
-                    self.keep_token(kind, standing);
+                if masked == text {
+                    self.keep_token(written, text, kind, standing);
                     return Ok(());
                 }
                 let raw = write::json_string(&masked);
-                self.window.token(&[&raw], &masked, Kind::String { escaped: true }, standing);
+                self.window.token(&raw, &masked, Kind::String { escaped: true }, standing);
             }
         }
         Ok(())
     }
 
-    /// The text that was read, masked, if it is JSON of which rules could say something. Errors: it is JSON to some reader,
+    /// A string's text, masked, if it is JSON of which rules could say something. Errors: it is JSON to some reader,
     /// and not to this one; what is none to any is a text like others.
-    fn inside(&self, look: &mut Look<'_>) -> Result<Option<Vec<u8>>, Unreadable> {
-        let begins = self.text.trim_ascii_start().first();
+    fn inside(&self, text: &[u8], look: &mut Look<'_>) -> Result<Option<Vec<u8>>, Unreadable> {
+        let begins = text.trim_ascii_start().first();
         let rules = !self.rules.is_empty() && self.dropping.is_none();
         if !rules || self.inner > BODY_INNER_DEPTH_MAX || !matches!(begins, Some(b'{' | b'[' | b'"')) {
             return Ok(None);
         }
         let mut inner = Json { inner: self.inner + 1, ..Json::new(self.rules.clone()) };
         let (mut found, mut out) = (Found::default(), Vec::new());
-        let read = inner.push(&mut look.apart(&mut found), &self.text, &mut out);
+        let read = inner.push(&mut look.apart(&mut found), text, &mut out);
         let read = read.and_then(|()| inner.end(&mut look.apart(&mut found), false, &mut out));
         match read {
             Ok(()) if self.inner == BODY_INNER_DEPTH_MAX => Err(TOO_DEEP),
@@ -386,15 +390,15 @@ impl Json {
     }
 
     /// Writes what a rule puts in the place of the string that was read. What a part leaves is looked at as any other.
-    fn mask_string(&mut self, rule: usize) -> Result<(), Unreadable> {
+    fn mask_string(&mut self, rule: usize, text: &[u8]) -> Result<(), Unreadable> {
         let rule = &self.rules[rule];
         match rule.masks() {
             Masks::Part(keep) => {
-                let text = std::str::from_utf8(&self.text).map_err(|_| UNEXPECTED)?;
+                let text = std::str::from_utf8(text).map_err(|_| UNEXPECTED)?;
                 let part = write::partial(text, keep);
                 let kind = Kind::String { escaped: true };
                 let raw = write::json_string(part.as_bytes());
-                self.window.token(&[&raw], part.as_bytes(), kind, Standing::default());
+                self.window.token(&raw, part.as_bytes(), kind, Standing::default());
             }
             Masks::Redacted => {
                 self.window.push(&write::json_string(placeholder(&rule.class).as_bytes()));
@@ -402,25 +406,6 @@ impl Json {
             Masks::Null => self.window.push(b"null"),
         }
         Ok(())
-    }
-
-    /// Keeps the name that was read. A second one alike is refused: of two readers, one takes the first value and one
-    /// the last.
-    fn name(&mut self) -> Result<(), Unreadable> {
-        let Some(Frame { inside: Inside::Object(members), .. }) = self.frames.last_mut() else {
-            return Err(UNEXPECTED);
-        };
-        if !members.names.insert(self.text.as_slice().into()) {
-            return Err(TWICE);
-        }
-        members.bytes += self.text.len();
-        members.last.clone_from(&self.text);
-        self.keys.count += 1;
-        self.keys.bytes += self.text.len();
-        match self.keys.count > BODY_KEYS_MAX || self.keys.bytes > BODY_KEY_BYTES_MAX {
-            true => Err(TOO_MANY),
-            false => Ok(()),
-        }
     }
 
     /// A byte of a number, or the first behind it: how many bytes were taken.
@@ -447,7 +432,7 @@ impl Json {
             None if self.dropping.is_some() => {}
             None => {
                 let standing = Standing { reveals: begun.reveals, value: true };
-                self.window.token(&[&self.token], &self.token, Kind::Number, standing);
+                self.window.token(&self.token, &self.token, Kind::Number, standing);
             }
             Some(Masks::Null) => self.window.push(b"null"),
             Some(Masks::Redacted | Masks::Part(_)) => self.window.push(b"0"),
@@ -459,19 +444,24 @@ impl Json {
 
     /// What the rules make of the value that begins. Of several rules for one value the first that is not revealed
     /// counts; each counts it.
-    fn begin(&self, look: &mut Look<'_>) -> Begun {
-        let (mut reached, mut reveals, mut masked) = (Vec::new(), Vec::new(), None);
-        let frame = self.frames.last();
+    fn begin(&mut self, look: &mut Look<'_>) -> Begun {
+        let (mut reveals, mut masked) = (Vec::new(), None);
         if self.dropping.is_some() || self.rules.is_empty() {
-            return Begun { reached, reveals: None, masked };
+            return Begun { reveals: None, masked };
         }
+        let frame = self.frames.last();
+        let around = self.reached.len().saturating_sub(self.rules.len());
         let mut at_path = Vec::new();
+        self.begun.clear();
         for (i, rule) in self.rules.iter().enumerate() {
-            let at = match frame {
+            let at = match frame.map(|frame| &frame.inside) {
                 None => rule.path.begin(),
-                Some(Frame { inside, reached, .. }) => rule.path.follow(reached[i], inside.edge()),
+                Some(Inside::Object(members)) => {
+                    rule.path.follow(self.reached[around + i], Edge::Key(self.names.last(members)))
+                }
+                Some(Inside::Array(index)) => rule.path.follow(self.reached[around + i], Edge::Index(*index)),
             };
-            reached.push(at);
+            self.begun.push(at);
             if rule.path.ends(at) {
                 at_path.push(i);
                 match look.revealed.contains(&rule.class) {
@@ -483,18 +473,18 @@ impl Json {
         at_path.into_iter().for_each(|i| look.found.count(i, masked.is_none()));
         let around = frame.and_then(|frame| frame.reveals.clone());
         if reveals.is_empty() || masked.is_some() {
-            return Begun { reached, reveals: around, masked };
+            return Begun { reveals: around, masked };
         }
         reveals.extend(around.iter().flat_map(|rules| rules.iter()));
         reveals.sort_unstable();
         reveals.dedup();
-        Begun { reached, reveals: Some(reveals.into()), masked }
+        Begun { reveals: Some(reveals.into()), masked }
     }
 
-    /// The string that was read, as it came, unless it is left out.
-    fn keep_token(&mut self, kind: Kind, standing: Standing) {
+    /// A string as it came, unless it is left out.
+    fn keep_token(&mut self, written: &[u8], text: &[u8], kind: Kind, standing: Standing) {
         if self.dropping.is_none() {
-            self.window.token(&[b"\"", &self.token, b"\""], &self.text, kind, standing);
+            self.window.token(written, text, kind, standing);
         }
     }
 

@@ -23,7 +23,7 @@
 //! are replaced become alike. A form or text has no paths, and rules say nothing of it. What leaves waits: a JSON text
 //! for 16 KiB more or its end, a text for its line, an event for its blank line.
 //!
-//! Reading order: this page -> `found` -> `window` -> `json` (with `lex`, `write`, `path`) -> `form`, `text`, `events`,
+//! Reading order: this page -> `found` -> `window` -> `json` (with `lex`, `names`, `write`, `path`) -> `form`, `text`, `events`,
 //! `multipart`.
 
 use std::collections::BTreeSet;
@@ -41,6 +41,7 @@ mod found;
 mod json;
 mod lex;
 mod multipart;
+mod names;
 mod path;
 mod text;
 mod window;

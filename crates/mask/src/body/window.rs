@@ -44,6 +44,14 @@ struct Token {
     standing: Standing,
 }
 
+impl Token {
+    /// Whether, where nothing is found in its `text` as it stands, nothing is to be done with it.
+    fn passes(&self, text: &[u8]) -> bool {
+        let digits = || text.iter().all(u8::is_ascii_digit);
+        self.standing.reveals.is_none() && (self.kind != Kind::Number || digits())
+    }
+}
+
 /// What is not yet released, and the context of what is.
 #[derive(Default)]
 pub(super) struct Window {
@@ -60,10 +68,18 @@ impl Window {
         self.raw.extend_from_slice(bytes);
     }
 
+    /// How many bytes that are no token may come before [`Window::settle_some`] has anything to do.
+    pub(super) fn room(&self) -> usize {
+        let end = self.tokens.last().map_or(0, |token| token.raw.end);
+        let gap = (end + BODY_GAP_BYTES_MAX + 1).saturating_sub(self.raw.len());
+        let raw = (self.seen.0 + BODY_WINDOW_RAW_BYTES + 1).saturating_sub(self.raw.len());
+        gap.min(raw).max(1)
+    }
+
     /// A token as written, and what it says.
-    pub(super) fn token(&mut self, raw: &[&[u8]], text: &[u8], kind: Kind, standing: Standing) {
+    pub(super) fn token(&mut self, raw: &[u8], text: &[u8], kind: Kind, standing: Standing) {
         let (at, start) = (self.raw.len(), self.text.len());
-        raw.iter().for_each(|piece| self.raw.extend_from_slice(piece));
+        self.raw.extend_from_slice(raw);
         self.text.extend_from_slice(text);
         let token = Token { raw: at..self.raw.len(), text: start..self.text.len(), kind, standing };
         self.text.push(SEPARATOR);
@@ -95,19 +111,25 @@ impl Window {
     /// Releases the first `decided` tokens and what stands between them.
     fn settle(&mut self, decided: usize, look: &mut Look<'_>, out: &mut Vec<u8>) {
         let mut findings = Vec::new();
+        let mut encoded = false;
         if decided > 0 {
             look.detectors.scan(&self.text, &mut findings);
+            // Whatever hides a value in a token does so in the text of all.
+            encoded = look.detectors.may_be_encoded(&self.text);
         }
         let (mut rest, mut done) = (&findings[..], 0);
         for token in self.tokens.drain(..decided) {
             let (here, later) = rest.split_at(rest.partition_point(|f| f.range.start < token.text.end));
             rest = later;
-            out.extend_from_slice(&self.raw[done..token.raw.start]);
-            match released(&token, &self.text[token.text.clone()], here, look) {
-                Some(replaced) => out.extend_from_slice(&replaced),
-                None => out.extend_from_slice(&self.raw[token.raw.clone()]),
+            let text = &self.text[token.text.clone()];
+            if here.is_empty() && !encoded && token.passes(text) {
+                continue;
             }
-            done = token.raw.end;
+            if let Some(replaced) = released(&token, text, here, look) {
+                out.extend_from_slice(&self.raw[done..token.raw.start]);
+                out.extend_from_slice(&replaced);
+                done = token.raw.end;
+            }
         }
         let next = self.tokens.first().map_or(self.raw.len(), |token| token.raw.start);
         out.extend_from_slice(&self.raw[done..next]);

@@ -7,12 +7,7 @@ pub(super) const SURROGATE: Unreadable = Unreadable("a string has half of a surr
 
 /// Appends what stands between the quotes of a JSON string (RFC 8259, 7), decoded; says whether it had escapes.
 pub(super) fn unescape(raw: &[u8], text: &mut Vec<u8>) -> Result<bool, Unreadable> {
-    if raw.iter().any(|&b| b < b' ') {
-        return Err(Unreadable("a string has a control character"));
-    }
-    if std::str::from_utf8(raw).is_err() {
-        return Err(Unreadable("a string is not UTF-8"));
-    }
+    is_text(raw)?;
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'\\', rest) {
         text.extend_from_slice(&rest[..at]);
@@ -22,6 +17,18 @@ pub(super) fn unescape(raw: &[u8], text: &mut Vec<u8>) -> Result<bool, Unreadabl
     }
     text.extend_from_slice(rest);
     Ok(rest.len() < raw.len())
+}
+
+/// Whether what stands between the quotes of a JSON string may stand there, but for its escapes.
+pub(super) fn is_text(raw: &[u8]) -> Result<(), Unreadable> {
+    // Without an early end, so that many bytes are compared at a time.
+    if raw.iter().fold(false, |control, &b| control | (b < b' ')) {
+        return Err(Unreadable("a string has a control character"));
+    }
+    match raw.is_ascii() || std::str::from_utf8(raw).is_ok() {
+        true => Ok(()),
+        false => Err(Unreadable("a string is not UTF-8")),
+    }
 }
 
 /// The character of an escape whose backslash is read, and its length from there.
