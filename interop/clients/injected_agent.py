@@ -1,4 +1,6 @@
-"""A planner-executor that trusts its model. Usage: injected_agent.py TASK
+"""A planner-executor that trusts its model. Usage: injected_agent.py TASK [plan]
+
+With "plan" it does as LangGraph's plan-and-execute: what its steps gave is written into the user's turn of the prompt for the next.
 
 A tool is run_sql (PostgreSQL) or what the server of MCP at DESK_BASE_URL has. Prints what each tool gave.
 """
@@ -36,10 +38,17 @@ def execute(connection, name, arguments):
         return f"ERROR {error.sqlstate} {error}"
 
 
-history = [{"role": "user", "content": sys.argv[1]}]
+def ask(model, history):
+    return post("MODEL", "/chat/completions", {"model": model, "messages": history})["choices"][0]["message"]
+
+
+TASK, PLANS = sys.argv[1], sys.argv[2:] == ["plan"]
+history, past = [{"role": "user", "content": TASK}], []
 with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
     while True:
-        message = post("MODEL", "/chat/completions", {"model": "scripted-1", "messages": history})["choices"][0]["message"]
+        if PLANS:
+            history = [{"role": "user", "content": "\n".join([TASK, "Done so far:", *past]) if past else TASK}]
+        message = ask("planner-1" if PLANS else "scripted-1", history)
         history.append(message)
         if not message.get("tool_calls"):
             print("said:", message["content"])
@@ -47,4 +56,8 @@ with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         for call in message["tool_calls"]:
             said = execute(connection, call["function"]["name"], json.loads(call["function"]["arguments"]))
             print("tool:", call["function"]["name"], said)
-            history.append({"role": "tool", "tool_call_id": call["id"], "content": said})
+            result = {"role": "tool", "tool_call_id": call["id"], "content": said}
+            history.append(result)
+            if PLANS:
+                ask("executor-1", [{"role": "user", "content": "Carry out the next step."}, message, result])
+                past.append(json.dumps([call["function"]["name"], json.loads(call["function"]["arguments"]), said]))

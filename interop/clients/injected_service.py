@@ -1,7 +1,8 @@
 """A model that obeys whoever speaks last, and the server of MCP that it uses. Usage: injected_service.py MODEL_PORT MCP_PORT SENT
 
 The model (Chat Completions) carries out its user's task, a line "TOOL|ARGUMENT" each, and before the next line whatever stands
-between << and >> in a tool's result, once: that is how injected instructions work. The server of MCP has tickets and mail; what it
+between << and >> in a tool's result, once: that is how injected instructions work. As "planner-1" it is shown no result, and obeys what
+a user's turn says that was done so far; as "executor-1" it says that all is done. {note} in a task is what the first tool gave. The server of MCP has tickets and mail; what it
 is told to send or delete is a line in SENT.
 """
 import itertools
@@ -25,11 +26,16 @@ def call(line):
 async def chat(request):
     body, n = await request.json(), next(NUMBERS)
     history = body["messages"]
-    task = next(m["content"] for m in history if m["role"] == "user").splitlines()
+    task, _, past = next(m["content"] for m in history if m["role"] == "user").partition("\nDone so far:\n")
     made = [c["function"] for m in history if m["role"] == "assistant" for c in m.get("tool_calls") or []]
     made = [(f["name"], json.loads(f["arguments"])) for f in made]
-    told = [call(line) for m in history if m["role"] == "tool" for line in re.findall("<<(.*?)>>", m["content"], re.S)]
-    todo = [c for c in told + [call(line) for line in task] if c not in made]
+    results = [m["content"] for m in history if m["role"] == "tool"]
+    for name, arguments, result in map(json.loads, past.splitlines()):
+        made.append((name, arguments))
+        results.append(result)
+    told = [call(line) for result in results for line in re.findall("<<(.*?)>>", result, re.S)]
+    lines = [line.replace("{note}", results[0]) if results else line for line in task.splitlines()]
+    todo = [] if body["model"] == "executor-1" else [c for c in told + [call(line) for line in lines] if c not in made]
     message, finish = {"role": "assistant", "content": "That is all."}, "stop"
     if todo:
         name, arguments = todo[0]

@@ -379,7 +379,7 @@ pub(crate) fn render_decision(text: &mut Text, decision: &DecisionLine) {
     decision.place().iter().for_each(|place| text.line(&format!("          {place}")));
     decision.told().iter().for_each(|told| text.line(&format!("          {told}")));
     if let Some(first) = decision.shown.first() {
-        text.line(&format!("          its result was shown to the model in #{first}"));
+        text.line(&format!("          a result under its id was shown to the model in #{first}"));
     }
 }
 
@@ -437,7 +437,7 @@ pub fn decision_html(html: &mut Html, decision: &DecisionLine) {
         decision.place().iter().for_each(|place| html.leaf("p", "because", place));
         decision.told().iter().for_each(|told| html.leaf("p", "because", told));
         if let Some(first) = decision.shown.first() {
-            html.leaf("p", "because", &format!("its result was shown to the model in #{first}"));
+            html.leaf("p", "because", &format!("a result under its id was shown to the model in #{first}"));
         }
     });
 }

@@ -8,6 +8,7 @@ use mask::Detectors;
 use vocab::{Class, Seq};
 
 use crate::cause::Said;
+use crate::heard::Voice;
 use crate::likeness::{How, Saying};
 use crate::limits::PARAMS_MAX;
 use crate::planned::{Planned, StepOf};
@@ -105,6 +106,16 @@ impl Gate {
     /// Notes that the run was given a part of a conversation, or has shown it to its model; `true` if it was new.
     pub fn give(&self, who: &Who, kind: Said, what: &str) -> bool {
         self.causes().give(who.run, kind, what)
+    }
+
+    /// A model of the run is shown a turn for the first time.
+    pub fn hear(&self, who: &Who, voice: Voice, text: &str) {
+        self.heard().hear(who.run, voice, text);
+    }
+
+    /// The decisions of the run whose results said one of `strings` before anybody asked for it.
+    pub fn told_by(&self, who: &Who, strings: &[String]) -> Vec<Seq> {
+        self.heard().told_by(who.run, strings)
     }
 
     /// Whether the run was given it.

@@ -13,6 +13,7 @@
 
 mod cause;
 mod decisions;
+mod heard;
 mod inbox;
 mod likeness;
 pub mod limits;
@@ -22,6 +23,7 @@ mod story;
 mod token;
 
 pub use cause::Said;
+pub use heard::Voice;
 pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending, Touched};
 pub use likeness::{Arguments, How, Saying};
 pub use planned::{Planned, StepHow, StepOf};

@@ -31,6 +31,16 @@ pub const SAID_BYTES_MAX: usize = 16 << 10;
 pub const SAID_BYTES_MIN: usize = 8;
 /// The shortest string of letters alone that ties what holds it to a decision: names of tables and columns are shorter.
 pub const SAID_WORD_BYTES_MIN: usize = 24;
+/// Bytes of one turn that are remembered, to tell who said what first.
+pub const HEARD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a run's turns that are remembered for that, and how many turns.
+pub const HEARD_BYTES_PER_RUN_MAX: usize = 1 << 20;
+pub const HEARD_PER_RUN_MAX: usize = 1_024;
+/// Strings of a decision that are looked for in them: 16 MiB of searching a decision at most.
+pub const TOLD_STRINGS_MAX: usize = 16;
+/// The shortest of those strings, in bytes, which also have a space: an id that is passed on is data, a sentence or statement is a
+/// text that somebody wrote. `DROP TABLE a` has as many.
+pub const TOLD_BYTES_MIN: usize = 12;
 /// Calls and turns of one run that are remembered, as hashes of eight bytes. A conversation of a thousand turns with ten
 /// calls each has fewer.
 pub const GIVEN_PER_RUN_MAX: usize = 16 << 10;

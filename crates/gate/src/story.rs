@@ -1,7 +1,7 @@
 //! One request's story, told once: verdict, approval, intent, permit; then outcome and release.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use ledger::{
     AppendError, Code, Commitment, Digest, Draft, Kind, Ledger, Map, Opening, OperatorText, PayloadPlain,
@@ -15,6 +15,7 @@ use vocab::{
 };
 
 use crate::cause::{Cause, Causes};
+use crate::heard::Heard;
 use crate::inbox::{Answer, Form, Inbox, Pending, Touched, Wait};
 use crate::likeness::How;
 use crate::limits::{
@@ -74,14 +75,31 @@ pub struct Decided {
     pub approved: BTreeSet<Group>,
     /// The request as policy saw it, one per member of the chain; re-evaluates to the same verdict (P11).
     pub request: Arc<str>,
-    /// SHA-256 of `request`.
-    digest: [u8; 32],
+    /// The same as the record has it, made when it is first recorded.
+    shown: OnceLock<Shown>,
     /// The verdict depends on nothing but agent, action and policy.
     pub cacheable: bool,
     /// Policy was told that a model decided this: the decision is used up when it is carried out.
     on_decision: bool,
     /// What every record of a request says of the decision, encoded once.
     record: Map,
+}
+
+/// A canonical request as a record has it. The digest is of the masked text: of what it masks, a digest beside it would
+/// let a thief of the disk try every value (P4).
+#[derive(Clone, Debug)]
+struct Shown {
+    text: MaskedText,
+    digest: [u8; 32],
+}
+
+impl Decided {
+    fn shown(&self, detectors: &Detectors) -> &Shown {
+        self.shown.get_or_init(|| {
+            let text = mask::lines(detectors, &self.request);
+            Shown { digest: digest(text.as_str().as_bytes()), text }
+        })
+    }
 }
 
 /// A question that waits for a human.
@@ -148,6 +166,7 @@ struct Inner {
     recorded: Mutex<HashSet<[u8; 32]>>,
     requests: Mutex<HashMap<RunId, HashSet<[u8; 32]>>>,
     causes: Causes,
+    heard: Heard,
 }
 
 impl Gate {
@@ -168,6 +187,7 @@ impl Gate {
                 recorded: Mutex::default(),
                 requests: Mutex::default(),
                 causes: Causes::new(),
+                heard: Heard::default(),
             }),
         };
         gate.record_policy(&gate.loaded().policy)?;
@@ -423,6 +443,7 @@ impl Gate {
         self.inner.shapes.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
         self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
         self.inner.causes.forget(run);
+        self.inner.heard.forget(run);
     }
 
     // --- 3. intent
@@ -589,6 +610,10 @@ impl Gate {
         &self.inner.causes
     }
 
+    pub(crate) fn heard(&self) -> &Heard {
+        &self.inner.heard
+    }
+
     pub(crate) fn reads_decided(&self) -> bool {
         self.loaded().reads_decided
     }
@@ -627,6 +652,7 @@ impl Gate {
             question.sending,
             question.whole.unwrap_or_default(),
         ])?;
+        let shown = decided.shown(&self.inner.detectors);
         let mut draft = Draft::new(kind)
             .run(who.run)
             .session(who.session)
@@ -635,6 +661,7 @@ impl Gate {
             .put("asked", asked)
             .put("sending", sending)
             .with(&decided.record)
+            .put("request", Digest(shown.digest))
             .put("tx", question.tx.as_str())
             .put("durability", who.durability.as_str());
         let (params, more) = question.params.split_at(question.params.len().min(PARAMS_MAX));
@@ -654,8 +681,8 @@ impl Gate {
         if !question.shows.is_empty() {
             draft = draft.put("shows", question.shows.to_vec());
         }
-        if self.first_request(who.run, decided.digest) {
-            draft = draft.put("request_text", mask::lines(&self.inner.detectors, &decided.request));
+        if self.first_request(who.run, shown.digest) {
+            draft = draft.put("request_text", &shown.text);
         }
         draft = draft.payload(opening.clone().into_payload("asked", reel));
         if let Some(body) = question.body {
@@ -712,13 +739,11 @@ pub struct Ground<'a> {
 fn decide(policy: &Policy, request: &Request, approved: BTreeSet<Group>) -> Decided {
     let decision = policy.decide(request);
     let canonical: Arc<str> = request.canonical().into();
-    let digest = digest(canonical.as_bytes());
     let groups: Vec<Group> = approved.iter().cloned().collect();
     let record = Map::new()
         .put("verdict", decision.verdict.as_str())
         .put("rules", &decision.rules)
         .put("policy", policy.hash())
-        .put("request", Digest(digest))
         .put_some("approved", Some(groups).filter(|groups| !groups.is_empty()));
     Decided {
         record,
@@ -727,7 +752,7 @@ fn decide(policy: &Policy, request: &Request, approved: BTreeSet<Group>) -> Deci
         message: decision.message.map(Arc::from),
         policy: policy.hash(),
         approved,
-        digest,
+        shown: OnceLock::new(),
         request: canonical,
         on_decision: request.context.decided.is_some(),
         cacheable: !policy.depends_on_context(request),

@@ -97,14 +97,6 @@ pub const QUOTES_MAX: usize = 8;
 pub const QUOTED_BYTES_MAX: usize = 8 << 10;
 /// Decisions whose results one request shows for the first time, as its record names them.
 pub const SHOWS_MAX: usize = 256;
-/// The newest results of tools in which a decision's arguments are looked for.
-pub const TOLD_RESULTS_MAX: usize = 16;
-/// Bytes of one of them that are looked through, for each of so many strings: 16 MiB of searching a decision at most.
-pub const TOLD_RESULT_BYTES_MAX: usize = 64 << 10;
-pub const TOLD_STRINGS_MAX: usize = 16;
-/// The shortest of those strings, in bytes, which also have a space: an id that is passed on is data, a sentence or statement is a
-/// text that somebody wrote.
-pub const TOLD_BYTES_MIN: usize = 16;
 /// How long a session waits until a connection is lent to it. `tacho mcp` lends the next when one was taken, within
 /// milliseconds.
 pub const MCP_LENT: Duration = Duration::from_secs(5);

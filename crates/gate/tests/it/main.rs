@@ -174,6 +174,40 @@ fn a_permit_comes_after_the_intent_is_durable_and_fits_only_its_bytes() {
 }
 
 #[test]
+fn of_what_a_mask_hides_in_a_request_there_is_no_digest_either() {
+    let stage = Stage::new();
+    let on = |ssn: &str| ResourcePath::root("crm").join("users").join(ssn);
+    let columns = vec![ColumnUse { column: "536-22-8391".into(), position: Position::Output }];
+    let access = Access { verb: Verb::Read, on: on("536-22-8391"), columns };
+    let read = of_statement(
+        Action { accesses: vec![access], kind: "GET", ..Action::default() },
+        "GET /users/[pii.ssn]",
+    );
+    let decided = stage.verdict(&read, &[]);
+    let intent = stage.gate.intend(&stage.question(&read, b"asked", b"sent"), &decided, None, Tick(0));
+    stage.ledger.step_commit();
+    drop(now(intent.unwrap().durable()).ok().unwrap());
+    let store = Store::on(Arc::new(stage.disk.clone()), Path::new("/data/ledger")).unwrap();
+    let mut cursor = store.cursor();
+    let entries = std::iter::from_fn(|| cursor.next_entry().unwrap());
+    let intent = entries.into_iter().find(|entry| entry.kind == Some(Kind::Intent)).unwrap();
+    let text = intent.body.get("request_text").and_then(|text| text.as_text()).unwrap();
+    assert!(text.contains("[pii.ssn]") && !text.contains("8391"), "{text}");
+
+    // A thief fills in what is masked: every number, of which one is right.
+    let digest = |text: &str| ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref().to_vec();
+    let guesses = (0..10_000).map(|n| format!("536-22-{n:04}")).flat_map(|ssn| {
+        let filled = text.replace("[pii.ssn]", &ssn);
+        [digest(&filled), digest(&ssn), digest(&decided.request.replace("536-22-8391", &ssn))]
+    });
+    let guesses: std::collections::HashSet<Vec<u8>> = guesses.collect();
+    assert!(guesses.contains(&digest(&decided.request)), "the right one is among them");
+    let stored = intent.bytes.windows(32).find(|window| guesses.contains(*window));
+    assert_eq!(stored, None, "a stored digest says which");
+    assert!(intent.bytes.windows(32).any(|w| w == digest(text)), "what is stored is the shown text's");
+}
+
+#[test]
 fn only_a_pure_read_overtakes_its_intent() {
     let stage = Stage::new();
     let read = subject(Verb::Read);

@@ -119,8 +119,8 @@ impl Session {
             return self.told(Problem::new(status, why).to(asked.rpc.as_ref()), keeps).await;
         };
         // What a model is shown again is no news.
-        for turn in asked.conversation.iter().flat_map(|conversation| &conversation.turns) {
-            resource.gate.give(&self.who, gate::Said::Prompt, turn);
+        if let Some(conversation) = &asked.conversation {
+            conversation.remember(&resource.gate, &self.who);
         }
         match recorded.answer {
             Answer::Http(answer) => self.retell(&answer, keeps, stream).await,

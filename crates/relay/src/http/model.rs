@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use gate::{Arguments, Decision, Gate, GateError, Planned, Said, StepHow, StepOf, Who};
+use gate::{Arguments, Decision, Gate, GateError, Planned, Said, StepHow, StepOf, Voice, Who};
 use ledger::Receipt;
 use proto_http::llm::{self, Answer, Call, Dialect, Endpoint, Plan, Prompt, Turn};
 use proto_http::message::{Request, Target};
@@ -15,10 +15,7 @@ use vocab::{Access, Opaque, Seq, Verb};
 
 use super::mcp::Message;
 use super::resource::Resource;
-use crate::limits::{
-    MODEL_BODY_BYTES_MAX, QUOTED_BYTES_MAX, QUOTES_MAX, SHOWS_MAX, TOLD_BYTES_MIN, TOLD_RESULT_BYTES_MAX,
-    TOLD_RESULTS_MAX, TOLD_STRINGS_MAX,
-};
+use crate::limits::{MODEL_BODY_BYTES_MAX, QUOTED_BYTES_MAX, QUOTES_MAX, SHOWS_MAX};
 
 /// What a request says to a model, or to a server of MCP.
 pub(super) enum Spoken {
@@ -43,7 +40,7 @@ pub(super) struct Conversation {
     /// What of it the run had not shown yet, as it is recorded.
     pub(super) news: String,
     /// Its turns, to be remembered once they are sent.
-    pub(super) turns: Vec<String>,
+    turns: Vec<String>,
     /// What the run was never given, in constants.
     pub(super) forged: Vec<&'static str>,
     /// The decisions whose results it shows for the first time.
@@ -121,32 +118,21 @@ impl Conversation {
         told.take(QUOTES_MAX).find_map(|(said, text)| gate.quoted(who, said, text))
     }
 
-    /// The decisions whose results, as this request shows them, hold one of `strings` that nobody else in it says: who it is told by
-    /// is a tool. Only the newest results, and only so much of each, are looked into.
-    fn told_by(&self, gate: &Gate, who: &Who, strings: &[String]) -> Vec<Seq> {
-        let said = |text: &str, string: &str| text.contains(string);
-        let people = |string: &str| {
-            self.prompt.turns.iter().any(|turn| match turn {
-                Turn::System(text) | Turn::User(text) => said(text, string),
-                Turn::Assistant { .. } | Turn::ToolResult { .. } => false,
-            })
-        };
-        let long = strings.iter().filter(|string| string.len() >= TOLD_BYTES_MIN && string.contains(' '));
-        let strings: Vec<&String> = long.take(TOLD_STRINGS_MAX).collect();
-        let results = self.prompt.turns.iter().rev().filter_map(|turn| match turn {
-            Turn::ToolResult { call, text } => {
-                Some((call, &text[..text.floor_char_boundary(TOLD_RESULT_BYTES_MAX)]))
+    /// It is sent: the run has shown it to its model.
+    pub(super) fn remember(&self, gate: &Gate, who: &Who) {
+        for (turn, said) in self.prompt.turns.iter().zip(&self.turns) {
+            if !gate.give(who, Said::Prompt, said) {
+                continue;
             }
-            Turn::System(_) | Turn::User(_) | Turn::Assistant { .. } => None,
-        });
-        let mut told: Vec<Seq> = results
-            .take(TOLD_RESULTS_MAX)
-            .filter(|(_, text)| strings.iter().any(|string| said(text, string) && !people(string)))
-            .filter_map(|(call, _)| gate.called(who, call))
-            .collect();
-        told.sort_unstable();
-        told.dedup();
-        told
+            match turn {
+                Turn::System(text) | Turn::User(text) => gate.hear(who, Voice::Asked, text),
+                Turn::ToolResult { call, text } => {
+                    let decision = gate.called(who, call);
+                    decision.into_iter().for_each(|seq| gate.hear(who, Voice::Result(seq), text));
+                }
+                Turn::Assistant { .. } => {}
+            }
+        }
     }
 
     /// What it does: calls the model, and has the provider do what only the provider sees.
@@ -359,7 +345,7 @@ impl Reading {
         // The call itself too: a server of MCP is asked for it in the same words.
         let strings: Vec<String> = call.spelled().into_iter().chain(call.strings()).collect();
         let (scalars, names) = call.words();
-        let told_by = self.to.told_by(gate, who, &call.strings());
+        let told_by = gate.told_by(who, &call.strings());
         let decision = Decision {
             n: self.n,
             model: &self.model,

@@ -192,8 +192,8 @@ impl Session {
         }
         let (seq, permit) = self.intend(&asked, &decided, approval).await?;
         self.open = Some(seq);
-        for turn in asked.conversation.iter().flat_map(|conversation| &conversation.turns) {
-            self.resource.gate.give(&self.who, gate::Said::Prompt, turn);
+        if let Some(conversation) = &asked.conversation {
+            conversation.remember(&self.resource.gate, &self.who);
         }
         for kind in asked.conversation.iter().flat_map(|turn| &turn.forged) {
             let _covered_by_the_outcome =
