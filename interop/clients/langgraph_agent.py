@@ -87,7 +87,7 @@ def execute_step(state: State):
 def replan_step(state: State):
     prompt = (
         f"Your objective was this:\n{state['input']}\n\nYour plan was this:\n{state['plan']}\n\n"
-        f"You have done these steps:\n{[step for step, _ in state['past_steps']]}\n\nUpdate the plan."
+        f"You have done these steps:\n{state['past_steps']}\n\nUpdate the plan."
     )
     said = REPLANNER.invoke([("user", prompt)])
     if isinstance(said.action, Response):

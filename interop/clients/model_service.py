@@ -44,7 +44,7 @@ def structured(body, question):
     if name == "Plan":
         return name, bool(forced), {"steps": [step.strip() for step in question.split("plan:", 1)[1].split("|")]}
     plan, done = (ast.literal_eval(question.split(mark, 1)[1].split("\n")[1]) for mark in ("Your plan was", "You have done"))
-    left = [step for step in plan if step not in done]
+    left = [step for step in plan if step not in [step for step, _ in done]]
     return name, bool(forced), {"action": {"steps": left} if left else {"response": "That is all."}}
 
 
