@@ -19,11 +19,33 @@ const BUILD_SECONDS_MAX: Duration = Duration::from_secs(3600);
 const AGENT_SECONDS_MAX: Duration = Duration::from_secs(180);
 const ANSWER_SECONDS_MAX: Duration = Duration::from_secs(120);
 
-/// What only the gateway knows; looked for everywhere at the end.
+/// What only the gateway knows: the agent and the reports must never say it.
 const UPSTREAM_PASSWORD: &str = "upstream-password-of-the-demo";
 const SERVICE_KEY: &str = "service-key-of-the-demo";
 /// A customer's, in the database and nowhere else.
 const ONE_SSN: &str = "402-81-1957";
+
+/// What each report must say of the run, else the demo has not shown what it is there to show.
+const CLAIMS: &[(&str, &[&str])] = &[
+    ("who", &["ada started agent support", "granted"]),
+    (
+        "show",
+        &[
+            "1 orphan",
+            "1 decision told by a tool's result",
+            "plan #",
+            "because of decision #",
+            "granted by dana",
+            "masked (rewrite)",
+            "rules: no-define",
+            "rules: no-opaque",
+            "rules: mail-to-known",
+            "no decision explains it (orphan)",
+        ],
+    ),
+    ("touched", &["crm/crm/public/orders", "1 committed, 1 refused"]),
+    ("exposed", &["pii.ssn", "pii.card"]),
+];
 
 pub fn run() -> Result<(), Stop> {
     let home = setup::ready(Wanted::Demo)?;
@@ -126,8 +148,10 @@ impl Stage {
         let mut agent = self.gateway.site().tacho();
         agent.args(["run", "--agent", "support", "--task", "refund order 3", "--"]);
         agent.arg(self.drivers.python()).arg(self.drivers.dir().join("agent.py"));
+        let mut told = Vec::new();
         let status = thread::scope(|scope| {
-            let running = scope.spawn(|| follow(&mut agent, AGENT_SECONDS_MAX, |_| ()));
+            let running =
+                scope.spawn(|| follow(&mut agent, AGENT_SECONDS_MAX, |line| told.push(line.to_owned())));
             while !running.is_finished() {
                 self.answer_what_waits();
                 thread::sleep(Duration::from_millis(200));
@@ -141,6 +165,7 @@ impl Stage {
             }
             Err(text) => return Err(Stop::Could(text)),
         }
+        says_no_secret("the agent", &told.join("\n"))?;
         let runs = self.gateway.site().ask(&["runs", "--json"], "")?.out();
         field(&runs, "run")
             .ok_or_else(|| Stop::Could(format!("no run in what `tacho runs --json` says: {runs}")))
@@ -169,15 +194,23 @@ impl Stage {
             "\n=== Afterwards: who initiated it, which decision caused what, what was touched, was anything exposed?"
         );
         let site = self.gateway.site();
-        for verb in ["who", "show", "touched", "exposed"] {
-            show(site, &[verb, run])?;
+        for (verb, claims) in CLAIMS {
+            let said = show(site, &[verb, run])?;
+            says_no_secret(verb, &said)?;
+            if let Some(claim) = claims.iter().find(|claim| !said.contains(**claim)) {
+                return Err(Stop::Could(format!("`tacho {verb}` does not say {claim:?}")));
+            }
         }
         println!("\n$ echo {ONE_SSN} | tacho exposed --value - --auditor-key ...");
         let key = site.auditor_key();
         let mut tacho = site.tacho();
         tacho.args(["exposed", "--value", "-", "--auditor-key"]).arg(&key);
-        print!("{}", finish(&mut tacho, ONE_SSN.as_bytes(), ANSWER_SECONDS_MAX)?.out());
-        Ok(())
+        let said = finish(&mut tacho, ONE_SSN.as_bytes(), ANSWER_SECONDS_MAX)?.out();
+        print!("{said}");
+        match said.starts_with("No: this value reached no agent") {
+            true => Ok(()),
+            false => Err(Stop::Could("one value did reach the agent, or that could not be told".to_owned())),
+        }
     }
 
     /// The agent once more, answered out of the record; then with another task.
@@ -203,7 +236,7 @@ impl Stage {
     fn proof(self, home: &Home, run: &str) -> Result<(), Stop> {
         println!("\n=== The proof, offline: two verifiers that share no code");
         let site = self.gateway.stop();
-        show(&site, &["export", run, "--as", "bundle", "--output", "run.bundle"])?;
+        let _said = show(&site, &["export", run, "--as", "bundle", "--output", "run.bundle"])?;
         let data = site.ledger();
         let python = home.venv().join("bin/python");
         let verify = home.source.join("contrib/verify.py");
@@ -289,13 +322,21 @@ fn add_approver(site: &Site) -> Result<String, Stop> {
     token.ok_or_else(|| Stop::Could(format!("`tacho operator add` gave no token: {}", said.all())))
 }
 
-/// Runs `tacho` and shows the command with what it says. "No" (1) and "cannot be proved" (3) are answers.
-fn show(site: &Site, words: &[&str]) -> Result<(), Stop> {
+/// Nothing of what the gateway guards stands in what `who` said.
+fn says_no_secret(who: &str, said: &str) -> Result<(), Stop> {
+    match [UPSTREAM_PASSWORD, SERVICE_KEY, ONE_SSN].into_iter().find(|secret| said.contains(secret)) {
+        None => Ok(()),
+        Some(secret) => Err(Stop::Could(format!("{who} said {secret:?}"))),
+    }
+}
+
+/// Runs `tacho` and shows the command with what it says, which it gives back. "No" (1) and "cannot be proved" (3) are answers.
+fn show(site: &Site, words: &[&str]) -> Result<String, Stop> {
     let said = site.ask(words, "")?;
     println!("\n$ tacho {}", words.iter().map(|word| short(word)).collect::<Vec<_>>().join(" "));
     print!("{}{}", said.out(), said.err());
     match said.status.code() {
-        Some(0 | 1 | 3) => Ok(()),
+        Some(0 | 1 | 3) => Ok(said.out()),
         _ => Err(Stop::Could(format!("tacho {} ended with {}", words.join(" "), said.status))),
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 const BUILD_SECONDS_MAX: Duration = Duration::from_secs(2400);
 /// The longest one test program may take.
 const TEST_SECONDS_MAX: Duration = Duration::from_secs(1200);
+const DEMO_SECONDS_MAX: Duration = Duration::from_secs(600);
 
 /// As typed after `cargo xtask test`.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,6 +92,11 @@ const STEPS: &[(&str, Step)] = &[
     ("real servers and clients", |home, options| {
         // The server as judge is a step of its own.
         check_tests(real(home, options).args(["--", "--skip", JUDGE]), TEST_SECONDS_MAX)
+    }),
+    ("demo", |home, _| {
+        let Ok(program) = std::env::current_exe() else { return Ending::Failed(0, 1) };
+        let mut demo = Command::new(program);
+        check(demo.arg("demo").env("TACHO_BIN_DIR", home.programs()), DEMO_SECONDS_MAX)
     }),
     ("server as judge", judge),
     ("leak corpus", |home, _| corpus::check(home)),
