@@ -121,6 +121,10 @@ async def messages(request):
     else:
         name, arguments = (shape[0], shape[2]) if shape else decide(body, text_of(blocks))
         content, stop = [{"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": arguments}], "tool_use"
+        if "aloud" in text_of(blocks):
+            thought = {"type": "thinking", "thinking": "d.vance@example.com wants rows.", "signature": "c2ln"}
+            search = {"type": "server_tool_use", "id": f"srvtoolu_{n}", "name": "web_search", "input": {"query": "orders"}}
+            content = [thought, search, *content]
     base = {"id": f"msg_{n}", "type": "message", "role": "assistant", "model": body["model"], "stop_sequence": None}
     usage = {"input_tokens": 11, "output_tokens": 7}
     if not body.get("stream"):
@@ -130,9 +134,11 @@ async def messages(request):
     for i, block in enumerate(content):
         if block["type"] == "text":
             empty, kind, whole = {"type": "text", "text": ""}, "text_delta", block["text"]
+        elif block["type"] == "thinking":
+            empty, kind, whole = {"type": "thinking", "thinking": "", "signature": ""}, "thinking_delta", block["thinking"]
         else:
             empty, kind, whole = {**block, "input": {}}, "input_json_delta", json.dumps(block["input"])
-        field = "text" if kind == "text_delta" else "partial_json"
+        field = {"text_delta": "text", "thinking_delta": "thinking"}.get(kind, "partial_json")
         out.append(("content_block_start", {"type": "content_block_start", "index": i, "content_block": empty}))
         for at in range(0, len(whole), 9):
             delta = {"type": kind, field: whole[at:at + 9]}

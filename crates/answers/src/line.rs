@@ -201,6 +201,10 @@ pub struct ResultLine {
     pub tag: Option<String>,
     pub rows: u64,
     pub bytes: u64,
+    /// Of a model, masked: what it says that it thought.
+    pub reasoning: Option<String>,
+    /// Of a model: the kinds of what its provider did by itself.
+    pub hosted: Vec<String>,
     /// `complete`, or `partial: ` and why.
     pub coverage: String,
 }
@@ -412,6 +416,8 @@ fn result_line(action: &Action, outcome: &Noted<Outcome>) -> ResultLine {
         tag: owned(what.tag.as_deref()),
         rows: what.rows,
         bytes: what.bytes,
+        reasoning: owned(what.reasoning.as_deref()),
+        hosted: what.hosted.iter().map(ToString::to_string).collect(),
         coverage: coverage_text(&what.coverage),
     }
 }

@@ -482,6 +482,17 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
         let reason = approval.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
         text.line(&format!("          {}{by} at {}{reason}", approval.verdict, approval.at));
     }
+    if let Some(result) = &action.result {
+        if let Some(reasoning) = &result.reasoning {
+            text.line(&format!("          reasoning: {}", statement_line(reasoning)));
+        }
+        if !result.hosted.is_empty() {
+            text.line(&format!(
+                "          done by the provider itself: {}",
+                statement_line(&result.hosted.join(", "))
+            ));
+        }
+    }
     for e in &action.exposures {
         text.line(&format!(
             "          {} {} at {}, {} cells, {} ({})",

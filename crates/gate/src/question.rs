@@ -281,6 +281,10 @@ pub struct Outcome {
     pub bytes: u64,
     /// The field `columns`, if the result has any: encoded once per result shape.
     pub columns: Map,
+    /// Of a model: what it says that it thought.
+    pub reasoning: Option<MaskedText>,
+    /// Of a model: the kinds of what its provider did by itself.
+    pub hosted: Vec<MaskedText>,
     pub exposures: Vec<Exposure>,
     pub tripwires: BTreeSet<Tripped>,
     pub filter: Option<mask::Filter>,

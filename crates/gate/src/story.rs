@@ -532,6 +532,8 @@ impl Gate {
             .put_some("tag", outcome.tag)
             .put("rows", outcome.rows)
             .put("bytes", outcome.bytes)
+            .put_some("reasoning", outcome.reasoning)
+            .put_some("hosted", Some(outcome.hosted).filter(|hosted| !hosted.is_empty()))
             .put("exposures", exposures(&outcome.exposures))
             .put("tripwires", tripwires(&outcome.tripwires))
             .put_some("filter", outcome.filter);

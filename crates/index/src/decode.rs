@@ -315,6 +315,8 @@ fn outcome(f: &mut Fields<'_>) -> Outcome {
         tag: f.text_if("tag"),
         rows: f.uint("rows"),
         bytes: f.uint("bytes"),
+        reasoning: f.text_if("reasoning"),
+        hosted: f.texts_if("hosted"),
         columns: f.maps_if("columns", result_column),
         exposures: f.maps("exposures", exposure),
         tripwires: f.maps("tripwires", tripwire),

@@ -462,6 +462,8 @@ pub struct Outcome {
     pub tag: Option<Arc<str>>,
     pub rows: u64,
     pub bytes: u64,
+    pub reasoning: Option<Arc<str>>,
+    pub hosted: Vec<Arc<str>>,
     pub columns: Vec<ResultColumn>,
     pub exposures: Vec<Exposure>,
     pub tripwires: Vec<Tripwire>,

@@ -347,6 +347,29 @@ fn an_agent_has_no_part_of_a_call_before_it_is_recorded() {
 }
 
 #[test]
+fn what_a_model_says_that_it_thought_and_what_its_provider_did_are_in_the_record() {
+    for stream in ["false", "true"] {
+        let body = format!(
+            r#"{{"model": "scripted-1", "max_tokens": 9, "stream": {stream}, "messages": [{{"role": "user", "content": "Think aloud. sql: SELECT 4712"}}]}}"#
+        );
+        let script = format!(
+            "curl -sS \"$ANTHROPIC_BASE_URL/v1/messages\" -H \"X-Api-Key: $ANTHROPIC_API_KEY\" \
+             -H 'Content-Type: application/json' -d '{body}'"
+        );
+        let agent = format!("thinker-{stream}");
+        let done = scene().sh(&agent, &script);
+        assert!(done.out().contains("run_sql") && done.out().contains("server_tool_use"), "{}", done.all());
+        let shown = scene().json(&["show", &scene().run_of(&agent), "--json"]);
+        let result = &shown["actions"][0]["result"];
+        assert_eq!(result["hosted"], serde_json::json!(["server_tool_use"]), "{shown}");
+        let thought = result["reasoning"].as_str().unwrap_or_default();
+        assert!(thought.ends_with("wants rows.") && thought.starts_with("[pii.email]"), "{thought}");
+        let text = scene().ask(&["show", &scene().run_of(&agent)]).out();
+        assert!(text.contains("reasoning: [pii.email] wants rows."), "{text}");
+    }
+}
+
+#[test]
 fn a_permission_for_what_cannot_be_known_unmasks_no_prompt() {
     let body = r#"{"model": "scripted-1", "messages": [{"role": "user", "content": "write to d.vance@example.com, probe-type"}]}"#;
     for kind in ["image/png", "application/octet-stream", "multipart/form-data; boundary=x", "text/plain"] {

@@ -684,6 +684,8 @@ impl Answer {
             _ => code.clone(),
         };
         let failed = status >= 400 || self.tool_failed();
+        let thought = self.reading.as_ref().map(|reading| &reading.reasoning).filter(|text| !text.is_empty());
+        let hosted = self.reading.iter().flat_map(|reading| &reading.hosted);
         Outcome {
             result: if failed { "error" } else { "ok" },
             state: "final",
@@ -692,6 +694,8 @@ impl Answer {
             code: (status >= 400).then_some(code),
             tag: Some(tag),
             bytes: self.bytes,
+            reasoning: thought.map(|text| mask::text(gate.detectors(), text).0),
+            hosted: hosted.map(|kind| mask::name(gate.detectors(), kind)).collect(),
             exposures: taken.exposures,
             tripwires: taken.tripwires,
             filter: taken.filter,

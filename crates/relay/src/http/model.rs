@@ -207,6 +207,9 @@ pub(super) struct Reading {
     to: Arc<Conversation>,
     /// The plan that the answer's text states.
     stated: Option<Plan>,
+    /// What the model says that it thought, and the kinds of what its provider did by itself.
+    pub(super) reasoning: String,
+    pub(super) hosted: Vec<String>,
     /// Tokens that the provider counted, in and out.
     pub(super) usage: (Option<u64>, Option<u64>),
 }
@@ -234,6 +237,8 @@ impl Reading {
             issued: HashSet::new(),
             to: conversation.clone(),
             stated: None,
+            reasoning: String::new(),
+            hosted: Vec::new(),
             usage: (None, None),
         }
     }
@@ -303,6 +308,7 @@ impl Reading {
             self.stated = Plan::of_text(&answer.text);
         }
         self.usage = (answer.input_tokens, answer.output_tokens);
+        (self.reasoning, self.hosted) = (answer.reasoning, answer.hosted);
         match answer.unknown {
             Some(why) => Err(why),
             None => Ok(()),

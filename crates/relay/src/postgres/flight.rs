@@ -479,6 +479,8 @@ fn outcome(
         tag: op.tag,
         rows: op.rows,
         bytes: op.bytes,
+        reasoning: None,
+        hosted: Vec::new(),
         columns: op.columns.map_or(Map::new(), |columns| columns.record.clone()),
         exposures,
         tripwires: op.tripwires,
