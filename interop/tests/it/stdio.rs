@@ -206,6 +206,36 @@ fn the_revisions_with_sessions_are_spoken() {
 }
 
 #[test]
+fn carried_out_again_the_record_answers_and_no_server_is_started() {
+    for era in ["new", "old"] {
+        let (agent, server) = (format!("local-again-{era}"), Server::python(era));
+        let started = server.log.with_extension("started");
+        std::fs::write(&started, "").unwrap();
+        std::fs::set_permissions(&started, PermissionsExt::from_mode(0o666)).unwrap();
+        // A server that leaves a trace where it begins.
+        let start = format!("echo started >> {}; exec {}", started.display(), server.command.join(" "));
+        let noted =
+            Server { command: ["/bin/sh", "-c", &start].map(str::to_owned).into(), log: server.log.clone() };
+        let script =
+            noted.script(era, &scene().tacho, &["call find {\"id\": 3}", "call burn {\"what\": \"all\"}"]);
+        let done = scene().run(&agent, false, &script);
+        assert!(done.status.success(), "{}", scene().gateway.explain(&done));
+        let seen = || (std::fs::read_to_string(&started).unwrap(), server.seen());
+        assert_eq!(seen(), ("started\n".to_owned(), "find 3\n".to_owned()), "{}", done.all());
+        let run = scene().run_of(&agent);
+        let again = scene().text(&["replay", &run, "--json", "--", "/bin/sh", "-c", &script]);
+        let found: Value = serde_json::from_str(&again).unwrap_or_else(|_| panic!("{again}"));
+        assert!(
+            found["divergence"].is_null() && found["asked"] == found["recorded"],
+            "{era}: {found:#}\n{}",
+            scene().text(&["show", &run])
+        );
+        assert_eq!(found["status"], found["status_then"], "{era}: {found:#}");
+        assert_eq!(seen(), ("started\n".to_owned(), "find 3\n".to_owned()), "{era}: nothing happens again");
+    }
+}
+
+#[test]
 fn in_a_jail_it_is_spoken_too() {
     speaks("new", true);
     speaks("old", true);

@@ -204,7 +204,13 @@ impl Gateway {
                         return;
                     }
                 }
-                Ok((response, _)) if self.process.is_none() && response.status().is_client_error() => return,
+                // A server that was started gives its stream later; others, and the record, say that there is none.
+                Ok((response, _))
+                    if (self.process.is_none() || self.ticket.again)
+                        && response.status().is_client_error() =>
+                {
+                    return;
+                }
                 Ok(_) | Err(_) => {}
             }
             tokio::time::sleep(pause).await;

@@ -64,19 +64,18 @@ async fn carry(ticket: Arc<Ticket>, command: &[OsString]) -> Outcome {
     let mut tasks = JoinSet::new();
     let (input, output) = (standard(std::io::stdin().as_fd())?, standard(std::io::stdout().as_fd())?);
     let mut writer = tokio::spawn(write(output, lines));
-    let started = match command {
+    let process = match command {
         [] => None,
-        command => Some(Server::start(command)?),
+        _ => Some(Arc::from(crate::hex::encode(&crate::operators::random::<16>()?))),
     };
-    let process = match &started {
-        Some(_) => Some(Arc::from(crate::hex::encode(&crate::operators::random::<16>()?))),
-        None => None,
-    };
+    // Carried out again, a run is answered out of the record.
+    let starts = !ticket.again && process.is_some();
+    let started = if starts { Some(Server::start(command)?) } else { None };
     let gateway = Arc::new(Gateway::new(ticket.clone(), process.clone(), out));
     let mut child = None;
     let mut server = None;
     let mut hears = None;
-    if let (Some((started, process_of, output)), Some(process)) = (started, process) {
+    if let (Some((started, process_of, output)), Some(process)) = (started, process.clone()) {
         let started = Arc::new(started);
         let reader = started.clone();
         tasks.spawn(async move { reader.read(output).await });
@@ -85,12 +84,13 @@ async fn carry(ticket: Arc<Ticket>, command: &[OsString]) -> Outcome {
             let why = lend::lend(lent, ticket, process, words).await;
             of.end(&why);
         });
-        let of = gateway.clone();
-        hears = Some(tokio::spawn(async move { of.listen().await }));
         (child, server) = (Some(process_of), Some(started));
     }
     let begun = Arc::new(Notify::new());
-    if server.is_none() {
+    if process.is_some() {
+        let of = gateway.clone();
+        hears = Some(tokio::spawn(async move { of.listen().await }));
+    } else {
         let (of, begun) = (gateway.clone(), begun.clone());
         tasks.spawn(async move {
             begun.notified().await;

@@ -24,6 +24,8 @@ pub struct Ticket {
     pub path: String,
     /// Its client starts it.
     pub stdio: bool,
+    /// The run is carried out again: the record answers, and no server is started.
+    pub again: bool,
     /// The run's credential, as a bearer token.
     pub key: String,
 }
@@ -35,8 +37,8 @@ impl Ticket {
     }
 }
 
-/// The file's text for a run that was minted.
-pub fn text(resources: &[MintedResource]) -> String {
+/// The file's text for a run that was minted. `again`: as in [`Ticket`].
+pub fn text(resources: &[MintedResource], again: bool) -> String {
     let ticket = |resource: &MintedResource| Ticket {
         name: resource.name.clone(),
         scheme: scheme(resource).to_owned(),
@@ -44,6 +46,7 @@ pub fn text(resources: &[MintedResource]) -> String {
         port: resource.port,
         path: resource.settings.get("path").cloned().unwrap_or_else(|| "/".to_owned()),
         stdio: resource.settings.contains_key("stdio"),
+        again,
         key: api_key(resource),
     };
     let tickets: Vec<Ticket> = resources.iter().filter(|r| r.kind == "mcp").map(ticket).collect();
@@ -122,7 +125,7 @@ mod tests {
         };
         let all =
             [resource("crm", "postgres", false), resource("files", "mcp", true), resource("a", "mcp", false)];
-        serde_json::from_str(&text(&all)).unwrap()
+        serde_json::from_str(&text(&all, false)).unwrap()
     }
 
     fn chosen(name: Option<&str>, starts: bool) -> Result<String, String> {

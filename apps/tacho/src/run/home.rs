@@ -32,9 +32,14 @@ pub const CA: &str = ".tacho-ca.pem";
 pub const ROOTS: &str = ".tacho-roots.pem";
 
 /// `.pgpass` and `.pg_service.conf` for PostgreSQL, what `tacho mcp` reads, and what the proxy's clients trust; `tacho` is this
-/// program's own file. No `.netrc` for HTTP: it names hosts without ports, so that clients would show the run's credential to
+/// program's own file; `again`: a run is carried out again. No `.netrc` for HTTP: it names hosts without ports, so that clients would show the run's credential to
 /// whoever listens on this machine.
-pub fn files(resources: &[MintedResource], proxy: Option<&MintedProxy>, tacho: &Path) -> Vec<HomeFile> {
+pub fn files(
+    resources: &[MintedResource],
+    proxy: Option<&MintedProxy>,
+    tacho: &Path,
+    again: bool,
+) -> Vec<HomeFile> {
     let postgres: Vec<&MintedResource> = resources.iter().filter(|r| r.kind == "postgres").collect();
     let pgpass: String = postgres
         .iter()
@@ -60,7 +65,7 @@ pub fn files(resources: &[MintedResource], proxy: Option<&MintedProxy>, tacho: &
         files.push(HomeFile { after_system_roots: true, ..roots });
     }
     if resources.iter().any(|r| r.kind == "mcp") {
-        files.push(HomeFile::new(ticket::FILE, ticket::text(resources)));
+        files.push(HomeFile::new(ticket::FILE, ticket::text(resources, again)));
     }
     let shims = shims::programs(resources, tacho).into_iter();
     files.extend(shims.map(|(program, text)| HomeFile {
@@ -92,7 +97,7 @@ mod tests {
             certificate: None,
             settings: std::collections::BTreeMap::new(),
         };
-        let files = files(&[resource], None, Path::new("/bin/tacho"));
+        let files = files(&[resource], None, Path::new("/bin/tacho"), false);
         assert_eq!(files[0].text, "\\:\\:1:6432:*:run_1:pw\n");
         assert!(files[1].text.starts_with("[crm]\nhost=::1\nport=6432\ndbname=crm\nuser=run_1\n"));
         assert!(!files[1].text.contains("pw"));

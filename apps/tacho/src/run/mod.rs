@@ -76,7 +76,7 @@ pub fn again(
         hide.extend(separation::hidden(&here));
         hide.extend(secret);
         let gateway = up::start(here.clone(), Some(recording))?;
-        let context = Context { secret: secrets(config), quiet: true, ..Context::new(&here, separation, hide) };
+        let context = Context { secret: secrets(config), again: true, ..Context::new(&here, separation, hide) };
         let status = context.run(args).await;
         gateway.stop()?;
         status
@@ -154,7 +154,7 @@ async fn run_nested(args: &cli::Run, token: Zeroizing<String>) -> Outcome {
         secret: Vec::new(),
         hide: Vec::new(),
         separation: Separation::Inherited,
-        quiet: false,
+        again: false,
         upstreams: Vec::new(),
         desk: None,
     };
@@ -178,8 +178,8 @@ struct Context {
     secret: Vec<String>,
     hide: Vec<PathBuf>,
     separation: Separation,
-    /// What the command prints goes to standard error.
-    quiet: bool,
+    /// A run is carried out again: what the command prints goes to standard error, and servers of MCP stay where they are.
+    again: bool,
     /// Names that may stand for a resource inside a jail.
     upstreams: Vec<jail::Upstream>,
     /// Where the run is held; inside a run there is no such place, and the outer run holds all of its children.
@@ -201,7 +201,7 @@ impl Context {
             secret: secrets(config),
             hide,
             separation,
-            quiet: false,
+            again: false,
             upstreams: jail::upstreams(config),
             desk: Some(desk::path(config)),
         }
@@ -268,9 +268,9 @@ impl Context {
             command: &args.command,
             environment,
             home: &home,
-            home_files: home::files(&minted.resources, minted.proxy.as_ref(), &own),
+            home_files: home::files(&minted.resources, minted.proxy.as_ref(), &own, self.again),
             hide: self.hide.clone(),
-            quiet: self.quiet,
+            quiet: self.again,
             hold,
             jail: jail.as_mut(),
         };
