@@ -16,6 +16,10 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 pub const APPROVAL_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// Longest life of a run's credentials.
 pub const RUN_LIFETIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Deepest descent of a process that is looked at. Shells in shells are tens deep; deeper is refused.
+pub const ANCESTORS_MAX: usize = 1_024;
+/// How often a descent is looked at: a parent that ends meanwhile makes a hole in one look.
+pub const ANCESTRY_LOOKS: usize = 3;
 /// A response of the gateway's own HTTP API. `find` pages, so 64 MiB is far above any answer.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 << 20;
 /// From request to whole response of that API.

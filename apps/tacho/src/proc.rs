@@ -2,14 +2,56 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use console::seat::Process;
 use rustix::process::Pid;
+
+use crate::limits::{ANCESTORS_MAX, ANCESTRY_LOOKS};
 
 /// The parent of a process. `None` if it is gone.
 pub fn parent_of(pid: i32) -> Option<i32> {
+    stat(pid).map(|(parent, _)| parent)
+}
+
+/// The process of this id as it is now. `None` if it is gone, or cannot be seen from here.
+pub fn process(pid: i32) -> Option<Process> {
+    stat(pid).map(|(_, started)| Process { pid, started })
+}
+
+/// The ids of a process' parent, its parent's parent and so on, to the first process of the machine (1) or of what
+/// was brought here from another pid namespace (0). `None`: the process is gone, its id is another's by now, or the chain has a hole:
+/// then nobody knows where it comes from. A parent that ends in this moment makes a hole; a few looks tell.
+pub fn ancestors(of: Process) -> Option<Vec<i32>> {
+    (0..ANCESTRY_LOOKS).find_map(|_| ancestors_now(of))
+}
+
+fn ancestors_now(of: Process) -> Option<Vec<i32>> {
+    let mut chain = Vec::new();
+    let (mut at, mut started) = stat(of.pid).filter(|(_, started)| *started == of.started)?;
+    while at > 1 && chain.len() < ANCESTORS_MAX {
+        chain.push(at);
+        // A parent that is younger than its child has the id of one that is gone.
+        (at, started) = stat(at).filter(|(_, its)| *its <= started)?;
+    }
+    chain.push(at);
+    (at <= 1 && process(of.pid) == Some(of)).then_some(chain)
+}
+
+/// How many pid namespaces a process is in, as `/proc` shows it here: one, but for those inside of another. Unlike the
+/// namespace itself, anybody may read that. `None` if it is gone.
+pub fn namespaces_of(pid: &str) -> Option<usize> {
+    let status = std::fs::read(format!("/proc/{pid}/status")).ok()?;
+    let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"))?;
+    Some(std::str::from_utf8(line).ok()?.split_ascii_whitespace().count())
+}
+
+/// proc(5), `/proc/PID/stat`: the parent (field 4) and the start in clock ticks since boot (field 22).
+fn stat(pid: i32) -> Option<(i32, u64)> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may hold anything; the fields after the last one are words.
     let after = stat.iter().rposition(|b| *b == b')')? + 1;
-    std::str::from_utf8(stat.get(after..)?).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+    let mut words = std::str::from_utf8(stat.get(after..)?).ok()?.split_ascii_whitespace();
+    let parent = words.nth(1)?.parse().ok()?;
+    Some((parent, words.nth(17)?.parse().ok()?))
 }
 
 /// The first child of a process.
@@ -18,6 +60,19 @@ pub fn child_of(parent: Pid) -> Option<Pid> {
     let processes = std::fs::read_dir("/proc").ok()?;
     let mut ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     ids.find(|id| parent_of(*id) == Some(parent)).and_then(Pid::from_raw)
+}
+
+/// Takes the ends of this process' children that have ended, but for `own`, whose end somebody waits for.
+pub fn reap_others(own: Option<Pid>) {
+    let this = rustix::process::getpid().as_raw_pid();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for child in ids.filter(|id| parent_of(*id) == Some(this)).filter_map(Pid::from_raw) {
+        if Some(child) != own {
+            // One that goes on has no end yet.
+            let _end = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::NOHANG);
+        }
+    }
 }
 
 /// Whose a socket is.
@@ -86,6 +141,19 @@ mod tests {
         assert_eq!(parent_of(own), Some(parent.as_raw_pid()));
         assert!(child_of(parent).is_some());
         assert_eq!(parent_of(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_chain_of_parents_is_whole_or_there_is_none() {
+        let own = process(std::process::id().try_into().unwrap()).unwrap();
+        let chain = ancestors(own).unwrap();
+        assert_eq!(chain.first().copied(), parent_of(own.pid));
+        assert!(chain.last().is_some_and(|last| *last <= 1), "{chain:?}");
+        let other = Process { started: own.started + 1, ..own };
+        assert_eq!(ancestors(other), None, "the id is another process's");
+        assert_eq!(ancestors(Process { pid: i32::MAX, started: 0 }), None);
+        assert!(namespaces_of("self").is_some_and(|depth| depth > 0));
+        assert_eq!(namespaces_of("none"), None);
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl FromRequestParts<Console> for Api {
             return Ok(Api(caller));
         }
         match peer {
-            Some(Peer::Unix { uid, pid }) => Ok(Api(console.by_peer(uid, pid).await?)),
+            Some(Peer::Unix { uid, process }) => Ok(Api(console.by_peer(uid, process).await?)),
             Some(Peer::Tcp { .. }) | None => Err(Fault::unauthenticated()),
         }
     }

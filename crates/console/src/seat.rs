@@ -111,14 +111,14 @@ pub enum Credential<'a> {
     /// An operator's token, a run's, or one of an issuer's.
     Token(&'a str),
     /// The peer of a Unix socket, as the kernel names it.
-    Peer { uid: u32, pid: Option<i32> },
+    Peer { uid: u32, process: Option<Process> },
 }
 
 impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Credential::Token(token) => write!(f, "Token({} bytes)", token.len()),
-            Credential::Peer { uid, pid } => write!(f, "Peer(uid {uid}, pid {pid:?})"),
+            Credential::Peer { uid, process } => write!(f, "Peer(uid {uid}, {process:?})"),
         }
     }
 }
@@ -133,8 +133,16 @@ pub enum Peer {
     },
     Unix {
         uid: u32,
-        pid: Option<i32>,
+        /// As it was when its connection was taken. `None`: it was gone by then, or cannot be seen from here.
+        process: Option<Process>,
     },
+}
+
+/// A process by what no two have: its id, which the kernel gives again, and when it started, in clock ticks since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    pub started: u64,
 }
 
 /// Says who a caller is.
@@ -147,6 +155,10 @@ pub trait Auth: Send + Sync {
     /// is inside a run or cannot be told from one that is: a token that an agent got hold of is worth nothing to it.
     /// The error is a sentence for the caller; the attempt is in the record.
     fn admits(&self, name: &str, peer: Peer) -> Result<(), String>;
+
+    /// The process of this id as it is now: asked as soon as a connection over a Unix socket is taken. `None`: it is
+    /// gone, or cannot be seen from here.
+    fn process(&self, pid: i32) -> Option<Process>;
 
     /// The operator `name` as of now, for a browser login made earlier. `None`: no longer an operator.
     fn current(&self, name: &str) -> Option<Operator>;

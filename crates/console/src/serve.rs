@@ -36,7 +36,7 @@ pub enum Listener {
 
 /// Serves until `stop` resolves; connections then have [`STOP_WAIT`] to end. A failing connection ends alone.
 pub async fn serve(listener: Listener, console: Console, stop: impl Future<Output = ()>) {
-    let router = router(console);
+    let router = router(console.clone());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
@@ -44,7 +44,7 @@ pub async fn serve(listener: Listener, console: Console, stop: impl Future<Outpu
         while connections.try_join_next().is_some() {}
         let accepted = async {
             let place = places.clone().acquire_owned().await;
-            (listener.accept().await, place)
+            (listener.accept(&console).await, place)
         };
         tokio::select! {
             () = &mut stop => break,
@@ -82,17 +82,18 @@ enum Stream {
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    async fn accept(&self, console: &Console) -> io::Result<(Stream, Peer)> {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, client) = listener.accept().await?;
-                let console = stream.local_addr()?;
-                Ok((Stream::Tcp(stream), Peer::Tcp { client, console }))
+                let own = stream.local_addr()?;
+                Ok((Stream::Tcp(stream), Peer::Tcp { client, console: own }))
             }
             Listener::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let peer = stream.peer_cred()?;
-                Ok((Stream::Unix(stream), Peer::Unix { uid: peer.uid(), pid: peer.pid() }))
+                let process = peer.pid().and_then(|pid| console.process(pid));
+                Ok((Stream::Unix(stream), Peer::Unix { uid: peer.uid(), process }))
             }
         }
     }

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::fault::Fault;
 use crate::limits::{QUESTIONS_MAX, REFUSED_WAIT};
 use crate::login::Logins;
-use crate::seat::{Approvals, Auth, Caller, Credential, Evidence, Operator, Peer, Role, Runs, Tools};
+use crate::seat::{Approvals, Auth, Caller, Credential, Evidence, Operator, Peer, Process, Role, Runs, Tools};
 
 /// What the composition root hands over.
 pub struct Parts {
@@ -55,14 +55,19 @@ impl Console {
         &self.inner.logins
     }
 
+    /// The process behind a connection that was just taken.
+    pub(crate) fn process(&self, pid: i32) -> Option<Process> {
+        self.inner.parts.auth.process(pid)
+    }
+
     /// Who shows this token. A refused one waits a little for its answer.
     pub(crate) async fn by_token(&self, token: &str) -> Result<Caller, Fault> {
         self.authenticate(Owned::Token(token.to_owned())).await
     }
 
     /// Who the kernel says is on the other end of a Unix socket.
-    pub(crate) async fn by_peer(&self, uid: u32, pid: Option<i32>) -> Result<Caller, Fault> {
-        self.authenticate(Owned::Peer { uid, pid }).await
+    pub(crate) async fn by_peer(&self, uid: u32, process: Option<Process>) -> Result<Caller, Fault> {
+        self.authenticate(Owned::Peer { uid, process }).await
     }
 
     /// That the process behind a connection may act as the operator `name`.
@@ -137,14 +142,14 @@ impl Console {
 /// A credential that a blocking thread may hold.
 enum Owned {
     Token(String),
-    Peer { uid: u32, pid: Option<i32> },
+    Peer { uid: u32, process: Option<Process> },
 }
 
 impl Owned {
     fn borrow(&self) -> Credential<'_> {
         match self {
             Owned::Token(token) => Credential::Token(token),
-            Owned::Peer { uid, pid } => Credential::Peer { uid: *uid, pid: *pid },
+            Owned::Peer { uid, process } => Credential::Peer { uid: *uid, process: *process },
         }
     }
 }

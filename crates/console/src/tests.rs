@@ -12,7 +12,7 @@ use vocab::{AskId, RunId, WallTime};
 
 use crate::seat::{
     Approvals, Asked, Auth, Caller, Credential, Decided, Evidence, Failed, FailedKind, Grant, GrantForm,
-    LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Peer, Role, Runs, Status, Tool, Tools,
+    LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Peer, Process, Role, Runs, Status, Tool, Tools,
     Workload,
 };
 use crate::serve::router;
@@ -103,6 +103,10 @@ impl Auth for Rest {
             Peer::Tcp { client, .. } if client.port() == INSIDE => Err("inside a run".to_owned()),
             Peer::Tcp { .. } | Peer::Unix { .. } => Ok(()),
         }
+    }
+
+    fn process(&self, pid: i32) -> Option<Process> {
+        Some(Process { pid, started: 1 })
     }
 
     fn current(&self, name: &str) -> Option<Operator> {
@@ -889,7 +893,7 @@ async fn a_peer_is_who_the_kernel_says_and_a_token_goes_before() {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let mut request = request.body(Body::empty()).unwrap();
-        request.extensions_mut().insert(Peer::Unix { uid, pid: Some(7) });
+        request.extensions_mut().insert(Peer::Unix { uid, process: Some(Process { pid: 7, started: 1 }) });
         world.send(request).await.status.as_u16()
     };
     assert_eq!(ask(1000, None).await, 200);

@@ -105,6 +105,11 @@ impl Launch<'_> {
         let mut signals = Signals::new()?;
         let program = self.command.first().map(|p| p.display().to_string()).unwrap_or_default();
         let namespaced = self.separation.confines();
+        if !namespaced {
+            // Nothing ends what the agent leaves behind: it comes to this process, by which the gateway knows whose it is.
+            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+                .map_err(|e| Failure::could_not(format!("cannot keep the agent's processes together: {e}")))?;
+        }
         let mut child = self.into_command(plan)?.spawn().map_err(|e| {
             Failure::could_not(format!("cannot start {program}: {e}; is util-linux installed?"))
         })?;
@@ -238,6 +243,7 @@ async fn forward_until_exit(
     signals: &mut Signals,
     hold: &mut Option<&mut Hold>,
 ) -> Result<ExitStatus, Failure> {
+    let mut orphans = Orphans::new(namespaced)?;
     loop {
         let outer = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let (target, number) = tokio::select! {
@@ -246,6 +252,10 @@ async fn forward_until_exit(
             }
             number = signals.next() => {
                 (if namespaced { outer.and_then(crate::proc::child_of) } else { outer }, number)
+            }
+            () = orphans.next() => {
+                crate::proc::reap_others(outer);
+                continue;
             }
             () = over(hold) => {
                 *hold = None;
@@ -257,6 +267,23 @@ async fn forward_until_exit(
         if let Some(target) = target {
             // It may have ended in this moment; then `wait` says so.
             let _gone = rustix::process::kill_process(target, number);
+        }
+    }
+}
+
+/// Ends of processes that the agent left behind, where it is in no namespace whose end is theirs.
+struct Orphans(Option<Stream>);
+
+impl Orphans {
+    fn new(namespaced: bool) -> Result<Orphans, Failure> {
+        let ended = (!namespaced).then(|| signal(SignalKind::child())).transpose();
+        ended.map(Orphans).map_err(|e| Failure::could_not(format!("cannot take signals: {e}")))
+    }
+
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some(ended) => drop(ended.recv().await),
+            None => std::future::pending().await,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! names.
 //!
 //! **Invariant:** a process inside a run is no operator, and starts no run beside its own, whatever it shows. On a Unix socket the kernel names the
-//! process; for a TCP connection its client's socket is looked up in `/proc/net/tcp`, and the processes that have it in
+//! process, and it must still be the one that connected; for a TCP connection its client's socket is looked up in `/proc/net/tcp`, and the processes that have it in
 //! `/proc/*/fd`. What cannot be told apart is refused. A connection out of a jail is carried by the `tacho run` that holds
 //! the run, which therefore counts as inside it there.
 
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use console::seat::{Auth, Caller, Credential, Operator, Peer, Role};
+use console::seat::{Auth, Caller, Credential, Operator, Peer, Process, Role};
 use vocab::RunId;
 
 use super::{Holder, Shared, lock};
@@ -26,13 +26,13 @@ impl Auth for Doorkeeper {
     fn authenticate(&self, credential: Credential<'_>) -> Option<Caller> {
         match credential {
             Credential::Token(token) => self.by_token(token),
-            Credential::Peer { uid, pid } => self.by_peer(uid, pid).map(Caller::Operator),
+            Credential::Peer { uid, process } => self.by_peer(uid, process).map(Caller::Operator),
         }
     }
 
     fn admits(&self, name: &str, peer: Peer) -> Result<(), String> {
         let inside = match peer {
-            Peer::Unix { uid, pid } => pid.is_none_or(|pid| self.0.is_inside_a_run(uid, pid)),
+            Peer::Unix { uid, process } => process.is_none_or(|p| self.0.may_be_inside(uid, p)),
             Peer::Tcp { client, console } => self.0.may_be_inside_a_run(client, console),
         };
         if !inside {
@@ -46,6 +46,10 @@ impl Auth for Doorkeeper {
         Err("a process inside a run is no operator, and mints by its run's own credential alone, whatever token it shows; \
              from outside of every run, use the command line on the gateway's own socket"
             .to_owned())
+    }
+
+    fn process(&self, pid: i32) -> Option<Process> {
+        proc::process(pid)
     }
 
     fn current(&self, name: &str) -> Option<Operator> {
@@ -70,9 +74,9 @@ impl Doorkeeper {
 
     /// A person's process outside of every run. A uid alone approves nothing: it has no role but to start runs, and
     /// with `delegate` to start them for others and to end them.
-    fn by_peer(&self, uid: u32, pid: Option<i32>) -> Option<Operator> {
+    fn by_peer(&self, uid: u32, process: Option<Process>) -> Option<Operator> {
         let human = self.0.config.human_by_uid(uid)?;
-        if self.0.is_inside_a_run(uid, pid?) {
+        if self.0.may_be_inside(uid, process?) {
             return None;
         }
         let roles = if human.delegate { vec![Role::Admin] } else { Vec::new() };
@@ -81,27 +85,22 @@ impl Doorkeeper {
 }
 
 impl Shared {
-    /// Whether a process is an agent's: by its uid, by its pid namespace, or by descent from a run's holder.
-    pub fn is_inside_a_run(&self, uid: u32, pid: i32) -> bool {
+    /// Whether a process is an agent's: by its uid, by its pid namespace, or by descent from a run's holder. True if that
+    /// cannot be known: one that connected, forked and ended has left its connection to a child that nobody named.
+    pub fn may_be_inside(&self, uid: u32, process: Process) -> bool {
         if self.config.gateway.agent_user.as_ref().is_some_and(|user| user.uid == uid) {
             return true;
         }
         let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let own = namespace("self");
-        match (namespace(&pid.to_string()), &own) {
-            (Some(theirs), Some(own)) if theirs != *own => return true,
-            // A process that we may not look at is another user's; its uid was judged above.
-            _ => {}
+        let pid = process.pid.to_string();
+        // What another user's process is in, the kernel does not say; how many namespaces, it says to all.
+        if namespace(&pid).is_some_and(|theirs| namespace("self") != Some(theirs))
+            || proc::namespaces_of(&pid).is_none_or(|theirs| proc::namespaces_of("self") != Some(theirs))
+        {
+            return true;
         }
-        let holders: Vec<i32> = lock(&self.holders).values().map(|holder| holder.pid).collect();
-        let mut ancestor = proc::parent_of(pid);
-        while let Some(at) = ancestor.filter(|at| *at > 1) {
-            if holders.contains(&at) {
-                return true;
-            }
-            ancestor = proc::parent_of(at);
-        }
-        false
+        let Some(ancestors) = proc::ancestors(process) else { return true };
+        lock(&self.holders).values().any(|holder| ancestors.contains(&holder.pid))
     }
 
     /// Whether that operator's token was not refused inside a run just before: an agent fills no ledger by trying.
@@ -120,9 +119,10 @@ impl Shared {
         }
         let processes = proc::processes_with(owner.inode);
         processes.is_empty()
-            || processes
-                .iter()
-                .any(|pid| self.carries_an_agent(*pid) || self.is_inside_a_run(owner.uid, *pid))
+            || processes.iter().any(|pid| {
+                self.carries_an_agent(*pid)
+                    || proc::process(*pid).is_none_or(|process| self.may_be_inside(owner.uid, process))
+            })
     }
 
     /// Whether TCP connections of this process are those of an agent in a jail.

@@ -12,6 +12,7 @@ use vocab::AskId;
 use super::evidence::watch;
 use super::{Holder, Shared, lock};
 use crate::desk::{LINE_BYTES_MAX, Request, Response};
+use crate::proc;
 
 /// How long a peer may take to say what it wants.
 const FIRST_LINE: Duration = Duration::from_secs(5);
@@ -31,7 +32,8 @@ pub async fn serve(listener: UnixListener, shared: Arc<Shared>) {
 
 async fn connection(stream: UnixStream, shared: Arc<Shared>) {
     let Ok(peer) = stream.peer_cred() else { return };
-    let (Some(pid), uid) = (peer.pid(), peer.uid()) else { return };
+    let (Some(process), uid) = (peer.pid().and_then(proc::process), peer.uid()) else { return };
+    let pid = process.pid;
     let (read, mut write) = stream.into_split();
     let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
     let mut lines = BufReader::new(read.take(limit));
@@ -41,7 +43,7 @@ async fn connection(stream: UnixStream, shared: Arc<Shared>) {
     }
     let response = match serde_json::from_slice::<Request>(&line) {
         Err(_) => Response::Refused { why: "that is not a question of this version".to_owned() },
-        Ok(_) if shared.is_inside_a_run(uid, pid) => {
+        Ok(_) if shared.may_be_inside(uid, process) => {
             Response::Refused { why: "a process inside a run asks nothing here".to_owned() }
         }
         Ok(Request::Hold(token)) => return hold(&shared, Holder::new(pid, uid), &token, lines, write).await,

@@ -333,3 +333,89 @@ fn a_revoked_run_ends_at_once() {
     assert!(!child.wait().unwrap().success(), "the agent goes on without its run");
     place.down();
 }
+
+/// Asks on the control socket with a token, in each way that a process has to be another when it is looked at.
+const FORKED: &str = r#"
+import os, socket, sys, time
+control, token = sys.argv[1:3]
+
+def connected():
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(control)
+    return s
+
+def ask(s):
+    s.sendall(f"GET /v1/status HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n".encode())
+    got = b""
+    while piece := s.recv(4096):
+        got += piece
+    return got.split()[1].decode()
+
+def told(child):
+    r, w = os.pipe()
+    if os.fork() == 0:
+        child(w)
+        os._exit(0)
+    os.close(w)
+    os.wait()
+    with os.fdopen(r) as answer:
+        print(answer.read(), end=" ")
+
+def left_by_who_connected(w):
+    s, parent = connected(), os.getpid()
+    if os.fork() == 0:
+        while os.getppid() == parent or os.path.exists(f"/proc/{parent}"):
+            time.sleep(0.01)
+        os.write(w, ask(s).encode())
+
+def orphan(w):
+    parent = os.getpid()
+    if os.fork() == 0:
+        os.setsid()
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        os.write(w, ask(connected()).encode())
+
+print(ask(connected()), end=" ")
+told(left_by_who_connected)
+told(orphan)
+print("done")
+"#;
+
+/// An operator's token in a run that nothing confines is worth nothing, whoever of its processes shows it.
+#[test]
+fn a_process_that_cannot_be_told_from_an_agents_is_no_operator() {
+    if !is_root() {
+        // No other can hide `unshare` from a caller, so that its run is unconfined.
+        return;
+    }
+    let mut place = Place::of_user("forked", 65_533);
+    place.init();
+    let token = json(&place.expect(0, &["operator", "add", "eve", "--role", "admin", "--json"]));
+    place.up();
+    let script = place.path("forked.py");
+    fs::write(&script, FORKED).unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let control = place.path("tacho-run/control.sock").display().to_string();
+    let words = ["/usr/bin/python3", &script.display().to_string(), &control, token["token"].as_str().unwrap()];
+    let outside = std::process::Command::new("setpriv")
+        .args(["--reuid=65533", "--regid=65533", "--clear-groups"])
+        .args(words)
+        .output()
+        .unwrap();
+    // From outside, an orphan is a process as any; one that was left a connection is nobody that is known.
+    assert_eq!(text(&outside.stdout), "200 403 200 done\n", "{}", text(&outside.stderr));
+    let inside = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", "mount --bind /dev/null /usr/bin/unshare && cd \"$0\" && exec \"$@\""])
+        .arg(&place.dir)
+        .args(["env", "-i", &format!("HOME={}", place.path("home").display()), "PATH=/usr/bin:/bin"])
+        .args(["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups"])
+        .arg(place.dir.join("tacho"))
+        .args(["run", "--agent", "a", "--"])
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(text(&inside.stderr).contains("unconfined"), "{}", text(&inside.stderr));
+    assert_eq!(text(&inside.stdout), "403 403 403 done\n", "{}", text(&inside.stderr));
+    place.down();
+}
