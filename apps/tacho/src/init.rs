@@ -138,6 +138,9 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # reel = "head"                  # what replay can show: "full", "head" (8 MiB of each response), "head:SIZE", "none"
 # read_only = false              # true: upstream sessions are read-only even where policy permits writing
 # statement_timeout = "30s"      # clients may only lower it; read-only sessions have 10 minutes without it, "0s" is none
+# lock_timeout = "60s"           # clients may only lower it, as all three; "0s" is none
+# idle_in_transaction_timeout = "10m"   # the same for a transaction in which nothing is asked
+# hold_in_transaction = "0s"     # nobody is asked for approval while a transaction holds locks; "10s": it may take so long
 # tripwire = "mask"              # a secret found in an undeclared column is masked; "cut" ends the connection
 # vouch = ["public.slugify"]     # functions of yours that only read their arguments
 #

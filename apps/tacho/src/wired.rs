@@ -71,6 +71,8 @@ pub fn postgres(
         durability: config.gateway.durability,
         read_only: database.read_only,
         statement_timeout: database.statement_timeout,
+        lock_timeout: database.lock_timeout,
+        idle_in_transaction_timeout: database.idle_in_transaction_timeout,
         approval_timeout: config.gateway.approval_timeout,
         hold_in_transaction: database.hold_in_transaction,
         tripwire: tripwire(resource.tripwire),

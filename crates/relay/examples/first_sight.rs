@@ -134,6 +134,8 @@ fn resource(dir: &Path, upstream: Upstream, password: &str, policy: &str) -> Res
         durability: Durability::Os,
         read_only: true,
         statement_timeout: None,
+        lock_timeout: None,
+        idle_in_transaction_timeout: None,
         approval_timeout: Duration::from_secs(1),
         hold_in_transaction: Duration::from_secs(1),
         tripwire: Tripwire::Mask,

@@ -51,9 +51,12 @@ pub struct PostgresResource {
     /// Open upstream sessions read-only whatever policy says.
     pub read_only: bool,
     pub statement_timeout: Option<Duration>,
+    /// `None`: what the gateway pins of itself; zero: nothing.
+    pub lock_timeout: Option<Duration>,
+    pub idle_in_transaction_timeout: Option<Duration>,
     /// How long a question waits for a human.
     pub approval_timeout: Duration,
-    /// How long it may wait while the transaction holds write locks.
+    /// How long it may wait while the transaction holds locks; zero: it is not asked.
     pub hold_in_transaction: Duration,
     /// What becomes of a value that a detector finds although no rule governs its column.
     pub tripwire: Tripwire,

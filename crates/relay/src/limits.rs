@@ -54,6 +54,14 @@ pub const RELEASES_MAX: usize = 1_024;
 /// The longest a statement runs upstream on a read-only session without a `statement_timeout` of the resource: a
 /// report may take minutes; what takes longer is a mistake that holds back vacuum.
 pub const READER_STATEMENT: Duration = Duration::from_secs(600);
+/// The longest a statement waits for a lock upstream without a `lock_timeout` of the resource: whoever comes behind it
+/// waits as well.
+pub const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// The longest a transaction stays open upstream with nothing asked of it, without an `idle_in_transaction_timeout` of the
+/// resource: an agent thinks for minutes between two statements. It is always above what a human may take.
+pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(600);
+/// How much above the longest wait for a human.
+pub const IDLE_ABOVE_APPROVAL: Duration = Duration::from_secs(30);
 /// How long a catalog snapshot is used without a look at the upstream.
 pub const CATALOG_AGE: Duration = Duration::from_secs(60);
 /// How long the end of a session waits for the records of what upstream said last. Less than the farewell's second.

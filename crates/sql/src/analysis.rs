@@ -34,6 +34,8 @@ pub struct Analysis {
     pub parameters: u32,
     /// The statement writes: a class revealed to the run is masked all the same, so that nothing raw is copied.
     pub writes: bool,
+    /// Its transaction may hold locks behind it that others wait for: of what it writes, changes or locks, or of what cannot be known.
+    pub locks: bool,
     /// What it runs or reads by a name of the session's. What that means changes with what the session prepares, so the
     /// analysis holds for this once.
     pub by_name: Option<ByName>,

@@ -282,8 +282,15 @@ impl Recording for Tape {
 
 /// Parameters in the record of a connection that its client may not have asked for: what upstream had in force, and what the
 /// gateway pinned.
-const NOT_ASKED: &[&str] =
-    &["timezone", "datestyle", "intervalstyle", "default_transaction_read_only", "statement_timeout"];
+const NOT_ASKED: &[&str] = &[
+    "timezone",
+    "datestyle",
+    "intervalstyle",
+    "default_transaction_read_only",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+];
 
 /// Whether this is what was asked then, byte for byte: of HTTP all but who asks. What is asked by the name of a statement is the
 /// same where the statement is. A refusal holds no more of it than its bytes.

@@ -136,9 +136,11 @@ pub struct Database {
     pub upstream: Upstream,
     pub read_only: bool,
     pub statement_timeout: Option<Duration>,
+    pub lock_timeout: Option<Duration>,
+    pub idle_in_transaction_timeout: Option<Duration>,
     /// Functions that the operator vouches for: they read what their arguments say and nothing else.
     pub vouch: Vec<FunctionName>,
-    /// How long a question may wait while the transaction holds write locks.
+    /// How long a question may wait while the transaction holds locks; zero: it is not asked there.
     pub hold_in_transaction: Duration,
     pub masks: Vec<Mask>,
 }
@@ -235,8 +237,8 @@ pub struct Witness {
 /// How much of a response is kept where the file does not say.
 pub const REEL_DEFAULT: Reel = Reel::Head { bytes: 8 << 20 };
 
-/// Write locks are held no longer than this for a human, unless the resource says otherwise.
-pub const HOLD_IN_TRANSACTION_DEFAULT: Duration = Duration::from_secs(10);
+/// While locks are held, nobody is asked, unless the resource says how long they may be held for that.
+pub const HOLD_IN_TRANSACTION_DEFAULT: Duration = Duration::ZERO;
 
 impl Config {
     /// Reads and checks a file. Errors: all of them, exit 2; exit 3 if it cannot be read.

@@ -218,6 +218,8 @@ impl Resolver<'_> {
             upstream: upstream?,
             read_only: raw.read_only,
             statement_timeout: raw.statement_timeout.map(|t| t.value),
+            lock_timeout: raw.lock_timeout.map(|t| t.value),
+            idle_in_transaction_timeout: raw.idle_in_transaction_timeout.map(|t| t.value),
             vouch,
             hold_in_transaction,
             masks,

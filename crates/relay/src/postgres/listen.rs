@@ -23,6 +23,7 @@ use super::again::Again;
 use super::catalog::Catalog;
 use super::dial::{self, Dialled};
 use super::flight::fatal;
+use super::plan::within;
 use super::resource::{Pins, Resource};
 use super::session::{Cut, Session, Start, TOLD};
 use crate::again::{NOT_RECORDED, Recording};
@@ -328,7 +329,7 @@ impl Login<'_> {
         recording: &dyn Recording,
     ) -> Result<(), Refused> {
         let resource = &*self.resource.config.name;
-        let pins = Pins { read_only: false, statement_timeout: None };
+        let pins = Pins::NONE;
         let parameters = self.parameters(pins).inspect_err(|_told| recording.beyond(resource, PARAMETERS))?;
         let database = self.message.database().map_or(&b""[..], RawField::as_bytes);
         let own = self.resource.config.upstream.database.as_bytes();
@@ -383,9 +384,11 @@ impl Login<'_> {
         if pins.read_only {
             out.push(("default_transaction_read_only".into(), "on".into()));
         }
-        if let Some(timeout) = pins.statement_timeout {
-            out.retain(|(name, _)| name != "statement_timeout");
-            out.push(("statement_timeout".into(), timeout.as_millis().to_string()));
+        for (pin, most) in pins.times() {
+            // The last one counts; one above the pin, or none that is a time, is the pin.
+            let asked = out.iter().rev().find(|(name, _)| name == pin).filter(|(_, at)| within(at, most)).cloned();
+            out.retain(|(name, _)| name != pin);
+            out.push(asked.unwrap_or_else(|| (pin.into(), most.as_millis().to_string())));
         }
         let mut seen = BTreeSet::new();
         out.reverse();

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gate::{Decided, Gate, GovernedRead, Ground, Param, Subject, Who};
 use ledger::Print;
@@ -302,11 +303,16 @@ const READ_ONLY: Reason = Reason {
     at: None,
 };
 
-const LONGER: Reason = Reason {
-    code: "42501",
-    sentence: "statement_timeout cannot be raised above what the gateway has set for this session",
-    at: None,
-};
+fn longer(setting: &str) -> Reason {
+    let sentence = match setting {
+        "lock_timeout" => "lock_timeout cannot be raised above what the gateway has set for this session",
+        "idle_in_transaction_session_timeout" => {
+            "idle_in_transaction_session_timeout cannot be raised above what the gateway has set for this session"
+        }
+        _ => "statement_timeout cannot be raised above what the gateway has set for this session",
+    };
+    Reason { code: "42501", sentence, at: None }
+}
 
 /// What stands for a hidden value must not take its place.
 pub const MASK_WRITTEN: Reason = Reason {
@@ -375,9 +381,13 @@ fn lifts(effect: &Effect, pins: Pins) -> Option<Reason> {
         let on = value.is_some_and(|v| ["on", "true", "yes", "1"].contains(&&*v.to_ascii_lowercase()));
         return (!on).then_some(READ_ONLY);
     }
-    let most = pins.statement_timeout.filter(|_| name == "statement_timeout")?;
-    let asked = value.and_then(milliseconds);
-    (!asked.is_some_and(|ms| (1..=most.as_millis()).contains(&ms))).then_some(LONGER)
+    let (_, most) = pins.times().find(|(pin, _)| *pin == name)?;
+    (!value.is_some_and(|value| within(value, most))).then(|| longer(&name))
+}
+
+/// Whether a setting of time is one, and at most `most`.
+pub fn within(value: &str, most: Duration) -> bool {
+    milliseconds(value).is_some_and(|ms| (1..=most.as_millis()).contains(&ms))
 }
 
 /// A setting of time as PostgreSQL reads it, where it is a whole number: of milliseconds if it has no unit.
@@ -465,7 +475,7 @@ fn dotted_name(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGER, Pins, READ_ONLY, dotted_name, lifts};
+    use super::{Pins, READ_ONLY, dotted_name, lifts, longer};
     use sql::Effect;
     use std::time::Duration;
     use vocab::MaskKind;
@@ -490,7 +500,13 @@ mod tests {
 
     #[test]
     fn a_pin_is_not_lifted_by_what_a_client_sets() {
-        let pins = Pins { read_only: true, statement_timeout: Some(Duration::from_secs(60)) };
+        let pins = Pins {
+            read_only: true,
+            statement_timeout: Some(Duration::from_secs(60)),
+            lock_timeout: Some(Duration::from_secs(5)),
+            idle_in_transaction: Some(Duration::from_secs(60)),
+        };
+        const IDLE: &str = "idle_in_transaction_session_timeout";
         let set = |name: &str, value: Option<&str>| Effect::Set {
             name: name.to_owned(),
             value: value.map(str::to_owned),
@@ -508,16 +524,22 @@ mod tests {
             (set("transaction_read_only", None), Some(READ_ONLY)),
             (set("statement_timeout", Some("60000")), None),
             (set("statement_timeout", Some("1 min")), None),
-            (set("statement_timeout", Some("60001")), Some(LONGER)),
-            (set("statement_timeout", Some("2min")), Some(LONGER)),
-            (set("statement_timeout", Some("0")), Some(LONGER)),
-            (set("statement_timeout", Some("-1")), Some(LONGER)),
-            (set("statement_timeout", None), Some(LONGER)),
+            (set("statement_timeout", Some("60001")), Some(longer("statement_timeout"))),
+            (set("statement_timeout", Some("2min")), Some(longer("statement_timeout"))),
+            (set("statement_timeout", Some("0")), Some(longer("statement_timeout"))),
+            (set("statement_timeout", Some("-1")), Some(longer("statement_timeout"))),
+            (set("statement_timeout", None), Some(longer("statement_timeout"))),
+            (set("Lock_Timeout", Some("5s")), None),
+            (set("lock_timeout", Some("6s")), Some(longer("lock_timeout"))),
+            (set("lock_timeout", Some("0")), Some(longer("lock_timeout"))),
+            (set(IDLE, Some("1min")), None),
+            (set(IDLE, Some("2min")), Some(longer(IDLE))),
+            (set(IDLE, Some("0")), Some(longer(IDLE))),
+            (set(IDLE, None), Some(longer(IDLE))),
             (set("work_mem", Some("4MB")), None),
         ] {
             assert_eq!(lifts(&effect, pins), expect, "{effect:?}");
-            let free = Pins { read_only: false, statement_timeout: None };
-            assert_eq!(lifts(&effect, free), None, "{effect:?}");
+            assert_eq!(lifts(&effect, Pins::NONE), None, "{effect:?}");
         }
     }
 

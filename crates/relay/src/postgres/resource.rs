@@ -15,7 +15,7 @@ use vocab::ResourcePath;
 use super::catalog::{Catalog, Shelf};
 use crate::again::Recording;
 use crate::config::PostgresResource;
-use crate::limits::READER_STATEMENT;
+use crate::limits::{IDLE_ABOVE_APPROVAL, IDLE_IN_TRANSACTION, LOCK_WAIT, READER_STATEMENT};
 use crate::runs::Registry;
 use crate::tls;
 
@@ -89,7 +89,15 @@ impl Resource {
         let read_only = self.config.read_only || self.gate.only_reads(who);
         let of_readers = read_only.then_some(READER_STATEMENT);
         let statement_timeout = self.config.statement_timeout.or(of_readers).filter(|t| !t.is_zero());
-        Pins { read_only, statement_timeout }
+        let idle = IDLE_IN_TRANSACTION.max(self.config.approval_timeout.saturating_add(IDLE_ABOVE_APPROVAL));
+        let idle_in_transaction = self.config.idle_in_transaction_timeout.unwrap_or(idle);
+        let lock = self.config.lock_timeout.unwrap_or(LOCK_WAIT);
+        Pins {
+            read_only,
+            statement_timeout,
+            lock_timeout: Some(lock).filter(|t| !t.is_zero()),
+            idle_in_transaction: Some(idle_in_transaction).filter(|t| !t.is_zero()),
+        }
     }
 
     /// Best effort is enough: a decision names the catalog by its hash only for freshness, not for its verdict.
@@ -109,6 +117,23 @@ pub struct Pins {
     /// By configuration, or because policy permits nothing but reading.
     pub read_only: bool,
     pub statement_timeout: Option<Duration>,
+    pub lock_timeout: Option<Duration>,
+    pub idle_in_transaction: Option<Duration>,
+}
+
+impl Pins {
+    pub const NONE: Pins =
+        Pins { read_only: false, statement_timeout: None, lock_timeout: None, idle_in_transaction: None };
+
+    /// The settings of time that a client may lower and neither raise nor switch off, each with the most that it may be.
+    pub fn times(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        let all = [
+            ("statement_timeout", self.statement_timeout),
+            ("lock_timeout", self.lock_timeout),
+            ("idle_in_transaction_session_timeout", self.idle_in_transaction),
+        ];
+        all.into_iter().filter_map(|(name, most)| Some((name, most?)))
+    }
 }
 
 /// Who may cancel what: our own keys, each for one session of one run.

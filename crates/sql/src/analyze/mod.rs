@@ -541,6 +541,13 @@ impl<'a> Walk<'a> {
             functions.iter().map(|f| format!("{}.{}", f.schema, f.name).into()).collect();
         names.dedup();
         let writes = self.writes;
+        let defines = |e: &Effect| matches!(e, Effect::Ddl { .. } | Effect::CreatesTemp { .. });
+        let locks = writes
+            || self.locks
+            || self.user_code
+            || self.opaque.is_some()
+            || self.effects.iter().any(defines)
+            || names.iter().any(|name| name.contains("advisory"));
         let pure_read = matches!(self.statement.tree(), Tree::SelectStmt(_) | Tree::CopyStmt(_))
             && !(writes || self.volatile || self.locks || self.executes)
             && self.opaque.is_none()
@@ -561,6 +568,7 @@ impl<'a> Walk<'a> {
             unresolved: self.unresolved,
             redefines: self.redefines,
             parameters: self.statement.parameters(),
+            locks,
             writes,
             by_name: self.by_name,
             carried: self.carried,

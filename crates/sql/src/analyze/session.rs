@@ -241,6 +241,7 @@ impl<'a> Walk<'a> {
         self.functions.extend(other.functions.iter().cloned());
         self.user_code |= other.user_code;
         self.writes |= other.writes;
+        self.locks |= other.locks;
         self.redefines.extend(other.redefines.iter().cloned());
         self.carried = other.carried.clone();
         if let Some(opaque) = other.action.opaque {

@@ -18,7 +18,13 @@ impl Session {
             match &self.hold {
                 Hold::No => {}
                 Hold::Barrier { op } if !self.ops.contains_key(op) => self.hold = Hold::No,
-                Hold::Human { .. } | Hold::Barrier { .. } | Hold::Refresh(_) => return Ok(()),
+                Hold::Flight { .. } if self.ops.is_empty() && self.sends.is_empty() => {
+                    self.after_flight()?;
+                    continue;
+                }
+                Hold::Human { .. } | Hold::Barrier { .. } | Hold::Refresh(_) | Hold::Flight { .. } => {
+                    return Ok(());
+                }
             }
             if self.upstream.writer.out.len() > QUEUE_BYTES_MAX || self.sends.len() > 4_096 {
                 return Ok(());
@@ -529,6 +535,7 @@ impl Session {
         let op = self.op(Op::new(1));
         self.syncs += 1;
         self.unsynced = false;
+        self.ahead.synced();
         self.sends.push_back((
             op,
             Outgoing::Control { control: Control::Sync, sents: vec![Sent::shown(op, What::Sync)] },

@@ -86,9 +86,11 @@ impl Session {
             Reel::None => 0,
         };
         let executes = matches!(ready.via, "query" | "execute");
-        self.wrote |= executes && ready.plan.analysis.writes;
-        op.plan = Some(ready.plan);
+        op.plan = Some(ready.plan.clone());
         let op = self.op(op);
+        if executes {
+            self.runs(op, &ready.plan);
+        }
         let sents = ready.sents.into_iter().map(|(what, hidden)| Sent { op, what, hidden }).collect();
         let pass = match intent.overtake() {
             Ok((permit, _covered_by_the_outcome)) => Pass::Ready(Some(permit)),
@@ -110,16 +112,20 @@ impl Session {
         groups: &[Group],
         script: bool,
     ) -> Result<(), Cut> {
+        if !self.ops.is_empty() {
+            // Decided again once upstream has answered what came before.
+            self.control(Control::Flush, Vec::new());
+            self.hold = Hold::Flight { ready: Box::new(ready), script };
+            return Ok(());
+        }
+        if self.flow.skipping() {
+            // Upstream skips it, whatever a human says, and so is what the client is told of it.
+            self.refuse(&ready, &decided, "25P02", ABORTED, None, None)?;
+            return self.after_refusal(script);
+        }
         let wait = self.longest_wait();
         if wait.is_zero() {
-            self.refuse(
-                &ready,
-                &decided,
-                "42501",
-                "this needs an approval, and the transaction holds locks that others wait for",
-                None,
-                None,
-            )?;
+            self.refuse(&ready, &decided, "25001", HOLDS_LOCKS, None, None)?;
             return self.after_refusal(script);
         }
         let now = entropy::wall();
@@ -155,18 +161,22 @@ impl Session {
         Ok(())
     }
 
-    /// How long a human may take: shorter where the transaction holds locks.
-    pub(super) fn longest_wait(&self) -> Duration {
-        let config = &self.resource.config;
-        match self.tx() == Tx::In && self.wrote {
-            true => config.hold_in_transaction.min(config.approval_timeout),
-            false => config.approval_timeout,
+    /// All that came before the statement is answered.
+    pub(super) fn after_flight(&mut self) -> Result<(), Cut> {
+        match std::mem::replace(&mut self.hold, Hold::No) {
+            Hold::Flight { ready, script } => self.statement(*ready, script),
+            other => {
+                self.hold = other;
+                Ok(())
+            }
         }
     }
 
     /// The human has answered, or has not in time (`None`).
     pub(super) fn on_answer(&mut self, answer: Option<Answer>) -> Result<(), Cut> {
-        let Hold::Human { asked, ready, script, answer: of } = std::mem::replace(&mut self.hold, Hold::No)
+        let Hold::Human { .. } = self.hold else { return Ok(()) };
+        let behind = std::mem::replace(&mut self.behind, Hold::No);
+        let Hold::Human { asked, ready, script, answer: of } = std::mem::replace(&mut self.hold, behind)
         else {
             return Ok(());
         };
@@ -232,14 +242,6 @@ impl Session {
     /// Only on a session that is read-only upstream may a read overtake its intent.
     pub(super) fn reads_only(&self) -> bool {
         self.pins.read_only
-    }
-
-    pub(super) fn tx(&self) -> Tx {
-        match self.flow.tx() {
-            TxStatus::Idle => Tx::Idle,
-            TxStatus::InTransaction => Tx::In,
-            TxStatus::Failed => Tx::Failed,
-        }
     }
 
     // --- plans

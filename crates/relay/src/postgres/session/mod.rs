@@ -1,8 +1,8 @@
 //! One session: a client's messages in, decided, permitted and sent; upstream's replies back, masked, recorded and
 //! released.
 //!
-//! Reading order: [`Session::run`] (the loop) -> `client` (what it says) -> `decide` (permitted, asked) -> `refuse` ->
-//! `upstream` (what comes back) -> `refresh` (names and catalog) -> `end`.
+//! Reading order: [`Session::run`] (the loop) -> `client` (what it says) -> `decide` (permitted, asked) -> `transaction`
+//! (in which one that is) -> `refuse` -> `upstream` (what comes back) -> `refresh` (names and catalog) -> `end`.
 //!
 //! **Invariant:** one task, no lock: what is decided, sent and released happens in the order of this file.
 //! **Invariant:** after a refusal upstream fails too (a constant failing statement) wherever it has something open or to
@@ -38,12 +38,14 @@ mod named;
 mod refresh;
 mod refuse;
 mod release;
+mod transaction;
 mod upstream;
 
 use copy::CopyIn;
 use decide::{TOO_LONG_TO_SHOW, waiting};
 use end::no_record;
-use refuse::{ABORTED, position};
+use refuse::{ABORTED, HOLDS_LOCKS, position};
+use transaction::Ahead;
 
 use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
 use super::flight::{
@@ -203,6 +205,11 @@ enum Hold {
     },
     /// The catalog is read through this session.
     Refresh(Box<Refresh>),
+    /// A human must be asked, and what was sent before is not all answered: what the transaction holds is not known.
+    Flight {
+        ready: Box<Ready>,
+        script: bool,
+    },
 }
 
 /// Reading names and catalog over the session's own connection.
@@ -258,6 +265,8 @@ pub struct Session {
     /// bound it.
     wants_more: bool,
     hold: Hold,
+    /// What was waited for when a human was asked about an answer.
+    behind: Hold,
     skipping: bool,
     ops: BTreeMap<u64, Box<Op>>,
     next_op: u64,
@@ -268,7 +277,10 @@ pub struct Session {
     savepoints: Vec<(String, usize)>,
     failed_in_flight: bool,
     ending: Option<&'static str>,
-    wrote: bool,
+    /// The transaction as what is sent next will find it.
+    ahead: Ahead,
+    /// The last operation whose locks its transaction may hold; 0: none.
+    locked_by: u64,
     copy: Option<CopyIn>,
     /// The CommandComplete of a Query that waits for what comes behind it.
     held: Option<Frame>,
@@ -381,6 +393,7 @@ impl Session {
             several: false,
             wants_more: false,
             hold: Hold::No,
+            behind: Hold::No,
             skipping: false,
             ops: BTreeMap::new(),
             next_op: 1,
@@ -391,7 +404,8 @@ impl Session {
             savepoints: Vec::new(),
             failed_in_flight: false,
             ending: None,
-            wrote: false,
+            ahead: Ahead::default(),
+            locked_by: 0,
             copy: None,
             held: None,
             syncs: 0,

@@ -7,6 +7,12 @@ use super::*;
 pub(super) const ABORTED: &str =
     "current transaction is aborted, commands ignored until end of transaction block";
 
+/// Where a human would have to be asked, and others would wait for them.
+pub(super) const HOLDS_LOCKS: &str =
+    "this needs an approval, and the transaction holds locks that others wait for";
+const ASK_OUTSIDE: &str = "end the transaction and run the statement in one of its own, or before what takes the locks; \
+    `hold_in_transaction` of the resource says how long an approval may take here, and by default it is no time";
+
 impl Session {
     /// Records the refusal. Where upstream is at rest the client is told at once; else upstream is made to fail in its
     /// place, and the client's error is kept for that moment.
@@ -45,9 +51,12 @@ impl Session {
                 (said.unwrap_or_else(|| why.to_string()), None)
             }
         };
-        let hint =
-            Some(format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0));
-        let mut fields = error(code, &message, detail, hint.filter(|_| code == "42501"));
+        let hint = match why {
+            HOLDS_LOCKS => Some(format!("{ASK_OUTSIDE} (record {})", receipt.seq().0)),
+            _ => Some(format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0))
+                .filter(|_| code == "42501"),
+        };
+        let mut fields = error(code, &message, detail, hint);
         if let Some(position) = position {
             fields = fields.with(proto_postgres::reply::field::POSITION, position.to_string());
         }
@@ -61,6 +70,7 @@ impl Session {
             return self.flush(None, State::Pending);
         }
         let op = self.op(Op::new(1));
+        self.ahead.poison();
         self.refusals.insert(op, fields);
         self.sends.push_back((
             op,
@@ -74,7 +84,7 @@ impl Session {
     fn at_rest(&self) -> bool {
         let unsent = self.sends.is_empty() && self.batch.sents.is_empty() && self.copy.is_none();
         let answered = self.ops.is_empty() && self.flow.is_idle() && self.showing.is_empty();
-        unsent && answered && !self.unsynced && self.held.is_none() && self.tx() == Tx::Idle
+        unsent && answered && !self.unsynced && self.held.is_none() && self.ahead.tx() == Tx::Idle
     }
 
     /// A Query is refused whole: what was decided before is not sent, and the flight ends.

@@ -67,8 +67,7 @@ impl Session {
     ) -> Result<(), Cut> {
         let wait = self.longest_wait();
         if wait.is_zero() {
-            let why = "this needs an approval, and the transaction holds locks that others wait for";
-            return self.withhold(id, &decided, why);
+            return self.withhold(id, &decided, HOLDS_LOCKS);
         }
         let ready = answer_of(plan);
         let now = entropy::wall();
@@ -95,8 +94,8 @@ impl Session {
         }
         self.asked_expires = Some(expires);
         self.sleep_until(expires);
-        self.hold =
-            Hold::Human { asked: Box::new(asked), ready: Box::new(ready), script: false, answer: Some(id) };
+        let asks = Hold::Human { asked: Box::new(asked), ready: Box::new(ready), script: false, answer: Some(id) };
+        self.behind = std::mem::replace(&mut self.hold, asks);
         Ok(())
     }
 
@@ -119,7 +118,7 @@ impl Session {
         };
         let receipt = refused.map_err(|e| self.unrecorded(e))?;
         let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();
-        let message = decided.message.as_deref().unwrap_or(why).to_owned();
+        let message = decided.message.as_deref().filter(|_| why != HOLDS_LOCKS).unwrap_or(why).to_owned();
         let detail = format!("rule: {}", rules.join(", "));
         let hint =
             format!("held back by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0);
@@ -183,6 +182,7 @@ impl Session {
     pub(super) fn fail_upstream(&mut self) {
         let op = self.op(Op { silent: true, ..Op::new(1) });
         let sents = vec![Sent::hidden(op, What::Poison)];
+        self.ahead.poison();
         self.sends.push_back((op, Outgoing::Control { control: Control::Poison, sents }));
         self.sync();
     }

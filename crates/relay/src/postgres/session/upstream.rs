@@ -369,7 +369,7 @@ impl Session {
         let of_script = self.script.as_ref().is_some_and(|script| script.id == failed.script);
         if of_script {
             self.script = None;
-            if let Hold::Barrier { .. } = self.hold {
+            if let Hold::Barrier { .. } | Hold::Flight { script: true, .. } = self.hold {
                 self.hold = Hold::No;
             }
         }
@@ -395,12 +395,15 @@ impl Session {
             TxStatus::InTransaction | TxStatus::Failed => State::Pending,
         };
         self.failed_in_flight = false;
+        if self.syncs == 0 && !self.unsynced {
+            self.ahead = Ahead::confirmed(tx);
+        }
         if std::mem::take(&mut self.fail_due) && tx == TxStatus::InTransaction {
             self.fail_upstream();
             return Ok(());
         }
         if tx == TxStatus::Idle {
-            self.wrote = false;
+            self.unlocked_at(op);
             self.savepoints.clear();
             self.drop_cursors();
             if std::mem::take(&mut self.own_catalog) {
@@ -452,6 +455,7 @@ impl Session {
         for effect in &plan.analysis.effects {
             match effect {
                 Effect::Commit { .. } | Effect::Rollback { .. } => {
+                    self.unlocked_at(id);
                     self.ending = Some(if commits { "committed" } else { "rolled-back" });
                     self.drop_cursors();
                     // Nothing is open behind it: what we read now may end with a Sync of its own.

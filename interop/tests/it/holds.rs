@@ -1,0 +1,152 @@
+//! While a transaction holds locks nobody waits for a human, unless the resource says so; pipelines of psycopg count as what
+//! they are.
+
+use crate::people::{asked, operator, waiting, with_token};
+use crate::world::{POLICY, drivers, good_at, own, upstream};
+use interop::gateway::Gateway;
+use interop::process::Finished;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Sends all its words in one pipeline, and says how each of the pipelines ended that `;;` parts.
+const PIPELINE: &str = r#"
+import psycopg, sys
+c = psycopg.connect(autocommit=True)
+for statements in " ".join(sys.argv[1:]).split(";;"):
+    try:
+        with c.pipeline():
+            for statement in statements.split(";"):
+                c.execute(statement)
+        print("done")
+    except psycopg.Error as e:
+        print(e.sqlstate, e.diag.message_hint)
+    c.execute("ROLLBACK")
+"#;
+
+/// `piper` writes orders, and the pad with a lead's word.
+fn gateway(database: &str, lines: &str) -> (Gateway, String) {
+    let gateway = own(database, |plan| {
+        plan.durability = "os".to_owned();
+        plan.resource_lines = lines.to_owned();
+        plan.policy = format!(
+            "{POLICY}\n@id(\"piper-writes\")\npermit (principal in Agent::\"piper\", action == Action::\"write\", \
+             resource in Resource::\"crm\");\n@id(\"pad-asks\")\n@needs(\"leads\")\nforbid (principal in Agent::\"piper\", \
+             action == Action::\"write\", resource in Resource::\"crm/{database}/public/pad\")\nunless \
+             {{ context.approvals.contains(\"leads\") }};\n"
+        );
+    });
+    let lead = operator(&gateway, "lena", "approver", "leads");
+    (gateway, lead)
+}
+
+fn pipelines(gateway: &Gateway, all: &str) -> Finished {
+    let python = drivers().python();
+    let words = [python.as_path(), Path::new("-c"), Path::new(PIPELINE), Path::new(all)];
+    gateway.run_to_end("piper", &words, "").unwrap()
+}
+
+const ASKS: &str = "INSERT INTO pad (t) VALUES ('x')";
+
+#[test]
+fn nobody_is_asked_while_others_wait_for_locks() {
+    let (gateway, lead) = gateway("holds", "");
+    let update = "UPDATE orders SET note = 'held' WHERE id = 1";
+    let holding = [
+        format!("BEGIN; {update}; {ASKS}"),
+        // No BEGIN: the transaction that a pipeline is until its Sync.
+        format!("{update}; {ASKS}"),
+        format!("BEGIN; SELECT id FROM orders WHERE id = 1 FOR UPDATE; {ASKS}"),
+        format!("BEGIN; LOCK TABLE orders IN SHARE MODE; {ASKS}"),
+        format!("BEGIN; {update}; SAVEPOINT a; SELECT 1; {ASKS}"),
+        format!("{update}; COMMIT; BEGIN; {update}; {ASKS}"),
+    ];
+    let done = pipelines(&gateway, &holding.join(";;"));
+    good_at(&gateway, &done);
+    let out = done.out();
+    assert_eq!(out.lines().count(), holding.len(), "{out}");
+    for (line, sent) in out.lines().zip(&holding) {
+        assert!(line.starts_with("25001 ") && line.contains("hold_in_transaction"), "{sent}: {line}");
+    }
+    let note = upstream().admin("holds", "SELECT note FROM orders WHERE id = 1").unwrap();
+    assert_eq!(note, "held", "the one that was committed before");
+    // Where nothing is held a human is asked, and told what the transaction is as of that statement.
+    for (sent, inside) in [
+        (format!("BEGIN; SELECT 1; {ASKS}"), true),
+        (format!("SELECT 1; {ASKS}"), true),
+        (format!("BEGIN; {update}; COMMIT; {ASKS}"), false),
+        (format!("BEGIN; {update}; ROLLBACK; {ASKS}"), false),
+    ] {
+        thread::scope(|scope| {
+            let agent = scope.spawn(|| pipelines(&gateway, &sent));
+            let ask = waiting(&gateway, &lead, "pad");
+            let seen = asked(&gateway, &lead, "pad").unwrap();
+            assert_eq!(seen["in_transaction"], inside, "{sent}: {seen}");
+            assert!(with_token(&gateway, &lead, &["deny", &ask, "--reason", "no"]).status.success());
+            let said = agent.join().unwrap();
+            assert!(said.out().starts_with("42501 "), "{sent}: {}", said.all());
+        });
+    }
+}
+
+#[test]
+fn a_hold_in_a_transaction_is_as_long_as_the_resource_says_and_ends_it() {
+    let lines = "hold_in_transaction = \"2s\"\nidle_in_transaction_timeout = \"4s\"";
+    let (gateway, lead) = gateway("holds_some", lines);
+    let sent = format!("BEGIN; UPDATE orders SET note = 'held' WHERE id = 2; {ASKS}");
+    thread::scope(|scope| {
+        let begun = Instant::now();
+        let agent = scope.spawn(|| pipelines(&gateway, &sent));
+        drop(waiting(&gateway, &lead, "pad"));
+        let said = agent.join().unwrap();
+        assert!(said.out().starts_with("42501 "), "{}", said.all());
+        assert!(begun.elapsed() < Duration::from_secs(15), "not the 20 s of a request outside of it");
+    });
+    // Nothing is held any more.
+    let free = "SET lock_timeout = '1s'; UPDATE orders SET note = 'free' WHERE id = 2";
+    upstream().admin("holds_some", free).unwrap();
+    // An approval in time is one.
+    thread::scope(|scope| {
+        let agent = scope.spawn(|| pipelines(&gateway, &sent.replace("INSERT", "COMMIT; BEGIN; INSERT")));
+        let ask = waiting(&gateway, &lead, "pad");
+        assert!(with_token(&gateway, &lead, &["approve", &ask]).status.success());
+        assert_eq!(agent.join().unwrap().out(), "done\n");
+    });
+    // What a client leaves open is ended.
+    let leaves = "import psycopg, time\nc = psycopg.connect()\nc.execute('SELECT 1')\ntime.sleep(6)\n\
+                  try:\n    c.execute('SELECT 1')\nexcept psycopg.Error as e:\n    print('over')";
+    let words = [drivers().python(), "-c".into(), leaves.into()];
+    let words: Vec<&Path> = words.iter().map(|word| word.as_path()).collect();
+    assert_eq!(gateway.run_to_end("piper", &words, "").unwrap().out(), "over\n");
+}
+
+#[test]
+fn timeouts_of_locks_and_idle_transactions_can_be_lowered_and_not_lifted() {
+    let (gateway, _) = gateway("holds_times", "lock_timeout = \"30s\"");
+    let script = r#"
+import psycopg
+def shown(options):
+    with psycopg.connect(options=options, autocommit=True) as c:
+        return [c.execute("SHOW " + s).fetchone()[0] for s in ("lock_timeout", "idle_in_transaction_session_timeout")]
+print(shown(""))
+print(shown("-c lock_timeout=0 -c idle_in_transaction_session_timeout=0"))
+print(shown("-c lock_timeout=31s"))
+print(shown("-c lock_timeout=5s -c idle_in_transaction_session_timeout=1min"))
+with psycopg.connect(autocommit=True) as c:
+    for to in ("lock_timeout = 0", "lock_timeout = '1min'", "idle_in_transaction_session_timeout = '1h'"):
+        try:
+            c.execute("SET " + to)
+            print("lifted")
+        except psycopg.Error as e:
+            print(e.sqlstate)
+    c.execute("SET lock_timeout = '1s'")
+    c.execute("RESET lock_timeout")
+    print(c.execute("SHOW lock_timeout").fetchone()[0])
+"#;
+    let words = [drivers().python(), "-c".into(), script.into()];
+    let words: Vec<&Path> = words.iter().map(|word| word.as_path()).collect();
+    let done = gateway.run_to_end("tester", &words, "").unwrap();
+    let pinned = "['30s', '10min']\n";
+    let expect = format!("{pinned}{pinned}{pinned}['5s', '1min']\n42501\n42501\n42501\n30s\n");
+    assert_eq!(done.out(), expect, "{}", gateway.explain(&done));
+}
