@@ -110,6 +110,10 @@ pub struct Asked {
     pub receipt: Option<Receipt>,
     wait: Wait,
     groups: BTreeSet<Group>,
+    /// Those that the question counted on beside them: an answer's earlier ones, or standing grants.
+    counted: BTreeSet<Group>,
+    /// It is about an answer.
+    of_answer: bool,
     shape: [u8; 32],
     binding: [u8; 32],
     /// The answer, where it was looked for and not yet spent.
@@ -146,10 +150,8 @@ impl Loaded {
     }
 }
 
-struct Shape {
-    until: WallTime,
-    groups: BTreeSet<Group>,
-}
+/// Who has approved a shape, each until when.
+type Shape = BTreeMap<Group, WallTime>;
 
 /// The gate of one gateway. Clones share it.
 #[derive(Clone)]
@@ -338,6 +340,8 @@ impl Gate {
             receipt: Some(receipt),
             wait,
             groups: groups.iter().cloned().collect(),
+            counted: decided.approved.clone(),
+            of_answer: of.is_some(),
             shape,
             binding,
             given: None,
@@ -345,7 +349,8 @@ impl Gate {
     }
 
     /// Spends an answer, once: the question must be the one that was asked, bit for bit, and policy must allow it
-    /// with the approvals given. The `approval` record is queued before this returns; the intent follows it.
+    /// with the approvals given, and the standing ones that the question counted on and that still stand. A grant for
+    /// the shape stands only from here on: what is not carried out grants nothing. The `approval` record is queued before this returns; the intent follows it.
     pub fn spend(
         &self,
         asked: Asked,
@@ -360,10 +365,13 @@ impl Gate {
             Some(Answer::Granted { .. }) | None => None,
         };
         let granted = verdict == "granted";
-        let approved = if granted { asked.groups.clone() } else { BTreeSet::new() };
+        let approved = if granted { self.approved(&asked, question.who.run, now) } else { BTreeSet::new() };
         let decided = self.verdict(question.who, ground, &approved);
         let unchanged = binding(question, decided.policy, asked.expires) == asked.binding;
         if granted && unchanged && decided.verdict == Verdict::Allow {
+            if let Some(Answer::Granted { form: Form::Shape { minutes }, .. }) = &answer {
+                self.grant_shape(question.who.run, &asked, until(now, *minutes));
+            }
             return Ok(Spent::Allowed(decided.into()));
         }
         let why = match verdict {
@@ -421,9 +429,7 @@ impl Gate {
             .put_some("reason", reason.as_deref().map(masked))
             .put_some("signature", signature.as_deref().map(masked));
         if let Some(Form::Shape { minutes }) = form {
-            let until = WallTime(now.0.saturating_add(u64::from(minutes) * 60_000_000_000));
-            draft = draft.put("until", until);
-            self.grant_shape(who.run, asked.shape, Shape { until, groups: asked.groups.clone() });
+            draft = draft.put("until", until(now, minutes));
         }
         // The approval record precedes the intent in the ledger, so the intent's receipt covers it.
         let _covered_by_the_intent = self.inner.ledger.append(draft)?;
@@ -432,10 +438,26 @@ impl Gate {
 
     /// Approvals that a live grant for this statement's shape in this run gives.
     pub fn standing(&self, question: &Question<'_>, now: WallTime) -> BTreeSet<Group> {
+        self.standing_for(question.who.run, &shape(question), now)
+    }
+
+    fn standing_for(&self, run: RunId, key: &[u8; 32], now: WallTime) -> BTreeSet<Group> {
         let mut shapes = self.inner.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(of_run) = shapes.get_mut(&question.who.run) else { return BTreeSet::new() };
-        of_run.retain(|_, shape| shape.until > now);
-        of_run.get(&shape(question)).map(|shape| shape.groups.clone()).unwrap_or_default()
+        let Some(of_run) = shapes.get_mut(&run) else { return BTreeSet::new() };
+        of_run.retain(|_, shape| {
+            shape.retain(|_, until| *until > now);
+            !shape.is_empty()
+        });
+        of_run.get(key).map(|shape| shape.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Everybody whose word counts for a question that was granted.
+    fn approved(&self, asked: &Asked, run: RunId, now: WallTime) -> BTreeSet<Group> {
+        let counted = match asked.of_answer {
+            true => asked.counted.clone(),
+            false => &asked.counted & &self.standing_for(run, &asked.shape, now),
+        };
+        &asked.groups | &counted
     }
 
     /// Forgets what is kept about a run that is over.
@@ -721,13 +743,19 @@ impl Gate {
         of_run.insert(request)
     }
 
-    fn grant_shape(&self, run: RunId, key: [u8; 32], shape: Shape) {
+    /// Those who were asked approve the shape until then; others that did go on as they were.
+    fn grant_shape(&self, run: RunId, asked: &Asked, until: WallTime) {
         let mut shapes = self.inner.shapes.lock().unwrap_or_else(PoisonError::into_inner);
         let of_run = shapes.entry(run).or_default();
-        if of_run.len() < SHAPES_PER_RUN_MAX {
-            of_run.insert(key, shape);
+        if of_run.contains_key(&asked.shape) || of_run.len() < SHAPES_PER_RUN_MAX {
+            let shape = of_run.entry(asked.shape).or_default();
+            shape.extend(asked.groups.iter().map(|group| (group.clone(), until)));
         }
     }
+}
+
+fn until(now: WallTime, minutes: u32) -> WallTime {
+    WallTime(now.0.saturating_add(u64::from(minutes) * 60_000_000_000))
 }
 
 /// What a verdict is about: an action before there are bytes to send, or its answer before a piece of it leaves.

@@ -420,6 +420,84 @@ fn a_question_with_which_nobody_comes_again_ends_in_the_record() {
     assert_eq!(&kinds[kinds.len() - 4..], [Kind::Ask, Kind::Approval, Kind::Ask, Kind::Approval]);
 }
 
+/// Writes need a lead; in a transaction, a warden as well.
+const TWO: &str = r#"
+@id("writes") permit (principal, action, resource);
+@id("lead") @needs("leads") forbid (principal, action == Action::"write", resource)
+unless { context.approvals.contains("leads") };
+@id("warden") @needs("wardens") forbid (principal, action == Action::"write", resource)
+when { context.in_transaction } unless { context.approvals.contains("wardens") };
+"#;
+
+/// Asks as [`TWO`] has it, lets each of `by` approve for five minutes, and spends that at `at`.
+fn spent_by_two(stage: &Stage, inside: bool, by: &[&str], at: WallTime) -> (Vec<Group>, bool) {
+    let write = subject(Verb::Write);
+    let question = stage.question(&write, b"asked", b"sent");
+    let context = Context { in_transaction: inside, ..context() };
+    let ground = Ground { action: write.action(), context: &context, release: None };
+    let standing = stage.gate.standing(&question, MORNING);
+    let decided = stage.gate.verdict(&stage.who, &ground, &standing);
+    let Verdict::Ask(groups) = decided.verdict.clone() else { panic!("policy asks: {:?}", decided.verdict) };
+    let mut asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, LATE).unwrap();
+    for (name, group) in [("bob", "leads"), ("cy", "wardens")].iter().filter(|(_, group)| by.contains(group)) {
+        let form = Form::Shape { minutes: 5 };
+        stage.gate.inbox().approve(AskId([1; 16]), &approver(name, &[*group]), form, MORNING).unwrap();
+    }
+    let answer = now(asked.answered());
+    let spent = stage.gate.spend(asked, answer, &question, &ground, at).unwrap();
+    (groups, matches!(spent, Spent::Allowed(_)))
+}
+
+/// Long after every grant of this test.
+const LATE: WallTime = WallTime(MORNING.0 + 3_600_000_000_000);
+const FIVE_MINUTES: WallTime = WallTime(MORNING.0 + 5 * 60_000_000_000);
+
+#[test]
+fn a_standing_grant_of_one_group_and_the_word_of_another_are_both() {
+    let stage = Stage::new();
+    stage.gate.reload(policy(TWO)).unwrap();
+    let group = |name: &str| Group(name.into());
+    assert_eq!(spent_by_two(&stage, false, &["leads"], MORNING), (vec![group("leads")], true));
+    assert_eq!(spent_by_two(&stage, true, &["wardens"], MORNING), (vec![group("wardens")], true));
+    // Both stand now, the second beside the first.
+    let write = subject(Verb::Write);
+    let standing = stage.gate.standing(&stage.question(&write, b"asked", b"sent"), MORNING);
+    assert_eq!(standing, BTreeSet::from([group("leads"), group("wardens")]));
+}
+
+#[test]
+fn a_standing_grant_that_has_ended_meanwhile_counts_for_nothing() {
+    let stage = Stage::new();
+    stage.gate.reload(policy(TWO)).unwrap();
+    assert!(spent_by_two(&stage, false, &["leads"], MORNING).1);
+    assert!(!spent_by_two(&stage, true, &["wardens"], FIVE_MINUTES).1);
+}
+
+#[test]
+fn what_is_not_carried_out_grants_no_shape() {
+    let stage = Stage::new();
+    let write = subject(Verb::Write);
+    let decided = stage.verdict(&write, &[]);
+    let asked_for = stage.question(&write, b"asked", b"sent");
+    for (n, sent) in [(1, &b"other"[..]), (2, b"sent")] {
+        let id = AskId([n; 16]);
+        let mut asked = stage.gate.ask(&asked_for, &decided, None, id, MORNING, LATE).unwrap();
+        let form = Form::Shape { minutes: 5 };
+        stage.gate.inbox().approve(id, &approver("bob", &["leads"]), form, MORNING).unwrap();
+        let answer = now(asked.answered());
+        if n == 2 {
+            let text = format!("{POLICY}\n@id(\"no\") forbid (principal, action == Action::\"write\", resource);");
+            stage.gate.reload(policy(&text)).unwrap();
+        }
+        let question = stage.question(&write, b"asked", sent);
+        let context = context();
+        let ground = Ground { action: write.action(), context: &context, release: None };
+        let spent = stage.gate.spend(asked, answer, &question, &ground, MORNING).unwrap();
+        assert!(matches!(spent, Spent::Refused(..)), "{n}");
+        assert!(stage.gate.standing(&asked_for, MORNING).is_empty(), "{n}");
+    }
+}
+
 #[test]
 fn a_grant_for_a_shape_covers_the_shape_in_this_run_until_it_ends() {
     let stage = Stage::new();
