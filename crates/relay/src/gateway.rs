@@ -11,6 +11,7 @@ use mask::Detectors;
 use policy::Policy;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinSet;
 
 use crate::accept::accept;
 use crate::again::Recording;
@@ -82,7 +83,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Binds every listener, or none. Errors are sentences for the operator.
+    /// Binds every listener, or none. Errors are sentences for the operator; a PostgreSQL that is newer than what this
+    /// gateway reads is one.
     pub async fn start(start: Start) -> Result<Gateway, String> {
         let detectors = Arc::new(Detectors::new());
         let gate = Gate::new(start.ledger.clone(), detectors.clone(), start.policy)
@@ -117,6 +119,9 @@ impl Gateway {
             addresses.push(Some(listener.local_addr().map_err(|e| e.to_string())?));
             bound.push((listener, resources.len() - 1));
         }
+        if start.recording.is_none() {
+            fit(&resources).await?;
+        }
         let strangers = registry.turned_away.clone();
         let mut listeners = vec![tokio::spawn(http::sweep(over_http(&resources)))];
         let door = match start.proxy {
@@ -144,6 +149,20 @@ impl Gateway {
         }
         Ok(Gateway { gate, registry, resources, addresses, door, certificate, listeners })
     }
+}
+
+/// Looks at every PostgreSQL at once.
+async fn fit(resources: &[Served]) -> Result<(), String> {
+    let mut looks = JoinSet::new();
+    for resource in resources {
+        if let Served::Postgres(ready) = resource.clone() {
+            looks.spawn(async move {
+                let name = ready.config.name.clone();
+                postgres::fits(&ready).await.map_err(|why| format!("resource {name}: {why}"))
+            });
+        }
+    }
+    looks.join_all().await.into_iter().collect()
 }
 
 async fn bind(what: &str, listen: SocketAddr) -> Result<TcpListener, String> {

@@ -14,6 +14,8 @@ pub const SCRAM_ITERATIONS: u32 = 4_096;
 pub const SESSIONS_MAX: usize = 512;
 /// From accept to the end of authentication.
 pub const LOGIN: Duration = Duration::from_secs(20);
+/// For a look at the servers when the gateway starts, all at once: it starts no later for one that does not answer.
+pub const START_LOOK: Duration = Duration::from_secs(3);
 /// To reach the upstream and log in there.
 pub const DIAL: Duration = Duration::from_secs(15);
 /// How long the end of a run waits for its sessions to write their last records.

@@ -170,3 +170,59 @@ fn no_configuration_prefers_or_allows() {
     assert_eq!(said.status.code(), Some(2), "{}", said.all());
     assert!(Path::new(&site.dir()).exists());
 }
+
+/// A server that lets everybody in, says which version it is, and answers nothing else.
+fn claims(version: &'static str, port: u16) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            thread::spawn(move || {
+                stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                let mut length = [0; 4];
+                if stream.read_exact(&mut length).is_err() {
+                    return;
+                }
+                let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];
+                let said = [
+                    crate::raw::message(b'R', &[0; 4]),
+                    crate::raw::message(b'S', format!("server_version\0{version}\0").as_bytes()),
+                    crate::raw::message(b'S', b"standard_conforming_strings\0on\0"),
+                    crate::raw::message(b'S', b"client_encoding\0UTF8\0"),
+                    crate::raw::message(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]),
+                    crate::raw::message(b'Z', b"I"),
+                ];
+                if stream.read_exact(&mut rest).is_ok() && stream.write_all(&said.concat()).is_ok() {
+                    let _until_it_hangs_up = stream.read(&mut length);
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_newer_than_the_grammar_is_refused_at_the_start_and_by_each_session() {
+    let before = |port: u16| {
+        let plan = interop::gateway::Plan { durability: "os".to_owned(), ..plan() };
+        let site = Site::new(&plan, crate::world::upstream()).unwrap();
+        site.reach(&format!("crm_app@127.0.0.1:{port}/crm?sslmode=disable")).unwrap();
+        site
+    };
+    for version in ["99.1 (Debian 99.1-1)", "99beta1"] {
+        let said = before(claims(version, 0)).ask(&["up"], "").unwrap();
+        assert_eq!(said.status.code(), Some(3), "{}", said.all());
+        assert!(said.err().contains("PostgreSQL 99") && said.err().contains("upgrade"), "{}", said.all());
+    }
+    // One that is down at the start is looked at when it is there.
+    let port = interop::place::free_port().unwrap();
+    let gateway = before(port).up().unwrap();
+    let said = refused(&gateway, "a server that is down");
+    assert!(said.contains("cannot be reached"), "{said}");
+    claims("99.1", port);
+    let said = refused(&gateway, "a server that is newer");
+    assert!(said.contains("newer PostgreSQL"), "{said}");
+    let shown = json(gateway.site(), &["show", &newest_run(gateway.site()), "--json"]);
+    assert!(shown["notes"].to_string().contains("newer PostgreSQL"), "{shown}");
+}

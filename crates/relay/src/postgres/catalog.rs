@@ -10,9 +10,10 @@ use sql::{Governed, Snapshot};
 use vocab::Tick;
 use wire::RawField;
 
-use super::dial::{Dialled, dial};
+use super::dial::{DialError, Dialled, dial};
 use super::resource::Resource;
 use crate::entropy;
+use crate::limits::START_LOOK;
 
 /// What names mean, and which columns are governed: one state of one upstream.
 pub struct Catalog {
@@ -46,7 +47,7 @@ impl Catalog {
     }
 
     /// Dials, reads, and hangs up.
-    pub async fn fetch(resource: &Resource) -> Result<Catalog, String> {
+    pub async fn fetch(resource: &Resource) -> Result<Catalog, DialError> {
         let upstream = &resource.config.upstream;
         let dialled = dial(
             upstream,
@@ -54,8 +55,7 @@ impl Catalog {
             &resource.config.vault,
             &[("application_name", "tachograph")],
         )
-        .await
-        .map_err(|e| e.to_string())?;
+        .await?;
         let mut control = Control { dialled };
         control.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let mut answers = Vec::with_capacity(QUERIES.len() + 1);
@@ -63,7 +63,17 @@ impl Catalog {
             answers.push(control.query(query.sql).await.map_err(|e| format!("{}: {e}", query.name))?);
         }
         answers.push(control.query(SESSION_QUERY).await?);
-        Catalog::build(resource, answers)
+        Ok(Catalog::build(resource, answers)?)
+    }
+}
+
+/// Errors: the server is one that no session can be had with. One that cannot be asked now is looked at by each session.
+pub async fn fits(resource: &Resource) -> Result<(), String> {
+    let upstream = &resource.config.upstream;
+    let asked = dial(upstream, resource.tls.as_ref(), &resource.config.vault, &[]);
+    match tokio::time::timeout(START_LOOK, asked).await {
+        Ok(Err(why)) if why.is_newer() => Err(why.to_string()),
+        Ok(Ok(_) | Err(_)) | Err(_) => Ok(()),
     }
 }
 
@@ -170,7 +180,7 @@ pub struct Shelf {
 
 impl Shelf {
     /// The newest, read again if something changed it or it is older than `CATALOG_AGE`.
-    pub async fn current(&self, resource: &Resource) -> Result<Arc<Catalog>, String> {
+    pub async fn current(&self, resource: &Resource) -> Result<Arc<Catalog>, DialError> {
         if let Some(fresh) = self.fresh() {
             return Ok(fresh);
         }
@@ -180,7 +190,7 @@ impl Shelf {
         }
         self.stale.store(false, std::sync::atomic::Ordering::SeqCst);
         let fetched = Catalog::fetch(resource).await.inspect_err(|_| self.invalidate());
-        self.reached(fetched.as_ref().err().cloned());
+        self.reached(fetched.as_ref().err().map(DialError::to_string));
         let catalog = Arc::new(fetched?);
         resource.record_catalog(&catalog);
         *self.newest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(catalog.clone());

@@ -14,6 +14,7 @@ use proto_postgres::reply::{Fields, field};
 use proto_postgres::startup;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use sql::catalog::SERVER_MAJOR_MAX;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use wire::RawField;
@@ -60,6 +61,20 @@ impl DialError {
     fn login(inward: String) -> DialError {
         DialError::new(b"28000", "the database behind the gateway refused the gateway's login", inward)
     }
+
+    /// PostgreSQL's code for what it does not support.
+    fn newer(major: u32) -> DialError {
+        DialError::new(
+            b"0A000",
+            "the database behind the gateway is a newer PostgreSQL than this gateway can read statements of: upgrade the gateway",
+            format!("it is PostgreSQL {major}, and the grammar of this gateway is that of {SERVER_MAJOR_MAX}"),
+        )
+    }
+
+    /// Whether the server answered, and is one that no session can be had with.
+    pub fn is_newer(&self) -> bool {
+        self.code == b"0A000"
+    }
 }
 
 impl std::fmt::Display for DialError {
@@ -69,6 +84,14 @@ impl std::fmt::Display for DialError {
 }
 
 impl std::error::Error for DialError {}
+
+/// The catalog could not be read.
+impl From<String> for DialError {
+    fn from(inward: String) -> DialError {
+        let outward = "the database behind the gateway cannot be reached, or its catalog cannot be read";
+        DialError::new(b"08001", outward, inward)
+    }
+}
 
 /// A session that is logged in and idle.
 pub struct Dialled {
@@ -206,6 +229,9 @@ async fn log_in(
             _ => return Err(DialError::protocol("an unexpected message after login".into())),
         }
     }
+    if let Some(major) = major(&status).filter(|major| *major > SERVER_MAJOR_MAX) {
+        return Err(DialError::newer(major));
+    }
     let (decoder, input) = (talk.decoder, talk.input);
     for (pin, value) in PINS {
         let kept = status.iter().any(|(n, v)| n == pin.as_bytes() && v == value.as_bytes());
@@ -214,6 +240,14 @@ async fn log_in(
         }
     }
     Ok(Dialled { leg, decoder, input, pid, key, parameters: status, minor })
+}
+
+/// The major version that a server says it is, as `18.1 (Debian 18.1-1)` or `19beta1`. One that says none is found out when
+/// its catalog is read.
+fn major(status: &[(Bytes, Bytes)]) -> Option<u32> {
+    let (_, version) = status.iter().find(|(name, _)| name == "server_version")?;
+    let text = std::str::from_utf8(version).ok()?;
+    text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 async fn authenticate(

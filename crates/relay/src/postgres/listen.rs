@@ -21,7 +21,7 @@ use wire::{Fault, RawField};
 
 use super::again::Again;
 use super::catalog::Catalog;
-use super::dial::{self, Dialled};
+use super::dial::{self, DialError, Dialled};
 use super::flight::fatal;
 use super::plan::within;
 use super::resource::{Pins, Resource};
@@ -270,20 +270,15 @@ impl Login<'_> {
         let pins = resource.pins(&who);
         let parameters = self.parameters(pins)?;
 
-        let catalog = resource.catalog.current(resource).await.map_err(|_why| {
-            refused(
-                "08001",
-                "the database behind the gateway cannot be reached, or its catalog cannot be read",
-            )
-        })?;
+        let told = |e: DialError| refused(std::str::from_utf8(e.code).unwrap_or("08001"), e.outward);
+        let catalog = resource.catalog.current(resource).await.map_err(told)?;
         let borrowed: Vec<(&str, &str)> = parameters.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let upstream = &resource.config.upstream;
         let dialled = dial::dial(upstream, resource.tls.as_ref(), &resource.config.vault, &borrowed)
             .await
             .map_err(|e| {
                 resource.catalog.reached(Some(e.to_string()));
-                let code = std::str::from_utf8(e.code).unwrap_or("08001");
-                refused(code, e.outward)
+                told(e)
             })?;
 
         resource.catalog.reached(None);
@@ -618,7 +613,7 @@ fn options(text: &str) -> Option<Vec<(String, String)>> {
 
 /// A catalog, for `tacho check`.
 pub async fn probe(resource: &Resource) -> Result<Arc<Catalog>, String> {
-    resource.catalog.current(resource).await
+    resource.catalog.current(resource).await.map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
