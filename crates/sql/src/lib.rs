@@ -20,6 +20,7 @@
 mod analysis;
 mod analyze;
 pub mod catalog;
+mod constants;
 mod functions;
 mod governed;
 mod kind;
@@ -39,6 +40,7 @@ pub use analysis::{
     Analysis, ByName, Carried, CopyField, CopyForm, Effect, FunctionKind, FunctionUse, GovernedUse, Reason,
 };
 pub use analyze::analyze;
+pub use constants::constants;
 pub use governed::{BindError, ColumnRule, Governed};
 pub use names::{Names, TempRelation, Vouched};
 pub use rewrite::{PositionMap, Rewritten, rewrite};

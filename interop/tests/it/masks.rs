@@ -101,6 +101,10 @@ fn a_mask_is_not_written_over_the_value_that_it_stands_for() {
         "update customers set name = 'X', ssn = 'ssn_1' where id = 1",
         "update customers set card = '************3486' where id = 1",
         "insert into customers values (99, 'N', 'n@x', 'ssn_99', '', '')",
+        "update customers set ssn = E'ssn\\\\x5f1' where id = 1",
+        "update customers set ssn = U&'ssn\\\\005f1' where id = 1",
+        "update customers set ssn = 'ssn_' || 1 where id = 1",
+        "update customers set ssn = concat('ssn', '_1')::text where id = 1",
         "prepare p(text) as update customers set ssn = \\$1 where id = 1; execute p('ssn_1')",
     ] {
         let done = sh("tester", &format!("psql -X -c \"{sql}\" 2>&1"));

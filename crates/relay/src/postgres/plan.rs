@@ -358,14 +358,12 @@ fn written(resource: &Resource, analysis: &Analysis) -> Vec<Written> {
     all
 }
 
+/// Whether a constant, or what constants make, is a mask of a column that the statement writes. What a function or a column
+/// makes of others is known to the upstream alone.
 fn literal_masks(statement: &Statement, writes: &[Written]) -> bool {
-    let strings = statement.literals().iter().filter(|l| l.kind == LiteralKind::Str);
-    let mut texts = strings.filter_map(|l| statement.text().get(l.range.clone()));
-    !writes.is_empty()
-        && texts.any(|text| {
-            let bare = text.trim_start_matches(|c| c != '\'' && c != '$').trim_matches('\'');
-            writes.iter().any(|written| written.is_mask(bare))
-        })
+    let is_mask = |text: &String| writes.iter().any(|written| written.is_mask(text));
+    // One that cannot be walked is not known.
+    !writes.is_empty() && sql::constants(statement).is_none_or(|all| all.iter().any(is_mask))
 }
 
 /// Why a client's effect on its session is refused: it would lift a pin.
