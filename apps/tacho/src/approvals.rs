@@ -34,7 +34,7 @@ pub fn approve(config: &Path, args: &cli::Approve, json: bool) -> Outcome {
     let decided: Decided = block_on(async {
         let asked = find(inbox(&client).await?, &args.id)?;
         let signature = match (&args.sign, &desk) {
-            (Some(key), Some(desk)) => Some(sign(key, &crate::desk::to_sign(desk, &asked.ask)?)?),
+            (Some(key), Some(desk)) => Some(sign(key, &crate::desk::to_sign(desk, &asked.ask, args.shape)?)?),
             _ => None,
         };
         let form = if args.shape.is_some() { "shape" } else { "once" };

@@ -31,9 +31,20 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     Hold(String),
-    ToSign(String),
-    Watch { verb: String, subject: String },
-    Attempts { token: String, listed: Vec<Attempt>, totals: Option<Totals> },
+    ToSign {
+        ask: String,
+        /// Of a grant for the shape.
+        minutes: Option<u32>,
+    },
+    Watch {
+        verb: String,
+        subject: String,
+    },
+    Attempts {
+        token: String,
+        listed: Vec<Attempt>,
+        totals: Option<Totals>,
+    },
 }
 
 /// What is answered.
@@ -91,12 +102,14 @@ impl Hold {
     }
 }
 
-/// The text that an approver signs for the request `ask`.
-pub fn to_sign(socket: &Path, ask: &str) -> Result<String, Failure> {
+/// The text that an approver signs for the request `ask`, to grant it once or its shape for so many minutes.
+pub fn to_sign(socket: &Path, ask: &str, minutes: Option<u32>) -> Result<String, Failure> {
     let failed =
         |why: &str| Failure::could_not(format!("cannot learn what to sign from {}: {why}", socket.display()));
     let mut connection = connect(socket).map_err(|e| failed(&e.to_string()))?;
-    match self::ask(&mut connection, &Request::ToSign(ask.to_owned())).map_err(|e| failed(&e.to_string()))? {
+    match self::ask(&mut connection, &Request::ToSign { ask: ask.to_owned(), minutes })
+        .map_err(|e| failed(&e.to_string()))?
+    {
         Response::ToSign(text) => Ok(text),
         Response::Refused { why } => Err(Failure::no(why)),
         Response::Held | Response::Watched { .. } | Response::Recorded => {

@@ -2,7 +2,7 @@
 
 use index::{Action, Column, Effect, Exposure, Noted, Open, Outcome, Param, Run, Touch, Tripwire};
 use serde::{Deserialize, Serialize};
-use vocab::{AskId, Seq, WallTime};
+use vocab::{AskId, Bound, Seq, WallTime};
 
 use crate::decided::{CauseLine, cause_line};
 use crate::limits::CITES_MAX;
@@ -178,6 +178,18 @@ pub struct ApprovalLine {
     pub until: Option<String>,
     pub reason: Option<String>,
     pub signed: bool,
+    pub signatures: Vec<SignatureLine>,
+}
+
+/// An approver's SSH signature. It verifies with `ssh-keygen -Y verify` under the namespace `tachograph-approval`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureLine {
+    pub by: String,
+    /// The public key that the gateway held for `by`.
+    pub key: String,
+    /// What is signed, written again out of the question's record.
+    pub text: String,
+    pub signature: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -377,12 +389,20 @@ fn ask_line(action: &Action) -> Option<AskLine> {
         record: ask.seq.0,
         groups: ask.what.groups.iter().map(ToString::to_string).collect(),
         expires: time(ask.what.expires),
-        approvals: action.approvals.iter().map(approval_line).collect(),
+        approvals: action.approvals.iter().map(|approval| approval_line(approval, &ask.what.bound)).collect(),
     })
 }
 
-fn approval_line(approval: &Noted<index::Approval>) -> ApprovalLine {
+fn approval_line(approval: &Noted<index::Approval>, bound: &Bound) -> ApprovalLine {
     let what = &approval.what;
+    let form = what.form.as_ref().map(ToString::to_string).unwrap_or_default();
+    let form = what.minutes.map_or(form.clone(), |minutes| format!("{form} {minutes}"));
+    let signature = |signed: &index::Signature| SignatureLine {
+        by: signed.by.to_string(),
+        key: signed.key.to_string(),
+        text: bound.to_sign(&form),
+        signature: signed.signature.to_string(),
+    };
     ApprovalLine {
         record: approval.seq.0,
         at: time(approval.at),
@@ -391,7 +411,8 @@ fn approval_line(approval: &Noted<index::Approval>) -> ApprovalLine {
         form: what.form.as_ref().map(ToString::to_string),
         until: what.until.map(time),
         reason: owned(what.reason.as_deref()),
-        signed: what.signature.is_some(),
+        signed: what.signature.is_some() || !what.signatures.is_empty(),
+        signatures: what.signatures.iter().map(signature).collect(),
     }
 }
 

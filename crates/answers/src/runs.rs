@@ -481,6 +481,13 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
         let by = approval.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
         let reason = approval.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
         text.line(&format!("          {}{by} at {}{reason}", approval.verdict, approval.at));
+        for signature in &approval.signatures {
+            text.line(&format!(
+                "          signed by {} with {}",
+                signature.by,
+                statement_line(&signature.key)
+            ));
+        }
     }
     if let Some(result) = &action.result {
         if let Some(reasoning) = &result.reasoning {

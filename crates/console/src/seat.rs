@@ -127,10 +127,7 @@ impl fmt::Debug for Credential<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Both ends of the connection: the caller's address, and the console's own.
-    Tcp {
-        client: SocketAddr,
-        console: SocketAddr,
-    },
+    Tcp { client: SocketAddr, console: SocketAddr },
     Unix {
         uid: u32,
         /// As it was when its connection was taken. `None`: it was gone by then, or cannot be seen from here.

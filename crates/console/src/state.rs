@@ -9,7 +9,9 @@ use tokio::task::spawn_blocking;
 use crate::fault::Fault;
 use crate::limits::{QUESTIONS_MAX, REFUSED_WAIT};
 use crate::login::Logins;
-use crate::seat::{Approvals, Auth, Caller, Credential, Evidence, Operator, Peer, Process, Role, Runs, Tools};
+use crate::seat::{
+    Approvals, Auth, Caller, Credential, Evidence, Operator, Peer, Process, Role, Runs, Tools,
+};
 
 /// What the composition root hands over.
 pub struct Parts {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mask::MaskedText;
 use tokio::sync::oneshot;
-use vocab::{AskId, Group, RuleId, RunId, Seq, Verb, WallTime};
+use vocab::{AskId, Bound, Group, RuleId, RunId, Seq, Verb, WallTime};
 
 use crate::limits::{ASKS_MAX, SHAPE_MINUTES_MAX};
 
@@ -17,8 +17,17 @@ pub const INITIATOR: &str = "initiator";
 pub struct Approver {
     pub name: Arc<str>,
     pub groups: BTreeSet<Group>,
-    /// An SSH signature over [`Pending::to_sign`], already verified by the caller.
-    pub signature: Option<Arc<str>>,
+    /// An SSH signature over [`Bound::to_sign`], already verified by the caller.
+    pub signature: Option<Signature>,
+}
+
+/// An approver's signature, as `ssh-keygen -Y sign` makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The public key, as a line of OpenSSH's: at most [`SSH_KEY_BYTES_MAX`] bytes.
+    pub key: Arc<str>,
+    /// In armor, at most [`SSH_SIGNATURE_BYTES_MAX`] bytes.
+    pub armored: Arc<str>,
 }
 
 /// What a grant covers.
@@ -69,8 +78,8 @@ pub struct Pending {
     pub expires: WallTime,
     /// Whether `Form::Shape` may be given: never for `opaque`, `define` or `administer`.
     pub shape_allowed: bool,
-    /// Digest of everything that the approval binds to (P8).
-    pub binding: [u8; 32],
+    /// What an approver signs.
+    pub bound: Bound,
 }
 
 /// What a request would do to one resource.
@@ -79,14 +88,6 @@ pub struct Touched {
     pub verb: Verb,
     pub on: MaskedText,
     pub columns: Vec<MaskedText>,
-}
-
-impl Pending {
-    /// The text that an approver signs: a constant prefix, the ask's id and the binding, in hex.
-    pub fn to_sign(&self) -> String {
-        let hex: String = self.binding.iter().map(|b| format!("{b:02x}")).collect();
-        format!("tachograph approval v1\n{}\n{hex}\n", self.id)
-    }
 }
 
 /// How a question ended.

@@ -24,7 +24,7 @@ mod token;
 
 pub use cause::Said;
 pub use heard::Voice;
-pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending, Touched};
+pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending, Signature, Touched};
 pub use likeness::{Arguments, How, Saying};
 pub use planned::{Planned, StepHow, StepOf};
 pub use question::{

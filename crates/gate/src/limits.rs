@@ -2,6 +2,10 @@
 
 /// Questions that may wait at once. Each holds one session (at most 512 of them) and about 4 KiB: 2 MiB.
 pub const ASKS_MAX: usize = 512;
+/// Longest public key of an approver who signs, in bytes as OpenSSH writes it: RSA of 8,192 bits has 1,420.
+pub const SSH_KEY_BYTES_MAX: usize = 2 << 10;
+/// Longest signature in armor, in bytes: that key's has 2,900. Eight signers with their keys fit into a record.
+pub const SSH_SIGNATURE_BYTES_MAX: usize = 4 << 10;
 /// Longest grant for a shape, in minutes: one working day.
 pub const SHAPE_MINUTES_MAX: u32 = 8 * 60;
 /// Grants for shapes that live at once in one run. Each is 32 bytes and a name; more is a sign of misuse.

@@ -10,13 +10,13 @@ use ledger::{
 use mask::{Detectors, MaskedText};
 use policy::{Context, Policy, Request, What};
 use vocab::{
-    Access, Action, AskId, Class, Group, Opaque, PolicyHash, RuleId, RunId, Seq, Tick, Verb, Verdict,
+    Access, Action, AskId, Bound, Class, Group, Opaque, PolicyHash, RuleId, RunId, Seq, Tick, Verb, Verdict,
     WallTime,
 };
 
 use crate::cause::{Cause, Causes};
 use crate::heard::Heard;
-use crate::inbox::{Answer, Form, Inbox, Pending, Touched, Wait};
+use crate::inbox::{Answer, Approver, Form, Inbox, Pending, Signature, Touched, Wait};
 use crate::likeness::How;
 use crate::limits::{
     BODY_BYTES_SHOWN_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX,
@@ -297,7 +297,7 @@ impl Gate {
             return Err(GateError::NotShown);
         }
         let who = question.who;
-        let (mut draft, _opening, _sending) = self.draft(Kind::Ask, question, decided)?;
+        let Drafted { mut draft, asked, sending, .. } = self.draft(Kind::Ask, question, decided)?;
         if let Some(of) = of {
             draft = draft.of(of);
         }
@@ -305,7 +305,17 @@ impl Gate {
         let receipt =
             self.inner.ledger.append(draft).map_err(|why| self.not_begun(question, decided, of, why))?;
         let verbs = question.subject.action().verbs();
-        let binding = binding(question, decided.policy, expires);
+        let subject = question.subject;
+        let bound = Bound {
+            ask: id,
+            statement: subject.statement().as_str().into(),
+            sent: subject.sent().map(|sent| sent.as_str().into()),
+            asked: *asked.as_bytes(),
+            sending: *sending.as_bytes(),
+            request: decided.shown(&self.inner.detectors).digest,
+            policy: decided.policy,
+            expires,
+        };
         let pending = Pending {
             id,
             seq: receipt.seq(),
@@ -329,7 +339,7 @@ impl Gate {
             expires,
             shape_allowed: of.is_none()
                 && !verbs.iter().any(|v| matches!(v, Verb::Opaque | Verb::Define | Verb::Administer)),
-            binding,
+            bound,
         };
         let wait = self.inner.inbox.put(pending).ok_or(GateError::InboxFull)?;
         let shape = shape(question);
@@ -343,7 +353,7 @@ impl Gate {
             counted: decided.approved.clone(),
             of_answer: of.is_some(),
             shape,
-            binding,
+            binding: binding(question, decided.policy, expires),
             given: None,
         })
     }
@@ -395,6 +405,17 @@ impl Gate {
         self.answered(asked, asked.given.as_ref(), who, now).map(|_verdict| ())
     }
 
+    /// The signatures of those who signed, as recorded. They verify with the text that the ask's own record gives.
+    fn signatures(&self, signers: &[Approver]) -> Vec<Map> {
+        let signed = signers.iter().filter_map(|approver| {
+            let Signature { key, armored } = approver.signature.as_ref()?;
+            let (key, armored) = (OperatorText::new(key)?, OperatorText::new(armored)?);
+            let by = mask::text(&self.inner.detectors, &approver.name).0;
+            Some(Map::new().put("by", by).put("key", key).put("signature", armored))
+        });
+        signed.collect()
+    }
+
     /// Records how a question ended.
     fn answered(
         &self,
@@ -404,18 +425,19 @@ impl Gate {
         now: WallTime,
     ) -> Result<&'static str, GateError> {
         let late = now >= asked.expires;
-        let (verdict, by, form, reason, signature) = match answer {
-            Some(Answer::Granted { .. }) if late => ("expired", None, None, None, None),
+        let (verdict, by, form, reason) = match answer {
+            Some(Answer::Granted { .. }) if late => ("expired", None, None, None),
             Some(Answer::Granted { by, form }) => {
                 let names: Vec<&str> = by.iter().map(|a| &*a.name).collect();
-                let signature = by.iter().find_map(|a| a.signature.clone());
-                ("granted", Some(names.join(", ")), Some(*form), None, signature)
+                ("granted", Some(names.join(", ")), Some(*form), None)
             }
-            Some(Answer::Denied { by, reason }) => {
-                ("denied", Some(by.to_string()), None, reason.clone(), None)
-            }
-            None if late => ("expired", None, None, None, None),
-            None => ("withdrawn", None, None, None, None),
+            Some(Answer::Denied { by, reason }) => ("denied", Some(by.to_string()), None, reason.clone()),
+            None if late => ("expired", None, None, None),
+            None => ("withdrawn", None, None, None),
+        };
+        let signers = match answer {
+            Some(Answer::Granted { by, .. }) => by.as_slice(),
+            Some(Answer::Denied { .. }) | None => &[],
         };
         let masked = |text: &str| mask::text(&self.inner.detectors, text).0;
         let mut draft = Draft::new(Kind::Approval)
@@ -427,9 +449,9 @@ impl Gate {
             .put_some("by", by.as_deref().map(masked))
             .put_some("form", form.map(Form::as_str))
             .put_some("reason", reason.as_deref().map(masked))
-            .put_some("signature", signature.as_deref().map(masked));
+            .put_some("signatures", Some(self.signatures(signers)).filter(|all| !all.is_empty()));
         if let Some(Form::Shape { minutes }) = form {
-            draft = draft.put("until", until(now, minutes));
+            draft = draft.put("until", until(now, minutes)).put("minutes", minutes);
         }
         // The approval record precedes the intent in the ledger, so the intent's receipt covers it.
         let _covered_by_the_intent = self.inner.ledger.append(draft)?;
@@ -478,7 +500,7 @@ impl Gate {
         asked: Option<Seq>,
         now: Tick,
     ) -> Result<Intent, GateError> {
-        let (mut draft, opening, sending) = self.draft(Kind::Intent, question, decided)?;
+        let Drafted { mut draft, opening, sending, .. } = self.draft(Kind::Intent, question, decided)?;
         let used = || question.saying().is_some_and(|said| self.inner.causes.use_up(question.who.run, &said));
         if decided.on_decision && !used() {
             return Err(GateError::Used);
@@ -526,7 +548,7 @@ impl Gate {
         of: Option<Seq>,
         partial: bool,
     ) -> Result<Receipt, GateError> {
-        let (mut draft, _, _) = self.draft(Kind::Refusal, question, decided)?;
+        let mut draft = self.draft(Kind::Refusal, question, decided)?.draft;
         if let Some(of) = of {
             draft = draft.of(of);
         }
@@ -664,12 +686,7 @@ impl Gate {
         Ok(())
     }
 
-    fn draft(
-        &self,
-        kind: Kind,
-        question: &Question<'_>,
-        decided: &Decided,
-    ) -> Result<(Draft, Opening, Commitment), GateError> {
+    fn draft(&self, kind: Kind, question: &Question<'_>, decided: &Decided) -> Result<Drafted, GateError> {
         let who = question.who;
         let (opening, [asked, sending, whole]) = self.inner.ledger.commitments([
             question.asked,
@@ -714,7 +731,7 @@ impl Gate {
             let data = body.pieces(std::slice::from_ref(&shown));
             draft = draft.payload(PayloadPlain::new("http", Map::new().put("data", data)));
         }
-        Ok((draft, opening, sending))
+        Ok(Drafted { draft, opening, asked, sending })
     }
 
     /// An action as an approver sees it. A name can hold a value, as in a record: detectors have looked at it.
@@ -801,14 +818,33 @@ fn request(who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Reques
     }
 }
 
-/// Everything that an approval binds to (P8): bytes asked, bytes to be sent, parameters, resolved action, session,
-/// run, policy, expiry. Parameters are in the bytes asked.
+/// A record of a request in the making, and what it commits to.
+struct Drafted {
+    draft: Draft,
+    opening: Opening,
+    asked: Commitment,
+    sending: Commitment,
+}
+
+/// Everything that an approval binds to (P8): bytes asked, bytes to be sent, what they stand for (of an Execute the statement and its
+/// parameters were said before), resolved action, session, run, policy, expiry.
 fn binding(question: &Question<'_>, policy: PolicyHash, expires: WallTime) -> [u8; 32] {
     let mut all = sha();
     let (asked, sending) = question.bound();
-    for part in [asked, sending] {
+    // The statement of what comes again has its number; what it says stands in the bytes asked.
+    let statement = question.again.is_none().then_some(question.subject.statement());
+    let shown = [statement, question.subject.sent()];
+    let shown = shown.into_iter().flatten().map(|text| text.as_str().as_bytes());
+    for part in [asked, sending].into_iter().chain(shown) {
         all.update(&(part.len() as u64).to_be_bytes());
         all.update(part);
+    }
+    for param in question.params.iter() {
+        all.update(&param.kind.to_be_bytes());
+        all.update(&param.size.to_be_bytes());
+        let said = param.said.as_deref().unwrap_or(param.mask.as_str());
+        all.update(&(said.len() as u64).to_be_bytes());
+        all.update(said.as_bytes());
     }
     for access in &question.subject.action().accesses {
         all.update(access.verb.as_str().as_bytes());

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use seal::cbor::Value;
 use seal::record::Header;
-use vocab::{RunId, Seq, WallTime};
+use vocab::{AskId, Bound, PolicyHash, RunId, Seq, WallTime};
 
 use crate::limits::{FLAWS_MAX, SHARED_TEXT_BYTES_MAX, SHARED_TEXTS_MAX};
 use crate::record::{
     Act, Approval, ApprovalVerdict, AskPart, At, Body, Cause, Chunk, Close, Column, Connect, Coverage,
     Decision, Delegation, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed,
     Head, Heartbeat, How, Open, Outcome, Param, Payload, Plan, PlanStep, Record, RefusalPart, Request,
-    ResultColumn, ResultWord, Settled, Stage, Start, StepOf, Touch, Tripwire, VerbWord, VerdictWord,
+    ResultColumn, ResultWord, Settled, Signature, Stage, Start, StepOf, Touch, Tripwire, VerbWord,
+    VerdictWord,
 };
 
 /// Decodes records and shares the texts that repeat between them.
@@ -111,7 +112,11 @@ impl Decoder {
             "disconnect" => Body::Disconnect(disconnect(&mut f)),
             "intent" => Body::Intent(Box::new(request(&mut f))),
             "refusal" => Body::Refusal(Box::new(request(&mut f)), Box::new(refusal(&mut f))),
-            "ask" => Body::Ask(Box::new(request(&mut f)), Box::new(ask(&mut f))),
+            "ask" => {
+                let request = request(&mut f);
+                let ask = ask(&mut f, &request);
+                Body::Ask(Box::new(request), Box::new(ask))
+            }
             "approval" => Body::Approval(Box::new(approval(&mut f))),
             "outcome" => Body::Outcome(Box::new(outcome(&mut f))),
             "chunk" => Body::Chunk(Box::new(chunk(&mut f))),
@@ -288,8 +293,19 @@ fn refusal(f: &mut Fields<'_>) -> RefusalPart {
     }
 }
 
-fn ask(f: &mut Fields<'_>) -> AskPart {
-    AskPart { ask: f.bytes_of("ask"), groups: f.texts("groups"), expires: WallTime(f.uint("expires")) }
+fn ask(f: &mut Fields<'_>, request: &Request) -> AskPart {
+    let (ask, expires) = (f.bytes_of("ask"), WallTime(f.uint("expires")));
+    let bound = Bound {
+        ask: AskId(ask),
+        statement: request.statement.clone(),
+        sent: request.sent.clone(),
+        asked: request.asked,
+        sending: request.sending,
+        request: request.request,
+        policy: PolicyHash(request.policy),
+        expires,
+    };
+    AskPart { ask, groups: f.texts("groups"), expires, bound }
 }
 
 fn approval(f: &mut Fields<'_>) -> Approval {
@@ -299,9 +315,15 @@ fn approval(f: &mut Fields<'_>) -> Approval {
         by: f.text_if("by"),
         form: f.word_if("form", Form::parse, Form::is_strange),
         until: f.uint_if("until").map(WallTime),
+        minutes: f.uint_if("minutes"),
         reason: f.text_if("reason"),
+        signatures: f.maps_if("signatures", signature),
         signature: f.text_if("signature"),
     }
+}
+
+fn signature(f: &mut Fields<'_>) -> Signature {
+    Signature { by: f.text("by"), key: f.text("key"), signature: f.text("signature") }
 }
 
 fn outcome(f: &mut Fields<'_>) -> Outcome {

@@ -439,6 +439,8 @@ pub struct AskPart {
     pub ask: [u8; 16],
     pub groups: Vec<Arc<str>>,
     pub expires: WallTime,
+    /// What an approver signed, if one did.
+    pub bound: vocab::Bound,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -448,8 +450,20 @@ pub struct Approval {
     pub by: Option<Arc<str>>,
     pub form: Option<Form>,
     pub until: Option<WallTime>,
+    /// Of a grant for a shape: for how long.
+    pub minutes: Option<u64>,
     pub reason: Option<Arc<str>>,
+    pub signatures: Vec<Signature>,
+    /// Of early ledgers: one signature, of which the record does not say over what.
     pub signature: Option<Arc<str>>,
+}
+
+/// An approver's SSH signature over [`vocab::Bound::to_sign`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    pub by: Arc<str>,
+    pub key: Arc<str>,
+    pub signature: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

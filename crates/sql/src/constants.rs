@@ -21,7 +21,9 @@ fn walk(tree: Tree<'_>, all: &mut Vec<String>) -> Option<String> {
     match tree {
         Tree::AConst(constant) => leaf(constant, all),
         Tree::TypeCast(cast) => cast.arg.as_deref().and_then(Tree::of).and_then(|arg| walk(arg, all)),
-        Tree::CollateClause(clause) => clause.arg.as_deref().and_then(Tree::of).and_then(|arg| walk(arg, all)),
+        Tree::CollateClause(clause) => {
+            clause.arg.as_deref().and_then(Tree::of).and_then(|arg| walk(arg, all))
+        }
         Tree::AExpr(e) if is_named(&e.name, "||") => {
             let sides = [&e.lexpr, &e.rexpr].map(|side| side.as_deref().and_then(Tree::of));
             join(sides.into_iter().flatten(), all)

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod bound;
 mod class;
 mod id;
 mod resource;
@@ -13,6 +14,7 @@ mod time;
 mod verdict;
 
 pub use action::{Access, Action, ColumnUse, Opaque, Position, Verb};
+pub use bound::Bound;
 pub use class::{Class, MaskKind};
 pub use id::{AskId, PolicyHash, RunId, Seq, SessionId};
 pub use resource::ResourcePath;

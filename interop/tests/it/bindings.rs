@@ -2,8 +2,11 @@
 
 use crate::people::{asked, operator, waiting, with_token};
 use crate::raw::{Raw, code, field, query};
-use crate::world::{eventually, json, own, upstream};
+use crate::world::{eventually, json, newest_run, own, upstream};
 use interop::gateway::Gateway;
+use interop::process::finish;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
@@ -83,6 +86,67 @@ fn a_shape_is_for_this_run_and_not_for_one_byte_of_another_statement() {
     deny("another run");
     assert_eq!(code(&stranger.until_ready().unwrap()).as_deref(), Some("42501"));
     assert_eq!(note("bind_shape", 3), "customer asks for the money back");
+}
+
+/// A pair of SSH keys; the file of the private one.
+fn ssh_key(gateway: &Gateway, name: &str) -> PathBuf {
+    let file = gateway.site().dir().join(name);
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&file);
+    assert!(keygen.status().unwrap().success());
+    file
+}
+
+/// `ssh-keygen -Y verify`, as anybody would who has nothing but the record.
+fn verifies(gateway: &Gateway, signed: &Value, text: &str) -> bool {
+    let dir = gateway.site().dir();
+    let (signers, signature) = (dir.join("signers"), dir.join("signature"));
+    std::fs::write(&signers, format!("sara {}\n", signed["key"].as_str().unwrap())).unwrap();
+    std::fs::write(&signature, signed["signature"].as_str().unwrap()).unwrap();
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-Y", "verify", "-q", "-n", "tachograph-approval", "-I", "sara", "-f"]).arg(&signers);
+    let done = finish(keygen.arg("-s").arg(&signature), text.as_bytes(), Duration::from_secs(30)).unwrap();
+    done.status.success()
+}
+
+#[test]
+fn a_signed_approval_is_held_against_the_record_by_anybody() {
+    let (gateway, _lead) = gateway("bind_signed", 20);
+    let (own, others) = (ssh_key(&gateway, "sara"), ssh_key(&gateway, "eve"));
+    let public = own.with_extension("pub");
+    let words = ["operator", "add", "sara", "--role", "approver", "--group", "leads", "--json", "--ssh-key"];
+    let said = gateway.site().ask(&[&words[..], &[public.to_str().unwrap()]].concat(), "").unwrap();
+    let said: Value = serde_json::from_str(&said.out()).unwrap_or_else(|_| panic!("{}", said.all()));
+    let sara = said["token"].as_str().unwrap().to_owned();
+    let lease = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    client.send(&query(&update(1, "signed")));
+    let ask = waiting(&gateway, &sara, "note");
+    let sign = |key: &Path, more: &[&str]| {
+        let words = [&["approve", &ask, "--sign", key.to_str().unwrap()][..], more].concat();
+        with_token(&gateway, &sara, &words)
+    };
+    let refused = sign(&others, &[]);
+    assert!(!refused.status.success() && refused.all().contains("not sara's"), "{}", refused.all());
+    assert_eq!(note("bind_signed", 1), "");
+    let granted = sign(&own, &["--shape", "5"]);
+    assert!(granted.status.success(), "{}", granted.all());
+    assert_eq!(code(&client.until_ready().unwrap()), None);
+    drop(client);
+
+    let run = newest_run(gateway.site());
+    let shown = json(gateway.site(), &["show", &run, "--json"]);
+    let asked = &shown["actions"].as_array().unwrap().iter().find(|a| a["ask"].is_object()).unwrap()["ask"];
+    let signed = &asked["approvals"][0]["signatures"][0];
+    let text = signed["text"].as_str().unwrap_or_else(|| panic!("{shown:#}"));
+    assert!(text.contains("\nstatement UPDATE orders SET note = '?' WHERE id = ?\n"), "{text}");
+    assert!(text.contains("\nform shape 5\n") && signed["by"] == "sara", "{text}");
+    assert!(verifies(&gateway, signed, text), "{signed:#}");
+    for (from, to) in [("shape 5", "shape 480"), ("SET note", "SET status"), (&ask[..8], "00000000")] {
+        assert!(!verifies(&gateway, signed, &text.replace(from, to)), "{from}");
+    }
+    let told = gateway.site().ask(&["show", &run], "").unwrap().out();
+    assert!(told.contains("signed by sara with ssh-ed25519"), "{told}");
 }
 
 #[test]

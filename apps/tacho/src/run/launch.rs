@@ -107,8 +107,9 @@ impl Launch<'_> {
         let namespaced = self.separation.confines();
         if !namespaced {
             // Nothing ends what the agent leaves behind: it comes to this process, by which the gateway knows whose it is.
-            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-                .map_err(|e| Failure::could_not(format!("cannot keep the agent's processes together: {e}")))?;
+            rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| {
+                Failure::could_not(format!("cannot keep the agent's processes together: {e}"))
+            })?;
         }
         let mut child = self.into_command(plan)?.spawn().map_err(|e| {
             Failure::could_not(format!("cannot start {program}: {e}; is util-linux installed?"))

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use console::seat::{Approvals, Asked, Decided, Failed, FailedKind, Grant, GrantForm, Operator};
-use gate::{Approver, Form, INITIATOR, InboxError, Pending, Touched};
+use gate::limits::{SSH_KEY_BYTES_MAX, SSH_SIGNATURE_BYTES_MAX};
+use gate::{Approver, Form, INITIATOR, InboxError, Pending, Signature, Touched};
 use vocab::{AskId, Group};
 
 use super::{Shared, failed, unavailable};
@@ -28,13 +29,15 @@ impl Approvals for InboxDesk {
 
     fn approve(&self, by: &Operator, ask: AskId, grant: &Grant) -> Result<Decided, Failed> {
         let pending = self.0.pending(ask)?;
-        let signature = match &grant.signature {
-            Some(signature) => Some(self.verified(by, &pending, signature)?),
-            None => None,
+        let (form, minutes) = match grant.form {
+            GrantForm::Once => (Form::Once, None),
+            GrantForm::Shape { minutes } => (Form::Shape { minutes }, Some(minutes)),
         };
-        let form = match grant.form {
-            GrantForm::Once => Form::Once,
-            GrantForm::Shape { minutes } => Form::Shape { minutes },
+        let signature = match &grant.signature {
+            Some(signature) => {
+                Some(self.verified(by, &pending.bound.to_sign(&form_words(minutes)), signature)?)
+            }
+            None => None,
         };
         let missing =
             self.0.gate.inbox().approve(ask, &approver(by, signature), form, now()).map_err(refused)?;
@@ -68,8 +71,14 @@ impl Shared {
 }
 
 impl InboxDesk {
-    /// Holds a signature against the operator's own key and the question's own text.
-    fn verified(&self, by: &Operator, pending: &Pending, signature: &str) -> Result<Arc<str>, Failed> {
+    /// Holds a signature against the operator's own key and the text that the question's record and the form give.
+    fn verified(&self, by: &Operator, text: &str, signature: &str) -> Result<Signature, Failed> {
+        let Some(signature) = armor(signature) else {
+            return Err(failed(
+                FailedKind::Wrong,
+                "that is no SSH signature in armor, or a too long one".to_owned(),
+            ));
+        };
         let operators = self.0.operators()?;
         let key = operators.list.iter().find(|o| o.name == by.name).and_then(|o| o.ssh_key.clone());
         let key = key.ok_or_else(|| {
@@ -78,8 +87,11 @@ impl InboxDesk {
                 format!("{} has no SSH key here; add the operator with --ssh-key", by.name),
             )
         })?;
-        match ssh_verify(&by.name, &key, &pending.to_sign(), signature) {
-            Ok(true) => Ok(signature.into()),
+        if key.len() > SSH_KEY_BYTES_MAX {
+            return Err(failed(FailedKind::Wrong, format!("the SSH key of {} is too long", by.name)));
+        }
+        match ssh_verify(&by.name, &key, text, &signature) {
+            Ok(true) => Ok(Signature { key: key.into(), armored: signature.into() }),
             Ok(false) => Err(failed(
                 FailedKind::Forbidden,
                 format!("the signature is not {}'s over this request", by.name),
@@ -89,6 +101,22 @@ impl InboxDesk {
             ))),
         }
     }
+}
+
+/// How a grant's form stands in what is signed.
+pub fn form_words(minutes: Option<u32>) -> String {
+    minutes.map_or_else(|| "once".to_owned(), |minutes| format!("shape {minutes}"))
+}
+
+/// A signature's armor and nothing beside it, which would stand in the record. `None`: it is none, or longer than
+/// [`SSH_SIGNATURE_BYTES_MAX`].
+fn armor(signature: &str) -> Option<String> {
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+    let signature = signature.trim().replace('\r', "");
+    let (begin, end) = ("-----BEGIN SSH SIGNATURE-----\n", "\n-----END SSH SIGNATURE-----");
+    let body = signature.strip_prefix(begin)?.strip_suffix(end)?;
+    let good = signature.len() < SSH_SIGNATURE_BYTES_MAX && body.lines().all(|line| line.bytes().all(base64));
+    good.then(|| format!("{signature}\n"))
 }
 
 /// `ssh-keygen -Y verify` with one allowed signer.
@@ -118,7 +146,7 @@ fn ssh_verify(name: &str, key: &str, text: &str, signature: &str) -> std::io::Re
     verified
 }
 
-fn approver(by: &Operator, signature: Option<Arc<str>>) -> Approver {
+fn approver(by: &Operator, signature: Option<Signature>) -> Approver {
     let groups: BTreeSet<Group> = by.groups.iter().map(|g| Group(g.as_str().into())).collect();
     Approver { name: by.name.as_str().into(), groups, signature }
 }
@@ -199,6 +227,18 @@ mod tests {
         assert!(sign.unwrap().success());
         let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
         (public.trim().to_owned(), std::fs::read_to_string(dir.join("text.sig")).unwrap())
+    }
+
+    #[test]
+    fn nothing_stands_beside_a_signatures_armor() {
+        let dir = crate::files::scratch("armor");
+        let (_, signature) = signed(&dir, "ada", "ask 1", SIGNATURE_NAMESPACE);
+        assert_eq!(armor(&signature).as_deref(), Some(signature.as_str()));
+        assert_eq!(armor(&signature.replace('\n', "\r\n")).as_deref(), Some(signature.as_str()));
+        let long = signature.replacen("\nU1", &format!("\n{}U1", "A".repeat(4_096)), 1);
+        let more = [format!("{signature}536-22-8391\n"), format!("x\n{signature}"), long, String::new()];
+        assert!(more.iter().all(|more| armor(more).is_none()), "{more:?}");
+        assert_eq!(armor(&signature.replacen("\nU1", "\n536-22-8391 U1", 1)), None);
     }
 
     #[test]

@@ -397,7 +397,8 @@ fn a_process_that_cannot_be_told_from_an_agents_is_no_operator() {
     fs::write(&script, FORKED).unwrap();
     fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let control = place.path("tacho-run/control.sock").display().to_string();
-    let words = ["/usr/bin/python3", &script.display().to_string(), &control, token["token"].as_str().unwrap()];
+    let words =
+        ["/usr/bin/python3", &script.display().to_string(), &control, token["token"].as_str().unwrap()];
     let outside = std::process::Command::new("setpriv")
         .args(["--reuid=65533", "--regid=65533", "--clear-groups"])
         .args(words)

@@ -439,7 +439,8 @@ fn spent_by_two(stage: &Stage, inside: bool, by: &[&str], at: WallTime) -> (Vec<
     let decided = stage.gate.verdict(&stage.who, &ground, &standing);
     let Verdict::Ask(groups) = decided.verdict.clone() else { panic!("policy asks: {:?}", decided.verdict) };
     let mut asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, LATE).unwrap();
-    for (name, group) in [("bob", "leads"), ("cy", "wardens")].iter().filter(|(_, group)| by.contains(group)) {
+    for (name, group) in [("bob", "leads"), ("cy", "wardens")].iter().filter(|(_, group)| by.contains(group))
+    {
         let form = Form::Shape { minutes: 5 };
         stage.gate.inbox().approve(AskId([1; 16]), &approver(name, &[*group]), form, MORNING).unwrap();
     }
@@ -486,7 +487,8 @@ fn what_is_not_carried_out_grants_no_shape() {
         stage.gate.inbox().approve(id, &approver("bob", &["leads"]), form, MORNING).unwrap();
         let answer = now(asked.answered());
         if n == 2 {
-            let text = format!("{POLICY}\n@id(\"no\") forbid (principal, action == Action::\"write\", resource);");
+            let text =
+                format!("{POLICY}\n@id(\"no\") forbid (principal, action == Action::\"write\", resource);");
             stage.gate.reload(policy(&text)).unwrap();
         }
         let question = stage.question(&write, b"asked", sent);

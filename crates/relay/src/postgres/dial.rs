@@ -67,7 +67,9 @@ impl DialError {
         DialError::new(
             b"0A000",
             "the database behind the gateway is a newer PostgreSQL than this gateway can read statements of: upgrade the gateway",
-            format!("it is PostgreSQL {major}, and the grammar of this gateway is that of {SERVER_MAJOR_MAX}"),
+            format!(
+                "it is PostgreSQL {major}, and the grammar of this gateway is that of {SERVER_MAJOR_MAX}"
+            ),
         )
     }
 

@@ -381,7 +381,8 @@ impl Login<'_> {
         }
         for (pin, most) in pins.times() {
             // The last one counts; one above the pin, or none that is a time, is the pin.
-            let asked = out.iter().rev().find(|(name, _)| name == pin).filter(|(_, at)| within(at, most)).cloned();
+            let asked =
+                out.iter().rev().find(|(name, _)| name == pin).filter(|(_, at)| within(at, most)).cloned();
             out.retain(|(name, _)| name != pin);
             out.push(asked.unwrap_or_else(|| (pin.into(), most.as_millis().to_string())));
         }

@@ -53,8 +53,11 @@ impl Session {
         };
         let hint = match why {
             HOLDS_LOCKS => Some(format!("{ASK_OUTSIDE} (record {})", receipt.seq().0)),
-            _ => Some(format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0))
-                .filter(|_| code == "42501"),
+            _ => Some(format!(
+                "refused by the gateway, record {}; ask whoever keeps its policy",
+                receipt.seq().0
+            ))
+            .filter(|_| code == "42501"),
         };
         let mut fields = error(code, &message, detail, hint);
         if let Some(position) = position {

@@ -94,7 +94,8 @@ impl Session {
         }
         self.asked_expires = Some(expires);
         self.sleep_until(expires);
-        let asks = Hold::Human { asked: Box::new(asked), ready: Box::new(ready), script: false, answer: Some(id) };
+        let asks =
+            Hold::Human { asked: Box::new(asked), ready: Box::new(ready), script: false, answer: Some(id) };
         self.behind = std::mem::replace(&mut self.hold, asks);
         Ok(())
     }

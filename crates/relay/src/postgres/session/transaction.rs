@@ -32,7 +32,8 @@ impl Ahead {
             match effect {
                 Effect::Begin { .. } => self.block = true,
                 Effect::Commit { chain } | Effect::Rollback { chain } => {
-                    *self = Ahead { block: *chain && self.block, poisoned: self.poisoned, ..Ahead::default() };
+                    *self =
+                        Ahead { block: *chain && self.block, poisoned: self.poisoned, ..Ahead::default() };
                 }
                 // These are errors outside of a block.
                 Effect::Savepoint { .. } | Effect::Release { .. } => self.block = true,
