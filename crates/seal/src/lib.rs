@@ -15,6 +15,7 @@ pub mod limits;
 pub mod note;
 pub mod payload;
 pub mod record;
+mod sha256;
 pub mod tree;
 pub mod verify;
 pub mod witness;

@@ -3,7 +3,8 @@
 //! [`Frontier`] grows a tree in O(log n) memory; proofs are made from anything that can name the hash of a complete
 //! subtree ([`Subtrees`]): a slice of leaf hashes here, tiles on disk elsewhere. Checking a proof needs nothing else.
 
-use ring::digest::{Context, SHA256, digest};
+use crate::sha256::{self, Message};
+use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 
 /// A SHA-256 digest.
@@ -11,38 +12,32 @@ pub type Hash = [u8; 32];
 
 /// SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> Hash {
-    to_hash(digest(&SHA256, bytes))
+    sha256::hash(&Message::new(&[], bytes))
 }
 
 /// SHA-256 of the concatenation of `parts`.
 pub fn sha256_of(parts: &[&[u8]]) -> Hash {
-    let mut context = Context::new(&SHA256);
-    parts.iter().for_each(|part| context.update(part));
-    to_hash(context.finish())
+    parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
 
 /// `H(0x00 || record)`.
 pub fn leaf_hash(record: &[u8]) -> Hash {
-    sha256_of(&[&[0], record])
+    sha256::hash(&leaf(record))
+}
+
+/// What is hashed of a record.
+pub(crate) fn leaf(record: &[u8]) -> Message<'_> {
+    Message::new(&[0], record)
 }
 
 /// `H(0x01 || left || right)`.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut node = [1u8; 65];
-    node[1..33].copy_from_slice(left);
-    node[33..].copy_from_slice(right);
-    sha256(&node)
+    sha256::node(left, right)
 }
 
 /// The root of a tree without leaves: `H("")`.
 pub fn empty_root() -> Hash {
     sha256(b"")
-}
-
-fn to_hash(digest: ring::digest::Digest) -> Hash {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest.as_ref()); // SHA-256 gives 32 bytes
-    hash
 }
 
 /// A tree that only grows: its size and the roots of its complete subtrees, largest first, one per set bit of the size.
@@ -81,6 +76,26 @@ impl Frontier {
         self.size += 1;
     }
 
+    /// Appends leaves, in the same hashes as one by one and in two thirds of the time: level by level, so that two nodes
+    /// can be hashed at once.
+    pub fn extend(&mut self, leaves: &[Hash]) {
+        let (mut row, mut low) = (leaves.to_vec(), Vec::new());
+        let mut sizes = self.size; // in subtrees of the row's level
+        while !row.is_empty() {
+            if sizes & 1 == 1 {
+                // One peak per set bit: there is one of this level.
+                row.splice(..0, self.peaks.pop());
+            }
+            if row.len() % 2 == 1 {
+                low.extend(row.pop());
+            }
+            sha256::fold(&mut row);
+            sizes >>= 1;
+        }
+        self.peaks.extend(low.into_iter().rev());
+        self.size += leaves.len() as u64;
+    }
+
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -94,6 +109,37 @@ impl Frontier {
         let mut peaks = self.peaks.iter().rev();
         let Some(last) = peaks.next() else { return empty_root() };
         peaks.fold(*last, |right, left| node_hash(left, &right))
+    }
+}
+
+/// Leaves that wait to be appended at once.
+const LAG_MAX: usize = 32;
+
+/// A frontier whose newest leaves wait, so that they are appended several at a time ([`Frontier::extend`]).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lagging {
+    frontier: Frontier,
+    /// Fewer than [`LAG_MAX`].
+    behind: Vec<Hash>,
+}
+
+impl Lagging {
+    pub(crate) fn append(&mut self, leaf: Hash) {
+        self.behind.push(leaf);
+        if self.behind.len() == LAG_MAX {
+            self.settled();
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.frontier.size + self.behind.len() as u64
+    }
+
+    /// The frontier over all leaves.
+    pub(crate) fn settled(&mut self) -> &Frontier {
+        self.frontier.extend(&self.behind);
+        self.behind.clear();
+        &self.frontier
     }
 }
 

@@ -9,6 +9,7 @@
 //! by somebody who has the signing key, only something held elsewhere can tell: an anchor, a witness or a known
 //! checkpoint ([`Options`]).
 
+mod ahead;
 mod bundle;
 mod ledger;
 mod rule;
@@ -201,11 +202,11 @@ impl Trust {
                 format!("the known checkpoint is of {}", other.checkpoint.origin),
             );
         }
-        self.at_size(0, &empty_root)
+        self.at_size(0, &mut empty_root)
     }
 
     /// Holds the root at `size` against the known checkpoints of that size.
-    fn at_size(&mut self, size: u64, root: &dyn Fn() -> Hash) -> Result<(), Broken> {
+    fn at_size(&mut self, size: u64, root: &mut dyn FnMut() -> Hash) -> Result<(), Broken> {
         for (known, matched) in self.options.known.iter().zip(&mut self.matched) {
             if known.checkpoint.size == size {
                 if known.checkpoint.root != root() {

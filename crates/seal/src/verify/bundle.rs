@@ -8,7 +8,7 @@ use super::{Broken, Finding, Options, Report, Rule, Seen, Subject, Trust, Watch,
 use crate::frame::{BUNDLE_HEADER_BYTES, BUNDLE_MAGIC, Frame, FrameFault, Frames, Kind, VERSION, be32, be64};
 use crate::limits::PROOF_HASHES_MAX;
 use crate::note::{Checkpoint, SignedNote, VerifierKey};
-use crate::payload::key_commitment;
+use crate::payload::{body_digest, key_commitment};
 use crate::record::Header;
 use crate::tree::{Hash, leaf_hash, verify_inclusion};
 
@@ -109,7 +109,7 @@ impl Bundle {
         }
         match frame.kind {
             Kind::Payload => {
-                self.payloads.push(frame.body);
+                self.payloads.push(body_digest(frame.body), frame.body.len());
                 self.payload_count += 1;
                 Ok(())
             }
@@ -225,7 +225,7 @@ impl Bundle {
             return broken(Rule::BundleKey, "");
         }
         let own = recent.iter().map(|key| own_lines(note, key)).sum();
-        self.trust.at_size(checkpoint.size, &|| checkpoint.root)?;
+        self.trust.at_size(checkpoint.size, &mut || checkpoint.root)?;
         self.trust.cosignatures(note, checkpoint.size, own)?;
         self.trust.at_end(checkpoint.size)?;
         Ok(Proved { checkpoint: checkpoint.clone(), offset: *offset as u64, key: first.clone(), run })

@@ -1,16 +1,15 @@
 //! A ledger, segment by segment.
 
+use super::ahead::{Ahead, Ended};
 use super::{Broken, Finding, Options, Report, Rule, Seen, Subject, Trust, Watch, broken};
 use crate::cbor::Value;
 use crate::frame::{
-    Batch, Frame, FrameError, FrameFault, Frames, Kind, SEGMENT_HEADER_BYTES, SegmentHeader, is_zero,
-    later_batch,
+    Batch, Frame, FrameError, FrameFault, Kind, SEGMENT_HEADER_BYTES, SegmentHeader, is_zero, later_batch,
 };
 use crate::limits::OPEN_RECORDS_MAX;
 use crate::note::{Algorithm, SignedNote, Standing, VerifierKey};
-use crate::payload::body_digest;
 use crate::record::{Header, Link};
-use crate::tree::{Frontier, Hash, leaf_hash};
+use crate::tree::{Frontier, Hash, Lagging};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -20,7 +19,7 @@ pub struct Verifier {
     watch: Watch,
     origin: Option<String>,
     keys: Option<Keys>,
-    tree: Frontier,
+    tree: Lagging,
     runs: Runs,
     payloads: Pending,
     next_segment: u64,
@@ -50,7 +49,7 @@ impl Verifier {
             watch: Watch::default(),
             origin: None,
             keys: None,
-            tree: Frontier::new(),
+            tree: Lagging::default(),
             runs: Runs::default(),
             payloads: Pending::default(),
             next_segment: 0,
@@ -74,23 +73,26 @@ impl Verifier {
             return Ok(());
         }
         self.segment_header(number, segment).map_err(|b| self.finding(number, 0, b))?;
-        let mut frames = Frames::of_segment(segment);
-        for frame in frames.by_ref() {
-            match frame {
-                Ok(frame) => {
-                    let seq = self.tree.size(); // of this record, if it is one
-                    self.frame(number, &frame)
-                        .map_err(|broken| Finding { seq, ..self.finding(number, frame.offset, broken) })?;
-                }
-                Err(error) => {
+        let mut ahead = Ahead::of_segment(segment);
+        loop {
+            let ended = ahead.read();
+            for (frame, hash) in ahead.window() {
+                let seq = self.tree.size(); // of this record, if it is one
+                self.frame(number, frame, hash)
+                    .map_err(|broken| Finding { seq, ..self.finding(number, frame.offset, broken) })?;
+            }
+            match ended {
+                None => {} // another window follows
+                Some(Ended::Whole) => break,
+                Some(Ended::Bad(error)) => {
                     self.bad_frame(segment, error, is_last)
                         .map_err(|broken| self.finding(number, error.offset, broken))?;
                     break;
                 }
             }
         }
-        self.end_of_segment(frames.offset(), is_last)
-            .map_err(|broken| self.finding(number, frames.offset(), broken))?;
+        self.end_of_segment(ahead.offset(), is_last)
+            .map_err(|broken| self.finding(number, ahead.offset(), broken))?;
         self.next_segment += 1;
         Ok(())
     }
@@ -118,13 +120,13 @@ impl Verifier {
             payloads: self.counts.payloads,
             bytes: self.counts.bytes,
             runs: self.runs.0.len() as u64,
-            open_runs: self.open_runs().count() as u64,
+            open_runs: self.runs.0.values().flatten().count() as u64,
             checkpoints: self.counts.checkpoints,
             first_checkpoint: self.first_checkpoint,
             last_checkpoint: self.last_checkpoint,
             covered,
             open: size - covered,
-            root: self.tree.root(),
+            root: self.tree.settled().root(),
             witnessed: self.trust.witnessed,
             unknown_signatures: self.trust.unknown_signatures,
             known: self.trust.matched.len() as u64,
@@ -135,13 +137,13 @@ impl Verifier {
     }
 
     /// The runs that have no `close` yet.
-    pub fn open_runs(&self) -> impl Iterator<Item = (&[u8; 16], &RunState)> {
-        self.runs.0.iter().filter_map(|(run, state)| state.as_ref().map(|state| (run, state)))
+    pub fn open_runs(&self) -> impl Iterator<Item = (&[u8; 16], RunState)> {
+        self.runs.0.iter().filter_map(|(run, state)| state.as_ref().map(|state| (run, state.seen())))
     }
 
-    /// The tree over all records so far.
-    pub fn tree(&self) -> &Frontier {
-        &self.tree
+    /// The tree over all records of the segments so far.
+    pub fn tree(&self) -> Frontier {
+        self.tree.clone().settled().clone()
     }
 
     fn finding(&self, segment: u64, offset: usize, Broken(rule, detail): Broken) -> Finding {
@@ -219,18 +221,18 @@ impl Verifier {
         self.payloads.clear();
     }
 
-    fn frame(&mut self, segment: u64, frame: &Frame<'_>) -> Result<(), Broken> {
+    fn frame(&mut self, segment: u64, frame: &Frame<'_>, hash: Hash) -> Result<(), Broken> {
         if frame.offset == SEGMENT_HEADER_BYTES && frame.kind != Kind::Batch {
             return broken(Rule::BatchMissing, "");
         }
         match frame.kind {
             Kind::Batch => self.batch(frame),
             Kind::Payload => {
-                self.payloads.push(frame.body);
+                self.payloads.push(hash, frame.body.len());
                 self.counts.payloads += 1;
                 Ok(())
             }
-            Kind::Record => self.record(frame.body),
+            Kind::Record => self.record(frame.body, hash),
             Kind::Checkpoint => self.checkpoint(segment, frame),
             Kind::Inclusion | Kind::Key => broken(Rule::FrameKind, "a bundle's frame in a segment"),
         }
@@ -252,7 +254,7 @@ impl Verifier {
         Ok(())
     }
 
-    fn record(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+    fn record(&mut self, bytes: &[u8], leaf: Hash) -> Result<(), Broken> {
         let record = Header::decode(bytes)?;
         let seq = self.tree.size();
         if record.seq != seq {
@@ -261,7 +263,6 @@ impl Verifier {
         check_of(&record)?;
         self.payloads.check(&record)?;
         check_genesis_place(&record)?;
-        let leaf = leaf_hash(bytes);
         self.runs.step(&record, leaf)?;
         match record.kind {
             "genesis" => self.genesis(&record)?,
@@ -270,8 +271,8 @@ impl Verifier {
         }
         self.watch.at(seq, record.at);
         self.tree.append(leaf);
-        let tree = &self.tree;
-        self.trust.at_size(seq + 1, &|| tree.root())
+        let tree = &mut self.tree;
+        self.trust.at_size(seq + 1, &mut || tree.settled().root())
     }
 
     fn genesis(&mut self, record: &Header<'_>) -> Result<(), Broken> {
@@ -305,7 +306,7 @@ impl Verifier {
         if checkpoint.size != self.tree.size() {
             return broken(Rule::CheckpointSize, format!("it says {}", checkpoint.size));
         }
-        if checkpoint.root != self.tree.root() {
+        if checkpoint.root != self.tree.settled().root() {
             let from = self.last_checkpoint.map_or(0, |seen| seen.size);
             return broken(
                 Rule::CheckpointRoot,
@@ -355,9 +356,26 @@ pub struct RunState {
     pub tree: Frontier,
 }
 
+/// The same, while it is being read.
+struct OpenRun {
+    last: Hash,
+    tree: Lagging,
+}
+
+impl OpenRun {
+    fn append(&mut self, leaf: Hash) {
+        self.last = leaf;
+        self.tree.append(leaf);
+    }
+
+    fn seen(&self) -> RunState {
+        RunState { last: self.last, tree: self.tree.clone().settled().clone() }
+    }
+}
+
 /// All runs; `None` is a closed one.
 #[derive(Default)]
-pub(super) struct Runs(BTreeMap<[u8; 16], Option<RunState>>);
+pub(super) struct Runs(BTreeMap<[u8; 16], Option<OpenRun>>);
 
 impl Runs {
     /// Holds a record against its run, and enters it there.
@@ -378,9 +396,9 @@ impl Runs {
                     return broken(Rule::RunOpen, "it does not begin with open");
                 }
                 check_link(link, 0, &[0; 32])?;
-                let mut tree = Frontier::new();
-                tree.append(leaf);
-                entry.insert(Some(RunState { last: leaf, tree }));
+                let mut run = OpenRun { last: leaf, tree: Lagging::default() };
+                run.append(leaf);
+                entry.insert(Some(run));
             }
             Entry::Occupied(mut entry) => {
                 let Some(run) = entry.get_mut() else { return broken(Rule::RunClosed, "") };
@@ -389,11 +407,10 @@ impl Runs {
                 }
                 check_link(link, run.tree.size(), &run.last)?;
                 if record.kind == "close" {
-                    check_close(record, &run.tree)?;
+                    check_close(record, run.tree.settled())?;
                     entry.insert(None);
                 } else {
-                    run.last = leaf;
-                    run.tree.append(leaf);
+                    run.append(leaf);
                 }
             }
         }
@@ -498,8 +515,8 @@ pub(super) fn own_lines(note: &SignedNote, key: &VerifierKey) -> usize {
 pub(super) struct Pending(Vec<(Hash, u64)>);
 
 impl Pending {
-    pub(super) fn push(&mut self, body: &[u8]) {
-        self.0.push((body_digest(body), body.len() as u64));
+    pub(super) fn push(&mut self, digest: Hash, length: usize) {
+        self.0.push((digest, length as u64));
     }
 
     pub(super) fn clear(&mut self) {

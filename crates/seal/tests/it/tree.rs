@@ -55,6 +55,19 @@ fn roots_and_proofs_are_those_of_rfc_6962s_vectors() {
 }
 
 #[test]
+fn leaves_appended_at_once_make_the_tree_of_leaves_appended_one_by_one() {
+    let leaves: Vec<Hash> = (0..150u8).map(|n| leaf_hash(&[n])).collect();
+    let frontiers: Vec<Frontier> = (0..=150).map(|size| Frontier::from_leaves(&leaves[..size])).collect();
+    for old in 0..=150 {
+        for new in old..=150 {
+            let mut frontier = frontiers[old].clone();
+            frontier.extend(&leaves[old..new]);
+            assert_eq!(frontier, frontiers[new], "{old} to {new}");
+        }
+    }
+}
+
+#[test]
 fn every_root_and_proof_of_small_trees_is_ct_merkles() {
     let mut theirs = MemoryBackedTree::<Sha256, Vec<u8>>::new();
     let (mut leaves, mut frontier) = (Vec::new(), Frontier::new());
