@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
     }
 
     /// As [`Reader::key`], for callers that compare bytes: checked to be UTF-8, not converted.
-    #[inline]
+    #[inline(always)]
     pub fn key_bytes(&mut self, order: &mut KeyOrder<'a>) -> Result<&'a [u8], CborError> {
         let start = self.at;
         let (major, n) = self.head()?;
@@ -325,13 +325,17 @@ impl<'a> Reader<'a> {
         if major == wanted { Ok(n) } else { Err(CborError { offset: start, fault: CborFault::WrongType }) }
     }
 
-    /// The major type and the argument, in its shortest form.
-    #[inline]
+    /// The major type and the argument, in its shortest form. Most are of one byte or two: these are read in their place.
+    #[inline(always)]
     fn head(&mut self) -> Result<(u8, u64), CborError> {
-        match self.bytes.get(self.at) {
-            Some(first) if first & 31 < 24 => {
+        match self.bytes[self.at..] {
+            [first, ..] if first & 31 < 24 => {
                 self.at += 1;
                 Ok((first >> 5, u64::from(first & 31)))
+            }
+            [first, n, ..] if first & 31 == 24 && n >= 24 && first >> 5 < SIMPLE => {
+                self.at += 2;
+                Ok((first >> 5, u64::from(n)))
             }
             _ => self.long_head(),
         }
@@ -369,7 +373,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Most text is ASCII, and short: that is cheaper to see than UTF-8 is to decode.
-    #[inline]
+    #[inline(always)]
     fn checked_text(&mut self, n: u64) -> Result<&'a [u8], CborError> {
         let start = self.at;
         let bytes = self.take(n)?;
@@ -380,7 +384,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, n: u64) -> Result<&'a [u8], CborError> {
         let rest = &self.bytes[self.at..];
         match usize::try_from(n) {
@@ -404,7 +408,7 @@ pub struct KeyOrder<'a>(Option<&'a [u8]>);
 impl KeyOrder<'_> {
     /// Whether `key` comes after the last one by their encoded bytes. These begin with the length, so the shorter
     /// key comes first, and only keys of one length are compared.
-    #[inline]
+    #[inline(always)]
     fn admits(&self, key: &[u8]) -> bool {
         let Some(last) = self.0 else { return true };
         if last.len() != key.len() {
