@@ -238,6 +238,8 @@ impl Inner {
             frame::encode_frame(FrameKind::Checkpoint, note, &mut bytes)
                 .map_err(|error| ("checkpoint-size", io::Error::new(io::ErrorKind::InvalidData, error)))?;
         }
+        let end = commit.end + bytes.len() as u64;
+        bytes.resize((segments::whole_page(commit.end, end, commit.size) - commit.end) as usize, 0);
         let begun = self.clock.tick();
         commit.file.write_at(&bytes, commit.end).map_err(|error| ("write-failed", error))?;
         if self.config.durability == Durability::Sync {
@@ -249,7 +251,7 @@ impl Inner {
             commit.next_batch += 1;
         }
         commit.batch_open = self.config.durability == Durability::Os;
-        commit.end += bytes.len() as u64;
+        commit.end = end;
         self.settle(commit, &mut items);
         let Some(note) = note else { return Ok(()) };
         if commit.batch_open {

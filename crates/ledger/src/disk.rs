@@ -9,12 +9,21 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
+/// What the operating system caches at a time, in bytes; a multiple of what any disk writes at a time.
+pub(crate) const PAGE_BYTES: usize = 4096;
+
 /// A tree of files.
 pub trait Disk: Send + Sync + 'static {
     /// Makes the directory and its parents, for the owner alone (0700). An existing one is left as it is.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes an empty file (0600) for reading and writing; an existing one is emptied.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// As [`Disk::create`], for filling it: what is written may go past the cache of the operating system. Each write is
+    /// of whole pages ([`PAGE_BYTES`]) from an address and to an offset that are multiples of one, and where the file
+    /// system cannot do that, the first write is `InvalidInput`.
+    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.create(path)
+    }
     /// Opens a file that exists, for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file that exists, for reading only.
@@ -56,9 +65,11 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        Ok(Box::new(file))
+        Ok(Box::new(emptied().open(path)?))
+    }
+
+    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(emptied().custom_flags(rustix::fs::OFlags::DIRECT.bits() as i32).open(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -107,6 +118,12 @@ impl Disk for RealDisk {
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+fn emptied() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true).mode(0o600);
+    options
 }
 
 impl DiskFile for File {
