@@ -3,6 +3,9 @@
 //! first waits for as many as came in each of the last two syncs ([`Inner::gather`]), for at most half as long as a sync
 //! takes: a sync costs the machine as much as the statement that waits for it, and small batches are nobody's gain.
 //!
+//! Where several waited and the next batch is there already, another thread wakes them ([`crate::receipt::Herald`]), while
+//! the committer goes on.
+//!
 //! Where a write is enough (`Durability::Os`), whoever waits for a record does the committer's work for one batch
 //! ([`Inner::write_here`]); checkpoints and segments stay with the thread.
 //!
@@ -289,8 +292,13 @@ impl Inner {
         core.in_flight = 0;
         core.in_flight_since = None;
         core.left = commit.left();
+        let next_waits = core.awaited > 0;
         drop(core);
-        self.watermark.raise(commit.model.next());
+        let woken = self.watermark.raise(commit.model.next());
+        match self.herald.get() {
+            Some(herald) if next_waits => herald.wake(woken),
+            _ => drop(woken),
+        }
     }
 
     fn publish(&self, published: Published) {

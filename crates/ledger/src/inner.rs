@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use seal::frame::{self, FRAME_HEADER_BYTES, Kind as FrameKind};
 use seal::note::VerifierKey;
@@ -25,7 +25,7 @@ use crate::limits::{
     UNIT_SEGMENT_DIVISOR,
 };
 use crate::model::{ByRun, Step, Tail};
-use crate::receipt::{Receipt, Watermark};
+use crate::receipt::{Herald, Receipt, Watermark};
 use crate::segments::Paths;
 use crate::witnesses::Turn;
 
@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     /// Wakes the committer.
     pub(crate) work: Condvar,
     pub(crate) commit: Mutex<Commit>,
+    /// Wakes whoever waited for a batch while the next one is synced. Set where threads do the work.
+    pub(crate) herald: OnceLock<Herald>,
     pub(crate) published: Mutex<Published>,
     pub(crate) published_changed: Condvar,
     /// The newest checkpoint whose tiles are on disk, as the file `checkpoint` has it.

@@ -21,7 +21,7 @@ use crate::keys::EpochKey;
 use crate::limits::{KEEPER_MILLIS, RUNS_OPEN_MAX};
 use crate::opening::open;
 use crate::read::Store;
-use crate::receipt::{Lost, Receipt};
+use crate::receipt::{Herald, Lost, Receipt};
 
 /// The ledger of one gateway process. Cloning gives another handle to the same ledger.
 ///
@@ -387,6 +387,16 @@ fn spawn(inner: &Arc<Inner>) -> Result<Vec<JoinHandle<()>>, OpenError> {
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || work(&inner));
         spawned.map_err(|error| OpenError::Io { path: inner_path(name), error })
     };
+    if inner.config.durability == Durability::Sync {
+        let as_committer = || {
+            // `Status` says what the committer got; this thread gets the same.
+            let _granted = in_real_time();
+        };
+        let herald = Herald::spawn(as_committer)
+            .map_err(|error| OpenError::Io { path: inner_path("ledger-wake"), error })?;
+        // The ledger is new: nobody has set it before.
+        let _first = inner.herald.set(herald);
+    }
     Ok(vec![named("ledger-commit", commit_loop)?, named("ledger-keep", keep_loop)?])
 }
 

@@ -49,6 +49,10 @@ pub const EPOCH_MILLIS: u64 = 3_600_000;
 pub const STALL_MILLIS: u64 = 500;
 /// The most that the committer waits for more to sync at once ([`crate::commit`]), in microseconds.
 pub const GATHER_MICROS_MAX: u64 = 400;
+/// Batches whose waiters the herald has yet to wake; the committer wakes those of what is more.
+pub const HERALD_BATCHES_MAX: usize = 2;
+/// So few waiters the committer wakes itself: to wake the herald would take as long.
+pub const WOKEN_HERE_MAX: usize = 2;
 /// A failed repair or a failed preparation of a segment is tried again after this, in milliseconds.
 pub const RETRY_MILLIS: u64 = 1_000;
 /// Longest wait of the background thread between two rounds, in milliseconds.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
 use seal::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use seal::note::{Algorithm, Signer, VerifierKey};
@@ -75,6 +75,7 @@ pub(crate) fn open(
         core: Mutex::new(core),
         work: Condvar::new(),
         commit: Mutex::new(commit),
+        herald: OnceLock::new(),
         published: Mutex::new(published),
         published_changed: Condvar::new(),
         shown: Mutex::default(),
