@@ -12,8 +12,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use ledger::{
-    AppendError, Config, Disk, DiskFile, Draft, Kind, Ledger, Name, RealDisk, Receipt, SystemClock,
-    SystemRandom,
+    AppendError, Config, Disk, DiskFile, Draft, Kind, Ledger, Name, NotAdmitted, RealDisk, Receipt, RunError,
+    SystemClock, SystemRandom,
 };
 use vocab::{Durability, RunId};
 
@@ -98,9 +98,7 @@ fn appends(dir: &Path, durability: Durability, writers: usize, seconds: f64) -> 
 }
 
 fn writer(ledger: &Ledger, stop: &AtomicBool) -> Result<Vec<f64>, Error> {
-    let name = Name::configured("bench").ok_or("a name")?;
-    let (run, opened) = ledger.open_run(Draft::new(Kind::Open).put("human", name))?;
-    let _durable = opened.wait()?;
+    let run = open_run(ledger)?;
     let mut latencies = Vec::with_capacity(1 << 20);
     while !stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
@@ -108,6 +106,21 @@ fn writer(ledger: &Ledger, stop: &AtomicBool) -> Result<Vec<f64>, Error> {
         latencies.push(begun.elapsed().as_secs_f64() * 1e6);
     }
     Ok(latencies)
+}
+
+/// Others may have filled half of the first segment before this one begins: then it waits until the next one is ready.
+fn open_run(ledger: &Ledger) -> Result<RunId, Error> {
+    let name = Name::configured("bench").ok_or("a name")?;
+    loop {
+        match ledger.open_run(Draft::new(Kind::Open).put("human", name.clone())) {
+            Ok((run, opened)) => {
+                let _durable = opened.wait()?;
+                return Ok(run);
+            }
+            Err(RunError::Append(AppendError::NotAdmitted(NotAdmitted::Preparing))) => thread::yield_now(),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// A record of about 1 KiB. A full queue or a segment that is not ready is waited for, and counts as latency.
