@@ -20,6 +20,8 @@ pub const RUN_LIFETIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const ANCESTORS_MAX: usize = 1_024;
 /// How often a descent is looked at: a parent that ends meanwhile makes a hole in one look.
 pub const ANCESTRY_LOOKS: usize = 3;
+/// How often an unconfined run takes the ends of what its agent left behind. Who waits for its own is done long before.
+pub const ORPHANS_INTERVAL: Duration = Duration::from_secs(5);
 /// A response of the gateway's own HTTP API. `find` pages, so 64 MiB is far above any answer.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 << 20;
 /// From request to whole response of that API.

@@ -9,12 +9,12 @@ use crate::limits::{ANCESTORS_MAX, ANCESTRY_LOOKS};
 
 /// The parent of a process. `None` if it is gone.
 pub fn parent_of(pid: i32) -> Option<i32> {
-    stat(pid).map(|(parent, _)| parent)
+    stat(pid).map(|stat| stat.parent)
 }
 
 /// The process of this id as it is now. `None` if it is gone, or cannot be seen from here.
 pub fn process(pid: i32) -> Option<Process> {
-    stat(pid).map(|(_, started)| Process { pid, started })
+    stat(pid).map(|stat| Process { pid, started: stat.started })
 }
 
 /// The ids of a process' parent, its parent's parent and so on, to the first process of the machine (1) or of what
@@ -26,11 +26,11 @@ pub fn ancestors(of: Process) -> Option<Vec<i32>> {
 
 fn ancestors_now(of: Process) -> Option<Vec<i32>> {
     let mut chain = Vec::new();
-    let (mut at, mut started) = stat(of.pid).filter(|(_, started)| *started == of.started)?;
+    let Stat { parent: mut at, mut started, .. } = stat(of.pid).filter(|stat| stat.started == of.started)?;
     while at > 1 && chain.len() < ANCESTORS_MAX {
         chain.push(at);
         // A parent that is younger than its child has the id of one that is gone.
-        (at, started) = stat(at).filter(|(_, its)| *its <= started)?;
+        Stat { parent: at, started, .. } = stat(at).filter(|stat| stat.started <= started)?;
     }
     chain.push(at);
     (at <= 1 && process(of.pid) == Some(of)).then_some(chain)
@@ -44,14 +44,23 @@ pub fn namespaces_of(pid: &str) -> Option<usize> {
     Some(std::str::from_utf8(line).ok()?.split_ascii_whitespace().count())
 }
 
-/// proc(5), `/proc/PID/stat`: the parent (field 4) and the start in clock ticks since boot (field 22).
-fn stat(pid: i32) -> Option<(i32, u64)> {
+struct Stat {
+    ended: bool,
+    parent: i32,
+    started: u64,
+}
+
+/// proc(5), `/proc/PID/stat`: the state (field 3), the parent (4) and the start in clock ticks since boot (22).
+fn stat(pid: i32) -> Option<Stat> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may hold anything; the fields after the last one are words.
     let after = stat.iter().rposition(|b| *b == b')')? + 1;
     let mut words = std::str::from_utf8(stat.get(after..)?).ok()?.split_ascii_whitespace();
-    let parent = words.nth(1)?.parse().ok()?;
-    Some((parent, words.nth(17)?.parse().ok()?))
+    Some(Stat {
+        ended: words.next()? == "Z",
+        parent: words.next()?.parse().ok()?,
+        started: words.nth(17)?.parse().ok()?,
+    })
 }
 
 /// The first child of a process.
@@ -62,17 +71,20 @@ pub fn child_of(parent: Pid) -> Option<Pid> {
     ids.find(|id| parent_of(*id) == Some(parent)).and_then(Pid::from_raw)
 }
 
-/// Takes the ends of this process' children that have ended, but for `own`, whose end somebody waits for.
-pub fn reap_others(own: Option<Pid>) {
+/// Takes the ends of this process' children that had ended at the last look already, `before`, and says which have ended
+/// now. Who started one waits for it and takes its end at once; what nobody takes was left behind by one that is gone.
+pub fn reap_orphans(before: &[Pid]) -> Vec<Pid> {
     let this = rustix::process::getpid().as_raw_pid();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for child in ids.filter(|id| parent_of(*id) == Some(this)).filter_map(Pid::from_raw) {
-        if Some(child) != own {
-            // One that goes on has no end yet.
-            let _end = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::NOHANG);
-        }
+    let ended = ids.filter(|id| stat(*id).is_some_and(|stat| stat.ended && stat.parent == this));
+    let (old, new): (Vec<Pid>, Vec<Pid>) =
+        ended.filter_map(Pid::from_raw).partition(|id| before.contains(id));
+    for id in old {
+        // It may have been taken in this moment.
+        let _end = rustix::process::waitpid(Some(id), rustix::process::WaitOptions::NOHANG);
     }
+    new
 }
 
 /// Whose a socket is.
@@ -141,6 +153,19 @@ mod tests {
         assert_eq!(parent_of(own), Some(parent.as_raw_pid()));
         assert!(child_of(parent).is_some());
         assert_eq!(parent_of(i32::MAX), None);
+    }
+
+    #[test]
+    fn an_end_that_nobody_takes_is_taken_at_the_second_look() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        while !reap_orphans(&[]).contains(&id) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(process(id.as_raw_pid()).is_some(), "the first look takes nothing");
+        assert!(!reap_orphans(&[id]).contains(&id));
+        assert_eq!(process(id.as_raw_pid()), None);
+        assert!(child.wait().is_err(), "there is none any more");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use crate::world::{UPSTREAM_PASSWORD, agent, fill, json, newest_run, plan};
 use interop::gateway::{Gateway, Site};
+use interop::limits::CLIENT_SECONDS_MAX;
 use interop::place::Scratch;
 use interop::postgres::Postgres;
-use interop::process::signal;
+use interop::process::{finish, signal};
 use interop::tls::Authority;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
@@ -211,7 +212,10 @@ fn a_server_newer_than_the_grammar_is_refused_at_the_start_and_by_each_session()
         site
     };
     for version in ["99.1 (Debian 99.1-1)", "99beta1"] {
-        let said = before(claims(version, 0)).ask(&["up"], "").unwrap();
+        let site = before(claims(version, 0));
+        let mut up = site.tacho();
+        up.arg("up").env("CRM_PASSWORD", UPSTREAM_PASSWORD);
+        let said = finish(&mut up, b"", CLIENT_SECONDS_MAX).unwrap();
         assert_eq!(said.status.code(), Some(3), "{}", said.all());
         assert!(said.err().contains("PostgreSQL 99") && said.err().contains("upgrade"), "{}", said.all());
     }

@@ -12,6 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::time::{Interval, interval};
 
 use super::home::HomeFile;
 use super::inside::{SPEC, Spec};
@@ -19,7 +20,7 @@ use super::jail::{Jail, Plan};
 use super::separation::{NAMESPACES, NAMESPACES_AS_ROOT, NAMESPACES_OF_A_JAIL, Separation, tool};
 use crate::desk::Hold;
 use crate::fault::Failure;
-use crate::limits::{JAIL_HANDSHAKE, JAIL_LAST_WORDS};
+use crate::limits::{JAIL_HANDSHAKE, JAIL_LAST_WORDS, ORPHANS_INTERVAL};
 
 /// What is started.
 pub struct Launch<'a> {
@@ -244,7 +245,7 @@ async fn forward_until_exit(
     signals: &mut Signals,
     hold: &mut Option<&mut Hold>,
 ) -> Result<ExitStatus, Failure> {
-    let mut orphans = Orphans::new(namespaced)?;
+    let mut orphans = Orphans::new(namespaced);
     loop {
         let outer = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let (target, number) = tokio::select! {
@@ -254,8 +255,8 @@ async fn forward_until_exit(
             number = signals.next() => {
                 (if namespaced { outer.and_then(crate::proc::child_of) } else { outer }, number)
             }
-            () = orphans.next() => {
-                crate::proc::reap_others(outer);
+            () = orphans.due() => {
+                orphans.reap();
                 continue;
             }
             () = over(hold) => {
@@ -272,20 +273,26 @@ async fn forward_until_exit(
     }
 }
 
-/// Ends of processes that the agent left behind, where it is in no namespace whose end is theirs.
-struct Orphans(Option<Stream>);
+/// Processes that the agent left behind, where it is in no namespace whose end is theirs.
+struct Orphans {
+    looks: Option<Interval>,
+    ended: Vec<Pid>,
+}
 
 impl Orphans {
-    fn new(namespaced: bool) -> Result<Orphans, Failure> {
-        let ended = (!namespaced).then(|| signal(SignalKind::child())).transpose();
-        ended.map(Orphans).map_err(|e| Failure::could_not(format!("cannot take signals: {e}")))
+    fn new(namespaced: bool) -> Orphans {
+        Orphans { looks: (!namespaced).then(|| interval(ORPHANS_INTERVAL)), ended: Vec::new() }
     }
 
-    async fn next(&mut self) {
-        match &mut self.0 {
-            Some(ended) => drop(ended.recv().await),
+    async fn due(&mut self) {
+        match &mut self.looks {
+            Some(looks) => drop(looks.tick().await),
             None => std::future::pending().await,
         }
+    }
+
+    fn reap(&mut self) {
+        self.ended = crate::proc::reap_orphans(&self.ended);
     }
 }
 
