@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Stranger {
     /// It did not speak the protocol, or asked for a kind of session that does not exist here.
     Protocol,
+    /// It asked to replicate.
+    Replication,
+    /// It asked for GSSAPI encryption, was told that there is none, and went away.
+    Gss,
     /// Its credential is that of no live run.
     Credential,
     /// It did not come to an end of its login in time.
@@ -20,12 +24,21 @@ pub enum Stranger {
 }
 
 impl Stranger {
-    const ALL: [Stranger; 5] =
-        [Stranger::Protocol, Stranger::Credential, Stranger::Late, Stranger::Tls, Stranger::Full];
+    const ALL: [Stranger; 7] = [
+        Stranger::Protocol,
+        Stranger::Replication,
+        Stranger::Gss,
+        Stranger::Credential,
+        Stranger::Late,
+        Stranger::Tls,
+        Stranger::Full,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Stranger::Protocol => "protocol",
+            Stranger::Replication => "replication",
+            Stranger::Gss => "gss",
             Stranger::Credential => "credential",
             Stranger::Late => "late",
             Stranger::Tls => "tls",
@@ -36,7 +49,7 @@ impl Stranger {
 
 /// How many of each, since they were last recorded.
 #[derive(Default)]
-pub struct TurnedAway([AtomicU64; 5]);
+pub struct TurnedAway([AtomicU64; 7]);
 
 impl TurnedAway {
     pub(crate) fn add(&self, why: Stranger) {

@@ -2,8 +2,8 @@
 
 use crate::people::{asked, operator, waiting, with_token};
 use crate::raw::{Raw, code, field, query};
-use crate::world::{eventually, json, newest_run, own, upstream};
-use interop::gateway::Gateway;
+use crate::world::{POLICY, eventually, json, newest_run, own, upstream};
+use interop::gateway::{Gateway, HUMAN};
 use interop::process::finish;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -270,4 +270,42 @@ fn a_stolen_operator_token_approves_nothing_from_inside_a_run() {
     let site = gateway.stop();
     let told = crate::scan::records(&site.ledger());
     assert!(told.iter().any(|record| record.has("operator-refused") && record.has("lena")));
+}
+
+/// `@needs("initiator")` is for people who watch over their own agent: the run's human approves there, and nowhere else.
+#[test]
+fn the_runs_own_human_approves_where_the_rule_asks_for_the_initiator_and_nowhere_else() {
+    let gateway = own("bind_own", |plan| {
+        plan.durability = "os".to_owned();
+        plan.policy = format!(
+            "{POLICY}\n@id(\"mine-writes\")\npermit (principal in Agent::\"mine\", action == Action::\"write\", \
+             resource in Resource::\"crm\");\n@id(\"mine-asks\")\n@needs(\"initiator\")\nforbid (principal in Agent::\"mine\", \
+             action == Action::\"write\", resource) unless {{ context.approvals.contains(\"initiator\") }};\n"
+        );
+    });
+    let own = operator(&gateway, HUMAN, "approver", "leads");
+    let lead = operator(&gateway, "lena", "approver", "leads");
+    // A group of that name is none.
+    let posing = operator(&gateway, "otto", "approver", "initiator");
+    let (mine, asker) = (gateway.lease("mine").unwrap(), gateway.lease("asker").unwrap());
+    let mut client = Raw::log_in(&gateway, &mine);
+    client.send(&query(&update(1, "by its own human")));
+    let ask = waiting(&gateway, &own, "note");
+    for other in [&lead, &posing] {
+        assert_eq!(with_token(&gateway, other, &["approve", &ask]).status.code(), Some(1));
+    }
+    let said = with_token(&gateway, &own, &["approve", &ask]);
+    assert!(said.status.success(), "{}", said.all());
+    assert_eq!(code(&client.until_ready().unwrap()), None);
+    assert_eq!(note("bind_own", 1), "by its own human");
+    // Where the rule asks for leads, being one is not enough for one's own run.
+    let mut client = Raw::log_in(&gateway, &asker);
+    client.send(&query(&update(2, "by a lead")));
+    let ask = waiting(&gateway, &lead, "note");
+    for other in [&own, &posing] {
+        assert_eq!(with_token(&gateway, other, &["approve", &ask]).status.code(), Some(1));
+    }
+    assert!(with_token(&gateway, &lead, &["approve", &ask]).status.success());
+    assert_eq!(code(&client.until_ready().unwrap()), None);
+    assert_eq!(note("bind_own", 2), "by a lead");
 }

@@ -1,6 +1,6 @@
 //! What bad input gets: its own connection ended, with a reason in the record, and nobody else disturbed.
 
-use crate::raw::{Raw, code, extended, message, query, startup};
+use crate::raw::{Raw, code, extended, field, message, query, startup};
 use crate::world::{Dice, all, own, seed};
 use interop::gateway::{Gateway, Lease};
 use std::io::Write;
@@ -182,6 +182,92 @@ fn messages_and_sessions_that_do_not_exist_here_are_refused_by_their_names() {
     client.send(&extended("select 1; select 2", &[]));
     assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42601"));
     assert!(ends(gateway) > 0);
+}
+
+/// Each is in the record under its own name, beside how many there were.
+#[test]
+fn replication_and_gss_are_told_apart_in_the_record() {
+    let gateway = gateway("hostile_kinds");
+    let lease = gateway.lease("tester").unwrap();
+    let (port, user) = (gateway.site().port, lease.user());
+    for mode in ["database", "true"] {
+        let mut client = Raw::knock(port);
+        client.send(&startup(&[("user", user), ("database", "x"), ("replication", mode)]));
+        client.to_the_end();
+        let length = client.seen.len().min(5);
+        assert_eq!(field(&client.seen[length..], b'C'), "0A000", "{mode}: {:?}", client.seen);
+    }
+    const GSS_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 48];
+    for _ in 0..3 {
+        let mut client = Raw::knock(port);
+        client.send(GSS_REQUEST);
+        let _hung_up = client.stream.shutdown(Shutdown::Write);
+        client.to_the_end();
+        assert_eq!(client.seen, b"N");
+    }
+    // Who goes on without it is no stranger.
+    let mut client = Raw::knock(port);
+    let mut answer = [0; 1];
+    for (said, expect) in [
+        (GSS_REQUEST.to_vec(), b'N'),
+        (startup(&[("user", user), ("database", lease.variable("PGDATABASE"))]), b'R'),
+    ] {
+        client.send(&said);
+        std::io::Read::read_exact(&mut client.stream, &mut answer).unwrap();
+        assert_eq!(answer[0], expect);
+    }
+    drop(client);
+    drop(lease);
+    let records = crate::scan::records(&gateway.stop().ledger());
+    // A record every ten seconds: they may stand in two.
+    let counted = |what: &str| -> u32 {
+        let of = |record: &crate::scan::Record| {
+            let text = String::from_utf8_lossy(&record.0).into_owned();
+            let before =
+                text.split(&format!(" {what}")).next().filter(|before| *before != text)?.chars().last();
+            before?.to_digit(10)
+        };
+        records.iter().filter(|record| record.has("turned-away")).filter_map(of).sum()
+    };
+    assert_eq!((counted("replication"), counted("gss")), (2, 3), "they are not in the record by name");
+}
+
+/// The highest that the gateway's memory was since this was last asked, in KiB.
+fn peak(gateway: &Gateway) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak = line.trim().trim_end_matches(" kB").parse().unwrap();
+    // proc(5): 5 starts the measure again.
+    std::fs::write(format!("/proc/{}/clear_refs", gateway.pid()), "5").unwrap();
+    peak
+}
+
+/// A length that a client declares and does not send reserves nothing: one connection costs 1 MiB at most.
+#[test]
+fn a_declared_length_costs_one_connection_a_mebibyte_at_most() {
+    // What a busy gateway's memory moves by itself: a thread's arena, a page of the index, a buffer of the ledger's.
+    const NOISE_KIB: u64 = 1 << 10;
+    let gateway = gateway("hostile_one");
+    let lease = gateway.lease("tester").unwrap();
+    // Everything that is made once is made.
+    for (_, mut client) in states(&gateway, &lease) {
+        let _already_closed = client.stream.shutdown(Shutdown::Write);
+        client.to_the_end();
+    }
+    for length in LENGTHS {
+        for (n, (state, mut client)) in states(&gateway, &lease).into_iter().enumerate() {
+            let mut bytes = if n == 0 { Vec::new() } else { vec![TYPES[n % TYPES.len()]] };
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(&[0; 64]);
+            let _before = peak(&gateway);
+            let before = memory(&gateway);
+            client.send(&bytes);
+            let _already_closed = client.stream.shutdown(Shutdown::Write);
+            client.to_the_end();
+            let grown = peak(&gateway).saturating_sub(before);
+            assert!(grown <= (1 << 10) + NOISE_KIB, "{state}, {length}: {grown} KiB");
+        }
+    }
 }
 
 /// How many records say why a connection ended or never began.

@@ -45,6 +45,7 @@ mod order;
 mod outages;
 mod pages;
 mod people;
+mod plans;
 mod proxy;
 mod psql;
 mod raw;

@@ -1,6 +1,7 @@
 //! What a refusal looks like to a client: an ordinary error, an honest transaction state, a session
 //! that goes on. Seen with tokio-postgres, over the credentials of a run that waits.
 
+use crate::raw::{Raw, code as told, query};
 use crate::world::{gateway, upstream};
 use interop::gateway::Lease;
 use tokio_postgres::error::SqlState;
@@ -143,4 +144,57 @@ fn cancel_ends_only_the_runs_own_statement() {
         cancel.abort();
         client.batch_execute("SELECT 1").await.unwrap();
     });
+}
+
+/// The process id and the key that a client was told at login.
+fn cancel_key(client: &Raw) -> (Vec<u8>, Vec<u8>) {
+    let mut rest = &client.seen[..];
+    while let Some(length) = rest.get(1..5).map(|l| u32::from_be_bytes(l.try_into().unwrap()) as usize) {
+        if rest[0] == b'K' {
+            return (rest[5..9].to_vec(), rest[9..=length].to_vec());
+        }
+        rest = &rest[1 + length..];
+    }
+    panic!("no key was told");
+}
+
+fn cancel(port: u16, pid: &[u8], key: &[u8]) {
+    let length = u32::try_from(12 + key.len()).unwrap().to_be_bytes();
+    let mut stranger = Raw::knock(port);
+    stranger.send(&[&length[..], &[4, 210, 22, 46], pid, key].concat());
+    // Whether there was such a session is nobody's business.
+    stranger.to_the_end();
+    assert!(stranger.seen.is_empty());
+}
+
+#[test]
+fn a_forged_key_and_another_runs_key_cancel_nothing() {
+    let port = gateway().site().port;
+    let (ours, theirs) = (gateway().lease("tester").unwrap(), gateway().lease("tester").unwrap());
+    let (mut client, other) = (Raw::log_in(gateway(), &ours), Raw::log_in(gateway(), &theirs));
+    let ((pid, key), (other_pid, other_key)) = (cancel_key(&client), cancel_key(&other));
+    assert!(key != other_key && pid != other_pid);
+    let mut wrong = key.clone();
+    wrong[0] ^= 1;
+    client.send(&query(LONG));
+    let wait = || std::thread::sleep(std::time::Duration::from_millis(700));
+    wait();
+    let longer = [&key[..], &[0]].concat();
+    for (pid, key) in [
+        (&pid, &wrong[..]),
+        (&pid, &other_key),
+        (&other_pid, &key),
+        (&other_pid, &other_key),
+        (&pid, &[0; 4]),
+        (&pid, &longer),
+    ] {
+        cancel(port, pid, key);
+    }
+    wait();
+    // Nothing has come of it: its own key ends the statement, which still runs.
+    client.stream.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    assert!(client.message().is_err(), "somebody else's key has ended the statement");
+    client.stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    cancel(port, &pid, &key);
+    assert_eq!(told(&client.until_ready().unwrap()).as_deref(), Some("57014"));
 }

@@ -95,8 +95,11 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
         Ok(Err(Refused::Quiet)) => {}
         Err(_) => strangers.add(Stranger::Late),
         Ok(Err(Refused::Tell(fields, why))) => {
-            let credential = why == NO_SUCH_RUN;
-            strangers.add(if credential { Stranger::Credential } else { Stranger::Protocol });
+            strangers.add(match why {
+                NO_SUCH_RUN => Stranger::Credential,
+                _ if knock.message.asks_replication() => Stranger::Replication,
+                _ => Stranger::Protocol,
+            });
             tell(&mut leg, &fields).await;
         }
         Ok(Err(Refused::Recorded(fields))) => tell(&mut leg, &fields).await,
@@ -128,6 +131,7 @@ async fn knock(
     input: &mut BytesMut,
     resource: &Resource,
 ) -> Result<Option<Knock>, (Option<Leg>, Refused)> {
+    let mut asked_gss = false;
     loop {
         let startup = match startup::decode(input) {
             Ok(startup) => startup,
@@ -135,7 +139,12 @@ async fn knock(
         };
         let answer: &[u8] = match startup {
             Startup::NeedMore { .. } => match leg.fill(input).await {
-                Ok(0) | Err(_) => return Ok(None),
+                Ok(0) | Err(_) => {
+                    if asked_gss {
+                        resource.registry.turned_away.add(Stranger::Gss);
+                    }
+                    return Ok(None);
+                }
                 Ok(_) => continue,
             },
             Startup::Cancel { pid, key, .. } => {
@@ -147,6 +156,7 @@ async fn knock(
                 return Ok(Some(Knock { leg, input: rest, message }));
             }
             Startup::GssEncRequest { len } | Startup::SslRequest { len } => {
+                asked_gss |= matches!(startup, Startup::GssEncRequest { .. });
                 let _request = input.split_to(len);
                 if let Err(fault) = startup::refuse_pipelined(input) {
                     return Err((Some(leg), fault.into()));
