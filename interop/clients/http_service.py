@@ -192,6 +192,18 @@ async def events(request):
     return answer
 
 
+async def pieces(request):
+    """A text in pieces, and one that comes after a pause."""
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await answer.prepare(request)
+    for piece in ["Write to ada", ".osei@exam", "ple.com, or call", " 536-22", "-8391. Goodbye"]:
+        await answer.write(f"data: {json.dumps({'delta': piece})}\n\n".encode())
+    await asyncio.sleep(2)
+    await answer.write(f"data: {json.dumps({'delta': ' now.'})}\n\n".encode())
+    await answer.write_eof()
+    return answer
+
+
 async def slow(_request):
     await asyncio.sleep(30)
     return web.Response(text="late")
@@ -248,6 +260,7 @@ for path, handler in [
     ("/twice", twice),
 ]:
     app.router.add_get(path, handler)
+app.router.add_get("/pieces", pieces)
 app.router.add_get("/coded/{coding}/stream/{what}", coded_stream)
 app.router.add_get("/coded/{coding}/{what}", coded)
 app.router.add_route("*", "/slow", slow)

@@ -2,7 +2,8 @@
 
 Usage: model_service.py PORT LOG [CERT KEY]
 Asked by a user, it decides to run the SQL that the question holds behind "sql:" (or to have weather told); given a tool's
-result, it ends. Asked for a Plan, it states the steps that the question holds behind "plan:", and asked to Act what is left of
+result, it ends. Asked whom to write to, it says an address, and asked to mail it, it decides that with the address, both in
+pieces of a few letters. Asked for a Plan, it states the steps that the question holds behind "plan:", and asked to Act what is left of
 them. Each request that arrives is a line of JSON in LOG.
 """
 import ast
@@ -16,6 +17,7 @@ from aiohttp import web
 
 PORT, LOG = int(sys.argv[1]), sys.argv[2]
 NUMBERS = itertools.count(1)
+SAYS = "Write to n.imani@example.org, or leave it."
 
 
 def text_of(content):
@@ -27,10 +29,16 @@ def text_of(content):
 def decide(body, question):
     """Tool and arguments for a user's question; of a plan that is shown, for the step that is to be done."""
     question = question.split("tasked with executing", 1)[-1]
+    if "mail it" in question:
+        return "send_mail", {"to": "n.imani@example.org", "of": "order 3"}
     if "sql:" not in question:
         return "tell_weather", {"city": "Turin"}
     arguments = {"sql": question.split("sql:", 1)[1].strip().rstrip(".")}
     return "run_sql", {**arguments, "why": "the user asks"} if '"why"' in json.dumps(body.get("tools")) else arguments
+
+
+def pieces(text):
+    return [text[at:at + 3] for at in range(0, len(text), 3)] if text == SAYS else [word + " " for word in text.split(" ")]
 
 
 def structured(body, question):
@@ -77,6 +85,8 @@ async def chat(request):
     base = {"id": f"chatcmpl-{n}", "created": 1, "model": body["model"]}
     if last["role"] == "tool":
         message, finish = {"role": "assistant", "content": "That is all."}, "stop"
+    elif "whom to write" in text_of(last["content"]):
+        message, finish = {"role": "assistant", "content": SAYS}, "stop"
     elif (shape := structured(body, text_of(last["content"]))) and not shape[1]:
         message, finish = {"role": "assistant", "content": json.dumps(shape[2])}, "stop"
     else:
@@ -93,8 +103,8 @@ async def chat(request):
         return None, {**base, "object": "chat.completion.chunk", "choices": [choice]}
 
     out = [chunk({"role": "assistant", "content": ""})]
-    for word in (message["content"] or "").split(" "):
-        out.append(chunk({"content": word + " "}))
+    for piece in pieces(message["content"] or ""):
+        out.append(chunk({"content": piece}))
     for call in message.get("tool_calls", []):
         function = call["function"]
         first = {"index": 0, "id": call["id"], "type": "function", "function": {"name": function["name"], "arguments": ""}}
@@ -116,6 +126,8 @@ async def messages(request):
     blocks = last["content"] if isinstance(last["content"], list) else [{"type": "text", "text": last["content"]}]
     if any(block["type"] == "tool_result" for block in blocks):
         content, stop = [{"type": "text", "text": "That is all."}], "end_turn"
+    elif "whom to write" in text_of(blocks):
+        content, stop = [{"type": "text", "text": SAYS}], "end_turn"
     elif (shape := structured(body, text_of(blocks))) and not shape[1]:
         content, stop = [{"type": "text", "text": json.dumps(shape[2])}], "end_turn"
     else:
@@ -154,8 +166,9 @@ async def responses(request):
     items = body["input"] if isinstance(body["input"], list) else [{"type": "message", "role": "user", "content": body["input"]}]
     last, n = items[-1], next(NUMBERS)
     shape = structured(body, text_of(last.get("content", "")))
-    if last.get("type") == "function_call_output" or (shape and not shape[1]):
-        text = json.dumps(shape[2]) if shape else "That is all."
+    asked = text_of(last.get("content", ""))
+    if last.get("type") == "function_call_output" or (shape and not shape[1]) or "whom to write" in asked:
+        text = json.dumps(shape[2]) if shape else SAYS if "whom to write" in asked else "That is all."
         part = {"type": "output_text", "text": text, "annotations": []}
         output = [{"type": "message", "id": f"msg_{n}", "role": "assistant", "status": "completed", "content": [part]}]
     else:
@@ -188,7 +201,9 @@ async def responses(request):
             out.append(event("response.output_item.added", output_index=i, item={**item, "content": [], "status": "in_progress"}))
             where = {"item_id": item["id"], "output_index": i, "content_index": 0}
             out.append(event("response.content_part.added", part={"type": "output_text", "text": "", "annotations": []}, **where))
-            out.append(event("response.output_text.delta", delta=item["content"][0]["text"], **where))
+            whole = item["content"][0]["text"]
+            for at, piece in enumerate(pieces(whole) if whole == SAYS else [whole]):
+                out.append(event("response.output_text.delta", delta=piece, obfuscation="aZ3kQ9xT0bLm"[at % 12:], **where))
             out.append(event("response.output_text.done", text=item["content"][0]["text"], **where))
             out.append(event("response.content_part.done", part=item["content"][0], **where))
         out.append(event("response.output_item.done", output_index=i, item=item))

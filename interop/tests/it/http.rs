@@ -322,6 +322,31 @@ print("done")
 }
 
 #[test]
+fn a_value_in_pieces_over_events_is_masked_and_a_pause_holds_no_event() {
+    let script = r#"
+import json, os, time, requests
+with requests.get(os.environ["BILLING_URL"] + "/pieces", stream=True) as r:
+    lines = r.iter_lines(chunk_size=1)
+    came = [(time.time(), json.loads(line[5:])["delta"]) for line in lines if line.startswith(b"data:")]
+text = "".join(piece for _, piece in came)
+assert text == "Write to [pii.email], or call [pii.ssn]. Goodbye now.", came
+assert came[-1][0] - came[-2][0] > 0.7, "held until the next"
+print("done")
+"#;
+    let program = drivers().file("http_pieces.py", script).unwrap();
+    let done = scene().sh("pieced", &format!("{} {}", drivers().python().display(), program.display()));
+    assert_eq!(done.out(), "done\n", "{}", scene().gateway.explain(&done));
+    let exposed =
+        json(scene().gateway.site(), &["exposed", &run_of(scene().gateway.site(), "pieced"), "--json"]);
+    let cells = exposed["exposures"].as_array().unwrap().iter().map(|e| e["cells"].as_u64().unwrap());
+    assert_eq!(
+        (exposed["tripwires"].as_array().map(Vec::len), cells.sum::<u64>()),
+        (Some(2), 2),
+        "{exposed}"
+    );
+}
+
+#[test]
 fn an_answer_that_cannot_be_decoded_does_not_leave() {
     for coding in ["gzip", "deflate", "raw", "br", "zstd"] {
         for what in ["cut", "behind", "wrong", "bomb"] {

@@ -346,6 +346,81 @@ fn an_agent_has_no_part_of_a_call_before_it_is_recorded() {
     assert_eq!(shown["decisions"].as_array().map(Vec::len), Some(0), "{shown}");
 }
 
+/// What the model says to `question` in pieces, as the agent gets it; its run is the newest of `agent`.
+fn in_pieces(agent: &str, dialect: &str, question: &str) -> (String, String) {
+    let (path, headers) = match dialect {
+        "chat" => ("$OPENAI_BASE_URL/chat/completions", "-H \"Authorization: Bearer $OPENAI_API_KEY\""),
+        "responses" => ("$OPENAI_BASE_URL/responses", "-H \"Authorization: Bearer $OPENAI_API_KEY\""),
+        _ => (
+            "$ANTHROPIC_BASE_URL/v1/messages",
+            "-H \"x-api-key: $ANTHROPIC_API_KEY\" -H 'anthropic-version: 2023-06-01'",
+        ),
+    };
+    let said = match dialect {
+        "responses" => format!(r#""input": "{question}", "store": false"#),
+        _ => format!(r#""messages": [{{"role": "user", "content": "{question}"}}], "max_tokens": 99"#),
+    };
+    let script = format!(
+        "curl -sS -N \"{path}\" {headers} -H 'Content-Type: application/json' \
+         -d '{{\"model\": \"scripted-1\", \"stream\": true, {said}}}'"
+    );
+    let done = scene().sh(agent, &script);
+    let out = done.out();
+    let events = out.lines().filter_map(|line| line.strip_prefix("data: "));
+    let events = events.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+    let pieces: String = events.filter_map(|event| piece(&event)).collect();
+    assert!(!pieces.is_empty(), "{}", scene().gateway.explain(&done));
+    (pieces, out)
+}
+
+/// What an event adds to the model's text, or to a call's arguments.
+fn piece(event: &Value) -> Option<String> {
+    let paths = [
+        "/choices/0/delta/content",
+        "/choices/0/delta/tool_calls/0/function/arguments",
+        "/delta/text",
+        "/delta/partial_json",
+        "/delta",
+    ];
+    paths.iter().find_map(|path| event.pointer(path)?.as_str()).map(str::to_owned)
+}
+
+#[test]
+fn an_address_that_a_model_says_in_pieces_reaches_no_agent_and_counts_once() {
+    for dialect in ["chat", "responses", "messages"] {
+        let agent = format!("reader-{dialect}");
+        let (said, out) = in_pieces(&agent, dialect, "Tell me whom to write to.");
+        assert_eq!(said, "Write to [pii.email], or leave it.", "{out}");
+        assert!(!out.contains("imani") && !out.contains("ple.org") && !out.contains("example"), "{out}");
+        let exposed = scene().json(&["exposed", &scene().run_of(&agent), "--json"]);
+        let tripwires = exposed["tripwires"].as_array().unwrap();
+        assert_eq!(tripwires.len(), 1, "{exposed}");
+        assert_eq!(
+            (&tripwires[0]["detector"], &tripwires[0]["act"]),
+            (&"email".into(), &"masked".into()),
+            "{exposed}"
+        );
+        let cells = exposed["exposures"].as_array().unwrap().iter().map(|e| e["cells"].as_u64().unwrap());
+        // The Responses API says each text once in pieces and four times whole.
+        let times = if dialect == "responses" { 5 } else { 1 };
+        assert_eq!(cells.sum::<u64>(), times, "{exposed}");
+
+        let agent = format!("mailer-{dialect}");
+        let (said, out) = in_pieces(&agent, dialect, "Please mail it.");
+        let arguments = said.trim_start();
+        assert_eq!(arguments, r#"{"to": "[pii.email]", "of": "order 3"}"#, "{out}");
+        assert!(!out.contains("imani") && !out.contains("ple.org") && !out.contains("example"), "{out}");
+        let shown = scene().json(&["show", &scene().run_of(&agent), "--json"]);
+        let decision = &shown["decisions"][0];
+        assert_eq!(decision["tool"], "send_mail", "{shown}");
+        let recorded: Value = serde_json::from_str(decision["arguments"].as_str().unwrap()).unwrap();
+        assert_eq!(recorded, serde_json::from_str::<Value>(arguments).unwrap(), "{shown}");
+    }
+    let net = crate::scan::Net::new(["n.imani@example.org"]);
+    let found = net.search_files(&scene().gateway.site().data());
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[test]
 fn what_a_model_says_that_it_thought_and_what_its_provider_did_are_in_the_record() {
     for stream in ["false", "true"] {
