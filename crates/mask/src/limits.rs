@@ -100,6 +100,33 @@ pub const BODY_GAP_BYTES_MAX: usize = 4 << 10;
 pub const BODY_EVENT_BYTES_MAX: usize = 1 << 20;
 /// Most lines of an event. 16,384 x 48 bytes = 768 KiB; JSON that is printed over lines has that many for 400 KiB.
 pub const BODY_EVENT_LINES_MAX: usize = 1 << 14;
+/// Most strings of an event that are taken for pieces of texts that go on in the next; those behind are looked at alone. A
+/// delta has about ten. 4,096 x 160 bytes = 640 KiB beside their text.
+pub const BODY_EVENT_PIECES_MAX: usize = 4 << 10;
+/// Most bytes of events that wait for what follows, as they came: two of the longest, the one that is read, and room for small
+/// ones. Each is there as it came, as it is written, its pieces, and their texts: 4 x 4 MiB, 8 x where all the texts are told apart.
+pub const BODY_EVENTS_HELD_BYTES_MAX: usize = 4 << 20;
+const _: () = assert!(BODY_EVENTS_HELD_BYTES_MAX >= 4 * BODY_EVENT_BYTES_MAX);
+/// Most such events. What is longest in one value, a PEM block, is 16 KiB: 4 bytes an event.
+pub const BODY_EVENTS_HELD_MAX: usize = 4 << 10;
+const _: () = assert!(BODY_EVENTS_HELD_MAX * 4 >= PEM_BODY_BYTES_MAX);
+/// Most pieces of such events: a delta of a model has four. 16,384 x (160 bytes, and 500 in each of at most four texts) =
+/// 34 MiB at worst, of a stream that is made for it; a model's longest takes 3 MiB, since most of its pieces do not wait.
+pub const BODY_PIECES_HELD_MAX: usize = 16 << 10;
+const _: () = assert!(BODY_PIECES_HELD_MAX >= 2 * BODY_EVENT_PIECES_MAX);
+/// Most events that may come without going on with a text whose end could be the beginning of a value: a few texts may take
+/// turns. Of what is cut over more the beginning leaves.
+pub const BODY_EVENTS_PAUSE_MAX: u64 = 4;
+/// The same of a text of one piece, and of what is hardly a text: a stream begins with what comes once, and its first words
+/// wait for that.
+pub const BODY_EVENTS_PAUSE_ONCE_MAX: u64 = 1;
+/// Most texts that are remembered, of which nothing waits. Beyond, half of them are forgotten, those first that had one piece
+/// and those that were not gone on with for longest: they begin anew. To refuse a stream for them would end those of rows; to
+/// put several into one would find values that nobody wrote. 8,192 x 350 bytes = 2.8 MiB.
+pub const BODY_TEXTS_MAX: usize = 8 << 10;
+/// Most bytes of those texts: [`LOOK_BEHIND_BYTES`] each, or a candidate that was let go undecided.
+pub const BODY_TEXTS_BYTES_MAX: usize = 4 << 20;
+const _: () = assert!(BODY_TEXTS_BYTES_MAX >= BODY_TEXTS_MAX * LOOK_BEHIND_BYTES);
 /// Longest URL that an event may say without being JSON, in bytes.
 pub const BODY_ENDPOINT_BYTES_MAX: usize = 2_048;
 

@@ -1,8 +1,7 @@
 //! SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed function fast enough for every token of a response.
 
 /// The 64-bit SipHash-2-4 of `bytes` under `key`.
-#[cfg(test)]
-fn sip(key: &[u8; 16], bytes: &[u8]) -> u64 {
+pub(crate) fn sip(key: &[u8; 16], bytes: &[u8]) -> u64 {
     hash(key, bytes, |word| word)
 }
 

@@ -89,6 +89,10 @@ pub const IN_BAND_ASKS_PER_RUN_MAX: usize = 16;
 pub const HTTP_IDLE: Duration = Duration::from_secs(300);
 /// How long an upstream may be silent before and inside its answer. A model may think for ten minutes; SDKs wait as long.
 pub const HTTP_ANSWER: Duration = Duration::from_secs(600);
+/// How long the last event of a stream waits for the next, if what it says could be the beginning of a value. A service
+/// that pauses longer inside of one leaves its beginning; to a notification it is added. A model's answer waits for its next
+/// event, or its end, however long that takes.
+pub const EVENTS_PAUSE: Duration = Duration::from_millis(300);
 /// The longest body of a request to a model, and of its answer, that is read, in bytes. A million tokens are about 4 MiB.
 pub const MODEL_BODY_BYTES_MAX: usize = 8 << 20;
 /// Tools of one server of MCP whose descriptions are remembered. Each is about 300 bytes, and the file is written whole.

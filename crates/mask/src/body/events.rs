@@ -1,11 +1,17 @@
-//! Event streams: `text/event-stream` (WHATWG HTML, 9.2). An event is held until its blank line.
+//! Event streams: `text/event-stream` (WHATWG HTML, 9.2). An event is read at its blank line, and held while a value that
+//! begins in it could go on in the next (see [`super::joined`]).
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::found::{Found, Look};
+use super::held::{Data, Event};
+use super::joined::Texts;
 use super::json::Json;
+use super::piece::{Path, Piece, Place};
+use super::window::{Kind, Standing};
 use super::{PathRule, Unreadable};
+use crate::detect::Finding;
 use crate::limits::{BODY_ENDPOINT_BYTES_MAX, BODY_EVENT_BYTES_MAX, BODY_EVENT_LINES_MAX};
 
 pub(super) struct Events {
@@ -19,11 +25,31 @@ pub(super) struct Events {
     /// Whether a line feed would belong to the end of the last line.
     after_return: bool,
     first: bool,
+    /// `None`: each event is a message, and has nothing of another.
+    texts: Option<Texts>,
 }
 
 impl Events {
     pub(super) fn new(rules: Arc<[PathRule]>) -> Events {
-        Events { rules, raw: Vec::new(), lines: Vec::new(), line: 0, after_return: false, first: true }
+        let (raw, lines, texts) = (Vec::new(), Vec::new(), Some(Texts::default()));
+        Events { rules, raw, lines, line: 0, after_return: false, first: true, texts }
+    }
+
+    /// Each event is a message of its own.
+    pub(super) fn messages(rules: Arc<[PathRule]>) -> Events {
+        Events { texts: None, ..Events::new(rules) }
+    }
+
+    /// Whether an event waits for the next.
+    pub(super) fn waits(&self) -> bool {
+        self.texts.as_ref().is_some_and(Texts::is_waiting)
+    }
+
+    /// Releases the events that wait.
+    pub(super) fn let_go(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
+        if let Some(texts) = &mut self.texts {
+            texts.release_all(look, out);
+        }
     }
 
     pub(super) fn push(
@@ -59,13 +85,15 @@ impl Events {
         if self.line < self.raw.len() {
             self.lines.push(self.line..self.raw.len());
         }
-        self.release(false, look, out)
+        self.release(false, look, out)?;
+        self.let_go(look, out);
+        Ok(())
     }
 
     /// The second half of a line's end.
     fn line_feed(&mut self, out: &mut Vec<u8>) {
         if self.raw.is_empty() {
-            out.push(b'\n');
+            self.behind(b"\n", out);
         } else {
             self.raw.push(b'\n');
             self.line = self.raw.len();
@@ -84,15 +112,22 @@ impl Events {
         }
     }
 
-    /// Releases the event. One in which nothing is replaced keeps its bytes; of another the data come last, in one line
-    /// if they are JSON.
+    /// Bytes of no event, in their order.
+    fn behind(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        match &mut self.texts {
+            Some(texts) => texts.push_behind(bytes, out),
+            None => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// Looks at the event, and releases what waits for nothing.
     fn release(&mut self, whole: bool, look: &mut Look<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
         let raw = std::mem::take(&mut self.raw);
         let lines = std::mem::take(&mut self.lines);
         self.line = 0;
         if lines.is_empty() {
             self.first = false;
-            out.extend_from_slice(&raw);
+            self.behind(&raw, out);
             return Ok(());
         }
         if std::str::from_utf8(&raw).is_err() {
@@ -101,52 +136,104 @@ impl Events {
         if std::mem::take(&mut self.first) && raw.starts_with(b"\xef\xbb\xbf") {
             return Err(Unreadable("the event stream begins with a byte order mark"));
         }
+        let event = self.event(raw, &lines, whole, look)?;
+        match &mut self.texts {
+            Some(texts) => texts.push(event, look, out),
+            None => {
+                event.released(look, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// An event, looked at alone.
+    fn event(
+        &self,
+        raw: Vec<u8>,
+        lines: &[Range<usize>],
+        whole: bool,
+        look: &mut Look<'_>,
+    ) -> Result<Event, Unreadable> {
         let lines = || lines.iter().map(|line| &raw[line.clone()]);
         let data: Vec<&[u8]> = lines().filter_map(payload).collect();
         let other: Vec<&[u8]> = lines().filter(|line| payload(line).is_none()).collect();
-        let (has_data, has_other) = (!data.is_empty(), !other.is_empty());
-        let (data, other) = (data.join(&b'\n'), other.join(&b'\n'));
-        let masked = match other.split(|&b| b == b'\n').any(is_endpoint) && is_url(&data) {
-            true => look.text(&data),
-            false => self.data(&data, look)?,
+        let (has_data, other) = (!data.is_empty(), (!other.is_empty()).then(|| other.join(&b'\n')));
+        let joined = data.join(&b'\n');
+        let is_place = || lines().any(is_endpoint) && is_url(&joined);
+        let mut data = match has_data {
+            true if is_place() => Some(alone(joined, look)),
+            true => Some(self.data(joined, look)?),
+            false => None,
         };
-        match (look.text(&other), masked) {
-            (None, None) => out.extend_from_slice(&raw),
-            (masked_other, masked_data) => {
-                let blank: &[u8] = if whole { b"\n" } else { b"" };
-                write(b"", &masked_other.unwrap_or(other), has_other, out);
-                write(b"data: ", &masked_data.unwrap_or(data), has_data, out);
-                out.extend_from_slice(blank);
-            }
+        if let Some(data) = &mut data {
+            let names = lines().filter_map(|line| field(line, b"event"));
+            names.for_each(|name| data.marking.add(b"event", Path::default, name));
         }
-        Ok(())
+        let other_masked = other.as_ref().and_then(|other| look.text(other));
+        Ok(Event { other, other_masked, data, whole, raw })
     }
 
-    /// The data of an event, masked; `None` if they pass as they are.
-    fn data(&self, data: &[u8], look: &mut Look<'_>) -> Result<Option<Vec<u8>>, Unreadable> {
+    /// The data of an event.
+    fn data(&self, data: Vec<u8>, look: &mut Look<'_>) -> Result<Data, Unreadable> {
         if data.is_empty() {
-            return Ok(None);
+            return Ok(Data::default());
         }
         let mut found = Found::default();
-        match json(&self.rules, data, &mut look.apart(&mut found)) {
-            Ok(masked) => {
+        match self.json(&data, &mut look.apart(&mut found)) {
+            Ok(read) => {
                 look.found.add(found);
-                // A line feed in JSON is white space.
-                let one_line = masked.iter().map(|&b| if b == b'\n' { b' ' } else { b });
-                Ok((masked != data).then(|| one_line.collect()))
+                Ok(read)
             }
             // What is no JSON has no places that a rule could name, whatever a reader makes of it.
-            Err(unreadable) if !self.rules.is_empty() && !ends_stream(data) => Err(unreadable),
-            Err(_) => Ok(look.text(data)),
+            Err(unreadable) if !self.rules.is_empty() && !ends_stream(&data) => Err(unreadable),
+            Err(_) if self.texts.is_none() => Ok(alone(data, look)),
+            Err(_) => {
+                let mut findings = Vec::new();
+                look.detectors.scan_deep(&data, &mut findings);
+                Ok(piece(data, findings))
+            }
         }
+    }
+
+    fn json(&self, data: &[u8], look: &mut Look<'_>) -> Result<Data, Unreadable> {
+        let mut json = match self.texts {
+            Some(_) => Json::of_event(self.rules.clone()),
+            None => Json::new(self.rules.clone()),
+        };
+        let mut written = Vec::new();
+        json.push(look, data, &mut written)?;
+        json.end(look, false, &mut written)?;
+        let (pieces, marking) = json.take_pieces();
+        let changed = written != data;
+        // A number alone may as well be a piece of a text that is no JSON.
+        if self.texts.is_some() && !changed && !matches!(data.trim_ascii().first(), Some(b'{' | b'[' | b'"'))
+        {
+            return Ok(piece(written, Vec::new()));
+        }
+        Ok(Data { changed, written, json: true, pieces, marking })
     }
 }
 
-fn json(rules: &Arc<[PathRule]>, data: &[u8], look: &mut Look<'_>) -> Result<Vec<u8>, Unreadable> {
-    let (mut json, mut out) = (Json::new(rules.clone()), Vec::new());
-    json.push(look, data, &mut out)?;
-    json.end(look, false, &mut out)?;
-    Ok(out)
+/// Data that are no piece of a text.
+fn alone(data: Vec<u8>, look: &mut Look<'_>) -> Data {
+    match look.text(&data) {
+        Some(written) => Data { written, changed: true, ..Data::default() },
+        None => Data { written: data, ..Data::default() },
+    }
+}
+
+/// Data that are a piece of a text, with what is found in them.
+fn piece(data: Vec<u8>, findings: Vec<Finding>) -> Data {
+    let piece = Piece {
+        at: 0..data.len(),
+        kind: Kind::Data,
+        place: Place { path: Path::default(), label: false },
+        standing: Standing::default(),
+        text: data.clone(),
+        findings,
+        joined: Vec::new(),
+    };
+    Data { written: data, pieces: vec![piece], ..Data::default() }
 }
 
 /// `[DONE]` is how providers end a stream.
@@ -166,15 +253,14 @@ fn is_url(data: &[u8]) -> bool {
 
 /// What a line adds to the data; `None` if it is of another field.
 fn payload(line: &[u8]) -> Option<&[u8]> {
-    match line.strip_prefix(b"data")? {
+    field(line, b"data")
+}
+
+/// The value of a field that a line is of.
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    match line.strip_prefix(name)? {
         [] => Some(b""),
         [b':', b' ', rest @ ..] | [b':', rest @ ..] => Some(rest),
         _ => None,
-    }
-}
-
-fn write(field: &[u8], lines: &[u8], any: bool, out: &mut Vec<u8>) {
-    for line in lines.split(|&b| b == b'\n').filter(|_| any) {
-        [field, line, b"\n"].iter().for_each(|piece| out.extend_from_slice(piece));
     }
 }

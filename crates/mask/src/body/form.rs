@@ -65,7 +65,7 @@ impl Form {
     fn component(&mut self, raw: &[u8], value: bool) -> Result<(), Unreadable> {
         self.text.clear();
         write::unform(raw, &mut self.text)?;
-        self.window.token(raw, &self.text, Kind::Form, Standing { reveals: None, value });
+        self.window.token(raw, &self.text, Kind::Form, Standing { reveals: None, value, place: None });
         Ok(())
     }
 }

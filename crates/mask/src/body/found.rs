@@ -117,19 +117,28 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Notes a finding, whose bytes are `value`, and says whether it is to be replaced: unless the run knows it, or it
-    /// stands `inside` a value that a rule reveals and its class is revealed.
+    /// Notes a finding, whose bytes are `value`, and says whether it is to be replaced: see [`Look::act`].
     pub(super) fn masks(&mut self, finding: &Finding, value: &[u8], inside: bool) -> bool {
-        let act = match self.known.origin(value) {
+        let act = self.act(finding, value, inside);
+        self.note(finding, act);
+        act == Act::Masked
+    }
+
+    /// What becomes of a finding, whose bytes are `value`: it is replaced unless the run knows it, or it stands `inside` a
+    /// value that a rule reveals and its class is revealed.
+    pub(super) fn act(&self, finding: &Finding, value: &[u8], inside: bool) -> Act {
+        match self.known.origin(value) {
             Some(Origin::Own) => Act::Own,
             Some(Origin::Echo) => Act::Echo,
             Some(Origin::Revealed) => Act::Revealed,
             None if inside && self.revealed.contains(&finding.class) => Act::Revealed,
             None => Act::Masked,
-        };
+        }
+    }
+
+    pub(super) fn note(&mut self, finding: &Finding, act: Act) {
         let Finding { class, detector, form, .. } = finding.clone();
         self.found.trip(Hit { class, detector, form, act, count: 1 });
-        act == Act::Masked
     }
 
     /// A text that is in hand whole, behind encodings too; `None` if it may pass as it is.

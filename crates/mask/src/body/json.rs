@@ -6,6 +6,7 @@ use super::found::{Found, Look};
 use super::lex::{Lex, Number};
 use super::names::{Members, Names, TOO_MANY, TWICE};
 use super::path::{Edge, Reached};
+use super::piece::{Marking, Path, Piece, Place, is_label};
 use super::window::{Kind, Standing, Window};
 use super::{Masks, PathRule, Unreadable, write};
 use crate::detect::placeholder;
@@ -38,6 +39,8 @@ pub(super) struct Json {
     empty: bool,
     /// In how many strings of JSON texts this text stands.
     inner: usize,
+    /// Of an event's data: what tells of which texts its strings are pieces.
+    marking: Option<Marking>,
 }
 
 /// What may come, where no token is open.
@@ -60,6 +63,8 @@ enum Expect {
 /// An object or array that is open.
 struct Frame {
     inside: Inside,
+    /// Where it stands, in an event.
+    path: Path,
     reveals: Option<Arc<[usize]>>,
 }
 
@@ -91,7 +96,18 @@ impl Json {
             dropping: None,
             empty: true,
             inner: 0,
+            marking: None,
         }
+    }
+
+    /// The data of an event: its strings are not decided here.
+    pub(super) fn of_event(rules: Arc<[PathRule]>) -> Json {
+        Json { marking: Some(Marking::default()), ..Json::new(rules) }
+    }
+
+    /// What of an event is to be decided with others, and what tells its texts apart.
+    pub(super) fn take_pieces(&mut self) -> (Vec<Piece>, Marking) {
+        (self.window.take_pieces(), self.marking.unwrap_or_default())
     }
 
     pub(super) fn push(
@@ -253,7 +269,8 @@ impl Json {
             self.reached.extend_from_slice(&self.begun);
         }
         let reveals = begun.reveals.filter(|_| self.dropping.is_none());
-        self.frames.push(Frame { inside, reveals });
+        let path = self.path();
+        self.frames.push(Frame { inside, path, reveals });
         self.expect = expect;
         Ok(())
     }
@@ -321,15 +338,16 @@ impl Json {
     ) -> Result<(), Unreadable> {
         let kind = Kind::String { escaped };
         if matches!(self.expect, Expect::FirstKey | Expect::Key) {
-            let Some(Frame { inside: Inside::Object(members), reveals }) = self.frames.last_mut() else {
+            let Some(Frame { inside: Inside::Object(members), reveals, .. }) = self.frames.last_mut() else {
                 return Err(UNEXPECTED);
             };
             self.names.add(members, text)?;
             let reveals = reveals.clone();
-            self.keep_token(written, text, kind, Standing { reveals, value: false });
+            self.keep_token(written, text, kind, Standing { reveals, ..Standing::default() });
             self.expect = Expect::Colon;
         } else {
             let begun = self.begin(look);
+            self.mark(text);
             match begun.masked {
                 None => self.keep_string(written, text, kind, begun.reveals, look)?,
                 Some(rule) => self.mask_string(rule, text)?,
@@ -349,11 +367,11 @@ impl Json {
         reveals: Option<Arc<[usize]>>,
         look: &mut Look<'_>,
     ) -> Result<(), Unreadable> {
-        let value = reveals.is_some();
+        let (value, place) = (reveals.is_some(), self.place());
         match self.inside(text, look)? {
-            None => self.keep_token(written, text, kind, Standing { reveals, value: true }),
+            None => self.keep_token(written, text, kind, Standing { reveals, value: true, place }),
             Some(masked) => {
-                let standing = Standing { reveals: reveals.or_else(|| Some([].into())), value };
+                let standing = Standing { reveals: reveals.or_else(|| Some([].into())), value, place };
                 if masked == text {
                     self.keep_token(written, text, kind, standing);
                     return Ok(());
@@ -398,7 +416,8 @@ impl Json {
                 let part = write::partial(text, keep);
                 let kind = Kind::String { escaped: true };
                 let raw = write::json_string(part.as_bytes());
-                self.window.token(&raw, part.as_bytes(), kind, Standing::default());
+                let standing = Standing { place: self.place(), ..Standing::default() };
+                self.window.token(&raw, part.as_bytes(), kind, standing);
             }
             Masks::Redacted => {
                 self.window.push(&write::json_string(placeholder(&rule.class).as_bytes()));
@@ -428,10 +447,13 @@ impl Json {
         }
         self.lex = Lex::Between;
         let begun = self.begin(look);
+        if let Some(marking) = &mut self.marking {
+            mark(marking, self.frames.last(), &self.names, &self.token);
+        }
         match begun.masked.map(|rule| self.rules[rule].masks()) {
             None if self.dropping.is_some() => {}
             None => {
-                let standing = Standing { reveals: begun.reveals, value: true };
+                let standing = Standing { reveals: begun.reveals, value: true, place: None };
                 self.window.token(&self.token, &self.token, Kind::Number, standing);
             }
             Some(Masks::Null) => self.window.push(b"null"),
@@ -481,6 +503,31 @@ impl Json {
         Begun { reveals: Some(reveals.into()), masked }
     }
 
+    /// Where the value that is read stands in an event.
+    fn path(&self) -> Path {
+        if self.marking.is_none() {
+            return Path::default();
+        }
+        self.frames.last().map_or_else(Path::default, |frame| frame.path_of_value(&self.names))
+    }
+
+    /// The same of a string.
+    fn place(&self) -> Option<Place> {
+        self.marking?;
+        let label = match self.frames.last().map(|frame| &frame.inside) {
+            Some(Inside::Object(members)) => is_label(self.names.last(members)),
+            Some(Inside::Array(_)) | None => false,
+        };
+        Some(Place { path: self.path(), label })
+    }
+
+    /// Notes what a string says of which texts an event has.
+    fn mark(&mut self, text: &[u8]) {
+        if let Some(marking) = &mut self.marking {
+            mark(marking, self.frames.last(), &self.names, text);
+        }
+    }
+
     /// A string as it came, unless it is left out.
     fn keep_token(&mut self, written: &[u8], text: &[u8], kind: Kind, standing: Standing) {
         if self.dropping.is_none() {
@@ -496,5 +543,21 @@ impl Json {
         if self.dropping.is_none() {
             self.window.push(bytes);
         }
+    }
+}
+
+impl Frame {
+    /// Where the value that is read in it stands.
+    fn path_of_value(&self, names: &Names) -> Path {
+        match &self.inside {
+            Inside::Object(members) => self.path.name(names.last(members)),
+            Inside::Array(index) => self.path.index(*index),
+        }
+    }
+}
+
+fn mark(marking: &mut Marking, frame: Option<&Frame>, names: &Names, value: &[u8]) {
+    if let Some(frame @ Frame { inside: Inside::Object(members), .. }) = frame {
+        marking.add(names.last(members), || frame.path_of_value(names), value);
     }
 }

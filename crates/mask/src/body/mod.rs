@@ -4,7 +4,7 @@
 //! | media | what is looked at | what is refused as [`Unreadable`] |
 //! |---|---|---|
 //! | JSON, lines of it | rules; strings, names, numbers, encoded too | what is not strictly RFC 8259, names twice |
-//! | event stream | its data as JSON, else as text; other lines | with rules: data that are no JSON |
+//! | event stream | data as JSON, else as text, alone and over events; other lines | with rules: data that are no JSON |
 //! | form | names and values, decoded and behind encodings | escapes that are none |
 //! | multipart | each header, each part by its type | doubtful delimiters, other types and encodings |
 //! | text | plain values over lines, encoded ones in each line | what is not UTF-8 |
@@ -16,15 +16,16 @@
 //! partial mask leaves of it is looked at.
 //! **Invariant:** what is refused once stays refused: a [`Body`] that was unreadable releases nothing more.
 //!
-//! Deliberately absent, and not found: a value that is cut across several events (the deltas of a model's answer: who
-//! reads that protocol puts them together); what one event, line of JSON lines or part gives away of another (an
-//! access key's id of its secret); character references of XML and HTML (`&#64;`); base64 that is broken over lines in
+//! Deliberately absent, and not found: an encoded value that is cut over several events, and a plain one whose pieces stand at
+//! different places, in numbers, names, or other lines than data (`joined`); what one line of JSON lines or part gives away
+//! of another (an access key's id of its secret); character references of XML and HTML (`&#64;`); base64 that is broken over lines in
 //! a text; an encoded value of more than 4 KiB across a multiple of 60 KiB of one line. Two names of one object that
 //! are replaced become alike. A form or text has no paths, and rules say nothing of it. What leaves waits: a JSON text
-//! for 16 KiB more or its end, a text for its line, an event for its blank line.
+//! for 16 KiB more or its end, a text for its line, an event for its blank line, and for the next event where what it says
+//! last could go on to be a value: so does a word.
 //!
-//! Reading order: this page -> `found` -> `window` -> `json` (with `lex`, `names`, `write`, `path`) -> `form`, `text`, `events`,
-//! `multipart`.
+//! Reading order: this page -> `found` -> `window` -> `json` (with `lex`, `names`, `write`, `path`) -> `form`, `text`, `multipart`
+//! -> `events` -> `piece`, `joined`, `held`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,11 +39,14 @@ use crate::tail::MaskedBytes;
 mod events;
 mod form;
 mod found;
+mod held;
+mod joined;
 mod json;
 mod lex;
 mod multipart;
 mod names;
 mod path;
+mod piece;
 mod text;
 mod window;
 mod write;
@@ -138,6 +142,32 @@ impl Body {
     /// `rules` hold for JSON wherever it stands; `revealed` are the classes that pass at their rules' paths.
     pub fn new(media: Media, rules: Arc<[PathRule]>, revealed: BTreeSet<Class>) -> Body {
         Body { engine: Engine::new(media, rules), revealed, found: Found::default() }
+    }
+
+    /// Of an event stream: each event is a message, whole in itself. None waits for the next, and a value that is cut over
+    /// two is not found.
+    pub fn messages(rules: Arc<[PathRule]>, revealed: BTreeSet<Class>) -> Body {
+        let engine = Ok(Engine::Events(events::Events::messages(rules)));
+        Body { engine, revealed, found: Found::default() }
+    }
+
+    /// Whether events wait for the next: what they say last could be the beginning of a value.
+    pub fn waits(&self) -> bool {
+        match &self.engine {
+            Ok(Engine::Events(events)) => events.waits(),
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// Releases the events that wait, as if what they say ended there. If it goes on after all, what is left of a value
+    /// is replaced. What comes out depends on when this is asked for.
+    pub fn let_go(&mut self, detectors: &Detectors, known: &Known) -> MaskedBytes {
+        let mut out = Vec::new();
+        let mut look = Look { detectors, known, revealed: &self.revealed, found: &mut self.found };
+        if let Ok(Engine::Events(events)) = &mut self.engine {
+            events.let_go(&mut look, &mut out);
+        }
+        MaskedBytes(out)
     }
 
     /// Takes bytes and gives what can be released.

@@ -10,6 +10,7 @@ use crate::detect::Form;
 use crate::detect::tests::shared;
 use crate::known::{Known, Origin};
 
+mod deltas;
 mod forms;
 mod fuzz;
 mod json;

@@ -9,11 +9,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::found::Look;
+use super::piece::{Piece, Place};
 use super::write;
 use super::write::number_digits;
-use crate::detect::{Finding, Form, groups, placeholder};
+use crate::detect::{Detectors, Finding, Form, groups, placeholder};
 use crate::field::{SEPARATOR, replace};
-use crate::limits::{BODY_GAP_BYTES_MAX, BODY_WINDOW_BYTES, BODY_WINDOW_RAW_BYTES, LOOK_BEHIND_BYTES};
+use crate::limits::{
+    BODY_EVENT_PIECES_MAX, BODY_GAP_BYTES_MAX, BODY_WINDOW_BYTES, BODY_WINDOW_RAW_BYTES, LOOK_BEHIND_BYTES,
+};
 
 /// How a token is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(super) enum Kind {
     Number,
     /// A name or value of a form.
     Form,
+    /// The data of an event that are no JSON.
+    Data,
 }
 
 /// How a token stands to the rules.
@@ -33,6 +38,8 @@ pub(super) struct Standing {
     pub(super) reveals: Option<Arc<[usize]>>,
     /// Whether it is a value, no name.
     pub(super) value: bool,
+    /// Where in an event it stands: it may be a piece of a text that goes on in the next one.
+    pub(super) place: Option<Place>,
 }
 
 struct Token {
@@ -60,6 +67,8 @@ pub(super) struct Window {
     tokens: Vec<Token>,
     /// The lengths of `raw` and `text` after the last look.
     seen: (usize, usize),
+    /// Tokens that are decided with others of later events. They are released as they came.
+    pieces: Vec<Piece>,
 }
 
 impl Window {
@@ -122,10 +131,23 @@ impl Window {
             let (here, later) = rest.split_at(rest.partition_point(|f| f.range.start < token.text.end));
             rest = later;
             let text = &self.text[token.text.clone()];
+            let pieces = self.pieces.len();
+            let place = token.standing.place.filter(|_| !text.is_empty() && pieces < BODY_EVENT_PIECES_MAX);
+            if let Some(place) = place {
+                out.extend_from_slice(&self.raw[done..token.raw.end]);
+                done = token.raw.end;
+                let at = out.len() - token.raw.len()..out.len();
+                let findings = found_in(&token, text, here, encoded, look.detectors);
+                let Token { kind, standing, .. } = token;
+                let (text, joined) = (text.to_vec(), Vec::new());
+                self.pieces.push(Piece { at, kind, place, standing, text, findings, joined });
+                continue;
+            }
             if here.is_empty() && !encoded && token.passes(text) {
                 continue;
             }
-            if let Some(replaced) = released(&token, text, here, look) {
+            let found = found_in(&token, text, here, encoded, look.detectors);
+            if let Some(replaced) = released(&token, text, found, look) {
                 out.extend_from_slice(&self.raw[done..token.raw.start]);
                 out.extend_from_slice(&replaced);
                 done = token.raw.end;
@@ -135,6 +157,11 @@ impl Window {
         out.extend_from_slice(&self.raw[done..next]);
         let context = self.tokens.first().map_or(self.text.len(), |token| token.text.start);
         self.forget(next, context.saturating_sub(LOOK_BEHIND_BYTES));
+    }
+
+    /// The tokens of an event that are not decided.
+    pub(super) fn take_pieces(&mut self) -> Vec<Piece> {
+        std::mem::take(&mut self.pieces)
     }
 
     /// Drops what is released, and text that gives nothing away any more.
@@ -149,18 +176,31 @@ impl Window {
     }
 }
 
-/// What is written in place of a token; `None` if it passes. `plain` are the findings of the whole text that begin
-/// before the token's end; none of them crosses a separator.
-fn released(token: &Token, text: &[u8], plain: &[Finding], look: &mut Look<'_>) -> Option<Vec<u8>> {
+/// What is found in a token. `plain` are the findings of the whole text that begin before the token's end; none of them
+/// crosses a separator. `encoded`: whether something of the whole text may be.
+fn found_in(
+    token: &Token,
+    text: &[u8],
+    plain: &[Finding],
+    encoded: bool,
+    detectors: &Detectors,
+) -> Vec<Finding> {
     let start = token.text.start;
     let here = plain.iter().filter(|f| f.range.start >= start);
     let mut findings: Vec<Finding> = here
         .map(|f| Finding { range: f.range.start - start..(f.range.end - start).min(text.len()), ..f.clone() })
         .collect();
-    look.detectors.scan_encoded(text, &mut findings);
-    if token.kind == Kind::Number && findings.is_empty() {
-        number(text, look, &mut findings);
+    if encoded {
+        detectors.scan_encoded(text, &mut findings);
     }
+    if token.kind == Kind::Number && findings.is_empty() {
+        number(text, detectors, &mut findings);
+    }
+    findings
+}
+
+/// What is written in place of a token; `None` if it passes.
+fn released(token: &Token, text: &[u8], mut findings: Vec<Finding>, look: &mut Look<'_>) -> Option<Vec<u8>> {
     let inside = token.standing.reveals.is_some();
     findings.retain(|f| look.masks(f, &text[f.range.clone()], inside));
     findings.iter_mut().for_each(|f| f.range = characters(text, f.range.clone()));
@@ -170,29 +210,37 @@ fn released(token: &Token, text: &[u8], plain: &[Finding], look: &mut Look<'_>) 
         match (&replaced, token.kind) {
             (None, _) => look.found.reveal(rule, text),
             (Some(_), Kind::String { .. }) => look.found.reveal(rule, &replace(text, &findings)),
-            (Some(_), Kind::Number | Kind::Form) => {}
+            (Some(_), Kind::Number | Kind::Form | Kind::Data) => {}
         }
     }
     replaced
 }
 
-/// A token with placeholders. A string without escapes keeps every other byte.
+/// A token with placeholders.
 fn written(kind: Kind, text: &[u8], findings: &[Finding]) -> Vec<u8> {
     match kind {
-        Kind::String { escaped: false } => [b"\"", &replace(text, findings)[..], b"\""].concat(),
-        Kind::String { escaped: true } => write::json_string(&replace(text, findings)),
+        Kind::String { .. } | Kind::Form | Kind::Data => spelled(kind, &replace(text, findings)),
         Kind::Number => {
             let class = groups(findings).next().map(|(first, _)| placeholder(&first.class));
             write::json_string(class.unwrap_or_default().as_bytes())
         }
-        Kind::Form => write::form(&replace(text, findings)),
+    }
+}
+
+/// What says `text`. A string without escapes keeps every other byte.
+pub(super) fn spelled(kind: Kind, text: &[u8]) -> Vec<u8> {
+    match kind {
+        Kind::String { escaped: false } => [b"\"", text, b"\""].concat(),
+        Kind::String { escaped: true } | Kind::Number => write::json_string(text),
+        Kind::Form => write::form(text),
+        Kind::Data => text.to_vec(),
     }
 }
 
 /// Looks at the digits of a number that is an integer and is not written as one; a finding covers it whole.
-fn number(text: &[u8], look: &Look<'_>, findings: &mut Vec<Finding>) {
+fn number(text: &[u8], detectors: &Detectors, findings: &mut Vec<Finding>) {
     let Some(digits) = number_digits(text) else { return };
-    look.detectors.scan(digits.as_bytes(), findings);
+    detectors.scan(digits.as_bytes(), findings);
     for finding in findings {
         finding.range = 0..text.len();
         finding.form = Form::Number;
@@ -200,7 +248,7 @@ fn number(text: &[u8], look: &Look<'_>, findings: &mut Vec<Finding>) {
 }
 
 /// A range, and what it cut of the characters at its ends (a detector sees bytes).
-fn characters(text: &[u8], range: Range<usize>) -> Range<usize> {
+pub(super) fn characters(text: &[u8], range: Range<usize>) -> Range<usize> {
     let inner = |i: usize| text.get(i).is_some_and(|b| b & 0xc0 == 0x80);
     let (mut start, mut end) = (range.start, range.end);
     while start > 0 && inner(start) {

@@ -6,6 +6,7 @@
 //! is what makes a stream and the whole mask alike. [`deep`] undoes common encodings first.
 
 mod anchor;
+mod begun;
 mod deep;
 mod kinds;
 mod recognise;
@@ -19,6 +20,7 @@ use vocab::Class;
 
 use crate::limits::LOOK_BEHIND_BYTES;
 use crate::taint::Taint;
+pub(crate) use begun::{Begun, begun};
 use recognise::{Detector, View};
 
 /// A value of a class, found in bytes.

@@ -412,13 +412,13 @@ fn aws_key(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
         return start;
     }
     let end = view.run(start + 4, 17, base32);
+    // Before the id: in its own line only, which is what an open view holds.
+    let line = view.run_back(start, NEAR_BYTES_MAX, |b| b != b'\n');
     if end != start + 20 || view.at(end).is_some_and(alphanumeric) {
-        return start;
+        return line;
     }
     spots.push(Detector::AwsKeyId, start..end);
     aws_secret_after(end, NEAR_BYTES_MAX, view, spots);
-    // Before the id: in its own line only, which is what an open view holds.
-    let line = view.run_back(start, NEAR_BYTES_MAX, |b| b != b'\n');
     let mut i = line;
     while i < start {
         i = aws_secret_at(i, start, view, spots).max(i + 1);

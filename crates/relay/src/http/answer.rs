@@ -29,7 +29,7 @@ use super::scrub::Scrub;
 use super::session::{Cut, Session};
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
-use crate::limits::{CHUNK_BYTES, MODEL_BODY_BYTES_MAX, RECORD, REFUSAL_RECORD};
+use crate::limits::{CHUNK_BYTES, EVENTS_PAUSE, MODEL_BODY_BYTES_MAX, RECORD, REFUSAL_RECORD};
 
 const HELD_BACK: &str = "policy holds back the answer";
 pub(super) const NOT_SEEN: &str = "the answer cannot be looked into, and no rule permits that";
@@ -99,6 +99,16 @@ impl Around {
 
 /// The end of a body in chunks that nothing stands behind.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// What comes next of an answer.
+enum Next {
+    /// Upstream says it.
+    Said(Incoming),
+    /// The gateway had something to say on this stream, and has said it.
+    Word,
+    /// Nothing, for as long as events wait for it.
+    Pause,
+}
 
 /// Why an answer stays here.
 pub(super) enum Stays {
@@ -255,12 +265,22 @@ impl Session {
             let next = match answer.undoing.next() {
                 Ok(Some(piece)) => Incoming::Body(piece),
                 Ok(None) => match self.next_or_word(answer).await? {
-                    None => continue,
-                    Some(Incoming::Body(piece)) => {
+                    Next::Word => continue,
+                    Next::Pause => {
+                        let masked = answer.looking.let_go(&resource, &self.who, &mut self.known);
+                        if let Err(why) = answer.take(&resource, &self.who, masked, false) {
+                            return Ok(Err(Stays::Unreadable(502, why)));
+                        }
+                        match answer.held.as_bytes() {
+                            [] => continue,
+                            _ => return Ok(Ok(false)),
+                        }
+                    }
+                    Next::Said(Incoming::Body(piece)) => {
                         answer.undoing.push(piece);
                         continue;
                     }
-                    Some(next) => next,
+                    Next::Said(next) => next,
                 },
                 Err(why) => return Ok(Err(Stays::Unreadable(502, why))),
             };
@@ -306,20 +326,25 @@ impl Session {
         }
     }
 
-    /// What upstream says next. `None`: the gateway had something to say on this stream, and has said it.
-    async fn next_or_word(&mut self, answer: &mut Answer) -> Result<Option<Incoming>, Cut> {
+    /// What comes next.
+    async fn next_or_word(&mut self, answer: &mut Answer) -> Result<Next, Cut> {
         let listening = match &mut answer.listening {
             Some(listening) if self.answering => listening,
-            _ => return self.upstream_next().await.map(Some),
+            // The events of a model's answer are pieces of a text: the next one is worth waiting for.
+            _ if answer.reading.is_none() && answer.looking.waits() => {
+                let next = tokio::time::timeout(EVENTS_PAUSE, self.upstream_next()).await;
+                return next.map_or(Ok(Next::Pause), |next| next.map(Next::Said));
+            }
+            _ => return self.upstream_next().await.map(Next::Said),
         };
         tokio::select! {
             biased;
             word = listening.word() => {
                 // Nothing of the service's is in it.
                 self.to_client.say_event(&word, answer.chunked);
-                self.drain_client().await.map(|()| None)
+                self.drain_client().await.map(|()| Next::Word)
             }
-            next = self.upstream_next() => next.map(Some),
+            next = self.upstream_next() => next.map(Next::Said),
         }
     }
 

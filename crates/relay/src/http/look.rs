@@ -56,8 +56,14 @@ impl Looking {
     ) -> Looking {
         let how = match media {
             Some(media) => {
-                let classes = revealed.keys().cloned().collect();
-                How::Body(Box::new(Body::new(media, resource.config.masks.clone(), classes)))
+                let (rules, classes) = (resource.config.masks.clone(), revealed.keys().cloned().collect());
+                How::Body(Box::new(match media {
+                    // A client waits for each message, and nothing may come behind it.
+                    mask::body::Media::EventStream if resource.config.mcp.is_some() => {
+                        Body::messages(rules, classes)
+                    }
+                    media => Body::new(media, rules, classes),
+                }))
             }
             None => How::Opaque(Tail::new()),
         };
@@ -147,6 +153,20 @@ impl Looking {
         let begun = std::mem::take(&mut self.begun);
         self.filter.cell(&key, &begun);
         Ok(rest)
+    }
+
+    /// Whether events wait for what comes next.
+    pub(super) fn waits(&self) -> bool {
+        matches!(&self.how, How::Body(body) if body.waits())
+    }
+
+    /// The events that wait, as they may leave if nothing comes.
+    pub(super) fn let_go(&mut self, resource: &Resource, who: &gate::Who, known: &mut Known) -> MaskedBytes {
+        let How::Body(body) = &mut self.how else { return mask::constant(b"") };
+        let masked = body.let_go(resource.gate.detectors(), known);
+        let found = body.take_found();
+        self.note(resource, who, known, found);
+        self.filtered(&resource.gate.ledger().filter_key(), masked)
     }
 
     fn note(&mut self, resource: &Resource, who: &gate::Who, known: &mut Known, found: mask::body::Found) {
