@@ -449,7 +449,7 @@ fn exposure_prevents(seq: Seq, exposure: &Exposure, prevents: &mut Prevents) {
 fn tripwire_prevents(seq: Seq, tripwire: &Tripwire, prevents: &mut Prevents) {
     match &tripwire.act {
         Act::Own | Act::Echo => {}
-        Act::Masked | Act::Cut | Act::Strange(_) => {
+        Act::Masked | Act::Cut | Act::Revealed | Act::Reported | Act::Refused | Act::Strange(_) => {
             let why = format!(
                 "{} ({}) hit in {}: {}",
                 tripwire.detector, tripwire.class, tripwire.channel, tripwire.act

@@ -164,6 +164,8 @@ pub struct Question<'a> {
     pub subject: &'a Subject,
     pub params: Arc<[Param]>,
     pub prints: Vec<Print>,
+    /// What detectors found in what is asked, and what becomes of it on its way upstream. An intent says it, and a refusal.
+    pub tripwires: &'a [Tripped],
     pub tx: Tx,
     /// What the request says, where a model may have decided that it does: held against the run's decisions, and not
     /// recorded.
@@ -194,6 +196,11 @@ impl Question<'_> {
         let values = params.iter().filter_map(|param| param.said.as_deref()).collect();
         let unsaid = params.iter().any(|param| param.said.is_none());
         Some(Saying { text: self.said?, values, unsaid, action: self.subject.action() })
+    }
+
+    /// What was found in it, where none of it is sent.
+    pub fn stayed(&self) -> Vec<Tripped> {
+        self.tripwires.iter().map(|hit| Tripped { act: "refused", ..hit.clone() }).collect()
     }
 
     /// The bytes that an approval is of.
@@ -261,7 +268,7 @@ pub struct Tripped {
     pub detector: &'static str,
     pub class: Class,
     pub channel: &'static str,
-    /// `masked`, `cut`, `own`, `echo`.
+    /// In an answer `masked`, `cut`, `own`, `echo`, `revealed`; in a request `masked`, `reported` (it is sent as it is), `refused`.
     pub act: &'static str,
 }
 

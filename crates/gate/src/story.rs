@@ -529,8 +529,8 @@ impl Gate {
         if !matches!(why, AppendError::NotAdmitted(_) | AppendError::Failed | AppendError::Full) {
             return why.into();
         }
-        let (params, prints) = (question.params.clone(), question.prints.clone());
-        let refused = Question { sending: &[], params, prints, ..*question };
+        let (params, prints, stayed) = (question.params.clone(), question.prints.clone(), question.stayed());
+        let refused = Question { sending: &[], params, prints, tripwires: &stayed, ..*question };
         match self.refuse(&refused, decided, Code::new(*b"58030"), "no record was possible", of, false) {
             Ok(_queued) => GateError::Late(why),
             Err(error) => error,
@@ -693,7 +693,7 @@ impl Gate {
             question.sending,
             question.whole.unwrap_or_default(),
         ])?;
-        let shown = decided.shown(&self.inner.detectors);
+        let shown = decided.shown(&self.detectors_of(who));
         let mut draft = Draft::new(kind)
             .run(who.run)
             .session(who.session)
@@ -718,6 +718,9 @@ impl Gate {
         let causes = question.saying().map(|said| self.inner.causes.of(who.run, &said)).unwrap_or_default();
         if !causes.is_empty() {
             draft = draft.put("causes", causes.iter().map(cause).collect::<Vec<Map>>());
+        if !question.tripwires.is_empty() && kind != Kind::Ask {
+            draft = draft.put("tripwires", tripwires(question.tripwires));
+        }
         }
         if !question.shows.is_empty() {
             draft = draft.put("shows", question.shows.to_vec());
@@ -937,8 +940,8 @@ fn exposures(all: &[Exposure]) -> Vec<Map> {
         .collect()
 }
 
-fn tripwires(all: &BTreeSet<Tripped>) -> Vec<Map> {
-    all.iter()
+fn tripwires<'a>(all: impl IntoIterator<Item = &'a Tripped>) -> Vec<Map> {
+    all.into_iter()
         .map(|t| {
             Map::new()
                 .put("detector", t.detector)

@@ -242,6 +242,7 @@ fn request(f: &mut Fields<'_>) -> Request {
         durability: f.text("durability"),
         causes: f.maps_if("causes", cause),
         shows: f.list_if("shows", |value| value.as_u64().map(Seq)),
+        tripwires: f.maps_if("tripwires", tripwire),
     }
 }
 

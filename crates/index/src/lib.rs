@@ -40,5 +40,5 @@ pub use rows::{
     Administered, Catalog, Filter, Full, Genesis, PolicyText, Print, PrintPlace, Seen, Strange, Tombstone,
     Watched,
 };
-pub use run::{Action, Effect, Note, Noted, Run, Session};
+pub use run::{Action, Became, Effect, Note, Noted, Run, Session, Told};
 pub use table::Index;

@@ -82,7 +82,18 @@ words!(
 );
 words!(
     /// What was done about a tripwire's hit. `own` and `echo` do not break coverage.
-    Act { Masked = "masked", Cut = "cut", Own = "own", Echo = "echo" }
+    Act {
+        Masked = "masked",
+        Cut = "cut",
+        Own = "own",
+        Echo = "echo",
+        /// A grant had shown the run the value before.
+        Revealed = "revealed",
+        /// Of a request: it was sent as it was, and this says so.
+        Reported = "reported",
+        /// Of a request: nothing of it was sent.
+        Refused = "refused",
+    }
 );
 words!(
     /// How an upstream answered.
@@ -378,6 +389,8 @@ pub struct Request {
     pub causes: Vec<Cause>,
     /// The decisions whose results it shows a model for the first time, as recorded.
     pub shows: Vec<Seq>,
+    /// What detectors found in an HTTP request, and what of it went upstream. An older record has them in its outcome.
+    pub tripwires: Vec<Tripwire>,
 }
 
 /// A decision that explains what was asked, by content: order and time alone explain nothing.

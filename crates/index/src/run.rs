@@ -7,7 +7,7 @@ use vocab::{RunId, Seq, WallTime};
 
 use crate::decided::{Decided, Planned};
 use crate::record::{
-    Approval, ApprovalVerdict, AskPart, Cause, Chunk, Close, Connect, Disconnect, Exposure, Flaw, Open,
+    Act, Approval, ApprovalVerdict, AskPart, Cause, Chunk, Close, Connect, Disconnect, Exposure, Flaw, Open,
     Outcome, RefusalPart, Request, ResultWord, Settled, Stage, Tripwire,
 };
 
@@ -80,6 +80,8 @@ pub struct Action {
     /// The `seq` of the intent: from here on, bytes may have gone upstream.
     pub intent: Option<Noted<()>>,
     pub refusals: Vec<Noted<RefusalPart>>,
+    /// What detectors found in the request, as its intent and refusals say.
+    pub found: Vec<Noted<Vec<Tripwire>>>,
     pub chunks: Vec<Noted<Chunk>>,
     pub outcomes: Vec<Noted<Outcome>>,
     /// What its transaction's own record said.
@@ -119,6 +121,54 @@ impl Effect {
             Effect::Indeterminate => "indeterminate",
             Effect::Refused => "refused",
         }
+    }
+}
+
+/// Values of a class that a request told a resource, and what became of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told<'a> {
+    /// The record that says so.
+    pub seq: Seq,
+    pub class: &'a str,
+    /// Where in the request: `prompt`, `request`, `request-header`, `query`, `path`.
+    pub channel: &'a str,
+    pub became: Became,
+}
+
+/// What became of a value on its way upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Became {
+    /// A placeholder was sent.
+    Masked,
+    /// It was sent as it is.
+    InClear,
+    /// Nothing of the request was sent.
+    Refused,
+    /// The record does not say, or in a word that this version does not know.
+    Unknown,
+}
+
+impl Became {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Became::Masked => "masked",
+            Became::InClear => "in-clear",
+            Became::Refused => "refused",
+            Became::Unknown => "unknown",
+        }
+    }
+}
+
+fn told(seq: Seq, found: &Tripwire, became: Became) -> Told<'_> {
+    Told { seq, class: &found.class, channel: &found.channel, became }
+}
+
+fn became(act: &Act) -> Became {
+    match act {
+        Act::Masked => Became::Masked,
+        Act::Reported => Became::InClear,
+        Act::Refused => Became::Refused,
+        Act::Cut | Act::Own | Act::Echo | Act::Revealed | Act::Strange(_) => Became::Unknown,
     }
 }
 
@@ -179,6 +229,7 @@ impl Action {
             approvals: Vec::new(),
             intent: None,
             refusals: Vec::new(),
+            found: Vec::new(),
             chunks: Vec::new(),
             outcomes: Vec::new(),
             settled: None,
@@ -209,11 +260,29 @@ impl Action {
         chunks.chain(outcomes)
     }
 
-    /// Every tripwire of it, with the record that says so.
+    /// Every tripwire of it, with the record that says so: of the request, and of its answer.
     pub fn tripwires(&self) -> impl Iterator<Item = (Seq, &Tripwire)> {
+        let asks = self.found.iter().flat_map(|a| a.what.iter().map(move |t| (a.seq, t)));
         let chunks = self.chunks.iter().flat_map(|c| c.what.tripwires.iter().map(move |t| (c.seq, t)));
         let outcomes = self.outcomes.iter().flat_map(|o| o.what.tripwires.iter().map(move |t| (o.seq, t)));
-        chunks.chain(outcomes)
+        asks.chain(chunks).chain(outcomes)
+    }
+
+    /// Values of a class that detectors found on their way upstream, and what became of them.
+    pub fn told(&self) -> impl Iterator<Item = Told<'_>> {
+        let asks = self.found.iter().flat_map(|a| a.what.iter().map(move |t| (a.seq, t)));
+        let chunks = self.chunks.iter().filter(|c| &*c.what.to == "upstream");
+        let chunks = chunks.flat_map(|c| c.what.tripwires.iter().map(move |t| (c.seq, t)));
+        // A record of before said those of a prompt with the answer.
+        let outcomes = self.outcomes.iter().flat_map(|o| o.what.tripwires.iter().map(move |t| (o.seq, t)));
+        let prompts = outcomes.filter(|(_, t)| &*t.channel == "prompt");
+        let whole = asks.chain(prompts).map(move |(seq, t)| told(seq, t, became(&t.act)));
+        // Of a body in pieces nothing is masked: who was said to be, before, was sent all the same.
+        let pieces = chunks.map(move |(seq, t)| match became(&t.act) {
+            Became::Masked => told(seq, t, Became::InClear),
+            other => told(seq, t, other),
+        });
+        whole.chain(pieces)
     }
 
     /// What became of it. `closed`: the run is, so what has not come will not come.

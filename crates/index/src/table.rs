@@ -314,8 +314,11 @@ impl Index {
         match body {
             Body::Intent(request) => {
                 // What was refused was shown to nobody.
-                let shows = request.shows.clone();
-                self.request(id, place, *request, |action| action.intent = Some(place.note(())));
+                let (shows, found) = (request.shows.clone(), request.tripwires.clone());
+                self.request(id, place, *request, |action| {
+                    action.intent = Some(place.note(()));
+                    action.found.push(place.note(found));
+                });
                 if let Some(run) = self.runs.get_mut(&id) {
                     run.show(place.seq, &shows);
                 }
@@ -324,9 +327,13 @@ impl Index {
                 // A second one is about the answer; the first decided whether it ran.
                 action.ask.get_or_insert(place.note(*ask));
             }),
-            Body::Refusal(request, refusal) => self.request(id, place, *request, |action| {
-                action.refusals.push(place.note(*refusal));
-            }),
+            Body::Refusal(request, refusal) => {
+                let found = request.tripwires.clone();
+                self.request(id, place, *request, |action| {
+                    action.refusals.push(place.note(*refusal));
+                    action.found.push(place.note(found));
+                });
+            }
             Body::Approval(approval) => {
                 self.answer(id, place, |action| action.approvals.push(place.note(*approval)));
             }

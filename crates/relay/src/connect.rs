@@ -55,6 +55,7 @@ pub async fn permitted(
         subject: &subject,
         params: Arc::default(),
         prints: Vec::new(),
+        tripwires: &[],
         tx: Tx::Idle,
         said: None,
         shows: &[],

@@ -50,6 +50,12 @@ permit (principal in Agent::"texts", action == Action::"opaque", resource in Res
 @message("More than this agent may have at once.")
 forbid (principal in Agent::"narrow", action == Action::"release", resource in Resource::"billing")
 when { context.bytes > 100000 };
+@id("late-opaque")
+permit (principal in Agent::"late", action in [Action::"opaque", Action::"write"], resource in Resource::"billing");
+@id("no-cards-to-billing")
+@message("Card numbers do not go to billing.")
+forbid (principal in Agent::"beside", action == Action::"read", resource in Resource::"billing")
+when { context.classes.contains("pii.card") };
 @id("held-http")
 @needs("leads")
 forbid (principal in Agent::"held", action == Action::"release", resource in Resource::"billing")
@@ -191,6 +197,57 @@ fn the_credential_is_the_gateways_and_the_agents_goes_no_further() {
         assert_eq!(all(gone).len(), 0, "{gone}");
     }
     assert!(all("host")[0].starts_with("localhost:"), "{headers:?}");
+}
+
+#[test]
+fn what_stands_beside_a_body_has_its_classes_and_is_in_the_record() {
+    let done = scene().sh(
+        "beside",
+        "curl -sS -o /dev/null -o /dev/null -w '%{http_code} ' -H 'X-Note: of 536-22-8391' \"$B/users/2?who=ada.osei@example.com&probe=beside\" \
+         $B/users/219-47-6630; curl -sS -H 'X-Card: 4539578763621486' $B/users/2; \
+         curl -sS \"$B/users/2?card=4539578763621486\"; curl -sS $B/users/4539578763621486",
+    );
+    assert!(done.out().starts_with("200 404 ") || done.out().starts_with("200 200 "), "{}", done.all());
+    assert_eq!(done.out().matches("no-cards-to-billing").count(), 3, "{}", done.all());
+    let seen = scene().seen();
+    let seen = seen.iter().find(|seen| seen["target"].to_string().contains("probe=beside")).unwrap();
+    assert!(seen.to_string().contains("536-22-8391"), "a service gets what is said to it: {seen}");
+    let shown = scene().json(&["show", &scene().run_of("beside"), "--json"]);
+    let found: Vec<String> = shown["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|action| action["tripwires"].as_array().unwrap())
+        .filter(|t| t["act"] != "masked")
+        .map(|t| format!("{} {} {}", t["class"], t["channel"], t["act"]).replace('"', ""))
+        .collect();
+    for expect in [
+        "pii.ssn request-header reported",
+        "pii.email query reported",
+        "pii.ssn path reported",
+        "pii.card request-header refused",
+        "pii.card query refused",
+        "pii.card path refused",
+    ] {
+        assert!(found.iter().any(|line| line == expect), "{expect} in {found:?}");
+    }
+    without_secrets(&shown["actions"].to_string());
+}
+
+#[test]
+fn what_stands_behind_the_beginning_of_a_body_is_reported_as_sent() {
+    let script = r#"
+import os, requests
+head = {"Authorization": "Bearer " + os.environ["BILLING_API_KEY"], "Content-Type": "text/plain"}
+print(requests.post(os.environ["BILLING_BASE_URL"] + "/echo", data=b"z" * 6000000 + b" 536-22-8391 ", headers=head).status_code)
+"#;
+    let program = drivers().file("http_late.py", script).unwrap();
+    let done = scene().sh("late", &format!("{} {}", drivers().python().display(), program.display()));
+    assert_eq!(done.out(), "200\n", "{}", scene().gateway.explain(&done));
+    let shown = scene().json(&["show", &scene().run_of("late"), "--json"]);
+    let all = shown["actions"][0]["tripwires"].as_array().unwrap();
+    let sent = all.iter().find(|t| t["channel"] == "request").unwrap_or_else(|| panic!("{shown}"));
+    assert_eq!((&sent["class"], &sent["act"]), (&"pii.ssn".into(), &"reported".into()), "{shown}");
 }
 
 #[test]

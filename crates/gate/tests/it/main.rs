@@ -64,6 +64,7 @@ impl Stage {
             subject,
             params: Arc::default(),
             prints: Vec::new(),
+            tripwires: &[],
             tx: Tx::Idle,
             asked,
             sending,

@@ -207,8 +207,7 @@ impl Session {
         };
         let classes: BTreeSet<Class> = resource.config.masks.iter().map(|rule| rule.class.clone()).collect();
         let revealed = resource.gate.reveals(&self.who, &asked.context, &classes);
-        let mut looking = Looking::new(&resource, media, revealed);
-        looking.asked(&asked.tripwires);
+        let looking = Looking::new(&resource, media, revealed);
         let listening = match resource.mcp() {
             Some((_, handles)) => {
                 let sessions: Vec<&RawField> = response.headers.all(proto_http::mcp::SESSION).collect();
@@ -603,7 +602,8 @@ impl Session {
         };
         let gate = self.resource.gate.clone();
         let receipt = {
-            let question = gate::Question { sending: &[], ..self.question(asked) };
+            // What was found in the request stands with its intent.
+            let question = gate::Question { sending: &[], tripwires: &[], ..self.question(asked) };
             gate.refuse(&question, decided, Code::status(status), why, Some(of), partial)
         };
         let refused = receipt.map_err(|e| self.unrecorded(e))?;

@@ -215,7 +215,9 @@ impl Session {
         of: Option<Seq>,
     ) -> Result<(), Cut> {
         let receipt = {
-            let question = gate::Question { sending: &[], ..self.question(asked) };
+            let question = self.question(asked);
+            let stayed = question.stayed();
+            let question = gate::Question { sending: &[], tripwires: &stayed, ..question };
             self.resource.gate.refuse(&question, decided, Code::status(status), why, of, false)
         };
         let receipt = receipt.map_err(|e| self.unrecorded(e))?;

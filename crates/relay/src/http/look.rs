@@ -210,11 +210,6 @@ impl Looking {
         bytes
     }
 
-    /// What was found in the request, told with its answer.
-    pub(super) fn asked(&mut self, tripwires: &BTreeSet<Tripped>) {
-        self.tripwires.extend(tripwires.iter().cloned());
-    }
-
     /// The value of a field of the head, or behind the body. `Some`: the class that takes its place.
     pub(super) fn field(
         &mut self,

@@ -18,8 +18,9 @@ use proto_http::websocket::{Kind, Message};
 use vocab::{Access, Action, Class, Opaque, ResourcePath, Verb};
 use wire::RawField;
 
+use super::beside::{Beside, shown_name};
 use super::coded::{Held, Undoing, decoded, vouched};
-use super::credential::{reads_as, strip, without};
+use super::credential::{reads_as, strip};
 use super::mcp::{self, Rpc};
 use super::model::{Conversation, Spoken, spoken};
 use super::resource::Resource;
@@ -37,8 +38,8 @@ pub(super) struct Asked {
     params: Arc<[Param]>,
     prints: Vec<Print>,
     pub(super) context: policy::Context,
-    /// What detectors found in what leaves for a model.
-    pub(super) tripwires: BTreeSet<Tripped>,
+    /// What detectors found in it, and what is sent in its place.
+    tripwires: Vec<Tripped>,
     /// Set where a model is asked for a turn.
     pub(super) conversation: Option<Arc<Conversation>>,
     /// Set where a server of MCP is to answer a message.
@@ -101,6 +102,7 @@ impl Session {
             subject: &asked.subject,
             params: asked.params.clone(),
             prints: asked.prints.clone(),
+            tripwires: &asked.tripwires,
             tx: Tx::Idle,
             said: asked.said.as_deref(),
             shows: asked.conversation.as_ref().map_or(&[], |conversation| &conversation.shows),
@@ -141,6 +143,7 @@ impl Asked {
         let seen = Seen::of(detectors, resource, &request, &body, more);
         // What the model is told is what is read: with placeholders, where they stand in.
         let masks = config.model.is_some_and(|model| model.prompts == Prompts::Mask);
+        let beside = Beside::of(detectors, resource, known, &request, masks);
         let told = match &seen.masked {
             Some(masked) if masks && !seen.classes.is_empty() => masked.as_bytes(),
             _ => &body[..],
@@ -154,23 +157,35 @@ impl Asked {
         let opening = opening(resource, &request);
         let meaning = Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), &opening, more);
         let opening = opening.ok().flatten();
-        let params = params(resource, known, &request, found.as_ref());
+        let params = params(resource, detectors, known, &request, found.as_ref());
         seen.echo(known, detectors, &body);
-        let prints = seen.prints(resource, detectors, &body);
+        let prints = beside.prints.iter().copied().chain(seen.prints(resource, detectors, &body));
+        let prints: BTreeSet<Print> = prints.take(PRINTS_MAX).collect();
         let statement = match &spoken {
-            Some(Spoken::Turn(turn)) => format!("{} | {}", fields(&request, &[]), turn.news),
+            Some(Spoken::Turn(turn)) => format!("{} | {}", shown_fields(detectors, &request, &[]), turn.news),
             Some(Spoken::Message(message)) => {
-                format!("{} | {}", message.title(), statement(&request, &seen, &body, MCP_UNSAID))
+                format!("{} | {}", message.title(), statement(detectors, &request, &seen, &body, MCP_UNSAID))
             }
-            _ => statement(&request, &seen, &body, if config.mcp.is_some() { MCP_UNSAID } else { &[] }),
+            _ => statement(
+                detectors,
+                &request,
+                &seen,
+                &body,
+                if config.mcp.is_some() { MCP_UNSAID } else { &[] },
+            ),
         };
         let unsaid = if config.mcp.is_some() { MCP_UNSAID } else { &[] };
         let digest = whole(&request, unsaid, &body);
         let statement = mask::text(detectors, &statement).0;
         let is_whole = statement.is_whole();
         let subject = Subject::new(detectors, meaning.action.clone(), statement, None, &[]).exact();
-        let classes: BTreeSet<Class> =
-            seen.classes.iter().chain(params.iter().flat_map(|p| &p.classes)).cloned().collect();
+        let classes: BTreeSet<Class> = seen
+            .classes
+            .iter()
+            .chain(&beside.classes)
+            .chain(params.iter().flat_map(|p| &p.classes))
+            .cloned()
+            .collect();
         let declared = match request.framing {
             Framing::Length(length) if back.is_none() => length,
             Framing::Length(_) => body.len() as u64,
@@ -196,7 +211,8 @@ impl Asked {
             _ => told,
         };
         let asks = opening.as_ref().map(Opening::asks);
-        let sending = sending(resource, &request, &undoing, &origin.raw, asks, told, more)?;
+        let outgoing = Outgoing { own: beside.own, asks, body: told, more };
+        let sending = sending(resource, &request, &undoing, &origin.raw, outgoing)?;
         let said = match &spoken {
             // Only a call of a tool is what a model may have decided.
             Some(Spoken::Message(message)) => message.asked.call.clone(),
@@ -205,7 +221,7 @@ impl Asked {
         };
         Ok(Asked {
             subject: if meaning.hidden { subject.hidden() } else { subject },
-            tripwires: if config.model.is_some() { seen.tripwires(masks) } else { BTreeSet::new() },
+            tripwires: seen.tripwires(masks).chain(beside.tripped).collect(),
             raw: [&request.raw[..], &came[..]].concat(),
             said,
             looking: seen.looking,
@@ -232,11 +248,11 @@ impl Asked {
                 _ => None,
             },
             action: meaning.action,
-            refuse: unsound.map(|why| (400, why)).or(meaning.refuse),
+            refuse: unsound.map(|why| (400, why)).or(meaning.refuse).or(beside.refuse),
             request,
             undoing,
             params,
-            prints,
+            prints: prints.into_iter().collect(),
             context,
             sending,
             more,
@@ -282,7 +298,9 @@ impl Asked {
         // Which socket it is said in belongs to what it says.
         let socket = fields(&self.request, &[]);
         let socket = socket.strip_prefix("GET ").unwrap_or(&socket);
-        let statement = mask::text(detectors, &format!("{MESSAGE} {socket} | {text}")).0;
+        let shown = shown_fields(detectors, &self.request, &[]);
+        let shown = shown.strip_prefix("GET ").unwrap_or(&shown);
+        let statement = mask::text(detectors, &format!("{MESSAGE} {shown} | {text}")).0;
         let is_whole = statement.is_whole();
         let subject = Subject::new(detectors, action.clone(), statement, None, &[]).exact();
         Asked {
@@ -298,7 +316,7 @@ impl Asked {
             action,
             params: Arc::new([]),
             prints,
-            tripwires: BTreeSet::new(),
+            tripwires: seen.tripwires(false).collect(),
             conversation: None,
             rpc: None,
             raw: body.to_vec(),
@@ -329,27 +347,29 @@ impl Asked {
     pub(super) fn piece(
         &mut self,
         resource: &Resource,
+        who: &gate::Who,
         n: u64,
         piece: Option<Bytes>,
     ) -> Result<(Vec<u8>, Piece), Cut> {
         let mut out = BytesMut::new();
         let bytes = piece.as_ref().map_or(0, |piece| piece.len() as u64);
-        let mut tripwires = BTreeSet::new();
-        if let (Some(piece), Some(looking)) = (&piece, &mut self.looking) {
-            // What it would look like masked is not kept: only what was found.
-            let nobody = Known::new(entropy::random());
-            let looked = looking.push(resource.gate.detectors(), &nobody, piece);
-            let unreadable = |why: mask::body::Unreadable| Cut::told("unreadable", 400, why.0);
-            let _masked = looked.map_err(unreadable)?;
-            tripwires = tripped(&looking.take_found(), "request");
-        }
-        if let (None, Some(looking)) = (&piece, self.looking.take()) {
-            let nobody = Known::new(entropy::random());
-            let looked = looking.finish(resource.gate.detectors(), &nobody);
-            let unreadable = |why: mask::body::Unreadable| Cut::told("unreadable", 400, why.0);
-            let (_masked, found) = looked.map_err(unreadable)?;
-            tripwires.extend(tripped(&found, "request"));
-        }
+        let detectors = &resource.gate.detectors_of(who);
+        let nobody = Known::new(entropy::random());
+        let unreadable = |why: mask::body::Unreadable| Cut::told("unreadable", 400, why.0);
+        // What it would look like masked is not kept: only what was found.
+        let found = match (&piece, &mut self.looking) {
+            (Some(piece), Some(looking)) => {
+                let _masked = looking.push(detectors, &nobody, piece).map_err(unreadable)?;
+                Some(looking.take_found())
+            }
+            (None, looking) => {
+                let rest = looking.take().map(|looking| looking.finish(detectors, &nobody));
+                rest.transpose().map_err(unreadable)?.map(|(_masked, found)| found)
+            }
+            (Some(_), None) => None,
+        };
+        let sent = |hit: Tripped| Tripped { act: "reported", ..hit };
+        let tripwires = found.iter().flat_map(|found| tripped(found, REQUEST)).map(sent).collect();
         match (self.request.framing, piece) {
             (Framing::Chunked, Some(piece)) => encode_chunk(&mut out, &piece),
             (Framing::Chunked, None) => encode_last_chunk(&mut out, &Headers::new())?,
@@ -525,7 +545,8 @@ impl Seen {
             Err(why) => return Seen { opaque: Some(why.0), ..seen },
         };
         seen.classes = found.tripped.iter().map(|hit| hit.class.clone()).collect();
-        seen.tripped = tripped(&found, "prompt");
+        let channel = if resource.config.model.is_some() { "prompt" } else { REQUEST };
+        seen.tripped = tripped(&found, channel);
         let rules = &resource.config.masks;
         let governed = found.governed.iter().filter_map(|g| rules.get(g.rule));
         seen.classes.extend(governed.map(|rule| rule.class.clone()));
@@ -537,10 +558,10 @@ impl Seen {
         self.masked.as_ref().map_or(b"", MaskedBytes::as_bytes)
     }
 
-    /// What was found in what leaves for a model, and whether a placeholder stands in its place.
-    fn tripwires(&self, masked: bool) -> BTreeSet<Tripped> {
+    /// What was found, and whether a placeholder stands in its place.
+    fn tripwires(&self, masked: bool) -> impl Iterator<Item = Tripped> {
         let act = if masked { "masked" } else { "reported" };
-        self.tripped.iter().map(|hit| Tripped { act, ..hit.clone() }).collect()
+        self.tripped.iter().map(move |hit| Tripped { act, ..hit.clone() })
     }
 
     /// The run knows what it sent.
@@ -565,6 +586,9 @@ impl Seen {
         prints.into_iter().collect()
     }
 }
+
+/// Where something was found: in the body of a request to a service that is no model's.
+const REQUEST: &str = "request";
 
 const NO_TEXT: &str = "a body that is no text";
 const NO_TYPE: &str = "a body without a type";
@@ -612,6 +636,7 @@ fn query(request: &Request) -> impl Iterator<Item = &(RawField, RawField)> {
 /// The values of the query, and of the route's placeholders.
 fn params(
     resource: &Resource,
+    detectors: &Detectors,
     known: &mut Known,
     request: &Request,
     found: Option<&Match<'_>>,
@@ -620,7 +645,6 @@ fn params(
     let query = query(request).filter(|_| resource.config.mcp.is_none()).map(|(_, value)| value.as_bytes());
     let placed = found.into_iter().flat_map(|found| &found.values);
     let placed = placed.flat_map(|(_, values)| values.iter().map(|value| value.as_bytes()));
-    let detectors = resource.gate.detectors();
     let param = |value: &[u8]| {
         let (mask, findings) = mask::param(detectors, "parameter", Shape::Text, Some(value));
         // What no detector knows needs no explanation when it comes back.
@@ -678,8 +702,8 @@ fn line(request: &Request) -> String {
 }
 
 /// The request as people read it, before detectors have looked at it: line, fields that say something, and body.
-fn statement(request: &Request, seen: &Seen, body: &[u8], unsaid: &[&str]) -> String {
-    let mut out = fields(request, unsaid);
+fn statement(detectors: &Detectors, request: &Request, seen: &Seen, body: &[u8], unsaid: &[&str]) -> String {
+    let mut out = shown_fields(detectors, request, unsaid);
     match (seen.opaque, body.is_empty()) {
         (None, true) => {}
         (None, false) => out.push_str(&format!(" | {}", readable(seen.text().trim_ascii()))),
@@ -735,6 +759,15 @@ fn place_of(request: &Request) -> String {
 
 /// Its line, and the fields that say something.
 fn fields(request: &Request, unsaid: &[&str]) -> String {
+    named_fields(request, unsaid, str::to_owned)
+}
+
+/// The same for people, with what detectors know in a name masked: they take `x-` and a value behind it for one word.
+fn shown_fields(detectors: &Detectors, request: &Request, unsaid: &[&str]) -> String {
+    named_fields(request, unsaid, |name| shown_name(detectors, name))
+}
+
+fn named_fields(request: &Request, unsaid: &[&str], shown: impl Fn(&str) -> String) -> String {
     let mut out = line(request);
     if !unsaid.is_empty() {
         // The query of a place of MCP is the credential of a session.
@@ -754,43 +787,20 @@ fn fields(request: &Request, unsaid: &[&str]) -> String {
             proto_http::mcp::SESSION => "[session]".to_owned(),
             _ => readable(value.as_bytes()),
         };
-        out.push_str(&format!(" | {name}: {value}"));
+        out.push_str(&format!(" | {}: {value}", shown(&name)));
     }
     out
 }
 
-/// What the client says that is not passed on: what the gateway says itself, parts of an answer (a value could be cut in
-/// two), who the client claims to be to whoever trusts a proxy, and what it says to a proxy.
-fn is_ours(name: &[u8]) -> bool {
-    const NAMES: &[&str] = &[
-        "host",
-        "content-length",
-        "expect",
-        "accept-encoding",
-        "range",
-        "request-range",
-        "if-range",
-        "forwarded",
-        "via",
-        "remote-user",
-        "x-real-ip",
-        "proxy",
-    ];
-    const BEGINNINGS: &[&str] = &[
-        "x-forwarded-",
-        "x-remote-",
-        "x-auth-request-",
-        "x-webauth-",
-        "x-user-",
-        "impersonate-",
-        "proxy-",
-        "sec-websocket-",
-        "tacho-",
-    ];
-    let name = reads_as(name);
-    NAMES.contains(&name.as_str())
-        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
-        || name.ends_with("client-ip")
+/// What of a request goes upstream behind its line.
+struct Outgoing<'a> {
+    /// The client's fields.
+    own: Headers,
+    /// The gateway's, where it asks for a WebSocket.
+    asks: Option<Headers>,
+    body: &'a [u8],
+    /// The body goes on behind it.
+    more: bool,
 }
 
 fn sending(
@@ -798,15 +808,10 @@ fn sending(
     request: &Request,
     undoing: &Undoing,
     target: &RawField,
-    asks: Option<Headers>,
-    body: &[u8],
-    more: bool,
+    outgoing: Outgoing<'_>,
 ) -> Result<Vec<u8>, Cut> {
     let config = &resource.config;
-    let mut own = request.headers.clone();
-    strip(&mut own, &config.inject);
-    hop_by_hop(&mut own);
-    let mut own = without(&own, is_ours);
+    let Outgoing { mut own, asks, body, more } = outgoing;
     if undoing.undoes() {
         own.remove("content-encoding");
     }

@@ -294,7 +294,7 @@ impl Session {
         n: &mut u64,
         piece: Option<Bytes>,
     ) -> Result<(), Cut> {
-        let (sending, piece) = asked.piece(&self.resource, *n, piece)?;
+        let (sending, piece) = asked.piece(&self.resource, &self.who, *n, piece)?;
         if sending.is_empty() && piece.tripwires.is_empty() {
             return Ok(());
         }

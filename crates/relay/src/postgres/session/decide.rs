@@ -218,6 +218,7 @@ impl Session {
             subject: &ready.plan.subject,
             params: ready.params.clone(),
             prints: ready.plan.prints(&self.resource.gate),
+            tripwires: &[],
             tx: self.tx(),
             said: ready.plan.text(),
             shows: &[],
