@@ -4,7 +4,7 @@
 //! tripwire but `own` and `echo` was hit, the chain verifies over the whole range, and the catalog was fresh. Anything
 //! that prevents it is listed, never summarised away. Whatever this version cannot read prevents it too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use index::{Act, Action, Coverage, Disposition, Effect, Exposure, Index, Run, Tripwire};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,8 @@ use vocab::{RunId, Seq, WallTime};
 
 use crate::desk::{Cannot, Chain, Desk, ProofLine};
 use crate::line::{
-    Cites, ExposureLine, RunLine, TripwireLine, exposure_lines, run_line, time, tripwire_line,
+    Cites, ExposureLine, RunLine, ToldLine, TripwireLine, exposure_lines, run_line, time, told_lines,
+    tripwire_line,
 };
 use crate::runs::render_run;
 use crate::shape::Answer;
@@ -38,6 +39,9 @@ pub struct Exposed {
     pub scope: ScopeLine,
     /// What was exposed or masked, by column, class, position, disposition and what enforced it.
     pub exposures: Vec<ExposureLine>,
+    /// What requests told resources: what of each class was sent to whom, and what became of it.
+    #[serde(default)]
+    pub told: Vec<ToldLine>,
     pub tripwires: Vec<TripwireLine>,
     /// Everything that prevents `proved`. Empty if and only if nothing does.
     pub prevents: Vec<PreventLine>,
@@ -79,6 +83,8 @@ pub enum Prevent {
     /// Something was released, and no outcome says how whole the mask's view of it was.
     NoCoverage,
     UnknownExposure,
+    /// A value of a class was sent in clear to a resource.
+    Told,
     Tripwire,
     ChainNotChecked,
     ChainBroken,
@@ -99,12 +105,13 @@ pub enum Prevent {
 }
 
 impl Prevent {
-    pub const ALL: [Prevent; 16] = [
+    pub const ALL: [Prevent; 17] = [
         Prevent::Revealed,
         Prevent::PartialCoverage,
         Prevent::Opaque,
         Prevent::NoCoverage,
         Prevent::UnknownExposure,
+        Prevent::Told,
         Prevent::Tripwire,
         Prevent::ChainNotChecked,
         Prevent::ChainBroken,
@@ -125,6 +132,7 @@ impl Prevent {
             Prevent::Opaque => "opaque",
             Prevent::NoCoverage => "no-coverage",
             Prevent::UnknownExposure => "unknown-exposure",
+            Prevent::Told => "told",
             Prevent::Tripwire => "tripwire",
             Prevent::ChainNotChecked => "chain-not-checked",
             Prevent::ChainBroken => "chain-broken",
@@ -230,10 +238,14 @@ impl Desk<'_> {
             }
         }
         let exposures = exposure_lines(actions.iter().flat_map(|(_, a)| a.exposures()));
+        let told = told_lines(actions.iter().flat_map(|(r, a)| a.told().map(move |told| (*r, *a, told))));
+        told_prevents(&told, &mut prevents);
         let unmasked: u64 = exposures.iter().filter(|e| e.what == "revealed").map(|e| e.cells).sum();
         let revealed = exposures.iter().any(|e| e.what == "revealed");
         let prevents = prevents.finish();
-        let answer = match (revealed, prevents.is_empty()) {
+        // What left for a provider is out of reach; another service is one that the rules let the run work on.
+        let left = told.iter().any(|t| t.model && t.what == "in-clear");
+        let answer = match (revealed || left, prevents.is_empty()) {
             (true, _) => "exposed",
             (false, true) => "proved",
             (false, false) => "none-observed",
@@ -243,6 +255,7 @@ impl Desk<'_> {
             unmasked,
             scope,
             exposures,
+            told,
             tripwires: tripwires(actions),
             prevents,
             limits: limits(actions),
@@ -287,6 +300,14 @@ impl Answer for Exposed {
             text.blank();
             let headers = ["COLUMN", "CLASS", "AT", "WHAT", "BY", "ROWS", "CELLS", "RECORDS"];
             text.table(&headers, &self.exposures.iter().map(exposure_row).collect::<Vec<_>>());
+        }
+        if !self.told.is_empty() {
+            text.blank();
+            let row = |t: &ToldLine| {
+                vec![t.class.clone(), t.whom(), t.channel.clone(), t.became().to_owned(), t.cites.text()]
+            };
+            let headers = ["CLASS", "TOLD TO", "IN", "WHAT", "RECORDS"];
+            text.table(&headers, &self.told.iter().map(row).collect::<Vec<_>>());
         }
         if !self.tripwires.is_empty() {
             text.blank();
@@ -335,15 +356,26 @@ impl Exposed {
 
     /// The answer in one sentence.
     pub fn sentence(&self) -> String {
+        let left = |t: &&ToldLine| t.model && t.what == "in-clear";
+        let to: BTreeSet<String> = self.told.iter().filter(left).map(ToldLine::whom).collect();
+        let to: Vec<String> = to.into_iter().collect();
+        let revealed = self.exposures.iter().any(|e| e.what == "revealed");
         match &*self.answer {
             "proved" => "Unmasked: 0. Proved by enforcement.".to_owned(),
+            "exposed" if !revealed => {
+                format!("EXPOSED: values of a sensitive class were sent in clear to {}.", to.join(", "))
+            }
             "exposed" if self.unmasked == 0 => {
                 "EXPOSED: values of a sensitive class were revealed; the record does not say how many."
                     .to_owned()
             }
             "exposed" => {
+                let also = match to.is_empty() {
+                    true => String::new(),
+                    false => format!(" Others were sent in clear to {}.", to.join(", ")),
+                };
                 format!(
-                    "EXPOSED: {} of a sensitive class reached the client unmasked.",
+                    "EXPOSED: {} of a sensitive class reached the client unmasked.{also}",
                     count(self.unmasked, "cell")
                 )
             }
@@ -361,6 +393,10 @@ pub(crate) struct Prevents {
 impl Prevents {
     fn add(&mut self, what: Prevent, why: String, seq: Seq) {
         self.found.entry((what, why)).or_default().add(seq);
+    }
+
+    fn cite(&mut self, what: Prevent, why: String, cites: &Cites) {
+        self.found.insert((what, why), cites.clone());
     }
 
     fn note(&mut self, what: Prevent, why: String) {
@@ -449,13 +485,22 @@ fn exposure_prevents(seq: Seq, exposure: &Exposure, prevents: &mut Prevents) {
 fn tripwire_prevents(seq: Seq, tripwire: &Tripwire, prevents: &mut Prevents) {
     match &tripwire.act {
         Act::Own | Act::Echo => {}
-        Act::Masked | Act::Cut | Act::Revealed | Act::Reported | Act::Refused | Act::Strange(_) => {
+        // What was sent in clear is among what was told.
+        Act::Reported => {}
+        Act::Masked | Act::Cut | Act::Revealed | Act::Refused | Act::Strange(_) => {
             let why = format!(
                 "{} ({}) hit in {}: {}",
                 tripwire.detector, tripwire.class, tripwire.channel, tripwire.act
             );
             prevents.add(Prevent::Tripwire, why, seq);
         }
+    }
+}
+
+fn told_prevents(told: &[ToldLine], prevents: &mut Prevents) {
+    for line in told.iter().filter(|line| line.what == "in-clear") {
+        let why = format!("{} was sent in clear to {}, in {}", line.class, line.whom(), line.channel);
+        prevents.cite(Prevent::Told, why, &line.cites);
     }
 }
 

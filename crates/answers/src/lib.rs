@@ -51,7 +51,7 @@ pub use exposed::{Exposed, Prevent, PreventLine, Scope, ScopeLine};
 pub use find::{Found, FoundRun};
 pub use line::{
     ActionLine, ApprovalLine, AskLine, Cites, ColumnLine, ExposureLine, GovernedLine, ParamLine, RefusalLine,
-    ResultLine, RunLine, TouchLine, TripwireLine, ending, time,
+    ResultLine, RunLine, ToldLine, TouchLine, TripwireLine, ending, time,
 };
 pub use query::{Key, Query, QueryError, Term, moment};
 pub use reel::{BundleReels, Holder, StoreReels};

@@ -1,6 +1,6 @@
 //! The parts that several answers share: citations, one action, one exposure. Own types, made for JSON.
 
-use index::{Action, Column, Effect, Exposure, Noted, Open, Outcome, Param, Run, Touch, Tripwire};
+use index::{Action, Column, Effect, Exposure, Noted, Open, Outcome, Param, Run, Told, Touch, Tripwire};
 use serde::{Deserialize, Serialize};
 use vocab::{AskId, Bound, Seq, WallTime};
 
@@ -116,6 +116,9 @@ pub struct ActionLine {
     pub result: Option<ResultLine>,
     pub exposures: Vec<ExposureLine>,
     pub tripwires: Vec<TripwireLine>,
+    /// What of a class it told its resource.
+    #[serde(default)]
+    pub told: Vec<ToldLine>,
     pub transaction: String,
     pub durability: String,
     /// The decisions that explain it.
@@ -244,6 +247,52 @@ pub struct TripwireLine {
     pub cites: Cites,
 }
 
+/// Values of a class that were on their way to a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldLine {
+    pub class: String,
+    /// `None`: its connection is not recorded.
+    pub resource: Option<String>,
+    /// Host and port.
+    pub upstream: Option<String>,
+    /// The resource is a model, at a provider.
+    pub model: bool,
+    /// Where in the request: `prompt`, `request`, `request-header`, `query`, `path`.
+    pub channel: String,
+    /// `masked`, `in-clear`, `refused`, `unknown`.
+    pub what: String,
+    #[serde(flatten)]
+    pub cites: Cites,
+}
+
+impl ToldLine {
+    /// To whom, in words.
+    pub fn whom(&self) -> String {
+        let resource = self.resource.as_deref().unwrap_or("a resource that is not recorded");
+        match &self.upstream {
+            Some(upstream) => format!("{resource} ({upstream})"),
+            None => resource.to_owned(),
+        }
+    }
+
+    /// What became of it, in words.
+    pub fn became(&self) -> &'static str {
+        match &*self.what {
+            "masked" => "masked on its way",
+            "in-clear" => "sent in clear",
+            "refused" => "refused, not sent",
+            _ => "unknown",
+        }
+    }
+}
+
+impl TripwireLine {
+    /// Whether it is of an answer. What was found in a request stands among what was told.
+    pub fn is_of_answer(&self) -> bool {
+        !matches!(&*self.channel, "prompt" | "request" | "request-header" | "query" | "path")
+    }
+}
+
 /// A moment as RFC 3339 in UTC, to the millisecond.
 pub fn time(at: WallTime) -> String {
     let ms = at.0 / 1_000_000;
@@ -301,6 +350,7 @@ pub fn action_line(run: &Run, action: &Action) -> ActionLine {
         result: action.outcomes.last().map(|outcome| result_line(action, outcome)),
         exposures: exposure_lines(action.exposures()),
         tripwires: action.tripwires().map(|(seq, t)| tripwire_line(seq, t)).collect(),
+        told: told_lines(action.told().map(|told| (run, action, told))),
         transaction: request.tx.to_string(),
         durability: request.durability.to_string(),
         causes: action.causes.iter().map(cause_line).collect(),
@@ -328,6 +378,39 @@ pub fn exposure_lines<'a>(all: impl Iterator<Item = (Seq, &'a Exposure)>) -> Vec
         line.rows = line.rows.saturating_add(e.rows);
         line.cells = line.cells.saturating_add(e.cells);
         line.cites.add(seq);
+    }
+    lines.into_values().collect()
+}
+
+/// What requests told resources, each but once with all its records.
+pub fn told_lines<'a>(all: impl Iterator<Item = (&'a Run, &'a Action, Told<'a>)>) -> Vec<ToldLine> {
+    let mut lines: std::collections::BTreeMap<[String; 5], ToldLine> = std::collections::BTreeMap::new();
+    for (run, action, told) in all {
+        let connect = action.session.and_then(|id| run.sessions.get(&id)?.connect.as_ref()).map(|c| &c.what);
+        let resource = connect.map(|c| c.resource.to_string());
+        let upstream = connect.map(|c| c.upstream.to_string());
+        let what = told.became.as_str();
+        let [class, channel, what] = [told.class, told.channel, what].map(str::to_owned);
+        let key = [
+            class.clone(),
+            resource.clone().unwrap_or_default(),
+            upstream.clone().unwrap_or_default(),
+            channel.clone(),
+            what.clone(),
+        ];
+        // An older record has no kind of the resource; it had tripwires of prompts alone.
+        let kind = connect.and_then(|c| c.options.get("kind"));
+        let model = kind.map_or(told.channel == "prompt", |kind| &**kind == "llm");
+        let line = lines.entry(key).or_insert_with(|| ToldLine {
+            class,
+            resource,
+            upstream,
+            model,
+            channel,
+            what,
+            cites: Cites::default(),
+        });
+        line.cites.add(told.seq);
     }
     lines.into_values().collect()
 }

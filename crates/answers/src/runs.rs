@@ -506,7 +506,10 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
             e.class, e.on, e.at, e.cells, e.what, e.by
         ));
     }
-    for t in &action.tripwires {
+    for t in &action.told {
+        text.line(&format!("          {} in {} for {}: {}", t.class, t.channel, t.whom(), t.became()));
+    }
+    for t in action.tripwires.iter().filter(|t| t.is_of_answer()) {
         text.line(&format!("          tripwire {} ({}) in {}: {}", t.detector, t.class, t.channel, t.act));
     }
     if action.effect != "committed" && action.effect != "refused" {

@@ -21,6 +21,8 @@ permit (principal, action == Action::"connect", resource);
 permit (principal, action in [Action::"call", Action::"read"], resource in Resource::"openai");
 @id("claude-call")
 permit (principal, action in [Action::"call", Action::"read"], resource in Resource::"claude");
+@id("open-call")
+permit (principal, action in [Action::"call", Action::"read"], resource in Resource::"open");
 @id("seeing-opaque")
 permit (principal in Agent::"seeing", action == Action::"opaque", resource in Resource::"openai");
 @id("only-this-model")
@@ -45,7 +47,7 @@ pub struct Scene {
 impl Scene {
     fn start() -> Scene {
         let upstream_port = free_port().unwrap();
-        let (openai, claude) = (free_port().unwrap(), free_port().unwrap());
+        let (openai, claude, open) = (free_port().unwrap(), free_port().unwrap(), free_port().unwrap());
         let dir = drivers().dir();
         let log = dir.join("model-seen");
         let mut command = Command::new(drivers().python());
@@ -62,8 +64,10 @@ impl Scene {
                 key.display()
             )
         };
-        let tables =
-            resource("openai", openai, "/v1", "openai") + &resource("claude", claude, "", "anthropic");
+        let tables = resource("openai", openai, "/v1", "openai")
+            + &resource("claude", claude, "", "anthropic")
+            + &resource("open", open, "/v1", "openai")
+            + "prompts = \"report\"\n";
         let mut plan =
             Plan { policy: format!("{POLICY}{RULES}"), tables, durability: "os".to_owned(), ..plan() };
         plan.masks.push(("public.customers.name".to_owned(), "pii.name".to_owned(), "redact".to_owned()));
@@ -260,6 +264,106 @@ fn what_leaves_for_a_model_is_masked_and_the_key_is_the_gateways() {
 }
 
 #[test]
+fn what_a_field_says_to_a_model_is_masked_and_a_value_in_its_target_stays_here() {
+    let body = r#"{"model": "scripted-1", "messages": [{"role": "user", "content": "probe-field"}]}"#;
+    let done =
+        post("heading", "/chat/completions", "application/json", body, "-H 'X-Note: call 536-22-8391'");
+    assert!(done.out().contains("200 OK"), "{}", done.all());
+    let seen = scene().seen();
+    let line = seen.lines().find(|line| line.contains("probe-field")).unwrap();
+    assert!(line.contains("[pii.ssn]") && !line.contains("536-22-8391"), "{line}");
+    let shown = scene().json(&["show", &scene().run_of("heading"), "--json"]);
+    let tripwire = &shown["actions"][0]["tripwires"][0];
+    assert_eq!(
+        (&tripwire["class"], &tripwire["channel"], &tripwire["act"]),
+        (&"pii.ssn".into(), &"request-header".into(), &"masked".into()),
+        "{shown}"
+    );
+    let card =
+        post("heading-card", "/chat/completions", "application/json", body, "-H 'X-Card: 4539578763621486'");
+    assert!(card.out().contains("no-cards-to-models"), "policy knows the class: {}", card.all());
+    let plain = |path: &str, words: &str| post("aiming", path, "application/json", body, words).out();
+    for (path, words) in [
+        ("/chat/completions?note=536-22-8391", ""),
+        ("/chat/completions?note=536%2D22-8391", ""),
+        ("/chat/completions?536-22-8391", ""),
+        ("/chat/completions", "-H 'X-536-22-8391: a'"),
+    ] {
+        let out = plain(path, words);
+        assert!(out.contains("403") && out.contains("cannot be masked"), "{path} {words}: {out}");
+    }
+    assert!(!scene().seen().contains("536-22-8391") && !scene().seen().contains("536%2D"), "it was sent");
+    let shown = scene().json(&["show", &scene().run_of("aiming"), "--json"])["actions"].to_string();
+    assert!(shown.contains("refused") && !shown.contains("536-22-8391"), "{shown}");
+}
+
+#[test]
+fn what_a_rule_lets_leave_for_a_model_in_clear_is_exposed_to_whom() {
+    let body = r#"{"model": "scripted-1", "messages": [{"role": "user", "content": "call 536-22-8391, probe-open"}]}"#;
+    let card = body.replace("536-22-8391, probe-open", "4539578763621486");
+    let one = |body: &str| {
+        format!(
+            "curl -sS \"$OPEN_BASE_URL/chat/completions?who=219-47-6630\" -H \"Authorization: Bearer $OPEN_API_KEY\" \
+             -H 'Content-Type: application/json' -H 'X-Note: d.vance@example.com' -d '{body}'"
+        )
+    };
+    let done = scene().sh("teller-open", &format!("{}; {}", one(body), one(&card)));
+    assert!(done.out().contains("chatcmpl") && done.out().contains("no-cards-to-models"), "{}", done.all());
+    let seen = scene().seen();
+    let line = seen.lines().find(|line| line.contains("probe-open")).unwrap();
+    assert!(line.contains("536-22-8391") && line.contains("d.vance@example.com"), "{line}");
+    let run = scene().run_of("teller-open");
+    let said = scene().ask(&["exposed", &run]);
+    assert_eq!(said.status.code(), Some(1), "{}", said.all());
+    assert!(
+        said.out().contains("EXPOSED") && said.out().contains("sent in clear to open (localhost:"),
+        "{}",
+        said.out()
+    );
+    let exposed = scene().json(&["exposed", &run, "--json"]);
+    let told: Vec<String> = exposed["told"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| {
+            format!("{} {} {} {} {}", t["class"], t["channel"], t["resource"], t["model"], t["what"])
+                .replace('"', "")
+        })
+        .collect();
+    for expect in [
+        "pii.ssn prompt open true in-clear",
+        "pii.ssn query open true in-clear",
+        "pii.email request-header open true in-clear",
+        "pii.card prompt open true refused",
+    ] {
+        assert!(told.iter().any(|line| line == expect), "{expect} in {told:?}");
+    }
+    let text = scene().ask(&["show", &run]).out();
+    assert!(
+        text.contains("pii.ssn in prompt for open (localhost:") && text.contains("sent in clear"),
+        "{text}"
+    );
+    let page = scene().gateway.site().dir().join("told.html");
+    let page_name = page.display().to_string();
+    let exported = scene().ask(&["export", &run, "--as", "html", "-o", &page_name]);
+    assert!(exported.status.success(), "{}", exported.all());
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(
+        page.contains("Told to") && page.contains("sent in clear") && !page.contains("536-22-8391"),
+        "{page}"
+    );
+    // With a mask nothing left.
+    let masked = post("teller-masked", "/chat/completions", "application/json", body, "");
+    assert!(masked.out().contains("200 OK"), "{}", masked.all());
+    let exposed = scene().json(&["exposed", &scene().run_of("teller-masked"), "--json"]);
+    assert_eq!(
+        (&exposed["answer"], &exposed["told"][0]["what"]),
+        (&"none-observed".into(), &"masked".into()),
+        "{exposed}"
+    );
+}
+
+#[test]
 fn what_a_run_was_shown_by_grant_does_not_leave_for_a_model() {
     let ask = |probe: &str| {
         format!(
@@ -271,14 +375,23 @@ fn what_a_run_was_shown_by_grant_does_not_leave_for_a_model() {
         &format!("psql -X -At -c 'SELECT name FROM customers WHERE id = 3' && {}", ask("probe-shown")),
     );
     assert!(done.status.success() && done.out().contains("Chiara Lund"), "{}", done.all());
+    let run = scene().run_of("namer");
+    let fields = ask("probe-heading")
+        .replace("-d '", "-H 'X-For: Chiara Lund' -d '")
+        .replace("chiara  LUND", "nobody");
+    let done =
+        scene().sh("namer", &format!("psql -X -At -c 'SELECT name FROM customers WHERE id = 3' && {fields}"));
+    assert!(done.status.success(), "{}", done.all());
     let other = scene().sh("stranger", &ask("probe-other"));
     assert!(other.status.success(), "{}", other.all());
     let seen = scene().seen();
     let line =
         |probe: &str| seen.lines().find(|line| line.contains(probe)).unwrap_or_else(|| panic!("{probe}"));
     assert!(line("probe-shown").contains("of [pii.name]") && !line("probe-shown").contains("LUND"), "{seen}");
+    let heading = line("probe-heading");
+    assert!(heading.contains("[pii.name]") && !heading.contains("Lund"), "{heading}");
     assert!(line("probe-other").contains("LUND"), "another run was never shown it");
-    let shown = scene().json(&["show", &scene().run_of("namer"), "--json"]);
+    let shown = scene().json(&["show", &run, "--json"]);
     let asked = shown["actions"].to_string();
     assert!(asked.contains("of [pii.name]") && !asked.contains("LUND") && asked.contains("taint"), "{shown}");
 }

@@ -200,6 +200,13 @@ impl Report {
                     ["Class", "Column", "Position", "What became of it", "By", "Rows", "Cells", "Records"];
                 html.table(&headers, &[1], &rows);
             }
+            if !self.exposed.told.is_empty() {
+                let row = |t: &crate::line::ToldLine| {
+                    vec![t.class.clone(), t.whom(), t.channel.clone(), t.became().to_owned(), t.cites.text()]
+                };
+                let rows: Vec<_> = self.exposed.told.iter().map(row).collect();
+                html.table(&["Class", "Told to", "In", "What became of it", "Records"], &[1], &rows);
+            }
             if !self.exposed.tripwires.is_empty() {
                 let row = |t: &crate::line::TripwireLine| {
                     vec![
@@ -371,7 +378,11 @@ fn write_action(html: &mut Html, action: &ActionLine, step: Option<&ReplayStep>)
             let what = format!("{} {}", count(e.cells, "cell"), e.what);
             html.leaf("p", class, &format!("{} in {}, {}: {what} ({})", e.class, e.on, e.at, e.by));
         }
-        for t in &action.tripwires {
+        for t in &action.told {
+            let class = if t.what == "in-clear" { "exposure bad" } else { "exposure" };
+            html.leaf("p", class, &format!("{} in {} for {}: {}", t.class, t.channel, t.whom(), t.became()));
+        }
+        for t in action.tripwires.iter().filter(|t| t.is_of_answer()) {
             let class = if matches!(&*t.act, "own" | "echo") { "label" } else { "refusal" };
             html.leaf(
                 "p",

@@ -5,7 +5,7 @@ use seal::cbor::Value;
 use seal::testkit::{map, text};
 use vocab::{Seq, WallTime};
 
-use crate::story::{A, CUSTOMERS, Story, exposures, governed, texts, touches, tripwires};
+use crate::story::{A, CUSTOMERS, Story, exposures, found_in, governed, texts, touches, tripwires};
 use crate::support::{Case, NOW};
 
 /// A run whose claim nothing prevents: one masked read.
@@ -77,6 +77,14 @@ const ROWS: &[Row] = &[
     ("a tripwire that masked", |s| outcome(s, "tripwires", tripwires("masked")), Prevent::Tripwire),
     ("a tripwire that cut", |s| outcome(s, "tripwires", tripwires("cut")), Prevent::Tripwire),
     ("a tripwire of another version", |s| outcome(s, "tripwires", tripwires("ignored")), Prevent::Tripwire),
+    (
+        "a value that a service was sent in clear",
+        |s| {
+            let connect = s.connect_to(A, "billing", "http");
+            told(s, connect, "query", "reported");
+        },
+        Prevent::Told,
+    ),
     ("a field of another version", |s| outcome(s, "leaked", Value::Uint(1)), Prevent::Unread),
     ("a field of another type", |s| outcome(s, "exposures", text("none")), Prevent::Unread),
     (
@@ -197,6 +205,76 @@ const ROWS: &[Row] = &[
         Prevent::Gap,
     ),
 ];
+
+/// A request of a session that says something of a class.
+fn told(story: &mut Story, session: u64, channel: &str, act: &str) {
+    let found = found_in(channel, act);
+    let with = [("via", text("request")), ("tripwires", found)];
+    match act {
+        "refused" => {
+            let refusal = story.refusal(A, None, &with);
+            story.in_session(refusal, Some(session));
+        }
+        _ => {
+            let intent = story.intent(A, &with);
+            story.in_session(intent, Some(session));
+            story.outcome(A, intent, &[]);
+        }
+    }
+}
+
+#[test]
+fn what_left_for_a_model_in_clear_is_exposed_and_each_is_told_of_whom() {
+    let answer = |kind: &str, all: &[(&str, &str)]| {
+        let mut story = clean();
+        let connect = story.connect_to(A, "gpt", kind);
+        all.iter().for_each(|(channel, act)| told(&mut story, connect, channel, act));
+        let answer = Case::new(story).ask(|desk| desk.exposed(&Scope::Run("a1a1a1"))).unwrap();
+        let line = |t: &answers::ToldLine| format!("{} {}: {} {}", t.class, t.channel, t.whom(), t.what);
+        let told: Vec<String> = answer.told.iter().map(line).collect();
+        (answer.answer.clone(), answer.unmasked, told, answer.sentence(), answer.exit_code())
+    };
+    let (word, unmasked, told, sentence, exit) = answer(
+        "llm",
+        &[("prompt", "reported"), ("request-header", "masked"), ("prompt", "reported"), ("path", "refused")],
+    );
+    assert_eq!((&*word, unmasked, exit), ("exposed", 0, 1));
+    assert_eq!(
+        told,
+        [
+            "pii.card path: gpt (gpt.internal:443) refused",
+            "pii.card prompt: gpt (gpt.internal:443) in-clear",
+            "pii.card request-header: gpt (gpt.internal:443) masked",
+        ]
+    );
+    assert!(sentence.contains("sent in clear to gpt (gpt.internal:443)"), "{sentence}");
+    assert_eq!(answer("llm", &[("prompt", "masked"), ("query", "refused")]).0, "none-observed");
+    assert_eq!(answer("http", &[("request", "reported")]).0, "none-observed", "a service is no provider");
+    let (word, _, told, ..) = answer("llm", &[("prompt", "lent")]);
+    assert_eq!(
+        (&*word, &told[..]),
+        ("none-observed", &["pii.card prompt: gpt (gpt.internal:443) unknown".to_owned()][..])
+    );
+}
+
+#[test]
+fn a_record_of_before_has_what_left_for_a_model_in_its_outcome() {
+    for (act, word) in [("reported", "exposed"), ("masked", "none-observed")] {
+        let mut story = clean();
+        let intent = story.intent(A, &[("via", text("request"))]);
+        story.outcome(A, intent, &[("tripwires", found_in("prompt", act))]);
+        let answer = Case::new(story).ask(|desk| desk.exposed(&Scope::Run("a1a1a1"))).unwrap();
+        assert_eq!((&*answer.answer, answer.told.len()), (word, 1), "{act}");
+        assert!(answer.told[0].model, "{act}");
+    }
+    // A piece of a body was sent as it was, whatever was said of it.
+    let mut story = clean();
+    let intent = story.intent(A, &[("via", text("request"))]);
+    story.chunk(A, intent, 0, &[("to", text("upstream")), ("tripwires", found_in("request", "masked"))]);
+    story.outcome(A, intent, &[]);
+    let answer = Case::new(story).ask(|desk| desk.exposed(&Scope::Run("a1a1a1"))).unwrap();
+    assert_eq!(answer.told[0].what, "in-clear");
+}
 
 #[test]
 fn each_thing_that_prevents_the_claim_prevents_it() {

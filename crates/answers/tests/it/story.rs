@@ -115,6 +115,24 @@ impl Story {
         self.writer.record("connect", Some(run), None, &map(&body), &[])
     }
 
+    /// A connection to a service over HTTP; its session has the number of its record.
+    pub fn connect_to(&mut self, run: [u8; 16], resource: &str, kind: &str) -> u64 {
+        let body = [
+            ("resource", text(resource)),
+            ("client", text("127.0.0.1:50423")),
+            ("upstream", text(&format!("{resource}.internal:443"))),
+            ("upstream_id", Value::Uint(0)),
+            ("tls_client", Value::Bool(false)),
+            ("tls_upstream", Value::Bool(true)),
+            ("role", text("")),
+            ("server", text("")),
+            ("options", map(&[("kind", text(kind))])),
+        ];
+        let seq = self.writer.record("connect", Some(run), None, &map(&body), &[]);
+        self.in_session(seq, Some(seq));
+        seq
+    }
+
     pub fn disconnect(&mut self, run: [u8; 16], connect: u64) -> u64 {
         let body = [
             ("why", text("closed by client")),
@@ -302,10 +320,14 @@ pub fn exposures(what: &str, by: &str) -> Value {
 }
 
 pub fn tripwires(act: &str) -> Value {
+    found_in("rows", act)
+}
+
+pub fn found_in(channel: &str, act: &str) -> Value {
     Value::Array(vec![map(&[
         ("detector", text("card")),
         ("class", text("pii.card")),
-        ("channel", text("rows")),
+        ("channel", text(channel)),
         ("act", text(act)),
     ])])
 }

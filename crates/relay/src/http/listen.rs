@@ -322,6 +322,7 @@ impl Login<'_> {
         let via = matches!(self.entry, Entry::Proxy(_)).then_some("proxy");
         let two = |leg: &Leg| leg.is_lane().then_some("2");
         let options = Map::new()
+            .put("kind", config.kind())
             .put_some("command", command)
             .put_some("via", via)
             .put_some("http", two(&client.leg))
