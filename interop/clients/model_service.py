@@ -1,9 +1,9 @@
 """A model to stand behind a gateway: it answers in three dialects, streamed or not, and its script is this file.
 
 Usage: model_service.py PORT LOG [CERT KEY]
-Asked by a user, it decides to run the SQL that the question holds behind "sql:" (or to have weather told); given a tool's
-result, it ends. Asked whom to write to, it says an address, and asked to mail it, it decides that with the address, both in
-pieces of a few letters. Asked for a Plan, it states the steps that the question holds behind "plan:", and asked to Act what is left of
+Asked by a user, it decides to run the SQL that the question holds behind "sql:", to call what stands behind "call:" (a tool and
+its arguments in JSON), or to have weather told; given a tool's result, it ends. Asked whom to write to, it says an address, and asked
+to mail it, it decides that with the address, both in pieces of a few letters. Asked for a Plan, it states the steps that the question holds behind "plan:", and asked to Act what is left of
 them. Each request that arrives is a line of JSON in LOG.
 """
 import ast
@@ -31,6 +31,9 @@ def decide(body, question):
     question = question.split("tasked with executing", 1)[-1]
     if "mail it" in question:
         return "send_mail", {"to": "n.imani@example.org", "of": "order 3"}
+    if "call:" in question:
+        name, arguments = question.split("call:", 1)[1].strip().split(" ", 1)
+        return name, json.loads(arguments)
     if "sql:" not in question:
         return "tell_weather", {"city": "Turin"}
     arguments = {"sql": question.split("sql:", 1)[1].strip().rstrip(".")}

@@ -11,11 +11,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mask::Taint;
-use vocab::{RunId, Seq};
+use vocab::{RunId, Seq, WallTime};
 
-use crate::likeness::{Argued, Arguments, Asked, How, Saying, plain};
+use crate::likeness::{Argued, Arguments, Asked, Asking, How, Saying, plain};
 use crate::limits::{
-    CAUSES_MAX, DECISION_BYTES_PER_RUN_MAX, DECISIONS_PER_RUN_MAX, GIVEN_PER_RUN_MAX, USES_PER_RUN_MAX,
+    CAUSES_MAX, DECISION_BYTES_PER_RUN_MAX, DECISION_NANOS, DECISIONS_PER_RUN_MAX, GIVEN_PER_RUN_MAX,
+    USES_PER_RUN_MAX,
 };
 use crate::planned::{Current, Planned, StepOf};
 
@@ -56,6 +57,8 @@ struct Given {
 
 struct Decided {
     seq: Seq,
+    /// When it was recorded.
+    at: WallTime,
     /// A tool's result holds its words, and no person's do.
     told: bool,
     call: Option<u64>,
@@ -81,13 +84,13 @@ impl Causes {
     pub(crate) fn decided(
         &self,
         run: RunId,
-        seq: Seq,
+        (seq, at): (Seq, WallTime),
         call: Option<&str>,
         arguments: Arguments<'_>,
         told: bool,
     ) {
         let call = call.map(|call| self.hash.hash_one(call));
-        let decided = Decided { seq, told, call, argued: Argued::new(arguments) };
+        let decided = Decided { seq, at, told, call, argued: Argued::new(arguments) };
         let given = self.run(run);
         let mut given = lock(&given);
         given.bytes += decided.argued.bytes();
@@ -124,21 +127,23 @@ impl Causes {
         all
     }
 
-    /// How a decision that was not used for the same says `saying`; the strongest.
-    pub(crate) fn unused(&self, run: RunId, saying: &Saying<'_>) -> Option<(How, bool)> {
+    /// How a decision that was not used for the same, and is not older than [`DECISION_NANOS`], says `saying`; the
+    /// strongest.
+    pub(crate) fn unused(&self, run: RunId, saying: &Saying<'_>, now: WallTime) -> Option<(How, bool)> {
         let given = lock(&self.runs).get(&run).cloned()?;
-        let hash = self.hash.hash_one(plain(saying.text));
+        let hash = self.of_what(saying);
         let given = lock(&given);
-        let unused = given.explaining(saying).into_iter().find(|cause| given.is_unused(cause, hash));
+        let unused = given.recent(saying, now).into_iter().find(|cause| given.is_unused(cause, hash));
         unused.map(|cause| (cause.how, cause.told))
     }
 
-    /// Uses the oldest decision that is unused for the same; `false` if there is none.
-    pub(crate) fn use_up(&self, run: RunId, saying: &Saying<'_>) -> bool {
+    /// Uses the oldest decision that is unused for the same, of those that [`Causes::unused`] goes by; `false` if there is
+    /// none.
+    pub(crate) fn use_up(&self, run: RunId, saying: &Saying<'_>, now: WallTime) -> bool {
         let given = self.run(run);
-        let hash = self.hash.hash_one(plain(saying.text));
+        let hash = self.of_what(saying);
         let mut given = lock(&given);
-        let unused = given.explaining(saying).into_iter().rfind(|cause| given.is_unused(cause, hash));
+        let unused = given.recent(saying, now).into_iter().rfind(|cause| given.is_unused(cause, hash));
         // A use that could not be remembered could be made again.
         let unused = unused.filter(|_| given.used.len() < USES_PER_RUN_MAX);
         given.used.extend(unused.map(|cause| (cause.decision, hash)));
@@ -209,6 +214,15 @@ impl Causes {
         given.is_some_and(|given| lock(&given).known.contains_key(&hash))
     }
 
+    /// What is carried out: the same target by another method is something else.
+    fn of_what(&self, saying: &Saying<'_>) -> u64 {
+        let method = match saying.asking {
+            Asking::Request(request) => request.method.as_str(),
+            Asking::Statement | Asking::Call => "",
+        };
+        self.hash.hash_one((method, plain(saying.text)))
+    }
+
     pub(crate) fn forget(&self, run: RunId) {
         lock(&self.runs).remove(&run);
     }
@@ -226,6 +240,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Given {
     /// Those that say it best, newest first.
     fn explaining(&self, saying: &Saying<'_>) -> Vec<Cause> {
+        self.saying_best(saying, |_| true)
+    }
+
+    /// The same of those that still count for policy.
+    fn recent(&self, saying: &Saying<'_>, now: WallTime) -> Vec<Cause> {
+        self.saying_best(saying, |decided| now.0.saturating_sub(decided.at.0) <= DECISION_NANOS)
+    }
+
+    fn saying_best(&self, saying: &Saying<'_>, counts: impl Fn(&Decided) -> bool) -> Vec<Cause> {
         if self.decisions.is_empty() {
             return Vec::new();
         }
@@ -234,7 +257,8 @@ impl Given {
             let (how, percent) = decided.argued.compare(&asked)?;
             Some(Cause { decision: decided.seq, how, percent, told: decided.told })
         };
-        let mut all: Vec<Cause> = self.decisions.iter().rev().filter_map(cause).collect();
+        let mut all: Vec<Cause> =
+            self.decisions.iter().rev().filter(|decided| counts(decided)).filter_map(cause).collect();
         let rank = |cause: &Cause| (cause.how, 100 - cause.percent);
         let best = all.iter().map(rank).min();
         all.retain(|cause| Some(rank(cause)) == best);
@@ -253,7 +277,7 @@ mod tests {
     const RUN: RunId = RunId([1; 16]);
 
     fn saying<'a>(text: &'a str, action: &'a vocab::Action) -> Saying<'a> {
-        Saying { text, values: Vec::new(), unsaid: false, action }
+        Saying { text, values: Vec::new(), unsaid: false, action, asking: Asking::Statement }
     }
 
     fn of(causes: &Causes, run: RunId, text: &str) -> Vec<(u64, &'static str)> {
@@ -265,8 +289,8 @@ mod tests {
         let causes = Causes::new();
         for (n, strings) in decisions.iter().enumerate() {
             let strings: Vec<String> = strings.iter().map(|s| (*s).to_owned()).collect();
-            let arguments = Arguments { strings: &strings, scalars: &[], names: &[] };
-            causes.decided(RUN, Seq(n as u64), Some(&format!("call_{n}")), arguments, false);
+            let arguments = Arguments { strings: &strings, ..Arguments::default() };
+            causes.decided(RUN, (Seq(n as u64), WallTime(0)), Some(&format!("call_{n}")), arguments, false);
         }
         causes
     }
@@ -305,13 +329,25 @@ mod tests {
     fn a_decision_is_used_once_for_the_same() {
         let causes = causes(&[&["SELECT 1, 2, 3"], &["SELECT 1, 2, 3"], &["DELETE FROM a; DELETE FROM b"]]);
         let action = vocab::Action::default();
-        let use_up = |text: &str| causes.use_up(RUN, &saying(text, &action));
-        let unused = |text: &str| causes.unused(RUN, &saying(text, &action));
+        let use_up = |text: &str| causes.use_up(RUN, &saying(text, &action), WallTime(0));
+        let unused = |text: &str| causes.unused(RUN, &saying(text, &action), WallTime(0));
         assert!(use_up("SELECT 1, 2, 3;") && use_up("SELECT  1, 2, 3"), "two decisions, two uses");
         assert!(!use_up("SELECT 1, 2, 3") && unused("SELECT 1, 2, 3").is_none());
         assert_eq!(unused("DELETE FROM a"), Some((How::Part, false)));
         assert!(use_up("DELETE FROM a") && use_up("DELETE FROM b"), "each of its statements once");
         assert!(!use_up("DELETE FROM a") && !use_up("DELETE FROM c"));
+    }
+
+    #[test]
+    fn a_decision_counts_for_a_quarter_of_an_hour_and_explains_for_longer() {
+        let causes = causes(&[&["SELECT 1, 2, 3"]]);
+        let action = vocab::Action::default();
+        let asked = saying("SELECT 1, 2, 3", &action);
+        let (last, late) = (WallTime(DECISION_NANOS), WallTime(DECISION_NANOS + 1));
+        assert_eq!(causes.unused(RUN, &asked, last), Some((How::Same, false)));
+        assert_eq!(causes.unused(RUN, &asked, late), None);
+        assert!(!causes.use_up(RUN, &asked, late) && causes.use_up(RUN, &asked, last));
+        assert_eq!(of(&causes, RUN, "SELECT 1, 2, 3"), [(0, "same")]);
     }
 
     #[test]
@@ -350,10 +386,10 @@ mod tests {
         let causes = Causes::new();
         for n in 0..2 * DECISIONS_PER_RUN_MAX as u64 {
             let strings = ["y".repeat(10 << 10)];
-            let arguments = Arguments { strings: &strings, scalars: &[], names: &[] };
-            causes.decided(RUN, Seq(n), Some(&format!("call_{n}")), arguments, false);
+            let arguments = Arguments { strings: &strings, ..Arguments::default() };
+            causes.decided(RUN, (Seq(n), WallTime(0)), Some(&format!("call_{n}")), arguments, false);
             let action = vocab::Action::default();
-            assert!(causes.use_up(RUN, &saying(&strings[0], &action)));
+            assert!(causes.use_up(RUN, &saying(&strings[0], &action), WallTime(0)));
         }
         let given = causes.run(RUN);
         let given = lock(&given);

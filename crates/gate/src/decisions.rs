@@ -39,9 +39,10 @@ impl Gate {
             .put_some("step", decision.step.map(step))
             .put_some("told_by", Some(decision.told_by.to_vec()).filter(|told| !told.is_empty()))
             .put_some("prints", prints);
+        let at = self.ledger().now();
         let receipt = self.ledger().append(draft)?;
         let told = !decision.told_by.is_empty();
-        self.causes().decided(who.run, receipt.seq(), decision.call, decision.said, told);
+        self.causes().decided(who.run, (receipt.seq(), at), decision.call, decision.said, told);
         if let Some(call) = decision.call {
             self.causes().give(who.run, Said::Call, call);
         }
@@ -100,7 +101,7 @@ impl Gate {
     /// What policy is told of `saying` as `context.decided`: how a decision says it that was not carried out yet, and whether a
     /// tool's result told the model so. `None` where no rule asks.
     pub fn decided(&self, who: &Who, saying: &Saying<'_>) -> Option<(How, bool)> {
-        self.reads_decided().then(|| self.causes().unused(who.run, saying))?
+        self.reads_decided().then(|| self.causes().unused(who.run, saying, self.ledger().now()))?
     }
 
     /// Notes that the run was given a part of a conversation, or has shown it to its model; `true` if it was new.

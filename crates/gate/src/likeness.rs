@@ -1,8 +1,12 @@
 //! How what is asked and what a model decided stand to each other: by content, strongest first.
 
+mod request;
+
 use std::collections::HashSet;
 
 use vocab::Action;
+
+pub use request::{BELOW, Member, Requested};
 
 use crate::limits::{
     DECISION_STRINGS_MAX, LIKE_PERCENT_MIN, LIKE_WORDS_MAX, SAID_BYTES_MAX, SAID_BYTES_MIN,
@@ -46,10 +50,27 @@ pub struct Saying<'a> {
     /// There are others, which are not known as text.
     pub unsaid: bool,
     pub action: &'a Action,
+    pub asking: Asking<'a>,
+}
+
+/// What it is that is asked, and so what of a tool call says it.
+#[derive(Clone, Copy)]
+pub enum Asking<'a> {
+    /// A statement: a string of the arguments.
+    Statement,
+    /// A request over HTTP: [`Requested`] has the rule.
+    Request(&'a Requested),
+    /// A call of a tool of MCP: the call itself, by name and arguments. A string in another call's arguments is what that
+    /// one was to say.
+    Call,
 }
 
 /// The same, read once.
-pub(crate) struct Asked {
+pub(crate) struct Asked<'a> {
+    said: &'a str,
+    asking: Asking<'a>,
+    /// Method, target and body of a request that is not too long, as one text.
+    line: Option<String>,
     plain: String,
     /// The parameters; `None`: not all of what is asked is here.
     values: Option<Vec<Box<str>>>,
@@ -60,6 +81,12 @@ pub(crate) struct Asked {
 
 /// A tool call as it is held against what is asked.
 pub(crate) struct Argued {
+    /// The tool's name, in lower case.
+    tool: Box<str>,
+    /// The call in one spelling.
+    spelled: Option<Box<str>>,
+    /// `None`: not all of them are known.
+    members: Option<Vec<(Box<str>, Box<str>)>>,
     strings: Vec<Box<str>>,
     /// Its values, each whole.
     whole: HashSet<Box<str>>,
@@ -72,15 +99,20 @@ pub(crate) struct Argued {
 }
 
 /// What a tool call says: `strings` whole, `scalars` by word and number, `names` of tool and arguments.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Arguments<'a> {
+    pub tool: &'a str,
+    /// Tool and arguments in one spelling for all that say the same.
+    pub spelled: Option<&'a str>,
+    /// Each value with the names that lead to it; `None`: they are no JSON, or too many.
+    pub members: Option<&'a [Member]>,
     pub strings: &'a [String],
     pub scalars: &'a [String],
     pub names: &'a [String],
 }
 
-impl Asked {
-    pub(crate) fn new(saying: &Saying<'_>) -> Asked {
+impl<'a> Asked<'a> {
+    pub(crate) fn new(saying: &Saying<'a>) -> Asked<'a> {
         let text = &saying.text[..saying.text.floor_char_boundary(SAID_BYTES_MAX)];
         let mut read = Read::of(text);
         for value in &saying.values {
@@ -89,7 +121,23 @@ impl Asked {
         let on = saying.action.accesses.iter().filter_map(|access| named(access.on.as_str())).collect();
         let whole = text.len() == saying.text.len() && !saying.unsaid;
         let values = whole.then(|| saying.values.iter().map(|value| Box::from(*value)).collect());
-        Asked { plain: code(text), values, names: read.names, literals: read.literals, on }
+        let (said, asking) = (saying.text, saying.asking);
+        let line = match asking {
+            Asking::Request(request) if text.len() == said.len() && request.body.is_some() => {
+                Some(code(&format!("{} {text}", request.method)))
+            }
+            Asking::Request(_) | Asking::Statement | Asking::Call => None,
+        };
+        Asked {
+            said,
+            asking,
+            line,
+            plain: code(text),
+            values,
+            names: read.names,
+            literals: read.literals,
+            on,
+        }
     }
 }
 
@@ -108,16 +156,43 @@ impl Argued {
             words(name, |word| _ = names.insert(word));
         }
         let stems = values.iter().chain(&names).flat_map(|word| stems(word)).collect();
-        Argued { strings: strings.collect(), whole, values, all, stems }
+        let member = |(name, value): &Member| (name.as_str().into(), value.as_str().into());
+        Argued {
+            tool: lower(arguments.tool),
+            spelled: arguments.spelled.map(Box::from),
+            members: arguments.members.map(|members| members.iter().map(member).collect()),
+            strings: strings.collect(),
+            whole,
+            values,
+            all,
+            stems,
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
         let words = self.whole.iter().chain(&self.values).chain(&self.all).chain(&self.stems);
-        self.strings.iter().chain(words).map(|string| string.len()).sum()
+        let members = self.members.iter().flatten().flat_map(|(name, value)| [name, value]);
+        let texts = self.strings.iter().chain(&self.spelled).chain([&self.tool]).chain(members);
+        texts.chain(words).map(|string| string.len()).sum()
     }
 
     /// How `asked` says it, and how much of it, in percent.
-    pub(crate) fn compare(&self, asked: &Asked) -> Option<(How, u8)> {
+    pub(crate) fn compare(&self, asked: &Asked<'_>) -> Option<(How, u8)> {
+        let same = match asked.asking {
+            Asking::Statement => return self.says(asked),
+            Asking::Call => self.spelled.as_deref() == Some(asked.said),
+            Asking::Request(request) => {
+                let mut strings = self.strings.iter().map(|string| &**string);
+                strings.any(|string| asked.line.as_deref() == Some(string)) || self.requests(request)
+            }
+        };
+        // Whatever string of the arguments it is: what one call was to say is no other request.
+        let less = |(how, percent): (How, u8)| (how.max(How::Holds), percent);
+        if same { Some((How::Same, 100)) } else { self.says(asked).map(less) }
+    }
+
+    /// How a string of its arguments says it, or its words do.
+    fn says(&self, asked: &Asked<'_>) -> Option<(How, u8)> {
         let how = self.strings.iter().filter_map(|string| compare(&asked.plain, string)).min();
         // A parameter that nobody decided, or what is not here to be compared, makes another request of the same words.
         let decided = asked.values.as_ref().is_some_and(|all| all.iter().all(|v| self.whole.contains(v)));
@@ -127,7 +202,7 @@ impl Argued {
 
     /// Whether both name the same things. Each literal that is asked must have been decided, most of what was decided must be
     /// asked, and of what it is asked the decision must have a name.
-    fn like(&self, asked: &Asked) -> Option<u8> {
+    fn like(&self, asked: &Asked<'_>) -> Option<u8> {
         if self.values.is_empty() || !asked.literals.is_subset(&self.all) {
             return None;
         }

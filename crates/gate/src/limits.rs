@@ -23,6 +23,10 @@ pub const SETTLES_MAX: usize = 2_000;
 /// Decisions of one run whose arguments are remembered; an action is held against each. With the bounds below that is at
 /// most 64 x 16 searches through 16 KiB, some milliseconds, and usually one through a line.
 pub const DECISIONS_PER_RUN_MAX: usize = 64;
+/// How long a decision counts for policy (`context.decided`), in nanoseconds: 15 minutes, by the clock of the records. A tool
+/// that works on one holds it for seconds, a person who is asked in between for minutes; what is carried out later was
+/// kept for that.
+pub const DECISION_NANOS: u64 = 15 * 60 * 1_000_000_000;
 /// Strings of one decision that are remembered, the outermost first.
 pub const DECISION_STRINGS_MAX: usize = 16;
 /// Bytes of their arguments. The oldest are forgotten first.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::likeness::{Arguments, Saying};
+use crate::likeness::{Arguments, Asking, Saying};
 use crate::limits::PARAMS_MAX;
 use crate::planned::StepOf;
 use ledger::{Map, PayloadPlain, Print};
@@ -170,6 +170,8 @@ pub struct Question<'a> {
     /// What the request says, where a model may have decided that it does: held against the run's decisions, and not
     /// recorded.
     pub said: Option<&'a str>,
+    /// What it is that says it.
+    pub asking: Asking<'a>,
     /// The decisions whose results the request shows a model for the first time.
     pub shows: &'a [Seq],
     /// A digest of all that is asked but who asks, where the bytes say that, too: the reel has a commitment to it, so that
@@ -195,7 +197,7 @@ impl Question<'_> {
         let params = if self.via == "request" { &[][..] } else { &self.params };
         let values = params.iter().filter_map(|param| param.said.as_deref()).collect();
         let unsaid = params.iter().any(|param| param.said.is_none());
-        Some(Saying { text: self.said?, values, unsaid, action: self.subject.action() })
+        Some(Saying { text: self.said?, values, unsaid, action: self.subject.action(), asking: self.asking })
     }
 
     /// What was found in it, where none of it is sent.

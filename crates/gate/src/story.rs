@@ -501,7 +501,10 @@ impl Gate {
         now: Tick,
     ) -> Result<Intent, GateError> {
         let Drafted { mut draft, opening, sending, .. } = self.draft(Kind::Intent, question, decided)?;
-        let used = || question.saying().is_some_and(|said| self.inner.causes.use_up(question.who.run, &said));
+        let now_is = self.inner.ledger.now();
+        let used = || {
+            question.saying().is_some_and(|said| self.inner.causes.use_up(question.who.run, &said, now_is))
+        };
         if decided.on_decision && !used() {
             return Err(GateError::Used);
         }
@@ -715,12 +718,12 @@ impl Gate {
             draft = draft.put("params_more", more.len() as u64);
             reel = reel.put("params", more.iter().map(|p| (p.kind, p.format, p.size)).collect::<Vec<_>>());
         }
-        let causes = question.saying().map(|said| self.inner.causes.of(who.run, &said)).unwrap_or_default();
-        if !causes.is_empty() {
-            draft = draft.put("causes", causes.iter().map(cause).collect::<Vec<Map>>());
         if !question.tripwires.is_empty() && kind != Kind::Ask {
             draft = draft.put("tripwires", tripwires(question.tripwires));
         }
+        let causes = question.saying().map(|said| self.inner.causes.of(who.run, &said)).unwrap_or_default();
+        if !causes.is_empty() {
+            draft = draft.put("causes", causes.iter().map(cause).collect::<Vec<Map>>());
         }
         if !question.shows.is_empty() {
             draft = draft.put("shows", question.shows.to_vec());

@@ -158,6 +158,11 @@ impl Ledger {
         self.epoch_key().print(class, value)
     }
 
+    /// What time it is for records: one that is appended now says it, or later.
+    pub fn now(&self) -> vocab::WallTime {
+        self.inner.clock.now()
+    }
+
     /// The present epoch's key, for many prints and for filters. What it made must be appended within the epoch or
     /// the one after; do not keep it.
     pub fn epoch_key(&self) -> Arc<EpochKey> {

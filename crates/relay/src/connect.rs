@@ -58,6 +58,7 @@ pub async fn permitted(
         tripwires: &[],
         tx: Tx::Idle,
         said: None,
+        asking: gate::Asking::Statement,
         shows: &[],
         body: None,
         whole: None,

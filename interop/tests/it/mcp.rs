@@ -45,6 +45,16 @@ permit (principal in Agent::"sampler", action in [Action::"call", Action::"opaqu
 unless { resource == Resource::"legacy/tools/burn" };
 @id("texts-are-text")
 permit (principal in Agent::"texts", action == Action::"opaque", resource in Resource::"tools");
+@id("bound-billing")
+permit (principal in Agent::"bound", action in [Action::"connect", Action::"read", Action::"write"], resource in Resource::"billing");
+@id("bound-requests")
+@message("No model decided this request.")
+forbid (principal in Agent::"bound", action in [Action::"read", Action::"write"], resource in Resource::"billing")
+unless { context.decided };
+@id("bound-calls")
+@message("No model decided this call.")
+forbid (principal in Agent::"bound", action == Action::"call", resource in Resource::"tools/tools")
+unless { context.decided };
 @id("models")
 permit (principal, action in [Action::"connect", Action::"call"], resource in Resource::"openai");
 "#;
@@ -60,8 +70,10 @@ pub struct Scene {
 impl Scene {
     fn start() -> Scene {
         let dir = drivers().dir();
-        let ports: Vec<u16> = (0..6).map(|_| free_port().unwrap()).collect();
-        let [new, old, model, tools, legacy, openai] = ports[..] else { panic!("six ports") };
+        let ports: Vec<u16> = (0..8).map(|_| free_port().unwrap()).collect();
+        let [new, old, model, tools, legacy, openai, plain, billing] = ports[..] else {
+            panic!("eight ports")
+        };
         let logs = [dir.join(format!("mcp-seen-{new}")), dir.join(format!("mcp-seen-{old}"))];
         let service = |name: &str, words: Vec<String>, port: u16| {
             let mut command = Command::new(drivers().python());
@@ -73,10 +85,12 @@ impl Scene {
         };
         let log = |n: usize| logs[n].display().to_string();
         let model_log = dir.join(format!("mcp-model-seen-{model}")).display().to_string();
+        let plain_log = dir.join(format!("mcp-http-seen-{plain}")).display().to_string();
         let services = vec![
             service("mcp_service.py", vec!["new".into(), new.to_string(), log(0)], new),
             service("mcp_service.py", vec!["old".into(), old.to_string(), log(1)], old),
             service("model_service.py", vec![model.to_string(), model_log], model),
+            service("http_service.py", vec![plain.to_string(), plain_log], plain),
         ];
         let masks = "\n[[resource.mask]]\npath = \"$..ssn\"\nclass = \"pii.ssn\"\nas = \"partial:4\"\n";
         let resource = |name: &str, kind: &str, listen: u16, upstream: String, rest: &str| {
@@ -88,7 +102,8 @@ impl Scene {
         let arguments = format!("tools = [\"keep/{{path...}}\"]\nopen_arguments = [\"mode\"]\n{masks}");
         let tables = resource("tools", "mcp", tools, format!("{new}/mcp"), &arguments)
             + &resource("legacy", "mcp", legacy, old.to_string(), masks)
-            + &resource("openai", "llm", openai, format!("{model}/v1"), "");
+            + &resource("openai", "llm", openai, format!("{model}/v1"), "")
+            + &resource("billing", "http", billing, plain.to_string(), "");
         let plan = Plan { policy: format!("{POLICY}{RULES}"), tables, durability: "os".to_owned(), ..plan() };
         let gateway = Site::new(&plan, upstream()).unwrap().up().unwrap();
         Scene { gateway, logs, port: tools, _services: services }
@@ -582,4 +597,76 @@ fn a_models_call_is_tied_to_the_tool_that_it_caused() {
     );
     let text = scene().text(&["show", &scene().run_of("planner")]);
     assert!(text.contains("(matched: same)") && text.contains("orphan"), "{text}");
+}
+
+/// What the model is to decide, what is asked, and what is answered.
+const BOUND: &str = r#"
+import json, os, subprocess, sys
+import requests
+
+def auth(name):
+    return {"Authorization": "Bearer " + os.environ[name + "_API_KEY"]}
+
+def decide(tool, **arguments):
+    said = {"role": "user", "content": f"call: {tool} {json.dumps(arguments)}"}
+    body = {"model": "scripted-1", "messages": [said]}
+    answer = requests.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body, headers=auth("OPENAI"))
+    assert answer.json()["choices"][0]["message"]["tool_calls"], answer.text
+
+def http(method, path, **more):
+    answer = requests.request(method, os.environ["BILLING_BASE_URL"] + path, headers=auth("BILLING"), **more)
+    print(method, path, answer.status_code, "No model decided this request." in answer.text)
+
+def call(tool, **arguments):
+    words = [sys.executable, sys.argv[1], "new", "tools", f"call {tool} {json.dumps(arguments)}"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    print(tool, json.dumps(arguments), "No model decided this call." in done.stdout)
+
+decide("fetch", path="/users/2")
+http("DELETE", "/users/2")
+http("GET", "/users/1")
+http("GET", "/users/2?all=1")
+http("GET", "/users/2")
+http("GET", "/users/2")
+decide("http_request", method="POST", url=os.environ["BILLING_BASE_URL"] + "/echo", json={"to": "ada", "cents": 5})
+http("POST", "/echo", json={"to": "ada", "cents": 500})
+http("PUT", "/echo", json={"to": "ada", "cents": 5})
+http("POST", "/echo", json={"cents": 5, "to": "ada"})
+decide("delete_user", path="/users/2")
+http("DELETE", "/users/1")
+http("DELETE", "/users/2")
+decide("find", id=1)
+call("find", id=2)
+call("find", id=1)
+decide("note", text='find {"id":2}')
+call("find", id=2)
+"#;
+
+#[test]
+fn what_no_model_decided_is_refused_by_method_place_and_body_and_a_tool_by_its_own_call() {
+    let program = drivers().file("mcp_bound.py", BOUND).unwrap();
+    let words = format!(
+        "{} {} {}",
+        drivers().python().display(),
+        program.display(),
+        client("mcp_client.py").display()
+    );
+    let done = scene().sh("bound", &words);
+    assert!(done.status.success(), "{}", scene().gateway.explain(&done));
+    let expected = "DELETE /users/2 403 True\n\
+        GET /users/1 403 True\n\
+        GET /users/2?all=1 403 True\n\
+        GET /users/2 200 False\n\
+        GET /users/2 403 True\n\
+        POST /echo 403 True\n\
+        PUT /echo 403 True\n\
+        POST /echo 200 False\n\
+        DELETE /users/1 403 True\n\
+        DELETE /users/2 200 False\n\
+        find {\"id\": 2} True\n\
+        find {\"id\": 1} False\n\
+        find {\"id\": 2} True\n";
+    assert_eq!(done.out(), expected, "{}", scene().gateway.explain(&done));
+    let replay = scene().site().ask(&["policy", "replay"], "").unwrap();
+    assert!(replay.status.success(), "every decision is the same again: {}", replay.all());
 }

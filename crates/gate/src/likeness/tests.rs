@@ -1,6 +1,6 @@
 //! How decisions and actions are told to belong together: single cases, and a labelled set that is made anew from a seed.
 
-use vocab::{Access, ResourcePath, RunId, Seq, Verb};
+use vocab::{Access, ResourcePath, RunId, Seq, Verb, WallTime};
 
 use super::*;
 use crate::cause::Causes;
@@ -19,13 +19,16 @@ fn decide(causes: &Causes, seq: u64, tool: &str, arguments: &[(&str, &str)]) {
     let strings: Vec<String> = scalars.iter().filter(|text| text.len() >= 6).cloned().collect();
     let names: Vec<String> =
         [tool].into_iter().chain(arguments.iter().map(|(n, _)| *n)).map(str::to_owned).collect();
-    let said = Arguments { strings: &strings, scalars: &scalars, names: &names };
-    causes.decided(RUN, Seq(seq), None, said, false);
+    let said = Arguments { strings: &strings, scalars: &scalars, names: &names, ..Arguments::default() };
+    causes.decided(RUN, (Seq(seq), WallTime(0)), None, said, false);
 }
 
 fn found(causes: &Causes, on: &str, text: &str, values: &[&str]) -> Vec<(u64, &'static str)> {
     let action = action(on);
-    let all = causes.of(RUN, &Saying { text, values: values.to_vec(), unsaid: false, action: &action });
+    let all = causes.of(
+        RUN,
+        &Saying { text, values: values.to_vec(), unsaid: false, action: &action, asking: Asking::Statement },
+    );
     all.into_iter().map(|cause| (cause.decision.0, cause.how.as_str())).collect()
 }
 
@@ -97,6 +100,7 @@ fn what_differs_in_a_comment_a_literal_a_parameter_or_behind_what_is_compared_is
         values: Vec::new(),
         unsaid: true,
         action: &action,
+        asking: Asking::Statement,
     };
     assert!(
         causes.of(RUN, &unsaid).iter().all(|cause| cause.how != How::Same),

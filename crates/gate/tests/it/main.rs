@@ -69,6 +69,7 @@ impl Stage {
             asked,
             sending,
             said: None,
+            asking: gate::Asking::Statement,
             shows: &[],
             body: None,
             whole: None,

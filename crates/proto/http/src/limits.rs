@@ -118,6 +118,16 @@ pub const CALL_SCALARS_MAX: usize = 64;
 /// The longest of them, in bytes: a statement is the longest thing that is compared so.
 pub const CALL_SCALAR_BYTES_MAX: usize = 8 << 10;
 
+/// Values of one call, or of a body that is held against calls, each with its names. A call with more is held against what is
+/// asked by its words alone.
+pub const MEMBERS_MAX: usize = 256;
+
+/// Bytes of them, with all their names: a name may lead to many. Half of what the gate remembers of a run's decisions.
+pub const MEMBERS_BYTES_MAX: usize = 128 << 10;
+
+/// Texts of JSON in texts of JSON that are read on: a body in an argument, and a text in that.
+pub const TEXTS_IN_TEXTS_MAX: u32 = 2;
+
 /// Those strings together, in bytes.
 pub const CALL_STRINGS_BYTES_MAX: usize = 64 << 10;
 

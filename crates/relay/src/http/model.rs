@@ -349,8 +349,17 @@ impl Reading {
         step: Option<StepOf>,
     ) -> Result<Seq, GateError> {
         // The call itself too: a server of MCP is asked for it in the same words.
-        let strings: Vec<String> = call.spelled().into_iter().chain(call.strings()).collect();
+        let (spelled, members) = (call.spelled(), call.members());
+        let strings: Vec<String> = spelled.iter().cloned().chain(call.strings()).collect();
         let (scalars, names) = call.words();
+        let said = Arguments {
+            tool: &call.name,
+            spelled: spelled.as_deref(),
+            members: members.as_deref(),
+            strings: &strings,
+            scalars: &scalars,
+            names: &names,
+        };
         let told_by = gate.told_by(who, &call.strings());
         let decision = Decision {
             n: self.n,
@@ -358,7 +367,7 @@ impl Reading {
             tool: &call.name,
             call: Some(call.id.as_str()).filter(|id| !id.is_empty()),
             arguments: &call.arguments,
-            said: Arguments { strings: &strings, scalars: &scalars, names: &names },
+            said,
             step,
             told_by: &told_by,
         };

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use gate::{Param, Piece, Question, Subject, Tripped, Tx};
+use gate::{Asking, Param, Piece, Question, Requested, Subject, Tripped, Tx};
 use ledger::Print;
 use mask::body::Body;
 use mask::{Detectors, Known, MaskedBytes, Origin, Shape};
 use proto_http::action::{self, Match};
 use proto_http::coding;
 use proto_http::frame::{Framing, Head, Headers, encode_chunk, encode_last_chunk, encode_request};
+use proto_http::llm::members;
 use proto_http::mcp::{Back, Unreadable};
 use proto_http::message::{Encoding, Media, Request, Target, hop_by_hop};
 use proto_http::two::reads_trailers;
@@ -56,6 +57,8 @@ pub(super) struct Asked {
     pub(super) whole: [u8; 32],
     /// What the request says, held against what models decided.
     said: Option<String>,
+    /// The same by its parts, where it is no message of MCP and none in a WebSocket.
+    requested: Option<Requested>,
     /// What would go upstream, without the credential that the writer adds.
     pub(super) sending: Vec<u8>,
     /// The body goes on behind what was held.
@@ -105,6 +108,7 @@ impl Session {
             tripwires: &asked.tripwires,
             tx: Tx::Idle,
             said: asked.said.as_deref(),
+            asking: asked.asking(),
             shows: asked.conversation.as_ref().map_or(&[], |conversation| &conversation.shows),
             body: asked.body.as_ref(),
             whole: Some(&asked.whole),
@@ -219,11 +223,15 @@ impl Asked {
             Some(_) => None,
             None => Some(format!("{} {}", readable(origin.raw.as_bytes()), readable(&body))),
         };
+        let plain = said.is_some() && spoken.is_none();
+        let requested =
+            plain.then(|| requested(resource, &request, origin, &body, more || seen.opaque.is_some()));
         Ok(Asked {
             subject: if meaning.hidden { subject.hidden() } else { subject },
             tripwires: seen.tripwires(masks).chain(beside.tripped).collect(),
             raw: [&request.raw[..], &came[..]].concat(),
             said,
+            requested,
             looking: seen.looking,
             in_band: match &spoken {
                 Some(Spoken::Message(message)) => {
@@ -257,6 +265,15 @@ impl Asked {
             sending,
             more,
         })
+    }
+
+    /// What of a decision says it.
+    fn asking(&self) -> Asking<'_> {
+        match &self.requested {
+            Some(requested) => Asking::Request(requested),
+            None if self.in_frames => Asking::Statement,
+            None => Asking::Call,
+        }
     }
 
     /// What is asked and what would be sent, without what numbers a message of MCP: the same each time that it comes.
@@ -321,6 +338,7 @@ impl Asked {
             rpc: None,
             raw: body.to_vec(),
             whole: digest([MESSAGE.as_bytes(), socket.as_bytes(), body]),
+            requested: None,
             said: opaque.is_none().then(|| format!("{place} {}", readable(body))),
             sending,
             more: false,
@@ -622,6 +640,57 @@ pub(super) fn tripped(found: &mask::body::Found, channel: &'static str) -> BTree
         },
     };
     found.tripped.iter().map(hit).collect()
+}
+
+// Both sides of a comparison name a member alike.
+const _: () = assert!(gate::BELOW == proto_http::llm::BELOW);
+
+/// The request by its parts. `hides`: not all of its body is known.
+fn requested(
+    resource: &Resource,
+    request: &Request,
+    origin: &proto_http::message::Origin,
+    body: &[u8],
+    hides: bool,
+) -> Requested {
+    let raw = readable(origin.raw.as_bytes());
+    let (path, query) = match raw.split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+        None => (raw, None),
+    };
+    let pairs =
+        self::query(request).map(|(name, value)| (readable(name.as_bytes()), readable(value.as_bytes())));
+    let read = format!("/{}", origin.path.segments.join("/"));
+    let slash = if origin.path.trailing_slash { "/" } else { "" };
+    let upstream = resource.config.upstream.host.to_ascii_lowercase();
+    Requested {
+        method: readable(request.method.as_bytes()),
+        hosts: request.host.iter().cloned().chain([upstream]).collect(),
+        paths: vec![path, read + slash],
+        query,
+        pairs: pairs.collect(),
+        body: if hides { None } else { said_by(&request.media, body) },
+    }
+}
+
+/// What a body says, as members. `None`: it is JSON or a form, and cannot be read.
+fn said_by(media: &Media, body: &[u8]) -> Option<Vec<gate::Member>> {
+    match (media, body.trim_ascii().first()) {
+        (_, None) => Some(Vec::new()),
+        (Media::Json, _) | (_, Some(b'{' | b'[')) => members(body),
+        (Media::Form, _) => {
+            let target = RawField::copy_from(&[b"/?", body].concat());
+            match Target::parse(&target, false).ok()? {
+                Target::Origin(origin) => {
+                    let pairs = origin.query.into_iter().flat_map(|query| query.pairs);
+                    let text = |field: RawField| readable(field.as_bytes());
+                    Some(pairs.map(|(name, value)| (text(name), text(value))).collect())
+                }
+                Target::Asterisk => None,
+            }
+        }
+        (_, Some(_)) => Some(vec![(String::new(), String::from_utf8(body.to_vec()).ok()?)]),
+    }
 }
 
 /// Names and values of the query.

@@ -194,6 +194,11 @@ impl Call {
         (scalars, names)
     }
 
+    /// Each value of the arguments: [`members`].
+    pub fn members(&self) -> Option<Vec<(String, String)>> {
+        members(self.arguments.as_bytes())
+    }
+
     /// The tool and its arguments, in one spelling for all that say the same, as [`mcp::Asked::call`](crate::mcp::Asked) has
     /// them. `None`: the arguments are no JSON.
     pub fn spelled(&self) -> Option<String> {
@@ -214,6 +219,60 @@ impl Call {
         };
         Ok(Call { id: id.to_owned(), name: name.to_owned(), arguments })
     }
+}
+
+/// Each value of a text of JSON, with the names and numbers that lead to it behind [`BELOW`] one another: texts as they read,
+/// anything else as it is written; an object or array of nothing as `{}` or `[]`. A text that is an object or array of JSON
+/// itself is read on. `None`: it is no JSON, or there are more than [`MEMBERS_MAX`], or [`MEMBERS_BYTES_MAX`] in all.
+pub fn members(text: &[u8]) -> Option<Vec<(String, String)>> {
+    let mut members = Members { all: Vec::new(), room: MEMBERS_BYTES_MAX };
+    members.read(&json::parse(text).ok()?, "", 0)?;
+    Some(members.all)
+}
+
+/// Between the names that lead to a member.
+pub const BELOW: char = '\u{1f}';
+
+struct Members {
+    all: Vec<(String, String)>,
+    /// Bytes that may be taken up yet.
+    room: usize,
+}
+
+impl Members {
+    /// `texts`: how many texts of JSON it stands in.
+    fn read(&mut self, value: &Value<'_>, name: &str, texts: u32) -> Option<()> {
+        match &value.kind {
+            Kind::Array(items) if !items.is_empty() => items
+                .iter()
+                .enumerate()
+                .try_for_each(|(n, item)| self.read(item, &below(name, &n.to_string())?, texts)),
+            Kind::Object(members) if !members.is_empty() => {
+                members.iter().try_for_each(|(part, value)| self.read(value, &below(name, part)?, texts))
+            }
+            Kind::Text(text) if texts < TEXTS_IN_TEXTS_MAX && text.trim_start().starts_with(['{', '[']) => {
+                match json::parse(text.as_bytes()) {
+                    Ok(inner) => self.read(&inner, name, texts + 1),
+                    Err(_) => self.take(name, text),
+                }
+            }
+            Kind::Text(text) => self.take(name, text),
+            Kind::Array(_) => self.take(name, "[]"),
+            Kind::Object(_) => self.take(name, "{}"),
+            Kind::Null | Kind::Bool(_) | Kind::Number => self.take(name, value.raw),
+        }
+    }
+
+    fn take(&mut self, name: &str, said: &str) -> Option<()> {
+        self.room = self.room.checked_sub(name.len() + said.len())?;
+        self.all.push((name.to_owned(), said.to_owned()));
+        (self.all.len() <= MEMBERS_MAX).then_some(())
+    }
+}
+
+fn below(name: &str, part: &str) -> Option<String> {
+    let fits = name.len() + part.len() < MEMBERS_BYTES_MAX;
+    fits.then(|| if name.is_empty() { part.to_owned() } else { format!("{name}{BELOW}{part}") })
 }
 
 fn parse(body: &[u8]) -> Result<Value<'_>, Unreadable> {

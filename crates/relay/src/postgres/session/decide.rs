@@ -221,6 +221,7 @@ impl Session {
             tripwires: &[],
             tx: self.tx(),
             said: ready.plan.text(),
+            asking: gate::Asking::Statement,
             shows: &[],
             body: None,
             whole: None,
