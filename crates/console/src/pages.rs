@@ -610,6 +610,9 @@ fn asked_html(html: &mut Html, ask: &Asked, person: &Person) {
     if !ask.params.is_empty() {
         html.leaf("p", "label", &format!("Parameters: {}", ask.params.join(", ")));
     }
+    for line in ask.decided() {
+        html.leaf("p", "label", &format!("Decided: {line}"));
+    }
     let seconds = ask.expires_in_ms / 1000;
     let task = ask.task.as_ref().map(|task| format!(", task \"{task}\"")).unwrap_or_default();
     html.leaf("p", "", &format!("{} for {}{task}, on {}", ask.agent, ask.human, ask.resource));

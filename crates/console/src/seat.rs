@@ -234,8 +234,42 @@ pub struct Asked {
     /// Masks of the parameters.
     pub params: Vec<String>,
     pub in_transaction: bool,
+    /// The decisions of the run's models that it carries out; empty: none. Null: no model has decided anything in the run.
+    pub because: Option<Vec<BecauseLine>>,
     /// Forms that may be granted: `once`, `shape`.
     pub forms: Vec<String>,
+}
+
+/// A decision of a model's that a request carries out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BecauseLine {
+    /// The decision's record, and that of the request to the model.
+    pub decision: u64,
+    pub asked: u64,
+    pub tool: String,
+    /// The step of the plan that it belongs to.
+    pub step: Option<String>,
+    /// A tool's result said so, before anybody asked for it.
+    pub told: bool,
+}
+
+impl BecauseLine {
+    fn words(&self) -> String {
+        let step = self.step.as_ref().map(|step| format!(", for the step \"{step}\"")).unwrap_or_default();
+        let told = if self.told { "; a tool's result told it so, and no person" } else { "" };
+        format!("{} in #{} (asked in #{}){step}{told}", self.tool, self.decision, self.asked)
+    }
+}
+
+impl Asked {
+    /// What the run's models have to do with it, a line each.
+    pub fn decided(&self) -> Vec<String> {
+        match self.because.as_deref() {
+            None => Vec::new(),
+            Some([]) => vec!["no model of this run decided it".to_owned()],
+            Some(because) => because.iter().map(BecauseLine::words).collect(),
+        }
+    }
 }
 
 /// What is granted.
@@ -499,6 +533,7 @@ impl Answer for Inbox {
             text.pair("  asks for", &ask.touches.join("; "));
             text.pair("  statement", &answers::text::statement_line(&ask.statement));
             ask.params.iter().for_each(|p| text.pair("  parameter", p));
+            ask.decided().iter().for_each(|line| text.pair("  decided", line));
             text.pair("  groups", &ask.groups.join(", "));
             text.pair("  rules", &ask.rules.join(", "));
             ask.message.iter().for_each(|message| text.pair("  because", message));

@@ -267,6 +267,7 @@ fn asked(statement: &str) -> Asked {
         sent: None,
         params: vec!["int4 9999".to_owned()],
         in_transaction: true,
+        because: None,
         forms: vec!["once".to_owned(), "shape".to_owned()],
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mask::Taint;
+use mask::{MaskedText, Taint};
 use vocab::{RunId, Seq, WallTime};
 
 use crate::likeness::{Argued, Arguments, Asked, Asking, How, Saying, plain};
@@ -63,6 +63,30 @@ struct Decided {
     told: bool,
     call: Option<u64>,
     argued: Argued,
+    shown: Shown,
+}
+
+/// A decision as an approver of what carries it out sees it, masked.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    /// The record of the request to the model.
+    pub(crate) of: Seq,
+    pub(crate) tool: MaskedText,
+    /// The words of the plan's step that it belongs to.
+    pub(crate) step: Option<MaskedText>,
+}
+
+/// A decision of a model's that what is asked carries out, as an approver sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Because {
+    /// The decision's record, and that of the request to the model.
+    pub decision: Seq,
+    pub asked: Seq,
+    pub tool: MaskedText,
+    /// The words of the plan's step that it belongs to.
+    pub step: Option<MaskedText>,
+    /// A tool's result said so, before anybody asked for it.
+    pub told: bool,
 }
 
 /// A decision that explains what is asked.
@@ -88,9 +112,10 @@ impl Causes {
         call: Option<&str>,
         arguments: Arguments<'_>,
         told: bool,
+        shown: Shown,
     ) {
         let call = call.map(|call| self.hash.hash_one(call));
-        let decided = Decided { seq, at, told, call, argued: Argued::new(arguments) };
+        let decided = Decided { seq, at, told, call, argued: Argued::new(arguments), shown };
         let given = self.run(run);
         let mut given = lock(&given);
         given.bytes += decided.argued.bytes();
@@ -125,6 +150,31 @@ impl Causes {
         let mut all = given.explaining(saying);
         all.truncate(CAUSES_MAX);
         all
+    }
+
+    /// The same, as an approver sees them. `None`: no model has decided anything in this run.
+    pub(crate) fn because(&self, run: RunId, saying: &Saying<'_>) -> Option<Vec<Because>> {
+        let given = lock(&self.runs).get(&run).cloned()?;
+        let given = lock(&given);
+        if given.decisions.is_empty() {
+            return None;
+        }
+        let explaining = given.explaining(saying);
+        let of = |cause: &Cause| given.decisions.iter().find(|decided| decided.seq == cause.decision);
+        let because = |decided: &Decided| Because {
+            decision: decided.seq,
+            asked: decided.shown.of,
+            tool: decided.shown.tool.clone(),
+            step: decided.shown.step.clone(),
+            told: decided.told,
+        };
+        Some(explaining.iter().take(CAUSES_MAX).filter_map(of).map(because).collect())
+    }
+
+    /// The words of a step of the plan that is followed.
+    pub(crate) fn step(&self, run: RunId, step: StepOf) -> Option<String> {
+        let given = lock(&self.runs).get(&run).cloned()?;
+        lock(&given).plan.as_ref()?.words(step).map(str::to_owned)
     }
 
     /// How a decision that was not used for the same, and is not older than [`DECISION_NANOS`], says `saying`; the
@@ -285,12 +335,32 @@ mod tests {
         causes.into_iter().map(|cause| (cause.decision.0, cause.how.as_str())).collect()
     }
 
+    fn shown() -> Shown {
+        let step = Some(MaskedText::constant("refund the order"));
+        Shown { of: Seq(90), tool: MaskedText::constant("run_sql"), step }
+    }
+
+    #[test]
+    fn an_approver_sees_what_was_decided_or_that_nothing_was() {
+        let causes = causes(&[&["DELETE FROM orders"], &["SELECT 1, 2, 3"]]);
+        let action = vocab::Action::default();
+        let because = |run: RunId, text: &str| causes.because(run, &saying(text, &action));
+        let all = because(RUN, "DELETE FROM orders").unwrap();
+        assert_eq!(all.len(), 1);
+        let Because { decision, asked, tool, step, told } = &all[0];
+        assert_eq!((*decision, *asked, tool.as_str(), *told), (Seq(0), Seq(90), "run_sql", false));
+        assert_eq!(step.as_ref().map(MaskedText::as_str), Some("refund the order"));
+        assert_eq!(because(RUN, "DROP TABLE orders"), Some(Vec::new()));
+        assert_eq!(because(RunId([2; 16]), "DELETE FROM orders"), None);
+    }
+
     fn causes(decisions: &[&[&str]]) -> Causes {
         let causes = Causes::new();
         for (n, strings) in decisions.iter().enumerate() {
             let strings: Vec<String> = strings.iter().map(|s| (*s).to_owned()).collect();
             let arguments = Arguments { strings: &strings, ..Arguments::default() };
-            causes.decided(RUN, (Seq(n as u64), WallTime(0)), Some(&format!("call_{n}")), arguments, false);
+            let call = format!("call_{n}");
+            causes.decided(RUN, (Seq(n as u64), WallTime(0)), Some(&call), arguments, false, shown());
         }
         causes
     }
@@ -387,7 +457,8 @@ mod tests {
         for n in 0..2 * DECISIONS_PER_RUN_MAX as u64 {
             let strings = ["y".repeat(10 << 10)];
             let arguments = Arguments { strings: &strings, ..Arguments::default() };
-            causes.decided(RUN, (Seq(n), WallTime(0)), Some(&format!("call_{n}")), arguments, false);
+            let call = format!("call_{n}");
+            causes.decided(RUN, (Seq(n), WallTime(0)), Some(&call), arguments, false, shown());
             let action = vocab::Action::default();
             assert!(causes.use_up(RUN, &saying(&strings[0], &action), WallTime(0)));
         }

@@ -7,7 +7,7 @@ use ledger::{Draft, Kind, Map, Print, Receipt};
 use mask::Detectors;
 use vocab::{Class, Seq};
 
-use crate::cause::Said;
+use crate::cause::{Said, Shown};
 use crate::heard::Voice;
 use crate::likeness::{How, Saying};
 use crate::limits::PARAMS_MAX;
@@ -42,7 +42,10 @@ impl Gate {
         let at = self.ledger().now();
         let receipt = self.ledger().append(draft)?;
         let told = !decision.told_by.is_empty();
-        self.causes().decided(who.run, (receipt.seq(), at), decision.call, decision.said, told);
+        let step = decision.step.and_then(|step| self.causes().step(who.run, step));
+        let step = step.map(|words| mask::name(detectors, &words));
+        let shown = Shown { of, tool: mask::name(detectors, decision.tool), step };
+        self.causes().decided(who.run, (receipt.seq(), at), decision.call, decision.said, told, shown);
         if let Some(call) = decision.call {
             self.causes().give(who.run, Said::Call, call);
         }

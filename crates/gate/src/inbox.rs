@@ -7,6 +7,7 @@ use mask::MaskedText;
 use tokio::sync::oneshot;
 use vocab::{AskId, Bound, Group, RuleId, RunId, Seq, Verb, WallTime};
 
+use crate::cause::Because;
 use crate::limits::{ASKS_MAX, SHAPE_MINUTES_MAX};
 
 /// The group that means the run's own human (DESIGN section 7).
@@ -70,6 +71,8 @@ pub struct Pending {
     /// Bind values: type or size, and the classes of what was found in them.
     pub params: Vec<MaskedText>,
     pub in_transaction: bool,
+    /// The decisions of the run's models that it carries out; empty: none. `None`: no model has decided anything in the run.
+    pub because: Option<Vec<Because>>,
     /// Groups that have not approved yet.
     pub groups: Vec<Group>,
     pub rules: Vec<RuleId>,

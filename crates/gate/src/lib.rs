@@ -22,7 +22,7 @@ mod question;
 mod story;
 mod token;
 
-pub use cause::Said;
+pub use cause::{Because, Said};
 pub use heard::Voice;
 pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending, Signature, Touched};
 pub use likeness::{Arguments, Asking, BELOW, How, Member, Requested, Saying};

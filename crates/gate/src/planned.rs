@@ -71,6 +71,12 @@ impl Current {
         Current { seq, steps, marks, in_progress }
     }
 
+    /// The words of a step, if it is one of this plan's.
+    pub(crate) fn words(&self, step: StepOf) -> Option<&str> {
+        let at = usize::try_from(step.step).ok().filter(|_| step.plan == self.seq)?;
+        self.steps.get(at).map(|step| &**step)
+    }
+
     pub(crate) fn in_progress(&self) -> Option<StepOf> {
         self.in_progress.map(|step| StepOf { plan: self.seq, step, how: StepHow::Status })
     }

@@ -332,6 +332,7 @@ impl Gate {
             touches: self.touches(question.subject.action()),
             params: question.params.iter().map(|param| param.mask.clone()).collect(),
             in_transaction: question.tx != Tx::Idle,
+            because: question.saying().and_then(|said| self.inner.causes.because(who.run, &said)),
             groups: groups.clone(),
             rules: decided.rules.clone(),
             message: decided.message.clone(),

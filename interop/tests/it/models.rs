@@ -1,7 +1,8 @@
 //! A language model behind the gateway: OpenAI's and Anthropic's own clients do not notice, what leaves for the model is
 //! masked, and what it decides is tied to the SQL that it caused.
 
-use crate::world::{POLICY, client, drivers, json, plan, run_of, upstream};
+use crate::people::{asked, operator, with_token};
+use crate::world::{POLICY, client, drivers, eventually, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{free_port, is_open};
 use interop::process::{Daemon, Finished};
@@ -10,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
 
 const KEY: &str = "model-key-5d21e7";
@@ -532,6 +534,36 @@ fn an_address_that_a_model_says_in_pieces_reaches_no_agent_and_counts_once() {
     let net = crate::scan::Net::new(["n.imani@example.org"]);
     let found = net.search_files(&scene().gateway.site().data());
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn an_approver_sees_which_decision_asks_or_that_none_does() {
+    let gateway = scene().gateway();
+    let lead = operator(gateway, "lea", "approver", "leads");
+    let seen = |word: &str| {
+        let found = eventually("the request waits", || asked(gateway, &lead, word));
+        let ask = found["ask"].as_str().unwrap();
+        let text = with_token(gateway, &lead, &["approvals"]).out();
+        assert!(with_token(gateway, &lead, &["deny", ask, "--reason", "no"]).status.success());
+        (found["because"].clone(), text)
+    };
+    let own = "psql -X -c \"UPDATE orders SET status = 7 WHERE id = 6\" || true";
+    let (python, program) = (drivers().python(), client("model_agent.py"));
+    let script = format!(
+        "{} {} chat whole 'Do it. sql: UPDATE orders SET note = 7 WHERE id = 6' && {own}",
+        python.display(),
+        program.display()
+    );
+    thread::scope(|scope| {
+        let agent = scope.spawn(|| scene().sh("asker", &script));
+        let (because, text) = seen("(note)");
+        assert_eq!((&because[0]["tool"], &because[0]["told"]), (&"run_sql".into(), &false.into()), "{because}");
+        assert!(text.contains("decided") && text.contains("run_sql in #"), "{text}");
+        let (because, text) = seen("(status)");
+        assert_eq!(because, serde_json::json!([]), "{text}");
+        assert!(text.contains("no model of this run decided it"), "{text}");
+        agent.join().unwrap();
+    });
 }
 
 #[test]

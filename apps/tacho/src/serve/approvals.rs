@@ -5,9 +5,9 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use console::seat::{Approvals, Asked, Decided, Failed, FailedKind, Grant, GrantForm, Operator};
+use console::seat::{Approvals, Asked, BecauseLine, Decided, Failed, FailedKind, Grant, GrantForm, Operator};
 use gate::limits::{SSH_KEY_BYTES_MAX, SSH_SIGNATURE_BYTES_MAX};
-use gate::{Approver, Form, INITIATOR, InboxError, Pending, Signature, Touched};
+use gate::{Approver, Because, Form, INITIATOR, InboxError, Pending, Signature, Touched};
 use vocab::{AskId, Group};
 
 use super::{Shared, failed, unavailable};
@@ -190,7 +190,18 @@ fn shown(pending: &Pending) -> Asked {
         sent: pending.sent.as_ref().map(|t| t.as_str().to_owned()),
         params: pending.params.iter().map(|mask| mask.as_str().to_owned()).collect(),
         in_transaction: pending.in_transaction,
+        because: pending.because.as_ref().map(|all| all.iter().map(because).collect()),
         forms,
+    }
+}
+
+fn because(because: &Because) -> BecauseLine {
+    BecauseLine {
+        decision: because.decision.0,
+        asked: because.asked.0,
+        tool: because.tool.as_str().to_owned(),
+        step: because.step.as_ref().map(|step| step.as_str().to_owned()),
+        told: because.told,
     }
 }
 
