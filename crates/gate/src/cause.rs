@@ -264,13 +264,13 @@ impl Causes {
         given.is_some_and(|given| lock(&given).known.contains_key(&hash))
     }
 
-    /// What is carried out: the same target by another method is something else.
+    /// What is carried out of a decision. A text has many statements; a request or a call is one, in whatever spelling.
     fn of_what(&self, saying: &Saying<'_>) -> u64 {
-        let method = match saying.asking {
-            Asking::Request(request) => request.method.as_str(),
-            Asking::Statement | Asking::Call => "",
+        let statement = match saying.asking {
+            Asking::Statement => Some(plain(saying.text)),
+            Asking::Request(_) | Asking::Call => None,
         };
-        self.hash.hash_one((method, plain(saying.text)))
+        self.hash.hash_one(statement)
     }
 
     pub(crate) fn forget(&self, run: RunId) {

@@ -25,7 +25,7 @@ mod token;
 pub use cause::{Because, Said};
 pub use heard::Voice;
 pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending, Signature, Touched};
-pub use likeness::{Arguments, Asking, BELOW, How, Member, Requested, Saying};
+pub use likeness::{Arguments, Asking, BELOW, How, Member, NO_TEXT, READ_ON, Requested, Saying};
 pub use planned::{Planned, StepHow, StepOf};
 pub use question::{
     By, Decision, Exposure, GovernedRead, Outcome, Param, Piece, Question, Subject, Tripped, Tx, Who,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use vocab::Action;
 
-pub use request::{BELOW, Member, Requested};
+pub use request::{BELOW, Member, NO_TEXT, READ_ON, Requested};
 
 use crate::limits::{
     DECISION_STRINGS_MAX, LIKE_PERCENT_MIN, LIKE_WORDS_MAX, SAID_BYTES_MAX, SAID_BYTES_MIN,

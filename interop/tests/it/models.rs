@@ -557,7 +557,11 @@ fn an_approver_sees_which_decision_asks_or_that_none_does() {
     thread::scope(|scope| {
         let agent = scope.spawn(|| scene().sh("asker", &script));
         let (because, text) = seen("(note)");
-        assert_eq!((&because[0]["tool"], &because[0]["told"]), (&"run_sql".into(), &false.into()), "{because}");
+        assert_eq!(
+            (&because[0]["tool"], &because[0]["told"]),
+            (&"run_sql".into(), &false.into()),
+            "{because}"
+        );
         assert!(text.contains("decided") && text.contains("run_sql in #"), "{text}");
         let (because, text) = seen("(status)");
         assert_eq!(because, serde_json::json!([]), "{text}");

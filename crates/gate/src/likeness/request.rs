@@ -24,6 +24,8 @@ pub struct Requested {
     /// Its body as members (`proto_http::llm::members`); a text that has none is one without a name. `None`: not all of it is
     /// known.
     pub body: Option<Vec<Member>>,
+    /// Its values have types: it is no form.
+    pub typed: bool,
 }
 
 /// The names that lead to a value, behind [`BELOW`] one another, and the value as text.
@@ -32,25 +34,23 @@ pub type Member = (String, String);
 /// Between the names that lead to a member.
 pub const BELOW: char = '\u{1f}';
 
+/// Before a value that is no text, and the number of an item.
+pub const NO_TEXT: char = '\u{1e}';
+
+/// Behind the name of a text of JSON that is read on.
+pub const READ_ON: char = '\u{1d}';
+
 /// Arguments that say where to.
 const TARGETS: &[&str] = &["endpoint", "href", "path", "route", "target", "uri", "url"];
 /// Arguments that say how.
 const METHODS: &[&str] = &["http_method", "method", "request_method", "verb"];
-/// Arguments that hold what is said and are no part of it.
-const AROUND: &[&str] = &[
-    "arguments",
-    "body",
-    "content",
-    "data",
-    "form",
-    "input",
-    "json",
-    "params",
-    "payload",
-    "query",
-    "query_params",
-    "request",
-];
+/// Arguments that hold all that is said.
+const AROUND: &[&str] = &["arguments", "request"];
+/// Arguments that hold what is said in the query, and in the body.
+const QUERIES: &[&str] = &["params", "query", "query_params"];
+const BODIES: &[&str] = &["body", "content", "data", "form", "input", "json", "payload"];
+/// Methods whose other arguments are their query's; others' are their body's.
+const BODILESS: &[&str] = &["DELETE", "GET", "HEAD", "OPTIONS"];
 /// Arguments that are for the tool.
 const BESIDE: &[&str] = &["headers", "timeout"];
 const ALL_METHODS: &[&str] = &["delete", "get", "head", "options", "patch", "post", "put"];
@@ -71,9 +71,18 @@ impl Argued {
             return false;
         }
         rest.retain(|(name, _)| !BESIDE.contains(&first(name)));
-        let query = asked.pairs.iter().filter(|_| !aim.with_query);
-        let wanted = query.chain(body).map(|(name, value)| (&**name, &**value));
-        bare(rest.into_iter()) == bare(wanted)
+        let unsaid = asked.pairs.iter().filter(|_| !aim.with_query);
+        let (query, rest): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .map(|member| asked.placed(member))
+            .partition(|(place, _)| *place == Place::Query);
+        let untyped = |(name, value): (&'_ str, &'_ str)| (name.to_owned(), untyped(value).to_owned());
+        let said = |members: Vec<(Place, (&str, &str))>, typed: bool| {
+            let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            ordered(members.into_iter().map(|(_, member)| if typed { own(member) } else { untyped(member) }))
+        };
+        said(query, false) == ordered(unsaid.cloned())
+            && said(rest, asked.typed) == ordered(body.iter().cloned())
     }
 
     /// The method that the tool's name says, if it says one.
@@ -145,19 +154,45 @@ fn last(name: &str) -> &str {
     name.rsplit(BELOW).next().unwrap_or(name)
 }
 
-/// Members without the names around them, in order; what says nothing is left out.
-fn bare<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(&'a str, &'a str)> {
-    let bare = |(mut name, value): (&'a str, &'a str)| {
-        while AROUND.contains(&first(name)) {
-            name = name.split_once(BELOW).map_or("", |(_, rest)| rest);
-        }
-        (name, value)
-    };
+/// In order; what says nothing is left out.
+fn ordered(members: impl Iterator<Item = Member>) -> Vec<Member> {
     let says =
-        |(name, value): &(&str, &str)| !(name.is_empty() && matches!(*value, "" | "null" | "{}" | "[]"));
-    let mut all: Vec<(&str, &str)> = members.map(bare).filter(says).collect();
+        |(name, value): &Member| !(name.is_empty() && matches!(untyped(value), "" | "null" | "{}" | "[]"));
+    let mut all: Vec<Member> = members.filter(says).collect();
     all.sort_unstable();
     all
+}
+
+/// A value as a query or form has it.
+fn untyped(value: &str) -> &str {
+    value.strip_prefix(NO_TEXT).unwrap_or(value)
+}
+
+/// Where an argument is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Query,
+    Body,
+}
+
+impl Requested {
+    /// Where an argument is said, and it without the name around it. A name in what is around is the service's.
+    fn placed<'a>(&self, (mut name, value): (&'a str, &'a str)) -> (Place, (&'a str, &'a str)) {
+        let mut place = if BODILESS.contains(&&*self.method) { Place::Query } else { Place::Body };
+        loop {
+            let around = first(name).trim_end_matches(READ_ON);
+            let inner = || name.split_once(BELOW).map_or("", |(_, rest)| rest);
+            if AROUND.contains(&around) {
+                name = inner();
+                continue;
+            }
+            if QUERIES.contains(&around) || BODIES.contains(&around) {
+                place = if QUERIES.contains(&around) { Place::Query } else { Place::Body };
+                name = inner();
+            }
+            return (place, (name, value));
+        }
+    }
 }
 
 #[cfg(test)]

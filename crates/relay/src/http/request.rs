@@ -643,7 +643,11 @@ pub(super) fn tripped(found: &mask::body::Found, channel: &'static str) -> BTree
 }
 
 // Both sides of a comparison name a member alike.
-const _: () = assert!(gate::BELOW == proto_http::llm::BELOW);
+const _: () = assert!(
+    gate::BELOW == proto_http::llm::BELOW
+        && gate::NO_TEXT == proto_http::llm::NO_TEXT
+        && gate::READ_ON == proto_http::llm::READ_ON
+);
 
 /// The request by its parts. `hides`: not all of its body is known.
 fn requested(
@@ -670,6 +674,7 @@ fn requested(
         query,
         pairs: pairs.collect(),
         body: if hides { None } else { said_by(&request.media, body) },
+        typed: !matches!(request.media, Media::Form),
     }
 }
 
@@ -677,7 +682,7 @@ fn requested(
 fn said_by(media: &Media, body: &[u8]) -> Option<Vec<gate::Member>> {
     match (media, body.trim_ascii().first()) {
         (_, None) => Some(Vec::new()),
-        (Media::Json, _) | (_, Some(b'{' | b'[')) => members(body),
+        (Media::Json, _) | (_, Some(b'{' | b'[')) => members(body, false),
         (Media::Form, _) => {
             let target = RawField::copy_from(&[b"/?", body].concat());
             match Target::parse(&target, false).ok()? {

@@ -3,13 +3,19 @@
 use vocab::{Access, Action, ResourcePath, RunId, Seq, Verb, WallTime};
 
 use super::*;
-use crate::cause::Causes;
+use crate::cause::{Causes, Shown};
 use crate::likeness::{Arguments, Asking, How, Saying};
+use mask::MaskedText;
 
 const RUN: RunId = RunId([7; 16]);
 
+fn shown() -> Shown {
+    Shown { of: Seq(1), tool: MaskedText::constant("http"), step: None }
+}
+
 fn members(all: &[(&str, &str)]) -> Vec<Member> {
-    let member = |(name, value): &(&str, &str)| (name.replace('.', &BELOW.to_string()), (*value).to_owned());
+    let signs = |text: &str| text.replace('#', &NO_TEXT.to_string()).replace('!', &READ_ON.to_string());
+    let member = |(name, value): &(&str, &str)| (signs(&name.replace('.', &BELOW.to_string())), signs(value));
     all.iter().map(member).collect()
 }
 
@@ -31,6 +37,7 @@ fn requested(line: &str, body: &[(&str, &str)]) -> Requested {
         query: query.map(str::to_owned),
         pairs: query.iter().flat_map(|query| query.split('&')).map(pair).collect(),
         body: Some(members(body)),
+        typed: true,
     }
 }
 
@@ -52,7 +59,7 @@ fn how(tool: &str, arguments: &[(&str, &str)], text: &str, asking: Asking<'_>) -
         scalars: &scalars,
         names: &names,
     };
-    causes.decided(RUN, (Seq(1), WallTime(0)), None, said, false);
+    causes.decided(RUN, (Seq(1), WallTime(0)), None, said, false, shown());
     let on = ResourcePath::parse("billing/users").unwrap();
     let access = Access { verb: Verb::Read, on, columns: Vec::new() };
     let action = Action { accesses: vec![access], ..Action::default() };
@@ -150,6 +157,18 @@ const PAIRS: &[Pair<'_>] = &[
     ),
     ("put", &[("path", "/pay"), ("json.to", "ada"), ("json.cents", "500")], "POST /pay", PAY, false),
     ("post", &[("path", "/note"), ("body", "of today")], "POST /note", &[("", "of tomorrow")], false),
+    // A place, a type and a name of the service's are kept apart.
+    ("post", &[("path", "/u"), ("json.role", "admin")], "POST /u?role=admin", &[], false),
+    ("post", &[("path", "/u"), ("params.role", "admin")], "POST /u", &[("role", "admin")], false),
+    ("post", &[("path", "/u"), ("params.role", "admin")], "POST /u?role=admin", &[], true),
+    ("post", &[("path", "/u"), ("json.role", "admin")], "POST /u", &[("data.role", "admin")], false),
+    ("post", &[("path", "/u"), ("json.data.role", "admin")], "POST /u", &[("data.role", "admin")], true),
+    ("post", &[("path", "/u"), ("json.cents", "#500")], "POST /u", &[("cents", "500")], false),
+    ("post", &[("path", "/u"), ("json.cents", "#500")], "POST /u", &[("cents", "#500")], true),
+    ("fetch", &[("path", "/u"), ("params.cents", "#500")], "GET /u?cents=500", &[], true),
+    ("post", &[("path", "/u"), ("json.of.0", "x")], "POST /u", &[("of.#0", "x")], false),
+    ("post", &[("path", "/u"), ("body!.a", "b")], "POST /u", &[("a", "b")], true),
+    ("post", &[("path", "/u"), ("json.filter!.$ne", "#null")], "POST /u", &[("filter.$ne", "#null")], false),
     (
         "post",
         &[("path", "/u"), ("json.0.a", "1"), ("json.1.a", "2")],
@@ -217,7 +236,7 @@ fn a_method_is_a_part_of_what_is_carried_out() {
     let causes = Causes::new();
     let said = members(&[("method", "PUT"), ("path", "/users/2")]);
     let arguments = Arguments { tool: "http", members: Some(&said), ..Arguments::default() };
-    causes.decided(RUN, (Seq(1), WallTime(0)), None, arguments, false);
+    causes.decided(RUN, (Seq(1), WallTime(0)), None, arguments, false, shown());
     let action = Action::default();
     let use_up = |line: &str| {
         let request = requested(line, &[]);
@@ -226,4 +245,5 @@ fn a_method_is_a_part_of_what_is_carried_out() {
         causes.use_up(RUN, &saying, WallTime(0))
     };
     assert!(!use_up("GET /users/2") && use_up("PUT /users/2") && !use_up("PUT /users/2"));
+    assert!(!use_up("PUT /users/2?"), "in another spelling neither");
 }

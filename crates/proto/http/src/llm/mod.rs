@@ -194,9 +194,9 @@ impl Call {
         (scalars, names)
     }
 
-    /// Each value of the arguments: [`members`].
+    /// Each value of the arguments: [`members`], texts of JSON read on.
     pub fn members(&self) -> Option<Vec<(String, String)>> {
-        members(self.arguments.as_bytes())
+        members(self.arguments.as_bytes(), true)
     }
 
     /// The tool and its arguments, in one spelling for all that say the same, as [`mcp::Asked::call`](crate::mcp::Asked) has
@@ -222,18 +222,25 @@ impl Call {
 }
 
 /// Each value of a text of JSON, with the names and numbers that lead to it behind [`BELOW`] one another: texts as they read,
-/// anything else as it is written; an object or array of nothing as `{}` or `[]`. A text that is an object or array of JSON
-/// itself is read on. `None`: it is no JSON, or there are more than [`MEMBERS_MAX`], or [`MEMBERS_BYTES_MAX`] in all.
-pub fn members(text: &[u8]) -> Option<Vec<(String, String)>> {
-    let mut members = Members { all: Vec::new(), room: MEMBERS_BYTES_MAX };
+/// anything else as it is written, behind [`NO_TEXT`]; an object or array of nothing as `{}` or `[]`. `texts`: a text that is an object
+/// or array of JSON itself is read on, and [`READ_ON`] stands behind its name. `None`: it is no JSON, one of those signs stands in
+/// it, or there are more than [`MEMBERS_MAX`], or [`MEMBERS_BYTES_MAX`] in all.
+pub fn members(text: &[u8], texts: bool) -> Option<Vec<(String, String)>> {
+    let mut members = Members { all: Vec::new(), room: MEMBERS_BYTES_MAX, texts };
     members.read(&json::parse(text).ok()?, "", 0)?;
     Some(members.all)
 }
 
 /// Between the names that lead to a member.
 pub const BELOW: char = '\u{1f}';
+/// Before a value that is no text, and the number of an item.
+pub const NO_TEXT: char = '\u{1e}';
+/// Behind the name of a text that is read on.
+pub const READ_ON: char = '\u{1d}';
 
 struct Members {
+    /// Whether texts of JSON are read on.
+    texts: bool,
     all: Vec<(String, String)>,
     /// Bytes that may be taken up yet.
     room: usize,
@@ -246,28 +253,35 @@ impl Members {
             Kind::Array(items) if !items.is_empty() => items
                 .iter()
                 .enumerate()
-                .try_for_each(|(n, item)| self.read(item, &below(name, &n.to_string())?, texts)),
-            Kind::Object(members) if !members.is_empty() => {
-                members.iter().try_for_each(|(part, value)| self.read(value, &below(name, part)?, texts))
-            }
-            Kind::Text(text) if texts < TEXTS_IN_TEXTS_MAX && text.trim_start().starts_with(['{', '[']) => {
+                .try_for_each(|(n, item)| self.read(item, &below(name, &format!("{NO_TEXT}{n}"))?, texts)),
+            Kind::Object(members) if !members.is_empty() => members
+                .iter()
+                .try_for_each(|(part, value)| self.read(value, &below(name, plain(part)?)?, texts)),
+            Kind::Text(text)
+                if self.texts && texts < TEXTS_IN_TEXTS_MAX && text.trim_start().starts_with(['{', '[']) =>
+            {
                 match json::parse(text.as_bytes()) {
-                    Ok(inner) => self.read(&inner, name, texts + 1),
-                    Err(_) => self.take(name, text),
+                    Ok(inner) => self.read(&inner, &format!("{name}{READ_ON}"), texts + 1),
+                    Err(_) => self.take(name, None, plain(text)?),
                 }
             }
-            Kind::Text(text) => self.take(name, text),
-            Kind::Array(_) => self.take(name, "[]"),
-            Kind::Object(_) => self.take(name, "{}"),
-            Kind::Null | Kind::Bool(_) | Kind::Number => self.take(name, value.raw),
+            Kind::Text(text) => self.take(name, None, plain(text)?),
+            Kind::Array(_) => self.take(name, Some(NO_TEXT), "[]"),
+            Kind::Object(_) => self.take(name, Some(NO_TEXT), "{}"),
+            Kind::Null | Kind::Bool(_) | Kind::Number => self.take(name, Some(NO_TEXT), value.raw),
         }
     }
 
-    fn take(&mut self, name: &str, said: &str) -> Option<()> {
+    fn take(&mut self, name: &str, sign: Option<char>, said: &str) -> Option<()> {
         self.room = self.room.checked_sub(name.len() + said.len())?;
-        self.all.push((name.to_owned(), said.to_owned()));
+        self.all.push((name.to_owned(), sign.into_iter().chain(said.chars()).collect()));
         (self.all.len() <= MEMBERS_MAX).then_some(())
     }
+}
+
+/// A name or text without a sign of ours.
+fn plain(text: &str) -> Option<&str> {
+    (!text.contains([BELOW, NO_TEXT, READ_ON])).then_some(text)
 }
 
 fn below(name: &str, part: &str) -> Option<String> {

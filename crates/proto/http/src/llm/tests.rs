@@ -178,26 +178,31 @@ fn strings_of_a_call_are_those_that_an_action_may_say_again() {
 #[test]
 fn members_are_values_with_the_names_that_lead_to_them() {
     let of = |text: &str| {
-        let all = members(text.as_bytes())?;
-        let shown = all.iter().map(|(name, value)| format!("{}={value}", name.replace(BELOW, ".")));
+        let all = members(text.as_bytes(), true)?;
+        let signs = |text: &str| text.replace(BELOW, ".").replace(NO_TEXT, "#").replace(READ_ON, "!");
+        let shown = all.iter().map(|(name, value)| format!("{}={}", signs(name), signs(value)));
         Some(shown.collect::<Vec<_>>().join(" "))
     };
     let is = |text: &str, expect: &str| assert_eq!(of(text).as_deref(), Some(expect), "{text}");
-    is(r#"{"a":1,"b":{"c":"x","d":[true,null,1.50]}}"#, "a=1 b.c=x b.d.0=true b.d.1=null b.d.2=1.50");
-    is(r#"{"a":{},"b":[]}"#, "a={} b=[]");
-    is("[1]", "0=1");
+    is(r#"{"a":1,"b":{"c":"x","d":[true,null,1.50]}}"#, "a=#1 b.c=x b.d.#0=#true b.d.#1=#null b.d.#2=#1.50");
+    is(r#"{"a":{},"b":[]}"#, "a=#{} b=#[]");
+    is("[1]", "#0=#1");
+    is(r#"{"0":"1"}"#, "0=1");
     is(r#""x""#, "=x");
-    is(r#"{"body":"{\"a\":\"b\"}"}"#, "body.a=b");
+    is(r#"{"body":"{\"a\":\"b\"}"}"#, "body!.a=b");
+    let whole = members(br#"{"body":"{\"a\":\"b\"}"}"#, false).unwrap();
+    assert_eq!(whole, [("body".to_owned(), r#"{"a":"b"}"#.to_owned())]);
+    assert_eq!((of(r#"{"a":"\u001e5"}"#), of(r#"{"a\u001fb":"5"}"#)), (None, None), "signs of ours");
     is(r#"{"body":"{no json"}"#, "body={no json");
     assert_eq!((of("{"), of(r#"{"a":1,"a":2}"#)), (None, None));
     let many = |n: usize| format!("[{}]", vec!["1"; n].join(","));
-    assert!(members(many(MEMBERS_MAX).as_bytes()).is_some());
-    assert!(members(many(MEMBERS_MAX + 1).as_bytes()).is_none());
+    assert!(members(many(MEMBERS_MAX).as_bytes(), true).is_some());
+    assert!(members(many(MEMBERS_MAX + 1).as_bytes(), true).is_none());
     // One long name before many values is no way to a lot of memory.
     let long = |n: usize| format!(r#"{{"{}":[1,2,3,4]}}"#, "n".repeat(n));
-    assert!(members(long(MEMBERS_BYTES_MAX / 4 - 3).as_bytes()).is_some());
-    assert!(members(long(MEMBERS_BYTES_MAX / 4).as_bytes()).is_none());
-    assert!(members(long(MEMBERS_BYTES_MAX).as_bytes()).is_none());
+    assert!(members(long(MEMBERS_BYTES_MAX / 4 - 3).as_bytes(), true).is_some());
+    assert!(members(long(MEMBERS_BYTES_MAX / 4).as_bytes(), true).is_none());
+    assert!(members(long(MEMBERS_BYTES_MAX).as_bytes(), true).is_none());
 }
 
 #[test]
