@@ -8,12 +8,14 @@ use answers::{Answer, from_json};
 use console::seat::{Asked, Decided, Inbox, Status, ToolList};
 use hyper::Method;
 use serde::Serialize;
+use vocab::{AskId, Bound, PolicyHash, WallTime};
 
 use crate::cli::{self, Api};
 use crate::config::Config;
 use crate::fault::{Failure, Outcome};
 use crate::http::{Address, Client};
 use crate::limits::REASON_BYTES_MAX;
+use crate::serve::approvals::form_words;
 use crate::{operators, out};
 
 pub fn list(config: &Path, api: &Api, json: bool) -> Outcome {
@@ -22,20 +24,12 @@ pub fn list(config: &Path, api: &Api, json: bool) -> Outcome {
 
 pub fn approve(config: &Path, args: &cli::Approve, json: bool) -> Outcome {
     let client = client(config, &args.api)?;
-    let desk = match (&args.sign, &args.api.url) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::usage(
-                "--sign works on the gateway's own machine; leave out --url, or sign there",
-            ));
-        }
-        (Some(_), None) => Some(crate::desk::path(&Config::load(config)?)),
-        (None, _) => None,
-    };
     let decided: Decided = block_on(async {
         let asked = find(inbox(&client).await?, &args.id)?;
-        let signature = match (&args.sign, &desk) {
-            (Some(key), Some(desk)) => Some(sign(key, &crate::desk::to_sign(desk, &asked.ask, args.shape)?)?),
-            _ => None,
+        let text = || bound(&asked).map(|bound| bound.to_sign(&form_words(args.shape)));
+        let signature = match &args.sign {
+            Some(key) => Some(sign(key, &text()?)?),
+            None => None,
         };
         let form = if args.shape.is_some() { "shape" } else { "once" };
         let body = ApproveBody { form, minutes: args.shape, signature };
@@ -200,6 +194,30 @@ fn short(reason: &str) -> Result<&str, Failure> {
         )));
     }
     Ok(reason)
+}
+
+/// What an approver signs, of what they were shown.
+fn bound(asked: &Asked) -> Result<Bound, Failure> {
+    let signs = &asked.signs;
+    let read = || {
+        Some(Bound {
+            ask: AskId::parse(&asked.ask)?,
+            statement: asked.statement.as_str().into(),
+            sent: asked.sent.as_deref().map(Into::into),
+            params: asked.params.iter().map(|param| param.as_str().into()).collect(),
+            values: match &signs.values {
+                Some(values) => Some(crate::hex::decode(values)?),
+                None => None,
+            },
+            asked: crate::hex::decode(&signs.asked)?,
+            sending: crate::hex::decode(&signs.sending)?,
+            request: crate::hex::decode(&signs.request)?,
+            policy: PolicyHash(crate::hex::decode(&signs.policy)?),
+            expires: WallTime(signs.expires),
+        })
+    };
+    read()
+        .ok_or_else(|| Failure::could_not("the gateway says of the request what cannot be signed".to_owned()))
 }
 
 /// The namespace of our signatures: one made for anything else does not verify here.

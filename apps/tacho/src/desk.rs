@@ -31,20 +31,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     Hold(String),
-    ToSign {
-        ask: String,
-        /// Of a grant for the shape.
-        minutes: Option<u32>,
-    },
-    Watch {
-        verb: String,
-        subject: String,
-    },
-    Attempts {
-        token: String,
-        listed: Vec<Attempt>,
-        totals: Option<Totals>,
-    },
+    Watch { verb: String, subject: String },
+    Attempts { token: String, listed: Vec<Attempt>, totals: Option<Totals> },
 }
 
 /// What is answered.
@@ -52,7 +40,6 @@ pub enum Request {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Response {
     Held,
-    ToSign(String),
     Watched { seq: u64 },
     Recorded,
     Refused { why: String },
@@ -86,7 +73,7 @@ impl Hold {
                 nonblocking.map(|connection| Hold { connection }).map_err(|e| failed(e.to_string()))
             }
             Response::Refused { why } => Err(failed(why)),
-            Response::Watched { .. } | Response::ToSign(_) | Response::Recorded => {
+            Response::Watched { .. } | Response::Recorded => {
                 Err(failed("it answered another question".to_owned()))
             }
         }
@@ -99,22 +86,6 @@ impl Hold {
         use tokio::io::AsyncReadExt;
         // The gateway says nothing on it; its end, in whatever form, is what is waited for.
         let _end = self.connection.read_u8().await;
-    }
-}
-
-/// The text that an approver signs for the request `ask`, to grant it once or its shape for so many minutes.
-pub fn to_sign(socket: &Path, ask: &str, minutes: Option<u32>) -> Result<String, Failure> {
-    let failed =
-        |why: &str| Failure::could_not(format!("cannot learn what to sign from {}: {why}", socket.display()));
-    let mut connection = connect(socket).map_err(|e| failed(&e.to_string()))?;
-    match self::ask(&mut connection, &Request::ToSign { ask: ask.to_owned(), minutes })
-        .map_err(|e| failed(&e.to_string()))?
-    {
-        Response::ToSign(text) => Ok(text),
-        Response::Refused { why } => Err(Failure::no(why)),
-        Response::Held | Response::Watched { .. } | Response::Recorded => {
-            Err(failed("it answered another question"))
-        }
     }
 }
 
@@ -136,9 +107,7 @@ pub fn attempts(
     match ask(&mut connection, &request).map_err(|e| failed(&e.to_string()))? {
         Response::Recorded => Ok(()),
         Response::Refused { why } => Err(failed(&why)),
-        Response::Held | Response::Watched { .. } | Response::ToSign(_) => {
-            Err(failed("it answered another question"))
-        }
+        Response::Held | Response::Watched { .. } => Err(failed("it answered another question")),
     }
 }
 
@@ -165,7 +134,7 @@ impl Watch for ThroughGateway {
         match ask(&mut connection, &request).map_err(|e| NotWatched(e.to_string()))? {
             Response::Watched { seq } => Ok(Watched::Recorded(Some(seq))),
             Response::Refused { why } => Err(NotWatched(why)),
-            Response::Held | Response::ToSign(_) | Response::Recorded => {
+            Response::Held | Response::Recorded => {
                 Err(NotWatched("the gateway answered another question".to_owned()))
             }
         }

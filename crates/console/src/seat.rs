@@ -236,8 +236,22 @@ pub struct Asked {
     pub in_transaction: bool,
     /// The decisions of the run's models that it carries out; empty: none. Null: no model has decided anything in the run.
     pub because: Option<Vec<BecauseLine>>,
+    /// What else an approver signs (`docs/RECORDS.md`).
+    pub signs: Signs,
     /// Forms that may be granted: `once`, `shape`.
     pub forms: Vec<String>,
+}
+
+/// Of what an approver signs, what nobody reads: commitments and digests in hexadecimal, and when the request expires, in
+/// nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signs {
+    pub asked: String,
+    pub sending: String,
+    pub request: String,
+    pub policy: String,
+    pub values: Option<String>,
+    pub expires: u64,
 }
 
 /// A decision of a model's that a request carries out.

@@ -12,8 +12,8 @@ use vocab::{AskId, RunId, WallTime};
 
 use crate::seat::{
     Approvals, Asked, Auth, Caller, Credential, Decided, Evidence, Failed, FailedKind, Grant, GrantForm,
-    LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Peer, Process, Role, Runs, Status, Tool,
-    Tools, Workload,
+    LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Peer, Process, Role, Runs, Signs, Status,
+    Tool, Tools, Workload,
 };
 use crate::serve::router;
 use crate::{Console, Listener, Parts, limits, serve};
@@ -268,6 +268,7 @@ fn asked(statement: &str) -> Asked {
         params: vec!["int4 9999".to_owned()],
         in_transaction: true,
         because: None,
+        signs: Signs::default(),
         forms: vec!["once".to_owned(), "shape".to_owned()],
     }
 }

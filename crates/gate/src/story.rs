@@ -297,7 +297,7 @@ impl Gate {
             return Err(GateError::NotShown);
         }
         let who = question.who;
-        let Drafted { mut draft, asked, sending, .. } = self.draft(Kind::Ask, question, decided)?;
+        let Drafted { mut draft, asked, sending, values, .. } = self.draft(Kind::Ask, question, decided)?;
         if let Some(of) = of {
             draft = draft.of(of);
         }
@@ -310,6 +310,8 @@ impl Gate {
             ask: id,
             statement: subject.statement().as_str().into(),
             sent: subject.sent().map(|sent| sent.as_str().into()),
+            params: question.params.iter().map(|param| param.mask.as_str().into()).collect(),
+            values: values.as_ref().map(|values| *values.as_bytes()),
             asked: *asked.as_bytes(),
             sending: *sending.as_bytes(),
             request: decided.shown(&self.inner.detectors).digest,
@@ -370,16 +372,20 @@ impl Gate {
         ground: &Ground<'_>,
         now: WallTime,
     ) -> Result<Spent, GateError> {
-        let verdict = self.answered(&asked, answer.as_ref(), question.who, now)?;
+        let stands = |decided: &Decided| {
+            binding(question, decided.policy, asked.expires) == asked.binding
+                && decided.verdict == Verdict::Allow
+        };
+        let granted = matches!(&answer, Some(Answer::Granted { .. })) && now < asked.expires;
+        let approved = if granted { self.approved(&asked, question.who.run, now) } else { BTreeSet::new() };
+        let decided = self.verdict(question.who, ground, &approved);
+        let allowed = granted && stands(&decided);
+        let verdict = self.answered(&asked, answer.as_ref(), question.who, now, allowed)?;
         let reason = match &answer {
             Some(Answer::Denied { reason, .. }) => reason.as_deref(),
             Some(Answer::Granted { .. }) | None => None,
         };
-        let granted = verdict == "granted";
-        let approved = if granted { self.approved(&asked, question.who.run, now) } else { BTreeSet::new() };
-        let decided = self.verdict(question.who, ground, &approved);
-        let unchanged = binding(question, decided.policy, asked.expires) == asked.binding;
-        if granted && unchanged && decided.verdict == Verdict::Allow {
+        if allowed {
             if let Some(Answer::Granted { form: Form::Shape { minutes }, .. }) = &answer {
                 self.grant_shape(question.who.run, &asked, until(now, *minutes));
             }
@@ -403,7 +409,7 @@ impl Gate {
     /// is possible; it can be tried again.
     pub fn lapse(&self, asked: &mut Asked, who: &Who, now: WallTime) -> Result<(), GateError> {
         asked.given = asked.given.take().or_else(|| asked.wait.answered_already());
-        self.answered(asked, asked.given.as_ref(), who, now).map(|_verdict| ())
+        self.answered(asked, asked.given.as_ref(), who, now, false).map(|_verdict| ())
     }
 
     /// The signatures of those who signed, as recorded. They verify with the text that the ask's own record gives.
@@ -417,13 +423,14 @@ impl Gate {
         signed.collect()
     }
 
-    /// Records how a question ended.
+    /// Records how a question ended. `allowed`: what was granted is carried out, so that a shape stands from here on.
     fn answered(
         &self,
         asked: &Asked,
         answer: Option<&Answer>,
         who: &Who,
         now: WallTime,
+        allowed: bool,
     ) -> Result<&'static str, GateError> {
         let late = now >= asked.expires;
         let (verdict, by, form, reason) = match answer {
@@ -452,7 +459,8 @@ impl Gate {
             .put_some("reason", reason.as_deref().map(masked))
             .put_some("signatures", Some(self.signatures(signers)).filter(|all| !all.is_empty()));
         if let Some(Form::Shape { minutes }) = form {
-            draft = draft.put("until", until(now, minutes)).put("minutes", minutes);
+            draft = draft.put("minutes", minutes);
+            draft = draft.put_some("until", allowed.then(|| until(now, minutes)));
         }
         // The approval record precedes the intent in the ledger, so the intent's receipt covers it.
         let _covered_by_the_intent = self.inner.ledger.append(draft)?;
@@ -692,11 +700,14 @@ impl Gate {
 
     fn draft(&self, kind: Kind, question: &Question<'_>, decided: &Decided) -> Result<Drafted, GateError> {
         let who = question.who;
-        let (opening, [asked, sending, whole]) = self.inner.ledger.commitments([
+        let said = if kind == Kind::Ask { said_before(question) } else { Vec::new() };
+        let (opening, [asked, sending, whole, values]) = self.inner.ledger.commitments([
             question.asked,
             question.sending,
             question.whole.unwrap_or_default(),
+            &said,
         ])?;
+        let values = Some(values).filter(|_| !said.is_empty());
         let shown = decided.shown(&self.detectors_of(who));
         let mut draft = Draft::new(kind)
             .run(who.run)
@@ -705,6 +716,7 @@ impl Gate {
             .put("via", question.via)
             .put("asked", asked)
             .put("sending", sending)
+            .put_some("values", values)
             .with(&decided.record)
             .put("request", Digest(shown.digest))
             .put("tx", question.tx.as_str())
@@ -738,7 +750,7 @@ impl Gate {
             let data = body.pieces(std::slice::from_ref(&shown));
             draft = draft.payload(PayloadPlain::new("http", Map::new().put("data", data)));
         }
-        Ok(Drafted { draft, opening, asked, sending })
+        Ok(Drafted { draft, opening, asked, sending, values })
     }
 
     /// An action as an approver sees it. A name can hold a value, as in a record: detectors have looked at it.
@@ -831,6 +843,23 @@ struct Drafted {
     opening: Opening,
     asked: Commitment,
     sending: Commitment,
+    /// To what was said before, of a question.
+    values: Option<Commitment>,
+}
+
+/// What the bytes asked stand for, where earlier messages said it: the statement as it is shown, and each parameter, every one behind
+/// its length. Empty where the bytes say all.
+fn said_before(question: &Question<'_>) -> Vec<u8> {
+    let mut said = Vec::new();
+    let mut part = |text: &str| {
+        said.extend_from_slice(&(text.len() as u64).to_be_bytes());
+        said.extend_from_slice(text.as_bytes());
+    };
+    if !question.params.is_empty() {
+        part(question.subject.statement().as_str());
+        question.params.iter().for_each(|param| part(param.said.as_deref().unwrap_or(param.mask.as_str())));
+    }
+    said
 }
 
 /// Everything that an approval binds to (P8): bytes asked, bytes to be sent, what they stand for (of an Execute the statement and its
@@ -849,10 +878,8 @@ fn binding(question: &Question<'_>, policy: PolicyHash, expires: WallTime) -> [u
     for param in question.params.iter() {
         all.update(&param.kind.to_be_bytes());
         all.update(&param.size.to_be_bytes());
-        let said = param.said.as_deref().unwrap_or(param.mask.as_str());
-        all.update(&(said.len() as u64).to_be_bytes());
-        all.update(said.as_bytes());
     }
+    all.update(&said_before(question));
     for access in &question.subject.action().accesses {
         all.update(access.verb.as_str().as_bytes());
         all.update(&[0]);

@@ -300,6 +300,8 @@ fn ask(f: &mut Fields<'_>, request: &Request) -> AskPart {
         ask: AskId(ask),
         statement: request.statement.clone(),
         sent: request.sent.clone(),
+        params: request.params.iter().map(|param| param.mask.clone()).collect(),
+        values: f.bytes_of_if("values"),
         asked: request.asked,
         sending: request.sending,
         request: request.request,

@@ -14,6 +14,10 @@ pub struct Bound {
     pub statement: Arc<str>,
     /// What is sent in its place, masked.
     pub sent: Option<Arc<str>>,
+    /// Masks of its parameters, as recorded.
+    pub params: Vec<Arc<str>>,
+    /// Commitment to the statement and its parameters as they were said, where an earlier message said them.
+    pub values: Option<[u8; 32]>,
     /// Commitment to the bytes that were asked.
     pub asked: [u8; 32],
     /// Commitment to the bytes that would be sent.
@@ -36,6 +40,8 @@ impl Bound {
         line("form", form);
         line("statement", &self.statement);
         line("sent", self.sent.as_deref().unwrap_or(&self.statement));
+        self.params.iter().for_each(|param| line("param", param));
+        self.values.iter().for_each(|values| line("values", &hex(values)));
         line("asked", &hex(&self.asked));
         line("sending", &hex(&self.sending));
         line("request", &hex(&self.request));
@@ -59,6 +65,8 @@ mod tests {
             ask: AskId([1; 16]),
             statement: "UPDATE t\nform shape 480".into(),
             sent: None,
+            params: vec!["int4 4".into()],
+            values: None,
             asked: [2; 32],
             sending: [3; 32],
             request: [4; 32],
@@ -66,12 +74,15 @@ mod tests {
             expires: WallTime(6),
         };
         let text = bound.to_sign("once");
-        assert_eq!(text.lines().count(), 10, "{text}");
+        assert_eq!(text.lines().count(), 11, "{text}");
         assert!(text.contains("statement UPDATE t\\nform shape 480\n") && text.contains("form once\n"));
         let others = [
             Bound { ask: AskId([9; 16]), ..bound.clone() },
             Bound { statement: "UPDATE t\\nform shape 480".into(), ..bound.clone() },
             Bound { sent: Some("x".into()), ..bound.clone() },
+            Bound { params: vec!["int4 5".into()], ..bound.clone() },
+            Bound { params: Vec::new(), ..bound.clone() },
+            Bound { values: Some([9; 32]), ..bound.clone() },
             Bound { asked: [9; 32], ..bound.clone() },
             Bound { sending: [9; 32], ..bound.clone() },
             Bound { request: [9; 32], ..bound.clone() },

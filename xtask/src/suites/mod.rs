@@ -131,6 +131,10 @@ fn compare_both(home: &Home, suite: &dyn Suite, all: bool, seed: u64) -> Result<
     for test in &bad {
         println!("  lost: {test}");
     }
+    // Not a failure by itself: what fails directly may fail by chance. To be looked at, since an error may be hidden.
+    for test in &first.gained {
+        println!("  passes through the gateway alone: {test}");
+    }
     let mut stale = Vec::new();
     if all {
         stale = skips.stale(&directly.outcomes, &through.outcomes);
@@ -232,6 +236,8 @@ struct Compared {
     skipped: u64,
     /// Pass directly, and not through the gateway.
     lost: BTreeSet<String>,
+    /// Pass through the gateway, and fail directly.
+    gained: BTreeSet<String>,
 }
 
 fn compare(directly: &Outcomes, through: &Outcomes, excused: impl Fn(&str) -> bool) -> Compared {
@@ -243,6 +249,8 @@ fn compare(directly: &Outcomes, through: &Outcomes, excused: impl Fn(&str) -> bo
             _ => drop(compared.lost.insert(test.clone())),
         }
     }
+    let gained = directly.iter().filter(|(test, passed)| !**passed && through.get(*test) == Some(&true));
+    compared.gained = gained.map(|(test, _)| test.clone()).collect();
     compared
 }
 
@@ -256,10 +264,11 @@ mod tests {
             .map(|(t, p)| (t.to_owned(), p))
             .into();
         let through: Outcomes =
-            [("a", true), ("b", false), ("c", false), ("e", false)].map(|(t, p)| (t.to_owned(), p)).into();
+            [("a", true), ("b", false), ("c", true), ("e", false)].map(|(t, p)| (t.to_owned(), p)).into();
         let compared = compare(&directly, &through, |test| test == "e");
         assert_eq!((compared.same, compared.skipped), (1, 1));
         assert_eq!(compared.lost.into_iter().collect::<Vec<_>>(), ["b", "d"]);
+        assert_eq!(compared.gained.into_iter().collect::<Vec<_>>(), ["c"]);
     }
 
     #[test]

@@ -8,7 +8,12 @@ use crate::step::Stop;
 pub struct Skips {
     /// Tests, or with a `*` at the end the beginnings of their names.
     entries: Vec<String>,
+    /// Those of them that pass or fail by chance.
+    by_chance: Vec<String>,
 }
+
+/// What a reason begins with, where a test depends on who is faster.
+const BY_CHANCE: &str = "by chance: ";
 
 impl Skips {
     pub fn read(home: &Home, suite: &str) -> Result<Skips, Stop> {
@@ -19,19 +24,20 @@ impl Skips {
     }
 
     fn parse(text: &str, suite: &str) -> Result<Skips, Stop> {
-        let mut entries = Vec::new();
+        let (mut entries, mut by_chance) = (Vec::new(), Vec::new());
         for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
             let mut words = line.splitn(3, ' ');
             match (words.next(), words.next(), words.next().map(str::trim)) {
                 (Some(of), Some(test), Some(reason)) if reason.len() > 10 => {
                     if of == suite {
                         entries.push(test.to_owned());
+                        by_chance.extend(reason.starts_with(BY_CHANCE).then(|| test.to_owned()));
                     }
                 }
                 _ => return Err(Stop::Could(format!("skips.txt: `{line}` names no reason"))),
             }
         }
-        Ok(Skips { entries })
+        Ok(Skips { entries, by_chance })
     }
 
     /// Whether a test need not pass through the gateway.
@@ -48,7 +54,8 @@ impl Skips {
             });
             lost.next().is_some()
         };
-        self.entries.iter().filter(|entry| !excuses(entry)).cloned().collect()
+        let certain = self.entries.iter().filter(|entry| !self.by_chance.contains(entry));
+        certain.filter(|entry| !excuses(entry)).cloned().collect()
     }
 }
 
@@ -77,7 +84,8 @@ mod tests {
 
     #[test]
     fn an_exception_that_excuses_nothing_is_stale() {
-        let text = "s a always fails through it\ns b passes by now, both ways\ns c* there is no such test\n";
+        let text = "s a always fails through it\ns b passes by now, both ways\ns c* there is no such test\n\
+                    s d by chance: who is faster\n";
         let skips = Skips::parse(text, "s").unwrap();
         let directly = outcomes(&[("a", true), ("b", true)]);
         let through = outcomes(&[("a", false), ("b", true)]);

@@ -5,10 +5,12 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use console::seat::{Approvals, Asked, BecauseLine, Decided, Failed, FailedKind, Grant, GrantForm, Operator};
+use console::seat::{
+    Approvals, Asked, BecauseLine, Decided, Failed, FailedKind, Grant, GrantForm, Operator, Signs,
+};
 use gate::limits::{SSH_KEY_BYTES_MAX, SSH_SIGNATURE_BYTES_MAX};
 use gate::{Approver, Because, Form, INITIATOR, InboxError, Pending, Signature, Touched};
-use vocab::{AskId, Group};
+use vocab::{AskId, Bound, Group};
 
 use super::{Shared, failed, unavailable};
 use crate::approvals::SIGNATURE_NAMESPACE;
@@ -190,8 +192,21 @@ fn shown(pending: &Pending) -> Asked {
         sent: pending.sent.as_ref().map(|t| t.as_str().to_owned()),
         params: pending.params.iter().map(|mask| mask.as_str().to_owned()).collect(),
         in_transaction: pending.in_transaction,
+        signs: signs(&pending.bound),
         because: pending.because.as_ref().map(|all| all.iter().map(because).collect()),
         forms,
+    }
+}
+
+fn signs(bound: &Bound) -> Signs {
+    let hex = crate::hex::encode;
+    Signs {
+        asked: hex(&bound.asked),
+        sending: hex(&bound.sending),
+        request: hex(&bound.request),
+        policy: hex(&bound.policy.0),
+        values: bound.values.as_ref().map(|values| hex(values)),
+        expires: bound.expires.0,
     }
 }
 

@@ -7,9 +7,7 @@ use answers::Look;
 use ledger::Ended;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use vocab::AskId;
 
-use super::approvals::form_words;
 use super::evidence::watch;
 use super::{Holder, Shared, lock};
 use crate::desk::{LINE_BYTES_MAX, Request, Response};
@@ -72,11 +70,6 @@ fn answer(shared: &Shared, (uid, pid): (u32, i32), question: Request) -> Respons
     };
     match question {
         Request::Hold(_) => refused("a run is held by its own connection"),
-        Request::ToSign { ask, minutes } => match AskId::parse(&ask).map(|ask| shared.pending(ask)) {
-            Some(Ok(pending)) => Response::ToSign(pending.bound.to_sign(&form_words(minutes))),
-            Some(Err(failed)) => refused(&failed.why),
-            None => refused("an approval's id is 32 hexadecimal digits"),
-        },
         Request::Attempts { token, listed, totals } => {
             match shared.record_attempts(pid, &token, &listed, totals) {
                 Ok(()) => Response::Recorded,

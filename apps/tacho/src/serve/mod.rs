@@ -3,7 +3,7 @@
 //! Reading order: [`Shared`] (what they all look at) -> [`auth`] (who is calling) -> [`runs`] -> [`approvals`] ->
 //! [`tools`] -> [`evidence`] -> [`desk`] (the second socket).
 
-mod approvals;
+pub(crate) mod approvals;
 mod attempts;
 mod auth;
 pub mod desk;

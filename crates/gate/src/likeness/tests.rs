@@ -3,7 +3,8 @@
 use vocab::{Access, ResourcePath, RunId, Seq, Verb, WallTime};
 
 use super::*;
-use crate::cause::Causes;
+use crate::cause::{Causes, Shown};
+use mask::MaskedText;
 
 const RUN: RunId = RunId([7; 16]);
 
@@ -20,7 +21,8 @@ fn decide(causes: &Causes, seq: u64, tool: &str, arguments: &[(&str, &str)]) {
     let names: Vec<String> =
         [tool].into_iter().chain(arguments.iter().map(|(n, _)| *n)).map(str::to_owned).collect();
     let said = Arguments { strings: &strings, scalars: &scalars, names: &names, ..Arguments::default() };
-    causes.decided(RUN, (Seq(seq), WallTime(0)), None, said, false);
+    let shown = Shown { of: Seq(0), tool: MaskedText::constant("tool"), step: None };
+    causes.decided(RUN, (Seq(seq), WallTime(0)), None, said, false, shown);
 }
 
 fn found(causes: &Causes, on: &str, text: &str, values: &[&str]) -> Vec<(u64, &'static str)> {

@@ -449,7 +449,7 @@ impl Session {
                 gate.piece(&self.who, of, piece)
             }
             true => {
-                let outcome = answer.outcome(&gate, taken);
+                let outcome = answer.outcome(&gate, &self.who, taken);
                 gate.outcome(&self.who, of, Outcome { reel, ..outcome })
             }
         };
@@ -615,7 +615,7 @@ impl Session {
                     listening.record(&gate, &self.who, of).map_err(|e| self.unrecorded(e))?;
                 }
                 let taken = answer.looking.take(&self.resource, true);
-                Outcome { result: "refused", ..answer.outcome(&gate, taken) }
+                Outcome { result: "refused", ..answer.outcome(&gate, &self.who, taken) }
             }
             None => Outcome {
                 result: "refused",
@@ -698,7 +698,7 @@ impl Answer {
         self.listening.as_ref().is_some_and(|listening| listening.tool_failed)
     }
 
-    pub(super) fn outcome(&self, gate: &gate::Gate, taken: super::look::Taken) -> Outcome {
+    pub(super) fn outcome(&self, gate: &gate::Gate, who: &gate::Who, taken: super::look::Taken) -> Outcome {
         let status = self.response.status;
         let code = mask::name(gate.detectors(), &status.to_string());
         let tag = match self.reading.as_ref().map(|reading| reading.usage) {
@@ -719,7 +719,7 @@ impl Answer {
             code: (status >= 400).then_some(code),
             tag: Some(tag),
             bytes: self.bytes,
-            reasoning: thought.map(|text| mask::text(gate.detectors(), text).0),
+            reasoning: thought.map(|text| mask::text(&gate.detectors_of(who), text).0),
             hosted: hosted.map(|kind| mask::name(gate.detectors(), kind)).collect(),
             exposures: taken.exposures,
             tripwires: taken.tripwires,

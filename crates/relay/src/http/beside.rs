@@ -97,11 +97,28 @@ impl Look<'_> {
         for (name, value) in own.iter() {
             let names = [Some(name.as_bytes()), bare(name.as_bytes())].into_iter().flatten();
             in_name |= names.filter(|name| self.at(name, HEADER, false).is_some()).count() > 0;
-            let class = self.at(value.as_bytes(), HEADER, masks).filter(|_| masks);
+            let class = self.at(value.as_bytes(), HEADER, masks);
+            let class = class.or_else(|| self.named(name, value.as_bytes(), masks)).filter(|_| masks);
             let value = class.map_or_else(|| value.clone(), |class| placeholder(&class));
             out.push(name.clone(), value);
         }
         (out, in_name)
+    }
+
+    /// What a field's name gives away of its value (a secret of AWS's is known by that).
+    fn named(&mut self, name: &RawField, value: &[u8], masked: bool) -> Option<Class> {
+        let before = format!("{}: ", reads_as(name.as_bytes()));
+        let mut findings = Vec::new();
+        self.detectors.scan_deep(&[before.as_bytes(), value].concat(), &mut findings);
+        findings.retain(|finding| finding.range.end > before.len());
+        let act = if masked { "masked" } else { "reported" };
+        for Finding { class, detector, range, .. } in &findings {
+            self.found.insert(Tripped { detector, class: class.clone(), channel: HEADER, act });
+            let start = range.start.saturating_sub(before.len());
+            let found = value.get(start..range.end - before.len()).map(RawField::copy_from);
+            self.values.extend(found.map(|value| (class.clone(), value)));
+        }
+        findings.first().map(|finding| finding.class.clone())
     }
 
     /// Looks at a part of it; the class of what stands there first. `masked`: a placeholder takes its place.

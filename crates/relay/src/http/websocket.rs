@@ -463,7 +463,7 @@ impl Session {
         let gate = self.resource.gate.clone();
         let taken = answer.looking.take(&self.resource, false);
         let tag = Some(mask::name(gate.detectors(), &format!("101, {how}")));
-        let receipt = gate.outcome(&self.who, of, Outcome { tag, ..answer.outcome(&gate, taken) });
+        let receipt = gate.outcome(&self.who, of, Outcome { tag, ..answer.outcome(&gate, &self.who, taken) });
         let receipt = receipt.map_err(|e| self.unrecorded(e))?;
         let durable = self.durable(receipt, RECORD).await?;
         self.open = None;

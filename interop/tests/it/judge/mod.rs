@@ -319,5 +319,6 @@ fn report(records: &BTreeMap<String, Record>) {
     let over = over_their_share(records);
     assert!(over.is_empty(), "more is refused or opaque than `shares.txt` says:\n{}", over.join("\n"));
     assert!(sum.depended > 0 && sum.ran > 0 && sum.masked > 0, "nothing was judged");
+    assert!(sum.broken.is_empty(), "the server takes what we rewrite no more:\n{}", sum.broken.join("\n"));
     assert!(sum.wrong.is_empty(), "{} wrong:\n{}", sum.wrong.len(), sum.wrong.join("\n"));
 }
