@@ -127,6 +127,20 @@ pub const BODY_TEXTS_MAX: usize = 8 << 10;
 /// Most bytes of those texts: [`LOOK_BEHIND_BYTES`] each, or a candidate that was let go undecided.
 pub const BODY_TEXTS_BYTES_MAX: usize = 4 << 20;
 const _: () = assert!(BODY_TEXTS_BYTES_MAX >= BODY_TEXTS_MAX * LOOK_BEHIND_BYTES);
+/// How much of a text each of its pieces may have looked at again, in bytes: what is behind, and what has begun or could be of
+/// a value that the run was shown. So a text in which nothing long is open is looked at with each piece.
+pub const BODY_AGAIN_BYTES: usize = 1 << 10;
+const _: () = assert!(BODY_AGAIN_BYTES >= 2 * LOOK_BEHIND_BYTES);
+const _: () = assert!(URL_USERINFO_BYTES_MAX < LOOK_BEHIND_BYTES);
+/// How often more each of its bytes may be looked at. While a candidate is open that is longer, a look waits for pieces that
+/// pay for it: 41 KiB for forty pieces of one byte. The bytes that are looked at are linear in those that come.
+pub const BODY_AGAIN_TIMES: usize = 8;
+/// Most that a stream saves, in bytes, to let go of texts that are longer than [`BODY_AGAIN_BYTES`], and to look at them when
+/// too much is held: each event earns as much as a piece does. The longest candidate in four texts, six times.
+pub const BODY_AGAIN_SAVED_BYTES_MAX: usize = 1 << 20;
+const _: () = assert!(
+    BODY_AGAIN_SAVED_BYTES_MAX >= 6 * 4 * (JWT_SEGMENTS_MAX * JWT_SEGMENT_BYTES_MAX + LOOK_BEHIND_BYTES)
+);
 /// Longest URL that an event may say without being JSON, in bytes.
 pub const BODY_ENDPOINT_BYTES_MAX: usize = 2_048;
 

@@ -7,6 +7,9 @@
 //!
 //! A piece waits until what has not come can no longer make a value of it, and its event with it. That is known at the
 //! next piece, for all but a word that goes on; a text that is not gone on with for some events is let go.
+//!
+//! To look at a text is to scan all of it that is kept. While a long candidate is open, it is looked at when its pieces since
+//! the last look pay for that, and let go when the stream has saved enough: what is scanned is linear in what comes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -17,8 +20,9 @@ use super::held::{Event, Queue};
 use super::piece::{Joined, Marking, Path, Piece, Place};
 use crate::detect::{Begun, Finding, begun};
 use crate::limits::{
-    BODY_EVENTS_PAUSE_MAX, BODY_EVENTS_PAUSE_ONCE_MAX, BODY_TEXTS_BYTES_MAX, BODY_TEXTS_MAX,
-    EMAIL_LOCAL_BYTES_MAX, LOOK_BEHIND_BYTES, NEAR_BYTES_MAX,
+    BODY_AGAIN_BYTES, BODY_AGAIN_SAVED_BYTES_MAX, BODY_AGAIN_TIMES, BODY_EVENTS_PAUSE_MAX,
+    BODY_EVENTS_PAUSE_ONCE_MAX, BODY_TEXTS_BYTES_MAX, BODY_TEXTS_MAX, EMAIL_LOCAL_BYTES_MAX,
+    LOOK_BEHIND_BYTES, NEAR_BYTES_MAX,
 };
 
 const TOO_MUCH: Unreadable =
@@ -35,7 +39,12 @@ pub(super) struct Texts {
     clock: u64,
     /// Of all texts.
     bytes: usize,
+    saved: Saved,
 }
+
+/// What was earned and not yet spent on looks at long texts, in bytes.
+#[derive(Clone, Copy, Default)]
+struct Saved(usize);
 
 /// A place, and what else its pieces have in common: the number of a marking and its value.
 type Key = (Path, (u8, u64));
@@ -55,13 +64,14 @@ impl Texts {
             event.data.iter().flat_map(|data| data.pieces.iter().map(|piece| piece.place)).collect();
         let marking = event.data.as_ref().map_or_else(Marking::default, |data| data.marking);
         self.clock += u64::from(event.data.as_ref().is_some_and(|data| !data.written.is_empty()));
+        self.saved.earn(event.raw.len());
         let number = self.queue.push(event);
         for (piece, place) in places.into_iter().enumerate() {
             for key in self.keys(place.path, marking) {
                 self.extend(key, place, (number, piece), look);
             }
         }
-        self.let_go(look, Text::is_left);
+        self.let_go_left(look);
         self.queue.release(look, out);
         self.bound(look, out)?;
         self.forget();
@@ -122,26 +132,42 @@ impl Texts {
     fn extend(&mut self, key: Key, place: Place, (event, piece): (u64, usize), look: &mut Look<'_>) {
         let text = self.texts.entry(key).or_default();
         let Some(more) = self.queue.piece(event, piece) else { return };
-        let before = text.buffer.len();
         text.extend(&more.text, self.clock, Span { event, piece, start: 0, end: 0 });
+        text.begun = text.offset + text.held(begun(&text.buffer), place.label);
+        self.bytes += more.text.len();
         self.queue.wait(event);
-        let mut found = Vec::new();
-        let behind = text.decided.saturating_sub(REACH_BYTES).saturating_sub(text.offset);
-        let undecided = look.detectors.scan_open(&text.buffer, behind, &mut found);
-        text.open = undecided < text.buffer.len();
-        let begun = text.held(begun(&text.buffer), place.label);
-        let open = text.offset + undecided;
-        let cut = open.min(text.offset + begun).max(text.decided);
-        text.decide(open, cut, found, &mut self.queue, look);
-        text.decided = cut;
-        text.seen.retain(|range| range.end > cut);
-        text.release(cut, &mut self.queue);
-        text.forget();
+        self.waiting.insert(key);
+        if text.paid >= text.buffer.len() {
+            self.look_at(&key, look);
+        }
+    }
+
+    /// Decides what of a text can be decided.
+    fn look_at(&mut self, key: &Key, look: &mut Look<'_>) {
+        let Some(text) = self.texts.get_mut(key) else { return };
+        let before = text.buffer.len();
+        text.look(&mut self.queue, look);
         self.bytes = self.bytes + text.buffer.len() - before;
-        match text.spans.is_empty() {
-            true => self.waiting.remove(&key),
-            false => self.waiting.insert(key),
-        };
+        if text.spans.is_empty() {
+            self.waiting.remove(key);
+        }
+    }
+
+    /// Lets go of what was not gone on with, as far as that is paid for: of long texts, first of what has waited longest.
+    fn let_go_left(&mut self, look: &mut Look<'_>) {
+        let age = |text: &Text| text.spans.front().filter(|_| text.is_long()).map(|span| span.event);
+        let texts = self.waiting.iter().filter_map(|key| Some((self.texts.get(key)?, *key)));
+        let left = texts.filter(|(text, _)| text.is_left(self.clock));
+        let mut left: Vec<(Option<u64>, Key)> = left.map(|(text, key)| (age(text), key)).collect();
+        left.sort_unstable();
+        for (_, key) in left {
+            let Some(text) = self.texts.get_mut(&key) else { continue };
+            if !self.saved.pays(text) {
+                return;
+            }
+            text.end(&mut self.queue, look);
+            self.waiting.remove(&key);
+        }
     }
 
     /// Decides the waiting texts that are `meant` as if they ended here.
@@ -157,10 +183,21 @@ impl Texts {
         });
     }
 
-    /// Lets go of what is not worth more room. Errors: it is not enough.
+    /// Lets go of what is not worth more room. Errors: it is not enough, or to see that would cost more than was saved.
     fn bound(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
         if !self.queue.is_full() {
             return Ok(());
+        }
+        // What goes on is let go only if nothing in it is open now.
+        let unseen = |text: &Text| text.last == self.clock && text.paid > 0;
+        let waiting = self.waiting.iter();
+        let unseen: Vec<Key> =
+            waiting.filter(|key| self.texts.get(key).is_some_and(unseen)).copied().collect();
+        for key in unseen {
+            if !self.texts.get(&key).is_some_and(|text| self.saved.pays(text)) {
+                return Err(TOO_MUCH);
+            }
+            self.look_at(&key, look);
         }
         self.let_go(look, |text, clock| !text.open || text.last < clock);
         self.queue.release(look, out);
@@ -179,6 +216,26 @@ impl Texts {
             self.bytes -= self.texts.remove(key).map_or(0, |text| text.buffer.len());
         }
     }
+}
+
+impl Saved {
+    /// From an event of `bytes`.
+    fn earn(&mut self, bytes: usize) {
+        self.0 = (self.0 + earned(bytes)).min(BODY_AGAIN_SAVED_BYTES_MAX);
+    }
+
+    /// Whether it is enough for a look at a text; then it is spent. For one at a short text the piece before has paid.
+    fn pays(&mut self, text: &Text) -> bool {
+        let price = if text.is_long() { text.buffer.len() } else { 0 };
+        let left = self.0.checked_sub(price);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
+/// How much may be looked at again for a piece, or an event, of `bytes`.
+fn earned(bytes: usize) -> usize {
+    BODY_AGAIN_BYTES + BODY_AGAIN_TIMES * bytes
 }
 
 /// How far before what is decided a finding may begin that did not show, in bytes: as far as an address, or a secret before
@@ -222,8 +279,12 @@ struct Text {
     varied: bool,
     /// Whether anything but one long word has come.
     broken: bool,
-    /// Whether a candidate that has its anchor is undecided.
+    /// Whether a candidate that has its anchor was undecided at the last look.
     open: bool,
+    /// From where on something has begun that is worth waiting for.
+    begun: usize,
+    /// What the pieces since the last look pay for the next, in bytes.
+    paid: usize,
     /// The event that had its last piece.
     last: u64,
     /// Whether it is hardly a text: a label, always the same, or one long word.
@@ -243,6 +304,23 @@ impl Text {
         self.spans.push_back(Span { start, end: start + more.len(), ..span });
         self.pieces += 1;
         self.last = clock;
+        self.paid += earned(more.len());
+    }
+
+    /// Decides what bytes that have not come cannot change, and releases the pieces that end in it.
+    fn look(&mut self, queue: &mut Queue, look: &mut Look<'_>) {
+        let mut found = Vec::new();
+        let behind = self.decided.saturating_sub(REACH_BYTES).saturating_sub(self.offset);
+        let undecided = look.detectors.scan_open(&self.buffer, behind, &mut found);
+        self.open = undecided < self.buffer.len();
+        let open = self.offset + undecided;
+        let cut = open.min(self.begun).max(self.decided);
+        self.decide(open, cut, found, queue, look);
+        self.decided = cut;
+        self.paid = 0;
+        self.seen.retain(|range| range.end > cut);
+        self.release(cut, queue);
+        self.forget();
     }
 
     /// From where on in the buffer something has begun that is worth waiting for. Of what is hardly a text only the last
@@ -259,6 +337,11 @@ impl Text {
         let word = if self.hardly { begun.word.max(last) } else { begun.word };
         let firm = if !self.varied && self.pieces > 2 { begun.firm.max(last) } else { begun.firm };
         word.min(firm)
+    }
+
+    /// Whether a look at it is more than one piece pays for.
+    fn is_long(&self) -> bool {
+        self.buffer.len() > BODY_AGAIN_BYTES
     }
 
     /// Whether it was not gone on with for so long that it is let go.

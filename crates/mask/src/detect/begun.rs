@@ -75,8 +75,7 @@ fn password(bytes: &[u8]) -> usize {
 fn secret(bytes: &[u8]) -> usize {
     // Three of an id's letters may be here without being its anchor.
     let near = bytes.len().saturating_sub(NEAR_BYTES_MAX + 4);
-    let line = memchr::memrchr(b'\n', bytes).map_or(0, |i| i + 1);
-    let mut at = near.max(line);
+    let mut at = memchr::memrchr(b'\n', &bytes[near..]).map_or(near, |i| near + i + 1);
     while at < bytes.len() {
         let length = bytes[at..].iter().take_while(|&&b| of_secret(b)).count();
         let run = &bytes[at..at + length];

@@ -1,8 +1,8 @@
 //! Values that are cut over the events of a stream.
 
 use super::*;
-use crate::detect::Detectors;
 use crate::detect::tests::Random;
+use crate::detect::{Detectors, SCANNED};
 use crate::limits::*;
 use crate::taint::Taint;
 
@@ -461,6 +461,116 @@ fn what_is_held_is_bounded() {
         assert!(push(&mut body, &event) <= 6 * event.len());
     }
     assert!(body.finish(shared(), &known).is_ok());
+}
+
+/// A token whose five segments are as long as they may be, but for the last.
+fn long_jwt(last: usize) -> String {
+    let header = format!("{{\"alg\":\"none\",\"x\":\"{}\"}}", "a".repeat(6_144 - 21));
+    let segment = "A".repeat(JWT_SEGMENT_BYTES_MAX);
+    let header = base64(header.as_bytes());
+    assert!(header.len() == JWT_SEGMENT_BYTES_MAX && JWT_SEGMENTS_MAX == 5);
+    format!("{header}.{segment}.{segment}.{segment}.{}", "A".repeat(last))
+}
+
+/// A piece of a text that is marked in three ways.
+fn marked(mark: u32, piece: &str) -> String {
+    format!("data: {{\"index\":{mark},\"type\":{mark},\"id\":{mark},\"t\":\"{piece}\"}}\n\n")
+}
+
+/// How many bytes were scanned for each of the stream, and what came of it.
+fn cost(text: &str) -> (usize, String, Found) {
+    SCANNED.set(0);
+    let (out, found) = stream().whole(text.as_bytes()).unwrap();
+    (SCANNED.get() / text.len(), String::from_utf8(out).unwrap(), found)
+}
+
+#[test]
+fn what_is_scanned_is_linear_in_a_stream_that_goes_on_with_an_open_candidate() {
+    let round = marked(2, " ") + &marked(1, " ") + &marked(1, &long_jwt(4_000));
+    let round = round + &marked(1, "A").repeat(BODY_EVENTS_HELD_MAX - 10) + &marked(1, " ");
+    let (times, out, found) = cost(&round.repeat(2));
+    assert!(times <= 128, "{times} looks a byte");
+    assert!(!out.contains("eyJ") && !out.contains("AA") && !out.contains("\"A"));
+    assert_eq!(hits(&found), [("jwt", Form::Raw, Act::Masked, 2)]);
+}
+
+#[test]
+fn what_is_scanned_is_linear_in_a_stream_that_has_an_open_candidate_let_go() {
+    let begin = marked(2, "'") + &marked(1, "'") + &marked(1, &long_jwt(4_000));
+    for between in [2, 5, 9] {
+        let turn = marked(1, "A") + &"data: {\"n\":1}\n\n".repeat(between);
+        let (times, out, found) = cost(&(begin.clone() + &turn.repeat(3_000)));
+        assert!(times <= 128, "{between}: {times} looks a byte");
+        assert!(!out.contains("eyJ") && !out.contains("AA") && !out.contains("\"A"));
+        assert_eq!(hits(&found), [("jwt", Form::Raw, Act::Masked, 1)]);
+    }
+}
+
+#[test]
+fn each_text_with_an_open_candidate_is_let_go_in_its_turn() {
+    let known = Known::new([5; 16]);
+    let mut body = Body::new(Media::EventStream, [].into(), BTreeSet::new());
+    let ends = |bytes: &[u8]| bytes.windows(2).filter(|pair| pair == b"\n\n").count();
+    let mut held = 0;
+    let begin = marked(2, "'") + &marked(1, "'") + &marked(1, &long_jwt(4_000));
+    let turn = marked(1, "A") + &"data: {\"n\":1}\n\n".repeat(2);
+    for text in std::iter::once(&begin).chain(std::iter::repeat_n(&turn, 3_000)) {
+        held += ends(text.as_bytes());
+        held -= ends(body.push(shared(), &known, text.as_bytes()).unwrap().as_bytes());
+        assert!(held <= 400, "{held} events");
+    }
+}
+
+#[test]
+fn a_long_value_is_found_in_pieces_and_what_stands_around_it() {
+    let mut random = Random(17);
+    let pem =
+        format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----", "MIIEowIBAAKC\n".repeat(900));
+    for (n, value) in [&long_jwt(9), &pem, &pem[..9_000], &long_jwt(0)[..20_000]].into_iter().enumerate() {
+        for shape in &SHAPES[..6] {
+            let text = format!("to {EMAIL}: {value}! {SSN}, {value}! {CARD} ");
+            let (mut rest, mut pieces) = (&text[..], Vec::new());
+            while !rest.is_empty() {
+                let most = if n == 0 || random.next().is_multiple_of(9) { 300 } else { 30 };
+                let (piece, after) = rest.split_at(rest.len().min(1 + random.next() as usize % most));
+                pieces.push(piece);
+                rest = after;
+            }
+            cut_is_masked(*shape, &text, &pieces);
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_long_value_waits_for_no_more_events_than_pay_for_a_look() {
+    for (length, most) in [(100, 1), (900, 2), (8_000, 9)] {
+        let known = Known::new([5; 16]);
+        let mut body = Body::new(Media::EventStream, [].into(), BTreeSet::new());
+        let value = format!("eyJhbGciOiJIUzI1NiJ9.{}", "A".repeat(length));
+        let pieces = ["see ", &value].into_iter().chain(std::iter::repeat(" and"));
+        let mut events = pieces.map(|piece| Shape::Chat.event(0, piece));
+        let mut push = || body.push(shared(), &known, events.next().unwrap().as_bytes()).unwrap();
+        let first = [push(), push()].map(|out| Shape::Chat.read(out.as_bytes())).concat();
+        assert_eq!(first, "see ");
+        let late = (1..).find(|_| Shape::Chat.read(push().as_bytes()).starts_with("[secret.jwt]")).unwrap();
+        assert!(late <= most, "{length}: {late} events");
+        // Then each word goes when the next has come.
+        (0..50).for_each(|_| assert_eq!(Shape::Chat.read(push().as_bytes()), " and"));
+    }
+}
+
+#[test]
+fn a_value_that_ended_is_decided_before_too_much_is_held() {
+    for short in 0..12 {
+        let end = "-----END PRIVATE KEY-----";
+        let body = BODY_EVENTS_HELD_MAX - 1 - end.len() - short;
+        let letters = "A".repeat(body) + end + &" x".repeat(20);
+        let pieces = letters.chars().map(|c| Shape::Chat.event(0, &c.to_string()));
+        let text: String =
+            std::iter::once(Shape::Chat.event(0, "-----BEGIN PRIVATE KEY-----")).chain(pieces).collect();
+        let (out, _) = stream().whole(text.as_bytes()).unwrap();
+        assert_eq!(Shape::Chat.read(&out), format!("[secret.private_key]{}", " x".repeat(20)), "{short}");
+    }
 }
 
 #[test]
