@@ -28,7 +28,7 @@ function answer(stream, headers, body) {
         return stream.end("data: [DONE]\n\n");
       }
       stream.write(`id: ${n}\ndata: ${JSON.stringify({ n: n++, mail: user.email })}\n\n`);
-    }, 300);
+    }, 600);
   } else if (path === "/trailers") {
     stream.respond({ ...json }, { waitForTrailers: true });
     stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0", "x-mail": user.email }));
