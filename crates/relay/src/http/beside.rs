@@ -105,30 +105,25 @@ impl Look<'_> {
         (out, in_name)
     }
 
-    /// What a field's name gives away of its value (a secret of AWS's is known by that).
+    /// Looks at a part of it; the class of what stands there first. `masked`: a placeholder takes its place.
+    fn at(&mut self, part: &[u8], channel: &'static str, masked: bool) -> Option<Class> {
+        self.behind(b"", part, channel, masked)
+    }
+
+    /// The same of a field's value behind its name, which can give it away (a secret of AWS's is known by that).
     fn named(&mut self, name: &RawField, value: &[u8], masked: bool) -> Option<Class> {
-        let before = format!("{}: ", reads_as(name.as_bytes()));
+        self.behind(format!("{}: ", reads_as(name.as_bytes())).as_bytes(), value, HEADER, masked)
+    }
+
+    fn behind(&mut self, before: &[u8], part: &[u8], channel: &'static str, masked: bool) -> Option<Class> {
         let mut findings = Vec::new();
-        self.detectors.scan_deep(&[before.as_bytes(), value].concat(), &mut findings);
+        self.detectors.scan_deep(&[before, part].concat(), &mut findings);
         findings.retain(|finding| finding.range.end > before.len());
         let act = if masked { "masked" } else { "reported" };
         for Finding { class, detector, range, .. } in &findings {
-            self.found.insert(Tripped { detector, class: class.clone(), channel: HEADER, act });
-            let start = range.start.saturating_sub(before.len());
-            let found = value.get(start..range.end - before.len()).map(RawField::copy_from);
-            self.values.extend(found.map(|value| (class.clone(), value)));
-        }
-        findings.first().map(|finding| finding.class.clone())
-    }
-
-    /// Looks at a part of it; the class of what stands there first. `masked`: a placeholder takes its place.
-    fn at(&mut self, part: &[u8], channel: &'static str, masked: bool) -> Option<Class> {
-        let mut findings = Vec::new();
-        self.detectors.scan_deep(part, &mut findings);
-        let act = if masked { "masked" } else { "reported" };
-        for Finding { class, detector, range, .. } in &findings {
             self.found.insert(Tripped { detector, class: class.clone(), channel, act });
-            let value = part.get(range.clone()).map(RawField::copy_from);
+            let start = range.start.saturating_sub(before.len());
+            let value = part.get(start..range.end - before.len()).map(RawField::copy_from);
             self.values.extend(value.map(|value| (class.clone(), value)));
         }
         findings.first().map(|finding| finding.class.clone())
