@@ -301,8 +301,8 @@ fn what_a_field_says_to_a_model_is_masked_and_a_value_in_its_target_stays_here()
 
 #[test]
 fn what_a_rule_lets_leave_for_a_model_in_clear_is_exposed_to_whom() {
-    let body = r#"{"model": "scripted-1", "messages": [{"role": "user", "content": "call 536-22-8391, probe-open"}]}"#;
-    let card = body.replace("536-22-8391, probe-open", "4539578763621486");
+    let body = r#"{"model": "scripted-1", "messages": [{"role": "user", "content": "call 402-81-1957, probe-open"}]}"#;
+    let card = body.replace("402-81-1957, probe-open", "4539578763621486");
     let one = |body: &str| {
         format!(
             "curl -sS \"$OPEN_BASE_URL/chat/completions?who=219-47-6630\" -H \"Authorization: Bearer $OPEN_API_KEY\" \
@@ -313,7 +313,7 @@ fn what_a_rule_lets_leave_for_a_model_in_clear_is_exposed_to_whom() {
     assert!(done.out().contains("chatcmpl") && done.out().contains("no-cards-to-models"), "{}", done.all());
     let seen = scene().seen();
     let line = seen.lines().find(|line| line.contains("probe-open")).unwrap();
-    assert!(line.contains("536-22-8391") && line.contains("d.vance@example.com"), "{line}");
+    assert!(line.contains("402-81-1957") && line.contains("d.vance@example.com"), "{line}");
     let run = scene().run_of("teller-open");
     let said = scene().ask(&["exposed", &run]);
     assert_eq!(said.status.code(), Some(1), "{}", said.all());
@@ -351,7 +351,7 @@ fn what_a_rule_lets_leave_for_a_model_in_clear_is_exposed_to_whom() {
     assert!(exported.status.success(), "{}", exported.all());
     let page = std::fs::read_to_string(&page).unwrap();
     assert!(
-        page.contains("Told to") && page.contains("sent in clear") && !page.contains("536-22-8391"),
+        page.contains("Told to") && page.contains("sent in clear") && !page.contains("402-81-1957"),
         "{page}"
     );
     // With a mask nothing left.
