@@ -47,13 +47,17 @@ const CLAIMS: &[(&str, &[&str])] = &[
     ("exposed", &["pii.ssn", "pii.card"]),
 ];
 
-pub fn run() -> Result<(), Stop> {
+/// With `stay`, the gateway waits for Enter before the proof, so that somebody can look at its pages and ask on.
+pub fn run(stay: bool) -> Result<(), Stop> {
     let home = setup::ready(Wanted::Demo)?;
     build(&home)?;
     let stage = Stage::set(&home)?;
     let run = stage.act()?;
     stage.answers(&run)?;
     stage.again(&run)?;
+    if stay {
+        stage.stay(&run)?;
+    }
     stage.proof(&home, &run)?;
     println!("{NEXT}");
     Ok(())
@@ -63,6 +67,7 @@ const NEXT: &str = "
 === What to look at next
   demo/agent.py        the agent: it knows a DATABASE_URL, an OPENAI_BASE_URL, a MAIL_BASE_URL and nothing else
   demo/policy.cedar    the rules that decided
+  cargo xtask demo --stay   the same, and the gateway waits before it stops: its pages, and tacho by your own hand
   README.md            how to put the gateway before your own database, and the table of promises
   cargo xtask test     the same against PostgreSQL's real clients, with crashes, tampering and leaks";
 
@@ -126,7 +131,7 @@ impl Stage {
                 + &mail.table("mail", "mcp", "open_arguments = [\"to\"]\n")?,
         };
         let site = Site::new_with(&plan, &upstream, &home.programs().join("tacho"))?;
-        let token = add_approver(&site)?;
+        let token = add_operator(&site, &["dana", "--role", "approver", "--group", "support-leads"])?;
         println!("\n$ CRM_PASSWORD=... tacho check\n{}", site.check()?.out());
         let gateway = site.up()?;
         let drivers = Drivers::stage_from(&home.venv(), None)?;
@@ -233,6 +238,33 @@ impl Stage {
         Ok(())
     }
 
+    /// Whoever sits before it looks at the pages, asks `tacho`, and runs what they like, until Enter.
+    fn stay(&self, run: &str) -> Result<(), Stop> {
+        let site = self.gateway.site();
+        let token = add_operator(
+            site,
+            &["lena", "--role", "auditor", "--role", "approver", "--group", "support-leads"],
+        )?;
+        let by_hand = site.tacho();
+        let tacho = format!(
+            "{} --config {}",
+            by_hand.get_program().display(),
+            site.dir().join("tacho.toml").display()
+        );
+        println!(
+            "\n=== The gateway is up until you press Enter\n\
+             \x20 pages      http://127.0.0.1:{port} (operator token: {token})\n\
+             \x20 report     http://127.0.0.1:{port}/runs/{run}/report\n\
+             \x20 by hand    {tacho} run --agent support -- psql\n\
+             \x20            {tacho} runs",
+            port = site.console
+        );
+        let _read = std::io::stdin()
+            .read_line(&mut String::new())
+            .map_err(|why| Stop::Could(format!("standard input: {why}")))?;
+        Ok(())
+    }
+
     /// Two verifiers that share no code, on the record and on the record with one bit turned over.
     fn proof(self, home: &Home, run: &str) -> Result<(), Stop> {
         println!("\n=== The proof, offline: two verifiers that share no code");
@@ -315,10 +347,9 @@ fn masks() -> Vec<(String, String, String)> {
         .to_vec()
 }
 
-/// Dana may approve for the group; the token is printed once.
-fn add_approver(site: &Site) -> Result<String, Stop> {
-    let said = site
-        .ask(&["operator", "add", "dana", "--role", "approver", "--group", "support-leads", "--json"], "")?;
+/// `tacho operator add WORDS`; the token is printed once.
+fn add_operator(site: &Site, words: &[&str]) -> Result<String, Stop> {
+    let said = site.ask(&[&["operator", "add", "--json"], words].concat(), "")?;
     let token = field(&said.out(), "token");
     token.ok_or_else(|| Stop::Could(format!("`tacho operator add` gave no token: {}", said.all())))
 }

@@ -22,8 +22,9 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  demo               the whole thing in a few minutes: a real PostgreSQL, the gateway before it, an agent
-                     that reads, is masked, refused, asks, and is asked to leak; then the three answers
+  demo [--stay]      the whole thing in a few minutes: a real PostgreSQL, the gateway before it, an agent
+                     that reads, is masked, refused, asks, and is asked to leak; then the three answers;
+                     --stay waits for Enter before the gateway stops, so that its pages can be looked at
   test [--all] [--seed N] [--only WORD]
                      format, lints, tidy, unit tests, real servers and clients; --all adds what takes longer,
                      --only runs the steps whose name has WORD
@@ -43,7 +44,8 @@ fn main() -> ExitCode {
         Some((&"setup", ["--all"])) => setup::ready(setup::Wanted::All).map(drop),
         Some((&"tidy", [])) => tidy::run(),
         Some((&"bench", rest)) => bench::run(rest),
-        Some((&"demo", [])) => demo::run(),
+        Some((&"demo", [])) => demo::run(false),
+        Some((&"demo", ["--stay"])) => demo::run(true),
         Some((&"release", [])) => release::run(),
         Some((&("help" | "--help" | "-h"), _)) | None => {
             println!("{HELP}");
