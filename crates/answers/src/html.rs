@@ -39,6 +39,16 @@ impl Html {
         self.out.push_str(&escape(&visible(text)));
     }
 
+    /// Text of any origin, on one line that may be broken after a slash.
+    fn path(&mut self, text: &str) {
+        for part in text.split_inclusive('/') {
+            self.text(part);
+            if part.ends_with('/') {
+                self.constant("<wbr>");
+            }
+        }
+    }
+
     /// Text of any origin whose line feeds and tabs stay.
     pub fn block(&mut self, text: &str) {
         self.out.push_str(&escape(&visible_block(text)));
@@ -100,8 +110,10 @@ impl Html {
                 for row in rows {
                     html.tag("tr", "", |html| {
                         for (n, cell) in row.iter().enumerate() {
-                            let class = if code.contains(&n) { "code" } else { "" };
-                            html.leaf("td", class, cell);
+                            match code.contains(&n) {
+                                true => html.tag("td", "code", |html| html.path(cell)),
+                                false => html.leaf("td", "", cell),
+                            }
                         }
                     });
                 }

@@ -46,7 +46,10 @@ pub use decided::{
 };
 pub use desk::{Cannot, Chain, Desk, ProofLine, Verified};
 pub use diff::{Diff, DiffStep};
-pub use export::{Exported, Report, action_html, export_bundle};
+pub use export::{
+    Exported, Report, action_html, export_bundle, exposed_html, prevents_html, sessions_html, shows_any,
+    three_html,
+};
 pub use exposed::{Exposed, Prevent, PreventLine, Scope, ScopeLine};
 pub use find::{Found, FoundRun};
 pub use line::{

@@ -17,7 +17,7 @@ h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th { color: var(--soft); font-weight: 500; }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word; }
-td.code { overflow-wrap: anywhere; }
+td.code { overflow-wrap: anywhere; min-width: 8.5rem; }
 .code, pre, code { font: .85rem/1.5 ui-monospace, monospace; }
 pre { background: var(--tint); padding: .6rem .8rem; margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; border-radius: 4px; }
 .null { color: var(--soft); font-style: italic; }
@@ -26,6 +26,7 @@ article.ask { border-color: var(--open); }
 article.refuse { border-color: var(--bad); }
 article p { margin: .2rem 0; }
 .line span { margin-right: .8rem; font-size: .92rem; }
-.record { font-weight: 600; }
+.record, .on { font-weight: 600; }
+details { margin: .6rem 0; }
 .verdict { text-transform: uppercase; font-size: .78rem !important; letter-spacing: .05em; }
 ";

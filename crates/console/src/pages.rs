@@ -9,7 +9,7 @@ use answers::html::{Attr, Html};
 use answers::text::count;
 use answers::{
     Exposed, Found, Look, Moment, Runs as RunsAnswer, Scope, Show, Touched, Who, action_html, decision_html,
-    plan_html,
+    exposed_html, plan_html, prevents_html, sessions_html, shows_any, three_html,
 };
 use axum::Router;
 use axum::extract::rejection::{FormRejection, QueryRejection};
@@ -477,11 +477,8 @@ fn run_link(html: &mut Html, run: &str) {
 
 fn run_html(html: &mut Html, who: &Who, touched: &Touched, exposed: &Exposed, show: &Show, from: usize) {
     html.leaf("h1", "", &format!("Run {}", show.run.run));
-    html.tag("ol", "three", |html| {
-        html.leaf("li", "", &who.sentence());
-        html.leaf("li", "", &touched.sentence());
-        html.leaf("li", exposed.mood(), &exposed.sentence());
-    });
+    show.run.task.iter().for_each(|task| html.leaf("p", "", &format!("Task: {task}")));
+    three_html(html, who, touched, exposed);
     html.tag("p", "soft", |html| {
         html.text(&format!(
             "{} actions, {} records, {}. ",
@@ -496,12 +493,12 @@ fn run_html(html: &mut Html, who: &Who, touched: &Touched, exposed: &Exposed, sh
     if !exposed.prevents.is_empty() {
         html.tag("details", "", |html| {
             html.leaf("summary", "", "What prevents the statement \"unmasked: 0\"");
-            html.tag("ul", "", |html| {
-                for p in &exposed.prevents {
-                    html.leaf("li", "", &format!("{}: {} (records {})", p.what, p.why, p.cites.text()));
-                }
-            });
+            prevents_html(html, exposed);
         });
+    }
+    if shows_any(exposed) {
+        html.leaf("h2", "", "Exposed");
+        exposed_html(html, exposed);
     }
     html.leaf("h2", "", "Touched");
     let row = |t: &answers::TouchedLine| {
@@ -513,7 +510,7 @@ fn run_html(html: &mut Html, who: &Who, touched: &Touched, exposed: &Exposed, sh
         &touched.touches.iter().map(row).collect::<Vec<_>>(),
     );
     html.leaf("h2", "", "Timeline");
-    show.sessions.iter().for_each(|session| html.leaf("p", "soft", &session.title()));
+    sessions_html(html, &show.sessions, false);
     show.decided.sentence().iter().for_each(|decided| html.leaf("p", "soft", decided));
     timeline(html, show, from);
     if !show.unread.is_empty() {

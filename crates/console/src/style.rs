@@ -33,5 +33,4 @@ button.quiet { background: none; border: 0; color: var(--soft); padding: 0; text
 .login input { display: block; width: 100%; max-width: 28rem; margin-top: .3rem; }
 .find { display: flex; gap: .6rem; }
 .find input { flex: 1; }
-details { margin: .6rem 0; }
 ";

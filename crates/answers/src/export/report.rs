@@ -8,6 +8,7 @@ use vocab::Seq;
 
 use crate::decided::{Moment, decision_html, plan_html};
 use crate::desk::{Cannot, Desk};
+use crate::export::parts::{exposed_html, prevents_html, sessions_html, three_html};
 use crate::exposed::Exposed;
 use crate::html::{Attr, Html, STYLE};
 use crate::line::{ActionLine, ending, time};
@@ -82,20 +83,7 @@ impl Report {
             html.leaf("h1", "", &format!("Run {}", self.show.run.run));
             html.leaf("p", "", &format!("Made {} by {}.", self.made, self.made_by));
         });
-        html.tag("ol", "three", |html| {
-            html.tag("li", "", |html| {
-                html.leaf("b", "", "Who initiated it? ");
-                html.text(&self.who.sentence());
-            });
-            html.tag("li", "", |html| {
-                html.leaf("b", "", "What was touched? ");
-                html.text(&self.touched.sentence());
-            });
-            html.tag("li", self.exposed.mood(), |html| {
-                html.leaf("b", "", "Was any sensitive data exposed? ");
-                html.text(&self.exposed.sentence());
-            });
-        });
+        three_html(html, &self.who, &self.touched, &self.exposed);
     }
 
     fn who(&self, html: &mut Html) {
@@ -171,7 +159,8 @@ impl Report {
                     "limit",
                     &format!(
                         "Action #{} is opaque ({}): what it touched cannot be told from the request.",
-                        opaque.record, opaque.why
+                        opaque.record,
+                        opaque.why.trim_end_matches('.')
                     ),
                 );
             }
@@ -182,55 +171,10 @@ impl Report {
         html.tag("section", "", |html| {
             html.leaf("h2", "", "3. Whether sensitive data was exposed");
             html.leaf("p", self.exposed.mood(), &self.exposed.sentence());
-            if !self.exposed.exposures.is_empty() {
-                let row = |e: &crate::line::ExposureLine| {
-                    vec![
-                        e.class.clone(),
-                        e.on.clone(),
-                        e.at.clone(),
-                        e.what.clone(),
-                        e.by.clone(),
-                        e.rows.to_string(),
-                        e.cells.to_string(),
-                        e.cites.text(),
-                    ]
-                };
-                let rows: Vec<_> = self.exposed.exposures.iter().map(row).collect();
-                let headers =
-                    ["Class", "Column", "Position", "What became of it", "By", "Rows", "Cells", "Records"];
-                html.table(&headers, &[1], &rows);
-            }
-            if !self.exposed.told.is_empty() {
-                let row = |t: &crate::line::ToldLine| {
-                    vec![t.class.clone(), t.whom(), t.channel.clone(), t.became().to_owned(), t.cites.text()]
-                };
-                let rows: Vec<_> = self.exposed.told.iter().map(row).collect();
-                html.table(&["Class", "Told to", "In", "What became of it", "Records"], &[1], &rows);
-            }
-            if !self.exposed.tripwires.is_empty() {
-                let row = |t: &crate::line::TripwireLine| {
-                    vec![
-                        t.detector.clone(),
-                        t.class.clone(),
-                        t.channel.clone(),
-                        t.act.clone(),
-                        t.cites.text(),
-                    ]
-                };
-                let rows: Vec<_> = self.exposed.tripwires.iter().map(row).collect();
-                html.table(&["Tripwire", "Class", "Channel", "Act", "Records"], &[], &rows);
-            }
+            exposed_html(html, &self.exposed);
             if !self.exposed.prevents.is_empty() {
                 html.leaf("h3", "", "What prevents the statement \"unmasked: 0\"");
-                html.tag("ul", "", |html| {
-                    for prevent in &self.exposed.prevents {
-                        html.leaf(
-                            "li",
-                            "",
-                            &format!("{}: {} (records {})", prevent.what, prevent.why, prevent.cites.text()),
-                        );
-                    }
-                });
+                prevents_html(html, &self.exposed);
             }
         });
     }
@@ -241,9 +185,7 @@ impl Report {
             if let Some(why) = &self.sealed {
                 html.leaf("p", "limit", &format!("Results are not shown: {why}."));
             }
-            for session in &self.show.sessions {
-                html.leaf("p", "session", &session.title());
-            }
+            sessions_html(html, &self.show.sessions, true);
             self.show.decided.sentence().iter().for_each(|decided| html.leaf("p", "session", decided));
             let steps = self.replay.iter().flat_map(|replay| &replay.steps);
             let steps: BTreeMap<u64, &ReplayStep> = steps.map(|step| (step.action.record, step)).collect();
@@ -330,6 +272,7 @@ fn write_action(html: &mut Html, action: &ActionLine, step: Option<&ReplayStep>)
         html.tag("div", "line", |html| {
             html.leaf("span", "record", &format!("#{}", action.record));
             html.leaf("span", "at", &action.at);
+            action.resource.iter().for_each(|on| html.leaf("span", "on", on));
             html.leaf("span", "verdict", &action.verdict);
             html.leaf("span", "ending", &ending(action));
             if action.effect != "committed" {
