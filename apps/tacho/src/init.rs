@@ -147,7 +147,7 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # [[resource.mask]]
 # column = "public.customers.ssn"
 # class = "pii.ssn"
-# as = "row-token"               # null, redact, row-token, token, partial:N, bucket:WIDTH
+# as = "row-token"               # null, redact, row-token, partial:N, bucket:WIDTH
 
 # An HTTP service. A run finds it in BILLING_BASE_URL and BILLING_API_KEY.
 # [[resource]]

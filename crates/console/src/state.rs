@@ -168,9 +168,12 @@ pub(crate) fn operator(caller: Caller, roles: &[Role]) -> Result<Operator, Fault
         Caller::Operator(operator) if roles.is_empty() || roles.iter().any(|r| operator.has(*r)) => {
             Ok(operator)
         }
-        Caller::Operator(_) => {
+        Caller::Operator(Operator { name: who, .. }) => {
             let words: Vec<&str> = roles.iter().map(|r| r.as_str()).collect();
-            Err(Fault::forbidden(&format!("this needs the role {}", words.join(" or "))))
+            let words = words.join(" or ");
+            Err(Fault::forbidden(&format!(
+                "this needs the role {words}, and {who} has not got it; an operator's token may (`tacho operator add`)"
+            )))
         }
     }
 }

@@ -192,6 +192,7 @@ fn each_error_has_its_line_and_says_what_would_be_right() {
     check("\"public.customers.email\"", "'public.customers.\"SSN\"'", &[(22, "two masks")]);
     check("\"pii.ssn\"", "\"PII SSN\"", &[(19, "lower-case words")]);
     check("\"partial:4\"", "\"partial:99\"", &[(24, "1 to 8")]);
+    check("\"partial:4\"", "\"token\"", &[(24, "not in this version; it is null, redact, row-token")]);
     check("\"partial:4\"", "\"bucket:0\"", &[(24, "bucket:WIDTH")]);
     check("uid = 1000", "uid = -5", &[(28, "out of range")]);
     check("groups = [\"dba\"]", "groups = [1]", &[(29, "list of texts")]);

@@ -20,7 +20,6 @@ impl Resolver<'_> {
             ("null", None) => Some(MaskKind::Null),
             ("redact", None) => Some(MaskKind::Redact),
             ("row-token", None) => Some(MaskKind::RowToken),
-            ("token", None) => Some(MaskKind::Token),
             ("partial", Some(keep)) => {
                 keep.parse().ok().filter(|k| (1..=8).contains(k)).map(|keep| MaskKind::Partial { keep })
             }
@@ -30,11 +29,15 @@ impl Resolver<'_> {
             _ => None,
         };
         if kind.is_none() {
+            let what = match text.value {
+                "token" => "is planned, and not in this version",
+                _ => "is not a kind of mask",
+            };
             self.problems.at(
                 &text.span,
                 format!(
-                    "{place}: as = {:?} is not a kind of mask; it is null, redact, row-token, token, partial:N (N last \
-                     characters stay, 1 to 8) or bucket:WIDTH",
+                    "{place}: as = {:?} {what}; it is null, redact, row-token, partial:N (N last characters stay, 1 to 8) \
+                     or bucket:WIDTH",
                     text.value
                 ),
             );
