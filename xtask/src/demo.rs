@@ -81,7 +81,7 @@ fn build(home: &Home) -> Result<(), Stop> {
         home.target.display()
     );
     let mut cargo = home.cargo();
-    cargo.args(["build", "--locked", "--workspace", "--bins"]);
+    cargo.args(["build", "--locked", "--workspace", "--bins", "--example", "model"]);
     match follow(&mut cargo, BUILD_SECONDS_MAX, |_| ()) {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(Stop::Could("the build failed; what cargo said is above".to_owned())),
@@ -116,8 +116,12 @@ impl Stage {
             "GRANT SELECT ON customers TO crm_app; GRANT SELECT, INSERT, UPDATE ON orders TO crm_app;",
         )?;
         let script = home.source.join("demo/model.json");
-        let model = Behind::start(home, "model.py", |_| script)?;
-        let mail = Behind::start(home, "mail.py", |scratch| scratch.join("sent"))?;
+        let mut program = Command::new(home.programs().join("examples/model"));
+        program.arg("turns");
+        let model = Behind::start(program, |_| script)?;
+        let mut program = Command::new(home.venv().join("bin/python"));
+        program.arg(home.source.join("demo/mail.py"));
+        let mail = Behind::start(program, |scratch| scratch.join("sent"))?;
         let plan = Plan {
             database: "crm".to_owned(),
             role: "crm_app".to_owned(),
@@ -304,17 +308,12 @@ struct Behind {
 }
 
 impl Behind {
-    /// `demo/PROGRAM PORT FILE`.
-    fn start(
-        home: &Home,
-        program: &str,
-        file: impl FnOnce(&Path) -> std::path::PathBuf,
-    ) -> Result<Behind, Stop> {
-        let wrap = |why: std::io::Error| Stop::Could(format!("{program}: {why}"));
+    /// `PROGRAM PORT FILE`.
+    fn start(mut program: Command, file: impl FnOnce(&Path) -> std::path::PathBuf) -> Result<Behind, Stop> {
+        let wrap = |why: std::io::Error| Stop::Could(format!("what is behind the gateway: {why}"));
         let (scratch, port) = (Scratch::new("behind").map_err(wrap)?, free_port().map_err(wrap)?);
-        let mut python = Command::new(home.venv().join("bin/python"));
-        python.arg(home.source.join("demo").join(program)).arg(port.to_string()).arg(file(scratch.path()));
-        let mut daemon = Daemon::start(&mut python, &scratch.path().join("log"), "TERM")?;
+        program.arg(port.to_string()).arg(file(scratch.path()));
+        let mut daemon = Daemon::start(&mut program, &scratch.path().join("log"), "TERM")?;
         daemon.wait_ready(ANSWER_SECONDS_MAX, || is_open(port))?;
         Ok(Behind { _daemon: daemon, scratch, port })
     }

@@ -2,10 +2,11 @@
 //! What it is then made to do is refused, held for a person, given masks, or at least told in the record; and the same tasks
 //! over clean data all pass.
 
-use crate::world::{SECRETS, client, drivers, json, plan, upstream};
+use crate::world::{SECRETS, behind, client, drivers, json, plan, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{free_port, is_open};
 use interop::process::{Daemon, finish};
+use interop::programs::example;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,7 @@ const CLEAN: &[&str] = &[
 struct Scene {
     gateway: Gateway,
     sent: PathBuf,
-    _service: Daemon,
+    _services: [Daemon; 2],
 }
 
 /// Attack `n` is in ticket `n`, and its clean twin in ticket `n + 500`.
@@ -107,10 +108,16 @@ impl Scene {
         let ports: Vec<u16> = (0..4).map(|_| free_port().unwrap()).collect();
         let [model, mcp, to_model, to_mcp] = ports[..] else { panic!("four ports") };
         let sent = dir.join(format!("injected-sent-{mcp}"));
-        let mut command = Command::new(drivers().python());
-        command.arg(client("injected_service.py")).args([model.to_string(), mcp.to_string()]).arg(&sent);
-        let mut service = Daemon::start(&mut command, &dir.join("injected-service.log"), "TERM").unwrap();
-        service.wait_ready(Duration::from_secs(60), || is_open(model) && is_open(mcp)).unwrap();
+        let mut obeys = Command::new(example("model").unwrap());
+        obeys.arg("orders").arg(model.to_string());
+        let mut desk = behind("injected_service.py");
+        desk.arg(mcp.to_string()).arg(&sent);
+        let services = [("model", obeys, model), ("desk", desk, mcp)].map(|(name, mut command, port)| {
+            let log = dir.join(format!("injected-{name}.log"));
+            let mut service = Daemon::start(&mut command, &log, "TERM").unwrap();
+            service.wait_ready(Duration::from_secs(60), || is_open(port)).unwrap();
+            service
+        });
         let notes: BTreeMap<String, String> = ATTACKS
             .iter()
             .enumerate()
@@ -141,7 +148,7 @@ impl Scene {
         let gateway_lines = "approval_timeout = \"2s\"".to_owned();
         let plan =
             Plan { policy: RULES.to_owned(), tables, durability: "os".to_owned(), gateway_lines, ..plan() };
-        Scene { gateway: Site::new(&plan, upstream()).unwrap().up().unwrap(), sent, _service: service }
+        Scene { gateway: Site::new(&plan, upstream()).unwrap().up().unwrap(), sent, _services: services }
     }
 
     /// One run over one ticket, which it reads from the database or from the server of MCP.

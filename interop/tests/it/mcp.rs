@@ -1,7 +1,7 @@
 //! Servers of MCP behind the gateway, the SDK's own in two versions, and its clients in three: tools are decided by name and
 //! argument, hidden, pinned and masked, and a model's call is tied to the tool that it caused.
 
-use crate::world::{POLICY, agents_tacho, client, drivers, eventually, json, plan, run_of, upstream};
+use crate::world::{POLICY, agents_tacho, behind, client, drivers, eventually, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{free_port, is_open};
 use interop::process::{Daemon, Finished, finish};
@@ -76,8 +76,8 @@ impl Scene {
         };
         let logs = [dir.join(format!("mcp-seen-{new}")), dir.join(format!("mcp-seen-{old}"))];
         let service = |name: &str, words: Vec<String>, port: u16| {
-            let mut command = Command::new(drivers().python());
-            command.arg(client(name)).args(words);
+            let mut command = behind(name);
+            command.args(words);
             let log = dir.join(format!("{name}-{port}.log"));
             let mut service = Daemon::start(&mut command, &log, "TERM").unwrap();
             service.wait_ready(Duration::from_secs(90), || is_open(port)).unwrap();
@@ -89,7 +89,7 @@ impl Scene {
         let services = vec![
             service("mcp_service.py", vec!["new".into(), new.to_string(), log(0)], new),
             service("mcp_service.py", vec!["old".into(), old.to_string(), log(1)], old),
-            service("model_service.py", vec![model.to_string(), model_log], model),
+            service("model", vec![model.to_string(), model_log], model),
             service("http_service.py", vec![plain.to_string(), plain_log], plain),
         ];
         let masks = "\n[[resource.mask]]\npath = \"$..ssn\"\nclass = \"pii.ssn\"\nas = \"partial:4\"\n";

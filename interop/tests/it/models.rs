@@ -2,7 +2,7 @@
 //! masked, and what it decides is tied to the SQL that it caused.
 
 use crate::people::{asked, operator, with_token};
-use crate::world::{POLICY, client, drivers, eventually, json, plan, run_of, upstream};
+use crate::world::{POLICY, behind, client, drivers, eventually, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{free_port, is_open};
 use interop::process::{Daemon, Finished};
@@ -52,8 +52,8 @@ impl Scene {
         let (openai, claude, open) = (free_port().unwrap(), free_port().unwrap(), free_port().unwrap());
         let dir = drivers().dir();
         let log = dir.join("model-seen");
-        let mut command = Command::new(drivers().python());
-        command.arg(client("model_service.py")).arg(upstream_port.to_string()).arg(&log);
+        let mut command = behind("model");
+        command.arg(upstream_port.to_string()).arg(&log);
         let mut service = Daemon::start(&mut command, &dir.join("model-service.log"), "TERM").unwrap();
         service.wait_ready(Duration::from_secs(60), || is_open(upstream_port)).unwrap();
         let key = dir.join("model-key");

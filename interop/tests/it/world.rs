@@ -5,6 +5,7 @@ use interop::gateway::{Gateway, Plan, Site};
 use interop::limits::CLIENT_SECONDS_MAX;
 use interop::postgres::{Postgres, SUPER_PASSWORD};
 use interop::process::{Finished, finish};
+use interop::programs::example;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -148,6 +149,16 @@ pub fn gateway() -> &'static Gateway {
 pub fn drivers() -> &'static Drivers {
     static SHARED: OnceLock<Drivers> = OnceLock::new();
     SHARED.get_or_init(|| Drivers::stage().unwrap())
+}
+
+/// What stands behind a gateway: `model`, which answers questions, or a script of Python's.
+pub fn behind(name: &str) -> Command {
+    let (mut command, first) = match name {
+        "model" => (Command::new(example("model").unwrap()), "questions".into()),
+        script => (Command::new(drivers().python()), client(script).into_os_string()),
+    };
+    command.arg(first);
+    command
 }
 
 /// A file of `interop/clients`, where an agent can read it.

@@ -1,6 +1,6 @@
 //! A gateway whose proxy stands before services of every kind, with TLS and without.
 
-use crate::world::{POLICY, client, drivers, json, plan, run_of, upstream};
+use crate::world::{POLICY, behind, client, drivers, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{Scratch, free_port, is_open};
 use interop::process::{Daemon, Finished, finish};
@@ -61,8 +61,8 @@ impl Scene {
         let dir = drivers().dir();
         let (log, model_log) = (dir.join("proxy-seen"), dir.join("proxy-model-seen"));
         let start = |program: &str, port: u16, log: &Path, tls: Option<(&Path, &Path)>| {
-            let mut command = Command::new(drivers().python());
-            command.arg(client(program)).arg(port.to_string()).arg(log);
+            let mut command = behind(program);
+            command.arg(port.to_string()).arg(log);
             if let Some((cert, key)) = tls {
                 command.arg(cert).arg(key);
             }
@@ -74,16 +74,12 @@ impl Scene {
         let services = vec![
             start("http_service.py", https, &log, Some((&cert, &key))),
             start("http_service.py", plain, &log, None),
-            start("model_service.py", model, &model_log, Some((&cert, &key))),
+            start("model", model, &model_log, Some((&cert, &key))),
             start("http_service.py", bad, &log, Some((&bad_cert, &bad_key))),
         ];
         let server = |era: &str, port: u16| {
-            let mut command = Command::new(drivers().python());
-            command
-                .arg(client("mcp_service.py"))
-                .arg(era)
-                .arg(port.to_string())
-                .arg(dir.join(format!("proxy-mcp-seen-{port}")));
+            let mut command = behind("mcp_service.py");
+            command.arg(era).arg(port.to_string()).arg(dir.join(format!("proxy-mcp-seen-{port}")));
             let said = dir.join(format!("proxy-mcp-{port}.log"));
             let mut service = Daemon::start(&mut command, &said, "TERM").unwrap();
             service.wait_ready(Duration::from_secs(90), || is_open(port)).unwrap();
@@ -91,8 +87,8 @@ impl Scene {
         };
         let services: Vec<Daemon> =
             services.into_iter().chain([server("new", tools), server("old", legacy)]).collect();
-        let mut command = Command::new(drivers().python());
-        command.arg(client("signed_service.py")).arg(signed.to_string());
+        let mut command = behind("signed_service.py");
+        command.arg(signed.to_string());
         let mut service = Daemon::start(&mut command, &dir.join("proxy-signed.log"), "TERM").unwrap();
         service.wait_ready(Duration::from_secs(60), || is_open(signed)).unwrap();
         let services: Vec<Daemon> = services.into_iter().chain([service]).collect();
