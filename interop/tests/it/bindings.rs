@@ -208,7 +208,7 @@ fn after_a_restart_nothing_is_owed() {
     client.send(&query(&update(4, "after the restart")));
     let ask = waiting(&gateway, &lead, "note");
     let gateway = gateway.crash().up().unwrap();
-    client.to_the_end();
+    client.read_to_end();
     assert_eq!(with_token(&gateway, &lead, &["approve", &ask]).status.code(), Some(1));
     assert!(asked(&gateway, &lead, "note").is_none());
     let user = (lease.user(), lease.password(), lease.variable("PGDATABASE"));

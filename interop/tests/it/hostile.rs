@@ -84,8 +84,8 @@ fn a_length_of_any_value_in_any_state_costs_its_own_connection_at_most() {
             bytes.extend_from_slice(&[0; 64]);
             client.send(&bytes);
             let _already_closed = client.stream.shutdown(Shutdown::Write);
-            // It ends, whatever it was; that it does not hang is what `to_the_end` checks.
-            client.to_the_end();
+            // It ends, whatever it was; that it does not hang is what `read_to_end` checks.
+            client.read_to_end();
             assert!(!client.seen.windows(5).any(|w| w == b"panic"), "{state}, {length}, {kind}");
         }
         bystander.look();
@@ -114,7 +114,7 @@ fn random_bytes_in_any_state_reach_nobody_else() {
             }
             client.send(&bytes);
             let _already_closed = client.stream.shutdown(Shutdown::Write);
-            client.to_the_end();
+            client.read_to_end();
         }
         bystander.look();
     }
@@ -166,7 +166,7 @@ fn messages_and_sessions_that_do_not_exist_here_are_refused_by_their_names() {
     ] {
         let mut client = Raw::knock(port);
         client.send(&bytes);
-        client.to_the_end();
+        client.read_to_end();
         assert!(client.seen.first() == Some(&b'E'), "{what}: {:?}", client.seen);
     }
     let mut client = Raw::log_in(&gateway, &lease);
@@ -176,7 +176,7 @@ fn messages_and_sessions_that_do_not_exist_here_are_refused_by_their_names() {
     // Plaintext after a request for TLS is not a startup message.
     let mut client = Raw::knock(port);
     client.send(&[&[0, 0, 0, 8, 4, 210, 22, 47][..], &startup(&[("user", user)])].concat());
-    client.to_the_end();
+    client.read_to_end();
     assert!(!client.seen.contains(&b'R'), "it was asked for a password in clear behind TLS");
     let mut client = Raw::log_in(&gateway, &lease);
     client.send(&extended("select 1; select 2", &[]));
@@ -193,7 +193,7 @@ fn replication_and_gss_are_told_apart_in_the_record() {
     for mode in ["database", "true"] {
         let mut client = Raw::knock(port);
         client.send(&startup(&[("user", user), ("database", "x"), ("replication", mode)]));
-        client.to_the_end();
+        client.read_to_end();
         let length = client.seen.len().min(5);
         assert_eq!(field(&client.seen[length..], b'C'), "0A000", "{mode}: {:?}", client.seen);
     }
@@ -202,7 +202,7 @@ fn replication_and_gss_are_told_apart_in_the_record() {
         let mut client = Raw::knock(port);
         client.send(GSS_REQUEST);
         let _hung_up = client.stream.shutdown(Shutdown::Write);
-        client.to_the_end();
+        client.read_to_end();
         assert_eq!(client.seen, b"N");
     }
     // Who goes on without it is no stranger.
@@ -252,7 +252,7 @@ fn a_declared_length_costs_one_connection_a_mebibyte_at_most() {
     // Everything that is made once is made.
     for (_, mut client) in states(&gateway, &lease) {
         let _already_closed = client.stream.shutdown(Shutdown::Write);
-        client.to_the_end();
+        client.read_to_end();
     }
     for length in LENGTHS {
         for (n, (state, mut client)) in states(&gateway, &lease).into_iter().enumerate() {
@@ -263,7 +263,7 @@ fn a_declared_length_costs_one_connection_a_mebibyte_at_most() {
             let before = memory(&gateway);
             client.send(&bytes);
             let _already_closed = client.stream.shutdown(Shutdown::Write);
-            client.to_the_end();
+            client.read_to_end();
             let grown = peak(&gateway).saturating_sub(before);
             assert!(grown <= (1 << 10) + NOISE_KIB, "{state}, {length}: {grown} KiB");
         }

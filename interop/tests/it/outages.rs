@@ -176,7 +176,7 @@ fn fills_up_under_sessions(disk: &Small, gateway: &Gateway, lease: &Lease, clien
     eventually("a spare segment", || spare.exists().then_some(()));
     let full = Full::new(disk);
     client.send(&query(WHOLE));
-    client.to_the_end();
+    client.read_to_end();
     let (rows, told) = what_came(&client.seen);
     assert!(rows > 8000 && told.last().is_some_and(|told| told == "08007"), "{rows} rows, then {told:?}");
     refuses_everything(gateway, lease, quiet);
@@ -201,7 +201,7 @@ fn refuses_everything(gateway: &Gateway, lease: &Lease, mut quiet: Vec<Raw>) {
     for (n, (client, statement)) in quiet.iter_mut().zip(ASKED).enumerate() {
         let from = client.seen.len();
         client.send(&if n % 2 == 0 { query(statement) } else { extended(statement, &[]) });
-        client.to_the_end();
+        client.read_to_end();
         let answer = what_came(&client.seen[from..]);
         assert_eq!(answer, (0, vec!["58030".to_owned()]), "{statement}");
     }
@@ -375,9 +375,9 @@ fn an_upstream_that_is_down_or_stalls_is_told_in_its_own_words_and_recorded() {
         &admin,
         &["runs", "revoke", lease.variable("TACHO_RUN"), "--reason", "hangs"],
     );
-    other.to_the_end();
+    other.read_to_end();
     assert!(begun.elapsed() < Duration::from_secs(7), "{:?} {}", begun.elapsed(), said.all());
-    client.to_the_end();
+    client.read_to_end();
     backends.lines().for_each(|pid| signal(pid, "CONT"));
     let seen = String::from_utf8_lossy(&[&client.seen[..], &other.seen].concat()).into_owned();
     assert!(SECRETS.iter().all(|secret| !seen.contains(secret)), "{seen}");

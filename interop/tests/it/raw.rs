@@ -103,7 +103,7 @@ impl Raw {
     }
 
     /// Reads until the gateway closes; a reset is an end, too. Panics if it does not.
-    pub fn to_the_end(&mut self) {
+    pub fn read_to_end(&mut self) {
         loop {
             match self.more() {
                 Ok(()) => {}

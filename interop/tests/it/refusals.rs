@@ -163,7 +163,7 @@ fn cancel(port: u16, pid: &[u8], key: &[u8]) {
     let mut stranger = Raw::knock(port);
     stranger.send(&[&length[..], &[4, 210, 22, 46], pid, key].concat());
     // Whether there was such a session is nobody's business.
-    stranger.to_the_end();
+    stranger.read_to_end();
     assert!(stranger.seen.is_empty());
 }
 

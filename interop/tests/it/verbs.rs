@@ -151,7 +151,7 @@ fn a_revoked_run_loses_its_connections_in_the_middle_of_a_statement() {
         with_token(&gateway, &admin, &["runs", "revoke", lease.variable("TACHO_RUN"), "--reason", "strange"]);
     assert!(said.status.success(), "{}", said.all());
     for client in [&mut idle, &mut busy, &mut copying, &mut streaming] {
-        client.to_the_end();
+        client.read_to_end();
     }
     assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}", begun.elapsed());
     assert_eq!(code(&bystander.query("SELECT 1").unwrap()), None);

@@ -1,6 +1,6 @@
 //! A gateway whose proxy stands before services of every kind, with TLS and without.
 
-use crate::world::{POLICY, behind, client, drivers, json, plan, run_of, upstream};
+use crate::world::{POLICY, behind, drivers, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{Scratch, free_port, is_open};
 use interop::process::{Daemon, Finished, finish};
@@ -8,7 +8,6 @@ use interop::tls::Authority;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
