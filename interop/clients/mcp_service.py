@@ -1,7 +1,7 @@
 """Servers of MCP to stand behind a gateway: the SDK's own, in its new and its old version.
 
-Usage: mcp_service.py new|old PORT|stdio LOG
-`new` speaks streamable HTTP of every revision at /mcp; `old` speaks HTTP with SSE (2024-11-05) at /sse. Each call of a tool
+Usage: mcp_service.py new|kept|old PORT|stdio LOG
+`new` speaks streamable HTTP of every revision at /mcp; `kept` does, and keeps its events for clients that lost a stream; `old` speaks HTTP with SSE (2024-11-05) at /sse. Each call of a tool
 that arrives is a line in LOG. A file LOG.rug turns the description of `find` into another one.
 """
 import os
@@ -96,6 +96,19 @@ async def slowly(ctx: Context, steps: int) -> dict:
 
 
 @server.tool()
+async def parted(ctx: Context) -> dict:
+    """Say how far it is, end the stream, and go on."""
+    import anyio
+
+    log("parted")
+    await ctx.report_progress(1, 3)
+    await ctx.close_sse_stream()
+    await anyio.sleep(0.5)
+    await ctx.report_progress(2, 3)
+    return CUSTOMER
+
+
+@server.tool()
 def noise() -> dict:
     """Print what is no message, and then answer."""
     print("loading model...", flush=True)
@@ -165,4 +178,25 @@ if ERA == "old":
 elif STDIO:
     server.run(transport="stdio")
 else:
-    server.run(transport="streamable-http", host="127.0.0.1", port=PORT)
+    from mcp.server.streamable_http import EventMessage, EventStore
+
+    class Store(EventStore):
+        """The events of all sessions in one place, found by their ids alone, as in the SDK's example."""
+
+        def __init__(self):
+            self.all = []
+
+        async def store_event(self, stream_id, message):
+            self.all.append((stream_id, message))
+            return f"event-{len(self.all)}"
+
+        async def replay_events_after(self, last_event_id, send_callback):
+            last = int(last_event_id.removeprefix("event-"))
+            stream, _ = self.all[last - 1]
+            for n, (of, message) in enumerate(self.all[last:], last + 1):
+                if of == stream and message is not None:
+                    await send_callback(EventMessage(message, f"event-{n}"))
+            return stream
+
+    store = Store() if ERA == "kept" else None
+    server.run(transport="streamable-http", host="127.0.0.1", port=PORT, event_store=store)

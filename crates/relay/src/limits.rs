@@ -99,6 +99,9 @@ pub const MODEL_BODY_BYTES_MAX: usize = 8 << 20;
 pub const PINS_MAX: usize = 4_096;
 /// Sessions, tasks and places that one server of MCP gave one run, and that are remembered.
 pub const MCP_HANDLES_PER_RUN_MAX: usize = 256;
+/// Ids of events that one server of MCP gave one run, and that are remembered: a client goes on behind the newest that it saw.
+/// 50 bytes each; in each of [`RUNS_MAX`] runs that is 100 MiB.
+pub const MCP_EVENTS_PER_RUN_MAX: usize = 512;
 /// Notes about tools that one piece of an answer makes.
 pub const MCP_NOTES_MAX: usize = 1_024;
 /// What the gateway has to say on one stream of MCP and has not said yet. A client has a few requests in the air.

@@ -10,7 +10,7 @@
 //! | P4 | `canaries` |
 //! | P5 | `masks`, and the leak corpus |
 //! | P6 | `credentials`, `jail`, `proxy` |
-//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `stdio`, `websocket` |
+//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `stdio`, `websocket` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution`, `workloads` |
 //! | P10 | `upstreams` |
@@ -51,6 +51,7 @@ mod psql;
 mod raw;
 mod refusals;
 mod releases;
+mod resumption;
 mod scan;
 mod stdio;
 mod texts;

@@ -224,7 +224,9 @@ impl Session {
                 let rpc = asked.rpc.as_ref();
                 let listening = Listening::new(&response.media, response.status, empty, rpc);
                 let listening = listening.map_err(|why| Stays::Unreadable(502, why))?;
-                Some(listening.behind(self.entry.before(&resource)))
+                let session = sessions.first().copied();
+                let session = session.or_else(|| asked.request.headers.get(proto_http::mcp::SESSION));
+                Some(listening.of(session.map(RawField::as_bytes), self.entry.before(&resource)))
             }
             None => None,
         };

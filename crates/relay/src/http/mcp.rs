@@ -8,7 +8,7 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gate::{Gate, GateError, Ground, Who};
 use proto_http::mcp::{self, Asked, Events, Listed, What};
@@ -22,7 +22,8 @@ use super::model::Spoken;
 use super::resource::Resource;
 use crate::config::{Changed, McpService};
 use crate::limits::{
-    MCP_HANDLES_PER_RUN_MAX, MCP_NOTES_MAX, MCP_WORDS_MAX, MODEL_BODY_BYTES_MAX, PINS_MAX, RUNS_MAX,
+    MCP_EVENTS_PER_RUN_MAX, MCP_HANDLES_PER_RUN_MAX, MCP_NOTES_MAX, MCP_WORDS_MAX, MODEL_BODY_BYTES_MAX,
+    PINS_MAX, RUNS_MAX,
 };
 use crate::pins::Seen;
 
@@ -50,6 +51,7 @@ pub(super) struct Rpc {
 const MISMATCH: &str = "a header does not say what the body says";
 const TWICE: &str = "a header that repeats the body stands there twice";
 const NO_SESSION: &str = "no server gave this run such a session";
+const NO_EVENT: &str = "no server gave this run such an event in this session";
 const NO_TASK: &str = "no server gave this run such a task";
 const NO_PLACE: &str =
     "there is no server of MCP here: its URL is the resource's own, /mcp or /sse, or what it gave this run";
@@ -75,7 +77,8 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
         return Spoken::Wrong(501, "OPTIONS * is not passed on");
     };
     // Some servers take `_` for `-`, and would be told otherwise than was looked at.
-    let disguised = |name: &[u8]| name.contains(&b'_') && reads_as(name).starts_with("mcp-");
+    let ours = |name: &str| name.starts_with("mcp-") || name == mcp::LAST_EVENT;
+    let disguised = |name: &[u8]| name.contains(&b'_') && ours(&reads_as(name));
     if request.headers.iter().any(|(name, _)| disguised(name.as_bytes())) {
         return Spoken::Wrong(400, MISMATCH);
     }
@@ -91,6 +94,9 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
     let mut sessions = request.headers.all(mcp::SESSION);
     if !sessions.all(|session| handles.was_given(who.run, session.as_bytes())) {
         return Spoken::Wrong(404, NO_SESSION);
+    }
+    if !goes_on(handles, who.run, request) {
+        return Spoken::Wrong(400, NO_EVENT);
     }
     match request.method {
         Method::Post => {}
@@ -125,6 +131,24 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
         refuse,
         place: place.map(<[u8]>::to_vec),
     }))
+}
+
+/// Whether the event behind which a client goes on, if it names one, is one that its run was given in this session: servers
+/// keep the events of all their sessions in one place, and look them up by the id alone.
+fn goes_on(handles: &Handles, run: RunId, request: &Request) -> bool {
+    let given = |session: &[u8], event: &wire::RawField| {
+        handles.was_given_event(run, &event_handle(session, event.as_bytes()))
+    };
+    let all = |session: &[u8]| request.headers.all(mcp::LAST_EVENT).all(|event| given(session, event));
+    let mut sessions = request.headers.all(mcp::SESSION).peekable();
+    match sessions.peek() {
+        None => all(b""),
+        Some(_) => sessions.all(|session| all(session.as_bytes())),
+    }
+}
+
+fn event_handle(session: &[u8], event: &[u8]) -> Vec<u8> {
+    [session, b"\n", event].concat()
 }
 
 fn task_handle(task: &str) -> Vec<u8> {
@@ -239,6 +263,8 @@ impl Message {
 #[derive(Default)]
 pub(super) struct Handles {
     given: Mutex<Given>,
+    /// Ids of events, with their sessions.
+    events: Mutex<Given>,
     /// Of places whose answers come on a stream (2024-11-05): what the gateway has to say there.
     streams: Mutex<HashMap<u64, mpsc::Sender<Vec<u8>>>>,
     hash: RandomState,
@@ -251,26 +277,38 @@ struct Given {
     order: HashMap<RunId, VecDeque<u64>>,
 }
 
-impl Handles {
-    pub(super) fn give(&self, run: RunId, handle: &[u8]) {
-        let hash = self.hash.hash_one(handle);
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+impl Given {
+    /// A run pushes out its own: it keeps the newest `most`.
+    fn give(&mut self, run: RunId, hash: u64, most: usize) {
         // Of two runs that a server gives one handle, the first keeps it.
-        if given.runs.contains_key(&hash) {
+        if self.runs.contains_key(&hash) {
             return;
         }
-        if given.order.len() == RUNS_MAX && !given.order.contains_key(&run) {
-            *given = Given::default();
+        if self.order.len() == RUNS_MAX && !self.order.contains_key(&run) {
+            *self = Given::default();
         }
-        given.runs.insert(hash, run);
-        let own = given.order.entry(run).or_default();
+        self.runs.insert(hash, run);
+        let own = self.order.entry(run).or_default();
         own.push_back(hash);
-        // A run pushes out its own.
-        if own.len() > MCP_HANDLES_PER_RUN_MAX
+        if own.len() > most
             && let Some(oldest) = own.pop_front()
         {
-            given.runs.remove(&oldest);
+            self.runs.remove(&oldest);
         }
+    }
+}
+
+fn lock(given: &Mutex<Given>) -> MutexGuard<'_, Given> {
+    given.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Handles {
+    pub(super) fn give(&self, run: RunId, handle: &[u8]) {
+        lock(&self.given).give(run, self.hash.hash_one(handle), MCP_HANDLES_PER_RUN_MAX);
+    }
+
+    fn give_event(&self, run: RunId, handle: &[u8]) {
+        lock(&self.events).give(run, self.hash.hash_one(handle), MCP_EVENTS_PER_RUN_MAX);
     }
 
     /// Opens the stream on which a place's messages are answered.
@@ -289,9 +327,11 @@ impl Handles {
     }
 
     fn was_given(&self, run: RunId, handle: &[u8]) -> bool {
-        let hash = self.hash.hash_one(handle);
-        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        given.runs.get(&hash) == Some(&run)
+        lock(&self.given).runs.get(&self.hash.hash_one(handle)) == Some(&run)
+    }
+
+    fn was_given_event(&self, run: RunId, handle: &[u8]) -> bool {
+        lock(&self.events).runs.get(&self.hash.hash_one(handle)) == Some(&run)
     }
 }
 
@@ -312,6 +352,8 @@ pub(super) struct Listening {
     pub(super) tool_failed: bool,
     /// Where this stream's client sends its messages: a credential, as the client sees it.
     place: Option<String>,
+    /// The session that it is of; none is empty.
+    session: Vec<u8>,
     /// What stands before that place where the client comes through the proxy.
     before: String,
     /// What the gateway has to say on this stream.
@@ -362,14 +404,15 @@ impl Listening {
             not_understood: false,
             tool_failed: false,
             place: None,
+            session: Vec::new(),
             before: String::new(),
             words: None,
         })
     }
 
-    /// The same, for a client that finds what it reads behind `before`.
-    pub(super) fn behind(self, before: &str) -> Listening {
-        Listening { before: before.to_owned(), ..self }
+    /// The same in a session, for a client that finds what it reads behind `before`.
+    pub(super) fn of(self, session: Option<&[u8]>, before: &str) -> Listening {
+        Listening { session: session.unwrap_or_default().to_vec(), before: before.to_owned(), ..self }
     }
 
     /// Takes a piece of the answer, and gives what of it is read and may be looked at. Errors: why nothing more may.
@@ -413,6 +456,9 @@ impl Listening {
     }
 
     fn event(&mut self, ear: &Ear<'_>, event: mcp::Event) -> Result<Vec<u8>, &'static str> {
+        if let (Some(id), Some((_, handles))) = (&event.id, ear.resource.mcp()) {
+            handles.give_event(ear.who.run, &event_handle(&self.session, id.as_bytes()));
+        }
         match (event.name.as_str(), event.data.as_deref()) {
             (_, None | Some("")) => Ok(event.raw),
             ("endpoint", Some(place)) => {
@@ -590,5 +636,33 @@ impl Ear<'_> {
 impl Resource {
     pub(super) fn mcp(&self) -> Option<(&McpService, &Handles)> {
         self.config.mcp.as_ref().map(|service| (service, &self.handles))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_of_the_run_and_the_session_that_it_was_given_in_and_the_newest_are_known() {
+        let (handles, one, other) = (Handles::default(), RunId([1; 16]), RunId([2; 16]));
+        let known = |run, session: &str, event: &str| {
+            handles.was_given_event(run, &event_handle(session.as_bytes(), event.as_bytes()))
+        };
+        let give = |run, event: usize| {
+            handles.give_event(run, &event_handle(b"s", event.to_string().as_bytes()));
+        };
+        give(one, 0);
+        assert!(known(one, "s", "0"));
+        assert!(
+            !known(other, "s", "0") && !known(one, "t", "0") && !known(one, "", "0") && !known(one, "s", "1")
+        );
+        give(other, 0);
+        assert!(known(one, "s", "0") && !known(other, "s", "0"), "the first keeps it");
+        (1..MCP_EVENTS_PER_RUN_MAX).for_each(|n| give(one, n));
+        assert!(known(one, "s", "0"));
+        give(one, MCP_EVENTS_PER_RUN_MAX);
+        assert!(!known(one, "s", "0") && known(one, "s", &MCP_EVENTS_PER_RUN_MAX.to_string()));
+        assert!(!handles.was_given(one, &event_handle(b"s", b"1")), "an event is no session");
     }
 }

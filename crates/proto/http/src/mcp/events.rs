@@ -22,6 +22,8 @@ pub struct Event {
     pub name: String,
     /// Its lines of data, with line feeds between them. `None`: it has none.
     pub data: Option<String>,
+    /// By which a client that lost its stream asks for what comes after; of several lines the last.
+    pub id: Option<String>,
 }
 
 impl Events {
@@ -54,7 +56,7 @@ impl Events {
         self.line = 0;
         let raw = std::mem::take(&mut self.raw);
         let text = std::str::from_utf8(&raw).map_err(|_| Unreadable("the event stream is not UTF-8"))?;
-        let (mut name, mut data) = (String::new(), None::<String>);
+        let (mut name, mut data, mut id) = (String::new(), None::<String>, None);
         for line in text.split('\n') {
             let line = line.strip_suffix('\r').unwrap_or(line);
             if line.contains('\r') || line.starts_with('\u{feff}') {
@@ -68,6 +70,7 @@ impl Events {
             }
             match field {
                 "event" => name = value.to_owned(),
+                "id" => id = Some(value.to_owned()),
                 "data" => match &mut data {
                     None => data = Some(value.to_owned()),
                     Some(data) => {
@@ -78,7 +81,7 @@ impl Events {
                 _ => {}
             }
         }
-        Ok(Event { name, data, raw })
+        Ok(Event { name, data, id, raw })
     }
 }
 

@@ -35,6 +35,8 @@ pub const VERSION: &str = "mcp-protocol-version";
 pub const PARAM: &str = "mcp-param-";
 /// A session's id, and what clients show of the last event they saw (2025-03-26 to 2025-11-25).
 pub const SESSION: &str = "mcp-session-id";
+/// The event that a client saw last, where it goes on with a stream that it lost (2025-03-26 to 2025-11-25).
+pub const LAST_EVENT: &str = "last-event-id";
 
 /// JSON-RPC codes of the gateway's own answers.
 pub mod code {

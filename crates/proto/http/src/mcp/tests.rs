@@ -212,6 +212,8 @@ fn events_are_cut_alike_however_they_come() {
         assert_eq!(raw, stream.as_bytes(), "{size}");
         let data: Vec<Option<&str>> = events.iter().map(|event| event.data.as_deref()).collect();
         assert_eq!(data, [Some(""), None, Some("{\"a\":\n\"\u{2028}\"}"), Some("rest")], "{size}");
+        let ids: Vec<Option<&str>> = events.iter().map(|event| event.id.as_deref()).collect();
+        assert_eq!(ids, [Some("1"), None, None, None], "{size}");
         let third = &events[2];
         assert!(third.is_odd() && third.name == "message");
         let with = third.with(third.data.as_deref().unwrap());
