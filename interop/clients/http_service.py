@@ -4,6 +4,7 @@ Usage: http_service.py PORT LOG [CERT KEY]
 Each request that arrives is a line of JSON in LOG: what the service saw, and so what the gateway sent.
 """
 import asyncio
+import base64
 import json
 import ssl
 import sys
@@ -221,6 +222,15 @@ async def reflect(request):
     return web.json_response({"authorization": request.headers.get("Authorization"), "next": "/?key=" + SECRET})
 
 
+async def mirror(request):
+    """All that it was asked with, as it came and as it is read."""
+    kind, _, word = request.headers.get("Authorization", "").partition(" ")
+    read = base64.b64decode(word).decode() if kind == "Basic" else word
+    said = {"target": request.raw_path, "headers": [list(pair) for pair in request.headers.items()]}
+    said |= {"who": read, "query": [list(pair) for pair in request.query.items()]}
+    return web.json_response(said, headers={"X-Who": read or "nobody", "X-Target": request.raw_path})
+
+
 async def turn(_request):
     return web.Response(status=302, headers={"Location": f"http://localhost:{PORT}/users/1?key={SECRET}"})
 
@@ -256,7 +266,7 @@ app.router.add_route("*", "/echo", echo)
 app.router.add_delete("/users/{id}", user)
 for path, handler in [
     ("/text", text), ("/page", page), ("/blob", blob), ("/packed", packed), ("/many", many),
-    ("/events", events), ("/cut", cut), ("/cookie", cookie), ("/reflect", reflect), ("/turn", turn), ("/part", part),
+    ("/events", events), ("/cut", cut), ("/cookie", cookie), ("/reflect", reflect), ("/mirror", mirror), ("/turn", turn), ("/part", part),
     ("/twice", twice),
 ]:
     app.router.add_get(path, handler)

@@ -9,7 +9,7 @@
 //! | P2 | `outages` |
 //! | P4 | `canaries` |
 //! | P5 | `masks`, and the leak corpus |
-//! | P6 | `credentials`, `jail`, `proxy` |
+//! | P6 | `credentials`, `inject`, `jail`, `proxy` |
 //! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `stdio`, `websocket` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution`, `workloads` |
@@ -32,6 +32,7 @@ mod holds;
 mod hostile;
 mod http;
 mod http2;
+mod inject;
 mod injected;
 mod issuer;
 mod jail;

@@ -80,6 +80,8 @@ impl Session {
     /// Reads the request whose head is `head`.
     pub(super) async fn asked(&mut self, head: Head) -> Result<Asked, Cut> {
         let mut request = Request::new(head)?;
+        // Whose it is has been read: what else stands there is no part of what is asked, shown or sent.
+        strip(&mut request.headers, &self.resource.config.inject);
         self.to_head = request.method == proto_http::message::Method::Head;
         self.flow.on_request(&request)?;
         let config = &self.resource.config;
@@ -429,9 +431,7 @@ impl Meaning {
         let odd = |segment: &String| segment.contains(';') || segment.ends_with(['.', ' ']);
         let parameters = segments.iter().any(odd);
         let injected = match &resource.config.inject {
-            Inject::Query(name) => {
-                query(request).any(|(n, _)| reads_as(n.as_bytes()) == reads_as(name.as_bytes()))
-            }
+            Inject::Query(name) => query(request).any(|pair| says_parameter(pair, name)),
             Inject::SigV4 { .. } => {
                 query(request).any(|(n, _)| reads_as(n.as_bytes()).starts_with(super::sigv4::SIGNED))
             }
@@ -707,6 +707,19 @@ fn query(request: &Request) -> impl Iterator<Item = &(RawField, RawField)> {
     origin.into_iter().flat_map(|query| &query.pairs)
 }
 
+/// Whether a server may read the parameter `ours` in a pair of the query: without case, with `_`, `.` or a space for `-`, behind
+/// spaces, before a `[` or a zero byte, and behind a `;`, where some end a pair, too.
+fn says_parameter((name, value): &(RawField, RawField), ours: &str) -> bool {
+    let plain = |name: &[u8]| {
+        let name = name.trim_ascii_start();
+        let name = name.split(|b| matches!(b, b'[' | 0)).next().unwrap_or(name);
+        reads_as(name).replace(['.', ' '], "-")
+    };
+    let pair = [name.as_bytes(), b"=", value.as_bytes()].concat();
+    let mut names = pair.split(|b| *b == b';').filter_map(|piece| piece.split(|b| *b == b'=').next());
+    names.any(|name| plain(name) == plain(ours.as_bytes()))
+}
+
 /// The values of the query, and of the route's placeholders.
 fn params(
     resource: &Resource,
@@ -923,4 +936,41 @@ fn sending(
 pub(super) fn place(resource: &Resource, rule: usize) -> ResourcePath {
     let path = resource.config.mask_paths.get(rule).map_or("$", String::as_str);
     resource.root.join(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_of_the_gateways_is_known_in_each_spelling_that_a_server_reads_as_it() {
+        let says = |query: &str| {
+            let target = RawField::copy_from(format!("/?{query}").as_bytes());
+            let Ok(Target::Origin(origin)) = Target::parse(&target, false) else { panic!("{query}") };
+            origin.query.unwrap().pairs.iter().any(|pair| says_parameter(pair, "api_key"))
+        };
+        for yes in [
+            "api_key=a",
+            "API_Key=a",
+            "x=1&api_key",
+            "api%5Fkey=a",
+            "%61pi_key=a",
+            "api-key=a",
+            "api.key=a",
+            "api+key=a",
+            "+api_key=a",
+            "%09api_key=a",
+            "api_key[]=a",
+            "api_key%5B0%5D=a",
+            "api_key%00b=a",
+            "x=1;api_key=a",
+            "x;api_key=a",
+            "x%3Bapi_key=a",
+        ] {
+            assert!(says(yes), "{yes}");
+        }
+        for no in ["apikey=a", "my_api_key=a", "x=api_key", "x=1;y=api_key", "api_keys=a"] {
+            assert!(!says(no), "{no}");
+        }
+    }
 }
