@@ -21,8 +21,8 @@ pub struct Requested {
     pub query: Option<String>,
     /// The same as members.
     pub pairs: Vec<Member>,
-    /// Its body as members (`proto_http::llm::members`); a text that has none is one without a name. `None`: not all of it is
-    /// known.
+    /// Its body as members (`proto_http::llm::members`); a text that has none is one without a name, and neither it nor a form has
+    /// the signs of those. `None`: not all of it is known, or it is not as it reads.
     pub body: Option<Vec<Member>>,
     /// Its values have types: it is no form.
     pub typed: bool,
@@ -59,6 +59,9 @@ impl Argued {
     /// Whether it says `asked`, part by part.
     pub(super) fn requests(&self, asked: &Requested) -> bool {
         let (Some(body), Some(members)) = (&asked.body, &self.members) else { return false };
+        if asked.pairs.iter().any(is_signed) {
+            return false;
+        }
         let mut rest: Vec<(&str, &str)> = members.iter().map(|(name, value)| (&**name, &**value)).collect();
         let Some((at, aim)) = rest.iter().enumerate().find_map(|(at, member)| Some((at, asked.aim(member)?)))
         else {
@@ -81,8 +84,13 @@ impl Argued {
             let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             ordered(members.into_iter().map(|(_, member)| if typed { own(member) } else { untyped(member) }))
         };
-        said(query, false) == ordered(unsaid.cloned())
-            && said(rest, asked.typed) == ordered(body.iter().cloned())
+        let (unsaid, unsaid_body) = (ordered(unsaid.cloned()), ordered(body.iter().cloned()));
+        // Which of two values of one name counts is the server's to say, and which was meant the call's.
+        let once = |all: &[Member]| all.windows(2).all(|two| matches!(two, [(a, _), (b, _)] if a != b));
+        said(query, false) == unsaid
+            && said(rest, asked.typed) == unsaid_body
+            && once(&unsaid)
+            && once(&unsaid_body)
     }
 
     /// The method that the tool's name says, if it says one.
@@ -144,6 +152,11 @@ impl Requested {
             Some(_) => said.all(|word| *word == self.method),
         }
     }
+}
+
+/// Whether it has a sign of ours: of a value of JSON that is no text, or of one below others, which a query cannot say.
+fn is_signed((name, value): &Member) -> bool {
+    [name, value].into_iter().any(|text| text.contains([BELOW, NO_TEXT, READ_ON]))
 }
 
 fn first(name: &str) -> &str {

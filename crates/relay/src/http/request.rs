@@ -664,6 +664,10 @@ fn requested(
     };
     let pairs =
         self::query(request).map(|(name, value)| (readable(name.as_bytes()), readable(value.as_bytes())));
+    // What is no text is shown escaped, and as it is shown it would be another request.
+    let is_text = |field: &RawField| std::str::from_utf8(field.as_bytes()).is_ok();
+    let hides =
+        hides || !is_text(&origin.raw) || !self::query(request).all(|(n, v)| is_text(n) && is_text(v));
     let read = format!("/{}", origin.path.segments.join("/"));
     let slash = if origin.path.trailing_slash { "/" } else { "" };
     let upstream = resource.config.upstream.host.to_ascii_lowercase();
@@ -678,7 +682,8 @@ fn requested(
     }
 }
 
-/// What a body says, as members. `None`: it is JSON or a form, and cannot be read.
+/// What a body says, as members. `None`: it is JSON or a form that cannot be read, or no text, or a sign that the names and
+/// values of JSON have stands in it otherwise.
 fn said_by(media: &Media, body: &[u8]) -> Option<Vec<gate::Member>> {
     match (media, body.trim_ascii().first()) {
         (_, None) => Some(Vec::new()),
@@ -688,14 +693,21 @@ fn said_by(media: &Media, body: &[u8]) -> Option<Vec<gate::Member>> {
             match Target::parse(&target, false).ok()? {
                 Target::Origin(origin) => {
                     let pairs = origin.query.into_iter().flat_map(|query| query.pairs);
-                    let text = |field: RawField| readable(field.as_bytes());
-                    Some(pairs.map(|(name, value)| (text(name), text(value))).collect())
+                    pairs
+                        .map(|(name, value)| Some((unsigned(name.as_bytes())?, unsigned(value.as_bytes())?)))
+                        .collect()
                 }
                 Target::Asterisk => None,
             }
         }
-        (_, Some(_)) => Some(vec![(String::new(), String::from_utf8(body.to_vec()).ok()?)]),
+        (_, Some(_)) => Some(vec![(String::new(), unsigned(body)?)]),
     }
+}
+
+/// A text without such signs.
+fn unsigned(text: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(text).ok()?;
+    (!text.contains([gate::BELOW, gate::NO_TEXT, gate::READ_ON])).then(|| text.to_owned())
 }
 
 /// Names and values of the query.
@@ -941,6 +953,19 @@ pub(super) fn place(resource: &Resource, rule: usize) -> ResourcePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_body_says_is_text_and_has_no_signs_of_values_of_json() {
+        let says = |media: &Media, body: &str| said_by(media, body.as_bytes());
+        assert_eq!(says(&Media::Form, "a=1&b=x+y").unwrap().len(), 2);
+        assert!(says(&Media::Text, "5").is_some());
+        // {"a": {"b": 5}}, {"a": 5} and 5, by their signs.
+        for form in ["a%1Fb=5", "a\u{1f}b=5", "a=%1E5", "a%1D=%7B%7D", "%1E0=5", "a=%FF"] {
+            assert_eq!(says(&Media::Form, form), None, "{form}");
+        }
+        assert_eq!((says(&Media::Text, "\u{1e}5"), says(&Media::None, "\u{1e}5")), (None, None));
+        assert_eq!(said_by(&Media::Text, b"\xff"), None);
+    }
 
     #[test]
     fn a_parameter_of_the_gateways_is_known_in_each_spelling_that_a_server_reads_as_it() {

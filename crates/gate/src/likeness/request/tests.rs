@@ -93,6 +93,15 @@ const PAIRS: &[Pair<'_>] = &[
     ("fetch", &[("path", "/users?limit=1")], "GET /users", &[], false),
     ("fetch", &[("path", "/users"), ("params.limit", "1")], "GET /users", &[], false),
     ("fetch", &[("path", "/search"), ("params.q", "ada")], "GET /search?q=bo", &[], false),
+    // What a query cannot say of JSON, and one name twice: which of the two counts is the server's to say.
+    ("fetch", &[("path", "/search"), ("params.a.b", "5")], "GET /search?a\u{1f}b=5", &[], false),
+    ("fetch", &[("path", "/search"), ("params.a", "#5")], "GET /search?a=\u{1e}5", &[], false),
+    ("fetch", &[("path", "/search"), ("params.a", "#5")], "GET /search?a=5", &[], true),
+    ("fetch", &[("path", "/search"), ("params.a.#0", "5")], "GET /search?a\u{1f}\u{1e}0=5", &[], false),
+    ("fetch", &[("path", "/search"), ("params.a", "1"), ("a", "2")], "GET /search?a=1&a=2", &[], false),
+    ("fetch", &[("path", "/search"), ("params.a", "1"), ("a", "2")], "GET /search?a=2&a=1", &[], false),
+    ("fetch", &[("path", "/search?a=1&a=2")], "GET /search?a=1&a=2", &[], true),
+    ("fetch", &[("path", "/search?a=1&a=2")], "GET /search?a=2&a=1", &[], false),
     ("note", &[("text", "see /users/2 for more")], "GET /users/2", &[], false),
     ("note", &[("text", "users/2")], "GET /users/2", &[], false),
     // Another method than a read's must be said.
