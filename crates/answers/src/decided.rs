@@ -103,8 +103,22 @@ pub struct CauseLine {
     /// Of `like`: how much of it both say, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u64>,
+    /// Where they say it; older records do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<SpanLine>,
     /// `matched`: by content.
     pub strength: String,
+}
+
+/// Bytes `from` to `to` of `of`, with one space for white space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpanLine {
+    /// `asked`: of what was asked. `decided`: of a string of the decision's arguments.
+    #[serde(rename = "in")]
+    pub side: String,
+    pub from: u64,
+    pub to: u64,
+    pub of: u64,
 }
 
 /// A run's decisions in numbers.
@@ -242,7 +256,7 @@ impl ActionLine {
         }
         let each = self.causes.iter().take(CAUSES_SHOWN_MAX);
         let each: Vec<String> = each
-            .map(|c| format!("#{} ({}: {}{})", c.decision, c.strength, cell(&c.how), c.degree()))
+            .map(|c| format!("#{} ({}: {}{}{})", c.decision, c.strength, cell(&c.how), c.degree(), c.place()))
             .collect();
         let more = match self.causes.len().saturating_sub(CAUSES_SHOWN_MAX) {
             0 => String::new(),
@@ -362,12 +376,29 @@ impl CauseLine {
     fn degree(&self) -> String {
         self.percent.map(|percent| format!(" {percent} %")).unwrap_or_default()
     }
+
+    /// `, bytes 7-21 of 60 of what was asked`, where that is not the whole.
+    fn place(&self) -> String {
+        let Some(SpanLine { side, from, to, of }) = &self.span else { return String::new() };
+        match &**side {
+            "asked" if (*from, to) == (0, of) => String::new(),
+            "asked" => format!(", bytes {from}-{to} of {of} of what was asked"),
+            "decided" => format!(", bytes {from}-{to} of {of} of an argument"),
+            other => format!(", bytes {from}-{to} of {of} in {}", cell(other)),
+        }
+    }
 }
 
 pub(crate) fn cause_line(cause: &Cause) -> CauseLine {
-    let Cause { decision: Seq(decision), how, percent } = cause;
+    let Cause { decision: Seq(decision), how, percent, span } = cause;
     let (how, strength) = (how.to_string(), "matched".to_owned());
-    CauseLine { decision: *decision, how, percent: *percent, strength }
+    let place = |span: &index::Span| SpanLine {
+        side: span.side.to_string(),
+        from: span.from,
+        to: span.to,
+        of: span.of,
+    };
+    CauseLine { decision: *decision, how, percent: *percent, span: span.as_ref().map(place), strength }
 }
 
 /// A decision on two lines: who called what, and with which arguments.

@@ -41,8 +41,8 @@ pub use again::{Answered, Exchange, Kept, Taped};
 pub use auditor::AuditorProber;
 pub use chain::{ActLine, ChainLine, ClaimLine};
 pub use decided::{
-    CauseLine, DecidedLine, DecisionLine, Moment, PlanLine, PlanStepLine, StepLine, decision_html, in_order,
-    plan_html,
+    CauseLine, DecidedLine, DecisionLine, Moment, PlanLine, PlanStepLine, SpanLine, StepLine, decision_html,
+    in_order, plan_html,
 };
 pub use desk::{Cannot, Chain, Desk, ProofLine, Verified};
 pub use diff::{Diff, DiffStep};

@@ -1004,13 +1004,18 @@ async fn a_page_of_a_run_has_decisions_between_actions() {
         ("arguments", text("{}")),
     ];
     let issued = story.record("decision", story::A, Some(asked), &map(&body));
-    let cause = map(&[("decision", Value::Uint(issued)), ("how", text("within"))]);
-    story.intent(story::A, &[("causes", Value::Array(vec![cause]))]);
+    // An older record does not tell where.
+    let older = map(&[("decision", Value::Uint(issued)), ("how", text("within"))]);
+    story.intent(story::A, &[("causes", Value::Array(vec![older]))]);
+    let span = [("from", Value::Uint(7)), ("in", text("decided")), ("of", Value::Uint(60)), ("to", Value::Uint(21))];
+    let cause = [("decision", Value::Uint(issued)), ("how", text("within")), ("span", map(&span))];
+    story.intent(story::A, &[("causes", Value::Array(vec![map(&cause)]))]);
     let world = world_with(story, false);
     let cookie = world.log_in("token-aud").await;
     let page = world.page("/runs/a1a1a1", Some(&cookie)).await.body;
-    let why = format!("because of decision #{issued} (matched: within)");
-    let order =
-        ["1 decision; 1 action explained", "POST /v1/chat", "run_sql by gpt-x", &why].map(|t| page.find(t));
+    let why = format!("because of decision #{issued} (matched: within");
+    let (older, newer) = (format!("{why})"), format!("{why}, bytes 7-21 of 60 of an argument)"));
+    let order = ["1 decision; 2 actions explained", "POST /v1/chat", "run_sql by gpt-x", &older, &newer];
+    let order = order.map(|text| page.find(text));
     assert!(order.is_sorted() && order[0].is_some(), "{order:?}");
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mask::{MaskedText, Taint};
 use vocab::{RunId, Seq, WallTime};
 
-use crate::likeness::{Argued, Arguments, Asked, Asking, How, Saying, plain};
+use crate::likeness::{Argued, Arguments, Asked, Asking, How, Likeness, Saying, Span, plain};
 use crate::limits::{
     CAUSES_MAX, DECISION_BYTES_PER_RUN_MAX, DECISION_NANOS, DECISIONS_PER_RUN_MAX, GIVEN_PER_RUN_MAX,
     USES_PER_RUN_MAX,
@@ -96,6 +96,7 @@ pub(crate) struct Cause {
     pub(crate) how: How,
     /// How much of it says the same, in percent; 100 but for [`How::Like`].
     pub(crate) percent: u8,
+    pub(crate) span: Option<Span>,
     pub(crate) told: bool,
 }
 
@@ -304,8 +305,8 @@ impl Given {
         }
         let asked = Asked::new(saying);
         let cause = |decided: &Decided| {
-            let (how, percent) = decided.argued.compare(&asked)?;
-            Some(Cause { decision: decided.seq, how, percent, told: decided.told })
+            let Likeness { how, percent, span } = decided.argued.compare(&asked)?;
+            Some(Cause { decision: decided.seq, how, percent, span, told: decided.told })
         };
         let mut all: Vec<Cause> =
             self.decisions.iter().rev().filter(|decided| counts(decided)).filter_map(cause).collect();
@@ -387,6 +388,24 @@ mod tests {
         }
         let other = super::tests::of(&causes, RunId([2; 16]), "DROP TABLE orders");
         assert_eq!(other, [], "another run's decision explains nothing");
+    }
+
+    #[test]
+    fn where_both_say_the_same_is_told() {
+        let causes = causes(&[
+            &["SELECT id FROM orders\n  WHERE id = 3;"],
+            &["DELETE FROM orders;  DROP TABLE orders"],
+            &["invoice-2041", "run(\"SELECT note FROM orders\")"],
+        ]);
+        let span = |text: &str| {
+            let span = causes.of(RUN, &saying(text, &vocab::Action::default()))[0].span.unwrap();
+            (span.of.as_str(), span.from, span.to, span.bytes)
+        };
+        assert_eq!(span("SELECT id  FROM orders WHERE id = 3"), ("asked", 0, 34, 34));
+        // White space counts once.
+        assert_eq!(span("DROP TABLE orders"), ("decided", 20, 37, 37));
+        assert_eq!(span("/invoices/invoice-2041?x=1"), ("asked", 10, 22, 26));
+        assert_eq!(span("SELECT note FROM orders"), ("decided", 5, 28, 30));
     }
 
     #[test]

@@ -41,6 +41,44 @@ impl How {
     }
 }
 
+/// How both stand to each other, how much of it, in percent, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Likeness {
+    pub(crate) how: How,
+    pub(crate) percent: u8,
+    /// `None`: nowhere in a text, but in parameters alone.
+    pub(crate) span: Option<Span>,
+}
+
+/// Where both say the same, in bytes of one of their texts as it is compared: with one space for white space between words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) of: Side,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    /// The length of that text.
+    pub(crate) bytes: usize,
+}
+
+/// Whose text it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// What is asked: a statement, the target and body of a request, or a call.
+    Asked,
+    /// A string of the decision's arguments.
+    Decided,
+}
+
+impl Side {
+    /// The word used in records.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Side::Asked => "asked",
+            Side::Decided => "decided",
+        }
+    }
+}
+
 /// What is asked, as it is held against decisions.
 pub struct Saying<'a> {
     /// The statement, or the target and body of a request.
@@ -176,8 +214,8 @@ impl Argued {
         texts.chain(words).map(|string| string.len()).sum()
     }
 
-    /// How `asked` says it, and how much of it, in percent.
-    pub(crate) fn compare(&self, asked: &Asked<'_>) -> Option<(How, u8)> {
+    /// How `asked` says it.
+    pub(crate) fn compare(&self, asked: &Asked<'_>) -> Option<Likeness> {
         let same = match asked.asking {
             Asking::Statement => return self.says(asked),
             Asking::Call => self.spelled.as_deref() == Some(asked.said),
@@ -187,22 +225,24 @@ impl Argued {
             }
         };
         // Whatever string of the arguments it is: what one call was to say is no other request.
-        let less = |(how, percent): (How, u8)| (how.max(How::Holds), percent);
-        if same { Some((How::Same, 100)) } else { self.says(asked).map(less) }
+        let less = |like: Likeness| Likeness { how: like.how.max(How::Holds), ..like };
+        let whole = Likeness { how: How::Same, percent: 100, span: Some(Span::whole(&asked.plain)) };
+        if same { Some(whole) } else { self.says(asked).map(less) }
     }
 
     /// How a string of its arguments says it, or its words do.
-    fn says(&self, asked: &Asked<'_>) -> Option<(How, u8)> {
-        let how = self.strings.iter().filter_map(|string| compare(&asked.plain, string)).min();
+    fn says(&self, asked: &Asked<'_>) -> Option<Likeness> {
+        let all = self.strings.iter().filter_map(|string| compare(&asked.plain, string));
+        let Some((how, span)) = all.min_by_key(|(how, _)| *how) else { return self.like(asked) };
         // A parameter that nobody decided, or what is not here to be compared, makes another request of the same words.
         let decided = asked.values.as_ref().is_some_and(|all| all.iter().all(|v| self.whole.contains(v)));
-        let how = how.map(|how| if decided { how } else { how.max(How::Holds) });
-        how.map(|how| (how, 100)).or_else(|| self.like(asked).map(|percent| (How::Like, percent)))
+        let how = if decided { how } else { how.max(How::Holds) };
+        Some(Likeness { how, percent: 100, span: Some(span) })
     }
 
     /// Whether both name the same things. Each literal that is asked must have been decided, most of what was decided must be
     /// asked, and of what it is asked the decision must have a name.
-    fn like(&self, asked: &Asked<'_>) -> Option<u8> {
+    fn like(&self, asked: &Asked<'_>) -> Option<Likeness> {
         if self.values.is_empty() || !asked.literals.is_subset(&self.all) {
             return None;
         }
@@ -221,7 +261,10 @@ impl Argued {
         let all = self.values.len() + asked.names.len() + asked.literals.len();
         let percent = (100 * (found + known) / all.max(1)).min(99);
         let most = found * 5 >= self.values.len() * 4 && percent >= LIKE_PERCENT_MIN;
-        u8::try_from(percent).ok().filter(|_| most)
+        let percent = u8::try_from(percent).ok().filter(|_| most)?;
+        let span = across(&asked.plain, |word| self.values.contains(word));
+        let span = span.map(|(from, to)| Span { of: Side::Asked, from, to, bytes: asked.plain.len() });
+        Some(Likeness { how: How::Like, percent, span })
     }
 
     /// All that it says is one name: of a table, say.
@@ -443,40 +486,70 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
-fn compare(said: &str, string: &str) -> Option<How> {
+fn compare(said: &str, string: &str) -> Option<(How, Span)> {
     if string.is_empty() || said.is_empty() {
         return None;
     }
     if said == string {
-        return Some(How::Same);
+        return Some((How::Same, Span::whole(said)));
     }
-    if string.contains(';') && statements(string).any(|statement| statement == said) {
-        return Some(How::Part);
+    let listed = statements(string).find(|(_, statement)| string.contains(';') && *statement == said);
+    if let Some((at, _)) = listed {
+        return Some((How::Part, Span::at(Side::Decided, string, at, said)));
     }
-    if is_telling(string) && stands_in(said, string) {
-        return Some(How::Holds);
+    if is_telling(string)
+        && let Some(at) = places(said, string).next()
+    {
+        return Some((How::Holds, Span::at(Side::Asked, said, at, string)));
     }
-    (said.len() >= SAID_BYTES_MIN && is_quoted_in(string, said)).then_some(How::Within)
+    let at = if said.len() >= SAID_BYTES_MIN { quoted_in(string, said) } else { None };
+    at.map(|at| (How::Within, Span::at(Side::Decided, string, at, said)))
 }
 
-/// Whether the string holds what was said as a thing of its own: in quotes, as code does, or up to a semicolon. The beginning of
+impl Span {
+    fn whole(asked: &str) -> Span {
+        Span::at(Side::Asked, asked, 0, asked)
+    }
+
+    /// `part` stands at `from` in `text`.
+    fn at(of: Side, text: &str, from: usize, part: &str) -> Span {
+        Span { of, from, to: from + part.len(), bytes: text.len() }
+    }
+}
+
+/// From the first to the last word that `counts`.
+fn across(text: &str, counts: impl Fn(&str) -> bool) -> Option<(usize, usize)> {
+    let (mut at, mut found) = (0, None);
+    for part in text.split_inclusive(|c| !is_word(c)) {
+        let word = part.trim_end_matches(|c| !is_word(c));
+        if !word.is_empty() && counts(&lower(word)) {
+            let (from, _) = found.unwrap_or((at, at));
+            found = Some((from, at + word.len()));
+        }
+        at += part.len();
+    }
+    found
+}
+
+/// Where the string holds what was said as a thing of its own: in quotes, as code does, or up to a semicolon. The beginning of
 /// a statement is another one. What is one word, as a path is, only has to begin and end there.
-fn is_quoted_in(string: &str, said: &str) -> bool {
+fn quoted_in(string: &str, said: &str) -> Option<usize> {
     let one_word = !said.contains(' ');
     let ends = |c: Option<char>| match c {
         None => true,
         Some(c) if one_word => !c.is_alphanumeric(),
         Some(c) => matches!(c, ';' | '\'' | '"' | '`' | '\\'),
     };
-    string.match_indices(said).any(|(at, _)| {
-        let before = string.get(..at).and_then(|text| text.trim_end().chars().next_back());
+    let quoted = |(at, _): &(usize, &str)| {
+        let before = string.get(..*at).and_then(|text| text.trim_end().chars().next_back());
         let after = string.get(at + said.len()..).and_then(|text| text.trim_start().chars().next());
         ends(before) && ends(after)
-    })
+    };
+    string.match_indices(said).find(quoted).map(|(at, _)| at)
 }
 
-/// The statements of a list, as they stand there; none where a quote could hide where one ends.
-fn statements(list: &str) -> impl Iterator<Item = &str> {
+/// The statements of a list and where they stand there; none where a quote could hide where one ends.
+fn statements(list: &str) -> impl Iterator<Item = (usize, &str)> {
     let plain = !list.contains(['$', '\\']) && !list.contains("--") && !list.contains("/*");
     let mut quote = None;
     let ends = move |c: char| {
@@ -487,7 +560,12 @@ fn statements(list: &str) -> impl Iterator<Item = &str> {
         };
         quote.is_none() && c == ';'
     };
-    list.split(ends).filter(move |_| plain).map(str::trim)
+    let mut next = 0;
+    list.split(ends).filter(move |_| plain).map(move |statement| {
+        let at = next + statement.len() - statement.trim_start().len();
+        next += statement.len() + 1;
+        (at, statement.trim())
+    })
 }
 
 /// Whether what holds the string is likely to hold it because of the decision: `customer` is in many statements, `order-2041`
@@ -497,20 +575,20 @@ fn is_telling(string: &str) -> bool {
     string.len() >= if one_word { SAID_WORD_BYTES_MIN } else { SAID_BYTES_MIN }
 }
 
-/// Whether `said` holds the string as words of its own, and not as a part of longer ones.
-pub(crate) fn stands_in(said: &str, string: &str) -> bool {
-    occurrences(said, string) > 0
+/// How often `said` holds the string as words of its own, and not as a part of longer ones.
+pub(crate) fn occurrences(said: &str, string: &str) -> usize {
+    places(said, string).count()
 }
 
-/// How often `said` holds the string as words of its own.
-pub(crate) fn occurrences(said: &str, string: &str) -> usize {
+/// Where `said` holds the string as words of its own.
+fn places(said: &str, string: &str) -> impl Iterator<Item = usize> {
     let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-    let whole = |(at, _): &(usize, &str)| {
+    let whole = move |(at, _): &(usize, &str)| {
         let (before, after) = (said.get(..*at), said.get(at + string.len()..));
         ends(before.and_then(|text| text.chars().next_back()))
             && ends(after.and_then(|text| text.chars().next()))
     };
-    said.match_indices(string).filter(whole).count()
+    said.match_indices(string).filter(whole).map(|(at, _)| at)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use vocab::{
 use crate::cause::{Cause, Causes};
 use crate::heard::Heard;
 use crate::inbox::{Answer, Approver, Form, Inbox, Pending, Signature, Touched, Wait};
-use crate::likeness::How;
+use crate::likeness::{How, Span};
 use crate::limits::{
     BODY_BYTES_SHOWN_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX,
 };
@@ -935,7 +935,12 @@ fn chunk(who: &Who, of: Seq, piece: Piece) -> Draft {
 
 fn cause(cause: &Cause) -> Map {
     let map = Map::new().put("decision", cause.decision).put("how", cause.how.as_str());
-    map.put_some("percent", (cause.how == How::Like).then_some(u64::from(cause.percent)))
+    let map = map.put_some("percent", (cause.how == How::Like).then_some(u64::from(cause.percent)));
+    let place = |span: &Span| {
+        let map = Map::new().put("in", span.of.as_str()).put("from", span.from as u64);
+        map.put("to", span.to as u64).put("of", span.bytes as u64)
+    };
+    map.put_some("span", cause.span.as_ref().map(place))
 }
 
 fn param(param: &crate::question::Param) -> Map {

@@ -14,8 +14,8 @@ use crate::record::{
     Act, Approval, ApprovalVerdict, AskPart, At, Body, Cause, Chunk, Close, Column, Connect, Coverage,
     Decision, Delegation, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed,
     Head, Heartbeat, How, Open, Outcome, Param, Payload, Plan, PlanStep, Record, RefusalPart, Request,
-    ResultColumn, ResultWord, Settled, Signature, Stage, Start, StepOf, Touch, Tripwire, VerbWord,
-    VerdictWord,
+    ResultColumn, ResultWord, Settled, Side, Signature, Span, Stage, Start, StepOf, Touch, Tripwire,
+    VerbWord, VerdictWord,
 };
 
 /// Decodes records and shares the texts that repeat between them.
@@ -251,6 +251,16 @@ fn cause(f: &mut Fields<'_>) -> Cause {
         decision: Seq(f.uint("decision")),
         how: f.word("how", How::parse, How::is_strange),
         percent: f.uint_if("percent"),
+        span: f.map_if("span", span),
+    }
+}
+
+fn span(f: &mut Fields<'_>) -> Span {
+    Span {
+        side: f.word("in", Side::parse, Side::is_strange),
+        from: f.uint("from"),
+        to: f.uint("to"),
+        of: f.uint("of"),
     }
 }
 

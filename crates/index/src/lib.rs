@@ -33,8 +33,8 @@ pub use record::{
     Act, Approval, ApprovalVerdict, AskPart, At, Body, Cause, Chunk, Close, Column, Connect, Coverage,
     Decision, Delegation, Disconnect, Disposition, Epoch, Exposure, Flaw, FlawKind, Form, Gap, Governed,
     Head, Heartbeat, How, Open, Outcome, Param, Payload, Plan, PlanStep, Record, RefusalPart, Request,
-    ResultColumn, ResultWord, Settled, Signature, Stage, Start, StepOf, Touch, Tripwire, VerbWord,
-    VerdictWord,
+    ResultColumn, ResultWord, Settled, Side, Signature, Span, Stage, Start, StepOf, Touch, Tripwire,
+    VerbWord, VerdictWord,
 };
 pub use rows::{
     Administered, Catalog, Filter, Full, Genesis, PolicyText, Print, PrintPlace, Seen, Strange, Tombstone,

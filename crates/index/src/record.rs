@@ -130,6 +130,11 @@ words!(
     How { Same = "same", Part = "part", Holds = "holds", Within = "within", Like = "like" }
 );
 
+words!(
+    /// Whose text it is in which both say the same.
+    Side { Asked = "asked", Decided = "decided" }
+);
+
 /// One record as read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -401,6 +406,18 @@ pub struct Cause {
     pub how: How,
     /// Of [`How::Like`]: how much of it both say, in percent.
     pub percent: Option<u64>,
+    /// Where they say it; older records have none.
+    pub span: Option<Span>,
+}
+
+/// Bytes of what was asked, or of a string of the decision's arguments, with one space for white space.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    pub side: Side,
+    pub from: u64,
+    pub to: u64,
+    /// The length of the whole text.
+    pub of: u64,
 }
 
 /// One (verb, resource) pair, with the columns used and where.
