@@ -52,7 +52,7 @@ const FORBIDDEN: &[Arrow] = &[
 const VERIFIER: (&str, &[&str]) = ("tacho-verify", &["seal"]);
 
 /// Crates under arrow 1, and what must not be anywhere below them.
-const PURE: &[&str] = &["proto-postgres", "proto-http", "sql", "policy", "mask", "seal", "oidc"];
+const PURE: &[&str] = &["proto-postgres", "proto-http", "proto-ssh", "sql", "policy", "mask", "seal", "oidc"];
 const RUNTIMES: &[&str] =
     &["tokio", "mio", "hyper", "rustls", "socket2", "async-io", "smol", "reqwest", "rand"];
 

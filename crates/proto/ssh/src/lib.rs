@@ -1,0 +1,22 @@
+//! What goes through the channels of SSH, sans-IO: bytes in, typed messages and actions on paths out, and back.
+//!
+//! Edition: the connection protocol's names of RFC 4254, RFC 4335 and OpenSSH's PROTOCOL.
+//!
+//! The transport (key exchange, packets, authentication) is not here: it is a library's, and the relay contains it. What a
+//! command line means is not here either.
+//!
+//! **Unsupported and refused**: subsystems other than `sftp`, and every name of a channel or request that is not in
+//! [`channel`].
+//!
+//! Reading order: [`channel`] (what is asked of a connection and what becomes of it) -> [`path`] (one reading of a
+//! path). Beside them: [`fault`] (every reason for a refusal, in one list), [`limits`]. Nothing here decides, records or
+//! releases.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod channel;
+pub mod fault;
+pub mod limits;
+pub mod path;
+mod strings;
