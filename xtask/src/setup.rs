@@ -88,6 +88,12 @@ const NEEDS: &[Need] = &[
         from: Wanted::Test,
         present: || on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),
     },
+    Need {
+        what: "OpenSSH's sftp-server, with its sftp and scp",
+        package: "openssh-sftp-server",
+        from: Wanted::Test,
+        present: || Path::new("/usr/lib/openssh/sftp-server").exists() && on_path("sftp") && on_path("scp"),
+    },
     Need { what: "a JDK", package: "default-jdk-headless", from: Wanted::Test, present: || on_path("javac") },
     Need {
         what: "PostgreSQL's JDBC driver",

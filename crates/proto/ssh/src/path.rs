@@ -3,7 +3,7 @@
 //! What policy decides about is the **canonical** form: absolute, `.`, `..`, `//` and a trailing slash resolved by the
 //! letters alone, relative paths below the home that the server told. What is sent upstream is the canonical form too, so
 //! that both read the same letters. What the letters cannot say is where a symbolic link leads: any
-//! path may go through one until the server was asked, and even then only as of that moment.
+//! path may go through one until the server was asked ([`crate::sftp::resolve`]), and even then only as of that moment.
 
 use crate::limits::PATH_BYTES_MAX;
 use std::fmt;

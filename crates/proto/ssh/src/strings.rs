@@ -1,6 +1,6 @@
 //! The strings of SSH (RFC 4251, section 5), which SFTP shares: four bytes of length and the bytes.
 
-use wire::{Fault, RawField, Reader};
+use wire::{Fault, RawField, Reader, Writer};
 
 /// Errors, on the reader's side: `TRUNCATED`.
 pub(crate) fn string(r: &mut Reader<'_>) -> Result<RawField, Fault> {
@@ -16,4 +16,13 @@ pub(crate) fn string_within(r: &mut Reader<'_>, max: usize) -> Result<RawField, 
         true => Ok(string),
         false => Err(r.fault(wire::kind::TOO_LARGE, "a string is longer than the gateway accepts")),
     }
+}
+
+pub(crate) fn put_string(w: &mut Writer<'_>, bytes: &[u8]) {
+    w.length(bytes.len());
+    w.bytes(bytes);
+}
+
+pub(crate) fn put_u64(w: &mut Writer<'_>, value: u64) {
+    w.bytes(&value.to_be_bytes());
 }
