@@ -84,7 +84,8 @@ impl Ack {
         }
     }
 
-    /// Its bytes; a sentence is cut at a line feed, and to [`SAID_BYTES_MAX`].
+    /// Its bytes; a sentence is cut at a line feed, and to [`SAID_BYTES_MAX`]. They are those of a source's warning or fatal
+    /// line, too, so that what was masked of one can be written again.
     pub fn encode(&self) -> Bytes {
         let (kind, said) = match self {
             Ack::Ok => return Bytes::from_static(b"\0"),

@@ -5,7 +5,8 @@
 //!
 //! **Unsupported and refused**: every other version; types and extensions that are not in [`message::Request`]
 //! (SSH_FX_OP_UNSUPPORTED, and [`session::Why`] for the record); what upstream offers beyond them is cut out of its VERSION
-//! ([`version`]); flags and attributes that the draft has not; extended attributes in requests.
+//! ([`version`]); flags and attributes that the draft has not; extended attributes in requests. Those in replies, and other fields that nobody would look at, are
+//! taken out ([`message::Reply::plain`]).
 //!
 //! Reading order: [`frame`] (bytes <-> packets) -> [`message`] (typed, with [`attrs`]) -> [`action`] (what a request does to
 //! which paths) -> [`reply`] (what came, as fields) -> [`session`] (ids, handles, offsets; what answers what). Beside

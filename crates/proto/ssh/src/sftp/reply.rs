@@ -72,6 +72,25 @@ impl Reply {
         Ok(())
     }
 
+    /// Takes out what no client needs and no detector sees: the language of a status, a code that version 3 has not (a
+    /// failure to its clients), extended attributes.
+    pub fn plain(mut self) -> Reply {
+        match &mut self {
+            Reply::Status(status) => {
+                if status.code.name().is_none() {
+                    status.code = Code::FAILURE;
+                }
+                if let Some((_, language)) = &mut status.said {
+                    *language = RawField::default();
+                }
+            }
+            Reply::Name(entries) => entries.iter_mut().for_each(|entry| entry.attrs.extended = None),
+            Reply::Attrs(attrs) => attrs.extended = None,
+            Reply::Handle(_) | Reply::Data(_) | Reply::Extended(_) => {}
+        }
+        self
+    }
+
     /// The code, if this is a status.
     pub fn code(&self) -> Option<Code> {
         match self {

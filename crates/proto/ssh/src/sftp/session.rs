@@ -169,7 +169,7 @@ pub struct Answer {
     pub id: u32,
     /// The request's name: [`Request::kind`].
     pub kind: &'static str,
-    /// What the client is shown, with what was put in its place by [`Reply::replace`].
+    /// What the client is shown: [`Reply::plain`], with what was put in its place by [`Reply::replace`].
     pub reply: Reply,
     /// The file that was opened.
     pub opened: Option<FileId>,
@@ -650,7 +650,7 @@ impl Session {
         let mut answer = Answer {
             id,
             kind: waiting.kind,
-            reply,
+            reply: reply.plain(),
             opened: None,
             content: None,
             directory: None,

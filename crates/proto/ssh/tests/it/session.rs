@@ -283,9 +283,10 @@ fn offsets_of_reads_say_whether_the_file_was_read_whole() {
     assert_eq!(order(&mut pair, 0, "abcd"), Order::Next);
     assert_eq!(order(&mut pair, 5, "fghi"), Order::Apart, "a gap");
     assert_eq!(order(&mut pair, 4, "e"), Order::Apart, "what comes after it too");
-    let _ = pair.turn(&read("h", 9, 4), &status(Code::EOF));
+    assert_eq!(order(&mut pair, 9, "jk"), Order::Apart, "and what follows its end");
+    let _ = pair.turn(&read("h", 11, 4), &status(Code::EOF));
     let summary = pair.turn(&close("h"), &status(Code::OK)).ended.remove(0);
-    let apart = Stream { bytes: 9, end: 9, sequential: false, complete: false, failed: false };
+    let apart = Stream { bytes: 11, end: 11, sequential: false, complete: false, failed: false };
     assert_eq!(summary.read, apart);
 
     // Two at once, answered the other way round; and an end far behind what came proves nothing.
@@ -487,6 +488,23 @@ fn limits_are_the_gateways_where_they_are_lower() {
     assert_eq!(told(&mut pair, [u64::MAX; 4]), ours);
     let low = Limits { packet_bytes: 34_000, read_bytes: 32_768, write_bytes: 32_768, handles: 10 };
     assert_eq!(told(&mut pair, [34_000, 32_768, 32_768, 10]), low);
+}
+
+#[test]
+fn what_nobody_looks_at_does_not_reach_the_client() {
+    let mut pair = Pair::open();
+    let hidden =
+        || Attrs { size: Some(1), extended: Some(vec![(raw("x"), raw("secret"))]), ..Attrs::default() };
+    let shown = Attrs { size: Some(1), ..Attrs::default() };
+    assert_eq!(pair.turn(&stat("/x"), &Reply::Attrs(hidden())).reply, Reply::Attrs(shown.clone()));
+    let entry = |attrs| Reply::Name(vec![Entry { filename: raw("n"), longname: raw("l"), attrs }]);
+    pair.turn(&Request::Opendir { path: raw("/d") }, &Reply::Handle(raw("d")));
+    assert_eq!(pair.turn(&Request::Readdir { handle: raw("d") }, &entry(hidden())).reply, entry(shown));
+    let failed = |code, language| Reply::Status(Status { code, said: Some((raw("said"), raw(language))) });
+    let answer = pair.turn(&stat("/x"), &failed(Code(11), "secret"));
+    assert_eq!(answer.reply, failed(Code::FAILURE, ""), "a code of a later version");
+    let answer = pair.turn(&stat("/x"), &failed(Code::NO_SUCH_FILE, "en"));
+    assert_eq!(answer.reply, failed(Code::NO_SUCH_FILE, ""));
 }
 
 #[test]
