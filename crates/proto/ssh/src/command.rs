@@ -58,7 +58,7 @@ pub enum Transfer {
 pub struct Rsync {
     /// `--sender`: files are read from the host.
     pub sends: bool,
-    /// Files that are not on the other side are deleted here, or those that were sent.
+    /// A receiver deletes what the other side has not, a sender what it has sent.
     pub deletes: bool,
     /// Empty where the paths are in the stream (`-s`, `--files-from`): anything may be touched.
     pub paths: Vec<Word>,
@@ -137,9 +137,11 @@ impl Rsync {
         let mut rsync = Rsync { sends: false, deletes: false, paths: Vec::new(), beside: Vec::new() };
         let mut in_stream = false;
         let mut left = rest.iter();
+        let mut any = false;
         while let Some(word) = left.next() {
             match word.text.as_bytes() {
-                b"--sender" => rsync.sends = true,
+                // It stands first, so that all options are read with it.
+                b"--sender" if !rsync.sends && !any => rsync.sends = true,
                 [b'-', b'-', option @ ..] if !word.pattern => {
                     in_stream |= rsync.long(option, || left.next().map(|word| word.text.clone()))?;
                 }
@@ -150,6 +152,7 @@ impl Rsync {
                 }
                 _ => return None,
             }
+            any = true;
         }
         if in_stream {
             rsync.paths.clear();
@@ -169,10 +172,14 @@ impl Rsync {
             return Some(true);
         }
         if let Some(operation) = of_path_option(name) {
-            self.beside.push((operation, value.or_else(next)?));
+            let path = value.or_else(next)?;
+            // A sender writes nothing else, whatever it is told.
+            if !self.sends || name == "log-file" {
+                self.beside.push((operation, path));
+            }
             return Some(false);
         }
-        self.deletes |= name.starts_with("delete") || name.starts_with("remove-s");
+        self.deletes |= if self.sends { name.starts_with("remove-s") } else { name.starts_with("delete") };
         HARMLESS.contains(&name).then_some(false)
     }
 
@@ -261,7 +268,7 @@ fn short(flags: &[u8]) -> Option<bool> {
         [b'B', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => &[],
         flags => flags,
     };
-    let known = flags.iter().all(|b| b"vqnlLkKHAXogDtUNprxSzWycdIubmhOJsCRgE0ifa".contains(b));
+    let known = flags.iter().all(|b| b"vqnlLkKHAXogDtUNprxSzWycdIubmhOJsCRgE0ia".contains(b));
     (plain && known).then(|| flags.contains(&b's'))
 }
 
@@ -457,6 +464,8 @@ mod tests {
             assert!(recognise(line).unwrap().is_opaque());
         }
         for line in [
+            "rsync --server -re.LsfxC --sender . y",
+            "rsync --server --sender -rfmerge./x . y",
             "rsync --server --daemon .",
             "rsync --server --sender -re.LsfxC --config=/x . y",
             "rsync --server --sender -re.LsfxC --rsh=evil . y",
@@ -467,6 +476,47 @@ mod tests {
         ] {
             assert_eq!(recognise(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn what_rsync_sends_is_recognised() {
+        // Of rsync 3.5, each option for both directions.
+        let options = [
+            "-logDtpre.iLsfxCIvu",
+            "-vlogDtprze.iLsfxCIvu --delete",
+            "-ltpre.iLsfxCIvu --inplace",
+            "-blogDtpre.iLsfxCIvu --backup-dir old --suffix=.b",
+            "-lHogDtpAXrSe.iLsfxCIvu --numeric-ids",
+            "-logDtpre.iLsfxCIvu --link-dest ../prev",
+            "-logDtpRe.LsfxCIvu --files-from=- --from0",
+            "-uWce.LsfxCIvu",
+            "-logDtpre.iLsfxCIvu --timeout=9 --bwlimit=10 --max-delete=3",
+            "-logDtpre.iLsfxCIvu --log-format=X --partial",
+            "-logDtpre.iLsfxCIvu --log-file=/x",
+            "-logDtpre.iLsfxCIvu --iconv=utf8",
+            "-de.LsfxCIvu --list-only",
+            "-logDtre.iLsfxCIvu --mkpath",
+        ];
+        for options in options {
+            for sender in ["", "--sender "] {
+                let line = format!("rsync --server {sender}{options} . dst/x");
+                assert!(matches!(recognise(&line), Some(Transfer::Rsync(_))), "{line}");
+            }
+        }
+        assert!(matches!(
+            recognise("rsync --server --sender -slogDtpre.iLsfxCIvu"),
+            Some(Transfer::Rsync(_))
+        ));
+        let pull = "rsync --server --sender -blogDtpre.iLsfxCIvu --backup-dir old . d";
+        assert_eq!(touches(pull).as_deref(), Some("read /h/d, list /h/d"), "a sender makes no backups");
+        let push = "rsync --server -logDtpre.iLsfxCIvu --remove-source-files . d";
+        assert_eq!(
+            touches(push).as_deref(),
+            Some("write /h/d, create /h/d, mkdir /h/d"),
+            "a receiver sends none"
+        );
+        let log = "rsync --server --sender -logDtpre.iLsfxCIvu --log-file=/x . d";
+        assert_eq!(touches(log).as_deref(), Some("read /h/d, list /h/d, write /x"));
     }
 
     #[test]

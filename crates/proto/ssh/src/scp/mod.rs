@@ -12,7 +12,7 @@
 //!
 //! A mask changes no length here either: [`session::Content::replace`].
 //!
-//! Reading order: [`line`] (bytes <-> lines and answers) -> [`session`] (whose turn it is, on which path).
+//! Reading order: [`mod@line`] (bytes <-> lines and answers) -> [`session`] (whose turn it is, on which path).
 
 pub mod line;
 pub mod session;

@@ -14,7 +14,7 @@
 //!
 //! # Masks
 //! A file's content is bytes at an offset. A client asks for pieces in whatever order and puts them at their offsets, so
-//! a mask **changes no length**: [`reply::Reply::replace`] refuses one that does. Names, longnames, and what a status says
+//! a mask **changes no length**: [`message::Reply::replace`] refuses one that does. Names, longnames, and what a status says
 //! may become longer or shorter.
 //!
 //! A value may lie across two pieces, and a client may ask for pieces that are smaller than any value, or for the second
