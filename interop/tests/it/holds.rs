@@ -2,9 +2,11 @@
 //! they are.
 
 use crate::people::{asked, operator, waiting, with_token};
-use crate::world::{POLICY, drivers, good_at, own, upstream};
+use crate::raw::{Raw, code, extended, message, query};
+use crate::world::{POLICY, drivers, eventually, good_at, json, own, upstream};
 use interop::gateway::Gateway;
 use interop::process::Finished;
+use serde_json::Value;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -149,4 +151,74 @@ with psycopg.connect(autocommit=True) as c:
     let pinned = "['30s', '10min']\n";
     let expect = format!("{pinned}{pinned}{pinned}['5s', '1min']\n42501\n42501\n42501\n30s\n");
     assert_eq!(done.out(), expect, "{}", gateway.explain(&done));
+}
+
+/// Minutes of work that needs no function with effects; `n` tells one from another.
+fn long(n: usize) -> String {
+    format!("SELECT count(*) FROM generate_series(1, 60000) a, generate_series(1, 6000{n}) b")
+}
+
+/// Those actions of a run that hold `word`.
+fn actions(gateway: &Gateway, run: &str, word: &str) -> Vec<Value> {
+    let shown = json(gateway.site(), &["show", run, "--json"]);
+    let all = shown["actions"].as_array().unwrap();
+    all.iter().filter(|action| action.to_string().contains(word)).cloned().collect()
+}
+
+/// Parse, Bind and Execute, and no Sync behind them.
+fn unsynced(sql: &str) -> Vec<u8> {
+    let mut sent = extended(sql, &[]);
+    sent.truncate(sent.len() - message(b'S', b"").len());
+    sent
+}
+
+#[test]
+fn what_waits_to_be_asked_about_when_its_client_goes_is_refused_in_the_record() {
+    let (gateway, lead) = gateway("holds_gone", "");
+    for (n, (sent, which)) in [
+        ([unsynced(&long(0)), extended(ASKS, &[])].concat(), "one flight"),
+        ([query(&long(1)), query(ASKS)].concat(), "two queries"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let lease = gateway.lease("piper").unwrap();
+        let mut client = Raw::log_in(&gateway, &lease);
+        client.send(&sent);
+        let runs = format!(
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE state = 'active' AND usename = 'crm_app' AND \
+             query LIKE '%, 6000{n})%'"
+        );
+        eventually("the long statement runs", || {
+            (upstream().admin("holds_gone", &runs).unwrap() == "t").then_some(())
+        });
+        assert!(asked(&gateway, &lead, "pad").is_none(), "{which}: asked while it is not known what is held");
+        drop(client);
+        let run = lease.variable("TACHO_RUN");
+        let why = "the connection ended before anybody was asked";
+        let refused = eventually("a refusal of it", || actions(&gateway, run, why).pop());
+        let said = refused.to_string();
+        assert!(said.contains("INSERT INTO pad") && said.contains("pad-asks"), "{which}: {said}");
+        assert!(said.contains("08006"), "{which}: {said}");
+        assert_eq!(actions(&gateway, run, "INSERT INTO pad").len(), 1, "{which}: once");
+    }
+    assert_eq!(upstream().admin("holds_gone", "SELECT count(*) FROM pad").unwrap(), "0");
+    // On a busy machine the gateway's cancel may come too late for one that nobody waits for.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'holds_gone' AND usename = 'crm_app'";
+    upstream().admin("holds_gone", end).unwrap();
+}
+
+#[test]
+fn what_waits_to_be_asked_about_behind_an_error_is_refused_in_the_record() {
+    let (gateway, lead) = gateway("holds_error", "");
+    let lease = gateway.lease("piper").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    client.send(&[unsynced("SELECT 1 / 0"), extended(ASKS, &[])].concat());
+    let answer = client.until_ready().unwrap();
+    assert_eq!(code(&answer).as_deref(), Some("22012"));
+    assert_eq!(answer.iter().filter(|(kind, _)| *kind == b'E').count(), 1, "{answer:?}");
+    let refused = actions(&gateway, lease.variable("TACHO_RUN"), "INSERT INTO pad");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].to_string().contains("25P02"), "{refused:?}");
+    assert!(asked(&gateway, &lead, "pad").is_none());
 }

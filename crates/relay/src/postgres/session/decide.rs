@@ -115,7 +115,7 @@ impl Session {
         if !self.ops.is_empty() {
             // Decided again once upstream has answered what came before.
             self.control(Control::Flush, Vec::new());
-            self.hold = Hold::Flight { ready: Box::new(ready), script };
+            self.hold = Hold::Flight { ready: Box::new(ready), decided, script };
             return Ok(());
         }
         if self.flow.skipping() {
@@ -164,7 +164,7 @@ impl Session {
     /// All that came before the statement is answered.
     pub(super) fn after_flight(&mut self) -> Result<(), Cut> {
         match std::mem::replace(&mut self.hold, Hold::No) {
-            Hold::Flight { ready, script } => self.statement(*ready, script),
+            Hold::Flight { ready, script, .. } => self.statement(*ready, script),
             other => {
                 self.hold = other;
                 Ok(())

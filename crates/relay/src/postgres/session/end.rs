@@ -83,17 +83,9 @@ impl Session {
 
     /// Tells the client why, releases what is already recorded, and says goodbye upstream.
     pub(super) async fn farewell(&mut self, cut: &Cut) {
-        if let Hold::Human { asked, ready, .. } = std::mem::replace(&mut self.hold, Hold::No) {
-            let question = self.question(&ready);
-            let context = self.context(&ready);
-            // If no record is possible now, recovery closes the run, and an ask without an answer is a no.
-            let _withdrawn = self.resource.gate.spend(
-                *asked,
-                None,
-                &question,
-                &ready.plan.ground(&context),
-                entropy::wall(),
-            );
+        let held = [&mut self.hold, &mut self.behind].map(|hold| std::mem::replace(hold, Hold::No));
+        for hold in held {
+            self.let_go(hold);
         }
         let work = async {
             if cut.why.starts_with("upstream-") {
@@ -123,6 +115,23 @@ impl Session {
             }
         };
         let _stalled = tokio::time::timeout(std::time::Duration::from_secs(1), work).await;
+    }
+
+    /// What was asked, or was to be asked, is so no longer. If no record is possible now, a refusal is kept as any is,
+    /// recovery closes the run, and an ask without an answer is a no.
+    fn let_go(&self, hold: Hold) {
+        match hold {
+            Hold::Human { asked, ready, .. } => {
+                let question = self.question(&ready);
+                let context = self.context(&ready);
+                let ground = ready.plan.ground(&context);
+                let _withdrawn = self.resource.gate.spend(*asked, None, &question, &ground, entropy::wall());
+            }
+            Hold::Flight { ready, decided, .. } => {
+                let _refused = self.never_asked(&ready, &decided, ENDED_UNASKED);
+            }
+            Hold::No | Hold::Barrier { .. } | Hold::Refresh(_) => {}
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Answer, Asked, Decided, GateError, Param, Piece, Question, Release, Spent, Subject, Tx, Who};
-use ledger::{Code, Missed, Print};
+use ledger::{Code, Missed, Print, Receipt};
 use mask::{Known, MaskedText, Origin, Shape};
 use proto_postgres::errors::{self, Care};
 use proto_postgres::frame::{Decoder, Frame, Incoming, Skipped, tag};
@@ -44,7 +44,7 @@ mod upstream;
 use copy::CopyIn;
 use decide::{TOO_LONG_TO_SHOW, waiting};
 use end::no_record;
-use refuse::{ABORTED, HOLDS_LOCKS, position};
+use refuse::{ABORTED, ENDED_UNASKED, HOLDS_LOCKS, position};
 use transaction::Ahead;
 
 use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
@@ -208,6 +208,8 @@ enum Hold {
     /// A human must be asked, and what was sent before is not all answered: what the transaction holds is not known.
     Flight {
         ready: Box<Ready>,
+        /// What was decided of it when it came.
+        decided: Arc<Decided>,
         script: bool,
     },
 }

@@ -13,6 +13,10 @@ pub(super) const HOLDS_LOCKS: &str =
 const ASK_OUTSIDE: &str = "end the transaction and run the statement in one of its own, or before what takes the locks; \
     `hold_in_transaction` of the resource says how long an approval may take here, and by default it is no time";
 
+/// Why nobody was asked about what waited for the answers before it: an SQLSTATE, and the record's sentence.
+const AFTER_ERROR: (&str, &str) = ("25P02", "skipped: an error came before it, and nobody was asked");
+pub(super) const ENDED_UNASKED: (&str, &str) = ("08006", "the connection ended before anybody was asked");
+
 impl Session {
     /// Records the refusal. Where upstream is at rest the client is told at once; else upstream is made to fail in its
     /// place, and the client's error is kept for that moment.
@@ -80,6 +84,39 @@ impl Session {
             Outgoing::Control { control: Control::Poison, sents: vec![Sent::hidden(op, What::Poison)] },
         ));
         self.control(Control::Flush, Vec::new());
+        Ok(())
+    }
+
+    /// Records the refusal of what was to be asked about and never was. What its client is told, if anything, is said
+    /// elsewhere.
+    pub(super) fn never_asked(
+        &self,
+        ready: &Ready,
+        decided: &Arc<Decided>,
+        (code, why): (&'static str, &'static str),
+    ) -> Result<Receipt, GateError> {
+        // The reason is this, and not what the rule has to say.
+        let mut decided = Decided::clone(decided);
+        decided.message = None;
+        let question = Question { sending: &[], ..self.question(ready) };
+        self.resource.gate.refuse(&question, &decided, sqlstate5(code), why, None, false)
+    }
+
+    /// A Query ends with its first error, whatever of it was still to come. What of it waited to be asked about was
+    /// decided, and has its record before the error is told.
+    pub(super) fn abandon_script(&mut self) -> Result<(), Cut> {
+        match std::mem::replace(&mut self.hold, Hold::No) {
+            Hold::Flight { ready, decided, script: true } => {
+                let recorded = self.never_asked(&ready, &decided, AFTER_ERROR);
+                let receipt = recorded.map_err(|e| self.unrecorded(e))?;
+                self.showing.cover(receipt);
+            }
+            Hold::Barrier { .. } => {}
+            held @ (Hold::No | Hold::Human { .. } | Hold::Refresh(_) | Hold::Flight { .. }) => {
+                self.hold = held
+            }
+        }
+        self.script = None;
         Ok(())
     }
 

@@ -365,13 +365,9 @@ impl Session {
         {
             copy.failed = true;
         }
-        // A Query ends with its first error, whatever of it was still to come.
         let of_script = self.script.as_ref().is_some_and(|script| script.id == failed.script);
         if of_script {
-            self.script = None;
-            if let Hold::Barrier { .. } | Hold::Flight { script: true, .. } = self.hold {
-                self.hold = Hold::No;
-            }
+            self.abandon_script()?;
         }
         if of_script || failed.owes_sync {
             self.sync();
