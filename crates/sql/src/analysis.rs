@@ -36,6 +36,8 @@ pub struct Analysis {
     pub writes: bool,
     /// Its transaction may hold locks behind it that others wait for: of what it writes, changes or locks, or of what cannot be known.
     pub locks: bool,
+    /// What it does to advisory locks of its session, which outlive its transaction.
+    pub session_locks: SessionLocks,
     /// What it runs or reads by a name of the session's. What that means changes with what the session prepares, so the
     /// analysis holds for this once.
     pub by_name: Option<ByName>,
@@ -62,6 +64,19 @@ pub struct GovernedUse {
     pub kind: MaskKind,
     /// Sorted, without duplicates. Empty: the relation is read and this column of it is not.
     pub positions: Vec<Position>,
+}
+
+/// What a statement does to advisory locks that its session holds until it lets them go, or ends. Only calls by name are seen:
+/// a lock that user code takes is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionLocks {
+    /// It takes none. It may release some one by one, and which is not followed.
+    #[default]
+    Untouched,
+    /// It calls a function that takes one, if it is free. Rolling back does not release it.
+    Takes,
+    /// Done, it leaves none: `SELECT pg_advisory_unlock_all()` and nothing else, or DISCARD ALL.
+    Releases,
 }
 
 /// What a name of the session's stands for.

@@ -38,6 +38,7 @@ mod wire;
 
 pub use analysis::{
     Analysis, ByName, Carried, CopyField, CopyForm, Effect, FunctionKind, FunctionUse, GovernedUse, Reason,
+    SessionLocks,
 };
 pub use analyze::analyze;
 pub use constants::constants;

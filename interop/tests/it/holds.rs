@@ -26,14 +26,28 @@ for statements in " ".join(sys.argv[1:]).split(";;"):
     c.execute("ROLLBACK")
 "#;
 
-/// `piper` writes orders, and the pad with a lead's word.
+/// The same without pipelines: one statement after the other, each group on a connection of its own.
+const ONE_BY_ONE: &str = r#"
+import psycopg, sys
+for statements in " ".join(sys.argv[1:]).split(";;"):
+    with psycopg.connect(autocommit=True) as c:
+        try:
+            for statement in statements.split(";"):
+                c.execute(statement)
+            print("done")
+        except psycopg.Error as e:
+            print(e.sqlstate, e.diag.message_hint)
+"#;
+
+/// `piper` takes advisory locks, writes orders, and the pad with a lead's word.
 fn gateway(database: &str, lines: &str) -> (Gateway, String) {
     let gateway = own(database, |plan| {
         plan.durability = "os".to_owned();
         plan.resource_lines = lines.to_owned();
         plan.policy = format!(
             "{POLICY}\n@id(\"piper-writes\")\npermit (principal in Agent::\"piper\", action == Action::\"write\", \
-             resource in Resource::\"crm\");\n@id(\"pad-asks\")\n@needs(\"leads\")\nforbid (principal in Agent::\"piper\", \
+             resource in Resource::\"crm\");\n@id(\"piper-locks\")\npermit (principal in Agent::\"piper\", \
+             action == Action::\"execute\", resource in Resource::\"crm\");\n@id(\"pad-asks\")\n@needs(\"leads\")\nforbid (principal in Agent::\"piper\", \
              action == Action::\"write\", resource in Resource::\"crm/{database}/public/pad\")\nunless \
              {{ context.approvals.contains(\"leads\") }};\n"
         );
@@ -43,8 +57,12 @@ fn gateway(database: &str, lines: &str) -> (Gateway, String) {
 }
 
 fn pipelines(gateway: &Gateway, all: &str) -> Finished {
+    sent_as(PIPELINE, gateway, all)
+}
+
+fn sent_as(script: &str, gateway: &Gateway, all: &str) -> Finished {
     let python = drivers().python();
-    let words = [python.as_path(), Path::new("-c"), Path::new(PIPELINE), Path::new(all)];
+    let words = [python.as_path(), Path::new("-c"), Path::new(script), Path::new(all)];
     gateway.run_to_end("piper", &words, "").unwrap()
 }
 
@@ -92,14 +110,62 @@ fn nobody_is_asked_while_others_wait_for_locks() {
 }
 
 #[test]
+fn nobody_is_asked_while_others_wait_for_advisory_locks_of_the_session() {
+    let (gateway, lead) = gateway("holds_advisory", "");
+    let holding = [
+        format!("SELECT pg_advisory_lock(1); {ASKS}"),
+        format!("SELECT pg_try_advisory_lock_shared(2); {ASKS}"),
+        // Rolling back does not release it.
+        format!("BEGIN; SELECT pg_advisory_lock(1); ROLLBACK; {ASKS}"),
+        format!("PREPARE l AS SELECT pg_advisory_lock(3); EXECUTE l; {ASKS}"),
+        // Of what is released one by one nobody knows what is left.
+        format!("SELECT pg_advisory_lock(1); SELECT pg_advisory_unlock(1); {ASKS}"),
+        format!("SELECT pg_advisory_lock(1); SELECT pg_advisory_unlock_all() WHERE 1 = 2; {ASKS}"),
+    ];
+    for (how, script) in [("one by one", ONE_BY_ONE), ("pipelines", PIPELINE)] {
+        // A pipeline's own transaction is over with COMMIT; the lock is not.
+        let holding = holding.clone().map(|sent| match how {
+            "pipelines" => {
+                sent.replace(ASKS, &format!("COMMIT; {ASKS}")).replace("ROLLBACK; COMMIT", "ROLLBACK")
+            }
+            _ => sent,
+        });
+        let done = sent_as(script, &gateway, &holding.join(";;"));
+        good_at(&gateway, &done);
+        let out = done.out();
+        assert_eq!(out.lines().count(), holding.len(), "{how}: {}", gateway.explain(&done));
+        for (line, sent) in out.lines().zip(&holding) {
+            assert!(
+                line.starts_with("55000 ") && line.contains("pg_advisory_unlock_all"),
+                "{how}: {sent}: {line}"
+            );
+        }
+    }
+    for sent in [
+        format!("SELECT pg_advisory_lock(1); SELECT pg_advisory_unlock_all(); {ASKS}"),
+        format!("SELECT pg_advisory_lock(1); DISCARD ALL; {ASKS}"),
+        format!("BEGIN; SELECT pg_advisory_xact_lock(1); COMMIT; {ASKS}"),
+    ] {
+        thread::scope(|scope| {
+            let agent = scope.spawn(|| sent_as(ONE_BY_ONE, &gateway, &sent));
+            let ask = waiting(&gateway, &lead, "pad");
+            assert!(with_token(&gateway, &lead, &["approve", &ask]).status.success());
+            assert_eq!(agent.join().unwrap().out(), "done\n", "{sent}");
+        });
+    }
+    assert_eq!(upstream().admin("holds_advisory", "SELECT count(*) FROM pad").unwrap(), "3");
+}
+
+#[test]
 fn a_hold_in_a_transaction_is_as_long_as_the_resource_says_and_ends_it() {
     let lines = "hold_in_transaction = \"2s\"\nidle_in_transaction_timeout = \"4s\"";
     let (gateway, lead) = gateway("holds_some", lines);
+    let (gateway, lead) = (&gateway, &lead);
     let sent = format!("BEGIN; UPDATE orders SET note = 'held' WHERE id = 2; {ASKS}");
     thread::scope(|scope| {
         let begun = Instant::now();
-        let agent = scope.spawn(|| pipelines(&gateway, &sent));
-        drop(waiting(&gateway, &lead, "pad"));
+        let agent = scope.spawn(|| pipelines(gateway, &sent));
+        drop(waiting(gateway, lead, "pad"));
         let said = agent.join().unwrap();
         assert!(said.out().starts_with("42501 "), "{}", said.all());
         assert!(begun.elapsed() < Duration::from_secs(15), "not the 20 s of a request outside of it");
@@ -109,10 +175,19 @@ fn a_hold_in_a_transaction_is_as_long_as_the_resource_says_and_ends_it() {
     upstream().admin("holds_some", free).unwrap();
     // An approval in time is one.
     thread::scope(|scope| {
-        let agent = scope.spawn(|| pipelines(&gateway, &sent.replace("INSERT", "COMMIT; BEGIN; INSERT")));
-        let ask = waiting(&gateway, &lead, "pad");
-        assert!(with_token(&gateway, &lead, &["approve", &ask]).status.success());
+        let agent = scope.spawn(|| pipelines(gateway, &sent.replace("INSERT", "COMMIT; BEGIN; INSERT")));
+        let ask = waiting(gateway, lead, "pad");
+        assert!(with_token(gateway, lead, &["approve", &ask]).status.success());
         assert_eq!(agent.join().unwrap().out(), "done\n");
+    });
+    // So it is while an advisory lock of the session is held.
+    thread::scope(|scope| {
+        let begun = Instant::now();
+        let sent = format!("SELECT pg_advisory_lock(7); {ASKS}");
+        let agent = scope.spawn(move || sent_as(ONE_BY_ONE, gateway, &sent));
+        drop(waiting(gateway, lead, "pad"));
+        assert!(agent.join().unwrap().out().starts_with("42501 "));
+        assert!(begun.elapsed() < Duration::from_secs(15), "not the 20 s of a session without locks");
     });
     // What a client leaves open is ended.
     let leaves = "import psycopg, time\nc = psycopg.connect()\nc.execute('SELECT 1')\ntime.sleep(6)\n\

@@ -10,6 +10,7 @@ mod expression;
 mod from;
 mod function;
 mod group;
+mod locks;
 mod query;
 mod session;
 mod target;
@@ -548,6 +549,7 @@ impl<'a> Walk<'a> {
             || self.opaque.is_some()
             || self.effects.iter().any(defines)
             || names.iter().any(|name| name.contains("advisory"));
+        let session_locks = locks::of_session(self.statement.tree(), &functions, &self.effects);
         let pure_read = matches!(self.statement.tree(), Tree::SelectStmt(_) | Tree::CopyStmt(_))
             && !(writes || self.volatile || self.locks || self.executes)
             && self.opaque.is_none()
@@ -569,6 +571,7 @@ impl<'a> Walk<'a> {
             redefines: self.redefines,
             parameters: self.statement.parameters(),
             locks,
+            session_locks,
             writes,
             by_name: self.by_name,
             carried: self.carried,

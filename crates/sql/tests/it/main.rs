@@ -5,6 +5,7 @@
 mod goldens;
 mod hostile;
 mod literals;
+mod locks;
 
 use std::path::PathBuf;
 

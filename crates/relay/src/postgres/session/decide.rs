@@ -124,8 +124,8 @@ impl Session {
             return self.after_refusal(script);
         }
         let wait = self.longest_wait();
-        if wait.is_zero() {
-            self.refuse(&ready, &decided, "25001", HOLDS_LOCKS, None, None)?;
+        if let Some(held) = self.holding().filter(|_| wait.is_zero()) {
+            self.refuse(&ready, &decided, held.code, held.why, None, None)?;
             return self.after_refusal(script);
         }
         let now = entropy::wall();

@@ -24,7 +24,7 @@ use proto_postgres::frame::{Decoder, Frame, Incoming, Skipped, tag};
 use proto_postgres::message::{Bind, FromClient, FromUpstream, Parse, Target, TxStatus};
 use proto_postgres::reply::Fields;
 use proto_postgres::session::{Event, Fate, Kind, Sent, Session as Flow, What};
-use sql::{Effect, Names, ParseError, Statement};
+use sql::{Effect, Names, ParseError, SessionLocks, Statement};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 use vocab::{AskId, Class, Group, Seq, Verdict, WallTime};
@@ -44,8 +44,8 @@ mod upstream;
 use copy::CopyIn;
 use decide::{TOO_LONG_TO_SHOW, waiting};
 use end::no_record;
-use refuse::{ABORTED, ENDED_UNASKED, HOLDS_LOCKS, position};
-use transaction::Ahead;
+use refuse::{ABORTED, ENDED_UNASKED, position};
+use transaction::{Ahead, Holding};
 
 use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
 use super::flight::{
@@ -283,6 +283,8 @@ pub struct Session {
     ahead: Ahead,
     /// The last operation whose locks its transaction may hold; 0: none.
     locked_by: u64,
+    /// The last operation that may have taken an advisory lock of the session's, which outlives its transaction; 0: none.
+    session_locked_by: u64,
     copy: Option<CopyIn>,
     /// The CommandComplete of a Query that waits for what comes behind it.
     held: Option<Frame>,
@@ -408,6 +410,7 @@ impl Session {
             ending: None,
             ahead: Ahead::default(),
             locked_by: 0,
+            session_locked_by: 0,
             copy: None,
             held: None,
             syncs: 0,

@@ -7,12 +7,6 @@ use super::*;
 pub(super) const ABORTED: &str =
     "current transaction is aborted, commands ignored until end of transaction block";
 
-/// Where a human would have to be asked, and others would wait for them.
-pub(super) const HOLDS_LOCKS: &str =
-    "this needs an approval, and the transaction holds locks that others wait for";
-const ASK_OUTSIDE: &str = "end the transaction and run the statement in one of its own, or before what takes the locks; \
-    `hold_in_transaction` of the resource says how long an approval may take here, and by default it is no time";
-
 /// Why nobody was asked about what waited for the answers before it: an SQLSTATE, and the record's sentence.
 const AFTER_ERROR: (&str, &str) = ("25P02", "skipped: an error came before it, and nobody was asked");
 pub(super) const ENDED_UNASKED: (&str, &str) = ("08006", "the connection ended before anybody was asked");
@@ -55,14 +49,9 @@ impl Session {
                 (said.unwrap_or_else(|| why.to_string()), None)
             }
         };
-        let hint = match why {
-            HOLDS_LOCKS => Some(format!("{ASK_OUTSIDE} (record {})", receipt.seq().0)),
-            _ => Some(format!(
-                "refused by the gateway, record {}; ask whoever keeps its policy",
-                receipt.seq().0
-            ))
-            .filter(|_| code == "42501"),
-        };
+        let held = Holding::hint_for(why).map(|hint| format!("{hint} (record {})", receipt.seq().0));
+        let general = || format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0);
+        let hint = held.or_else(|| Some(general()).filter(|_| code == "42501"));
         let mut fields = error(code, &message, detail, hint);
         if let Some(position) = position {
             fields = fields.with(proto_postgres::reply::field::POSITION, position.to_string());

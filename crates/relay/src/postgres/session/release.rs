@@ -66,8 +66,8 @@ impl Session {
         groups: &[Group],
     ) -> Result<(), Cut> {
         let wait = self.longest_wait();
-        if wait.is_zero() {
-            return self.withhold(id, &decided, HOLDS_LOCKS);
+        if let Some(held) = self.holding().filter(|_| wait.is_zero()) {
+            return self.withhold(id, &decided, held.why);
         }
         let ready = answer_of(plan);
         let now = entropy::wall();
@@ -119,10 +119,12 @@ impl Session {
         };
         let receipt = refused.map_err(|e| self.unrecorded(e))?;
         let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();
-        let message = decided.message.as_deref().filter(|_| why != HOLDS_LOCKS).unwrap_or(why).to_owned();
+        let held = Holding::hint_for(why);
+        let message = decided.message.as_deref().filter(|_| held.is_none()).unwrap_or(why).to_owned();
         let detail = format!("rule: {}", rules.join(", "));
-        let hint =
-            format!("held back by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0);
+        let record = receipt.seq().0;
+        let general = || format!("held back by the gateway, record {record}; ask whoever keeps its policy");
+        let hint = held.map_or_else(general, |hint| format!("{hint} (record {record})"));
         let mut fields = error("42501", &message, Some(detail), Some(hint));
         if !goes_on {
             fields = fatal("42501", HELD_BACK_AFTER);

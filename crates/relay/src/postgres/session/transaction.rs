@@ -63,6 +63,36 @@ impl Ahead {
     }
 }
 
+/// Why nobody is asked: the client's error.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Holding {
+    pub code: &'static str,
+    pub why: &'static str,
+    /// What to do, as the error's HINT.
+    pub hint: &'static str,
+}
+
+const TRANSACTION_LOCKS: Holding = Holding {
+    code: "25001",
+    why: "this needs an approval, and the transaction holds locks that others wait for",
+    hint: "end the transaction and run the statement in one of its own, or before what takes the locks; \
+        `hold_in_transaction` of the resource says how long an approval may take here, and by default it is no time",
+};
+
+const SESSION_LOCKS: Holding = Holding {
+    code: "55000",
+    why: "this needs an approval, and the session may hold advisory locks that others wait for",
+    hint: "run `SELECT pg_advisory_unlock_all()` alone before the statement, or run it in a session of its own; \
+        `hold_in_transaction` of the resource says how long an approval may take here, and by default it is no time",
+};
+
+impl Holding {
+    /// What to do about a refusal with this sentence.
+    pub(super) fn hint_for(why: &str) -> Option<&'static str> {
+        [&TRANSACTION_LOCKS, &SESSION_LOCKS].into_iter().find(|held| held.why == why).map(|held| held.hint)
+    }
+}
+
 impl Session {
     /// The transaction in which the statement at hand would run: behind all that was sent, and behind those before it in
     /// its Query, which are sent when all are decided.
@@ -82,6 +112,9 @@ impl Session {
         if plan.analysis.locks {
             self.locked_by = op;
         }
+        if plan.analysis.session_locks == SessionLocks::Takes {
+            self.session_locked_by = op;
+        }
     }
 
     /// Upstream has ended its transaction with `op`: locks of what was sent before it are gone.
@@ -91,13 +124,28 @@ impl Session {
         }
     }
 
-    /// How long a human may take. While others wait for locks of this transaction: as long as the resource says, and
+    /// A statement was carried out: one that lets go of the session's locks leaves none of those that were taken before.
+    pub(super) fn session_unlocked_by(&mut self, op: u64, plan: &Plan) {
+        if plan.analysis.session_locks == SessionLocks::Releases && self.session_locked_by < op {
+            self.session_locked_by = 0;
+        }
+    }
+
+    /// Whose locks others may wait for while a human is asked.
+    pub(super) fn holding(&self) -> Option<&'static Holding> {
+        if self.tx() != Tx::Idle && self.locked_by > 0 {
+            return Some(&TRANSACTION_LOCKS);
+        }
+        (self.session_locked_by > 0).then_some(&SESSION_LOCKS)
+    }
+
+    /// How long a human may take. While others wait for locks of this session: as long as the resource says, and
     /// by default no time at all.
     pub(super) fn longest_wait(&self) -> Duration {
         let config = &self.resource.config;
-        match self.tx() != Tx::Idle && self.locked_by > 0 {
-            true => config.hold_in_transaction.min(config.approval_timeout),
-            false => config.approval_timeout,
+        match self.holding() {
+            Some(_) => config.hold_in_transaction.min(config.approval_timeout),
+            None => config.approval_timeout,
         }
     }
 }

@@ -448,6 +448,7 @@ impl Session {
         let Some(op) = self.ops.get(&id) else { return };
         let Some(plan) = op.plan.clone() else { return };
         let commits = op.commits;
+        self.session_unlocked_by(id, &plan);
         for effect in &plan.analysis.effects {
             match effect {
                 Effect::Commit { .. } | Effect::Rollback { .. } => {
