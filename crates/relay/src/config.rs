@@ -60,7 +60,8 @@ pub struct PostgresResource {
     pub hold_in_transaction: Duration,
     /// What becomes of a value that a detector finds although no rule governs its column.
     pub tripwire: Tripwire,
-    /// Certificate and key of the client leg, PEM. `None`: TLS is answered with the installation's own certificate.
+    /// Certificate and key of the client leg, PEM: clients on other machines come over TLS alone. `None`: TLS is answered
+    /// with the installation's own certificate, and not demanded.
     pub client_tls: Option<(PathBuf, PathBuf)>,
 }
 
@@ -102,6 +103,13 @@ pub enum UpstreamTls {
     VerifyCa { roots: PathBuf },
     /// No TLS: a Unix socket, loopback, or spelled out by the operator.
     Disable,
+}
+
+impl UpstreamTls {
+    /// Whether the upstream proves its name, and not only that a known authority knows it.
+    pub fn proves_the_name(&self) -> bool {
+        matches!(self, UpstreamTls::VerifyFull { .. })
+    }
 }
 
 /// One HTTP service behind the gateway, reached through a listener of its own, the proxy, or both.

@@ -19,6 +19,9 @@ use crate::config::UpstreamTls;
 pub(crate) const HTTP_2: &[u8] = b"h2";
 pub(crate) const HTTP_1: &[u8] = b"http/1.1";
 
+/// PostgreSQL as ALPN calls it. PostgreSQL 17, 53.2.10 "SSL Session Encryption".
+pub(crate) const POSTGRESQL: &[u8] = b"postgresql";
+
 /// Installs the one provider. First thing in `main` and in each test binary.
 pub fn install_provider() {
     // An error means that it is installed already; there is only one to install.

@@ -13,7 +13,7 @@
 //! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `stdio`, `websocket` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution`, `workloads` |
-//! | P10 | `upstreams` |
+//! | P10 | `upstreams`, `logins` |
 //! | P11, P12 | `watching` |
 #![allow(clippy::unwrap_used)]
 
@@ -37,6 +37,7 @@ mod injected;
 mod issuer;
 mod jail;
 mod judge;
+mod logins;
 mod masks;
 mod mcp;
 mod models;

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 /// What a client got to hear, and what the record says of it.
-fn refused(gateway: &Gateway, what: &str) -> String {
+pub fn refused(gateway: &Gateway, what: &str) -> String {
     let done = agent(gateway, "psql -X -At -c 'select 1'");
     assert!(!done.status.success(), "{what}: {}", done.all());
     assert!(done.out().is_empty(), "{what}: {}", done.all());
@@ -95,7 +95,7 @@ fn a_certificate_that_does_not_prove_the_upstream_is_refused() {
 }
 
 /// An upstream of the test's own making: accepts, reads what comes first, answers, and tells what came after.
-fn pretender(answer: &'static [u8]) -> (u16, mpsc::Receiver<Vec<u8>>) {
+pub fn pretender(answer: &'static [u8]) -> (u16, mpsc::Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (tell, told) = mpsc::channel();

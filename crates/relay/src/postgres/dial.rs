@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** an upstream that answers `N` to SSLRequest is refused, never spoken to in the clear.
 //! **Invariant:** the credential is in memory from `fetch` to the end of this file's login, and is sent in the clear
-//! only under TLS that was asked for.
+//! only under TLS in which the upstream has proved its name.
 
 use std::sync::Arc;
 
@@ -263,13 +263,14 @@ async fn authenticate(
     })?;
     let bad = |f: wire::Fault| DialError::protocol(f.inward.into());
     match how {
-        Authentication::CleartextPassword if talk.leg.is_tls() || matches!(talk.leg, Leg::Unix(_)) => {
+        Authentication::CleartextPassword if talk.leg.is_tls() && upstream.tls.proves_the_name() => {
             message::encode_password(&mut talk.out, password).map_err(bad)?;
             talk.flush().await
         }
-        Authentication::CleartextPassword => {
-            Err(DialError::login("the upstream asks for the password in the clear without TLS".into()))
-        }
+        Authentication::CleartextPassword => Err(DialError::login(
+            "the upstream asks for the password in the clear, and gets it under sslmode=verify-full alone"
+                .into(),
+        )),
         Authentication::Md5Password { salt } => {
             let hash = md5_hash(upstream.user.as_bytes(), password, salt);
             message::encode_password(&mut talk.out, hash.as_bytes()).map_err(bad)?;

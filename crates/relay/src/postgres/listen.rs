@@ -27,12 +27,14 @@ use super::plan::within;
 use super::resource::{Pins, Resource};
 use super::session::{Cut, Session, Start, TOLD};
 use crate::again::{NOT_RECORDED, Recording};
+use crate::config::PostgresResource;
 use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
 use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{LOGIN, SCRAM_ITERATIONS};
 use crate::runs::Run;
+use crate::tls::POSTGRESQL;
 
 /// How a login ends before there is a session.
 enum Refused {
@@ -132,6 +134,12 @@ async fn knock(
     resource: &Resource,
 ) -> Result<Option<Knock>, (Option<Leg>, Refused)> {
     let mut asked_gss = false;
+    if begins_with_tls(&leg).await {
+        match secured(leg, resource, true).await {
+            Some(tls) => leg = tls,
+            None => return Ok(None),
+        }
+    }
     loop {
         let startup = match startup::decode(input) {
             Ok(startup) => startup,
@@ -169,17 +177,47 @@ async fn knock(
             return Ok(None);
         }
         if answer == b"S" {
-            let Leg::Tcp(stream) = leg else { return Ok(None) };
-            match TlsAcceptor::from(resource.server_tls.clone()).accept(stream).await {
-                Ok(stream) => leg = Leg::TlsServer(Box::new(stream)),
-                Err(_) => {
-                    resource.registry.turned_away.add(Stranger::Tls);
-                    return Ok(None);
-                }
+            match secured(leg, resource, false).await {
+                Some(tls) => leg = tls,
+                None => return Ok(None),
             }
         }
     }
 }
+
+/// Whether a TLS hello comes first, and no packet of PostgreSQL's, whose first byte is zero (`sslnegotiation=direct`).
+async fn begins_with_tls(leg: &Leg) -> bool {
+    let mut first = [0];
+    match leg {
+        Leg::Tcp(stream) => matches!(stream.peek(&mut first).await, Ok(1)) && first == [TLS_HANDSHAKE],
+        Leg::Unix(_) | Leg::TlsServer(_) | Leg::TlsClient(_) | Leg::Lane(_) | Leg::Gone => false,
+    }
+}
+
+/// RFC 8446, 5.1: the type of a record that holds a handshake.
+const TLS_HANDSHAKE: u8 = 22;
+
+/// `direct`: nobody has asked for TLS before, so the client has to say in it which protocol it means (ALPN): else one that
+/// means another could be led here. Spec: PostgreSQL 17, 53.2.10.
+async fn secured(leg: Leg, resource: &Resource, direct: bool) -> Option<Leg> {
+    let Leg::Tcp(stream) = leg else { return None };
+    match TlsAcceptor::from(resource.server_tls.clone()).accept(stream).await {
+        Ok(stream) if !direct || stream.get_ref().1.alpn_protocol() == Some(POSTGRESQL) => {
+            Some(Leg::TlsServer(Box::new(stream)))
+        }
+        Ok(_) | Err(_) => {
+            resource.registry.turned_away.add(Stranger::Tls);
+            None
+        }
+    }
+}
+
+/// A resource with a certificate of its own takes clients on other machines over TLS alone.
+fn demands_tls(config: &PostgresResource, client: SocketAddr) -> bool {
+    config.client_tls.is_some() && !client.ip().to_canonical().is_loopback()
+}
+
+const PLAINTEXT: &str = "clients on other machines come over TLS alone: use sslmode=verify-full";
 
 /// A session of a resource that is there.
 struct Counted(Arc<Resource>);
@@ -210,6 +248,9 @@ impl Login<'_> {
         leg: &mut Leg,
         mut input: BytesMut,
     ) -> Result<(Arc<Run>, BytesMut, Decoder), Refused> {
+        if !leg.is_tls() && demands_tls(&self.resource.config, self.address) {
+            return Err(refused("28000", PLAINTEXT));
+        }
         if let Err(no) = proto_postgres::action::of_startup(self.message) {
             return Err(refused(no.sqlstate, no.message));
         }

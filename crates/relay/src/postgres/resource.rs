@@ -48,10 +48,11 @@ impl Resource {
         own_certificate: (&std::path::Path, &std::path::Path),
     ) -> Result<Resource, String> {
         let tls = tls::client_config(&config.upstream.tls, config.upstream.client_certificate.as_ref())?;
-        let server_tls = match &config.client_tls {
+        let mut server_tls = Arc::unwrap_or_clone(match &config.client_tls {
             Some((certificate, key)) => tls::server_config(certificate, key)?,
             None => tls::server_config(own_certificate.0, own_certificate.1)?,
-        };
+        });
+        server_tls.alpn_protocols = vec![tls::POSTGRESQL.to_vec()];
         let rules = config
             .masks
             .iter()
@@ -75,7 +76,7 @@ impl Resource {
             rules,
             vouched,
             tls,
-            server_tls,
+            server_tls: Arc::new(server_tls),
             catalog: Shelf::default(),
             cancels: Cancels::default(),
             sessions: AtomicU64::new(0),
