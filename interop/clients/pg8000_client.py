@@ -1,4 +1,5 @@
-"""pg8000: the protocol in pure Python."""
+"""pg8000: the protocol in pure Python; a cursor, COPY."""
+import io
 import os
 from urllib.parse import urlsplit
 import pg8000.dbapi
@@ -30,5 +31,16 @@ cur.execute("SELECT count(*) FROM customers")
 assert cur.fetchone() == [5]
 cur.executemany("INSERT INTO pad (t) VALUES (%s)", [(f"pure {n}",) for n in range(20)])
 c.commit()
+cur.execute("DECLARE served CURSOR FOR SELECT id, ssn FROM customers ORDER BY id")
+cur.execute("FETCH 3 FROM served")
+rows = cur.fetchall()
+assert len(rows) == 3 and RAW not in str(rows), rows
+c.rollback()
+cur.execute("COPY pad (t) FROM STDIN", stream=io.BytesIO(b"".join(b"pure copied %d\n" % n for n in range(200))))
+c.commit()
+out = io.BytesIO()
+cur.execute("COPY (SELECT id, ssn FROM customers) TO STDOUT (FORMAT csv)", stream=out)
+assert out.getvalue().count(b"\n") == 5 and RAW.encode() not in out.getvalue()
+c.rollback()
 c.close()
 print("conversation complete")

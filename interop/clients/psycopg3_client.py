@@ -38,6 +38,11 @@ with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as c:
     with c.transaction(), c.pipeline():
         answers = [c.execute("SELECT %s::int * 2", (n,)) for n in range(20)]
     assert [a.fetchone()[0] for a in answers] == [n * 2 for n in range(20)]
+    with c.transaction(), c.cursor("served") as cur:
+        cur.itersize = 2
+        cur.execute("SELECT id, ssn FROM customers ORDER BY id")
+        rows = cur.fetchall()
+        assert [row[0] for row in rows] == [1, 2, 3, 4, 5] and RAW not in str(rows), rows
     cur = c.cursor()
     with cur.copy("COPY pad (t) FROM STDIN") as copy:
         for n in range(200):

@@ -1,4 +1,4 @@
-"""SQLAlchemy 2 over psycopg: inspection, the ORM, transactions and savepoints."""
+"""SQLAlchemy 2 over psycopg: inspection, the ORM, transactions and savepoints, a server's cursor, COPY."""
 import os
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -55,4 +55,13 @@ with orm.Session(engine) as session:
         savepoint.rollback()
     assert session.scalar(sa.select(sa.func.count()).select_from(Pad).where(Pad.t.like("orm %"))) >= 20
     session.commit()
+with engine.connect().execution_options(stream_results=True, max_row_buffer=2) as c:
+    rows = c.execute(sa.text("SELECT id, ssn FROM customers ORDER BY id")).all()
+    assert [row.id for row in rows] == [1, 2, 3, 4, 5] and RAW not in str(rows), rows
+with engine.begin() as c:
+    with c.connection.cursor().copy("COPY pad (t) FROM STDIN") as copy:
+        for n in range(200):
+            copy.write_row((f"orm copied {n}",))
+    with c.connection.cursor().copy("COPY (SELECT ssn FROM customers) TO STDOUT (FORMAT csv)") as copy:
+        assert RAW not in b"".join(bytes(piece) for piece in copy).decode()
 print("conversation complete")

@@ -1,11 +1,11 @@
 //! Newer servers than Debian's: PostgreSQL 17 over TLS, and 18, whose psql speaks protocol 3.2.
 
-use crate::world::{fill, plan};
+use crate::world::{client, drivers, fill, plan};
 use interop::gateway::Gateway;
 use interop::postgres::{Postgres, wheel};
 use std::path::Path;
 
-/// One psql conversation with the given server, by its own psql.
+/// The conversations of existing clients with the given server: one of its own psql's, and one of each Python driver's.
 fn converse(package: &str, tls: bool, version: &str) {
     let server = Postgres::start_with(&wheel(package, tls).unwrap(), &[]).unwrap();
     fill(&server, "crm");
@@ -21,6 +21,12 @@ fn converse(package: &str, tls: bool, version: &str) {
     assert!(done.out().starts_with(version), "{}", gateway.explain(&done));
     assert!(said.contains("no-define") && done.out().contains("\n6\n"), "{}", gateway.explain(&done));
     crate::world::nothing_leaked(&done);
+    for program in ["psycopg3_client.py", "asyncpg_client.py", "pg8000_client.py", "sqlalchemy_client.py"] {
+        let done = gateway.run_to_end("tester", &[&drivers().python(), &client(program)], "").unwrap();
+        let complete = done.status.success() && done.out().contains("conversation complete");
+        assert!(complete, "{program}, {version}: {}", gateway.explain(&done));
+        crate::world::nothing_leaked(&done);
+    }
 }
 
 #[test]
