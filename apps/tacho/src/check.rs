@@ -9,7 +9,7 @@ use answers::text::Text;
 use ledger::Ledger;
 use ledger::sim::{SimClock, SimDisk, SimRandom};
 use mask::Detectors;
-use relay::postgres::probe;
+use relay::postgres::{Powers, probe};
 use relay::runs::Registry;
 use serde::{Deserialize, Serialize};
 
@@ -218,9 +218,11 @@ fn resolved(resource: &Resource) -> ResourceChecked {
 /// The gate behind it has its ledger in memory: nothing that `check` does is an effect of a run.
 async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
     let reached = match &resource.what {
-        What::Postgres(database) => try_reach(config, resource, database)
-            .await
-            .map(|(found, powers)| vec![Finding::good(found), role(&database.upstream.role, powers)]),
+        What::Postgres(database) => try_reach(config, resource, database).await.map(|(found, powers)| {
+            let mut all = vec![Finding::good(found)];
+            all.extend(role(&database.upstream.role, powers));
+            all
+        }),
         What::Http(service) => try_service(config, resource, service).await.map(|found| vec![found]),
     };
     match reached {
@@ -232,20 +234,32 @@ async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
     }
 }
 
-/// What the upstream login may do besides what agents need (layer L0 of masking).
-fn role(role: &str, powers: Result<Vec<&'static str>, String>) -> Finding {
-    let mend = "see `\\du` in psql, and give agents a role with no more than they need";
-    match powers {
-        Err(why) => Finding::weak(format!("what {role} may do could not be read: {why}"), mend),
-        Ok(powers) if powers.is_empty() => Finding::good(format!(
-            "{role} is no superuser or owner, and cannot replicate, bypass row security or read files"
-        )),
-        Ok(powers) => Finding::weak(format!("{role} {}", powers.join(", ")), mend),
+/// What the upstream login may do besides what agents need (layer L0 of masking). A login that gets past the masks is a
+/// no to what is asked here; one that may do more than it needs is said.
+fn role(role: &str, powers: Result<Powers, String>) -> Vec<Finding> {
+    const MEND: &str = "see `\\du` in psql, and give agents a role with no more than they need";
+    let powers = match powers {
+        Err(why) => return vec![Finding::weak(format!("what {role} may do could not be read: {why}"), MEND)],
+        Ok(powers) => powers,
+    };
+    let mut found = Vec::new();
+    if !powers.never.is_empty() {
+        let what = format!("{role} {}: with that there are ways past the masks", powers.never.join(", "));
+        found.push(Finding::wrong(what, MEND));
     }
+    if !powers.more.is_empty() {
+        found.push(Finding::weak(format!("{role} {}", powers.more.join(", ")), MEND));
+    }
+    if found.is_empty() {
+        found.push(Finding::good(format!(
+            "{role} is no superuser or owner, and cannot replicate, bypass row security or read files"
+        )));
+    }
+    found
 }
 
 /// What was found, and what the login may do.
-type Reached = (String, Result<Vec<&'static str>, String>);
+type Reached = (String, Result<Powers, String>);
 
 async fn try_reach(config: &Config, resource: &Resource, database: &Database) -> Result<Reached, String> {
     let policy = policies::load(&config.gateway.policy).map_err(|e| e.to_string())?;
@@ -272,7 +286,7 @@ async fn try_reach(config: &Config, resource: &Resource, database: &Database) ->
         catalog.search_path.join(", "),
         catalog.governed.columns().count()
     );
-    Ok((found, relay::postgres::powers(&ready).await))
+    Ok((found, relay::postgres::powers(&ready, &catalog.governed).await))
 }
 
 /// Connects as a session would and sends nothing: what a request does there, only the service knows.

@@ -163,6 +163,11 @@ impl Governed {
         self.relations.is_empty()
     }
 
+    /// The OID of every relation with governed columns, and of every view over one.
+    pub fn relations(&self) -> impl Iterator<Item = u32> {
+        self.relations.keys().copied()
+    }
+
     /// Every governed column: relation OID, attribute number, class. For the tripwire's check of row descriptions.
     pub fn columns(&self) -> impl Iterator<Item = (u32, i16, &Class)> {
         self.relations.iter().flat_map(|(oid, cover)| {

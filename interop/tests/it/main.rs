@@ -48,6 +48,7 @@ mod outages;
 mod pages;
 mod people;
 mod plans;
+mod powers;
 mod proxy;
 mod psql;
 mod raw;

@@ -77,39 +77,80 @@ pub async fn fits(resource: &Resource) -> Result<(), String> {
     }
 }
 
-/// What the upstream login may do that no agent's should (layer L0 of masking), as words for the operator.
-pub async fn powers(resource: &Resource) -> Result<Vec<&'static str>, String> {
+/// What the upstream login may do that no agent's should (DESIGN section 8, L0), as words for the operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Powers {
+    /// What goes past the masks: the login is never a superuser, an owner, one that replicates or that reads files.
+    pub never: Vec<&'static str>,
+    /// What is more than an agent needs.
+    pub more: Vec<&'static str>,
+}
+
+const NEVER: [&str; 5] = [
+    "is a superuser",
+    "may become a superuser (SET ROLE)",
+    "may replicate",
+    "reads or writes files of its host, or runs programs there",
+    "owns governed tables or views",
+];
+const MORE: [&str; 3] = ["bypasses row security", "makes roles", "owns other tables or views"];
+
+/// What a role may do that this one is a member of, it may do by SET ROLE. Errors are sentences for the operator.
+pub async fn powers(resource: &Resource, governed: &Governed) -> Result<Powers, String> {
     let upstream = &resource.config.upstream;
     let dialled = dial(upstream, resource.tls.as_ref(), &resource.config.vault, &[])
         .await
         .map_err(|e| e.to_string())?;
-    let rows = Control { dialled }.query(POWERS_QUERY).await?;
-    let [row] = &rows[..] else { return Err("the upstream did not say what its login may do".into()) };
-    let words = [
-        "is a superuser",
-        "may replicate",
-        "bypasses row security",
-        "makes roles",
-        "reads files or runs programs of its host",
-        "owns tables or views",
-    ];
-    match row.len() == words.len() {
-        true => Ok(words
-            .into_iter()
-            .zip(row)
-            .filter(|(_, may)| may.as_deref() != Some("f"))
-            .map(|(word, _)| word)
-            .collect()),
-        false => Err("the upstream did not say what its login may do".into()),
+    let rows = Control { dialled }.query(&powers_query(governed)).await?;
+    match &rows[..] {
+        [row] if row.len() == NEVER.len() + MORE.len() => {
+            let (never, more) = row.split_at(NEVER.len());
+            Ok(Powers { never: words(&NEVER, never), more: words(&MORE, more) })
+        }
+        _ => Err("the upstream did not say what its login may do".into()),
     }
 }
 
-const POWERS_QUERY: &str = "SELECT r.rolsuper, r.rolreplication, r.rolbypassrls, r.rolcreaterole, \
-     pg_catalog.pg_has_role('pg_read_server_files', 'MEMBER') OR pg_catalog.pg_has_role('pg_write_server_files', 'MEMBER') \
-       OR pg_catalog.pg_has_role('pg_execute_server_program', 'MEMBER'), \
-     EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-       WHERE c.relowner = r.oid AND c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname !~ '^pg_') \
-     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
+/// Those that the upstream did not deny.
+fn words(all: &[&'static str], said: &[Option<String>]) -> Vec<&'static str> {
+    all.iter().zip(said).filter(|(_, may)| may.as_deref() != Some("f")).map(|(word, _)| *word).collect()
+}
+
+/// One row, a truth for each of [`NEVER`] and [`MORE`]. Of a superuser, who may do all of it, it says what is its own.
+fn powers_query(governed: &Governed) -> String {
+    let governed: Vec<String> = governed.relations().map(|oid| oid.to_string()).collect();
+    let governed = format!("c.oid = ANY ('{{{}}}'::pg_catalog.oid[])", governed.join(","));
+    let member = |of: &str| {
+        let member = format!("pg_catalog.pg_has_role({of}, 'MEMBER')");
+        format!("CASE WHEN r.rolsuper THEN {of} = r.oid ELSE {member} END")
+    };
+    let attribute = |name: &str| {
+        format!("EXISTS (SELECT 1 FROM pg_catalog.pg_roles s WHERE s.{name} AND {})", member("s.oid"))
+    };
+    let owns = |which: &str| {
+        format!(
+            "EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+             AND {which} AND {})",
+            member("c.relowner")
+        )
+    };
+    let files = "'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'";
+    let columns = [
+        "r.rolsuper".to_owned(),
+        format!("NOT r.rolsuper AND {}", attribute("rolsuper")),
+        attribute("rolreplication"),
+        format!(
+            "EXISTS (SELECT 1 FROM pg_catalog.pg_roles s WHERE s.rolname IN ({files}) AND {})",
+            member("s.oid")
+        ),
+        owns(&governed),
+        attribute("rolbypassrls"),
+        attribute("rolcreaterole"),
+        owns(&format!("NOT ({governed})")),
+    ];
+    format!("SELECT {} FROM pg_catalog.pg_roles r WHERE r.rolname = current_user", columns.join(", "))
+}
 
 /// `search_path` and role out of the answer to [`SESSION_QUERY`].
 pub fn session_names(rows: &Rows) -> Result<(Vec<String>, String), String> {

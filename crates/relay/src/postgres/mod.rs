@@ -15,7 +15,7 @@ mod resource;
 mod session;
 mod writer;
 
-pub use catalog::{fits, powers};
+pub use catalog::{Powers, fits, powers};
 pub use dial::DialError;
 pub use listen::{connection, probe};
 pub use resource::Resource;
