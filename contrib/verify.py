@@ -57,8 +57,7 @@ def cbor(data, at=0, level=0):  # (item, end)
     if major in (0, 1, 7):
         return (n if major == 0 else -1 - n if major == 1 else (False, True, None)[n - 20]), at
     if major in (2, 3):
-        item = data[at:at + n]
-        return item if major == 2 else attempt("record-cbor", item.decode), at + n
+        return data[at:at + n] if major == 2 else attempt("record-cbor", data[at:at + n].decode), at + n
     items, entries, before = [], {}, b""
     for _ in range(n):
         start, (item, at) = at, cbor(data, at, level + 1)
