@@ -14,7 +14,7 @@ use proto_postgres::reply::{Column, Fields, RowDescription, encode_error, field}
 use tokio::sync::watch;
 use wire::RawField;
 
-use super::flight::fatal;
+use super::flight::{ask_keeper, fatal, rules_detail};
 use super::session::Cut;
 use crate::again::{Answer, Asking, Form, NOT_RECORDED, Recorded, Recording, Reply};
 use crate::leg::Leg;
@@ -455,13 +455,13 @@ impl Again<'_> {
             return Err(self.over());
         };
         let (detail, hint) = match by_policy {
-            true if rules.is_empty() => (Some("no rule permits it".to_owned()), true),
-            true => (Some(format!("rule: {}", rules.join(", "))), true),
+            true => {
+                let rules: Vec<&str> = rules.iter().map(AsRef::as_ref).collect();
+                (Some(rules_detail(&rules, message)), true)
+            }
             false => (None, code == "42501"),
         };
-        let hint = hint.then(|| {
-            format!("refused by the gateway, record {}; ask whoever keeps its policy", recorded.seq.0)
-        });
+        let hint = hint.then(|| ask_keeper(recorded.seq.0));
         let mut fields = Fields::default()
             .with(field::SEVERITY, "ERROR")
             .with(field::SEVERITY_FIXED, "ERROR")

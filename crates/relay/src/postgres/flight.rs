@@ -563,6 +563,20 @@ pub fn fatal(code: &'static str, message: &'static str) -> Fields {
     Fields::new("FATAL", code, Bytes::from_static(message.as_bytes()))
 }
 
+/// The DETAIL of policy's no: which rules said it, and in which words. Those are the error's primary text too, since many
+/// drivers show no other.
+pub fn rules_detail(rules: &[&str], words: &str) -> String {
+    match rules.is_empty() {
+        true => "no rule permits it".to_owned(),
+        false => format!("rule: {}: {words}", rules.join(", ")),
+    }
+}
+
+/// The HINT of policy's no: what its reader can do.
+pub fn ask_keeper(record: u64) -> String {
+    format!("ask whoever keeps the gateway's policy, and name record {record}")
+}
+
 /// An error of our own making, with DETAIL and HINT.
 pub fn error(code: &'static str, message: &str, detail: Option<String>, hint: Option<String>) -> Fields {
     let mut fields = Fields::new("ERROR", code, Bytes::copy_from_slice(message.as_bytes()));

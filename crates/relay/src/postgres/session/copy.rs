@@ -193,9 +193,7 @@ impl Session {
                 .refuse(&question, &decided, sqlstate5(refused.code), refused.why, Some(of), false)
                 .map_err(|e| self.unrecorded(e))?
         };
-        let hint =
-            format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0);
-        let hint = Some(hint).filter(|_| refused.code == "42501");
+        let hint = Some(ask_keeper(receipt.seq().0)).filter(|_| refused.code == "42501");
         if let Some(op) = self.ops.get_mut(&op) {
             // The operation's outcome comes behind the refusal's record, and covers it.
             op.refused = Some(error(refused.code, refused.why, None, hint));

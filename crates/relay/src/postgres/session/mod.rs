@@ -49,8 +49,8 @@ use transaction::{Ahead, Holding};
 
 use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
 use super::flight::{
-    Columns, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, State, error, fatal, ready,
-    sqlstate,
+    Columns, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, State, ask_keeper, error, fatal,
+    ready, rules_detail, sqlstate,
 };
 use super::plan::{MASK_WRITTEN, Plan, Plans};
 use super::resource::{Cancel, Pins, Resource};

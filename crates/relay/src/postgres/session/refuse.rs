@@ -36,13 +36,10 @@ impl Session {
         let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();
         let by_policy = decided.verdict != Verdict::Allow && code == "42501" && ready.plan.refuse.is_none();
         let (message, detail) = match by_policy {
-            true => (
-                decided.message.as_deref().unwrap_or(why).to_string(),
-                Some(match rules.is_empty() {
-                    true => "no rule permits it".to_string(),
-                    false => format!("rule: {}", rules.join(", ")),
-                }),
-            ),
+            true => {
+                let words = decided.message.as_deref().unwrap_or(why);
+                (words.to_owned(), Some(rules_detail(&rules, words)))
+            }
             false => {
                 let about_it = ready.plan.refuse.is_none_or(|reason| reason.code == code);
                 let said = ready.plan.said.clone().or_else(|| ready.plan.absent()).filter(|_| about_it);
@@ -50,8 +47,7 @@ impl Session {
             }
         };
         let held = Holding::hint_for(why).map(|hint| format!("{hint} (record {})", receipt.seq().0));
-        let general = || format!("refused by the gateway, record {}; ask whoever keeps its policy", receipt.seq().0);
-        let hint = held.or_else(|| Some(general()).filter(|_| code == "42501"));
+        let hint = held.or_else(|| Some(ask_keeper(receipt.seq().0)).filter(|_| code == "42501"));
         let mut fields = error(code, &message, detail, hint);
         if let Some(position) = position {
             fields = fields.with(proto_postgres::reply::field::POSITION, position.to_string());

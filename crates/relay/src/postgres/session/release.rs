@@ -121,10 +121,9 @@ impl Session {
         let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();
         let held = Holding::hint_for(why);
         let message = decided.message.as_deref().filter(|_| held.is_none()).unwrap_or(why).to_owned();
-        let detail = format!("rule: {}", rules.join(", "));
+        let detail = rules_detail(&rules, &message);
         let record = receipt.seq().0;
-        let general = || format!("held back by the gateway, record {record}; ask whoever keeps its policy");
-        let hint = held.map_or_else(general, |hint| format!("{hint} (record {record})"));
+        let hint = held.map_or_else(|| ask_keeper(record), |hint| format!("{hint} (record {record})"));
         let mut fields = error("42501", &message, Some(detail), Some(hint));
         if !goes_on {
             fields = fatal("42501", HELD_BACK_AFTER);
