@@ -60,7 +60,13 @@ pub fn suite(name: &str) -> Option<Pytest> {
         },
         "pg8000" => Pytest {
             without: &["test_benchmarks.py"],
-            ..suite("pg8000", "pg8000==1.31.6", "pg8000-1.31.6", &["test/dbapi", "test/native"], 2)
+            ..suite(
+                "pg8000",
+                "pg8000==1.31.6",
+                "pg8000-1.31.6",
+                &["test/dbapi", "test/legacy", "test/native"],
+                3,
+            )
         },
         "sqlalchemy" => Pytest {
             classes: true,
@@ -127,10 +133,11 @@ impl Pytest {
     /// The source package, downloaded once.
     fn unpack(&self, folder: &Path) -> Result<PathBuf, Stop> {
         let source = folder.join(self.folder);
+        let could = |why: std::io::Error| Stop::Could(format!("{}: {why}", folder.display()));
         if source.is_dir() {
+            adapt(&source).map_err(could)?;
             return Ok(source);
         }
-        let could = |why: std::io::Error| Stop::Could(format!("{}: {why}", folder.display()));
         std::fs::create_dir_all(folder).map_err(could)?;
         let name = self.package.split('=').next().unwrap_or(self.package);
         let mut pip = Command::new(&self.python);
@@ -148,14 +155,7 @@ impl Pytest {
         let unpacked = aside.join(self.folder);
         // A package without its compiled part would be found before the installed one.
         drop(std::fs::rename(unpacked.join("asyncpg"), unpacked.join("asyncpg.not-compiled")));
-        for file in ["test/dbapi/conftest.py", "test/native/conftest.py"] {
-            // pg8000 takes host, port and password from the environment, and a user of its own.
-            let path = unpacked.join(file);
-            if let Ok(text) = std::fs::read_to_string(&path) {
-                let ours = "\"user\": environ.get(\"PGUSER\", \"postgres\")";
-                std::fs::write(&path, text.replace("\"user\": \"postgres\"", ours)).map_err(could)?;
-            }
-        }
+        adapt(&unpacked).map_err(could)?;
         std::fs::rename(&unpacked, &source).map_err(could)?;
         drop(std::fs::remove_dir_all(&aside));
         Ok(source)
@@ -195,6 +195,21 @@ impl Way {
     fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}:{}@127.0.0.1:{}/postgres", self.user, self.password, self.port)
     }
+}
+
+/// pg8000 takes host, port and password from the environment, and a user of its own: here the user too.
+fn adapt(source: &Path) -> std::io::Result<()> {
+    for folder in ["dbapi", "legacy", "native"] {
+        let path = source.join("test").join(folder).join("conftest.py");
+        if let Ok(text) = std::fs::read_to_string(&path) {
+            let ours =
+                text.replace("\"user\": \"postgres\"", "\"user\": environ.get(\"PGUSER\", \"postgres\")");
+            if ours != text {
+                std::fs::write(&path, ours)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn must(what: &str, done: Finished) -> Result<(), Stop> {
