@@ -54,6 +54,8 @@ pub struct Tail {
     covered: usize,
     /// What was found in the stream by other means and is not yet released, in order.
     added: Vec<Finding>,
+    /// What stands last before what is held was released undecided.
+    let_go: bool,
 }
 
 /// Takes a finding, with its range in the stream, and its bytes; says whether a placeholder takes its place.
@@ -97,11 +99,24 @@ impl Tail {
         self.buffer.extend_from_slice(bytes);
         self.added.extend(added);
         let mut found = Vec::new();
-        let undecided = detectors.scan_open(&self.buffer, self.released, &mut found);
+        let decided = if self.let_go { 0 } else { self.released };
+        let undecided = detectors.scan_open(&self.buffer, decided, &mut found);
         let line = memchr::memrchr(b'\n', &self.buffer).map_or(0, |i| i + 1);
         let look_behind = line.max(self.buffer.len().saturating_sub(LOOK_BEHIND_BYTES));
         let cut = undecided.min(look_behind).max(self.released);
+        let spans = undecided < self.released;
         let out = self.release(cut, found, judge);
+        self.let_go &= spans;
+        self.forget();
+        out
+    }
+
+    /// Releases what is held as if the stream ended here. If a value goes on behind it after all, its rest is replaced.
+    pub(crate) fn let_go_judged(&mut self, detectors: &Detectors, judge: Judge<'_>) -> MaskedBytes {
+        let mut found = Vec::new();
+        detectors.scan(&self.buffer, &mut found);
+        let out = self.release(self.buffer.len(), found, judge);
+        self.let_go = true;
         self.forget();
         out
     }
@@ -120,7 +135,7 @@ impl Tail {
             let range = finding.range.start - self.offset..finding.range.end - self.offset;
             if range.start >= self.covered {
                 let from = self.released.max(self.covered);
-                out.extend_from_slice(&self.buffer[from..range.start]);
+                out.extend_from_slice(self.buffer.get(from..range.start).unwrap_or_default());
                 out.extend_from_slice(placeholder(&finding.class).as_bytes());
             }
             self.covered = self.covered.max(range.end);
@@ -135,13 +150,17 @@ impl Tail {
     /// in the stream.
     fn masked(&mut self, cut: usize, found: Vec<Finding>, judge: Judge<'_>) -> Vec<Finding> {
         let (buffer, offset, here) = (&self.buffer, self.offset, self.released..cut);
+        // A value whose beginning was let go.
+        let begun = |f: &Finding| {
+            self.let_go && f.range.start < here.start && f.range.end > here.start && here.start < cut
+        };
         let judged = |finding: Finding| {
             let value = &buffer[finding.range.clone()];
             let range = finding.range.start + offset..finding.range.end + offset;
             let finding = Finding { range, ..finding };
             judge(finding.clone(), value).then_some(finding)
         };
-        let new = found.into_iter().filter(|f| here.contains(&f.range.start)).filter_map(judged);
+        let new = found.into_iter().filter(|f| here.contains(&f.range.start) || begun(f)).filter_map(judged);
         let mut masked: Vec<Finding> = new.collect();
         let added = self.added.partition_point(|f| f.range.start < cut + offset);
         if added > 0 {

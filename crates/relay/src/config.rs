@@ -148,7 +148,7 @@ impl HttpResource {
         use mask::body::Media;
         match media {
             Media::Json | Media::JsonLines | Media::EventStream => true,
-            Media::Form | Media::Multipart { .. } | Media::Text => self.masks.is_empty() || self.text,
+            Media::Form | Media::Multipart { .. } | Media::Text | Media::Output => self.masks.is_empty() || self.text,
         }
     }
 

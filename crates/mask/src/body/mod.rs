@@ -8,6 +8,7 @@
 //! | form | names and values, decoded and behind encodings | escapes that are none |
 //! | multipart | each header, each part by its type | doubtful delimiters, other types and encodings |
 //! | text | plain values over lines, encoded ones in each line | what is not UTF-8 |
+//! | output of a program | the same | nothing |
 //!
 //! What is not touched keeps its bytes: white space, spelling of numbers, order, escapes. What comes out is the same
 //! however the body was split, and what is held is bounded by [`crate::limits`].
@@ -70,6 +71,9 @@ pub enum Media {
     Multipart { boundary: String },
     /// Text in UTF-8, XML and HTML among it.
     Text,
+    /// What a program writes: as text, of any bytes. Somebody may wait for what stands on a line that has no end yet: see
+    /// [`Body::let_go`].
+    Output,
 }
 
 /// One rule of the operator's: values at `path` are of `class` and are replaced.
@@ -151,21 +155,25 @@ impl Body {
         Body { engine, revealed, found: Found::default() }
     }
 
-    /// Whether events wait for the next: what they say last could be the beginning of a value.
+    /// Whether events wait for the next: what they say last could be the beginning of a value. Of what a program writes,
+    /// whether anything is held.
     pub fn waits(&self) -> bool {
         match &self.engine {
             Ok(Engine::Events(events)) => events.waits(),
+            Ok(Engine::Output(text)) => text.waits(),
             Ok(_) | Err(_) => false,
         }
     }
 
-    /// Releases the events that wait, as if what they say ended there. If it goes on after all, what is left of a value
+    /// Releases the events, or the output, that wait, as if what they say ended there. If it goes on after all, what is left of a value
     /// is replaced. What comes out depends on when this is asked for.
     pub fn let_go(&mut self, detectors: &Detectors, known: &Known) -> MaskedBytes {
         let mut out = Vec::new();
         let mut look = Look { detectors, known, revealed: &self.revealed, found: &mut self.found };
-        if let Ok(Engine::Events(events)) = &mut self.engine {
-            events.let_go(&mut look, &mut out);
+        match &mut self.engine {
+            Ok(Engine::Events(events)) => events.let_go(&mut look, &mut out),
+            Ok(Engine::Output(text)) => text.let_go(&mut look, &mut out),
+            Ok(_) | Err(_) => {}
         }
         MaskedBytes(out)
     }
@@ -227,6 +235,7 @@ enum Engine {
     Form(form::Form),
     Multipart(multipart::Multipart),
     Text(text::Text),
+    Output(text::Text),
 }
 
 impl Engine {
@@ -237,7 +246,8 @@ impl Engine {
             Media::EventStream => Engine::Events(events::Events::new(rules)),
             Media::Form => Engine::Form(form::Form::default()),
             Media::Multipart { boundary } => Engine::Multipart(multipart::Multipart::new(&boundary, rules)?),
-            Media::Text => Engine::Text(text::Text::default()),
+            Media::Text => Engine::Text(text::Text::new()),
+            Media::Output => Engine::Output(text::Text::output()),
         })
     }
 
@@ -248,7 +258,7 @@ impl Engine {
             Engine::Events(events) => events.push(look, bytes, out),
             Engine::Form(form) => form.push(look, bytes, out),
             Engine::Multipart(parts) => parts.push(look, bytes, out),
-            Engine::Text(text) => text.push(look, bytes, out),
+            Engine::Text(text) | Engine::Output(text) => text.push(look, bytes, out),
         }
     }
 
@@ -259,7 +269,7 @@ impl Engine {
             Engine::Events(events) => events.finish(look, out),
             Engine::Form(form) => form.finish(look, out),
             Engine::Multipart(parts) => parts.finish(out),
-            Engine::Text(text) => text.finish(look, out),
+            Engine::Text(text) | Engine::Output(text) => text.finish(look, out),
         }
     }
 }

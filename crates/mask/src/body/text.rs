@@ -1,4 +1,4 @@
-//! Text without a structure that is known here: prose, logs, HTML, XML.
+//! Text without a structure that is known here: prose, logs, HTML, XML, and what programs write.
 //!
 //! Plain values are found across lines, by [`Tail`]. Encoded ones are looked for in each line as a whole, or in pieces
 //! of 64 KiB that overlap; the stream is given to the tail in these pieces, wherever it was split.
@@ -9,7 +9,6 @@ use crate::detect::Finding;
 use crate::limits::{BODY_LINE_BYTES_MAX, BODY_LINE_OVERLAP_BYTES};
 use crate::tail::Tail;
 
-#[derive(Default)]
 pub(super) struct Text {
     tail: Tail,
     /// What has not yet gone to the tail: whole lines, then the one that is being read.
@@ -20,17 +19,44 @@ pub(super) struct Text {
     at: usize,
     /// What is encoded in the whole lines and is to be replaced.
     encoded: Vec<Finding>,
-    utf8: Utf8,
+    /// `None`: any bytes will do.
+    utf8: Option<Utf8>,
 }
 
 impl Text {
+    /// Text in UTF-8.
+    pub(super) fn new() -> Text {
+        Text { utf8: Some(Utf8::default()), ..Text::output() }
+    }
+
+    /// What a program writes: mostly text.
+    pub(super) fn output() -> Text {
+        Text { tail: Tail::new(), lines: Vec::new(), line: 0, at: 0, encoded: Vec::new(), utf8: None }
+    }
+
+    /// Whether something is held.
+    pub(super) fn waits(&self) -> bool {
+        !self.lines.is_empty() || self.tail.held() > 0
+    }
+
+    /// Releases what is held, as if the stream ended there.
+    pub(super) fn let_go(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
+        self.decode(self.lines.len(), look);
+        self.release(look, out);
+        let detectors = look.detectors;
+        let rest = self.tail.let_go_judged(detectors, &mut |f, value| look.masks(&f, value, false));
+        out.extend_from_slice(rest.as_bytes());
+    }
+
     pub(super) fn push(
         &mut self,
         look: &mut Look<'_>,
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Unreadable> {
-        self.utf8.push(bytes)?;
+        if let Some(utf8) = &mut self.utf8 {
+            utf8.push(bytes)?;
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = BODY_LINE_BYTES_MAX - (self.lines.len() - self.line);
@@ -52,7 +78,7 @@ impl Text {
     }
 
     pub(super) fn finish(mut self, look: &mut Look<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
-        self.utf8.finish()?;
+        self.utf8.as_ref().map_or(Ok(()), Utf8::finish)?;
         self.decode(self.lines.len(), look);
         self.release(look, out);
         let detectors = look.detectors;

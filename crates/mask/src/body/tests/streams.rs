@@ -182,3 +182,72 @@ fn an_endpoint_is_a_url_and_no_other_data_pass_beside_rules() {
         events().refused(other.as_bytes());
     }
 }
+
+/// What a program writes in these pieces, with a pause behind each.
+fn written(pieces: &[&[u8]]) -> (Vec<u8>, Found) {
+    let known = Known::new([5; 16]);
+    let mut body = Body::new(Media::Output, [].into(), BTreeSet::new());
+    let mut out = Vec::new();
+    for piece in pieces {
+        out.extend_from_slice(body.push(shared(), &known, piece).unwrap().as_bytes());
+        out.extend_from_slice(body.let_go(shared(), &known).as_bytes());
+        assert!(!body.waits());
+    }
+    let (rest, found) = body.finish(shared(), &known).unwrap();
+    out.extend_from_slice(rest.as_bytes());
+    (out, found)
+}
+
+#[test]
+fn output_is_of_any_bytes_and_masked_as_text_is() {
+    let setup = || Setup::new(Media::Output);
+    setup().check(&format!("a {SSN} b\n{}\n", base64(EMAIL.as_bytes())), "a [pii.ssn] b\n[pii.email]\n");
+    let known = Known::new([5; 16]);
+    let bytes = b"\xff\xfe\0binary\x80\n".repeat(9_000);
+    let mut body = Body::new(Media::Output, [].into(), BTreeSet::new());
+    let first = body.push(shared(), &known, &bytes).unwrap();
+    let (rest, found) = body.finish(shared(), &known).unwrap();
+    assert_eq!((first.then(rest).as_bytes(), found), (&bytes[..], Found::default()));
+}
+
+#[test]
+fn output_that_waits_is_let_go_as_if_it_ended_there() {
+    let known = Known::new([5; 16]);
+    let mut body = Body::new(Media::Output, [].into(), BTreeSet::new());
+    assert_eq!(body.push(shared(), &known, b"password? ").unwrap().as_bytes(), b"");
+    assert!(body.waits());
+    assert_eq!(body.let_go(shared(), &known).as_bytes(), b"password? ");
+    assert!(!body.waits());
+    assert_eq!(written(&[b"one", b" two\nthr", b"ee\n"]).0, b"one two\nthree\n");
+}
+
+#[test]
+fn of_a_value_whose_beginning_was_let_go_the_rest_is_replaced() {
+    let (begun, rest) = SSN.split_at(7);
+    let (out, found) = written(&[format!("ssn {begun}").as_bytes(), format!("{rest} and more\n").as_bytes()]);
+    assert_eq!(String::from_utf8(out).unwrap(), format!("ssn {begun}[pii.ssn] and more\n"));
+    assert_eq!(found.tripped.len(), 1);
+    // What follows is looked at as ever.
+    let text = format!("x\n{SSN}\n");
+    let (out, _) = written(&[b"a", b"b", text.as_bytes(), text.as_bytes()]);
+    assert_eq!(out, b"abx\n[pii.ssn]\nx\n[pii.ssn]\n");
+}
+
+#[test]
+fn output_without_a_pause_is_masked_however_it_was_split() {
+    let text = format!("to {EMAIL}, {SSN}\n{}\n no end {CARD}", base64(SSN.as_bytes()));
+    let known = Known::new([5; 16]);
+    for step in 1..40 {
+        let mut body = Body::new(Media::Output, [].into(), BTreeSet::new());
+        let mut out = Vec::new();
+        for piece in text.as_bytes().chunks(step) {
+            out.extend_from_slice(body.push(shared(), &known, piece).unwrap().as_bytes());
+        }
+        out.extend_from_slice(body.finish(shared(), &known).unwrap().0.as_bytes());
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "to [pii.email], [pii.ssn]\n[pii.ssn]\n no end [pii.card]",
+            "{step}"
+        );
+    }
+}
