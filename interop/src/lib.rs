@@ -21,4 +21,5 @@ pub mod place;
 pub mod postgres;
 pub mod process;
 pub mod programs;
+pub mod sshd;
 pub mod tls;

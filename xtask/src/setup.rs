@@ -89,10 +89,22 @@ const NEEDS: &[Need] = &[
         present: || on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),
     },
     Need {
-        what: "OpenSSH's sftp-server, with its sftp and scp",
+        what: "OpenSSH's sftp-server",
         package: "openssh-sftp-server",
         from: Wanted::Test,
-        present: || Path::new("/usr/lib/openssh/sftp-server").exists() && on_path("sftp") && on_path("scp"),
+        present: || Path::new("/usr/lib/openssh/sftp-server").exists(),
+    },
+    Need {
+        what: "OpenSSH's server (a host behind the gateway)",
+        package: "openssh-server",
+        from: Wanted::Test,
+        present: || Path::new("/usr/sbin/sshd").exists(),
+    },
+    Need {
+        what: "OpenSSH's clients",
+        package: "openssh-client",
+        from: Wanted::Test,
+        present: || ["ssh", "ssh-keygen", "sftp", "scp"].into_iter().all(on_path),
     },
     Need { what: "a JDK", package: "default-jdk-headless", from: Wanted::Test, present: || on_path("javac") },
     Need {

@@ -14,13 +14,16 @@ use relay::runs::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::cli;
-use crate::config::{Config, Credential, Database, Mask, PathMask, Resource, Service, Tls, What};
+use crate::config::{Config, Credential, Database, Mask, PathMask, Resource, Service, SshHost, Tls, What};
 use crate::fault::{Failure, Outcome};
 use crate::http::{Address, Client, NoReply};
 use crate::issuers;
 use crate::operators::Operators;
 use crate::run::separation::{self, Separation};
 use crate::{files, out, policies, wired};
+
+/// What stands in `sslmode` where a host's own key is the proof.
+const HOST_KEY: &str = "host-key";
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,10 +116,11 @@ impl Answer for CheckAnswer {
             let database = resource.database.iter().map(|database| format!(", database {database}"));
             let whom: String = role.chain(database).collect();
             text.pair("  upstream", &format!("{}{whom}", resource.upstream));
-            text.pair(
-                "  proved by",
-                &format!("sslmode={}; credential: {}", resource.sslmode, resource.credential),
-            );
+            let proof = match resource.sslmode.as_str() {
+                HOST_KEY => "its pinned host key".to_owned(),
+                mode => format!("sslmode={mode}"),
+            };
+            text.pair("  proved by", &format!("{proof}; credential: {}", resource.credential));
             resource.routes.iter().for_each(|route| text.line(&format!("  route {route}")));
             resource.masks.iter().for_each(|mask| text.line(&format!("  mask  {mask}")));
             resource.findings.iter().for_each(|finding| finding.render(text));
@@ -176,8 +180,10 @@ fn resolved(resource: &Resource) -> ResourceChecked {
             let line = |m: &PathMask| format!("{}  {}  {}", m.path, m.rule.class, m.rule.kind.as_str());
             service.masks.iter().map(line).collect()
         }
+        // What a command writes has no place that a rule could name.
+        What::Ssh(_) => Vec::new(),
     };
-    if masks.is_empty() {
+    if masks.is_empty() && !matches!(resource.what, What::Ssh(_)) {
         findings.push(Finding::weak(
             "nothing is masked by rule; only detectors look at what comes back",
             "declare sensitive columns or paths with [[resource.mask]]",
@@ -186,16 +192,17 @@ fn resolved(resource: &Resource) -> ResourceChecked {
     if let Credential::File(path) = &resource.credential {
         findings.push(private_file("credential file", path));
     }
-    let (role, database, sslmode, read_only, routes) = match &resource.what {
+    let (role, database, proof, read_only, routes) = match &resource.what {
         What::Postgres(of) => {
             let upstream = &of.upstream;
             let (role, database) = (Some(upstream.role.clone()), Some(upstream.database.clone()));
-            (role, database, upstream.tls, of.read_only, Vec::new())
+            (role, database, upstream.tls.as_str(), of.read_only, Vec::new())
         }
         What::Http(of) => {
             let tls = if of.upstream.https { Tls::VerifyFull } else { Tls::Disable };
-            (None, None, tls, false, of.routes.iter().map(ToString::to_string).collect())
+            (None, None, tls.as_str(), false, of.routes.iter().map(ToString::to_string).collect())
         }
+        What::Ssh(of) => (Some(of.user.clone()), None, HOST_KEY, false, Vec::new()),
     };
     ResourceChecked {
         name: resource.name.clone(),
@@ -204,7 +211,7 @@ fn resolved(resource: &Resource) -> ResourceChecked {
         upstream: resource.what.address(),
         role,
         database,
-        sslmode: sslmode.as_str().to_owned(),
+        sslmode: proof.to_owned(),
         credential: resource.credential.describe(),
         read_only,
         masks,
@@ -224,6 +231,7 @@ async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
             all
         }),
         What::Http(service) => try_service(config, resource, service).await.map(|found| vec![found]),
+        What::Ssh(host) => try_host(config, resource, host).await.map(|found| vec![found]),
     };
     match reached {
         Ok(found) => found,
@@ -302,6 +310,29 @@ async fn try_service(config: &Config, resource: &Resource, service: &Service) ->
     Ok(Finding::good(format!("{} takes connections{proof}", service.upstream.address())))
 }
 
+/// Connects, proves the host and logs in; where no key is pinned, says which one the host shows, and what to write.
+async fn try_host(config: &Config, resource: &Resource, host: &SshHost) -> Result<Finding, String> {
+    let ssh = wired::ssh(resource, host, config).map_err(|e| e.to_string())?;
+    let probed = relay::ssh::probe(&ssh).await?;
+    let key = &probed.key;
+    Ok(match probed.pinned {
+        true => Finding::good(format!(
+            "{} let {} in, and proved {} {}",
+            host.address(),
+            host.user,
+            key.algorithm,
+            key.fingerprint
+        )),
+        false => Finding::wrong(
+            format!("no host key is pinned; {} shows {} {}", host.address(), key.algorithm, key.fingerprint),
+            format!(
+                "ask whoever runs the host whether that is its key, and write host_key = \"{}\"",
+                key.line
+            ),
+        ),
+    })
+}
+
 /// A private directory that goes when this does.
 struct Scratch(std::path::PathBuf);
 
@@ -347,7 +378,7 @@ fn proxied(config: &Config) -> Option<Finding> {
     let url = |resource: &Resource| match &resource.what {
         What::Http(_) if resource.what.stdio().is_some() => None,
         What::Http(service) => Some(format!("{} ({})", service.upstream.address(), resource.name)),
-        What::Postgres(_) => None,
+        What::Postgres(_) | What::Ssh(_) => None,
     };
     let urls: Vec<String> = config.resources.iter().filter_map(url).collect();
     Some(match urls.is_empty() {

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use relay::config::{
     Address, Changed, ColumnMask, HttpResource, McpService, ModelService, PostgresResource, Prompts,
-    ResourceConfig, UpstreamTls,
+    ResourceConfig, SshLogin, SshResource, UpstreamTls,
 };
 use relay::pins::Pins;
 use relay::vault::{Secret, Vault};
 
 use crate::config::{
-    Config, Credential, Database, Host, KeyPair, Mcp, Reel, Resource, Service, Tls, Tripwire, What,
+    Config, Credential, Database, Host, HostKeys, KeyPair, Mcp, Reel, Resource, Service, SshHost, Tls,
+    Tripwire, What,
 };
 use crate::fault::Failure;
 
@@ -19,6 +20,7 @@ pub fn resource(resource: &Resource, config: &Config) -> Result<ResourceConfig, 
     match &resource.what {
         What::Postgres(database) => postgres(resource, database, config).map(ResourceConfig::Postgres),
         What::Http(service) => http(resource, service, config).map(ResourceConfig::Http),
+        What::Ssh(host) => ssh(resource, host, config).map(ResourceConfig::Ssh),
     }
 }
 
@@ -113,6 +115,40 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
         approval_timeout: config.gateway.approval_timeout,
         tripwire: tripwire(resource.tripwire),
         client_tls: resource.tls.as_ref().map(pair),
+    })
+}
+
+/// A host for the data path.
+pub fn ssh(resource: &Resource, host: &SshHost, config: &Config) -> Result<SshResource, Failure> {
+    let listen = resource.listen.ok_or_else(|| {
+        Failure::usage(format!("resource {:?}: a host needs a `listen` of its own", resource.name))
+    })?;
+    let pins = match &host.keys {
+        HostKeys::None => None,
+        HostKeys::Here(pinned) => Some(pinned.clone()),
+        HostKeys::KnownHosts(file) => {
+            let text = std::fs::read_to_string(file).map_err(|e| Failure::file("read", file, &e))?;
+            let named =
+                |why| Failure::could_not(format!("resource {:?}: {}: {why}", resource.name, file.display()));
+            Some(relay::ssh::read_pins(&text, &host.host, host.port).map_err(named)?)
+        }
+    };
+    Ok(SshResource {
+        name: resource.name.as_str().into(),
+        listen,
+        host: host.host.clone(),
+        port: host.port,
+        user: host.user.clone(),
+        pins,
+        vault: vault(resource)?,
+        login: match host.password {
+            true => SshLogin::Password,
+            false => SshLogin::Key { certificate: host.certificate.clone() },
+        },
+        reel: reel(resource.reel),
+        durability: config.gateway.durability,
+        approval_timeout: config.gateway.approval_timeout,
+        tripwire: tripwire(resource.tripwire),
     })
 }
 

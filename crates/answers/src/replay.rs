@@ -218,6 +218,15 @@ impl ReplayStep {
             let data = data.as_bytes().ok_or("data is not bytes")?;
             self.data.push(CellLine::new(data, true));
         }
+        for stream in value.get("streams").and_then(Value::as_array).unwrap_or(&[]) {
+            let name = stream.get("s").and_then(Value::as_text).ok_or("a stream has no name")?;
+            let Some(data) = stream.get("data") else { continue };
+            let line = CellLine::new(data.as_bytes().ok_or("what a stream says is not bytes")?, true);
+            self.data.push(match name {
+                "out" => line,
+                name => CellLine::Text(format!("{name}: {}", line.text())),
+            });
+        }
         if let Some(trailers) = value.get("trailers") {
             let trailers = trailers.as_text().ok_or("trailers are not text")?;
             self.data.extend(trailers.lines().map(|line| CellLine::Text(line.to_owned())));

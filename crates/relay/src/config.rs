@@ -11,17 +11,20 @@ use proto_http::mcp::ToolRoute;
 use vocab::{Class, Durability, MaskKind};
 
 use crate::pins::Pins;
+use crate::ssh::Pinned;
 use crate::vault::Vault;
 
 /// One thing behind the gateway.
 pub enum ResourceConfig {
     Postgres(PostgresResource),
     Http(HttpResource),
+    Ssh(SshResource),
 }
 
 impl ResourceConfig {
     pub fn name(&self) -> &Arc<str> {
         match self {
+            ResourceConfig::Ssh(ssh) => &ssh.name,
             ResourceConfig::Postgres(postgres) => &postgres.name,
             ResourceConfig::Http(http) => &http.name,
         }
@@ -32,8 +35,40 @@ impl ResourceConfig {
         match self {
             ResourceConfig::Postgres(postgres) => Some(postgres.listen),
             ResourceConfig::Http(http) => http.listen,
+            ResourceConfig::Ssh(ssh) => Some(ssh.listen),
         }
     }
+}
+
+/// One host behind the gateway, reached over SSH.
+pub struct SshResource {
+    /// The configured name, root of its resource paths.
+    pub name: Arc<str>,
+    pub listen: SocketAddr,
+    pub host: String,
+    pub port: u16,
+    /// Whom the gateway logs in as, and so do clients.
+    pub user: String,
+    /// The keys of which the host has to prove one (P10). `None`: nothing is connected to.
+    pub pins: Option<Pinned>,
+    pub vault: Vault,
+    pub login: SshLogin,
+    pub reel: Reel,
+    pub durability: Durability,
+    /// How long a question waits for a human.
+    pub approval_timeout: Duration,
+    /// What becomes of a value that a detector finds.
+    pub tripwire: Tripwire,
+}
+
+/// What the credential of a host is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshLogin {
+    Password,
+    /// A private key; where there is one, the file of a certificate for it.
+    Key {
+        certificate: Option<PathBuf>,
+    },
 }
 
 /// One PostgreSQL database behind the gateway.
@@ -148,7 +183,9 @@ impl HttpResource {
         use mask::body::Media;
         match media {
             Media::Json | Media::JsonLines | Media::EventStream => true,
-            Media::Form | Media::Multipart { .. } | Media::Text | Media::Output => self.masks.is_empty() || self.text,
+            Media::Form | Media::Multipart { .. } | Media::Text | Media::Output => {
+                self.masks.is_empty() || self.text
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::again::Recording;
 use crate::authority::Authority;
 use crate::config::ResourceConfig;
 use crate::runs::Registry;
-use crate::{http, postgres, tls};
+use crate::{http, postgres, ssh, tls};
 
 /// What a gateway is started with.
 pub struct Start {
@@ -40,6 +40,7 @@ pub struct Start {
 pub enum Served {
     Postgres(Arc<postgres::Resource>),
     Http(Arc<http::Resource>),
+    Ssh(Arc<ssh::Resource>),
 }
 
 impl Served {
@@ -48,6 +49,7 @@ impl Served {
         match self {
             Served::Postgres(postgres) => postgres.sessions.load(Ordering::Relaxed),
             Served::Http(http) => http.sessions.load(Ordering::Relaxed),
+            Served::Ssh(ssh) => ssh.sessions.load(Ordering::Relaxed),
         }
     }
 
@@ -56,6 +58,7 @@ impl Served {
         match self {
             Served::Postgres(postgres) => postgres.catalog.trouble(),
             Served::Http(http) => http.trouble(),
+            Served::Ssh(ssh) => ssh.trouble(),
         }
     }
 }
@@ -109,6 +112,14 @@ impl Gateway {
                         ready.recording.clone_from(&start.recording);
                         Served::Http(Arc::new(ready))
                     }),
+                ResourceConfig::Ssh(config) => {
+                    ssh::Resource::new(config, gate.clone(), registry.clone(), &start.keys).map(
+                        |mut ready| {
+                            ready.again = start.recording.is_some();
+                            Served::Ssh(Arc::new(ready))
+                        },
+                    )
+                }
             };
             resources.push(served.map_err(named)?);
             let Some(listen) = listen else {
@@ -145,6 +156,9 @@ impl Gateway {
                 Served::Http(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a| {
                     http::connection(s, a, ready.clone())
                 })),
+                Served::Ssh(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a| {
+                    ssh::connection(s, a, ready.clone())
+                })),
             });
         }
         Ok(Gateway { gate, registry, resources, addresses, door, certificate, listeners })
@@ -172,7 +186,7 @@ async fn bind(what: &str, listen: SocketAddr) -> Result<TcpListener, String> {
 fn over_http(resources: &[Served]) -> Vec<Arc<http::Resource>> {
     let over_http = |served: &Served| match served {
         Served::Http(http) => Some(http.clone()),
-        Served::Postgres(_) => None,
+        Served::Postgres(_) | Served::Ssh(_) => None,
     };
     resources.iter().filter_map(over_http).collect()
 }

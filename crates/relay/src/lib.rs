@@ -2,10 +2,10 @@
 //! sockets.
 //!
 //! **Invariant:** nothing is forwarded without a [`gate::Permit`], nothing reaches a client but a [`gate::Release`]
-//! (`postgres/writer.rs`, `http/writer.rs`).
+//! (`postgres/writer.rs`, `http/writer.rs`, `ssh/writer.rs`).
 //! **Invariant:** this crate never reads the index, an answer or the console.
 //!
-//! Reading order: `runs` -> `accept` -> `postgres`, `http` -> `config`, `vault`, `tls`, `authority`, `leg`, `entropy`, `limits`.
+//! Reading order: `runs` -> `accept` -> `postgres`, `http`, `ssh` -> `config`, `vault`, `tls`, `authority`, `leg`, `entropy`, `limits`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -26,6 +26,7 @@ pub mod limits;
 pub mod pins;
 pub mod postgres;
 pub mod runs;
+pub mod ssh;
 pub mod tls;
 pub mod vault;
 

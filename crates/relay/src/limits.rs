@@ -159,8 +159,60 @@ pub const STREAMS_RESET_MAX: usize = 32;
 pub const STREAMS_ABANDONED_MAX: usize = 64;
 /// Streams whose requests are refused unread, or whose credential is no run's, on one connection.
 pub const STREAMS_WRONG_MAX: usize = 32;
+/// Connections to one listener of SSH that have not proved a run. With one more the oldest is cut: whoever logs in needs a few
+/// milliseconds, and whoever stalls would wait for [`LOGIN`]. Half of [`SESSIONS_MAX`], so that those who have proved theirs keep a place.
+pub const SSH_UNPROVED_MAX: usize = 256;
+/// Attempts to log in on one connection. OpenSSH's servers take 6.
+pub const SSH_ATTEMPTS_MAX: usize = 6;
+/// How long an attempt takes at least that fails.
+pub const SSH_REJECTED: Duration = Duration::from_millis(300);
+/// Connections of one run to hosts, of [`SESSIONS_MAX`].
+pub const SSH_SESSIONS_PER_RUN_MAX: u64 = 64;
+/// Channels of one connection at once, each with a connection to the host while its program runs. OpenSSH's servers take 10; Ansible opens 5
+/// at a time.
+pub const SSH_CHANNELS_MAX: usize = 32;
+/// Channels of one connection in all: of each the library keeps some 300 bytes, 20 MiB.
+pub const SSH_CHANNELS_IN_ALL_MAX: u64 = 65_536;
+/// Requests on one channel that nobody has looked at: variables, mostly. OpenSSH sends a dozen.
+pub const SSH_REQUESTS_MAX: usize = 64;
+/// The longest command line, in bytes. Linux takes one argument of 128 KiB, and the login shell's `-c` is one.
+pub const SSH_COMMAND_BYTES_MAX: usize = 128 << 10;
+/// What a client may send on a channel before it was taken, in bytes. OpenSSH's own is 2 MiB. With what may wait besides:
+/// (2 x 1 MiB + 256 KiB) x [`SSH_CHANNELS_MAX`] = 72 MiB for one connection, at worst.
+pub const SSH_WINDOW_BYTES: u32 = 1 << 20;
+/// The input of one channel that waits before the client is granted next to nothing.
+pub const SSH_STDIN_BYTES: usize = 256 << 10;
+/// How long a client whose window is used up waits for the next two bytes of it: 100 bytes a second are added to what waits.
+pub const SSH_TRICKLE: Duration = Duration::from_millis(20);
+/// What a host may send on a channel before it was taken.
+pub const SSH_UPSTREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// Packets of a host's that wait for their channel before the connection is no longer read: 32 x 32 KiB = 1 MiB.
+pub const SSH_QUEUE: usize = 32;
+/// The longest packet's data. RFC 4253 (6.1) asks for 32 KiB.
+pub const SSH_PACKET_BYTES: u32 = 32 << 10;
+/// Keys are exchanged anew after so many bytes of one direction, and so long. RFC 4253 (9) says a gibibyte and an hour.
+pub const SSH_REKEY_BYTES: usize = 1 << 30;
+pub const SSH_REKEY: Duration = Duration::from_secs(3600);
+/// How often a silent peer is asked whether it is there, and how often it may say nothing.
+pub const SSH_KEEPALIVE: Duration = Duration::from_secs(60);
+pub const SSH_KEEPALIVES_MAX: usize = 3;
+/// How long a connection's end waits for the peer's.
+pub const SSH_GOODBYE: Duration = Duration::from_secs(1);
+/// How long a program may be silent in the middle of a line before what it wrote leaves: a question, or a message of a protocol. The
+/// beginning of a value that is cut there leaves with it.
+pub const SSH_PAUSE: Duration = Duration::from_millis(100);
+/// Pieces of a program's output that wait for their records at once, of [`CHUNK_BYTES`] and one more packet each: 1 MiB. A sync then
+/// makes several durable.
+pub const SSH_AHEAD_MAX: usize = 8;
+/// Keys of one host that may be pinned.
+pub const SSH_PINS_MAX: usize = 64;
+/// Things refused beside programs and files that one connection has in its record, one by one. The rest is counted.
+pub const SSH_BESIDE_LISTED_MAX: u64 = 64;
 
 const _: () = {
+    assert!(SSH_UNPROVED_MAX * 2 <= SESSIONS_MAX);
+    assert!(SSH_SESSIONS_PER_RUN_MAX as usize * 2 <= SESSIONS_MAX);
+    assert!(SSH_WINDOW_BYTES / 2 > SSH_PACKET_BYTES);
     assert!(LANES_MAX as u64 * 4 <= HTTP_SESSIONS_PER_RUN_MAX);
     assert!(LANES_UNPROVED_MAX <= LANES_MAX);
     assert!(SESSIONS_MAX * LANES_UNPROVED_MAX * 2 * LANE_BYTES <= 512 << 20);

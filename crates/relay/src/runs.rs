@@ -21,6 +21,7 @@ pub use crate::delegation::Delegation;
 use crate::entropy;
 use crate::in_vain::InVain;
 use crate::limits::{ARGV_WORDS_MAX, CHILD_DEPTH_MAX, RUNS_MAX, SCRAM_ITERATIONS, SESSIONS_MAX};
+use crate::ssh::{RunKey, make_run_key};
 
 /// Who asks for a run, and for what. The caller is authenticated before this is made.
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct Run {
     pub(crate) verifier: Verifier,
     /// SHA-256 of the password, for protocols in which a client shows it.
     password: [u8; 32],
+    /// What it proves itself by over SSH.
+    key: RunKey,
     /// SHA-256 of the secret half.
     token: [u8; 32],
     ended: watch::Sender<Option<Ended>>,
@@ -154,6 +157,8 @@ pub struct Minted {
     pub run: RunId,
     pub user: String,
     pub password: Zeroizing<String>,
+    /// The private half of the key that it proves itself by over SSH, in OpenSSH's form.
+    pub key: Zeroizing<String>,
     /// Mints children of this run, and nothing else.
     pub token: Zeroizing<String>,
 }
@@ -207,6 +212,7 @@ pub struct Registry {
 struct Live {
     by_id: BTreeMap<RunId, Arc<Run>>,
     by_user: HashMap<String, RunId>,
+    by_key: HashMap<RunKey, RunId>,
 }
 
 impl Registry {
@@ -240,6 +246,7 @@ impl Registry {
         let salt = entropy::random::<{ proto_postgres::scram::SALT_BYTES }>();
         let verifier = Verifier::from_password(password.as_bytes(), &salt, SCRAM_ITERATIONS)
             .map_err(|fault| MintError::Ledger(fault.inward.into()))?;
+        let (key, private) = make_run_key().map_err(MintError::Ledger)?;
         let run = Arc::new(Run {
             id,
             human: request.human,
@@ -254,6 +261,7 @@ impl Registry {
             user: format!("run_{}", &id.to_string()[..20]),
             verifier,
             password: token_hash(password.as_bytes()),
+            key,
             token: token_hash(entropy::hex(&token).as_bytes()),
             ended: watch::Sender::new(None),
             sessions: AtomicU64::new(0),
@@ -263,6 +271,7 @@ impl Registry {
             run: id,
             user: run.user.clone(),
             password,
+            key: private,
             token: Zeroizing::new(format!("{id}.{}", entropy::hex(&token))),
         };
         let Err(why) = self.insert(run) else { return Ok(minted) };
@@ -284,6 +293,7 @@ impl Registry {
             return Err(MintError::TooManyRuns);
         }
         live.by_user.insert(run.user.clone(), run.id);
+        live.by_key.insert(run.key, run.id);
         live.by_id.insert(run.id, run);
         Ok(())
     }
@@ -308,6 +318,12 @@ impl Registry {
         live.by_id.get(live.by_user.get(user)?).cloned()
     }
 
+    /// The run whose key that is. That somebody names it proves nothing.
+    pub(crate) fn by_key(&self, key: &RunKey) -> Option<Arc<Run>> {
+        let live = self.lock();
+        live.by_id.get(live.by_key.get(key)?).cloned()
+    }
+
     pub fn get(&self, id: RunId) -> Option<Arc<Run>> {
         self.lock().by_id.get(&id).cloned()
     }
@@ -327,6 +343,7 @@ impl Registry {
             let runs: Vec<Arc<Run>> = ids.iter().filter_map(|id| live.by_id.remove(id)).collect();
             for run in &runs {
                 live.by_user.remove(&run.user);
+                live.by_key.remove(&run.key);
             }
             runs
         };

@@ -45,18 +45,34 @@ const SECRET_BYTES_MAX: usize = 16 << 10;
 const COMMAND: Duration = Duration::from_secs(10);
 
 impl Vault {
-    /// Errors are sentences for the operator and hold no secret.
+    /// A password: the first line. Errors are sentences for the operator and hold no secret.
     pub async fn fetch(&self) -> Result<Option<Secret>, String> {
         match self {
             Vault::None => Ok(None),
             Vault::Held(secret) => Ok(Some(Secret::new(secret.expose().to_vec()))),
-            Vault::File(path) => {
-                let bytes = tokio::fs::read(path)
-                    .await
-                    .map_err(|e| format!("cannot read the credential file {}: {e}", path.display()))?;
-                first_line(bytes).map(Some)
+            Vault::File(_) | Vault::Command(_) => {
+                let whole = self.fetch_whole().await?;
+                whole.map(|Secret(mut bytes)| first_line(std::mem::take(&mut *bytes))).transpose()
             }
-            Vault::Command(words) => run(words).await.map(Some),
+        }
+    }
+
+    /// All of it: a private key has many lines. Errors as above.
+    pub async fn fetch_whole(&self) -> Result<Option<Secret>, String> {
+        let secret = match self {
+            Vault::None => return Ok(None),
+            Vault::Held(secret) => Secret::new(secret.expose().to_vec()),
+            Vault::File(path) => Secret::new(
+                tokio::fs::read(path)
+                    .await
+                    .map_err(|e| format!("cannot read the credential file {}: {e}", path.display()))?,
+            ),
+            Vault::Command(words) => run(words).await?,
+        };
+        match secret.0.len() {
+            0 => Err("the credential is empty".into()),
+            1..=SECRET_BYTES_MAX => Ok(Some(secret)),
+            _ => Err(format!("the credential is larger than {SECRET_BYTES_MAX} bytes")),
         }
     }
 }
@@ -74,7 +90,7 @@ async fn run(words: &[String]) -> Result<Secret, String> {
         .map_err(|_| format!("the credential command `{program}` ran longer than {} s", COMMAND.as_secs()))?
         .map_err(|e| format!("cannot run the credential command `{program}`: {e}"))?;
     match output.status.success() {
-        true => first_line(output.stdout),
+        true => Ok(Secret::new(output.stdout)),
         false => Err(format!("the credential command `{program}` failed: {}", output.status)),
     }
 }

@@ -56,6 +56,7 @@ mod refusals;
 mod releases;
 mod resumption;
 mod scan;
+mod ssh;
 mod stdio;
 mod texts;
 mod upstreams;

@@ -12,6 +12,7 @@ mod reader;
 mod resolve;
 mod service;
 mod spell;
+mod ssh;
 mod upstream;
 mod values;
 
@@ -33,6 +34,7 @@ use resolve::Resolver;
 
 pub use issuer::{Issuer, KeysFrom, recordable};
 pub use service::{HttpUpstream, Mcp, Model, PathMask, STDIO, Service, Stdio};
+pub use ssh::{HostKeys, SshHost};
 pub use upstream::{Host, Tls, Upstream};
 
 /// The name of the file where no other is given.
@@ -99,6 +101,7 @@ pub struct Resource {
 pub enum What {
     Postgres(Database),
     Http(Service),
+    Ssh(SshHost),
 }
 
 impl What {
@@ -109,6 +112,7 @@ impl What {
             What::Http(service) if service.model.is_some() => "llm",
             What::Http(service) if service.mcp.is_some() => "mcp",
             What::Http(_) => "http",
+            What::Ssh(_) => "ssh",
         }
     }
 
@@ -118,6 +122,7 @@ impl What {
             What::Postgres(database) => database.upstream.address(),
             What::Http(_) if self.stdio().is_some() => STDIO.to_owned(),
             What::Http(service) => service.upstream.address(),
+            What::Ssh(host) => host.address(),
         }
     }
 
@@ -125,7 +130,7 @@ impl What {
     pub fn stdio(&self) -> Option<&Stdio> {
         match self {
             What::Http(service) => service.mcp.as_ref()?.stdio.as_ref(),
-            What::Postgres(_) => None,
+            What::Postgres(_) | What::Ssh(_) => None,
         }
     }
 }

@@ -70,6 +70,9 @@ pub struct RawResource<'t> {
     pub open_arguments: Vec<At<&'t str>>,
     pub changed_tools: Option<At<&'t str>>,
     pub shims: Vec<At<&'t str>>,
+    pub host_key: Vec<At<&'t str>>,
+    pub known_hosts: Option<At<&'t str>>,
+    pub certificate: Option<At<&'t str>>,
     pub masks: Vec<RawMask<'t>>,
     /// The keys that only one kind of resource has, as far as they are there, and where.
     pub of_one_kind: Vec<(&'static str, &'static str, std::ops::Range<usize>)>,
@@ -96,6 +99,12 @@ const OF_ONE_KIND: &[(&str, &str)] = &[
     ("mcp", "open_arguments"),
     ("mcp", "changed_tools"),
     ("mcp", "shims"),
+    ("ssh", "host_key"),
+    ("ssh", "known_hosts"),
+    ("ssh", "certificate"),
+    ("postgres, http, llm, mcp", "tls"),
+    ("postgres, http, llm, mcp", "client_certificate"),
+    ("postgres, http, llm, mcp", "insecure"),
 ];
 
 /// Exactly one of the three; [`super::Config`] checks that.
@@ -104,6 +113,8 @@ pub struct RawCredential<'t> {
     pub env: Option<At<&'t str>>,
     pub file: Option<At<&'t str>>,
     pub command: Vec<At<&'t str>>,
+    /// What it is, where it may be one thing or another.
+    pub kind: Option<At<&'t str>>,
 }
 
 /// A certificate and its key.
@@ -195,11 +206,11 @@ impl<'t> RawResource<'t> {
             place: section.place.clone(),
             span: section.span.clone(),
             name: section.required("name", "\"crm\"", problems),
-            kind: section.required("kind", "\"postgres\", \"http\", \"llm\" or \"mcp\"", problems),
+            kind: section.required("kind", "\"postgres\", \"http\", \"llm\", \"mcp\" or \"ssh\"", problems),
             listen: section.text("listen", problems),
             upstream: section.required(
                 "upstream",
-                "\"postgres://role@host:5432/database\", \"https://host/path\" or \"stdio:\"",
+                "\"postgres://role@host:5432/database\", \"https://host/path\", \"ssh://user@host:22\" or \"stdio:\"",
                 problems,
             ),
             insecure: section.flag("insecure", problems).is_some_and(|f| f.value),
@@ -229,6 +240,9 @@ impl<'t> RawResource<'t> {
             open_arguments: section.texts("open_arguments", problems),
             changed_tools: section.text("changed_tools", problems),
             shims: section.texts("shims", problems),
+            host_key: one_or_more(&mut section, "host_key", problems),
+            known_hosts: section.text("known_hosts", problems),
+            certificate: section.text("certificate", problems),
             masks: masks(&mut section, problems),
         };
         section.finish(problems);
@@ -249,6 +263,7 @@ impl<'t> RawCredential<'t> {
             env: section.text("env", problems),
             file: section.text("file", problems),
             command: section.texts("command", problems),
+            kind: section.text("kind", problems),
         };
         section.finish(problems);
         raw
@@ -308,6 +323,18 @@ fn masks<'t>(resource: &mut Section<'t>, problems: &mut Problems) -> Vec<RawMask
         raw
     };
     sections.into_iter().map(read).collect()
+}
+
+/// A text, or a list of them.
+fn one_or_more<'t>(
+    section: &mut Section<'t>,
+    key: &'static str,
+    problems: &mut Problems,
+) -> Vec<At<&'t str>> {
+    match section.value(key).is_some_and(|value| value.as_ref().is_str()) {
+        true => section.text(key, problems).into_iter().collect(),
+        false => section.texts(key, problems),
+    }
 }
 
 fn user_ref<'t>(section: &mut Section<'t>, problems: &mut Problems) -> Option<At<UserRef<'t>>> {

@@ -145,6 +145,7 @@ impl Resolver<'_> {
         let listen_span = raw.listen.as_ref().map(|listen| listen.span.clone());
         // Absent, or there and perhaps wrong.
         let listen = raw.listen.take().map(|at| self.address(&format!("{place}: `listen`"), &at));
+        let credential_kind = raw.credential.as_mut().and_then(|credential| credential.kind.take());
         let credential = self.credential(&place, raw.credential.take());
         let client_certificate = raw.client_certificate.take().and_then(|pair| self.pair(pair));
         let tls = raw.tls.take().and_then(|pair| self.pair(pair));
@@ -164,7 +165,18 @@ impl Resolver<'_> {
                 "credential, client_certificate and tls mean nothing where its client starts the server";
             self.problems.at(&raw.span, format!("{place}: {what}; leave them out"));
         }
+        if let Some(at) = credential_kind.as_ref().filter(|_| kind != "ssh") {
+            let what = format!("{place}: the `kind` of a credential is for kind ssh, and this is {kind}");
+            self.problems.at(&at.span, what);
+        }
         let what = match kind {
+            "ssh" => {
+                if credential == Some(Credential::None) {
+                    let what = "`credential` is missing; write credential = { file = \"id_ed25519\" }, or { env = \"NAME\", kind = \"password\" }";
+                    self.problems.at(&raw.span, format!("{place}: {what}"));
+                }
+                self.ssh(&place, raw, credential_kind.as_ref()).map(What::Ssh)
+            }
             "http" | "llm" | "mcp" => {
                 let remote = listen.flatten().is_some_and(|listen| !listen.ip().is_loopback());
                 if remote && tls.is_none() {

@@ -79,10 +79,11 @@ impl Resolver<'_> {
             "http" => return Some("http"),
             "llm" => return Some("llm"),
             "mcp" => return Some("mcp"),
-            "ssh" | "kubernetes" | "mysql" | "redis" => "is planned, and not in this version",
+            "ssh" => return Some("ssh"),
+            "kubernetes" | "mysql" | "redis" => "is planned, and not in this version",
             _ => "is not known",
         };
-        let all = "this version has \"postgres\", \"http\", \"llm\" and \"mcp\"";
+        let all = "this version has \"postgres\", \"http\", \"llm\", \"mcp\" and \"ssh\"";
         self.problems.at(&kind.span, format!("{place}: kind {:?} {what}; {all}", kind.value));
         None
     }

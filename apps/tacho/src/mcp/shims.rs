@@ -25,7 +25,19 @@ pub fn programs(resources: &[MintedResource], tacho: &Path) -> Vec<(String, Stri
             })
             .collect::<Vec<_>>()
     };
-    resources.iter().flat_map(of).collect()
+    let over_ssh = resources.iter().any(|resource| resource.kind == "ssh");
+    let ssh = SSH.iter().filter(|_| over_ssh).map(|program| ((*program).to_owned(), ssh_shim(program)));
+    resources.iter().flat_map(of).chain(ssh).collect()
+}
+
+/// Clients of OpenSSH, which look for their configuration in the user's own home, whatever HOME says.
+const SSH: &[&str] = &["ssh", "scp", "sftp"];
+
+/// The same program, with the configuration of the home that this shim is in.
+fn ssh_shim(program: &str) -> String {
+    format!(
+        "#!/bin/sh\nhome=${{0%/*}}\nPATH=${{PATH#\"$home\":}}\nexec {program} -F \"${{home%/*}}/.ssh/config\" \"$@\"\n"
+    )
 }
 
 fn quoted(path: &OsStr) -> String {

@@ -56,7 +56,10 @@ pub fn build(
         out.insert(name.into(), value);
     }
     out.extend(ours);
-    if brings.resources.iter().any(|r| r.settings.get("stdio").is_some_and(|shims| !shims.is_empty())) {
+    let shimmed = |r: &MintedResource| {
+        r.kind == "ssh" || r.settings.get("stdio").is_some_and(|shims| !shims.is_empty())
+    };
+    if brings.resources.iter().any(shimmed) {
         let rest = out.get(OsStr::new("PATH")).cloned().unwrap_or_default();
         let folders = std::iter::once(brings.home.join(shims::FOLDER)).chain(std::env::split_paths(&rest));
         let path = std::env::join_paths(folders).map_err(|e| {
@@ -110,7 +113,7 @@ fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
         put(&format!("{}_DATABASE_URL", variable(&resource.name)), &database_url(resource));
     }
     // Of several models of one dialect its clients find the first.
-    let services = brings.resources.iter().rev().filter(|r| r.kind != "postgres");
+    let services = brings.resources.iter().rev().filter(|r| !matches!(r.kind.as_str(), "postgres" | "ssh"));
     for resource in services {
         let dialect = resource.settings.get("dialect").map(String::as_str);
         for name in [Some(variable(&resource.name)), dialect.map(variable)].into_iter().flatten() {
@@ -118,6 +121,21 @@ fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
             put(&format!("{name}_API_KEY"), &api_key(resource));
             put(&format!("{name}_URL"), &url(resource));
         }
+    }
+    for resource in brings.resources.iter().filter(|r| r.kind == "ssh") {
+        let name = variable(&resource.name);
+        put(&format!("{name}_SSH_HOST"), &resource.host);
+        put(&format!("{name}_SSH_PORT"), &resource.port.to_string());
+        put(&format!("{name}_SSH_USER"), resource.settings.get("login").map_or("", String::as_str));
+        // For clients that know no keys.
+        put(&format!("{name}_SSH_PASSWORD"), &api_key(resource));
+    }
+    if brings.resources.iter().any(|r| r.kind == "ssh") {
+        // Programs that start ssh by themselves, and may be started without the shims.
+        let config = brings.home.join(".ssh/config");
+        let command = format!("ssh -F {}", config.display());
+        put("GIT_SSH_COMMAND", &command);
+        put("RSYNC_RSH", &command);
     }
     for (name, file) in [("PGPASSFILE", ".pgpass"), ("PGSERVICEFILE", ".pg_service.conf")] {
         out.insert(name.into(), brings.home.join(file).into_os_string());

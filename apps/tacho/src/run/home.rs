@@ -38,6 +38,7 @@ pub fn files(
     resources: &[MintedResource],
     proxy: Option<&MintedProxy>,
     tacho: &Path,
+    home: &Path,
     again: bool,
 ) -> Vec<HomeFile> {
     let postgres: Vec<&MintedResource> = resources.iter().filter(|r| r.kind == "postgres").collect();
@@ -67,12 +68,54 @@ pub fn files(
     if resources.iter().any(|r| r.kind == "mcp") {
         files.push(HomeFile::new(ticket::FILE, ticket::text(resources, again)));
     }
+    files.extend(over_ssh(resources, home));
     let shims = shims::programs(resources, tacho).into_iter();
     files.extend(shims.map(|(program, text)| HomeFile {
         program: true,
         ..HomeFile::new(&format!("{}/{program}", shims::FOLDER), text)
     }));
     files
+}
+
+/// Where a run's own key for SSH is.
+const SSH_KEY: &str = ".ssh/tacho_run";
+
+/// What clients of SSH read: the run's key, the gateway's, and which listener stands for which host. Scripts find it by the name of the
+/// resource, and by that of the host itself.
+fn over_ssh(resources: &[MintedResource], home: &Path) -> Vec<HomeFile> {
+    let hosts: Vec<&MintedResource> = resources.iter().filter(|r| r.kind == "ssh").collect();
+    let Some(first) = hosts.first() else { return Vec::new() };
+    let said =
+        |resource: &MintedResource, name: &str| resource.settings.get(name).cloned().unwrap_or_default();
+    let file = |name: &str| format!("\"{}\"", home.join(name).display());
+    let mut names = std::collections::BTreeSet::new();
+    let config: String = hosts
+        .iter()
+        .map(|r| {
+            let upstream = said(r, "upstream_host");
+            // Of two resources of one host, the first is found by its name.
+            let own: Vec<String> =
+                [r.name.clone(), upstream].into_iter().filter(|name| names.insert(name.clone())).collect();
+            format!(
+                "Host {}\n  HostName {}\n  Port {}\n  User {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
+                 UserKnownHostsFile {}\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n  CheckHostIP no\n  \
+                 UpdateHostKeys no\n  PreferredAuthentications publickey\n  ForwardAgent no\n  ForwardX11 no\n\n",
+                own.join(" "),
+                r.host,
+                r.port,
+                said(r, "login"),
+                file(SSH_KEY),
+                file(".ssh/known_hosts"),
+            )
+        })
+        .collect();
+    let known: String =
+        hosts.iter().map(|r| format!("[{}]:{} {}\n", r.host, r.port, said(r, "host_key"))).collect();
+    vec![
+        HomeFile::new(".ssh/config", config),
+        HomeFile::new(".ssh/known_hosts", known),
+        HomeFile::new(SSH_KEY, said(first, "key")),
+    ]
 }
 
 /// `.pgpass` escapes `:` and `\` with a backslash.
@@ -97,7 +140,7 @@ mod tests {
             certificate: None,
             settings: std::collections::BTreeMap::new(),
         };
-        let files = files(&[resource], None, Path::new("/bin/tacho"), false);
+        let files = files(&[resource], None, Path::new("/bin/tacho"), Path::new("/home/x"), false);
         assert_eq!(files[0].text, "\\:\\:1:6432:*:run_1:pw\n");
         assert!(files[1].text.starts_with("[crm]\nhost=::1\nport=6432\ndbname=crm\nuser=run_1\n"));
         assert!(!files[1].text.contains("pw"));

@@ -268,7 +268,7 @@ impl Context {
             command: &args.command,
             environment,
             home: &home,
-            home_files: home::files(&minted.resources, minted.proxy.as_ref(), &own, self.again),
+            home_files: home::files(&minted.resources, minted.proxy.as_ref(), &own, home.path(), self.again),
             hide: self.hide.clone(),
             quiet: self.again,
             hold,

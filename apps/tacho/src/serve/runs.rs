@@ -10,11 +10,12 @@ use console::seat::{
 };
 use ledger::Ended;
 use policy::{Context, Principal, Request, What};
+use relay::Served;
 use relay::runs::{MintError, MintRequest, Run};
 use vocab::{Group, ResourcePath, RunId};
 
 use super::{Shared, failed, lock, unavailable, workloads};
-use crate::config::{Model, Resource, What as Kind};
+use crate::config::{Model, Resource, SshHost, What as Kind};
 use crate::evidence::now;
 
 /// The console's [`Runs`].
@@ -55,7 +56,7 @@ impl Runs for RunDesk {
             run: minted.run.to_string(),
             human,
             token: minted.token.to_string(),
-            resources: self.resources(&minted.user, &minted.password),
+            resources: self.resources(&minted),
             proxy: self.proxy(&minted.user, &minted.password),
         })
     }
@@ -217,20 +218,31 @@ impl RunDesk {
         });
     }
 
-    fn resources(&self, user: &str, password: &str) -> Vec<MintedResource> {
+    fn resources(&self, minted: &relay::runs::Minted) -> Vec<MintedResource> {
+        let key = |resource: &Resource| {
+            let serves =
+                |served: &&Served| matches!(served, Served::Ssh(ssh) if *ssh.config.name == *resource.name);
+            match self.0.serving.resources.iter().find(serves) {
+                Some(Served::Ssh(ssh)) => Some(ssh.host_key().to_owned()),
+                Some(Served::Postgres(_) | Served::Http(_)) | None => None,
+            }
+        };
         let reach = |(resource, address): (&Resource, &Option<SocketAddr>)| MintedResource {
             name: resource.name.clone(),
             kind: resource.what.kind().to_owned(),
             host: address.map_or_else(|| upstream_host(resource), |address| reachable(address.ip())),
             port: address.map_or_else(|| upstream_port(resource), |address| address.port()),
-            user: user.to_owned(),
-            password: password.to_owned(),
+            user: minted.user.clone(),
+            password: minted.password.to_string(),
             database: match &resource.what {
                 Kind::Postgres(database) => Some(database.upstream.database.clone()),
-                Kind::Http(_) => None,
+                Kind::Http(_) | Kind::Ssh(_) => None,
             },
             certificate: None,
-            settings: settings(resource),
+            settings: match &resource.what {
+                Kind::Ssh(host) => ssh_settings(host, key(resource).unwrap_or_default(), &minted.key),
+                Kind::Postgres(_) | Kind::Http(_) => settings(resource),
+            },
         };
         self.0.config.resources.iter().zip(&self.0.serving.addresses).map(reach).collect()
     }
@@ -260,17 +272,29 @@ fn settings(resource: &Resource) -> BTreeMap<String, String> {
     all.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// What a run's clients of SSH need beside the address: whom they log in as, by which key, whom they find, and in whose place.
+fn ssh_settings(host: &SshHost, host_key: String, key: &str) -> BTreeMap<String, String> {
+    let all = [
+        ("login", host.user.clone()),
+        ("key", key.to_owned()),
+        ("host_key", host_key),
+        ("upstream_host", host.host.clone()),
+        ("upstream_port", host.port.to_string()),
+    ];
+    all.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
 fn upstream_host(resource: &Resource) -> String {
     match &resource.what {
         Kind::Http(service) => service.upstream.host.clone(),
-        Kind::Postgres(_) => String::new(),
+        Kind::Postgres(_) | Kind::Ssh(_) => String::new(),
     }
 }
 
 fn upstream_port(resource: &Resource) -> u16 {
     match &resource.what {
         Kind::Http(service) => service.upstream.port,
-        Kind::Postgres(_) => 0,
+        Kind::Postgres(_) | Kind::Ssh(_) => 0,
     }
 }
 

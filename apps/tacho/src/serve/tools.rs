@@ -15,7 +15,7 @@ impl ToolDesk {
     fn servers(&self) -> impl Iterator<Item = (&str, &Pins)> {
         self.0.serving.resources.iter().filter_map(|served| match served {
             Served::Http(http) => Some((&*http.config.name, &http.config.mcp.as_ref()?.pins)),
-            Served::Postgres(_) => None,
+            Served::Postgres(_) | Served::Ssh(_) => None,
         })
     }
 }

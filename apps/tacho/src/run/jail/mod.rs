@@ -203,6 +203,7 @@ pub fn upstreams(config: &Config) -> Vec<Upstream> {
             },
             What::Http(_) if resource.what.stdio().is_some() => return None,
             What::Http(service) => (service.upstream.host.clone(), service.upstream.port),
+            What::Ssh(ssh) => (ssh.host.clone(), ssh.port),
         };
         let is_name = host.parse::<IpAddr>().is_err();
         is_name.then(|| Upstream { resource: resource.name.clone(), host, port })

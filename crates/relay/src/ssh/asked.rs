@@ -1,0 +1,185 @@
+//! What a client asks of a channel, read and not yet decided.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gate::{Asking, Question, Subject, Tripped, Tx, Who};
+use ledger::Print;
+use mask::{Known, MaskedText, Origin};
+use vocab::{Action, Class};
+
+use super::action;
+use super::library::Beside;
+use super::resource::Resource;
+use crate::entropy;
+use crate::limits::{PRINTS_MAX, SSH_COMMAND_BYTES_MAX};
+
+/// What would be sent to the host.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sending {
+    pub(super) env: Vec<(String, String)>,
+    pub(super) command: Bytes,
+}
+
+impl Sending {
+    /// All of it in one piece, so that no two say the same: each variable ends with a NUL, which none has, and a NUL ends them.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.command.len() + 64);
+        for (name, value) in &self.env {
+            out.extend_from_slice(format!("{name}={value}\0").as_bytes());
+        }
+        out.push(0);
+        out.extend_from_slice(&self.command);
+        out
+    }
+}
+
+/// A request.
+pub(super) struct Asked {
+    pub(super) subject: Subject,
+    pub(super) context: policy::Context,
+    pub(super) sending: Sending,
+    raw: Vec<u8>,
+    prints: Vec<Print>,
+    tripwires: Vec<Tripped>,
+    said: Option<String>,
+    via: &'static str,
+    /// Refused whatever policy says, and why.
+    pub(super) refuse: Option<&'static str>,
+}
+
+const TOO_LONG: &str = "a command line that is longer than the gateway reads";
+const NOT_TEXT: &str = "a command line that is not text in UTF-8, or has a NUL";
+
+impl Asked {
+    /// A command.
+    pub(super) fn exec(
+        resource: &Resource,
+        who: &Who,
+        known: &mut Known,
+        env: Vec<(String, String)>,
+        command: Bytes,
+    ) -> Asked {
+        let detectors = resource.gate.detectors_of(who);
+        let mut findings = Vec::new();
+        let text = std::str::from_utf8(&command).ok().filter(|text| !text.contains('\0'));
+        let refuse = match text {
+            _ if command.len() > SSH_COMMAND_BYTES_MAX => Some(TOO_LONG),
+            None => Some(NOT_TEXT),
+            Some(_) => None,
+        };
+        detectors.scan_deep(&command[..command.len().min(SSH_COMMAND_BYTES_MAX)], &mut findings);
+        let values: Vec<(&mask::Finding, &[u8])> =
+            findings.iter().filter_map(|f| Some((f, command.get(f.range.clone())?))).collect();
+        // What the run said it may hear again.
+        values.iter().for_each(|(_, value)| known.remember(Origin::Echo, value));
+        let key = resource.gate.ledger().epoch_key();
+        let prints: BTreeSet<Print> =
+            values.iter().map(|(f, value)| key.print(&f.class, value)).take(PRINTS_MAX).collect();
+        let hit = |f: &mask::Finding| Tripped {
+            detector: f.detector,
+            class: f.class.clone(),
+            channel: "request",
+            act: "reported",
+        };
+        let tripwires: BTreeSet<Tripped> = findings.iter().map(hit).collect();
+        let classes: BTreeSet<Class> = findings.iter().map(|f| f.class.clone()).collect();
+        let statement = match text {
+            Some(text) => mask::text(&detectors, text).0,
+            None => MaskedText::constant("[a command line that is not text]"),
+        };
+        let action = action::of(&resource.root, &resource.config.user, &command);
+        let context = policy::Context {
+            classes: classes.into_iter().collect(),
+            values: 1,
+            largest_value: command.len() as u64,
+            ..context(&action)
+        };
+        let said = text.map(str::to_owned);
+        let readable = said.is_some();
+        let sending = Sending { env, command };
+        // Nothing in it can be told from the rest: an approval of its shape is one of the very command.
+        let subject = Subject::new(&detectors, action, statement, None, &[]).exact();
+        Asked {
+            subject: if readable { subject } else { subject.hidden() },
+            context,
+            raw: sending.bytes(),
+            sending,
+            prints: prints.into_iter().collect(),
+            tripwires: tripwires.into_iter().collect(),
+            said,
+            via: "exec",
+            refuse,
+        }
+    }
+
+    /// Something beside a command, that is not carried, and why.
+    pub(super) fn beside(resource: &Resource, who: &Who, what: &Beside, why: &'static str) -> Asked {
+        let detectors = resource.gate.detectors_of(who);
+        let kind = kind(what.what);
+        let action = action::beside(&resource.root, &resource.config.user, kind);
+        let statement = mask::text(&detectors, format!("{} {}", what.what, what.name).trim_end()).0;
+        Asked {
+            context: context(&action),
+            subject: Subject::new(&detectors, action, statement, None, &[]).hidden(),
+            sending: Sending::default(),
+            raw: format!("{}\0{}", what.what, what.name).into_bytes(),
+            prints: Vec::new(),
+            tripwires: Vec::new(),
+            said: None,
+            via: "channel",
+            refuse: Some(why),
+        }
+    }
+
+    pub(super) fn action(&self) -> &Action {
+        self.subject.action()
+    }
+
+    pub(super) fn question<'a>(&'a self, who: &'a Who, sending: &'a [u8]) -> Question<'a> {
+        Question {
+            who,
+            via: self.via,
+            subject: &self.subject,
+            params: Arc::default(),
+            prints: self.prints.clone(),
+            tripwires: &self.tripwires,
+            tx: Tx::Idle,
+            said: self.said.as_deref(),
+            asking: Asking::Statement,
+            shows: &[],
+            whole: None,
+            body: None,
+            asked: &self.raw,
+            sending,
+            again: None,
+            pure_read: false,
+        }
+    }
+}
+
+fn context(action: &Action) -> policy::Context {
+    policy::Context {
+        resource_kind: "ssh".into(),
+        kind: action.kind.into(),
+        now: entropy::wall(),
+        ..policy::Context::default()
+    }
+}
+
+/// The kind of what is asked beside commands, a constant.
+fn kind(what: &str) -> &'static str {
+    match what {
+        "shell" => "SHELL",
+        "subsystem" => "SUBSYSTEM",
+        "pty" => "PTY",
+        "env" => "ENV",
+        "x11" => "X11",
+        "agent" => "AGENT",
+        "forward" => "FORWARD",
+        "reverse-forward" => "REVERSE FORWARD",
+        "signal" => "SIGNAL",
+        _ => "CHANNEL",
+    }
+}

@@ -1,0 +1,314 @@
+//! One channel: what is asked of it, and the one program that runs on it.
+//!
+//! **Invariant:** what is decided, started, sent and released of a program happens in the order of `program`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gate::{Decided, Outcome};
+use mask::MaskedText;
+use vocab::Seq;
+
+use super::asked::Asked;
+use super::decide::{Cut, Denied, Over, Ruling, over, unsaid};
+use super::library::{Beside, Ear, Lane, Request, Sig, Upstream};
+use super::link::{Link, why};
+use super::output::{Carried, Output};
+use super::pool::UNREACHABLE;
+use super::writer::{ClientWriter, NotSent, UpstreamWriter};
+use super::{FAILED_STATUS, REFUSED_STATUS};
+use crate::limits::{REFUSAL_RECORD, SSH_REQUESTS_MAX};
+
+/// Serves a channel to its end. Errors: the connection ends with it.
+pub(super) async fn channel(link: Arc<Link>, lane: Lane, mut ended: Over) -> Result<(), Cut> {
+    let begun = tokio::select! {
+        biased;
+        cut = over(&mut ended) => Err(cut),
+        begun = begin(&link, &lane) => begun,
+    };
+    let served = match begun {
+        Ok(Some((env, command))) => program(&link, &lane, env, command, &mut ended).await,
+        Ok(None) => Ok(()),
+        Err(cut) => Err(cut),
+    };
+    match served {
+        Ok(()) => Ok(()),
+        // The client closed this channel, and may go on with others.
+        Err(cut) if cut.why == "client-closed" => Ok(()),
+        Err(cut) => {
+            link.fail(&lane, &cut).await;
+            // Of the host or of this program alone, others know nothing.
+            if matches!(cut.why, "upstream-closed" | "decision-used") { Ok(()) } else { Err(cut) }
+        }
+    }
+}
+
+/// Variables and a command.
+type Begun = (Vec<(String, String)>, Bytes);
+
+/// Until a program is asked for. `None`: none was, and the client knows.
+async fn begin(link: &Link, lane: &Lane) -> Result<Option<Begun>, Cut> {
+    let mut env = Vec::new();
+    loop {
+        match lane.request().await {
+            None => return Err(Cut::closed()),
+            Some(Request::Env(name, value)) => {
+                if env.len() < SSH_REQUESTS_MAX {
+                    env.push((name, value));
+                }
+            }
+            Some(Request::Exec(command)) => return Ok(Some((env, command))),
+            Some(Request::Shell) => {
+                let words = refused(link, &Beside { what: "shell", name: String::new() }).await?;
+                link.part(lane, &words, REFUSED_STATUS).await;
+                return Ok(None);
+            }
+            Some(Request::Subsystem(name)) => {
+                let words = refused(link, &Beside { what: "subsystem", name }).await?;
+                let _gone = lane.answer(false).await;
+                link.part(lane, &words, REFUSED_STATUS).await;
+                return Ok(None);
+            }
+            Some(Request::Beside(what)) => link.beside(&what).await?,
+            // There is nothing that it could be for.
+            Some(Request::Signal(_)) => {}
+        }
+    }
+}
+
+/// What the client is told of what is not carried, once that is recorded.
+async fn refused(link: &Link, what: &Beside) -> Result<String, Cut> {
+    link.beside(what).await?;
+    Ok(format!("refused: {}", why(what.what)))
+}
+
+/// One program, from its command to its exit status.
+async fn program(
+    link: &Link,
+    lane: &Lane,
+    env: Vec<(String, String)>,
+    command: Bytes,
+    ended: &mut Over,
+) -> Result<(), Cut> {
+    let asked = Asked::exec(&link.resource, &link.who, &mut link.known(), env, command);
+    link.room().await;
+    let (decided, approval) = match link.decide(lane, &asked, ended).await? {
+        Ruling::Go(decided, approval) => (decided, approval),
+        Ruling::No => return Ok(()),
+    };
+    let Some((upstream, ear, writer)) = reach(link, lane, &asked, &decided, ended).await? else {
+        return Ok(());
+    };
+    let carried = start(link, lane, &asked, &decided, approval, ear, &writer, ended).await;
+    match &carried {
+        // The host closed the channel by itself: the connection is good for the next program.
+        Ok(Carried::Ended) => link.pool.give(upstream),
+        Ok(Carried::Withheld) | Err(_) => link.pool.end(upstream).await,
+    }
+    carried.map(|_ended| ())
+}
+
+/// A channel of the host's. `None`: there is none, and the client was told.
+async fn reach(
+    link: &Link,
+    lane: &Lane,
+    asked: &Asked,
+    decided: &Decided,
+    ended: &mut Over,
+) -> Result<Option<(Upstream, Ear, UpstreamWriter)>, Cut> {
+    let opening = async {
+        // One that was kept may have gone meanwhile.
+        for _attempt in 0..2 {
+            let Ok(upstream) = link.pool.take().await else { return None };
+            match upstream.open().await {
+                Ok(program) => return Some((upstream, program)),
+                Err(()) => link.pool.end(upstream).await,
+            }
+        }
+        None
+    };
+    let opened = tokio::select! {
+        biased;
+        cut = over(ended) => return Err(cut),
+        () = lane.closed() => return Err(Cut::closed()),
+        opened = opening => opened,
+    };
+    let Some((upstream, program)) = opened else {
+        let decided = Box::new(unsaid(decided.clone()));
+        let words =
+            link.record_refusal(asked, &Denied { decided, why: UNREACHABLE, of: None }, false).await?;
+        link.part(lane, &words, FAILED_STATUS).await;
+        return Ok(None);
+    };
+    let (ear, mouth) = program.split();
+    Ok(Some((upstream, ear, UpstreamWriter(mouth))))
+}
+
+/// Records the intent, starts the program, and carries it to its end.
+#[expect(clippy::too_many_arguments, reason = "it is the one place where all of it comes together")]
+async fn start(
+    link: &Link,
+    lane: &Lane,
+    asked: &Asked,
+    decided: &Decided,
+    approval: Option<Seq>,
+    ear: Ear,
+    writer: &UpstreamWriter,
+    ended: &mut Over,
+) -> Result<Carried, Cut> {
+    let (of, permit) = link.intend(asked, decided, approval).await?;
+    let carried = match writer.exec(permit, &asked.sending).await {
+        Ok(()) => carry(link, lane, asked, of, ear, writer, ended).await,
+        Err(not) => Err(not_sent(not)),
+    };
+    if let Err(cut) = &carried {
+        indeterminate(link, of, cut).await;
+    }
+    carried
+}
+
+pub(super) fn not_sent(not: NotSent) -> Cut {
+    match not {
+        NotSent::NotPermitted => {
+            Cut { why: "out-of-order", told: "the gateway would have sent what it had not permitted" }
+        }
+        NotSent::Gone => Cut::upstream(LOST),
+    }
+}
+
+pub(super) const LOST: &str =
+    "the host's connection ended before the command did; whether it took effect is unknown";
+
+/// Says that nobody knows what became of a program.
+async fn indeterminate(link: &Link, of: Seq, cut: &Cut) {
+    let partial = match cut.why {
+        "client-closed" => "partial: the client went away before the program's end",
+        _ => "partial: the connection ended before the program's end",
+    };
+    let outcome = Outcome {
+        result: "indeterminate",
+        state: "final",
+        settled: Some("indeterminate"),
+        partial: Some(partial),
+        ..Outcome::default()
+    };
+    // If no record is possible now, recovery closes the run, and an intent without an outcome is indeterminate.
+    if let Ok(receipt) = link.resource.gate.outcome(&link.who, of, outcome) {
+        let _durable = tokio::time::timeout(REFUSAL_RECORD, receipt).await;
+    }
+}
+
+/// Everything that goes on while a program runs: its output, its input, and what is asked of the channel.
+async fn carry(
+    link: &Link,
+    lane: &Lane,
+    asked: &Asked,
+    of: Seq,
+    ear: Ear,
+    writer: &UpstreamWriter,
+    ended: &mut Over,
+) -> Result<Carried, Cut> {
+    let mut asking = ended.clone();
+    let output = Output::new(link, asked, of).carry(lane, ear, &mut asking);
+    let input = link.input(lane, of, writer);
+    let asks = asks(link, lane, of, writer);
+    tokio::pin!(output, input, asks);
+    let mut sends = true;
+    loop {
+        tokio::select! {
+            biased;
+            cut = over(ended) => return Err(cut),
+            carried = &mut output => return carried,
+            cut = &mut asks => return Err(cut),
+            sent = &mut input, if sends => match sent {
+                // It takes no more of it, or has all.
+                Ok(()) => sends = false,
+                Err(cut) if cut.why == "upstream-closed" => sends = false,
+                Err(cut) => return Err(cut),
+            },
+        }
+    }
+}
+
+/// What is asked of a channel while its program runs. Resolves when the client has closed it, or nothing can be recorded.
+async fn asks(link: &Link, lane: &Lane, of: Seq, writer: &UpstreamWriter) -> Cut {
+    loop {
+        let Some(request) = lane.request().await else { return Cut::closed() };
+        let done = match request {
+            Request::Signal(signal) => pass_signal(link, of, writer, signal).await,
+            Request::Beside(what) => link.beside(&what).await,
+            Request::Env(name, _) => link.beside(&Beside { what: "env", name }).await,
+            // RFC 4254, 6.5: one program for each channel.
+            Request::Exec(_) | Request::Shell => link.beside(&second()).await,
+            Request::Subsystem(_) => {
+                let recorded = link.beside(&second()).await;
+                let _gone = lane.answer(false).await;
+                recorded
+            }
+        };
+        if let Err(cut) = done {
+            return cut;
+        }
+    }
+}
+
+fn second() -> Beside {
+    Beside { what: "second-program", name: String::new() }
+}
+
+/// A signal goes on behind its record, if the standard names it.
+async fn pass_signal(link: &Link, of: Seq, writer: &UpstreamWriter, signal: Sig) -> Result<(), Cut> {
+    let Some(name) = signal_name(&signal) else {
+        return link.beside(&Beside { what: "signal", name: String::new() }).await;
+    };
+    let gate = &link.resource.gate;
+    let receipt = gate.note_of(&link.who, of, "signal", name).map_err(|e| link.unrecorded(e))?;
+    let _durable = link.durable(receipt, REFUSAL_RECORD).await?;
+    // Where the program is over, the signal is for nobody.
+    writer.signal(signal).await.or_else(|not| match not {
+        NotSent::Gone => Ok(()),
+        NotSent::NotPermitted => Err(not_sent(not)),
+    })
+}
+
+/// RFC 4254, 6.10. `None`: another, whose name could say anything.
+pub(super) fn signal_name(signal: &Sig) -> Option<&'static str> {
+    Some(match signal {
+        Sig::ABRT => "ABRT",
+        Sig::ALRM => "ALRM",
+        Sig::FPE => "FPE",
+        Sig::HUP => "HUP",
+        Sig::ILL => "ILL",
+        Sig::INT => "INT",
+        Sig::KILL => "KILL",
+        Sig::PIPE => "PIPE",
+        Sig::QUIT => "QUIT",
+        Sig::SEGV => "SEGV",
+        Sig::TERM => "TERM",
+        Sig::USR1 => "USR1",
+        Sig::Custom(name) if name == "USR2" => "USR2",
+        Sig::Custom(_) => return None,
+    })
+}
+
+/// A program's output was refused: the client is told, and no more of it.
+pub(super) async fn withheld(link: &Link, lane: &Lane, words: &str) {
+    link.part(lane, words, REFUSED_STATUS).await;
+}
+
+/// What the client hears of how a program ended that nothing was wrong with.
+pub(super) async fn told(lane: &Lane, how: super::writer::Ended) -> Result<(), Cut> {
+    ClientWriter(lane).end(how).await.map_err(|_gone| Cut::closed())
+}
+
+/// Of an exit for the record.
+pub(super) fn tag(gate: &gate::Gate, how: &super::writer::Ended) -> (bool, MaskedText) {
+    use super::writer::Ended;
+    match how {
+        Ended::Exit(status) => (*status == 0, mask::name(gate.detectors(), &format!("exit {status}"))),
+        Ended::Signal { signal, .. } => {
+            let name = signal_name(signal).unwrap_or("of another kind");
+            (false, mask::name(gate.detectors(), &format!("signal {name}")))
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The verdict on a request, and on what comes back: allowed, refused, or asked about.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gate::{Decided, GateError, Ground, Intent, Permit, Spent};
+use ledger::{AppendError, Durable, Missed, NotAdmitted, Receipt};
+use tokio::sync::watch;
+use vocab::{AskId, Seq, Verdict, WallTime};
+
+use super::asked::Asked;
+use super::library::Lane;
+use super::link::Link;
+use super::writer::{ClientWriter, Ended};
+use super::{FAILED_STATUS, REFUSED_STATUS};
+use crate::connect::DECISION_USED;
+use crate::entropy;
+use crate::limits::{RECORD, REFUSAL_RECORD, ROOM_POLL};
+use crate::runs;
+
+/// Why a program, or what was asked of a channel, was not carried to its end. The client is told `why`.
+#[derive(Debug)]
+pub(super) struct Cut {
+    /// For the record of the connection's end, where it ends with that.
+    pub(super) why: &'static str,
+    pub(super) told: &'static str,
+}
+
+impl Cut {
+    pub(super) fn closed() -> Cut {
+        Cut { why: "client-closed", told: "" }
+    }
+
+    pub(super) fn upstream(told: &'static str) -> Cut {
+        Cut { why: "upstream-closed", told }
+    }
+}
+
+/// What became of a question to policy and people.
+pub(super) enum Ruling {
+    /// Allowed; by the approval with this record, if by one.
+    Go(Arc<Decided>, Option<Seq>),
+    /// Refused: recorded, and the client was told.
+    No,
+}
+
+/// Policy's or a person's no, not yet recorded.
+pub(super) struct Denied {
+    pub(super) decided: Box<Decided>,
+    pub(super) why: &'static str,
+    pub(super) of: Option<Seq>,
+}
+
+pub(super) const REFUSED: &str = "policy does not allow this";
+const TOO_LONG_TO_SHOW: &str = "this needs an approval, and it cannot be shown whole to who could give it";
+const INBOX_FULL: &str = "too many requests wait for approval";
+const NO_RECORD: &str = "no record is possible, so nothing was sent";
+const OVER_BUDGET: &str = "the run is over its budget of records";
+
+/// A run's end.
+pub(super) type Over = watch::Receiver<Option<runs::Ended>>;
+
+/// Resolves when the run is over.
+pub(super) async fn over(ended: &mut Over) -> Cut {
+    let why = match ended.wait_for(Option::is_some).await {
+        Ok(why) => why.unwrap_or(runs::Ended::Interrupted),
+        Err(_) => runs::Ended::Interrupted,
+    };
+    Cut { why: why.as_str(), told: "the run that this connection belongs to is over" }
+}
+
+impl Link {
+    pub(super) async fn decide(&self, lane: &Lane, asked: &Asked, ended: &mut Over) -> Result<Ruling, Cut> {
+        let gate = &self.resource.gate;
+        let sending = asked.sending.bytes();
+        let by_model =
+            asked.question(&self.who, &sending).saying().and_then(|said| gate.decided(&self.who, &said));
+        let context = match by_model {
+            Some((how, told)) => policy::Context {
+                decided: Some(how.as_str().into()),
+                decided_by_result: told,
+                ..asked.context.clone()
+            },
+            None => asked.context.clone(),
+        };
+        let ground = Ground { action: asked.action(), context: &context, release: None };
+        let mut decided = gate.verdict(&self.who, &ground, &BTreeSet::new());
+        if let Some(why) = asked.refuse {
+            decided.message = None;
+            self.refuse(lane, asked, Denied { decided: decided.into(), why, of: None }).await?;
+            return Ok(Ruling::No);
+        }
+        if let Verdict::Ask(_) = decided.verdict {
+            let standing = gate.standing(&asked.question(&self.who, &sending), entropy::wall());
+            if !standing.is_empty() {
+                decided = gate.verdict(&self.who, &ground, &standing);
+            }
+        }
+        let denied = match decided.verdict {
+            Verdict::Allow => return Ok(Ruling::Go(Arc::new(decided), None)),
+            Verdict::Refuse => Denied { decided: decided.into(), why: REFUSED, of: None },
+            Verdict::Ask(_) => match self.ask(lane, asked, decided, &ground, None, ended).await? {
+                Ok((decided, seq)) => return Ok(Ruling::Go(decided, Some(seq))),
+                Err(denied) => denied,
+            },
+        };
+        self.refuse(lane, asked, denied).await?;
+        Ok(Ruling::No)
+    }
+
+    /// Holds a command, or what the one of intent `of` says, and asks people. At most the resource's `approval_timeout`.
+    pub(super) async fn ask(
+        &self,
+        lane: &Lane,
+        asked: &Asked,
+        decided: Decided,
+        ground: &Ground<'_>,
+        of: Option<Seq>,
+        ended: &mut Over,
+    ) -> Result<Result<(Arc<Decided>, Seq), Denied>, Cut> {
+        let gate = &self.resource.gate;
+        let (now, wait) = (entropy::wall(), self.resource.config.approval_timeout);
+        let expires = WallTime(now.0.saturating_add(wait.as_nanos() as u64));
+        let sending = asked.sending.bytes();
+        let question = asked.question(&self.who, &sending);
+        let no = |decided: Decided, why| {
+            // The reason is this, and not what the rule has to say.
+            Ok(Err(Denied { decided: Box::new(unsaid(decided)), why, of }))
+        };
+        let mut waiting = match gate.ask(&question, &decided, of, AskId(entropy::random()), now, expires) {
+            Ok(waiting) => waiting,
+            Err(GateError::InboxFull) => return no(decided, INBOX_FULL),
+            Err(GateError::NotShown) => return no(decided, TOO_LONG_TO_SHOW),
+            Err(error) => return Err(self.unrecorded(error)),
+        };
+        if let Some(receipt) = waiting.receipt.take() {
+            let _durable = self.durable(receipt, REFUSAL_RECORD).await?;
+        }
+        self.say(lane, &waits(&decided, &waiting)).await;
+        let (answer, cut) = tokio::select! {
+            biased;
+            cut = over(ended) => (None, Some(cut)),
+            answer = waiting.answered() => (answer, None),
+            () = tokio::time::sleep(wait) => (None, None),
+            () = lane.closed() => (None, Some(Cut::closed())),
+        };
+        let seq = waiting.seq;
+        let spent = gate.spend(waiting, answer, &question, ground, entropy::wall());
+        if let Some(cut) = cut {
+            return Err(cut);
+        }
+        match spent.map_err(|e| self.unrecorded(e))? {
+            Spent::Allowed(decided) => Ok(Ok((decided, seq))),
+            Spent::Refused(decided, why) => Ok(Err(Denied { decided, why, of: Some(seq) })),
+        }
+    }
+
+    /// Records a refusal and tells the client. Nothing was sent to the host.
+    pub(super) async fn refuse(&self, lane: &Lane, asked: &Asked, denied: Denied) -> Result<(), Cut> {
+        let words = self.record_refusal(asked, &denied, false).await?;
+        self.part(lane, &words, REFUSED_STATUS).await;
+        Ok(())
+    }
+
+    /// What the client is told of a refusal, once it is recorded. `partial`: it is output that was refused, and some of it had left.
+    pub(super) async fn record_refusal(
+        &self,
+        asked: &Asked,
+        denied: &Denied,
+        partial: bool,
+    ) -> Result<String, Cut> {
+        let question = asked.question(&self.who, &[]);
+        let stayed = question.stayed();
+        // What was found in a command stands with its intent.
+        let tripwires = if partial { &[][..] } else { &stayed };
+        let question = gate::Question { tripwires, ..question };
+        let refused =
+            self.resource.gate.refuse(&question, &denied.decided, None, denied.why, denied.of, partial);
+        let receipt = refused.map_err(|e| self.unrecorded(e))?;
+        let durable = self.durable(receipt, REFUSAL_RECORD).await?;
+        let told = denied.decided.message.as_deref().unwrap_or(denied.why);
+        let rules: Vec<&str> = denied.decided.rules.iter().map(|rule| &*rule.0).collect();
+        Ok(match denied.decided.verdict == Verdict::Allow || rules.is_empty() {
+            true => format!("refused: {told} (record {})", durable.seq().0),
+            false => format!("refused: {told} (rule {}, record {})", rules.join(", "), durable.seq().0),
+        })
+    }
+
+    /// Records what is about to be started, and waits until the record is durable.
+    pub(super) async fn intend(
+        &self,
+        asked: &Asked,
+        decided: &Decided,
+        approval: Option<Seq>,
+    ) -> Result<(Seq, Permit), Cut> {
+        let sending = asked.sending.bytes();
+        let question = asked.question(&self.who, &sending);
+        self.permitted(self.resource.gate.intend(&question, decided, approval, entropy::tick())).await
+    }
+
+    /// Waits for the record of what is to be sent.
+    pub(super) async fn permitted(&self, intent: Result<Intent, GateError>) -> Result<(Seq, Permit), Cut> {
+        let intent = intent.map_err(|e| self.unrecorded(e))?;
+        let seq = intent.seq();
+        match tokio::time::timeout(RECORD, intent.durable()).await {
+            Ok(Ok(permit)) => Ok((seq, permit)),
+            Ok(Err(_)) | Err(_) => Err(self.no_record()),
+        }
+    }
+
+    /// Waits while the ledger has no room for a moment, as long as for a record at most.
+    pub(super) async fn room(&self) {
+        let until = tokio::time::Instant::now() + RECORD;
+        let ledger = self.resource.gate.ledger();
+        while matches!(ledger.admit(), Err(NotAdmitted::Preparing | NotAdmitted::Busy))
+            && tokio::time::Instant::now() < until
+        {
+            tokio::time::sleep(ROOM_POLL).await;
+        }
+    }
+
+    /// Waits for the record of what is about to leave.
+    pub(super) async fn durable(&self, receipt: Receipt, most: Duration) -> Result<Durable, Cut> {
+        match tokio::time::timeout(most, receipt).await {
+            Ok(Ok(durable)) => Ok(durable),
+            Ok(Err(_)) | Err(_) => Err(self.no_record()),
+        }
+    }
+
+    pub(super) fn unrecorded(&self, error: GateError) -> Cut {
+        match error {
+            GateError::NoRecord(AppendError::OverBudget) => Cut { why: "over-budget", told: OVER_BUDGET },
+            GateError::Used => Cut { why: "decision-used", told: DECISION_USED },
+            GateError::NoRecord(AppendError::RunEnded) => Cut { why: "interrupted", told: "the run is over" },
+            // The refusal is kept, and counted, where it could not be recorded.
+            GateError::Late(_) => Cut { why: "no-record", told: NO_RECORD },
+            GateError::NoRecord(_) | GateError::InboxFull | GateError::NotShown => self.no_record(),
+        }
+    }
+
+    pub(super) fn no_record(&self) -> Cut {
+        self.resource.gate.ledger().missed(Missed::Refused);
+        Cut { why: "no-record", told: NO_RECORD }
+    }
+
+    // --- words
+
+    /// Tells the client on standard error. Whether it reads that changes nothing.
+    pub(super) async fn say(&self, lane: &Lane, words: &str) {
+        let _gone = tokio::time::timeout(Duration::from_secs(1), ClientWriter(lane).say(words)).await;
+    }
+
+    /// Words, an exit status, and the channel's end.
+    pub(super) async fn part(&self, lane: &Lane, words: &str, status: u32) {
+        if !words.is_empty() {
+            self.say(lane, words).await;
+        }
+        let client = ClientWriter(lane);
+        let _gone = tokio::time::timeout(Duration::from_secs(1), client.end(Ended::Exit(status))).await;
+    }
+
+    /// The same of something that failed.
+    pub(super) async fn fail(&self, lane: &Lane, cut: &Cut) {
+        self.part(lane, cut.told, FAILED_STATUS).await;
+    }
+}
+
+/// Without what the rule says to agents: the reason is another.
+pub(super) fn unsaid(mut decided: Decided) -> Decided {
+    decided.message = None;
+    decided
+}
+
+/// What a client is told while people are asked.
+fn waits(decided: &Decided, waiting: &gate::Asked) -> String {
+    let groups: Vec<&str> = match &decided.verdict {
+        Verdict::Ask(groups) => groups.iter().map(|group| &*group.0).collect(),
+        Verdict::Allow | Verdict::Refuse => Vec::new(),
+    };
+    format!("waits for approval {} by {}", waiting.id, groups.join(", "))
+}

@@ -1,0 +1,91 @@
+//! A program's input: recorded, piece by piece, before it is sent. It is sent as it is.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use gate::{Piece, Tripped};
+use ledger::{Map, PayloadPlain};
+use mask::body::{Body, Found, Media};
+use mask::{Known, MaskedBytes, Origin};
+use vocab::Seq;
+
+use super::channel::not_sent;
+use super::decide::Cut;
+use super::library::{Lane, Stdin};
+use super::link::Link;
+use super::output::tripped;
+use super::writer::UpstreamWriter;
+use crate::config::Reel;
+use crate::entropy;
+
+impl Link {
+    /// Carries the client's input to the program of intent `of`, until there is no more.
+    pub(super) async fn input(&self, lane: &Lane, of: Seq, writer: &UpstreamWriter) -> Result<(), Cut> {
+        let gate = &self.resource.gate;
+        let detectors = gate.detectors_of(&self.who);
+        // Nobody knows a value of it before: what is found is said, and masked in the record.
+        let nobody = Known::new(entropy::random());
+        let mut body = Body::new(Media::Output, [].into(), BTreeSet::new());
+        let mut left = match self.resource.config.reel {
+            Reel::Full => u64::MAX,
+            Reel::Head { bytes } => bytes,
+            Reel::None => 0,
+        };
+        let mut n = 0;
+        loop {
+            let (bytes, shown, found) = match lane.stdin().await {
+                Stdin::Data(bytes) => {
+                    self.hear(&bytes);
+                    let shown = body.push(&detectors, &nobody, &bytes).map_err(|why| unreadable(why.0))?;
+                    (bytes, shown, body.take_found())
+                }
+                Stdin::End => {
+                    let (shown, found) = body.finish(&detectors, &nobody).map_err(|why| unreadable(why.0))?;
+                    if !shown.as_bytes().is_empty() {
+                        let piece = piece(n, 0, shown, &found, &mut left);
+                        let _covered_by_the_outcome =
+                            gate.piece(&self.who, of, piece).map_err(|e| self.unrecorded(e))?;
+                    }
+                    return writer.end().await.map_err(not_sent);
+                }
+            };
+            let piece = piece(n, bytes.len() as u64, shown, &found, &mut left);
+            n += 1;
+            let intent = gate.piece_upstream(&self.who, of, piece, &bytes, entropy::tick());
+            let (_seq, permit) = self.permitted(intent).await?;
+            writer.stdin(permit, bytes).await.map_err(not_sent)?;
+        }
+    }
+
+    /// What the run says it may hear again.
+    fn hear(&self, bytes: &Bytes) {
+        let mut findings = Vec::new();
+        self.resource.gate.detectors().scan(bytes, &mut findings);
+        let mut known = self.known();
+        for value in findings.iter().filter_map(|finding| bytes.get(finding.range.clone())) {
+            known.remember(Origin::Echo, value);
+        }
+    }
+}
+
+fn unreadable(told: &'static str) -> Cut {
+    Cut { why: "unreadable", told }
+}
+
+fn piece(n: u64, bytes: u64, shown: MaskedBytes, found: &Found, left: &mut u64) -> Piece {
+    let sent = |hit: Tripped| Tripped { act: "reported", ..hit };
+    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(shown.as_bytes().len());
+    *left -= length as u64;
+    let reel = shown.field(0..length).filter(|_| length > 0).map(|data| {
+        let stream = Map::new().put("s", "in").put("data", data);
+        PayloadPlain::new("ssh", Map::new().put("streams", vec![stream]))
+    });
+    Piece {
+        n,
+        to: "upstream",
+        bytes,
+        tripwires: tripped(found, "input").into_iter().map(sent).collect(),
+        reel: reel.into_iter().filter(PayloadPlain::fits).collect(),
+        ..Piece::default()
+    }
+}

@@ -1,0 +1,79 @@
+//! A client's connection: whose it is, what it shares among its channels, and what it asks beside them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gate::Who;
+use mask::Known;
+use vocab::Seq;
+
+use super::asked::Asked;
+use super::decide::{Cut, Denied};
+use super::library::Beside;
+use super::pool::Pool;
+use super::resource::Resource;
+use crate::entropy;
+use crate::limits::SSH_BESIDE_LISTED_MAX;
+
+/// What all channels of a connection share.
+pub(super) struct Link {
+    pub(super) resource: Arc<Resource>,
+    pub(super) who: Who,
+    /// The record of the connection.
+    pub(super) connect: Seq,
+    pub(super) pool: Pool,
+    known: Mutex<Known>,
+    /// What was refused beside programs so far.
+    beside: AtomicU64,
+}
+
+impl Link {
+    pub(super) fn new(resource: Arc<Resource>, who: Who, connect: Seq, pool: Pool) -> Link {
+        Link {
+            resource,
+            who,
+            connect,
+            pool,
+            known: Mutex::new(Known::new(entropy::random())),
+            beside: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that something was asked for that is refused: each time one by one, up to a limit, and then counted.
+    pub(super) async fn beside(&self, what: &Beside) -> Result<(), Cut> {
+        if self.beside.fetch_add(1, Ordering::Relaxed) >= SSH_BESIDE_LISTED_MAX {
+            return Ok(());
+        }
+        let asked = Asked::beside(&self.resource, &self.who, what, why(what.what));
+        let context = policy::Context { now: entropy::wall(), ..asked.context.clone() };
+        let ground = gate::Ground { action: asked.action(), context: &context, release: None };
+        let mut decided = self.resource.gate.verdict(&self.who, &ground, &Default::default());
+        decided.message = None;
+        let denied = Denied { decided: decided.into(), why: why(what.what), of: Some(self.connect) };
+        self.record_refusal(&asked, &denied, false).await.map(|_words| ())
+    }
+
+    /// How many were refused beside programs and are not in the record one by one.
+    pub(super) fn unlisted(&self) -> u64 {
+        self.beside.load(Ordering::Relaxed).saturating_sub(SSH_BESIDE_LISTED_MAX)
+    }
+}
+
+/// Why it is refused.
+pub(super) fn why(what: &str) -> &'static str {
+    match what {
+        "shell" => "interactive shells are not carried by this gateway",
+        "subsystem" => "no subsystem is carried by this gateway",
+        "pty" => "terminals are not carried by this gateway",
+        "env" => "this variable is not passed on",
+        "x11" => "X11 is not forwarded",
+        "agent" => "agents are not forwarded",
+        "forward" | "reverse-forward" => "nothing is forwarded",
+        "signal" => "this signal is not passed on",
+        _ => "this is not carried by this gateway",
+    }
+}

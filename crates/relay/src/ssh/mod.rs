@@ -1,0 +1,39 @@
+//! SSH on the data path: a server to the run's clients, and a client to one host.
+//!
+//! A command (`exec`) is an action: decided before it is sent, its input and output recorded before either leaves, its output masked as
+//! it comes (`mask::body::Media::Output`), its exit status told behind all of it. Several run at once on a client's connection; towards
+//! the host each has a connection of its own while it runs, which the next one takes over.
+//!
+//! A run proves itself by its own key, or by its credential as the password; the user name is the host's, and no other is taken. What is
+//! refused is told on standard error, with exit status [`REFUSED_STATUS`]; what could not be carried, with [`FAILED_STATUS`], as OpenSSH
+//! says of itself. Nothing is put past the record: a forward, an agent, X11, a terminal that is asked for and refused is in it.
+//!
+//! **Not here, and refused**: terminals and interactive shells, the subsystem `sftp` and any other, forwarding of ports, sockets, agents
+//! and X11, tunnels, RSA keys, certificates of hosts, carrying out again.
+//!
+//! Reading order: `listen` (accept to `connect`) -> `link` (the connection) -> `channel` (one program) -> `asked`, `action` (what is asked)
+//! -> `decide` -> `output`, `input` (what goes back and forth) -> `writer` -> `pool` (connections to the host) -> `resource`, `library`.
+
+mod action;
+mod asked;
+mod channel;
+mod decide;
+mod input;
+mod library;
+mod link;
+mod listen;
+mod output;
+mod pool;
+mod resource;
+mod writer;
+
+pub use library::{KeyKind, Pinned, read_pins};
+pub(crate) use library::{RunKey, make_run_key};
+pub use listen::connection;
+pub use pool::{Probed, probe};
+pub use resource::Resource;
+
+/// The exit status of a command that was not started: in a shell's words, it was found and cannot be executed.
+pub const REFUSED_STATUS: u32 = 126;
+/// That of a command whose end is not known, or that could not be brought to its host: what OpenSSH's client itself ends with.
+pub const FAILED_STATUS: u32 = 255;

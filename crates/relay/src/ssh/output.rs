@@ -1,0 +1,467 @@
+//! A program's output, from the host to the client: each piece masked, decided, recorded, and then released; and how it ended.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use gate::{By, Exposure, Ground, Outcome, Piece, Release, Tripped};
+use ledger::{Durable, Map, PayloadPlain, Receipt};
+use mask::body::{Act, Body, Found, Media};
+use mask::{FilterBuilder, MaskedBytes, Shape};
+use tokio::time::Instant;
+use vocab::{Class, Group, Seq, Verdict};
+
+use super::asked::Asked;
+use super::channel::{LOST, signal_name, tag, told, withheld};
+use super::decide::{Cut, Denied, Over};
+use super::library::{Ear, Lane, Said, Sig};
+use super::link::Link;
+use super::writer::{ClientWriter, Ended, Stream};
+use crate::config::{Reel, Tripwire};
+use crate::entropy;
+use crate::limits::{CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PAUSE};
+
+const HELD_BACK: &str = "policy holds back the output";
+const TRIPPED: &str = "a detector found a value that no rule governs";
+const NOT_STARTED: &str = "the host did not start the command";
+
+/// How a program came to its end.
+pub(super) enum Carried {
+    /// By itself, and the client knows.
+    Ended,
+    /// Its output stays here, and the client knows.
+    Withheld,
+}
+
+/// What a program says, on its way.
+pub(super) struct Output<'a> {
+    link: &'a Link,
+    asked: &'a Asked,
+    of: Seq,
+    out: Side,
+    err: Side,
+    /// Masked, and not yet released; and which stream each part of it belongs to.
+    held: MaskedBytes,
+    cuts: Vec<(Stream, usize)>,
+    tripwires: BTreeSet<Tripped>,
+    /// How many values each detector found that were masked.
+    masked: BTreeMap<(&'static str, Class), u64>,
+    classes: BTreeSet<Class>,
+    hits: u64,
+    filter: FilterBuilder,
+    approved: BTreeSet<Group>,
+    bytes: u64,
+    pieces: u64,
+    /// How many bytes replay may still show; `None`: it shows none.
+    reel_left: Option<u64>,
+    began: Instant,
+}
+
+/// One of the two streams.
+struct Side {
+    body: Body,
+    /// The beginning of a token that goes on in the next piece, for the filter.
+    begun: Vec<u8>,
+}
+
+impl Side {
+    fn new() -> Side {
+        Side { body: Body::new(Media::Output, [].into(), BTreeSet::new()), begun: Vec::new() }
+    }
+}
+
+/// A piece whose record is on its way.
+struct Recorded {
+    receipt: Receipt,
+    until: Instant,
+    held: MaskedBytes,
+    cuts: Vec<(Stream, usize)>,
+}
+
+/// What comes next.
+enum Next {
+    Said(Said),
+    /// Nothing, while something of a line is held.
+    Pause,
+    Over,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(link: &'a Link, asked: &'a Asked, of: Seq) -> Output<'a> {
+        Output {
+            link,
+            asked,
+            of,
+            out: Side::new(),
+            err: Side::new(),
+            held: mask::constant(b""),
+            cuts: Vec::new(),
+            tripwires: BTreeSet::new(),
+            masked: BTreeMap::new(),
+            classes: BTreeSet::new(),
+            hits: 0,
+            filter: FilterBuilder::new(),
+            approved: BTreeSet::new(),
+            bytes: 0,
+            pieces: 0,
+            reel_left: match link.resource.config.reel {
+                Reel::Full => Some(u64::MAX),
+                Reel::Head { bytes } => Some(bytes),
+                Reel::None => None,
+            },
+            began: Instant::now(),
+        }
+    }
+
+    /// Carries all of it. Errors: nobody knows how the program ended, or the client is gone.
+    ///
+    /// Pieces are recorded ahead of those that wait for their records: each leaves after its own.
+    pub(super) async fn carry(mut self, lane: &Lane, mut ear: Ear, ended: &mut Over) -> Result<Carried, Cut> {
+        let (mut how, mut recorded) = (None, VecDeque::new());
+        loop {
+            let has_room = recorded.len() < SSH_AHEAD_MAX;
+            let next = tokio::select! {
+                biased;
+                durable = self.first(&mut recorded), if !recorded.is_empty() => {
+                    self.release(lane, durable?, recorded.pop_front()).await?;
+                    continue;
+                }
+                next = self.next(&mut ear), if has_room => next,
+            };
+            let over = matches!(next, Next::Over);
+            match next {
+                Next::Said(said) => {
+                    if self.hear(said, &mut how)? {
+                        return self.not_started(lane).await;
+                    }
+                    // What has come together leaves together.
+                    while self.held.as_bytes().len() < CHUNK_BYTES {
+                        match ear.now().await {
+                            Some(said) => _ = self.hear(said, &mut how)?,
+                            None => break,
+                        }
+                    }
+                }
+                Next::Pause => self.let_go(),
+                Next::Over => self.finish()?,
+            }
+            if self.held.as_bytes().is_empty() && !over {
+                continue;
+            }
+            self.link.room().await;
+            if let Some(denied) = self.may_leave(lane, ended).await? {
+                self.release_all(lane, &mut recorded).await?;
+                return self.withhold(lane, denied).await;
+            }
+            if !over {
+                recorded.push_back(self.record(None)?);
+                continue;
+            }
+            self.release_all(lane, &mut recorded).await?;
+            let how = how.ok_or_else(|| Cut::upstream(LOST))?;
+            recorded.push_back(self.record(Some(&how))?);
+            self.release_all(lane, &mut recorded).await?;
+            told(lane, how).await?;
+            return Ok(Carried::Ended);
+        }
+    }
+
+    /// Waits for the record of the first of these.
+    async fn first(&self, recorded: &mut VecDeque<Recorded>) -> Result<Durable, Cut> {
+        let Some(first) = recorded.front_mut() else { return std::future::pending().await };
+        match tokio::time::timeout_at(first.until, &mut first.receipt).await {
+            Ok(Ok(durable)) => Ok(durable),
+            Ok(Err(_)) | Err(_) => Err(self.link.no_record()),
+        }
+    }
+
+    async fn release_all(&self, lane: &Lane, recorded: &mut VecDeque<Recorded>) -> Result<(), Cut> {
+        while !recorded.is_empty() {
+            let durable = self.first(recorded).await?;
+            self.release(lane, durable, recorded.pop_front()).await?;
+        }
+        Ok(())
+    }
+
+    /// Its record is durable: it leaves.
+    async fn release(&self, lane: &Lane, durable: Durable, recorded: Option<Recorded>) -> Result<(), Cut> {
+        let Some(Recorded { held, cuts, .. }) = recorded else { return Ok(()) };
+        ClientWriter(lane).send(Release::after(durable, held), &cuts).await.map_err(|_gone| Cut::closed())
+    }
+
+    async fn next(&self, ear: &mut Ear) -> Next {
+        let waits = self.out.body.waits() || self.err.body.waits();
+        let next = match waits {
+            true => tokio::time::timeout(SSH_PAUSE, ear.next()).await,
+            false => Ok(ear.next().await),
+        };
+        match next {
+            Ok(Some(said)) => Next::Said(said),
+            Ok(None) => Next::Over,
+            Err(_pause) => Next::Pause,
+        }
+    }
+
+    /// `true`: the host did not start the program.
+    fn hear(&mut self, said: Said, how: &mut Option<Ended>) -> Result<bool, Cut> {
+        match said {
+            Said::Out(data) => self.push(Stream::Out, &data)?,
+            Said::Err(data) => self.push(Stream::Err, &data)?,
+            Said::Exit(status) => *how = Some(Ended::Exit(status)),
+            Said::Signal(signal, core, _words_of_the_hosts) => {
+                // Another name than the standard's could say anything.
+                let named = signal_name(&signal).is_some();
+                let signal = if named { signal } else { Sig::Custom("UNKNOWN@tachograph".to_owned()) };
+                *how = Some(Ended::Signal { signal, core });
+            }
+            Said::Answered(done) => return Ok(!done),
+        }
+        Ok(false)
+    }
+
+    fn push(&mut self, stream: Stream, data: &[u8]) -> Result<(), Cut> {
+        let (link, side) = (self.link, self.side(stream));
+        let masked = side.body.push(link.resource.gate.detectors(), &link.known(), data);
+        let masked = masked.map_err(|why| Cut { why: "unreadable", told: why.0 })?;
+        let found = side.body.take_found();
+        self.take(stream, masked, found);
+        Ok(())
+    }
+
+    /// Releases what is held of lines that have no end yet.
+    fn let_go(&mut self) {
+        for stream in [Stream::Out, Stream::Err] {
+            let (link, side) = (self.link, self.side(stream));
+            let masked = side.body.let_go(link.resource.gate.detectors(), &link.known());
+            let found = side.body.take_found();
+            self.take(stream, masked, found);
+        }
+    }
+
+    /// There is no more of either.
+    fn finish(&mut self) -> Result<(), Cut> {
+        for stream in [Stream::Out, Stream::Err] {
+            let link = self.link;
+            let body = std::mem::replace(&mut self.side(stream).body, Side::new().body);
+            let rest = body.finish(link.resource.gate.detectors(), &link.known());
+            let (masked, found) = rest.map_err(|why| Cut { why: "unreadable", told: why.0 })?;
+            self.take(stream, masked, found);
+            let begun = std::mem::take(&mut self.side(stream).begun);
+            self.filter.cell(&link.resource.gate.ledger().filter_key(), &begun);
+        }
+        Ok(())
+    }
+
+    fn side(&mut self, stream: Stream) -> &mut Side {
+        match stream {
+            Stream::Out => &mut self.out,
+            Stream::Err => &mut self.err,
+        }
+    }
+
+    fn take(&mut self, stream: Stream, masked: MaskedBytes, found: Found) {
+        for hit in &found.tripped {
+            self.classes.insert(hit.class.clone());
+            if hit.act == Act::Masked {
+                self.hits += 1;
+                *self.masked.entry((hit.detector, hit.class.clone())).or_default() += hit.count;
+            }
+        }
+        self.tripwires.extend(tripped(&found, "output"));
+        let length = masked.as_bytes().len();
+        if length == 0 {
+            return;
+        }
+        self.filter(stream, masked.as_bytes());
+        match self.cuts.last_mut() {
+            Some((last, some)) if *last == stream => *some += length,
+            Some(_) | None => self.cuts.push((stream, length)),
+        }
+        self.held = std::mem::replace(&mut self.held, mask::constant(b"")).then(masked);
+    }
+
+    /// Puts tokens of what leaves into the filter; one that may go on waits for the next piece.
+    fn filter(&mut self, stream: Stream, released: &[u8]) {
+        let key = self.link.resource.gate.ledger().filter_key();
+        let end = released.iter().rposition(|b| mask::ends_token(*b)).map_or(0, |at| at + 1);
+        let longest = mask::limits::FILTER_TOKEN_BYTES_MAX;
+        let end = if released.len() - end > longest { released.len() } else { end };
+        let (whole, begun) = released.split_at(end);
+        let mut cell = std::mem::take(&mut self.side(stream).begun);
+        if !whole.is_empty() {
+            cell.extend_from_slice(whole);
+            self.filter.cell(&key, &cell);
+            cell.clear();
+        }
+        cell.extend_from_slice(begun);
+        self.side(stream).begun = cell;
+    }
+
+    /// Whether policy, people and the tripwire let out what is held.
+    async fn may_leave(&mut self, lane: &Lane, ended: &mut Over) -> Result<Option<Denied>, Cut> {
+        let (gate, who) = (&self.link.resource.gate, &self.link.who);
+        let context = policy::Context {
+            classes: self.classes.iter().cloned().collect(),
+            // Output is decided as of now, however long ago the program began.
+            now: entropy::wall(),
+            ..self.asked.context.clone()
+        };
+        let bytes = self.bytes + self.held.as_bytes().len() as u64;
+        let release = Some(policy::Release { rows: 0, bytes, tripwires: self.hits });
+        let ground = Ground { action: self.asked.action(), context: &context, release };
+        if self.hits > 0 && self.link.resource.config.tripwire == Tripwire::Cut {
+            let mut decided = gate.verdict(who, &Ground { release: None, ..ground }, &BTreeSet::new());
+            decided.message = None;
+            return Ok(Some(Denied { decided: decided.into(), why: TRIPPED, of: Some(self.of) }));
+        }
+        if !gate.decides_releases(who) {
+            return Ok(None);
+        }
+        let decided = gate.verdict(who, &ground, &self.approved);
+        match decided.verdict {
+            Verdict::Allow => Ok(None),
+            Verdict::Refuse => {
+                Ok(Some(Denied { decided: decided.into(), why: HELD_BACK, of: Some(self.of) }))
+            }
+            Verdict::Ask(_) => {
+                match self.link.ask(lane, self.asked, decided, &ground, Some(self.of), ended).await? {
+                    Ok((decided, _)) => {
+                        self.approved = decided.approved.clone();
+                        Ok(None)
+                    }
+                    Err(denied) => Ok(Some(denied)),
+                }
+            }
+        }
+    }
+
+    /// Begins to record what is held. `how`: with the outcome.
+    fn record(&mut self, how: Option<&Ended>) -> Result<Recorded, Cut> {
+        let (gate, who) = (&self.link.resource.gate, &self.link.who);
+        let (held, cuts) =
+            (std::mem::replace(&mut self.held, mask::constant(b"")), std::mem::take(&mut self.cuts));
+        let length = held.as_bytes().len() as u64;
+        self.bytes += length;
+        let reel: Vec<PayloadPlain> = self.reel(&held, &cuts).into_iter().collect();
+        let receipt = match how {
+            None => {
+                let piece = Piece {
+                    n: self.pieces,
+                    to: "client",
+                    bytes: length,
+                    exposures: self.exposures(false),
+                    tripwires: std::mem::take(&mut self.tripwires),
+                    filter: (!self.filter.is_empty()).then(|| self.filter.take()),
+                    reel,
+                    ..Piece::default()
+                };
+                self.pieces += 1;
+                gate.piece(who, self.of, piece)
+            }
+            Some(how) => {
+                let outcome = self.outcome(how, false);
+                gate.outcome(who, self.of, Outcome { reel, ..outcome })
+            }
+        };
+        let receipt = receipt.map_err(|e| self.link.unrecorded(e))?;
+        Ok(Recorded { receipt, until: Instant::now() + RECORD, held, cuts })
+    }
+
+    fn outcome(&mut self, how: &Ended, withheld: bool) -> Outcome {
+        let (good, tag) = tag(&self.link.resource.gate, how);
+        Outcome {
+            result: if good { "ok" } else { "error" },
+            state: "final",
+            // Whether a command that says it failed has had an effect, only the host knows.
+            settled: (!good).then_some("indeterminate"),
+            code: (!good).then(|| tag.clone()),
+            tag: Some(tag),
+            bytes: self.bytes,
+            exposures: self.exposures(withheld),
+            tripwires: std::mem::take(&mut self.tripwires),
+            filter: (!self.filter.is_empty()).then(|| self.filter.take()),
+            partial: Some(match self.asked.action().opaque.is_some() {
+                true => "partial: the command is opaque; its output was searched by detector",
+                false => "partial: searched by detector, since output has no columns",
+            }),
+            ..Outcome::default()
+        }
+    }
+
+    /// Takes what was found since the last record.
+    fn exposures(&mut self, withheld: bool) -> Vec<Exposure> {
+        let exposure = |((_, class), cells)| Exposure {
+            on: self.link.resource.root.clone(),
+            class,
+            at: "output",
+            what: if withheld { "refused" } else { "masked" },
+            by: By::Detector,
+            rows: 0,
+            cells,
+            prints: Vec::new(),
+        };
+        std::mem::take(&mut self.masked).into_iter().map(exposure).collect()
+    }
+
+    /// What replay shows of a piece, and when: what detectors know is masked here also where the run was let see it.
+    fn reel(&mut self, held: &MaskedBytes, cuts: &[(Stream, usize)]) -> Option<PayloadPlain> {
+        let left = self.reel_left.as_mut().filter(|left| **left > 0)?;
+        let length = usize::try_from(*left).unwrap_or(usize::MAX).min(held.as_bytes().len());
+        let mut rest = held.as_bytes().get(..length).filter(|shown| !shown.is_empty())?;
+        *left -= length as u64;
+        let mut streams = Vec::new();
+        for (stream, length) in cuts {
+            let (part, behind) = rest.split_at((*length).min(rest.len()));
+            rest = behind;
+            let detectors = self.link.resource.gate.detectors();
+            let masked = mask::fields(detectors, [Some(part)], &[Shape::Text], &mut Vec::new());
+            let data = masked.into_cells().pop();
+            streams.push(Map::new().put("s", stream.as_str()).put_some("data", data));
+        }
+        let at = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let payload = PayloadPlain::new("ssh", Map::new().put("at", at).put("streams", streams));
+        payload.fits().then_some(payload)
+    }
+
+    /// What is held stays here: recorded as refused, and the client is told.
+    async fn withhold(mut self, lane: &Lane, denied: Denied) -> Result<Carried, Cut> {
+        let words = self.link.record_refusal(self.asked, &denied, self.pieces > 0).await?;
+        let outcome = self.outcome(&Ended::Exit(0), true);
+        let outcome = Outcome { result: "refused", tag: None, settled: Some("indeterminate"), ..outcome };
+        let (gate, who) = (&self.link.resource.gate, &self.link.who);
+        let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
+        let _durable = self.link.durable(receipt, RECORD).await?;
+        withheld(self.link, lane, &words).await;
+        Ok(Carried::Withheld)
+    }
+
+    /// The host says that it starts no such thing.
+    async fn not_started(self, lane: &Lane) -> Result<Carried, Cut> {
+        let (gate, who) = (&self.link.resource.gate, &self.link.who);
+        let outcome = Outcome {
+            result: "error",
+            state: "final",
+            tag: Some(mask::MaskedText::constant("not started")),
+            partial: Some("partial: the host did not start it"),
+            ..Outcome::default()
+        };
+        let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
+        let _durable = self.link.durable(receipt, RECORD).await?;
+        self.link.fail(lane, &Cut::upstream(NOT_STARTED)).await;
+        Ok(Carried::Withheld)
+    }
+}
+
+/// What detectors found, as it is recorded.
+pub(super) fn tripped(found: &Found, channel: &'static str) -> BTreeSet<Tripped> {
+    let hit = |hit: &mask::body::Hit| Tripped {
+        detector: hit.detector,
+        class: hit.class.clone(),
+        channel,
+        act: match hit.act {
+            Act::Masked => "masked",
+            Act::Own => "own",
+            Act::Echo => "echo",
+            Act::Revealed => "revealed",
+        },
+    };
+    found.tripped.iter().map(hit).collect()
+}

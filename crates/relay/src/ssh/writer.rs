@@ -1,0 +1,111 @@
+//! The two writers. **What goes to the host was permitted; what goes to the client was released.**
+
+use bytes::Bytes;
+use gate::{Permit, Release};
+
+use super::asked::Sending;
+use super::library::{Gone, Lane, Mouth, Sig};
+use crate::entropy;
+
+/// Which of a program's two outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Out,
+    Err,
+}
+
+impl Stream {
+    /// The word in a reel.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Stream::Out => "out",
+            Stream::Err => "err",
+        }
+    }
+}
+
+/// Why nothing was sent to the host.
+#[derive(Debug)]
+pub(super) enum NotSent {
+    /// The gateway would have sent what it had not permitted.
+    NotPermitted,
+    /// The host, or its connection, is gone.
+    Gone,
+}
+
+/// Towards the host.
+pub(super) struct UpstreamWriter(pub(super) Mouth);
+
+impl UpstreamWriter {
+    /// Starts exactly the command that the permit was minted for, with exactly its variables.
+    pub(super) async fn exec(&self, permit: Permit, sending: &Sending) -> Result<(), NotSent> {
+        if !permit.spend(&sending.bytes(), entropy::tick()) {
+            return Err(NotSent::NotPermitted);
+        }
+        for (name, value) in &sending.env {
+            self.0.env(name, value).await.map_err(|()| NotSent::Gone)?;
+        }
+        self.0.exec(&sending.command).await.map_err(|()| NotSent::Gone)
+    }
+
+    /// Sends exactly the input that the permit was minted for.
+    pub(super) async fn stdin(&self, permit: Permit, bytes: Bytes) -> Result<(), NotSent> {
+        if !permit.spend(&bytes, entropy::tick()) {
+            return Err(NotSent::NotPermitted);
+        }
+        self.0.stdin(bytes).await.map_err(|()| NotSent::Gone)
+    }
+
+    /// There is no more input. It says nothing.
+    pub(super) async fn end(&self) -> Result<(), NotSent> {
+        self.0.end().await.map_err(|()| NotSent::Gone)
+    }
+
+    /// A signal of those that RFC 4254 (6.9) names; it was recorded.
+    pub(super) async fn signal(&self, signal: Sig) -> Result<(), NotSent> {
+        self.0.signal(signal).await.map_err(|()| NotSent::Gone)
+    }
+}
+
+/// Towards the client.
+pub(super) struct ClientWriter<'a>(pub(super) &'a Lane);
+
+impl ClientWriter<'_> {
+    /// `cuts`: which stream each part of it belongs to, one behind another. Waits for the client's window.
+    pub(super) async fn send(&self, release: Release, cuts: &[(Stream, usize)]) -> Result<(), Gone> {
+        let mut rest = Bytes::from(release.into_bytes().into_vec());
+        for (stream, length) in cuts {
+            let part = rest.split_to((*length).min(rest.len()));
+            match stream {
+                Stream::Out => self.0.out(part).await?,
+                Stream::Err => self.0.err(part).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Words of the gateway's own: nothing of the host's is in them.
+    pub(super) async fn say(&self, words: &str) -> Result<(), Gone> {
+        self.0.err(Bytes::from(format!("tacho: {words}\r\n"))).await
+    }
+
+    /// How the program ended, behind all that it said.
+    pub(super) async fn end(&self, ended: Ended) -> Result<(), Gone> {
+        match ended {
+            Ended::Exit(status) => self.0.exit_status(status).await?,
+            Ended::Signal { signal, core } => self.0.exit_signal(signal, core, String::new()).await?,
+        }
+        self.0.end().await
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Debug)]
+pub(super) enum Ended {
+    Exit(u32),
+    /// What the host says of it besides is not passed on.
+    Signal {
+        signal: Sig,
+        core: bool,
+    },
+}
