@@ -1007,7 +1007,8 @@ async fn a_page_of_a_run_has_decisions_between_actions() {
     // An older record does not tell where.
     let older = map(&[("decision", Value::Uint(issued)), ("how", text("within"))]);
     story.intent(story::A, &[("causes", Value::Array(vec![older]))]);
-    let span = [("from", Value::Uint(7)), ("in", text("decided")), ("of", Value::Uint(60)), ("to", Value::Uint(21))];
+    let span =
+        [("from", Value::Uint(7)), ("in", text("decided")), ("of", Value::Uint(60)), ("to", Value::Uint(21))];
     let cause = [("decision", Value::Uint(issued)), ("how", text("within")), ("span", map(&span))];
     story.intent(story::A, &[("causes", Value::Array(vec![map(&cause)]))]);
     let world = world_with(story, false);
