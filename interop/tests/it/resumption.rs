@@ -48,7 +48,7 @@ fn scene() -> &'static Scene {
     SHARED.get_or_init(Scene::start)
 }
 
-/// Sends a request of `key`'s run, and reads its answer until it holds `until` or ends.
+/// Sends a request of `key`'s run, and reads its answer until it holds `until`, or to its end.
 fn ask(key: &str, method: &str, headers: &str, body: &str, until: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", scene().port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -60,9 +60,10 @@ fn ask(key: &str, method: &str, headers: &str, body: &str, until: &str) -> Strin
     stream.write_all(format!("{head}{length}\r\n{body}").as_bytes()).unwrap();
     let (mut said, mut piece) = (Vec::new(), [0; 4096]);
     while !String::from_utf8_lossy(&said).contains(until) {
-        match stream.read(&mut piece).unwrap() {
-            0 => break,
-            n => said.extend_from_slice(&piece[..n]),
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => said.extend_from_slice(&piece[..n]),
+            Err(why) => panic!("{why} behind {}", String::from_utf8_lossy(&said)),
         }
     }
     String::from_utf8(said).unwrap()
@@ -92,13 +93,13 @@ fn call(key: &str, session: &str, n: u32) -> String {
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":{n},"method":"tools/call","params":{{"name":"parted","arguments":{{}},"_meta":{{"progressToken":{n}}}}}}}"#
     );
-    ask(key, "POST", session, &body, "\"progress\":1")
+    ask(key, "POST", &format!("{session}Connection: close\r\n"), &body, "\"progress\":1")
 }
 
 /// Goes on behind `event`.
 fn go_on(key: &str, session: &str, event: &str) -> String {
-    let headers = format!("{session}Last-Event-ID: {event}\r\n");
-    ask(key, "GET", &headers, "", "structuredContent")
+    let headers = format!("{session}Connection: close\r\nLast-Event-ID: {event}\r\n");
+    ask(key, "GET", &headers, "", "Ada Osei")
 }
 
 /// How many values of a class were masked for a run.
@@ -117,11 +118,10 @@ fn the_sdks_client_goes_on_where_its_stream_ended() {
     let said: Option<Value> = done.out().lines().find_map(|line| serde_json::from_str(line).ok());
     let said = said.unwrap_or_else(|| panic!("{}", scene().gateway.explain(&done)));
     assert_eq!(said["progress"], serde_json::json!([1.0, 2.0]), "{said}");
-    let found: &Value = &said["structured"];
+    let found: Value = serde_json::from_str(said["content"][0].as_str().unwrap()).unwrap();
     assert_eq!((&found["ssn"], &found["email"]), (&"*******8391".into(), &"[pii.email]".into()), "{said}");
     let run = run_of(scene().gateway.site(), "patient");
-    // As text and as structure, and once each.
-    assert_eq!((masked(&run, "pii.ssn"), masked(&run, "pii.email")), (2, 2));
+    assert_eq!((masked(&run, "pii.ssn"), masked(&run, "pii.email")), (1, 1), "once each");
     let verified = scene().gateway.site().ask(&["verify"], "").unwrap();
     assert!(verified.status.success(), "{}", verified.all());
 }
@@ -148,19 +148,22 @@ fn what_a_client_missed_comes_masked_and_another_runs_event_is_refused() {
         assert!(!said.contains("jsonrpc\":\"2.0\",\"method") && !said.contains("8391"), "{event}: {said}");
     }
     for disguised in ["Last_Event_ID", "last-event_id"] {
-        let headers = format!("{foreign}{disguised}: {event}\r\n");
-        let said = ask(other, "GET", &headers, "", "structuredContent");
+        let headers = format!("{foreign}Connection: close\r\n{disguised}: {event}\r\n");
+        let said = ask(other, "GET", &headers, "", "Ada Osei");
         assert!(said.contains(" 400 ") && !said.contains("8391"), "{disguised}: {said}");
     }
     let said = go_on(own, &session, &event);
     assert!(said.contains("*******8391") && said.contains("[pii.email]"), "{said}");
-    assert!(said.contains("\"progress\":2") && !said.contains("\"progress\":1"), "what it missed: {said}");
+    assert!(said.contains("\"progress\":2"), "{said}");
+    // The server may have ended the stream before it said anything.
+    let first = |said: &str| said.contains("\"progress\":1");
+    assert!(first(&begun) != first(&said), "what it missed, once: {begun} and {said}");
     assert!(!said.contains("536-22-8391") && !said.contains("ada.osei"), "{said}");
     let run = run_of(scene().gateway.site(), "resumer");
-    eventually("the record of the stream", || (masked(&run, "pii.ssn") == 2).then_some(()));
+    eventually("the record of the stream", || (masked(&run, "pii.ssn") == 1).then_some(()));
     // It is read again by who asks again, and that is in the record, too.
     assert!(go_on(own, &session, &event).contains("*******8391"));
-    eventually("the record of the second", || (masked(&run, "pii.ssn") == 4).then_some(()));
+    eventually("the record of the second", || (masked(&run, "pii.ssn") == 2).then_some(()));
     let shown = scene().gateway.site().ask(&["show", &run], "").unwrap().out()
         + &scene().gateway.site().ask(&["replay", &run], "").unwrap().out();
     assert!(shown.contains("no server gave this run such an event"), "{shown}");
