@@ -1,7 +1,7 @@
 //! `tacho replay RUN -- COMMAND`: unchanged agents carried out again out of the record, with the upstreams stopped or untouched.
 
 use crate::world::{client, drivers, newest_run, own, run_of, upstream};
-use crate::{mcp, models};
+use crate::{http, mcp, models};
 use interop::gateway::Site;
 use interop::process::Finished;
 use serde_json::Value;
@@ -182,6 +182,70 @@ fn tools_answer_again_without_their_server() {
         same(&found);
         assert!(again.err().contains(&done.out()), "{} and {}", done.out(), again.err());
     }
+}
+
+#[test]
+fn plain_requests_are_answered_again_and_the_first_other_one_is_named() {
+    let scene = http::scene();
+    let site = scene.gateway.site();
+    let program = "import os, requests, sys\n\
+        service = os.environ['BILLING_URL']\n\
+        with requests.Session() as s:\n\
+        \x20   for path in ('/users', '/users/1', '/users/9'):\n\
+        \x20       print(s.get(service + path, params={'again': 1}).text)\n\
+        \x20   print(s.post(service + '/echo?again=1', json={'say': sys.argv[1]}).text)";
+    let program = drivers().file("http_again.py", program).unwrap();
+    let (python, program) = (drivers().python().display().to_string(), program.display().to_string());
+    let curl = "curl -sS -i \"$BILLING_URL/users/2?again=1\"";
+    let script = format!("{curl}; {python} {program} hello; curl -sS \"$BILLING_URL/events?again=1\"");
+    let done =
+        scene.gateway.run_to_end("http-again", &["/bin/sh", "-c", &script].map(Path::new), "").unwrap();
+    assert!(done.status.success(), "{}", scene.gateway.explain(&done));
+    assert!(
+        done.out().contains("*******8391") && done.out().contains("{\"say\": \"hello\"}"),
+        "{}",
+        done.all()
+    );
+    let run = run_of(site, "http-again");
+    let sent = || scene.seen().iter().filter(|seen| seen["target"].to_string().contains("again=1")).count();
+    let once = sent();
+    assert_eq!(once, 6, "{:?}", scene.seen().last());
+    let once_more = |script: &str| again(site, &run, &[], &["/bin/sh", "-c", script]);
+
+    let (done_again, found) = once_more(&script);
+    same(&found);
+    assert_eq!(done_again.status.code(), Some(0), "{}", done_again.all());
+    // All but what the gateway says of the moment.
+    let lines =
+        |text: &str| text.lines().filter(|l| !l.starts_with("Date: ")).map(str::to_owned).collect::<Vec<_>>();
+    let (then, now) = (lines(&done.out()), lines(&done_again.err()));
+    assert!(then.iter().all(|line| now.contains(line)), "{then:#?} and {now:#?}");
+
+    for (from, to, after, then, now) in [
+        ("users/2?again=1", "users/3?again=1", 0, "/users/2", "/users/3"),
+        ("users/2?again=1", "users/2?again=2", 0, "again=1", "again=2"),
+        ("http_again.py hello", "http_again.py bye", 4, "hello", "bye"),
+        (
+            "curl -sS \"$BILLING_URL/events",
+            "curl -sS -X DELETE \"$BILLING_URL/events",
+            5,
+            "GET /events",
+            "DELETE /events",
+        ),
+    ] {
+        let (done, found) = once_more(&script.replace(from, to));
+        let parted = &found["divergence"];
+        assert_eq!((&parted["after"], &parted["resource"]), (&after.into(), &"billing".into()), "{found:#}");
+        assert!(parted["how"] == "other" || parted["how"] == "values", "{found:#}");
+        assert!(
+            parted["then"].to_string().contains(then) && parted["now"].to_string().contains(now),
+            "{found:#}"
+        );
+        assert_eq!(done.status.code(), Some(1), "{}", done.all());
+    }
+    let (_, found) = once_more(curl);
+    assert_eq!((&found["divergence"]["how"], &found["asked"]), (&"ended".into(), &1.into()), "{found:#}");
+    assert_eq!(sent(), once, "it was sent again");
 }
 
 #[test]

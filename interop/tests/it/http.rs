@@ -34,6 +34,8 @@ permit (principal in Agent::"tester", action == Action::"write", resource in Res
 permit (principal in Agent::"chooser", action == Action::"write", resource in Resource::"billing/echo");
 @id("coder-writes-http")
 permit (principal in Agent::"coder", action == Action::"write", resource in Resource::"billing/echo");
+@id("again-writes-http")
+permit (principal in Agent::"http-again", action == Action::"write", resource in Resource::"billing/echo");
 @id("asker-deletes")
 permit (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing");
 @id("deletes-ask")
@@ -113,7 +115,7 @@ impl Scene {
     }
 
     /// What the service saw, newest last.
-    fn seen(&self) -> Vec<Value> {
+    pub fn seen(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
