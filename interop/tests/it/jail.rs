@@ -49,12 +49,20 @@ fn clients_of_postgres_do_not_notice() {
 
 #[test]
 fn clients_of_http_do_not_notice() {
-    let python = "import os, json, requests, urllib.request\n\
+    let python = "import os, json, httpx, requests, urllib.request\n\
         assert requests.get(os.environ['BILLING_URL'] + '/users/1').json()['ssn'] == '*******8391'\n\
         ask = urllib.request.Request(os.environ['BILLING_BASE_URL'] + '/users/1')\n\
         ask.add_header('X-Api-Key', os.environ['BILLING_API_KEY'])\n\
         assert json.load(urllib.request.urlopen(ask))['ssn'] == '*******8391'\n\
+        how = [(dict(), 'HTTP/1.1'), (dict(http2=True), 'HTTP/1.1'), (dict(http1=False, http2=True), 'HTTP/2')]\n\
+        for options, version in how:\n\
+        \x20   with httpx.Client(**options) as c:\n\
+        \x20       said = [c.get(os.environ['BILLING_URL'] + '/users/1') for _ in range(3)]\n\
+        \x20       assert {a.http_version for a in said} == {version}, said\n\
+        \x20       assert {a.json()['ssn'] for a in said} == {'*******8391'}, said\n\
         big = {'rows': ['x' * 1000] * 3000}\n\
+        with httpx.Client(http1=False, http2=True) as c:\n\
+        \x20   assert c.post(os.environ['BILLING_URL'] + '/echo', json=big).json() == big\n\
         assert requests.post(os.environ['BILLING_URL'] + '/echo', json=big).json() == big\n\
         print('done')";
     let script = drivers().file("jailed_http.py", python).unwrap();

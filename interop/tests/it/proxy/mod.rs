@@ -309,8 +309,13 @@ fn what_an_agent_tries_at_the_proxy_fails() {
 #[test]
 fn in_a_jail_the_proxy_is_there_and_nothing_else() {
     let program = r#"
-import json, os, sys, urllib.request, requests
+import json, os, sys, urllib.request, httpx, requests
 S, P = "https://localhost:" + sys.argv[1], "http://localhost:" + sys.argv[2]
+for http2 in (False, True):
+    with httpx.Client(http2=http2) as c:
+        answer = c.get(S + "/users/1")
+        assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1"), answer.http_version
+        assert answer.json()["ssn"] == "*******8391"
 assert requests.get(S + "/users/1").json()["ssn"] == "*******8391"
 assert json.load(urllib.request.urlopen(P + "/users/1"))["email"] == "[pii.email]"
 answer = requests.get("http://evil.example/")
