@@ -89,7 +89,7 @@ fn a_shape_is_for_this_run_and_not_for_one_byte_of_another_statement() {
 }
 
 /// A pair of SSH keys; the file of the private one.
-fn ssh_key(gateway: &Gateway, name: &str) -> PathBuf {
+pub fn ssh_key(gateway: &Gateway, name: &str) -> PathBuf {
     let file = gateway.site().dir().join(name);
     let mut keygen = Command::new("ssh-keygen");
     keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&file);
@@ -98,13 +98,14 @@ fn ssh_key(gateway: &Gateway, name: &str) -> PathBuf {
 }
 
 /// `ssh-keygen -Y verify`, as anybody would who has nothing but the record.
-fn verifies(gateway: &Gateway, signed: &Value, text: &str) -> bool {
+pub fn verifies(gateway: &Gateway, signed: &Value, text: &str) -> bool {
     let dir = gateway.site().dir();
     let (signers, signature) = (dir.join("signers"), dir.join("signature"));
-    std::fs::write(&signers, format!("sara {}\n", signed["key"].as_str().unwrap())).unwrap();
+    let by = signed["by"].as_str().unwrap();
+    std::fs::write(&signers, format!("{by} {}\n", signed["key"].as_str().unwrap())).unwrap();
     std::fs::write(&signature, signed["signature"].as_str().unwrap()).unwrap();
     let mut keygen = Command::new("ssh-keygen");
-    keygen.args(["-Y", "verify", "-q", "-n", "tachograph-approval", "-I", "sara", "-f"]).arg(&signers);
+    keygen.args(["-Y", "verify", "-q", "-n", "tachograph-approval", "-I", by, "-f"]).arg(&signers);
     let done = finish(keygen.arg("-s").arg(&signature), text.as_bytes(), Duration::from_secs(30)).unwrap();
     done.status.success()
 }

@@ -1,6 +1,7 @@
 //! Servers of MCP behind the gateway, the SDK's own in two versions, and its clients in three: tools are decided by name and
 //! argument, hidden, pinned and masked, and a model's call is tied to the tool that it caused.
 
+use crate::bindings::{ssh_key, verifies};
 use crate::world::{POLICY, agents_tacho, behind, client, drivers, eventually, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Plan, Site};
 use interop::place::{free_port, is_open};
@@ -399,6 +400,48 @@ fn a_client_that_can_ask_its_user_is_asked_in_band_and_the_approval_is_somebody_
     assert!(scene().text(&["show", &run]).contains("withdrawn"));
     let seen = scene().seen(0);
     assert!(!seen.contains("burn the barn") && !seen.contains("burn the attic"), "{seen}");
+}
+
+#[test]
+fn an_approval_in_band_is_signed_and_held_against_the_record_by_anybody() {
+    let gateway = &scene().gateway;
+    let (own, others) = (ssh_key(gateway, "signe"), ssh_key(gateway, "edvard"));
+    let public = own.with_extension("pub");
+    let words = ["operator", "add", "signe", "--role", "approver", "--group", "leads", "--json", "--ssh-key"];
+    let added = json(scene().site(), &[&words[..], &[public.to_str().unwrap()]].concat());
+    let signe = added["token"].as_str().unwrap();
+    let script = format!(
+        "ELICIT=accept {} {} new tools 'call burn {{\"what\": \"the signed heap\"}}'",
+        drivers().python().display(),
+        client("mcp_client.py").display()
+    );
+    let agent = thread::spawn(move || scene().sh("burner", &script));
+    let id = eventually("a question", || asked_about(signe, "the signed heap"));
+    let sign = |key: &Path| as_lead(signe, &["approve", &id, "--sign", key.to_str().unwrap()]);
+    let refused = sign(&others);
+    assert!(!refused.status.success() && refused.all().contains("not signe's"), "{}", refused.all());
+    assert!(!scene().seen(0).contains("burn the signed heap"), "it waits");
+    let granted = sign(&own);
+    assert!(granted.status.success(), "{}", granted.all());
+    let done = agent.join().unwrap();
+    assert!(done.out().contains("This call waits for approval "), "{}", done.all());
+    assert_eq!(scene().seen(0).matches("burn the signed heap").count(), 1, "{}", done.all());
+
+    // The question and the call that came again are of one run.
+    let runs = json(scene().site(), &["runs", "--json"]);
+    let of_burner = runs["runs"].as_array().unwrap().iter().filter(|run| run["agent"] == "burner");
+    let shown = of_burner.map(|run| json(scene().site(), &["show", run["run"].as_str().unwrap(), "--json"]));
+    let mut actions = shown.flat_map(|shown| shown["actions"].as_array().unwrap().clone());
+    let action = actions.find(|action| action["ask"]["ask"] == id.as_str()).unwrap();
+    let signed = &action["ask"]["approvals"][0]["signatures"][0];
+    let text = signed["text"].as_str().unwrap_or_else(|| panic!("{action:#}"));
+    assert!(text.contains("the signed heap") && text.contains("\nform once\n"), "{text}");
+    assert!(signed["by"] == "signe" && verifies(gateway, signed, text), "{signed:#}");
+    for (from, to) in
+        [("signed heap", "whole house"), ("form once", "form shape 480"), (&id[..8], "00000000")]
+    {
+        assert!(!verifies(gateway, signed, &text.replace(from, to)), "{from}");
+    }
 }
 
 #[test]
