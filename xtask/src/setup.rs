@@ -106,6 +106,12 @@ const NEEDS: &[Need] = &[
         from: Wanted::Test,
         present: || ["ssh", "ssh-keygen", "sftp", "scp"].into_iter().all(on_path),
     },
+    Need {
+        what: "nghttp2 (clients that speak HTTP/2 in their own way)",
+        package: "nghttp2-client",
+        from: Wanted::Test,
+        present: || on_path("nghttp") && on_path("h2load"),
+    },
     Need { what: "a JDK", package: "default-jdk-headless", from: Wanted::Test, present: || on_path("javac") },
     Need {
         what: "PostgreSQL's JDBC driver",

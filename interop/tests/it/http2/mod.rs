@@ -1,5 +1,6 @@
 //! HTTP/2 on both legs: unchanged clients and services, and what is decided, masked and recorded is what it is for HTTP/1.1.
 
+mod foreign;
 mod scene;
 
 use crate::world::{client, drivers, eventually};
