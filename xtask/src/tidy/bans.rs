@@ -23,6 +23,7 @@ const DATA_PATH: Places = &[
     "crates/wire/",
     "crates/proto/",
     "crates/sql/",
+    "crates/shell/",
     "crates/mask/",
     "crates/gate/",
     "crates/ledger/",
@@ -30,8 +31,15 @@ const DATA_PATH: Places = &[
     "crates/relay/",
 ];
 /// Arrow 1 of ARCHITECTURE.md.
-pub const SANS_IO: Places =
-    &["crates/proto/", "crates/sql/", "crates/policy/", "crates/mask/", "crates/seal/", "crates/oidc/"];
+pub const SANS_IO: Places = &[
+    "crates/proto/",
+    "crates/sql/",
+    "crates/shell/",
+    "crates/policy/",
+    "crates/mask/",
+    "crates/seal/",
+    "crates/oidc/",
+];
 
 const BANS: &[Ban] = &[
     Ban {

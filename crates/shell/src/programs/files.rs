@@ -1,0 +1,747 @@
+//! Programs whose operands are files.
+
+use super::At;
+use super::options::{self, Found, Order};
+use crate::line::{Arg, FileAccess, Opaque, Value};
+use crate::walk::Walk;
+
+/// What operands are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operands {
+    All(FileAccess),
+    /// All but the first: a pattern, a mode, an owner.
+    AllButFirst(FileAccess),
+    /// Read, and the last one written, or all below the value of `-t`.
+    Copies,
+    /// Read and deleted, and the last one written.
+    Move,
+    /// The last one written; the others are named in it.
+    Link,
+    /// The first read, the second written.
+    Filter,
+    /// None is a file.
+    Words,
+    /// The first an archive that is written, the rest read into it.
+    Archive,
+}
+
+use FileAccess::{Attributes, Delete, List, Read, Write};
+use Operands::{All, AllButFirst, Archive, Copies, Filter, Link, Move, Words};
+
+/// Names, short options, long options, operands; see [`options`] for how they are written.
+const TABLE: &[(&str, &str, &str, Operands)] = &[
+    (
+        "cat",
+        "AbeEnstTuv",
+        "show-all number-nonblank show-ends number squeeze-blank show-tabs show-nonprinting help version",
+        All(Read),
+    ),
+    ("tac", "brs:", "before regex separator: help version", All(Read)),
+    (
+        "nl",
+        "b:d:f:h:i:l:n:ps:v:w:",
+        "body-numbering: number-format: number-separator: number-width: help version",
+        All(Read),
+    ),
+    ("rev", "h", "help version", All(Read)),
+    (
+        "head",
+        "c:n:qvz0123456789",
+        "bytes: lines: quiet silent verbose zero-terminated help version",
+        All(Read),
+    ),
+    (
+        "tail",
+        "c:n:s:fFqvz0123456789",
+        "bytes: lines: follow# retry pid: sleep-interval: quiet silent verbose zero-terminated help version",
+        All(Read),
+    ),
+    (
+        "cut",
+        "b:c:d:f:nsz",
+        "bytes: characters: delimiter: fields: complement only-delimited output-delimiter: zero-terminated help version",
+        All(Read),
+    ),
+    ("paste", "d:sz", "delimiters: serial zero-terminated help version", All(Read)),
+    ("fold", "bsw:", "bytes spaces width: help version", All(Read)),
+    ("fmt", "cstuw:p:g:", "width: help version", All(Read)),
+    ("column", "tc:s:o:xnN:", "table separator: output-separator: help version", All(Read)),
+    ("expand unexpand", "ait:", "initial all tabs: help version", All(Read)),
+    ("wc", "clmLw", "bytes chars lines max-line-length words files0-from@ help version", All(Read)),
+    (
+        "md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum shasum",
+        "bctzwa:l:rs",
+        "binary check tag text zero ignore-missing quiet status strict warn algorithm: length: help version",
+        All(Read),
+    ),
+    (
+        "base64 base32 basenc",
+        "diw:D",
+        "decode ignore-garbage wrap: base64 base64url base32 base16 help version",
+        All(Read),
+    ),
+    (
+        "od",
+        "A:j:N:S:t:vw#bcdDefFhHiIlLoOsxX",
+        "address-radix: skip-bytes: read-bytes: format: output-duplicates width# help version",
+        All(Read),
+    ),
+    (
+        "hexdump hd",
+        "bcCdn:os:vxe:f<",
+        "canonical length: skip: no-squeezing format: format-file< help version",
+        All(Read),
+    ),
+    (
+        "strings",
+        "afn:t:e:doT:w0123456789",
+        "all print-file-name bytes: radix: encoding: help version",
+        All(Read),
+    ),
+    (
+        "comm",
+        "123z",
+        "check-order nocheck-order output-delimiter: total zero-terminated help version",
+        All(Read),
+    ),
+    (
+        "join",
+        "a:e:ij:1:2:o:t:v:z",
+        "ignore-case check-order nocheck-order header zero-terminated help version",
+        All(Read),
+    ),
+    ("cmp", "bi:ln:s", "print-bytes ignore-initial: verbose bytes: quiet silent help version", All(Read)),
+    (
+        "diff colordiff sdiff diff3",
+        "abBcdeEfilnNpPqrstTuU:C:wyW:x:X@Z",
+        "brief recursive unified# context# text ignore-case ignore-all-space side-by-side width: new-file color# exclude: exclude-from@ report-identical-files help version",
+        All(Read),
+    ),
+    (
+        "file",
+        "bcEhikLNnprsSvzZ0m<f@F:e:P:",
+        "brief mime mime-type mime-encoding dereference uncompress magic-file< files-from@ separator: exclude: help version",
+        All(Read),
+    ),
+    ("zcat bzcat xzcat lzcat zstdcat", "fhLV", "force help version", All(Read)),
+    (
+        "sort",
+        "bcCdfghik:MmnRrS:sT:t:uVzo>",
+        "ignore-leading-blanks dictionary-order ignore-case general-numeric-sort human-numeric-sort key: field-separator: numeric-sort reverse random-sort random-source< stable unique version-sort zero-terminated merge check# output> buffer-size: temporary-directory: parallel: batch-size: compress-program| files0-from@ help version",
+        All(Read),
+    ),
+    (
+        "uniq",
+        "cdDf:is:uw:z",
+        "count repeated all-repeated# skip-fields: ignore-case skip-chars: unique check-chars: zero-terminated group# help version",
+        Filter,
+    ),
+    (
+        "shuf",
+        "ei:n:o>rz",
+        "echo input-range: head-count: output> random-source< repeat zero-terminated help version",
+        All(Read),
+    ),
+    ("tsort", "", "help version", All(Read)),
+    (
+        "jq",
+        "nrcsSCMaejR0f<L:",
+        "null-input raw-output compact-output slurp sort-keys color-output monochrome-output exit-status raw-input join-output from-file< tab indent: arg: argjson: help version",
+        AllButFirst(Read),
+    ),
+    (
+        "grep egrep fgrep zgrep rgrep",
+        "EFGPivwxcLlm:oqsbHhnTZA:B:C:ae:f<IrRUzyd:D:0123456789",
+        "extended-regexp fixed-strings basic-regexp perl-regexp regexp: file< ignore-case no-ignore-case invert-match word-regexp line-regexp count color# colour# files-without-match files-with-matches max-count: only-matching quiet silent no-messages byte-offset with-filename no-filename label: line-number initial-tab null after-context: before-context: context: text binary-files: devices: directories: exclude: exclude-from< exclude-dir: include: recursive dereference-recursive line-buffered binary null-data help version",
+        AllButFirst(Read),
+    ),
+    (
+        "rg",
+        "ivwxclnoNSHhaze:f<g:t:T:A:B:C:m:uFPUsrLqj:",
+        "ignore-case smart-case files-with-matches count regexp: file< glob: type: type-not: hidden no-ignore fixed-strings no-heading heading line-number no-line-number context: after-context: before-context: max-count: pre| json color: follow multiline help version",
+        AllButFirst(Read),
+    ),
+    (
+        "cp",
+        "abdfHilLnPprRsSt>TuvxZ",
+        "archive backup# copy-contents force interactive link dereference no-clobber no-dereference preserve# no-preserve: parents recursive reflink# remove-destination sparse: strip-trailing-slashes symbolic-link suffix: target-directory> no-target-directory update# verbose one-file-system help version",
+        Copies,
+    ),
+    (
+        "mv",
+        "bfinS:t>TuvZ",
+        "backup# force interactive no-clobber strip-trailing-slashes suffix: target-directory> no-target-directory update# verbose help version",
+        Move,
+    ),
+    (
+        "install",
+        "bcCdDg:m:o:psS:t>TvZ",
+        "backup# compare directory group: mode: owner: preserve-timestamps strip strip-program| suffix: target-directory> no-target-directory verbose help version",
+        Copies,
+    ),
+    (
+        "ln",
+        "bdfFiLnPrsS:t>Tv",
+        "backup# directory force interactive logical no-dereference physical relative symbolic suffix: target-directory> no-target-directory verbose help version",
+        Link,
+    ),
+    (
+        "rm",
+        "fiIrRdv",
+        "force interactive# one-file-system no-preserve-root preserve-root# recursive dir verbose help version",
+        All(Delete),
+    ),
+    ("unlink", "", "help version", All(Delete)),
+    ("rmdir", "pv", "ignore-fail-on-non-empty parents verbose help version", All(Delete)),
+    ("mkdir", "m:pvZ", "mode: parents verbose context# help version", All(Write)),
+    ("touch", "acd:fhmr<t:", "no-create date: no-dereference reference< time: help version", All(Write)),
+    ("mkfifo mknod", "m:Z", "mode: context# help version", All(Write)),
+    ("truncate", "cos:r<", "no-create io-blocks size: reference< help version", All(Write)),
+    (
+        "shred",
+        "fn:s:uvxz",
+        "force iterations: random-source< size: remove# verbose exact zero help version",
+        All(Delete),
+    ),
+    (
+        "fallocate",
+        "l:o:nxpzdciv",
+        "length: offset: keep-size punch-hole zero-range dig-holes verbose",
+        All(Write),
+    ),
+    (
+        "chmod",
+        "cfvR",
+        "changes no-preserve-root preserve-root quiet silent verbose reference< recursive help version",
+        AllButFirst(Attributes),
+    ),
+    (
+        "chown chgrp",
+        "cfvhRHLP",
+        "changes dereference no-dereference from: no-preserve-root preserve-root quiet silent verbose reference< recursive help version",
+        AllButFirst(Attributes),
+    ),
+    ("chattr", "RVf", "", AllButFirst(Attributes)),
+    ("setfacl", "bknRm:x:dP", "", All(Attributes)),
+    ("getfacl lsattr", "acdeEsRLPtpnlvV", "", All(List)),
+    (
+        "ls dir vdir",
+        "aAbBcCdDfFgGhHiI:klLmnNopqQrRsStT:uUvw:xXZ1",
+        "all almost-all author escape block-size: ignore-backups color# directory dired classify# file-type format: full-time group-directories-first no-group human-readable si dereference-command-line hide: hyperlink# indicator-style: inode ignore: kibibytes dereference numeric-uid-gid literal hide-control-chars show-control-chars quote-name quoting-style: reverse recursive size sort: time: time-style: tabsize: width: context zero help version",
+        All(List),
+    ),
+    ("stat", "Lfc:t", "dereference file-system format: printf: terse cached: help version", All(List)),
+    (
+        "du",
+        "0aABbcDd:HhklLmPsSt:xX@",
+        "null all apparent-size block-size: bytes total dereference-args max-depth: human-readable inodes separate-dirs si summarize threshold: time# exclude: exclude-from@ one-file-system files0-from@ help version",
+        All(List),
+    ),
+    (
+        "df",
+        "aBhHiklPt:Tvx:",
+        "all block-size: human-readable si inodes local no-sync output# portability sync total type: print-type exclude-type: help version",
+        All(List),
+    ),
+    ("tree", "adfLl:xP:I:hpsugDiCno>N", "noreport dirsfirst du prune", All(List)),
+    (
+        "readlink realpath",
+        "efmnqsvzLP",
+        "canonicalize canonicalize-existing canonicalize-missing no-newline quiet silent verbose zero logical physical strip no-symlinks relative-to: relative-base: help version",
+        All(List),
+    ),
+    ("namei", "xmolv", "", All(List)),
+    (
+        "gzip gunzip bzip2 bunzip2 xz unxz lzma unlzma zstd unzstd compress uncompress lz4",
+        "cdfkhlLnNqrS:tvVz0123456789#T:M:o>b:",
+        "stdout to-stdout decompress uncompress force keep list name no-name quiet recursive suffix: test verbose fast best rsyncable threads: rm help version",
+        Move,
+    ),
+    (
+        "zip",
+        "rqj9876543210ujmyveFDAi:x:P:b:T",
+        "recurse-paths quiet junk-paths encrypt password: exclude: include: symlinks unzip-command|",
+        Archive,
+    ),
+    ("unzip", "lvtqonjpd>x:P:aCLu", "", All(Read)),
+    ("xxd", "abcdeEg:hil:no:pqrs:uv", "help version", Filter),
+    ("tee", "aip", "append ignore-interrupts output-error# help version", All(Write)),
+    ("tr", "cCdst", "complement delete squeeze-repeats truncate-set1 help version", Words),
+    ("csplit", "b:f>kn:sz", "help version", AllButFirst(Read)),
+    ("iconv", "f:t:lco>s", "from-code: to-code: list output> silent verbose help version", All(Read)),
+    ("dos2unix unix2dos", "bkqnco", "", All(Write)),
+    (
+        "patch",
+        "p:i<o>r>d:NRsEfbl0123456789",
+        "strip: input< output> reject-file> directory: forward reverse silent quiet dry-run batch force backup help version",
+        All(Write),
+    ),
+    ("basename dirname", "as:z", "multiple suffix: zero help version", Words),
+    ("echo", "neE", "", Words),
+    (
+        "seq yes expr factor numfmt",
+        "f:s:w",
+        "format: separator: equal-width help version to: from: padding:",
+        Words,
+    ),
+    ("ssh-keygen", "t:b:C:N:P:f>qlByiemE:vpcI:s<n:V:z:hFR:H:Y:D|w|", "", All(Write)),
+    ("openssl", "", "", Words),
+    (
+        "gpg gpg2",
+        "aedscbkKo>r:u:vqt",
+        "armor encrypt decrypt sign clearsign detach-sign verify output> recipient: local-user: batch yes passphrase: passphrase-file< symmetric list-keys list-secret-keys export export-secret-keys import homedir: pinentry-mode: passphrase-fd: trust-model: version help",
+        All(Read),
+    ),
+    (
+        "id whoami groups who w uptime users logname tty uname arch nproc free ps pgrep lscpu lsblk lsusb lspci dmesg last lastlog",
+        "",
+        "",
+        Words,
+    ),
+    (
+        "date",
+        "uRI#d:r<s:f@",
+        "utc universal iso-8601# date: reference< rfc-3339: rfc-email set: help version",
+        Words,
+    ),
+    ("hostname", "fisIdA", "fqdn short all-ip-addresses help version", Words),
+    ("mktemp", "dp:qtuV", "directory dry-run quiet tmpdir# suffix: help version", Words),
+    ("sleep sync", "df", "data file-system help version", Words),
+    ("logger", "t:p:sief<n:P:d", "tag: priority: stderr id# file< server: port:", Words),
+    (
+        "journalctl",
+        "u:n:fexbrko:S:U:p:t:ag",
+        "unit: lines: follow no-pager output: since: until: priority: reverse boot# dmesg grep: system user identifier: all vacuum-size: vacuum-time:",
+        Words,
+    ),
+    (
+        "systemctl",
+        "atlqfn:o:H|M:pP",
+        "no-pager all type: full quiet force user system now lines: output: property: state: failed plain no-legend value show-types recursive",
+        Words,
+    ),
+    ("service", "", "status-all", Words),
+    ("kill pkill killall", "l0123456789sfexu:", "signal: list exact", Words),
+    ("true false : pwd printenv getent locale tput clear reset stty", "", "", Words),
+];
+
+/// Programs of [`TABLE`] whose options do not matter: they reach no file of the line's and start nothing.
+const HARMLESS: &[&str] = &[
+    "id", "whoami", "groups", "who", "w", "uptime", "users", "logname", "tty", "uname", "arch", "nproc",
+    "free", "ps", "pgrep", "lscpu", "lsblk", "lsusb", "lspci", "last", "lastlog", "true", "false", ":",
+    "pwd", "printenv", "getent", "locale", "kill", "pkill", "killall", "seq", "yes", "expr", "factor",
+    "numfmt", "echo", "service",
+];
+
+pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
+    match at.base {
+        "find" => find(walk, at),
+        "dd" => dd(walk, at),
+        "tar" | "bsdtar" | "gtar" => tar(walk, at),
+        "openssl" => openssl(walk, at),
+        "psql" => psql(walk, at),
+        "cpio" | "pax" | "ar" | "7z" | "7za" | "rar" | "unrar" => walk.opaque(Opaque::OptionUnknown, at.span),
+        base if HARMLESS.contains(&base) => {}
+        base => {
+            let Some((_, short, long, operands)) =
+                TABLE.iter().find(|row| row.0.split(' ').any(|n| n == base))
+            else {
+                return false;
+            };
+            let found = options::read(walk, at, short, long, Order::Mixed);
+            operands_of(walk, at, *operands, &found);
+            let word = found.operands.first().and_then(|a| a.value.literal());
+            match (at.base, word) {
+                ("systemctl", Some("edit")) => walk.opaque(Opaque::Interactive, at.span),
+                (
+                    "systemctl",
+                    Some("set-environment" | "import-environment" | "link" | "enable" | "set-property"),
+                ) => {
+                    walk.opaque(Opaque::Configuration, at.span);
+                }
+                _ => {}
+            }
+            if at.base == "ssh-keygen" {
+                // The same option names the key that is made and the key that is read.
+                let keys: Vec<Arg> = found.values(&["f"]).cloned().collect();
+                name(walk, at, &keys, Read);
+            }
+        }
+    }
+    true
+}
+
+fn name(walk: &mut Walk, at: &At<'_>, args: &[Arg], access: FileAccess) {
+    for arg in args {
+        if access == Read && arg.value.literal() == Some("-") {
+            continue;
+        }
+        walk.file(at.index, arg.value.clone(), access, arg.at);
+    }
+}
+
+fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) {
+    let all = &*found.operands;
+    let (front, last) = match all.split_last() {
+        Some((last, front)) if !front.is_empty() => (front, std::slice::from_ref(last)),
+        _ => (all, &[][..]),
+    };
+    let target = found.has(&["t", "target-directory"]);
+    match operands {
+        All(_) if at.base == "tee" && found.has(&["a"]) => name(walk, at, all, FileAccess::Append),
+        All(access) => {
+            name(walk, at, all, access);
+            if all.is_empty() && matches!(at.base, "ls" | "dir" | "vdir" | "du" | "tree") {
+                name(walk, at, &here(at), List);
+            }
+        }
+        AllButFirst(access) => {
+            let pattern_given = found.has(&["e", "f", "regexp", "file", "reference", "from-file"]);
+            let skip = usize::from(!pattern_given);
+            // How many words the first becomes decides which one is a pattern: take them all for files.
+            let unclear = matches!(all.first().map(|a| &a.value), Some(Value::Unknown { one: false, .. }));
+            name(walk, at, all.get(if unclear { 0 } else { skip }..).unwrap_or(&[]), access);
+            if all.is_empty() || found.has(&["r", "R", "recursive"]) && all.len() <= skip {
+                name(walk, at, &here(at), List);
+            }
+        }
+        Copies if found.has(&["d", "directory"]) => name(walk, at, all, Write),
+        Copies | Move => {
+            let compressed = operands == Move && at.base != "mv";
+            let sources = if target || compressed { all } else { front };
+            let stays =
+                compressed && found.has(&["c", "stdout", "to-stdout", "k", "keep", "t", "test", "l", "list"]);
+            name(walk, at, sources, Read);
+            if operands == Move && !stays {
+                name(walk, at, sources, Delete);
+            }
+            let writes = !found.has(&["c", "stdout", "to-stdout", "t", "test", "l", "list"]) && compressed;
+            let made: Vec<Arg> =
+                if writes { all.iter().map(|arg| recoded(at, found, arg)).collect() } else { Vec::new() };
+            name(walk, at, &made, Write);
+            name(walk, at, if target || compressed { &[] } else { last }, Write);
+        }
+        Link => {
+            // What a link leads to is not read now; but who may read the link may read that.
+            name(walk, at, if target { all } else { front }, Read);
+            name(walk, at, last, Write);
+        }
+        Filter => {
+            name(walk, at, all.get(..1).unwrap_or(&[]), Read);
+            name(walk, at, all.get(1..).unwrap_or(&[]), Write);
+        }
+        Archive => {
+            name(walk, at, all.get(..1).unwrap_or(&[]), Write);
+            name(walk, at, all.get(1..).unwrap_or(&[]), Read);
+        }
+        Words => {}
+    }
+}
+
+/// The name that a file has once it is compressed, or is no more.
+fn recoded(at: &At<'_>, found: &Found, arg: &Arg) -> Arg {
+    const SUFFIXES: [&str; 8] = [".gz", ".bz2", ".xz", ".lzma", ".zst", ".Z", ".lz4", ".tgz"];
+    let suffix = match at.base.trim_start_matches("un").trim_start_matches("g") {
+        "zip" => ".gz",
+        "bzip2" => ".bz2",
+        "xz" => ".xz",
+        "zstd" => ".zst",
+        "lzma" => ".lzma",
+        "lz4" => ".lz4",
+        _ => ".Z",
+    };
+    let opens = at.base.contains("un") || found.has(&["d", "decompress", "uncompress"]);
+    let plain = !found.has(&["S", "suffix", "o", "r", "recursive", "N", "name"]);
+    let value = match arg.value.literal().filter(|_| plain) {
+        Some(path) if opens => {
+            let bare = SUFFIXES.iter().find_map(|suffix| path.strip_suffix(suffix));
+            bare.map_or_else(Value::unknown, |bare| Value::Literal(bare.to_owned()))
+        }
+        Some(path) => Value::Literal(format!("{path}{suffix}")),
+        None => Value::unknown(),
+    };
+    Arg { at: arg.at, value }
+}
+
+fn here(at: &At<'_>) -> [Arg; 1] {
+    [Arg { at: at.span, value: Value::Literal(".".to_owned()) }]
+}
+
+/// All that is below a starting point, as a pattern.
+fn below(arg: &Arg) -> Arg {
+    let value = match &arg.value {
+        Value::Literal(path) => {
+            let escaped: String = path
+                .chars()
+                .flat_map(|c| if "*?[]\\".contains(c) { vec!['\\', c] } else { vec![c] })
+                .collect();
+            Value::Pattern(crate::line::Base::Written, format!("{}/**", escaped.trim_end_matches('/')))
+        }
+        Value::Below(base, path) => Value::Pattern(base.clone(), format!("{path}/**")),
+        Value::Pattern(base, path) => Value::Pattern(base.clone(), format!("{path}/**")),
+        Value::Unknown { .. } => Value::unknown(),
+    };
+    Arg { at: arg.at, value }
+}
+
+fn find(walk: &mut Walk, at: &At<'_>) {
+    let is_start = |arg: &&Arg| !arg.value.starts().starts_with(['-', '(', '!', ')', ',']);
+    let mut args = at.args;
+    while let Some(arg) = args.first().filter(|a| matches!(a.value.literal(), Some("-H" | "-L" | "-P"))) {
+        let _ = arg;
+        args = &args[1..];
+    }
+    let count = args.iter().take_while(is_start).count();
+    let (starts, tests) = args.split_at(count);
+    let starts = if starts.is_empty() { here(at).to_vec() } else { starts.to_vec() };
+    name(walk, at, &starts, List);
+    let found: Vec<Arg> = starts.iter().map(below).collect();
+    if starts.iter().any(|s| matches!(s.value, Value::Unknown { .. } | Value::Pattern(..))) {
+        walk.opaque(Opaque::ArgumentUnknown, at.span);
+    }
+    let mut rest = tests.iter();
+    while let Some(test) = rest.next() {
+        let Some(word) = test.value.literal() else {
+            walk.opaque(Opaque::ArgumentUnknown, test.at);
+            continue;
+        };
+        match word {
+            "-exec" | "-execdir" | "-ok" | "-okdir" => {
+                let words: Vec<Arg> = rest
+                    .by_ref()
+                    .take_while(|a| !matches!(a.value.literal(), Some(";" | "+")))
+                    .cloned()
+                    .collect();
+                exec(walk, at, &words, &found);
+            }
+            "-delete" => name(walk, at, &found, Delete),
+            "-fprint" | "-fprint0" | "-fls" => {
+                if let Some(file) = rest.next() {
+                    name(walk, at, std::slice::from_ref(file), Write);
+                }
+            }
+            "-fprintf" => {
+                if let Some(file) = rest.next() {
+                    name(walk, at, std::slice::from_ref(file), Write);
+                }
+                rest.next();
+            }
+            "-newer" | "-anewer" | "-cnewer" | "-samefile" => {
+                if let Some(file) = rest.next() {
+                    name(walk, at, std::slice::from_ref(file), List);
+                }
+            }
+            "-name" | "-iname" | "-path" | "-ipath" | "-wholename" | "-iwholename" | "-regex" | "-iregex"
+            | "-type" | "-xtype" | "-size" | "-mtime" | "-mmin" | "-atime" | "-amin" | "-ctime" | "-cmin"
+            | "-maxdepth" | "-mindepth" | "-user" | "-group" | "-uid" | "-gid" | "-perm" | "-links"
+            | "-inum" | "-printf" | "-regextype" | "-lname" | "-ilname" | "-fstype" | "-newermt"
+            | "-used" => {
+                if rest.next().is_some_and(|value| {
+                    matches!(value.value, Value::Unknown { one: false, .. } | Value::Pattern(..))
+                }) {
+                    walk.opaque(Opaque::ArgumentUnknown, test.at);
+                }
+            }
+            "("
+            | ")"
+            | "!"
+            | ","
+            | "-a"
+            | "-and"
+            | "-o"
+            | "-or"
+            | "-not"
+            | "-print"
+            | "-print0"
+            | "-ls"
+            | "-prune"
+            | "-quit"
+            | "-empty"
+            | "-readable"
+            | "-writable"
+            | "-executable"
+            | "-true"
+            | "-false"
+            | "-depth"
+            | "-mount"
+            | "-xdev"
+            | "-follow"
+            | "-daystart"
+            | "-noleaf"
+            | "-nouser"
+            | "-nogroup"
+            | "-ignore_readdir_race" => {}
+            _ => walk.opaque(Opaque::OptionUnknown, test.at),
+        }
+    }
+}
+
+/// `find -exec`: in place of `{}` stands what is below the starting point, if there is one.
+fn exec(walk: &mut Walk, at: &At<'_>, words: &[Arg], found: &[Arg]) {
+    let path = match found {
+        [one] => one.value.clone(),
+        _ => Value::unknown(),
+    };
+    let put = |arg: &Arg| match arg.value.literal() {
+        Some("{}") => Arg { at: arg.at, value: path.clone() },
+        Some(text) if text.contains("{}") => {
+            let starts = text.split("{}").next().unwrap_or("").to_owned();
+            Arg { at: arg.at, value: Value::Unknown { starts, one: true } }
+        }
+        _ => arg.clone(),
+    };
+    let words: Vec<Arg> = words.iter().map(put).collect();
+    walk.inner_call(at.index, &words, crate::line::Inside::Wrapped, at.scene);
+}
+
+fn dd(walk: &mut Walk, at: &At<'_>) {
+    for arg in at.args {
+        let starts = arg.value.starts();
+        let value = |skip: usize| options::attached(arg, starts.get(skip..).unwrap_or("")).value;
+        if starts.starts_with("if=") {
+            walk.file(at.index, value(3), Read, arg.at);
+        } else if starts.starts_with("of=") {
+            walk.file(at.index, value(3), Write, arg.at);
+        }
+        let several = matches!(arg.value, Value::Unknown { one: false, .. });
+        if several || arg.value.literal().is_none() && !starts.contains('=') {
+            walk.opaque(Opaque::ArgumentUnknown, arg.at);
+        }
+    }
+}
+
+fn openssl(walk: &mut Walk, at: &At<'_>) {
+    let mut args = at.args.iter().peekable();
+    while let Some(arg) = args.next() {
+        let Some(word) = arg.value.literal() else {
+            walk.opaque(Opaque::ArgumentUnknown, arg.at);
+            continue;
+        };
+        let access = match word {
+            "-in" | "-inkey" | "-cert" | "-key" | "-CAfile" | "-CA" | "-CAkey" | "-kfile" | "-rand"
+            | "-signkey" | "-signature" | "-verify" | "-prverify" | "-sign" | "-certfile" | "-extfile"
+            | "-untrusted" => Read,
+            "-out" | "-keyout" | "-writerand" | "-sigout" => Write,
+            "-config" | "-engine" | "-provider" | "-provider-path" => {
+                walk.opaque(Opaque::Configuration, arg.at);
+                continue;
+            }
+            "-connect" | "-proxy" => {
+                if let Some(value) = args.next() {
+                    super::network::host_port(walk, at, value);
+                }
+                continue;
+            }
+            "s_client" | "s_server" => {
+                walk.opaque(Opaque::Interactive, arg.at);
+                continue;
+            }
+            "-pass" | "-passin" | "-passout" => {
+                let file = args
+                    .next()
+                    .and_then(|a| a.value.starts().strip_prefix("file:").map(|p| (a, p.to_owned())));
+                if let Some((value, path)) = file {
+                    walk.file(at.index, options::attached(value, &path).value, Read, value.at);
+                }
+                continue;
+            }
+            word if word.starts_with('-') => {
+                if !word.contains("out") || word.starts_with("-outform") {
+                    continue;
+                }
+                Write
+            }
+            // The subcommand; every other word may be a file, and is taken for one.
+            _ if std::ptr::eq(arg, &at.args[0]) => continue,
+            _ => {
+                walk.file(at.index, arg.value.clone(), Read, arg.at);
+                continue;
+            }
+        };
+        if let Some(value) = args.next() {
+            walk.file(at.index, value.value.clone(), access, value.at);
+        }
+    }
+}
+
+fn psql(walk: &mut Walk, at: &At<'_>) {
+    let short = "aAbc:d:eEf<F:h:HlL+no>p:P:qR:sStT:U:v:VwWxXz0129";
+    let long = "command: dbname: file< host: port: username: output> log-file+ no-password password tuples-only csv html expanded set: variable: no-psqlrc quiet no-align single-transaction list help version";
+    let found = options::read(walk, at, short, long, Order::Mixed);
+    match found.value(&["h", "host"]).cloned() {
+        Some(host) => walk.host(
+            at.index,
+            host.value,
+            None,
+            found.value(&["p", "port"]).and_then(|p| p.value.literal().map(str::to_owned)),
+            host.at,
+        ),
+        None => walk.opaque(Opaque::HostUnknown, at.span),
+    }
+    // A database's language, and backslash commands that start programs.
+    walk.opaque(Opaque::InlineCode, at.span);
+}
+
+fn tar(walk: &mut Walk, at: &At<'_>) {
+    let short = "Acdrtuxf:zjJZavwkOpPhlC:T@X@I|F|b:g:H:K:L:mMnN:oRsSUV:W";
+    let long = "create extract get list append update diff compare delete concatenate file: gzip bzip2 xz zstd lzma auto-compress verbose directory: files-from@ exclude-from@ exclude: use-compress-program| checkpoint# checkpoint-action| to-command| info-script| new-volume-script| rsh-command| rmt-command| to-stdout keep-old-files overwrite preserve-permissions same-owner no-same-owner no-same-permissions strip-components: transform: wildcards no-recursion one-file-system owner: group: mode: mtime: sort: numeric-owner absolute-names dereference totals exclude-vcs remove-files null help version";
+    // The old form: letters without a dash come first, and their values follow in order.
+    let mut args = at.args.to_vec();
+    if let Some(Value::Literal(first)) = args.first().map(|a| &a.value)
+        && !first.starts_with('-')
+        && !first.is_empty()
+    {
+        args = old_form(&args, short);
+    }
+    let at = At { args: &args, ..*at };
+    let found = options::read(walk, &at, short, long, Order::Mixed);
+    let has = |names: &[&str]| found.has(names);
+    let makes = has(&["c", "create", "r", "append", "u", "update", "A", "concatenate"]);
+    let takes = has(&["x", "extract", "get"]);
+    if let Some(archive) = found.value(&["f", "file"]).cloned().filter(|a| a.value.literal() != Some("-")) {
+        if let Some((host, _)) = archive.value.starts().split_once(':')
+            && !host.contains('/')
+        {
+            walk.opaque(Opaque::StartsPrograms, archive.at);
+            walk.host(at.index, Value::Literal(host.to_owned()), None, None, archive.at);
+        }
+        walk.file(
+            at.index,
+            archive.value.clone(),
+            if makes || has(&["delete"]) { Write } else { Read },
+            archive.at,
+        );
+    } else if found.value(&["f", "file"]).is_none() {
+        walk.opaque(Opaque::PathUnknown, at.span);
+    }
+    let into: Vec<Arg> = found.values(&["C", "directory"]).cloned().collect();
+    name(walk, &at, &into, if takes { Write } else { List });
+    if makes {
+        // Relative operands are below the last `-C` before them: all of that is read, and what the operands name here.
+        let from: Vec<Arg> = into.iter().chain(&found.operands).cloned().collect();
+        name(walk, &at, &from, Read);
+        if has(&["remove-files"]) {
+            name(walk, &at, &from, Delete);
+        }
+    } else if takes && into.is_empty() && !has(&["O", "to-stdout"]) {
+        name(walk, &at, &here(&at), Write);
+    } else if !takes && !has(&["t", "list", "d", "diff", "compare", "delete", "help", "version"]) {
+        walk.opaque(Opaque::OptionUnknown, at.span);
+    }
+}
+
+fn old_form(args: &[Arg], short: &str) -> Vec<Arg> {
+    let Some((first, rest)) = args.split_first() else { return Vec::new() };
+    let letters = first.value.starts().to_owned();
+    let mut rest = rest.iter();
+    let mut made = Vec::new();
+    for letter in letters.chars() {
+        made.push(Arg { at: first.at, value: Value::Literal(format!("-{letter}")) });
+        let takes = short.find(letter).and_then(|p| short.get(p + letter.len_utf8()..)?.chars().next());
+        if takes.is_some_and(|kind| ":<>@|".contains(kind)) {
+            made.extend(rest.next().cloned());
+        }
+    }
+    made.extend(rest.cloned());
+    made
+}

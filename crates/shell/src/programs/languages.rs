@@ -1,0 +1,307 @@
+//! Interpreters: shells, whose text is read here, and languages, whose text is not.
+
+use super::At;
+use super::options::{self, Order};
+use super::wrappers::shell_code;
+use crate::line::{Arg, FileAccess, Inside, Opaque, Value};
+use crate::walk::{Input, Walk};
+
+pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
+    match at.base {
+        "sh" | "bash" | "dash" | "ash" | "zsh" | "rbash" => shell(walk, at),
+        "ksh" | "ksh93" | "mksh" | "yash" | "fish" | "csh" | "tcsh" | "rc" | "es" | "nu" | "xonsh"
+        | "pwsh" | "elvish" | "oil" | "osh" => walk.opaque(Opaque::InlineCode, at.span),
+        "awk" | "gawk" | "mawk" | "nawk" | "original-awk" => awk(walk, at),
+        "sed" | "gsed" => sed(walk, at),
+        base if language(base).is_some() => interpreter(walk, at),
+        _ => return false,
+    }
+    true
+}
+
+/// Letters that give code in an argument, by the name of the language without its version.
+fn language(base: &str) -> Option<&'static str> {
+    let name = base.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    Some(match name {
+        "python" | "pypy" | "ipython" | "jython" | "micropython" => "c",
+        "perl" => "eEnp",
+        "ruby" | "jruby" => "enp",
+        "node" | "nodejs" | "deno" | "bun" | "ts-node" => "ep",
+        "php" => "rBRE",
+        "lua" | "luajit" | "Rscript" | "R" | "julia" | "elixir" | "groovy" | "scala" | "swift" | "guile"
+        | "racket" => "e",
+        "tclsh" | "wish" | "osascript" | "ghci" | "runghc" | "runhaskell" | "erl" | "java" | "jshell"
+        | "sbcl" | "m" => "e",
+        _ => return None,
+    })
+}
+
+/// Code in an argument, in a file or from input: each is opaque, and a file is named.
+fn interpreter(walk: &mut Walk, at: &At<'_>) {
+    if let [only] = at.args
+        && matches!(only.value.literal(), Some("--version" | "--help" | "-V"))
+    {
+        return;
+    }
+    let letters = language(at.base).unwrap_or("");
+    let inline = at.args.iter().take_while(|a| a.value.starts().starts_with('-')).any(|arg| {
+        let text = arg.value.starts();
+        let long = matches!(text, "--eval" | "--print" | "--execute" | "eval");
+        long || !text.starts_with("--") && text.contains(|c| letters.contains(c))
+    });
+    if inline {
+        return walk.opaque(Opaque::InlineCode, at.span);
+    }
+    let file = at.args.iter().find(|a| !a.value.starts().starts_with('-'));
+    match file {
+        Some(file) => {
+            walk.opaque(Opaque::ScriptFile, at.span);
+            walk.file(at.index, file.value.clone(), FileAccess::Read, file.at);
+        }
+        None => walk.opaque(Opaque::CodeFromInput, at.span),
+    }
+}
+
+fn shell(walk: &mut Walk, at: &At<'_>) {
+    let mut args = at.args.iter();
+    let (mut code, mut input) = (false, false);
+    let mut operand: Option<&Arg> = None;
+    while let Some(arg) = args.next() {
+        let text = arg.value.starts();
+        match arg.value.literal() {
+            Some("--" | "-") => {
+                operand = args.next();
+                break;
+            }
+            Some(
+                "--norc" | "--noprofile" | "--posix" | "--login" | "--verbose" | "--restricted"
+                | "--noediting",
+            ) => {}
+            Some("--version" | "--help") => return,
+            Some(option) if option.starts_with("--") => {
+                if matches!(option, "--rcfile" | "--init-file")
+                    && let Some(file) = args.next()
+                {
+                    walk.file(at.index, file.value.clone(), FileAccess::Read, file.at);
+                }
+                walk.opaque(Opaque::ShellSettings, arg.at);
+            }
+            Some(option) if option.starts_with(['-', '+']) => {
+                code |= option.contains('c');
+                input |= option.contains('s');
+                if !option.chars().skip(1).all(|c| "aefhilmnpruvxcsoE".contains(c)) {
+                    walk.opaque(Opaque::ShellSettings, arg.at);
+                }
+                if option.contains('o') {
+                    let plain = ["pipefail", "errexit", "nounset", "xtrace"];
+                    if !args
+                        .next()
+                        .is_some_and(|a| a.value.literal().is_some_and(|name| plain.contains(&name)))
+                    {
+                        walk.opaque(Opaque::ShellSettings, arg.at);
+                    }
+                }
+            }
+            None if text.starts_with(['-', '+'])
+                || text.is_empty() && !matches!(arg.value, Value::Below(..)) =>
+            {
+                walk.opaque(Opaque::ArgumentUnknown, arg.at);
+                operand = Some(arg);
+                break;
+            }
+            _ => {
+                operand = Some(arg);
+                break;
+            }
+        }
+    }
+    match (code, operand) {
+        (true, Some(text)) => shell_code(walk, at, text, Inside::Script, at.scene),
+        (true, None) => walk.opaque(Opaque::InlineCode, at.span),
+        (false, Some(file)) if !input => {
+            walk.opaque(Opaque::ScriptFile, at.span);
+            walk.file(at.index, file.value.clone(), FileAccess::Read, file.at);
+        }
+        (false, _) => from_input(walk, at),
+    }
+}
+
+fn from_input(walk: &mut Walk, at: &At<'_>) {
+    match &at.scene.input {
+        Input::Text(text) => {
+            let text = text.clone();
+            walk.script(&text, at.span, &at.scene.within(at.index, Inside::Script));
+        }
+        Input::Inherited | Input::Other => walk.opaque(Opaque::CodeFromInput, at.span),
+    }
+}
+
+fn awk(walk: &mut Walk, at: &At<'_>) {
+    let found =
+        options::read(walk, at, "F:v:f<W:", "field-separator: assign: file< version help", Order::First);
+    let given = found.has(&["f", "file"]);
+    if given || found.has(&["W"]) {
+        walk.opaque(Opaque::AwkProgram, at.span);
+    }
+    let (program, files) = if given { (None, &*found.operands) } else { split(&found.operands) };
+    if let Some(program) = program {
+        match program.value.literal() {
+            Some(text) if awk_is_plain(text) => {}
+            _ => walk.opaque(Opaque::AwkProgram, program.at),
+        }
+    }
+    for file in files {
+        // `name=value` sets a variable of the program's.
+        let assigns =
+            file.value.starts().split_once('=').is_some_and(|(name, _)| crate::read::is_variable(name));
+        if !assigns && file.value.literal() != Some("-") {
+            walk.file(at.index, file.value.clone(), FileAccess::Read, file.at);
+        }
+    }
+}
+
+fn split(words: &[Arg]) -> (Option<&Arg>, &[Arg]) {
+    match words.split_first() {
+        Some((first, rest)) => (Some(first), rest),
+        None => (None, words),
+    }
+}
+
+/// Whether a program surely runs nothing and reaches no file: it has no word and no operator that could.
+fn awk_is_plain(program: &str) -> bool {
+    let compared = program.replace(">=", "").replace("||", "");
+    let prints_to = compared.contains('>') && compared.contains("print");
+    let words = ["system", "getline", "close", "fflush", "ARGV", "ARGC", "extension", "INPLACE", "inplace"];
+    let reaches = prints_to || compared.contains(['|', '@']) || compared.contains("\\\n");
+    !reaches && !words.iter().any(|word| compared.contains(word))
+}
+
+fn sed(walk: &mut Walk, at: &At<'_>) {
+    let found = options::read(
+        walk,
+        at,
+        "nEre:f<i#l:suzb",
+        "quiet silent regexp-extended expression: file< in-place# line-length: separate unbuffered null-data posix debug sandbox follow-symlinks version help",
+        Order::Mixed,
+    );
+    let scripts: Vec<Arg> = found.values(&["e", "expression"]).cloned().collect();
+    let given = !scripts.is_empty() || found.has(&["f", "file"]);
+    if found.has(&["f", "file"]) {
+        walk.opaque(Opaque::SedScript, at.span);
+    }
+    let (script, files) = if given { (None, &*found.operands) } else { split(&found.operands) };
+    let texts: Option<Vec<&str>> = scripts.iter().chain(script).map(|arg| arg.value.literal()).collect();
+    if !texts.is_some_and(|texts| sed_is_plain(&texts.join("\n"))) {
+        walk.opaque(Opaque::SedScript, at.span);
+    }
+    let in_place = found.has(&["i", "in-place"]);
+    for file in files.iter().filter(|a| a.value.literal() != Some("-")) {
+        walk.file(at.index, file.value.clone(), FileAccess::Read, file.at);
+        if in_place {
+            walk.file(at.index, file.value.clone(), FileAccess::Write, file.at);
+        }
+    }
+}
+
+/// Whether a script has no command that runs something or reaches a file (`e`, `r`, `R`, `w`, `W`, `s///e`, `s///w`).
+fn sed_is_plain(script: &str) -> bool {
+    let mut rest = script;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\n', ';', '}']);
+        if rest.is_empty() {
+            return true;
+        }
+        match sed_address(rest).and_then(sed_command) {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+}
+
+/// The text behind the addresses, `!` and blanks.
+fn sed_address(text: &str) -> Option<&str> {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || "$+~, \t!".contains(c));
+        let delimiter = match rest.chars().next()? {
+            '/' => '/',
+            '\\' => {
+                rest = rest.get(1..)?;
+                rest.chars().next()?
+            }
+            _ => return Some(rest),
+        };
+        rest = sed_part(rest.get(delimiter.len_utf8()..)?, delimiter)?;
+        rest = rest.trim_start_matches(['I', 'M']);
+    }
+}
+
+/// The text behind the next delimiter. A bracket that is not closed before it is read in more than one way.
+fn sed_part(text: &str, delimiter: char) -> Option<&str> {
+    let mut chars = text.char_indices();
+    let mut bracket = false;
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\n' => return None,
+            '\\' => {
+                chars.next();
+            }
+            c if c == delimiter => return if bracket { None } else { text.get(at + c.len_utf8()..) },
+            '[' => bracket = true,
+            ']' => bracket = false,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The text behind one command that is known to be plain.
+fn sed_command(text: &str) -> Option<&str> {
+    let command = text.chars().next()?;
+    let rest = text.get(command.len_utf8()..)?;
+    match command {
+        '{' => Some(rest),
+        'p' | 'P' | 'd' | 'D' | 'h' | 'H' | 'g' | 'G' | 'x' | 'n' | 'N' | '=' | 'z' | 'F' | 'q' | 'Q'
+        | 'l' => sed_end(rest.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit())),
+        's' | 'y' => {
+            let delimiter = rest.chars().next().filter(|c| !c.is_whitespace() && *c != '\\' && *c != ';')?;
+            let pattern = rest.get(delimiter.len_utf8()..)?;
+            let replacement = sed_part(pattern, delimiter)?;
+            let flags = sed_part_of_replacement(replacement, delimiter)?;
+            sed_end(flags.trim_start_matches(|c: char| "gpiI".contains(c) || c.is_ascii_digit()))
+        }
+        'a' | 'i' | 'c' | '#' => {
+            let mut escaped = false;
+            for (at, c) in rest.char_indices() {
+                if c == '\n' && !escaped {
+                    return rest.get(at..);
+                }
+                escaped = c == '\\' && !escaped;
+            }
+            Some("")
+        }
+        ':' | 'b' | 't' | 'T' => Some(rest.trim_start_matches(|c: char| !matches!(c, '\n' | ';' | '}'))),
+        _ => None,
+    }
+}
+
+/// A replacement has no brackets, and may have escaped newlines.
+fn sed_part_of_replacement(text: &str, delimiter: char) -> Option<&str> {
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => {
+                chars.next();
+            }
+            '\n' => return None,
+            c if c == delimiter => return text.get(at + c.len_utf8()..),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn sed_end(text: &str) -> Option<&str> {
+    let rest = text.trim_start_matches([' ', '\t']);
+    (rest.is_empty() || rest.starts_with([';', '\n', '}', '#'])).then_some(rest)
+}

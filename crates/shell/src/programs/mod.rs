@@ -1,0 +1,223 @@
+//! What the arguments of well-known programs mean: files, hosts, other programs.
+//!
+//! GNU's and BSD's common options (coreutils 9, findutils 4.9, tar 1.34, OpenSSH 9, git 2.39, curl 7.88). An option that is not
+//! listed makes the command opaque; a program that is not listed is left as its words.
+
+mod builtins;
+mod files;
+mod git;
+mod languages;
+mod network;
+mod options;
+mod wrappers;
+
+use crate::line::{Arg, Opaque, Span};
+use crate::walk::{Scene, Walk};
+
+/// A command that is looked at.
+pub(crate) struct At<'a> {
+    pub index: usize,
+    pub base: &'a str,
+    pub args: &'a [Arg],
+    pub scene: &'a Scene,
+    pub span: Span,
+}
+
+/// Says what `base` with `args` reaches, as far as that is known here.
+pub(crate) fn reach(walk: &mut Walk, index: usize, base: &str, args: &[Arg], scene: &Scene) {
+    let span = walk.line.commands.get(index).map_or_else(Span::default, |command| command.at);
+    let at = At { index, base, args, scene, span };
+    let known = builtins::reach(walk, &at)
+        || wrappers::reach(walk, &at)
+        || languages::reach(walk, &at)
+        || network::reach(walk, &at)
+        || git::reach(walk, &at)
+        || files::reach(walk, &at)
+        || starts_others(walk, &at);
+    if known {
+        walk.known(index);
+    }
+}
+
+/// Programs that take commands while they run, or at another time.
+fn starts_others(walk: &mut Walk, at: &At<'_>) -> bool {
+    let why = match at.base {
+        "vi" | "vim" | "view" | "nvim" | "vimdiff" | "ex" | "ed" | "emacs" | "emacsclient" | "nano"
+        | "pico" | "joe" | "mcedit" | "less" | "more" | "most" | "pg" | "man" | "info" | "pinfo" | "ftp"
+        | "lftp" | "ncftp" | "tftp" | "telnet" | "gdb" | "lldb" | "mail" | "mailx" | "mutt" | "irb"
+        | "tig" | "lynx" | "w3m" | "links" | "elinks" | "mc" | "ranger" | "tmux" | "screen" | "byobu"
+        | "dialog" | "expect" | "minicom" | "bc" | "dc" | "mysql" | "mariadb" | "mongo" | "mongosh"
+        | "redis-cli" | "sqlite3" | "sqlplus" | "fzf" | "top" | "htop" => Opaque::Interactive,
+        "at" | "batch" | "crontab" | "anacron" | "systemd-run" | "inotifywait" | "incrontab" | "entr"
+        | "atrm" => Opaque::Later,
+        "make"
+        | "gmake"
+        | "ninja"
+        | "cmake"
+        | "ant"
+        | "mvn"
+        | "gradle"
+        | "rake"
+        | "npm"
+        | "npx"
+        | "yarn"
+        | "pnpm"
+        | "pip"
+        | "pip3"
+        | "pipx"
+        | "uv"
+        | "uvx"
+        | "cargo"
+        | "go"
+        | "gem"
+        | "bundle"
+        | "composer"
+        | "apt"
+        | "apt-get"
+        | "dpkg"
+        | "rpm"
+        | "yum"
+        | "dnf"
+        | "apk"
+        | "snap"
+        | "ansible"
+        | "ansible-playbook"
+        | "terraform"
+        | "helm"
+        | "vagrant"
+        | "gcc"
+        | "cc"
+        | "g++"
+        | "clang"
+        | "ld"
+        | "strace"
+        | "ltrace"
+        | "perf"
+        | "valgrind"
+        | "socat"
+        | "parallel"
+        | "start-stop-daemon"
+        | "run-parts"
+        | "unshare"
+        | "nsenter"
+        | "bwrap"
+        | "firejail"
+        | "update-alternatives"
+        | "ldconfig"
+        | "insmod"
+        | "modprobe"
+        | "kexec"
+        | "debugfs"
+        | "logrotate"
+        | "visudo"
+        | "sudoedit"
+        | "vipw"
+        | "vigr"
+        | "mount"
+        | "dmsetup"
+        | "losetup"
+        | "ip"
+        | "iptables-restore"
+        | "tcpdump"
+        | "capsh"
+        | "choom"
+        | "prlimit"
+        | "setarch"
+        | "linux32"
+        | "linux64"
+        | "setpriv"
+        | "sg"
+        | "newgrp"
+        | "pkexec"
+        | "machinectl"
+        | "dbus-run-session"
+        | "xvfb-run"
+        | "fakeroot"
+        | "faketime"
+        | "daemon"
+        | "daemonize"
+        | "supervisorctl"
+        | "rlwrap"
+        | "unbuffer"
+        | "chronic"
+        | "ts"
+        | "pee"
+        | "sponge"
+        | "split"
+        | "zrun"
+        | "uniq_c" => Opaque::StartsPrograms,
+        _ => return false,
+    };
+    walk.opaque(why, at.span);
+    true
+}
+
+/// Variables that decide which programs run, what they load, where they look, or how a shell reads.
+pub(crate) fn decides(name: &str) -> bool {
+    const PREFIXES: [&str; 17] = [
+        "LD_", "DYLD_", "GIT_", "BASH", "PYTHON", "PERL", "RUBY", "NODE_", "NPM_", "JAVA_", "JDK_", "LUA_",
+        "PHP", "SSH_", "DOCKER_", "RSYNC_", "GCONV_",
+    ];
+    const NAMES: [&str; 58] = [
+        "PATH",
+        "IFS",
+        "ENV",
+        "PROMPT_COMMAND",
+        "PS0",
+        "PS1",
+        "PS2",
+        "PS4",
+        "SHELL",
+        "SHELLOPTS",
+        "EDITOR",
+        "VISUAL",
+        "PAGER",
+        "MANPAGER",
+        "MANOPT",
+        "LESS",
+        "LESSOPEN",
+        "LESSCLOSE",
+        "LESSEDIT",
+        "BROWSER",
+        "HOME",
+        "PWD",
+        "OLDPWD",
+        "CDPATH",
+        "GLOBIGNORE",
+        "GLOBSORT",
+        "FPATH",
+        "ZDOTDIR",
+        "NULLCMD",
+        "READNULLCMD",
+        "TAR_OPTIONS",
+        "TAPE",
+        "SUDO_ASKPASS",
+        "SUDO_EDITOR",
+        "CURL_HOME",
+        "WGETRC",
+        "KUBECONFIG",
+        "POSIXLY_CORRECT",
+        "POSIX_ME_HARDER",
+        "EXINIT",
+        "VIMINIT",
+        "TERMINFO",
+        "NLSPATH",
+        "LOCPATH",
+        "MALLOC_CONF",
+        "CLASSPATH",
+        "OPENSSL_CONF",
+        "OPENSSL_ENGINES",
+        "PSQLRC",
+        "PSQL_EDITOR",
+        "PGSERVICEFILE",
+        "PGSYSCONFDIR",
+        "MYSQL_HOME",
+        "TMPDIR",
+        "HOSTALIASES",
+        "RES_OPTIONS",
+        "AWKPATH",
+        "AWKLIBPATH",
+    ];
+    let proxy = name.to_ascii_lowercase().ends_with("_proxy");
+    proxy || NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}

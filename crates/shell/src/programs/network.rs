@@ -1,0 +1,532 @@
+//! Programs that reach other hosts and containers.
+
+use super::At;
+use super::options::{self, Found, Order, attached};
+use super::wrappers::joined_code;
+use crate::line::{Arg, FileAccess, Inside, Opaque, Value};
+use crate::walk::{Input, Walk};
+
+pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
+    match at.base {
+        "ssh" | "slogin" => ssh(walk, at),
+        "scp" => scp(walk, at),
+        "sftp" => sftp(walk, at),
+        "sftp-server" => walk.opaque(Opaque::Interactive, at.span),
+        "rsync" => rsync(walk, at),
+        "curl" => curl(walk, at),
+        "wget" => wget(walk, at),
+        "nc" | "ncat" | "netcat" => nc(walk, at),
+        "telnet" => telnet(walk, at),
+        "ping" | "ping6" | "fping" | "traceroute" | "tracepath" | "mtr" | "nmap" | "dig" | "nslookup"
+        | "host" | "whois" | "ssh-keyscan" | "ssh-copy-id" | "showmount" | "arping" | "drill" => {
+            probes(walk, at)
+        }
+        "docker" | "podman" | "nerdctl" | "ctr" | "crictl" | "lxc" | "lxc-attach" => container(walk, at),
+        "kubectl" | "oc" => kubectl(walk, at),
+        _ => return false,
+    }
+    true
+}
+
+/// Settings of `ssh -o` that start nothing and lead nowhere else.
+const SSH_SETTINGS: &[&str] = &[
+    "batchmode",
+    "connecttimeout",
+    "connectionattempts",
+    "stricthostkeychecking",
+    "userknownhostsfile",
+    "globalknownhostsfile",
+    "loglevel",
+    "serveraliveinterval",
+    "serveralivecountmax",
+    "tcpkeepalive",
+    "compression",
+    "identitiesonly",
+    "passwordauthentication",
+    "pubkeyauthentication",
+    "preferredauthentications",
+    "kbdinteractiveauthentication",
+    "numberofpasswordprompts",
+    "addressfamily",
+    "port",
+    "user",
+    "requesttty",
+    "hostkeyalgorithms",
+    "kexalgorithms",
+    "ciphers",
+    "macs",
+    "checkhostip",
+    "controlmaster",
+    "controlpersist",
+    "visualhostkey",
+    "addkeystoagent",
+    "gssapiauthentication",
+    "updatehostkeys",
+];
+
+const SSH_SHORT: &str = "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E>e:F<I|i<J:L:l:m:O:o:p:P:Q:R:S:W:w:";
+
+/// What the options of ssh, scp and sftp have in common.
+fn ssh_options(walk: &mut Walk, at: &At<'_>, found: &Found) {
+    for setting in found.values(&["o"]) {
+        let text = setting.value.starts().to_ascii_lowercase();
+        let name = text.split(['=', ' ', '\t']).next().unwrap_or("").to_owned();
+        if !SSH_SETTINGS.contains(&&*name) {
+            walk.opaque(Opaque::Configuration, setting.at);
+        }
+    }
+    if found.has(&["F", "L", "R", "D", "W", "w", "A", "X", "Y", "O", "M"]) && at.base != "scp"
+        || found.has(&["F"])
+    {
+        walk.opaque(Opaque::Configuration, at.span);
+    }
+    for jumps in found.values(&["J"]).cloned().collect::<Vec<_>>() {
+        for jump in jumps.value.starts().split(',') {
+            login(walk, at, &attached(&jumps, jump), None);
+        }
+    }
+}
+
+/// `user@host`, `ssh://user@host:port`.
+fn login(walk: &mut Walk, at: &At<'_>, arg: &Arg, port: Option<String>) {
+    let text = arg.value.starts();
+    let bare = text.strip_prefix("ssh://").or_else(|| text.strip_prefix("sftp://"));
+    let named = bare.unwrap_or(text);
+    let named = if bare.is_some() { named.split('/').next().unwrap_or(named) } else { named };
+    let (user, host) = match named.rsplit_once('@') {
+        Some((user, host)) => (Some(user.to_owned()), host),
+        None => (None, named),
+    };
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, digits)) if bare.is_some() => (host, Some(digits.to_owned())),
+        _ => (host, port),
+    };
+    let value = attached(arg, host).value;
+    walk.host(at.index, value, user, port, arg.at);
+}
+
+fn ssh(walk: &mut Walk, at: &At<'_>) {
+    let first = options::read(walk, at, SSH_SHORT, "", Order::First);
+    ssh_options(walk, at, &first);
+    let Some((host, behind)) = first.operands.split_first() else {
+        // `-V` and `-Q` reach nobody.
+        if !first.has(&["V", "Q"]) {
+            walk.opaque(Opaque::HostUnknown, at.span);
+        }
+        return;
+    };
+    // Options may stand behind the host, too.
+    let more = At { args: behind, ..*at };
+    let second = options::read(walk, &more, SSH_SHORT, "", Order::First);
+    ssh_options(walk, at, &second);
+    let port = second
+        .value(&["p"])
+        .or_else(|| first.value(&["p"]))
+        .and_then(|a| a.value.literal().map(str::to_owned));
+    login(walk, at, host, port);
+    if first.has(&["s"]) || second.has(&["s"]) {
+        return walk.opaque(Opaque::Interactive, at.span);
+    }
+    if !second.operands.is_empty() {
+        return joined_code(walk, at, &second.operands, Inside::Remote, at.scene);
+    }
+    match &at.scene.input {
+        Input::Text(text) => {
+            let text = text.clone();
+            walk.script(&text, at.span, &at.scene.within(at.index, Inside::Remote));
+        }
+        Input::Inherited | Input::Other => walk.opaque(Opaque::Interactive, at.span),
+    }
+}
+
+/// `host:path`: a path on another host. False if it is none.
+pub(super) fn remote_path(walk: &mut Walk, at: &At<'_>, arg: &Arg) -> bool {
+    let text = arg.value.starts();
+    if text.contains("://") {
+        url(walk, at, arg, FileAccess::Read);
+        return true;
+    }
+    let Some((front, _)) =
+        text.split_once(':').filter(|(front, _)| !front.contains('/') && !front.is_empty())
+    else {
+        return false;
+    };
+    let whole = Arg { at: arg.at, value: Value::Literal(front.to_owned()) };
+    login(walk, at, &whole, None);
+    true
+}
+
+/// Sources, and a target that is the last: local ones are files, others hosts.
+fn transfer(walk: &mut Walk, at: &At<'_>, operands: &[Arg]) {
+    let Some((target, sources)) = operands.split_last() else { return };
+    for source in sources {
+        if !remote_path(walk, at, source) {
+            walk.file(at.index, source.value.clone(), FileAccess::Read, source.at);
+        }
+    }
+    if !remote_path(walk, at, target) {
+        let access = if sources.is_empty() { FileAccess::List } else { FileAccess::Write };
+        walk.file(at.index, target.value.clone(), access, target.at);
+    }
+}
+
+fn scp(walk: &mut Walk, at: &At<'_>) {
+    let found = options::read(walk, at, "1234tfd6ABCOpqRrTvc:D|F<i<J:l:o:P:S|X:", "", Order::Mixed);
+    ssh_options(walk, at, &found);
+    // The other side of a copy, which `scp` starts over SSH.
+    let server = if found.has(&["t"]) {
+        Some(FileAccess::Write)
+    } else if found.has(&["f"]) {
+        Some(FileAccess::Read)
+    } else {
+        None
+    };
+    match server {
+        None => transfer(walk, at, &found.operands),
+        Some(access) => {
+            for file in &found.operands {
+                walk.file(at.index, file.value.clone(), access, file.at);
+            }
+        }
+    }
+}
+
+fn sftp(walk: &mut Walk, at: &At<'_>) {
+    let found = options::read(walk, at, "46AaCfNpqrvB:b<c:D|F<i<J:l:o:P:R:S|s|X:", "", Order::Mixed);
+    ssh_options(walk, at, &found);
+    walk.opaque(Opaque::Interactive, at.span);
+    if let Some(host) = found.operands.first()
+        && !remote_path(walk, at, host)
+    {
+        login(walk, at, host, None);
+    }
+}
+
+const RSYNC_LONG: &str = "exclude: include: exclude-from@ include-from@ files-from@ filter@ delete delete-after delete-before delete-during delete-delay delete-excluded delete-missing-args force progress stats partial partial-dir: inplace append append-verify archive verbose recursive compress compress-level: rsh| rsync-path| dry-run human-readable update checksum bwlimit: timeout: contimeout: port: password-file< log-file> out-format: info: no-owner no-group no-perms no-times no-o no-g no-p chmod: chown: usermap: groupmap: numeric-ids links copy-links safe-links copy-unsafe-links perms times owner group devices specials relative mkpath size-only ignore-times ignore-existing existing max-size: min-size: backup backup-dir: suffix: temp-dir: link-dest: compare-dest: copy-dest: omit-dir-times one-file-system whole-file no-whole-file itemize-changes list-only remove-source-files quiet sparse hard-links acls xattrs version help";
+
+fn rsync(walk: &mut Walk, at: &At<'_>) {
+    if at.args.iter().any(|a| a.value.literal() == Some("--server")) {
+        return rsync_server(walk, at);
+    }
+    let found =
+        options::read(walk, at, "vqcaRubdlLkKHpEAXogOJDtSnWxmIzyPhi46rB:T:M|f@e|0", RSYNC_LONG, Order::Mixed);
+    transfer(walk, at, &found.operands);
+    let Some((target, sources)) = found.operands.split_last() else { return };
+    let deletes = found.seen.iter().any(|(name, _)| name.starts_with("delete"));
+    let local = |arg: &Arg| !arg.value.starts().split('/').next().unwrap_or("").contains(':');
+    if deletes && local(target) {
+        walk.file(at.index, target.value.clone(), FileAccess::Delete, target.at);
+    }
+    if found.has(&["remove-source-files"]) {
+        for source in sources.iter().filter(|s| local(s)) {
+            walk.file(at.index, source.value.clone(), FileAccess::Delete, source.at);
+        }
+    }
+}
+
+/// `rsync --server [--sender] -OPTIONS . PATH...`: what rsync starts over SSH.
+fn rsync_server(walk: &mut Walk, at: &At<'_>) {
+    let sends = at.args.iter().any(|a| a.value.literal() == Some("--sender"));
+    let plain = [
+        "--server",
+        "--sender",
+        "--numeric-ids",
+        "--partial",
+        "--inplace",
+        "--ignore-errors",
+        "--existing",
+        "--force",
+        "--size-only",
+        "--checksum",
+        "--no-implied-dirs",
+        "--ignore-existing",
+        "--append",
+        "--stats",
+    ];
+    let mut deletes = false;
+    let mut paths = false;
+    for arg in at.args {
+        let text = arg.value.starts();
+        if paths {
+            let access = if sends { FileAccess::Read } else { FileAccess::Write };
+            walk.file(at.index, arg.value.clone(), access, arg.at);
+            if deletes && !sends {
+                walk.file(at.index, arg.value.clone(), FileAccess::Delete, arg.at);
+            }
+        } else if arg.value.literal() == Some(".") {
+            paths = true;
+        } else if text.starts_with("--delete") {
+            deletes = true;
+        } else if text.starts_with("--timeout=") || text.starts_with("--bwlimit=") || plain.contains(&text) {
+        } else if text.starts_with("--") || !text.starts_with('-') || arg.value.literal().is_none() {
+            walk.opaque(Opaque::OptionUnknown, arg.at);
+        }
+    }
+}
+
+/// The host of a URL; `file:` names a file.
+pub(super) fn url(walk: &mut Walk, at: &At<'_>, arg: &Arg, access: FileAccess) {
+    let text = arg.value.starts();
+    if let Some(path) = text.strip_prefix("file://") {
+        return walk.file(at.index, attached(arg, path).value, access, arg.at);
+    }
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let end = rest.find(['/', '?', '#', '\\']);
+    let authority = rest.get(..end.unwrap_or(rest.len())).unwrap_or("");
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (user.split(':').next().map(str::to_owned), host),
+        None => (None, authority),
+    };
+    let bracket = host.rfind(']').unwrap_or(0);
+    let (name, port) = match host.get(bracket..).and_then(|tail| tail.rfind(':')) {
+        Some(colon) => (host.get(..bracket + colon).unwrap_or(host), host.get(bracket + colon + 1..)),
+        None => (host, None),
+    };
+    // Before the path starts, what follows may still be of the host; and curl makes several of `{a,b}`.
+    let sure = (arg.value.literal().is_some() || end.is_some())
+        && !name.contains(['{', '}', ','])
+        && !name.is_empty();
+    let value = if sure { Value::Literal(name.to_owned()) } else { Value::unknown() };
+    let port = port.map(str::to_owned);
+    walk.host(at.index, value, user, port, arg.at);
+}
+
+/// `host:port`, or `host`.
+pub(super) fn host_port(walk: &mut Walk, at: &At<'_>, arg: &Arg) {
+    url(walk, at, arg, FileAccess::Read);
+}
+
+/// The name under which what a URL names is stored, where no other one is given.
+fn stored(walk: &mut Walk, at: &At<'_>, arg: &Arg) {
+    let value = match arg.value.literal() {
+        Some(text) => {
+            let path = text.split(['?', '#']).next().unwrap_or(text);
+            let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+            let name = path.rsplit_once('/').map_or("", |(_, name)| name);
+            Value::Literal(if name.is_empty() { "index.html".to_owned() } else { name.to_owned() })
+        }
+        None => Value::unknown(),
+    };
+    walk.file(at.index, value, FileAccess::Write, arg.at);
+}
+
+const CURL_SHORT: &str =
+    "0123469aBfgGiIjJklLMnNOpqRsSvVZA:b:c>C:d:D>e:E<F:h:H:K|m:o>P:Q|r:t:T<u:U:w:x:X:y:Y:z<";
+const CURL_LONG: &str = "anyauth append basic cacert< capath< cert< cert-type: ciphers: compressed config| connect-timeout: connect-to: continue-at: cookie: cookie-jar> create-dirs crlf data: data-ascii: data-binary: data-raw: data-urlencode: digest disable dump-header> fail fail-with-body fail-early form: form-string: get globoff head header: help http1.0 http1.1 http2 http3 include insecure ipv4 ipv6 json: junk-session-cookies keepalive-time: key< key-type: limit-rate: list-only location location-trusted max-filesize: max-redirs: max-time: negotiate netrc netrc-file< next no-buffer no-keepalive no-progress-meter no-sessionid noproxy: ntlm output> output-dir: parallel pass: path-as-is post301 post302 post303 progress-bar proto: proto-redir: proxy: proxy-user: range: raw referer: remote-header-name remote-name remote-name-all remote-time request: resolve: retry: retry-all-errors retry-connrefused retry-delay: retry-max-time: show-error silent socks5: socks5-hostname: speed-limit: speed-time: ssl ssl-reqd stderr> tcp-nodelay time-cond: tlsv1.2 tlsv1.3 tls-max: trace> trace-ascii> unix-socket: upload-file< url: url-query: user: user-agent: verbose version write-out: no-fail";
+
+fn curl(walk: &mut Walk, at: &At<'_>) {
+    let found = options::read(walk, at, CURL_SHORT, CURL_LONG, Order::Mixed);
+    for (name, value) in &found.seen {
+        let Some(value) = value else { continue };
+        curl_value(walk, at, name, value);
+    }
+    let urls: Vec<Arg> = found.values(&["url"]).chain(&found.operands).cloned().collect();
+    for arg in &urls {
+        url(walk, at, arg, FileAccess::Read);
+        if found.has(&["O", "remote-name", "remote-name-all"]) {
+            stored(walk, at, arg);
+        }
+    }
+    if urls.is_empty() && !found.has(&["V", "version", "h", "help"]) {
+        walk.opaque(Opaque::HostUnknown, at.span);
+    }
+    // A server's header names the file, or another host.
+    if found.has(&["J", "remote-header-name"]) {
+        walk.opaque(Opaque::PathUnknown, at.span);
+    }
+    if found.has(&["connect-to", "resolve", "unix-socket"]) {
+        walk.opaque(Opaque::HostUnknown, at.span);
+    }
+}
+
+/// Values that may name a file: `@file`, `name=@file`, `name=<file`; a cookie without `=` is a file.
+fn curl_value(walk: &mut Walk, at: &At<'_>, name: &str, value: &Arg) {
+    let text = value.value.starts();
+    let path = match name {
+        "d" | "data" | "data-ascii" | "data-binary" | "json" | "H" | "header" | "url-query" => {
+            text.strip_prefix('@')
+        }
+        "w" | "write-out" => text.strip_prefix('@'),
+        "data-urlencode" => text.split_once('@').map(|(_, path)| path).filter(|_| !text.contains('=')),
+        "F" | "form" => text.split_once('=').and_then(|(_, v)| v.strip_prefix(['@', '<'])),
+        "b" | "cookie" => Some(text).filter(|_| !text.contains('=')),
+        "x" | "proxy" | "socks5" | "socks5-hostname" => return url(walk, at, value, FileAccess::Read),
+        _ => return,
+    };
+    // An unknown value may begin with the sign.
+    if value.value.literal().is_none() && text.is_empty() {
+        return walk.opaque(Opaque::ArgumentUnknown, value.at);
+    }
+    let Some(path) = path else { return };
+    let path = if matches!(name, "F" | "form") { path.split(';').next().unwrap_or(path) } else { path };
+    if path != "-" {
+        let path = path.to_owned();
+        walk.file(at.index, attached(value, &path).value, FileAccess::Read, value.at);
+    }
+}
+
+const WGET_LONG: &str = "output-document> output-file> append-output+ input-file@ execute| config| use-askpass| quiet verbose no-verbose continue timestamping tries: timeout: connect-timeout: wait: limit-rate: no-check-certificate ca-certificate< certificate< private-key< user: password: http-user: http-password: header: user-agent: referer: post-data: post-file< body-file< body-data: method: save-cookies> load-cookies< directory-prefix: recursive level: no-parent mirror page-requisites spider no-clobber show-progress progress: max-redirect: content-disposition trust-server-names no-proxy inet4-only inet6-only background debug server-response no-cookies compression: help version";
+
+fn wget(walk: &mut Walk, at: &At<'_>) {
+    let found = options::read(
+        walk,
+        at,
+        "46bcdEFhHkKLmNpqrSvVxO>o>a+i@e|P:t:T:w:Q:l:A:R:D:U:B:I:X:n#",
+        WGET_LONG,
+        Order::Mixed,
+    );
+    let follows = found.has(&["r", "recursive", "m", "mirror", "p", "page-requisites"]);
+    let named = found.has(&["O", "output-document"]);
+    if follows {
+        walk.opaque(Opaque::PathUnknown, at.span);
+    }
+    for directory in found.values(&["P", "directory-prefix"]).cloned().collect::<Vec<_>>() {
+        walk.file(at.index, directory.value, FileAccess::Write, directory.at);
+    }
+    for arg in &found.operands {
+        url(walk, at, arg, FileAccess::Read);
+        if !named && !follows && !found.has(&["P", "directory-prefix", "spider"]) {
+            stored(walk, at, arg);
+        }
+    }
+}
+
+fn nc(walk: &mut Walk, at: &At<'_>) {
+    let found = options::read(
+        walk,
+        at,
+        "46bCDdFhklNnrStUuvZzq:i:I:M:m:O:P:p:s:T:V:W:w:X:x:e|c|",
+        "exec| sh-exec| lua-exec| listen ssl proxy: wait: verbose udp keep-open send-only recv-only",
+        Order::Mixed,
+    );
+    if found.has(&["x", "proxy", "l", "listen", "U"]) {
+        walk.opaque(Opaque::HostUnknown, at.span);
+    }
+    if let Some(host) = found.operands.first() {
+        let port = found.operands.get(1).and_then(|a| a.value.literal().map(str::to_owned));
+        walk.host(at.index, host.value.clone(), None, port, host.at);
+    }
+}
+
+fn telnet(walk: &mut Walk, at: &At<'_>) {
+    walk.opaque(Opaque::Interactive, at.span);
+    let words: Vec<&Arg> = at.args.iter().filter(|a| !a.value.starts().starts_with('-')).collect();
+    if let Some(host) = words.first() {
+        let port = words.get(1).and_then(|a| a.value.literal().map(str::to_owned));
+        walk.host(at.index, host.value.clone(), None, port, host.at);
+    }
+}
+
+/// Every word that is no option and no number may be a host, and is taken for one.
+fn probes(walk: &mut Walk, at: &At<'_>) {
+    if matches!(at.base, "nmap" | "ssh-copy-id" | "dig" | "ssh-keyscan" | "fping") {
+        let files = [
+            "-i",
+            "-f",
+            "-oN",
+            "-oX",
+            "-oG",
+            "-oA",
+            "-oS",
+            "--script",
+            "--datadir",
+            "--resume",
+            "--excludefile",
+        ];
+        for arg in at.args.iter().filter(|a| files.iter().any(|f| a.value.starts().starts_with(f))) {
+            walk.opaque(Opaque::OptionUnknown, arg.at);
+        }
+    }
+    for arg in at.args {
+        let text = arg.value.starts();
+        let number = arg.value.literal().is_some()
+            && text.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b',');
+        if !text.starts_with(['-', '+']) && !number {
+            let host = text.trim_start_matches('@').to_owned();
+            walk.host(at.index, attached(arg, &host).value, None, None, arg.at);
+        }
+    }
+}
+
+fn container(walk: &mut Walk, at: &At<'_>) {
+    let Some((subcommand, rest)) = at.args.split_first() else { return };
+    let at = At { args: rest, ..*at };
+    match subcommand.value.literal() {
+        Some(
+            "ps" | "images" | "info" | "version" | "logs" | "inspect" | "top" | "stats" | "port" | "diff"
+            | "history",
+        ) => {}
+        Some("exec") => {
+            let found = options::read(
+                walk,
+                &at,
+                "dite:u:w:",
+                "detach interactive tty env: env-file@ user: workdir: privileged detach-keys:",
+                Order::First,
+            );
+            if found.has(&["w", "workdir"]) {
+                walk.opaque(Opaque::Directory, at.span);
+            }
+            for setting in found.values(&["e", "env"]).cloned().collect::<Vec<_>>() {
+                let name = setting.value.starts().split('=').next().unwrap_or("").to_owned();
+                walk.variable_set(&name, setting.at);
+            }
+            walk.inner_call(at.index, found.operands.get(1..).unwrap_or(&[]), Inside::Container, at.scene);
+        }
+        Some("cp") => {
+            let found = options::read(walk, &at, "aLq", "archive follow-link quiet", Order::Mixed);
+            copies(walk, &at, &found.operands);
+        }
+        _ => walk.opaque(Opaque::Container, at.span),
+    }
+}
+
+/// `docker cp` and `kubectl cp`: `name:path` is inside a container.
+fn copies(walk: &mut Walk, at: &At<'_>, operands: &[Arg]) {
+    let inside = |arg: &Arg| {
+        arg.value.starts().split_once(':').is_some_and(|(front, _)| !front.starts_with(['/', '.']))
+    };
+    for (place, arg) in operands.iter().enumerate() {
+        let access = if place == 0 { FileAccess::Read } else { FileAccess::Write };
+        if inside(arg) {
+            walk.opaque(Opaque::Container, arg.at);
+        } else if arg.value.literal() != Some("-") {
+            walk.file(at.index, arg.value.clone(), access, arg.at);
+        }
+    }
+}
+
+fn kubectl(walk: &mut Walk, at: &At<'_>) {
+    let place = at.args.iter().position(|a| a.value.literal() == Some("--"));
+    let words: Vec<&str> = at.args.iter().map(|a| a.value.starts()).collect();
+    let valued =
+        ["-n", "--namespace", "--context", "--cluster", "--user", "-s", "--server", "--request-timeout"];
+    let named =
+        |place: usize| place.checked_sub(1).and_then(|p| words.get(p)).is_some_and(|w| valued.contains(w));
+    let subcommand =
+        (0..words.len()).find(|p| !named(*p) && !words.get(*p).is_some_and(|w| w.starts_with('-')));
+    match subcommand.and_then(|p| words.get(p)) {
+        Some(&"exec") => match place {
+            Some(place) => {
+                walk.opaque(Opaque::HostUnknown, at.span);
+                walk.inner_call(
+                    at.index,
+                    at.args.get(place + 1..).unwrap_or(&[]),
+                    Inside::Container,
+                    at.scene,
+                );
+            }
+            None => walk.opaque(Opaque::Container, at.span),
+        },
+        Some(&"cp") => {
+            walk.opaque(Opaque::HostUnknown, at.span);
+            let skip = at.args.iter().position(|a| a.value.literal() == Some("cp")).map_or(0, |p| p + 1);
+            let at = At { args: at.args.get(skip..).unwrap_or(&[]), ..*at };
+            let found =
+                options::read(walk, &at, "c:n:", "container: namespace: no-preserve retries:", Order::Mixed);
+            copies(walk, &at, &found.operands);
+        }
+        // What a cluster is asked for is in the cluster's own language.
+        _ => walk.opaque(Opaque::Container, at.span),
+    }
+}

@@ -1,0 +1,675 @@
+//! Tree -> commands, in the order of the text, each with its place.
+
+use crate::expand;
+use crate::limits::{BRACES_BYTES_MAX, COMMANDS_MAX, DEPTH_MAX, REPEATED_BYTES_MAX};
+use crate::line::{
+    Arg, Assignment, Base, Command, Difference, FileAccess, FileUse, HostUse, Inside, Line, Opaque, Place,
+    Program, Reading, Redirection, RedirectionKind, Refused, Span, User, Value,
+};
+use crate::programs;
+use crate::read::{self, Read};
+use crate::syntax::{
+    Assign, Body, Group, GroupKind, Item, Joint, List, Node, Part, Piece, Redirect, Simple, Word,
+};
+use std::collections::BTreeSet;
+
+/// Reads a line and says what it does.
+pub(crate) fn line(text: &str) -> Result<Line, Refused> {
+    let found = read::read(text, 0, 0, None)?;
+    let mut walk = Walk {
+        line: Line { literals: found.literals.clone(), ..Line::default() },
+        bodies: Vec::new(),
+        functions: BTreeSet::new(),
+        nodes: 0,
+        depth: 0,
+        braces_bytes: BRACES_BYTES_MAX,
+        repeated_bytes: REPEATED_BYTES_MAX,
+        directory: Directory::Start,
+    };
+    walk.tree(found, &Scene::default());
+    let mut line = walk.line;
+    line.opaque.sort_by_key(|(why, at)| (*at, *why));
+    line.opaque.dedup();
+    line.differences.sort_by_key(|(what, at)| (*at, *what));
+    line.differences.dedup();
+    Ok(line)
+}
+
+pub(crate) struct Walk {
+    pub line: Line,
+    bodies: Vec<Body>,
+    functions: BTreeSet<String>,
+    nodes: usize,
+    depth: usize,
+    braces_bytes: usize,
+    repeated_bytes: usize,
+    directory: Directory,
+}
+
+/// The directory that relative paths are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Directory {
+    /// Where the line started.
+    Start,
+    /// Where a `cd` surely went.
+    Known(Value),
+    Unsure,
+}
+
+/// What is around a command.
+#[derive(Clone, Debug)]
+pub(crate) struct Scene {
+    pub place: Place,
+    pub user: Option<User>,
+    /// All positions, inside a script that is an argument.
+    pub fixed: Option<Span>,
+    pub input: Input,
+}
+
+/// What a command's standard input is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// The line's own.
+    Inherited,
+    Text(String),
+    /// A pipe, a file, a body with expansions.
+    Other,
+}
+
+impl Default for Scene {
+    fn default() -> Scene {
+        let place = Place {
+            parent: None,
+            inside: Inside::Line,
+            piped_in: false,
+            piped_out: false,
+            background: false,
+            subshell: false,
+            conditional: false,
+        };
+        Scene { place, user: None, fixed: None, input: Input::Inherited }
+    }
+}
+
+impl Scene {
+    /// What is around a command that the command `parent` runs.
+    pub(crate) fn within(&self, parent: usize, inside: Inside) -> Scene {
+        let place = Place { parent: Some(parent), inside, ..self.place };
+        Scene { place, ..self.clone() }
+    }
+}
+
+/// A command to be looked at: the words of a simple one, or those that another command runs.
+pub(crate) struct Call {
+    pub at: Span,
+    /// The program first.
+    pub words: Vec<Arg>,
+    pub assignments: Vec<Assignment>,
+    pub redirections: Vec<Redirection>,
+}
+
+impl Walk {
+    fn tree(&mut self, found: Read, scene: &Scene) {
+        let Read { tree, differences, functions, sets, nodes, .. } = found;
+        self.nodes = nodes;
+        let outer = (
+            std::mem::replace(&mut self.bodies, tree.bodies),
+            std::mem::replace(&mut self.functions, functions.into_iter().collect()),
+        );
+        for (what, at) in differences {
+            self.line.differences.push((what, scene.fixed.unwrap_or(at)));
+        }
+        for (name, at) in sets {
+            self.variable_set(&name, scene.fixed.unwrap_or(at));
+        }
+        self.list(&tree.list, scene);
+        (self.bodies, self.functions) = outer;
+    }
+
+    pub(crate) fn opaque(&mut self, why: Opaque, at: Span) {
+        self.line.opaque.push((why, at));
+    }
+
+    fn differs(&mut self, what: Difference, at: Span) {
+        self.line.differences.push((what, at));
+    }
+
+    /// Text that a shell is given: read as a line of its own. It does not matter where its parts stand in it.
+    pub(crate) fn script(&mut self, text: &str, at: Span, scene: &Scene) {
+        let scene = Scene { fixed: Some(at), ..scene.clone() };
+        let directory = self.directory.clone();
+        if matches!(scene.place.inside, Inside::Remote | Inside::Container) {
+            self.directory = Directory::Start;
+        }
+        match read::read(text, self.depth + 1, self.nodes, Some(at)) {
+            Ok(found) => {
+                self.depth += 1;
+                self.tree(found, &scene);
+                self.depth -= 1;
+            }
+            Err(_) => self.opaque(Opaque::Unreadable, at),
+        }
+        self.directory = directory;
+    }
+
+    fn list(&mut self, list: &List, scene: &Scene) {
+        for item in &list.items {
+            let before = self.directory.clone();
+            self.item(item, scene);
+            if item.background {
+                self.directory = before;
+            } else if self.directory != before {
+                self.directory = Directory::Unsure;
+            }
+        }
+    }
+
+    fn item(&mut self, item: &Item, scene: &Scene) {
+        let mut scene = scene.clone();
+        scene.place.background |= item.background;
+        let before = self.directory.clone();
+        self.pipeline(&item.first.nodes, &scene);
+        scene.place.conditional = true;
+        for (joint, pipeline) in &item.rest {
+            if *joint == Joint::Or && self.directory != before {
+                self.directory = Directory::Unsure;
+            }
+            self.pipeline(&pipeline.nodes, &scene);
+        }
+    }
+
+    fn pipeline(&mut self, nodes: &[Node], scene: &Scene) {
+        let before = self.directory.clone();
+        for (at, node) in nodes.iter().enumerate() {
+            let mut scene = scene.clone();
+            if at > 0 {
+                scene.place.piped_in = true;
+                scene.input = Input::Other;
+            }
+            scene.place.piped_out |= at + 1 < nodes.len();
+            scene.place.subshell |= nodes.len() > 1;
+            self.node(node, &scene);
+        }
+        // Each of several runs in a shell of its own, but the last one in zsh.
+        if nodes.len() > 1 && self.directory != before {
+            self.directory = Directory::Unsure;
+        }
+    }
+
+    fn node(&mut self, node: &Node, scene: &Scene) {
+        match node {
+            Node::Simple(simple) => self.simple(simple, scene),
+            Node::Group(group) => self.group(group, scene),
+            Node::Function { body, span, .. } => {
+                let mut scene = scene.clone();
+                scene.place.inside = Inside::Function;
+                scene.place.conditional = true;
+                self.unsure_if_moved(scene.fixed.unwrap_or(*span), |walk| walk.node(body, &scene));
+            }
+        }
+    }
+
+    /// What may run never, or more than once: where it changes the directory, relative paths in it are not sure either.
+    fn unsure_if_moved(&mut self, at: Span, inner: impl FnOnce(&mut Self)) {
+        let before = self.directory.clone();
+        inner(self);
+        if self.directory != before {
+            self.opaque(Opaque::Directory, at);
+            self.directory = Directory::Unsure;
+        }
+    }
+
+    fn group(&mut self, group: &Group, scene: &Scene) {
+        let at = scene.fixed.unwrap_or(group.span);
+        let mut inner = scene.clone();
+        if group.kind == GroupKind::Subshell {
+            inner.place.subshell = true;
+        }
+        if group.kind == GroupKind::Conditional {
+            inner.place.conditional = true;
+        }
+        if !group.redirects.is_empty() || matches!(group.kind, GroupKind::Test | GroupKind::Arithmetic) {
+            self.group_command(group, at, scene);
+            if group.redirects.iter().any(|r| r.operator.starts_with('<')) {
+                inner.input = Input::Other;
+            }
+        }
+        let before = self.directory.clone();
+        if group.kind == GroupKind::Conditional {
+            self.unsure_if_moved(at, |walk| walk.parts(group, &inner));
+        } else {
+            self.parts(group, &inner);
+        }
+        if group.kind == GroupKind::Subshell {
+            self.directory = before;
+        }
+    }
+
+    fn parts(&mut self, group: &Group, scene: &Scene) {
+        for part in &group.parts {
+            match part {
+                Part::List(list) => self.list(list, scene),
+                Part::Word(word) => self.inner_commands(&word.pieces, scene),
+            }
+        }
+    }
+
+    /// The redirections of a group, as a command without a program.
+    fn group_command(&mut self, group: &Group, at: Span, scene: &Scene) {
+        let redirections = self.redirections(&group.redirects, scene);
+        let index = self.push(at, scene, Program::None, redirections);
+        if group.kind == GroupKind::Test && self.test_evaluates(group) {
+            self.opaque(Opaque::Arithmetic, at);
+        }
+        if let Some(index) = index {
+            self.redirected(index, &group.redirects, scene);
+        }
+    }
+
+    /// Whether `[[` compares numbers: bash then evaluates what stands there as arithmetic.
+    fn test_evaluates(&self, group: &Group) -> bool {
+        let words = group.parts.iter().filter_map(|part| match part {
+            Part::Word(word) => Some(word),
+            Part::List(_) => None,
+        });
+        let compares = |word: &Word| {
+            word.bare()
+                .is_some_and(|w| matches!(&*w, "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" | "-v" | "-R"))
+        };
+        words.into_iter().any(compares)
+    }
+
+    fn simple(&mut self, simple: &Simple, scene: &Scene) {
+        let at = scene.fixed.unwrap_or(simple.span);
+        let mut words: Vec<Arg> = Vec::new();
+        for word in &simple.words {
+            let found = expand::words(word, &mut self.braces_bytes);
+            if found.braces {
+                self.differs(Difference::Braces, scene.fixed.unwrap_or(word.span));
+            }
+            words.extend(found.args.into_iter().map(|arg| place(arg, scene)));
+        }
+        let assignments: Vec<Assignment> =
+            simple.assignments.iter().flat_map(|assign| assignments_of(assign, scene)).collect();
+        for assignment in &assignments {
+            self.variable_set(&assignment.name, at);
+        }
+        let redirections = self.redirections(&simple.redirects, scene);
+        let mut inner = scene.clone();
+        if let Some(input) = input_of(&redirections) {
+            inner.input = input;
+        }
+        let call = Call { at, words, assignments, redirections };
+        let Some(index) = self.call(call, &inner) else { return };
+        for assign in &simple.assignments {
+            for word in &assign.values {
+                self.substitutions(&word.pieces, index, scene);
+            }
+        }
+        for word in &simple.words {
+            self.substitutions(&word.pieces, index, scene);
+        }
+        self.redirected(index, &simple.redirects, scene);
+    }
+
+    /// Looks at a command, and at those that it runs. None if there are too many.
+    pub(crate) fn call(&mut self, call: Call, scene: &Scene) -> Option<usize> {
+        let Call { at, words, assignments, redirections } = call;
+        let mut words = words.into_iter();
+        let first = words.next();
+        let args: Vec<Arg> = words.collect();
+        let program = match &first {
+            None => Program::None,
+            Some(arg) => self.program(arg),
+        };
+        let index = self.push(at, scene, program, redirections)?;
+        if let Some(command) = self.line.commands.get_mut(index) {
+            command.args = args.clone();
+            command.assignments = assignments;
+        }
+        if let Some(Arg { value: Value::Literal(written), .. }) = &first
+            && !written.is_empty()
+        {
+            self.named(index, written, &args, scene);
+        }
+        Some(index)
+    }
+
+    fn program(&mut self, arg: &Arg) -> Program {
+        match &arg.value {
+            Value::Literal(written) if !written.is_empty() => {
+                let base = written.rsplit('/').next().unwrap_or(written).to_owned();
+                Program::Named { written: written.clone(), base }
+            }
+            Value::Literal(_) | Value::Below(..) | Value::Pattern(..) | Value::Unknown { .. } => {
+                self.opaque(Opaque::ProgramUnknown, arg.at);
+                Program::Unknown
+            }
+        }
+    }
+
+    fn named(&mut self, index: usize, written: &str, args: &[Arg], scene: &Scene) {
+        let base = written.rsplit('/').next().unwrap_or(written);
+        let at = self.line.commands.get(index).map_or_else(Span::default, |command| command.at);
+        if self.functions.contains(written) {
+            self.opaque(Opaque::Shadowed, at);
+            return;
+        }
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            self.opaque(Opaque::TooDeep, at);
+        } else {
+            programs::reach(self, index, base, args, scene);
+        }
+        self.depth -= 1;
+    }
+
+    /// A command of words that another one runs.
+    pub(crate) fn inner_call(&mut self, parent: usize, words: &[Arg], inside: Inside, scene: &Scene) {
+        let Some(first) = words.first() else { return };
+        let size: usize = words.iter().map(|arg| 16 + arg.value.starts().len()).sum();
+        if size > self.repeated_bytes {
+            self.opaque(Opaque::TooDeep, first.at);
+            return;
+        }
+        self.repeated_bytes -= size;
+        let call =
+            Call { at: first.at, words: words.to_vec(), assignments: Vec::new(), redirections: Vec::new() };
+        let before = self.directory.clone();
+        if matches!(inside, Inside::Remote | Inside::Container) {
+            self.directory = Directory::Start;
+        }
+        self.call(call, &scene.within(parent, inside));
+        if matches!(inside, Inside::Remote | Inside::Container) {
+            self.directory = before;
+        }
+    }
+
+    /// What runs in a directory that the line does not name: a login's, say.
+    pub(crate) fn elsewhere(&mut self, inner: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.directory, Directory::Unsure);
+        inner(self);
+        self.directory = before;
+    }
+
+    fn push(
+        &mut self,
+        at: Span,
+        scene: &Scene,
+        program: Program,
+        redirections: Vec<Redirection>,
+    ) -> Option<usize> {
+        let index = self.line.commands.len();
+        if index >= COMMANDS_MAX {
+            self.opaque(Opaque::TooDeep, at);
+            return None;
+        }
+        let command = Command {
+            at,
+            place: scene.place,
+            program,
+            args: Vec::new(),
+            assignments: Vec::new(),
+            files: Vec::new(),
+            hosts: Vec::new(),
+            reading: Reading::Words,
+            user: scene.user.clone(),
+            redirections: Vec::new(),
+        };
+        self.line.commands.push(command);
+        for redirection in &redirections {
+            self.redirected_file(index, redirection);
+        }
+        if let Some(command) = self.line.commands.get_mut(index) {
+            command.redirections = redirections;
+        }
+        Some(index)
+    }
+
+    fn redirections(&mut self, redirects: &[Redirect], scene: &Scene) -> Vec<Redirection> {
+        redirects.iter().map(|redirect| self.redirection(redirect, scene)).collect()
+    }
+
+    fn redirection(&self, redirect: &Redirect, scene: &Scene) -> Redirection {
+        let target = || expand::value(&redirect.target);
+        let number = redirect.target.bare().is_some_and(|t| {
+            let digits = t.strip_suffix('-').unwrap_or(&t);
+            digits.bytes().all(|b| b.is_ascii_digit())
+        });
+        let kind = match redirect.operator {
+            "<" => RedirectionKind::Read(target()),
+            ">" => RedirectionKind::Write(target()),
+            ">>" => RedirectionKind::Append(target()),
+            ">|" => RedirectionKind::Clobber(target()),
+            "<>" => RedirectionKind::ReadWrite(target()),
+            "&>" => RedirectionKind::Both(target()),
+            "&>>" => RedirectionKind::BothAppend(target()),
+            ">&" if !number => RedirectionKind::Both(target()),
+            "<&" | ">&" => RedirectionKind::Duplicate(target()),
+            "<<<" => RedirectionKind::HereString(target()),
+            _ => RedirectionKind::HereDocument(self.body(redirect)),
+        };
+        let at = scene.fixed.unwrap_or(redirect.span);
+        Redirection { descriptor: redirect.descriptor.clone(), kind, at }
+    }
+
+    fn body(&self, redirect: &Redirect) -> Option<String> {
+        let body = self.bodies.get(redirect.body?)?;
+        Word { pieces: body.pieces.clone(), span: body.span }.literal()
+    }
+
+    fn redirected_file(&mut self, index: usize, redirection: &Redirection) {
+        let at = redirection.at;
+        if let RedirectionKind::ReadWrite(value) = &redirection.kind
+            && self.network(index, value, at)
+        {
+            return;
+        }
+        let (value, access) = match &redirection.kind {
+            RedirectionKind::Read(value) => (value, FileAccess::Read),
+            RedirectionKind::Write(value)
+            | RedirectionKind::Clobber(value)
+            | RedirectionKind::Both(value) => (value, FileAccess::Write),
+            RedirectionKind::Append(value) | RedirectionKind::BothAppend(value) => {
+                (value, FileAccess::Append)
+            }
+            RedirectionKind::ReadWrite(value) => {
+                self.file(index, value.clone(), FileAccess::Read, at);
+                (value, FileAccess::Write)
+            }
+            RedirectionKind::Duplicate(value) => {
+                // A descriptor that a variable names may be a file, too.
+                if value.literal().is_none() {
+                    self.opaque(Opaque::PathUnknown, at);
+                }
+                return;
+            }
+            RedirectionKind::HereDocument(_) | RedirectionKind::HereString(_) => return,
+        };
+        if self.network(index, value, at) {
+            return;
+        }
+        self.file(index, value.clone(), access, at);
+    }
+
+    /// `/dev/tcp/host/port`, which bash opens itself.
+    fn network(&mut self, index: usize, value: &Value, at: Span) -> bool {
+        let starts = value.starts();
+        let Some(rest) = starts.strip_prefix("/dev/tcp/").or_else(|| starts.strip_prefix("/dev/udp/")) else {
+            return false;
+        };
+        self.differs(Difference::NetworkRedirection, at);
+        let (host, port) = rest.split_once('/').map_or((rest, None), |(host, port)| (host, Some(port)));
+        let host = match value {
+            Value::Literal(_) => Value::Literal(host.to_owned()),
+            _ => Value::unknown(),
+        };
+        self.host(index, host, None, port.map(str::to_owned), at);
+        true
+    }
+
+    /// Names a file that a command reaches.
+    pub(crate) fn file(&mut self, index: usize, path: Value, access: FileAccess, at: Span) {
+        if matches!(path, Value::Unknown { .. }) {
+            self.opaque(Opaque::PathUnknown, at);
+        }
+        let relative = match &path {
+            Value::Literal(text) | Value::Pattern(Base::Written, text) => !text.starts_with('/'),
+            Value::Below(Base::Working, _) | Value::Pattern(Base::Working, _) => true,
+            Value::Below(..) | Value::Pattern(..) | Value::Unknown { .. } => false,
+        };
+        let directory = match &self.directory {
+            Directory::Known(directory) if relative => Some(directory.clone()),
+            Directory::Unsure if relative => {
+                self.opaque(Opaque::Directory, at);
+                None
+            }
+            _ => None,
+        };
+        if let Some(command) = self.line.commands.get_mut(index) {
+            command.files.push(FileUse { path, access, directory, at });
+        }
+    }
+
+    pub(crate) fn host(
+        &mut self,
+        index: usize,
+        host: Value,
+        user: Option<String>,
+        port: Option<String>,
+        at: Span,
+    ) {
+        if host.literal().is_none() {
+            self.opaque(Opaque::HostUnknown, at);
+        }
+        if let Some(command) = self.line.commands.get_mut(index) {
+            command.hosts.push(HostUse { host, user, port, at });
+        }
+    }
+
+    pub(crate) fn known(&mut self, index: usize) {
+        if let Some(command) = self.line.commands.get_mut(index) {
+            command.reading = Reading::Arguments;
+        }
+    }
+
+    /// `cd`: where it goes, if that can be said.
+    pub(crate) fn moves(&mut self, to: Option<Value>) {
+        self.directory = match to {
+            Some(Value::Literal(path)) if path.starts_with('/') => Directory::Known(Value::Literal(path)),
+            Some(value @ Value::Below(Base::Home | Base::HomeOf(_), _)) => Directory::Known(value),
+            Some(Value::Literal(path)) if !path.is_empty() && path != "-" => match &self.directory {
+                Directory::Start => Directory::Known(Value::Literal(path)),
+                Directory::Known(Value::Literal(front)) => {
+                    Directory::Known(Value::Literal(format!("{front}/{path}")))
+                }
+                Directory::Known(Value::Below(base, front)) => {
+                    Directory::Known(Value::Below(base.clone(), format!("{front}/{path}")))
+                }
+                Directory::Known(_) | Directory::Unsure => Directory::Unsure,
+            },
+            _ => Directory::Unsure,
+        };
+    }
+
+    pub(crate) fn moved(&mut self) {
+        self.directory = Directory::Unsure;
+    }
+
+    pub(crate) fn variable_set(&mut self, name: &str, at: Span) {
+        if programs::decides(name) {
+            self.opaque(Opaque::Environment, at);
+        }
+    }
+
+    /// Substitutions in the targets and bodies of redirections.
+    fn redirected(&mut self, index: usize, redirects: &[Redirect], scene: &Scene) {
+        for redirect in redirects {
+            self.substitutions(&redirect.target.pieces, index, scene);
+            let body = redirect.body.and_then(|at| self.bodies.get(at)).cloned();
+            if let Some(body) = body {
+                self.substitutions(&body.pieces, index, scene);
+            }
+        }
+    }
+
+    fn substitutions(&mut self, pieces: &[Piece], parent: usize, scene: &Scene) {
+        let inner = scene.within(parent, Inside::Substitution);
+        self.inner_commands(pieces, &inner);
+    }
+
+    /// Commands in the pieces of a word, and what else in them is evaluated.
+    fn inner_commands(&mut self, pieces: &[Piece], scene: &Scene) {
+        for piece in pieces {
+            match piece {
+                Piece::Text { .. } => {}
+                Piece::Parameter { evaluates, inner, .. } => {
+                    if *evaluates {
+                        let at = self.line.commands.last().map_or_else(Span::default, |c| c.at);
+                        self.opaque(Opaque::Indirect, scene.fixed.unwrap_or(at));
+                    }
+                    for word in inner {
+                        self.inner_commands(&word.pieces, scene);
+                    }
+                }
+                Piece::Command { list, .. } => self.substituted(list, scene),
+                Piece::Arithmetic { inner, names } => {
+                    if *names {
+                        let at = self.line.commands.last().map_or_else(Span::default, |c| c.at);
+                        self.opaque(Opaque::Arithmetic, scene.fixed.unwrap_or(at));
+                    }
+                    self.inner_commands(inner, scene);
+                }
+            }
+        }
+    }
+
+    fn substituted(&mut self, list: &List, scene: &Scene) {
+        let mut scene = scene.clone();
+        scene.place.inside = Inside::Substitution;
+        scene.place.subshell = true;
+        scene.place.piped_in = false;
+        scene.place.piped_out = false;
+        let before = self.directory.clone();
+        self.list(list, &scene);
+        self.directory = before;
+    }
+}
+
+fn place(arg: Arg, scene: &Scene) -> Arg {
+    Arg { at: scene.fixed.unwrap_or(arg.at), ..arg }
+}
+
+fn assignments_of(assign: &Assign, scene: &Scene) -> Vec<Assignment> {
+    let at = scene.fixed.unwrap_or(assign.span);
+    let value = |word: &Word| Assignment {
+        name: assign.name.clone(),
+        value: Arg { at, value: expand::assigned(word) },
+    };
+    assign.values.iter().map(value).collect()
+}
+
+/// The standard input that redirections give, if they do.
+fn input_of(redirections: &[Redirection]) -> Option<Input> {
+    let mut found = None;
+    for redirection in redirections {
+        let standard = redirection.descriptor.as_deref().is_none_or(|d| d == "0");
+        match &redirection.kind {
+            RedirectionKind::HereDocument(Some(text)) if standard => found = Some(Input::Text(text.clone())),
+            RedirectionKind::HereString(Value::Literal(text)) if standard => {
+                found = Some(Input::Text(format!("{text}\n")));
+            }
+            RedirectionKind::Read(_)
+            | RedirectionKind::ReadWrite(_)
+            | RedirectionKind::HereDocument(_)
+            | RedirectionKind::HereString(_)
+                if standard =>
+            {
+                found = Some(Input::Other);
+            }
+            RedirectionKind::Duplicate(_) => found = Some(Input::Other),
+            _ => {}
+        }
+    }
+    found
+}

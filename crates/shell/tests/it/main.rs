@@ -1,0 +1,11 @@
+//! What a line is read as: by tables, against the shells themselves, and under hostile input.
+
+#![allow(clippy::unwrap_used)]
+
+mod attacks;
+mod hostile;
+mod literals;
+mod seed;
+mod shells;
+mod support;
+mod table;
