@@ -25,7 +25,8 @@
 //!
 //! One pass that cannot go back, a depth that is counted before it is entered, and no default: a character, an option or a
 //! program's language that is not understood is refused or opaque. A program that is not in the tables is a plain program
-//! with its words ([`Reading::Words`]); which files those words mean is not said. What a program does of itself, by its
+//! with its words ([`Reading::Words`]); which files those words mean is not said. A pattern stands for names of files; that one
+//! of them may look like an option makes a command opaque only where an option of the program starts another program. What a program does of itself, by its
 //! configuration on the host, is not in the line and not said either.
 //!
 //! Reading order: `line` (what comes out) -> `read/` (text -> `syntax`) -> `expand` (words -> arguments) -> `walk` (tree ->

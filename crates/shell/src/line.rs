@@ -240,11 +240,12 @@ pub enum Opaque {
     Configuration,
     Container,
     Unreadable,
+    Dialect,
     TooDeep,
 }
 
 impl Opaque {
-    pub const ALL: [Opaque; 27] = [
+    pub const ALL: [Opaque; 28] = [
         Opaque::ProgramUnknown,
         Opaque::Eval,
         Opaque::Source,
@@ -271,6 +272,7 @@ impl Opaque {
         Opaque::Configuration,
         Opaque::Container,
         Opaque::Unreadable,
+        Opaque::Dialect,
         Opaque::TooDeep,
     ];
 
@@ -303,6 +305,9 @@ impl Opaque {
             Opaque::Configuration => "the program is given settings that may start programs",
             Opaque::Container => "what runs is decided by a container or another root directory",
             Opaque::Unreadable => "text that a shell is given cannot be read",
+            Opaque::Dialect => {
+                "a script is read differently by other shells, and which one reads it is not known"
+            }
             Opaque::TooDeep => "commands inside commands are too many or too deep",
         }
     }

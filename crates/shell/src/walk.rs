@@ -66,12 +66,24 @@ pub(crate) struct Scene {
     pub input: Input,
 }
 
+/// Which shell reads a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The one that reads the line around it.
+    This,
+    Bash,
+    /// dash, or one that is not known: what it reads differently is opaque.
+    Another,
+}
+
 /// What a command's standard input is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
     /// The line's own.
     Inherited,
     Text(String),
+    /// The rest of the script that the command stands in.
+    Script,
     /// A pipe, a file, a body with expansions.
     Other,
 }
@@ -134,9 +146,27 @@ impl Walk {
         self.line.differences.push((what, at));
     }
 
-    /// Text that a shell is given: read as a line of its own. It does not matter where its parts stand in it.
-    pub(crate) fn script(&mut self, text: &str, at: Span, scene: &Scene) {
-        let scene = Scene { fixed: Some(at), ..scene.clone() };
+    /// Text that a shell is given as an argument: read as a line of its own. It does not matter where its parts stand in it.
+    pub(crate) fn script(&mut self, text: &str, at: Span, scene: &Scene, by: By) {
+        let mut scene = Scene { fixed: Some(at), ..scene.clone() };
+        // Its commands share one input: what each of them finds there cannot be said.
+        if matches!(scene.input, Input::Text(_)) {
+            scene.input = Input::Other;
+        }
+        self.read_script(text, at, &scene, by);
+    }
+
+    /// Text that a shell reads from its input. A command in it that reads there too takes lines away from the shell, so that
+    /// the rest may mean something else.
+    pub(crate) fn script_of_input(&mut self, text: &str, at: Span, scene: &Scene, by: By) {
+        let several = text.trim_end().contains('\n');
+        let input = if several { Input::Script } else { Input::Other };
+        let scene = Scene { fixed: Some(at), input, ..scene.clone() };
+        self.read_script(text, at, &scene, by);
+    }
+
+    fn read_script(&mut self, text: &str, at: Span, scene: &Scene, by: By) {
+        let differences = self.line.differences.len();
         let directory = self.directory.clone();
         if matches!(scene.place.inside, Inside::Remote | Inside::Container) {
             self.directory = Directory::Start;
@@ -144,10 +174,13 @@ impl Walk {
         match read::read(text, self.depth + 1, self.nodes, Some(at)) {
             Ok(found) => {
                 self.depth += 1;
-                self.tree(found, &scene);
+                self.tree(found, scene);
                 self.depth -= 1;
             }
             Err(_) => self.opaque(Opaque::Unreadable, at),
+        }
+        if by == By::Another && self.line.differences.len() > differences {
+            self.opaque(Opaque::Dialect, at);
         }
         self.directory = directory;
     }
@@ -331,6 +364,9 @@ impl Walk {
             && !written.is_empty()
         {
             self.named(index, written, &args, scene);
+            if scene.input == Input::Script && programs::may_read_input(written, &args) {
+                self.opaque(Opaque::CodeFromInput, at);
+            }
         }
         Some(index)
     }

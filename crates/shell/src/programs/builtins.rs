@@ -3,7 +3,7 @@
 use super::At;
 use super::options::{self, Order};
 use crate::line::{Arg, FileAccess, Opaque, Value};
-use crate::walk::Walk;
+use crate::walk::{By, Walk};
 
 pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
     match at.base {
@@ -31,6 +31,8 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         "fc" | "history" | "coproc" | "noglob" | "nocorrect" | "-" => {
             walk.opaque(Opaque::ShellSettings, at.span);
         }
+        // bash's `jobs -x` runs a command.
+        "jobs" if !at.args.is_empty() => walk.opaque(Opaque::StartsPrograms, at.span),
         "exit" | "return" | "break" | "continue" | "shift" | "wait" | "jobs" | "fg" | "bg" | "disown"
         | "umask" | "ulimit" | "times" | "type" | "which" | "whereis" | "dirs" | "caller" | "logout"
         | "suspend" | "help" => {}
@@ -154,7 +156,7 @@ fn trap(walk: &mut Walk, at: &At<'_>) {
                 let scene = at.scene.within(at.index, crate::line::Inside::Script);
                 let mut scene = scene;
                 scene.place.conditional = true;
-                walk.script(text, action.at, &scene);
+                walk.script(text, action.at, &scene, By::This);
             }
             None => walk.opaque(Opaque::Eval, action.at),
         },

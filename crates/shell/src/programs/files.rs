@@ -267,15 +267,8 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ("xxd", "abcdeEg:hil:no:pqrs:uv", "help version", Filter),
     ("tee", "aip", "append ignore-interrupts output-error# help version", All(Write)),
     ("tr", "cCdst", "complement delete squeeze-repeats truncate-set1 help version", Words),
-    ("csplit", "b:f>kn:sz", "help version", AllButFirst(Read)),
     ("iconv", "f:t:lco>s", "from-code: to-code: list output> silent verbose help version", All(Read)),
     ("dos2unix unix2dos", "bkqnco", "", All(Write)),
-    (
-        "patch",
-        "p:i<o>r>d:NRsEfbl0123456789",
-        "strip: input< output> reject-file> directory: forward reverse silent quiet dry-run batch force backup help version",
-        All(Write),
-    ),
     ("basename dirname", "as:z", "multiple suffix: zero help version", Words),
     ("echo", "neE", "", Words),
     (
@@ -287,13 +280,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ("ssh-keygen", "t:b:C:N:P:f>qlByiemE:vpcI:s<n:V:z:hFR:H:Y:D|w|", "", All(Write)),
     ("openssl", "", "", Words),
     (
-        "gpg gpg2",
-        "aedscbkKo>r:u:vqt",
-        "armor encrypt decrypt sign clearsign detach-sign verify output> recipient: local-user: batch yes passphrase: passphrase-file< symmetric list-keys list-secret-keys export export-secret-keys import homedir: pinentry-mode: passphrase-fd: trust-model: version help",
-        All(Read),
-    ),
-    (
-        "id whoami groups who w uptime users logname tty uname arch nproc free ps pgrep lscpu lsblk lsusb lspci dmesg last lastlog",
+        "id whoami groups w uptime logname tty uname arch nproc free ps pgrep lscpu lsblk lsusb lspci dmesg",
         "",
         "",
         Words,
@@ -320,17 +307,16 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
         "no-pager all type: full quiet force user system now lines: output: property: state: failed plain no-legend value show-types recursive",
         Words,
     ),
-    ("service", "", "status-all", Words),
+    ("who users last lastb lastlog", "abdHlmpqrstTuwainxFRf<", "", All(Read)),
     ("kill pkill killall", "l0123456789sfexu:", "signal: list exact", Words),
     ("true false : pwd printenv getent locale tput clear reset stty", "", "", Words),
 ];
 
 /// Programs of [`TABLE`] whose options do not matter: they reach no file of the line's and start nothing.
 const HARMLESS: &[&str] = &[
-    "id", "whoami", "groups", "who", "w", "uptime", "users", "logname", "tty", "uname", "arch", "nproc",
-    "free", "ps", "pgrep", "lscpu", "lsblk", "lsusb", "lspci", "last", "lastlog", "true", "false", ":",
-    "pwd", "printenv", "getent", "locale", "kill", "pkill", "killall", "seq", "yes", "expr", "factor",
-    "numfmt", "echo", "service",
+    "id", "whoami", "groups", "w", "uptime", "logname", "tty", "uname", "arch", "nproc", "free", "ps",
+    "pgrep", "lscpu", "lsblk", "lsusb", "lspci", "true", "false", ":", "pwd", "printenv", "getent", "locale",
+    "kill", "pkill", "killall", "seq", "yes", "expr", "factor", "numfmt", "echo",
 ];
 
 pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
@@ -360,6 +346,12 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
                     walk.opaque(Opaque::Configuration, at.span);
                 }
                 _ => {}
+            }
+            if at.base == "unzip" && !found.has(&["l", "t", "p", "v", "d"]) {
+                name(walk, at, &here(at), Write);
+            }
+            if at.base == "zip" && found.has(&["m"]) {
+                name(walk, at, found.operands.get(1..).unwrap_or(&[]), Delete);
             }
             if at.base == "ssh-keygen" {
                 // The same option names the key that is made and the key that is read.
@@ -402,7 +394,7 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
             let unclear = matches!(all.first().map(|a| &a.value), Some(Value::Unknown { one: false, .. }));
             name(walk, at, all.get(if unclear { 0 } else { skip }..).unwrap_or(&[]), access);
             if all.is_empty() || found.has(&["r", "R", "recursive"]) && all.len() <= skip {
-                name(walk, at, &here(at), List);
+                name(walk, at, &here(at), access);
             }
         }
         Copies if found.has(&["d", "directory"]) => name(walk, at, all, Write),
@@ -723,6 +715,9 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
         if has(&["remove-files"]) {
             name(walk, &at, &from, Delete);
         }
+    } else if takes && has(&["P", "absolute-names"]) {
+        // Where the files go, the archive says.
+        walk.opaque(Opaque::PathUnknown, at.span);
     } else if takes && into.is_empty() && !has(&["O", "to-stdout"]) {
         name(walk, &at, &here(&at), Write);
     } else if !takes && !has(&["t", "list", "d", "diff", "compare", "delete", "help", "version"]) {

@@ -80,6 +80,12 @@ fn subcommand_of(walk: &mut Walk, at: &At<'_>, name: &str, word: &Arg, rest: &[A
             for arg in rest.iter().filter(|a| starts.iter().any(|s| a.value.starts().starts_with(s))) {
                 walk.opaque(Opaque::StartsPrograms, arg.at);
             }
+            // Outside of a repository these two read any file: revisions are taken for files, too.
+            if name == "diff" || name == "grep" {
+                for arg in words {
+                    walk.file(at.index, arg.value.clone(), FileAccess::Read, arg.at);
+                }
+            }
         }
         // Files of the work tree.
         "add" | "restore" | "checkout" | "switch" | "reset" | "stash" | "rm" | "mv" | "init" | "config" => {

@@ -4,7 +4,7 @@ use super::At;
 use super::options::{self, Order};
 use super::wrappers::shell_code;
 use crate::line::{Arg, FileAccess, Inside, Opaque, Value};
-use crate::walk::{Input, Walk};
+use crate::walk::{By, Input, Walk};
 
 pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
     match at.base {
@@ -87,6 +87,9 @@ fn shell(walk: &mut Walk, at: &At<'_>) {
                 walk.opaque(Opaque::ShellSettings, arg.at);
             }
             Some(option) if option.starts_with(['-', '+']) => {
+                if option.starts_with('+') && option.contains(['c', 's']) {
+                    walk.opaque(Opaque::ShellSettings, arg.at);
+                }
                 code |= option.contains('c');
                 input |= option.contains('s');
                 if !option.chars().skip(1).all(|c| "aefhilmnpruvxcsoE".contains(c)) {
@@ -130,9 +133,10 @@ fn from_input(walk: &mut Walk, at: &At<'_>) {
     match &at.scene.input {
         Input::Text(text) => {
             let text = text.clone();
-            walk.script(&text, at.span, &at.scene.within(at.index, Inside::Script));
+            let by = if at.base == "bash" { By::Bash } else { By::Another };
+            walk.script_of_input(&text, at.span, &at.scene.within(at.index, Inside::Script), by);
         }
-        Input::Inherited | Input::Other => walk.opaque(Opaque::CodeFromInput, at.span),
+        Input::Inherited | Input::Script | Input::Other => walk.opaque(Opaque::CodeFromInput, at.span),
     }
 }
 

@@ -50,7 +50,10 @@ fn starts_others(walk: &mut Walk, at: &At<'_>) -> bool {
         | "redis-cli" | "sqlite3" | "sqlplus" | "fzf" | "top" | "htop" => Opaque::Interactive,
         "at" | "batch" | "crontab" | "anacron" | "systemd-run" | "inotifywait" | "incrontab" | "entr"
         | "atrm" => Opaque::Later,
-        "make"
+        "patch"
+        | "gpg"
+        | "gpg2"
+        | "make"
         | "gmake"
         | "ninja"
         | "cmake"
@@ -150,6 +153,83 @@ fn starts_others(walk: &mut Walk, at: &At<'_>) -> bool {
     };
     walk.opaque(why, at.span);
     true
+}
+
+/// Whether a program may take from its standard input, as far as its words say.
+pub(crate) fn may_read_input(written: &str, args: &[Arg]) -> bool {
+    const NEVER: &[&str] = &[
+        "echo",
+        "printf",
+        "cd",
+        "pwd",
+        "true",
+        "false",
+        ":",
+        "test",
+        "[",
+        "ls",
+        "stat",
+        "mkdir",
+        "rmdir",
+        "touch",
+        "chmod",
+        "chown",
+        "chgrp",
+        "export",
+        "set",
+        "unset",
+        "exit",
+        "return",
+        "id",
+        "whoami",
+        "date",
+        "uname",
+        "hostname",
+        "sleep",
+        "kill",
+        "mktemp",
+        "dirname",
+        "basename",
+        "readlink",
+        "realpath",
+        "du",
+        "df",
+        "ps",
+        "systemctl",
+        "which",
+        "type",
+        "umask",
+        "shift",
+        "break",
+        "continue",
+        "readonly",
+        "local",
+        "declare",
+        "wait",
+        "trap",
+        // What they run is looked at by itself.
+        "env",
+        "nice",
+        "nohup",
+        "timeout",
+        "command",
+        "builtin",
+        "setsid",
+        "sudo",
+        "doas",
+    ];
+    let base = written.rsplit('/').next().unwrap_or(written);
+    let plain =
+        |arg: &Arg| arg.value.literal().is_some_and(|text| !text.starts_with('-') && text != "/dev/stdin");
+    match base {
+        "rm" | "cp" | "mv" | "ln" => args.iter().any(|a| {
+            let text = a.value.starts();
+            a.value.literal().is_none() && text.is_empty()
+                || text.starts_with('-') && text.contains(['i', 'I'])
+        }),
+        "cat" => args.is_empty() || !args.iter().all(plain),
+        _ => !NEVER.contains(&base),
+    }
 }
 
 /// Variables that decide which programs run, what they load, where they look, or how a shell reads.

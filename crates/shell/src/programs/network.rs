@@ -4,7 +4,7 @@ use super::At;
 use super::options::{self, Found, Order, attached};
 use super::wrappers::joined_code;
 use crate::line::{Arg, FileAccess, Inside, Opaque, Value};
-use crate::walk::{Input, Walk};
+use crate::walk::{By, Input, Walk};
 
 pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
     match at.base {
@@ -133,9 +133,9 @@ fn ssh(walk: &mut Walk, at: &At<'_>) {
     match &at.scene.input {
         Input::Text(text) => {
             let text = text.clone();
-            walk.script(&text, at.span, &at.scene.within(at.index, Inside::Remote));
+            walk.script_of_input(&text, at.span, &at.scene.within(at.index, Inside::Remote), By::Another);
         }
-        Input::Inherited | Input::Other => walk.opaque(Opaque::Interactive, at.span),
+        Input::Inherited | Input::Script | Input::Other => walk.opaque(Opaque::Interactive, at.span),
     }
 }
 

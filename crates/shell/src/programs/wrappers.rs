@@ -3,7 +3,7 @@
 use super::At;
 use super::options::{self, Found, Order};
 use crate::line::{Arg, FileAccess, Inside, Opaque, User, Value};
-use crate::walk::{Scene, Walk};
+use crate::walk::{By, Scene, Walk};
 
 /// Name, short options, long options, how many operands stand before the command.
 const WRAPPERS: &[(&str, &str, &str, usize)] = &[
@@ -109,7 +109,11 @@ fn sudo(walk: &mut Walk, at: &At<'_>) {
         "askpass background bell close-from: chdir: preserve-env# edit group: set-home host: login remove-timestamp reset-timestamp list non-interactive preserve-groups prompt: chroot: role: stdin shell type: command-timeout: other-user: user: version validate help",
         Order::First,
     );
-    let scene = as_user(at, found.value(&["u", "user"]));
+    let mut scene = as_user(at, found.value(&["u", "user"]));
+    // It takes the password from there.
+    if found.has(&["S", "stdin"]) {
+        scene.input = crate::walk::Input::Other;
+    }
     if found.has(&["e", "edit"]) {
         walk.opaque(Opaque::Interactive, at.span);
         for file in &found.operands {
@@ -166,7 +170,7 @@ fn su(walk: &mut Walk, at: &At<'_>) {
         None => match &scene.input {
             crate::walk::Input::Text(text) => {
                 let text = text.clone();
-                walk.script(&text, at.span, &scene.within(at.index, Inside::Script));
+                walk.script_of_input(&text, at.span, &scene.within(at.index, Inside::Script), By::Another);
             }
             _ => walk.opaque(Opaque::CodeFromInput, at.span),
         },
@@ -178,7 +182,8 @@ pub(super) fn shell_code(walk: &mut Walk, at: &At<'_>, code: &Arg, inside: Insid
     match code.value.literal() {
         Some(text) => {
             let text = text.to_owned();
-            walk.script(&text, code.at, &scene.within(at.index, inside));
+            let by = if at.base == "bash" { By::Bash } else { By::Another };
+            walk.script(&text, code.at, &scene.within(at.index, inside), by);
         }
         None => walk.opaque(Opaque::InlineCode, code.at),
     }

@@ -57,6 +57,9 @@ fn what_is_known_of_a_word_is_kept_and_no_more() {
         "cat {1..3} {a..c} {a,b}{c,d} {}",
         "cat(<1> <2> <3> <a> <b> <c> <ac> <ad> <bc> <bd> <{}>) r=<1> r=<2> r=<3> r=<a> r=<b> r=<c> r=<ac> r=<ad> r=<bc> r=<bd> r=<{}> ~Braces",
     );
+    check("{cat,/etc/passwd}", "cat(</etc/passwd>) r=</etc/passwd> ~Braces");
+    check("c\\a''t /x", "cat(</x>) r=</x>");
+    check("~/bin/x /y", "?(</y>) !ProgramUnknown");
     check("cat {1..100}", "cat(<?...>) r=<?...> !ArgumentUnknown !PathUnknown ~Braces");
     check(
         "cat {01..03} {a,{b,c}} x{a}y {a,b",
@@ -639,4 +642,63 @@ fn more_lines_as_agents_write_them() {
     );
     check("ln -sf ../x y", "ln(<-sf> <../x> <y>) r=<../x> w=<y>");
     check("test -f /a || exit 1", "test(<-f> </a>) exit(<1>)");
+}
+
+#[test]
+fn a_command_takes_lines_from_the_shell_and_shells_are_not_alike() {
+    check(
+        "bash <<'E'\nread x\n: <<Z\nrm /y\nZ\nE",
+        "bash() <<Some(\"read x\\n: <<Z\\nrm /y\\nZ\\n\") read(<x>) :() <<Some(\"rm /y\\n\") !CodeFromInput",
+    );
+    check(
+        "bash <<'E'\ncat > /x\nrm /y\nE",
+        "bash() <<Some(\"cat > /x\\nrm /y\\n\") cat() w=</x> rm(</y>) d=</y> !CodeFromInput",
+    );
+    check(
+        "bash <<'E'\ncat /x\nrm -f /y\nE",
+        "bash() <<Some(\"cat /x\\nrm -f /y\\n\") cat(</x>) r=</x> rm(<-f> </y>) d=</y>",
+    );
+    check(
+        "bash <<'E'\nrm -i /x\nls /\nE",
+        "bash() <<Some(\"rm -i /x\\nls /\\n\") rm(<-i> </x>) d=</x> ls(</>) l=</> !CodeFromInput",
+    );
+    check(
+        "sudo -S bash <<'E'\nrm /x\nE",
+        "sudo(<-S> <bash>) <<Some(\"rm /x\\n\") bash()/root !CodeFromInput",
+    );
+    check(
+        "sh -c 'read x; sh' <<'E'\n: <<Z\nrm /y\nZ\nE",
+        "sh(<-c> <read x; sh>) <<Some(\": <<Z\\nrm /y\\nZ\\n\") read(<x>) sh() !CodeFromInput",
+    );
+    check(
+        "cat $(sh) <<'E'\nrm /x\nE",
+        "cat(<?...>) <<Some(\"rm /x\\n\") r=<?...> sh() !ArgumentUnknown !CodeFromInput !PathUnknown",
+    );
+    check(
+        "sh -c 'rm /x &> /y'",
+        "sh(<-c> <rm /x &> /y>) rm(</x>) w=</y> d=</x> !Dialect ~AmpersandRedirection",
+    );
+    check("bash -c 'rm /x &> /y'", "bash(<-c> <rm /x &> /y>) rm(</x>) w=</y> d=</x> ~AmpersandRedirection");
+    check("bash +c x", "bash(<+c> <x>) x() !ShellSettings");
+    check("jobs -x cat /a", "jobs(<-x> <cat> </a>) !StartsPrograms");
+    check("git diff --no-index /a /b", "git(<diff> <--no-index> </a> </b>) r=</a> r=</b>");
+    check("grep -r x", "grep(<-r> <x>) r=<.>");
+    check("unzip /a.zip", "unzip(</a.zip>) r=</a.zip> w=<.>");
+    check("tar -xPf /a.tar", "tar(<-xPf> </a.tar>) r=</a.tar> !PathUnknown");
+    check("patch < /p", "patch() r=</p> !StartsPrograms");
+    check("echo $$(id)", "refused: Ambiguous");
+    check("cat a\\&", "refused: Ambiguous");
+    check("cat a\\&b", "cat(<a&b>) r=<a&b>");
+    check("! ! a", "refused: Ambiguous");
+    check("a | ! b", "refused: Ambiguous");
+    check("a | time b", "refused: Ambiguous");
+    check("echo $({ cat <<E; }\nx\nE\nc)", "refused: Ambiguous");
+    check("cat <<-E\n\ta\\\n\tb\nE", "refused: Ambiguous");
+    check("cat <<E\na\\\nE\nE", "refused: Ambiguous");
+    check("cat x 2>&11", "cat(<x>) r=<x> ~DescriptorNumber");
+    check("echo ~:x", "echo(<?>)");
+    check("cat $(cat <<E) x\na\nE", "refused: Ambiguous");
+    check("cat <<E $(\nls)\nx\nE", "refused: Ambiguous");
+    check("a |\\\n| b", "refused: Ambiguous");
+    check("echo $\\\n(ls)", "refused: Ambiguous");
 }
