@@ -55,10 +55,11 @@ with orm.Session(engine) as session:
         savepoint.rollback()
     assert session.scalar(sa.select(sa.func.count()).select_from(Pad).where(Pad.t.like("orm %"))) >= 20
     session.commit()
-with engine.connect().execution_options(stream_results=True, max_row_buffer=2) as c:
-    rows = c.execute(sa.text("SELECT id, ssn FROM customers ORDER BY id")).all()
-    assert [row.id for row in rows] == [1, 2, 3, 4, 5] and RAW not in str(rows), rows
 with engine.begin() as c:
+    # `stream_results` names its cursor after an address in memory: another one in each process.
+    c.execute(sa.text("DECLARE served CURSOR FOR SELECT id, ssn FROM customers ORDER BY id"))
+    rows = c.execute(sa.text("FETCH 3 FROM served")).all() + c.execute(sa.text("FETCH ALL FROM served")).all()
+    assert [row.id for row in rows] == [1, 2, 3, 4, 5] and RAW not in str(rows), rows
     with c.connection.cursor().copy("COPY pad (t) FROM STDIN") as copy:
         for n in range(200):
             copy.write_row((f"orm copied {n}",))

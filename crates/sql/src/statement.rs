@@ -158,6 +158,14 @@ impl Statement {
         kind(self.tree())
     }
 
+    /// The cursor that it declares.
+    pub fn declares(&self) -> Option<&str> {
+        match self.tree() {
+            Tree::DeclareCursorStmt(declared) => Some(&declared.portalname),
+            _ => None,
+        }
+    }
+
     /// Every constant and comment, in order.
     pub fn literals(&self) -> &[Literal] {
         &self.literals

@@ -368,7 +368,20 @@ impl Again<'_> {
         }
     }
 
+    /// Cursors and portals share their names.
+    fn declared(&mut self, text: &str) {
+        for statement in sql::parse(text).unwrap_or_default() {
+            if let Some(name) = statement.declares() {
+                let name = Bytes::copy_from_slice(name.as_bytes());
+                self.state.portals.insert(name, statement.text().to_owned());
+            }
+        }
+    }
+
     fn complete(&mut self, tag: &str, text: &str) -> Result<(), Cut> {
+        if tag == "DECLARE CURSOR" {
+            self.declared(text);
+        }
         let to_savepoint = || text.split_whitespace().any(|word| word.eq_ignore_ascii_case("to"));
         self.state.tx = match tag {
             "BEGIN" | "START TRANSACTION" => Tx::In,
