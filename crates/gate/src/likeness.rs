@@ -107,8 +107,8 @@ pub enum Asking<'a> {
 pub(crate) struct Asked<'a> {
     said: &'a str,
     asking: Asking<'a>,
-    /// Method, target and body of a request that is not too long, as one text.
-    line: Option<String>,
+    /// Of a request that is not too long.
+    line: Option<Line>,
     plain: String,
     /// The parameters; `None`: not all of what is asked is here.
     values: Option<Vec<Box<str>>>,
@@ -162,7 +162,7 @@ impl<'a> Asked<'a> {
         let (said, asking) = (saying.text, saying.asking);
         let line = match asking {
             Asking::Request(request) if text.len() == said.len() && request.body.is_some() => {
-                Some(code(&format!("{} {text}", request.method)))
+                Some(Line::of(request, text))
             }
             Asking::Request(_) | Asking::Statement | Asking::Call => None,
         };
@@ -175,6 +175,36 @@ impl<'a> Asked<'a> {
             names: read.names,
             literals: read.literals,
             on,
+        }
+    }
+}
+
+/// Method, target and body of a request as one text.
+enum Line {
+    /// Its body is JSON, in which white space between quotes alone counts.
+    Json(String),
+    /// Each byte of it counts.
+    Exact(String),
+}
+
+impl Line {
+    /// `text`: target and body, with a space between them.
+    fn of(request: &Requested, text: &str) -> Line {
+        let method = &request.method;
+        let (target, body) = text.split_once(' ').unwrap_or((text, ""));
+        // A quote before it would begin what is between quotes elsewhere.
+        let json = request.typed && body.starts_with(['{', '[']) && !target.contains(['\'', '"']);
+        match (json, body.is_empty()) {
+            (true, _) => Line::Json(code(&format!("{method} {text}"))),
+            (false, true) => Line::Exact(format!("{method} {target}")),
+            (false, false) => Line::Exact(format!("{method} {text}")),
+        }
+    }
+
+    fn is_said_by(&self, call: &Argued) -> bool {
+        match self {
+            Line::Json(line) => call.strings.iter().any(|string| **string == **line),
+            Line::Exact(line) => call.members.iter().flatten().any(|(_, value)| **value == **line),
         }
     }
 }
@@ -220,8 +250,7 @@ impl Argued {
             Asking::Statement => return self.says(asked),
             Asking::Call => self.spelled.as_deref() == Some(asked.said),
             Asking::Request(request) => {
-                let mut strings = self.strings.iter().map(|string| &**string);
-                strings.any(|string| asked.line.as_deref() == Some(string)) || self.requests(request)
+                asked.line.as_ref().is_some_and(|line| line.is_said_by(self)) || self.requests(request)
             }
         };
         // Whatever string of the arguments it is: what one call was to say is no other request.

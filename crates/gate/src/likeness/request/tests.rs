@@ -219,6 +219,35 @@ fn a_text_that_is_the_whole_request_says_it_and_a_body_that_is_not_known_is_said
 }
 
 #[test]
+fn of_a_text_that_is_the_whole_request_white_space_counts_but_in_json() {
+    let said = |line: &str, text: &str, request: &Requested| {
+        how("http", &[("request", line)], text, Asking::Request(request)) == Some(How::Same)
+    };
+    let read = Requested { body: Some(Vec::new()), ..requested("GET /users/2", &[]) };
+    assert!(said("GET /users/2", "/users/2 ", &read) && !said("GET /users/2;", "/users/2 ", &read));
+    let json = requested("POST /pay", PAY);
+    assert!(said(r#"POST /pay {"to":  "ada", "cents": 500}"#, r#"/pay {"to": "ada", "cents": 500}"#, &json));
+    let note = requested("POST /notes", &[("", "two  words")]);
+    assert!(said("POST /notes two  words", "/notes two  words", &note));
+    for other in [
+        "POST /notes two words",
+        "POST /notes two\nwords",
+        "POST /notes two  words;",
+        " POST /notes two  words",
+    ] {
+        assert!(!said(other, "/notes two  words", &note), "{other:?}");
+    }
+    // A quote in the target begins nothing.
+    let quoted = requested("POST /pay?q='", &[("note", "it's  b")]);
+    let text = |note: &str| format!("/pay?q=' {{\"note\": \"{note}\"}}");
+    assert!(said(&format!("POST {}", text("it's  b")), &text("it's  b"), &quoted));
+    assert!(!said(&format!("POST {}", text("it's b")), &text("it's  b"), &quoted));
+    // A form is no JSON, whatever it begins with.
+    let form = Requested { typed: false, ..requested("POST /pay", &[("{\"a\": 1}", "")]) };
+    assert!(!said("POST /pay {\"a\":  1}", "/pay {\"a\": 1}", &form));
+}
+
+#[test]
 fn a_call_of_a_tool_is_said_by_that_call_alone() {
     let asked = r#"delete_user [("id", "2")]"#;
     let call = |tool, arguments: &[(&str, &str)]| how(tool, arguments, asked, Asking::Call);
