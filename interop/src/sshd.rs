@@ -85,6 +85,6 @@ fn configuration(dir: &Path, port: u16, lines: &str) -> String {
         "{lines}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/authorized\n\
          TrustedUserCAKeys {dir}/ca.pub\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n\
          StrictModes no\nPidFile none\nPermitRootLogin yes\nMaxStartups 200\nSubsystem sftp internal-sftp\n\
-         AcceptEnv LANG LC_* TERM SECRET_*\nLogLevel VERBOSE\n"
+         AcceptEnv LANG LC_* TERM SECRET_*\nSetEnv HOME={dir}\nLogLevel VERBOSE\n"
     )
 }

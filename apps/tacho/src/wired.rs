@@ -145,6 +145,7 @@ pub fn ssh(resource: &Resource, host: &SshHost, config: &Config) -> Result<SshRe
             true => SshLogin::Password,
             false => SshLogin::Key { certificate: host.certificate.clone() },
         },
+        login_shell: host.login_shell,
         reel: reel(resource.reel),
         durability: config.gateway.durability,
         approval_timeout: config.gateway.approval_timeout,

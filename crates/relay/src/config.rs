@@ -53,12 +53,25 @@ pub struct SshResource {
     pub pins: Option<Pinned>,
     pub vault: Vault,
     pub login: SshLogin,
+    /// Who reads a command line there.
+    pub login_shell: LoginShell,
     pub reel: Reel,
     pub durability: Durability,
     /// How long a question waits for a human.
     pub approval_timeout: Duration,
     /// What becomes of a value that a detector finds.
     pub tripwire: Tripwire,
+}
+
+/// The login shell of the user on a host, which is given each command line with `-c`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoginShell {
+    /// One that follows POSIX: dash, ash, ksh. A line that bash reads otherwise is opaque.
+    #[default]
+    Sh,
+    Bash,
+    /// Another language: every line is opaque.
+    Other,
 }
 
 /// What the credential of a host is.

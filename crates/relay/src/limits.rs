@@ -177,6 +177,8 @@ pub const SSH_CHANNELS_IN_ALL_MAX: u64 = 65_536;
 pub const SSH_REQUESTS_MAX: usize = 64;
 /// The longest command line, in bytes. Linux takes one argument of 128 KiB, and the login shell's `-c` is one.
 pub const SSH_COMMAND_BYTES_MAX: usize = 128 << 10;
+/// What one command line does, one by one; of more, the line is opaque. Half of what policy evaluates (`policy::limits`).
+pub const SSH_ACCESSES_MAX: usize = 512;
 /// What a client may send on a channel before it was taken, in bytes. OpenSSH's own is 2 MiB. With what may wait besides:
 /// (2 x 1 MiB + 256 KiB) x [`SSH_CHANNELS_MAX`] = 72 MiB for one connection, at worst.
 pub const SSH_WINDOW_BYTES: u32 = 1 << 20;

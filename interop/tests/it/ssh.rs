@@ -6,7 +6,8 @@ use interop::place::{Scratch, free_port};
 use interop::process::{Finished, finish};
 use interop::sshd::Sshd;
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -26,6 +27,20 @@ permit (principal, action == Action::"opaque", resource in Resource::"build");
 @id("ssh-plain")
 @message("This agent runs only what can be known.")
 forbid (principal in Agent::"plain", action == Action::"opaque", resource in Resource::"build");
+@id("ssh-reads")
+permit (principal, action == Action::"read", resource in Resource::"build");
+@id("ssh-writes")
+permit (principal, action in [Action::"write", Action::"call"], resource in Resource::"build");
+@id("ssh-no-shadow")
+@message("Nobody reads that.")
+forbid (principal in Agent::"reader-of-files", action == Action::"read", resource in Resource::"build")
+when { resource.name == "shadow" };
+@id("ssh-no-rm")
+@message("This agent deletes nothing.")
+forbid (principal in Agent::"reader-of-files", action == Action::"execute", resource in Resource::"build")
+when { resource.name == "rm" };
+@id("ssh-known")
+forbid (principal in Agent::"reader-of-files", action == Action::"opaque", resource in Resource::"build");
 @id("ssh-asks")
 @needs("leads")
 forbid (principal in Agent::"ssh-asker", action == Action::"execute", resource in Resource::"build")
@@ -136,15 +151,15 @@ fn what_ran_where_as_whom_is_in_the_record() {
 #[test]
 fn a_value_is_masked_however_it_comes() {
     let scene = Scene::shared();
-    let late = format!("printf '{}'; sleep 0.02; printf '{}\\n'", &SSN[..6], &SSN[6..]);
-    let encoded = "printf '%s' ada.osei@example.com | base64";
+    let split = format!("printf '{}'; printf '{}\\n'", &SSN[..7], &SSN[7..]);
     let script = format!(
-        "ssh build 'p=536-22; echo $p-8391'; ssh build \"{late}\"; ssh build 'a=ada.osei; echo $a@example.com >&2' 2>&1; \
-         ssh build 'a=ada.osei; printf %s $a@example.com | base64'"
+        "ssh build 'p=536-22; echo $p-8391'; ssh build \"{split}\"; ssh build 'a=ada.osei; echo $a@example.com >&2' 2>&1; \
+         ssh build 'a=ada.osei; printf %s $a@example.com | base64'; ssh build 'a=536-22; printf $a-; sleep 1; echo 8391'"
     );
     let done = scene.sh("runner-3", &script);
     exits(scene, &done, 0);
-    assert_eq!(done.out(), "[pii.ssn]\n[pii.ssn]\n[pii.email]\n[pii.email]\n", "{encoded}");
+    // Of a value that stops in its middle for a second, the rest is replaced.
+    assert_eq!(done.out(), "[pii.ssn]\n[pii.ssn]\n[pii.email]\n[pii.email]\n536-22-[pii.ssn]\n");
     let run = run_of(scene.gateway.site(), "runner-3");
     let exposed = json(scene.gateway.site(), &["exposed", &run, "--json"]).to_string();
     assert!(exposed.contains("pii.ssn") && exposed.contains("pii.email"), "{exposed}");
@@ -167,7 +182,7 @@ fn a_prompt_that_ends_no_line_arrives() {
 fn what_policy_does_not_allow_is_not_started_and_the_connection_goes_on() {
     let scene = Scene::shared();
     let mark = scene.sshd.dir().join("not-made");
-    let script = format!("ssh build 'touch {}'", mark.display());
+    let script = format!("ssh build 'eval touch {}'", mark.display());
     let done = scene.sh("plain", &script);
     exits(scene, &done, 126);
     assert!(
@@ -179,6 +194,39 @@ fn what_policy_does_not_allow_is_not_started_and_the_connection_goes_on() {
     let done = scene.sh("ssh-outsider", "ssh build true");
     exits(scene, &done, 255);
     assert!(scene.show("ssh-outsider").to_string().contains("ssh-outsider"));
+}
+
+#[test]
+fn a_command_line_is_decided_by_what_it_does() {
+    let scene = Scene::shared();
+    for (line, status) in [
+        ("cat /etc/hostname >/dev/null", 0),
+        ("cat /etc/hostname | grep -c . >/dev/null", 0),
+        ("true && cat /etc/shadow", 126),
+        ("cat /etc/../etc/shadow", 126),
+        ("echo x; \\rm -f ~/x", 126),
+        ("r\"\"m -f /tmp/x", 126),
+        ("$(echo rm) x", 126),
+        ("cat /etc/sha*", 126),
+        ("python3 -c 1", 126),
+        ("echo aWQ= | base64 -d | sh", 126),
+    ] {
+        let done = scene.sh("reader-of-files", &format!("ssh build {}", quoted(line)));
+        assert_eq!(done.status.code(), Some(status), "{line}: {}", scene.gateway.explain(&done));
+    }
+    let done = scene.sh("reader-of-files", "ssh build 'cat /etc/hostname > ~/copy'");
+    exits(scene, &done, 0);
+    let touched =
+        json(scene.gateway.site(), &["touched", &run_of(scene.gateway.site(), "reader-of-files"), "--json"]);
+    let touched = touched.to_string();
+    for part in ["program/cat", "file/etc/hostname", "file/~/copy"] {
+        assert!(touched.contains(&format!("build/{}/{part}", user())), "{part} in {touched}");
+    }
+}
+
+/// As one word of a shell's.
+fn quoted(line: &str) -> String {
+    format!("'{}'", line.replace('\'', "'\\''"))
 }
 
 #[test]
@@ -198,10 +246,11 @@ fn a_command_waits_for_a_person_and_says_so() {
             .as_str()
             .map(str::to_owned)
     };
-    for (verb, status, out) in [("approve", 0, "told by a lead\n"), ("deny", 126, "")] {
+    let deny: &[&str] = &["deny", "--reason", "not now"];
+    for (verb, status, out) in [(&["approve"][..], 0, "told by a lead\n"), (deny, 126, "")] {
         let agent = thread::spawn(|| Scene::shared().sh("ssh-asker", "ssh build 'echo told by a lead'"));
         let ask = eventually("a question", waiting);
-        let answered = as_lead(&[verb, &ask]);
+        let answered = as_lead(&[&verb[..1], &[ask.as_str()], &verb[1..]].concat());
         assert!(answered.status.success(), "{}", answered.all());
         let done = agent.join().unwrap();
         exits(scene, &done, status);
@@ -383,7 +432,8 @@ fn a_thousand_commands_over_one_connection_have_their_statuses() {
         [ $s = $(($1 % 250)) ] && [ \"$(cat $HOME/o$1)\" = $1 ] || echo \"$1 had $s: $(cat $HOME/o$1)\"; rm $HOME/o$1; }\n\
         for n in $(seq 100); do for m in 0 1 2 3 4 5 6 7 8 9; do one $((n * 10 + m)) & done; wait $(jobs -p); done; echo done; \
         ssh -o ControlPath=$HOME/c -O exit build";
-    let done = scene.sh("runner-10", script);
+    let mut run = scene.gateway.run("runner-10", &["/bin/sh", "-c", script].map(Path::new));
+    let done = finish(&mut run, b"", Duration::from_secs(600)).unwrap();
     assert_eq!(done.out(), "done\n", "{}", scene.gateway.explain(&done));
 }
 
@@ -457,4 +507,30 @@ fn no_secret_is_in_what_is_kept() {
     for secret in [canary, SSN, EMAIL] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
+}
+
+#[test]
+fn a_thousand_that_stall_keep_nobody_out() {
+    let scene = Scene::start(|_| {});
+    let mut stalled = Vec::new();
+    for n in 0..1_000 {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", scene.port)) else { panic!("connection {n}") };
+        if n % 2 == 0 {
+            // Whether it is still there, or cut already.
+            let _sent = stream.write_all(b"SSH-2.0-stalled\r\n");
+        }
+        stalled.push(stream);
+    }
+    exits(&scene, &scene.sh("runner-16", "ssh build true"), 0);
+    drop(stalled);
+    for wrong in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"SSH-2.0-x\r\n\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"SSH-1.5-old\r\n",
+        &[0; 4096],
+    ] {
+        let mut stream = TcpStream::connect(("127.0.0.1", scene.port)).unwrap();
+        let _sent = stream.write_all(wrong);
+    }
+    exits(&scene, &scene.sh("runner-16", "ssh build true"), 0);
 }

@@ -73,6 +73,7 @@ pub struct RawResource<'t> {
     pub host_key: Vec<At<&'t str>>,
     pub known_hosts: Option<At<&'t str>>,
     pub certificate: Option<At<&'t str>>,
+    pub login_shell: Option<At<&'t str>>,
     pub masks: Vec<RawMask<'t>>,
     /// The keys that only one kind of resource has, as far as they are there, and where.
     pub of_one_kind: Vec<(&'static str, &'static str, std::ops::Range<usize>)>,
@@ -102,6 +103,7 @@ const OF_ONE_KIND: &[(&str, &str)] = &[
     ("ssh", "host_key"),
     ("ssh", "known_hosts"),
     ("ssh", "certificate"),
+    ("ssh", "login_shell"),
     ("postgres, http, llm, mcp", "tls"),
     ("postgres, http, llm, mcp", "client_certificate"),
     ("postgres, http, llm, mcp", "insecure"),
@@ -243,6 +245,7 @@ impl<'t> RawResource<'t> {
             host_key: one_or_more(&mut section, "host_key", problems),
             known_hosts: section.text("known_hosts", problems),
             certificate: section.text("certificate", problems),
+            login_shell: section.text("login_shell", problems),
             masks: masks(&mut section, problems),
         };
         section.finish(problems);

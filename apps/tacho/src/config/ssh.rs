@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
+use relay::config::LoginShell;
 use relay::ssh::{Pinned, read_pins};
 
 use super::raw::RawResource;
@@ -22,6 +23,8 @@ pub struct SshHost {
     pub password: bool,
     /// A certificate for that key.
     pub certificate: Option<PathBuf>,
+    /// Who reads a command line there.
+    pub login_shell: LoginShell,
 }
 
 /// Where the keys are of which the host has to prove one.
@@ -119,6 +122,19 @@ impl Resolver<'_> {
                 false
             }
         };
+        let login_shell = match raw.login_shell.as_ref().map(|shell| shell.value) {
+            None | Some("sh") => LoginShell::Sh,
+            Some("bash") => LoginShell::Bash,
+            Some("other") => LoginShell::Other,
+            Some(other) => {
+                let span = raw.login_shell.as_ref().map_or(0..0, |shell| shell.span.clone());
+                let what = format!(
+                    "{place}: login_shell = {other:?} is not known; it is sh (the default, dash too), bash or other"
+                );
+                self.problems.at(&span, what);
+                LoginShell::Other
+            }
+        };
         let (user, host, port) = upstream?;
         let keys = match (&raw.host_key[..], raw.known_hosts) {
             ([], None) => HostKeys::None,
@@ -139,7 +155,7 @@ impl Resolver<'_> {
                 }
             }
         };
-        Some(SshHost { host, port, user, keys, password, certificate })
+        Some(SshHost { host, port, user, keys, password, certificate, login_shell })
     }
 }
 

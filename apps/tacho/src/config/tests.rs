@@ -364,3 +364,38 @@ fn a_server_that_its_client_starts_has_no_address_and_no_credential() {
     let elsewhere = table("shims = [\"a\"]").replace("stdio:", "https://mcp.internal/mcp");
     assert!(parse(&elsewhere).unwrap_err().iter().any(|line| line.contains("write upstream = \"stdio:\"")));
 }
+
+/// A host behind the good file.
+fn host(lines: &str) -> String {
+    format!(
+        "{GOOD}\n[[resource]]\nname = \"build\"\nkind = \"ssh\"\nlisten = \"127.0.0.1:6022\"\n\
+         upstream = \"ssh://deploy@build.internal\"\ncredential = {{ file = \"id\" }}\n{lines}\n"
+    )
+}
+
+#[test]
+fn a_host_has_a_user_and_pinned_keys() {
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+    let config = parse(&host(&format!("host_key = \"{KEY}\""))).unwrap();
+    let What::Ssh(build) = &config.resources[1].what else { panic!("a host") };
+    assert_eq!((build.user.as_str(), build.port, build.password), ("deploy", 22, false));
+    assert!(matches!(build.keys, HostKeys::Here(_)));
+    assert_eq!(config.resources[1].what.address(), "ssh://deploy@build.internal:22");
+    let config = parse(&host("known_hosts = \"known\"")).unwrap();
+    let What::Ssh(build) = &config.resources[1].what else { panic!("a host") };
+    assert_eq!(build.keys, HostKeys::KnownHosts("/srv/known".into()));
+    for (lines, words) in [
+        ("host_key = \"ssh-ed25519 nothing\"", "host_key: "),
+        ("host_key = \"x\"\nknown_hosts = \"y\"", "keep one"),
+        ("vouch = [\"a.b\"]", "`vouch` is for kind postgres"),
+        ("[[resource.mask]]\npath = \"$..x\"\nclass = \"pii.x\"", "no columns and no paths"),
+    ] {
+        let wrong = parse(&host(lines)).unwrap_err();
+        assert!(wrong.iter().any(|line| line.contains(words)), "{words} in {wrong:?}");
+    }
+    let wrong =
+        parse(&host("").replace("{ file = \"id\" }", "{ file = \"id\", kind = \"token\" }")).unwrap_err();
+    assert!(wrong[0].contains("no kind of credential"), "{wrong:?}");
+    let wrong = parse(&GOOD.replace("\"CRM_PASSWORD\" }", "\"CRM_PASSWORD\", kind = \"key\" }")).unwrap_err();
+    assert!(wrong[0].contains("for kind ssh"), "{wrong:?}");
+}

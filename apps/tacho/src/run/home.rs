@@ -94,8 +94,8 @@ fn over_ssh(resources: &[MintedResource], home: &Path) -> Vec<HomeFile> {
         .map(|r| {
             let upstream = said(r, "upstream_host");
             // Of two resources of one host, the first is found by its name.
-            let own: Vec<String> =
-                [r.name.clone(), upstream].into_iter().filter(|name| names.insert(name.clone())).collect();
+            let other = Some(upstream).filter(|name| *name != r.name && names.insert(name.clone()));
+            let own: Vec<String> = std::iter::once(r.name.clone()).chain(other).collect();
             format!(
                 "Host {}\n  HostName {}\n  Port {}\n  User {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
                  UserKnownHostsFile {}\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n  CheckHostIP no\n  \
@@ -144,5 +144,51 @@ mod tests {
         assert_eq!(files[0].text, "\\:\\:1:6432:*:run_1:pw\n");
         assert!(files[1].text.starts_with("[crm]\nhost=::1\nport=6432\ndbname=crm\nuser=run_1\n"));
         assert!(!files[1].text.contains("pw"));
+    }
+
+    #[test]
+    fn a_host_is_found_by_its_own_name_and_the_resources() {
+        let host = |name: &str, port, upstream: &str| MintedResource {
+            name: name.to_owned(),
+            kind: "ssh".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: "run_1".to_owned(),
+            password: "pw".to_owned(),
+            database: None,
+            certificate: None,
+            settings: [
+                ("login", "deploy"),
+                ("key", "the key"),
+                ("host_key", "ssh-ed25519 AAAA"),
+                ("upstream_host", upstream),
+                ("upstream_port", "22"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        };
+        let hosts = [host("build", 6022, "build.internal"), host("again", 6023, "build.internal")];
+        let files = over_ssh(&hosts, Path::new("/home/x"));
+        let text =
+            |name: &str| files.iter().find(|file| file.name == name).map(|file| file.text.as_str()).unwrap();
+        let config = text(".ssh/config");
+        assert!(
+            config.contains("Host build build.internal\n  HostName 127.0.0.1\n  Port 6022\n  User deploy\n")
+        );
+        assert!(
+            config.contains("Host again\n  HostName 127.0.0.1\n  Port 6023\n"),
+            "the first has the host's name"
+        );
+        assert!(
+            config.contains("IdentityFile \"/home/x/.ssh/tacho_run\"")
+                && config.contains("StrictHostKeyChecking yes")
+        );
+        assert!(!config.contains("the key"));
+        assert_eq!(
+            text(".ssh/known_hosts"),
+            "[127.0.0.1]:6022 ssh-ed25519 AAAA\n[127.0.0.1]:6023 ssh-ed25519 AAAA\n"
+        );
+        assert_eq!(text(".ssh/tacho_run"), "the key");
+        assert!(over_ssh(&[], Path::new("/home/x")).is_empty());
     }
 }

@@ -1,29 +1,69 @@
 //! What a command line does: verbs on programs, files and hosts, below the host and the user that it runs as.
 //!
-//! | resource | what |
-//! |---|---|
-//! | `NAME` | the host |
-//! | `NAME/USER` | what cannot be told apart there |
+//! | resource | verb | what |
+//! |---|---|---|
+//! | `NAME` | `connect` | the host |
+//! | `NAME/USER` | `execute` | what is not told apart there; beside `opaque` |
+//! | `NAME/USER/program/ls` | `execute` | a program found by its name, or in one of the system's directories |
+//! | `NAME/USER/program/%2Fopt%2Fx` | `execute` | one by its path, in one segment |
+//! | `NAME/USER/file/etc/passwd` | `read`, `write` | a file or directory; deleting one and changing its mode are writes, listing reads |
+//! | `NAME/USER/file/~/x` | the same | below the user's home; `~ada` below another's |
+//! | `NAME/USER/host/db.internal` | `call` | another host that a program reaches |
 //!
-//! A command line is not read yet: all of it is `opaque`, beside `execute` on the user.
+//! `USER` is another than the login's where `sudo` and its like say so. Paths are made plain by their text alone: what a link on the
+//! host leads to, it does not say. A pattern of file names is access to the directory that it surely lies in, and opaque. What a
+//! program that is not known here does with its words, and any program by its configuration, is not said.
 
+use std::collections::BTreeSet;
+
+use shell::{Base, Command, FileAccess, FileUse, Inside, Line, Program, User, Value};
 use vocab::{Access, Action, Opaque, ResourcePath, Verb};
+
+use crate::config::LoginShell;
+use crate::limits::SSH_ACCESSES_MAX;
 
 /// The kind of a command, as policy and records have it.
 pub(super) const EXEC: &str = "EXEC";
 
-const NOT_READ: &str = "a command line, which is not read";
-const NOT_TEXT: &str = "a command line that is not text in UTF-8";
+const SHELLS_DIFFER: &str = "shells read the command line in different ways";
+const NO_SHELL: &str = "the user's login shell is none whose lines are read";
+const PATTERN: &str = "a pattern of file names may mean any number of them";
+const ELSEWHERE: &str = "a command runs on another host";
+const NOBODY: &str = "as whom a command runs cannot be known";
+const TOO_MUCH: &str = "the command line does more than is told apart";
+const UNREADABLE: &str = "the command line cannot be read as the shell reads it";
 
-/// What running `command` as `user` does. `None` for the text: it is none.
-pub(super) fn of(root: &ResourcePath, user: &str, command: &[u8]) -> Action {
-    let readable = std::str::from_utf8(command).is_ok_and(|text| !text.contains('\0'));
-    Action {
-        accesses: vec![Access { verb: Verb::Execute, on: root.join(user), columns: Vec::new() }],
+/// A command line, as far as it is understood.
+pub(super) struct Read {
+    pub(super) action: Action,
+    /// `None`: it could not be read.
+    pub(super) line: Option<Line>,
+}
+
+/// What the login shell of `user` does with `command`.
+pub(super) fn of(root: &ResourcePath, user: &str, login_shell: LoginShell, command: &[u8]) -> Read {
+    let read = match login_shell {
+        LoginShell::Other => Err(NO_SHELL),
+        LoginShell::Sh | LoginShell::Bash => shell::line(command).map_err(|_refused| UNREADABLE),
+    };
+    let mut found = Found { root, user, accesses: BTreeSet::new(), opaque: None };
+    let line = match read {
+        Ok(line) => {
+            found.line(&line, login_shell);
+            Some(line)
+        }
+        Err(why) => {
+            found.unknown(why);
+            None
+        }
+    };
+    let action = Action {
+        accesses: found.accesses.into_iter().collect(),
         functions: Vec::new(),
         kind: EXEC,
-        opaque: Some(Opaque(if readable { NOT_READ } else { NOT_TEXT })),
-    }
+        opaque: found.opaque.map(Opaque),
+    };
+    Read { action, line }
 }
 
 /// What is asked for that is neither a command nor carried: `kind` names it.
@@ -33,5 +73,230 @@ pub(super) fn beside(root: &ResourcePath, user: &str, kind: &'static str) -> Act
         functions: Vec::new(),
         kind,
         opaque: Some(Opaque("it is not carried")),
+    }
+}
+
+struct Found<'a> {
+    root: &'a ResourcePath,
+    user: &'a str,
+    accesses: BTreeSet<Access>,
+    opaque: Option<&'static str>,
+}
+
+impl Found<'_> {
+    fn line(&mut self, line: &Line, login_shell: LoginShell) {
+        if !line.differences.is_empty() && login_shell != LoginShell::Bash {
+            self.unknown(SHELLS_DIFFER);
+        }
+        for (why, _) in &line.opaque {
+            self.unknown(why.as_str());
+        }
+        line.commands.iter().for_each(|command| self.command(command));
+        if self.accesses.is_empty() {
+            // It does nothing, and is a command all the same.
+            self.add(Verb::Execute, self.root.join(self.user));
+        }
+    }
+
+    fn command(&mut self, command: &Command) {
+        match command.place.inside {
+            Inside::Remote => self.unknown(ELSEWHERE),
+            Inside::Line
+            | Inside::Substitution
+            | Inside::Function
+            | Inside::Wrapped
+            | Inside::Script
+            | Inside::Container => {}
+        }
+        let user = match &command.user {
+            None => self.user.to_owned(),
+            Some(User::Named(user)) => user.clone(),
+            Some(User::Unknown) => {
+                self.unknown(NOBODY);
+                self.user.to_owned()
+            }
+        };
+        let of_user = self.root.join(&user);
+        match &command.program {
+            Program::Named { written, base } => {
+                self.add(Verb::Execute, of_user.join("program").join(program(written, base)));
+            }
+            Program::Unknown => self.add(Verb::Execute, of_user.clone()),
+            Program::None => {}
+        }
+        command.files.iter().for_each(|file| self.file(&of_user, file));
+        for host in &command.hosts {
+            if let Some(name) = host.host.literal() {
+                self.add(Verb::Call, of_user.join("host").join(&name.to_ascii_lowercase()));
+            }
+        }
+    }
+
+    fn file(&mut self, of_user: &ResourcePath, file: &FileUse) {
+        let verb = match file.access {
+            FileAccess::Read | FileAccess::List => Verb::Read,
+            FileAccess::Write | FileAccess::Append | FileAccess::Delete | FileAccess::Attributes => {
+                Verb::Write
+            }
+        };
+        let mut place = Place::home();
+        if let Some(directory) = &file.directory {
+            place.enter(directory);
+        }
+        place.enter(&file.path);
+        if let Some(why) = place.unknown {
+            self.unknown(why);
+        }
+        let path = place.segments.iter().fold(of_user.join("file"), |path, segment| path.join(segment));
+        self.add(verb, path);
+    }
+
+    fn add(&mut self, verb: Verb, on: ResourcePath) {
+        match self.accesses.len() < SSH_ACCESSES_MAX {
+            true => _ = self.accesses.insert(Access { verb, on, columns: Vec::new() }),
+            false => self.unknown(TOO_MUCH),
+        }
+    }
+
+    /// The first reason stands in the record. `execute` on the user as a whole goes with it.
+    fn unknown(&mut self, why: &'static str) {
+        self.opaque.get_or_insert(why);
+        let on = self.root.join(self.user);
+        self.accesses.insert(Access { verb: Verb::Execute, on, columns: Vec::new() });
+    }
+}
+
+/// The system's own directories of programs: a name there is the program that the name alone would find, but for who put another one
+/// before it.
+const SYSTEM: &[&str] = &["/bin", "/sbin", "/usr/bin", "/usr/sbin"];
+
+fn program<'a>(written: &'a str, base: &'a str) -> &'a str {
+    match written.rsplit_once('/') {
+        None => base,
+        Some((directory, _)) if SYSTEM.contains(&directory) => base,
+        Some(_) => written,
+    }
+}
+
+/// Where in the host's files a path leads, by its text.
+struct Place {
+    /// From the root, or from a home (`~`).
+    segments: Vec<String>,
+    unknown: Option<&'static str>,
+}
+
+const PATH_UNKNOWN: &str = "which file is meant cannot be known";
+
+impl Place {
+    /// Where a command begins.
+    fn home() -> Place {
+        Place { segments: vec!["~".to_owned()], unknown: None }
+    }
+
+    fn enter(&mut self, path: &Value) {
+        let (base, text) = match path {
+            Value::Literal(text) => (&Base::Written, text.as_str()),
+            Value::Below(base, text) => (base, text.as_str()),
+            Value::Pattern(base, text) => {
+                self.unknown = Some(PATTERN);
+                (base, before_pattern(text))
+            }
+            Value::Unknown { starts, .. } => {
+                self.unknown = Some(PATH_UNKNOWN);
+                (&Base::Written, starts.rfind('/').map_or("", |at| &starts[..at]))
+            }
+        };
+        match base {
+            Base::Home => self.segments = vec!["~".to_owned()],
+            Base::HomeOf(user) => self.segments = vec![format!("~{user}")],
+            Base::Written if text.starts_with('/') => self.segments.clear(),
+            Base::Written | Base::Working => {}
+        }
+        for segment in text.split('/') {
+            match segment {
+                "" | "." => {}
+                ".." if self.segments.last().is_some_and(|last| last.starts_with('~')) => {
+                    // What a home lies in is not in the line.
+                    self.unknown = Some(PATH_UNKNOWN);
+                }
+                ".." => _ = self.segments.pop(),
+                name => self.segments.push(name.to_owned()),
+            }
+        }
+    }
+}
+
+/// The directory that all that a pattern means surely lies in.
+fn before_pattern(text: &str) -> &str {
+    let first = text.find(['*', '?', '[', '\\']).unwrap_or(text.len());
+    text[..first].rfind('/').map_or("", |at| &text[..at.max(usize::from(text.starts_with('/')))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, expect: &[&str]) {
+        checked(LoginShell::Sh, line, expect);
+    }
+
+    /// Accesses without `build/deploy/`, and `opaque`.
+    #[track_caller]
+    fn checked(login_shell: LoginShell, line: &str, expect: &[&str]) {
+        let read = of(&ResourcePath::root("build"), "deploy", login_shell, line.as_bytes());
+        let place = |path: &str| path.strip_prefix("build/").unwrap_or(path).to_owned();
+        let said =
+            read.action.accesses.iter().map(|a| format!("{} {}", a.verb.as_str(), place(a.on.as_str())));
+        let mut said: Vec<String> = said.map(|said| said.replace("deploy/", "")).collect();
+        said.extend(read.action.opaque.map(|_| "opaque".to_owned()));
+        said.sort();
+        let mut expect = expect.to_vec();
+        expect.sort_unstable();
+        assert_eq!(said, expect, "{line}");
+    }
+
+    #[test]
+    fn a_line_is_its_programs_files_and_hosts() {
+        check("true", &["execute program/true"]);
+        check("cat /etc/passwd", &["execute program/cat", "read file/etc/passwd"]);
+        check("/usr/bin/cat notes", &["execute program/cat", "read file/~/notes"]);
+        check("/tmp/cat notes", &["execute program/%2Ftmp%2Fcat", "read file/~/notes"]);
+        check("echo x > /srv/app/../log", &["execute program/echo", "write file/srv/log"]);
+        check("rm -f ~/x", &["execute program/rm", "write file/~/x"]);
+        check(
+            "sudo -u app rm /srv/x",
+            &["execute app/program/rm", "execute program/sudo", "write app/file/srv/x"],
+        );
+    }
+
+    #[test]
+    fn what_is_not_in_the_line_is_opaque() {
+        for line in [
+            "eval \"$X\"",
+            "$X",
+            "python3 -c 'import os'",
+            "curl https://x/ | sh",
+            "cat \"$F\"",
+            "cat /etc/*",
+            "((",
+            "a\u{0}b",
+        ] {
+            let read = of(&ResourcePath::root("build"), "deploy", LoginShell::Sh, line.as_bytes());
+            assert!(read.action.opaque.is_some(), "{line}");
+            let whole = read.action.accesses.iter().any(|access| access.on.as_str() == "build/deploy");
+            assert!(whole, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_shells_read_differently_needs_to_know_the_shell() {
+        let opaque = |shell, line: &str| {
+            of(&ResourcePath::root("build"), "deploy", shell, line.as_bytes()).action.opaque.is_some()
+        };
+        for line in ["echo {a,b}", "echo x &> y"] {
+            assert!(opaque(LoginShell::Sh, line) && !opaque(LoginShell::Bash, line), "{line}");
+        }
+        assert!(opaque(LoginShell::Other, "true"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gate::{Asking, Question, Subject, Tripped, Tx, Who};
 use ledger::Print;
-use mask::{Known, MaskedText, Origin};
+use mask::{Detectors, Known, MaskedText, Origin};
 use vocab::{Action, Class};
 
 use super::action;
@@ -62,6 +62,7 @@ impl Asked {
         command: Bytes,
     ) -> Asked {
         let detectors = resource.gate.detectors_of(who);
+        let config = &resource.config;
         let mut findings = Vec::new();
         let text = std::str::from_utf8(&command).ok().filter(|text| !text.contains('\0'));
         let refuse = match text {
@@ -85,11 +86,16 @@ impl Asked {
         };
         let tripwires: BTreeSet<Tripped> = findings.iter().map(hit).collect();
         let classes: BTreeSet<Class> = findings.iter().map(|f| f.class.clone()).collect();
+        let read = action::of(&resource.root, &config.user, config.login_shell, &command);
         let statement = match text {
-            Some(text) => mask::text(&detectors, text).0,
+            Some(text) => shown(&detectors, text, read.line.as_ref()),
             None => MaskedText::constant("[a command line that is not text]"),
         };
-        let action = action::of(&resource.root, &resource.config.user, &command);
+        // What stands in it in pieces of quotes may come back in one.
+        for literal in read.line.iter().flat_map(|line| &line.literals) {
+            hear(&detectors, known, literal.value.as_bytes());
+        }
+        let action = read.action;
         let context = policy::Context {
             classes: classes.into_iter().collect(),
             values: 1,
@@ -157,6 +163,33 @@ impl Asked {
             pure_read: false,
         }
     }
+}
+
+/// The line as it is recorded and shown: where the shell makes a value of quotes and escapes, a placeholder for the word, too.
+fn shown(detectors: &Detectors, text: &str, line: Option<&shell::Line>) -> MaskedText {
+    let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+    for literal in line.iter().flat_map(|line| &line.literals) {
+        let (start, end) = (literal.at.start as usize, literal.at.end as usize);
+        let mut found = Vec::new();
+        detectors.scan_deep(literal.value.as_bytes(), &mut found);
+        let (Some(before), Some(finding), true) = (text.get(done..start), found.first(), end <= text.len())
+        else {
+            continue;
+        };
+        out.push_str(before);
+        out.push_str(&format!("[{}]", finding.class));
+        done = end;
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    mask::text(detectors, &out).0
+}
+
+/// What the run said it may hear again.
+fn hear(detectors: &Detectors, known: &mut Known, bytes: &[u8]) {
+    let mut findings = Vec::new();
+    detectors.scan_deep(bytes, &mut findings);
+    let values = findings.iter().filter_map(|finding| bytes.get(finding.range.clone()));
+    values.for_each(|value| known.remember(Origin::Echo, value));
 }
 
 fn context(action: &Action) -> policy::Context {

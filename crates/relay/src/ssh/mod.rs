@@ -1,6 +1,6 @@
 //! SSH on the data path: a server to the run's clients, and a client to one host.
 //!
-//! A command (`exec`) is an action: decided before it is sent, its input and output recorded before either leaves, its output masked as
+//! A command (`exec`) is an action, read as the host's login shell would read it (`shell`): decided before it is sent, its input and output recorded before either leaves, its output masked as
 //! it comes (`mask::body::Media::Output`), its exit status told behind all of it. Several run at once on a client's connection; towards
 //! the host each has a connection of its own while it runs, which the next one takes over.
 //!

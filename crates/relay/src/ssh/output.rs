@@ -147,6 +147,10 @@ impl<'a> Output<'a> {
                 continue;
             }
             self.link.room().await;
+            if self.link.resource.gate.decides_releases(&self.link.who) {
+                // A person may be asked, and what was let out before does not wait for that.
+                self.release_all(lane, &mut recorded).await?;
+            }
             if let Some(denied) = self.may_leave(lane, ended).await? {
                 self.release_all(lane, &mut recorded).await?;
                 return self.withhold(lane, denied).await;

@@ -459,7 +459,12 @@ const TRICKLE: u32 = 2;
 fn may_pass(name: &str, value: &str) -> bool {
     let named = matches!(name, "LANG" | "LANGUAGE" | "TERM" | "COLORTERM" | "TZ" | "NO_COLOR")
         || name.strip_prefix("LC_").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_uppercase()));
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.@:+,/".contains(&b);
+    // Of a path, a program of the host's would read a file: only names of zones have a slash, inside.
+    let zone = name == "TZ" && !value.starts_with('/') && !value.contains("..");
+    let list = name == "LANGUAGE";
+    let plain = |b: u8| {
+        b.is_ascii_alphanumeric() || b"-_.@+,".contains(&b) || (b == b'/' && zone) || (b == b':' && list)
+    };
     named && value.len() <= 128 && value.bytes().all(plain)
 }
 
@@ -469,7 +474,14 @@ mod tests {
 
     #[test]
     fn only_how_things_look_reaches_the_host() {
-        for (name, value) in [("LANG", "de_DE.UTF-8"), ("LC_ALL", "C"), ("TERM", "xterm-256color")] {
+        for (name, value) in [
+            ("LANG", "de_DE.UTF-8"),
+            ("LC_ALL", "C"),
+            ("LC_TIME", "sr_RS@latin"),
+            ("TERM", "xterm-256color"),
+            ("LANGUAGE", "de:en"),
+            ("TZ", "Europe/Berlin"),
+        ] {
             assert!(may_pass(name, value), "{name}");
         }
         for (name, value) in [
@@ -479,6 +491,10 @@ mod tests {
             ("LC_", "() { :; }"),
             ("LANG", "a b"),
             ("LC_x", "C"),
+            ("LANG", "../../tmp/x"),
+            ("TZ", ":/etc/shadow"),
+            ("TZ", "../../etc/shadow"),
+            ("TERM", "/tmp/x"),
             ("TERM", &"x".repeat(200)),
         ] {
             assert!(!may_pass(name, value), "{name}");
