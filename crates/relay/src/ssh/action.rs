@@ -220,7 +220,13 @@ impl Place {
                     self.unknown = Some(PATH_UNKNOWN);
                 }
                 ".." => _ = self.segments.pop(),
-                name => self.segments.push(name.to_owned()),
+                name => {
+                    if self.segments.is_empty() && name.starts_with('~') {
+                        // Below the root, and would be named as a home is.
+                        self.unknown = Some(PATH_UNKNOWN);
+                    }
+                    self.segments.push(name.to_owned());
+                }
             }
         }
     }
@@ -279,6 +285,8 @@ mod tests {
             "curl https://x/ | sh",
             "cat \"$F\"",
             "cat /etc/*",
+            "cat /~/notes",
+            "cat ~/../ada/notes",
             "((",
             "a\u{0}b",
         ] {
