@@ -42,7 +42,7 @@ const FORBIDDEN: &[Arrow] = &[
         why: "a third party reimplements it from one page, so it stands alone",
     },
     Arrow {
-        from: &["proto-*", "sql", "shell", "policy", "mask", "seal", "oidc"],
+        from: &["proto-*", "sql", "shell", "policy", "mask", "seal", "oidc", "terminal"],
         to: &["ledger", "gate", "relay", "index", "answers", "console"],
         why: "1: sans-IO crates stand below whatever has IO",
     },
@@ -52,8 +52,18 @@ const FORBIDDEN: &[Arrow] = &[
 const VERIFIER: (&str, &[&str]) = ("tacho-verify", &["seal"]);
 
 /// Crates under arrow 1, and what must not be anywhere below them.
-const PURE: &[&str] =
-    &["proto-postgres", "proto-http", "proto-ssh", "sql", "shell", "policy", "mask", "seal", "oidc"];
+const PURE: &[&str] = &[
+    "proto-postgres",
+    "proto-http",
+    "proto-ssh",
+    "sql",
+    "shell",
+    "policy",
+    "mask",
+    "seal",
+    "oidc",
+    "terminal",
+];
 const RUNTIMES: &[&str] =
     &["tokio", "mio", "hyper", "rustls", "socket2", "async-io", "smol", "reqwest", "rand"];
 

@@ -39,6 +39,7 @@ pub const SANS_IO: Places = &[
     "crates/mask/",
     "crates/seal/",
     "crates/oidc/",
+    "crates/terminal/",
 ];
 
 const BANS: &[Ban] = &[
