@@ -49,7 +49,7 @@ pub struct Verified {
 }
 
 /// The chain's state as an answer shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProofLine {
     /// `verified`, `broken` or `not-checked`.
     pub chain: String,
@@ -127,6 +127,13 @@ pub enum Cannot {
         run: RunId,
         child: RunId,
     },
+    /// Of SSH: there is no command or terminal that the question could be about, or several; the records where sessions of
+    /// them begin.
+    NoTerminal {
+        run: RunId,
+        at: Option<Seq>,
+        begins: Vec<Seq>,
+    },
     TooLong {
         what: &'static str,
         bytes: usize,
@@ -143,6 +150,7 @@ impl Cannot {
             | Cannot::Ambiguous { .. }
             | Cannot::NotARun(_)
             | Cannot::Query(_)
+            | Cannot::NoTerminal { .. }
             | Cannot::TooLong { .. } => 2,
             Cannot::NoKey(_)
             | Cannot::Erased { .. }
@@ -181,11 +189,28 @@ impl fmt::Display for Cannot {
             Cannot::Children { run, child } => {
                 write!(f, "run {run} started others ({child}), and those are not carried out again with it")
             }
+            Cannot::NoTerminal { run, at, begins } => write!(f, "{}", no_terminal(*run, *at, begins)),
             Cannot::TooLong { what, bytes, limit } => {
                 write!(f, "the {what} is {bytes} bytes long; at most {limit} are taken")
             }
             Cannot::Ledger(why) => write!(f, "the ledger cannot be read: {why}"),
         }
+    }
+}
+
+fn no_terminal(run: RunId, at: Option<Seq>, begins: &[Seq]) -> String {
+    let records: Vec<String> = begins.iter().take(20).map(|seq| seq.0.to_string()).collect();
+    match (at, begins) {
+        (_, []) => format!("run {run} began no command or terminal over SSH"),
+        (None, _) => format!(
+            "run {run} has several sessions of SSH, which begin with records {}; name one with --at",
+            records.join(", ")
+        ),
+        (Some(at), _) => format!(
+            "record {} is of no command or terminal of run {run}; its sessions of SSH begin with records {}",
+            at.0,
+            records.join(", ")
+        ),
     }
 }
 

@@ -58,7 +58,9 @@ pub use line::{
 };
 pub use query::{Key, Query, QueryError, Term, moment};
 pub use reel::{BundleReels, Holder, StoreReels};
-pub use replay::{CellLine, NoReel, Reels, Replay, ReplayStep, Sealed};
+pub use replay::{
+    Cast, CellLine, Edition, Event, NoReel, Player, Reels, Replay, ReplayStep, Sealed, Seen, What, asciicast,
+};
 pub use runs::{DeciderLine, NoteLine, Runs, SessionLine, Show, UnreadLine, Who};
 pub use shape::{Answer, WrongShape, from_json, to_json};
 pub use touched::{FunctionLine, OpaqueLine, Touched, TouchedLine};

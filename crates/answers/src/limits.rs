@@ -24,6 +24,9 @@ pub const REPLAY_ROWS_MAX: usize = 1_000;
 /// Most bytes of decrypted payloads that one `replay` holds. A reel's head is 8 MiB; this is eight of them.
 pub const REPLAY_BYTES_MAX: usize = 64 << 20;
 
+/// Most bytes of decrypted payloads that one cast (commands and terminals of SSH in time) is made of: those of one replay.
+pub const CAST_BYTES_MAX: usize = REPLAY_BYTES_MAX;
+
 /// Most bytes of decrypted payloads of a run that is carried out again: all of them are held until it ends.
 pub const AGAIN_BYTES_MAX: usize = 1 << 30;
 

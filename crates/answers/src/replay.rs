@@ -3,6 +3,11 @@
 //! The statement is in the record, masked; what came back is in the reel, a payload encrypted with the run's key. Whoever
 //! holds no key for it gets no replay, and is told so.
 
+mod asciicast;
+mod cast;
+mod play;
+mod seen;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -21,6 +26,11 @@ use crate::runs::{render_action, render_run};
 use crate::shape::Answer;
 use crate::text::{Text, hex};
 use crate::watch::Look;
+
+pub use asciicast::{Edition, asciicast};
+pub use cast::{Cast, Event, What};
+pub use play::Player;
+pub use seen::Seen;
 
 /// Opens the payloads that stand beside a record.
 pub trait Reels {

@@ -55,9 +55,11 @@ impl From<Cannot> for Fault {
     fn from(cannot: Cannot) -> Fault {
         let (status, kind) = match &cannot {
             Cannot::NoSuchRun(_) => (StatusCode::NOT_FOUND, "not-found"),
-            Cannot::Ambiguous { .. } | Cannot::NotARun(_) | Cannot::Query(_) | Cannot::TooLong { .. } => {
-                (StatusCode::BAD_REQUEST, "wrong")
-            }
+            Cannot::Ambiguous { .. }
+            | Cannot::NotARun(_)
+            | Cannot::Query(_)
+            | Cannot::NoTerminal { .. }
+            | Cannot::TooLong { .. } => (StatusCode::BAD_REQUEST, "wrong"),
             Cannot::NoKey(_) => (StatusCode::CONFLICT, "sealed"),
             Cannot::Children { .. } => (StatusCode::CONFLICT, "unavailable"),
             Cannot::Erased { .. } => (StatusCode::GONE, "gone"),

@@ -67,10 +67,10 @@ impl Screen {
         self.model.cursor().position()
     }
 
-    /// The first `rows` rows for a terminal of `columns` columns: characters that are as wide there as here, and SGR sequences, and
-    /// nothing else. Each row ends with the attributes as they are at first (SGR 0).
-    pub fn painted(&self, columns: usize, rows: usize) -> Vec<String> {
-        self.model.screen().visible_lines().take(rows).map(|line| paint(line, columns)).collect()
+    /// Each row for a terminal of `columns` columns: characters that are as wide there as here, and SGR sequences, and nothing
+    /// else. Each row ends with the attributes as they are at first (SGR 0).
+    pub fn painted(&self, columns: usize) -> Vec<String> {
+        self.model.screen().visible_lines().map(|line| paint(line, columns)).collect()
     }
 
     /// Whether it stands still, since its input had it do more than [`WORK_CELLS_MAX`].

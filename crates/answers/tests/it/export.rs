@@ -156,10 +156,10 @@ fn verify_names_the_first_bad_record_and_breaks_the_chain_of_answers() {
 }
 
 /// A story in a directory of its own, which goes with it.
-struct Dir(std::path::PathBuf);
+pub struct Dir(pub std::path::PathBuf);
 
 impl Dir {
-    fn of(story: Story) -> Dir {
+    pub fn of(story: Story) -> Dir {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("tacho-answers-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));

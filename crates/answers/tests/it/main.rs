@@ -8,4 +8,5 @@ mod export;
 mod real;
 mod story;
 mod support;
+mod terminals;
 mod value;

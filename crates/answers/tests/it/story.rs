@@ -210,6 +210,17 @@ impl Story {
     }
 
     pub fn chunk(&mut self, run: [u8; 16], intent: u64, n: u64, with: &[Field]) -> u64 {
+        self.chunk_with(run, intent, n, with, &[])
+    }
+
+    pub fn chunk_with(
+        &mut self,
+        run: [u8; 16],
+        intent: u64,
+        n: u64,
+        with: &[Field],
+        payloads: &[&[u8]],
+    ) -> u64 {
         let body = [
             ("n", Value::Uint(n)),
             ("to", text("client")),
@@ -218,7 +229,7 @@ impl Story {
             ("exposures", Value::Array(vec![])),
             ("tripwires", Value::Array(vec![])),
         ];
-        self.writer.record("chunk", Some(run), Some(intent), &over(&body, with), &[])
+        self.writer.record("chunk", Some(run), Some(intent), &over(&body, with), payloads)
     }
 
     pub fn checkpoint(&mut self) {

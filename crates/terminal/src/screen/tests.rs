@@ -31,11 +31,11 @@ fn a_screen_shows_what_a_person_saw() {
 #[test]
 fn pieces_may_be_cut_anywhere() {
     let whole = "a\x1b[1;31mé\x1b[0m数\r\n\x1b]0;t\x1b\\\u{1f4a9}\x1b[2;5Hz".as_bytes();
-    let expect = after(20, 4, whole).painted(20, 4);
+    let expect = after(20, 4, whole).painted(20);
     for at in 0..=whole.len() {
         let mut screen = after(20, 4, &whole[..at]);
         screen.feed(&whole[at..]);
-        assert_eq!(screen.painted(20, 4), expect, "cut at {at}");
+        assert_eq!(screen.painted(20), expect, "cut at {at}");
     }
 }
 
@@ -53,7 +53,7 @@ fn a_resize_wraps_lines_anew() {
 fn what_is_painted_is_text_and_colours() {
     let screen = after(10, 2, b"a\x1b[1;4;31mb\x1b[0;48;2;1;2;3mc\x1b[0m d  \r\nx\x1b[7my\x1b[5mz");
     let expect = ["a\x1b[0;1;4;38;5;1mb\x1b[0;48;2;1;2;3mc\x1b[0m d", "x\x1b[0;7myz"];
-    let found = screen.painted(10, 2);
+    let found = screen.painted(10);
     assert_eq!(found[0], expect[0]);
     assert!(
         found[1].starts_with(&expect[1][..expect[1].len() - 1]) && found[1].ends_with("\x1b[0m"),
@@ -61,8 +61,8 @@ fn what_is_painted_is_text_and_colours() {
         found[1]
     );
     assert_eq!(
-        screen.painted(2, 1),
-        ["a\x1b[0;1;4;38;5;1mb\x1b[0m"],
+        screen.painted(2)[0],
+        "a\x1b[0;1;4;38;5;1mb\x1b[0m",
         "what is beyond the window is not painted"
     );
 }
@@ -70,8 +70,8 @@ fn what_is_painted_is_text_and_colours() {
 #[test]
 fn a_character_that_is_wider_or_narrower_than_its_cell_is_replaced() {
     let screen = after(12, 1, "a\u{301}\u{202e}\u{200b}\u{2028}数b".as_bytes());
-    assert_eq!(screen.painted(12, 1), ["a\u{fffd}\u{fffd}\u{fffd}\u{fffd}数b"]);
-    assert_eq!(screen.painted(6, 1), ["a\u{fffd}\u{fffd}\u{fffd}\u{fffd}"], "half of a character is none");
+    assert_eq!(screen.painted(12), ["a\u{fffd}\u{fffd}\u{fffd}\u{fffd}数b"]);
+    assert_eq!(screen.painted(6), ["a\u{fffd}\u{fffd}\u{fffd}\u{fffd}"], "half of a character is none");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn any_bytes_will_do() {
         }
         let (columns, rows) = screen.size();
         assert_eq!(screen.text().len(), rows);
-        screen.painted(columns, rows).iter().for_each(|row| harmless(row));
+        screen.painted(columns).iter().for_each(|row| harmless(row));
     }
 }
 
