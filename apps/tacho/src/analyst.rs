@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use answers::{
-    Answer, AuditorProber, Cannot, Desk, Look, NoReel, Offline, Scope, VerifyAnswer, Watch, export_bundle,
+    Answer, AuditorProber, Cannot, Desk, Edition, Look, NoReel, Offline, Scope, VerifyAnswer, Watch,
+    asciicast, export_bundle,
 };
 use ledger::keys::{AuditorSecret, KeyError};
 use seal::note::{Algorithm, VerifierKey};
@@ -15,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use vocab::Seq;
 use zeroize::Zeroizing;
 
-use crate::cli::{self, ExportAs, LedgerArgs};
+use crate::cli::{self, ExportAs, LedgerArgs, ReplayAs};
 use crate::config::Config;
 use crate::desk::ThroughGateway;
 use crate::evidence::{Book, Keys, LEDGER, ledger_in, verify as verify_ledger};
 use crate::fault::{Failure, Outcome};
 use crate::limits::NOTE_BYTES_MAX;
+use crate::play::{self, Pace};
 use crate::{desk, files, out};
 use answers::limits::VALUE_BYTES_MAX;
 
@@ -107,28 +109,70 @@ pub fn diff(config: &Path, args: &cli::Diff, json: bool) -> Outcome {
     Reading::open(config, &args.ledger)?.answer(json, |desk| desk.diff(&args.left, &args.right))
 }
 
-/// Shows a run's steps; with `--speed` as they came in time, that many times faster.
+/// Shows a run's steps; with `--speed` as they came in time, that many times faster. What went over SSH is also a recording or a
+/// screen.
 pub fn replay(config: &Path, args: &cli::Replay, json: bool) -> Outcome {
     if !(args.speed >= 0.0 && args.speed.is_finite()) {
         return Err(Failure::usage(
             "--speed is how many times faster than it was: 1, 10, or 0 for all at once",
         ));
     }
-    let replay =
-        Reading::open(config, &args.ledger)?.ask(|desk| desk.replay(&args.run, args.at.map(Seq), None))?;
-    if json || args.speed == 0.0 {
-        return out::answer(&replay, json);
+    let (reading, at) = (Reading::open(config, &args.ledger)?, args.at.map(Seq));
+    if let (Some(form), Some(output)) = (args.form, &args.output) {
+        return recording(&reading, args, form, output, json);
     }
-    let started = std::time::Instant::now();
-    for step in &replay.steps {
-        let due =
-            Duration::try_from_secs_f64(Duration::from_millis(step.after_ms).as_secs_f64() / args.speed);
-        std::thread::sleep(due.unwrap_or(Duration::MAX).saturating_sub(started.elapsed()));
+    if args.text {
+        let time = args.time.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        return reading.answer(json, |desk| desk.seen(&args.run, at, time));
+    }
+    if json || args.speed == 0.0 {
+        return reading.answer(json, |desk| desk.replay(&args.run, at, None));
+    }
+    in_time(&reading, args)
+}
+
+/// Plays the steps, each as long after the one before as it was.
+fn in_time(reading: &Reading, args: &cli::Replay) -> Outcome {
+    let (replay, casts) = reading.ask(|desk| desk.replay_in_time(&args.run, args.at.map(Seq)))?;
+    let pace = Pace { speed: args.speed, idle: args.idle };
+    let (mut due, mut reached) = (Instant::now(), Duration::ZERO);
+    for (step, cast) in replay.steps.iter().zip(casts) {
+        let after = Duration::from_millis(step.after_ms);
+        let pause = pace.pause(after.saturating_sub(reached));
+        // A pause that is longer than any clock goes ends with the analyst's patience.
+        due = due.checked_add(pause).unwrap_or(due);
+        std::thread::sleep(if pause == Duration::MAX {
+            pause
+        } else {
+            due.saturating_duration_since(Instant::now())
+        });
+        reached = reached.max(after);
         let mut text = answers::text::Text::new();
-        step.render(&mut text);
+        match cast.filter(|_| play::can_play()) {
+            None => step.render(&mut text),
+            Some(cast) => {
+                reached = reached.max(after.saturating_add(Duration::from_nanos(cast.length())));
+                if !play::play(cast, pace)? {
+                    break;
+                }
+                due = Instant::now();
+                // Its output was seen.
+                answers::ReplayStep { data: Vec::new(), ..step.clone() }.render(&mut text);
+            }
+        }
         out::print(&text.finish())?;
     }
     Ok(std::process::ExitCode::SUCCESS)
+}
+
+/// Writes a recording of what went over SSH.
+fn recording(reading: &Reading, args: &cli::Replay, form: ReplayAs, output: &Path, json: bool) -> Outcome {
+    let cast = reading.ask(|desk| desk.cast(&args.run, args.at.map(Seq)))?;
+    let (edition, name) = match form {
+        ReplayAs::Asciicast => (Edition::V3, "asciicast"),
+        ReplayAs::Asciicast2 => (Edition::V2, "asciicast2"),
+    };
+    written(cast.run.clone(), asciicast(&cast, edition).as_bytes(), name, None, output, json)
 }
 
 /// Verifies the configured ledger, while a gateway may be writing it, or what is at the path, which must be whole.
@@ -193,20 +237,32 @@ pub fn export(config: &Path, args: &cli::Export, json: bool) -> Outcome {
         }
         ExportAs::Bundle => bundle(&reading, args)?,
     };
-    if args.output == Path::new("-") {
-        out::bytes(&bytes)?;
-        return Ok(std::process::ExitCode::SUCCESS);
-    }
-    let failed = |e: &std::io::Error| Failure::file("write", &args.output, e);
-    let mut file = BufWriter::new(File::create(&args.output).map_err(|e| failed(&e))?);
-    file.write_all(&bytes).map_err(|e| failed(&e))?;
-    file.into_inner().map_err(|e| failed(e.error()))?.sync_all().map_err(|e| failed(&e))?;
     let form = match args.form {
         ExportAs::Html => "html",
         ExportAs::Bundle => "bundle",
     };
+    written(run, &bytes, form, bundle, &args.output, json)
+}
+
+/// Writes what was taken out of the ledger into a file, or to standard output.
+fn written(
+    run: String,
+    bytes: &[u8],
+    form: &str,
+    bundle: Option<answers::Exported>,
+    output: &Path,
+    json: bool,
+) -> Outcome {
+    if output == Path::new("-") {
+        out::bytes(bytes)?;
+        return Ok(std::process::ExitCode::SUCCESS);
+    }
+    let failed = |e: &std::io::Error| Failure::file("write", output, e);
+    let mut file = BufWriter::new(File::create(output).map_err(|e| failed(&e))?);
+    file.write_all(bytes).map_err(|e| failed(&e))?;
+    file.into_inner().map_err(|e| failed(e.error()))?.sync_all().map_err(|e| failed(&e))?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let file = args.output.display().to_string();
+    let file = output.display().to_string();
     out::answer(&Written { run, form: form.to_owned(), file, bytes: length, bundle }, json)
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -249,12 +250,30 @@ pub struct OfRun {
 pub struct Replay {
     /// The run: its id, or at least six digits of it.
     pub run: String,
-    /// Begin at this record.
+    /// Begin at this record. With --as or --text: the command or terminal over SSH that the record is of, or the session that
+    /// begins with it.
     #[arg(long, value_name = "SEQ")]
     pub at: Option<u64>,
-    /// Play in time, this many times faster; 0 shows all at once.
+    /// Play in time, this many times faster; 0 shows all at once. Commands and terminals over SSH are played on a terminal: space
+    /// stops and goes on, the arrows seek 5 s, `.` goes to what happens next, `q` ends it.
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub speed: f64,
+    /// Playing in time: make no pause longer than this.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "speed")]
+    pub idle: Option<Duration>,
+    /// Write what was said over SSH as a recording for players of asciinema's.
+    #[arg(long = "as", value_name = "FORM", requires = "output", conflicts_with_all = ["speed", "text"])]
+    pub form: Option<ReplayAs>,
+    /// Where to write the recording; `-` is standard output.
+    #[arg(long, short, value_name = "FILE", requires = "form")]
+    pub output: Option<PathBuf>,
+    /// Show the screen of a command or terminal over SSH as text: after the record --at, if that is of a piece of output, or else
+    /// at the end.
+    #[arg(long, conflicts_with = "speed")]
+    pub text: bool,
+    /// With --text: the screen so long after the beginning (`12.5s`).
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "text")]
+    pub time: Option<Duration>,
     /// Carrying out again: go on where a request differs in nothing but values (literals and parameters of SQL; times, long
     /// numbers and random ids of HTTP).
     #[arg(long, requires = "command")]
@@ -269,8 +288,16 @@ pub struct Replay {
     pub ledger: LedgerArgs,
     /// Carry the run out again with this command: it is answered out of the record, no upstream is reached, and the first
     /// request that differs is named.
-    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["at", "speed"])]
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["at", "speed", "idle", "form", "output", "text", "time"])]
     pub command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplayAs {
+    /// Version 3.
+    Asciicast,
+    /// Version 2, for older players.
+    Asciicast2,
 }
 
 #[derive(Debug, Args)]
@@ -494,6 +521,13 @@ pub struct Man {
     pub dir: PathBuf,
 }
 
+/// `12.5` or `12.5s`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>().ok();
+    let duration = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
+    duration.ok_or_else(|| "it reads 12.5 or 12.5s".to_owned())
+}
+
 fn only_dash(text: &str) -> Result<String, String> {
     match text {
         "-" => Ok(text.to_owned()),
@@ -541,6 +575,33 @@ mod tests {
         assert!(error.contains("history"), "{error}");
         assert!(parse(&["tacho", "exposed"]).is_err());
         assert!(parse(&["tacho", "exposed", "abcdef", "--value", "-"]).is_err());
+    }
+
+    #[test]
+    fn a_replay_is_one_thing_at_a_time() {
+        let replay = |flags: &[&str]| {
+            let cli = parse(&[&["tacho", "replay", "abcdef"], flags].concat())?;
+            let Verb::Replay(replay) = cli.verb else { panic!() };
+            Ok::<Replay, clap::Error>(replay)
+        };
+        let time = replay(&["--text", "--time", "12.5s"]).unwrap().time;
+        assert_eq!(time, Some(Duration::from_millis(12_500)));
+        assert_eq!(replay(&["--speed", "2", "--idle", "1"]).unwrap().idle, Some(Duration::from_secs(1)));
+        assert!(replay(&["--as", "asciicast", "-o", "-", "--at", "7"]).is_ok());
+        let wrong: [&[&str]; 9] = [
+            &["--as", "asciicast"],
+            &["--output", "x"],
+            &["--time", "1"],
+            &["--text", "--time", "-1"],
+            &["--text", "--time", "soon"],
+            &["--idle", "1"],
+            &["--text", "--speed", "1"],
+            &["--as", "asciicast", "-o", "x", "--text"],
+            &["--text", "--", "true"],
+        ];
+        for flags in wrong {
+            assert!(replay(flags).is_err(), "{flags:?}");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod operators;
 mod out;
 mod paper;
 mod people;
+mod play;
 mod policies;
 mod proc;
 mod run;

@@ -4,5 +4,6 @@
 mod cli;
 mod jail;
 mod place;
+mod replay;
 mod run;
 mod witness;
