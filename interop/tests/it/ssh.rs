@@ -534,3 +534,66 @@ fn a_thousand_that_stall_keep_nobody_out() {
     }
     exits(&scene, &scene.sh("runner-16", "ssh build true"), 0);
 }
+
+#[test]
+fn keys_are_exchanged_anew_and_a_silent_command_is_kept() {
+    let scene = Scene::shared();
+    let script = "ssh -o RekeyLimit=1M build 'yes 0123456789abcdef | head -c 20000000' | wc -c; \
+                  yes abc | head -c 20000000 | ssh -o RekeyLimit=1M build 'wc -c'; \
+                  ssh -o ServerAliveInterval=1 -o ServerAliveCountMax=2 build 'sleep 5; echo there'";
+    let done = scene.sh("runner-17", script);
+    assert_eq!(done.out(), "20000000\n20000000\nthere\n", "{}", scene.gateway.explain(&done));
+}
+
+#[test]
+fn the_gateway_logs_in_by_a_certificate_and_pins_a_file_of_known_hosts() {
+    let sshd = Sshd::start("AuthorizedKeysFile none").unwrap();
+    let certificate = sshd.certificate(&user()).unwrap();
+    let known = sshd.dir().join("known_hosts");
+    let line = format!("other ssh-ed25519 AAAA\n[localhost]:{} {}\n", sshd.port, sshd.host_key().unwrap());
+    std::fs::write(&known, line).unwrap();
+    let pin = format!("known_hosts = \"{}\"", known.display());
+    let scene = Scene::of(sshd, &pin, &format!("certificate = \"{}\"", certificate.display()), |_| {});
+    let done = scene.sh("runner-18", "ssh build 'echo by a certificate'");
+    assert_eq!(done.out(), "by a certificate\n", "{}", scene.gateway.explain(&done));
+    assert!(
+        scene.sshd.log().contains("Accepted publickey") && scene.sshd.log().contains("CA"),
+        "{}",
+        scene.sshd.log()
+    );
+    let checked = scene.gateway.site().check().unwrap();
+    assert!(
+        checked.out().contains(&format!("let {} in, and proved ssh-ed25519", user())),
+        "{}",
+        checked.all()
+    );
+}
+
+#[test]
+fn in_a_jail_the_host_is_found_by_its_names_and_nothing_else_is() {
+    let scene = Scene::shared();
+    let script = format!(
+        "ssh build 'echo one'; ssh localhost 'echo two'; \
+         ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -p {} localhost 'echo three' 2>/dev/null || echo nothing",
+        scene.sshd.port
+    );
+    let mut run = scene.gateway.site().tacho();
+    run.args(["run", "--jail", "--agent", "runner-19", "--", "/bin/sh", "-c", &script]);
+    let done = finish(&mut run, b"", Duration::from_secs(60)).unwrap();
+    assert_eq!(done.out(), "one\ntwo\nnothing\n", "{}", scene.gateway.explain(&done));
+}
+
+#[test]
+fn git_and_the_old_scp_go_over_it() {
+    let scene = Scene::shared();
+    let dir = scene.sshd.dir().join("bare");
+    let far = dir.display();
+    let script = format!(
+        "set -e; cd $HOME; ssh build 'git init -q --bare {far}'; git init -q w; cd w; git config user.email a@b.example; \
+         git config user.name x; head -c 300000 /dev/urandom > f; git add f; git commit -qm f; \
+         git push -q build:{far} HEAD:refs/heads/main; cd ..; git clone -q -b main build:{far} x; cmp w/f x/f; \
+         seq 100000 > n; scp -O -q n build:{far}.n; scp -O -q build:{far}.n back; cmp n back; echo done"
+    );
+    let done = scene.sh("runner-20", &script);
+    assert_eq!(done.out(), "done\n", "{}", scene.gateway.explain(&done));
+}

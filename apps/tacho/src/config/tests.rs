@@ -147,7 +147,7 @@ fn each_error_of_a_service_says_what_would_be_right() {
     wrong("127.0.0.1:7443", "0.0.0.0:7443", "`tls`");
     wrong("inject = ", "read_only = true\ninject = ", "for kind postgres");
     wrong("inject = ", "prompts = \"mask\"\ninject = ", "for kind llm");
-    wrong("kind = \"http\"", "kind = \"ssh\"", "is planned");
+    wrong("kind = \"http\"", "kind = \"kubernetes\"", "is planned");
 }
 
 #[test]

@@ -33,10 +33,20 @@ pub fn programs(resources: &[MintedResource], tacho: &Path) -> Vec<(String, Stri
 /// Clients of OpenSSH, which look for their configuration in the user's own home, whatever HOME says.
 const SSH: &[&str] = &["ssh", "scp", "sftp"];
 
-/// The same program, with the configuration of the home that this shim is in.
+/// The same program, with the configuration of the home that this shim is in. Wherever in PATH its folder is, it is not found again: git
+/// puts one of its own before all.
 fn ssh_shim(program: &str) -> String {
     format!(
-        "#!/bin/sh\nhome=${{0%/*}}\nPATH=${{PATH#\"$home\":}}\nexec {program} -F \"${{home%/*}}/.ssh/config\" \"$@\"\n"
+        r#"#!/bin/sh
+shims=${{0%/*}}
+path=:$PATH:
+while case $path in *":$shims:"*) true ;; *) false ;; esac; do
+    path=${{path%%":$shims:"*}}:${{path#*":$shims:"}}
+done
+path=${{path#:}}
+PATH=${{path%:}}
+exec {program} -F "${{shims%/*}}/.ssh/config" "$@"
+"#
     )
 }
 
@@ -97,5 +107,38 @@ mod tests {
         let made = programs(&[resource], Path::new("/opt/it's/tacho"));
         assert_eq!(made.len(), 2);
         assert_eq!(made[1].1, "#!/bin/sh\nexec '/opt/it'\\''s/tacho' mcp files -- b \"$@\"\n");
+    }
+
+    #[test]
+    fn a_shim_of_ssh_finds_the_real_one_wherever_it_stands_in_path() {
+        let dir = crate::files::scratch("ssh-shims");
+        let (shims, bin, own) = (dir.join(FOLDER), dir.join("bin"), dir.join("own"));
+        for (folder, name, text) in [
+            (&shims, "ssh", ssh_shim("ssh")),
+            (&bin, "ssh", "#!/bin/sh\necho \"$PATH\" \"$@\"\n".to_owned()),
+            (&own, "other", String::new()),
+        ] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join(name), text).unwrap();
+            std::fs::set_permissions(folder.join(name), PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let config = dir.join(".ssh/config");
+        for before in [vec![&shims], vec![&own, &shims], vec![&shims, &own, &shims, &shims]] {
+            let folders = before.iter().copied().chain([&bin]);
+            let path = std::env::join_paths(folders).unwrap();
+            let rest: Vec<String> = before
+                .iter()
+                .filter(|f| **f != &shims)
+                .chain([&&bin])
+                .map(|f| f.display().to_string())
+                .collect();
+            let done = std::process::Command::new("/bin/sh")
+                .args(["-c", "ssh a 'b c'"])
+                .env("PATH", path)
+                .output()
+                .unwrap();
+            let said = String::from_utf8(done.stdout).unwrap();
+            assert_eq!(said.trim_end(), format!("{} -F {} a b c", rest.join(":"), config.display()));
+        }
     }
 }
