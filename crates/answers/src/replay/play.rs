@@ -78,7 +78,8 @@ impl<'a> Player<'a> {
         for n in 0..rows.len().max(before.len()) {
             let row = rows.get(n).map_or("", String::as_str);
             if before.get(n).map_or("", String::as_str) != row {
-                out.push_str(&format!("\x1b[{};1H{row}\x1b[K", n + 1));
+                // Cleared before it is written: behind a full row, some terminals would clear its last character.
+                out.push_str(&format!("\x1b[{};1H\x1b[K{row}", n + 1));
             }
         }
         let (column, row) = self.screen.cursor().unwrap_or((0, first + rows.len()));

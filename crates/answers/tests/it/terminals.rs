@@ -4,6 +4,7 @@ use answers::{Cannot, Cast, Edition, Player, What, asciicast, export_bundle};
 use ledger::read::Store;
 use seal::cbor::Value;
 use seal::testkit::{map, run_key, text};
+use terminal::{Screen, Size};
 use vocab::{RunId, Seq};
 
 use crate::export::Dir;
@@ -252,6 +253,32 @@ fn a_player_goes_forward_and_back() {
 }
 
 #[test]
+fn a_window_that_is_written_frame_by_frame_shows_the_screen() {
+    let (case, session, ..) = both();
+    let mut cast = cast(&case, Some(session));
+    let (last, full) = (cast.length(), "0123456789".repeat(10));
+    for text in [
+        full.as_str(),
+        "\r\n\x1b[44mblue",
+        "\x1b[2;3Hx\x1b[1K",
+        "\x1b[?1049h\x1b[5;1Halt",
+        "\x1b[?1049l\x1b[M",
+    ] {
+        cast.output(last, text);
+    }
+    let mut player = Player::new(&cast, 100, 30);
+    let mut window = Screen::new(Size::new(100, 30));
+    while player.due().is_some() {
+        player.step();
+        window.feed(player.frame().as_bytes());
+        let mut text: Vec<String> = player.screen().text();
+        text.iter_mut().for_each(|row| row.truncate(100));
+        text.resize(30, String::new());
+        assert_eq!(window.text(), text);
+    }
+}
+
+#[test]
 fn a_window_that_is_lower_than_the_screen_follows_the_cursor() {
     let mut cast = Cast::empty();
     cast.output(0, "one\r\ntwo\r\nthree\r\nfour");
@@ -260,11 +287,17 @@ fn a_window_that_is_lower_than_the_screen_follows_the_cursor() {
     player.step();
     let frame = player.frame();
     assert!(
-        frame.contains("\x1b[1;1Hthree") && frame.contains("\x1b[2;1Hfour") && frame.ends_with("\x1b[2;5H")
+        frame.contains("\x1b[1;1H\x1b[Kthree")
+            && frame.contains("\x1b[2;1H\x1b[Kfour")
+            && frame.ends_with("\x1b[2;5H")
     );
     player.step();
     let frame = player.frame();
-    assert!(frame.contains("\x1b[1;1Hone") && frame.contains("\x1b[2;1Htwo") && frame.ends_with("\x1b[1;1H"));
+    assert!(
+        frame.contains("\x1b[1;1H\x1b[Kone")
+            && frame.contains("\x1b[2;1H\x1b[Ktwo")
+            && frame.ends_with("\x1b[1;1H")
+    );
 }
 
 #[test]
