@@ -412,7 +412,7 @@ fn what_no_model_decided_is_refused_where_policy_says_so_and_a_decision_is_carri
     assert!(done.out().contains("said: That is all."), "{}", done.all());
     let tool = done.out().lines().find(|line| line.starts_with("tool: ")).unwrap_or_default().to_owned();
     assert!(tool.len() > 6 && !tool.contains("ERROR"), "what was decided runs: {tool}");
-    assert_eq!(done.err().matches("No model decided this.").count(), 2, "{}", done.all());
+    assert_eq!(done.err().matches("ERROR:  No model decided this.").count(), 2, "{}", done.all());
     let shown = scene().json(&["show", &scene().run_of("bound"), "--json"]);
     let refused = shown["actions"].as_array().unwrap().iter().filter(|a| a["effect"] == "refused").count();
     assert_eq!(refused, 2, "{shown}");

@@ -75,9 +75,10 @@ fn last_id(said: &str) -> String {
     ids.next_back().unwrap_or_else(|| panic!("{said}")).to_owned()
 }
 
-/// Begins a session; the field that names it.
+/// Begins a session; the field that names it. The server keeps what it says by the ids of requests alone, whoever asked: the SDK's
+/// client counts from 0.
 fn begin(key: &str) -> String {
-    let body = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}"#;
+    let body = r#"{"jsonrpc":"2.0","id":70,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}"#;
     let said = ask(key, "POST", "Connection: close\r\n", body, "serverInfo");
     let session = said
         .lines()

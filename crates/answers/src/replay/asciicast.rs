@@ -6,7 +6,7 @@
 //!
 //! The one place where bytes are lost: what is no UTF-8 is U+FFFD. The reel has the bytes.
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::cast::{Cast, Event, What};
 
@@ -18,7 +18,8 @@ pub enum Edition {
 
 /// The recording: JSON in lines.
 pub fn asciicast(cast: &Cast, edition: Edition) -> String {
-    let mut out = header(cast, edition).to_string();
+    // Numbers and text under names that are constants are always JSON.
+    let mut out = serde_json::to_string(&header(cast, edition)).expect("a header is JSON");
     out.push('\n');
     let mut before = 0;
     for event in &cast.events {
@@ -41,27 +42,59 @@ pub fn asciicast(cast: &Cast, edition: Edition) -> String {
     out
 }
 
-fn header(cast: &Cast, edition: Edition) -> serde_json::Value {
-    let (columns, rows) = (cast.size.columns(), cast.size.rows());
-    let title = format!("{}: {}@{}", cast.run, cast.user, cast.resource);
-    let timestamp = cast.began.0 / 1_000_000_000;
-    let mut header = match edition {
-        Edition::V2 => {
-            json!({ "version": 2, "width": columns, "height": rows, "timestamp": timestamp, "title": title })
-        }
-        Edition::V3 => json!({
-            "version": 3, "term": { "cols": columns, "rows": rows }, "timestamp": timestamp, "title": title,
-        }),
+/// The first line. Its members stand in this order, whichever way `serde_json` keeps a map's.
+#[derive(Serialize)]
+struct Header<'a> {
+    version: u8,
+    /// Of version 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u16>,
+    /// Of version 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    term: Option<Term<'a>>,
+    timestamp: u64,
+    title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    env: Option<Env<'a>>,
+}
+
+#[derive(Serialize)]
+struct Term<'a> {
+    cols: u16,
+    rows: u16,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Env<'a> {
+    #[serde(rename = "TERM")]
+    term: &'a str,
+}
+
+fn header(cast: &Cast, edition: Edition) -> Header<'_> {
+    let (columns, rows, kind) = (cast.size.columns(), cast.size.rows(), cast.term.as_deref());
+    let begins = || cast.events.iter().find_map(begins);
+    let common = Header {
+        version: 2,
+        width: None,
+        height: None,
+        term: None,
+        timestamp: cast.began.0 / 1_000_000_000,
+        title: format!("{}: {}@{}", cast.run, cast.user, cast.resource),
+        command: (cast.actions == 1).then(begins).flatten(),
+        env: None,
     };
-    match (&cast.term, edition) {
-        (Some(term), Edition::V3) => header["term"]["type"] = term.as_str().into(),
-        (Some(term), Edition::V2) => header["env"] = json!({ "TERM": term }),
-        (None, _) => {}
+    match edition {
+        Edition::V2 => {
+            Header { width: Some(columns), height: Some(rows), env: kind.map(|term| Env { term }), ..common }
+        }
+        Edition::V3 => Header { version: 3, term: Some(Term { cols: columns, rows, kind }), ..common },
     }
-    if let (1, Some(command)) = (cast.actions, cast.events.iter().find_map(begins)) {
-        header["command"] = command.into();
-    }
-    header
 }
 
 fn begins(event: &Event) -> Option<&str> {
