@@ -188,6 +188,17 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # open_arguments = ["mode"]      # arguments whose values policy sees: context.arguments.contains("mode=overwrite")
 # changed_tools = "refuse"       # a tool whose description is not what it was first; or "report"
 
+# A host. In a run `ssh build COMMAND` works as it is; policy sees the programs, files and hosts of a command's line:
+# permit (principal, action == Action::"execute", resource in Resource::"build/deploy/program/systemctl");
+# [[resource]]
+# name = "build"
+# kind = "ssh"
+# listen = "127.0.0.1:6022"
+# upstream = "ssh://deploy@build.internal:22"
+# host_key = "ssh-ed25519 AAAA..."   # `tacho check` shows what the host has; or known_hosts = "FILE"
+# credential = {{ file = "id_ed25519" }}   # a private key, with certificate = "FILE" perhaps; or {{ env = "NAME", kind = "password" }}
+# login_shell = "sh"             # "bash" where it is: what shells read differently is opaque without it; "other": no line is read
+
 # People who start runs, known by the uid of their processes. With `delegate` one may
 # end runs, and start them for others where policy permits `delegate`.
 [[human]]

@@ -466,7 +466,8 @@ impl OperatorText {
     }
 }
 
-/// What a client is told in its protocol's own form: an SQLSTATE (five of `0-9A-Z`), or an HTTP status (three digits).
+/// What a client is told in its protocol's own form: an SQLSTATE (five of `0-9A-Z`), or an HTTP status or an exit status
+/// (three digits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code {
     text: [u8; 5],
@@ -479,7 +480,7 @@ impl Code {
         text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()).then_some(Code { text, len: 5 })
     }
 
-    /// An HTTP status. `None` unless it has three digits.
+    /// An HTTP status, or an exit status. `None` unless it has three digits.
     pub fn status(status: u16) -> Option<Code> {
         let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or(0);
         let text = [digit(status / 100), digit(status / 10), digit(status), 0, 0];

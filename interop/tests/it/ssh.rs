@@ -110,7 +110,9 @@ impl Scene {
 
     /// What the record of the newest run of an agent shows.
     fn show(&self, agent: &str) -> Value {
-        json(self.gateway.site(), &["show", &run_of(self.gateway.site(), agent), "--json"])
+        let shown = json(self.gateway.site(), &["show", &run_of(self.gateway.site(), agent), "--json"]);
+        assert_eq!(shown["unread"], serde_json::json!([]), "every record of it is understood whole");
+        shown
     }
 }
 

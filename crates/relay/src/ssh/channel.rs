@@ -135,8 +135,8 @@ async fn reach(
     };
     let Some((upstream, program)) = opened else {
         let decided = Box::new(unsaid(decided.clone()));
-        let words =
-            link.record_refusal(asked, &Denied { decided, why: UNREACHABLE, of: None }, false).await?;
+        let denied = Denied { decided, why: UNREACHABLE, of: None };
+        let words = link.record_refusal(asked, &denied, FAILED_STATUS, false).await?;
         link.part(lane, &words, FAILED_STATUS).await;
         return Ok(None);
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gate::{Decided, GateError, Ground, Intent, Permit, Spent};
-use ledger::{AppendError, Durable, Missed, NotAdmitted, Receipt};
+use ledger::{AppendError, Code, Durable, Missed, NotAdmitted, Receipt};
 use tokio::sync::watch;
 use vocab::{AskId, Seq, Verdict, WallTime};
 
@@ -158,16 +158,18 @@ impl Link {
 
     /// Records a refusal and tells the client. Nothing was sent to the host.
     pub(super) async fn refuse(&self, lane: &Lane, asked: &Asked, denied: Denied) -> Result<(), Cut> {
-        let words = self.record_refusal(asked, &denied, false).await?;
+        let words = self.record_refusal(asked, &denied, REFUSED_STATUS, false).await?;
         self.part(lane, &words, REFUSED_STATUS).await;
         Ok(())
     }
 
-    /// What the client is told of a refusal, once it is recorded. `partial`: it is output that was refused, and some of it had left.
+    /// What the client is told of a refusal, once it is recorded. `status`: the exit status that it is told, too. `partial`: it is
+    /// output that was refused, and some of it had left.
     pub(super) async fn record_refusal(
         &self,
         asked: &Asked,
         denied: &Denied,
+        status: u16,
         partial: bool,
     ) -> Result<String, Cut> {
         let question = asked.question(&self.who, &[]);
@@ -175,8 +177,8 @@ impl Link {
         // What was found in a command stands with its intent.
         let tripwires = if partial { &[][..] } else { &stayed };
         let question = gate::Question { tripwires, ..question };
-        let refused =
-            self.resource.gate.refuse(&question, &denied.decided, None, denied.why, denied.of, partial);
+        let (gate, code) = (&self.resource.gate, Code::status(status));
+        let refused = gate.refuse(&question, &denied.decided, code, denied.why, denied.of, partial);
         let receipt = refused.map_err(|e| self.unrecorded(e))?;
         let durable = self.durable(receipt, REFUSAL_RECORD).await?;
         let told = denied.decided.message.as_deref().unwrap_or(denied.why);
@@ -252,12 +254,13 @@ impl Link {
     }
 
     /// Words, an exit status, and the channel's end.
-    pub(super) async fn part(&self, lane: &Lane, words: &str, status: u32) {
+    pub(super) async fn part(&self, lane: &Lane, words: &str, status: u16) {
         if !words.is_empty() {
             self.say(lane, words).await;
         }
         let client = ClientWriter(lane);
-        let _gone = tokio::time::timeout(Duration::from_secs(1), client.end(Ended::Exit(status))).await;
+        let _gone =
+            tokio::time::timeout(Duration::from_secs(1), client.end(Ended::Exit(status.into()))).await;
     }
 
     /// The same of something that failed.

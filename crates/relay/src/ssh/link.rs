@@ -7,6 +7,7 @@ use gate::Who;
 use mask::Known;
 use vocab::Seq;
 
+use super::REFUSED_STATUS;
 use super::asked::Asked;
 use super::decide::{Cut, Denied};
 use super::library::Beside;
@@ -53,8 +54,8 @@ impl Link {
         let ground = gate::Ground { action: asked.action(), context: &context, release: None };
         let mut decided = self.resource.gate.verdict(&self.who, &ground, &Default::default());
         decided.message = None;
-        let denied = Denied { decided: decided.into(), why: why(what.what), of: Some(self.connect) };
-        self.record_refusal(&asked, &denied, false).await.map(|_words| ())
+        let denied = Denied { decided: decided.into(), why: why(what.what), of: None };
+        self.record_refusal(&asked, &denied, REFUSED_STATUS, false).await.map(|_words| ())
     }
 
     /// How many were refused beside programs and are not in the record one by one.

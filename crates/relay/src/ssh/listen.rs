@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gate::Who;
-use ledger::{Draft, Kind, Map, Name};
+use ledger::{Code, Draft, Kind, Map, Name};
 use mask::MaskedText;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use vocab::{Seq, SessionId};
 
+use super::REFUSED_STATUS;
 use super::channel::channel;
 use super::decide::{Cut as Why, Over, over};
 use super::library::{Ask, Cut, KeyKind, serve};
@@ -117,7 +118,8 @@ impl Login<'_> {
     async fn connect(&self, mut ended: Over) -> Result<(Link, Over), String> {
         let (resource, config) = (self.resource, &self.resource.config);
         let mut who = self.run.who(SessionId(0), &config.name, &resource.root, config.durability);
-        let asked = permitted(&resource.gate, &who, resource.root.clone(), "ssh", None).await;
+        let asked =
+            permitted(&resource.gate, &who, resource.root.clone(), "ssh", Code::status(REFUSED_STATUS)).await;
         asked.map_err(|why| match why {
             Barred::Refused(decided, record) => {
                 format!("{} (record {})", decided.message.as_deref().unwrap_or(BARRED), record.0)

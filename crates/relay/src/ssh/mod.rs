@@ -34,6 +34,6 @@ pub use pool::{Probed, probe};
 pub use resource::Resource;
 
 /// The exit status of a command that was not started: in a shell's words, it was found and cannot be executed.
-pub const REFUSED_STATUS: u32 = 126;
+pub const REFUSED_STATUS: u16 = 126;
 /// That of a command whose end is not known, or that could not be brought to its host: what OpenSSH's client itself ends with.
-pub const FAILED_STATUS: u32 = 255;
+pub const FAILED_STATUS: u16 = 255;

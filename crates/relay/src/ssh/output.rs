@@ -9,6 +9,7 @@ use mask::{FilterBuilder, MaskedBytes, Shape};
 use tokio::time::Instant;
 use vocab::{Class, Group, Seq, Verdict};
 
+use super::REFUSED_STATUS;
 use super::asked::Asked;
 use super::channel::{LOST, signal_name, tag, told, withheld};
 use super::decide::{Cut, Denied, Over};
@@ -427,7 +428,7 @@ impl<'a> Output<'a> {
 
     /// What is held stays here: recorded as refused, and the client is told.
     async fn withhold(mut self, lane: &Lane, denied: Denied) -> Result<Carried, Cut> {
-        let words = self.link.record_refusal(self.asked, &denied, self.pieces > 0).await?;
+        let words = self.link.record_refusal(self.asked, &denied, REFUSED_STATUS, self.pieces > 0).await?;
         let outcome = self.outcome(&Ended::Exit(0), true);
         let outcome = Outcome { result: "refused", tag: None, settled: Some("indeterminate"), ..outcome };
         let (gate, who) = (&self.link.resource.gate, &self.link.who);
