@@ -195,7 +195,7 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # kind = "ssh"
 # listen = "127.0.0.1:6022"
 # upstream = "ssh://deploy@build.internal:22"
-# host_key = "ssh-ed25519 AAAA..."   # `tacho check` shows what the host has; or known_hosts = "FILE"
+# known_hosts = "known_hosts"    # of OpenSSH's form; or host_key = "ssh-ed25519 AAAA...": `tacho check` shows what the host has
 # credential = {{ file = "id_ed25519" }}   # a private key, with certificate = "FILE" perhaps; or {{ env = "NAME", kind = "password" }}
 # login_shell = "sh"             # "bash" where it is: what shells read differently is opaque without it; "other": no line is read
 
