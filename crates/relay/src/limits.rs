@@ -171,16 +171,26 @@ pub const SSH_SESSIONS_PER_RUN_MAX: u64 = 64;
 /// Channels of one connection at once, each with a connection to the host while its program runs. OpenSSH's servers take 10; Ansible opens 5
 /// at a time.
 pub const SSH_CHANNELS_MAX: usize = 32;
+/// Channels of one run at once, over all its connections: what they hold is its own part of the gateway's memory and descriptors.
+pub const SSH_CHANNELS_PER_RUN_MAX: u64 = 64;
+/// Connections to the host that one client's connection keeps for its next programs.
+pub const SSH_IDLE_MAX: usize = 4;
 /// Channels of one connection in all: of each the library keeps some 300 bytes, 20 MiB.
 pub const SSH_CHANNELS_IN_ALL_MAX: u64 = 65_536;
 /// Requests on one channel that nobody has looked at: variables, mostly. OpenSSH sends a dozen.
 pub const SSH_REQUESTS_MAX: usize = 64;
+/// What requests on one channel that nobody has looked at hold together, in bytes: a command line, and another.
+pub const SSH_REQUEST_BYTES_MAX: usize = 2 * (SSH_COMMAND_BYTES_MAX + 1);
+/// What is kept of a name beside programs, in bytes: a socket's path has 108.
+pub const SSH_NAME_BYTES_MAX: usize = 256;
+/// A variable's value that reaches the host, in bytes. The longest locale of glibc's has 24.
+pub const SSH_ENV_BYTES_MAX: usize = 32;
 /// The longest command line, in bytes. Linux takes one argument of 128 KiB, and the login shell's `-c` is one.
 pub const SSH_COMMAND_BYTES_MAX: usize = 128 << 10;
 /// What one command line does, one by one; of more, the line is opaque. Half of what policy evaluates (`policy::limits`).
 pub const SSH_ACCESSES_MAX: usize = 512;
 /// What a client may send on a channel before it was taken, in bytes. OpenSSH's own is 2 MiB. With what may wait besides:
-/// (2 x 1 MiB + 256 KiB) x [`SSH_CHANNELS_MAX`] = 72 MiB for one connection, at worst.
+/// (2 x 1 MiB + 256 KiB + [`SSH_REQUEST_BYTES_MAX`]) x [`SSH_CHANNELS_PER_RUN_MAX`] = 160 MiB for one run, at worst.
 pub const SSH_WINDOW_BYTES: u32 = 1 << 20;
 /// The input of one channel that waits before the client is granted next to nothing.
 pub const SSH_STDIN_BYTES: usize = 256 << 10;
@@ -208,7 +218,7 @@ pub const SSH_PAUSE: Duration = Duration::from_millis(100);
 pub const SSH_AHEAD_MAX: usize = 8;
 /// Keys of one host that may be pinned.
 pub const SSH_PINS_MAX: usize = 64;
-/// Things refused beside programs and files that one connection has in its record, one by one. The rest is counted.
+/// Things of one kind refused beside programs that one connection has in its record, one by one. The rest is counted.
 pub const SSH_BESIDE_LISTED_MAX: u64 = 64;
 
 const _: () = {

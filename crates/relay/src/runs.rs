@@ -68,6 +68,8 @@ pub struct Run {
     token: [u8; 32],
     ended: watch::Sender<Option<Ended>>,
     sessions: AtomicU64,
+    /// Channels over SSH, of all its connections.
+    channels: AtomicU64,
     /// What it asked of the proxy in vain.
     pub(crate) in_vain: InVain,
 }
@@ -86,7 +88,12 @@ impl Run {
 
     /// The same, where it has fewer than so many.
     pub(crate) fn present_below(self: &Arc<Run>, most: u64) -> Option<Present> {
-        (self.sessions() < most).then(|| self.present())
+        one_more(&self.sessions, most).then(|| Present(self.clone()))
+    }
+
+    /// One channel over SSH more, until the guard is dropped, where it has fewer than so many.
+    pub(crate) fn channel_below(self: &Arc<Run>, most: u64) -> Option<Channel> {
+        one_more(&self.channels, most).then(|| Channel(self.clone()))
     }
 
     /// Resolves when the run is over: every connection of it is then cut at once.
@@ -150,6 +157,21 @@ impl Drop for Present {
     fn drop(&mut self) {
         self.0.sessions.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A channel of a run that is there.
+pub(crate) struct Channel(Arc<Run>);
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.0.channels.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts one more, where there are fewer than `most`.
+fn one_more(count: &AtomicU64, most: u64) -> bool {
+    let more = |now| (now < most).then_some(now + 1);
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }
 
 /// What the one who started the run hands to the agent.
@@ -265,6 +287,7 @@ impl Registry {
             token: token_hash(entropy::hex(&token).as_bytes()),
             ended: watch::Sender::new(None),
             sessions: AtomicU64::new(0),
+            channels: AtomicU64::new(0),
             in_vain: InVain::default(),
         });
         let minted = Minted {

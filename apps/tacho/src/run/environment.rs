@@ -133,7 +133,7 @@ fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
     if brings.resources.iter().any(|r| r.kind == "ssh") {
         // Programs that start ssh by themselves, and may be started without the shims.
         let config = brings.home.join(".ssh/config");
-        let command = format!("ssh -F {}", config.display());
+        let command = format!("ssh -F '{}'", config.display().to_string().replace('\'', r"'\''"));
         put("GIT_SSH_COMMAND", &command);
         put("RSYNC_RSH", &command);
     }

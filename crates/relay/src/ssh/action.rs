@@ -110,7 +110,12 @@ impl Found<'_> {
         }
         let user = match &command.user {
             None => self.user.to_owned(),
-            Some(User::Named(user)) => user.clone(),
+            Some(User::Named(user)) if !user.is_empty() => user.clone(),
+            // Of nobody's name.
+            Some(User::Named(_)) => {
+                self.unknown(NOBODY);
+                self.user.to_owned()
+            }
             Some(User::Unknown) => {
                 self.unknown(NOBODY);
                 self.user.to_owned()
@@ -118,13 +123,18 @@ impl Found<'_> {
         };
         let of_user = self.root.join(&user);
         match &command.program {
-            Program::Named { written, base } => {
-                self.add(Verb::Execute, of_user.join("program").join(program(written, base)));
-            }
+            Program::Named { written, base } => match program(written, base) {
+                Some(program) => self.add(Verb::Execute, of_user.join("program").join(&program)),
+                None => {
+                    self.unknown(PROGRAM_UNKNOWN);
+                    self.add(Verb::Execute, of_user.clone());
+                }
+            },
             Program::Unknown => self.add(Verb::Execute, of_user.clone()),
             Program::None => {}
         }
-        command.files.iter().for_each(|file| self.file(&of_user, file));
+        let own = user == self.user;
+        command.files.iter().for_each(|file| self.file(&of_user, own, file));
         for host in &command.hosts {
             if let Some(name) = host.host.literal() {
                 self.add(Verb::Call, of_user.join("host").join(&name.to_ascii_lowercase()));
@@ -132,7 +142,8 @@ impl Found<'_> {
         }
     }
 
-    fn file(&mut self, of_user: &ResourcePath, file: &FileUse) {
+    /// `own`: the login's user does it. Of another, what is neither from the root nor of a named home may be in either's.
+    fn file(&mut self, of_user: &ResourcePath, own: bool, file: &FileUse) {
         let verb = match file.access {
             FileAccess::Read | FileAccess::List => Verb::Read,
             FileAccess::Write | FileAccess::Append | FileAccess::Delete | FileAccess::Attributes => {
@@ -144,6 +155,9 @@ impl Found<'_> {
             place.enter(directory);
         }
         place.enter(&file.path);
+        if !own && place.segments.first().is_some_and(|first| first == "~") {
+            place.unknown = Some(PATH_UNKNOWN);
+        }
         if let Some(why) = place.unknown {
             self.unknown(why);
         }
@@ -170,11 +184,23 @@ impl Found<'_> {
 /// before it.
 const SYSTEM: &[&str] = &["/bin", "/sbin", "/usr/bin", "/usr/sbin"];
 
-fn program<'a>(written: &'a str, base: &'a str) -> &'a str {
-    match written.rsplit_once('/') {
-        None => base,
-        Some((directory, _)) if SYSTEM.contains(&directory) => base,
-        Some(_) => written,
+const PROGRAM_UNKNOWN: &str = "which program runs cannot be known";
+
+/// How a program is named. `None`: its path says less than which file it is.
+fn program(written: &str, base: &str) -> Option<String> {
+    if !written.contains('/') {
+        return Some(base.to_owned()).filter(|base| !base.is_empty());
+    }
+    let segments = || written.split('/').filter(|segment| !matches!(*segment, "" | "."));
+    if base.is_empty() || segments().any(|segment| segment == "..") {
+        return None;
+    }
+    let plain = segments().collect::<Vec<_>>().join("/");
+    let root = if written.starts_with('/') { "/" } else { "./" };
+    let plain = format!("{root}{plain}");
+    match plain.rsplit_once('/') {
+        Some((directory, base)) if SYSTEM.contains(&directory) => Some(base.to_owned()),
+        Some(_) | None => Some(plain),
     }
 }
 
@@ -274,6 +300,8 @@ mod tests {
             "sudo -u app rm /srv/x",
             &["execute app/program/rm", "execute program/sudo", "write app/file/srv/x"],
         );
+        check("//usr/./bin/cat notes", &["execute program/cat", "read file/~/notes"]);
+        check("./cat notes", &["execute program/.%2Fcat", "read file/~/notes"]);
     }
 
     #[test]
@@ -287,6 +315,11 @@ mod tests {
             "cat /etc/*",
             "cat /~/notes",
             "cat ~/../ada/notes",
+            "sudo -u app cat ~/notes",
+            "sudo -u app cat notes",
+            "sudo -u '' true",
+            "/usr/bin/",
+            "/bin/../tmp/cat notes",
             "((",
             "a\u{0}b",
         ] {

@@ -70,9 +70,12 @@ impl Asked {
             None => Some(NOT_TEXT),
             Some(_) => None,
         };
-        detectors.scan_deep(&command[..command.len().min(SSH_COMMAND_BYTES_MAX)], &mut findings);
+        // Variables say what the command can use, and are looked at and shown with it.
+        let variables = before(&env);
+        let looked_at = [variables.as_bytes(), &command[..command.len().min(SSH_COMMAND_BYTES_MAX)]].concat();
+        detectors.scan_deep(&looked_at, &mut findings);
         let values: Vec<(&mask::Finding, &[u8])> =
-            findings.iter().filter_map(|f| Some((f, command.get(f.range.clone())?))).collect();
+            findings.iter().filter_map(|f| Some((f, looked_at.get(f.range.clone())?))).collect();
         // What the run said it may hear again.
         values.iter().for_each(|(_, value)| known.remember(Origin::Echo, value));
         let key = resource.gate.ledger().epoch_key();
@@ -88,7 +91,7 @@ impl Asked {
         let classes: BTreeSet<Class> = findings.iter().map(|f| f.class.clone()).collect();
         let read = action::of(&resource.root, &config.user, config.login_shell, &command);
         let statement = match text {
-            Some(text) => shown(&detectors, text, read.line.as_ref()),
+            Some(text) => shown(&detectors, &variables, text, read.line.as_ref()),
             None => MaskedText::constant("[a command line that is not text]"),
         };
         // What stands in it in pieces of quotes may come back in one.
@@ -165,9 +168,14 @@ impl Asked {
     }
 }
 
+/// Variables as a shell's line has them before a command, of characters that need no quotes.
+fn before(env: &[(String, String)]) -> String {
+    env.iter().map(|(name, value)| format!("{name}={value} ")).collect()
+}
+
 /// The line as it is recorded and shown: where the shell makes a value of quotes and escapes, a placeholder for the word, too.
-fn shown(detectors: &Detectors, text: &str, line: Option<&shell::Line>) -> MaskedText {
-    let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+fn shown(detectors: &Detectors, variables: &str, text: &str, line: Option<&shell::Line>) -> MaskedText {
+    let (mut out, mut done) = (variables.to_owned(), 0);
     for literal in line.iter().flat_map(|line| &line.literals) {
         let (start, end) = (literal.at.start as usize, literal.at.end as usize);
         let mut found = Vec::new();

@@ -3,6 +3,7 @@
 //! **Invariant:** what is decided, started, sent and released of a program happens in the order of `program`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use gate::{Decided, Outcome};
@@ -92,7 +93,8 @@ async fn program(
 ) -> Result<(), Cut> {
     let asked = Asked::exec(&link.resource, &link.who, &mut link.known(), env, command);
     link.room().await;
-    let (decided, approval) = match link.decide(lane, &asked, ended).await? {
+    let ruling = link.decide(lane, &asked, ended).await.map_err(|cut| link.unsent(cut))?;
+    let (decided, approval) = match ruling {
         Ruling::Go(decided, approval) => (decided, approval),
         Ruling::No => return Ok(()),
     };
@@ -102,8 +104,8 @@ async fn program(
     let carried = start(link, lane, &asked, &decided, approval, ear, &writer, ended).await;
     match &carried {
         // The host closed the channel by itself: the connection is good for the next program.
-        Ok(Carried::Ended) => link.pool.give(upstream),
-        Ok(Carried::Withheld) | Err(_) => link.pool.end(upstream).await,
+        Ok(Carried::Ended) => link.pool.give(upstream).await,
+        Ok(Carried::Withheld | Carried::NotStarted) | Err(_) => link.pool.end(upstream).await,
     }
     carried.map(|_ended| ())
 }
@@ -156,15 +158,22 @@ async fn start(
     writer: &UpstreamWriter,
     ended: &mut Over,
 ) -> Result<Carried, Cut> {
-    let (of, permit) = link.intend(asked, decided, approval).await?;
+    let (of, permit) = link.intend(asked, decided, approval).await.map_err(|cut| link.unsent(cut))?;
+    let settled = AtomicBool::new(false);
     let carried = match writer.exec(permit, &asked.sending).await {
-        Ok(()) => carry(link, lane, asked, of, ear, writer, ended).await,
+        Ok(()) => carry(link, lane, asked, (of, &settled), ear, writer, ended).await,
         Err(not) => Err(not_sent(not)),
     };
-    if let Err(cut) = &carried {
+    if let Err(cut) = &carried
+        && !settled.load(Ordering::Relaxed)
+    {
         indeterminate(link, of, cut).await;
     }
-    carried
+    if matches!(carried, Ok(Carried::Withheld) | Err(_)) {
+        // Without a terminal a program is not told that nobody is there any more.
+        let _told_or_over = pass_signal(link, of, writer, Sig::HUP).await;
+    }
+    carried.map_err(|cut| link.uncertain(cut))
 }
 
 pub(super) fn not_sent(not: NotSent) -> Cut {
@@ -203,13 +212,13 @@ async fn carry(
     link: &Link,
     lane: &Lane,
     asked: &Asked,
-    of: Seq,
+    (of, settled): (Seq, &AtomicBool),
     ear: Ear,
     writer: &UpstreamWriter,
     ended: &mut Over,
 ) -> Result<Carried, Cut> {
     let mut asking = ended.clone();
-    let output = Output::new(link, asked, of).carry(lane, ear, &mut asking);
+    let output = Output::new(link, asked, of, settled).carry(lane, ear, &mut asking);
     let input = link.input(lane, of, writer);
     let asks = asks(link, lane, of, writer);
     tokio::pin!(output, input, asks);
@@ -217,8 +226,9 @@ async fn carry(
     loop {
         tokio::select! {
             biased;
-            cut = over(ended) => return Err(cut),
+            // First: what it asks a person about has its end in the record when the run is over.
             carried = &mut output => return carried,
+            cut = over(ended) => return Err(cut),
             cut = &mut asks => return Err(cut),
             sent = &mut input, if sends => match sent {
                 // It takes no more of it, or has all.

@@ -56,6 +56,7 @@ pub(super) const REFUSED: &str = "policy does not allow this";
 const TOO_LONG_TO_SHOW: &str = "this needs an approval, and it cannot be shown whole to who could give it";
 const INBOX_FULL: &str = "too many requests wait for approval";
 const NO_RECORD: &str = "no record is possible, so nothing was sent";
+const UNCERTAIN: &str = "no record is possible any more; whether the command took effect is unknown";
 const OVER_BUDGET: &str = "the run is over its budget of records";
 
 /// A run's end.
@@ -242,8 +243,24 @@ impl Link {
     }
 
     pub(super) fn no_record(&self) -> Cut {
-        self.resource.gate.ledger().missed(Missed::Refused);
         Cut { why: "no-record", told: NO_RECORD }
+    }
+
+    /// A request without a record, of which nothing was sent, is counted as refused.
+    pub(super) fn unsent(&self, cut: Cut) -> Cut {
+        if cut.why == "no-record" {
+            self.resource.gate.ledger().missed(Missed::Refused);
+        }
+        cut
+    }
+
+    /// A program that was started, and of which no more can be recorded: it is counted as cut.
+    pub(super) fn uncertain(&self, cut: Cut) -> Cut {
+        if cut.why != "no-record" {
+            return cut;
+        }
+        self.resource.gate.ledger().missed(Missed::Cut);
+        Cut { told: UNCERTAIN, ..cut }
     }
 
     // --- words

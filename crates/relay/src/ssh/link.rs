@@ -1,6 +1,6 @@
 //! A client's connection: whose it is, what it shares among its channels, and what it asks beside them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gate::Who;
@@ -24,8 +24,8 @@ pub(super) struct Link {
     pub(super) connect: Seq,
     pub(super) pool: Pool,
     known: Mutex<Known>,
-    /// What was refused beside programs so far.
-    beside: AtomicU64,
+    /// How often each kind of thing was refused beside programs so far.
+    beside: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Link {
@@ -36,7 +36,7 @@ impl Link {
             connect,
             pool,
             known: Mutex::new(Known::new(entropy::random())),
-            beside: AtomicU64::new(0),
+            beside: Mutex::default(),
         }
     }
 
@@ -44,10 +44,15 @@ impl Link {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that something was asked for that is refused: each time one by one, up to a limit, and then counted.
+    /// Records that something was asked for that is refused: each time one by one, up to a limit for each kind, and then counted.
     pub(super) async fn beside(&self, what: &Beside) -> Result<(), Cut> {
-        if self.beside.fetch_add(1, Ordering::Relaxed) >= SSH_BESIDE_LISTED_MAX {
-            return Ok(());
+        {
+            let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = beside.entry(what.what).or_default();
+            *before += 1;
+            if *before > SSH_BESIDE_LISTED_MAX {
+                return Ok(());
+            }
         }
         let asked = Asked::beside(&self.resource, &self.who, what, why(what.what));
         let context = policy::Context { now: entropy::wall(), ..asked.context.clone() };
@@ -55,12 +60,14 @@ impl Link {
         let mut decided = self.resource.gate.verdict(&self.who, &ground, &Default::default());
         decided.message = None;
         let denied = Denied { decided: decided.into(), why: why(what.what), of: None };
-        self.record_refusal(&asked, &denied, REFUSED_STATUS, false).await.map(|_words| ())
+        let recorded = self.record_refusal(&asked, &denied, REFUSED_STATUS, false).await;
+        recorded.map(|_words| ()).map_err(|cut| self.unsent(cut))
     }
 
     /// How many were refused beside programs and are not in the record one by one.
     pub(super) fn unlisted(&self) -> u64 {
-        self.beside.load(Ordering::Relaxed).saturating_sub(SSH_BESIDE_LISTED_MAX)
+        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        beside.values().map(|times| times.saturating_sub(SSH_BESIDE_LISTED_MAX)).sum()
     }
 }
 

@@ -143,7 +143,7 @@ impl Login<'_> {
                 return Err(UNREACHABLE.to_owned());
             }
         };
-        pool.give(upstream);
+        pool.give(upstream).await;
         let connect = self.record(&key).await.ok_or_else(|| NO_RECORD.to_owned())?;
         who.session = SessionId(connect.0);
         Ok((Link::new(resource.clone(), who, connect, pool), ended))

@@ -6,7 +6,9 @@
 //!
 //! A run proves itself by its own key, or by its credential as the password; the user name is the host's, and no other is taken. What is
 //! refused is told on standard error, with exit status [`REFUSED_STATUS`]; what could not be carried, with [`FAILED_STATUS`], as OpenSSH
-//! says of itself. Nothing is put past the record: a forward, an agent, X11, a terminal that is asked for and refused is in it.
+//! says of itself. What is asked for and refused is in the
+//! record while the connection lasts (a forward, an agent, X11, a terminal), of each kind up to a limit one by one; what nobody has room
+//! for ends the connection.
 //!
 //! **Not here, and refused**: terminals and interactive shells, the subsystem `sftp` and any other, forwarding of ports, sockets, agents
 //! and X11, tunnels, RSA keys, certificates of hosts, carrying out again.

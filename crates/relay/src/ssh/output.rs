@@ -1,11 +1,12 @@
 //! A program's output, from the host to the client: each piece masked, decided, recorded, and then released; and how it ended.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gate::{By, Exposure, Ground, Outcome, Piece, Release, Tripped};
 use ledger::{Durable, Map, PayloadPlain, Receipt};
 use mask::body::{Act, Body, Found, Media};
-use mask::{FilterBuilder, MaskedBytes, Shape};
+use mask::{Filter, FilterBuilder, MaskedBytes, Shape};
 use tokio::time::Instant;
 use vocab::{Class, Group, Seq, Verdict};
 
@@ -30,6 +31,8 @@ pub(super) enum Carried {
     Ended,
     /// Its output stays here, and the client knows.
     Withheld,
+    /// The host did not start it, and the client knows.
+    NotStarted,
 }
 
 /// What a program says, on its way.
@@ -37,6 +40,12 @@ pub(super) struct Output<'a> {
     link: &'a Link,
     asked: &'a Asked,
     of: Seq,
+    /// Set with the record of how it ended: there is one such record.
+    settled: &'a AtomicBool,
+    /// The host has said whether it starts the program.
+    answered: bool,
+    /// The host has closed the channel, and all that came of it came.
+    closed: bool,
     out: Side,
     err: Side,
     /// Masked, and not yet released; and which stream each part of it belongs to.
@@ -86,11 +95,14 @@ enum Next {
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(link: &'a Link, asked: &'a Asked, of: Seq) -> Output<'a> {
+    pub(super) fn new(link: &'a Link, asked: &'a Asked, of: Seq, settled: &'a AtomicBool) -> Output<'a> {
         Output {
             link,
             asked,
             of,
+            settled,
+            answered: false,
+            closed: false,
             out: Side::new(),
             err: Side::new(),
             held: mask::constant(b""),
@@ -127,7 +139,7 @@ impl<'a> Output<'a> {
                 }
                 next = self.next(&mut ear), if has_room => next,
             };
-            let over = matches!(next, Next::Over);
+            let lost = matches!(next, Next::Over) && !self.closed;
             match next {
                 Next::Said(said) => {
                     if self.hear(said, &mut how)? {
@@ -136,13 +148,21 @@ impl<'a> Output<'a> {
                     // What has come together leaves together.
                     while self.held.as_bytes().len() < CHUNK_BYTES {
                         match ear.now().await {
-                            Some(said) => _ = self.hear(said, &mut how)?,
+                            Some(said) => {
+                                if self.hear(said, &mut how)? {
+                                    return self.not_started(lane).await;
+                                }
+                            }
                             None => break,
                         }
                     }
                 }
                 Next::Pause => self.let_go(),
-                Next::Over => self.finish()?,
+                Next::Over => {}
+            }
+            let over = self.closed || lost;
+            if over {
+                self.finish()?;
             }
             if self.held.as_bytes().is_empty() && !over {
                 continue;
@@ -161,7 +181,7 @@ impl<'a> Output<'a> {
                 continue;
             }
             self.release_all(lane, &mut recorded).await?;
-            let how = how.ok_or_else(|| Cut::upstream(LOST))?;
+            let how = how.filter(|_| !lost).ok_or_else(|| Cut::upstream(LOST))?;
             recorded.push_back(self.record(Some(&how))?);
             self.release_all(lane, &mut recorded).await?;
             told(lane, how).await?;
@@ -217,7 +237,15 @@ impl<'a> Output<'a> {
                 let signal = if named { signal } else { Sig::Custom("UNKNOWN@tachograph".to_owned()) };
                 *how = Some(Ended::Signal { signal, core });
             }
+            // It answers one request, and before the program says anything.
+            Said::Answered(_) if std::mem::replace(&mut self.answered, true) => {
+                return Err(Cut::upstream(LOST));
+            }
+            Said::Answered(false) if self.bytes > 0 || !self.held.as_bytes().is_empty() => {
+                return Err(Cut::upstream(LOST));
+            }
             Said::Answered(done) => return Ok(!done),
+            Said::Closed => self.closed = true,
         }
         Ok(false)
     }
@@ -249,10 +277,17 @@ impl<'a> Output<'a> {
             let rest = body.finish(link.resource.gate.detectors(), &link.known());
             let (masked, found) = rest.map_err(|why| Cut { why: "unreadable", told: why.0 })?;
             self.take(stream, masked, found);
-            let begun = std::mem::take(&mut self.side(stream).begun);
-            self.filter.cell(&link.resource.gate.ledger().filter_key(), &begun);
         }
         Ok(())
+    }
+
+    /// The filter of what leaves next: with the beginnings of tokens that may go on, since nothing may come after this.
+    fn taken_filter(&mut self) -> Option<Filter> {
+        let key = self.link.resource.gate.ledger().filter_key();
+        for side in [&self.out, &self.err] {
+            self.filter.cell(&key, &side.begun);
+        }
+        (!self.filter.is_empty()).then(|| self.filter.take())
     }
 
     fn side(&mut self, stream: Stream) -> &mut Side {
@@ -354,7 +389,7 @@ impl<'a> Output<'a> {
                     bytes: length,
                     exposures: self.exposures(false),
                     tripwires: std::mem::take(&mut self.tripwires),
-                    filter: (!self.filter.is_empty()).then(|| self.filter.take()),
+                    filter: self.taken_filter(),
                     reel,
                     ..Piece::default()
                 };
@@ -367,6 +402,9 @@ impl<'a> Output<'a> {
             }
         };
         let receipt = receipt.map_err(|e| self.link.unrecorded(e))?;
+        if how.is_some() {
+            self.settled.store(true, Ordering::Relaxed);
+        }
         Ok(Recorded { receipt, until: Instant::now() + RECORD, held, cuts })
     }
 
@@ -382,7 +420,7 @@ impl<'a> Output<'a> {
             bytes: self.bytes,
             exposures: self.exposures(withheld),
             tripwires: std::mem::take(&mut self.tripwires),
-            filter: (!self.filter.is_empty()).then(|| self.filter.take()),
+            filter: self.taken_filter(),
             partial: Some(match self.asked.action().opaque.is_some() {
                 true => "partial: the command is opaque; its output was searched by detector",
                 false => "partial: searched by detector, since output has no columns",
@@ -433,6 +471,7 @@ impl<'a> Output<'a> {
         let outcome = Outcome { result: "refused", tag: None, settled: Some("indeterminate"), ..outcome };
         let (gate, who) = (&self.link.resource.gate, &self.link.who);
         let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
+        self.settled.store(true, Ordering::Relaxed);
         let _durable = self.link.durable(receipt, RECORD).await?;
         withheld(self.link, lane, &words).await;
         Ok(Carried::Withheld)
@@ -449,9 +488,10 @@ impl<'a> Output<'a> {
             ..Outcome::default()
         };
         let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
+        self.settled.store(true, Ordering::Relaxed);
         let _durable = self.link.durable(receipt, RECORD).await?;
         self.link.fail(lane, &Cut::upstream(NOT_STARTED)).await;
-        Ok(Carried::Withheld)
+        Ok(Carried::NotStarted)
     }
 }
 

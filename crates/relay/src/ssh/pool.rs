@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::library::{Dialled, KeyKind, Login, NotDialled, Upstream, dial};
 use super::resource::Resource;
 use crate::config::{SshLogin, SshResource};
-use crate::limits::DIAL;
+use crate::limits::{DIAL, SSH_IDLE_MAX};
 
 /// What the client is told where the host cannot be reached.
 pub(super) const UNREACHABLE: &str =
@@ -64,12 +64,24 @@ impl Pool {
         }
     }
 
-    /// Its program is over, and ended by itself.
-    pub(super) fn give(&self, upstream: Upstream) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(upstream);
+    /// Its program is over, and ended by itself: it is kept, where there are few.
+    pub(super) async fn give(&self, upstream: Upstream) {
+        let too_many = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            match idle.len() < SSH_IDLE_MAX {
+                true => {
+                    idle.push(upstream);
+                    None
+                }
+                false => Some(upstream),
+            }
+        };
+        if let Some(upstream) = too_many {
+            self.end(upstream).await;
+        }
     }
 
-    /// What still runs on it is ended with it.
+    /// Ends it. What runs on the host goes on there if it wants to.
     pub(super) async fn end(&self, upstream: Upstream) {
         self.bytes.fetch_add(upstream.bytes(), Ordering::Relaxed);
         upstream.end().await;

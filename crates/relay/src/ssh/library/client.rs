@@ -21,13 +21,14 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::keys::{HostKey, RunKey};
-use super::lane::{Beside, Inbox, Lane, Request};
+use super::lane::{Beside, Inbox, Lane, Request, beginning};
 use super::stream::{Cut, Cuttable};
 use super::{ID, preferred};
 use crate::limits::{
-    SSH_ATTEMPTS_MAX, SSH_CHANNELS_IN_ALL_MAX, SSH_CHANNELS_MAX, SSH_GOODBYE, SSH_KEEPALIVE,
-    SSH_KEEPALIVES_MAX, SSH_PACKET_BYTES, SSH_REJECTED, SSH_REKEY, SSH_REKEY_BYTES, SSH_STDIN_BYTES,
-    SSH_TRICKLE, SSH_WINDOW_BYTES,
+    SSH_ATTEMPTS_MAX, SSH_CHANNELS_IN_ALL_MAX, SSH_CHANNELS_MAX, SSH_CHANNELS_PER_RUN_MAX,
+    SSH_COMMAND_BYTES_MAX, SSH_ENV_BYTES_MAX, SSH_GOODBYE, SSH_KEEPALIVE, SSH_KEEPALIVES_MAX,
+    SSH_PACKET_BYTES, SSH_REJECTED, SSH_REKEY, SSH_REKEY_BYTES, SSH_STDIN_BYTES, SSH_TRICKLE,
+    SSH_WINDOW_BYTES,
 };
 use crate::runs::Run;
 
@@ -94,7 +95,7 @@ pub(in crate::ssh) async fn serve<G: Guard>(
         certificates: Vec::new(),
     };
     let (tell, asks) = mpsc::channel(SSH_CHANNELS_MAX);
-    let door = Door { guard, tell, lanes: HashMap::new(), opened: 0, proved: None };
+    let door = Door { guard, tell, lanes: HashMap::new(), opened: 0, proved: None, run: None };
     let stream = Cuttable::new(stream, cut.clone());
     let session = run_stream(Arc::new(config), stream, door).await.map_err(|_no_ssh| ())?;
     let handle = session.handle();
@@ -135,6 +136,8 @@ struct Door<G> {
     /// Channels so far.
     opened: u64,
     proved: Option<(Arc<Run>, &'static str)>,
+    /// Whose it is, once it is logged in.
+    run: Option<Arc<Run>>,
 }
 
 impl<G: Guard> Door<G> {
@@ -164,14 +167,16 @@ impl<G: Guard> Door<G> {
         self.tell.try_send(ask).map_err(|_too_much_or_over| Error::Disconnect)
     }
 
-    fn beside(
-        &self,
-        what: &'static str,
-        name: String,
-        reply: Option<ChannelOpenHandle>,
-    ) -> Result<(), Error> {
+    fn beside(&self, what: &'static str, name: &str, reply: Option<ChannelOpenHandle>) -> Result<(), Error> {
         let refused = reply.map(|reply| Refused { _told_when_dropped: reply });
-        self.tell(Ask::Beside(Beside { what, name }, refused))
+        self.tell(Ask::Beside(Beside::new(what, name), refused))
+    }
+
+    /// The same on a channel. Errors: there is no room for it, and nothing is passed over.
+    fn beside_on(&self, channel: ChannelId, what: &'static str, name: &str) -> Result<(), Error> {
+        let heard = self.ask(channel, Request::Beside(Beside::new(what, name)));
+        // Of a channel that is gone nobody asks anything.
+        if heard || !self.lanes.contains_key(&channel) { Ok(()) } else { Err(Error::Disconnect) }
     }
 
     /// Hands a request to the channel's task. `false`: there is no room.
@@ -228,6 +233,7 @@ impl<G: Guard> Handler for Door<G> {
 
     async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Error> {
         let (run, by) = self.proved.take().ok_or(Error::Inconsistent)?;
+        self.run = Some(run.clone());
         self.tell(Ask::Proved(run, by))
     }
 
@@ -239,11 +245,13 @@ impl<G: Guard> Handler for Door<G> {
     ) -> Result<(), Error> {
         self.sweep();
         self.opened += 1;
-        if self.lanes.len() >= SSH_CHANNELS_MAX || self.opened > SSH_CHANNELS_IN_ALL_MAX {
+        let full = self.lanes.len() >= SSH_CHANNELS_MAX || self.opened > SSH_CHANNELS_IN_ALL_MAX;
+        let run = self.run.as_ref().filter(|_| !full);
+        let Some(present) = run.and_then(|run| run.channel_below(SSH_CHANNELS_PER_RUN_MAX)) else {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
-        }
-        let (id, inbox) = (channel.id(), Arc::new(Inbox::default()));
+        };
+        let (id, inbox) = (channel.id(), Arc::new(Inbox::new(present)));
         self.lanes.insert(id, inbox.clone());
         // What comes is handed over here, and not by the library's own queue.
         let (_reader, writer) = channel.split();
@@ -259,7 +267,7 @@ impl<G: Guard> Handler for Door<G> {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Error> {
-        self.beside("x11", String::new(), Some(reply))
+        self.beside("x11", "", Some(reply))
     }
 
     async fn channel_open_direct_tcpip(
@@ -272,7 +280,7 @@ impl<G: Guard> Handler for Door<G> {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Error> {
-        self.beside("forward", format!("{host_to_connect}:{port_to_connect}"), Some(reply))
+        self.beside("forward", &format!("{host_to_connect}:{port_to_connect}"), Some(reply))
     }
 
     async fn channel_open_forwarded_tcpip(
@@ -285,7 +293,7 @@ impl<G: Guard> Handler for Door<G> {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Error> {
-        self.beside("forward", format!("{host_to_connect}:{port_to_connect}"), Some(reply))
+        self.beside("forward", &format!("{host_to_connect}:{port_to_connect}"), Some(reply))
     }
 
     async fn channel_open_direct_streamlocal(
@@ -295,7 +303,7 @@ impl<G: Guard> Handler for Door<G> {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Error> {
-        self.beside("forward", socket_path.to_owned(), Some(reply))
+        self.beside("forward", socket_path, Some(reply))
     }
 
     async fn tcpip_forward(
@@ -304,7 +312,7 @@ impl<G: Guard> Handler for Door<G> {
         port: &mut u32,
         _session: &mut Session,
     ) -> Result<bool, Error> {
-        self.beside("reverse-forward", format!("{address}:{port}"), None)?;
+        self.beside("reverse-forward", &format!("{address}:{port}"), None)?;
         Ok(false)
     }
 
@@ -313,7 +321,7 @@ impl<G: Guard> Handler for Door<G> {
         socket_path: &str,
         _session: &mut Session,
     ) -> Result<bool, Error> {
-        self.beside("reverse-forward", socket_path.to_owned(), None)?;
+        self.beside("reverse-forward", socket_path, None)?;
         Ok(false)
     }
 
@@ -364,11 +372,13 @@ impl<G: Guard> Handler for Door<G> {
         session: &mut Session,
     ) -> Result<(), Error> {
         let passes = may_pass(variable_name, variable_value);
-        let request = match passes {
-            true => Request::Env(variable_name.to_owned(), variable_value.to_owned()),
-            false => Request::Beside(Beside { what: "env", name: variable_name.to_owned() }),
+        let done = match passes {
+            true => self.ask(channel, Request::Env(variable_name.to_owned(), variable_value.to_owned())),
+            false => {
+                self.beside_on(channel, "env", variable_name)?;
+                false
+            }
         };
-        let done = self.ask(channel, request) && passes;
         self.answered(channel, done, session)
     }
 
@@ -379,6 +389,8 @@ impl<G: Guard> Handler for Door<G> {
         session: &mut Session,
     ) -> Result<(), Error> {
         // That it was heard says nothing of what becomes of it.
+        // One that is too long is refused, and its beginning is enough for that.
+        let data = data.get(..=SSH_COMMAND_BYTES_MAX).unwrap_or(data);
         let heard = self.ask(channel, Request::Exec(Bytes::copy_from_slice(data)));
         self.answered(channel, heard, session)
     }
@@ -395,7 +407,7 @@ impl<G: Guard> Handler for Door<G> {
         session: &mut Session,
     ) -> Result<(), Error> {
         // Its task answers: of one that is not there a client does otherwise.
-        match self.ask(channel, Request::Subsystem(name.to_owned())) {
+        match self.ask(channel, Request::Subsystem(beginning(name).to_owned())) {
             true => Ok(()),
             false => session.channel_failure(channel),
         }
@@ -417,7 +429,7 @@ impl<G: Guard> Handler for Door<G> {
         _modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Error> {
-        self.ask(channel, Request::Beside(Beside { what: "pty", name: term.to_owned() }));
+        self.beside_on(channel, "pty", term)?;
         session.channel_failure(channel)
     }
 
@@ -442,12 +454,12 @@ impl<G: Guard> Handler for Door<G> {
         _x11_screen_number: u32,
         session: &mut Session,
     ) -> Result<(), Error> {
-        self.ask(channel, Request::Beside(Beside { what: "x11", name: String::new() }));
+        self.beside_on(channel, "x11", "")?;
         session.channel_failure(channel)
     }
 
     async fn agent_request(&mut self, channel: ChannelId, _session: &mut Session) -> Result<bool, Error> {
-        self.ask(channel, Request::Beside(Beside { what: "agent", name: String::new() }));
+        self.beside_on(channel, "agent", "")?;
         Ok(false)
     }
 }
@@ -455,17 +467,33 @@ impl<G: Guard> Handler for Door<G> {
 /// A grant of window while too much waits: the smallest that is given again when it was used (half of it is more than nothing).
 const TRICKLE: u32 = 2;
 
-/// Whether a variable of the client's reaches the host: how a terminal and a locale look. Any other could say which program runs.
+/// Categories of a locale (POSIX, and glibc's).
+const LOCALE: &[&str] = &[
+    "ALL",
+    "ADDRESS",
+    "COLLATE",
+    "CTYPE",
+    "IDENTIFICATION",
+    "MEASUREMENT",
+    "MESSAGES",
+    "MONETARY",
+    "NAME",
+    "NUMERIC",
+    "PAPER",
+    "TELEPHONE",
+    "TIME",
+];
+
+/// Whether a variable of the client's reaches the host: how a terminal and a locale look. Any other could say which program runs, and
+/// a value with a path which file is read.
 fn may_pass(name: &str, value: &str) -> bool {
     let named = matches!(name, "LANG" | "LANGUAGE" | "TERM" | "COLORTERM" | "TZ" | "NO_COLOR")
-        || name.strip_prefix("LC_").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_uppercase()));
-    // Of a path, a program of the host's would read a file: only names of zones have a slash, inside.
+        || name.strip_prefix("LC_").is_some_and(|rest| LOCALE.contains(&rest));
+    // `Europe/Berlin`.
     let zone = name == "TZ" && !value.starts_with('/') && !value.contains("..");
-    let list = name == "LANGUAGE";
-    let plain = |b: u8| {
-        b.is_ascii_alphanumeric() || b"-_.@+,".contains(&b) || (b == b'/' && zone) || (b == b':' && list)
-    };
-    named && value.len() <= 128 && value.bytes().all(plain)
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.@+".contains(&b) || (b == b'/' && zone);
+    let listed = |b: u8| b == b':' && name == "LANGUAGE";
+    named && value.len() <= SSH_ENV_BYTES_MAX && value.bytes().all(|b| plain(b) || listed(b))
 }
 
 #[cfg(test)]
@@ -481,6 +509,8 @@ mod tests {
             ("TERM", "xterm-256color"),
             ("LANGUAGE", "de:en"),
             ("TZ", "Europe/Berlin"),
+            ("LANGUAGE", "de:en"),
+            ("TZ", "Europe/Berlin"),
         ] {
             assert!(may_pass(name, value), "{name}");
         }
@@ -491,6 +521,12 @@ mod tests {
             ("LC_", "() { :; }"),
             ("LANG", "a b"),
             ("LC_x", "C"),
+            ("LC_PAYLOAD", "x"),
+            ("LC_ALL", "../../tmp/x"),
+            ("LC_ALL", &"x".repeat(33)),
+            ("TZ", ":/etc/passwd"),
+            ("TZ", "/etc/passwd"),
+            ("TZ", "../passwd"),
             ("LANG", "../../tmp/x"),
             ("TZ", ":/etc/shadow"),
             ("TZ", "../../etc/shadow"),

@@ -11,7 +11,10 @@ use russh::server::{Handle, Msg};
 use russh::{ChannelId, ChannelWriteHalf, Sig};
 use tokio::sync::Notify;
 
-use crate::limits::{CHUNK_BYTES, SSH_REQUESTS_MAX, SSH_STDIN_BYTES};
+use crate::limits::{
+    CHUNK_BYTES, SSH_NAME_BYTES_MAX, SSH_REQUEST_BYTES_MAX, SSH_REQUESTS_MAX, SSH_STDIN_BYTES,
+};
+use crate::runs::Channel;
 
 /// What a client asks of a channel (RFC 4254, 6).
 #[derive(Debug)]
@@ -40,8 +43,9 @@ pub(in crate::ssh) enum Stdin {
     End,
 }
 
-#[derive(Default)]
 pub(super) struct Inbox {
+    /// Of the run's channels, this one.
+    _present: Channel,
     state: Mutex<State>,
     /// There is one waiter for requests and one for input.
     came: Notify,
@@ -50,12 +54,43 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct State {
     requests: VecDeque<Request>,
+    /// What they hold.
+    request_bytes: usize,
     stdin: BytesMut,
     ended: bool,
     closed: bool,
 }
 
+impl Request {
+    fn bytes(&self) -> usize {
+        match self {
+            Request::Env(name, value) => name.len() + value.len(),
+            Request::Exec(command) => command.len(),
+            Request::Subsystem(name) => name.len(),
+            Request::Beside(beside) => beside.name.len(),
+            Request::Shell | Request::Signal(_) => 0,
+        }
+    }
+}
+
+impl Beside {
+    /// Of a long name the beginning is kept.
+    pub(super) fn new(what: &'static str, name: &str) -> Beside {
+        Beside { what, name: beginning(name).to_owned() }
+    }
+}
+
+/// At most [`SSH_NAME_BYTES_MAX`] bytes of a name.
+pub(super) fn beginning(name: &str) -> &str {
+    let end = name.floor_char_boundary(SSH_NAME_BYTES_MAX);
+    name.get(..end).unwrap_or_default()
+}
+
 impl Inbox {
+    pub(super) fn new(present: Channel) -> Inbox {
+        Inbox { _present: present, state: Mutex::default(), came: Notify::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,8 +98,10 @@ impl Inbox {
     /// `false`: there is no room, and the client is told that it failed.
     pub(super) fn ask(&self, request: Request) -> bool {
         let mut state = self.lock();
-        let room = state.requests.len() < SSH_REQUESTS_MAX;
+        let bytes = state.request_bytes.saturating_add(request.bytes());
+        let room = state.requests.len() < SSH_REQUESTS_MAX && bytes <= SSH_REQUEST_BYTES_MAX;
         if room {
+            state.request_bytes = bytes;
             state.requests.push_back(request);
         }
         drop(state);
@@ -130,7 +167,10 @@ impl Lane {
     pub(in crate::ssh) async fn request(&self) -> Option<Request> {
         self.inbox
             .wait(|state| match state.requests.pop_front() {
-                Some(request) => Some(Some(request)),
+                Some(request) => {
+                    state.request_bytes = state.request_bytes.saturating_sub(request.bytes());
+                    Some(Some(request))
+                }
                 None => state.closed.then_some(None),
             })
             .await

@@ -131,7 +131,7 @@ impl Upstream {
         Ok(Program { reader, writer })
     }
 
-    /// Ends the connection, and what still runs on it.
+    /// Ends the connection. A program without a terminal is told nothing by that, and may go on.
     pub(in crate::ssh) async fn end(mut self) {
         let goodbye = async {
             let _told = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
@@ -160,6 +160,8 @@ pub(in crate::ssh) enum Said {
     Signal(Sig, bool, String),
     /// The host does what it was asked, or not.
     Answered(bool),
+    /// It has said all, and closes the channel.
+    Closed,
 }
 
 /// A channel of a host's.
@@ -193,7 +195,7 @@ impl Ear {
         .await
     }
 
-    /// `None`: the channel is closed. May be dropped while it waits: nothing is lost.
+    /// `None`: the connection is gone, or the channel was closed before. May be dropped while it waits: nothing is lost.
     pub(in crate::ssh) async fn next(&mut self) -> Option<Said> {
         loop {
             match self.reader.wait().await? {
@@ -205,7 +207,7 @@ impl Ear {
                 }
                 ChannelMsg::Success => return Some(Said::Answered(true)),
                 ChannelMsg::Failure => return Some(Said::Answered(false)),
-                ChannelMsg::Close => return None,
+                ChannelMsg::Close => return Some(Said::Closed),
                 // The end of its output says nothing that its close does not; no other kind of data is defined, and a window
                 // that grew is the library's.
                 _ => {}
