@@ -7,13 +7,13 @@
 //! |---|---|
 //! | P1 | `order`, `evidence` |
 //! | P2 | `outages` |
-//! | P4 | `canaries` |
-//! | P5 | `masks`, and the leak corpus |
+//! | P4 | `canaries`, `ssh` |
+//! | P5 | `masks`, `ssh`, and the leak corpus |
 //! | P6 | `credentials`, `inject`, `jail`, `proxy` |
-//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `stdio`, `websocket` |
+//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `ssh`, `stdio`, `websocket` |
 //! | P8 | `approvals`, `bindings` |
-//! | P9 | `attribution`, `workloads` |
-//! | P10 | `upstreams`, `logins` |
+//! | P9 | `attribution`, `ssh`, `workloads` |
+//! | P10 | `upstreams`, `logins`, `ssh` |
 //! | P11, P12 | `watching` |
 #![allow(clippy::unwrap_used)]
 

@@ -329,7 +329,7 @@ fn nobody_but_a_live_run_is_let_in_and_only_as_the_configured_user() {
         );
     };
     refused(ssh(&own, "somebody-else", &[]));
-    // A certificate that nobody here signed says as little as a key that nobody knows.
+    // A key that nobody here knows proves no run.
     let wrong = scratch.path().join("wrong");
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-f"])

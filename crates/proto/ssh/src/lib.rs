@@ -10,6 +10,8 @@
 //! [`sftp::version`], flags and attributes that the draft has not, names that lead out of their directory, subsystems
 //! other than `sftp`, and every name of a channel or request that is not in [`channel`].
 //!
+//! **Not used yet**: the relay carries commands alone, and refuses SFTP.
+//!
 //! Reading order: [`channel`] (what is asked of a connection and what becomes of it) -> [`path`] (one reading of a
 //! path) -> [`sftp`] -> [`scp`] -> [`command`] (which command lines are transfers). Beside them: [`fault`] (every reason
 //! for a refusal, in one list), [`limits`]. Nothing here decides, records or releases.
