@@ -493,6 +493,35 @@ fn a_gateway_that_is_killed_leaves_a_command_indeterminate() {
 }
 
 #[test]
+fn a_program_whose_client_goes_away_ends_once_in_the_record_and_the_last_word_that_left_is_found_again() {
+    let scene = Scene::start(|_| {});
+    let done = scene.sh("runner-20", "timeout 3 ssh build 'printf \"prefix ZANZIBAR77\"; sleep 20'");
+    assert!(done.out().contains("ZANZIBAR77"), "{}", scene.gateway.explain(&done));
+    // OpenSSH's server passes no signal on to a program of root's, whom these tests may log in as; it was sent.
+    let shown = eventually("the program's end", || {
+        Some(scene.show("runner-20")).filter(|shown| shown["notes"].to_string().contains("HUP"))
+    });
+    assert_eq!(shown["actions"][0]["effect"], "indeterminate", "{shown}");
+    let site = scene.gateway.site();
+    let key = site.auditor_key().display().to_string();
+    let value = site.ask(&["exposed", "--value", "-", "--auditor-key", &key], "ZANZIBAR77\n").unwrap();
+    assert!(!value.out().starts_with("No:"), "it did reach the agent: {}", value.all());
+    let run = run_of(site, "runner-20");
+    let records = crate::scan::records(&scene.gateway.stop().ledger());
+    let ends = records.iter().filter(|record| record.has("outcome") && record.has("result")).count();
+    assert_eq!(ends, 1, "one record says how the program of {run} ended");
+}
+
+#[test]
+fn variables_are_shown_with_their_command() {
+    let scene = Scene::shared();
+    let script = "LC_TIME=C LC_PAYLOAD=x ssh -o SendEnv='LC_TIME LC_PAYLOAD' build true";
+    exits(scene, &scene.sh("runner-21", script), 0);
+    let shown = scene.show("runner-21").to_string();
+    assert!(shown.contains("LC_TIME=C true") && shown.contains("env LC_PAYLOAD"), "{shown}");
+}
+
+#[test]
 fn no_secret_is_in_what_is_kept() {
     let scene = Scene::start(|_| {});
     let canary = "4539578763621486";
