@@ -12,6 +12,7 @@
 
 mod accept;
 pub mod again;
+mod alike;
 pub mod authority;
 pub mod config;
 mod connect;

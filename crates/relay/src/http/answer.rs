@@ -27,6 +27,7 @@ use super::request::{Asked, kind_of, readable};
 use super::resource::Resource;
 use super::scrub::Scrub;
 use super::session::{Cut, Session};
+use crate::alike::unsaid;
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
 use crate::limits::{CHUNK_BYTES, EVENTS_PAUSE, MODEL_BODY_BYTES_MAX, RECORD, REFUSAL_RECORD};
@@ -795,12 +796,6 @@ const NOT_PASSED_ON: &[&str] =
 /// Whether the request may have had an effect.
 fn writes(asked: &Asked) -> bool {
     asked.action.verbs().iter().any(|verb| !matches!(verb, Verb::Read | Verb::Connect))
-}
-
-/// Without what the rule says to agents: the reason is another.
-pub(super) fn unsaid(mut decided: Decided) -> Decided {
-    decided.message = None;
-    decided
 }
 
 #[cfg(test)]

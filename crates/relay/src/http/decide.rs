@@ -7,11 +7,11 @@ use gate::{Decided, GateError, Ground, Spent};
 use ledger::Code;
 use vocab::{Action, AskId, Seq, Verdict, WallTime};
 
-use super::answer::unsaid;
 use super::band::Round;
 use super::problem::Problem;
 use super::request::Asked;
 use super::session::{Cut, Session};
+use crate::alike::unsaid;
 use crate::entropy;
 use crate::limits::{REFUSAL_RECORD, VERDICTS_MAX};
 

@@ -26,6 +26,7 @@ use super::scrub::Needles;
 use super::session::{Cut, Session, Start as Begin, over};
 use super::side::{Broken, Side};
 use super::two;
+use crate::alike::NO_RECORD;
 use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
 use crate::leg::Leg;
@@ -377,5 +378,3 @@ impl Login<'_> {
 /// What the client is told where the upstream cannot be reached.
 pub(super) const UNREACHABLE: &str =
     "the service behind the gateway cannot be reached, or could not prove who it is";
-/// What the client is told where nothing was sent for want of a record.
-pub(super) const NO_RECORD: &str = "no record is possible, so nothing was sent";

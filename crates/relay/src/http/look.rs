@@ -9,8 +9,9 @@ use mask::body::Body;
 use mask::{FilterBuilder, FilterKey, Known, MaskedBytes, Origin, Tail};
 use vocab::{Class, RuleId};
 
-use super::request::{place, tripped};
+use super::request::place;
 use super::resource::Resource;
+use crate::alike::tripped;
 use crate::limits::PRINTS_MAX;
 
 /// How one body is looked at, and what was found since the last record.

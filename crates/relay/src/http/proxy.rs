@@ -25,13 +25,14 @@ use tokio_rustls::TlsAcceptor;
 use vocab::Seq;
 
 use super::entry::{Entry, Found, Origins, Through, Why, run_of};
-use super::listen::{Login, NO_RECORD, TOO_MANY, is_head, tell};
+use super::listen::{Login, TOO_MANY, is_head, tell};
 use super::problem::Problem;
 use super::resource::Resource;
 use super::session::over;
 use super::side::{Broken, Side};
 use super::two;
 use crate::again::Recording;
+use crate::alike::NO_RECORD;
 use crate::authority::Authority;
 use crate::counts::Stranger;
 use crate::in_vain::Noted;

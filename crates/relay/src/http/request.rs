@@ -27,6 +27,7 @@ use super::model::{Conversation, Spoken, spoken};
 use super::resource::Resource;
 use super::session::{Cut, Session};
 use super::websocket::{MESSAGE, Opening, WEBSOCKET, opening};
+use crate::alike::tripped;
 use crate::config::{Inject, Prompts, Reel};
 use crate::entropy;
 use crate::limits::{HELD_BODY_BYTES_MAX, MODEL_BODY_BYTES_MAX, PRINTS_MAX};
@@ -624,22 +625,6 @@ pub(super) fn kind_of(media: &Media, encodings: &[Encoding]) -> Result<mask::bod
         Media::Binary => Err(NO_TEXT),
         Media::None | Media::Unknown => Err(NO_TYPE),
     }
-}
-
-/// What was found, for a record.
-pub(super) fn tripped(found: &mask::body::Found, channel: &'static str) -> BTreeSet<Tripped> {
-    let hit = |hit: &mask::body::Hit| Tripped {
-        detector: hit.detector,
-        class: hit.class.clone(),
-        channel,
-        act: match hit.act {
-            mask::body::Act::Masked => "masked",
-            mask::body::Act::Own => "own",
-            mask::body::Act::Echo => "echo",
-            mask::body::Act::Revealed => "revealed",
-        },
-    };
-    found.tripped.iter().map(hit).collect()
 }
 
 // Both sides of a comparison name a member alike.

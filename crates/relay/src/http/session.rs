@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Decided, GateError, Intent, Outcome, Permit, Who};
-use ledger::{AppendError, Durable, Missed, NotAdmitted, Receipt};
+use ledger::{AppendError, Durable, Missed, Receipt};
 use mask::Known;
 use proto_http::frame::{Framing, Head, Incoming};
 use proto_http::reply::{CONTINUE, status_of};
@@ -24,7 +24,7 @@ use super::decide::{Ruling, Verdicts};
 use super::dial::{Way, reach, reach_one};
 use super::entry::{Entry, Found};
 use super::lent::Process;
-use super::listen::{NO_RECORD, UNREACHABLE};
+use super::listen::UNREACHABLE;
 use super::problem::Problem;
 use super::request::Asked;
 use super::resource::Resource;
@@ -33,9 +33,10 @@ use super::side::{Broken, Side};
 use super::two;
 use super::websocket;
 use super::writer::{ClientWriter, UpstreamWriter};
+use crate::alike::{NO_RECORD, room};
 use crate::entropy;
 use crate::limits::{
-    CHUNK_BYTES, HTTP_ANSWER, HTTP_IDLE, HTTP_READ, PIPELINED_BYTES_MAX, RECORD, REFUSAL_RECORD, ROOM_POLL,
+    CHUNK_BYTES, HTTP_ANSWER, HTTP_IDLE, HTTP_READ, PIPELINED_BYTES_MAX, RECORD, REFUSAL_RECORD,
 };
 use crate::runs::{Ended, Run};
 
@@ -173,7 +174,7 @@ impl Session {
     async fn exchange(&mut self, head: Head) -> Result<bool, Cut> {
         self.same_run(&head)?;
         let asked = self.asked(head).await?;
-        self.room().await;
+        room(&self.resource.gate).await;
         let (decided, approval) = match self.decide(&asked).await? {
             Ruling::Go(decided, approval) => (decided, approval),
             Ruling::No => return self.answered_here(),
@@ -230,18 +231,6 @@ impl Session {
         match tokio::time::timeout(RECORD, intent.durable()).await {
             Ok(Ok(permit)) => Ok((seq, permit)),
             Ok(Err(_)) | Err(_) => Err(self.no_record()),
-        }
-    }
-
-    /// Waits while the ledger has no room for a moment: its next segment is being prepared, or its queue is half full. What
-    /// is not of a moment (a full or failed disk) is refused at once, as is what waited for as long as for a record.
-    pub(super) async fn room(&self) {
-        let until = tokio::time::Instant::now() + RECORD;
-        let ledger = self.resource.gate.ledger();
-        while matches!(ledger.admit(), Err(NotAdmitted::Preparing | NotAdmitted::Busy))
-            && tokio::time::Instant::now() < until
-        {
-            tokio::time::sleep(ROOM_POLL).await;
         }
     }
 

@@ -27,6 +27,7 @@ use super::resource::Resource;
 use super::scrub::Scrub;
 use super::session::{Cut, Session, cut_short, over};
 use super::side::{Broken, Side};
+use crate::alike::room;
 use crate::config::Inject;
 use crate::entropy;
 use crate::leg::Leg;
@@ -256,7 +257,7 @@ impl Session {
         let mut sending = BytesMut::new();
         encode(&mut sending, message.kind.opcode(), &message.data, Some(entropy::random()));
         let asked = opened.message(&self.resource, &mut self.known, &self.who, &message, sending.into());
-        self.room().await;
+        room(&self.resource.gate).await;
         let (decided, approval) = match self.decide(&asked).await? {
             Ruling::Go(decided, approval) => (decided, approval),
             Ruling::No => return Ok(Some(self.closing.take().unwrap_or_default())),
@@ -313,7 +314,7 @@ impl Session {
         answer: &mut Answer,
         message: Message,
     ) -> Result<Option<Stays>, Cut> {
-        self.room().await;
+        room(&self.resource.gate).await;
         // Each is decided by itself: who let out another has not seen this one.
         answer.approved.clear();
         if let Err(why) = self.look(asked, answer, &message) {

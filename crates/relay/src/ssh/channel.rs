@@ -11,13 +11,14 @@ use mask::MaskedText;
 use vocab::Seq;
 
 use super::asked::Asked;
-use super::decide::{Cut, Denied, Over, Ruling, over, unsaid};
+use super::decide::{Cut, Denied, Over, Ruling, over};
 use super::library::{Beside, Ear, Lane, Request, Sig, Upstream};
 use super::link::{Link, why};
 use super::output::{Carried, Output};
 use super::pool::UNREACHABLE;
 use super::writer::{ClientWriter, NotSent, UpstreamWriter};
 use super::{FAILED_STATUS, REFUSED_STATUS};
+use crate::alike::{room, unsaid};
 use crate::limits::{REFUSAL_RECORD, SSH_REQUESTS_MAX};
 
 /// Serves a channel to its end. Errors: the connection ends with it.
@@ -92,7 +93,7 @@ async fn program(
     ended: &mut Over,
 ) -> Result<(), Cut> {
     let asked = Asked::exec(&link.resource, &link.who, &mut link.known(), env, command);
-    link.room().await;
+    room(&link.resource.gate).await;
     let ruling = link.decide(lane, &asked, ended).await.map_err(|cut| link.unsent(cut))?;
     let (decided, approval) = match ruling {
         Ruling::Go(decided, approval) => (decided, approval),

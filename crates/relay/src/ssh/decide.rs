@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gate::{Decided, GateError, Ground, Intent, Permit, Spent};
-use ledger::{AppendError, Code, Durable, Missed, NotAdmitted, Receipt};
+use ledger::{AppendError, Code, Durable, Missed, Receipt};
 use tokio::sync::watch;
 use vocab::{AskId, Seq, Verdict, WallTime};
 
@@ -14,9 +14,10 @@ use super::library::Lane;
 use super::link::Link;
 use super::writer::{ClientWriter, Ended};
 use super::{FAILED_STATUS, REFUSED_STATUS};
+use crate::alike::{NO_RECORD, unsaid};
 use crate::connect::DECISION_USED;
 use crate::entropy;
-use crate::limits::{RECORD, REFUSAL_RECORD, ROOM_POLL};
+use crate::limits::{RECORD, REFUSAL_RECORD};
 use crate::runs;
 
 /// Why a program, or what was asked of a channel, was not carried to its end. The client is told `why`.
@@ -55,7 +56,6 @@ pub(super) struct Denied {
 pub(super) const REFUSED: &str = "policy does not allow this";
 const TOO_LONG_TO_SHOW: &str = "this needs an approval, and it cannot be shown whole to who could give it";
 const INBOX_FULL: &str = "too many requests wait for approval";
-const NO_RECORD: &str = "no record is possible, so nothing was sent";
 const UNCERTAIN: &str = "no record is possible any more; whether the command took effect is unknown";
 const OVER_BUDGET: &str = "the run is over its budget of records";
 
@@ -212,17 +212,6 @@ impl Link {
         }
     }
 
-    /// Waits while the ledger has no room for a moment, as long as for a record at most.
-    pub(super) async fn room(&self) {
-        let until = tokio::time::Instant::now() + RECORD;
-        let ledger = self.resource.gate.ledger();
-        while matches!(ledger.admit(), Err(NotAdmitted::Preparing | NotAdmitted::Busy))
-            && tokio::time::Instant::now() < until
-        {
-            tokio::time::sleep(ROOM_POLL).await;
-        }
-    }
-
     /// Waits for the record of what is about to leave.
     pub(super) async fn durable(&self, receipt: Receipt, most: Duration) -> Result<Durable, Cut> {
         match tokio::time::timeout(most, receipt).await {
@@ -284,12 +273,6 @@ impl Link {
     pub(super) async fn fail(&self, lane: &Lane, cut: &Cut) {
         self.part(lane, cut.told, FAILED_STATUS).await;
     }
-}
-
-/// Without what the rule says to agents: the reason is another.
-pub(super) fn unsaid(mut decided: Decided) -> Decided {
-    decided.message = None;
-    decided
 }
 
 /// What a client is told while people are asked.

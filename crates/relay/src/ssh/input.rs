@@ -13,8 +13,8 @@ use super::channel::not_sent;
 use super::decide::Cut;
 use super::library::{Lane, Stdin};
 use super::link::Link;
-use super::output::tripped;
 use super::writer::UpstreamWriter;
+use crate::alike::tripped;
 use crate::config::Reel;
 use crate::entropy;
 

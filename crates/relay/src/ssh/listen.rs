@@ -18,6 +18,7 @@ use super::library::{Ask, Cut, KeyKind, serve};
 use super::link::Link;
 use super::pool::{NoHost, Pool, UNREACHABLE};
 use super::resource::Resource;
+use crate::alike::NO_RECORD;
 use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
 use crate::limits::{LAST_WORDS, LOGIN, REFUSAL_RECORD, SSH_SESSIONS_PER_RUN_MAX};
@@ -81,7 +82,6 @@ impl Drop for Counted {
 /// What a host did is not served again out of a record.
 const NOT_AGAIN: &str = "a run is not carried out again where a host is reached over SSH";
 const TOO_MANY: &str = "the run has as many connections as one may have";
-const NO_RECORD: &str = "no record is possible, so nothing was sent";
 
 /// A run before a host.
 struct Login<'a> {

@@ -17,6 +17,7 @@ use super::decide::{Cut, Denied, Over};
 use super::library::{Ear, Lane, Said, Sig};
 use super::link::Link;
 use super::writer::{ClientWriter, Ended, Stream};
+use crate::alike::{room, tripped};
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
 use crate::limits::{CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PAUSE};
@@ -167,7 +168,7 @@ impl<'a> Output<'a> {
             if self.held.as_bytes().is_empty() && !over {
                 continue;
             }
-            self.link.room().await;
+            room(&self.link.resource.gate).await;
             if self.link.resource.gate.decides_releases(&self.link.who) {
                 // A person may be asked, and what was let out before does not wait for that.
                 self.release_all(lane, &mut recorded).await?;
@@ -493,20 +494,4 @@ impl<'a> Output<'a> {
         self.link.fail(lane, &Cut::upstream(NOT_STARTED)).await;
         Ok(Carried::NotStarted)
     }
-}
-
-/// What detectors found, as it is recorded.
-pub(super) fn tripped(found: &Found, channel: &'static str) -> BTreeSet<Tripped> {
-    let hit = |hit: &mask::body::Hit| Tripped {
-        detector: hit.detector,
-        class: hit.class.clone(),
-        channel,
-        act: match hit.act {
-            Act::Masked => "masked",
-            Act::Own => "own",
-            Act::Echo => "echo",
-            Act::Revealed => "revealed",
-        },
-    };
-    found.tripped.iter().map(hit).collect()
 }
