@@ -12,10 +12,13 @@ enum Atom<'a> {
     Dynamic(&'a Piece),
 }
 
-/// What a word of a command becomes, and whether braces made more than one word of it.
+/// What a word of a command becomes.
 pub(crate) struct Expanded {
     pub args: Vec<Arg>,
+    /// Whether braces changed it.
     pub braces: bool,
+    /// Whether it looks like an assignment with a tilde in its value, which bash expands and dash does not.
+    pub tilde: bool,
 }
 
 /// A word where braces are expanded: in commands and `for`. `bytes` is what braces may still make.
@@ -23,15 +26,17 @@ pub(crate) fn words(word: &Word, bytes: &mut usize) -> Expanded {
     let atoms = atoms(word);
     let open = atoms.iter().any(|atom| matches!(atom, Atom::Plain('{')));
     if !open {
-        return Expanded { args: vec![arg(word, &atoms)], braces: false };
+        let tilde = assigns_tilde(&atoms);
+        return Expanded { args: vec![arg(word, &atoms)], braces: false, tilde };
     }
     let Some(found) = braces(&atoms).filter(|found| spend(found, bytes)) else {
         let value = Value::Unknown { starts: String::new(), one: false };
-        return Expanded { args: vec![Arg { at: word.span, value }], braces: true };
+        return Expanded { args: vec![Arg { at: word.span, value }], braces: true, tilde: false };
     };
-    let several = found.len() > 1;
+    let changed = !matches!(&*found, [same] if same.len() == atoms.len());
+    let tilde = found.iter().any(|atoms| assigns_tilde(atoms));
     let kept = found.iter().filter(|atoms| !atoms.is_empty());
-    Expanded { args: kept.map(|atoms| arg(word, atoms)).collect(), braces: several }
+    Expanded { args: kept.map(|atoms| arg(word, atoms)).collect(), braces: changed, tilde }
 }
 
 /// A word where they are not: of assignments, redirections, `case` and `[[`.
@@ -47,7 +52,22 @@ pub(crate) fn assigned(word: &Word) -> Value {
 }
 
 fn arg(word: &Word, atoms: &[Atom<'_>]) -> Arg {
-    Arg { at: word.span, value: value_of(atoms) }
+    let value = if assigns_tilde(atoms) {
+        let plain = atoms.iter().map_while(|atom| if let Atom::Plain(c) = atom { Some(*c) } else { None });
+        let starts = plain.take_while(|c| !matches!(c, '~' | '*' | '?' | '[')).collect();
+        Value::Unknown { starts, one: atoms.iter().all(is_one) }
+    } else {
+        value_of(atoms)
+    };
+    Arg { at: word.span, value }
+}
+
+/// `name=~/x`, `name=a:~/x`, but not `--name=~/x`: bash expands tildes only where a name may stand before the `=`.
+fn assigns_tilde(atoms: &[Atom<'_>]) -> bool {
+    let Some(equals) = atoms.iter().position(|atom| matches!(atom, Atom::Plain('='))) else { return false };
+    let named = !matches!(atoms.first(), Some(Atom::Plain(c)) if *c != '_' && !c.is_ascii_alphabetic());
+    let tilde = |pair: &[Atom<'_>]| matches!(pair, [Atom::Plain('=' | ':'), Atom::Plain('~')]);
+    named && atoms.get(equals..).unwrap_or(&[]).windows(2).any(tilde)
 }
 
 fn atoms(word: &Word) -> Vec<Atom<'_>> {
@@ -274,7 +294,11 @@ fn is_one(atom: &Atom<'_>) -> bool {
     match atom {
         Atom::Plain(c) => !matches!(c, '*' | '?' | '['),
         Atom::Quoted(_) => true,
-        Atom::Dynamic(Piece::Parameter { name, plain, quoted, .. }) => *quoted && *plain && name != "@",
+        Atom::Dynamic(Piece::Parameter { name, plain, quoted, .. }) => {
+            // A number or nothing is no more than one word: `IFS` is nobody's to set.
+            let number = matches!(&**name, "?" | "#" | "$" | "!");
+            *plain && (*quoted && name != "@" || number)
+        }
         Atom::Dynamic(Piece::Command { quoted, .. }) => *quoted,
         Atom::Dynamic(_) => true,
     }

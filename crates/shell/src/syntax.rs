@@ -24,6 +24,8 @@ pub(crate) enum Joint {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Pipeline {
+    /// Behind a `!`.
+    pub negated: bool,
     pub nodes: Vec<Node>,
 }
 

@@ -9,7 +9,7 @@ use crate::line::{
 use crate::programs;
 use crate::read::{self, Read};
 use crate::syntax::{
-    Assign, Body, Group, GroupKind, Item, Joint, List, Node, Part, Piece, Redirect, Simple, Word,
+    Assign, Body, Group, GroupKind, Item, Joint, List, Node, Part, Piece, Pipeline, Redirect, Simple, Word,
 };
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ pub(crate) fn line(text: &str) -> Result<Line, Refused> {
         repeated_bytes: REPEATED_BYTES_MAX,
         directory: Directory::Start,
     };
-    walk.tree(found, &Scene::default());
+    walk.tree(found, &Scene::default(), By::This);
     let mut line = walk.line;
     line.opaque.sort_by_key(|(why, at)| (*at, *why));
     line.opaque.dedup();
@@ -64,6 +64,8 @@ pub(crate) struct Scene {
     /// All positions, inside a script that is an argument.
     pub fixed: Option<Span>,
     pub input: Input,
+    /// The shell that runs it reads its script from the standard input.
+    pub script_input: bool,
 }
 
 /// Which shell reads a script.
@@ -99,7 +101,7 @@ impl Default for Scene {
             subshell: false,
             conditional: false,
         };
-        Scene { place, user: None, fixed: None, input: Input::Inherited }
+        Scene { place, user: None, fixed: None, input: Input::Inherited, script_input: false }
     }
 }
 
@@ -121,13 +123,16 @@ pub(crate) struct Call {
 }
 
 impl Walk {
-    fn tree(&mut self, found: Read, scene: &Scene) {
+    fn tree(&mut self, found: Read, scene: &Scene, by: By) {
         let Read { tree, differences, functions, sets, nodes, .. } = found;
         self.nodes = nodes;
-        let outer = (
-            std::mem::replace(&mut self.bodies, tree.bodies),
-            std::mem::replace(&mut self.functions, functions.into_iter().collect()),
-        );
+        let bodies = std::mem::replace(&mut self.bodies, tree.bodies);
+        let outer = self.functions.clone();
+        // What this shell itself runs later has its functions, and it has those that are defined there.
+        if by != By::This {
+            self.functions.clear();
+        }
+        self.functions.extend(functions);
         for (what, at) in differences {
             self.line.differences.push((what, scene.fixed.unwrap_or(at)));
         }
@@ -135,7 +140,10 @@ impl Walk {
             self.variable_set(&name, scene.fixed.unwrap_or(at));
         }
         self.list(&tree.list, scene);
-        (self.bodies, self.functions) = outer;
+        self.bodies = bodies;
+        if by != By::This {
+            self.functions = outer;
+        }
     }
 
     pub(crate) fn opaque(&mut self, why: Opaque, at: Span) {
@@ -148,7 +156,7 @@ impl Walk {
 
     /// Text that a shell is given as an argument: read as a line of its own. It does not matter where its parts stand in it.
     pub(crate) fn script(&mut self, text: &str, at: Span, scene: &Scene, by: By) {
-        let mut scene = Scene { fixed: Some(at), ..scene.clone() };
+        let mut scene = Scene { fixed: Some(at), script_input: false, ..scene.clone() };
         // Its commands share one input: what each of them finds there cannot be said.
         if matches!(scene.input, Input::Text(_)) {
             scene.input = Input::Other;
@@ -161,7 +169,7 @@ impl Walk {
     pub(crate) fn script_of_input(&mut self, text: &str, at: Span, scene: &Scene, by: By) {
         let several = text.trim_end().contains('\n');
         let input = if several { Input::Script } else { Input::Other };
-        let scene = Scene { fixed: Some(at), input, ..scene.clone() };
+        let scene = Scene { fixed: Some(at), input, script_input: true, ..scene.clone() };
         self.read_script(text, at, &scene, by);
     }
 
@@ -174,7 +182,7 @@ impl Walk {
         match read::read(text, self.depth + 1, self.nodes, Some(at)) {
             Ok(found) => {
                 self.depth += 1;
-                self.tree(found, scene);
+                self.tree(found, scene, by);
                 self.depth -= 1;
             }
             Err(_) => self.opaque(Opaque::Unreadable, at),
@@ -201,17 +209,23 @@ impl Walk {
         let mut scene = scene.clone();
         scene.place.background |= item.background;
         let before = self.directory.clone();
-        self.pipeline(&item.first.nodes, &scene);
+        self.pipeline(&item.first, &scene);
         scene.place.conditional = true;
         for (joint, pipeline) in &item.rest {
             if *joint == Joint::Or && self.directory != before {
                 self.directory = Directory::Unsure;
             }
-            self.pipeline(&pipeline.nodes, &scene);
+            let before = self.directory.clone();
+            self.pipeline(pipeline, &scene);
+            // It may not have run, and what follows runs all the same.
+            if *joint == Joint::Or && self.directory != before {
+                self.directory = Directory::Unsure;
+            }
         }
     }
 
-    fn pipeline(&mut self, nodes: &[Node], scene: &Scene) {
+    fn pipeline(&mut self, pipeline: &Pipeline, scene: &Scene) {
+        let nodes = &*pipeline.nodes;
         let before = self.directory.clone();
         for (at, node) in nodes.iter().enumerate() {
             let mut scene = scene.clone();
@@ -223,8 +237,8 @@ impl Walk {
             scene.place.subshell |= nodes.len() > 1;
             self.node(node, &scene);
         }
-        // Each of several runs in a shell of its own, but the last one in zsh.
-        if nodes.len() > 1 && self.directory != before {
+        // Each of several runs in a shell of its own, but the last one in zsh; and what follows a `!` runs if it failed.
+        if (nodes.len() > 1 || pipeline.negated) && self.directory != before {
             self.directory = Directory::Unsure;
         }
     }
@@ -320,12 +334,22 @@ impl Walk {
             if found.braces {
                 self.differs(Difference::Braces, scene.fixed.unwrap_or(word.span));
             }
+            if found.tilde {
+                self.opaque(Opaque::PathUnknown, scene.fixed.unwrap_or(word.span));
+            }
             words.extend(found.args.into_iter().map(|arg| place(arg, scene)));
         }
         let assignments: Vec<Assignment> =
             simple.assignments.iter().flat_map(|assign| assignments_of(assign, scene)).collect();
         for assignment in &assignments {
             self.variable_set(&assignment.name, at);
+            self.locale_set(&assignment.name, Some(&assignment.value.value), at);
+            if !words.is_empty() {
+                self.variable_given(&assignment.name, Some(&assignment.value.value), at);
+            }
+        }
+        if scene.script_input && may_be_exec(&words) && simple.redirects.iter().any(is_of_input) {
+            self.opaque(Opaque::CodeFromInput, at);
         }
         let redirections = self.redirections(&simple.redirects, scene);
         let mut inner = scene.clone();
@@ -618,6 +642,22 @@ impl Walk {
         }
     }
 
+    /// A variable that programs get: only those are plain that are known to decide nothing.
+    pub(crate) fn variable_given(&mut self, name: &str, value: Option<&Value>, at: Span) {
+        if !programs::is_harmless(name) {
+            self.opaque(Opaque::Environment, at);
+        }
+        self.locale_set(name, value, at);
+    }
+
+    /// The line is read as UTF-8 or ASCII: in another character set a shell would find other characters in it.
+    fn locale_set(&mut self, name: &str, value: Option<&Value>, at: Span) {
+        let locale = name == "LANG" || name.starts_with("LC_");
+        if locale && !value.is_none_or(|value| value.literal().is_some_and(programs::is_plain_locale)) {
+            self.opaque(Opaque::Environment, at);
+        }
+    }
+
     /// Substitutions in the targets and bodies of redirections.
     fn redirected(&mut self, index: usize, redirects: &[Redirect], scene: &Scene) {
         for redirect in redirects {
@@ -685,11 +725,32 @@ fn assignments_of(assign: &Assign, scene: &Scene) -> Vec<Assignment> {
     assign.values.iter().map(value).collect()
 }
 
+/// Whether a command may be `exec`, whose redirections stay.
+fn may_be_exec(words: &[Arg]) -> bool {
+    let first = words.first().map(|arg| arg.value.literal());
+    matches!(first, Some(None | Some("exec" | "command" | "builtin")))
+}
+
+/// Whether a redirection changes or closes descriptor 0.
+fn is_of_input(redirect: &Redirect) -> bool {
+    let input = match &redirect.descriptor {
+        Some(descriptor) => is_zero(descriptor),
+        None => redirect.operator.starts_with('<'),
+    };
+    // `3<&0-` moves it.
+    let moved = redirect.target.literal().is_none_or(|text| text.strip_suffix('-').is_some_and(is_zero));
+    input || redirect.operator.ends_with('&') && moved
+}
+
+fn is_zero(descriptor: &str) -> bool {
+    !descriptor.is_empty() && descriptor.bytes().all(|b| b == b'0')
+}
+
 /// The standard input that redirections give, if they do.
 fn input_of(redirections: &[Redirection]) -> Option<Input> {
     let mut found = None;
     for redirection in redirections {
-        let standard = redirection.descriptor.as_deref().is_none_or(|d| d == "0");
+        let standard = redirection.descriptor.as_deref().is_none_or(is_zero);
         match &redirection.kind {
             RedirectionKind::HereDocument(Some(text)) if standard => found = Some(Input::Text(text.clone())),
             RedirectionKind::HereString(Value::Literal(text)) if standard => {

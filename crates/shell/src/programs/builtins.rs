@@ -33,9 +33,10 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         }
         // bash's `jobs -x` runs a command.
         "jobs" if !at.args.is_empty() => walk.opaque(Opaque::StartsPrograms, at.span),
-        "exit" | "return" | "break" | "continue" | "shift" | "wait" | "jobs" | "fg" | "bg" | "disown"
-        | "umask" | "ulimit" | "times" | "type" | "which" | "whereis" | "dirs" | "caller" | "logout"
-        | "suspend" | "help" => {}
+        "wait" => wait(walk, at),
+        "exit" | "return" | "break" | "continue" | "shift" | "jobs" | "fg" | "bg" | "disown" | "umask"
+        | "ulimit" | "times" | "type" | "which" | "whereis" | "dirs" | "caller" | "logout" | "suspend"
+        | "help" => {}
         _ => return false,
     }
     true
@@ -62,22 +63,42 @@ fn cd(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-/// `name`, `name=value` and options. `-n` makes a name of another variable, `-i` makes arithmetic of its values.
+/// `name`, `name=value` and options. `-n` makes a name of another variable, `-i` makes arithmetic of its values, `-a` and
+/// `-A` read a value as the words of an array, as they do where the name is one already.
 fn declare(walk: &mut Walk, at: &At<'_>) {
+    let exports = at.base == "export" || at.args.iter().any(|arg| is_option_with(arg, &['x']));
     for arg in at.args {
         let text = arg.value.starts();
         if text.starts_with(['-', '+']) {
-            if text.contains(['n', 'i', 'f', 'F']) || arg.value.literal().is_none() {
+            if text.contains(['n', 'i', 'f', 'F', 'a', 'A']) || arg.value.literal().is_none() {
                 walk.opaque(Opaque::ShellSettings, arg.at);
             }
         } else {
             match text.split_once('=') {
-                Some((name, _)) => names(walk, name.trim_end_matches('+'), arg),
-                None if arg.value.literal().is_some() => names(walk, text, arg),
+                Some((name, value)) => {
+                    let name = name.strip_suffix('+').unwrap_or(name);
+                    names(walk, name, arg);
+                    if value.starts_with('(') || value.is_empty() && arg.value.literal().is_none() {
+                        walk.opaque(Opaque::ShellSettings, arg.at);
+                    }
+                    if exports {
+                        walk.variable_given(name, Some(&options::attached(arg, value).value), arg.at);
+                    }
+                }
+                None if arg.value.literal().is_some() => {
+                    names(walk, text, arg);
+                    if exports {
+                        walk.variable_given(text, None, arg.at);
+                    }
+                }
                 None => walk.opaque(Opaque::ArgumentUnknown, arg.at),
             }
         }
     }
+}
+
+fn is_option_with(arg: &Arg, letters: &[char]) -> bool {
+    arg.value.starts().starts_with('-') && arg.value.starts().contains(letters)
 }
 
 /// A variable that is set by its name: a subscript in it is evaluated.
@@ -108,13 +129,31 @@ fn read(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
+/// Whether what cannot be known may begin with a `-`.
+fn may_be_option(arg: &Arg) -> bool {
+    let text = arg.value.starts();
+    match &arg.value {
+        Value::Literal(_) => text.starts_with('-'),
+        Value::Pattern(..) => text.is_empty() || text.starts_with(['-', '*', '?', '[']),
+        Value::Below(..) | Value::Unknown { .. } => text.is_empty() || text.starts_with('-'),
+    }
+}
+
+/// `-p name` sets a variable by its name.
+fn wait(walk: &mut Walk, at: &At<'_>) {
+    let plain = |arg: &Arg| matches!(arg.value.literal(), Some("-n" | "-f"));
+    for arg in at.args.iter().filter(|arg| may_be_option(arg) && !plain(arg)) {
+        walk.opaque(Opaque::ArgumentUnknown, arg.at);
+    }
+}
+
 fn printf(walk: &mut Walk, at: &At<'_>) {
     match at.args {
         [first, name, ..] if first.value.literal() == Some("-v") => match name.value.literal() {
             Some(text) => names(walk, text, name),
             None => walk.opaque(Opaque::ArgumentUnknown, name.at),
         },
-        [first, ..] if first.value.literal().is_none() && first.value.starts().is_empty() => {
+        [first, ..] if first.value.literal().is_none() && may_be_option(first) => {
             walk.opaque(Opaque::ArgumentUnknown, first.at);
         }
         [first, ..] if first.value.starts().starts_with("-v") => walk.opaque(Opaque::OptionUnknown, first.at),
@@ -131,7 +170,8 @@ fn set(walk: &mut Walk, at: &At<'_>) {
             return;
         }
         let mut letters = text.get(1..).unwrap_or("").chars();
-        if !letters.all(|c| "aCbefhmnuvxo".contains(c)) {
+        // Each `o` takes a word, and `-a` gives all variables to programs.
+        if !letters.all(|c| "Cbefhmnuvxo".contains(c)) || text.matches('o').count() > 1 {
             return walk.opaque(Opaque::ShellSettings, arg.at);
         }
         if text.contains('o') {
@@ -145,22 +185,32 @@ fn set(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
+/// Code that runs when the shell ends is read; the directory is the one of then. When other code runs, and whether between
+/// two commands of the line, cannot be said.
 fn trap(walk: &mut Walk, at: &At<'_>) {
     let args: Vec<&Arg> = at.args.iter().filter(|a| a.value.literal() != Some("--")).collect();
     match &*args {
         [] => {}
-        [one] if matches!(one.value.literal(), Some("-l" | "-p")) => {}
-        [action, _, ..] => match action.value.literal() {
-            Some("" | "-") => {}
-            Some(text) => {
-                let scene = at.scene.within(at.index, crate::line::Inside::Script);
-                let mut scene = scene;
-                scene.place.conditional = true;
-                walk.script(text, action.at, &scene, By::This);
+        [one] if one.value.literal().is_none() => walk.opaque(Opaque::Eval, one.at),
+        [_] => {}
+        [action, signals @ ..] => {
+            // zsh runs it at the end of the function, if it stands in one.
+            let function = at.scene.place.inside == crate::line::Inside::Function;
+            let at_exit = !function
+                && signals.iter().all(|signal| matches!(signal.value.literal(), Some("EXIT" | "0")));
+            match action.value.literal() {
+                Some("" | "-" | "-l" | "-p") => {}
+                Some(text) if !text.starts_with('-') => {
+                    if !at_exit {
+                        walk.opaque(Opaque::Later, action.at);
+                    }
+                    let mut scene = at.scene.within(at.index, crate::line::Inside::Script);
+                    scene.place.conditional = true;
+                    walk.elsewhere(|walk| walk.script(text, action.at, &scene, By::This));
+                }
+                _ => walk.opaque(Opaque::Eval, action.at),
             }
-            None => walk.opaque(Opaque::Eval, action.at),
-        },
-        _ => {}
+        }
     }
 }
 
@@ -171,4 +221,38 @@ fn test(walk: &mut Walk, at: &At<'_>) {
             walk.opaque(Opaque::Arithmetic, arg.at);
         }
     }
+    let words = match at.args.split_last() {
+        Some((last, words)) if at.base == "[" && last.value.literal() == Some("]") => words,
+        _ => at.args,
+    };
+    if !is_comparison(words) && may_evaluate(words) {
+        walk.opaque(Opaque::Arithmetic, at.span);
+    }
+}
+
+/// `a = b` or `! a = b`: with three words, the operator in the middle decides.
+fn is_comparison(words: &[Arg]) -> bool {
+    const OPERATORS: [&str; 13] =
+        ["=", "==", "!=", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot", "-ef", "=~"];
+    let words = match words {
+        [not, rest @ ..] if not.value.literal() == Some("!") => rest,
+        _ => words,
+    };
+    let [left, operator, right] = words else { return false };
+    operator.value.literal().is_some_and(|text| OPERATORS.contains(&text)) && is_one(left) && is_one(right)
+}
+
+fn is_one(arg: &Arg) -> bool {
+    !matches!(arg.value, Value::Unknown { one: false, .. } | Value::Pattern(..))
+}
+
+/// Whether a word may turn out to be `-v`, and another one a subscript.
+fn may_evaluate(words: &[Arg]) -> bool {
+    let operator = |arg: &Arg| arg.value.literal().is_none() && may_be_option(arg);
+    let subscript = |arg: &Arg| arg.value.literal().is_none_or(|text| text.contains('['));
+    let pair = |(at, arg): (usize, &Arg)| {
+        let other = words.iter().enumerate().any(|(place, word)| place != at && subscript(word));
+        operator(arg) && (other || !is_one(arg))
+    };
+    words.iter().enumerate().any(pair)
 }

@@ -92,7 +92,9 @@ fn shell(walk: &mut Walk, at: &At<'_>) {
                 }
                 code |= option.contains('c');
                 input |= option.contains('s');
-                if !option.chars().skip(1).all(|c| "aefhilmnpruvxcsoE".contains(c)) {
+                // Each `o` takes a word, `-i` reads a file of commands, `-a` gives all variables to programs.
+                let known = option.chars().skip(1).all(|c| "efhlmnpruvxcsoE".contains(c));
+                if !known || option.matches('o').count() > 1 {
                     walk.opaque(Opaque::ShellSettings, arg.at);
                 }
                 if option.contains('o') {
@@ -199,11 +201,28 @@ fn sed(walk: &mut Walk, at: &At<'_>) {
         walk.opaque(Opaque::SedScript, at.span);
     }
     let in_place = found.has(&["i", "in-place"]);
+    // The name of the copy: a directory and `*` in it are sed's own.
+    let backups: Vec<&Arg> = found.values(&["i", "in-place"]).collect();
+    if backups.iter().any(|arg| arg.value.literal().is_none_or(|text| text.contains(['/', '*']))) {
+        walk.opaque(Opaque::SedScript, at.span);
+    }
     for file in files.iter().filter(|a| a.value.literal() != Some("-")) {
         walk.file(at.index, file.value.clone(), FileAccess::Read, file.at);
         if in_place {
             walk.file(at.index, file.value.clone(), FileAccess::Write, file.at);
+            let suffix = backups.last().and_then(|arg| arg.value.literal()).unwrap_or("");
+            if !suffix.is_empty() {
+                walk.file(at.index, with_suffix(&file.value, suffix), FileAccess::Write, file.at);
+            }
         }
+    }
+}
+
+fn with_suffix(path: &Value, suffix: &str) -> Value {
+    match path {
+        Value::Literal(text) => Value::Literal(format!("{text}{suffix}")),
+        Value::Below(base, text) => Value::Below(base.clone(), format!("{text}{suffix}")),
+        Value::Pattern(..) | Value::Unknown { .. } => Value::unknown(),
     }
 }
 
@@ -231,7 +250,7 @@ fn sed_address(text: &str) -> Option<&str> {
             '/' => '/',
             '\\' => {
                 rest = rest.get(1..)?;
-                rest.chars().next()?
+                rest.chars().next().filter(|c| !matches!(c, '\n' | '\\'))?
             }
             _ => return Some(rest),
         };
@@ -242,7 +261,7 @@ fn sed_address(text: &str) -> Option<&str> {
 
 /// The text behind the next delimiter. A bracket that is not closed before it is read in more than one way.
 fn sed_part(text: &str, delimiter: char) -> Option<&str> {
-    let mut chars = text.char_indices();
+    let mut chars = text.char_indices().peekable();
     let mut bracket = false;
     while let Some((at, c)) = chars.next() {
         match c {
@@ -251,7 +270,19 @@ fn sed_part(text: &str, delimiter: char) -> Option<&str> {
                 chars.next();
             }
             c if c == delimiter => return if bracket { None } else { text.get(at + c.len_utf8()..) },
-            '[' => bracket = true,
+            // A `]` in the first place is one of the characters.
+            '[' if !bracket => {
+                bracket = true;
+                chars.next_if(|(_, c)| *c == '^');
+                chars.next_if(|(_, c)| *c == ']');
+            }
+            // `[:alpha:]`
+            '[' => {
+                if let Some((_, kind)) = chars.next_if(|(_, c)| matches!(c, ':' | '.' | '=')) {
+                    chars.find(|(_, c)| *c == kind || *c == delimiter).filter(|(_, c)| *c == kind)?;
+                    chars.next_if(|(_, c)| *c == ']')?;
+                }
+            }
             ']' => bracket = false,
             _ => {}
         }
@@ -274,19 +305,24 @@ fn sed_command(text: &str) -> Option<&str> {
             let flags = sed_part_of_replacement(replacement, delimiter)?;
             sed_end(flags.trim_start_matches(|c: char| "gpiI".contains(c) || c.is_ascii_digit()))
         }
-        'a' | 'i' | 'c' | '#' => {
-            let mut escaped = false;
-            for (at, c) in rest.char_indices() {
-                if c == '\n' && !escaped {
-                    return rest.get(at..);
-                }
-                escaped = c == '\\' && !escaped;
-            }
-            Some("")
+        'a' | 'i' | 'c' => sed_text(rest.trim_start_matches([' ', '\t'])),
+        // Nothing continues a comment.
+        '#' => rest.get(rest.find('\n').unwrap_or(rest.len())..),
+        ':' | 'b' | 't' | 'T' => {
+            let label = rest.trim_start_matches([' ', '\t']);
+            let behind = label.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            sed_end(behind)
         }
-        ':' | 'b' | 't' | 'T' => Some(rest.trim_start_matches(|c: char| !matches!(c, '\n' | ';' | '}'))),
         _ => None,
     }
+}
+
+/// The line of text that is added, behind `\` and a newline or not. One that goes on over several lines is not followed.
+fn sed_text(text: &str) -> Option<&str> {
+    let text = text.strip_prefix("\\\n").unwrap_or(text);
+    let end = text.find('\n').unwrap_or(text.len());
+    let line = text.get(..end)?;
+    if line.is_empty() || line.ends_with('\\') { None } else { text.get(end..) }
 }
 
 /// A replacement has no brackets, and may have escaped newlines.

@@ -234,11 +234,11 @@ pub(crate) fn may_read_input(written: &str, args: &[Arg]) -> bool {
 
 /// Variables that decide which programs run, what they load, where they look, or how a shell reads.
 pub(crate) fn decides(name: &str) -> bool {
-    const PREFIXES: [&str; 17] = [
+    const PREFIXES: &[&str] = &[
         "LD_", "DYLD_", "GIT_", "BASH", "PYTHON", "PERL", "RUBY", "NODE_", "NPM_", "JAVA_", "JDK_", "LUA_",
-        "PHP", "SSH_", "DOCKER_", "RSYNC_", "GCONV_",
+        "PHP", "SSH_", "DOCKER_", "RSYNC_", "GCONV_", "EPOCH", "DBUS_", "SYSTEMD_", "XDG_",
     ];
-    const NAMES: [&str; 58] = [
+    const NAMES: &[&str] = &[
         "PATH",
         "IFS",
         "ENV",
@@ -297,7 +297,80 @@ pub(crate) fn decides(name: &str) -> bool {
         "RES_OPTIONS",
         "AWKPATH",
         "AWKLIBPATH",
+        // bash evaluates what some of these are set to as arithmetic.
+        "RANDOM",
+        "SRANDOM",
+        "LINENO",
+        "HISTCMD",
+        "OPTIND",
+        "OPTERR",
+        "SECONDS",
+        "UID",
+        "EUID",
+        "PPID",
+        "GROUPS",
+        "DIRSTACK",
+        "FUNCNAME",
+        "FUNCNEST",
+        "PIPESTATUS",
+        "MAILCHECK",
+        "MAILPATH",
+        "TMOUT",
+        "COLUMNS",
+        "LINES",
+        "HISTSIZE",
+        "HISTFILE",
+        "HISTFILESIZE",
+        "EXECIGNORE",
+        "CHILD_MAX",
+        "INPUTRC",
+        "TIMEFORMAT",
+        "SYSTEM_WGETRC",
+        "ZIPOPT",
+        "UNZIP",
+        "UNZIPOPT",
+        "ZIPINFO",
+        "GZIP",
+        "BZIP2",
+        "XZ_OPT",
+        "XZ_DEFAULTS",
+        "ZSTD_CLEVEL",
+        "MAGIC",
+        "RIPGREP_CONFIG_PATH",
+        "SSLKEYLOGFILE",
+        "GREP_OPTIONS",
+        "FCEDIT",
+        "MORE",
+        "MOST_EDITOR",
+        "ACK_PAGER",
     ];
     let proxy = name.to_ascii_lowercase().ends_with("_proxy");
     proxy || NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Variables that are known to decide nothing but how a program talks.
+pub(crate) fn is_harmless(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "LANG",
+        "LC_ALL",
+        "LC_COLLATE",
+        "LC_CTYPE",
+        "LC_MESSAGES",
+        "LC_NUMERIC",
+        "LC_TIME",
+        "TZ",
+        "TERM",
+        "NO_COLOR",
+        "CLICOLOR",
+        "DEBIAN_FRONTEND",
+    ];
+    NAMES.contains(&name)
+}
+
+/// `C`, `POSIX`, `C.UTF-8`, `de_DE.UTF-8`.
+pub(crate) fn is_plain_locale(value: &str) -> bool {
+    let (language, set) = value.split_once('.').unwrap_or((value, ""));
+    let plain = matches!(language, "" | "C" | "POSIX");
+    let named = language.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+    plain && set.is_empty() || named && matches!(set, "UTF-8" | "utf8" | "UTF8" | "utf-8")
 }

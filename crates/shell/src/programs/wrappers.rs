@@ -54,8 +54,9 @@ fn wrapped(walk: &mut Walk, at: &At<'_>, words: &[Arg], inside: Inside, scene: &
 fn variables<'a>(walk: &mut Walk, words: &'a [Arg]) -> &'a [Arg] {
     let mut rest = words;
     while let Some((first, behind)) = rest.split_first() {
-        let Some((name, _)) = first.value.starts().split_once('=') else { break };
+        let Some((name, value)) = first.value.starts().split_once('=') else { break };
         walk.variable_set(name, first.at);
+        walk.variable_given(name, Some(&options::attached(first, value).value), first.at);
         rest = behind;
     }
     rest
@@ -96,9 +97,18 @@ fn command(walk: &mut Walk, at: &At<'_>) {
 fn as_user(at: &At<'_>, user: Option<&Arg>) -> Scene {
     let user = match user {
         None => User::Named("root".to_owned()),
-        Some(arg) => arg.value.literal().map_or(User::Unknown, |name| User::Named(name.to_owned())),
+        Some(arg) => arg.value.literal().map_or(User::Unknown, user_named),
     };
     Scene { user: Some(user), ..at.scene.clone() }
+}
+
+/// `#0` and `0` are root's number; which user another number is, the host knows.
+fn user_named(name: &str) -> User {
+    match name {
+        "0" | "#0" => User::Named("root".to_owned()),
+        _ if name.starts_with('#') || name.bytes().all(|b| b.is_ascii_digit()) => User::Unknown,
+        _ => User::Named(name.to_owned()),
+    }
 }
 
 fn sudo(walk: &mut Walk, at: &At<'_>) {

@@ -138,7 +138,7 @@ impl Reader<'_> {
     fn pipeline(&mut self) -> Result<Pipeline, Refused> {
         self.blank();
         let start = self.at;
-        let mut prefixed = false;
+        let (mut prefixed, mut negated) = (false, false);
         loop {
             if self.reserved().as_deref() == Some("!") {
                 if prefixed {
@@ -146,6 +146,7 @@ impl Reader<'_> {
                 }
                 self.take_reserved("!");
                 prefixed = true;
+                negated = true;
             } else if self.reserved().as_deref() == Some("time") {
                 self.take_reserved("time");
                 self.differs(Difference::ReservedWord, start);
@@ -168,7 +169,7 @@ impl Reader<'_> {
         loop {
             self.blank();
             if self.sees("||") || !self.sees("|") {
-                return Ok(Pipeline { nodes });
+                return Ok(Pipeline { negated, nodes });
             }
             let start = self.at;
             self.at += 1;
@@ -532,6 +533,10 @@ impl Reader<'_> {
                 if self.take(")") {
                     return Ok(words);
                 }
+                // `[x]=1`: a subscript, as in `a[x]=1`.
+                if self.byte(0) == Some(b'[') {
+                    return self.refuse(RefusedKind::Unsupported);
+                }
                 words.push(self.word()?);
             }
         }
@@ -548,11 +553,18 @@ impl Reader<'_> {
         if !matches!(self.byte(0), Some(b'<' | b'>')) {
             return Ok(None);
         }
-        let Some(text) = word.bare() else { return Ok(None) };
+        // `{a[x]}>`: bash takes it for a descriptor's name, and evaluates the subscript.
+        let raw = self.text.get(start..self.at).unwrap_or("");
+        let braced = raw.starts_with('{') && raw.ends_with('}');
+        let Some(text) = word.bare() else {
+            return if braced { self.refuse(RefusedKind::Ambiguous) } else { Ok(None) };
+        };
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let named = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).is_some_and(is_variable);
         if named {
             self.differs(Difference::DescriptorName, start);
+        } else if braced {
+            return self.refuse(RefusedKind::Ambiguous);
         } else if digits && text.len() > 1 {
             self.differs(Difference::DescriptorNumber, start);
         } else if !digits {

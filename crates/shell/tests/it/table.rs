@@ -214,17 +214,19 @@ fn awk_and_sed_are_known_where_they_can_only_print() {
     check("sed 's/[/]w x/y/' /a", "sed(<s/[/]w x/y/> </a>) r=</a> !SedScript");
     check(
         "sed -i.bak -e 's/x/y/' -e '/z/d' /a /b",
-        "sed(<-i.bak> <-e> <s/x/y/> <-e> </z/d> </a> </b>) r=</a> w=</a> r=</b> w=</b>",
+        "sed(<-i.bak> <-e> <s/x/y/> <-e> </z/d> </a> </b>) r=</a> w=</a> w=</a.bak> r=</b> w=</b> w=</b.bak>",
     );
 }
 
 #[test]
 fn variables_that_decide_are_opaque() {
-    check("env FOO=1 ls", "env(<FOO=1> <ls>) ls() l=<.>");
+    check("env FOO=1 ls", "env(<FOO=1> <ls>) ls() l=<.> !Environment");
+    check("env TZ=UTC date", "env(<TZ=UTC> <date>) date()");
     check("env LD_PRELOAD=/x ls", "env(<LD_PRELOAD=/x> <ls>) ls() l=<.> !Environment");
     check("LD_PRELOAD=/x ls", "LD_PRELOAD=</x> ls() l=<.> !Environment");
     check("PATH=/tmp ls", "PATH=</tmp> ls() l=<.> !Environment");
-    check("FOO=bar cat /a", "FOO=<bar> cat(</a>) r=</a>");
+    check("FOO=bar cat /a", "FOO=<bar> cat(</a>) r=</a> !Environment");
+    check("TZ=UTC date", "TZ=<UTC> date()");
     check("X=1", "X=<1> -()");
     check("GIT_SSH_COMMAND=x git fetch", "GIT_SSH_COMMAND=<x> git(<fetch>) !Environment !HostUnknown");
     check("export PATH=/x", "export(<PATH=/x>) !Environment");
@@ -348,7 +350,10 @@ fn urls_and_ports() {
         "curl(<-o> </tmp/o> <-d> <@/etc/passwd> <*https://u@h.example:8443/p?q>) w=</tmp/o> r=</etc/passwd> h=u@<h.example>:8443",
     );
     check("curl -T /a ftp://h/", "curl(<-T> </a> <ftp://h/>) r=</a> h=<h>");
-    check("curl -F f=@/a;type=x http://h/", "curl(<-F> <f=@/a>) r=</a> type=<x> () !HostUnknown");
+    check(
+        "curl -F f=@/a;type=x http://h/",
+        "curl(<-F> <f=@/a>) r=</a> type=<x> () !Environment !HostUnknown",
+    );
     check("curl -F 'f=@/a;type=x' http://h/", "curl(<-F> <f=@/a;type=x> <http://h/>) r=</a> h=<h>");
     check(
         "curl -sSL -O https://h.example/a/b.tar.gz",
@@ -493,7 +498,9 @@ fn settings_of_the_shell() {
     check("set -k", "set(<-k>) !ShellSettings");
     check("shopt -s extglob", "shopt(<-s> <extglob>) !ShellSettings");
     check("trap 'rm /x' EXIT", "trap(<rm /x> <EXIT>) rm(</x>) d=</x>");
-    check("export A=1 B", "export(<A=1> <B>)");
+    check("trap 'rm x' EXIT", "trap(<rm x> <EXIT>) rm(<x>) d=<x> !Directory");
+    check("export A=1 B", "export(<A=1> <B>) !Environment");
+    check("export LANG=C TZ", "export(<LANG=C> <TZ>)");
     check("read PATH", "read(<PATH>) !Environment");
     check("printf '%s\\n' \"$x\"", "printf(<%s\\n> <?>)");
     check("printf -v PATH x", "printf(<-v> <PATH> <x>) !Environment");
@@ -701,4 +708,179 @@ fn a_command_takes_lines_from_the_shell_and_shells_are_not_alike() {
     check("cat <<E $(\nls)\nx\nE", "refused: Ambiguous");
     check("a |\\\n| b", "refused: Ambiguous");
     check("echo $\\\n(ls)", "refused: Ambiguous");
+}
+
+#[test]
+fn a_sed_script_is_plain_only_where_every_line_of_it_is_understood() {
+    check("sed '#\\\ne echo x' notes", "sed(<#\\\ne echo x> <notes>) r=<notes> !SedScript");
+    check("sed 's/[^]]*/x/' a", "sed(<s/[^]]*/x/> <a>) r=<a>");
+    check("sed 's/[[:alpha:]]/x/' a", "sed(<s/[[:alpha:]]/x/> <a>) r=<a>");
+    check("sed 's/[]/x/;#]/y/w f' a", "sed(<s/[]/x/;#]/y/w f> <a>) r=<a> !SedScript");
+    check("sed 's/[[:x:]/x/;#]/y/w f' a", "sed(<s/[[:x:]/x/;#]/y/w f> <a>) r=<a> !SedScript");
+    check("sed '# a\np' notes", "sed(<# a\np> <notes>) r=<notes>");
+    check("sed ':a e echo x' notes", "sed(<:a e echo x> <notes>) r=<notes> !SedScript");
+    check("sed 'tx e echo x' notes", "sed(<tx e echo x> <notes>) r=<notes> !SedScript");
+    check("sed ':a\nN;ba' notes", "sed(<:a\nN;ba> <notes>) r=<notes>");
+    check("sed ':a;N;$!ba;s/a/b/' notes", "sed(<:a;N;$!ba;s/a/b/> <notes>) r=<notes>");
+    check("sed -e ': a' -e 'b a' notes", "sed(<-e> <: a> <-e> <b a> <notes>) r=<notes>");
+    check("sed 'a\\\ntext\ne echo x' notes", "sed(<a\\\ntext\ne echo x> <notes>) r=<notes> !SedScript");
+    check("sed 'a text\\\ne echo x' notes", "sed(<a text\\\ne echo x> <notes>) r=<notes> !SedScript");
+    check("sed 'a text\np' notes", "sed(<a text\np> <notes>) r=<notes>");
+    check("sed 'i\\\ntext' notes", "sed(<i\\\ntext> <notes>) r=<notes>");
+    check("sed '\\\np\n' notes", "sed(<\\\np\n> <notes>) r=<notes> !SedScript");
+    check("sed -i/tmp/x p a", "sed(<-i/tmp/x> <p> <a>) r=<a> w=<a> w=<a/tmp/x> !SedScript");
+    check("sed -i'*x' p a", "sed(<-i*x> <p> <a>) r=<a> w=<a> w=<a*x> !SedScript");
+    check("sed -i.bak p a", "sed(<-i.bak> <p> <a>) r=<a> w=<a> w=<a.bak>");
+}
+
+#[test]
+fn a_script_from_input_ends_where_exec_gives_another_input() {
+    check("sh <<'E'\nexec </x\nE", "sh() <<Some(\"exec </x\\n\") exec() r=</x> !CodeFromInput");
+    check("sh <<'E'\nexec 0<&3\nE", "sh() <<Some(\"exec 0<&3\\n\") exec() !CodeFromInput");
+    check("sh <<'E'\nexec 3<&0-\nE", "sh() <<Some(\"exec 3<&0-\\n\") exec() !CodeFromInput");
+    check(
+        "sh <<'E'\ncommand exec </x\nE",
+        "sh() <<Some(\"command exec </x\\n\") command(<exec>) r=</x> exec() !CodeFromInput",
+    );
+    check("sh <<'E'\nexec 2>/x\nE", "sh() <<Some(\"exec 2>/x\\n\") exec() w=</x>");
+    check(
+        "sh <<'E'\nexec >/x\nls /\nE",
+        "sh() <<Some(\"exec >/x\\nls /\\n\") exec() w=</x> ls(</>) l=</> !CodeFromInput",
+    );
+    check("sh -c 'exec </x; ls /'", "sh(<-c> <exec </x; ls />) exec() r=</x> ls(</>) l=</>");
+    check(
+        "sh <<'E'\nsh -c 'exec </x'\nE",
+        "sh() <<Some(\"sh -c 'exec </x'\\n\") sh(<-c> <exec </x>) exec() r=</x>",
+    );
+}
+
+#[test]
+fn variables_that_bash_evaluates_or_programs_get_are_opaque() {
+    check("RANDOM=1", "RANDOM=<1> -() !Environment");
+    check("SECONDS=0", "SECONDS=<0> -() !Environment");
+    check("for OPTIND in a; do ls /; done", "ls(</>) l=</> !Environment");
+    check("read HISTCMD", "read(<HISTCMD>) !Environment");
+    check("export EPOCHSECONDS=1", "export(<EPOCHSECONDS=1>) !Environment");
+    check("FOO=1 cat /a", "FOO=<1> cat(</a>) r=</a> !Environment");
+    check("TZ=UTC date", "TZ=<UTC> date()");
+    check("LC_ALL=C sort /a", "LC_ALL=<C> sort(</a>) r=</a>");
+    check("LC_ALL=de_DE.UTF-8 sort /a", "LC_ALL=<de_DE.UTF-8> sort(</a>) r=</a>");
+    check("LC_ALL=ja_JP.SJIS sort /a", "LC_ALL=<ja_JP.SJIS> sort(</a>) r=</a> !Environment");
+    check("LC_ALL=ja_JP.SJIS", "LC_ALL=<ja_JP.SJIS> -() !Environment");
+    check("FOO=1", "FOO=<1> -()");
+    check("WGETRC=/x wget h", "WGETRC=</x> wget(<h>) w=<index.html> h=<h> !Environment");
+    check("env TZ=UTC date", "env(<TZ=UTC> <date>) date()");
+    check("sudo FOO=1 cat /a", "sudo(<FOO=1> <cat> </a>) cat(</a>)/root r=</a> !Environment");
+    check("export FOO", "export(<FOO>) !Environment");
+    check("export LANG=C", "export(<LANG=C>)");
+    check("export TZ", "export(<TZ>)");
+    check("declare -x FOO=1", "declare(<-x> <FOO=1>) !Environment");
+    check("XDG_CONFIG_HOME=/x", "XDG_CONFIG_HOME=</x> -() !Environment");
+}
+
+#[test]
+fn subscripts_in_descriptors_and_arrays_are_refused() {
+    check("{a[x]}>f", "refused: Ambiguous");
+    check("echo {a[x]}>f", "refused: Ambiguous");
+    check("echo {}>f", "refused: Ambiguous");
+    check("{fd}>f", "-() w=<f> ~DescriptorName");
+    check("echo '{a}' >f", "echo(<{a}>) w=<f>");
+    check("a=([x]=1)", "refused: Unsupported");
+    check("a=(1 [x]=1)", "refused: Unsupported");
+    check("a=(x)", "a=<x> -() ~ArrayAssignment");
+}
+
+#[test]
+fn builtins_that_evaluate_a_word_are_opaque_where_it_is_not_known() {
+    check("declare -a a", "declare(<-a> <a>) !ShellSettings");
+    check("declare -A a", "declare(<-A> <a>) !ShellSettings");
+    check("declare 'a=(1)'", "declare(<a=(1)>) !ShellSettings");
+    check("declare a=\"$x\"", "declare(<?a=>) !ShellSettings");
+    check("declare a=\"x$y\"", "declare(<?a=x>)");
+    check("declare a=1", "declare(<a=1>)");
+    check("readonly a=\"$(id)\"", "readonly(<?a=>) id() !ShellSettings");
+    check("wait", "wait()");
+    check("wait 12", "wait(<12>)");
+    check("wait -n", "wait(<-n>)");
+    check("wait -p x", "wait(<-p> <x>) !ArgumentUnknown");
+    check("wait \"$P\"", "wait(<?>) !ArgumentUnknown");
+    check("[ \"$O\" 'x[1]' ]", "[(<?> <x[1]> <]>) !Arithmetic");
+    check("[ \"$O\" \"$P\" ]", "[(<?> <?> <]>) !Arithmetic");
+    check("[ $O ]", "[(<?...> <]>) !Arithmetic");
+    check("[ \"$O\" ]", "[(<?> <]>)");
+    check("[ -n \"$x\" ]", "[(<-n> <?> <]>)");
+    check("[ \"$a\" = \"$b\" ]", "[(<?> <=> <?> <]>)");
+    check("[ ! \"$a\" = \"x[1]\" ]", "[(<!> <?> <=> <x[1]> <]>)");
+    check("[ $? -eq 0 ]", "[(<?> <-eq> <0> <]>)");
+    check("[ $# -gt 1 ]", "[(<?> <-gt> <1> <]>)");
+    check("test \"$O\" 'x[1]'", "test(<?> <x[1]>) !Arithmetic");
+    check("test \"$a\" = b", "test(<?> <=> <b>)");
+    check("[ \"$a\" = b -a \"$b\" = c ]", "[(<?> <=> <b> <-a> <?> <=> <c> <]>) !Arithmetic");
+    check("printf \"$x\" a", "printf(<?> <a>) !ArgumentUnknown");
+    check("printf -\"$x\" a", "printf(<?-> <a>) !ArgumentUnknown");
+    check("printf * a", "printf(<**> <a>) !ArgumentUnknown");
+    check("printf \"%s$x\" a", "printf(<?%s> <a>)");
+    check("printf -- \"$x\"", "printf(<--> <?>)");
+}
+
+#[test]
+fn clusters_of_options_take_a_word_for_each_o() {
+    check("set -oo pipefail errexit", "set(<-oo> <pipefail> <errexit>) !ShellSettings");
+    check("set -euo pipefail", "set(<-euo> <pipefail>)");
+    check("set -a", "set(<-a>) !ShellSettings");
+    check(
+        "bash -coo pipefail errexit 'ls /'",
+        "bash(<-coo> <pipefail> <errexit> <ls />) errexit() !ShellSettings",
+    );
+    check("bash -co pipefail 'ls /'", "bash(<-co> <pipefail> <ls />) ls(</>) l=</>");
+    check("bash -i -c 'ls /'", "bash(<-i> <-c> <ls />) ls(</>) l=</> !ShellSettings");
+    check("bash -a -c 'ls /'", "bash(<-a> <-c> <ls />) ls(</>) l=</> !ShellSettings");
+}
+
+#[test]
+fn a_directory_is_not_sure_behind_or_and_not() {
+    check("true || cd sub && cat secret", "true() cd(<sub>) cat(<secret>) r=<secret> !Directory");
+    check("cd sub || exit 1", "cd(<sub>) exit(<1>)");
+    check("true || cd /x && cat /a", "true() cd(</x>) cat(</a>) r=</a>");
+    check("! cd x && cat notes", "cd(<x>) cat(<notes>) r=<notes> !Directory");
+    check("! cd x || cat notes", "cd(<x>) cat(<notes>) r=<notes> !Directory");
+    check("! cat /a && cat notes", "cat(</a>) r=</a> cat(<notes>) r=<notes>");
+}
+
+#[test]
+fn traps_run_at_exit_or_at_a_time_that_cannot_be_said() {
+    check("trap 'cd /x' USR1; cat a", "trap(<cd /x> <USR1>) cd(</x>) cat(<a>) r=<a> !Later");
+    check("trap 'cat a' EXIT", "trap(<cat a> <EXIT>) cat(<a>) r=<a> !Directory");
+    check("trap 'cat /a' EXIT INT", "trap(<cat /a> <EXIT> <INT>) cat(</a>) r=</a> !Later");
+    check("trap '' INT", "trap(<> <INT>)");
+    check("trap - INT", "trap(<-> <INT>)");
+    check("trap \"$x\"", "trap(<?>) !Eval");
+    check("trap EXIT", "trap(<EXIT>)");
+    check("trap -p EXIT", "trap(<-p> <EXIT>)");
+    check("ls() { rm /x; }; trap 'ls' EXIT", "rm(</x>) d=</x> trap(<ls> <EXIT>) ls() !Shadowed");
+    check("trap 'ls() { rm /x; }' EXIT; ls", "trap(<ls() { rm /x; }> <EXIT>) rm(</x>) d=</x> ls() !Shadowed");
+}
+
+#[test]
+fn tildes_and_braces_that_only_bash_expands() {
+    check("dd if=~/secret", "dd(<?if=>) r=<?> !PathUnknown");
+    check("dd if=a:~/secret", "dd(<?if=a:>) r=<?a:> !PathUnknown");
+    check("dd --if=~/x", "dd(<--if=~/x>)");
+    check("dd if=\"~/x\"", "dd(<if=~/x>) r=<~/x>");
+    check("cat a=~/x", "cat(<?a=>) r=<?a=> !PathUnknown");
+    check("echo x=y~", "echo(<x=y~>)");
+    check("cat x{1..1}", "cat(<x1>) r=<x1> ~Braces");
+    check("cat x{a}", "cat(<x{a}>) r=<x{a}>");
+    check("cat x{,}", "cat(<x> <x>) r=<x> r=<x> ~Braces");
+}
+
+#[test]
+fn numbers_of_users() {
+    check("sudo -u '#0' cat /a", "sudo(<-u> <#0> <cat> </a>) cat(</a>)/root r=</a>");
+    check("sudo -u 0 cat /a", "sudo(<-u> <0> <cat> </a>) cat(</a>)/root r=</a>");
+    check("sudo -u '#12' cat /a", "sudo(<-u> <#12> <cat> </a>) cat(</a>)/? r=</a>");
+    check("sudo -u 12 cat /a", "sudo(<-u> <12> <cat> </a>) cat(</a>)/? r=</a>");
+    check("sudo -u '' cat /a", "sudo(<-u> <> <cat> </a>) cat(</a>)/? r=</a>");
+    check("doas -u 0 cat /a", "doas(<-u> <0> <cat> </a>) cat(</a>)/root r=</a>");
+    check("su 12 -c 'cat /a'", "su(<12> <-c> <cat /a>) cat(</a>)/? r=</a>");
 }
