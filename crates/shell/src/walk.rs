@@ -343,7 +343,7 @@ impl Walk {
             simple.assignments.iter().flat_map(|assign| assignments_of(assign, scene)).collect();
         for assignment in &assignments {
             self.variable_set(&assignment.name, at);
-            self.locale_set(&assignment.name, Some(&assignment.value.value), at);
+            self.harmless_set(&assignment.name, Some(&assignment.value.value), at);
             if !words.is_empty() {
                 self.variable_given(&assignment.name, Some(&assignment.value.value), at);
             }
@@ -647,13 +647,14 @@ impl Walk {
         if !programs::is_harmless(name) {
             self.opaque(Opaque::Environment, at);
         }
-        self.locale_set(name, value, at);
+        self.harmless_set(name, value, at);
     }
 
-    /// The line is read as UTF-8 or ASCII: in another character set a shell would find other characters in it.
-    fn locale_set(&mut self, name: &str, value: Option<&Value>, at: Span) {
-        let locale = name == "LANG" || name.starts_with("LC_");
-        if locale && !value.is_none_or(|value| value.literal().is_some_and(programs::is_plain_locale)) {
+    /// Such a variable names no file, and no character set in which a shell would find other characters in the line.
+    fn harmless_set(&mut self, name: &str, value: Option<&Value>, at: Span) {
+        let plain = |text| programs::is_harmless_value(name, text);
+        let known = programs::is_harmless(name) || name.starts_with("LC_");
+        if known && !value.is_none_or(|value| value.literal().is_some_and(plain)) {
             self.opaque(Opaque::Environment, at);
         }
     }

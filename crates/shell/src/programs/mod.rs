@@ -367,8 +367,17 @@ pub(crate) fn is_harmless(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// Whether a variable of those has a value that names no file: `Europe/Berlin`, and not `:/etc/shadow`.
+pub(crate) fn is_harmless_value(name: &str, value: &str) -> bool {
+    if name == "LANG" || name.starts_with("LC_") {
+        return is_plain_locale(value);
+    }
+    let zone = name == "TZ" && !value.starts_with([':', '/']) && !value.contains("..");
+    zone || !value.contains([':', '/'])
+}
+
 /// `C`, `POSIX`, `C.UTF-8`, `de_DE.UTF-8`.
-pub(crate) fn is_plain_locale(value: &str) -> bool {
+fn is_plain_locale(value: &str) -> bool {
     let (language, set) = value.split_once('.').unwrap_or((value, ""));
     let plain = matches!(language, "" | "C" | "POSIX");
     let named = language.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');

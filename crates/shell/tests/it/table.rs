@@ -774,6 +774,11 @@ fn variables_that_bash_evaluates_or_programs_get_are_opaque() {
     check("export FOO", "export(<FOO>) !Environment");
     check("export LANG=C", "export(<LANG=C>)");
     check("export TZ", "export(<TZ>)");
+    check("TZ=Europe/Berlin date", "TZ=<Europe/Berlin> date()");
+    check("TZ=:/etc/shadow date", "TZ=<:/etc/shadow> date() !Environment");
+    check("TZ=../x; export TZ", "TZ=<../x> -() export(<TZ>) !Environment");
+    check("TERM=/x ls /", "TERM=</x> ls(</>) l=</> !Environment");
+    check("export TZ=\"$x\"", "export(<?TZ=>) !Environment !ShellSettings");
     check("declare -x FOO=1", "declare(<-x> <FOO=1>) !Environment");
     check("XDG_CONFIG_HOME=/x", "XDG_CONFIG_HOME=</x> -() !Environment");
 }
@@ -856,6 +861,7 @@ fn traps_run_at_exit_or_at_a_time_that_cannot_be_said() {
     check("trap - INT", "trap(<-> <INT>)");
     check("trap \"$x\"", "trap(<?>) !Eval");
     check("trap EXIT", "trap(<EXIT>)");
+    check("f() { trap 'ls /' EXIT; }", "trap(<ls /> <EXIT>) ls(</>) l=</> !Later");
     check("trap -p EXIT", "trap(<-p> <EXIT>)");
     check("ls() { rm /x; }; trap 'ls' EXIT", "rm(</x>) d=</x> trap(<ls> <EXIT>) ls() !Shadowed");
     check("trap 'ls() { rm /x; }' EXIT; ls", "trap(<ls() { rm /x; }> <EXIT>) rm(</x>) d=</x> ls() !Shadowed");
