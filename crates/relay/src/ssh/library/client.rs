@@ -493,7 +493,14 @@ fn may_pass(name: &str, value: &str) -> bool {
     let zone = name == "TZ" && !value.starts_with('/') && !value.contains("..");
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.@+".contains(&b) || (b == b'/' && zone);
     let listed = |b: u8| b == b':' && name == "LANGUAGE";
-    named && value.len() <= SSH_ENV_BYTES_MAX && value.bytes().all(|b| plain(b) || listed(b))
+    // The host's shell reads the command in these: in another set of characters it could read another one.
+    let locale = name == "LANG" || name.starts_with("LC_");
+    let set = value.split('@').next().and_then(|value| value.split_once('.')).map(|(_, set)| set);
+    let read_alike = matches!(value, "C" | "POSIX" | "") || matches!(set, Some("UTF-8" | "utf8"));
+    (read_alike || !locale)
+        && named
+        && value.len() <= SSH_ENV_BYTES_MAX
+        && value.bytes().all(|b| plain(b) || listed(b))
 }
 
 #[cfg(test)]
@@ -505,7 +512,7 @@ mod tests {
         for (name, value) in [
             ("LANG", "de_DE.UTF-8"),
             ("LC_ALL", "C"),
-            ("LC_TIME", "sr_RS@latin"),
+            ("LC_TIME", "sr_RS.UTF-8@latin"),
             ("TERM", "xterm-256color"),
             ("LANGUAGE", "de:en"),
             ("TZ", "Europe/Berlin"),
@@ -522,6 +529,8 @@ mod tests {
             ("LANG", "a b"),
             ("LC_x", "C"),
             ("LC_PAYLOAD", "x"),
+            ("LC_CTYPE", "zh_TW.BIG5"),
+            ("LANG", "de_DE"),
             ("LC_ALL", "../../tmp/x"),
             ("LC_ALL", &"x".repeat(33)),
             ("TZ", ":/etc/passwd"),
