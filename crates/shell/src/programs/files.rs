@@ -70,8 +70,8 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ("wc", "clmLw", "bytes chars lines max-line-length words files0-from@ help version", All(Read)),
     (
         "md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum shasum",
-        "bctzwa:l:rs",
-        "binary check tag text zero ignore-missing quiet status strict warn algorithm: length: help version",
+        "bc^tzwa:l:rs",
+        "binary check^ tag text zero ignore-missing quiet status strict warn algorithm: length: help version",
         All(Read),
     ),
     (
@@ -110,24 +110,26 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
         "ignore-case check-order nocheck-order header zero-terminated help version",
         All(Read),
     ),
+    ("sdiff", "abBdEilstw:WZ", "ignore-case ignore-all-space width: help version", All(Read)),
+    ("diff3", "aAeEimTxX3", "text merge help version", All(Read)),
     ("cmp", "bi:ln:s", "print-bytes ignore-initial: verbose bytes: quiet silent help version", All(Read)),
     (
-        "diff colordiff sdiff diff3",
-        "abBcdeEfilnNpPqrstTuU:C:wyW:x:X@Z",
+        "diff colordiff",
+        "abBcdeEfinNpPqrstTuU:C:wyW:x:X@Z",
         "brief recursive unified# context# text ignore-case ignore-all-space side-by-side width: new-file color# exclude: exclude-from@ report-identical-files help version",
         All(Read),
     ),
     (
         "file",
-        "bcEhikLNnprsSvzZ0m<f@F:e:P:",
-        "brief mime mime-type mime-encoding dereference uncompress magic-file< files-from@ separator: exclude: help version",
+        "bcEhikLNnprsSvz!Z!0m|f@F:e:P:",
+        "brief mime mime-type mime-encoding dereference uncompress! magic-file| files-from@ separator: exclude: help version",
         All(Read),
     ),
     ("zcat bzcat xzcat lzcat zstdcat", "fhLV", "force help version", All(Read)),
     (
         "sort",
-        "bcCdfghik:MmnRrS:sT:t:uVzo>",
-        "ignore-leading-blanks dictionary-order ignore-case general-numeric-sort human-numeric-sort key: field-separator: numeric-sort reverse random-sort random-source< stable unique version-sort zero-terminated merge check# output> buffer-size: temporary-directory: parallel: batch-size: compress-program| files0-from@ help version",
+        "bcCdfghik:MmnRrS:sT>t:uVzo>",
+        "ignore-leading-blanks dictionary-order ignore-case general-numeric-sort human-numeric-sort key: field-separator: numeric-sort reverse random-sort random-source< stable unique version-sort zero-terminated merge check# output> buffer-size: temporary-directory> parallel: batch-size: compress-program| files0-from@ help version",
         All(Read),
     ),
     (
@@ -145,8 +147,8 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ("tsort", "", "help version", All(Read)),
     (
         "jq",
-        "nrcsSCMaejR0f<L:",
-        "null-input raw-output compact-output slurp sort-keys color-output monochrome-output exit-status raw-input join-output from-file< tab indent: arg: argjson: help version",
+        "nrcsSCMaejR0f@L|",
+        "null-input raw-output compact-output slurp sort-keys color-output monochrome-output exit-status raw-input join-output from-file@ tab indent: help version",
         AllButFirst(Read),
     ),
     (
@@ -157,13 +159,13 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ),
     (
         "rg",
-        "ivwxclnoNSHhaze:f<g:t:T:A:B:C:m:uFPUsrLqj:",
+        "ivwxclnoNSHhaz!e:f<g:t:T:A:B:C:m:uFPUsr:Lqj:",
         "ignore-case smart-case files-with-matches count regexp: file< glob: type: type-not: hidden no-ignore fixed-strings no-heading heading line-number no-line-number context: after-context: before-context: max-count: pre| json color: follow multiline help version",
         AllButFirst(Read),
     ),
     (
         "cp",
-        "abdfHilLnPprRsSt>TuvxZ",
+        "abdfHilLnPprRsS:t>TuvxZ",
         "archive backup# copy-contents force interactive link dereference no-clobber no-dereference preserve# no-preserve: parents recursive reflink# remove-destination sparse: strip-trailing-slashes symbolic-link suffix: target-directory> no-target-directory update# verbose one-file-system help version",
         Copies,
     ),
@@ -175,8 +177,8 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ),
     (
         "install",
-        "bcCdDg:m:o:psS:t>TvZ",
-        "backup# compare directory group: mode: owner: preserve-timestamps strip strip-program| suffix: target-directory> no-target-directory verbose help version",
+        "bcCdDg:m:o:ps!S:t>TvZ",
+        "backup# compare directory group: mode: owner: preserve-timestamps strip! strip-program| suffix: target-directory> no-target-directory verbose help version",
         Copies,
     ),
     (
@@ -192,7 +194,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
         All(Delete),
     ),
     ("unlink", "", "help version", All(Delete)),
-    ("rmdir", "pv", "ignore-fail-on-non-empty parents verbose help version", All(Delete)),
+    ("rmdir", "v", "ignore-fail-on-non-empty verbose help version", All(Delete)),
     ("mkdir", "m:pvZ", "mode: parents verbose context# help version", All(Write)),
     ("touch", "acd:fhmr<t:", "no-create date: no-dereference reference< time: help version", All(Write)),
     ("mkfifo mknod", "m:Z", "mode: context# help version", All(Write)),
@@ -252,23 +254,18 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ),
     ("namei", "xmolv", "", All(List)),
     (
-        "gzip gunzip bzip2 bunzip2 xz unxz lzma unlzma zstd unzstd compress uncompress lz4",
+        "gzip gunzip bzip2 bunzip2 xz unxz lzma unlzma zstd unzstd compress uncompress",
         "cdfkhlLnNqrS:tvVz0123456789#T:M:o>b:",
         "stdout to-stdout decompress uncompress force keep list name no-name quiet recursive suffix: test verbose fast best rsyncable threads: rm help version",
         Move,
     ),
-    (
-        "zip",
-        "rqj9876543210ujmyveFDAi:x:P:b:T",
-        "recurse-paths quiet junk-paths encrypt password: exclude: include: symlinks unzip-command|",
-        Archive,
-    ),
+    ("zip", "rqj9876543210ymvx:T!", "recurse-paths quiet junk-paths symlinks unzip-command|", Archive),
     ("unzip", "lvtqonjpd>x:P:aCLu", "", All(Read)),
-    ("xxd", "abcdeEg:hil:no:pqrs:uv", "help version", Filter),
+    ("xxd", "abeEipru", "help version", Filter),
     ("tee", "aip", "append ignore-interrupts output-error# help version", All(Write)),
     ("tr", "cCdst", "complement delete squeeze-repeats truncate-set1 help version", Words),
     ("iconv", "f:t:lco>s", "from-code: to-code: list output> silent verbose help version", All(Read)),
-    ("dos2unix unix2dos", "bkqnco", "", All(Write)),
+    ("dos2unix unix2dos", "kqo", "", All(Write)),
     ("basename dirname", "as:z", "multiple suffix: zero help version", Words),
     ("echo", "neE", "", Words),
     (
@@ -277,7 +274,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
         "format: separator: equal-width help version to: from: padding:",
         Words,
     ),
-    ("ssh-keygen", "t:b:C:N:P:f>qlByiemE:vpcI:s<n:V:z:hFR:H:Y:D|w|", "", All(Write)),
+    ("ssh-keygen", "t:b:C:N:P:f>qlyE:vD|w|", "", All(Write)),
     ("openssl", "", "", Words),
     (
         "id whoami groups w uptime logname tty uname arch nproc free ps pgrep lscpu lsblk lsusb lspci dmesg",
@@ -292,13 +289,13 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
         Words,
     ),
     ("hostname", "fisIdA", "fqdn short all-ip-addresses help version", Words),
-    ("mktemp", "dp:qtuV", "directory dry-run quiet tmpdir# suffix: help version", Words),
+    ("mktemp", "dp>quV", "directory dry-run quiet help version", All(Write)),
     ("sleep sync", "df", "data file-system help version", Words),
     ("logger", "t:p:sief<n:P:d", "tag: priority: stderr id# file< server: port:", Words),
     (
         "journalctl",
         "u:n:fexbrko:S:U:p:t:ag",
-        "unit: lines: follow no-pager output: since: until: priority: reverse boot# dmesg grep: system user identifier: all vacuum-size: vacuum-time:",
+        "unit: lines: follow no-pager output: since: until: priority: reverse boot# dmesg grep: system user identifier: all",
         Words,
     ),
     (
@@ -315,18 +312,20 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
 /// Programs of [`TABLE`] whose options do not matter: they reach no file of the line's and start nothing.
 const HARMLESS: &[&str] = &[
     "id", "whoami", "groups", "w", "uptime", "logname", "tty", "uname", "arch", "nproc", "free", "ps",
-    "pgrep", "lscpu", "lsblk", "lsusb", "lspci", "true", "false", ":", "pwd", "printenv", "getent", "locale",
-    "kill", "pkill", "killall", "seq", "yes", "expr", "factor", "numfmt", "echo",
+    "pgrep", "true", "false", ":", "pwd", "printenv", "locale", "kill", "pkill", "killall", "seq", "yes",
+    "expr", "factor", "numfmt", "echo",
 ];
 
 pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
     match at.base {
         "find" => find(walk, at),
         "dd" => dd(walk, at),
-        "tar" | "bsdtar" | "gtar" => tar(walk, at),
+        "tar" | "gtar" => tar(walk, at),
         "openssl" => openssl(walk, at),
         "psql" => psql(walk, at),
-        "cpio" | "pax" | "ar" | "7z" | "7za" | "rar" | "unrar" => walk.opaque(Opaque::OptionUnknown, at.span),
+        "cpio" | "pax" | "lz4" | "bsdtar" | "ar" | "7z" | "7za" | "rar" | "unrar" => {
+            walk.opaque(Opaque::OptionUnknown, at.span)
+        }
         base if HARMLESS.contains(&base) => {}
         base => {
             let Some((_, short, long, operands)) =
@@ -338,6 +337,10 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
             operands_of(walk, at, *operands, &found);
             let word = found.operands.first().and_then(|a| a.value.literal());
             match (at.base, word) {
+                // A name's address is asked of other hosts.
+                ("getent", Some("hosts" | "ahosts" | "ahostsv4" | "ahostsv6")) => {
+                    walk.opaque(Opaque::HostUnknown, at.span);
+                }
                 ("systemctl", Some("edit")) => walk.opaque(Opaque::Interactive, at.span),
                 (
                     "systemctl",
@@ -353,6 +356,7 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
             if at.base == "zip" && found.has(&["m"]) {
                 name(walk, at, found.operands.get(1..).unwrap_or(&[]), Delete);
             }
+            particular(walk, at, &found);
             if at.base == "ssh-keygen" {
                 // The same option names the key that is made and the key that is read.
                 let keys: Vec<Arg> = found.values(&["f"]).cloned().collect();
@@ -361,6 +365,101 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         }
     }
     true
+}
+
+/// What some of the programs make of their words besides.
+fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
+    let starts = |text: &str| found.operands.iter().any(|arg| arg.value.starts().starts_with(text));
+    match at.base {
+        // `@file`: more arguments.
+        "strings" if starts("@") => walk.opaque(Opaque::ArgumentsFromInput, at.span),
+        "setfacl" | "getfacl" if starts("-") => walk.opaque(Opaque::ArgumentsFromInput, at.span),
+        "jq" => jq_filter(walk, at, found.operands.first()),
+        // Lists of patterns end where they end; names are made whole; `@` takes names from the input.
+        "zip" => {
+            let plain = |arg: &Arg| arg.value.literal().is_some_and(|n| n.ends_with(".zip"));
+            if starts("@") || found.has(&["x"]) || !found.operands.first().is_some_and(plain) {
+                walk.opaque(Opaque::ArgumentUnknown, at.span);
+            }
+        }
+        // Its options are words, and an operand ends them.
+        "xxd" => {
+            let options = at.args.iter().take_while(|a| a.value.starts().starts_with('-')).count();
+            let words = at.args.get(..options).unwrap_or(&[]);
+            let behind = at.args.get(options..).unwrap_or(&[]);
+            let odd =
+                behind.iter().any(|a| a.value.starts().starts_with('-') && a.value.literal() != Some("-"));
+            if odd || words.iter().any(|a| a.value.starts().len() > 2) {
+                walk.opaque(Opaque::OptionUnknown, at.span);
+            }
+        }
+        // A character set with a `/` may be a file.
+        "iconv"
+            if found.seen.iter().any(|(_, value)| {
+                value.as_ref().is_some_and(|v| {
+                    v.value.starts().trim_end_matches("//TRANSLIT").trim_end_matches("//IGNORE").contains('/')
+                })
+            }) && found.has(&["f", "t", "from-code", "to-code"]) =>
+        {
+            walk.opaque(Opaque::OptionUnknown, at.span);
+        }
+        "logger" => {
+            for host in found.values(&["n", "server"]).cloned().collect::<Vec<_>>() {
+                super::network::host_port(walk, at, &host);
+            }
+        }
+        // What is read may be the file with another ending.
+        "zcat" | "gunzip" | "zgrep" | "uncompress" => ending(walk, at, &found.operands),
+        "gzip" if found.has(&["d", "decompress", "uncompress"]) => ending(walk, at, &found.operands),
+        "unzip" if !found.operands.first().is_some_and(|a| a.value.starts().ends_with(".zip")) => {
+            walk.opaque(Opaque::PathUnknown, at.span);
+        }
+        "ssh-keygen" if !found.has(&["f"]) || !found.operands.is_empty() => {
+            walk.opaque(Opaque::PathUnknown, at.span);
+        }
+        _ => {}
+    }
+    // A suffix with a `/` leads elsewhere.
+    let suffixed = matches!(at.base, "cp" | "mv" | "ln" | "install");
+    if suffixed && found.values(&["S", "suffix"]).any(|s| s.value.literal().is_none_or(|t| t.contains('/'))) {
+        walk.opaque(Opaque::PathUnknown, at.span);
+    }
+    // A relative symbolic link leads from where it is.
+    let link = found.has(&["s", "symbolic"]) && matches!(at.base, "ln" | "cp");
+    if link && let Some((last, front)) = found.operands.split_last() {
+        let relative = front
+            .iter()
+            .chain(front.is_empty().then_some(last))
+            .any(|a| !a.value.starts().starts_with('/') && !matches!(a.value, Value::Below(..)));
+        if relative
+            && (found.has(&["t", "target-directory"]) || last.value.literal().is_none_or(|t| t.contains('/')))
+        {
+            walk.opaque(Opaque::Directory, at.span);
+        }
+    }
+}
+
+fn ending(walk: &mut Walk, at: &At<'_>, operands: &[Arg]) {
+    let skip = usize::from(at.base == "zgrep");
+    let whole = |arg: &&Arg| {
+        let text = arg.value.starts();
+        text == "-" || text.ends_with(".gz") || text.ends_with(".Z") || text.ends_with(".tgz")
+    };
+    if !operands.iter().skip(skip).all(|arg| whole(&arg)) {
+        walk.opaque(Opaque::PathUnknown, at.span);
+    }
+}
+
+/// A filter is plain unless it reads modules, the environment or the names of files.
+fn jq_filter(walk: &mut Walk, at: &At<'_>, filter: Option<&Arg>) {
+    let Some(filter) = filter else { return };
+    let reaches = ["import", "include", "input_filename", "modulemeta", "env", "ENV", "get_search_list"];
+    let plain = filter.value.literal().is_some_and(|text| {
+        !text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| reaches.contains(&word))
+    });
+    if !plain {
+        walk.opaque(Opaque::InlineCode, at.span);
+    }
 }
 
 fn name(walk: &mut Walk, at: &At<'_>, args: &[Arg], access: FileAccess) {
@@ -397,7 +496,7 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
                 name(walk, at, &here(at), access);
             }
         }
-        Copies if found.has(&["d", "directory"]) => name(walk, at, all, Write),
+        Copies if at.base == "install" && found.has(&["d", "directory"]) => name(walk, at, all, Write),
         Copies | Move => {
             let compressed = operands == Move && at.base != "mv";
             let sources = if target || compressed { all } else { front };
@@ -491,6 +590,9 @@ fn find(walk: &mut Walk, at: &At<'_>) {
     if starts.iter().any(|s| matches!(s.value, Value::Unknown { .. } | Value::Pattern(..))) {
         walk.opaque(Opaque::ArgumentUnknown, at.span);
     }
+    if tests.iter().any(|test| matches!(test.value, Value::Pattern(..) | Value::Unknown { one: false, .. })) {
+        walk.opaque(Opaque::ArgumentUnknown, at.span);
+    }
     let mut rest = tests.iter();
     while let Some(test) = rest.next() {
         let Some(word) = test.value.literal() else {
@@ -498,13 +600,14 @@ fn find(walk: &mut Walk, at: &At<'_>) {
             continue;
         };
         match word {
-            "-exec" | "-execdir" | "-ok" | "-okdir" => {
-                let words: Vec<Arg> = rest
-                    .by_ref()
-                    .take_while(|a| !matches!(a.value.literal(), Some(";" | "+")))
-                    .cloned()
-                    .collect();
+            "-exec" | "-ok" => {
+                let words = exec_words(walk, test, &mut rest);
                 exec(walk, at, &words, &found);
+            }
+            // It runs in the directory of what is found.
+            "-execdir" | "-okdir" => {
+                let words = exec_words(walk, test, &mut rest);
+                walk.elsewhere(|walk| exec(walk, at, &words, &found));
             }
             "-delete" => name(walk, at, &found, Delete),
             "-fprint" | "-fprint0" | "-fls" => {
@@ -568,6 +671,30 @@ fn find(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
+/// The words up to `;`, or up to the `+` right behind `{}`; where finds differ, or a word may be one of them, it is opaque.
+fn exec_words<'a>(walk: &mut Walk, test: &Arg, rest: &mut impl Iterator<Item = &'a Arg>) -> Vec<Arg> {
+    let mut words: Vec<Arg> = Vec::new();
+    for arg in rest {
+        match arg.value.literal() {
+            Some(";") => return words,
+            Some("+") => {
+                let whole = words.last().is_some_and(|word| word.value.literal() == Some("{}"));
+                if whole && test.value.literal().is_some_and(|name| name.starts_with("-exec")) {
+                    return words;
+                }
+                walk.opaque(Opaque::ArgumentUnknown, arg.at);
+            }
+            None if matches!(arg.value.starts(), "" | ";" | "+") => {
+                walk.opaque(Opaque::ArgumentUnknown, arg.at);
+            }
+            _ => {}
+        }
+        words.push(arg.clone());
+    }
+    walk.opaque(Opaque::ArgumentUnknown, test.at);
+    words
+}
+
 /// `find -exec`: in place of `{}` stands what is below the starting point, if there is one.
 fn exec(walk: &mut Walk, at: &At<'_>, words: &[Arg], found: &[Arg]) {
     let path = match found {
@@ -603,12 +730,76 @@ fn dd(walk: &mut Walk, at: &At<'_>) {
 }
 
 fn openssl(walk: &mut Walk, at: &At<'_>) {
+    const COMMANDS: &[&str] = &[
+        "enc",
+        "dgst",
+        "md5",
+        "sha1",
+        "sha256",
+        "sha512",
+        "base64",
+        "rand",
+        "x509",
+        "rsa",
+        "pkey",
+        "genrsa",
+        "verify",
+        "passwd",
+        "version",
+        "ciphers",
+        "crl",
+        "asn1parse",
+        "s_client",
+        "s_server",
+    ];
+    const PLAIN: &[&str] = &[
+        "-pbkdf2",
+        "-salt",
+        "-nosalt",
+        "-a",
+        "-A",
+        "-d",
+        "-e",
+        "-p",
+        "-base64",
+        "-hex",
+        "-r",
+        "-binary",
+        "-c",
+        "-noout",
+        "-text",
+        "-subject",
+        "-issuer",
+        "-dates",
+        "-enddate",
+        "-startdate",
+        "-fingerprint",
+        "-serial",
+        "-modulus",
+        "-pubkey",
+        "-pubin",
+        "-pubout",
+        "-check",
+        "-des3",
+        "-md5",
+        "-v",
+        "-1",
+        "-5",
+        "-6",
+        "-stdin",
+    ];
+    if !at.args.first().is_some_and(|a| a.value.literal().is_some_and(|name| COMMANDS.contains(&name))) {
+        // Without one it takes commands from its input; others run programs or read settings.
+        walk.opaque(Opaque::Interactive, at.span);
+    }
     let mut args = at.args.iter().peekable();
     while let Some(arg) = args.next() {
         let Some(word) = arg.value.literal() else {
             walk.opaque(Opaque::ArgumentUnknown, arg.at);
             continue;
         };
+        // Two dashes are one.
+        let word = if word.starts_with("--") { word.get(1..).unwrap_or(word) } else { word };
         let access = match word {
             "-in" | "-inkey" | "-cert" | "-key" | "-CAfile" | "-CA" | "-CAkey" | "-kfile" | "-rand"
             | "-signkey" | "-signature" | "-verify" | "-prverify" | "-sign" | "-certfile" | "-extfile"
@@ -629,19 +820,25 @@ fn openssl(walk: &mut Walk, at: &At<'_>) {
                 continue;
             }
             "-pass" | "-passin" | "-passout" => {
-                let file = args
-                    .next()
-                    .and_then(|a| a.value.starts().strip_prefix("file:").map(|p| (a, p.to_owned())));
+                let value = args.next();
+                if value.is_some_and(|v| v.value.literal().is_none()) {
+                    walk.opaque(Opaque::ArgumentUnknown, arg.at);
+                }
+                let file =
+                    value.and_then(|a| a.value.starts().strip_prefix("file:").map(|p| (a, p.to_owned())));
                 if let Some((value, path)) = file {
                     walk.file(at.index, options::attached(value, &path).value, Read, value.at);
                 }
                 continue;
             }
             word if word.starts_with('-') => {
-                if !word.contains("out") || word.starts_with("-outform") {
-                    continue;
+                let digest = ["-aes-", "-aes1", "-aes2", "-sha"].iter().any(|front| word.starts_with(front));
+                if matches!(word, "-iter" | "-S" | "-K" | "-k" | "-iv" | "-md") {
+                    args.next();
+                } else if !digest && !PLAIN.contains(&word) {
+                    walk.opaque(Opaque::OptionUnknown, arg.at);
                 }
-                Write
+                continue;
             }
             // The subcommand; every other word may be a file, and is taken for one.
             _ if std::ptr::eq(arg, &at.args[0]) => continue,
@@ -651,6 +848,10 @@ fn openssl(walk: &mut Walk, at: &At<'_>) {
             }
         };
         if let Some(value) = args.next() {
+            // A URI, or a list.
+            if value.value.starts().contains([':', ';']) {
+                walk.opaque(Opaque::PathUnknown, value.at);
+            }
             walk.file(at.index, value.value.clone(), access, value.at);
         }
     }
@@ -675,8 +876,8 @@ fn psql(walk: &mut Walk, at: &At<'_>) {
 }
 
 fn tar(walk: &mut Walk, at: &At<'_>) {
-    let short = "Acdrtuxf:zjJZavwkOpPhlC:T@X@I|F|b:g:H:K:L:mMnN:oRsSUV:W";
-    let long = "create extract get list append update diff compare delete concatenate file: gzip bzip2 xz zstd lzma auto-compress verbose directory: files-from@ exclude-from@ exclude: use-compress-program| checkpoint# checkpoint-action| to-command| info-script| new-volume-script| rsh-command| rmt-command| to-stdout keep-old-files overwrite preserve-permissions same-owner no-same-owner no-same-permissions strip-components: transform: wildcards no-recursion one-file-system owner: group: mode: mtime: sort: numeric-owner absolute-names dereference totals exclude-vcs remove-files null help version";
+    let short = "Acdrtuxf:zjJZavwkOpPhlC:T@X@I|F|b:g>H:K:L:mM!nN:oRsSUV:W";
+    let long = "create extract get list append update diff compare delete concatenate file: gzip bzip2 xz zstd lzma auto-compress verbose directory: files-from@ exclude-from@ exclude: use-compress-program| checkpoint# checkpoint-action| to-command| info-script| new-volume-script| rsh-command| rmt-command| to-stdout keep-old-files overwrite preserve-permissions same-owner no-same-owner no-same-permissions strip-components: wildcards no-recursion one-file-system owner: group: mode: mtime: sort: numeric-owner absolute-names dereference totals exclude-vcs remove-files null help version";
     // The old form: letters without a dash come first, and their values follow in order.
     let mut args = at.args.to_vec();
     if let Some(Value::Literal(first)) = args.first().map(|a| &a.value)
@@ -688,6 +889,15 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
     let at = At { args: &args, ..*at };
     let found = options::read(walk, &at, short, long, Order::Mixed);
     let has = |names: &[&str]| found.has(names);
+    // Of several archives the first is meant, or all; of several directories each is below the one before.
+    let directories: Vec<&Arg> = found.values(&["C", "directory"]).collect();
+    if found.values(&["f", "file"]).count() > 1
+        || directories.iter().skip(1).any(|d| !d.value.starts().starts_with('/'))
+        || has(&["d", "diff", "compare"])
+        || found.operands.iter().any(|a| a.value.starts().starts_with('@'))
+    {
+        walk.opaque(Opaque::PathUnknown, at.span);
+    }
     let makes = has(&["c", "create", "r", "append", "u", "update", "A", "concatenate"]);
     let takes = has(&["x", "extract", "get"]);
     if let Some(archive) = found.value(&["f", "file"]).cloned().filter(|a| a.value.literal() != Some("-")) {

@@ -2,6 +2,7 @@
 
 use super::At;
 use super::network;
+use super::options::{self, Order};
 use crate::line::{Arg, FileAccess, Opaque, Value};
 use crate::walk::Walk;
 
@@ -19,11 +20,82 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
     true
 }
 
+/// A path without `.git` may be that of the same name with it; `~` is a home for these programs themselves.
 fn service(walk: &mut Walk, at: &At<'_>, access: FileAccess) {
-    for arg in at.args.iter().filter(|a| !a.value.starts().starts_with("--")) {
+    let long = "strict no-strict stateless-rpc advertise-refs http-backend-info-refs";
+    for arg in &options::read(walk, at, "", long, Order::Mixed).operands {
+        if arg.value.starts().starts_with('~') {
+            walk.opaque(Opaque::PathUnknown, arg.at);
+        }
         walk.file(at.index, arg.value.clone(), access, arg.at);
+        if let Some(path) = arg.value.literal().map(|path| path.trim_end_matches('/'))
+            && !path.ends_with(".git")
+        {
+            walk.file(at.index, Value::Literal(format!("{path}.git")), access, arg.at);
+        }
     }
 }
+
+/// Subcommands, their short and their long options. What is not here is opaque: it may start a program, or name a file.
+const OPTIONS: &[(&str, &str, &str)] = &[
+    (
+        "status",
+        "sbvz",
+        "short branch porcelain# long verbose show-stash untracked-files# ignored# column# no-column ahead-behind no-ahead-behind",
+    ),
+    (
+        "log show diff whatchanged shortlog rev-list reflog",
+        "psn:U#qrtcmMwbzaie0123456789",
+        "oneline stat# graph all decorate# no-decorate patch no-patch name-only name-status cached staged color# no-color numstat shortstat summary raw format: pretty# since: until: after: before: author: committer: grep: max-count: skip: date: abbrev# abbrev-commit merges no-merges first-parent follow reverse count branches# tags# remotes# no-index check word-diff# ignore-all-space ignore-space-change diff-filter: find-renames# no-renames exit-code quiet unified: numbered email left-right cherry-pick topo-order date-order no-walk objects no-ext-diff no-textconv",
+    ),
+    (
+        "branch",
+        "avrqlfdDmM",
+        "all remotes list verbose show-current merged# no-merged# contains# sort: format: delete move force column# no-column quiet abbrev# no-abbrev",
+    ),
+    (
+        "tag",
+        "lndf",
+        "list delete force sort: format: contains# merged# no-merged# points-at: column# no-column",
+    ),
+    (
+        "rev-parse",
+        "q",
+        "short# verify quiet abbrev-ref# show-toplevel git-dir git-common-dir absolute-git-dir is-inside-work-tree is-bare-repository is-inside-git-dir show-prefix show-cdup symbolic-full-name all branches# tags# remotes#",
+    ),
+    (
+        "ls-files",
+        "cdmostuvkiz",
+        "cached deleted modified others stage exclude-standard full-name error-unmatch directory ignored unmerged",
+    ),
+    ("ls-tree", "rdtlz", "name-only name-status full-name full-tree long abbrev# object-only"),
+    ("cat-file", "tspe", ""),
+    ("describe", "", "all tags always dirty# long abbrev: exact-match match: exclude: first-parent"),
+    ("blame", "L:lstnfwe", "porcelain line-porcelain show-email show-name root date: abbrev#"),
+    (
+        "grep",
+        "nilLcwvEFPhHqe:A:B:C:pWI0",
+        "line-number ignore-case files-with-matches name-only count word-regexp invert-match extended-regexp fixed-strings perl-regexp quiet cached untracked no-index color# no-color",
+    ),
+    (
+        "name-rev merge-base for-each-ref show-ref count-objects check-ignore symbolic-ref version",
+        "aqvnsd",
+        "format: sort: heads tags verify hash# all is-ancestor fork-point points-at: short# name-only always human-readable quiet verbose",
+    ),
+    ("add", "AnvufN", "all no-all dry-run verbose update force intent-to-add ignore-errors"),
+    ("restore", "s:SWq", "source: staged worktree quiet ours theirs"),
+    ("reset", "q", "soft mixed quiet"),
+    ("rm", "rfnq", "cached force dry-run quiet ignore-unmatch"),
+    ("mv", "fnkv", "force dry-run verbose"),
+    ("init", "qb:", "bare quiet initial-branch:"),
+    ("fetch", "qvpatfnj:46", "depth: deepen: prune tags no-tags all quiet verbose force unshallow jobs:"),
+    ("ls-remote", "thq46", "heads tags refs quiet exit-code sort: symref"),
+    (
+        "clone",
+        "qvnj:b:o:46",
+        "branch: depth: origin: jobs: single-branch no-single-branch quiet verbose no-checkout no-tags progress filter:",
+    ),
+];
 
 fn git(walk: &mut Walk, at: &At<'_>) {
     for arg in at.args {
@@ -33,11 +105,19 @@ fn git(walk: &mut Walk, at: &At<'_>) {
             walk.opaque(Opaque::ArgumentUnknown, arg.at);
         }
     }
+    // A file's name may be an option, too.
+    for arg in at.args.iter().filter(|a| matches!(a.value, Value::Pattern(..))) {
+        if arg.value.starts().is_empty() || arg.value.starts().starts_with(['*', '?', '[']) {
+            walk.opaque(Opaque::ArgumentUnknown, arg.at);
+        }
+    }
+    let mut elsewhere = false;
     let mut args = at.args.iter();
     let subcommand = loop {
         let Some(arg) = args.next() else { return };
         match arg.value.literal() {
             Some("-C") => {
+                elsewhere = true;
                 if let Some(directory) = args.next() {
                     walk.file(at.index, directory.value.clone(), FileAccess::List, directory.at);
                 }
@@ -66,7 +146,15 @@ fn git(walk: &mut Walk, at: &At<'_>) {
         }
     };
     let rest: Vec<Arg> = args.cloned().collect();
-    subcommand_of(walk, at, subcommand.0, subcommand.1, &rest);
+    let (name, word) = subcommand;
+    if let Some((_, short, long)) = OPTIONS.iter().find(|row| row.0.split(' ').any(|n| n == name)) {
+        options::read(walk, &At { args: &rest, ..*at }, short, long, Order::Mixed);
+    }
+    if elsewhere {
+        walk.elsewhere(|walk| subcommand_of(walk, at, name, word, &rest));
+    } else {
+        subcommand_of(walk, at, name, word, &rest);
+    }
 }
 
 fn subcommand_of(walk: &mut Walk, at: &At<'_>, name: &str, word: &Arg, rest: &[Arg]) {
@@ -81,7 +169,7 @@ fn subcommand_of(walk: &mut Walk, at: &At<'_>, name: &str, word: &Arg, rest: &[A
                 walk.opaque(Opaque::StartsPrograms, arg.at);
             }
             // Outside of a repository these two read any file: revisions are taken for files, too.
-            if name == "diff" || name == "grep" {
+            if name == "diff" || name == "grep" || name == "blame" {
                 for arg in words {
                     walk.file(at.index, arg.value.clone(), FileAccess::Read, arg.at);
                 }
@@ -173,10 +261,19 @@ fn remote(walk: &mut Walk, at: &At<'_>, word: &Arg, rest: &[Arg], from: Option<&
     if text.contains("::") {
         // `ext::sh -c ...`: a helper that is a program.
         walk.opaque(Opaque::StartsPrograms, from.at);
-    } else if text.starts_with("file://") || text.starts_with(['/', '.', '~']) {
+    } else if text.starts_with("file:///") || text.starts_with(['/', '.', '~']) {
+        if text.starts_with("file:") && text.contains('%') || text.starts_with('~') {
+            walk.opaque(Opaque::PathUnknown, from.at);
+        }
         let path = text.strip_prefix("file://").unwrap_or(text).to_owned();
         walk.file(at.index, super::options::attached(from, &path).value, FileAccess::Read, from.at);
     } else if text.contains("://") {
+        // Another scheme is the name of a program.
+        let known =
+            ["http://", "https://", "ssh://", "git://", "ftp://", "ftps://", "git+ssh://", "ssh+git://"];
+        if !known.iter().any(|scheme| text.starts_with(scheme)) {
+            walk.opaque(Opaque::StartsPrograms, from.at);
+        }
         network::url(walk, at, from, FileAccess::Read);
     } else if !network::remote_path(walk, at, from) {
         walk.opaque(Opaque::HostUnknown, from.at);

@@ -21,7 +21,8 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         | "host" | "whois" | "ssh-keyscan" | "ssh-copy-id" | "showmount" | "arping" | "drill" => {
             probes(walk, at)
         }
-        "docker" | "podman" | "nerdctl" | "ctr" | "crictl" | "lxc" | "lxc-attach" => container(walk, at),
+        "docker" | "podman" | "nerdctl" => container(walk, at),
+        "ctr" | "crictl" | "lxc" | "lxc-attach" => walk.opaque(Opaque::Container, at.span),
         "kubectl" | "oc" => kubectl(walk, at),
         _ => return false,
     }
@@ -34,8 +35,6 @@ const SSH_SETTINGS: &[&str] = &[
     "connecttimeout",
     "connectionattempts",
     "stricthostkeychecking",
-    "userknownhostsfile",
-    "globalknownhostsfile",
     "loglevel",
     "serveraliveinterval",
     "serveralivecountmax",
@@ -48,20 +47,14 @@ const SSH_SETTINGS: &[&str] = &[
     "kbdinteractiveauthentication",
     "numberofpasswordprompts",
     "addressfamily",
-    "port",
-    "user",
     "requesttty",
     "hostkeyalgorithms",
     "kexalgorithms",
     "ciphers",
     "macs",
     "checkhostip",
-    "controlmaster",
-    "controlpersist",
     "visualhostkey",
-    "addkeystoagent",
     "gssapiauthentication",
-    "updatehostkeys",
 ];
 
 const SSH_SHORT: &str = "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E>e:F<I|i<J:L:l:m:O:o:p:P:Q:R:S:W:w:";
@@ -71,18 +64,23 @@ fn ssh_options(walk: &mut Walk, at: &At<'_>, found: &Found) {
     for setting in found.values(&["o"]) {
         let text = setting.value.starts().to_ascii_lowercase();
         let name = text.split(['=', ' ', '\t']).next().unwrap_or("").to_owned();
-        if !SSH_SETTINGS.contains(&&*name) {
+        let value = text.get(name.len()..).unwrap_or("");
+        let plain = |c: char| c.is_ascii_alphanumeric() || "=._,+@*-".contains(c);
+        let nowhere = setting.value.literal().is_some() && text == "userknownhostsfile=/dev/null";
+        let known =
+            SSH_SETTINGS.contains(&&*name) && setting.value.literal().is_some() && value.chars().all(plain);
+        if !known && !nowhere {
             walk.opaque(Opaque::Configuration, setting.at);
         }
     }
-    if found.has(&["F", "L", "R", "D", "W", "w", "A", "X", "Y", "O", "M"]) && at.base != "scp"
-        || found.has(&["F"])
+    if found.has(&["F", "L", "R", "D", "W", "w", "A", "X", "Y", "O", "M", "S", "P"]) && at.base != "scp"
+        || found.has(&["F", "A"])
     {
         walk.opaque(Opaque::Configuration, at.span);
     }
     for jumps in found.values(&["J"]).cloned().collect::<Vec<_>>() {
         for jump in jumps.value.starts().split(',') {
-            login(walk, at, &attached(&jumps, jump), None);
+            url(walk, at, &attached(&jumps, jump), FileAccess::Read);
         }
     }
 }
@@ -101,8 +99,40 @@ fn login(walk: &mut Walk, at: &At<'_>, arg: &Arg, port: Option<String>) {
         Some((host, digits)) if bare.is_some() => (host, Some(digits.to_owned())),
         _ => (host, port),
     };
-    let value = attached(arg, host).value;
+    let value = match attached(arg, host).value {
+        Value::Literal(host) => host_named(&host),
+        other => other,
+    };
     walk.host(at.index, value, user, port, arg.at);
+}
+
+/// A host's name or address, where all who read it find the same; else it cannot be known. One dot at the end is no part of it.
+fn host_named(text: &str) -> Value {
+    if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let plain = inner
+            .parse::<core::net::Ipv6Addr>()
+            .is_ok_and(|a| a.to_string() == inner && !inner.contains('.'));
+        return if plain { Value::Literal(text.to_owned()) } else { Value::unknown() };
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    let last = name.rsplit('.').next().unwrap_or(name);
+    // `1`, `0x7f.1`: numbers that are addresses, too.
+    let number = last.bytes().all(|b| b.is_ascii_digit()) || last.to_ascii_lowercase().starts_with("0x");
+    let sure = !name.is_empty()
+        && !name.starts_with(['-', '.'])
+        && !name.ends_with('.')
+        && name.bytes().all(plain)
+        && (!number || name.parse::<core::net::Ipv4Addr>().is_ok());
+    if sure { Value::Literal(name.to_owned()) } else { Value::unknown() }
+}
+
+/// What stands before `://`, if it is a scheme; none if there is no `://`.
+fn scheme(text: &str) -> Result<Option<&str>, ()> {
+    let Some((front, _)) = text.split_once("://") else { return Ok(None) };
+    let plain = front.starts_with(|c: char| c.is_ascii_alphabetic())
+        && front.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+');
+    if plain { Ok(Some(front)) } else { Err(()) }
 }
 
 fn ssh(walk: &mut Walk, at: &At<'_>) {
@@ -127,7 +157,15 @@ fn ssh(walk: &mut Walk, at: &At<'_>) {
     if first.has(&["s"]) || second.has(&["s"]) {
         return walk.opaque(Opaque::Interactive, at.span);
     }
-    if !second.operands.is_empty() {
+    // Of several, or with a user in the host's name, versions take one or the other.
+    let users = first.values(&["l"]).chain(second.values(&["l"])).count();
+    let ports = first.values(&["p"]).chain(second.values(&["p"])).count();
+    if users > 0 || ports > 1 || ports == 1 && host.value.starts().contains("://") {
+        walk.opaque(Opaque::HostUnknown, at.span);
+    }
+    // An empty command is none.
+    let empty = |arg: &Arg| arg.value.literal().is_some_and(|text| text.trim().is_empty());
+    if !second.operands.iter().all(empty) {
         return joined_code(walk, at, &second.operands, Inside::Remote, at.scene);
     }
     match &at.scene.input {
@@ -143,7 +181,11 @@ fn ssh(walk: &mut Walk, at: &At<'_>) {
 pub(super) fn remote_path(walk: &mut Walk, at: &At<'_>, arg: &Arg) -> bool {
     let text = arg.value.starts();
     if text.contains("://") {
-        url(walk, at, arg, FileAccess::Read);
+        if text.starts_with("file:") {
+            walk.host(at.index, Value::unknown(), None, None, arg.at);
+        } else {
+            url(walk, at, arg, FileAccess::Read);
+        }
         return true;
     }
     let Some((front, _)) =
@@ -173,6 +215,12 @@ fn transfer(walk: &mut Walk, at: &At<'_>, operands: &[Arg]) {
 fn scp(walk: &mut Walk, at: &At<'_>) {
     let found = options::read(walk, at, "1234tfd6ABCOpqRrTvc:D|F<i<J:l:o:P:S|X:", "", Order::Mixed);
     ssh_options(walk, at, &found);
+    // The first operand ends the options: what looks like one behind it is a file.
+    let operand = at.args.iter().position(|a| found.operands.first() == Some(a)).unwrap_or(at.args.len());
+    let behind = at.args.get(operand..).unwrap_or(&[]);
+    if behind.iter().any(|a| a.value.starts().starts_with('-')) || found.has(&["t"]) && found.has(&["f"]) {
+        walk.opaque(Opaque::OptionUnknown, at.span);
+    }
     // The other side of a copy, which `scp` starts over SSH.
     let server = if found.has(&["t"]) {
         Some(FileAccess::Write)
@@ -202,14 +250,14 @@ fn sftp(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-const RSYNC_LONG: &str = "exclude: include: exclude-from@ include-from@ files-from@ filter@ delete delete-after delete-before delete-during delete-delay delete-excluded delete-missing-args force progress stats partial partial-dir: inplace append append-verify archive verbose recursive compress compress-level: rsh| rsync-path| dry-run human-readable update checksum bwlimit: timeout: contimeout: port: password-file< log-file> out-format: info: no-owner no-group no-perms no-times no-o no-g no-p chmod: chown: usermap: groupmap: numeric-ids links copy-links safe-links copy-unsafe-links perms times owner group devices specials relative mkpath size-only ignore-times ignore-existing existing max-size: min-size: backup backup-dir: suffix: temp-dir: link-dest: compare-dest: copy-dest: omit-dir-times one-file-system whole-file no-whole-file itemize-changes list-only remove-source-files quiet sparse hard-links acls xattrs version help";
+const RSYNC_LONG: &str = "exclude: include: exclude-from@ include-from@ files-from@ filter@ delete delete-after delete-before delete-during delete-delay delete-excluded delete-missing-args force progress stats partial inplace append append-verify archive verbose recursive compress compress-level: rsh| rsync-path| dry-run human-readable update checksum bwlimit: timeout: contimeout: port: password-file< log-file> out-format: info: no-owner no-group no-perms no-times no-o no-g no-p chmod: chown: usermap: groupmap: numeric-ids links copy-links safe-links copy-unsafe-links perms times owner group devices specials relative mkpath size-only ignore-times ignore-existing existing max-size: min-size: backup omit-dir-times one-file-system whole-file no-whole-file itemize-changes list-only remove-source-files quiet sparse hard-links acls xattrs version help";
 
 fn rsync(walk: &mut Walk, at: &At<'_>) {
-    if at.args.iter().any(|a| a.value.literal() == Some("--server")) {
+    if at.args.first().is_some_and(|a| a.value.literal() == Some("--server")) {
         return rsync_server(walk, at);
     }
     let found =
-        options::read(walk, at, "vqcaRubdlLkKHpEAXogOJDtSnWxmIzyPhi46rB:T:M|f@e|0", RSYNC_LONG, Order::Mixed);
+        options::read(walk, at, "vqcaRubdlLkKHpEAXogOJDtSnWxmIzyPhi46rB:T>M|f@e|0", RSYNC_LONG, Order::Mixed);
     transfer(walk, at, &found.operands);
     let Some((target, sources)) = found.operands.split_last() else { return };
     let deletes = found.seen.iter().any(|(name, _)| name.starts_with("delete"));
@@ -248,6 +296,9 @@ fn rsync_server(walk: &mut Walk, at: &At<'_>) {
     for arg in at.args {
         let text = arg.value.starts();
         if paths {
+            if text.starts_with('-') {
+                walk.opaque(Opaque::OptionUnknown, arg.at);
+            }
             let access = if sends { FileAccess::Read } else { FileAccess::Write };
             walk.file(at.index, arg.value.clone(), access, arg.at);
             if deletes && !sends {
@@ -255,23 +306,51 @@ fn rsync_server(walk: &mut Walk, at: &At<'_>) {
             }
         } else if arg.value.literal() == Some(".") {
             paths = true;
-        } else if text.starts_with("--delete") {
+        } else if DELETES.contains(&text) && arg.value.literal().is_some() {
             deletes = true;
-        } else if text.starts_with("--timeout=") || text.starts_with("--bwlimit=") || plain.contains(&text) {
-        } else if text.starts_with("--") || !text.starts_with('-') || arg.value.literal().is_none() {
+        } else if !(plain.contains(&text) || server_letters(text)) || arg.value.literal().is_none() {
             walk.opaque(Opaque::OptionUnknown, arg.at);
         }
     }
+    if !paths {
+        walk.opaque(Opaque::PathUnknown, at.span);
+    }
+}
+
+const DELETES: &[&str] = &[
+    "--delete",
+    "--delete-before",
+    "--delete-during",
+    "--delete-after",
+    "--delete-delay",
+    "--delete-excluded",
+];
+
+/// `-vlogDtpre.iLsfxC`: flags, and behind `e.` what the client can do. Not `s`: by it the arguments come from input.
+fn server_letters(text: &str) -> bool {
+    let Some(letters) = text.strip_prefix('-') else { return false };
+    let (flags, able) = letters.split_once("e.").unwrap_or((letters, ""));
+    !letters.is_empty()
+        && flags.chars().all(|c| "vlogDtprRzcuWSnkKLHAXUNOJdxmhqIiE".contains(c))
+        && able.bytes().all(|b| b.is_ascii_alphabetic() || b == b'.')
 }
 
 /// The host of a URL; `file:` names a file.
 pub(super) fn url(walk: &mut Walk, at: &At<'_>, arg: &Arg, access: FileAccess) {
     let text = arg.value.starts();
-    if let Some(path) = text.strip_prefix("file://") {
+    if let Some(path) = text.strip_prefix("file://").filter(|path| path.starts_with('/')) {
+        if path.contains(['%', '{', '}', '[', ']', '#', '?', '\\']) {
+            walk.opaque(Opaque::PathUnknown, arg.at);
+        }
         return walk.file(at.index, attached(arg, path).value, access, arg.at);
     }
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let end = rest.find(['/', '?', '#', '\\']);
+    let named = scheme(text);
+    let file = text.get(..5).is_some_and(|front| front.eq_ignore_ascii_case("file:"));
+    if named.is_err() || file || text.contains('\\') {
+        return walk.host(at.index, Value::unknown(), None, None, arg.at);
+    }
+    let rest = if named == Ok(None) { text } else { text.split_once("://").map_or(text, |(_, rest)| rest) };
+    let end = rest.find(['/', '?', '#']);
     let authority = rest.get(..end.unwrap_or(rest.len())).unwrap_or("");
     let (user, host) = match authority.rsplit_once('@') {
         Some((user, host)) => (user.split(':').next().map(str::to_owned), host),
@@ -284,9 +363,10 @@ pub(super) fn url(walk: &mut Walk, at: &At<'_>, arg: &Arg, access: FileAccess) {
     };
     // Before the path starts, what follows may still be of the host; and curl makes several of `{a,b}`.
     let sure = (arg.value.literal().is_some() || end.is_some())
-        && !name.contains(['{', '}', ','])
-        && !name.is_empty();
-    let value = if sure { Value::Literal(name.to_owned()) } else { Value::unknown() };
+        && authority.matches('@').count() < 2
+        && !authority.contains(['{', '}', ','])
+        && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let value = if sure { host_named(name) } else { Value::unknown() };
     let port = port.map(str::to_owned);
     walk.host(at.index, value, user, port, arg.at);
 }
@@ -299,6 +379,8 @@ pub(super) fn host_port(walk: &mut Walk, at: &At<'_>, arg: &Arg) {
 /// The name under which what a URL names is stored, where no other one is given.
 fn stored(walk: &mut Walk, at: &At<'_>, arg: &Arg) {
     let value = match arg.value.literal() {
+        Some(text) if text.contains(['%', '{', '}', '[', ']', '\\', '*']) => Value::unknown(),
+        Some(text) if at.base == "wget" && text.contains(['?', '#']) => Value::unknown(),
         Some(text) => {
             let path = text.split(['?', '#']).next().unwrap_or(text);
             let path = path.split_once("://").map_or(path, |(_, rest)| rest);
@@ -334,6 +416,11 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
     if found.has(&["J", "remote-header-name"]) {
         walk.opaque(Opaque::PathUnknown, at.span);
     }
+    // Also names that begin at the root are below it.
+    for directory in found.values(&["output-dir"]).cloned().collect::<Vec<_>>() {
+        walk.file(at.index, directory.value, FileAccess::Write, directory.at);
+        walk.opaque(Opaque::PathUnknown, at.span);
+    }
     if found.has(&["connect-to", "resolve", "unix-socket"]) {
         walk.opaque(Opaque::HostUnknown, at.span);
     }
@@ -342,12 +429,18 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
 /// Values that may name a file: `@file`, `name=@file`, `name=<file`; a cookie without `=` is a file.
 fn curl_value(walk: &mut Walk, at: &At<'_>, name: &str, value: &Arg) {
     let text = value.value.starts();
+    let output = matches!(name, "w" | "write-out") && (text.contains("%output") || text.starts_with('@'));
+    // Parts behind `;` may be headers out of a file; a `,` brings more files.
+    let form = matches!(name, "F" | "form") && !form_is_plain(text);
+    if output || form {
+        walk.opaque(Opaque::OptionUnknown, value.at);
+    }
     let path = match name {
-        "d" | "data" | "data-ascii" | "data-binary" | "json" | "H" | "header" | "url-query" => {
-            text.strip_prefix('@')
-        }
+        "d" | "data" | "data-ascii" | "data-binary" | "json" | "H" | "header" => text.strip_prefix('@'),
         "w" | "write-out" => text.strip_prefix('@'),
-        "data-urlencode" => text.split_once('@').map(|(_, path)| path).filter(|_| !text.contains('=')),
+        "data-urlencode" | "url-query" => {
+            text.split_once('@').map(|(_, path)| path).filter(|_| !text.contains('='))
+        }
         "F" | "form" => text.split_once('=').and_then(|(_, v)| v.strip_prefix(['@', '<'])),
         "b" | "cookie" => Some(text).filter(|_| !text.contains('=')),
         "x" | "proxy" | "socks5" | "socks5-hostname" => return url(walk, at, value, FileAccess::Read),
@@ -359,10 +452,26 @@ fn curl_value(walk: &mut Walk, at: &At<'_>, name: &str, value: &Arg) {
     }
     let Some(path) = path else { return };
     let path = if matches!(name, "F" | "form") { path.split(';').next().unwrap_or(path) } else { path };
+    if path.contains(['%', '{', '}', '[', ']', '#', ',']) {
+        walk.opaque(Opaque::PathUnknown, value.at);
+    }
     if path != "-" {
         let path = path.to_owned();
         walk.file(at.index, attached(value, &path).value, FileAccess::Read, value.at);
     }
+}
+
+fn form_is_plain(text: &str) -> bool {
+    let mut parts = text.split(';');
+    let first = parts.next().unwrap_or("");
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/+._-".contains(c);
+    let file = first.split_once('=').is_some_and(|(_, value)| value.starts_with(['@', '<']));
+    let several = text.contains(['"', '\\']) || file && first.contains(',');
+    !several
+        && parts.all(|part| {
+            let value = part.strip_prefix("type=").or_else(|| part.strip_prefix("filename="));
+            value.is_some_and(|value| value.chars().all(plain))
+        })
 }
 
 const WGET_LONG: &str = "output-document> output-file> append-output+ input-file@ execute| config| use-askpass| quiet verbose no-verbose continue timestamping tries: timeout: connect-timeout: wait: limit-rate: no-check-certificate ca-certificate< certificate< private-key< user: password: http-user: http-password: header: user-agent: referer: post-data: post-file< body-file< body-data: method: save-cookies> load-cookies< directory-prefix: recursive level: no-parent mirror page-requisites spider no-clobber show-progress progress: max-redirect: content-disposition trust-server-names no-proxy inet4-only inet6-only background debug server-response no-cookies compression: help version";
@@ -377,7 +486,12 @@ fn wget(walk: &mut Walk, at: &At<'_>) {
     );
     let follows = found.has(&["r", "recursive", "m", "mirror", "p", "page-requisites"]);
     let named = found.has(&["O", "output-document"]);
-    if follows {
+    // Its own names for what it stores, and files of its own.
+    let stores = ["x", "E", "K", "b", "background", "content-disposition", "trust-server-names"];
+    if found.operands.is_empty() && !found.has(&["V", "version", "h", "help", "i", "input-file"]) {
+        walk.opaque(Opaque::HostUnknown, at.span);
+    }
+    if follows || found.has(&stores) {
         walk.opaque(Opaque::PathUnknown, at.span);
     }
     for directory in found.values(&["P", "directory-prefix"]).cloned().collect::<Vec<_>>() {
@@ -395,7 +509,7 @@ fn nc(walk: &mut Walk, at: &At<'_>) {
     let found = options::read(
         walk,
         at,
-        "46bCDdFhklNnrStUuvZzq:i:I:M:m:O:P:p:s:T:V:W:w:X:x:e|c|",
+        "46ClnNrtUuvzq:i:p:s:w:x:e|c|",
         "exec| sh-exec| lua-exec| listen ssl proxy: wait: verbose udp keep-open send-only recv-only",
         Order::Mixed,
     );
@@ -404,7 +518,7 @@ fn nc(walk: &mut Walk, at: &At<'_>) {
     }
     if let Some(host) = found.operands.first() {
         let port = found.operands.get(1).and_then(|a| a.value.literal().map(str::to_owned));
-        walk.host(at.index, host.value.clone(), None, port, host.at);
+        login(walk, at, host, port);
     }
 }
 
@@ -437,13 +551,16 @@ fn probes(walk: &mut Walk, at: &At<'_>) {
             walk.opaque(Opaque::OptionUnknown, arg.at);
         }
     }
+    let mut before = "";
     for arg in at.args {
         let text = arg.value.starts();
+        let valued = matches!(std::mem::replace(&mut before, text), "-c" | "-W" | "-p");
         let number = arg.value.literal().is_some()
+            && valued
             && text.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b',');
         if !text.starts_with(['-', '+']) && !number {
             let host = text.trim_start_matches('@').to_owned();
-            walk.host(at.index, attached(arg, &host).value, None, None, arg.at);
+            login(walk, at, &attached(arg, &host), None);
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::walk::Walk;
 ///   (nothing)  a flag            <  the value is a file that is read      |  its value, or itself, starts programs
 ///   :  a value                   >  a file that is written                @  the value names a file of more arguments
 ///   #  a value only if attached  +  a file that is appended to            !  a flag that starts programs
+///   ^  a flag by which names come from a file or from input
 /// ```
-const KINDS: &str = ":#<>+|@!";
+const KINDS: &str = ":#<>+|@!^";
 
 /// What was found.
 pub(crate) struct Found {
@@ -103,10 +104,18 @@ impl Reader<'_, '_> {
             }
             None => (bare, None),
         };
-        let entry = self.long.split(' ').find(|entry| entry.trim_end_matches(|c| KINDS.contains(c)) == name);
+        let entry = self
+            .long
+            .split(' ')
+            .filter(|entry| !entry.is_empty())
+            .find(|entry| entry.trim_end_matches(|c| KINDS.contains(c)) == name);
         let Some(entry) = entry else { return self.walk.opaque(Opaque::OptionUnknown, arg.at) };
         let kind = entry.chars().last().filter(|c| KINDS.contains(*c));
         let takes = kind.is_some_and(|kind| ":<>+|@".contains(kind));
+        // These two know no `=`; elsewhere a flag has no value.
+        if attached.is_some() && (matches!(self.at.base, "curl" | "jq") || !takes && kind != Some('#')) {
+            self.walk.opaque(Opaque::OptionUnknown, arg.at);
+        }
         let value = if takes && attached.is_none() { args.next().cloned() } else { attached };
         self.option(name, kind, value, arg);
     }
@@ -121,7 +130,7 @@ impl Reader<'_, '_> {
             let name = letter.to_string();
             let tail = rest.as_str();
             match kind {
-                None | Some('!') => self.option(&name, kind, None, arg),
+                None | Some('!' | '^') => self.option(&name, kind, None, arg),
                 Some('#') => return self.option(&name, kind, Some(attached(arg, tail)), arg),
                 Some(_) => {
                     let whole = arg.value.literal().is_some();
@@ -155,6 +164,10 @@ impl Reader<'_, '_> {
                 self.walk.opaque(Opaque::ArgumentsFromInput, arg.at);
                 Some(FileAccess::Read)
             }
+            Some('^') => {
+                self.walk.opaque(Opaque::ArgumentsFromInput, arg.at);
+                None
+            }
             Some('|' | '!') => {
                 self.walk.opaque(Opaque::StartsPrograms, arg.at);
                 None
@@ -170,6 +183,15 @@ impl Reader<'_, '_> {
         if let (Some(access), Some(value)) = (access, &value) {
             let both = matches!(self.at.base, "curl" | "wget");
             let standard = (access == FileAccess::Read || both) && value.value.literal() == Some("-");
+            // Programs that make something else of a name: patterns, lists, homes, escapes.
+            let odd: &[char] = match self.at.base {
+                "curl" => &['%', '{', '}', '[', ']', '#', ',', ';', ':', '\\'],
+                "ssh" | "slogin" | "scp" | "sftp" => &['%', '~', '$'],
+                _ => &[],
+            };
+            if value.value.starts().contains(odd) {
+                self.walk.opaque(Opaque::PathUnknown, value.at);
+            }
             if !standard {
                 self.walk.file(self.at.index, value.value.clone(), access, value.at);
             }

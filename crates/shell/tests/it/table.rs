@@ -890,3 +890,215 @@ fn numbers_of_users() {
     check("doas -u 0 cat /a", "doas(<-u> <0> <cat> </a>) cat(</a>)/root r=</a>");
     check("su 12 -c 'cat /a'", "su(<12> <-c> <cat /a>) cat(</a>)/? r=</a>");
 }
+
+/// Whether the line is read as one that does no more than what is said.
+#[track_caller]
+fn opaque(line: &str) {
+    let shown = shown(line);
+    assert!(shown.contains(" !") || shown.starts_with("refused"), "{line}: {shown}");
+}
+
+#[test]
+fn find_ends_a_command_where_all_finds_do() {
+    check(
+        "find /a -exec echo + {} \\;",
+        "find(</a> <-exec> <echo> <+> <{}> <;>) l=</a> echo(<+> <*/a/**>) !ArgumentUnknown",
+    );
+    check("find /a -exec rm {} +", "find(</a> <-exec> <rm> <{}> <+>) l=</a> rm(<*/a/**>) d=<*/a/**>");
+    check(
+        "find /a -execdir cat notes \\;",
+        "find(</a> <-execdir> <cat> <notes> <;>) l=</a> cat(<notes>) r=<notes> !Directory",
+    );
+    check(
+        "find /a -execdir cat {} +",
+        "find(</a> <-execdir> <cat> <{}> <+>) l=</a> cat(<*/a/**>) r=<*/a/**>",
+    );
+    opaque("find /a -ok echo {} + -delete \\;");
+    opaque("find /a -exec echo \"$x\" -delete \\;");
+    opaque("find /a -exec echo {}");
+    opaque("find /a -fprint *");
+}
+
+#[test]
+fn a_host_is_named_only_where_all_find_the_same() {
+    check("curl http://h.example./x", "curl(<http://h.example./x>) h=<h.example>");
+    check("curl 'http://[::1]:80/x'", "curl(<http://[::1]:80/x>) h=<[::1]>:80");
+    check("curl h.example:80/x", "curl(<h.example:80/x>) h=<h.example>:80");
+    for url in [
+        "http:/evil/x",
+        "http:///evil/x",
+        "file:/etc/passwd",
+        "file://localhost/etc/passwd",
+        "FILE:///etc/passwd",
+        "file:///etc/pass%77d",
+        "file:///etc/{passwd,group}",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://127.1/",
+        "http://0177.0.0.1/",
+        "http://a@b@c/",
+        "http://a%2eb/",
+        "http://a{b,c}/",
+        "http://good\\\\@evil/",
+        "1://h/x",
+        "http://[::1%25eth0]/",
+        "http://h..:80/",
+    ] {
+        opaque(&format!("curl '{url}'"));
+    }
+    opaque("ping 2130706433");
+    opaque("nc 0x7f.1 80");
+    opaque("ssh 127.1 ls");
+    opaque("scp 127.1:/a /b");
+}
+
+#[test]
+fn what_options_of_network_programs_reach() {
+    for line in [
+        "curl --output-dir /etc -o cron http://h/",
+        "curl -o '/a#1' 'http://h/'",
+        "curl -T '/{a,b}' http://h/",
+        "curl -F 'a=x;headers=@/etc/passwd' http://h/",
+        "curl -F 'a=@/a,/b' http://h/",
+        "curl -w '%output{/a}' http://h/",
+        "curl -w @/a http://h/",
+        "curl --upload /etc/passwd http://h/",
+        "curl --output=/a http://h/",
+        "curl -O 'http://h/{a,b}'",
+        "wget --post-fil=/a http://h/",
+        "wget 'http://h/x?y'",
+        "wget -x http://h/x",
+        "wget",
+        "wget -b http://h/x",
+        "ssh h ''",
+        "ssh h ' '",
+        "ssh -l root h ls",
+        "ssh -S /s h ls",
+        "ssh -i '~/k' h ls",
+        "ssh -o UserKnownHostsFile=/x h ls",
+        "ssh -o GlobalKnownHostsFile=/x h ls",
+        "ssh -o User=x h ls",
+        "ssh -o KnownHostsCommand=/x h ls",
+        "ssh -o LocalCommand=/x h ls",
+        "ssh -o IdentityAgent=/x h ls",
+        "ssh -o Include=/x h ls",
+        "ssh -o Match=all h ls",
+        "scp -o ProxyCommand=x /a h:/b",
+        "scp /a -P h:/b",
+        "rsync -a --server . /x",
+        "rsync --server -vs . /x",
+        "rsync --server -r . /x --log-file=/y",
+        "rsync --server --delete-x -r . /x",
+        "rsync -a --temp-dir=/x /a /b",
+        "rsync -a --link-dest=/x /a /b",
+        "nc -d evil 80",
+        "lxc exec c -- rm /a",
+        "getent hosts evil.example",
+    ] {
+        opaque(line);
+    }
+    check(
+        "ssh -o BatchMode=yes -o UserKnownHostsFile=/dev/null h ls",
+        "ssh(<-o> <BatchMode=yes> <-o> <UserKnownHostsFile=/dev/null> <h> <ls>) h=<h> ls() l=<.>",
+    );
+    check("curl -s -w '%{http_code}' http://h/", "curl(<-s> <-w> <%{http_code}> <http://h/>) h=<h>");
+    check("logger -n h hello", "logger(<-n> <h> <hello>) h=<h>");
+}
+
+#[test]
+fn options_of_git_are_known_or_opaque() {
+    for line in [
+        "git diff --outpu=/x",
+        "git log -O/x",
+        "git grep -f /x a",
+        "git grep --open-files a",
+        "git tag -F /x v1",
+        "git blame --contents /x a",
+        "git blame -S /x a",
+        "git cat-file --textconv HEAD:a",
+        "git add -e",
+        "git commit -F /x",
+        "git add --pathspec-from-file=/x",
+        "git ls-files -X /x",
+        "git init --template=/x",
+        "git clone --upload-pac=x h:/a",
+        "git clone foo://h/a",
+        "git -C /x add a",
+        "git -c a=b status",
+        "git reset --hard",
+        "git log *",
+        "git fetch file://h/a",
+        "git-upload-pack '~/x'",
+        "git-upload-pack --bogus /x",
+    ] {
+        opaque(line);
+    }
+    check("git log --oneline -5", "git(<log> <--oneline> <-5>)");
+    check("git -C /x status -s", "git(<-C> </x> <status> <-s>) l=</x>");
+    check("git add -A a", "git(<add> <-A> <a>) w=<a>");
+    check("git-upload-pack /srv/x", "git-upload-pack(</srv/x>) r=</srv/x> r=</srv/x.git>");
+}
+
+#[test]
+fn options_that_reach_more_than_they_seem_to() {
+    check("cp -d /a /b", "cp(<-d> </a> </b>) r=</a> w=</b>");
+    check("sort -T /t /a", "sort(<-T> </t> </a>) w=</t> r=</a>");
+    check("sdiff -W /a /b", "sdiff(<-W> </a> </b>) r=</a> r=</b>");
+    check("diff3 -x /a /b /c", "diff3(<-x> </a> </b> </c>) r=</a> r=</b> r=</c>");
+    check("jq -r .env.x /a", "jq(<-r> <.env.x> </a>) r=</a> !InlineCode");
+    check("jq -r '.a[].b' /a", "jq(<-r> <.a[].b> </a>) r=</a>");
+    for line in [
+        "xxd -ps /a",
+        "xxd /a -r",
+        "zip -T /o.zip /a",
+        "zip -TT x /o.zip /a",
+        "zip -x a @ /o.zip /a",
+        "zip /o /a",
+        "openssl engine x",
+        "openssl",
+        "openssl enc --engine x -in /a",
+        "openssl dgst -provider-path /x /a",
+        "openssl req -config /x",
+        "openssl enc -in file:/a",
+        "openssl enc -aes-128-cbc -writ /x",
+        "sha256sum -c /a",
+        "strings @/a",
+        "jq '$ENV.x' /a",
+        "jq env /a",
+        "jq 'import \"a\" as a; .' /a",
+        "jq -L /x . /a",
+        "jq -f /x /a",
+        "tar -cf /a -f /b /c",
+        "tar -cMf /a /c",
+        "tar -C a -C b -cf x c",
+        "tar xf /a --transform=s,a,b,",
+        "tar cf /a @/b",
+        "file -m /a:/b c",
+        "file -z /a",
+        "iconv -f ./map /a",
+        "zcat /a",
+        "gzip -d /a",
+        "unzip -p /a",
+        "setfacl -m u::r -",
+        "ln -s ../a /tmp/b",
+        "ln -s ../a -t /tmp",
+        "cp -b -S /x /a /b",
+        "lz4 /a /b",
+        "ssh-keygen -t rsa",
+        "dos2unix -n /a /b",
+        "install -s /a /b",
+        "sort --compress-prog=x /a",
+        "cat --show=x /a",
+        "sort --unique=x /a",
+        "wc --files0-from=/a",
+        "du --files0-from=/a",
+        "split --filter=x /a",
+        "ar @/x",
+        "gcc @/x",
+        "ld @/x",
+    ] {
+        opaque(line);
+    }
+    check("tar -cf /a -g /s /c", "tar(<-cf> </a> <-g> </s> </c>) w=</s> w=</a> r=</c>");
+    check("zcat /a.gz", "zcat(</a.gz>) r=</a.gz>");
+}
