@@ -300,7 +300,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ),
     (
         "systemctl",
-        "atlqfn:o:H|M:pP",
+        "atlqfn:o:H|M|pP",
         "no-pager all type: full quiet force user system now lines: output: property: state: failed plain no-legend value show-types recursive",
         Words,
     ),
@@ -314,6 +314,29 @@ const HARMLESS: &[&str] = &[
     "id", "whoami", "groups", "w", "uptime", "logname", "tty", "uname", "arch", "nproc", "free", "ps",
     "pgrep", "true", "false", ":", "pwd", "printenv", "locale", "kill", "pkill", "killall", "seq", "yes",
     "expr", "factor", "numfmt", "echo",
+];
+
+const PLAIN_VERBS: &[&str] = &[
+    "status",
+    "start",
+    "stop",
+    "restart",
+    "reload",
+    "try-restart",
+    "reload-or-restart",
+    "is-active",
+    "is-enabled",
+    "is-failed",
+    "is-system-running",
+    "show",
+    "list-units",
+    "list-timers",
+    "list-unit-files",
+    "list-dependencies",
+    "cat",
+    "edit",
+    "daemon-reload",
+    "reset-failed",
 ];
 
 pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
@@ -341,13 +364,13 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
                 ("getent", Some("hosts" | "ahosts" | "ahostsv4" | "ahostsv6")) => {
                     walk.opaque(Opaque::HostUnknown, at.span);
                 }
-                ("systemctl", Some("edit")) => walk.opaque(Opaque::Interactive, at.span),
-                (
-                    "systemctl",
-                    Some("set-environment" | "import-environment" | "link" | "enable" | "set-property"),
-                ) => {
+                // The verbs that are plain; others mount, link, set or load.
+                ("systemctl", verb)
+                    if !found.operands.is_empty() && !verb.is_some_and(|v| PLAIN_VERBS.contains(&v)) =>
+                {
                     walk.opaque(Opaque::Configuration, at.span);
                 }
+                ("systemctl", Some("edit")) => walk.opaque(Opaque::Interactive, at.span),
                 _ => {}
             }
             if at.base == "unzip" && !found.has(&["l", "t", "p", "v", "d"]) {
@@ -413,6 +436,11 @@ fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
         "gzip" if found.has(&["d", "decompress", "uncompress"]) => ending(walk, at, &found.operands),
         "unzip" if !found.operands.first().is_some_and(|a| a.value.starts().ends_with(".zip")) => {
             walk.opaque(Opaque::PathUnknown, at.span);
+        }
+        "shred" => name(walk, at, &found.operands, Write),
+        // The link stands here.
+        "ln" if found.operands.len() == 1 && !found.has(&["t", "target-directory"]) => {
+            name(walk, at, &here(at), Write);
         }
         "ssh-keygen" if !found.has(&["f"]) || !found.operands.is_empty() => {
             walk.opaque(Opaque::PathUnknown, at.span);
@@ -492,7 +520,9 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
             // How many words the first becomes decides which one is a pattern: take them all for files.
             let unclear = matches!(all.first().map(|a| &a.value), Some(Value::Unknown { one: false, .. }));
             name(walk, at, all.get(if unclear { 0 } else { skip }..).unwrap_or(&[]), access);
-            if all.is_empty() || found.has(&["r", "R", "recursive"]) && all.len() <= skip {
+            let recursive = ["r", "R", "recursive", "dereference-recursive", "d", "directories"];
+            let below = found.has(&recursive) || matches!(at.base, "rgrep" | "rg");
+            if all.is_empty() || below && all.len() <= skip {
                 name(walk, at, &here(at), access);
             }
         }

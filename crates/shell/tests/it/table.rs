@@ -430,7 +430,7 @@ fn files_of_well_known_programs() {
     check("mkdir -p /a/b", "mkdir(<-p> </a/b>) w=</a/b>");
     check("dd if=/dev/sda of=/tmp/x bs=1M", "dd(<if=/dev/sda> <of=/tmp/x> <bs=1M>) r=</dev/sda> w=</tmp/x>");
     check("truncate -s 0 /a", "truncate(<-s> <0> </a>) w=</a>");
-    check("shred -u /a", "shred(<-u> </a>) d=</a>");
+    check("shred -u /a", "shred(<-u> </a>) d=</a> w=</a>");
     check("sort -o /out /in", "sort(<-o> </out> </in>) w=</out> r=</in>");
     check("sort --compress-program=/x /in", "sort(<--compress-program=/x> </in>) r=</in> !StartsPrograms");
     check("head -5 /a", "head(<-5> </a>) r=</a>");
@@ -1100,5 +1100,11 @@ fn options_that_reach_more_than_they_seem_to() {
         opaque(line);
     }
     check("tar -cf /a -g /s /c", "tar(<-cf> </a> <-g> </s> </c>) w=</s> w=</a> r=</c>");
+    check("rgrep x", "rgrep(<x>) r=<.>");
+    check("grep -d recurse x", "grep(<-d> <recurse> <x>) r=<.>");
+    check("ln -s /etc/passwd", "ln(<-s> </etc/passwd>) r=</etc/passwd> w=<.>");
+    opaque("systemctl bind a /b");
+    opaque("systemctl mount-image a /b /c");
+    opaque("systemctl -M c start a");
     check("zcat /a.gz", "zcat(</a.gz>) r=</a.gz>");
 }
