@@ -533,28 +533,28 @@ fn telnet(walk: &mut Walk, at: &At<'_>) {
 
 /// Every word that is no option and no number may be a host, and is taken for one.
 fn probes(walk: &mut Walk, at: &At<'_>) {
-    if matches!(at.base, "nmap" | "ssh-copy-id" | "dig" | "ssh-keyscan" | "fping") {
-        let files = [
-            "-i",
-            "-f",
-            "-oN",
-            "-oX",
-            "-oG",
-            "-oA",
-            "-oS",
-            "--script",
-            "--datadir",
-            "--resume",
-            "--excludefile",
-        ];
-        for arg in at.args.iter().filter(|a| files.iter().any(|f| a.value.starts().starts_with(f))) {
+    // Keys, lists of hosts and files of their own; whois asks a host that the line does not name.
+    if matches!(at.base, "ssh-copy-id" | "ssh-keyscan" | "fping" | "showmount" | "arping" | "drill" | "whois")
+    {
+        walk.opaque(Opaque::OptionUnknown, at.span);
+    }
+    for arg in at.args.iter().filter(|a| a.value.starts().starts_with(['-', '+'])) {
+        if !arg.value.literal().is_some_and(|text| probe_option(at.base, text)) {
             walk.opaque(Opaque::OptionUnknown, arg.at);
         }
+    }
+    if at.base == "nslookup" && !at.args.iter().any(|a| !a.value.starts().starts_with('-')) {
+        walk.opaque(Opaque::Interactive, at.span);
     }
     let mut before = "";
     for arg in at.args {
         let text = arg.value.starts();
-        let valued = matches!(std::mem::replace(&mut before, text), "-c" | "-W" | "-p");
+        let front = std::mem::replace(&mut before, text);
+        let valued = match at.base {
+            "ping" | "ping6" => matches!(front, "-c" | "-W"),
+            "nmap" | "dig" => front == "-p",
+            _ => false,
+        };
         let number = arg.value.literal().is_some()
             && valued
             && text.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b',');
@@ -563,6 +563,31 @@ fn probes(walk: &mut Walk, at: &At<'_>) {
             login(walk, at, &attached(arg, &host), None);
         }
     }
+}
+
+/// Options that name no file and no host. A value that is not a number is taken for a host.
+fn probe_option(base: &str, text: &str) -> bool {
+    let number = |front: &str| {
+        text.strip_prefix(front).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
+    };
+    let listed: &[&str] = match base {
+        "ping" | "ping6" => &["-4", "-6", "-n", "-q", "-v", "-W", "-c"],
+        "nmap" => &[
+            "-sV", "-sT", "-sS", "-sU", "-sn", "-Pn", "-n", "-F", "-A", "-O", "-v", "-6", "--open", "-T3",
+            "-T4",
+        ],
+        "dig" => {
+            &["-4", "-6", "-x", "-t", "-p", "+short", "+noall", "+answer", "+trace", "+tcp", "+norecurse"]
+        }
+        "host" | "mtr" | "traceroute" | "tracepath" | "traceroute6" => &["-4", "-6", "-n", "-a", "-v"],
+        _ => &[],
+    };
+    let valued: &[&str] = match base {
+        "ping" | "ping6" => &["-c", "-W"],
+        "nmap" | "dig" => &["-p"],
+        _ => &[],
+    };
+    listed.contains(&text) || valued.iter().any(|front| number(front))
 }
 
 fn container(walk: &mut Walk, at: &At<'_>) {

@@ -947,6 +947,12 @@ fn a_host_is_named_only_where_all_find_the_same() {
         opaque(&format!("curl '{url}'"));
     }
     opaque("ping 2130706433");
+    opaque("host -W 2130706433");
+    opaque("dig +tls-ca=/x h");
+    opaque("nmap -iL /x");
+    opaque("nmap --proxies http://p h");
+    opaque("nslookup");
+    check("nmap -p 1-99 h", "nmap(<-p> <1-99> <h>) h=<h>");
     opaque("nc 0x7f.1 80");
     opaque("ssh 127.1 ls");
     opaque("scp 127.1:/a /b");
