@@ -147,18 +147,22 @@ fn git(walk: &mut Walk, at: &At<'_>) {
     };
     let rest: Vec<Arg> = args.cloned().collect();
     let (name, word) = subcommand;
-    if let Some((_, short, long)) = OPTIONS.iter().find(|row| row.0.split(' ').any(|n| n == name)) {
-        options::read(walk, &At { args: &rest, ..*at }, short, long, Order::Mixed);
-    }
+    let row = OPTIONS.iter().find(|row| row.0.split(' ').any(|n| n == name));
+    let operands: Vec<Arg> = match row {
+        Some((_, short, long)) => {
+            options::read(walk, &At { args: &rest, ..*at }, short, long, Order::Mixed).operands
+        }
+        None => rest.iter().filter(|a| !a.value.starts().starts_with('-')).cloned().collect(),
+    };
+    let words: Vec<&Arg> = operands.iter().collect();
     if elsewhere {
-        walk.elsewhere(|walk| subcommand_of(walk, at, name, word, &rest));
+        walk.elsewhere(|walk| subcommand_of(walk, at, (name, word), &rest, words));
     } else {
-        subcommand_of(walk, at, name, word, &rest);
+        subcommand_of(walk, at, (name, word), &rest, words);
     }
 }
 
-fn subcommand_of(walk: &mut Walk, at: &At<'_>, name: &str, word: &Arg, rest: &[Arg]) {
-    let words: Vec<&Arg> = rest.iter().filter(|a| !a.value.starts().starts_with('-')).collect();
+fn subcommand_of(walk: &mut Walk, at: &At<'_>, (name, word): (&str, &Arg), rest: &[Arg], words: Vec<&Arg>) {
     match name {
         "status" | "log" | "diff" | "show" | "branch" | "tag" | "rev-parse" | "rev-list" | "ls-files"
         | "ls-tree" | "cat-file" | "describe" | "blame" | "shortlog" | "reflog" | "grep" | "name-rev"
@@ -216,27 +220,9 @@ fn upload_pack(walk: &mut Walk, rest: &[Arg]) {
 
 fn clone(walk: &mut Walk, at: &At<'_>, word: &Arg, rest: &[Arg], words: &[&Arg]) {
     upload_pack(walk, rest);
-    // Values of options count as words: only plain forms are taken apart.
-    let valued = rest.iter().any(|a| {
-        matches!(
-            a.value.literal(),
-            Some(
-                "-b" | "--branch"
-                    | "--depth"
-                    | "-o"
-                    | "--origin"
-                    | "-j"
-                    | "--jobs"
-                    | "--reference"
-                    | "--filter"
-            )
-        )
-    });
-    let plain: Vec<&Arg> =
-        if valued { words.iter().skip_while(|a| !is_remote(a)).copied().collect() } else { words.to_vec() };
-    let Some(from) = plain.first() else { return walk.opaque(Opaque::HostUnknown, word.at) };
+    let Some(from) = words.first() else { return walk.opaque(Opaque::HostUnknown, word.at) };
     remote(walk, at, word, &[], Some(from));
-    let into = match plain.get(1) {
+    let into = match words.get(1) {
         Some(into) => into.value.clone(),
         None => match from.value.literal() {
             Some(url) => {
@@ -247,11 +233,6 @@ fn clone(walk: &mut Walk, at: &At<'_>, word: &Arg, rest: &[Arg], words: &[&Arg])
         },
     };
     walk.file(at.index, into, FileAccess::Write, word.at);
-}
-
-fn is_remote(arg: &Arg) -> bool {
-    let text = arg.value.starts();
-    text.contains("://") || text.contains(':') || text.contains('/')
 }
 
 fn remote(walk: &mut Walk, at: &At<'_>, word: &Arg, rest: &[Arg], from: Option<&Arg>) {

@@ -1041,6 +1041,11 @@ fn options_of_git_are_known_or_opaque() {
     }
     check("git log --oneline -5", "git(<log> <--oneline> <-5>)");
     check("git -C /x status -s", "git(<-C> </x> <status> <-s>) l=</x>");
+    check(
+        "git clone -b good:x https://evil/a.git b",
+        "git(<clone> <-b> <good:x> <https://evil/a.git> <b>) w=<b> h=<evil>",
+    );
+    check("git ls-remote --sort good:x evil:/y", "git(<ls-remote> <--sort> <good:x> <evil:/y>) h=<evil>");
     check("git add -A a", "git(<add> <-A> <a>) w=<a>");
     check("git-upload-pack /srv/x", "git-upload-pack(</srv/x>) r=</srv/x> r=</srv/x.git>");
 }
