@@ -341,7 +341,9 @@ impl Gate {
             asked_at: now,
             expires,
             shape_allowed: of.is_none()
-                && !verbs.iter().any(|v| matches!(v, Verb::Opaque | Verb::Define | Verb::Administer)),
+                && !verbs
+                    .iter()
+                    .any(|v| matches!(v, Verb::Opaque | Verb::Define | Verb::Administer)),
             bound,
         };
         let wait = self.inner.inbox.put(pending).ok_or(GateError::InboxFull)?;
@@ -618,20 +620,21 @@ impl Gate {
         Ok(self.inner.ledger.append(reel.into_iter().fold(chunk(who, of, piece), Draft::payload))?)
     }
 
-    /// A piece of a COPY on its way upstream: an intent of its own, that belongs to the statement's.
+    /// A piece on its way upstream (of a COPY, a body, a program's input): an intent of its own, that belongs to the request's.
     pub fn piece_upstream(
         &self,
         who: &Who,
         of: Seq,
-        piece: Piece,
+        mut piece: Piece,
         sending: &[u8],
         now: Tick,
     ) -> Result<Intent, GateError> {
         let (opening, [commitment]) = self.inner.ledger.commitments([sending])?;
+        let reel = std::mem::take(&mut piece.reel);
         let draft = chunk(who, of, piece)
             .put("sending", commitment)
             .payload(opening.clone().into_payload("copy", Map::new()));
-        let receipt = self.inner.ledger.append(draft)?;
+        let receipt = self.inner.ledger.append(reel.into_iter().fold(draft, Draft::payload))?;
         Ok(Intent::new(receipt, opening, commitment, false, now))
     }
 
