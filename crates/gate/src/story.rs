@@ -343,7 +343,7 @@ impl Gate {
             shape_allowed: of.is_none()
                 && !verbs
                     .iter()
-                    .any(|v| matches!(v, Verb::Opaque | Verb::Define | Verb::Administer)),
+                    .any(|v| matches!(v, Verb::Opaque | Verb::Shell | Verb::Define | Verb::Administer)),
             bound,
         };
         let wait = self.inner.inbox.put(pending).ok_or(GateError::InboxFull)?;

@@ -62,6 +62,7 @@ words!(
         Probe = "probe",
         Reveal = "reveal",
         Opaque = "opaque",
+        Shell = "shell",
     }
 );
 words!(

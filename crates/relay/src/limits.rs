@@ -213,6 +213,14 @@ pub const SSH_GOODBYE: Duration = Duration::from_secs(1);
 /// How long a program may be silent in the middle of a line before what it wrote leaves: a question, or a message of a protocol. The
 /// beginning of a value that is cut there leaves with it.
 pub const SSH_PAUSE: Duration = Duration::from_millis(100);
+/// The same at a terminal, where somebody waits for every prompt. What is put together on the screen is found there.
+pub const SSH_TERMINAL_PAUSE: Duration = Duration::from_millis(20);
+/// How much of a piece is shown on a terminal's screen before others have their turn. A kibibyte can clear 65,536 cells 256 times.
+pub const SSH_SCREEN_SLICE: usize = 1 << 10;
+/// A line that is typed, as far as it is kept to be found on the screen. A terminal takes 4 KiB (N_TTY_BUF_SIZE).
+pub const SSH_TYPED_BYTES_MAX: usize = 4 << 10;
+/// Lines that were typed and not seen yet.
+pub const SSH_TYPED_LINES_MAX: usize = 64;
 /// Pieces of a program's output that wait for their records at once, of [`CHUNK_BYTES`] and one more packet each: 1 MiB. A sync then
 /// makes several durable.
 pub const SSH_AHEAD_MAX: usize = 8;

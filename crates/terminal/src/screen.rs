@@ -62,6 +62,46 @@ impl Screen {
         self.model.screen().visible_lines().map(row).collect()
     }
 
+    /// The same, each line that was wrapped in one, as whoever reads it does.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut line = String::new();
+        for row in self.model.screen().visible_lines() {
+            line.push_str(&row.text());
+            if !row.is_wrapped() {
+                lines.push(trimmed(std::mem::take(&mut line)));
+            }
+        }
+        lines.push(trimmed(line));
+        lines
+    }
+
+    /// The line that the cursor stands on, with all rows that it was wrapped to.
+    pub fn line(&self) -> String {
+        let row = self.model.cursor().row;
+        let rows: Vec<&Line> = self.model.screen().visible_lines().collect();
+        let before = rows.iter().take(row).rev().take_while(|line| line.is_wrapped()).count();
+        let mut line = String::new();
+        for row in rows.iter().skip(row - before) {
+            line.push_str(&row.text());
+            if !row.is_wrapped() {
+                break;
+            }
+        }
+        trimmed(line)
+    }
+
+    /// Whether the cursor stands behind everything: what is written next stands behind what was written before.
+    pub fn is_at_end(&self) -> bool {
+        let cursor = self.model.cursor();
+        let is_blank = |cell: &Cell| cell.char() == ' ';
+        let rows = self.model.screen().visible_lines().skip(cursor.row);
+        rows.enumerate().all(|(below, line)| {
+            let from = if below == 0 { cursor.col } else { 0 };
+            line.cells().iter().skip(from).all(is_blank)
+        })
+    }
+
     /// Column and row of the cursor, from 0; `None`: the program has hidden it. The column may be the one behind the last.
     pub fn cursor(&self) -> Option<(usize, usize)> {
         self.model.cursor().position()
@@ -116,6 +156,12 @@ impl Screen {
         self.work = left.unwrap_or(0);
         left.is_some()
     }
+}
+
+/// Without the blanks at its end.
+fn trimmed(mut line: String) -> String {
+    line.truncate(line.trim_end_matches(' ').len());
+    line
 }
 
 fn paint(line: &Line, columns: usize) -> String {

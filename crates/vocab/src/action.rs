@@ -22,10 +22,12 @@ pub enum Verb {
     Reveal,
     /// An action that cannot be known.
     Opaque,
+    /// Sit at a terminal: what is typed there is no action of its own.
+    Shell,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 10] = [
+    pub const ALL: [Verb; 11] = [
         Verb::Read,
         Verb::Write,
         Verb::Define,
@@ -36,6 +38,7 @@ impl Verb {
         Verb::Probe,
         Verb::Reveal,
         Verb::Opaque,
+        Verb::Shell,
     ];
 
     /// The word used in policy and records.
@@ -51,6 +54,7 @@ impl Verb {
             Verb::Probe => "probe",
             Verb::Reveal => "reveal",
             Verb::Opaque => "opaque",
+            Verb::Shell => "shell",
         }
     }
 

@@ -57,6 +57,7 @@ mod releases;
 mod resumption;
 mod scan;
 mod ssh;
+mod ssh_terminals;
 mod stdio;
 mod texts;
 mod upstreams;

@@ -100,16 +100,16 @@ impl Scene {
     }
 
     /// Runs a shell script as an agent.
-    fn sh(&self, agent: &str, script: &str) -> Finished {
+    pub fn sh(&self, agent: &str, script: &str) -> Finished {
         self.fed(agent, script, "")
     }
 
-    fn fed(&self, agent: &str, script: &str, input: &str) -> Finished {
+    pub fn fed(&self, agent: &str, script: &str, input: &str) -> Finished {
         self.gateway.run_to_end(agent, &["/bin/sh", "-c", script].map(Path::new), input).unwrap()
     }
 
     /// What the record of the newest run of an agent shows.
-    fn show(&self, agent: &str) -> Value {
+    pub fn show(&self, agent: &str) -> Value {
         let shown = json(self.gateway.site(), &["show", &run_of(self.gateway.site(), agent), "--json"]);
         assert_eq!(shown["unread"], serde_json::json!([]), "every record of it is understood whole");
         shown
@@ -227,7 +227,7 @@ fn a_command_line_is_decided_by_what_it_does() {
 }
 
 /// As one word of a shell's.
-fn quoted(line: &str) -> String {
+pub fn quoted(line: &str) -> String {
     format!("'{}'", line.replace('\'', "'\\''"))
 }
 
@@ -381,7 +381,14 @@ fn what_is_asked_beside_commands_is_refused_and_recorded() {
     let done = scene.sh("runner-7", &script);
     assert!(done.out().contains("x\n"), "{}", scene.gateway.explain(&done));
     let shown = scene.show("runner-7").to_string();
-    for what in ["reverse-forward", "forward localhost", "pty", "env SECRET_X", "shell", "subsystem sftp"] {
+    for what in [
+        "reverse-forward",
+        "forward localhost",
+        "[at a terminal] true",
+        "env SECRET_X",
+        "[the login shell]",
+        "subsystem sftp",
+    ] {
         assert!(shown.contains(what), "{what} in {shown}");
     }
 }

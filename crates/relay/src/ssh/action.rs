@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `NAME` | `connect` | the host |
 //! | `NAME/USER` | `execute` | what is not told apart there; beside `opaque` |
+//! | `NAME/USER` | `shell` | a login shell, or a command at a terminal; beside `execute` and `opaque` |
 //! | `NAME/USER/program/ls` | `execute` | a program found by its name, or in one of the system's directories |
 //! | `NAME/USER/program/%2Fopt%2Fx` | `execute` | one by its path, in one segment |
 //! | `NAME/USER/file/etc/passwd` | `read`, `write` | a file or directory; deleting one and changing its mode are writes, listing reads |
@@ -66,10 +67,38 @@ pub(super) fn of(root: &ResourcePath, user: &str, login_shell: LoginShell, comma
     Read { action, line }
 }
 
+/// The kind of a login shell.
+const SHELL: &str = "SHELL";
+
+const INTERACTIVE: &str = "a shell does what it is given, line by line";
+const TERMINAL: &str = "a program at a terminal does what is typed there";
+
+/// The login shell of `user`.
+pub(super) fn shell(root: &ResourcePath, user: &str) -> Action {
+    Action {
+        accesses: [Verb::Execute, Verb::Shell].map(|verb| on_user(root, user, verb)).into(),
+        functions: Vec::new(),
+        kind: SHELL,
+        opaque: Some(Opaque(INTERACTIVE)),
+    }
+}
+
+/// The same command with a terminal: a pager, an editor or a shell that it starts can be told there to do anything.
+pub(super) fn at_a_terminal(command: Action, root: &ResourcePath, user: &str) -> Action {
+    let mut accesses: BTreeSet<Access> = command.accesses.into_iter().collect();
+    accesses.extend([Verb::Execute, Verb::Shell].map(|verb| on_user(root, user, verb)));
+    let opaque = command.opaque.or(Some(Opaque(TERMINAL)));
+    Action { accesses: accesses.into_iter().collect(), opaque, ..command }
+}
+
+fn on_user(root: &ResourcePath, user: &str, verb: Verb) -> Access {
+    Access { verb, on: root.join(user), columns: Vec::new() }
+}
+
 /// What is asked for that is neither a command nor carried: `kind` names it.
 pub(super) fn beside(root: &ResourcePath, user: &str, kind: &'static str) -> Action {
     Action {
-        accesses: vec![Access { verb: Verb::Execute, on: root.join(user), columns: Vec::new() }],
+        accesses: vec![on_user(root, user, Verb::Execute)],
         functions: Vec::new(),
         kind,
         opaque: Some(Opaque("it is not carried")),
@@ -175,8 +204,7 @@ impl Found<'_> {
     /// The first reason stands in the record. `execute` on the user as a whole goes with it.
     fn unknown(&mut self, why: &'static str) {
         self.opaque.get_or_insert(why);
-        let on = self.root.join(self.user);
-        self.accesses.insert(Access { verb: Verb::Execute, on, columns: Vec::new() });
+        self.accesses.insert(on_user(self.root, self.user, Verb::Execute));
     }
 }
 

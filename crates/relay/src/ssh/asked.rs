@@ -10,7 +10,7 @@ use mask::{Detectors, Known, MaskedText, Origin};
 use vocab::{Action, Class};
 
 use super::action;
-use super::library::Beside;
+use super::library::{Beside, Terminal};
 use super::resource::Resource;
 use crate::entropy;
 use crate::limits::{PRINTS_MAX, SSH_COMMAND_BYTES_MAX};
@@ -19,18 +19,28 @@ use crate::limits::{PRINTS_MAX, SSH_COMMAND_BYTES_MAX};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sending {
     pub(super) env: Vec<(String, String)>,
-    pub(super) command: Bytes,
+    pub(super) terminal: Option<Terminal>,
+    /// `None`: the user's login shell, which takes its commands from its input.
+    pub(super) command: Option<Bytes>,
 }
 
 impl Sending {
-    /// All of it in one piece, so that no two say the same: each variable ends with a NUL, which none has, and a NUL ends them.
+    /// All of it in one piece, so that no two say the same: each variable ends with a NUL, which none has, and so do a terminal and a
+    /// shell, which begin as no variable does; a NUL ends them.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.command.len() + 64);
+        let command = self.command.as_deref().unwrap_or_default();
+        let mut out = Vec::with_capacity(command.len() + 64);
         for (name, value) in &self.env {
             out.extend_from_slice(format!("{name}={value}\0").as_bytes());
         }
+        if let Some(terminal) = &self.terminal {
+            out.extend_from_slice(format!("=terminal {}\0", terminal.as_text()).as_bytes());
+        }
+        if self.command.is_none() {
+            out.extend_from_slice(b"=shell\0");
+        }
         out.push(0);
-        out.extend_from_slice(&self.command);
+        out.extend_from_slice(command);
         out
     }
 }
@@ -52,15 +62,42 @@ pub(super) struct Asked {
 const TOO_LONG: &str = "a command line that is longer than the gateway reads";
 const NOT_TEXT: &str = "a command line that is not text in UTF-8, or has a NUL";
 
+/// What is shown of a terminal: which it is does not change what can be typed there.
+const AT_A_TERMINAL: &str = "[at a terminal] ";
+
 impl Asked {
+    /// A program: a command, or the login shell.
+    pub(super) fn program(resource: &Resource, who: &Who, known: &mut Known, sending: Sending) -> Asked {
+        match sending.command.clone() {
+            Some(command) => Asked::exec(resource, who, known, sending, command),
+            None => Asked::shell(resource, who, known, sending),
+        }
+    }
+
+    /// The login shell.
+    fn shell(resource: &Resource, who: &Who, known: &mut Known, sending: Sending) -> Asked {
+        let detectors = resource.gate.detectors_of(who);
+        let terminal = if sending.terminal.is_some() { AT_A_TERMINAL } else { "" };
+        let shown = format!("{terminal}{}[the login shell]", before(&sending.env));
+        hear(&detectors, known, shown.as_bytes());
+        let action = action::shell(&resource.root, &resource.config.user);
+        let context = policy::Context { values: 1, ..context(&action) };
+        let statement = mask::text(&detectors, &shown).0;
+        Asked {
+            context,
+            subject: Subject::new(&detectors, action, statement, None, &[]).exact(),
+            raw: sending.bytes(),
+            sending,
+            prints: Vec::new(),
+            tripwires: Vec::new(),
+            said: None,
+            via: "shell",
+            refuse: None,
+        }
+    }
+
     /// A command.
-    pub(super) fn exec(
-        resource: &Resource,
-        who: &Who,
-        known: &mut Known,
-        env: Vec<(String, String)>,
-        command: Bytes,
-    ) -> Asked {
+    fn exec(resource: &Resource, who: &Who, known: &mut Known, sending: Sending, command: Bytes) -> Asked {
         let detectors = resource.gate.detectors_of(who);
         let config = &resource.config;
         let mut findings = Vec::new();
@@ -71,7 +108,8 @@ impl Asked {
             Some(_) => None,
         };
         // Variables say what the command can use, and are looked at and shown with it.
-        let variables = before(&env);
+        let terminal = if sending.terminal.is_some() { AT_A_TERMINAL } else { "" };
+        let variables = format!("{terminal}{}", before(&sending.env));
         let looked_at = [variables.as_bytes(), &command[..command.len().min(SSH_COMMAND_BYTES_MAX)]].concat();
         detectors.scan_deep(&looked_at, &mut findings);
         let values: Vec<(&mask::Finding, &[u8])> =
@@ -98,7 +136,10 @@ impl Asked {
         for literal in read.line.iter().flat_map(|line| &line.literals) {
             hear(&detectors, known, literal.value.as_bytes());
         }
-        let action = read.action;
+        let action = match sending.terminal {
+            Some(_) => action::at_a_terminal(read.action, &resource.root, &config.user),
+            None => read.action,
+        };
         let context = policy::Context {
             classes: classes.into_iter().collect(),
             values: 1,
@@ -107,7 +148,6 @@ impl Asked {
         };
         let said = text.map(str::to_owned);
         let readable = said.is_some();
-        let sending = Sending { env, command };
         // Nothing in it can be told from the rest: an approval of its shape is one of the very command.
         let subject = Subject::new(&detectors, action, statement, None, &[]).exact();
         Asked {

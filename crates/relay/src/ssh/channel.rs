@@ -5,17 +5,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use gate::{Decided, Outcome};
 use mask::MaskedText;
+use terminal::Size;
 use vocab::Seq;
 
-use super::asked::Asked;
+use super::asked::{Asked, Sending};
 use super::decide::{Cut, Denied, Over, Ruling, over};
 use super::library::{Beside, Ear, Lane, Request, Sig, Upstream};
 use super::link::{Link, why};
 use super::output::{Carried, Output};
 use super::pool::UNREACHABLE;
+use super::seat::Seat;
 use super::writer::{ClientWriter, NotSent, UpstreamWriter};
 use super::{FAILED_STATUS, REFUSED_STATUS};
 use crate::alike::{room, unsaid};
@@ -29,7 +30,7 @@ pub(super) async fn channel(link: Arc<Link>, lane: Lane, mut ended: Over) -> Res
         begun = begin(&link, &lane) => begun,
     };
     let served = match begun {
-        Ok(Some((env, command))) => program(&link, &lane, env, command, &mut ended).await,
+        Ok(Some(sending)) => program(&link, &lane, sending, &mut ended).await,
         Ok(None) => Ok(()),
         Err(cut) => Err(cut),
     };
@@ -45,26 +46,22 @@ pub(super) async fn channel(link: Arc<Link>, lane: Lane, mut ended: Over) -> Res
     }
 }
 
-/// Variables and a command.
-type Begun = (Vec<(String, String)>, Bytes);
-
 /// Until a program is asked for. `None`: none was, and the client knows.
-async fn begin(link: &Link, lane: &Lane) -> Result<Option<Begun>, Cut> {
-    let mut env = Vec::new();
+async fn begin(link: &Link, lane: &Lane) -> Result<Option<Sending>, Cut> {
+    let mut sending = Sending::default();
     loop {
         match lane.request().await {
             None => return Err(Cut::closed()),
             Some(Request::Env(name, value)) => {
-                if env.len() < SSH_REQUESTS_MAX {
-                    env.push((name, value));
+                if sending.env.len() < SSH_REQUESTS_MAX {
+                    sending.env.push((name, value));
                 }
             }
-            Some(Request::Exec(command)) => return Ok(Some((env, command))),
-            Some(Request::Shell) => {
-                let words = refused(link, &Beside { what: "shell", name: String::new() }).await?;
-                link.part(lane, &words, REFUSED_STATUS).await;
-                return Ok(None);
-            }
+            // The last one counts, as for OpenSSH's server the first: a client asks once.
+            Some(Request::Terminal(terminal)) => sending.terminal = Some(terminal),
+            Some(Request::Window(size)) => sending.terminal.iter_mut().for_each(|own| own.size = size),
+            Some(Request::Exec(command)) => return Ok(Some(Sending { command: Some(command), ..sending })),
+            Some(Request::Shell) => return Ok(Some(sending)),
             Some(Request::Subsystem(name)) => {
                 let words = refused(link, &Beside { what: "subsystem", name }).await?;
                 let _gone = lane.answer(false).await;
@@ -84,15 +81,9 @@ async fn refused(link: &Link, what: &Beside) -> Result<String, Cut> {
     Ok(format!("refused: {}", why(what.what)))
 }
 
-/// One program, from its command to its exit status.
-async fn program(
-    link: &Link,
-    lane: &Lane,
-    env: Vec<(String, String)>,
-    command: Bytes,
-    ended: &mut Over,
-) -> Result<(), Cut> {
-    let asked = Asked::exec(&link.resource, &link.who, &mut link.known(), env, command);
+/// One program, from its command or the login shell to its exit status.
+async fn program(link: &Link, lane: &Lane, sending: Sending, ended: &mut Over) -> Result<(), Cut> {
+    let asked = Asked::program(&link.resource, &link.who, &mut link.known(), sending);
     room(&link.resource.gate).await;
     let ruling = link.decide(lane, &asked, ended).await.map_err(|cut| link.unsent(cut))?;
     let (decided, approval) = match ruling {
@@ -155,18 +146,19 @@ async fn start(
     asked: &Asked,
     decided: &Decided,
     approval: Option<Seq>,
-    ear: Ear,
+    mut ear: Ear,
     writer: &UpstreamWriter,
     ended: &mut Over,
 ) -> Result<Carried, Cut> {
     let (of, permit) = link.intend(asked, decided, approval).await.map_err(|cut| link.unsent(cut))?;
-    let settled = AtomicBool::new(false);
-    let carried = match writer.exec(permit, &asked.sending).await {
-        Ok(()) => carry(link, lane, asked, (of, &settled), ear, writer, ended).await,
+    let started = Started::new(link, asked, of);
+    let carried = match writer.start(permit, &asked.sending, &mut ear).await {
+        Ok(true) => carry(link, lane, asked, &started, ear, writer, ended).await,
+        Ok(false) => Output::new(link, asked, &started).not_started(lane).await,
         Err(not) => Err(not_sent(not)),
     };
     if let Err(cut) = &carried
-        && !settled.load(Ordering::Relaxed)
+        && !started.settled.load(Ordering::Relaxed)
     {
         indeterminate(link, of, cut).await;
     }
@@ -175,6 +167,26 @@ async fn start(
         let _told_or_over = pass_signal(link, of, writer, Sig::HUP).await;
     }
     carried.map_err(|cut| link.uncertain(cut))
+}
+
+/// A program that was started, or is just being.
+pub(super) struct Started {
+    /// Its intent.
+    pub(super) of: Seq,
+    /// Set with the record of how it ended: there is one such record.
+    pub(super) settled: AtomicBool,
+    /// Its terminal, if it has one.
+    pub(super) seat: Option<Seat>,
+}
+
+impl Started {
+    fn new(link: &Link, asked: &Asked, of: Seq) -> Started {
+        let seat = asked.sending.terminal.as_ref().map(|terminal| {
+            let term = mask::name(link.resource.gate.detectors(), &terminal.term);
+            Seat::new(terminal, term)
+        });
+        Started { of, settled: AtomicBool::new(false), seat }
+    }
 }
 
 pub(super) fn not_sent(not: NotSent) -> Cut {
@@ -213,15 +225,15 @@ async fn carry(
     link: &Link,
     lane: &Lane,
     asked: &Asked,
-    (of, settled): (Seq, &AtomicBool),
+    started: &Started,
     ear: Ear,
     writer: &UpstreamWriter,
     ended: &mut Over,
 ) -> Result<Carried, Cut> {
     let mut asking = ended.clone();
-    let output = Output::new(link, asked, of, settled).carry(lane, ear, &mut asking);
-    let input = link.input(lane, of, writer);
-    let asks = asks(link, lane, of, writer);
+    let output = Output::new(link, asked, started).carry(lane, ear, &mut asking);
+    let input = link.input(lane, started, writer);
+    let asks = asks(link, lane, started, writer);
     tokio::pin!(output, input, asks);
     let mut sends = true;
     loop {
@@ -242,13 +254,19 @@ async fn carry(
 }
 
 /// What is asked of a channel while its program runs. Resolves when the client has closed it, or nothing can be recorded.
-async fn asks(link: &Link, lane: &Lane, of: Seq, writer: &UpstreamWriter) -> Cut {
+async fn asks(link: &Link, lane: &Lane, started: &Started, writer: &UpstreamWriter) -> Cut {
+    let of = started.of;
     loop {
         let Some(request) = lane.request().await else { return Cut::closed() };
         let done = match request {
             Request::Signal(signal) => pass_signal(link, of, writer, signal).await,
             Request::Beside(what) => link.beside(&what).await,
+            Request::Window(size) => match &started.seat {
+                Some(seat) => pass_window(link, of, writer, seat, size).await,
+                None => Ok(()),
+            },
             Request::Env(name, _) => link.beside(&Beside { what: "env", name }).await,
+            Request::Terminal(terminal) => link.beside(&Beside { what: "pty", name: terminal.term }).await,
             // RFC 4254, 6.5: one program for each channel.
             Request::Exec(_) | Request::Shell => link.beside(&second()).await,
             Request::Subsystem(_) => {
@@ -275,11 +293,30 @@ async fn pass_signal(link: &Link, of: Seq, writer: &UpstreamWriter, signal: Sig)
     let gate = &link.resource.gate;
     let receipt = gate.note_of(&link.who, of, "signal", name).map_err(|e| link.unrecorded(e))?;
     let _durable = link.durable(receipt, REFUSAL_RECORD).await?;
-    // Where the program is over, the signal is for nobody.
-    writer.signal(signal).await.or_else(|not| match not {
-        NotSent::Gone => Ok(()),
-        NotSent::NotPermitted => Err(not_sent(not)),
-    })
+    or_over(writer.signal(signal).await)
+}
+
+/// A window's new size goes on behind its record.
+async fn pass_window(
+    link: &Link,
+    of: Seq,
+    writer: &UpstreamWriter,
+    seat: &Seat,
+    size: Size,
+) -> Result<(), Cut> {
+    let words = format!("{}x{}", size.columns(), size.rows());
+    let noted = link.resource.gate.note_of(&link.who, of, "window", &words);
+    let _durable = link.durable(noted.map_err(|e| link.unrecorded(e))?, REFUSAL_RECORD).await?;
+    seat.resize(size);
+    or_over(writer.window(size).await)
+}
+
+/// Where the program is over, it is for nobody.
+fn or_over(sent: Result<(), NotSent>) -> Result<(), Cut> {
+    match sent {
+        Ok(()) | Err(NotSent::Gone) => Ok(()),
+        Err(NotSent::NotPermitted) => Err(not_sent(NotSent::NotPermitted)),
+    }
 }
 
 /// RFC 4254, 6.10. `None`: another, whose name could say anything.

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use gate::{Piece, Tripped};
 use ledger::{Map, PayloadPlain};
 use mask::body::{Body, Found, Media};
 use mask::{Known, MaskedBytes, Origin};
-use vocab::Seq;
 
-use super::channel::not_sent;
+use super::channel::{Started, not_sent};
 use super::decide::Cut;
 use super::library::{Lane, Stdin};
 use super::link::Link;
@@ -19,14 +17,23 @@ use crate::config::Reel;
 use crate::entropy;
 
 impl Link {
-    /// Carries the client's input to the program of intent `of`, until there is no more.
-    pub(super) async fn input(&self, lane: &Lane, of: Seq, writer: &UpstreamWriter) -> Result<(), Cut> {
+    /// Carries the client's input to a program, until there is no more.
+    ///
+    /// At a terminal the reel has none of it: what is not echoed is a password perhaps, and what is stands in the output.
+    pub(super) async fn input(
+        &self,
+        lane: &Lane,
+        started: &Started,
+        writer: &UpstreamWriter,
+    ) -> Result<(), Cut> {
+        let (of, seat) = (started.of, started.seat.as_ref());
         let gate = &self.resource.gate;
         let detectors = gate.detectors_of(&self.who);
         // Nobody knows a value of it before: what is found is said, and masked in the record.
         let nobody = Known::new(entropy::random());
         let mut body = Body::new(Media::Output, [].into(), BTreeSet::new());
         let mut left = match self.resource.config.reel {
+            _ if seat.is_some() => 0,
             Reel::Full => u64::MAX,
             Reel::Head { bytes } => bytes,
             Reel::None => 0,
@@ -36,6 +43,9 @@ impl Link {
             let (bytes, shown, found) = match lane.stdin().await {
                 Stdin::Data(bytes) => {
                     self.hear(&bytes);
+                    if let Some(seat) = seat {
+                        self.hear(&seat.typed(&bytes));
+                    }
                     let shown = body.push(&detectors, &nobody, &bytes).map_err(|why| unreadable(why.0))?;
                     (bytes, shown, body.take_found())
                 }
@@ -58,7 +68,7 @@ impl Link {
     }
 
     /// What the run says it may hear again.
-    fn hear(&self, bytes: &Bytes) {
+    fn hear(&self, bytes: &[u8]) {
         let mut findings = Vec::new();
         self.resource.gate.detectors().scan(bytes, &mut findings);
         let mut known = self.known();

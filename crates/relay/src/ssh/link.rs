@@ -74,9 +74,8 @@ impl Link {
 /// Why it is refused.
 pub(super) fn why(what: &str) -> &'static str {
     match what {
-        "shell" => "interactive shells are not carried by this gateway",
         "subsystem" => "no subsystem is carried by this gateway",
-        "pty" => "terminals are not carried by this gateway",
+        "pty" => "no terminal of this name is asked for",
         "env" => "this variable is not passed on",
         "x11" => "X11 is not forwarded",
         "agent" => "agents are not forwarded",

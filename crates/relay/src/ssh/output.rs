@@ -1,7 +1,7 @@
 //! A program's output, from the host to the client: each piece masked, decided, recorded, and then released; and how it ended.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use gate::{By, Exposure, Ground, Outcome, Piece, Release, Tripped};
 use ledger::{Durable, Map, PayloadPlain, Receipt};
@@ -12,18 +12,21 @@ use vocab::{Class, Group, Seq, Verdict};
 
 use super::REFUSED_STATUS;
 use super::asked::Asked;
-use super::channel::{LOST, signal_name, tag, told, withheld};
+use super::channel::{LOST, Started, signal_name, tag, told, withheld};
 use super::decide::{Cut, Denied, Over};
 use super::library::{Ear, Lane, Said, Sig};
 use super::link::Link;
+use super::seat::Seat;
 use super::writer::{ClientWriter, Ended, Stream};
 use crate::alike::{room, tripped};
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
-use crate::limits::{CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PAUSE};
+use crate::limits::{CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PAUSE, SSH_TERMINAL_PAUSE};
 
 const HELD_BACK: &str = "policy holds back the output";
 const TRIPPED: &str = "a detector found a value that no rule governs";
+const ON_SCREEN: &str =
+    "a value came together on the screen that no rule governs, and that could not be masked there";
 const NOT_STARTED: &str = "the host did not start the command";
 
 /// How a program came to its end.
@@ -41,8 +44,7 @@ pub(super) struct Output<'a> {
     link: &'a Link,
     asked: &'a Asked,
     of: Seq,
-    /// Set with the record of how it ended: there is one such record.
-    settled: &'a AtomicBool,
+    started: &'a Started,
     /// The host has said whether it starts the program.
     answered: bool,
     /// The host has closed the channel, and all that came of it came.
@@ -57,6 +59,8 @@ pub(super) struct Output<'a> {
     masked: BTreeMap<(&'static str, Class), u64>,
     classes: BTreeSet<Class>,
     hits: u64,
+    /// What the screen shows, or nobody can say that it shows, may not be seen.
+    on_screen: bool,
     filter: FilterBuilder,
     approved: BTreeSet<Group>,
     bytes: u64,
@@ -96,12 +100,12 @@ enum Next {
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(link: &'a Link, asked: &'a Asked, of: Seq, settled: &'a AtomicBool) -> Output<'a> {
+    pub(super) fn new(link: &'a Link, asked: &'a Asked, started: &'a Started) -> Output<'a> {
         Output {
             link,
             asked,
-            of,
-            settled,
+            of: started.of,
+            started,
             answered: false,
             closed: false,
             out: Side::new(),
@@ -112,6 +116,7 @@ impl<'a> Output<'a> {
             masked: BTreeMap::new(),
             classes: BTreeSet::new(),
             hits: 0,
+            on_screen: false,
             filter: FilterBuilder::new(),
             approved: BTreeSet::new(),
             bytes: 0,
@@ -169,6 +174,7 @@ impl<'a> Output<'a> {
                 continue;
             }
             room(&self.link.resource.gate).await;
+            self.show().await?;
             if self.link.resource.gate.decides_releases(&self.link.who) {
                 // A person may be asked, and what was let out before does not wait for that.
                 self.release_all(lane, &mut recorded).await?;
@@ -215,8 +221,9 @@ impl<'a> Output<'a> {
 
     async fn next(&self, ear: &mut Ear) -> Next {
         let waits = self.out.body.waits() || self.err.body.waits();
+        let pause = if self.started.seat.is_some() { SSH_TERMINAL_PAUSE } else { SSH_PAUSE };
         let next = match waits {
-            true => tokio::time::timeout(SSH_PAUSE, ear.next()).await,
+            true => tokio::time::timeout(pause, ear.next()).await,
             false => Ok(ear.next().await),
         };
         match next {
@@ -252,11 +259,15 @@ impl<'a> Output<'a> {
     }
 
     fn push(&mut self, stream: Stream, data: &[u8]) -> Result<(), Cut> {
+        let echoes = self.started.seat.as_ref().is_some_and(|seat| seat.echoes(data));
         let (link, side) = (self.link, self.side(stream));
         let masked = side.body.push(link.resource.gate.detectors(), &link.known(), data);
         let masked = masked.map_err(|why| Cut { why: "unreadable", told: why.0 })?;
         let found = side.body.take_found();
         self.take(stream, masked, found);
+        if echoes {
+            self.let_go();
+        }
         Ok(())
     }
 
@@ -336,6 +347,20 @@ impl<'a> Output<'a> {
         self.side(stream).begun = cell;
     }
 
+    /// Shows what is held on the screen, and searches that.
+    async fn show(&mut self) -> Result<(), Cut> {
+        let Some(seat) = &self.started.seat else { return Ok(()) };
+        let shown = seat.show(self.link, self.held.as_bytes()).await;
+        for line in &shown.lines {
+            let noted = self.link.resource.gate.note_of(&self.link.who, self.of, "typed", line);
+            let _before_the_piece = noted.map_err(|e| self.link.unrecorded(e))?;
+        }
+        self.classes.extend(shown.found.iter().map(|hit| hit.class.clone()));
+        self.on_screen |= shown.lost || !shown.found.is_empty();
+        self.tripwires.extend(shown.found);
+        Ok(())
+    }
+
     /// Whether policy, people and the tripwire let out what is held.
     async fn may_leave(&mut self, lane: &Lane, ended: &mut Over) -> Result<Option<Denied>, Cut> {
         let (gate, who) = (&self.link.resource.gate, &self.link.who);
@@ -348,10 +373,12 @@ impl<'a> Output<'a> {
         let bytes = self.bytes + self.held.as_bytes().len() as u64;
         let release = Some(policy::Release { rows: 0, bytes, tripwires: self.hits });
         let ground = Ground { action: self.asked.action(), context: &context, release };
-        if self.hits > 0 && self.link.resource.config.tripwire == Tripwire::Cut {
+        let cuts = self.hits > 0 && self.link.resource.config.tripwire == Tripwire::Cut;
+        if cuts || self.on_screen {
+            let why = if self.on_screen { ON_SCREEN } else { TRIPPED };
             let mut decided = gate.verdict(who, &Ground { release: None, ..ground }, &BTreeSet::new());
             decided.message = None;
-            return Ok(Some(Denied { decided: decided.into(), why: TRIPPED, of: Some(self.of) }));
+            return Ok(Some(Denied { decided: decided.into(), why, of: Some(self.of) }));
         }
         if !gate.decides_releases(who) {
             return Ok(None);
@@ -404,7 +431,7 @@ impl<'a> Output<'a> {
         };
         let receipt = receipt.map_err(|e| self.link.unrecorded(e))?;
         if how.is_some() {
-            self.settled.store(true, Ordering::Relaxed);
+            self.started.settled.store(true, Ordering::Relaxed);
         }
         Ok(Recorded { receipt, until: Instant::now() + RECORD, held, cuts })
     }
@@ -449,9 +476,12 @@ impl<'a> Output<'a> {
     fn reel(&mut self, held: &MaskedBytes, cuts: &[(Stream, usize)]) -> Option<PayloadPlain> {
         let left = self.reel_left.as_mut().filter(|left| **left > 0)?;
         let length = usize::try_from(*left).unwrap_or(usize::MAX).min(held.as_bytes().len());
-        let mut rest = held.as_bytes().get(..length).filter(|shown| !shown.is_empty())?;
+        let mut rest = held.as_bytes().get(..length)?;
         *left -= length as u64;
-        let mut streams = Vec::new();
+        let mut streams = self.started.seat.as_ref().map(Seat::sizes).unwrap_or_default();
+        if rest.is_empty() && streams.is_empty() {
+            return None;
+        }
         for (stream, length) in cuts {
             let (part, behind) = rest.split_at((*length).min(rest.len()));
             rest = behind;
@@ -472,14 +502,14 @@ impl<'a> Output<'a> {
         let outcome = Outcome { result: "refused", tag: None, settled: Some("indeterminate"), ..outcome };
         let (gate, who) = (&self.link.resource.gate, &self.link.who);
         let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
-        self.settled.store(true, Ordering::Relaxed);
+        self.started.settled.store(true, Ordering::Relaxed);
         let _durable = self.link.durable(receipt, RECORD).await?;
         withheld(self.link, lane, &words).await;
         Ok(Carried::Withheld)
     }
 
     /// The host says that it starts no such thing.
-    async fn not_started(self, lane: &Lane) -> Result<Carried, Cut> {
+    pub(super) async fn not_started(self, lane: &Lane) -> Result<Carried, Cut> {
         let (gate, who) = (&self.link.resource.gate, &self.link.who);
         let outcome = Outcome {
             result: "error",
@@ -489,7 +519,7 @@ impl<'a> Output<'a> {
             ..Outcome::default()
         };
         let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
-        self.settled.store(true, Ordering::Relaxed);
+        self.started.settled.store(true, Ordering::Relaxed);
         let _durable = self.link.durable(receipt, RECORD).await?;
         self.link.fail(lane, &Cut::upstream(NOT_STARTED)).await;
         Ok(Carried::NotStarted)

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use gate::{Permit, Release};
+use terminal::Size;
 
 use super::asked::Sending;
-use super::library::{Gone, Lane, Mouth, Sig};
+use super::library::{Ear, Gone, Lane, Mouth, Said, Sig};
 use crate::entropy;
 
 /// Which of a program's two outputs.
@@ -37,15 +38,33 @@ pub(super) enum NotSent {
 pub(super) struct UpstreamWriter(pub(super) Mouth);
 
 impl UpstreamWriter {
-    /// Starts exactly the command that the permit was minted for, with exactly its variables.
-    pub(super) async fn exec(&self, permit: Permit, sending: &Sending) -> Result<(), NotSent> {
+    /// Starts exactly the program that the permit was minted for, with exactly its variables and its terminal. `false`: the host has
+    /// no terminal for it, and nothing was started.
+    pub(super) async fn start(
+        &self,
+        permit: Permit,
+        sending: &Sending,
+        ear: &mut Ear,
+    ) -> Result<bool, NotSent> {
         if !permit.spend(&sending.bytes(), entropy::tick()) {
             return Err(NotSent::NotPermitted);
         }
         for (name, value) in &sending.env {
             self.0.env(name, value).await.map_err(|()| NotSent::Gone)?;
         }
-        self.0.exec(&sending.command).await.map_err(|()| NotSent::Gone)
+        if let Some(terminal) = &sending.terminal {
+            self.0.terminal(terminal).await.map_err(|()| NotSent::Gone)?;
+            match ear.next().await {
+                Some(Said::Answered(true)) => {}
+                Some(Said::Answered(false)) => return Ok(false),
+                _ => return Err(NotSent::Gone),
+            }
+        }
+        let started = match &sending.command {
+            Some(command) => self.0.exec(command).await,
+            None => self.0.shell().await,
+        };
+        started.map(|()| true).map_err(|()| NotSent::Gone)
     }
 
     /// Sends exactly the input that the permit was minted for.
@@ -59,6 +78,11 @@ impl UpstreamWriter {
     /// There is no more input. It says nothing.
     pub(super) async fn end(&self) -> Result<(), NotSent> {
         self.0.end().await.map_err(|()| NotSent::Gone)
+    }
+
+    /// The window of the terminal has another size; that was recorded.
+    pub(super) async fn window(&self, size: Size) -> Result<(), NotSent> {
+        self.0.window(size).await.map_err(|()| NotSent::Gone)
     }
 
     /// A signal of those that RFC 4254 (6.9) names; it was recorded.

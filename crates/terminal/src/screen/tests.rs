@@ -155,3 +155,27 @@ fn harmless(row: &str) {
         rest = &sequence[end..];
     }
 }
+
+#[test]
+fn lines_are_read_over_their_rows() {
+    let screen = after(10, 4, b"0123456789ab\r\nshort\r\nzz");
+    assert_eq!(screen.lines()[..3], ["0123456789ab", "short", "zz"]);
+    assert_eq!(after(10, 4, b"0123456789ab").line(), "0123456789ab");
+    assert_eq!(after(10, 4, b"0123456789ab\x1b[A").line(), "0123456789ab", "from its first row, too");
+    assert_eq!(after(10, 4, b"one\r\ntwo").line(), "two");
+}
+
+#[test]
+fn the_cursor_is_at_the_end_where_nothing_stands_behind_it() {
+    for (bytes, expect) in [
+        (&b""[..], true),
+        (b"abc", true),
+        (b"abc\r", false),
+        (b"abc\r\n", true),
+        (b"a\r\nb\x1b[A", false),
+        (b"a\x1b[3;5Hb\x1b[1;1H", false),
+        (b"a\x1b[3;5H", true),
+    ] {
+        assert_eq!(after(10, 4, bytes).is_at_end(), expect, "{}", bytes.escape_ascii());
+    }
+}

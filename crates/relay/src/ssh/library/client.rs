@@ -17,11 +17,12 @@ use russh::server::{
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Limits, MethodKind, MethodSet, Pty, Sig, SshId,
 };
+use terminal::Size;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::keys::{HostKey, RunKey};
-use super::lane::{Beside, Inbox, Lane, Request, beginning};
+use super::lane::{Beside, Inbox, Lane, Request, Terminal, beginning};
 use super::stream::{Cut, Cuttable};
 use super::{ID, preferred};
 use crate::limits::{
@@ -422,27 +423,37 @@ impl<G: Guard> Handler for Door<G> {
         &mut self,
         channel: ChannelId,
         term: &str,
-        _col_width: u32,
-        _row_height: u32,
+        col_width: u32,
+        row_height: u32,
         _pix_width: u32,
         _pix_height: u32,
-        _modes: &[(Pty, u32)],
+        modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Error> {
-        self.beside_on(channel, "pty", term)?;
-        session.channel_failure(channel)
+        let done = match may_pass("TERM", term) {
+            true => {
+                let terminal = Terminal::new(term, Size::new(col_width, row_height), modes);
+                self.ask(channel, Request::Terminal(terminal))
+            }
+            false => {
+                self.beside_on(channel, "pty", term)?;
+                false
+            }
+        };
+        self.answered(channel, done, session)
     }
 
     async fn window_change_request(
         &mut self,
         channel: ChannelId,
-        _col_width: u32,
-        _row_height: u32,
+        col_width: u32,
+        row_height: u32,
         _pix_width: u32,
         _pix_height: u32,
         session: &mut Session,
     ) -> Result<(), Error> {
-        session.channel_failure(channel)
+        let heard = self.ask(channel, Request::Window(Size::new(col_width, row_height)));
+        self.answered(channel, heard, session)
     }
 
     async fn x11_request(

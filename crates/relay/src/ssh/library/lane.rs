@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use russh::server::{Handle, Msg};
-use russh::{ChannelId, ChannelWriteHalf, Sig};
+use russh::{ChannelId, ChannelWriteHalf, Pty, Sig};
+use terminal::Size;
 use tokio::sync::Notify;
 
 use crate::limits::{
@@ -20,12 +21,51 @@ use crate::runs::Channel;
 #[derive(Debug)]
 pub(in crate::ssh) enum Request {
     Env(String, String),
+    /// A terminal for the program that comes.
+    Terminal(Terminal),
     Exec(Bytes),
     Shell,
+    /// The terminal's window has another size now.
+    Window(Size),
     Subsystem(String),
     Signal(Sig),
     /// What is not passed on whatever policy says, and is in the record.
     Beside(Beside),
+}
+
+/// A terminal that a client asks for (RFC 4254, 6.2), as far as it is asked for at the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::ssh) struct Terminal {
+    /// What the client calls it: a plain name, or nothing.
+    pub(in crate::ssh) term: String,
+    pub(in crate::ssh) size: Size,
+    /// Each once.
+    modes: Vec<(Pty, u32)>,
+}
+
+impl Terminal {
+    /// Of modes that are there several times, the last counts.
+    pub(super) fn new(term: &str, size: Size, modes: &[(Pty, u32)]) -> Terminal {
+        let mut own: Vec<(Pty, u32)> = Vec::new();
+        for (mode, value) in modes {
+            match own.iter_mut().find(|(known, _)| known == mode) {
+                Some((_, known)) => *known = *value,
+                None => own.push((*mode, *value)),
+            }
+        }
+        Terminal { term: term.to_owned(), size, modes: own }
+    }
+
+    pub(super) fn modes(&self) -> &[(Pty, u32)] {
+        &self.modes
+    }
+
+    /// All of it, so that no two say the same.
+    pub(in crate::ssh) fn as_text(&self) -> String {
+        let modes: String =
+            self.modes.iter().map(|(mode, value)| format!(" {}={value}", *mode as u8)).collect();
+        format!("{} {}x{}{modes}", self.term, self.size.columns(), self.size.rows())
+    }
 }
 
 /// What is asked for beside programs and files, and refused.
@@ -68,7 +108,8 @@ impl Request {
             Request::Exec(command) => command.len(),
             Request::Subsystem(name) => name.len(),
             Request::Beside(beside) => beside.name.len(),
-            Request::Shell | Request::Signal(_) => 0,
+            Request::Terminal(terminal) => terminal.term.len() + 8 * terminal.modes.len(),
+            Request::Shell | Request::Signal(_) | Request::Window(_) => 0,
         }
     }
 }
@@ -98,6 +139,11 @@ impl Inbox {
     /// `false`: there is no room, and the client is told that it failed.
     pub(super) fn ask(&self, request: Request) -> bool {
         let mut state = self.lock();
+        if let (Some(Request::Window(last)), Request::Window(now)) = (state.requests.back_mut(), &request) {
+            // Of sizes that nobody has taken, the last one counts.
+            *last = *now;
+            return true;
+        }
         let bytes = state.request_bytes.saturating_add(request.bytes());
         let room = state.requests.len() < SSH_REQUESTS_MAX && bytes <= SSH_REQUEST_BYTES_MAX;
         if room {

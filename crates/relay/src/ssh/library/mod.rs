@@ -33,7 +33,7 @@ pub(super) use client::{Ask, Guard, Serving, serve};
 pub(super) use keys::{HostKey, Login};
 pub use keys::{KeyKind, Pinned, read_pins};
 pub(crate) use keys::{RunKey, make_run_key};
-pub(super) use lane::{Beside, Gone, Lane, Request, Stdin};
+pub(super) use lane::{Beside, Gone, Lane, Request, Stdin, Terminal};
 pub(super) use russh::Sig;
 pub(super) use stream::Cut;
 pub(super) use upstream::{Dialled, Ear, Mouth, NotDialled, Said, Upstream, dial};

@@ -13,9 +13,11 @@ use russh::{
     AlgorithmKind, Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect, Error, Limits, Sig,
     SshId,
 };
+use terminal::Size;
 use tokio::net::TcpStream;
 
 use super::keys::{KeyKind, Login, Pinned};
+use super::lane::Terminal;
 use super::stream::{Cut, Cuttable};
 use super::{ID, KEYS, preferred};
 use crate::limits::{
@@ -224,6 +226,22 @@ pub(in crate::ssh) struct Mouth {
 impl Mouth {
     pub(in crate::ssh) async fn env(&self, name: &str, value: &str) -> Result<(), ()> {
         self.writer.set_env(false, name, value).await.map_err(|_why| ())
+    }
+
+    /// Asks for a terminal. The host answers.
+    pub(in crate::ssh) async fn terminal(&self, terminal: &Terminal) -> Result<(), ()> {
+        let (columns, rows) = (terminal.size.columns().into(), terminal.size.rows().into());
+        let asked = self.writer.request_pty(true, &terminal.term, columns, rows, 0, 0, terminal.modes());
+        asked.await.map_err(|_why| ())
+    }
+
+    pub(in crate::ssh) async fn window(&self, size: Size) -> Result<(), ()> {
+        let changed = self.writer.window_change(size.columns().into(), size.rows().into(), 0, 0);
+        changed.await.map_err(|_why| ())
+    }
+
+    pub(in crate::ssh) async fn shell(&self) -> Result<(), ()> {
+        self.writer.request_shell(true).await.map_err(|_why| ())
     }
 
     pub(in crate::ssh) async fn exec(&self, command: &[u8]) -> Result<(), ()> {
