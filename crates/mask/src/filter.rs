@@ -235,8 +235,38 @@ pub(crate) fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|token| (FILTER_TOKEN_BYTES_MIN..=FILTER_TOKEN_BYTES_MAX).contains(&token.len()))
 }
 
+/// What was released of a stream that comes in pieces, on its way into filters: a token that goes on in the next piece is one.
+#[derive(Default)]
+pub struct FilterStream {
+    begun: Vec<u8>,
+}
+
+impl FilterStream {
+    pub fn new() -> FilterStream {
+        FilterStream::default()
+    }
+
+    /// Adds the next piece; a token that may go on waits.
+    pub fn piece(&mut self, to: &mut FilterBuilder, key: &FilterKey, released: &[u8]) {
+        let end = released.iter().rposition(|b| ends_token(*b)).map_or(0, |at| at + 1);
+        let end = if released.len() - end > FILTER_TOKEN_BYTES_MAX { released.len() } else { end };
+        let (whole, begun) = released.split_at(end);
+        if !whole.is_empty() {
+            self.begun.extend_from_slice(whole);
+            to.cell(key, &self.begun);
+            self.begun.clear();
+        }
+        self.begun.extend_from_slice(begun);
+    }
+
+    /// Adds what waits, too: nothing may come after the filter that is taken next.
+    pub fn so_far(&self, to: &mut FilterBuilder, key: &FilterKey) {
+        to.cell(key, &self.begun);
+    }
+}
+
 /// Whether no token goes over this byte: where a stream may be cut into cells without losing one.
-pub fn ends_token(byte: u8) -> bool {
+fn ends_token(byte: u8) -> bool {
     !TOKEN[usize::from(byte)]
 }
 
@@ -273,6 +303,21 @@ mod tests {
         }
         assert_eq!(filter.may_contain(&key, b"John"), None, "too short to be asked for");
         assert_eq!(filter.may_contain(&FilterKey::new(&[8; 16]), b"jo@example.com"), Some(false));
+    }
+
+    #[test]
+    fn a_token_over_two_pieces_is_in_the_second_filter_and_its_beginning_in_the_first() {
+        let (key, mut builder, mut stream) =
+            (FilterKey::new(&KEY), FilterBuilder::new(), FilterStream::new());
+        let mut filter = |piece: &[u8]| {
+            stream.piece(&mut builder, &key, piece);
+            stream.so_far(&mut builder, &key);
+            builder.take()
+        };
+        let (first, second) = (filter(b"some words, order-77"), filter(b"219"));
+        let has = |filter: &Filter, value: &[u8]| filter.may_contain(&key, value) == Some(true);
+        assert!(has(&first, b"order-77") && !has(&first, b"order-77219"));
+        assert!(has(&second, b"order-77219") && !has(&second, b"words"));
     }
 
     #[test]

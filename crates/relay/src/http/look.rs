@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gate::{By, Exposure, Tripped};
 use ledger::Print;
 use mask::body::Body;
-use mask::{FilterBuilder, FilterKey, Known, MaskedBytes, Origin, Tail};
+use mask::{FilterBuilder, FilterKey, FilterStream, Known, MaskedBytes, Origin, Tail};
 use vocab::{Class, RuleId};
 
 use super::request::place;
@@ -29,8 +29,8 @@ pub(super) struct Looking {
     /// What a detector found and nothing explained, so far.
     pub(super) hits: u64,
     filter: FilterBuilder,
-    /// The beginning of a token that goes on in the next piece.
-    begun: Vec<u8>,
+    /// What left of the body.
+    body: FilterStream,
 }
 
 /// An answer that is opaque leaves only where no detector knows anything in it.
@@ -78,7 +78,7 @@ impl Looking {
             classes: BTreeSet::new(),
             hits: 0,
             filter: FilterBuilder::new(),
-            begun: Vec::new(),
+            body: FilterStream::new(),
         }
     }
 
@@ -150,10 +150,7 @@ impl Looking {
                 rest
             }
         };
-        let rest = self.filtered(&key, rest);
-        let begun = std::mem::take(&mut self.begun);
-        self.filter.cell(&key, &begun);
-        Ok(rest)
+        Ok(self.filtered(&key, rest))
     }
 
     /// Whether events wait for what comes next.
@@ -195,19 +192,9 @@ impl Looking {
         }
     }
 
-    /// Puts cells and tokens of what leaves into the filter; a token that may go on waits for the next piece.
+    /// Puts what leaves into the filter.
     fn filtered(&mut self, key: &FilterKey, bytes: MaskedBytes) -> MaskedBytes {
-        let released = bytes.as_bytes();
-        let end = released.iter().rposition(|b| mask::ends_token(*b)).map_or(0, |at| at + 1);
-        let end =
-            if released.len() - end > mask::limits::FILTER_TOKEN_BYTES_MAX { released.len() } else { end };
-        let (whole, begun) = released.split_at(end);
-        if !whole.is_empty() {
-            self.begun.extend_from_slice(whole);
-            self.filter.cell(key, &self.begun);
-            self.begun.clear();
-        }
-        self.begun.extend_from_slice(begun);
+        self.body.piece(&mut self.filter, key, bytes.as_bytes());
         bytes
     }
 
@@ -287,6 +274,7 @@ impl Looking {
                 prints: Vec::new(),
             });
         }
+        self.body.so_far(&mut self.filter, &resource.gate.ledger().filter_key());
         let filter = (!self.filter.is_empty()).then(|| self.filter.take());
         Taken { exposures, tripwires, filter }
     }
@@ -314,7 +302,7 @@ mod tests {
             classes: BTreeSet::new(),
             hits: 0,
             filter: FilterBuilder::new(),
-            begun: Vec::new(),
+            body: FilterStream::new(),
         }
     }
 
@@ -343,10 +331,13 @@ mod tests {
         let (key, mut looking) = (FilterKey::new(&[3; 16]), looking());
         let first = looking.filtered(&key, mask::constant(b"a begun-to"));
         looking.beside(&key, b"x-order", b"of order-77219 today");
-        let last = looking.filtered(&key, mask::constant(b"ken here"));
-        assert_eq!(first.then(last).as_bytes(), b"a begun-token here");
+        let last = looking.filtered(&key, mask::constant(b"ken here and order-is-last"));
+        assert_eq!(first.then(last).as_bytes(), b"a begun-token here and order-is-last");
+        looking.body.so_far(&mut looking.filter, &key);
         let filter = looking.filter.take();
-        for value in [&b"order-77219"[..], b"of order-77219 today", b"x-order", b"begun-token"] {
+        for value in
+            [&b"order-77219"[..], b"of order-77219 today", b"x-order", b"begun-token", b"order-is-last"]
+        {
             assert!(filter.may_contain(&key, value) == Some(true), "{}", String::from_utf8_lossy(value));
         }
         assert_eq!(filter.may_contain(&key, b"order-77218"), Some(false));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use gate::{By, Exposure, Ground, Outcome, Piece, Release, Tripped};
 use ledger::{Durable, Map, PayloadPlain, Receipt};
 use mask::body::{Act, Body, Found, Media};
-use mask::{Filter, FilterBuilder, MaskedBytes, Shape};
+use mask::{Filter, FilterBuilder, FilterStream, MaskedBytes, Shape};
 use tokio::time::Instant;
 use vocab::{Class, Group, Seq, Verdict};
 
@@ -73,13 +73,13 @@ pub(super) struct Output<'a> {
 /// One of the two streams.
 struct Side {
     body: Body,
-    /// The beginning of a token that goes on in the next piece, for the filter.
-    begun: Vec<u8>,
+    /// What left of it, for the filter.
+    left: FilterStream,
 }
 
 impl Side {
     fn new() -> Side {
-        Side { body: Body::new(Media::Output, [].into(), BTreeSet::new()), begun: Vec::new() }
+        Side { body: Body::new(Media::Output, [].into(), BTreeSet::new()), left: FilterStream::new() }
     }
 }
 
@@ -297,7 +297,7 @@ impl<'a> Output<'a> {
     fn taken_filter(&mut self) -> Option<Filter> {
         let key = self.link.resource.gate.ledger().filter_key();
         for side in [&self.out, &self.err] {
-            self.filter.cell(&key, &side.begun);
+            side.left.so_far(&mut self.filter, &key);
         }
         (!self.filter.is_empty()).then(|| self.filter.take())
     }
@@ -322,29 +322,17 @@ impl<'a> Output<'a> {
         if length == 0 {
             return;
         }
-        self.filter(stream, masked.as_bytes());
+        let key = self.link.resource.gate.ledger().filter_key();
+        let side = match stream {
+            Stream::Out => &mut self.out,
+            Stream::Err => &mut self.err,
+        };
+        side.left.piece(&mut self.filter, &key, masked.as_bytes());
         match self.cuts.last_mut() {
             Some((last, some)) if *last == stream => *some += length,
             Some(_) | None => self.cuts.push((stream, length)),
         }
         self.held = std::mem::replace(&mut self.held, mask::constant(b"")).then(masked);
-    }
-
-    /// Puts tokens of what leaves into the filter; one that may go on waits for the next piece.
-    fn filter(&mut self, stream: Stream, released: &[u8]) {
-        let key = self.link.resource.gate.ledger().filter_key();
-        let end = released.iter().rposition(|b| mask::ends_token(*b)).map_or(0, |at| at + 1);
-        let longest = mask::limits::FILTER_TOKEN_BYTES_MAX;
-        let end = if released.len() - end > longest { released.len() } else { end };
-        let (whole, begun) = released.split_at(end);
-        let mut cell = std::mem::take(&mut self.side(stream).begun);
-        if !whole.is_empty() {
-            cell.extend_from_slice(whole);
-            self.filter.cell(&key, &cell);
-            cell.clear();
-        }
-        cell.extend_from_slice(begun);
-        self.side(stream).begun = cell;
     }
 
     /// Shows what is held on the screen, and searches that.
