@@ -57,6 +57,9 @@ pub const DECODE_DEPTH_MAX: u32 = 2;
 /// social security number has 11.
 pub const ENCODED_RUN_BYTES_MIN: usize = 15;
 
+/// Fewest bytes in which a transcript hides a value: `a%40b.co`.
+pub const TRANSCRIPT_BYTES_MIN: usize = 8;
+
 /// Shortest cell or token that enters a [`crate::Filter`], in bytes.
 pub const FILTER_TOKEN_BYTES_MIN: usize = 6;
 /// Longest token that enters a [`crate::Filter`], in bytes; longer ones enter as whole cells only.

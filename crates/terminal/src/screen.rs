@@ -62,8 +62,10 @@ impl Screen {
         self.model.screen().visible_lines().map(row).collect()
     }
 
-    /// The same, each line that was wrapped in one, as whoever reads it does.
-    pub fn lines(&self) -> Vec<String> {
+    /// The same, each line that was wrapped in one, as whoever reads it does. It counts as work, as input does.
+    pub fn lines(&mut self) -> Vec<String> {
+        let (columns, rows) = self.model.size();
+        self.afford((columns * rows) as u64);
         let mut lines = Vec::new();
         let mut line = String::new();
         for row in self.model.screen().visible_lines() {

@@ -210,6 +210,7 @@ fn a_value_that_comes_together_on_the_screen_alone_stays_here() {
         ("screen-2", "printf '536-22-    \\033[4D8391\\n'"),
         ("screen-3", "printf '\\033[2J\\033[5;8H8391'; sleep 0.3; printf '\\033[5;1H536-22-'; sleep 1"),
         ("screen-4", "printf '536-x\\b22-8391\\n'"),
+        ("screen-5", "printf '536-\\033[1m22-\\033[0;31m8391\\n'"),
     ] {
         let done = ssh(agent, &format!("-tt build {}", crate::ssh::quoted(script)), "");
         // Either it is masked, or it does not leave.

@@ -1,7 +1,7 @@
 //! Undoing common encodings, so that a value is found behind them.
 //!
 //! Two shapes. A *run* (base64, hex) hides a value whole: a finding in it covers the run. A *transcript* (percent,
-//! `\u`, UTF-16, zero-width characters) keeps the order of characters: a finding in it is mapped back to the bytes that
+//! `\u`, UTF-16, zero-width characters, control sequences of terminals) keeps the order of characters: a finding in it is mapped back to the bytes that
 //! it was made of; only the surroundings of an escape are transcribed, and only findings with an escape in them count.
 //! Work is linear in the input, times [`DECODE_DEPTH_MAX`].
 
@@ -9,11 +9,11 @@ use std::ops::Range;
 
 use super::recognise::View;
 use super::{Detectors, Form, Spot, Spots};
-use crate::limits::{DECODE_DEPTH_MAX, ENCODED_RUN_BYTES_MIN, LOOK_BEHIND_BYTES};
+use crate::limits::{DECODE_DEPTH_MAX, ENCODED_RUN_BYTES_MIN, LOOK_BEHIND_BYTES, TRANSCRIPT_BYTES_MIN};
 
 /// Adds what is found behind encodings in `bytes`, which are `depth` encodings deep already.
 pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut Spots) {
-    if depth == DECODE_DEPTH_MAX || bytes.len() < ENCODED_RUN_BYTES_MIN {
+    if depth == DECODE_DEPTH_MAX || bytes.len() < TRANSCRIPT_BYTES_MIN {
         return;
     }
     let mut plain = Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut 
 
 /// Whether [`spot`] could find anything: an escape, UTF-16, a zero-width character, or a long run.
 pub(super) fn worth(bytes: &[u8]) -> bool {
-    bytes.len() >= ENCODED_RUN_BYTES_MIN
+    bytes.len() >= TRANSCRIPT_BYTES_MIN
         && (next_run(bytes, 0).is_some()
             || percents(bytes).next().is_some()
             || escapes(bytes).next().is_some()
@@ -245,14 +245,26 @@ fn escapes(bytes: &[u8]) -> impl Iterator<Item = usize> {
         .filter(|&i| bytes.get(i + 1).is_some_and(|b| b"uxnrtbf/\"'\\".contains(b)))
 }
 
-/// Where zero-width and soft characters are.
+/// Where zero-width and soft characters are, and control sequences.
 fn softs(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    memchr::memchr3_iter(0xe2, 0xef, 0xc2, bytes).filter(|&i| soft(&bytes[i..]) > 0)
+    let is = |i: &usize| soft(&bytes[*i..]) > 0;
+    let mut characters = memchr::memchr3_iter(0xe2, 0xef, 0xc2, bytes).filter(is).peekable();
+    let mut sequences = memchr::memchr_iter(ESC, bytes).filter(is).peekable();
+    std::iter::from_fn(move || match (characters.peek(), sequences.peek()) {
+        (Some(character), Some(sequence)) if character < sequence => characters.next(),
+        (_, Some(_)) => sequences.next(),
+        (_, None) => characters.next(),
+    })
 }
 
-/// The length of the zero-width or soft character that `bytes` begin with; 0 if there is none.
+const ESC: u8 = 0x1b;
+
+/// The length of the zero-width or soft character, or of the control sequence, that `bytes` begin with; 0 if there is none.
 fn soft(bytes: &[u8]) -> usize {
     match bytes {
+        [ESC, rest @ ..] => sequence(rest).map_or(0, |length| 1 + length),
+        // CSI of C1.
+        [0xc2, 0x9b, rest @ ..] => csi(rest).map_or(0, |length| 2 + length),
         [0xe2, 0x80, 0x8b..=0x8f | 0xaa..=0xae, ..]
         | [0xe2, 0x81, 0xa0..=0xa4 | 0xa6..=0xa9, ..]
         | [0xef, 0xbb, 0xbf, ..] => 3,
@@ -260,6 +272,35 @@ fn soft(bytes: &[u8]) -> usize {
         _ => 0,
     }
 }
+
+/// The length of what an ESC begins (ECMA-35, 13; ECMA-48, 5.4 and 5.6), without it.
+fn sequence(rest: &[u8]) -> Option<usize> {
+    match rest {
+        [b'[', parameters @ ..] => csi(parameters).map(|length| 1 + length),
+        // OSC, DCS, SOS, PM, APC: to ST, or to BEL, as terminals have it.
+        [b']' | b'P' | b'X' | b'^' | b'_', string @ ..] => {
+            let string = &string[..string.len().min(STRING_BYTES_MAX)];
+            let end = string.iter().position(|&b| b == 0x07 || b == ESC)?;
+            let st = if string[end] == ESC { 2 } else { 1 };
+            Some(1 + (end + st).min(string.len()))
+        }
+        _ => {
+            let between =
+                rest.iter().take(SEQUENCE_BYTES_MAX).take_while(|b| (0x20..0x30).contains(*b)).count();
+            rest.get(between).filter(|b| (0x30..0x7f).contains(*b)).map(|_| between + 1)
+        }
+    }
+}
+
+/// The length of what stands behind a CSI: parameters, intermediates, and a final byte.
+fn csi(rest: &[u8]) -> Option<usize> {
+    let between = rest.iter().take(SEQUENCE_BYTES_MAX).take_while(|b| (0x20..0x40).contains(*b)).count();
+    rest.get(between).filter(|b| (0x40..0x7f).contains(*b)).map(|_| between + 1)
+}
+
+/// Longer ones are none. Colours of a character and its ground in full have 36 bytes; titles of windows some hundred.
+const SEQUENCE_BYTES_MAX: usize = 64;
+const STRING_BYTES_MAX: usize = 256;
 
 /// All runs in which every other byte is zero.
 fn utf16_runs(bytes: &[u8]) -> Vec<Range<usize>> {
@@ -363,7 +404,7 @@ fn utf16(bytes: &[u8]) -> Option<Transcript> {
     Some(out)
 }
 
-/// Zero-width and soft characters taken out.
+/// Zero-width and soft characters and control sequences taken out.
 fn split(bytes: &[u8]) -> Option<Transcript> {
     let mut out = Transcript::new(bytes)?;
     let mut i = 0;
@@ -396,6 +437,38 @@ mod tests {
                     "{digits}: no three of ASCII, over groups too"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_does_not_show_splits_no_value() {
+        let detectors = Detectors::new();
+        let all: String = "219-09-9999".chars().map(|c| format!("{c}\x1b[0m")).collect();
+        for text in [
+            all.as_str(),
+            "219-\x1b[1;38;2;1;2;3m09\x1b[0m-9999",
+            "219-09\x1b]0;title\x07-9999",
+            "219-09\x1b]8;;http://x\x1b\\-9999",
+            "219-\x1b(B09-9999",
+            "219-\u{9b}1m09-9999",
+            "219-\u{200b}09\x1b[m-99\u{200b}99",
+            "{\"t\": \"219-\\u001b[1m09-9999\"}",
+        ] {
+            let mut findings = Vec::new();
+            detectors.scan_deep(text.as_bytes(), &mut findings);
+            let found: Vec<_> = findings.iter().map(|f| f.detector).collect();
+            assert_eq!(found, ["us-ssn"], "{}", text.escape_debug());
+            let (first, last) = (text.find('2').unwrap(), text.rfind('9').unwrap());
+            assert!(
+                findings[0].range.start <= first && last < findings[0].range.end,
+                "{}",
+                text.escape_debug()
+            );
+        }
+        for text in ["219-\x1b", "219-09-\x1b[", "219-09-\x1b]0;9999", "\x1b[219-09-999"] {
+            let mut findings = Vec::new();
+            detectors.scan_deep(text.as_bytes(), &mut findings);
+            assert!(findings.is_empty(), "{}", text.escape_debug());
         }
     }
 

@@ -45,7 +45,7 @@ pub enum Form {
     /// `\u0040`, `\x40`.
     Escaped,
     Utf16,
-    /// Split by zero-width characters.
+    /// Split by zero-width characters, or by control sequences of terminals.
     Split,
     /// The decimal digits of a binary number.
     Number,
@@ -95,7 +95,7 @@ impl Detectors {
         self.report(spots, findings);
     }
 
-    /// As [`Detectors::scan`], and through base64, hex, percent, `\u`, UTF-16 and zero-width splitting, at most
+    /// As [`Detectors::scan`], and through base64, hex, percent, `\u`, UTF-16, zero-width splitting and terminals' control sequences, at most
     /// [`crate::limits::DECODE_DEPTH_MAX`] deep. A finding in a base64 or hex run covers the whole run.
     pub fn scan_deep(&self, bytes: &[u8], findings: &mut Vec<Finding>) {
         let first = findings.len();

@@ -27,6 +27,7 @@ const HELD_BACK: &str = "policy holds back the output";
 const TRIPPED: &str = "a detector found a value that no rule governs";
 const ON_SCREEN: &str =
     "a value came together on the screen that no rule governs, and that could not be masked there";
+const TOO_MUCH_WORK: &str = "what the program does to the screen is more than the gateway follows";
 const NOT_STARTED: &str = "the host did not start the command";
 
 /// How a program came to its end.
@@ -59,8 +60,8 @@ pub(super) struct Output<'a> {
     masked: BTreeMap<(&'static str, Class), u64>,
     classes: BTreeSet<Class>,
     hits: u64,
-    /// What the screen shows, or nobody can say that it shows, may not be seen.
-    on_screen: bool,
+    /// Why what the screen would show may not be seen.
+    on_screen: Option<&'static str>,
     filter: FilterBuilder,
     approved: BTreeSet<Group>,
     bytes: u64,
@@ -116,7 +117,7 @@ impl<'a> Output<'a> {
             masked: BTreeMap::new(),
             classes: BTreeSet::new(),
             hits: 0,
-            on_screen: false,
+            on_screen: None,
             filter: FilterBuilder::new(),
             approved: BTreeSet::new(),
             bytes: 0,
@@ -344,7 +345,10 @@ impl<'a> Output<'a> {
             let _before_the_piece = noted.map_err(|e| self.link.unrecorded(e))?;
         }
         self.classes.extend(shown.found.iter().map(|hit| hit.class.clone()));
-        self.on_screen |= shown.lost || !shown.found.is_empty();
+        self.on_screen = match shown.found.is_empty() {
+            false => Some(ON_SCREEN),
+            true => shown.lost.then_some(TOO_MUCH_WORK),
+        };
         self.tripwires.extend(shown.found);
         Ok(())
     }
@@ -362,8 +366,7 @@ impl<'a> Output<'a> {
         let release = Some(policy::Release { rows: 0, bytes, tripwires: self.hits });
         let ground = Ground { action: self.asked.action(), context: &context, release };
         let cuts = self.hits > 0 && self.link.resource.config.tripwire == Tripwire::Cut;
-        if cuts || self.on_screen {
-            let why = if self.on_screen { ON_SCREEN } else { TRIPPED };
+        if let Some(why) = self.on_screen.or(cuts.then_some(TRIPPED)) {
             let mut decided = gate.verdict(who, &Ground { release: None, ..ground }, &BTreeSet::new());
             decided.message = None;
             return Ok(Some(Denied { decided: decided.into(), why, of: Some(self.of) }));

@@ -78,10 +78,9 @@ impl Seat {
         let (mut shown, mut since) = (Shown::default(), 0);
         let lines = masked.split_inclusive(|b| *b == b'\n');
         for part in lines.flat_map(|line| line.chunks(SSH_SCREEN_SLICE)) {
-            self.lock().show(link, part, &mut shown);
             since += part.len();
-            if since >= SSH_SCREEN_SLICE {
-                // Few bytes may have been much work.
+            // Few bytes may have been much work.
+            if self.lock().show(link, part, &mut shown) || since >= SSH_SCREEN_SLICE {
                 since = 0;
                 tokio::task::yield_now().await;
             }
@@ -92,10 +91,10 @@ impl Seat {
 }
 
 impl State {
-    /// Shows at most a line.
-    fn show(&mut self, link: &Link, part: &[u8], shown: &mut Shown) {
+    /// Shows at most a line. Whether the screen was searched.
+    fn show(&mut self, link: &Link, part: &[u8], shown: &mut Shown) -> bool {
         let text = part.strip_suffix(b"\n").unwrap_or(part);
-        let plain = self.screen.is_at_end() && !text.strip_suffix(b"\r").unwrap_or(text).iter().any(moves);
+        let plain = self.screen.is_at_end() && !moves(text.strip_suffix(b"\r").unwrap_or(text));
         self.screen.feed(text);
         if !plain {
             shown.found.extend(self.search(link));
@@ -108,10 +107,11 @@ impl State {
             }
             self.screen.feed(b"\n");
         }
+        !plain
     }
 
     /// What detectors find on the screen that the run was not given and did not send.
-    fn search(&self, link: &Link) -> Vec<Tripped> {
+    fn search(&mut self, link: &Link) -> Vec<Tripped> {
         let text = self.screen.lines().join("\n");
         let (mut findings, known) = (Vec::new(), link.known());
         link.resource.gate.detectors().scan_deep(text.as_bytes(), &mut findings);
@@ -128,9 +128,27 @@ impl State {
     }
 }
 
-/// Whether a byte may do something else than show a character behind the last one: of C0, and, in UTF-8, of C1.
-fn moves(byte: &u8) -> bool {
-    (*byte < b' ' && *byte != b'\t') || matches!(*byte, 0x7f | 0xc2)
+/// Whether bytes may do something else than show characters behind the last one, in whatever colour: controls of C0, and, in UTF-8, of
+/// C1, but for HT and whole sequences SGR (ECMA-48, 8.3.117). A value with those between its characters is found in the bytes.
+fn moves(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        match byte {
+            0x1b => {
+                let Some(parameters) = behind.strip_prefix(b"[") else { return true };
+                let end = parameters.iter().position(|b| !matches!(b, b'0'..=b'9' | b';' | b':'));
+                match end.and_then(|end| parameters.split_at_checked(end)) {
+                    Some((_, [b'm', more @ ..])) => rest = more,
+                    _ => return true,
+                }
+            }
+            b'\t' => {}
+            0..b' ' | 0x7f | 0xc2 => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn size(size: Size) -> Map {
@@ -233,6 +251,30 @@ mod tests {
         );
         typed.take(b"\x15given up\x03");
         assert_eq!(typed.take(b"\x1b[A\r"), b"");
+    }
+
+    #[test]
+    fn colours_move_nothing_and_all_else_may() {
+        for still in
+            [&b""[..], b"a b\tc", b"\x1b[1;31mred\x1b[0m", b"\x1b[38:2:1:2:3mx\x1b[m", "größe".as_bytes()]
+        {
+            assert!(!moves(still), "{}", still.escape_ascii());
+        }
+        for other in [
+            &b"a\rb"[..],
+            b"\x08",
+            b"\x1b",
+            b"\x1b[",
+            b"\x1b[1;3",
+            b"\x1b[2Dx",
+            b"\x1b[1;31",
+            b"\x1b[>4m",
+            b"\x1bMx",
+            b"\xc2\x9b2D",
+            b"\x7f",
+        ] {
+            assert!(moves(other), "{}", other.escape_ascii());
+        }
     }
 
     #[test]

@@ -158,7 +158,7 @@ fn harmless(row: &str) {
 
 #[test]
 fn lines_are_read_over_their_rows() {
-    let screen = after(10, 4, b"0123456789ab\r\nshort\r\nzz");
+    let mut screen = after(10, 4, b"0123456789ab\r\nshort\r\nzz");
     assert_eq!(screen.lines()[..3], ["0123456789ab", "short", "zz"]);
     assert_eq!(after(10, 4, b"0123456789ab").line(), "0123456789ab");
     assert_eq!(after(10, 4, b"0123456789ab\x1b[A").line(), "0123456789ab", "from its first row, too");
