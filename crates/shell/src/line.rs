@@ -242,10 +242,11 @@ pub enum Opaque {
     Unreadable,
     Dialect,
     TooDeep,
+    Recodes,
 }
 
 impl Opaque {
-    pub const ALL: [Opaque; 28] = [
+    pub const ALL: [Opaque; 29] = [
         Opaque::ProgramUnknown,
         Opaque::Eval,
         Opaque::Source,
@@ -274,6 +275,7 @@ impl Opaque {
         Opaque::Unreadable,
         Opaque::Dialect,
         Opaque::TooDeep,
+        Opaque::Recodes,
     ];
 
     /// A constant sentence, for records and messages.
@@ -309,6 +311,9 @@ impl Opaque {
                 "a script is read differently by other shells, and which one reads it is not known"
             }
             Opaque::TooDeep => "commands inside commands are too many or too deep",
+            Opaque::Recodes => {
+                "what is read is written in another form or in pieces, which no detector sees through"
+            }
         }
     }
 }

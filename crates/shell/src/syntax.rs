@@ -109,6 +109,8 @@ pub(crate) enum Piece {
         quoted: bool,
         /// `${x@P}` and `${!x}`: the value is read as text of the shell, or as a name.
         evaluates: bool,
+        /// `${x%y}`, `${x:1}`, `${x/a/b}`, `${x^}`: something else than the value, or a piece of it.
+        cuts: bool,
         inner: Vec<Word>,
     },
     Command {

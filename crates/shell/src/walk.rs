@@ -680,10 +680,12 @@ impl Walk {
         for piece in pieces {
             match piece {
                 Piece::Text { .. } => {}
-                Piece::Parameter { evaluates, inner, .. } => {
-                    if *evaluates {
+                Piece::Parameter { evaluates, cuts, inner, .. } => {
+                    for (_, why) in
+                        [(evaluates, Opaque::Indirect), (cuts, Opaque::Recodes)].iter().filter(|(is, _)| **is)
+                    {
                         let at = self.line.commands.last().map_or_else(Span::default, |c| c.at);
-                        self.opaque(Opaque::Indirect, scene.fixed.unwrap_or(at));
+                        self.opaque(*why, scene.fixed.unwrap_or(at));
                     }
                     for word in inner {
                         self.inner_commands(&word.pieces, scene);

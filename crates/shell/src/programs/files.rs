@@ -380,6 +380,7 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
                 name(walk, at, found.operands.get(1..).unwrap_or(&[]), Delete);
             }
             particular(walk, at, &found);
+            super::recode::options(walk, at, &found);
             if at.base == "ssh-keygen" {
                 // The same option names the key that is made and the key that is read.
                 let keys: Vec<Arg> = found.values(&["f"]).cloned().collect();

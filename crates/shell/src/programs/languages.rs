@@ -2,6 +2,7 @@
 
 use super::At;
 use super::options::{self, Order};
+use super::recode::{awk_shows, sed_command_recodes};
 use super::wrappers::shell_code;
 use crate::line::{Arg, FileAccess, Inside, Opaque, Value};
 use crate::walk::{By, Input, Walk};
@@ -152,7 +153,12 @@ fn awk(walk: &mut Walk, at: &At<'_>) {
     let (program, files) = if given { (None, &*found.operands) } else { split(&found.operands) };
     if let Some(program) = program {
         match program.value.literal() {
-            Some(text) if awk_is_plain(text) => {}
+            Some(text) if awk_is_plain(text) => {
+                let separators: Vec<&Arg> = found.values(&["F", "field-separator"]).collect();
+                if !awk_shows(text, &separators) || found.has(&["v", "assign"]) {
+                    walk.opaque(Opaque::Recodes, program.at);
+                }
+            }
             _ => walk.opaque(Opaque::AwkProgram, program.at),
         }
     }
@@ -197,8 +203,10 @@ fn sed(walk: &mut Walk, at: &At<'_>) {
     }
     let (script, files) = if given { (None, &*found.operands) } else { split(&found.operands) };
     let texts: Option<Vec<&str>> = scripts.iter().chain(script).map(|arg| arg.value.literal()).collect();
-    if !texts.is_some_and(|texts| sed_is_plain(&texts.join("\n"))) {
-        walk.opaque(Opaque::SedScript, at.span);
+    match texts.and_then(|texts| sed_commands(&texts.join("\n"))) {
+        Some(commands) if commands.chars().any(sed_command_recodes) => walk.opaque(Opaque::Recodes, at.span),
+        Some(_) => {}
+        None => walk.opaque(Opaque::SedScript, at.span),
     }
     let in_place = found.has(&["i", "in-place"]);
     // The name of the copy: a directory and `*` in it are sed's own.
@@ -226,18 +234,17 @@ fn with_suffix(path: &Value, suffix: &str) -> Value {
     }
 }
 
-/// Whether a script has no command that runs something or reaches a file (`e`, `r`, `R`, `w`, `W`, `s///e`, `s///w`).
-fn sed_is_plain(script: &str) -> bool {
-    let mut rest = script;
+/// The letters of a script's commands, where none runs something or reaches a file (`e`, `r`, `R`, `w`, `W`, `s///e`, `s///w`).
+fn sed_commands(script: &str) -> Option<String> {
+    let (mut rest, mut commands) = (script, String::new());
     loop {
         rest = rest.trim_start_matches([' ', '\t', '\n', ';', '}']);
         if rest.is_empty() {
-            return true;
+            return Some(commands);
         }
-        match sed_address(rest).and_then(sed_command) {
-            Some(behind) => rest = behind,
-            None => return false,
-        }
+        let command = sed_address(rest)?;
+        commands.extend(command.chars().next());
+        rest = sed_command(command)?;
     }
 }
 

@@ -9,6 +9,7 @@ mod git;
 mod languages;
 mod network;
 mod options;
+mod recode;
 mod wrappers;
 
 use crate::line::{Arg, Opaque, Span};
@@ -37,6 +38,7 @@ pub(crate) fn reach(walk: &mut Walk, index: usize, base: &str, args: &[Arg], sce
     if known {
         walk.known(index);
     }
+    recode::words(walk, &at);
 }
 
 /// Programs that take commands while they run, or at another time.

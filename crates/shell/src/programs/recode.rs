@@ -1,0 +1,285 @@
+//! Programs that write what they read in another form, or in pieces: what detectors know in their input they do not know in their
+//! output, whichever way that is looked at. Such a command is opaque ([`Opaque::Recodes`]): what it shows cannot be known.
+//!
+//! It does not matter where the output goes, since a file that it is written to can be shown by another command. Programs that show
+//! lines as they are, some of them or in another order, are not among these, nor are counts and digests. Short encodings that
+//! detectors see through (base64, hex) are: their lines end anywhere.
+
+use super::At;
+use super::options::Found;
+use crate::line::{Arg, Opaque, Value};
+use crate::walk::Walk;
+
+/// Programs whose options are read: those whatever they are given, and those that are given what makes them one.
+pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
+    let has = |names: &[&str]| found.has(names);
+    let parts = |names: &[&str]| found.values(names).any(|value| !separates(value));
+    let recodes = match at.base {
+        "rev" | "fold" | "od" | "hexdump" | "hd" | "xxd" | "base64" | "base32" | "basenc" | "iconv"
+        | "zip" => true,
+        "gzip" | "bzip2" | "xz" | "lzma" | "zstd" | "compress" => {
+            !has(&["d", "decompress", "uncompress", "l", "list", "t", "test"])
+        }
+        "tr" => !tr_is_plain(found),
+        "cut" => has(&["b", "bytes", "c", "characters"]) || parts(&["d", "delimiter", "output-delimiter"]),
+        "head" | "tail" => has(&["c", "bytes"]),
+        "grep" | "egrep" | "fgrep" | "zgrep" | "rgrep" => {
+            let colour = found
+                .values(&["color", "colour"])
+                .any(|v| !matches!(v.value.literal(), Some("never" | "auto")));
+            has(&["o", "only-matching"]) || colour
+        }
+        "tac" => has(&["b", "before", "r", "regex", "s", "separator"]),
+        "cmp" => has(&["l", "verbose", "b", "print-bytes"]),
+        // Side by side, lines end where the column does.
+        "sdiff" => true,
+        "diff" | "colordiff" => {
+            let formed = |(name, _): &(String, Option<Arg>)| {
+                matches!(&**name, "y" | "side-by-side" | "W" | "width") || name.ends_with("format")
+            };
+            found.seen.iter().any(formed)
+        }
+        "column" => parts(&["s", "separator", "o", "output-separator"]),
+        "paste" => parts(&["d", "delimiters"]),
+        "join" => parts(&["t"]),
+        "nl" => parts(&["s", "number-separator"]),
+        "jq" => !found.operands.first().is_none_or(|filter| filter.value.literal().is_some_and(jq_shows)),
+        _ => false,
+    };
+    if recodes {
+        walk.opaque(Opaque::Recodes, at.span);
+    }
+}
+
+/// Programs whose words are looked at, and some of which nothing else is known here.
+pub(super) fn words(walk: &mut Walk, at: &At<'_>) {
+    let recodes = match at.base {
+        "dd" => dd(at.args),
+        "openssl" => openssl(at.args),
+        "tar" | "gtar" => tar(at.args),
+        "printf" => printf(at.args),
+        "read" | "mapfile" | "readarray" => at
+            .args
+            .iter()
+            .any(|arg| arg.value.starts().starts_with('-') && arg.value.starts().contains(['n', 'N', 'd'])),
+        "getopts" => at.args.iter().skip(2).any(|arg| arg.value.literal().is_none()),
+        "numfmt" | "split" | "csplit" | "pr" | "colrm" | "uuencode" | "uudecode" | "recode" | "rot13"
+        | "caesar" | "pigz" | "pbzip2" | "brotli" | "lzop" | "zstdmt" | "age" | "mcrypt" | "ccrypt"
+        | "qrencode" | "figlet" | "toilet" | "banner" | "cowsay" => true,
+        // What rsync starts over SSH, and compresses.
+        "rsync" => {
+            at.args.first().is_some_and(|a| a.value.literal() == Some("--server"))
+                && at.args.iter().any(compresses)
+        }
+        _ => false,
+    };
+    if recodes {
+        walk.opaque(Opaque::Recodes, at.span);
+    }
+}
+
+/// Whether text that is cut or joined there has its values whole: no value that detectors know has such a character in it.
+fn separates(arg: &Arg) -> bool {
+    let plain = |c: char| matches!(c, '\t' | '\n' | ',' | ';' | '|' | ':' | '=');
+    // `\t` and `\n` are written out.
+    let text = arg.value.literal().map(|text| text.replace("\\t", "\t").replace("\\n", "\n"));
+    text.is_some_and(|text| !text.is_empty() && text.chars().all(plain))
+}
+
+/// Lines are joined, or blanks made fewer.
+fn tr_is_plain(found: &Found) -> bool {
+    let squeezes = found.has(&["s", "squeeze-repeats"]) && !found.has(&["d", "delete"]);
+    let other = found.has(&["c", "C", "complement", "t", "truncate-set1"]);
+    match (&*found.operands, other) {
+        ([set], false) => is_blank(set, squeezes),
+        ([from, to], false) => is_blank(from, false) && is_blank(to, true),
+        _ => false,
+    }
+}
+
+/// A set of ends of lines and tabs; `space`: and of spaces, which some values have in them.
+fn is_blank(set: &Arg, space: bool) -> bool {
+    let Value::Literal(text) = &set.value else { return false };
+    let text = text.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t");
+    text.chars().all(|c| matches!(c, '\t' | '\n' | '\r') || c == ' ' && space)
+}
+
+/// A copy of the whole, block by block, or of nothing that anybody has.
+fn dd(args: &[Arg]) -> bool {
+    let made = ["if=/dev/zero", "if=/dev/urandom", "if=/dev/random"];
+    if args.iter().any(|arg| arg.value.literal().is_some_and(|text| made.contains(&text))) {
+        return false;
+    }
+    let plain = |arg: &Arg| {
+        let text = arg.value.starts();
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        match name {
+            "if" | "of" | "bs" | "status" => true,
+            "conv" => value.split(',').all(|conv| {
+                matches!(
+                    conv,
+                    "fsync" | "fdatasync" | "notrunc" | "noerror" | "sync" | "sparse" | "excl" | "nocreat"
+                )
+            }),
+            _ => false,
+        }
+    };
+    !args.iter().all(plain)
+}
+
+/// Its commands that show a certificate, a digest or a version.
+fn openssl(args: &[Arg]) -> bool {
+    const SHOW: &[&str] = &[
+        "dgst", "md5", "sha1", "sha256", "sha512", "rand", "x509", "genrsa", "verify", "passwd", "version",
+        "ciphers", "crl", "s_client", "s_server",
+    ];
+    let der = args.iter().any(|arg| matches!(arg.value.literal(), Some("DER" | "der")));
+    der || args
+        .first()
+        .is_some_and(|first| first.value.literal().is_none_or(|command| !SHOW.contains(&command)))
+}
+
+/// An archive that is compressed while it is made.
+fn tar(args: &[Arg]) -> bool {
+    let cluster = |n: usize, text: &str| n == 0 || text.starts_with('-') && !text.starts_with("--");
+    let letters = |letters: &[char]| {
+        args.iter().enumerate().any(|(n, arg)| {
+            let text = arg.value.starts();
+            cluster(n, text) && text.contains(letters)
+        })
+    };
+    let long =
+        |names: &[&str]| args.iter().any(|arg| names.iter().any(|name| arg.value.starts().starts_with(name)));
+    let makes = letters(&['c', 'r', 'u']) || long(&["--cr", "--app", "--up"]);
+    makes
+        && (letters(&['z', 'j', 'J', 'Z', 'a', 'I'])
+            || long(&["--gz", "--bz", "--xz", "--lz", "--zst", "--comp", "--auto", "--use"]))
+}
+
+/// Of words that cannot be known it writes not the whole, or something right beside it.
+fn printf(args: &[Arg]) -> bool {
+    let args = match args {
+        [first, rest @ ..] if first.value.literal() == Some("--") => rest,
+        all => all,
+    };
+    let Some((format, words)) = args.split_first() else { return false };
+    if words.iter().all(|word| word.value.literal().is_some()) {
+        return false;
+    }
+    // `'x` is the number of the character.
+    if words.iter().any(|word| word.value.starts().starts_with(['\'', '"'])) {
+        return true;
+    }
+    let Some(format) = format.value.literal() else { return false };
+    let format = format.replace("%%", " ").replace("\\n", "\n").replace("\\t", "\t");
+    let beside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '\\' | '%');
+    let mut parts = format.split('%');
+    let mut before = parts.next().and_then(|text| text.chars().last());
+    for part in parts {
+        let Some(behind) = part.strip_prefix('s') else { return true };
+        if before.is_some_and(beside) || behind.chars().next().is_some_and(beside) {
+            return true;
+        }
+        before = Some(behind.chars().last().unwrap_or('%'));
+    }
+    false
+}
+
+/// `-vlogDtprze.iLs`: behind the dot is what the client can do.
+fn compresses(arg: &Arg) -> bool {
+    let text = arg.value.starts();
+    let flags = text.split('.').next().unwrap_or("");
+    text.contains("compress") || flags.starts_with('-') && !flags.starts_with("--") && flags.contains('z')
+}
+
+/// A filter that chooses parts of its input: `.a[].b`, `length`, `select(.a == 1)`.
+fn jq_shows(filter: &str) -> bool {
+    const SHOW: &[&str] = &[
+        "keys",
+        "length",
+        "select",
+        "map",
+        "type",
+        "sort",
+        "sort_by",
+        "group_by",
+        "unique",
+        "unique_by",
+        "has",
+        "and",
+        "or",
+        "not",
+        "null",
+        "true",
+        "false",
+        "empty",
+        "to_entries",
+        "first",
+        "last",
+        "if",
+        "then",
+        "else",
+        "end",
+        "any",
+        "all",
+    ];
+    // Text in quotes could be put beside a value, a range is a piece of it.
+    if filter.contains(['@', '"', '+', '-', '*', '/', ':', '$', '%', '\\', '#']) {
+        return false;
+    }
+    let mut before = ' ';
+    let mut rest = filter;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        before = rest.get(..start).and_then(|text| text.chars().last()).unwrap_or(before);
+        let word = rest.get(start..).unwrap_or("");
+        let end = word.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(word.len());
+        let (word, behind) = word.split_at(end);
+        if before != '.' && !SHOW.contains(&word) {
+            return false;
+        }
+        (rest, before) = (behind, ' ');
+    }
+    true
+}
+
+/// Whether an awk program prints lines and fields as they are, each by itself, where fields are words.
+pub(super) fn awk_shows(program: &str, separators: &[&Arg]) -> bool {
+    const SHOW: &[&str] = &[
+        "print", "NR", "NF", "FNR", "length", "next", "exit", "if", "else", "BEGIN", "END", "and", "in",
+        "count", "sum", "n", "i", "s", "c", "a", "FILENAME",
+    ];
+    if separators.iter().any(|separator| !separates(separator) && separator.value.literal() != Some(" ")) {
+        return false;
+    }
+    let mut code = String::new();
+    let mut rest = program;
+    // Patterns choose lines and texts are constants: neither is a word. What stands beside a text is not whole any more.
+    while let Some(at) = rest.find(['/', '"']) {
+        let (front, behind) = rest.split_at(at);
+        if behind.starts_with('"') {
+            return false;
+        }
+        code.push_str(front);
+        let Some(end) = behind.get(1..).and_then(|text| text.find('/')) else { return false };
+        rest = behind.get(end + 2..).unwrap_or("");
+        code.push('1');
+    }
+    code.push_str(rest);
+    let mut words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let known =
+        words.all(|word| word.is_empty() || word.bytes().all(|b| b.is_ascii_digit()) || SHOW.contains(&word));
+    // `print $1 $2` puts one right behind the other.
+    let joined =
+        code.split(['{', '}', ';', '\n', ',', '(', ')', '&', '|', '=', '<', '>', '!', '~']).any(|part| {
+            let part = part.trim_start().strip_prefix("print").unwrap_or(part);
+            part.split_whitespace().count() > 1 || part.matches('$').count() > 1
+        });
+    // A value that is reckoned with is the number that it begins with.
+    let reckons = code.replace("++", "").contains(['+', '-', '*', '%', '^', '\\']);
+    known && !joined && !reckons
+}
+
+/// Whether one of a sed script's commands makes something else of the lines.
+pub(super) fn sed_command_recodes(command: char) -> bool {
+    matches!(command, 's' | 'y' | 'l')
+}
