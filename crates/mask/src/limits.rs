@@ -44,6 +44,10 @@ pub const PEM_LABEL_BYTES_MAX: usize = 64;
 /// Longest token of a provider (Slack, LLM keys), in bytes.
 pub const TOKEN_BYTES_MAX: usize = 256;
 
+/// Longest words before the drawn part of a key, in bytes: `sk_live_` and its like are eight.
+pub const KEY_PREFIX_BYTES_MAX: usize = 24;
+const _: () = assert!(KEY_PREFIX_BYTES_MAX + 1 < LOOK_BEHIND_BYTES);
+
 /// Values that a run was shown by grant and that are remembered, each as a hash with its class: about 64 bytes, 4 MiB a run.
 pub const TAINT_VALUES_MAX: usize = 64 << 10;
 /// Most words of one of them: a name, a street. Each word of a text is hashed with as many before it.

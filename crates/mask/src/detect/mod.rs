@@ -72,6 +72,8 @@ pub struct Detectors {
     classes: [Class; Detector::COUNT],
     /// What a run was shown.
     taint: Option<Arc<Taint>>,
+    /// Keys of services that nobody listed are looked for, too.
+    keys: bool,
 }
 
 impl Detectors {
@@ -80,12 +82,18 @@ impl Detectors {
         reason = "there is one for a process; where it is made should be seen"
     )]
     pub fn new() -> Detectors {
-        Detectors { classes: Detector::ALL.map(Detector::class), taint: None }
+        Detectors { classes: Detector::ALL.map(Detector::class), taint: None, keys: false }
     }
 
     /// The same, and what a run was shown: for what it tells somebody else.
     pub fn with(&self, taint: Arc<Taint>) -> Detectors {
-        Detectors { classes: self.classes.clone(), taint: Some(taint) }
+        Detectors { classes: self.classes.clone(), taint: Some(taint), keys: self.keys }
+    }
+
+    /// The same, and keys of services that nobody listed: for what programs write to people, and not for what clients of APIs are
+    /// told, which has identifiers that look alike.
+    pub fn of_programs(&self) -> Detectors {
+        Detectors { classes: self.classes.clone(), taint: self.taint.clone(), keys: true }
     }
 
     /// Appends the findings in `bytes`, sorted by start, longest first. They may overlap.
@@ -126,6 +134,9 @@ impl Detectors {
         #[cfg(test)]
         SCANNED.set(SCANNED.get() + view.bytes().len());
         anchor::each(view.bytes(), |anchor, end| recognise::at(anchor, end, view, spots));
+        if self.keys {
+            recognise::keys(view, spots);
+        }
         if let Some(taint) = &self.taint {
             taint.each(view.bytes(), |range, class| spots.shown.push((class.clone(), range, Form::Raw)));
             if view.is_open() {

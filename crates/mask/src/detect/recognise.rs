@@ -7,8 +7,9 @@ use vocab::Class;
 use super::anchor::Anchor;
 use super::{Spots, validate};
 use crate::limits::{
-    EMAIL_DOMAIN_BYTES_MAX, EMAIL_LOCAL_BYTES_MAX, JWT_SEGMENT_BYTES_MAX, JWT_SEGMENTS_MAX, NEAR_BYTES_MAX,
-    PEM_BODY_BYTES_MAX, PEM_LABEL_BYTES_MAX, TOKEN_BYTES_MAX, URL_SCHEME_BYTES_MAX, URL_USERINFO_BYTES_MAX,
+    EMAIL_DOMAIN_BYTES_MAX, EMAIL_LOCAL_BYTES_MAX, JWT_SEGMENT_BYTES_MAX, JWT_SEGMENTS_MAX,
+    KEY_PREFIX_BYTES_MAX, NEAR_BYTES_MAX, PEM_BODY_BYTES_MAX, PEM_LABEL_BYTES_MAX, TOKEN_BYTES_MAX,
+    URL_SCHEME_BYTES_MAX, URL_USERINFO_BYTES_MAX,
 };
 
 macro_rules! detectors {
@@ -52,6 +53,7 @@ detectors! {
     HuggingFace "hugging-face" "secret.llm",
     OtherLlm "llm-provider" "secret.llm",
     UrlPassword "url-credentials" "secret.url_password",
+    Key "prefixed-key" "secret.api_key",
 }
 
 #[cfg(test)]
@@ -482,6 +484,38 @@ fn llm(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
         spots.push(Detector::OtherLlm, start..end);
     } else if key.len() >= 32 && key.iter().all(u8::is_ascii_alphanumeric) && validate::mixed(key) {
         spots.push(Detector::OpenAi, start..end);
+    }
+    start
+}
+
+/// Keys as many services write them: words in small letters, `_`, and a drawn rest (`ck_live_9fQ2...`). Identifiers look alike,
+/// and a client of an API has to hear those: for [`super::Detectors::of_programs`] alone.
+pub(super) fn keys(view: &View<'_>, spots: &mut Spots) {
+    let mut at = 0;
+    while let Some(found) = view.bytes[at..].iter().position(|&b| b == b'_') {
+        view.asked.set(false);
+        let from = key(at + found, view, spots);
+        if view.asked.get() {
+            spots.undecided(from);
+        }
+        at += found + 1;
+    }
+}
+
+fn key(underscore: usize, view: &View<'_>, spots: &mut Spots) -> usize {
+    let small = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    let start = view.run_back(underscore, KEY_PREFIX_BYTES_MAX, small);
+    // In the middle of base64url, or of a path, it says nothing.
+    let clear = !view.before(start).is_some_and(|b| wordish(b) || base64_char(b) && b != b'=');
+    // A colour before it ends with digits and a letter.
+    let letter = view.bytes[start..underscore].iter().position(u8::is_ascii_lowercase);
+    let Some(start) = letter.map(|skipped| start + skipped).filter(|from| clear && underscore - from >= 2)
+    else {
+        return start;
+    };
+    let end = view.run(underscore + 1, TOKEN_BYTES_MAX, alphanumeric);
+    if !view.at(end).is_some_and(wordish) && validate::drawn(&view.bytes[underscore + 1..end]) {
+        spots.push(Detector::Key, start..end);
     }
     start
 }

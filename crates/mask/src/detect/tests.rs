@@ -479,3 +479,29 @@ impl Random {
         z ^ (z >> 31)
     }
 }
+
+#[test]
+fn keys_that_nobody_listed_are_found_in_what_programs_write_alone() {
+    let programs = Detectors::new().of_programs();
+    let found = |detectors: &Detectors, text: &str| {
+        let mut findings = Vec::new();
+        detectors.scan_deep(text.as_bytes(), &mut findings);
+        findings.iter().map(|f| text[f.range.clone()].to_owned()).collect::<Vec<_>>()
+    };
+    let key = "ck_canary_9fQ2vTzLm4RkWb7HsXeY";
+    for text in [key.to_owned(), format!("API_KEY={key}\n"), format!("\"{key}\",")] {
+        assert_eq!(found(&programs, &text), [key], "{text}");
+        assert!(found(&Detectors::new(), &text).is_empty(), "{text}");
+    }
+    assert_eq!(found(&programs, &format!("\u{1b}[0m{key}")), [format!("m{key}")]);
+    let encoded = "Y2tfY2FuYXJ5XzlmUTJ2VHpMbTRSa1diN0hzWGVZ";
+    assert_eq!(found(&programs, encoded), [encoded]);
+    for none in [
+        "get_HttpResponseMessage200OkHandler",
+        "x_9fQ2vTzLm4RkWb7HsXeY",
+        "-ck_9fQ2vTzLm4RkWb7HsXeY",
+        "ck_9fQ2vTz-m4RkWb7HsXeY",
+    ] {
+        assert!(found(&programs, none).is_empty(), "{none}");
+    }
+}

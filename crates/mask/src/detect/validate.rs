@@ -153,6 +153,16 @@ pub(super) fn mixed(token: &[u8]) -> bool {
     token.iter().any(u8::is_ascii_digit) && token.iter().any(u8::is_ascii_alphabetic)
 }
 
+/// Whether a token of sixteen or more looks drawn from letters and digits: a word, and words that are joined, change between
+/// capitals, small letters and digits less often.
+pub(super) fn drawn(token: &[u8]) -> bool {
+    let kind = |b: &u8| (b.is_ascii_uppercase(), b.is_ascii_digit());
+    let count = |wanted: fn(&u8) -> bool| token.iter().filter(|b| wanted(b)).count();
+    let changes = token.windows(2).filter(|pair| kind(&pair[0]) != kind(&pair[1])).count();
+    let all = [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit];
+    token.len() >= 16 && all.into_iter().all(|wanted| count(wanted) >= 2) && 5 * changes >= 2 * token.len()
+}
+
 /// Whether a base64url segment is a JSON object that names its algorithm: the header of a JWT.
 pub(super) fn jwt_header(segment: &[u8]) -> bool {
     let mut json = Vec::with_capacity(segment.len());
@@ -166,6 +176,21 @@ pub(super) fn jwt_header(segment: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_drawn_is_told_from_words() {
+        for token in ["9fQ2vTzLm4RkWb7HsXeY", "4eC39HqLyjWDarjtT1zdp7dc", "zQWBuTSOoRi4A9spHcVY"] {
+            assert!(drawn(token.as_bytes()), "{token}");
+        }
+        for word in [
+            "HttpResponseMessage200OkHandler",
+            "9fQ2vTzLm4RkWb7",
+            "0123456789abcdef0123",
+            "SOMEWORDSINCAPITALS1",
+        ] {
+            assert!(!drawn(word.as_bytes()), "{word}");
+        }
+    }
 
     #[test]
     fn crc_of_the_check_string_is_the_published_one() {

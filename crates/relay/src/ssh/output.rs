@@ -262,7 +262,7 @@ impl<'a> Output<'a> {
     fn push(&mut self, stream: Stream, data: &[u8]) -> Result<(), Cut> {
         let echoes = self.started.seat.as_ref().is_some_and(|seat| seat.echoes(data));
         let (link, side) = (self.link, self.side(stream));
-        let masked = side.body.push(link.resource.gate.detectors(), &link.known(), data);
+        let masked = side.body.push(&link.resource.detectors, &link.known(), data);
         let masked = masked.map_err(|why| Cut { why: "unreadable", told: why.0 })?;
         let found = side.body.take_found();
         self.take(stream, masked, found);
@@ -276,7 +276,7 @@ impl<'a> Output<'a> {
     fn let_go(&mut self) {
         for stream in [Stream::Out, Stream::Err] {
             let (link, side) = (self.link, self.side(stream));
-            let masked = side.body.let_go(link.resource.gate.detectors(), &link.known());
+            let masked = side.body.let_go(&link.resource.detectors, &link.known());
             let found = side.body.take_found();
             self.take(stream, masked, found);
         }
@@ -287,7 +287,7 @@ impl<'a> Output<'a> {
         for stream in [Stream::Out, Stream::Err] {
             let link = self.link;
             let body = std::mem::replace(&mut self.side(stream).body, Side::new().body);
-            let rest = body.finish(link.resource.gate.detectors(), &link.known());
+            let rest = body.finish(&link.resource.detectors, &link.known());
             let (masked, found) = rest.map_err(|why| Cut { why: "unreadable", told: why.0 })?;
             self.take(stream, masked, found);
         }
@@ -476,7 +476,7 @@ impl<'a> Output<'a> {
         for (stream, length) in cuts {
             let (part, behind) = rest.split_at((*length).min(rest.len()));
             rest = behind;
-            let detectors = self.link.resource.gate.detectors();
+            let detectors = &self.link.resource.detectors;
             let masked = mask::fields(detectors, [Some(part)], &[Shape::Text], &mut Vec::new());
             let data = masked.into_cells().pop();
             streams.push(Map::new().put("s", stream.as_str()).put_some("data", data));

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gate::Gate;
+use mask::Detectors;
 use vocab::ResourcePath;
 
 use super::library::{Cut, Guard, HostKey, RunKey};
@@ -25,6 +26,8 @@ pub struct Resource {
     /// A run is carried out again, for which nothing is dialled.
     pub(crate) again: bool,
     pub(super) key: HostKey,
+    /// What looks at the output of programs.
+    pub(super) detectors: Detectors,
     trouble: Mutex<Option<String>>,
     /// Connections that have not proved a run, oldest first.
     unproved: Mutex<VecDeque<Cut>>,
@@ -36,6 +39,7 @@ impl Resource {
         Ok(Resource {
             root: ResourcePath::root(&config.name),
             config,
+            detectors: gate.detectors().of_programs(),
             gate,
             registry,
             sessions: AtomicU64::new(0),
