@@ -19,18 +19,21 @@ pub enum Stranger {
     Late,
     /// TLS was not established.
     Tls,
+    /// Of SSH: it offered no algorithm that is strong enough.
+    Algorithms,
     /// There were as many sessions as there may be.
     Full,
 }
 
 impl Stranger {
-    const ALL: [Stranger; 7] = [
+    const ALL: [Stranger; 8] = [
         Stranger::Protocol,
         Stranger::Replication,
         Stranger::Gss,
         Stranger::Credential,
         Stranger::Late,
         Stranger::Tls,
+        Stranger::Algorithms,
         Stranger::Full,
     ];
 
@@ -42,6 +45,7 @@ impl Stranger {
             Stranger::Credential => "credential",
             Stranger::Late => "late",
             Stranger::Tls => "tls",
+            Stranger::Algorithms => "algorithms",
             Stranger::Full => "full",
         }
     }
@@ -49,7 +53,7 @@ impl Stranger {
 
 /// How many of each, since they were last recorded.
 #[derive(Default)]
-pub struct TurnedAway([AtomicU64; 7]);
+pub struct TurnedAway([AtomicU64; 8]);
 
 impl TurnedAway {
     pub(crate) fn add(&self, why: Stranger) {

@@ -48,7 +48,12 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
     let (run, by) = match proved {
         Ok(Some(Ask::Proved(run, by))) => (run, by),
         // Nothing else is asked before; or it went away.
-        Ok(_) => return serving.end(None).await,
+        Ok(_) => {
+            if serving.end_weak().await {
+                strangers.add(Stranger::Algorithms);
+            }
+            return;
+        }
         Err(_late) => {
             strangers.add(Stranger::Late);
             return serving.end(None).await;
@@ -136,6 +141,10 @@ impl Login<'_> {
             Ok(dialled) => dialled,
             Err(NoHost::Unreachable) => {
                 self.not_connected(UNREACHABLE, None).await;
+                return Err(UNREACHABLE.to_owned());
+            }
+            Err(NoHost::Weak(why)) => {
+                self.not_connected(why, None).await;
                 return Err(UNREACHABLE.to_owned());
             }
             Err(NoHost::Unproved(shown)) => {

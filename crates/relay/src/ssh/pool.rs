@@ -27,6 +27,8 @@ pub(super) struct Pool {
 /// Why there is no connection, as it is recorded.
 pub(super) enum NoHost {
     Unreachable,
+    /// It has nothing in common with what is strong enough: a sentence.
+    Weak(&'static str),
     /// It did not prove a pinned key; what it showed.
     Unproved(Option<KeyKind>),
 }
@@ -60,6 +62,7 @@ impl Pool {
         match dialled {
             Ok(Dialled { upstream, key }) => Ok((upstream, key)),
             Err(NotDialled::Unproved(shown)) => Err(NoHost::Unproved(shown)),
+            Err(NotDialled::Weak(why)) => Err(NoHost::Weak(why)),
             Err(NotDialled::Unreachable(_) | NotDialled::NotLoggedIn) => Err(NoHost::Unreachable),
         }
     }
@@ -155,6 +158,7 @@ fn sentence(config: &SshResource, why: &NotDialled) -> String {
     let (host, port) = (&config.host, config.port);
     match why {
         NotDialled::Unreachable(why) => format!("{host}:{port}: {why}"),
+        NotDialled::Weak(why) => format!("{host}:{port}: {why}"),
         NotDialled::Unproved(Some(key)) => format!(
             "{host}:{port} showed another key than the pinned one: {} {}; if that is right, host_key = \"{}\"",
             key.algorithm, key.fingerprint, key.line

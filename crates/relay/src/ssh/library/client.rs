@@ -104,6 +104,14 @@ pub(in crate::ssh) async fn serve<G: Guard>(
 }
 
 impl<G: Guard> Serving<G> {
+    /// Ends a connection on which nobody proved a run. Whether the client had nothing in common with what is strong enough.
+    pub(in crate::ssh) async fn end_weak(self) -> bool {
+        let Serving { session, asks, cut, .. } = self;
+        drop(asks);
+        cut.cut();
+        matches!(session.await, Err(Error::NoCommonAlgo { .. }))
+    }
+
     /// Tells the client why, if it may hear it, and ends the connection.
     pub(in crate::ssh) async fn end(self, words: Option<&str>) {
         let Serving { session, handle, cut, asks } = self;

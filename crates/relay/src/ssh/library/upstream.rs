@@ -44,8 +44,21 @@ pub(in crate::ssh) enum NotDialled {
     Unreachable(String),
     /// It showed another key than the pinned ones, or none is pinned.
     Unproved(Option<KeyKind>),
+    /// It has nothing in common with what is strong enough: a sentence.
+    Weak(&'static str),
     /// It does not let this login in.
     NotLoggedIn,
+}
+
+/// What a host has to have at least one of.
+fn weak(kind: &AlgorithmKind) -> &'static str {
+    match kind {
+        AlgorithmKind::Kex => "the host has no key exchange that is strong enough",
+        AlgorithmKind::Key => "the host has no kind of key that is strong enough",
+        AlgorithmKind::Cipher => "the host has no cipher that is strong enough",
+        AlgorithmKind::Mac => "the host has no MAC that is strong enough",
+        AlgorithmKind::Compression => "the host wants compression",
+    }
 }
 
 /// Speaks to a host over `stream`. `pins`: the keys that prove it; `None`: none does, and this is to see which it shows.
@@ -80,6 +93,7 @@ pub(in crate::ssh) async fn dial(
         Err(Error::UnknownKey | Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }) => {
             return Err(NotDialled::Unproved(shown()));
         }
+        Err(Error::NoCommonAlgo { kind, .. }) => return Err(NotDialled::Weak(weak(&kind))),
         Err(why) => return Err(NotDialled::Unreachable(why.to_string())),
     };
     let done = match login {
