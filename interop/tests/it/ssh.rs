@@ -269,7 +269,7 @@ struct Waiting {
 
 impl Waiting {
     fn start(scene: &Scene, agent: &str) -> Waiting {
-        let script = "cat \"$HOME/.ssh/tacho_run\"; echo; echo end; exec sleep 1000";
+        let script = "cat \"$HOME/.ssh/id_ed25519\"; echo; echo end; exec sleep 1000";
         let mut run = scene.gateway.run(agent, &["/bin/sh", "-c", script].map(Path::new));
         let mut child = run.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -77,8 +77,8 @@ pub fn files(
     files
 }
 
-/// Where a run's own key for SSH is.
-const SSH_KEY: &str = ".ssh/tacho_run";
+/// Where a run's own key for SSH is: by the name that clients look for without being told.
+const SSH_KEY: &str = ".ssh/id_ed25519";
 
 /// What clients of SSH read: the run's key, the gateway's, and which listener stands for which host. Scripts find it by the name of the
 /// resource, and by that of the host itself.
@@ -180,7 +180,7 @@ mod tests {
             "the first has the host's name"
         );
         assert!(
-            config.contains("IdentityFile \"/home/x/.ssh/tacho_run\"")
+            config.contains("IdentityFile \"/home/x/.ssh/id_ed25519\"")
                 && config.contains("StrictHostKeyChecking yes")
         );
         assert!(!config.contains("the key"));
@@ -188,7 +188,7 @@ mod tests {
             text(".ssh/known_hosts"),
             "[127.0.0.1]:6022 ssh-ed25519 AAAA\n[127.0.0.1]:6023 ssh-ed25519 AAAA\n"
         );
-        assert_eq!(text(".ssh/tacho_run"), "the key");
+        assert_eq!(text(".ssh/id_ed25519"), "the key");
         assert!(over_ssh(&[], Path::new("/home/x")).is_empty());
     }
 }
