@@ -18,7 +18,8 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// `lines` are further ones of its configuration.
+    /// `lines` are further ones of its configuration, `{dir}` in them the directory that goes with it, where `{dir}/rsa` is
+    /// a key of that kind if they name it.
     pub fn start(lines: &str) -> Result<Sshd, Trouble> {
         let wrap = |why| Trouble::Start { what: "sshd".to_owned(), why };
         let scratch = Scratch::new("sshd").map_err(wrap)?;
@@ -26,6 +27,9 @@ impl Sshd {
         let dir = scratch.path();
         for name in ["host", "login", "ca"] {
             keygen(&["-q", "-t", "ed25519", "-N", "", "-f"], &dir.join(name))?;
+        }
+        if lines.contains("{dir}/rsa") {
+            keygen(&["-q", "-t", "rsa", "-b", "2048", "-N", "", "-f"], &dir.join("rsa"))?;
         }
         std::fs::copy(dir.join("login.pub"), dir.join("authorized")).map_err(wrap)?;
         std::fs::write(dir.join("sshd_config"), configuration(dir, port, lines)).map_err(wrap)?;
@@ -80,6 +84,7 @@ fn keygen(words: &[&str], file: &Path) -> Result<(), Trouble> {
 
 fn configuration(dir: &Path, port: u16, lines: &str) -> String {
     let dir = dir.display();
+    let lines = lines.replace("{dir}", &dir.to_string());
     // The first of two lines that say the same counts.
     format!(
         "{lines}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/authorized\n\

@@ -8,12 +8,12 @@
 //! | P1 | `order`, `evidence` |
 //! | P2 | `outages` |
 //! | P4 | `canaries`, `ssh` |
-//! | P5 | `masks`, `ssh`, and the leak corpus |
+//! | P5 | `masks`, `ssh`, `ssh_attacks`, and the leak corpus |
 //! | P6 | `credentials`, `inject`, `jail`, `proxy` |
-//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `ssh`, `stdio`, `websocket` |
+//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `ssh`, `ssh_attacks`, `ssh_wire`, `stdio`, `websocket` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution`, `ssh`, `workloads` |
-//! | P10 | `upstreams`, `logins`, `ssh` |
+//! | P10 | `upstreams`, `logins`, `ssh`, `ssh_wire` |
 //! | P11, P12 | `watching` |
 #![allow(clippy::unwrap_used)]
 
@@ -57,7 +57,9 @@ mod releases;
 mod resumption;
 mod scan;
 mod ssh;
+mod ssh_attacks;
 mod ssh_terminals;
+mod ssh_wire;
 mod stdio;
 mod texts;
 mod upstreams;

@@ -61,18 +61,18 @@ pub struct Scene {
 }
 
 /// Whoever runs the tests, as whom the host is logged in to.
-fn user() -> String {
+pub fn user() -> String {
     let id = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(id.stdout).unwrap().trim().to_owned()
 }
 
-/// The tables of a host; `lines` are further ones.
-fn tables(sshd: &Sshd, port: u16, key: &str, lines: &str) -> String {
+/// The tables of a host that is reached at `at`; `lines` are further ones.
+fn tables(sshd: &Sshd, at: u16, port: u16, key: &str, lines: &str) -> String {
     format!(
         "\n[[resource]]\nname = \"build\"\nkind = \"ssh\"\nlisten = \"127.0.0.1:{port}\"\n\
          upstream = \"ssh://{}@localhost:{}\"\ncredential = {{ file = \"{}\" }}\n{key}\n{lines}\n",
         user(),
-        sshd.port,
+        at,
         sshd.key().display(),
     )
 }
@@ -84,9 +84,15 @@ impl Scene {
         Scene::of(sshd, &pin, "", change)
     }
 
-    fn of(sshd: Sshd, pin: &str, lines: &str, change: impl FnOnce(&mut Plan)) -> Scene {
+    pub fn of(sshd: Sshd, pin: &str, lines: &str, change: impl FnOnce(&mut Plan)) -> Scene {
+        let at = sshd.port;
+        Scene::at(sshd, at, pin, lines, change)
+    }
+
+    /// The same, where the host is reached through another port.
+    pub fn at(sshd: Sshd, at: u16, pin: &str, lines: &str, change: impl FnOnce(&mut Plan)) -> Scene {
         let port = free_port().unwrap();
-        let tables = tables(&sshd, port, pin, lines);
+        let tables = tables(&sshd, at, port, pin, lines);
         let mut plan =
             Plan { policy: format!("{POLICY}{RULES}"), tables, durability: "os".to_owned(), ..plan() };
         change(&mut plan);
@@ -94,7 +100,7 @@ impl Scene {
         Scene { gateway, sshd, port }
     }
 
-    fn shared() -> &'static Scene {
+    pub fn shared() -> &'static Scene {
         static SHARED: OnceLock<Scene> = OnceLock::new();
         SHARED.get_or_init(|| Scene::start(|_| {}))
     }
