@@ -107,6 +107,15 @@ const NEEDS: &[Need] = &[
         present: || ["ssh", "ssh-keygen", "sftp", "scp"].into_iter().all(on_path),
     },
     Need {
+        what: "Dropbear's client of SSH",
+        package: "dropbear-bin",
+        from: Wanted::Test,
+        present: || on_path("dbclient") && on_path("dropbearconvert"),
+    },
+    Need { what: "rsync", package: "rsync", from: Wanted::Test, present: || on_path("rsync") },
+    Need { what: "sshpass", package: "sshpass", from: Wanted::Test, present: || on_path("sshpass") },
+    Need { what: "xxd", package: "xxd", from: Wanted::Test, present: || on_path("xxd") },
+    Need {
         what: "nghttp2 (clients that speak HTTP/2 in their own way)",
         package: "nghttp2-client",
         from: Wanted::Test,
@@ -127,11 +136,14 @@ const NEEDS: &[Need] = &[
 pub const JDBC_JAR: &str = "/usr/share/java/postgresql.jar";
 
 const PYTHON_DEMO: &[&str] = &["psycopg[binary]==3.3.9"];
-/// The drivers; codings of HTTP bodies; and PostgreSQL 17 with TLS and 18, which speaks protocol 3.2, in wheels.
+/// The drivers; clients of SSH (Ansible's last version for Debian's Python); codings of HTTP bodies; and PostgreSQL 17 with TLS and 18, which speaks protocol 3.2, in wheels.
 const PYTHON_TEST: &[&str] = &[
     "psycopg2-binary==2.9.13",
+    "ansible-core==2.19.14",
     "asyncpg==0.32.0",
+    "asyncssh==2.24.1",
     "SQLAlchemy==2.1.9",
+    "paramiko==5.1.0",
     "pg8000==1.31.6",
     "pytest==9.2.0",
     "aiohttp==3.14.5",

@@ -58,6 +58,7 @@ mod resumption;
 mod scan;
 mod ssh;
 mod ssh_attacks;
+mod ssh_clients;
 mod ssh_terminals;
 mod ssh_wire;
 mod stdio;
