@@ -13,14 +13,14 @@ use vocab::Seq;
 use super::asked::{Asked, Sending};
 use super::decide::{Cut, Denied, Over, Ruling, over};
 use super::library::{Beside, Ear, Lane, Request, Sig, Upstream};
-use super::link::{Link, why};
+use super::link::{CUT_SHORT, Link, why};
 use super::output::{Carried, Output};
 use super::pool::UNREACHABLE;
 use super::seat::Seat;
 use super::writer::{ClientWriter, NotSent, UpstreamWriter};
 use super::{FAILED_STATUS, REFUSED_STATUS};
 use crate::alike::{room, unsaid};
-use crate::limits::{REFUSAL_RECORD, SSH_REQUESTS_MAX};
+use crate::limits::{RECORD, REFUSAL_RECORD, SSH_REQUESTS_MAX};
 
 /// Serves a channel to its end. Errors: the connection ends with it.
 pub(super) async fn channel(link: Arc<Link>, lane: Lane, mut ended: Over) -> Result<(), Cut> {
@@ -151,6 +151,7 @@ async fn start(
     ended: &mut Over,
 ) -> Result<Carried, Cut> {
     let (of, permit) = link.intend(asked, decided, approval).await.map_err(|cut| link.unsent(cut))?;
+    link.begun(of);
     let started = Started::new(link, asked, of);
     let carried = match writer.start(permit, &asked.sending, &mut ear).await {
         Ok(true) => carry(link, lane, asked, &started, ear, writer, ended).await,
@@ -158,7 +159,7 @@ async fn start(
         Err(not) => Err(not_sent(not)),
     };
     if let Err(cut) = &carried
-        && !started.settled.load(Ordering::Relaxed)
+        && link.is_open(of)
     {
         indeterminate(link, of, cut).await;
     }
@@ -203,21 +204,11 @@ pub(super) const LOST: &str =
 
 /// Says that nobody knows what became of a program.
 async fn indeterminate(link: &Link, of: Seq, cut: &Cut) {
-    let partial = match cut.why {
+    let partial = Some(match cut.why {
         "client-closed" => "partial: the client went away before the program's end",
-        _ => "partial: the connection ended before the program's end",
-    };
-    let outcome = Outcome {
-        result: "indeterminate",
-        state: "final",
-        settled: Some("indeterminate"),
-        partial: Some(partial),
-        ..Outcome::default()
-    };
-    // If no record is possible now, recovery closes the run, and an intent without an outcome is indeterminate.
-    if let Ok(receipt) = link.resource.gate.outcome(&link.who, of, outcome) {
-        let _durable = tokio::time::timeout(REFUSAL_RECORD, receipt).await;
-    }
+        _ => CUT_SHORT,
+    });
+    link.indeterminate(of, Outcome { partial, ..Outcome::default() }).await;
 }
 
 /// Everything that goes on while a program runs: its output, its input, and what is asked of the channel.
@@ -236,21 +227,26 @@ async fn carry(
     let asks = asks(link, lane, started, writer);
     tokio::pin!(output, input, asks);
     let mut sends = true;
-    loop {
+    let cut = loop {
         tokio::select! {
             biased;
             // First: what it asks a person about has its end in the record when the run is over.
             carried = &mut output => return carried,
-            cut = over(ended) => return Err(cut),
-            cut = &mut asks => return Err(cut),
+            cut = over(ended) => break cut,
+            cut = &mut asks => break cut,
             sent = &mut input, if sends => match sent {
                 // It takes no more of it, or has all.
                 Ok(()) => sends = false,
                 Err(cut) if cut.why == "upstream-closed" => sends = false,
-                Err(cut) => return Err(cut),
+                Err(cut) => break cut,
             },
         }
+    };
+    if started.settled.load(Ordering::Relaxed) && link.is_open(started.of) {
+        // The record of how it ended is on its way: no second one says something else.
+        let _ended = tokio::time::timeout(RECORD, &mut output).await;
     }
+    Err(cut)
 }
 
 /// What is asked of a channel while its program runs. Resolves when the client has closed it, or nothing can be recorded.

@@ -70,7 +70,7 @@ impl Link {
     /// What the run says it may hear again.
     fn hear(&self, bytes: &[u8]) {
         let mut findings = Vec::new();
-        self.resource.gate.detectors().scan(bytes, &mut findings);
+        self.resource.gate.detectors_of(&self.who).scan_deep(bytes, &mut findings);
         let mut known = self.known();
         for value in findings.iter().filter_map(|finding| bytes.get(finding.range.clone())) {
             known.remember(Origin::Echo, value);

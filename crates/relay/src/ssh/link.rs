@@ -1,9 +1,9 @@
 //! A client's connection: whose it is, what it shares among its channels, and what it asks beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gate::Who;
+use gate::{Outcome, Who};
 use mask::Known;
 use vocab::Seq;
 
@@ -14,7 +14,7 @@ use super::library::Beside;
 use super::pool::Pool;
 use super::resource::Resource;
 use crate::entropy;
-use crate::limits::SSH_BESIDE_LISTED_MAX;
+use crate::limits::{REFUSAL_RECORD, SSH_BESIDE_LISTED_MAX};
 
 /// What all channels of a connection share.
 pub(super) struct Link {
@@ -24,6 +24,8 @@ pub(super) struct Link {
     pub(super) connect: Seq,
     pub(super) pool: Pool,
     known: Mutex<Known>,
+    /// Intents of which no durable record says yet how they ended.
+    open: Mutex<BTreeSet<Seq>>,
     /// How often each kind of thing was refused beside programs so far.
     beside: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -36,12 +38,52 @@ impl Link {
             connect,
             pool,
             known: Mutex::new(Known::new(entropy::random())),
+            open: Mutex::default(),
             beside: Mutex::default(),
         }
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeSet<Seq>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An intent is durable, and what is sent under it has to come to an end in the record.
+    pub(super) fn begun(&self, of: Seq) {
+        self.open().insert(of);
+    }
+
+    /// The record of how it ended is durable.
+    pub(super) fn settled(&self, of: Seq) {
+        self.open().remove(&of);
+    }
+
+    pub(super) fn is_open(&self, of: Seq) -> bool {
+        self.open().contains(&of)
+    }
+
+    /// Says of an intent that nobody knows what became of it: Waits for the record, for a moment.
+    pub(super) async fn indeterminate(&self, of: Seq, outcome: Outcome) {
+        let outcome = unknown(outcome);
+        // If no record is possible now, recovery closes the run, and an intent without an outcome is indeterminate.
+        if let Ok(receipt) = self.resource.gate.outcome(&self.who, of, outcome)
+            && let Ok(Ok(_durable)) = tokio::time::timeout(REFUSAL_RECORD, receipt).await
+        {
+            self.settled(of);
+        }
+    }
+
+    /// The same of all that no task is left for: each was given up when the connection ended.
+    pub(super) fn abandoned(&self) {
+        let open = std::mem::take(&mut *self.open());
+        for of in open {
+            let outcome = Outcome { partial: Some(CUT_SHORT), ..unknown(Outcome::default()) };
+            // The record of the connection's end stands behind these, and waits for them.
+            let _before_the_next = self.resource.gate.outcome(&self.who, of, outcome);
+        }
     }
 
     /// Records that something was asked for that is refused: each time one by one, up to a limit for each kind, and then counted.
@@ -69,6 +111,14 @@ impl Link {
         let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
         beside.values().map(|times| times.saturating_sub(SSH_BESIDE_LISTED_MAX)).sum()
     }
+}
+
+/// The coverage of what was cut.
+pub(super) const CUT_SHORT: &str = "partial: the connection ended before the program's end";
+
+/// Nobody knows how it ended.
+fn unknown(outcome: Outcome) -> Outcome {
+    Outcome { result: "indeterminate", state: "final", settled: Some("indeterminate"), ..outcome }
 }
 
 /// Why it is refused.

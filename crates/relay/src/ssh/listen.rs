@@ -238,6 +238,7 @@ impl Login<'_> {
             let draft = Draft::new(Kind::Note).run(who.run).session(who.session).of(link.connect);
             draft.put("what", what).put("detail", detail)
         };
+        link.abandoned();
         if link.unlisted() > 0 {
             let words = format!("{} more were refused beside programs", link.unlisted());
             let words = mask::text(self.resource.gate.detectors(), &words).0;

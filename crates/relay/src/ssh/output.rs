@@ -90,6 +90,8 @@ struct Recorded {
     until: Instant,
     held: MaskedBytes,
     cuts: Vec<(Stream, usize)>,
+    /// With how the program ended.
+    last: bool,
 }
 
 /// What comes next.
@@ -216,7 +218,10 @@ impl<'a> Output<'a> {
 
     /// Its record is durable: it leaves.
     async fn release(&self, lane: &Lane, durable: Durable, recorded: Option<Recorded>) -> Result<(), Cut> {
-        let Some(Recorded { held, cuts, .. }) = recorded else { return Ok(()) };
+        let Some(Recorded { held, cuts, last, .. }) = recorded else { return Ok(()) };
+        if last {
+            self.link.settled(self.started.of);
+        }
         ClientWriter(lane).send(Release::after(durable, held), &cuts).await.map_err(|_gone| Cut::closed())
     }
 
@@ -424,7 +429,7 @@ impl<'a> Output<'a> {
         if how.is_some() {
             self.started.settled.store(true, Ordering::Relaxed);
         }
-        Ok(Recorded { receipt, until: Instant::now() + RECORD, held, cuts })
+        Ok(Recorded { receipt, until: Instant::now() + RECORD, held, cuts, last: how.is_some() })
     }
 
     fn outcome(&mut self, how: &Ended, withheld: bool) -> Outcome {
@@ -495,6 +500,7 @@ impl<'a> Output<'a> {
         let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
         self.started.settled.store(true, Ordering::Relaxed);
         let _durable = self.link.durable(receipt, RECORD).await?;
+        self.link.settled(self.started.of);
         withheld(self.link, lane, &words).await;
         Ok(Carried::Withheld)
     }
@@ -512,6 +518,7 @@ impl<'a> Output<'a> {
         let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
         self.started.settled.store(true, Ordering::Relaxed);
         let _durable = self.link.durable(receipt, RECORD).await?;
+        self.link.settled(self.started.of);
         self.link.fail(lane, &Cut::upstream(NOT_STARTED)).await;
         Ok(Carried::NotStarted)
     }

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::library::{Dialled, KeyKind, Login, NotDialled, Upstream, dial};
 use super::resource::Resource;
 use crate::config::{SshLogin, SshResource};
-use crate::limits::{DIAL, SSH_IDLE_MAX};
+use crate::limits::{DIAL, LAST_WORDS, SSH_IDLE_MAX};
 
 /// What the client is told where the host cannot be reached.
 pub(super) const UNREACHABLE: &str =
@@ -90,12 +91,18 @@ impl Pool {
         upstream.end().await;
     }
 
-    /// Ends those on which nothing runs; how many bytes came over all that are gone.
+    /// Ends those on which nothing runs, all at once and in [`LAST_WORDS`]; how many bytes came over all that are gone. What is late is cut.
     pub(super) async fn close(&self) -> u64 {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for upstream in idle {
-            self.end(upstream).await;
-        }
+        let mut ends: JoinSet<()> = idle
+            .into_iter()
+            .map(|upstream| {
+                self.bytes.fetch_add(upstream.bytes(), Ordering::Relaxed);
+                upstream.end()
+            })
+            .collect();
+        let _late =
+            tokio::time::timeout(LAST_WORDS, async { while ends.join_next().await.is_some() {} }).await;
         self.bytes.load(Ordering::Relaxed)
     }
 
