@@ -2,7 +2,7 @@
 
 use crate::limits::{CLIENT_SECONDS_MAX, START_SECONDS_MAX};
 use crate::place::{Scratch, free_port, is_open};
-use crate::process::{Daemon, Trouble, finish};
+use crate::process::{Daemon, Trouble, finish, signal};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,6 +63,18 @@ impl Sshd {
         Ok(text.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
     }
 
+    /// Kills each process that serves a connection, as a host that goes away.
+    pub fn cut(&self) {
+        let mut gone = vec![self.daemon.pid()];
+        let parents = parents();
+        while let Some(parent) = gone.pop() {
+            for (pid, _) in parents.iter().filter(|(_, of)| *of == parent) {
+                signal(&pid.to_string(), "KILL");
+                gone.push(*pid);
+            }
+        }
+    }
+
     /// A directory that goes with it.
     pub fn dir(&self) -> &Path {
         self.scratch.path()
@@ -72,6 +84,19 @@ impl Sshd {
     pub fn log(&self) -> String {
         self.daemon.log()
     }
+}
+
+/// Each process, and whose child it is.
+fn parents() -> Vec<(u32, u32)> {
+    let parent = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name, which may hold anything: the state, and the parent.
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, parent(pid)?)))
+        .collect()
 }
 
 fn keygen(words: &[&str], file: &Path) -> Result<(), Trouble> {

@@ -190,6 +190,8 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 
 # A host. In a run `ssh build COMMAND` works as it is; policy sees the programs, files and hosts of a command's line:
 # permit (principal, action == Action::"execute", resource in Resource::"build/deploy/program/systemctl");
+# `ssh -L`, `-W` and `-J` reach what a rule names; what is no resource of this gateway is opaque, besides (context.kind == "FORWARD"):
+# permit (principal, action == Action::"call", resource == Resource::"build/deploy/host/db.internal/5432");
 # [[resource]]
 # name = "build"
 # kind = "ssh"

@@ -116,6 +116,37 @@ pub fn message(piece: MaskedBytes, text: bool) -> MaskedBytes {
     MaskedBytes(out)
 }
 
+/// A stream whose bytes mean nothing to the gateway, and that policy lets through all the same: it is looked into, and not changed, since
+/// a placeholder of another length would break what nobody here reads.
+#[derive(Default)]
+pub struct Opaque {
+    /// The end of what passed: a value may be cut between two pieces.
+    before: Vec<u8>,
+}
+
+/// How much of what passed before is looked at again with the next piece, in bytes. No detector's value is longer than that of a key in PEM,
+/// whose beginning alone says what it is.
+const OPAQUE_TAIL_BYTES: usize = 256;
+
+impl Opaque {
+    /// The next piece as it is, and what detectors find that ends in it. Of a value that is cut between two pieces, the beginning has passed.
+    pub fn pass(&mut self, detectors: &Detectors, bytes: &[u8]) -> (MaskedBytes, Vec<Finding>) {
+        let known = self.before.len();
+        self.before.extend_from_slice(bytes);
+        let mut findings = Vec::new();
+        detectors.scan_deep(&self.before, &mut findings);
+        findings.retain(|finding| finding.range.end > known);
+        let tail = self.before.len().saturating_sub(OPAQUE_TAIL_BYTES);
+        self.before.drain(..tail);
+        (MaskedBytes(bytes.to_vec()), findings)
+    }
+
+    /// The same of what another resource's path has masked and recorded already.
+    pub fn masked_before(bytes: &[u8]) -> MaskedBytes {
+        MaskedBytes(bytes.to_vec())
+    }
+}
+
 /// A constant of ours.
 pub fn constant(bytes: &'static [u8]) -> MaskedBytes {
     MaskedBytes(bytes.to_vec())
@@ -131,6 +162,21 @@ mod tests {
         let (bytes, explained) = release(&Detectors::new(), bytes.to_vec(), values, known, &mut Vec::new())?;
         assert!(!bytes.as_bytes().is_empty());
         Ok(explained.len())
+    }
+
+    #[test]
+    fn what_is_opaque_passes_as_it_is_and_a_value_is_found_once_however_it_is_cut() {
+        let bytes = b"\0\x01mail: ada.osei@example.com \xff\xfe and more".as_slice();
+        for cut in 0..bytes.len() {
+            let (mut opaque, mut passed, mut found) = (Opaque::default(), Vec::new(), 0);
+            for piece in [&bytes[..cut], &bytes[cut..]] {
+                let (bytes, findings) = opaque.pass(&Detectors::new(), piece);
+                passed.extend_from_slice(bytes.as_bytes());
+                found += findings.len();
+            }
+            assert_eq!(passed, bytes);
+            assert!(found >= 1, "cut at {cut}");
+        }
     }
 
     #[test]

@@ -130,6 +130,12 @@ impl Gateway {
             addresses.push(Some(listener.local_addr().map_err(|e| e.to_string())?));
             bound.push((listener, resources.len() - 1));
         }
+        let routes = Arc::new(ssh::Routes::of(&resources, &addresses));
+        for served in &resources {
+            if let Served::Ssh(ready) = served {
+                ready.routes.get_or_init(|| routes.clone());
+            }
+        }
         if start.recording.is_none() {
             fit(&resources).await?;
         }

@@ -10,7 +10,7 @@
 //! | P4 | `canaries`, `ssh` |
 //! | P5 | `masks`, `ssh`, `ssh_attacks`, and the leak corpus |
 //! | P6 | `credentials`, `inject`, `jail`, `proxy` |
-//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `ssh`, `ssh_attacks`, `ssh_wire`, `stdio`, `websocket` |
+//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `ssh`, `ssh_attacks`, `ssh_forwards`, `ssh_wire`, `stdio`, `websocket` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution`, `ssh`, `workloads` |
 //! | P10 | `upstreams`, `logins`, `ssh`, `ssh_wire` |
@@ -59,6 +59,7 @@ mod scan;
 mod ssh;
 mod ssh_attacks;
 mod ssh_clients;
+mod ssh_forwards;
 mod ssh_terminals;
 mod ssh_wire;
 mod stdio;

@@ -67,7 +67,7 @@ pub fn user() -> String {
 }
 
 /// The tables of a host that is reached at `at`; `lines` are further ones.
-fn tables(sshd: &Sshd, at: u16, port: u16, key: &str, lines: &str) -> String {
+pub fn tables(sshd: &Sshd, at: u16, port: u16, key: &str, lines: &str) -> String {
     format!(
         "\n[[resource]]\nname = \"build\"\nkind = \"ssh\"\nlisten = \"127.0.0.1:{port}\"\n\
          upstream = \"ssh://{}@localhost:{}\"\ncredential = {{ file = \"{}\" }}\n{key}\n{lines}\n",
@@ -123,7 +123,7 @@ impl Scene {
 }
 
 #[track_caller]
-fn exits(scene: &Scene, done: &Finished, status: i32) {
+pub fn exits(scene: &Scene, done: &Finished, status: i32) {
     assert_eq!(done.status.code(), Some(status), "{}", scene.gateway.explain(done));
 }
 
@@ -380,21 +380,76 @@ fn what_is_asked_beside_commands_is_refused_and_recorded() {
     let scene = Scene::shared();
     let free = free_port().unwrap();
     let script = format!(
-        "ssh -o ExitOnForwardFailure=no -R {free}:localhost:1 build true; ssh -X build true; ssh -A build true; \
-         ssh -W localhost:{} build; ssh -tt build true; SECRET_X=1 ssh -o SendEnv=SECRET_X build 'echo x$SECRET_X'; ssh build; sftp -b /dev/null build",
-        scene.sshd.port
+        "ssh -o ExitOnForwardFailure=no -R {free}:localhost:1 build true; \
+         ssh -o ExitOnForwardFailure=no -R /tmp/no.sock:localhost:1 build true; \
+         DISPLAY=:9 ssh -Y build 'echo x11 is at ${{DISPLAY:-nowhere}}'; \
+         eval $(ssh-agent -s) >/dev/null; \
+         ssh -A -o IdentityAgent=$SSH_AUTH_SOCK build 'echo an agent is at ${{SSH_AUTH_SOCK:-nowhere}}'; ssh-agent -k >/dev/null; \
+         ssh -W 127.1:{free} build; ssh -tt build true; SECRET_X=1 ssh -o SendEnv=SECRET_X build 'echo x$SECRET_X'; \
+         ssh build; sftp -b /dev/null build; ssh -s build netconf"
     );
     let done = scene.sh("runner-7", &script);
-    assert!(done.out().contains("x\n"), "{}", scene.gateway.explain(&done));
+    for out in ["x\n", "x11 is at nowhere\n", "an agent is at nowhere\n"] {
+        assert!(done.out().contains(out), "{}", scene.gateway.explain(&done));
+    }
     let shown = scene.show("runner-7").to_string();
     for what in [
-        "reverse-forward",
-        "forward localhost",
+        &*format!("reverse-forward localhost:{free}"),
+        "reverse-forward /tmp/no.sock",
+        "x11",
+        "agent",
+        &format!("forward 127.1:{free}"),
         "[at a terminal] true",
         "env SECRET_X",
         "[the login shell]",
         "subsystem sftp",
+        "subsystem netconf",
     ] {
+        assert!(
+            shown.contains(&format!("\"{what}\"")) || shown.contains(&format!("\"{what} ")),
+            "{what} in {shown}"
+        );
+    }
+}
+
+/// OpenSSH's client asks for a tunnel only where it has a device for one.
+const TUNNEL: &str = r#"
+import os, paramiko, sys
+client = paramiko.Transport((os.environ["BUILD_SSH_HOST"], int(os.environ["BUILD_SSH_PORT"])))
+client.connect(username=os.environ["BUILD_SSH_USER"], password=os.environ["BUILD_SSH_PASSWORD"])
+for kind in ["tun@openssh.com", "auth-agent@openssh.com", "x11", "forwarded-tcpip"]:
+    try:
+        client.open_channel(kind, dest_addr=("localhost", 1), src_addr=("localhost", 1))
+        print(kind, "is open")
+    except paramiko.ChannelException as refused:
+        print(kind, "is refused")
+channel = client.open_session()
+channel.exec_command("echo goes on")
+print(channel.makefile().read().decode(), end="")
+client.close()
+"#;
+
+#[test]
+fn channels_of_other_kinds_are_refused_and_recorded() {
+    let scene = Scene::shared();
+    let file = crate::world::drivers().file("tunnel.py", TUNNEL).unwrap();
+    let python = crate::world::drivers().python();
+    let done = scene.gateway.run_to_end("runner-22", &[&python, &file], "").unwrap();
+    let said: Vec<String> = done.out().lines().map(str::to_owned).collect();
+    assert_eq!(
+        said,
+        [
+            "tun@openssh.com is refused",
+            "auth-agent@openssh.com is refused",
+            "x11 is refused",
+            "forwarded-tcpip is refused",
+            "goes on"
+        ],
+        "{}",
+        scene.gateway.explain(&done)
+    );
+    let shown = scene.show("runner-22").to_string();
+    for what in ["unknown-channel 2 before the next one", "x11", "forward localhost:1"] {
         assert!(shown.contains(what), "{what} in {shown}");
     }
 }

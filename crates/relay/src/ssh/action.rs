@@ -9,7 +9,7 @@
 //! | `NAME/USER/program/%2Fopt%2Fx` | `execute` | one by its path, in one segment |
 //! | `NAME/USER/file/etc/passwd` | `read`, `write` | a file or directory; deleting one and changing its mode are writes, listing reads |
 //! | `NAME/USER/file/~/x` | the same | below the user's home; `~ada` below another's |
-//! | `NAME/USER/host/db.internal` | `call` | another host that a program reaches |
+//! | `NAME/USER/host/db.internal` | `call` | another host that a program reaches; below it the ports of forwards (`forward.rs`) |
 //!
 //! `USER` is another than the login's where `sudo` and its like say so. Paths are made plain by their text alone: what a link on the
 //! host leads to, it does not say. A pattern of file names is access to the directory that it surely lies in, and opaque. What a

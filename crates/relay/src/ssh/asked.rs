@@ -182,6 +182,30 @@ impl Asked {
         }
     }
 
+    /// A channel to another place. All of it is shown, and what is sent to the host is all of it.
+    pub(super) fn forward(
+        resource: &Resource,
+        who: &Who,
+        action: Action,
+        words: &str,
+        sending: Bytes,
+    ) -> Asked {
+        let detectors = resource.gate.detectors_of(who);
+        let statement = mask::text(&detectors, words).0;
+        let sending = Sending { command: Some(sending), ..Sending::default() };
+        Asked {
+            context: context(&action),
+            subject: Subject::new(&detectors, action, statement, None, &[]).exact(),
+            raw: sending.bytes(),
+            sending,
+            prints: Vec::new(),
+            tripwires: Vec::new(),
+            said: None,
+            via: "channel",
+            refuse: None,
+        }
+    }
+
     pub(super) fn action(&self) -> &Action {
         self.subject.action()
     }

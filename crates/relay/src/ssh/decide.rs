@@ -73,6 +73,22 @@ pub(super) async fn over(ended: &mut Over) -> Cut {
 
 impl Link {
     pub(super) async fn decide(&self, lane: &Lane, asked: &Asked, ended: &mut Over) -> Result<Ruling, Cut> {
+        match self.rule(lane, asked, ended).await? {
+            Ok((decided, approval)) => Ok(Ruling::Go(decided, approval)),
+            Err(denied) => {
+                self.refuse(lane, asked, denied).await?;
+                Ok(Ruling::No)
+            }
+        }
+    }
+
+    /// Policy's word, and people's. Neither is a refusal recorded yet, nor does the client know of it.
+    pub(super) async fn rule(
+        &self,
+        lane: &Lane,
+        asked: &Asked,
+        ended: &mut Over,
+    ) -> Result<Result<(Arc<Decided>, Option<Seq>), Denied>, Cut> {
         let gate = &self.resource.gate;
         let sending = asked.sending.bytes();
         let by_model =
@@ -89,8 +105,7 @@ impl Link {
         let mut decided = gate.verdict(&self.who, &ground, &BTreeSet::new());
         if let Some(why) = asked.refuse {
             decided.message = None;
-            self.refuse(lane, asked, Denied { decided: decided.into(), why, of: None }).await?;
-            return Ok(Ruling::No);
+            return Ok(Err(Denied { decided: decided.into(), why, of: None }));
         }
         if let Verdict::Ask(_) = decided.verdict {
             let standing = gate.standing(&asked.question(&self.who, &sending), entropy::wall());
@@ -98,16 +113,14 @@ impl Link {
                 decided = gate.verdict(&self.who, &ground, &standing);
             }
         }
-        let denied = match decided.verdict {
-            Verdict::Allow => return Ok(Ruling::Go(Arc::new(decided), None)),
-            Verdict::Refuse => Denied { decided: decided.into(), why: REFUSED, of: None },
-            Verdict::Ask(_) => match self.ask(lane, asked, decided, &ground, None, ended).await? {
-                Ok((decided, seq)) => return Ok(Ruling::Go(decided, Some(seq))),
-                Err(denied) => denied,
-            },
-        };
-        self.refuse(lane, asked, denied).await?;
-        Ok(Ruling::No)
+        Ok(match decided.verdict {
+            Verdict::Allow => Ok((Arc::new(decided), None)),
+            Verdict::Refuse => Err(Denied { decided: decided.into(), why: REFUSED, of: None }),
+            Verdict::Ask(_) => {
+                let answered = self.ask(lane, asked, decided, &ground, None, ended).await?;
+                answered.map(|(decided, seq)| (decided, Some(seq)))
+            }
+        })
     }
 
     /// Holds a command, or what the one of intent `of` says, and asks people. At most the resource's `approval_timeout`.
@@ -254,8 +267,11 @@ impl Link {
 
     // --- words
 
-    /// Tells the client on standard error. Whether it reads that changes nothing.
+    /// Tells the client on standard error, where there is one. Whether it reads that changes nothing.
     pub(super) async fn say(&self, lane: &Lane, words: &str) {
+        if !lane.talks() {
+            return;
+        }
         let _gone = tokio::time::timeout(Duration::from_secs(1), ClientWriter(lane).say(words)).await;
     }
 

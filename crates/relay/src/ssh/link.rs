@@ -129,7 +129,11 @@ pub(super) fn why(what: &str) -> &'static str {
         "env" => "this variable is not passed on",
         "x11" => "X11 is not forwarded",
         "agent" => "agents are not forwarded",
-        "forward" | "reverse-forward" => "nothing is forwarded",
+        "forward" => {
+            "this is no place that is forwarded to: a plain host and port, or the plain path of a socket"
+        }
+        "reverse-forward" => "nothing is forwarded back to the client",
+        "unknown-channel" => "channels of this kind are not carried by this gateway",
         "signal" => "this signal is not passed on",
         _ => "this is not carried by this gateway",
     }

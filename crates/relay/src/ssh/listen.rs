@@ -14,6 +14,7 @@ use vocab::{Seq, SessionId};
 use super::REFUSED_STATUS;
 use super::channel::channel;
 use super::decide::{Cut as Why, Over, over};
+use super::forward::forward;
 use super::library::{Ask, Cut, KeyKind, serve};
 use super::link::Link;
 use super::pool::{NoHost, Pool, UNREACHABLE};
@@ -173,6 +174,9 @@ impl Login<'_> {
                 ask = serving.asks.recv() => match ask {
                     Some(Ask::Opened(lane)) => {
                         channels.spawn(channel(link.clone(), *lane, self.run.end()));
+                    }
+                    Some(Ask::Forward(lane, target, opening)) => {
+                        channels.spawn(forward(link.clone(), *lane, target, opening, self.run.end()));
                     }
                     Some(Ask::Beside(what, refused)) => {
                         let link = link.clone();

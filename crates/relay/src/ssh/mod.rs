@@ -7,22 +7,26 @@
 //! A run proves itself by its own key, or by its credential as the password; the user name is the host's, and no other is taken. What is
 //! refused is told on standard error, with exit status [`REFUSED_STATUS`]; what could not be carried, with [`FAILED_STATUS`], as OpenSSH
 //! says of itself. What is asked for and refused is in the
-//! record while the connection lasts (a forward, an agent, X11), of each kind up to a limit one by one; what nobody has room
+//! record while the connection lasts (a forward back, an agent, X11), of each kind up to a limit one by one; what nobody has room
 //! for ends the connection.
 //!
 //! A login shell, and any program at a terminal (`seat`), is `opaque` and needs the permission `shell`: what is typed there is recorded by
 //! its size and, where it is echoed, with the output; it is not decided. What a person would see is searched as the bytes are.
 //!
-//! **Not here, and refused**: the subsystem `sftp` and any other, forwarding of ports, sockets, agents
+//! A forward (`direct-tcpip`, `direct-streamlocal`) is an action too: to a resource of this gateway it leads into that resource's own path,
+//! else it is opaque, and its bytes are counted and not read.
+//!
+//! **Not here, and refused**: the subsystem `sftp` and any other, forwarding back to the client, of agents
 //! and X11, tunnels, RSA keys, certificates of hosts, carrying out again.
 //!
 //! Reading order: `listen` (accept to `connect`) -> `link` (the connection) -> `channel` (one program) -> `asked`, `action` (what is asked)
-//! -> `decide` -> `output`, `input`, `seat` (what goes back and forth) -> `writer` -> `pool` (connections to the host) -> `resource`, `library`.
+//! -> `decide` -> `output`, `input`, `seat` (what goes back and forth) -> `forward` -> `writer` -> `pool` (connections to the host) -> `resource`, `library`.
 
 mod action;
 mod asked;
 mod channel;
 mod decide;
+mod forward;
 mod input;
 mod library;
 mod link;
@@ -33,6 +37,7 @@ mod resource;
 mod seat;
 mod writer;
 
+pub(crate) use forward::Routes;
 pub use library::{KeyKind, Pinned, read_pins};
 pub(crate) use library::{RunKey, make_run_key};
 pub use listen::connection;

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gate::Gate;
 use mask::Detectors;
 use vocab::ResourcePath;
 
+use super::forward::Routes;
 use super::library::{Cut, Guard, HostKey, RunKey};
 use crate::config::SshResource;
 use crate::counts::Stranger;
@@ -28,6 +29,8 @@ pub struct Resource {
     pub(super) key: HostKey,
     /// What looks at the output of programs.
     pub(super) detectors: Detectors,
+    /// Where the gateway's resources are, once all of them are bound.
+    pub(crate) routes: OnceLock<Arc<Routes>>,
     trouble: Mutex<Option<String>>,
     /// Connections that have not proved a run, oldest first.
     unproved: Mutex<VecDeque<Cut>>,
@@ -45,6 +48,7 @@ impl Resource {
             sessions: AtomicU64::new(0),
             again: false,
             key: HostKey::open(keys)?,
+            routes: OnceLock::new(),
             trouble: Mutex::new(None),
             unproved: Mutex::default(),
         })

@@ -5,6 +5,7 @@ use gate::{Permit, Release};
 use terminal::Size;
 
 use super::asked::Sending;
+use super::forward::{FarEar, FarMouth, Way};
 use super::library::{Ear, Gone, Lane, Mouth, Said, Sig};
 use crate::entropy;
 
@@ -91,6 +92,37 @@ impl UpstreamWriter {
     }
 }
 
+/// Towards the place that a forward leads to: on the host, or a resource of this gateway's.
+pub(super) struct ForwardWriter(pub(super) FarMouth);
+
+impl ForwardWriter {
+    /// Sends exactly the bytes that the permit was minted for.
+    pub(super) async fn send(&mut self, permit: Permit, bytes: Bytes) -> Result<(), NotSent> {
+        if !permit.spend(&bytes, entropy::tick()) {
+            return Err(NotSent::NotPermitted);
+        }
+        self.0.send(bytes).await.map_err(|()| NotSent::Gone)
+    }
+
+    /// There is no more. It says nothing.
+    pub(super) async fn end(&mut self) -> Result<(), NotSent> {
+        self.0.end().await.map_err(|()| NotSent::Gone)
+    }
+}
+
+/// Opens exactly the channel that the permit was minted for.
+pub(super) async fn open_forward(
+    permit: Permit,
+    sending: &Sending,
+    way: &Way,
+) -> Result<(FarEar, ForwardWriter), NotSent> {
+    if !permit.spend(&sending.bytes(), entropy::tick()) {
+        return Err(NotSent::NotPermitted);
+    }
+    let (ear, mouth) = way.open().await.map_err(|()| NotSent::Gone)?;
+    Ok((ear, ForwardWriter(mouth)))
+}
+
 /// Towards the client.
 pub(super) struct ClientWriter<'a>(pub(super) &'a Lane);
 
@@ -111,6 +143,16 @@ impl ClientWriter<'_> {
     /// Words of the gateway's own: nothing of the host's is in them.
     pub(super) async fn say(&self, words: &str) -> Result<(), Gone> {
         self.0.err(Bytes::from(format!("tacho: {words}\r\n"))).await
+    }
+
+    /// There is no more of a forward's other end.
+    pub(super) async fn forward_end(&self) -> Result<(), Gone> {
+        self.0.out_end().await
+    }
+
+    /// A forward is over.
+    pub(super) async fn close(&self) -> Result<(), Gone> {
+        self.0.close().await
     }
 
     /// How the program ended, behind all that it said.

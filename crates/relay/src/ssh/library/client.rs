@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use super::keys::{HostKey, RunKey};
 use super::lane::{Beside, Inbox, Lane, Request, Terminal, beginning};
 use super::stream::{Cut, Cuttable};
+use super::tunnel::Target;
 use super::{ID, preferred};
 use crate::limits::{
     SSH_ATTEMPTS_MAX, SSH_CHANNELS_IN_ALL_MAX, SSH_CHANNELS_MAX, SSH_CHANNELS_PER_RUN_MAX,
@@ -50,6 +51,8 @@ pub(in crate::ssh) enum Ask {
     /// It has proved that it is this run, by a `key` or a `password`.
     Proved(Arc<Run>, &'static str),
     Opened(Box<Lane>),
+    /// It wants a channel to another place, which is not open yet.
+    Forward(Box<Lane>, Target, Opening),
     /// It asked for what is refused; where that was a channel, it is told when this is dropped.
     Beside(Beside, Option<Refused>),
 }
@@ -57,6 +60,24 @@ pub(in crate::ssh) enum Ask {
 /// Tells the client, when it is dropped, that a channel is not opened.
 pub(in crate::ssh) struct Refused {
     _told_when_dropped: ChannelOpenHandle,
+}
+
+/// A channel to another place, before it is open. Dropped, it is not opened.
+pub(in crate::ssh) struct Opening {
+    reply: ChannelOpenHandle,
+}
+
+impl Opening {
+    pub(in crate::ssh) async fn accept(self) {
+        self.reply.accept().await;
+    }
+
+    /// Says why not: OpenSSH's client shows that. `unreachable`: nobody forbids it, and nobody is there.
+    pub(in crate::ssh) async fn refuse(self, words: &str, unreachable: bool) {
+        // RFC 4254, 5.1: 1 is "administratively prohibited", 2 "connect failed".
+        let code = if unreachable { 2 } else { 1 };
+        self.reply.reject(ChannelOpenFailure::Other { code, reason: words.to_owned() }).await;
+    }
 }
 
 /// A connection that speaks SSH.
@@ -96,7 +117,15 @@ pub(in crate::ssh) async fn serve<G: Guard>(
         certificates: Vec::new(),
     };
     let (tell, asks) = mpsc::channel(SSH_CHANNELS_MAX);
-    let door = Door { guard, tell, lanes: HashMap::new(), opened: 0, proved: None, run: None };
+    let door = Door {
+        guard,
+        tell,
+        lanes: HashMap::new(),
+        opened: 0,
+        last: BEFORE_THE_FIRST,
+        proved: None,
+        run: None,
+    };
     let stream = Cuttable::new(stream, cut.clone());
     let session = run_stream(Arc::new(config), stream, door).await.map_err(|_no_ssh| ())?;
     let handle = session.handle();
@@ -137,6 +166,9 @@ impl<G: Guard> Serving<G> {
 
 const METHODS: [MethodKind; 2] = [MethodKind::PublicKey, MethodKind::Password];
 
+/// The library numbers a connection's channels from 2 on.
+const BEFORE_THE_FIRST: u32 = 1;
+
 /// One client's connection, as the library calls it.
 struct Door<G> {
     guard: Arc<G>,
@@ -144,6 +176,8 @@ struct Door<G> {
     lanes: HashMap<ChannelId, Arc<Inbox>>,
     /// Channels so far.
     opened: u64,
+    /// The number of the last one that was heard of.
+    last: u32,
     proved: Option<(Arc<Run>, &'static str)>,
     /// Whose it is, once it is logged in.
     run: Option<Arc<Run>>,
@@ -200,6 +234,53 @@ impl<G: Guard> Door<G> {
         }
     }
 
+    /// The library numbers each channel that is asked for, also those of a kind that it knows not, and refuses.
+    fn numbered(&mut self, channel: &Channel<Msg>) -> Result<(), Error> {
+        let number = u32::from(channel.id());
+        let unheard = number.wrapping_sub(self.last).wrapping_sub(1);
+        self.last = number;
+        match unheard {
+            0 => Ok(()),
+            some => self.beside("unknown-channel", &format!("{some} before the next one"), None),
+        }
+    }
+
+    /// A channel that is asked for. `None`: there are as many as there may be.
+    fn lane(&mut self, channel: Channel<Msg>, talks: bool, handle: Handle) -> Option<Lane> {
+        self.sweep();
+        self.opened += 1;
+        let full = self.lanes.len() >= SSH_CHANNELS_MAX || self.opened > SSH_CHANNELS_IN_ALL_MAX;
+        let run = self.run.as_ref().filter(|_| !full)?;
+        let present = run.channel_below(SSH_CHANNELS_PER_RUN_MAX)?;
+        let (id, inbox) = (channel.id(), Arc::new(Inbox::new(present)));
+        self.lanes.insert(id, inbox.clone());
+        // What comes is handed over here, and not by the library's own queue.
+        let (_reader, writer) = channel.split();
+        Some(Lane { inbox, id, writer, handle, talks })
+    }
+
+    /// A channel to another place: its task decides, and answers.
+    async fn forward(
+        &mut self,
+        channel: Channel<Msg>,
+        target: Result<Target, String>,
+        reply: ChannelOpenHandle,
+        handle: Handle,
+    ) -> Result<(), Error> {
+        self.numbered(&channel)?;
+        let target = match target {
+            Ok(target) => target,
+            Err(written) => return self.beside("forward", &written, Some(reply)),
+        };
+        match self.lane(channel, false, handle) {
+            Some(lane) => self.tell(Ask::Forward(Box::new(lane), target, Opening { reply })),
+            None => {
+                reply.reject(ChannelOpenFailure::ResourceShortage).await;
+                Ok(())
+            }
+        }
+    }
+
     /// Forgets the channels whose tasks are done.
     fn sweep(&mut self) {
         self.lanes.retain(|_, inbox| Arc::strong_count(inbox) > 1);
@@ -252,49 +333,49 @@ impl<G: Guard> Handler for Door<G> {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Error> {
-        self.sweep();
-        self.opened += 1;
-        let full = self.lanes.len() >= SSH_CHANNELS_MAX || self.opened > SSH_CHANNELS_IN_ALL_MAX;
-        let run = self.run.as_ref().filter(|_| !full);
-        let Some(present) = run.and_then(|run| run.channel_below(SSH_CHANNELS_PER_RUN_MAX)) else {
-            reply.reject(ChannelOpenFailure::ResourceShortage).await;
-            return Ok(());
-        };
-        let (id, inbox) = (channel.id(), Arc::new(Inbox::new(present)));
-        self.lanes.insert(id, inbox.clone());
-        // What comes is handed over here, and not by the library's own queue.
-        let (_reader, writer) = channel.split();
-        reply.accept().await;
-        self.tell(Ask::Opened(Box::new(Lane { inbox, id, writer, handle: session.handle() })))
+        self.numbered(&channel)?;
+        match self.lane(channel, true, session.handle()) {
+            Some(lane) => {
+                reply.accept().await;
+                self.tell(Ask::Opened(Box::new(lane)))
+            }
+            None => {
+                reply.reject(ChannelOpenFailure::ResourceShortage).await;
+                Ok(())
+            }
+        }
     }
 
     async fn channel_open_x11(
         &mut self,
-        _channel: Channel<Msg>,
+        channel: Channel<Msg>,
         _originator_address: &str,
         _originator_port: u32,
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Error> {
+        self.numbered(&channel)?;
         self.beside("x11", "", Some(reply))
     }
 
     async fn channel_open_direct_tcpip(
         &mut self,
-        _channel: Channel<Msg>,
+        channel: Channel<Msg>,
         host_to_connect: &str,
         port_to_connect: u32,
         _originator_address: &str,
         _originator_port: u32,
         reply: ChannelOpenHandle,
-        _session: &mut Session,
+        session: &mut Session,
     ) -> Result<(), Error> {
-        self.beside("forward", &format!("{host_to_connect}:{port_to_connect}"), Some(reply))
+        let target = Target::tcp(host_to_connect, port_to_connect);
+        let target = target.ok_or_else(|| format!("{host_to_connect}:{port_to_connect}"));
+        self.forward(channel, target, reply, session.handle()).await
     }
 
     async fn channel_open_forwarded_tcpip(
         &mut self,
-        _channel: Channel<Msg>,
+        channel: Channel<Msg>,
         host_to_connect: &str,
         port_to_connect: u32,
         _originator_address: &str,
@@ -302,17 +383,19 @@ impl<G: Guard> Handler for Door<G> {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Error> {
+        self.numbered(&channel)?;
         self.beside("forward", &format!("{host_to_connect}:{port_to_connect}"), Some(reply))
     }
 
     async fn channel_open_direct_streamlocal(
         &mut self,
-        _channel: Channel<Msg>,
+        channel: Channel<Msg>,
         socket_path: &str,
         reply: ChannelOpenHandle,
-        _session: &mut Session,
+        session: &mut Session,
     ) -> Result<(), Error> {
-        self.beside("forward", socket_path, Some(reply))
+        let target = Target::socket(socket_path).ok_or_else(|| socket_path.to_owned());
+        self.forward(channel, target, reply, session.handle()).await
     }
 
     async fn tcpip_forward(

@@ -202,6 +202,8 @@ pub(in crate::ssh) struct Lane {
     pub(super) id: ChannelId,
     pub(super) writer: ChannelWriteHalf<Msg>,
     pub(super) handle: Handle,
+    /// There is a program's standard error, on which words can be said.
+    pub(super) talks: bool,
 }
 
 /// The client's side of the channel is gone.
@@ -235,6 +237,11 @@ impl Lane {
     /// Resolves when the client has closed the channel, or its connection.
     pub(in crate::ssh) async fn closed(&self) {
         self.inbox.wait(|state| state.closed.then_some(())).await
+    }
+
+    /// Whether words can be said on it: of a forward every byte is the far end's.
+    pub(in crate::ssh) fn talks(&self) -> bool {
+        self.talks
     }
 
     // What goes to the client. `writer.rs` alone calls these.

@@ -13,6 +13,8 @@
 //! - It sends an exit status past data that wait for window. Nothing is handed to it that the window does not take.
 //! - It forgets a channel that it closed first, but for some bytes: a connection has so many channels and no more
 //!   ([`crate::limits::SSH_CHANNELS_IN_ALL_MAX`]).
+//! - It refuses a channel of a kind that it does not know by itself, and says nothing of that. It numbers it all the same: the next
+//!   channel's number tells (`client`). Where none follows, there is no record of it.
 //!
 //! **Algorithms**: what no attack of Terrapin's kind (CVE-2023-48795) touches with a peer that does not know strict key exchange:
 //! AES-GCM, and AES-CTR with MACs beside the text; never ChaCha20-Poly1305, CBC or `-etm`. Strict key exchange is offered, and
@@ -22,6 +24,7 @@ mod client;
 mod keys;
 mod lane;
 mod stream;
+mod tunnel;
 mod upstream;
 
 use std::borrow::Cow;
@@ -29,13 +32,14 @@ use std::borrow::Cow;
 use russh::keys::{Algorithm, EcdsaCurve};
 use russh::{Preferred, cipher, compression, kex, mac};
 
-pub(super) use client::{Ask, Guard, Serving, serve};
+pub(super) use client::{Ask, Guard, Opening, Serving, serve};
 pub(super) use keys::{HostKey, Login};
 pub use keys::{KeyKind, Pinned, read_pins};
 pub(crate) use keys::{RunKey, make_run_key};
 pub(super) use lane::{Beside, Gone, Lane, Request, Stdin, Terminal};
 pub(super) use russh::Sig;
 pub(super) use stream::Cut;
+pub(super) use tunnel::{Came, Target, TunnelEar, TunnelMouth, is_loopback};
 pub(super) use upstream::{Dialled, Ear, Mouth, NotDialled, Said, Upstream, dial};
 
 /// What this end says that it is. No version: whoever knocks need not know it.

@@ -27,7 +27,7 @@ use crate::limits::{
 
 /// A connection to a host, logged in.
 pub(in crate::ssh) struct Upstream {
-    handle: Handle<Checks>,
+    pub(super) handle: Handle<Checks>,
     cut: Cut,
 }
 
@@ -281,7 +281,7 @@ impl Mouth {
 struct Seen(Arc<Mutex<Option<KeyKind>>>);
 
 /// The host's side of a connection, as the library calls it.
-struct Checks {
+pub(super) struct Checks {
     pins: Option<Pinned>,
     seen: Seen,
 }
