@@ -6,10 +6,10 @@
 //! | promise | where |
 //! |---|---|
 //! | P1 | `order`, `evidence` |
-//! | P2 | `outages` |
+//! | P2 | `outages`, `ssh_outages` |
 //! | P4 | `canaries`, `ssh` |
 //! | P5 | `masks`, `ssh`, `ssh_attacks`, and the leak corpus |
-//! | P6 | `credentials`, `inject`, `jail`, `proxy` |
+//! | P6 | `credentials`, `ssh_outages`, `inject`, `jail`, `proxy` |
 //! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `ssh`, `ssh_attacks`, `ssh_forwards`, `ssh_wire`, `stdio`, `websocket` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution`, `ssh`, `workloads` |
@@ -60,6 +60,7 @@ mod ssh;
 mod ssh_attacks;
 mod ssh_clients;
 mod ssh_forwards;
+mod ssh_outages;
 mod ssh_terminals;
 mod ssh_wire;
 mod stdio;

@@ -28,7 +28,7 @@ fn run(program: &str, words: &[&str]) -> Result<(), String> {
 
 /// A small file system of its own, on a loop device. A shell that waits for our end thaws and unmounts it, so that it
 /// goes even if this process is killed.
-struct Small {
+pub struct Small {
     keeper: Child,
     // Dropped last, after the file system in it is gone.
     scratch: Scratch,
@@ -36,7 +36,7 @@ struct Small {
 
 impl Small {
     /// `None` where the machine gives no loop device: only root has them.
-    fn new(megabytes: u32) -> Option<Small> {
+    pub fn new(megabytes: u32) -> Option<Small> {
         if !is_root() {
             eprintln!("not root: no small disk, so what fills and stalls one is not tested here");
             return None;
@@ -55,12 +55,12 @@ impl Small {
         Some(Small { keeper, scratch })
     }
 
-    fn at(&self) -> PathBuf {
+    pub fn at(&self) -> PathBuf {
         self.scratch.path().join("at")
     }
 
     /// Every write to it waits until the guard is dropped.
-    fn freeze(&self) -> Frozen {
+    pub fn freeze(&self) -> Frozen {
         run("fsfreeze", &["-f", &self.at().display().to_string()]).unwrap();
         Frozen(self.at())
     }
@@ -73,7 +73,7 @@ impl Drop for Small {
     }
 }
 
-struct Frozen(PathBuf);
+pub struct Frozen(PathBuf);
 
 impl Drop for Frozen {
     fn drop(&mut self) {
@@ -100,10 +100,10 @@ fn rows(database: &str) -> u64 {
 const INSERT: &str = "INSERT INTO pad (t) VALUES ('x')";
 
 /// Fills the small disk to its last block. Dropped, there is room again.
-struct Full(PathBuf);
+pub struct Full(PathBuf);
 
 impl Full {
-    fn new(disk: &Small) -> Full {
+    pub fn new(disk: &Small) -> Full {
         let filler = disk.at().join("filler");
         let _until_it_is_full = run("dd", &["if=/dev/zero", &format!("of={}", filler.display()), "bs=1M"]);
         Full(filler)
