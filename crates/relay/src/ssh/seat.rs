@@ -114,7 +114,7 @@ impl State {
     fn search(&mut self, link: &Link) -> Vec<Tripped> {
         let text = self.screen.lines().join("\n");
         let (mut findings, known) = (Vec::new(), link.known());
-        link.resource.gate.detectors().scan_deep(text.as_bytes(), &mut findings);
+        link.resource.detectors.scan_deep(text.as_bytes(), &mut findings);
         let new = findings.iter().filter(|finding| {
             text.as_bytes().get(finding.range.clone()).is_some_and(|value| known.origin(value).is_none())
         });
