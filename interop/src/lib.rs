@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`process`] (a bounded command, a daemon on a leash) -> [`place`] (scratch
 //! directories, free ports) -> [`tls`] -> [`postgres`] -> [`programs`] ->
-//! [`gateway`] -> [`drivers`]; [`pgbouncer`] and [`nginx`] for the benchmarks.
+//! [`gateway`] -> [`drivers`]; [`sshd`] and [`kubernetes`] behind it; [`pgbouncer`] and [`nginx`] for the
+//! benchmarks.
 //!
 //! **Invariant:** nothing here outlives the process that started it, not even when that process is
 //! killed: each daemon hangs on a [`process::Daemon`] leash.
@@ -14,6 +15,7 @@
 
 pub mod drivers;
 pub mod gateway;
+pub mod kubernetes;
 pub mod limits;
 pub mod nginx;
 pub mod pgbouncer;

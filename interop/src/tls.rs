@@ -145,7 +145,7 @@ impl Authority {
     }
 }
 
-fn openssl(dir: &Path, arguments: &[&str]) -> Result<(), Trouble> {
+pub(crate) fn openssl(dir: &Path, arguments: &[&str]) -> Result<(), Trouble> {
     let done = finish(Command::new("openssl").current_dir(dir).args(arguments), b"", CLIENT_SECONDS_MAX)?;
     if done.status.success() {
         Ok(())

@@ -62,6 +62,11 @@ impl Home {
         self.cache.join("venv")
     }
 
+    /// The folder of Kubernetes' programs, which `cargo xtask setup kubernetes` builds.
+    pub fn kubernetes(&self) -> PathBuf {
+        self.cache.join("kubernetes")
+    }
+
     /// The folder in which npm's packages are installed.
     pub fn node(&self) -> PathBuf {
         self.cache.join("node")

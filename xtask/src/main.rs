@@ -7,8 +7,10 @@
 
 mod bench;
 mod corpus;
+mod debian;
 mod demo;
 mod home;
+mod kubernetes;
 mod regress;
 mod release;
 mod setup;
@@ -29,11 +31,12 @@ cargo xtask COMMAND
                      format, lints, tidy, unit tests, real servers and clients; --all adds what takes longer,
                      --only runs the steps whose name has WORD
   setup [--all]      install what the two commands above need (they call it themselves)
+  setup kubernetes   build an API server and a kubelet for the tests of Kubernetes, once: some ten minutes
   tidy               the rules of the house over the source alone: arrows, mint sites, bans, documents
   bench WHAT         figures side by side: ledger, postgres, http, all
   release            the two binaries, stripped and optimised, with their checksums
 
-Environment: XDG_CACHE_HOME (else ~/.cache) holds tachograph/{target,venv,...}; CARGO_TARGET_DIR wins over target/.";
+Environment: XDG_CACHE_HOME (else ~/.cache) holds tachograph/{target,venv,kubernetes,...}; CARGO_TARGET_DIR wins over target/.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +44,9 @@ fn main() -> ExitCode {
     let done = match words.split_first() {
         Some((&"test", rest)) => test::Options::read(rest).and_then(test::run),
         Some((&"setup", [])) => setup::ready(setup::Wanted::Test).map(drop),
+        Some((&"setup", ["kubernetes"])) => {
+            home::Home::find().and_then(|home| kubernetes::ready(&home)).map(|_folder| ())
+        }
         Some((&"setup", ["--all"])) => setup::ready(setup::Wanted::All).map(drop),
         Some((&"tidy", [])) => tidy::run(),
         Some((&"bench", rest)) => bench::run(rest),

@@ -49,7 +49,7 @@ impl Steps {
         let begun = Instant::now();
         let ending = body();
         if let Ending::Skipped(why) = &ending {
-            println!("skipped: {why}");
+            println!("SKIPPED: {name} ({why})");
         }
         self.rows.push((name.to_owned(), ending, begun.elapsed()));
     }

@@ -2,6 +2,7 @@
 
 use crate::corpus;
 use crate::home::Home;
+use crate::kubernetes;
 use crate::regress;
 use crate::setup::{self, Wanted};
 use crate::step::{Ending, Steps, Stop, check, check_tests};
@@ -92,9 +93,10 @@ const STEPS: &[(&str, Step)] = &[
     }),
     ("dependencies", dependencies),
     ("real servers and clients", |home, options| {
-        // The server as judge is a step of its own.
-        check_tests(real(home, options).args(["--", "--skip", JUDGE]), TEST_SECONDS_MAX)
+        // The server as judge is a step of its own, and so is a cluster.
+        check_tests(real(home, options).args(["--", "--skip", JUDGE, "--skip", CLUSTER]), TEST_SECONDS_MAX)
     }),
+    ("Kubernetes", cluster),
     ("demo", |home, _| {
         let Ok(program) = std::env::current_exe() else { return Ending::Failed(0, 1) };
         let mut demo = Command::new(program);
@@ -113,6 +115,24 @@ const STEPS: &[(&str, Step)] = &[
 /// A slice of somebody's test suite, or the whole with `--all`.
 fn foreign(home: &Home, options: &Options, name: &str) -> Ending {
     suites::check(home, name, options.all, options.seed)
+}
+
+/// Beginning of the names of the tests that need a cluster of Kubernetes.
+const CLUSTER: &str = "kubernetes::";
+
+/// A cluster is built once, with `--all` or by its own command.
+fn cluster(home: &Home, options: &Options) -> Ending {
+    if options.all
+        && let Err(why) = kubernetes::ready(home)
+    {
+        println!("{why:?}");
+        return Ending::Failed(0, 1);
+    }
+    let Some(folder) = kubernetes::find(home) else {
+        return Ending::Skipped("cargo xtask setup kubernetes builds it".to_owned());
+    };
+    let mut cargo = real(home, options);
+    check_tests(cargo.env("INTEROP_KUBERNETES", folder).args(["--", CLUSTER]), TEST_SECONDS_MAX)
 }
 
 /// Beginning of the names of the tests in which the server says what a statement does.

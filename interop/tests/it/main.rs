@@ -37,6 +37,7 @@ mod injected;
 mod issuer;
 mod jail;
 mod judge;
+mod kubernetes;
 mod logins;
 mod masks;
 mod mcp;
