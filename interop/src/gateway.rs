@@ -270,16 +270,21 @@ impl Gateway {
     /// A run that waits, for clients that are not its children: they use its credentials, which die
     /// when the lease is dropped.
     pub fn lease(&self, agent: &str) -> Result<Lease, Trouble> {
-        let sh = [
-            Path::new("/bin/sh"),
-            Path::new("-c"),
-            Path::new("env; echo end-of-environment; exec sleep 100000"),
-        ];
+        self.lease_saying(agent, ":").map(|(lease, _nothing)| lease)
+    }
+
+    /// The same, and what a shell's command prints in it: nobody else reads the files of a run's home.
+    pub fn lease_saying(&self, agent: &str, command: &str) -> Result<(Lease, String), Trouble> {
+        let script = format!("env; echo {END_OF_ENVIRONMENT}; {command}; echo {END}; exec sleep 100000");
+        let sh = [Path::new("/bin/sh"), Path::new("-c"), Path::new(&script)];
         let log = self.site.scratch.path().join(format!("lease-{}", free_port().unwrap_or_default()));
         let mut daemon = Daemon::start(&mut self.run(agent, &sh), &log, "TERM")?;
         let read = || std::fs::read_to_string(&log).unwrap_or_default();
-        daemon.wait_ready(START_SECONDS_MAX, || read().contains("end-of-environment"))?;
-        Ok(Lease { environment: environment(&read()), _daemon: daemon })
+        daemon.wait_ready(START_SECONDS_MAX, || read().contains(END))?;
+        let said = read();
+        let (variables, rest) = said.split_once(END_OF_ENVIRONMENT).unwrap_or((&said, ""));
+        let words = rest.split_once(END).map_or(rest, |(words, _)| words).trim_start().to_owned();
+        Ok((Lease { environment: environment(variables), _daemon: daemon }, words))
     }
 
     /// For the message of a failed assertion.
@@ -287,6 +292,10 @@ impl Gateway {
         format!("{}\n--- gateway\n{}", done.all(), tail(&self.log()))
     }
 }
+
+/// What a lease prints behind its variables, and behind all that it says.
+const END_OF_ENVIRONMENT: &str = "end-of-environment";
+const END: &str = "end-of-words";
 
 /// The credentials of a run that is still there.
 #[must_use]

@@ -33,7 +33,7 @@ cargo xtask COMMAND
   setup [--all]      install what the two commands above need (they call it themselves)
   setup kubernetes   build an API server and a kubelet for the tests of Kubernetes, once: some ten minutes
   tidy               the rules of the house over the source alone: arrows, mint sites, bans, documents
-  bench WHAT         figures side by side: ledger, postgres, http, all
+  bench WHAT         figures side by side: ledger, postgres, http, ssh, all
   release            the two binaries, stripped and optimised, with their checksums
 
 Environment: XDG_CACHE_HOME (else ~/.cache) holds tachograph/{target,venv,kubernetes,...}; CARGO_TARGET_DIR wins over target/.";

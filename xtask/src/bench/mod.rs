@@ -3,11 +3,12 @@
 //!
 //! Reading order: [`table`] (a figure and its target) -> [`ledger`] (appends, verification) -> [`ways`] (PostgreSQL and
 //! each way to it) -> [`traffic`] (pgbench) -> [`bulk`] (streams, memory, start-up) -> [`http`] (a service, and each way to
-//! it).
+//! it) -> [`ssh`] (a host, and each way to it).
 
 mod bulk;
 mod http;
 mod ledger;
+mod ssh;
 mod table;
 mod traffic;
 mod ways;
@@ -33,8 +34,8 @@ struct Bench {
     table: Table,
 }
 
-const WHAT: [&str; 9] =
-    ["all", "ledger", "postgres", "traffic", "latency", "first", "stream", "idle", "http"];
+const WHAT: [&str; 10] =
+    ["all", "ledger", "postgres", "traffic", "latency", "first", "stream", "idle", "http", "ssh"];
 
 pub fn run(words: &[&str]) -> Result<(), Stop> {
     let usage = || Stop::Usage(format!("cargo xtask bench {} [--quick]", WHAT.join("|")));
@@ -58,11 +59,14 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     if matches!(what, "all" | "ledger") {
         bench.ledger()?;
     }
-    if !matches!(what, "ledger" | "http") {
+    if !matches!(what, "ledger" | "http" | "ssh") {
         bench.postgres(what)?;
     }
     if matches!(what, "all" | "http") {
         bench.http(&home)?;
+    }
+    if matches!(what, "all" | "ssh") {
+        bench.ssh()?;
     }
     println!("\n{}", bench.table);
     println!("Measured in {} s, not counting the build.", begun.elapsed().as_secs());
