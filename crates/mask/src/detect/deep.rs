@@ -62,6 +62,9 @@ fn inside(
     spots: &mut Spots,
     source: impl Fn(Range<usize>) -> Option<Range<usize>>,
 ) {
+    if detectors.taint.is_none() && !hopeful(plain) {
+        return;
+    }
     let mut found = Spots::default();
     detectors.spot(&View::whole(plain), &mut found);
     spot(detectors, plain, depth + 1, &mut found);
@@ -73,6 +76,20 @@ fn inside(
         spots.shown.extend(source(range).map(|range| (class, range, form)));
     }
 }
+
+/// Whether a detector could find something in decoded bytes, or behind an encoding in them. What is no encoding, as most long runs in
+/// logs and paths are, decodes to bytes by chance, and most of those have none of it: an address has its `@`, or an escape for it;
+/// every other value begins with at least so many characters of ASCII; what is split or in UTF-16 has one of the bytes below.
+fn hopeful(plain: &[u8]) -> bool {
+    let mut ascii = 0;
+    plain.iter().any(|&b| {
+        ascii = if b.is_ascii() { ascii + 1 } else { 0 };
+        ascii == HOPEFUL_ASCII_BYTES || matches!(b, b'@' | b'%' | b'\\' | 0 | 0xc2 | 0xe2 | 0xef)
+    })
+}
+
+/// A phone number, the shortest of what is ASCII alone, has eight characters.
+const HOPEFUL_ASCII_BYTES: usize = 6;
 
 /// Calls `each` with every run of base64 or hex characters that is long enough to hide a value.
 fn each_run(bytes: &[u8], mut each: impl FnMut(Range<usize>)) {
@@ -132,26 +149,45 @@ static BASE64: [bool; 256] = {
 /// group is left out. `false` if a character is not base64.
 pub(super) fn base64(text: &[u8], out: &mut Vec<u8>) -> bool {
     let digits = text.len() - text.iter().rev().take_while(|&&b| b == b'=').count();
-    let mut bits = 0u32;
-    for (i, &b) in text[..digits].iter().enumerate() {
-        let value = match b {
+    out.reserve(digits / 4 * 3 + 2);
+    let (groups, rest) = text[..digits].as_chunks::<4>();
+    for group in groups {
+        let [a, b, c, d] = group.map(sextet);
+        if (a | b | c | d) & NO_SEXTET != 0 {
+            return false;
+        }
+        out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+    }
+    let [a, b, c] = [0, 1, 2].map(|i| rest.get(i).map_or(0, |&b| sextet(b)));
+    let whole = [a << 2 | b >> 4, b << 4 | c >> 2];
+    out.extend_from_slice(&whole[..rest.len().saturating_sub(1)]);
+    (a | b | c) & NO_SEXTET == 0
+}
+
+/// What a character of base64 or base64url stands for; with these bits, none.
+const NO_SEXTET: u8 = 0xc0;
+
+fn sextet(character: u8) -> u8 {
+    SEXTETS[usize::from(character)]
+}
+
+static SEXTETS: [u8; 256] = {
+    let mut table = [NO_SEXTET; 256];
+    let mut i = 0;
+    while i < 256 {
+        let b = i as u8;
+        table[i] = match b {
             b'A'..=b'Z' => b - b'A',
             b'a'..=b'z' => b - b'a' + 26,
             b'0'..=b'9' => b - b'0' + 52,
             b'+' | b'-' => 62,
             b'/' | b'_' => 63,
-            _ => return false,
+            _ => NO_SEXTET,
         };
-        bits = bits << 6 | u32::from(value);
-        match i % 4 {
-            0 => {}
-            1 => out.push((bits >> 4) as u8),
-            2 => out.push((bits >> 2) as u8),
-            _ => out.push(bits as u8),
-        }
+        i += 1;
     }
-    true
-}
+    table
+};
 
 /// The runs of hex digits that are long enough to hide a value.
 fn hex_runs(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
@@ -487,5 +523,66 @@ mod tests {
         assert_eq!(found(&format!("n = {ssn}, 0.0100000000000000")), [("us-ssn", Form::Hex)]);
         assert_eq!(found(&hex("4111111111111111")), [("card", Form::Hex)]);
         assert_eq!(found("0.0100000000000000"), []);
+    }
+
+    #[test]
+    fn every_value_however_it_is_encoded_is_worth_a_look() {
+        let detectors = Detectors::new();
+        let values = [
+            "a@b.co",
+            "\u{e4}@\u{f6}.de",
+            "+12015550123",
+            "+4930123456",
+            "219-09-9999",
+            "219 09 9999",
+            "4111111111111111",
+            "DE89 3704 0044 0532 0130 00",
+            "AKIAIOSFODNN7EXAMPLE",
+            concat!("sk_live_", "4eC39HqLyjWDarjtT1zdp7dc"),
+            "https://u:hunter2@h.example/",
+        ];
+        let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();
+        let percent = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
+        let escaped =
+            |text: &str| text.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<String>();
+        let split = |text: &str| text.chars().map(|c| format!("{c}\u{200b}")).collect::<String>();
+        let wide = |text: &str| text.chars().map(|c| format!("{c}\0")).collect::<String>();
+        for value in values {
+            let mut findings = Vec::new();
+            detectors.scan_deep(value.as_bytes(), &mut findings);
+            assert!(!findings.is_empty(), "{value}");
+            let forms =
+                [value.to_owned(), hex(value), percent(value), escaped(value), split(value), wide(value)];
+            for form in forms {
+                for around in [&b""[..], b"\xff", b"\x9c\xb1\xff"] {
+                    let plain = [around, form.as_bytes(), around].concat();
+                    assert!(hopeful(&plain), "{}", plain.escape_ascii());
+                }
+            }
+        }
+        assert!(!hopeful(b"\x9c\xb1abc\xff12345\xfe"));
+    }
+
+    #[test]
+    fn base64_is_undone_however_much_of_a_group_there_is() {
+        let undone = |text: &str| {
+            let mut plain = Vec::new();
+            base64(text.as_bytes(), &mut plain).then_some(plain)
+        };
+        for (text, plain) in [
+            ("", &b""[..]),
+            ("Y", b""),
+            ("YW", b"a"),
+            ("YWI", b"ab"),
+            ("YWI=", b"ab"),
+            ("YWJj", b"abc"),
+            ("YWJjZGU", b"abcde"),
+            ("-_+/", b"\xfb\xff\xbf"),
+        ] {
+            assert_eq!(undone(text).as_deref(), Some(plain), "{text}");
+        }
+        for wrong in ["YW.j", "YWJj.", "YWJjZ.", "YWJjZG.", "Y=Jj"] {
+            assert_eq!(undone(wrong), None, "{wrong}");
+        }
     }
 }
