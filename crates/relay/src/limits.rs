@@ -173,8 +173,9 @@ pub const SSH_SESSIONS_PER_RUN_MAX: u64 = 64;
 pub const SSH_CHANNELS_MAX: usize = 32;
 /// Channels of one run at once, over all its connections: what they hold is its own part of the gateway's memory and descriptors.
 pub const SSH_CHANNELS_PER_RUN_MAX: u64 = 64;
-/// Connections to the host that one client's connection keeps for its next programs.
-pub const SSH_IDLE_MAX: usize = 4;
+/// Connections to the host that one client's connection keeps for its next programs. As many as programs that OpenSSH's servers let run on
+/// one connection: where eight run at once, and four connections were kept, others were dialled all the time.
+pub const SSH_IDLE_MAX: usize = 10;
 /// Channels of one connection in all: of each the library keeps some 300 bytes, 20 MiB.
 pub const SSH_CHANNELS_IN_ALL_MAX: u64 = 65_536;
 /// Requests on one channel that nobody has looked at: variables, mostly. OpenSSH sends a dozen.
@@ -190,12 +191,13 @@ pub const SSH_COMMAND_BYTES_MAX: usize = 128 << 10;
 /// What one command line does, one by one; of more, the line is opaque. Half of what policy evaluates (`policy::limits`).
 pub const SSH_ACCESSES_MAX: usize = 512;
 /// What a client may send on a channel before it was taken, in bytes. OpenSSH's own is 2 MiB. With what may wait besides:
-/// (2 x 1 MiB + 256 KiB + [`SSH_REQUEST_BYTES_MAX`]) x [`SSH_CHANNELS_PER_RUN_MAX`] = 160 MiB for one run, at worst.
+/// (2 x 1 MiB + 512 KiB + [`SSH_REQUEST_BYTES_MAX`]) x [`SSH_CHANNELS_PER_RUN_MAX`] = 176 MiB for one run, at worst.
 pub const SSH_WINDOW_BYTES: u32 = 1 << 20;
-/// The input of one channel that waits before the client is granted next to nothing.
-pub const SSH_STDIN_BYTES: usize = 256 << 10;
-/// How long a client whose window is used up waits for the next two bytes of it: 100 bytes a second are added to what waits.
-pub const SSH_TRICKLE: Duration = Duration::from_millis(20);
+/// The input of one channel that waits before the client is granted next to nothing: more than is taken within [`SSH_TRICKLE`] at
+/// 100 MB/s, so that a program which reads is never kept waiting for a client that sends.
+pub const SSH_STDIN_BYTES: usize = 512 << 10;
+/// How long a client whose window is used up waits for the next two bytes of it: 400 bytes a second are added to what waits.
+pub const SSH_TRICKLE: Duration = Duration::from_millis(5);
 /// What a host may send on a channel before it was taken.
 pub const SSH_UPSTREAM_WINDOW_BYTES: u32 = 2 << 20;
 /// Packets of a host's that wait for their channel before the connection is no longer read: 32 x 32 KiB = 1 MiB.

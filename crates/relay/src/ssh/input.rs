@@ -2,19 +2,28 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use gate::{Piece, Tripped};
 use ledger::{Map, PayloadPlain};
 use mask::body::{Body, Found, Media};
-use mask::{Known, MaskedBytes, Origin};
+use mask::{Detectors, Known, MaskedBytes, Origin};
 
 use super::channel::{Started, not_sent};
 use super::decide::Cut;
 use super::library::{Lane, Stdin};
 use super::link::Link;
+use super::seat::Seat;
 use super::writer::UpstreamWriter;
 use crate::alike::tripped;
 use crate::config::Reel;
 use crate::entropy;
+
+/// Input that detectors have seen.
+enum Looked {
+    /// As it came, as the record shows it, and what was found.
+    At(Bytes, MaskedBytes, Found),
+    End,
+}
 
 impl Link {
     /// Carries the client's input to a program, until there is no more.
@@ -38,18 +47,15 @@ impl Link {
             Reel::Head { bytes } => bytes,
             Reel::None => 0,
         };
-        let mut n = 0;
+        let (mut n, mut looked) = (0, None);
         loop {
-            let (bytes, shown, found) = match lane.stdin().await {
-                Stdin::Data(bytes) => {
-                    self.hear(&bytes);
-                    if let Some(seat) = seat {
-                        self.hear(&seat.typed(&bytes));
-                    }
-                    let shown = body.push(&detectors, &nobody, &bytes).map_err(|why| unreadable(why.0))?;
-                    (bytes, shown, body.take_found())
-                }
-                Stdin::End => {
+            let next = match looked.take() {
+                Some(next) => next,
+                None => self.look(&detectors, &nobody, &mut body, seat, lane.stdin().await)?,
+            };
+            let (bytes, shown, found) = match next {
+                Looked::At(bytes, shown, found) => (bytes, shown, found),
+                Looked::End => {
                     let (shown, found) = body.finish(&detectors, &nobody).map_err(|why| unreadable(why.0))?;
                     if !shown.as_bytes().is_empty() {
                         let piece = piece(n, 0, shown, &found, &mut left);
@@ -62,9 +68,32 @@ impl Link {
             let piece = piece(n, bytes.len() as u64, shown, &found, &mut left);
             n += 1;
             let intent = gate.piece_upstream(&self.who, of, piece, &bytes, entropy::tick());
+            if intent.is_ok()
+                && let Some(stdin) = lane.stdin_now()
+            {
+                // What comes next is looked at while that becomes durable, and recorded behind it.
+                looked = Some(self.look(&detectors, &nobody, &mut body, seat, stdin)?);
+            }
             let (_seq, permit) = self.permitted(intent).await?;
             writer.stdin(permit, bytes).await.map_err(not_sent)?;
         }
+    }
+
+    fn look(
+        &self,
+        detectors: &Detectors,
+        nobody: &Known,
+        body: &mut Body,
+        seat: Option<&Seat>,
+        stdin: Stdin,
+    ) -> Result<Looked, Cut> {
+        let Stdin::Data(bytes) = stdin else { return Ok(Looked::End) };
+        self.hear(&bytes);
+        if let Some(seat) = seat {
+            self.hear(&seat.typed(&bytes));
+        }
+        let shown = body.push(detectors, nobody, &bytes).map_err(|why| unreadable(why.0))?;
+        Ok(Looked::At(bytes, shown, body.take_found()))
     }
 
     /// What the run says it may hear again.

@@ -127,6 +127,15 @@ pub(super) fn beginning(name: &str) -> &str {
     name.get(..end).unwrap_or_default()
 }
 
+impl State {
+    fn input(&mut self) -> Option<Stdin> {
+        match self.stdin.len() {
+            0 => (self.ended && !self.closed).then_some(Stdin::End),
+            some => Some(Stdin::Data(self.stdin.split_to(some.min(CHUNK_BYTES)).freeze())),
+        }
+    }
+}
+
 impl Inbox {
     pub(super) fn new(present: Channel) -> Inbox {
         Inbox { _present: present, state: Mutex::default(), came: Notify::default() }
@@ -226,12 +235,12 @@ impl Lane {
 
     /// The next of its input, at most [`CHUNK_BYTES`]. Never resolves once the channel is closed.
     pub(in crate::ssh) async fn stdin(&self) -> Stdin {
-        self.inbox
-            .wait(|state| match state.stdin.len() {
-                0 => (state.ended && !state.closed).then_some(Stdin::End),
-                some => Some(Stdin::Data(state.stdin.split_to(some.min(CHUNK_BYTES)).freeze())),
-            })
-            .await
+        self.inbox.wait(State::input).await
+    }
+
+    /// The same, if there is some now.
+    pub(in crate::ssh) fn stdin_now(&self) -> Option<Stdin> {
+        self.inbox.lock().input()
     }
 
     /// Resolves when the client has closed the channel, or its connection.
