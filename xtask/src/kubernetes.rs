@@ -133,7 +133,7 @@ fn make(work: &Path, source: &Path) -> Result<(), Stop> {
     make.current_dir(source).arg(format!("WHAT=cmd/{API_SERVER} cmd/{KUBELET}"));
     make.env("PATH", format!("{GO}:{path}")).env("KUBE_GIT_VERSION_FILE", &version);
     make.envs([("GOFLAGS", "-mod=vendor"), ("GO111MODULE", "on"), ("CGO_ENABLED", "0")]);
-    make.envs([("GOPROXY", "off"), ("GOSUMDB", "off")]).env("GOCACHE", work.join("cache-of-go"));
+    make.envs([("GOPROXY", "off"), ("GOSUMDB", "off")]);
     match follow(&mut make, BUILD_SECONDS_MAX, |_| ()) {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Stop::Could(format!("the build of Kubernetes: {status}; what it said is above"))),
