@@ -16,7 +16,7 @@ struct Arrow {
 const FORBIDDEN: &[Arrow] = &[
     Arrow { from: &["vocab"], to: &["*"], why: "the nouns depend on nothing of ours" },
     Arrow {
-        from: &["wire", "vocab"],
+        from: &["wire", "vocab", "json"],
         to: &["proto-*"],
         why: "2: what all protocols share knows none of them",
     },
@@ -42,7 +42,7 @@ const FORBIDDEN: &[Arrow] = &[
         why: "a third party reimplements it from one page, so it stands alone",
     },
     Arrow {
-        from: &["proto-*", "sql", "shell", "policy", "mask", "seal", "oidc", "terminal"],
+        from: &["proto-*", "json", "sql", "shell", "policy", "mask", "seal", "oidc", "terminal"],
         to: &["ledger", "gate", "relay", "index", "answers", "console"],
         why: "1: sans-IO crates stand below whatever has IO",
     },
@@ -56,6 +56,7 @@ const PURE: &[&str] = &[
     "proto-postgres",
     "proto-http",
     "proto-ssh",
+    "json",
     "sql",
     "shell",
     "policy",

@@ -32,7 +32,6 @@ pub mod coding;
 pub mod fault;
 pub mod frame;
 pub mod head;
-mod json;
 pub mod limits;
 pub mod llm;
 pub mod mcp;

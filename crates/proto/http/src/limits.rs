@@ -90,13 +90,6 @@ pub const INTERIM_RESPONSES_MAX: u32 = 8;
 /// each in bytes. Contexts of a million tokens are about 4 MiB of text.
 pub const LLM_BODY_BYTES_MAX: usize = 8 << 20;
 
-/// Arrays and objects in one another. Schemas of tools are nested deepest, about 20; a reader of ours recurses.
-pub const JSON_DEPTH_MAX: usize = 64;
-
-/// Values of one JSON text. Each costs at most 80 bytes beside its text, and twice that where a vector has just grown:
-/// 40 MiB while it is read. A message has about ten.
-pub const JSON_VALUES_MAX: usize = 256 << 10;
-
 /// Arguments of one call, in bytes. They hold what a tool writes: a large source file is 100 KiB.
 pub const CALL_ARGUMENTS_BYTES_MAX: usize = 1 << 20;
 

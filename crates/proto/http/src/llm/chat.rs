@@ -2,8 +2,8 @@
 
 use super::notes::*;
 use super::{Answer, Call, Prompt, Turn, Unreadable};
-use crate::json::{Kind, Object};
 use crate::limits::CALLS_MAX;
+use json::{Kind, Object};
 use std::collections::BTreeMap;
 
 /// Fields of a request whose arrays and objects are known.

@@ -12,7 +12,7 @@
 //! older deployments); bodies of errors; WebSockets.
 //!
 //! Reading order: this page -> `chat`, `responses`, `messages` (a dialect each: prompt, answer, parts of a stream) ->
-//! `stream` (which parts, and when it ends) -> `sse` (bytes to events) -> [`json`](crate::json) (the one reading) -> `notes` (what all
+//! `stream` (which parts, and when it ends) -> `sse` (bytes to events) -> [`json`] (the one reading) -> `notes` (what all
 //! dialects collect) -> `plan` (what of it is a plan).
 
 mod chat;
@@ -24,13 +24,13 @@ mod responses_stream;
 mod sse;
 mod stream;
 
-pub use crate::json::Unreadable;
+pub use json::Unreadable;
 pub use plan::{Form, Plan, Status, Step};
 pub use stream::Stream;
 
-use crate::json::{self, Kind, Value};
 use crate::limits::*;
 use crate::message::Method;
+use json::{Kind, Value};
 use std::fmt;
 
 /// Whose words a conversation is in.
@@ -296,7 +296,7 @@ fn parse(body: &[u8]) -> Result<Value<'_>, Unreadable> {
     }
 }
 
-/// At most [`JSON_DEPTH_MAX`] deep, as it was read.
+/// At most [`json::JSON_DEPTH_MAX`] deep, as it was read.
 fn gather(value: &Value<'_>, scalars: &mut Vec<String>, names: &mut Vec<String>) {
     match &value.kind {
         Kind::Text(text) => scalars.push(text.to_string()),

@@ -1,8 +1,8 @@
 //! What every dialect collects while it reads.
 
 use super::{Answer, Call, Prompt, Unreadable};
-use crate::json::{Object, Value};
 use crate::limits::*;
+use json::{Object, Value};
 
 pub(super) const IMAGE: &str = "an image, which cannot be looked into";
 pub(super) const AUDIO: &str = "audio, which cannot be looked into";

@@ -10,8 +10,8 @@
 //! decisions.
 
 use super::Call;
-use crate::json::{self, Kind, Object, Value};
 use crate::limits::{PLAN_STEP_BYTES_MAX, PLAN_STEPS_MAX};
+use json::{Kind, Object, Value};
 
 /// How a plan was stated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

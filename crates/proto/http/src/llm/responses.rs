@@ -2,7 +2,7 @@
 
 use super::notes::*;
 use super::{Answer, Call, Prompt, Turn, Unreadable};
-use crate::json::{Kind, Object, Value, compact};
+use json::{Kind, Object, Value, compact};
 
 /// Fields of a request whose arrays and objects are known.
 const STRUCTURED: &[&str] = &[

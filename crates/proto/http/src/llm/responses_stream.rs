@@ -4,8 +4,8 @@
 use super::notes::*;
 use super::responses::{self, Output};
 use super::{Answer, Call, Unreadable};
-use crate::json::Object;
 use crate::limits::CALL_ARGUMENTS_BYTES_MAX;
+use json::Object;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 

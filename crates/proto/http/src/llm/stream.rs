@@ -2,7 +2,6 @@
 
 use super::sse::{Event, Events};
 use super::{Answer, Call, Dialect, Unreadable, chat, messages, responses_stream};
-use crate::json;
 
 /// Puts a streamed answer together from the bytes of its events, which may be split anywhere.
 ///

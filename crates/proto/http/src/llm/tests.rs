@@ -3,7 +3,6 @@ use crate::testkit::Numbers;
 
 mod chat;
 mod fuzz;
-mod json;
 mod messages;
 mod plan;
 mod responses;

@@ -1,8 +1,8 @@
 //! A call that comes again with what its client was asked for (2026-07-28, "Multi Round-Trip Requests").
 
 use super::{Unreadable, message, range, spliced};
-use crate::json::{Object, Value, parse, string};
 use crate::limits::LLM_BODY_BYTES_MAX;
+use json::{Object, Value, parse, string};
 
 /// What a client brings back that had been asked for an approval in band.
 #[derive(Clone, Debug, PartialEq, Eq)]

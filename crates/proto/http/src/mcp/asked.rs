@@ -2,7 +2,7 @@
 
 use super::again::{STATE, can_be_asked};
 use super::{META_CAPABILITIES, META_VERSION, Shape, Unreadable, message, range, shape, spliced};
-use crate::json::{Kind, Object, Value, folded, folds, string};
+use json::{Kind, Object, Value, folded, folds, string};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use vocab::Verb;

@@ -18,14 +18,14 @@ mod asked;
 mod events;
 mod said;
 
-pub use crate::json::Unreadable;
 pub use again::{Back, STATE, back, input_required, unnumbered};
 pub use asked::{Asked, ToolRoute, asked};
 pub use events::{Event, Events};
+pub use json::Unreadable;
 pub use said::{Listed, Said, What, said};
 
-use crate::json::{self, Kind, Object, Value};
 use crate::limits::LLM_BODY_BYTES_MAX;
+use json::{Kind, Object, Value};
 
 /// The request headers that repeat what the body says (2026-07-28, "Standard MCP Request Headers").
 pub const METHOD: &str = "mcp-method";

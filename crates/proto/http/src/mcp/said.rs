@@ -2,8 +2,8 @@
 
 use super::again::STATE;
 use super::{Shape, Unreadable, message, range, shape, spliced};
-use crate::json::{self, Kind, Object, Value};
 use crate::limits::TOOLS_MAX;
+use json::{Kind, Object, Value};
 use std::ops::Range;
 
 /// A message of a server's.

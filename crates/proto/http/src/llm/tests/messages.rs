@@ -273,3 +273,12 @@ fn errors_and_unknown_events_of_a_stream_are_said() {
         format!("{}data: [DONE]\n\n", events(Dialect::Messages, &[START, STOP, r#"{"type":"ping"}"#]));
     assert_eq!(whole(Dialect::Messages, &behind).unknown, None);
 }
+
+#[test]
+fn a_name_that_some_readers_take_for_another_is_refused() {
+    let case = Err(Unreadable("a name differs from a known one only in the case of its letters"));
+    for name in ["Messages", "MESSAGES", "me\u{17f}\u{17f}ages", "Model", "\\u004dodel", "Stream"] {
+        let body = format!(r#"{{"model":"m","messages":[],"{name}":null}}"#);
+        assert_eq!(prompt(Dialect::Chat, body.as_bytes()).map(|_| ()), case, "{name}");
+    }
+}

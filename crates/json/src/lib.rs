@@ -3,24 +3,38 @@
 //! Why our own: two readers of one text must not differ. A name that stands twice in an object, and a name that some
 //! readers take for another because they do not mind its case, are refused, not resolved; the order of members and
 //! the digits of numbers stay as they came. serde_json's reading is compared with this one in tests.
+//!
+//! Its readers are the decoders of bodies: `proto-http` (models, MCP) and `proto-kubernetes`. What masks JSON as it streams
+//! is the mask crate's own reader, which holds no tree.
 
-use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
+#![forbid(unsafe_code)]
+
 use memchr::memchr2;
 use std::borrow::Cow;
+
+/// Arrays and objects in one another. Schemas of tools are nested deepest, about 20; a reader of ours recurses.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// Values of one JSON text. Each costs at most 80 bytes beside its text, and twice that where a vector has just grown:
+/// 40 MiB while it is read. A message has about ten.
+pub const JSON_VALUES_MAX: usize = 256 << 10;
 
 /// A text that has no reading, or more than one. A constant sentence; the caller refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable(pub &'static str);
 
 /// A value, and the text that it was read from.
-pub(crate) struct Value<'a> {
-    pub(crate) raw: &'a str,
-    pub(crate) kind: Kind<'a>,
+pub struct Value<'a> {
+    /// As it is written.
+    pub raw: &'a str,
+    pub kind: Kind<'a>,
 }
 
-pub(crate) enum Kind<'a> {
+/// What a value is.
+pub enum Kind<'a> {
     Null,
     Bool(bool),
+    /// Its digits are in [`Value::raw`].
     Number,
     Text(Cow<'a, str>),
     Array(Vec<Value<'a>>),
@@ -29,11 +43,11 @@ pub(crate) enum Kind<'a> {
 
 /// The members of an object of which the protocol says what they mean.
 #[derive(Clone, Copy)]
-pub(crate) struct Object<'v, 'a>(&'v [(Cow<'a, str>, Value<'a>)]);
+pub struct Object<'v, 'a>(&'v [(Cow<'a, str>, Value<'a>)]);
 
 /// One JSON text and nothing behind it. Errors: not UTF-8, malformed, a name twice in an object, deeper than
 /// [`JSON_DEPTH_MAX`], more than [`JSON_VALUES_MAX`] values.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value<'_>, Unreadable> {
+pub fn parse(bytes: &[u8]) -> Result<Value<'_>, Unreadable> {
     let text = std::str::from_utf8(bytes).map_err(|_| Unreadable("the JSON is not UTF-8"))?;
     let mut parser = Parser { text, at: 0, values: 0 };
     let value = parser.value(0)?;
@@ -45,7 +59,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value<'_>, Unreadable> {
 }
 
 /// `raw`, which was read as JSON, without the white space between its tokens.
-pub(crate) fn compact(raw: &str) -> String {
+pub fn compact(raw: &str) -> String {
     let (mut quoted, mut escaped) = (false, false);
     let keep = |c: &char| {
         if quoted {
@@ -58,10 +72,17 @@ pub(crate) fn compact(raw: &str) -> String {
     raw.chars().filter(keep).collect()
 }
 
+/// Raw bytes are opaque: neither names nor texts are shown.
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Value({} bytes withheld)", self.raw.len())
+    }
+}
+
 impl<'a> Value<'a> {
     /// The same for all texts that say the same: without white space between tokens, the members of objects in the order
     /// of their names, escapes only where they must be. Numbers stay as they are written.
-    pub(crate) fn canonical(&self, out: &mut String) {
+    pub fn canonical(&self, out: &mut String) {
         let between = |out: &mut String, n: usize| {
             if n > 0 {
                 out.push(',')
@@ -93,18 +114,21 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(crate) fn object(&self) -> Result<Object<'_, 'a>, Unreadable> {
+    /// Errors: it is none.
+    pub fn object(&self) -> Result<Object<'_, 'a>, Unreadable> {
         match &self.kind {
             Kind::Object(members) => Ok(Object(members)),
             _ => Err(Unreadable("a value is not the object that stands here")),
         }
     }
 
-    pub(crate) fn is_structured(&self) -> bool {
+    /// Whether it is an array or an object.
+    pub fn is_structured(&self) -> bool {
         matches!(self.kind, Kind::Array(_) | Kind::Object(_))
     }
 
-    pub(crate) fn text(&self) -> Result<&str, Unreadable> {
+    /// Errors: it is none.
+    pub fn text(&self) -> Result<&str, Unreadable> {
         match &self.kind {
             Kind::Text(text) => Ok(text),
             _ => Err(Unreadable("a value is not the text that stands here")),
@@ -113,12 +137,13 @@ impl<'a> Value<'a> {
 }
 
 impl<'v, 'a> Object<'v, 'a> {
-    pub(crate) fn members(self) -> &'v [(Cow<'a, str>, Value<'a>)] {
+    /// In their order.
+    pub fn members(self) -> &'v [(Cow<'a, str>, Value<'a>)] {
         self.0
     }
 
     /// `None` if it is not there or null. Errors: another name that some readers take for this one.
-    pub(crate) fn get(self, name: &str) -> Result<Option<&'v Value<'a>>, Unreadable> {
+    pub fn get(self, name: &str) -> Result<Option<&'v Value<'a>>, Unreadable> {
         let mut found = None;
         for (key, value) in self.0 {
             if key == name {
@@ -130,21 +155,21 @@ impl<'v, 'a> Object<'v, 'a> {
         Ok(found.filter(|value| !matches!(value.kind, Kind::Null)))
     }
 
-    pub(crate) fn text(self, name: &str) -> Result<Option<&'v str>, Unreadable> {
+    pub fn text(self, name: &str) -> Result<Option<&'v str>, Unreadable> {
         self.get(name)?.map(Value::text).transpose()
     }
 
     /// The text, or `""`.
-    pub(crate) fn text_or_empty(self, name: &str) -> Result<&'v str, Unreadable> {
+    pub fn text_or_empty(self, name: &str) -> Result<&'v str, Unreadable> {
         Ok(self.text(name)?.unwrap_or_default())
     }
 
     /// A text that must be there and say something.
-    pub(crate) fn need(self, name: &str, missing: &'static str) -> Result<&'v str, Unreadable> {
+    pub fn need(self, name: &str, missing: &'static str) -> Result<&'v str, Unreadable> {
         self.text(name)?.filter(|text| !text.is_empty()).ok_or(Unreadable(missing))
     }
 
-    pub(crate) fn list(self, name: &str) -> Result<Option<&'v [Value<'a>]>, Unreadable> {
+    pub fn list(self, name: &str) -> Result<Option<&'v [Value<'a>]>, Unreadable> {
         match self.get(name)?.map(|value| &value.kind) {
             None => Ok(None),
             Some(Kind::Array(items)) => Ok(Some(items)),
@@ -153,16 +178,16 @@ impl<'v, 'a> Object<'v, 'a> {
     }
 
     /// The items of an array, or none.
-    pub(crate) fn items(self, name: &str) -> Result<&'v [Value<'a>], Unreadable> {
+    pub fn items(self, name: &str) -> Result<&'v [Value<'a>], Unreadable> {
         Ok(self.list(name)?.unwrap_or_default())
     }
 
-    pub(crate) fn object(self, name: &str) -> Result<Option<Object<'v, 'a>>, Unreadable> {
+    pub fn object(self, name: &str) -> Result<Option<Object<'v, 'a>>, Unreadable> {
         self.get(name)?.map(Value::object).transpose()
     }
 
     /// Whether it is `true`.
-    pub(crate) fn flag(self, name: &str) -> Result<bool, Unreadable> {
+    pub fn flag(self, name: &str) -> Result<bool, Unreadable> {
         match self.get(name)?.map(|value| &value.kind) {
             None => Ok(false),
             Some(Kind::Bool(flag)) => Ok(*flag),
@@ -170,7 +195,7 @@ impl<'v, 'a> Object<'v, 'a> {
         }
     }
 
-    pub(crate) fn count(self, name: &str) -> Result<Option<u64>, Unreadable> {
+    pub fn count(self, name: &str) -> Result<Option<u64>, Unreadable> {
         let number = |value: &Value<'_>| match value.kind {
             Kind::Number => value.raw.parse().map_err(|_| NO_COUNT),
             _ => Err(NO_COUNT),
@@ -179,13 +204,13 @@ impl<'v, 'a> Object<'v, 'a> {
     }
 
     /// Whether a member is an array or an object and none of `known`.
-    pub(crate) fn has_structure_beside(self, known: &[&str]) -> bool {
+    pub fn has_structure_beside(self, known: &[&str]) -> bool {
         self.0.iter().any(|(key, value)| value.is_structured() && !known.contains(&key.as_ref()))
     }
 }
 
 /// Appends a JSON string (RFC 8259, 7), with its quotes.
-pub(crate) fn string(out: &mut String, text: &str) {
+pub fn string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -205,13 +230,13 @@ const MALFORMED: Unreadable = Unreadable("the JSON is malformed");
 const NO_COUNT: Unreadable = Unreadable("a value is not the whole number that stands here");
 
 /// Whether a reader that does not mind case takes `key` for `name`.
-pub(crate) fn folds(key: &str, name: &str) -> bool {
+pub fn folds(key: &str, name: &str) -> bool {
     key.chars().map(fold).eq(name.chars().map(fold))
 }
 
 /// A name as readers have it that do not mind case. Go's folds as Unicode does: the long s and the sign of kelvin are letters
 /// of ASCII to it.
-pub(crate) fn folded(name: &str) -> String {
+pub fn folded(name: &str) -> String {
     name.chars().map(fold).collect()
 }
 
