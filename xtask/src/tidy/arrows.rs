@@ -56,6 +56,7 @@ const PURE: &[&str] = &[
     "proto-postgres",
     "proto-http",
     "proto-ssh",
+    "proto-kubernetes",
     "json",
     "sql",
     "shell",

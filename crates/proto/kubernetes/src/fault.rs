@@ -1,0 +1,89 @@
+//! Every reason for which this crate refuses bytes, in one list: the kind that records and metrics match on, the
+//! sentence that the peer may read, and where to look. The side is added where the reason applies.
+
+use wire::kind::*;
+use wire::{Fault, Side};
+
+/// Kinds of fault beside those of [`wire::kind`].
+pub mod kind {
+    /// Two readers could take the request for two different ones.
+    pub const AMBIGUOUS: &str = "ambiguous";
+    /// What the API server may understand, and this gateway does not.
+    pub const UNKNOWN: &str = "unknown";
+}
+
+/// A reason without a side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub kind: &'static str,
+    pub outward: &'static str,
+    pub inward: &'static str,
+}
+
+impl Reason {
+    const fn new(kind: &'static str, outward: &'static str, inward: &'static str) -> Reason {
+        Reason { kind, outward, inward }
+    }
+
+    /// The fault of `side` for this reason.
+    pub const fn on(self, side: Side) -> Fault {
+        Fault::new(side, self.kind, self.outward, self.inward)
+    }
+}
+
+/// `NAME = kind, outward, inward;`
+macro_rules! reasons {
+    ($($name:ident = $kind:expr, $outward:literal, $inward:literal;)*) => {
+        $(pub const $name: Reason = Reason::new($kind, $outward, $inward);)*
+    };
+}
+
+use self::kind::*;
+
+// The target of a request.
+reasons! {
+    TARGET_TOO_LONG = TOO_LARGE, "a request target above 64 KiB", "TARGET_BYTES_MAX";
+    NO_PATH = BAD_VALUE, "a request target without a path", "target: does not begin with a slash";
+    BAD_BYTE = AMBIGUOUS, "a request target with a byte that must be escaped", "target: control, space, #, backslash, or above ASCII";
+    BAD_ESCAPE = AMBIGUOUS, "an escape in a request target that is none, or that some servers undo twice", "target: %";
+    BAD_TEXT = AMBIGUOUS, "a request target whose escapes are not UTF-8, or are control characters", "target: decoded";
+    HIDDEN_SEPARATOR = AMBIGUOUS, "an escaped slash, backslash or percent sign in a path", "target: %2F, %5C, %25";
+    DOT_SEGMENT = AMBIGUOUS, "a path with a segment `.` or `..`", "target: dot segment";
+    EMPTY_SEGMENT = AMBIGUOUS, "a path with an empty segment", "target: // or a slash at the end";
+    TOO_MANY_SEGMENTS = TOO_MANY, "a path with more than 64 segments", "SEGMENTS_MAX";
+    QUERY_SEMICOLON = AMBIGUOUS, "a query with a semicolon: some servers take it for `&`", "target: query";
+    QUERY_EMPTY_PAIR = AMBIGUOUS, "a query with an empty pair", "target: query";
+    TOO_MANY_PAIRS = TOO_MANY, "a query with more than 1024 pairs", "PAIRS_MAX";
+}
+
+// What a request is.
+reasons! {
+    UNKNOWN_METHOD = UNKNOWN, "a method that is not GET, HEAD, POST, PUT, PATCH or DELETE", "request: method";
+    UNKNOWN_PATH = UNKNOWN, "a path that this gateway does not know to be the API server's", "request: no resource";
+    WRONG_METHOD = BAD_VALUE, "a method that this path does not have", "request: method and shape";
+    BAD_GROUP = BAD_VALUE, "an API group that is none", "request: group";
+    BAD_VERSION = BAD_VALUE, "an API version that is none", "request: version";
+    BAD_NAMESPACE = BAD_VALUE, "a namespace that is none", "request: namespace";
+    BAD_RESOURCE = BAD_VALUE, "a resource or subresource that is none", "request: resource";
+    BAD_NAME = BAD_VALUE, "a name that no object has", "request: name";
+    TOO_DEEP = UNKNOWN, "a path that goes on behind a subresource", "request: only `proxy` has a path behind it";
+    PREFIX_PROXY = UNKNOWN, "the form /proxy/ before a resource, which API servers no longer have", "request: /proxy/";
+    NAMESPACE_TWICE = AMBIGUOUS, "namespaces inside of a namespace", "request: namespaces";
+    PATH_TWICE = AMBIGUOUS, "a proxied path that is given twice", "request: `path` in the query";
+}
+
+// What a query asks for.
+reasons! {
+    UNKNOWN_PARAMETER = UNKNOWN, "a parameter of the query that this gateway does not know here", "query: name";
+    PARAMETER_TWICE = AMBIGUOUS, "a parameter of the query that stands twice", "query: name";
+    NOT_A_BOOLEAN = AMBIGUOUS, "a parameter that is neither true nor false", "query: the API server takes all else for true";
+    NOT_A_NUMBER = BAD_VALUE, "a parameter that is no whole number", "query: number";
+    NOT_A_DRY_RUN = BAD_VALUE, "`dryRun` is `All` or is not there", "query: dryRun";
+    WATCH_ON_NAME = AMBIGUOUS, "`watch` where one object is asked for: name it by its field selector", "query: watch";
+    BAD_SELECTOR = BAD_VALUE, "a selector that is none, or names one field twice", "query: fieldSelector, labelSelector";
+    NO_COMMAND = BAD_VALUE, "an exec without a command", "query: command";
+    TOO_MANY_WORDS = TOO_MANY, "a command with more than 1024 words", "WORDS_MAX";
+    NO_STREAM = BAD_VALUE, "an exec or attach without a stream", "query: stdin, stdout, stderr";
+    BAD_PORT = BAD_VALUE, "a port that is none", "query: ports";
+    BAD_OPTION = BAD_VALUE, "a value that this parameter does not have", "query: value";
+}

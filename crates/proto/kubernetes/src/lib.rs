@@ -1,0 +1,27 @@
+//! The API of Kubernetes, sans-IO: requests in, what they do out. The relay carries them over its path for HTTP.
+//!
+//! Edition: the API server of Kubernetes 1.20 to 1.34, whose `RequestInfoFactory` (k8s.io/apiserver) says what a request is for
+//! authorization and audit.
+//!
+//! **What the policy saw is what the server does**: a request that the server and this crate, or two servers one behind the
+//! other, could take for two different ones is refused and not repaired.
+//!
+//! **Unsupported and refused**: other methods than GET, HEAD, POST, PUT, PATCH and DELETE; escaped separators, empty and dot
+//! segments; `/proxy/` before a resource; paths of the server's own that are not in [`request::ServerPath`]; parameters of a
+//! query that are unknown or come twice; booleans that only Go takes for true.
+//!
+//! **Not used yet**: the relay has no resource of this kind.
+//!
+//! Reading order: [`target`] (bytes -> segments and pairs) -> [`request`] (verb, group, resource, name) -> [`query`] (its
+//! options) -> [`action`] (what it does, in the words of policy). Beside them: [`fault`] (every reason for a refusal, in one
+//! list), [`limits`]. Nothing here decides, records or releases.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod action;
+pub mod fault;
+pub mod limits;
+pub mod query;
+pub mod request;
+pub mod target;

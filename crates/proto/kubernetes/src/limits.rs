@@ -1,0 +1,36 @@
+//! Limits of this crate, each with its reason. Nothing here reserves memory from a length that a peer declared:
+//! a limit says how much a peer may *really send* before it is refused.
+
+/// A request target, in bytes. Go's server takes 1 MiB of head; the longest target is an exec's with a script in it, and
+/// what proxies on the way take is 8 to 64 KiB.
+pub const TARGET_BYTES_MAX: usize = 64 << 10;
+
+/// Segments of a path. A resource has at most nine; what is behind `proxy` is an application's.
+pub const SEGMENTS_MAX: usize = 64;
+
+/// Pairs of a query: each word of a command is one.
+pub const PAIRS_MAX: usize = 1_024;
+
+/// A name of an object or a part of a path, in bytes. DNS names have 253; those of RBAC may be any, and etcd has 1.5 KiB.
+pub const NAME_BYTES_MAX: usize = 1_024;
+
+/// A DNS subdomain (RFC 1123), in bytes: groups and resources.
+pub const DOMAIN_BYTES_MAX: usize = 253;
+
+/// A DNS label (RFC 1123), in bytes: namespaces and versions.
+pub const LABEL_BYTES_MAX: usize = 63;
+
+/// Terms of a field selector. Kinds offer some ten fields.
+pub const TERMS_MAX: usize = 32;
+
+/// Words of an exec's command.
+pub const WORDS_MAX: usize = 1_024;
+
+/// Ports of one port-forward.
+pub const PORTS_MAX: usize = 64;
+
+const _: () = {
+    assert!(WORDS_MAX <= PAIRS_MAX);
+    assert!(LABEL_BYTES_MAX < DOMAIN_BYTES_MAX && DOMAIN_BYTES_MAX < NAME_BYTES_MAX);
+    assert!(NAME_BYTES_MAX < TARGET_BYTES_MAX);
+};

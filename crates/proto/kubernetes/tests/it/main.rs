@@ -1,0 +1,5 @@
+//! Integration tests of the Kubernetes API's reading, in one binary.
+#![allow(clippy::unwrap_used)]
+
+mod dice;
+mod requests;
