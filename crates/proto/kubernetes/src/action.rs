@@ -28,7 +28,7 @@ pub const NO_NAMESPACE: &str = "_";
 pub const SERVER_PATHS: &str = "_path";
 
 /// What a request does to which resource, as its method and target say. What its body says is added by
-/// the body`s own reading. `root`: the cluster's resource.
+/// [`crate::body::facts`]. `root`: the cluster's resource.
 pub fn of(root: &ResourcePath, request: &Request) -> Action {
     match request {
         Request::Path(path, segments) => {

@@ -87,3 +87,27 @@ reasons! {
     BAD_PORT = BAD_VALUE, "a port that is none", "query: ports";
     BAD_OPTION = BAD_VALUE, "a value that this parameter does not have", "query: value";
 }
+
+// What a body says.
+reasons! {
+    BODY_TOO_LARGE = TOO_LARGE, "a body above 3 MiB", "BODY_BYTES_MAX";
+    BODY_OF_A_READ = BAD_VALUE, "a body of a request that reads", "body: verb";
+    NO_PATCH_TYPE = BAD_VALUE, "a patch without a Content-Type", "body: Content-Type";
+    UNKNOWN_MEDIA = UNKNOWN, "a body of a type that this gateway does not read", "body: Content-Type";
+    WRONG_MEDIA = BAD_VALUE, "a body of a type that this request does not have", "body: Content-Type";
+    PROTOBUF = UNKNOWN, "this gateway does not read protobuf: use application/json", "body: protobuf";
+    CBOR = UNKNOWN, "this gateway does not read CBOR: use application/json", "body: CBOR";
+    BLOCK_YAML = AMBIGUOUS, "YAML that is not written as JSON: its readers differ", "body: YAML";
+    YAML_MERGE = AMBIGUOUS, "a name `<<`, which readers of YAML take for a merge", "body: YAML";
+    NO_OBJECT = BAD_VALUE, "a body that is no object", "body: root";
+    A_LIST = UNKNOWN, "a list where one object is expected", "body: kind";
+    ANOTHER_OBJECT = AMBIGUOUS, "a body with another name or namespace than the path", "body: metadata";
+    NO_DELETE_OPTIONS = BAD_VALUE, "a body of a delete that is no DeleteOptions", "body: delete";
+    DELETE_TWICE = AMBIGUOUS, "options of a delete in the query and in the body", "body: delete";
+    NO_PATCH = BAD_VALUE, "a JSON patch that is none", "body: RFC 6902";
+    TOO_MANY_OPERATIONS = TOO_MANY, "a JSON patch with more than 10000 operations", "OPERATIONS_MAX";
+    TOO_DEEP_POINTER = TOO_MANY, "a JSON patch with a path deeper than 64", "JSON_DEPTH_MAX";
+    ANOTHER_CASE = AMBIGUOUS, "a name that differs from a known one only in the case of its letters", "body: name";
+    WRONG_TYPE = BAD_VALUE, "a member that is not what its name says", "body: type";
+    TOO_MANY_FACTS = TOO_MANY, "a body that touches more than 4096 things", "FACTS_MAX";
+}

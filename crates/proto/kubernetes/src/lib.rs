@@ -8,18 +8,19 @@
 //!
 //! **Unsupported and refused**: other methods than GET, HEAD, POST, PUT, PATCH and DELETE; escaped separators, empty and dot
 //! segments; `/proxy/` before a resource; paths of the server's own that are not in [`request::ServerPath`]; parameters of a
-//! query that are unknown or come twice; booleans that only Go takes for true.
+//! query that are unknown or come twice; booleans that only Go takes for true; bodies in protobuf, CBOR and block YAML.
 //!
 //! **Not used yet**: the relay has no resource of this kind.
 //!
 //! Reading order: [`target`] (bytes -> segments and pairs) -> [`request`] (verb, group, resource, name) -> [`query`] (its
-//! options) -> [`action`] (what it does, in the words of policy). Beside them: [`fault`] (every reason for a refusal, in one
+//! options) -> [`action`] (what it does, in the words of policy) -> [`body`] (what its body adds). Beside them: [`fault`] (every reason for a refusal, in one
 //! list), [`limits`]. Nothing here decides, records or releases.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod action;
+pub mod body;
 pub mod fault;
 pub mod limits;
 pub mod query;

@@ -29,6 +29,15 @@ pub const WORDS_MAX: usize = 1_024;
 /// Ports of one port-forward.
 pub const PORTS_MAX: usize = 64;
 
+/// A body, in bytes: what the API server itself takes (`MaxRequestBodyBytes`).
+pub const BODY_BYTES_MAX: usize = 3 << 20;
+
+/// Operations of a JSON patch: what the API server takes.
+pub const OPERATIONS_MAX: usize = 10_000;
+
+/// Facts of a body. The role `cluster-admin` has one, `admin` some thousand, a pod ten.
+pub const FACTS_MAX: usize = 4_096;
+
 const _: () = {
     assert!(WORDS_MAX <= PAIRS_MAX);
     assert!(LABEL_BYTES_MAX < DOMAIN_BYTES_MAX && DOMAIN_BYTES_MAX < NAME_BYTES_MAX);

@@ -1,5 +1,6 @@
 //! Integration tests of the Kubernetes API's reading, in one binary.
 #![allow(clippy::unwrap_used)]
 
+mod bodies;
 mod dice;
 mod requests;

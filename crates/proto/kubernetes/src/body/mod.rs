@@ -1,0 +1,243 @@
+//! What the body of a request says: which kind of body it is, what of its text policy needs, and nothing else of it.
+//!
+//! Spec: RFC 8259, RFC 6902 (JSON Patch), RFC 7386 (merge patch); strategic merge patch and server-side apply as the API
+//! server has them. Bodies are JSON, read by the strict reading that all protocols share: a name twice, or in another case,
+//! is refused, since Go, and each webhook behind it, may take either value.
+//!
+//! **YAML** is read where it is written as JSON, which all clients do that are known (kubectl and client-go apply so); block
+//! YAML has tags, anchors and words of which readers make different values, and is refused. **Protobuf and CBOR** are
+//! refused: a client is to be told by discovery and `Accept` that there is JSON alone.
+//!
+//! Reading order: this page -> [`facts`] (what is found, and what it touches) -> `walk` (where it stands) -> `patch`.
+
+use crate::fault::{self as why, Reason};
+use crate::limits::BODY_BYTES_MAX;
+use crate::query::Options;
+use crate::request::{Asked, Object, Verb};
+use facts::Fact;
+use json::{Kind, Unreadable, Value};
+use std::collections::BTreeSet;
+use vocab::Opaque;
+
+pub mod facts;
+mod patch;
+mod walk;
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A whole object, or the options of a delete.
+    Object,
+    /// RFC 6902.
+    JsonPatch,
+    /// RFC 7386.
+    MergePatch,
+    StrategicPatch,
+    /// Server-side apply.
+    Apply,
+}
+
+/// How it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Written {
+    Json,
+    /// As YAML: read where it is JSON as well.
+    Yaml,
+}
+
+/// What a body says.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Said {
+    pub form: Form,
+    /// `metadata.name`, and whether `metadata.generateName` is there.
+    pub name: Option<String>,
+    pub generates_name: bool,
+    pub facts: BTreeSet<Fact>,
+    /// Set where a patch takes something from where it cannot be seen.
+    pub opaque: Option<Opaque>,
+    /// Whether nothing is stored, in all: by the query, or by the options of a delete.
+    pub dry_run: bool,
+}
+
+/// Names may be secrets: only how much was found is shown.
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Said({:?}, {} facts)", self.form, self.facts.len())
+    }
+}
+
+impl Form {
+    /// The word for records. `None`: the request's own verb says it.
+    pub fn kind(self) -> Option<&'static str> {
+        match self {
+            Form::Object => None,
+            Form::JsonPatch => Some("JSON PATCH"),
+            Form::MergePatch => Some("MERGE PATCH"),
+            Form::StrategicPatch => Some("STRATEGIC PATCH"),
+            Form::Apply => Some("APPLY"),
+        }
+    }
+
+    pub fn patches(self) -> bool {
+        self != Form::Object
+    }
+}
+
+/// Reads `Content-Type` for a request with `verb`. Parameters: `charset=utf-8` alone. Without the header an object is JSON, as
+/// the server has it, and a patch is refused. Errors (side: client): a type that is not known, not read, or not this verb's.
+pub fn form(verb: Verb, content_type: Option<&[u8]>) -> Result<(Form, Written), Reason> {
+    let Some(raw) = content_type else {
+        return if verb == Verb::Patch { Err(why::NO_PATCH_TYPE) } else { Ok((Form::Object, Written::Json)) };
+    };
+    let read = match &*media(raw)? {
+        "application/json" => (Form::Object, Written::Json),
+        "application/yaml" => (Form::Object, Written::Yaml),
+        "application/json-patch+json" => (Form::JsonPatch, Written::Json),
+        "application/merge-patch+json" => (Form::MergePatch, Written::Json),
+        "application/strategic-merge-patch+json" => (Form::StrategicPatch, Written::Json),
+        "application/apply-patch+yaml" => (Form::Apply, Written::Yaml),
+        "application/vnd.kubernetes.protobuf" => return Err(why::PROTOBUF),
+        "application/cbor" | "application/apply-patch+cbor" => return Err(why::CBOR),
+        _ => return Err(why::UNKNOWN_MEDIA),
+    };
+    if read.0.patches() == (verb == Verb::Patch) { Ok(read) } else { Err(why::WRONG_MEDIA) }
+}
+
+/// Reads the body of a request that has one, or that `verb` needs one for. Without a body: `bytes` is empty.
+///
+/// Errors (side: client): too large, not readable in one way, a member that is not what its name says, more than
+/// [`FACTS_MAX`](crate::limits::FACTS_MAX) facts, options of a delete that stand in the query, too.
+pub fn read(asked: &Asked, form: Form, written: Written, bytes: &[u8]) -> Result<Said, Reason> {
+    if bytes.len() > BODY_BYTES_MAX {
+        return Err(why::BODY_TOO_LARGE);
+    }
+    match asked.verb {
+        Verb::Get | Verb::List | Verb::Watch => return Err(why::BODY_OF_A_READ),
+        Verb::Delete | Verb::DeleteCollection => return delete(&asked.options, written, bytes),
+        Verb::Create | Verb::Update | Verb::Patch => {}
+    }
+    let value = parse(written, bytes)?;
+    let mut walk = walk::Walk::new(&asked.object, form);
+    let mut said = Said {
+        form,
+        name: None,
+        generates_name: false,
+        facts: BTreeSet::new(),
+        opaque: None,
+        dry_run: asked.options.dry_run,
+    };
+    match form {
+        Form::JsonPatch => said.opaque = patch::read(&mut walk, value)?,
+        Form::Object | Form::MergePatch | Form::StrategicPatch | Form::Apply => {
+            (said.name, said.generates_name) = identity(&asked.object, &value)?;
+            walk.root(&value)?;
+        }
+    }
+    said.facts = walk.facts;
+    Ok(said)
+}
+
+impl From<Unreadable> for Reason {
+    fn from(unreadable: Unreadable) -> Reason {
+        Reason { kind: why::kind::AMBIGUOUS, outward: unreadable.0, inward: "body: JSON" }
+    }
+}
+
+/// A media type in lower case.
+fn media(raw: &[u8]) -> Result<String, Reason> {
+    let text = std::str::from_utf8(raw).map_err(|_| why::UNKNOWN_MEDIA)?.to_ascii_lowercase();
+    let (media, parameters) = text.split_once(';').unwrap_or((&text, ""));
+    match parameters.trim_matches([' ', '\t']) {
+        "" | "charset=utf-8" | "charset=\"utf-8\"" => Ok(media.trim_matches([' ', '\t']).to_owned()),
+        _ => Err(why::UNKNOWN_MEDIA),
+    }
+}
+
+/// Text that is JSON and, as `written` says, the same in YAML.
+fn parse(written: Written, bytes: &[u8]) -> Result<Value<'_>, Reason> {
+    if written == Written::Json {
+        return Ok(json::parse(bytes)?);
+    }
+    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    if !matches!(first, Some(b'{' | b'[')) {
+        return Err(why::BLOCK_YAML);
+    }
+    let value = json::parse(bytes)?;
+    if merges(&value) { Err(why::YAML_MERGE) } else { Ok(value) }
+}
+
+/// Whether a name is `<<`, which YAML 1.1 takes for the members of its value.
+fn merges(value: &Value<'_>) -> bool {
+    match &value.kind {
+        Kind::Object(members) => members.iter().any(|(name, value)| name == "<<" || merges(value)),
+        Kind::Array(items) => items.iter().any(merges),
+        Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => false,
+    }
+}
+
+/// `metadata.name`, and whether a name is made of `metadata.generateName`. Errors: another name or namespace than the
+/// path's, a list where one object is created.
+fn identity(object: &Object, value: &Value<'_>) -> Result<(Option<String>, bool), Reason> {
+    let top = value.object().map_err(|_| why::NO_OBJECT)?;
+    if top.text("kind")?.is_some_and(|kind| kind.ends_with("List")) {
+        return Err(why::A_LIST);
+    }
+    let Some(metadata) = top.object("metadata")? else { return Ok((None, false)) };
+    let name = metadata.text("name")?.filter(|name| !name.is_empty());
+    let namespace = metadata.text("namespace")?.filter(|namespace| !namespace.is_empty());
+    let differs = |one: Option<&str>, two: &Option<String>| {
+        one.zip(two.as_deref()).is_some_and(|(one, two)| one != two)
+    };
+    let elsewhere = namespace.is_some() && object.namespace.is_none();
+    if differs(name, &object.name) || differs(namespace, &object.namespace) || elsewhere {
+        return Err(why::ANOTHER_OBJECT);
+    }
+    if name.is_some_and(|text| crate::request::name(text).is_none()) {
+        return Err(why::BAD_NAME);
+    }
+    let generates = metadata.text("generateName")?.is_some_and(|text| !text.is_empty());
+    Ok((name.map(str::to_owned), generates && name.is_none()))
+}
+
+/// `DeleteOptions`. Where there is a body the server does not look at the query.
+fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Reason> {
+    let mut said = Said {
+        form: Form::Object,
+        name: None,
+        generates_name: false,
+        facts: BTreeSet::new(),
+        opaque: None,
+        dry_run: options.dry_run,
+    };
+    if bytes.is_empty() {
+        return Ok(said);
+    }
+    if options.of_delete {
+        return Err(why::DELETE_TWICE);
+    }
+    let value = parse(written, bytes)?;
+    let top = value.object().map_err(|_| why::NO_OBJECT)?;
+    if top.text("kind")?.is_some_and(|kind| kind != "DeleteOptions") {
+        return Err(why::NO_DELETE_OPTIONS);
+    }
+    const KNOWN: [&str; 9] = [
+        "apiVersion",
+        "kind",
+        "gracePeriodSeconds",
+        "preconditions",
+        "orphanDependents",
+        "propagationPolicy",
+        "dryRun",
+        "metadata",
+        "ignoreStoreReadErrorWithClusterBreakingPotential",
+    ];
+    if top.members().iter().any(|(name, _)| !KNOWN.contains(&name.as_ref())) {
+        return Err(why::NO_DELETE_OPTIONS);
+    }
+    said.dry_run = match top.items("dryRun")? {
+        [] => false,
+        [one] if one.text()? == "All" => true,
+        _ => return Err(why::NOT_A_DRY_RUN),
+    };
+    Ok(said)
+}

@@ -1,0 +1,406 @@
+//! Where in an object facts stand.
+//!
+//! A member is looked at by its name **wherever it stands**: a pod's parts are in deployments, jobs, cron jobs, templates and
+//! in the kinds of operators, and a list of where would have a gap. So a fact may be found that is none (a custom kind with a
+//! member `hostPath` of its own); none is missed. Not looked at: labels and annotations, the content of a config map or secret, and schemas of custom kinds.
+//!
+//! **Not known**: what an operator makes of its own kinds under names of its own (`containerImage`).
+
+use super::Form;
+use super::facts::Fact;
+use crate::fault::{self as why, Reason};
+use crate::limits::FACTS_MAX;
+use crate::request::Object;
+use json::{Kind, Value, folds};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// Collects facts of one body.
+pub(super) struct Walk<'o> {
+    object: &'o Object,
+    form: Form,
+    pub facts: BTreeSet<Fact>,
+}
+
+type Members<'a> = [(Cow<'a, str>, Value<'a>)];
+
+/// Names that mean something: another spelling of the same letters is refused, since some readers do not mind case.
+const NAMES: [&str; 42] = [
+    "add",
+    "aggregationRule",
+    "allowPrivilegeEscalation",
+    "appArmorProfile",
+    "capabilities",
+    "configMap",
+    "configMapKeyRef",
+    "configMapRef",
+    "env",
+    "ephemeralContainers",
+    "hostIPC",
+    "hostNetwork",
+    "hostPID",
+    "hostPath",
+    "hostPort",
+    "hostProcess",
+    "image",
+    "imagePullSecrets",
+    "local",
+    "nodeName",
+    "persistentVolumeClaim",
+    "privileged",
+    "procMount",
+    "roleRef",
+    "rules",
+    "runAsUser",
+    "seLinuxOptions",
+    "seccompProfile",
+    "secret",
+    "secretKeyRef",
+    "secretName",
+    "secretRef",
+    "secrets",
+    "securityContext",
+    "serviceAccount",
+    "serviceAccountName",
+    "serviceAccountToken",
+    "subjects",
+    "sysctls",
+    "volumes",
+    "metadata",
+    "spec",
+];
+
+/// Kinds of volumes that stay in the cluster, or that are looked at by name.
+const VOLUMES: [&str; 11] = [
+    "name",
+    "emptyDir",
+    "configMap",
+    "secret",
+    "projected",
+    "downwardAPI",
+    "persistentVolumeClaim",
+    "ephemeral",
+    "hostPath",
+    "image",
+    "$patch",
+];
+
+/// Members whose names are somebody's own.
+const MAPS: [&str; 5] = ["labels", "annotations", "matchLabels", "nodeSelector", "selector"];
+
+impl<'o> Walk<'o> {
+    pub(super) fn new(object: &'o Object, form: Form) -> Walk<'o> {
+        Walk { object, form, facts: BTreeSet::new() }
+    }
+
+    /// Looks at a whole object, or a part of it from its root on.
+    ///
+    /// Errors: a member that is not what its name says, or is spelled in another case; too many facts.
+    pub(super) fn root(&mut self, value: &Value<'_>) -> Result<(), Reason> {
+        let Kind::Object(members) = &value.kind else { return Err(why::NO_OBJECT) };
+        if self.object.group == "rbac.authorization.k8s.io" {
+            return self.rbac(members);
+        }
+        let schema = self.object.group == "apiextensions.k8s.io";
+        let content = self.object.is_core("secrets") || self.object.is_core("configmaps");
+        match schema || content {
+            true => Ok(()),
+            false => self.members(members),
+        }
+    }
+
+    fn members(&mut self, members: &Members<'_>) -> Result<(), Reason> {
+        for (name, value) in members {
+            self.spelled(name)?;
+            self.member(name, value)?;
+            match &value.kind {
+                _ if name.starts_with('$') => {}
+                Kind::Object(inner) if MAPS.contains(&&**name) && flat(inner) => self.annotated(inner)?,
+                Kind::Object(inner) => self.members(inner)?,
+                Kind::Array(items) => self.items(items)?,
+                Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, items: &[Value<'_>]) -> Result<(), Reason> {
+        for item in items {
+            match &item.kind {
+                Kind::Object(inner) => self.members(inner)?,
+                Kind::Array(items) => self.items(items)?,
+                Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn spelled(&self, name: &str) -> Result<(), Reason> {
+        match NAMES.iter().any(|known| *known != name && folds(name, known)) {
+            true => Err(why::ANOTHER_CASE),
+            false => Ok(()),
+        }
+    }
+
+    /// One member, by its name.
+    fn member(&mut self, name: &str, value: &Value<'_>) -> Result<(), Reason> {
+        match (name, &value.kind) {
+            // In a patch what is null is taken away.
+            ("securityContext" | "seccompProfile" | "appArmorProfile" | "capabilities", Kind::Null)
+                if self.form.patches() =>
+            {
+                self.add(Fact::Unconfined("securityContext"))
+            }
+            (_, Kind::Null) => Ok(()),
+            ("hostNetwork", kind) => self.flag(kind, Fact::HostNetwork),
+            ("hostPID", kind) => self.flag(kind, Fact::HostPid),
+            ("hostIPC", kind) => self.flag(kind, Fact::HostIpc),
+            ("privileged", kind) => self.flag(kind, Fact::Privileged),
+            ("allowPrivilegeEscalation", kind) => self.flag(kind, Fact::PrivilegeEscalation),
+            ("hostProcess", kind) => self.flag(kind, Fact::HostProcess),
+            ("hostPort", kind) => self.host_port(kind, value.raw),
+            ("runAsUser", Kind::Number) if zero(value.raw) => self.add(Fact::Root),
+            ("procMount", Kind::Text(text)) if text != "Default" => self.add(Fact::Unconfined("procMount")),
+            ("seccompProfile", Kind::Object(_)) => self.profile(value, Fact::Unconfined("seccomp")),
+            ("appArmorProfile", Kind::Object(_)) => self.profile(value, Fact::Unconfined("apparmor")),
+            ("seLinuxOptions", Kind::Object(inner)) if !inner.is_empty() => {
+                self.add(Fact::Unconfined("selinux"))
+            }
+            ("ephemeralContainers", Kind::Array(items)) if !items.is_empty() => {
+                self.add(Fact::EphemeralContainer)
+            }
+            ("serviceAccountToken", Kind::Object(_)) => self.add(Fact::Token),
+            ("volumes", Kind::Array(items)) => self.volumes(items),
+            ("capabilities" | "sysctls" | "env", _) => self.listed(name, value),
+            _ => self.reference(name, value),
+        }
+    }
+
+    /// What names an image, a path, a node or another object.
+    fn reference(&mut self, name: &str, value: &Value<'_>) -> Result<(), Reason> {
+        match (name, &value.kind) {
+            ("image", Kind::Text(text)) => self.add(Fact::Image(text.to_string())),
+            ("image", Kind::Object(inner)) if inner.iter().any(|(name, _)| folds(name, "reference")) => {
+                self.named(inner, &["reference"], Fact::Image)
+            }
+            // A custom kind's, in parts: which image it is cannot be said.
+            ("image", Kind::Object(_)) => self.add(Fact::Image(String::new())),
+            ("hostPath", Kind::Text(text)) => self.add(Fact::HostPath(text.to_string())),
+            ("hostPath" | "local", Kind::Object(inner)) => self.named(inner, &["path"], Fact::HostPath),
+            ("nodeName", Kind::Text(text)) if !text.is_empty() => self.add(Fact::Node(text.to_string())),
+            ("serviceAccount" | "serviceAccountName", Kind::Text(text)) if !text.is_empty() => {
+                self.add(Fact::ServiceAccount(text.to_string()))
+            }
+            ("persistentVolumeClaim", Kind::Object(inner)) => self.named(inner, &["claimName"], Fact::Claim),
+            ("configMap" | "configMapRef" | "configMapKeyRef", Kind::Object(inner)) => {
+                self.named(inner, &["name"], Fact::ConfigMap)
+            }
+            (_, _) if names_a_secret(name) => self.secret(value),
+            _ => Ok(()),
+        }
+    }
+
+    fn secret(&mut self, value: &Value<'_>) -> Result<(), Reason> {
+        match &value.kind {
+            Kind::Text(text) => self.add(Fact::Secret(text.to_string())),
+            Kind::Object(inner) => {
+                let named =
+                    |name: &str| inner.iter().any(|(n, v)| n == name && matches!(v.kind, Kind::Text(_)));
+                match named("name") || named("secretName") {
+                    true => self.named(inner, &["name", "secretName"], Fact::Secret),
+                    false => Ok(()),
+                }
+            }
+            Kind::Array(items) => items.iter().try_for_each(|item| match &item.kind {
+                Kind::Null | Kind::Bool(_) | Kind::Number => Ok(()),
+                Kind::Text(_) | Kind::Object(_) => self.secret(item),
+                Kind::Array(_) => Ok(()),
+            }),
+            Kind::Null | Kind::Bool(_) | Kind::Number => Ok(()),
+        }
+    }
+
+    /// A fact for each text that stands under one of `names`.
+    fn named(
+        &mut self,
+        members: &Members<'_>,
+        names: &[&str],
+        fact: fn(String) -> Fact,
+    ) -> Result<(), Reason> {
+        for (name, value) in members {
+            if names.iter().any(|known| *known != &**name && folds(name, known)) {
+                return Err(why::ANOTHER_CASE);
+            }
+            if !names.contains(&&**name) {
+                continue;
+            }
+            match &value.kind {
+                Kind::Text(text) => self.add(fact(text.to_string()))?,
+                Kind::Null => {}
+                Kind::Bool(_) | Kind::Number | Kind::Array(_) | Kind::Object(_) => {
+                    return Err(why::WRONG_TYPE);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn listed(&mut self, name: &str, value: &Value<'_>) -> Result<(), Reason> {
+        match (name, &value.kind) {
+            ("capabilities", Kind::Object(_)) => {
+                for item in value.object()?.items("add")? {
+                    self.add(Fact::Capability(item.text()?.to_owned()))?;
+                }
+            }
+            ("sysctls", Kind::Array(items)) => {
+                for item in items {
+                    let Kind::Object(inner) = &item.kind else { return Err(why::WRONG_TYPE) };
+                    self.named(inner, &["name"], Fact::Sysctl)?;
+                }
+            }
+            ("env", Kind::Array(items)) => {
+                for item in items {
+                    self.env(item)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn env(&mut self, item: &Value<'_>) -> Result<(), Reason> {
+        let Kind::Object(inner) = &item.kind else { return Ok(()) };
+        let literal =
+            inner.iter().any(|(name, value)| name == "value" && matches!(value.kind, Kind::Text(_)));
+        if literal { self.named(inner, &["name"], Fact::Env) } else { Ok(()) }
+    }
+
+    /// Volumes of kinds that lead out of the cluster, or that are not known.
+    fn volumes(&mut self, items: &[Value<'_>]) -> Result<(), Reason> {
+        for item in items {
+            let Kind::Object(inner) = &item.kind else { continue };
+            for (name, value) in inner {
+                if value.is_structured() && !VOLUMES.contains(&&**name) {
+                    self.add(Fact::Volume(name.to_string()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn profile(&mut self, value: &Value<'_>, fact: Fact) -> Result<(), Reason> {
+        match value.object()?.text("type")? {
+            Some("Unconfined") => self.add(fact),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Confinement was said in annotations before it had members.
+    fn annotated(&mut self, annotations: &Members<'_>) -> Result<(), Reason> {
+        for (name, value) in annotations {
+            let Kind::Text(text) = &value.kind else { continue };
+            let of = |prefix: &str| name.starts_with(prefix) && text == "unconfined";
+            if of("container.apparmor.security.beta.kubernetes.io/") {
+                self.add(Fact::Unconfined("apparmor"))?;
+            }
+            if of("seccomp.security.alpha.kubernetes.io/")
+                || of("container.seccomp.security.alpha.kubernetes.io/")
+            {
+                self.add(Fact::Unconfined("seccomp"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn host_port(&mut self, kind: &Kind<'_>, raw: &str) -> Result<(), Reason> {
+        match kind {
+            Kind::Number if zero(raw) => Ok(()),
+            Kind::Number => self.add(Fact::HostPort(raw.to_owned())),
+            _ => Err(why::WRONG_TYPE),
+        }
+    }
+
+    fn flag(&mut self, kind: &Kind<'_>, fact: Fact) -> Result<(), Reason> {
+        match kind {
+            Kind::Bool(true) => self.add(fact),
+            Kind::Bool(false) => Ok(()),
+            _ => Err(why::WRONG_TYPE),
+        }
+    }
+
+    fn rbac(&mut self, members: &Members<'_>) -> Result<(), Reason> {
+        for (name, value) in members {
+            self.spelled(name)?;
+            match (&**name, &value.kind) {
+                ("aggregationRule", Kind::Object(_)) => self.add(Fact::Aggregates)?,
+                ("rules", Kind::Array(items)) => items.iter().try_for_each(|rule| self.rule(rule))?,
+                ("roleRef", Kind::Object(_)) => {
+                    let role = value.object()?;
+                    let (kind, name) =
+                        (role.text_or_empty("kind")?.to_owned(), role.text_or_empty("name")?.to_owned());
+                    self.add(Fact::Role { kind, name })?;
+                }
+                ("subjects", Kind::Array(items)) => items.iter().try_for_each(|one| self.subject(one))?,
+                ("aggregationRule" | "rules" | "roleRef" | "subjects", Kind::Null) => {}
+                ("aggregationRule" | "rules" | "roleRef" | "subjects", _) => return Err(why::WRONG_TYPE),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn subject(&mut self, value: &Value<'_>) -> Result<(), Reason> {
+        let one = value.object()?;
+        self.add(Fact::Subject {
+            kind: one.text_or_empty("kind")?.to_owned(),
+            namespace: one.text("namespace")?.filter(|text| !text.is_empty()).map(str::to_owned),
+            name: one.text_or_empty("name")?.to_owned(),
+        })
+    }
+
+    /// Each verb on each kind, or path. Of a patch a rule may be a part: what it does not say is all.
+    fn rule(&mut self, value: &Value<'_>) -> Result<(), Reason> {
+        let rule = value.object()?;
+        let texts = |name: &str| -> Result<Vec<String>, Reason> {
+            rule.items(name)?.iter().map(|item| Ok(item.text()?.to_owned())).collect()
+        };
+        let or_all = |texts: Vec<String>| if texts.is_empty() { vec!["*".to_owned()] } else { texts };
+        let (verbs, groups) = (or_all(texts("verbs")?), texts("apiGroups")?);
+        let (resources, paths) = (texts("resources")?, texts("nonResourceURLs")?);
+        let kinds = match (resources.is_empty(), paths.is_empty()) {
+            (true, false) => Vec::new(),
+            (_, _) => or_all(resources),
+        };
+        let groups = if groups.is_empty() { vec!["*".to_owned()] } else { groups };
+        for verb in &verbs {
+            for path in &paths {
+                self.add(Fact::Grant { verb: verb.clone(), on: path.clone() })?;
+            }
+            for (kind, group) in kinds.iter().flat_map(|kind| groups.iter().map(move |group| (kind, group))) {
+                let on = if group.is_empty() { kind.clone() } else { format!("{kind}.{group}") };
+                self.add(Fact::Grant { verb: verb.clone(), on })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, fact: Fact) -> Result<(), Reason> {
+        self.facts.insert(fact);
+        if self.facts.len() > FACTS_MAX { Err(why::TOO_MANY_FACTS) } else { Ok(()) }
+    }
+}
+
+/// `secret`, `secretRef`, `imagePullSecrets`, `nodePublishSecretRef`, an operator's `credentialsSecret`.
+fn names_a_secret(name: &str) -> bool {
+    json::folded(name).contains("secret")
+}
+
+/// Whether all values of an object are texts and the like: then its names are somebody's own.
+fn flat(members: &Members<'_>) -> bool {
+    members.iter().all(|(_, value)| !value.is_structured())
+}
+
+/// Whether a number is 0, however it is written.
+fn zero(raw: &str) -> bool {
+    raw.parse::<f64>().is_ok_and(|number| number == 0.0)
+}

@@ -1,0 +1,473 @@
+//! Bodies -> facts and accesses.
+
+use crate::dice::Dice;
+use proto_kubernetes::action;
+use proto_kubernetes::body::facts::{self, Fact};
+use proto_kubernetes::body::{self, Form, Said, Written};
+use proto_kubernetes::fault::{self as why, Reason};
+use proto_kubernetes::limits::*;
+use proto_kubernetes::request::{Asked, Request, Verb};
+use vocab::ResourcePath;
+
+const JSON: &str = "application/json";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+const MERGE: &str = "application/merge-patch+json";
+const PATCH: &str = "application/json-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+const PODS: &str = "/api/v1/namespaces/a/pods";
+const POD: &str = "/api/v1/namespaces/a/pods/p";
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/a/deployments/d";
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+
+fn asked(method: &str, target: &str) -> (Request, Asked) {
+    let request = Request::parse(method.as_bytes(), target.as_bytes()).unwrap();
+    match request.clone() {
+        Request::Resource(asked) => (request, *asked),
+        Request::Path(..) => panic!("{target}"),
+    }
+}
+
+fn read(method: &str, target: &str, media: &str, text: &str) -> Result<Said, Reason> {
+    let (_, asked) = asked(method, target);
+    let (form, written) = body::form(asked.verb, Some(media.as_bytes()))?;
+    body::read(&asked, form, written, text.as_bytes())
+}
+
+/// What the whole request does, but for its first line (the object itself): `VERB PATH`, sorted.
+fn beside(method: &str, target: &str, media: &str, text: &str) -> String {
+    let (request, asked) = asked(method, target);
+    let said = read(method, target, media, text).unwrap_or_else(|why| panic!("{why:?}: {text}"));
+    let root = ResourcePath::root("k");
+    let action = facts::action(&root, &asked, &said, action::of(&root, &request));
+    let mut lines: Vec<String> =
+        action.accesses.iter().map(|access| format!("{} {}", access.verb.as_str(), access.on)).collect();
+    lines.retain(|line| line != "write k/a/pods/p" && line != "write k/a/deployments.apps/d");
+    lines.extend(action.opaque.map(|_| "opaque".to_owned()));
+    lines.join(", ")
+}
+
+fn pod(spec: &str) -> String {
+    format!(r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"p"}},"spec":{spec}}}"#)
+}
+
+#[test]
+fn what_a_pod_holds_is_an_access_of_its_own() {
+    let cases = [
+        ("{}", ""),
+        (
+            r#"{"containers":[{"name":"c","image":"nginx"}]}"#,
+            "execute k/_image/docker.io/library/nginx/:latest",
+        ),
+        (r#"{"containers":[{"image":"ghcr.io/x/y:1"}]}"#, "execute k/_image/ghcr.io/x/y/:1"),
+        (r#"{"initContainers":[{"image":"r:5000/x"}]}"#, "execute k/_image/r:5000/x/:latest"),
+        (r#"{"containers":[{"image":"x/y@sha256:ab"}]}"#, "execute k/_image/docker.io/x/y/@sha256:ab"),
+        (r#"{"containers":[{"image":"index.docker.io/y:1"}]}"#, "execute k/_image/docker.io/library/y/:1"),
+        (
+            r#"{"containers":[{"image":"localhost/y:1@sha256:ab"}]}"#,
+            "execute k/_image/localhost/y/@sha256:ab",
+        ),
+        (r#"{"containers":[{"image":"a/../b"}]}"#, "opaque"),
+        (r#"{"containers":[{"image":""}]}"#, "opaque"),
+        (r#"{"x":{"image":{"repository":"a","tag":"b"}}}"#, "opaque"),
+        (r#"{"volumes":[{"name":"v","image":{"reference":"q.io/a:1"}}]}"#, "execute k/_image/q.io/a/:1"),
+        (r#"{"volumes":[{"name":"v","hostPath":{"path":"/etc/x/"}}]}"#, "administer k/_host/path/etc/x"),
+        (r#"{"volumes":[{"hostPath":{"path":"/"}}]}"#, "administer k/_host/path"),
+        (r#"{"volumes":[{"hostPath":{"path":"/a/../etc"}}]}"#, "opaque"),
+        (r#"{"volumes":[{"hostPath":{"path":"etc"}}]}"#, "opaque"),
+        (
+            r#"{"hostNetwork":true,"hostPID":true,"hostIPC":true}"#,
+            "administer k/_host/ipc, administer k/_host/network, administer k/_host/pid",
+        ),
+        (r#"{"hostNetwork":false,"hostPID":null}"#, ""),
+        (r#"{"containers":[{"securityContext":{"privileged":true}}]}"#, "administer k/_host/privileged"),
+        (
+            r#"{"containers":[{"securityContext":{"allowPrivilegeEscalation":true,"runAsUser":0}}]}"#,
+            "administer k/_host/escalation, administer k/_host/root",
+        ),
+        (r#"{"securityContext":{"runAsUser":-0.0e3}}"#, "administer k/_host/root"),
+        (r#"{"securityContext":{"runAsUser":1000}}"#, ""),
+        (
+            r#"{"containers":[{"securityContext":{"capabilities":{"add":["NET_ADMIN"],"drop":["ALL"]}}}]}"#,
+            "administer k/_host/capability/NET_ADMIN",
+        ),
+        (
+            r#"{"containers":[{"securityContext":{"procMount":"Unmasked","seccompProfile":{"type":"Unconfined"}}}]}"#,
+            "administer k/_host/unconfined/procMount, administer k/_host/unconfined/seccomp",
+        ),
+        (
+            r#"{"securityContext":{"seLinuxOptions":{"type":"spc_t"},"seccompProfile":{"type":"RuntimeDefault"}}}"#,
+            "administer k/_host/unconfined/selinux",
+        ),
+        (
+            r#"{"securityContext":{"sysctls":[{"name":"kernel.x","value":"1"}],"windowsOptions":{"hostProcess":true}}}"#,
+            "administer k/_host/process, administer k/_host/sysctl/kernel.x",
+        ),
+        (r#"{"containers":[{"ports":[{"hostPort":80},{"hostPort":0}]}]}"#, "administer k/_host/port/80"),
+        (r#"{"nodeName":"n"}"#, "administer k/_host/node/n"),
+        (
+            r#"{"volumes":[{"name":"v","nfs":{"server":"s"}},{"name":"w","emptyDir":{}}]}"#,
+            "administer k/_host/volume/nfs",
+        ),
+        (r#"{"serviceAccountName":"admin","serviceAccount":"admin"}"#, "execute k/a/serviceaccounts/admin"),
+        (r#"{"volumes":[{"name":"v","secret":{"secretName":"s"}}]}"#, "read k/a/secrets/s"),
+        (
+            r#"{"volumes":[{"projected":{"sources":[{"secret":{"name":"s"}},{"configMap":{"name":"m"}},{"serviceAccountToken":{"path":"t"}}]}}]}"#,
+            "read k/a/configmaps/m, read k/a/secrets/s, execute k/a/serviceaccounts",
+        ),
+        (
+            r#"{"containers":[{"env":[{"name":"A","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}}],"envFrom":[{"secretRef":{"name":"t"}},{"configMapRef":{"name":"m"}}]}]}"#,
+            "read k/a/configmaps/m, read k/a/secrets/s, read k/a/secrets/t",
+        ),
+        (r#"{"imagePullSecrets":[{"name":"s"}]}"#, "read k/a/secrets/s"),
+        (
+            r#"{"volumes":[{"csi":{"driver":"d","nodePublishSecretRef":{"name":"s"}}}]}"#,
+            "read k/a/secrets/s, administer k/_host/volume/csi",
+        ),
+        (
+            r#"{"volumes":[{"persistentVolumeClaim":{"claimName":"c"}}]}"#,
+            "write k/a/persistentvolumeclaims/c",
+        ),
+        (r#"{"containers":[{"env":[{"name":"A","value":"hush"}]}]}"#, ""),
+        (r#"{"nodeSelector":{"image":"x"},"tolerations":[{"key":"k"}]}"#, ""),
+    ];
+    for (spec, expected) in cases {
+        assert_eq!(beside("POST", PODS, JSON, &pod(spec)), expected, "{spec}");
+    }
+}
+
+#[test]
+fn a_pod_is_found_wherever_it_stands() {
+    let spec = r#"{"hostNetwork":true,"containers":[{"image":"q.io/a"}]}"#;
+    let both = "execute k/_image/q.io/a/:latest, administer k/_host/network";
+    let template = format!(r#"{{"spec":{{"template":{{"spec":{spec}}}}}}}"#);
+    let deep = format!(r#"{{"spec":{{"jobTemplate":{{"spec":{{"template":{{"spec":{spec}}}}}}}}}}}"#);
+    let listed = format!(r#"{{"spec":{{"steps":[[{{"podSpec":{spec}}}]],"labels":{{"a":{spec}}}}}}}"#);
+    for body in [&template, &deep, &listed] {
+        for media in [STRATEGIC, MERGE, APPLY] {
+            assert_eq!(beside("PATCH", DEPLOYMENT, media, body), both, "{body}");
+        }
+        assert_eq!(beside("PUT", DEPLOYMENT, JSON, body), both, "{body}");
+    }
+    let annotated = r#"{"spec":{"template":{"metadata":{"annotations":{"container.apparmor.security.beta.kubernetes.io/c":"unconfined"}}}}}"#;
+    assert_eq!(beside("PUT", DEPLOYMENT, JSON, annotated), "administer k/_host/unconfined/apparmor");
+}
+
+#[test]
+fn a_json_patch_is_what_it_puts_where() {
+    let cases = [
+        (r#"[]"#, ""),
+        (r#"[{"op":"add","path":"/metadata/labels/a","value":"b"}]"#, ""),
+        (
+            r#"[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"q.io/a"}]"#,
+            "execute k/_image/q.io/a/:latest",
+        ),
+        (
+            r#"[{"op":"add","path":"/spec/template/spec/hostNetwork","value":true}]"#,
+            "administer k/_host/network",
+        ),
+        (
+            r#"[{"op":"add","path":"/spec/template/spec/containers/0/securityContext/capabilities/add/-","value":"SYS_ADMIN"}]"#,
+            "administer k/_host/capability/SYS_ADMIN",
+        ),
+        (
+            r#"[{"op":"add","path":"/spec/template/spec/containers/-","value":{"image":"q.io/a"}}]"#,
+            "execute k/_image/q.io/a/:latest",
+        ),
+        (
+            r#"[{"op":"replace","path":"/spec/template/spec/volumes/3/hostPath/path","value":"/etc"}]"#,
+            "administer k/_host/path/etc",
+        ),
+        (
+            r#"[{"op":"add","path":"/spec/template/spec/volumes/0/nfs/server","value":"x"}]"#,
+            "administer k/_host/volume/nfs",
+        ),
+        (
+            r#"[{"op":"add","path":"/spec/template/spec/imagePullSecrets/0/name","value":"s"}]"#,
+            "read k/a/secrets/s",
+        ),
+        (
+            r#"[{"op":"replace","path":"/spec","value":{"template":{"spec":{"hostPID":true}}}}]"#,
+            "administer k/_host/pid",
+        ),
+        (
+            r#"[{"op":"remove","path":"/spec/template/spec/securityContext"}]"#,
+            "administer k/_host/unconfined/securityContext",
+        ),
+        (
+            r#"[{"op":"remove","path":"/spec/replicas"},{"op":"test","path":"/spec/template/spec/hostNetwork","value":true}]"#,
+            "",
+        ),
+        (r#"[{"op":"copy","from":"/a","path":"/b"}]"#, "opaque"),
+        (r#"[{"op":"move","from":"/a","path":"/b"},{"op":"add","path":"/x","value":1}]"#, "opaque"),
+    ];
+    for (patch, expected) in cases {
+        assert_eq!(beside("PATCH", DEPLOYMENT, PATCH, patch), expected, "{patch}");
+    }
+    let bad = [
+        (r#"{}"#, why::NO_PATCH),
+        (r#"[1]"#, why::NO_PATCH),
+        (r#"[{"op":"ADD","path":"/a","value":1}]"#, why::NO_PATCH),
+        (r#"[{"op":"add","path":"a","value":1}]"#, why::NO_PATCH),
+        (r#"[{"op":"add","path":"/a~2","value":1}]"#, why::NO_PATCH),
+        (r#"[{"op":"add","path":"/a"}]"#, why::NO_PATCH),
+        (r#"[{"op":"add","path":"/a","value":1,"x":2}]"#, why::NO_PATCH),
+        (r#"[{"op":"remove","path":""}]"#, why::NO_OBJECT),
+        (r#"[{"op":"add","path":"/0","value":1}]"#, why::NO_OBJECT),
+        (r#"[{"op":"add","path":"/spec/HostNetwork","value":true}]"#, why::ANOTHER_CASE),
+        (r#"[{"op":"add","path":"/spec/hostNetwork","value":"true"}]"#, why::WRONG_TYPE),
+    ];
+    for (patch, expected) in bad {
+        assert_eq!(read("PATCH", DEPLOYMENT, PATCH, patch).err(), Some(expected), "{patch}");
+    }
+    let many = |n: usize| format!("[{}]", vec![r#"{"op":"test","path":"/a"}"#; n].join(","));
+    assert!(read("PATCH", DEPLOYMENT, PATCH, &many(OPERATIONS_MAX)).is_ok());
+    assert_eq!(read("PATCH", DEPLOYMENT, PATCH, &many(OPERATIONS_MAX + 1)), Err(why::TOO_MANY_OPERATIONS));
+}
+
+#[test]
+fn a_patch_that_takes_a_confinement_away_says_so() {
+    let null = r#"{"spec":{"template":{"spec":{"securityContext":null}}}}"#;
+    for media in [STRATEGIC, MERGE, APPLY] {
+        assert_eq!(beside("PATCH", DEPLOYMENT, media, null), "administer k/_host/unconfined/securityContext");
+    }
+    assert_eq!(beside("PUT", DEPLOYMENT, JSON, null), "");
+}
+
+#[test]
+fn what_a_role_permits_and_to_whom() {
+    let grants = |body: &str| {
+        let all = beside("POST", ROLES, JSON, body);
+        all.replace("administer k/_grant/", "+").replace("administer k/", "")
+    };
+    let own = "_/clusterroles.rbac.authorization.k8s.io";
+    let cases = [
+        (
+            r#"{"rules":[{"verbs":["get","bind"],"apiGroups":["","apps"],"resources":["x"]}]}"#,
+            "+bind/x, +bind/x.apps, +get/x, +get/x.apps",
+        ),
+        (r#"{"rules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"]}]}"#, "+*/*.*"),
+        (r#"{"rules":[{"verbs":["get"],"nonResourceURLs":["/metrics"]}]}"#, "+get/%2Fmetrics"),
+        (
+            r#"{"rules":[{"verbs":["impersonate"],"apiGroups":[""],"resources":["users"]}]}"#,
+            "+impersonate/users",
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(grants(body), format!("{own}, {expected}"), "{body}");
+    }
+    let aggregated =
+        r#"{"metadata":{"name":"r"},"aggregationRule":{"clusterRoleSelectors":[]},"rules":null}"#;
+    assert_eq!(grants(aggregated), format!("{own}/r, _grant"));
+
+    let patch =
+        |patch: &str| beside("PATCH", &format!("{ROLES}/r"), PATCH, patch).replace("administer k/", "");
+    let verb = r#"[{"op":"add","path":"/rules/0/verbs/-","value":"escalate"}]"#;
+    assert_eq!(patch(verb), format!("{own}/r, _grant/escalate/*.*"));
+    let kind = r#"[{"op":"add","path":"/rules/0/resources/-","value":"secrets"}]"#;
+    assert_eq!(patch(kind), format!("{own}/r, _grant/*/secrets.*"));
+
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings";
+    let binding = r#"{"metadata":{"name":"b"},"roleRef":{"kind":"ClusterRole","name":"cluster-admin"},
+        "subjects":[{"kind":"ServiceAccount","namespace":"a","name":"s"},{"kind":"User","name":"u"}]}"#;
+    assert_eq!(
+        beside("POST", bindings, JSON, binding).replace("administer k/", ""),
+        "_/clusterroles.rbac.authorization.k8s.io/cluster-admin, _subject/ServiceAccount/a/s, _subject/User/u, \
+         a/rolebindings.rbac.authorization.k8s.io/b"
+    );
+    let strange = r#"{"roleRef":{"kind":"Clusterrole","name":"cluster-admin"}}"#;
+    assert!(beside("POST", bindings, JSON, strange).ends_with("opaque"));
+}
+
+#[test]
+fn a_created_object_has_the_name_that_its_body_says() {
+    let on = |body: &str| beside("POST", "/api/v1/namespaces/a/configmaps", JSON, body);
+    assert_eq!(
+        on(r#"{"metadata":{"name":"m","namespace":"a"},"data":{"image":"x"}}"#),
+        "write k/a/configmaps/m"
+    );
+    assert_eq!(on(r#"{"metadata":{"generateName":"m-"}}"#), "write k/a/configmaps");
+    let said = read("POST", PODS, JSON, r#"{"metadata":{"generateName":"m-"}}"#).unwrap();
+    assert!(said.generates_name && said.name.is_none());
+    let bad = [
+        (POD, r#"{"metadata":{"name":"q"}}"#, why::ANOTHER_OBJECT),
+        (POD, r#"{"metadata":{"namespace":"b"}}"#, why::ANOTHER_OBJECT),
+        ("/api/v1/nodes/n", r#"{"metadata":{"namespace":"b"}}"#, why::ANOTHER_OBJECT),
+        (POD, r#"{"kind":"PodList"}"#, why::A_LIST),
+        (POD, r#"[]"#, why::NO_OBJECT),
+        (POD, r#""x""#, why::NO_OBJECT),
+    ];
+    for (target, body, expected) in bad {
+        assert_eq!(read("PUT", target, JSON, body), Err(expected), "{body}");
+    }
+    assert_eq!(read("POST", PODS, JSON, r#"{"metadata":{"name":"../x"}}"#), Err(why::BAD_NAME));
+}
+
+#[test]
+fn a_body_that_has_more_than_one_reading_is_refused() {
+    let sentences = [
+        (r#"{"spec":{"hostNetwork":false,"hostNetwork":true}}"#, "the JSON says a name twice in one object"),
+        (r#"{"spec":{"a":1,"\u0061":2}}"#, "the JSON says a name twice in one object"),
+        (r#"{"spec":{}} {}"#, "the JSON is malformed"),
+        (r#"{"spec":{},}"#, "the JSON is malformed"),
+        ("", "the JSON is malformed"),
+        (r#"{"Metadata":{"name":"x"}}"#, "a name differs from a known one only in the case of its letters"),
+        (
+            r#"{"spec":{"HostNetwork":true}}"#,
+            "a name that differs from a known one only in the case of its letters",
+        ),
+        (
+            r#"{"spec":{"containers":[{"Image":"x"}]}}"#,
+            "a name that differs from a known one only in the case of its letters",
+        ),
+        (
+            r#"{"spec":{"volumes":[{"secret":{"SecretName":"x"}}]}}"#,
+            "a name that differs from a known one only in the case of its letters",
+        ),
+        (r#"{"spec":{"hostNetwork":1}}"#, "a member that is not what its name says"),
+        (r#"{"spec":{"volumes":[{"hostPath":{"path":5}}]}}"#, "a member that is not what its name says"),
+    ];
+    for (body, sentence) in sentences {
+        assert_eq!(read("POST", PODS, JSON, body).unwrap_err().outward, sentence, "{body}");
+    }
+    // YAML is read where it is JSON.
+    assert!(read("PATCH", DEPLOYMENT, APPLY, " \n{\"spec\":{}}").is_ok());
+    assert!(read("POST", PODS, "application/yaml", "{}").is_ok());
+    for yaml in ["spec: {}", "---\n{}", "# c\n{}", "&a {}", "!!map {}", "", "\u{feff}{}"] {
+        assert_eq!(read("PATCH", DEPLOYMENT, APPLY, yaml), Err(why::BLOCK_YAML), "{yaml}");
+    }
+    assert_eq!(read("PATCH", DEPLOYMENT, APPLY, r#"{"a":[{"<<":{}}]}"#), Err(why::YAML_MERGE));
+    assert!(read("PATCH", DEPLOYMENT, MERGE, r#"{"a":[{"<<":{}}]}"#).is_ok());
+    for flow in ["{a: 1}", "{'a': 1}", "{\"a\": yes}", "{\"a\": 0x1}", "{\"a\": *b}", "{} # c", "{}\n---\n{}"]
+    {
+        assert!(read("PATCH", DEPLOYMENT, APPLY, flow).is_err(), "{flow}");
+    }
+}
+
+#[test]
+fn the_type_of_a_body_is_known_and_its_verbs() {
+    let form = |verb, media: &str| body::form(verb, Some(media.as_bytes()));
+    assert_eq!(form(Verb::Patch, STRATEGIC), Ok((Form::StrategicPatch, Written::Json)));
+    assert_eq!(form(Verb::Patch, APPLY), Ok((Form::Apply, Written::Yaml)));
+    assert_eq!(form(Verb::Create, "Application/JSON; charset=UTF-8"), Ok((Form::Object, Written::Json)));
+    assert_eq!(body::form(Verb::Create, None), Ok((Form::Object, Written::Json)));
+    assert_eq!(body::form(Verb::Patch, None), Err(why::NO_PATCH_TYPE));
+    let bad = [
+        (Verb::Create, "application/vnd.kubernetes.protobuf", why::PROTOBUF),
+        (Verb::Patch, "application/apply-patch+cbor", why::CBOR),
+        (Verb::Create, "text/plain", why::UNKNOWN_MEDIA),
+        (Verb::Create, "application/json;charset=utf-16", why::UNKNOWN_MEDIA),
+        (Verb::Create, "application/json, application/yaml", why::UNKNOWN_MEDIA),
+        (Verb::Patch, JSON, why::WRONG_MEDIA),
+        (Verb::Update, MERGE, why::WRONG_MEDIA),
+    ];
+    for (verb, media, expected) in bad {
+        assert_eq!(form(verb, media), Err(expected), "{media}");
+    }
+}
+
+#[test]
+fn the_body_of_a_delete_says_whether_it_is_a_dry_run() {
+    let dry = |target: &str, body: &str| read("DELETE", target, JSON, body).map(|said| said.dry_run);
+    assert_eq!(dry(POD, ""), Ok(false));
+    assert_eq!(dry(&format!("{POD}?dryRun=All"), ""), Ok(true));
+    assert_eq!(
+        dry(POD, r#"{"kind":"DeleteOptions","dryRun":["All"],"propagationPolicy":"Background"}"#),
+        Ok(true)
+    );
+    assert_eq!(dry(POD, "{}"), Ok(false));
+    assert_eq!(dry(POD, r#"{"dryRun":[]}"#), Ok(false));
+    assert_eq!(dry(POD, r#"{"dryRun":["all"]}"#), Err(why::NOT_A_DRY_RUN));
+    assert_eq!(dry(POD, r#"{"dryRun":["All","All"]}"#), Err(why::NOT_A_DRY_RUN));
+    // The server takes the body's options, and those do not say it.
+    assert_eq!(dry(&format!("{POD}?dryRun=All"), "{}"), Err(why::DELETE_TWICE));
+    assert_eq!(dry(POD, r#"{"DryRun":["All"]}"#), Err(why::NO_DELETE_OPTIONS));
+    assert_eq!(dry(POD, r#"{"kind":"Pod"}"#), Err(why::NO_DELETE_OPTIONS));
+    assert_eq!(read("GET", POD, JSON, "{}"), Err(why::BODY_OF_A_READ));
+}
+
+#[test]
+fn bodies_are_bounded() {
+    let padded = |n: usize| format!("{{{}}}", " ".repeat(n - 2));
+    assert!(read("POST", PODS, JSON, &padded(BODY_BYTES_MAX)).is_ok());
+    assert_eq!(read("POST", PODS, JSON, &padded(BODY_BYTES_MAX + 1)), Err(why::BODY_TOO_LARGE));
+    let images = |n: usize| {
+        let all: Vec<String> = (0..n).map(|n| format!(r#"{{"image":"q.io/{n}"}}"#)).collect();
+        pod(&format!(r#"{{"containers":[{}]}}"#, all.join(",")))
+    };
+    assert_eq!(read("POST", PODS, JSON, &images(FACTS_MAX)).unwrap().facts.len(), FACTS_MAX);
+    assert_eq!(read("POST", PODS, JSON, &images(FACTS_MAX + 1)), Err(why::TOO_MANY_FACTS));
+}
+
+/// A fact that a whole object has is had by each way to put the same thing there by a patch.
+#[test]
+fn a_patch_in_pieces_has_the_facts_of_the_whole() {
+    let pieces = [
+        (r#"["spec","hostNetwork"]"#, "true"),
+        (r#"["spec","containers",0,"image"]"#, r#""q.io/a""#),
+        (r#"["spec","containers",1,"securityContext","privileged"]"#, "true"),
+        (r#"["spec","containers",1,"env",0]"#, r#"{"name":"A","value":"b"}"#),
+        (r#"["spec","volumes",0,"hostPath","path"]"#, r#""/etc""#),
+        (r#"["spec","volumes",1,"secret","secretName"]"#, r#""s""#),
+        (r#"["spec","serviceAccountName"]"#, r#""s""#),
+        (r#"["spec","initContainers",0,"securityContext","capabilities","add",0]"#, r#""SYS_ADMIN""#),
+        (r#"["spec","securityContext","sysctls",0,"name"]"#, r#""a""#),
+    ];
+    let mut dice = Dice::new(7);
+    for (path, leaf) in pieces {
+        let tokens: Vec<serde_json::Value> = serde_json::from_str(path).unwrap();
+        let wrap = |value: String, token: &serde_json::Value| match token.as_str() {
+            Some(name) => format!(r#"{{"{name}":{value}}}"#),
+            None => format!("[{value}]"),
+        };
+        let whole = tokens.iter().rev().fold(leaf.to_owned(), wrap);
+        let expected = read("PATCH", POD, MERGE, &whole).unwrap().facts;
+        assert_eq!(expected.len(), 1, "{whole}");
+        for cut in 1..=tokens.len() {
+            let (front, back) = tokens.split_at(cut);
+            let value = back.iter().rev().fold(leaf.to_owned(), wrap);
+            let index = ["-".to_owned(), dice.below(9).to_string()];
+            let pointer: String = front
+                .iter()
+                .map(|t| format!("/{}", t.as_str().unwrap_or_else(|| dice.pick(&index).as_str())))
+                .collect();
+            let patch = format!(r#"[{{"op":"add","path":"{pointer}","value":{value}}}]"#);
+            assert_eq!(read("PATCH", POD, PATCH, &patch).unwrap().facts, expected, "{patch}");
+        }
+    }
+}
+
+#[test]
+fn arbitrary_bodies_do_not_panic_and_show_nothing() {
+    let words = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"image\"",
+        "\"hush\"",
+        "\"secret\"",
+        "\"name\"",
+        "1",
+        "true",
+        "null",
+        "\"op\":\"add\"",
+        "\"path\":\"/a/0\"",
+        "\"value\"",
+        "\"volumes\"",
+        "\"rules\"",
+        "\"env\"",
+        "\"capabilities\"",
+        "\"add\"",
+    ];
+    let mut dice = Dice::new(8);
+    for _ in 0..40_000 {
+        let text = dice.text(&words, 16);
+        for (method, target, media) in [("POST", PODS, JSON), ("PATCH", POD, PATCH), ("POST", ROLES, JSON)] {
+            let shown = format!("{:?}", read(method, target, media, &text));
+            assert!(!shown.contains("hush"), "{shown}");
+        }
+    }
+    assert_eq!(format!("{:?}", Fact::Secret("hush".to_owned())), "secret");
+}
