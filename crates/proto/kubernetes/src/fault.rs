@@ -111,3 +111,10 @@ reasons! {
     WRONG_TYPE = BAD_VALUE, "a member that is not what its name says", "body: type";
     TOO_MANY_FACTS = TOO_MANY, "a body that touches more than 4096 things", "FACTS_MAX";
 }
+
+// What an answer may be.
+reasons! {
+    ACCEPT_TOO_LONG = TOO_LARGE, "an Accept header that is too long", "ACCEPT_BYTES_MAX, ACCEPT_RANGES_MAX";
+    BAD_ACCEPT = UNKNOWN, "an Accept header with a parameter that this gateway does not know", "answer: Accept";
+    NO_JSON = UNKNOWN, "this gateway answers in JSON, and Accept takes none", "answer: Accept";
+}

@@ -13,13 +13,15 @@
 //! **Not used yet**: the relay has no resource of this kind.
 //!
 //! Reading order: [`target`] (bytes -> segments and pairs) -> [`request`] (verb, group, resource, name) -> [`query`] (its
-//! options) -> [`action`] (what it does, in the words of policy) -> [`body`] (what its body adds). Beside them: [`fault`] (every reason for a refusal, in one
+//! options) -> [`action`] (what it does, in the words of policy) -> [`body`] (what its body adds)
+//! -> [`answer`] (where in an answer a secret stands). Beside them: [`fault`] (every reason for a refusal, in one
 //! list), [`limits`]. Nothing here decides, records or releases.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod action;
+pub mod answer;
 pub mod body;
 pub mod fault;
 pub mod limits;

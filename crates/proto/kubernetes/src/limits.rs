@@ -38,6 +38,12 @@ pub const OPERATIONS_MAX: usize = 10_000;
 /// Facts of a body. The role `cluster-admin` has one, `admin` some thousand, a pod ten.
 pub const FACTS_MAX: usize = 4_096;
 
+/// `Accept`, in bytes. That of kubectl for aggregated discovery has about 250.
+pub const ACCEPT_BYTES_MAX: usize = 4 << 10;
+
+/// Ranges of `Accept`. kubectl sends at most four.
+pub const ACCEPT_RANGES_MAX: usize = 32;
+
 const _: () = {
     assert!(WORDS_MAX <= PAIRS_MAX);
     assert!(LABEL_BYTES_MAX < DOMAIN_BYTES_MAX && DOMAIN_BYTES_MAX < NAME_BYTES_MAX);

@@ -1,6 +1,7 @@
 //! Integration tests of the Kubernetes API's reading, in one binary.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod bodies;
 mod dice;
 mod requests;

@@ -1,0 +1,185 @@
+//! What an answer of the API server holds, and where: for whoever masks it. And what a client may ask it to be.
+//!
+//! A place is a path into JSON in the subset of RFC 9535 that the mask crate's `JsonPath` reads. It holds **at any depth**, so
+//! that it is the same in an object, a list (`items[*]`), a watch event (`object`), a Table (`rows[*].object`), and a Table in an
+//! event: a form of answer that is not thought of has its places nevertheless.
+//!
+//! # Secrets
+//!
+//! | what | where |
+//! |---|---|
+//! | a secret's values | `data`, `stringData` of `secrets`, in any group; each member alone, so that its keys are told |
+//! | what `kubectl apply` keeps of an object | the annotation `kubectl.kubernetes.io/last-applied-configuration`, whole |
+//! | a token that was asked for | `status.token` of `serviceaccounts/token` |
+//! | a token that is to be reviewed | `spec.token` of `tokenreviews` |
+//! | a config map's values | `data`, `binaryData` of `configmaps` |
+//! | literal values of variables | `env[*].value`, of whatever has containers |
+//!
+//! `managedFields` hold names of fields, keys of lists and members of sets, and no value of these places: they pass, as do
+//! cells of a Table, which count a secret's values. An error quotes what it does not take: that is the detectors' to find.
+//!
+//! # Masks
+//!
+//! Members of a secret's `data` are base64 to typed clients: a constant would be an error in Go, null is an empty value. So is a
+//! last-applied configuration: kubectl takes one that is no JSON for a fault, and none for an object that was never applied.
+
+use crate::fault::{self as why, Reason};
+use crate::limits::{ACCEPT_BYTES_MAX, ACCEPT_RANGES_MAX};
+use crate::request::{Asked, Verb};
+use vocab::MaskKind;
+
+/// What stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Holds {
+    /// A value of a secret.
+    Secret,
+    /// The last applied configuration of an object that is looked at for its values.
+    LastApplied,
+    /// A token of a service account.
+    Token,
+    /// A value of a config map.
+    Config,
+    /// A literal value of a variable.
+    Env,
+}
+
+/// One place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// A path as the mask crate reads it.
+    pub path: &'static str,
+    pub holds: Holds,
+    /// What may stand there instead without a client failing on it: [`MaskKind::Null`] or [`MaskKind::Redact`].
+    pub kind: MaskKind,
+}
+
+/// How an answer is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// One JSON text.
+    Object,
+    /// One JSON text in each line, as long as it lasts.
+    Events,
+    /// What a container wrote: bytes.
+    Log,
+    /// Another server's, or a connection.
+    Other,
+}
+
+impl Holds {
+    /// The class of what stands there: of [`vocab::Class`]'s form.
+    pub fn class(self) -> &'static str {
+        match self {
+            Holds::Secret | Holds::LastApplied => "secret.kubernetes",
+            Holds::Token => "secret.kubernetes_token",
+            Holds::Config => "config.kubernetes",
+            Holds::Env => "config.env",
+        }
+    }
+
+    /// Whether it is masked without a rule of the operator's. What config maps and variables hold is mostly no secret.
+    pub fn always(self) -> bool {
+        match self {
+            Holds::Secret | Holds::LastApplied | Holds::Token => true,
+            Holds::Config | Holds::Env => false,
+        }
+    }
+}
+
+const fn place(path: &'static str, holds: Holds, kind: MaskKind) -> Place {
+    Place { path, holds, kind }
+}
+
+const SECRETS: [Place; 3] = [
+    place("$..data.*", Holds::Secret, MaskKind::Null),
+    place("$..stringData.*", Holds::Secret, MaskKind::Redact),
+    place(LAST_APPLIED, Holds::LastApplied, MaskKind::Null),
+];
+const CONFIG_MAPS: [Place; 3] = [
+    place("$..data.*", Holds::Config, MaskKind::Redact),
+    place("$..binaryData.*", Holds::Config, MaskKind::Null),
+    place(LAST_APPLIED, Holds::Config, MaskKind::Null),
+];
+const TOKENS: [Place; 1] = [place("$..status.token", Holds::Token, MaskKind::Redact)];
+const REVIEWS: [Place; 1] = [place("$..spec.token", Holds::Token, MaskKind::Redact)];
+const OTHERS: [Place; 2] =
+    [place("$..env[*].value", Holds::Env, MaskKind::Redact), place(LAST_APPLIED, Holds::Env, MaskKind::Null)];
+const LAST_APPLIED: &str = "$..annotations['kubectl.kubernetes.io/last-applied-configuration']";
+
+/// Where in the answer to a request something stands that may be a secret, whatever its verb: a write is answered with the
+/// object. The same places hold for the object that a request sends.
+pub fn places(asked: &Asked) -> &'static [Place] {
+    let object = &asked.object;
+    match (&*object.resource, object.subresource.as_deref()) {
+        ("secrets", _) => &SECRETS,
+        ("serviceaccounts", Some("token")) => &TOKENS,
+        ("tokenreviews", _) => &REVIEWS,
+        ("configmaps", _) => &CONFIG_MAPS,
+        // Schemas have properties of these names, and no values.
+        _ if object.group == "apiextensions.k8s.io" => &[],
+        _ => &OTHERS,
+    }
+}
+
+/// How the answer with a status code is to be read. An error is one object, whatever was asked.
+pub fn form(asked: &Asked, status: u16) -> Form {
+    match (asked.verb, status) {
+        _ if asked.connect.is_some() => Form::Other,
+        (Verb::Watch, 200) => Form::Events,
+        (_, 200) if asked.log.is_some() => Form::Log,
+        _ => Form::Object,
+    }
+}
+
+/// `Accept` as it goes upstream: of what the client would take, what is JSON; `*/*` and `application/*` are JSON. Without the
+/// header it is JSON. `as`, `g` and `v` (Table, PartialObjectMetadata, aggregated discovery), `profile` and `q` stay.
+///
+/// Errors (side: client): it takes no JSON (protobuf, CBOR or YAML alone); a parameter that is not known.
+pub fn accept(raw: Option<&[u8]>) -> Result<String, Reason> {
+    let Some(raw) = raw else { return Ok(JSON.to_owned()) };
+    if raw.len() > ACCEPT_BYTES_MAX || raw.split(|b| *b == b',').count() > ACCEPT_RANGES_MAX {
+        return Err(why::ACCEPT_TOO_LONG);
+    }
+    let text = std::str::from_utf8(raw).map_err(|_| why::BAD_ACCEPT)?;
+    let mut kept: Vec<String> = Vec::new();
+    for range in text.split(',').map(trimmed).filter(|range| !range.is_empty()) {
+        kept.extend(json_range(range)?.filter(|range| !kept.contains(range)));
+    }
+    match kept.is_empty() {
+        true => Err(why::NO_JSON),
+        false => Ok(kept.join(", ")),
+    }
+}
+
+/// Whether an answer's `Content-Type` is JSON: what was asked for by [`accept`]. `stream=watch` is one of its parameters.
+pub fn is_json(content_type: &[u8]) -> bool {
+    let media = content_type.split(|b| *b == b';').next().unwrap_or_default();
+    media.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes())
+}
+
+const JSON: &str = "application/json";
+
+/// One range of `Accept`, written again. `None`: it is not JSON.
+fn json_range(range: &str) -> Result<Option<String>, Reason> {
+    let mut pieces = range.split(';').map(trimmed);
+    let media = pieces.next().unwrap_or_default().to_ascii_lowercase();
+    if !matches!(&*media, JSON | "application/*" | "*/*") {
+        return Ok(None);
+    }
+    let mut written = JSON.to_owned();
+    for parameter in pieces {
+        let (name, value) = parameter.split_once('=').ok_or(why::BAD_ACCEPT)?;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+        if !matches!(name, "as" | "g" | "v" | "q" | "profile" | "charset") || !value.bytes().all(plain) {
+            return Err(why::BAD_ACCEPT);
+        }
+        if name != "charset" {
+            written.push_str(&format!(";{name}={value}"));
+        }
+    }
+    Ok(Some(written))
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
