@@ -118,3 +118,52 @@ reasons! {
     BAD_ACCEPT = UNKNOWN, "an Accept header with a parameter that this gateway does not know", "answer: Accept";
     NO_JSON = UNKNOWN, "this gateway answers in JSON, and Accept takes none", "answer: Accept";
 }
+
+// Connections: protocols and channels.
+reasons! {
+    NO_PROTOCOL = UNKNOWN, "no protocol that this gateway carries: v4.channel.k8s.io, v5.channel.k8s.io or portforward.k8s.io", "channel: names";
+    TOO_MANY_PROTOCOLS = TOO_MANY, "more than 16 protocols", "PROTOCOLS_MAX";
+    PROTOCOL_TWICE = AMBIGUOUS, "a protocol that is offered twice", "channel: names";
+    NOT_OFFERED = BAD_VALUE, "a protocol that was not offered", "channel: chosen";
+    NO_CHANNEL = BAD_LENGTH, "a message without a channel", "channel: empty message";
+    UNKNOWN_CHANNEL = UNKNOWN_MESSAGE, "a channel that this side does not have", "channel: number";
+    NOT_ASKED_FOR = OUT_OF_ORDER, "a stream that the request did not ask for", "channel: streams of the query";
+    INPUT_ENDED = OUT_OF_ORDER, "input behind its end", "channel: closed";
+    BAD_SIZE = BAD_VALUE, "a size of a terminal that is none", "channel: resize";
+    ENDED_TOO_LONG = TOO_LARGE, "an end of a program that is told in more than 64 KiB", "ENDED_BYTES_MAX";
+    NO_STATUS = BAD_VALUE, "an end of a program that is none", "channel: Status";
+}
+
+// SPDY: frames.
+reasons! {
+    CONTROL_TOO_LARGE = TOO_LARGE, "a control frame of SPDY above 16 KiB", "CONTROL_BYTES_MAX";
+    SPDY_VERSION = BAD_VALUE, "this gateway speaks SPDY/3.1", "spdy: version";
+    UNKNOWN_FRAME = UNKNOWN_MESSAGE, "a frame of SPDY that streams of Kubernetes do not have", "spdy: type";
+    BAD_FLAGS = BAD_VALUE, "a flag of SPDY that streams of Kubernetes do not have", "spdy: flags";
+    STREAM_ZERO = BAD_VALUE, "a stream of SPDY without a number", "spdy: stream 0";
+    ASSOCIATED = UNKNOWN, "a stream of SPDY that belongs to another", "spdy: associated stream";
+    BAD_STATUS = BAD_VALUE, "a reset of SPDY without a status", "spdy: RST_STREAM";
+    TOO_MANY_SETTINGS = TOO_MANY, "more than 64 settings of SPDY", "SETTINGS_MAX";
+    BAD_COMPRESSION = BAD_VALUE, "headers of SPDY that are not compressed as they must be", "spdy: zlib";
+    HEADERS_TOO_LARGE = TOO_LARGE, "headers of SPDY above 16 KiB", "HEADER_BLOCK_BYTES_MAX";
+    TOO_MANY_HEADERS = TOO_MANY, "more than 32 headers of SPDY", "HEADERS_MAX";
+    HEADER_TOO_LONG = TOO_LARGE, "a header of SPDY that is too long", "HEADER_NAME_BYTES_MAX, HEADER_VALUE_BYTES_MAX";
+    BAD_HEADER = BAD_VALUE, "a header of SPDY that is none, or stands twice", "spdy: header";
+}
+
+// SPDY: the session.
+reasons! {
+    NOT_ITS_FRAME = OUT_OF_ORDER, "a frame of SPDY that the other side sends", "spdy: side";
+    GOING_AWAY = OUT_OF_ORDER, "a stream of SPDY behind GOAWAY", "spdy: GOAWAY";
+    BAD_STREAM = BAD_VALUE, "a stream of SPDY whose number is not the next, or that never was", "spdy: stream";
+    TOO_MANY_STREAMS = TOO_MANY, "more than 512 open streams of SPDY", "STREAMS_MAX";
+    NO_STREAM_TYPE = UNKNOWN, "a stream without a type that is known", "spdy: streamtype";
+    BAD_HEADERS = BAD_VALUE, "headers that such a stream does not have", "spdy: headers of a stream";
+    ROLE_TWICE = OUT_OF_ORDER, "a second stream of one kind", "spdy: streamtype";
+    ANOTHER_PORT = AMBIGUOUS, "two streams of one connection with two ports", "spdy: requestid and port";
+    REPLIED_TWICE = OUT_OF_ORDER, "a second reply to a stream", "spdy: SYN_REPLY";
+    NOT_REPLIED = OUT_OF_ORDER, "data of a stream before its reply", "spdy: DATA";
+    STREAM_ENDED = OUT_OF_ORDER, "data of a stream behind its end", "spdy: DATA";
+    NOT_ITS_STREAM = OUT_OF_ORDER, "data on a stream that the other side speaks on", "spdy: DATA";
+    BAD_PING = BAD_VALUE, "a ping that is an answer, or has the other side's number", "spdy: PING";
+}

@@ -8,13 +8,14 @@
 //!
 //! **Unsupported and refused**: other methods than GET, HEAD, POST, PUT, PATCH and DELETE; escaped separators, empty and dot
 //! segments; `/proxy/` before a resource; paths of the server's own that are not in [`request::ServerPath`]; parameters of a
-//! query that are unknown or come twice; booleans that only Go takes for true; bodies in protobuf, CBOR and block YAML.
+//! query that are unknown or come twice; booleans that only Go takes for true; bodies in protobuf, CBOR and block YAML;
+//! versions of the channel protocols before 4, and those in base64.
 //!
 //! **Not used yet**: the relay has no resource of this kind.
 //!
 //! Reading order: [`target`] (bytes -> segments and pairs) -> [`request`] (verb, group, resource, name) -> [`query`] (its
 //! options) -> [`action`] (what it does, in the words of policy) -> [`body`] (what its body adds)
-//! -> [`answer`] (where in an answer a secret stands). Beside them: [`fault`] (every reason for a refusal, in one
+//! -> [`answer`] (where in an answer a secret stands) -> [`channel`] and [`spdy`] (what is inside of exec, attach and port-forward). Beside them: [`fault`] (every reason for a refusal, in one
 //! list), [`limits`]. Nothing here decides, records or releases.
 
 #![forbid(unsafe_code)]
@@ -23,8 +24,10 @@
 pub mod action;
 pub mod answer;
 pub mod body;
+pub mod channel;
 pub mod fault;
 pub mod limits;
 pub mod query;
 pub mod request;
+pub mod spdy;
 pub mod target;

@@ -44,7 +44,42 @@ pub const ACCEPT_BYTES_MAX: usize = 4 << 10;
 /// Ranges of `Accept`. kubectl sends at most four.
 pub const ACCEPT_RANGES_MAX: usize = 32;
 
+/// Protocols that a client offers. kubectl offers at most five.
+pub const PROTOCOLS_MAX: usize = 16;
+
+/// A size of a terminal, in bytes: `{"Width":65535,"Height":65535}` has 30.
+pub const SIZE_BYTES_MAX: usize = 128;
+
+/// What is said of a program's end, in bytes. A `Status` quotes the command where that does not start.
+pub const ENDED_BYTES_MAX: usize = 64 << 10;
+
+/// A control frame of SPDY without its head, in bytes. Those of Kubernetes have less than 100.
+pub const CONTROL_BYTES_MAX: usize = 16 << 10;
+
+/// A block of headers when it is no longer compressed, in bytes. So much is made for each.
+pub const HEADER_BLOCK_BYTES_MAX: usize = 16 << 10;
+
+/// Headers of a stream. Those of Kubernetes have three.
+pub const HEADERS_MAX: u32 = 32;
+
+/// The name of a header, in bytes.
+pub const HEADER_NAME_BYTES_MAX: usize = 64;
+
+/// The value of a header, in bytes.
+pub const HEADER_VALUE_BYTES_MAX: usize = 256;
+
+/// Settings of one SETTINGS. There are eight.
+pub const SETTINGS_MAX: u32 = 64;
+
+/// Open streams of a connection: a port-forward has two for each connection through it. 512 x 24 bytes.
+pub const STREAMS_MAX: usize = 512;
+
 const _: () = {
+    assert!(
+        4 + HEADERS_MAX as usize * (8 + HEADER_NAME_BYTES_MAX + HEADER_VALUE_BYTES_MAX)
+            < HEADER_BLOCK_BYTES_MAX
+    );
+    assert!(4 + 8 * SETTINGS_MAX as usize <= CONTROL_BYTES_MAX);
     assert!(WORDS_MAX <= PAIRS_MAX);
     assert!(LABEL_BYTES_MAX < DOMAIN_BYTES_MAX && DOMAIN_BYTES_MAX < NAME_BYTES_MAX);
     assert!(NAME_BYTES_MAX < TARGET_BYTES_MAX);

@@ -3,5 +3,7 @@
 
 mod answers;
 mod bodies;
+mod channels;
 mod dice;
 mod requests;
+mod spdy;
