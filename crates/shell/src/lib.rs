@@ -1,7 +1,7 @@
 //! What a command line does, as a shell would read it: programs, arguments, files, hosts.
 //!
-//! An agent's command reaches a host as text (SSH's `exec`, `kubectl exec`), and the host's shell decides what it means. This
-//! crate reads the text as that shell does ([`line`]) and says what runs, in order ([`Command`]), which files and hosts it
+//! An agent's command reaches a host as text (SSH's `exec`), and the host's shell decides what it means. This crate reads the text
+//! as that shell does ([`line`]), or the words of a program that no shell reads ([`argv`], `kubectl exec`), and says what runs, in order ([`Command`]), which files and hosts it
 //! names, and where it cannot be said ([`Opaque`]). Pure: no IO, clock or randomness, and no protocol.
 //!
 //! # Which shell
@@ -58,4 +58,16 @@ pub fn line(text: &[u8]) -> Result<Line, Refused> {
         Ok(text) => walk::line(text),
         Err(bad) => Err(Refused { at: bad.valid_up_to() as u32, kind: RefusedKind::NotUtf8 }),
     }
+}
+
+/// Reads the words that a program is started with where no shell is between (`kubectl exec`, an argument vector): quotes,
+/// patterns, variables and operators in them are text. What the program makes of them is read as in a line: `sh -c TEXT` runs
+/// the lines of TEXT. A name that shells have built in (`cd`) is read as theirs, though it may be no program at all.
+///
+/// Positions are those in the words with one space between each two.
+///
+/// Errors (side: client): [`Refused`], where the words are together longer than [`limits::TEXT_BYTES_MAX`], are more than
+/// [`limits::NODES_MAX`], or have a control character. No words do nothing.
+pub fn argv(words: &[&str]) -> Result<Line, Refused> {
+    walk::argv(words)
 }

@@ -1,10 +1,13 @@
 //! Tree -> commands, in the order of the text, each with its place.
 
 use crate::expand;
-use crate::limits::{BRACES_BYTES_MAX, COMMANDS_MAX, DEPTH_MAX, REPEATED_BYTES_MAX};
+use crate::limits::{
+    BRACES_BYTES_MAX, COMMANDS_MAX, DEPTH_MAX, NODES_MAX, REPEATED_BYTES_MAX, TEXT_BYTES_MAX,
+};
 use crate::line::{
-    Arg, Assignment, Base, Command, Difference, FileAccess, FileUse, HostUse, Inside, Line, Opaque, Place,
-    Program, Reading, Redirection, RedirectionKind, Refused, Span, User, Value,
+    Arg, Assignment, Base, Command, Difference, FileAccess, FileUse, HostUse, Inside, Line, Literal,
+    LiteralKind, Opaque, Place, Program, Reading, Redirection, RedirectionKind, Refused, RefusedKind, Span,
+    User, Value,
 };
 use crate::programs;
 use crate::read::{self, Read};
@@ -16,23 +19,37 @@ use std::collections::BTreeSet;
 /// Reads a line and says what it does.
 pub(crate) fn line(text: &str) -> Result<Line, Refused> {
     let found = read::read(text, 0, 0, None)?;
-    let mut walk = Walk {
-        line: Line { literals: found.literals.clone(), ..Line::default() },
-        bodies: Vec::new(),
-        functions: BTreeSet::new(),
-        nodes: 0,
-        depth: 0,
-        braces_bytes: BRACES_BYTES_MAX,
-        repeated_bytes: REPEATED_BYTES_MAX,
-        directory: Directory::Start,
-    };
+    let mut walk = Walk::new(found.literals.clone());
     walk.tree(found, &Scene::default(), By::This);
-    let mut line = walk.line;
-    line.opaque.sort_by_key(|(why, at)| (*at, *why));
-    line.opaque.dedup();
-    line.differences.sort_by_key(|(what, at)| (*at, *what));
-    line.differences.dedup();
-    Ok(line)
+    Ok(walk.finish())
+}
+
+/// Says what a program that is started with these words does.
+pub(crate) fn argv(words: &[&str]) -> Result<Line, Refused> {
+    if words.len() > NODES_MAX {
+        return Err(Refused { at: 0, kind: RefusedKind::TooMany });
+    }
+    let (mut args, mut literals, mut start) = (Vec::new(), Vec::new(), 0);
+    for word in words {
+        // One space more than the words have.
+        if start + word.len() > TEXT_BYTES_MAX {
+            return Err(Refused { at: TEXT_BYTES_MAX as u32, kind: RefusedKind::TooLong });
+        }
+        if let Some(bad) = word.find(|c: char| c.is_control() && !matches!(c, '\t' | '\n')) {
+            return Err(Refused { at: (start + bad) as u32, kind: RefusedKind::ControlCharacter });
+        }
+        let at = Span { start: start as u32, end: (start + word.len()) as u32 };
+        args.push(Arg { at, value: Value::Literal((*word).to_owned()) });
+        literals.push(Literal { at, kind: LiteralKind::Word, value: (*word).to_owned() });
+        start += word.len() + 1;
+    }
+    let mut walk = Walk::new(literals);
+    let at = Span { start: 0, end: args.last().map_or(0, |arg| arg.at.end) };
+    if !args.is_empty() {
+        let call = Call { at, words: args, assignments: Vec::new(), redirections: Vec::new() };
+        walk.call(call, &Scene::default());
+    }
+    Ok(walk.finish())
 }
 
 pub(crate) struct Walk {
@@ -123,6 +140,28 @@ pub(crate) struct Call {
 }
 
 impl Walk {
+    fn new(literals: Vec<Literal>) -> Walk {
+        Walk {
+            line: Line { literals, ..Line::default() },
+            bodies: Vec::new(),
+            functions: BTreeSet::new(),
+            nodes: 0,
+            depth: 0,
+            braces_bytes: BRACES_BYTES_MAX,
+            repeated_bytes: REPEATED_BYTES_MAX,
+            directory: Directory::Start,
+        }
+    }
+
+    fn finish(self) -> Line {
+        let mut line = self.line;
+        line.opaque.sort_by_key(|(why, at)| (*at, *why));
+        line.opaque.dedup();
+        line.differences.sort_by_key(|(what, at)| (*at, *what));
+        line.differences.dedup();
+        line
+    }
+
     fn tree(&mut self, found: Read, scene: &Scene, by: By) {
         let Read { tree, differences, functions, sets, nodes, .. } = found;
         self.nodes = nodes;

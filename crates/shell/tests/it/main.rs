@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod argv;
 mod attacks;
 mod hostile;
 mod literals;

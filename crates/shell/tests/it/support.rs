@@ -10,6 +10,14 @@ pub fn shown(text: &str) -> String {
     }
 }
 
+/// What words are that no shell reads, in one line.
+pub fn shown_words(words: &[&str]) -> String {
+    match shell::argv(words) {
+        Ok(line) => whole(&line),
+        Err(refused) => format!("refused: {:?}", refused.kind),
+    }
+}
+
 fn whole(line: &Line) -> String {
     let mut parts: Vec<String> = line.commands.iter().map(command).collect();
     let mut reasons: Vec<String> = line.opaque.iter().map(|(why, _)| format!("!{why:?}")).collect();
