@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod audit;
 mod bodies;
 mod channels;
 mod dice;

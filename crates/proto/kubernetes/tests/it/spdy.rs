@@ -99,6 +99,42 @@ fn headers_that_another_compressed_are_read_however_they_are_cut() {
     }
 }
 
+/// What moby/spdystream 0.2.0 wrote: 40 streams, each with its data, and one of each other frame. (It read what we write, too.)
+#[test]
+fn what_kubernetes_own_library_writes_is_read() {
+    let bytes = include_bytes!("../testdata/spdystream.bin");
+    let mut expected = Vec::new();
+    for n in 0..40 {
+        let (kind, number) = (["error", "data"][n % 2], n / 2);
+        let (port, request) = ((8000 + number).to_string(), number.to_string());
+        let mut frame = pair(2 * n as u32 + 1, kind, &request, &port);
+        // A map of Go's has no order.
+        if let Frame::Open { headers, .. } = &mut frame {
+            headers.0.sort();
+        }
+        expected.push(frame);
+        expected.push(data(2 * n as u32 + 1, true, &vec![b'x'; n * 7]));
+    }
+    expected.extend([
+        Frame::Ping { id: 1 },
+        Frame::GoAway { last: 3, status: 0 },
+        Frame::Reset { stream: 3, status: 5 },
+        reply(3),
+        Frame::Settings,
+        Frame::Window { stream: 3, delta: 9 },
+    ]);
+    for step in [1, 7, 64, bytes.len()] {
+        let (frames, fault) = decode(bytes, step);
+        let mut frames = joined(frames);
+        for frame in &mut frames {
+            if let Frame::Open { headers, .. } = frame {
+                headers.0.sort();
+            }
+        }
+        assert_eq!((frames, fault), (expected.clone(), None));
+    }
+}
+
 /// What we compress, a foreign zlib undoes; each block as soon as it is there.
 #[test]
 fn our_blocks_are_zlib() {
