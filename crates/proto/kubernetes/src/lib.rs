@@ -8,7 +8,7 @@
 //!
 //! **Unsupported and refused**: other methods than GET, HEAD, POST, PUT, PATCH and DELETE; escaped separators, empty and dot
 //! segments; `/proxy/` before a resource; paths of the server's own that are not in [`request::ServerPath`]; parameters of a
-//! query that are unknown or come twice; booleans that only Go takes for true; bodies in protobuf, CBOR and block YAML;
+//! query that are unknown or come twice; booleans that only Go takes for true; bodies in CBOR and block YAML, and in protobuf of what is not in a table;
 //! versions of the channel protocols before 4, and those in base64.
 //!
 //! **Not used yet**: the relay has no resource of this kind.

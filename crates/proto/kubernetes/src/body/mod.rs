@@ -5,10 +5,12 @@
 //! is refused, since Go, and each webhook behind it, may take either value.
 //!
 //! **YAML** is read where it is written as JSON, which all clients do that are known (kubectl and client-go apply so); block
-//! YAML has tags, anchors and words of which readers make different values, and is refused. **Protobuf and CBOR** are
-//! refused: a client is to be told by discovery and `Accept` that there is JSON alone.
+//! YAML has tags, anchors and words of which readers make different values, and is refused. **Protobuf** is written as JSON
+//! ([`protobuf`]), which then goes upstream in its place: kubectl creates namespaces, secrets, roles, jobs and reviews of access
+//! in it, whatever it is told. **CBOR** is refused; clients that know it then send JSON.
 //!
-//! Reading order: this page -> [`facts`] (what is found, and what it touches) -> `walk` (where it stands) -> `patch`.
+//! Reading order: this page -> [`facts`] (what is found, and what it touches) -> `walk` (where it stands) -> `patch` ->
+//! [`protobuf`].
 
 use crate::fault::{self as why, Reason};
 use crate::limits::BODY_BYTES_MAX;
@@ -21,6 +23,7 @@ use vocab::Opaque;
 
 pub mod facts;
 mod patch;
+pub mod protobuf;
 mod walk;
 
 /// What a body is.
@@ -43,6 +46,8 @@ pub enum Written {
     Json,
     /// As YAML: read where it is JSON as well.
     Yaml,
+    /// To be written as JSON by [`protobuf::json`], and to be read and sent as that.
+    Protobuf,
 }
 
 /// What a body says.
@@ -96,7 +101,7 @@ pub fn form(verb: Verb, content_type: Option<&[u8]>) -> Result<(Form, Written), 
         "application/merge-patch+json" => (Form::MergePatch, Written::Json),
         "application/strategic-merge-patch+json" => (Form::StrategicPatch, Written::Json),
         "application/apply-patch+yaml" => (Form::Apply, Written::Yaml),
-        "application/vnd.kubernetes.protobuf" => return Err(why::PROTOBUF),
+        "application/vnd.kubernetes.protobuf" => (Form::Object, Written::Protobuf),
         "application/cbor" | "application/apply-patch+cbor" => return Err(why::CBOR),
         _ => return Err(why::UNKNOWN_MEDIA),
     };
@@ -155,8 +160,10 @@ fn media(raw: &[u8]) -> Result<String, Reason> {
 
 /// Text that is JSON and, as `written` says, the same in YAML.
 fn parse(written: Written, bytes: &[u8]) -> Result<Value<'_>, Reason> {
-    if written == Written::Json {
-        return Ok(json::parse(bytes)?);
+    match written {
+        Written::Json => return Ok(json::parse(bytes)?),
+        Written::Protobuf => return Err(why::STILL_PROTOBUF),
+        Written::Yaml => {}
     }
     let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
     if !matches!(first, Some(b'{' | b'[')) {

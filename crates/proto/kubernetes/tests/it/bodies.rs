@@ -352,7 +352,8 @@ fn the_type_of_a_body_is_known_and_its_verbs() {
     assert_eq!(body::form(Verb::Create, None), Ok((Form::Object, Written::Json)));
     assert_eq!(body::form(Verb::Patch, None), Err(why::NO_PATCH_TYPE));
     let bad = [
-        (Verb::Create, "application/vnd.kubernetes.protobuf", why::PROTOBUF),
+        (Verb::Patch, "application/vnd.kubernetes.protobuf", why::WRONG_MEDIA),
+        (Verb::Create, "application/cbor", why::CBOR),
         (Verb::Patch, "application/apply-patch+cbor", why::CBOR),
         (Verb::Create, "text/plain", why::UNKNOWN_MEDIA),
         (Verb::Create, "application/json;charset=utf-16", why::UNKNOWN_MEDIA),

@@ -6,5 +6,7 @@ mod audit;
 mod bodies;
 mod channels;
 mod dice;
+mod kubectl;
+mod protobuf;
 mod requests;
 mod spdy;
