@@ -15,7 +15,7 @@
 //!
 //! Reading order: [`target`] (bytes -> segments and pairs) -> [`request`] (verb, group, resource, name) -> [`query`] (its
 //! options) -> [`action`] (what it does, in the words of policy) -> [`body`] (what its body adds)
-//! -> [`answer`] (where in an answer a secret stands) -> [`channel`] and [`spdy`] (what is inside of exec, attach and port-forward). Beside them: [`fault`] (every reason for a refusal, in one
+//! -> [`answer`] (where in an answer a secret stands) -> [`channel`] and [`spdy`] (what is inside of exec, attach and port-forward). Beside them: [`identity`] (headers that say who asks), [`fault`] (every reason for a refusal, in one
 //! list), [`limits`]. Nothing here decides, records or releases.
 
 #![forbid(unsafe_code)]
@@ -26,6 +26,7 @@ pub mod answer;
 pub mod body;
 pub mod channel;
 pub mod fault;
+pub mod identity;
 pub mod limits;
 pub mod query;
 pub mod request;

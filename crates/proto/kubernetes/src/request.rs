@@ -183,6 +183,17 @@ impl std::fmt::Debug for Asked {
     }
 }
 
+impl Asked {
+    /// Whether its connection may be upgraded. The server would upgrade others, too: a watch goes over WebSocket where a client
+    /// asks for it, and so do `proxy` and what aggregated servers have; nothing here reads what is in those.
+    pub fn upgrades(&self) -> bool {
+        match &self.connect {
+            Some(Connect::Exec(_) | Connect::Attach(_) | Connect::PortForward(_)) => true,
+            Some(Connect::Proxy(_)) | None => false,
+        }
+    }
+}
+
 impl Object {
     /// `RESOURCE.GROUP`, or `RESOURCE` of the core group: what a kind of objects is called wherever its version does not
     /// matter. An object has one name in all versions.

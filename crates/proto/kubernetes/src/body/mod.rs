@@ -108,7 +108,8 @@ pub fn form(verb: Verb, content_type: Option<&[u8]>) -> Result<(Form, Written), 
     if read.0.patches() == (verb == Verb::Patch) { Ok(read) } else { Err(why::WRONG_MEDIA) }
 }
 
-/// Reads the body of a request that has one, or that `verb` needs one for. Without a body: `bytes` is empty.
+/// Reads the body of a request that has one, or whose verb needs one. Without a body: `bytes` is empty. What goes through a
+/// connection is none.
 ///
 /// Errors (side: client): too large, not readable in one way, a member that is not what its name says, more than
 /// [`FACTS_MAX`](crate::limits::FACTS_MAX) facts, options of a delete that stand in the query, too.

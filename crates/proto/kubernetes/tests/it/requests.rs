@@ -355,6 +355,23 @@ fn streams_and_ports_of_a_connection() {
 }
 
 #[test]
+fn only_a_connection_that_is_read_is_upgraded() {
+    let pod = "/api/v1/namespaces/a/pods/b";
+    for target in ["exec?command=a&stdout=1", "attach?stdin=1", "portforward"] {
+        assert!(asked("GET", &format!("{pod}/{target}")).upgrades(), "{target}");
+    }
+    for target in [
+        "/api/v1/pods?watch=1",
+        "/api/v1/watch/pods",
+        &format!("{pod}/log?follow=1"),
+        &format!("{pod}/proxy/ws"),
+        pod,
+    ] {
+        assert!(!asked("GET", target).upgrades(), "{target}");
+    }
+}
+
+#[test]
 fn what_a_request_does_in_the_words_of_policy() {
     let cases = [
         ("GET", "/api/v1/namespaces/a/pods/b", "read k/a/pods/b GET"),
