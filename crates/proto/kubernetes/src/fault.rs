@@ -113,7 +113,8 @@ reasons! {
     TOO_DEEP_POINTER = TOO_MANY, "a JSON patch with a path deeper than 64", "JSON_DEPTH_MAX";
     ANOTHER_CASE = AMBIGUOUS, "a name that differs from a known one only in the case of its letters", "body: name";
     WRONG_TYPE = BAD_VALUE, "a member that is not what its name says", "body: type";
-    TOO_MANY_FACTS = TOO_MANY, "a body that touches more than 4096 things", "FACTS_MAX";
+    TOO_MANY_FACTS = TOO_MANY, "a body that touches more than 4096 things, or in more than 256 KiB", "FACTS_MAX, FACTS_BYTES_MAX";
+    BAD_FACT = BAD_VALUE, "a body that names something in more than 4096 bytes or with a control character", "FACT_BYTES_MAX";
 }
 
 // What an answer may be.

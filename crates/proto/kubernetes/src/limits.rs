@@ -38,6 +38,12 @@ pub const OPERATIONS_MAX: usize = 10_000;
 /// Facts of a body. The role `cluster-admin` has one, `admin` some thousand, a pod ten.
 pub const FACTS_MAX: usize = 4_096;
 
+/// A text of a fact, in bytes: a path of Linux has 4,095, a reference of an image some 400. It stands in records.
+pub const FACT_BYTES_MAX: usize = 4_096;
+
+/// Texts of all facts of a body together, in bytes. Those of the role `admin` have about 20 KiB.
+pub const FACTS_BYTES_MAX: usize = 256 << 10;
+
 /// `Accept`, in bytes. That of kubectl for aggregated discovery has about 250.
 pub const ACCEPT_BYTES_MAX: usize = 4 << 10;
 
@@ -81,6 +87,7 @@ const _: () = {
     );
     assert!(4 + 8 * SETTINGS_MAX as usize <= CONTROL_BYTES_MAX);
     assert!(WORDS_MAX <= PAIRS_MAX);
+    assert!(FACT_BYTES_MAX <= FACTS_BYTES_MAX && FACTS_BYTES_MAX <= BODY_BYTES_MAX);
     assert!(LABEL_BYTES_MAX < DOMAIN_BYTES_MAX && DOMAIN_BYTES_MAX < NAME_BYTES_MAX);
     assert!(NAME_BYTES_MAX < TARGET_BYTES_MAX);
 };

@@ -95,6 +95,33 @@ impl std::fmt::Debug for Fact {
 }
 
 impl Fact {
+    /// What the body says in it.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        match self {
+            Fact::Image(text) | Fact::HostPath(text) | Fact::HostPort(text) | Fact::Capability(text) => {
+                vec![text]
+            }
+            Fact::Sysctl(text) | Fact::Node(text) | Fact::Volume(text) | Fact::Secret(text) => vec![text],
+            Fact::ConfigMap(text) | Fact::Claim(text) | Fact::ServiceAccount(text) | Fact::Env(text) => {
+                vec![text]
+            }
+            Fact::Role { kind, name } => vec![kind, name],
+            Fact::Subject { kind, namespace, name } => [Some(kind), namespace.as_ref(), Some(name)]
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect(),
+            Fact::Grant { verb, on } => vec![verb, on],
+            Fact::HostNetwork
+            | Fact::HostPid
+            | Fact::HostIpc
+            | Fact::Privileged
+            | Fact::PrivilegeEscalation => vec![],
+            Fact::Root | Fact::HostProcess | Fact::Unconfined(_) | Fact::Token => vec![],
+            Fact::EphemeralContainer | Fact::Aggregates => vec![],
+        }
+    }
+
     /// The word for records.
     pub fn word(&self) -> &'static str {
         match self {

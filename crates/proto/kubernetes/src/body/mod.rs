@@ -112,7 +112,7 @@ pub fn form(verb: Verb, content_type: Option<&[u8]>) -> Result<(Form, Written), 
 /// connection is none.
 ///
 /// Errors (side: client): too large, not readable in one way, a member that is not what its name says, more than
-/// [`FACTS_MAX`](crate::limits::FACTS_MAX) facts, options of a delete that stand in the query, too.
+/// [`FACTS_MAX`](crate::limits::FACTS_MAX) facts or one that is too long, options of a delete that stand in the query, too.
 pub fn read(asked: &Asked, form: Form, written: Written, bytes: &[u8]) -> Result<Said, Reason> {
     if bytes.len() > BODY_BYTES_MAX {
         return Err(why::BODY_TOO_LARGE);

@@ -9,7 +9,7 @@
 use super::Form;
 use super::facts::Fact;
 use crate::fault::{self as why, Reason};
-use crate::limits::FACTS_MAX;
+use crate::limits::{FACT_BYTES_MAX, FACTS_BYTES_MAX, FACTS_MAX};
 use crate::request::Object;
 use json::{Kind, Value, folds};
 use std::borrow::Cow;
@@ -19,6 +19,8 @@ use std::collections::BTreeSet;
 pub(super) struct Walk<'o> {
     object: &'o Object,
     form: Form,
+    /// Of all texts of facts that were found, those that were found before among them.
+    bytes: usize,
     pub facts: BTreeSet<Fact>,
 }
 
@@ -90,7 +92,7 @@ const MAPS: [&str; 5] = ["labels", "annotations", "matchLabels", "nodeSelector",
 
 impl<'o> Walk<'o> {
     pub(super) fn new(object: &'o Object, form: Form) -> Walk<'o> {
-        Walk { object, form, facts: BTreeSet::new() }
+        Walk { object, form, bytes: 0, facts: BTreeSet::new() }
     }
 
     /// Looks at a whole object, or a part of it from its root on.
@@ -112,9 +114,12 @@ impl<'o> Walk<'o> {
     fn members(&mut self, members: &Members<'_>) -> Result<(), Reason> {
         for (name, value) in members {
             self.spelled(name)?;
+            // A directive of a strategic patch: how to put there what stands beside it.
+            if name.starts_with('$') {
+                continue;
+            }
             self.member(name, value)?;
             match &value.kind {
-                _ if name.starts_with('$') => {}
                 Kind::Object(inner) if MAPS.contains(&&**name) && flat(inner) => self.annotated(inner)?,
                 Kind::Object(inner) => self.members(inner)?,
                 Kind::Array(items) => self.items(items)?,
@@ -195,14 +200,17 @@ impl<'o> Walk<'o> {
             ("configMap" | "configMapRef" | "configMapKeyRef", Kind::Object(inner)) => {
                 self.named(inner, &["name"], Fact::ConfigMap)
             }
-            (_, _) if names_a_secret(name) => self.secret(value),
+            (_, Kind::Text(text)) if is_a_secrets_name(name) && !text.is_empty() => {
+                self.add(Fact::Secret(text.to_string()))
+            }
+            (_, Kind::Object(_) | Kind::Array(_)) if names_a_secret(name) => self.secret(value),
             _ => Ok(()),
         }
     }
 
+    /// An object that names a secret, or a list of them. A text alone may be a secret itself, and is none that is said.
     fn secret(&mut self, value: &Value<'_>) -> Result<(), Reason> {
         match &value.kind {
-            Kind::Text(text) => self.add(Fact::Secret(text.to_string())),
             Kind::Object(inner) => {
                 let named =
                     |name: &str| inner.iter().any(|(n, v)| n == name && matches!(v.kind, Kind::Text(_)));
@@ -211,12 +219,11 @@ impl<'o> Walk<'o> {
                     false => Ok(()),
                 }
             }
-            Kind::Array(items) => items.iter().try_for_each(|item| match &item.kind {
-                Kind::Null | Kind::Bool(_) | Kind::Number => Ok(()),
-                Kind::Text(_) | Kind::Object(_) => self.secret(item),
-                Kind::Array(_) => Ok(()),
-            }),
-            Kind::Null | Kind::Bool(_) | Kind::Number => Ok(()),
+            Kind::Array(items) => {
+                let objects = items.iter().filter(|item| matches!(item.kind, Kind::Object(_)));
+                objects.into_iter().try_for_each(|item| self.secret(item))
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => Ok(()),
         }
     }
 
@@ -385,14 +392,29 @@ impl<'o> Walk<'o> {
     }
 
     fn add(&mut self, fact: Fact) -> Result<(), Reason> {
+        for text in fact.texts() {
+            if text.len() > FACT_BYTES_MAX || text.chars().any(char::is_control) {
+                return Err(why::BAD_FACT);
+            }
+            self.bytes += text.len();
+        }
         self.facts.insert(fact);
-        if self.facts.len() > FACTS_MAX { Err(why::TOO_MANY_FACTS) } else { Ok(()) }
+        match self.facts.len() > FACTS_MAX || self.bytes > FACTS_BYTES_MAX {
+            true => Err(why::TOO_MANY_FACTS),
+            false => Ok(()),
+        }
     }
 }
 
 /// `secret`, `secretRef`, `imagePullSecrets`, `nodePublishSecretRef`, an operator's `credentialsSecret`.
 fn names_a_secret(name: &str) -> bool {
     json::folded(name).contains("secret")
+}
+
+/// Whether a text under this name is a secret's name and not a secret (`clientSecret`): `secretName`, `tlsSecretRef`.
+fn is_a_secrets_name(name: &str) -> bool {
+    let name = json::folded(name);
+    name.ends_with("secretname") || name.ends_with("secretref")
 }
 
 /// Whether all values of an object are texts and the like: then its names are somebody's own.

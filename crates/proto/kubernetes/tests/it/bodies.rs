@@ -129,6 +129,15 @@ fn what_a_pod_holds_is_an_access_of_its_own() {
         ),
         (r#"{"containers":[{"env":[{"name":"A","value":"hush"}]}]}"#, ""),
         (r#"{"nodeSelector":{"image":"x"},"tolerations":[{"key":"k"}]}"#, ""),
+        // A text may be a secret itself: that is not said.
+        (
+            r#"{"clientSecret":"hush","secrets":["hush"],"secret":"hush","tlsSecretName":"s","aSecretRef":"t"}"#,
+            "read k/a/secrets/s, read k/a/secrets/t",
+        ),
+        (
+            r#"{"oneSecret":{"name":"s"},"$setElementOrder/imagePullSecrets":[{"name":"t"}],"secretName":""}"#,
+            "read k/a/secrets/s",
+        ),
     ];
     for (spec, expected) in cases {
         assert_eq!(beside("POST", PODS, JSON, &pod(spec)), expected, "{spec}");
@@ -397,6 +406,19 @@ fn bodies_are_bounded() {
     };
     assert_eq!(read("POST", PODS, JSON, &images(FACTS_MAX)).unwrap().facts.len(), FACTS_MAX);
     assert_eq!(read("POST", PODS, JSON, &images(FACTS_MAX + 1)), Err(why::TOO_MANY_FACTS));
+    let node = |text: &str| {
+        read("POST", PODS, JSON, &pod(&format!(r#"{{"nodeName":"{text}"}}"#))).map(|said| said.facts.len())
+    };
+    assert_eq!(node(&"n".repeat(FACT_BYTES_MAX)), Ok(1));
+    assert_eq!(node(&"n".repeat(FACT_BYTES_MAX + 1)), Err(why::BAD_FACT));
+    assert_eq!(node(r"n\u001b[2J"), Err(why::BAD_FACT));
+    let long = |n: usize| {
+        let all = vec![format!(r#"{{"image":"{}"}}"#, "i".repeat(FACT_BYTES_MAX)); n];
+        read("POST", PODS, JSON, &pod(&format!(r#"{{"containers":[{}]}}"#, all.join(","))))
+            .map(|said| said.facts.len())
+    };
+    assert_eq!(long(FACTS_BYTES_MAX / FACT_BYTES_MAX), Ok(1));
+    assert_eq!(long(FACTS_BYTES_MAX / FACT_BYTES_MAX + 1), Err(why::TOO_MANY_FACTS));
 }
 
 /// A fact that a whole object has is had by each way to put the same thing there by a patch.
