@@ -178,3 +178,12 @@ pub const BODY_REVEALED_BYTES_MAX: usize = 4 << 10;
 
 /// Most steps of a rule's path: one bit each of a word, and one for its beginning.
 pub const BODY_PATH_STEPS_MAX: usize = 32;
+
+/// How far before a piece of a file a value may begin that reaches into it, in bytes: the longest candidate, and how far its anchor
+/// looks back.
+pub const KEPT_BEFORE_BYTES: usize = JWT_SEGMENTS_MAX * JWT_SEGMENT_BYTES_MAX + 2 * LOOK_BEHIND_BYTES;
+/// What is looked at before a piece of a file in which nothing goes on that began before, and behind each piece, in bytes: an
+/// encoded value that is cut there lies whole in it, as in a line ([`BODY_LINE_OVERLAP_BYTES`]).
+pub const KEPT_BEHIND_BYTES: usize = BODY_LINE_OVERLAP_BYTES;
+const _: () = assert!(KEPT_BEFORE_BYTES > PEM_BODY_BYTES_MAX + LOOK_BEHIND_BYTES);
+const _: () = assert!(KEPT_BEHIND_BYTES > LOOK_BEHIND_BYTES);

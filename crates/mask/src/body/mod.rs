@@ -26,7 +26,7 @@
 //! last could go on to be a value: so does a word.
 //!
 //! Reading order: this page -> `found` -> `window` -> `json` (with `lex`, `names`, `write`, `path`) -> `form`, `text`, `multipart`
-//! -> `events` -> `piece`, `joined`, `held`.
+//! -> `events` -> `piece`, `joined`, `held`. Beside them `kept`: pieces of files, whose masks keep their length.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,6 +43,7 @@ mod found;
 mod held;
 mod joined;
 mod json;
+mod kept;
 mod lex;
 mod multipart;
 mod names;
@@ -54,6 +55,7 @@ mod write;
 
 use found::Look;
 pub use found::{Act, Found, Governed, Hit};
+pub use kept::{Kept, kept};
 pub use path::JsonPath;
 
 /// What kind of body it is.
