@@ -161,6 +161,7 @@ const PYTHON_TEST: &[&str] = &[
     "mcp==2.3.0",
     "openai==3.57.0",
     "openai-agents==0.24.0",
+    "paramiko==5.1.0",
     "PyJWT==2.15.1",
     "pydantic-settings==2.16.3",
     "requests==2.34.2",

@@ -266,7 +266,7 @@ impl FilterStream {
 }
 
 /// Whether no token goes over this byte: where a stream may be cut into cells without losing one.
-fn ends_token(byte: u8) -> bool {
+pub fn ends_token(byte: u8) -> bool {
     !TOKEN[usize::from(byte)]
 }
 

@@ -7,10 +7,10 @@
 //! |---|---|
 //! | P1 | `order`, `evidence` |
 //! | P2 | `outages`, `ssh_outages` |
-//! | P4 | `canaries`, `ssh` |
-//! | P5 | `masks`, `ssh`, `ssh_attacks`, and the leak corpus |
+//! | P4 | `canaries`, `sftp`, `ssh` |
+//! | P5 | `masks`, `sftp`, `ssh`, `ssh_attacks`, and the leak corpus |
 //! | P6 | `credentials`, `ssh_outages`, `inject`, `jail`, `proxy` |
-//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `ssh`, `ssh_attacks`, `ssh_forwards`, `ssh_wire`, `stdio`, `websocket` |
+//! | P7 | `hostile`, `http`, `http2`, `proxy`, `mcp`, `resumption`, `sftp`, `ssh`, `ssh_attacks`, `ssh_forwards`, `ssh_wire`, `stdio`, `websocket` |
 //! | P8 | `approvals`, `bindings` |
 //! | P9 | `attribution`, `ssh`, `workloads` |
 //! | P10 | `upstreams`, `logins`, `ssh`, `ssh_wire` |
@@ -57,6 +57,7 @@ mod refusals;
 mod releases;
 mod resumption;
 mod scan;
+mod sftp;
 mod ssh;
 mod ssh_attacks;
 mod ssh_clients;

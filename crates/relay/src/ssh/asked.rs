@@ -20,27 +20,41 @@ use crate::limits::{PRINTS_MAX, SSH_COMMAND_BYTES_MAX};
 pub(super) struct Sending {
     pub(super) env: Vec<(String, String)>,
     pub(super) terminal: Option<Terminal>,
-    /// `None`: the user's login shell, which takes its commands from its input.
-    pub(super) command: Option<Bytes>,
+    pub(super) starts: Starts,
+}
+
+/// What it starts there.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Starts {
+    /// The user's login shell, which takes its commands from its input.
+    #[default]
+    Shell,
+    Command(Bytes),
+    Subsystem(&'static str),
+    /// No program: what opens another channel than a session, or is sent on one, by all that it says.
+    Message(Bytes),
 }
 
 impl Sending {
-    /// All of it in one piece, so that no two say the same: each variable ends with a NUL, which none has, and so do a terminal and a
-    /// shell, which begin as no variable does; a NUL ends them.
+    /// All of it in one piece, so that no two say the same: each variable ends with a NUL, which none has, and so does all but a command,
+    /// which begins as no variable does; a NUL ends them.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let command = self.command.as_deref().unwrap_or_default();
-        let mut out = Vec::with_capacity(command.len() + 64);
+        let (kind, bytes) = match &self.starts {
+            Starts::Shell => ("=shell\0", &b""[..]),
+            Starts::Command(line) => ("", &line[..]),
+            Starts::Subsystem(name) => ("=subsystem\0", name.as_bytes()),
+            Starts::Message(what) => ("=message\0", &what[..]),
+        };
+        let mut out = Vec::with_capacity(bytes.len() + 64);
         for (name, value) in &self.env {
             out.extend_from_slice(format!("{name}={value}\0").as_bytes());
         }
         if let Some(terminal) = &self.terminal {
             out.extend_from_slice(format!("=terminal {}\0", terminal.as_text()).as_bytes());
         }
-        if self.command.is_none() {
-            out.extend_from_slice(b"=shell\0");
-        }
+        out.extend_from_slice(kind.as_bytes());
         out.push(0);
-        out.extend_from_slice(command);
+        out.extend_from_slice(bytes);
         out
     }
 }
@@ -68,9 +82,11 @@ const AT_A_TERMINAL: &str = "[at a terminal] ";
 impl Asked {
     /// A program: a command, or the login shell.
     pub(super) fn program(resource: &Resource, who: &Who, known: &mut Known, sending: Sending) -> Asked {
-        match sending.command.clone() {
-            Some(command) => Asked::exec(resource, who, known, sending, command),
-            None => Asked::shell(resource, who, known, sending),
+        match sending.starts.clone() {
+            Starts::Command(command) => Asked::exec(resource, who, known, sending, command),
+            Starts::Shell | Starts::Subsystem(_) | Starts::Message(_) => {
+                Asked::shell(resource, who, known, sending)
+            }
         }
     }
 
@@ -163,6 +179,67 @@ impl Asked {
         }
     }
 
+    /// A subsystem, with its variables.
+    pub(super) fn subsystem(
+        resource: &Resource,
+        who: &Who,
+        action: Action,
+        sending: Sending,
+        name: &'static str,
+    ) -> Asked {
+        let line = format!("{}subsystem {name}", before(&sending.env));
+        let mut known = Known::new(entropy::random());
+        let asked = Asked::request(resource, who, &mut known, action, &line, None, Bytes::new());
+        Asked { raw: sending.bytes(), sending, ..asked }
+    }
+
+    /// A request of a protocol that runs on a channel: what it does, a line that says all of it, and its bytes.
+    pub(super) fn request(
+        resource: &Resource,
+        who: &Who,
+        known: &mut Known,
+        action: Action,
+        line: &str,
+        said: Option<String>,
+        raw: Bytes,
+    ) -> Asked {
+        let detectors = resource.gate.detectors_of(who);
+        let mut findings = Vec::new();
+        detectors.scan_deep(line.as_bytes(), &mut findings);
+        let values: Vec<(&mask::Finding, &[u8])> =
+            findings.iter().filter_map(|f| Some((f, line.as_bytes().get(f.range.clone())?))).collect();
+        values.iter().for_each(|(_, value)| known.remember(Origin::Echo, value));
+        let key = resource.gate.ledger().epoch_key();
+        let prints: BTreeSet<Print> =
+            values.iter().map(|(f, value)| key.print(&f.class, value)).take(PRINTS_MAX).collect();
+        let hit = |f: &mask::Finding| Tripped {
+            detector: f.detector,
+            class: f.class.clone(),
+            channel: "request",
+            act: "reported",
+        };
+        let tripwires: BTreeSet<Tripped> = findings.iter().map(hit).collect();
+        let classes: BTreeSet<Class> = findings.iter().map(|f| f.class.clone()).collect();
+        let context = policy::Context {
+            classes: classes.into_iter().collect(),
+            values: 1,
+            largest_value: line.len() as u64,
+            ..context(&action)
+        };
+        let statement = mask::text(&detectors, line).0;
+        Asked {
+            subject: Subject::new(&detectors, action, statement, None, &[]).exact(),
+            context,
+            sending: Sending::default(),
+            raw: raw.into(),
+            prints: prints.into_iter().collect(),
+            tripwires: tripwires.into_iter().collect(),
+            said,
+            via: "sftp",
+            refuse: None,
+        }
+    }
+
     /// Something beside a command, that is not carried, and why.
     pub(super) fn beside(resource: &Resource, who: &Who, what: &Beside, why: &'static str) -> Asked {
         let detectors = resource.gate.detectors_of(who);
@@ -192,7 +269,7 @@ impl Asked {
     ) -> Asked {
         let detectors = resource.gate.detectors_of(who);
         let statement = mask::text(&detectors, words).0;
-        let sending = Sending { command: Some(sending), ..Sending::default() };
+        let sending = Sending { starts: Starts::Message(sending), ..Sending::default() };
         Asked {
             context: context(&action),
             subject: Subject::new(&detectors, action, statement, None, &[]).exact(),
@@ -278,6 +355,7 @@ fn kind(what: &str) -> &'static str {
     match what {
         "shell" => "SHELL",
         "subsystem" => "SUBSYSTEM",
+        "sftp" => "SFTP",
         "pty" => "PTY",
         "env" => "ENV",
         "x11" => "X11",

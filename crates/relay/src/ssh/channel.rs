@@ -10,13 +10,14 @@ use mask::MaskedText;
 use terminal::Size;
 use vocab::Seq;
 
-use super::asked::{Asked, Sending};
+use super::asked::{Asked, Sending, Starts};
 use super::decide::{Cut, Denied, Over, Ruling, over};
 use super::library::{Beside, Ear, Lane, Request, Sig, Upstream};
 use super::link::{CUT_SHORT, Link, why};
 use super::output::{Carried, Output};
 use super::pool::UNREACHABLE;
 use super::seat::Seat;
+use super::sftp;
 use super::writer::{ClientWriter, NotSent, UpstreamWriter};
 use super::{FAILED_STATUS, REFUSED_STATUS};
 use crate::alike::{room, unsaid};
@@ -30,7 +31,12 @@ pub(super) async fn channel(link: Arc<Link>, lane: Lane, mut ended: Over) -> Res
         begun = begin(&link, &lane) => begun,
     };
     let served = match begun {
-        Ok(Some(sending)) => program(&link, &lane, sending, &mut ended).await,
+        Ok(Some(sending)) => match sending.starts {
+            Starts::Subsystem(_) => sftp::sftp(&link, &lane, sending, &mut ended).await,
+            Starts::Shell | Starts::Command(_) | Starts::Message(_) => {
+                program(&link, &lane, sending, &mut ended).await
+            }
+        },
         Ok(None) => Ok(()),
         Err(cut) => Err(cut),
     };
@@ -60,8 +66,18 @@ async fn begin(link: &Link, lane: &Lane) -> Result<Option<Sending>, Cut> {
             // The last one counts, as for OpenSSH's server the first: a client asks once.
             Some(Request::Terminal(terminal)) => sending.terminal = Some(terminal),
             Some(Request::Window(size)) => sending.terminal.iter_mut().for_each(|own| own.size = size),
-            Some(Request::Exec(command)) => return Ok(Some(Sending { command: Some(command), ..sending })),
+            Some(Request::Exec(command)) => {
+                return Ok(Some(Sending { starts: Starts::Command(command), ..sending }));
+            }
             Some(Request::Shell) => return Ok(Some(sending)),
+            // It has no terminal, whoever asked for one.
+            Some(Request::Subsystem(name)) if name == sftp::NAME => {
+                return Ok(Some(Sending {
+                    terminal: None,
+                    starts: Starts::Subsystem(sftp::NAME),
+                    ..sending
+                }));
+            }
             Some(Request::Subsystem(name)) => {
                 let words = refused(link, &Beside { what: "subsystem", name }).await?;
                 let _gone = lane.answer(false).await;
@@ -103,7 +119,7 @@ async fn program(link: &Link, lane: &Lane, sending: Sending, ended: &mut Over) -
 }
 
 /// A channel of the host's. `None`: there is none, and the client was told.
-async fn reach(
+pub(super) async fn reach(
     link: &Link,
     lane: &Lane,
     asked: &Asked,
@@ -203,7 +219,7 @@ pub(super) const LOST: &str =
     "the host's connection ended before the command did; whether it took effect is unknown";
 
 /// Says that nobody knows what became of a program.
-async fn indeterminate(link: &Link, of: Seq, cut: &Cut) {
+pub(super) async fn indeterminate(link: &Link, of: Seq, cut: &Cut) {
     let partial = Some(match cut.why {
         "client-closed" => "partial: the client went away before the program's end",
         _ => CUT_SHORT,
@@ -224,7 +240,7 @@ async fn carry(
     let mut asking = ended.clone();
     let output = Output::new(link, asked, started).carry(lane, ear, &mut asking);
     let input = link.input(lane, started, writer);
-    let asks = asks(link, lane, started, writer);
+    let asks = asks(link, lane, started.of, started.seat.as_ref(), writer);
     tokio::pin!(output, input, asks);
     let mut sends = true;
     let cut = loop {
@@ -250,14 +266,19 @@ async fn carry(
 }
 
 /// What is asked of a channel while its program runs. Resolves when the client has closed it, or nothing can be recorded.
-async fn asks(link: &Link, lane: &Lane, started: &Started, writer: &UpstreamWriter) -> Cut {
-    let of = started.of;
+pub(super) async fn asks(
+    link: &Link,
+    lane: &Lane,
+    of: Seq,
+    seat: Option<&Seat>,
+    writer: &UpstreamWriter,
+) -> Cut {
     loop {
         let Some(request) = lane.request().await else { return Cut::closed() };
         let done = match request {
             Request::Signal(signal) => pass_signal(link, of, writer, signal).await,
             Request::Beside(what) => link.beside(&what).await,
-            Request::Window(size) => match &started.seat {
+            Request::Window(size) => match seat {
                 Some(seat) => pass_window(link, of, writer, seat, size).await,
                 None => Ok(()),
             },

@@ -124,8 +124,9 @@ fn unknown(outcome: Outcome) -> Outcome {
 /// Why it is refused.
 pub(super) fn why(what: &str) -> &'static str {
     match what {
-        "subsystem" => "no subsystem is carried by this gateway",
+        "subsystem" => "this subsystem is not carried by this gateway",
         "pty" => "no terminal of this name is asked for",
+        "sftp" => "this request of SFTP is not carried by this gateway",
         "env" => "this variable is not passed on",
         "x11" => "X11 is not forwarded",
         "agent" => "agents are not forwarded",

@@ -4,6 +4,8 @@
 //! it comes (`mask::body::Media::Output`), its exit status told behind all of it. Several run at once on a client's connection; towards
 //! the host each has a connection of its own while it runs, which the next one takes over.
 //!
+//! SFTP is a channel of its own kind: each of its requests is an action (`sftp`).
+//!
 //! A run proves itself by its own key, or by its credential as the password; the user name is the host's, and no other is taken. What is
 //! refused is told on standard error, with exit status [`REFUSED_STATUS`]; what could not be carried, with [`FAILED_STATUS`], as OpenSSH
 //! says of itself. What is asked for and refused is in the
@@ -16,11 +18,13 @@
 //! A forward (`direct-tcpip`, `direct-streamlocal`) is an action too: to a resource of this gateway it leads into that resource's own path,
 //! else it is opaque, and its bytes are counted and not read.
 //!
-//! **Not here, and refused**: the subsystem `sftp` and any other, forwarding back to the client, of agents
+//! Over SFTP each request is an action on paths (`sftp`).
+//!
+//! **Not here, and refused**: subsystems other than `sftp`, forwarding back to the client, of agents
 //! and X11, tunnels, RSA keys, certificates of hosts, carrying out again.
 //!
 //! Reading order: `listen` (accept to `connect`) -> `link` (the connection) -> `channel` (one program) -> `asked`, `action` (what is asked)
-//! -> `decide` -> `output`, `input`, `seat` (what goes back and forth) -> `forward` -> `writer` -> `pool` (connections to the host) -> `resource`, `library`.
+//! -> `decide` -> `output`, `input`, `seat` (what goes back and forth) -> `forward` -> `writer` -> `pool` (connections to the host) -> `resource`, `library`; and `sftp` (files).
 
 mod action;
 mod asked;
@@ -35,6 +39,7 @@ mod output;
 mod pool;
 mod resource;
 mod seat;
+mod sftp;
 mod writer;
 
 pub(crate) use forward::Routes;

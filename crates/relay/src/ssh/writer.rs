@@ -1,10 +1,12 @@
 //! The two writers. **What goes to the host was permitted; what goes to the client was released.**
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use gate::{Permit, Release};
+use proto_ssh::sftp::message::Reply;
 use terminal::Size;
+use wire::RawField;
 
-use super::asked::Sending;
+use super::asked::{Sending, Starts};
 use super::forward::{FarEar, FarMouth, Way};
 use super::library::{Ear, Gone, Lane, Mouth, Said, Sig};
 use crate::entropy;
@@ -39,7 +41,7 @@ pub(super) enum NotSent {
 pub(super) struct UpstreamWriter(pub(super) Mouth);
 
 impl UpstreamWriter {
-    /// Starts exactly the program that the permit was minted for, with exactly its variables and its terminal. `false`: the host has
+    /// Starts exactly the program or subsystem that the permit was minted for, with exactly its variables and its terminal. `false`: the host has
     /// no terminal for it, and nothing was started.
     pub(super) async fn start(
         &self,
@@ -61,11 +63,18 @@ impl UpstreamWriter {
                 _ => return Err(NotSent::Gone),
             }
         }
-        let started = match &sending.command {
-            Some(command) => self.0.exec(command).await,
-            None => self.0.shell().await,
+        let started = match &sending.starts {
+            Starts::Shell => self.0.shell().await,
+            Starts::Command(command) => self.0.exec(command).await,
+            Starts::Subsystem(name) => self.0.subsystem(name).await,
+            Starts::Message(_) => return Err(NotSent::NotPermitted),
         };
         started.map(|()| true).map_err(|()| NotSent::Gone)
+    }
+
+    /// A packet of SFTP that changes nothing on the host, within what a permit that was spent opened: `sftp::request`.
+    pub(super) async fn within(&self, packet: Bytes) -> Result<(), NotSent> {
+        self.0.stdin(packet).await.map_err(|()| NotSent::Gone)
     }
 
     /// Sends exactly the input that the permit was minted for.
@@ -138,6 +147,25 @@ impl ClientWriter<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A packet of SFTP.
+    pub(super) async fn packet(&self, release: Release) -> Result<(), Gone> {
+        self.0.out(Bytes::from(release.into_bytes().into_vec())).await
+    }
+
+    /// A piece of a file, in the packet that answers the READ of this id.
+    pub(super) async fn data(&self, id: u32, release: Release) -> Result<(), Gone> {
+        let mut packet = BytesMut::new();
+        let data = Reply::Data(RawField::new(release.into_bytes().into_vec().into()));
+        // What came in a packet fits one.
+        data.encode(id, &mut packet).map_err(|_too_long| Gone)?;
+        self.0.out(packet.freeze()).await
+    }
+
+    /// A packet of SFTP of the gateway's own: nothing of the host's is in it.
+    pub(super) async fn packet_of_ours(&self, packet: Bytes) -> Result<(), Gone> {
+        self.0.out(packet).await
     }
 
     /// Words of the gateway's own: nothing of the host's is in them.

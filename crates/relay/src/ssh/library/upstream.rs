@@ -262,6 +262,10 @@ impl Mouth {
         self.writer.exec(true, command).await.map_err(|_why| ())
     }
 
+    pub(in crate::ssh) async fn subsystem(&self, name: &str) -> Result<(), ()> {
+        self.writer.request_subsystem(true, name).await.map_err(|_why| ())
+    }
+
     /// Waits for the host's window.
     pub(in crate::ssh) async fn stdin(&self, bytes: Bytes) -> Result<(), ()> {
         self.writer.data_bytes(bytes).await.map_err(|_why| ())

@@ -1,0 +1,461 @@
+//! What is read of files: each piece held until what stands around it is known, then masked in its length, decided and recorded.
+//!
+//! What stands before a piece is what was read before it, where it follows that; what stands behind it is the next piece, where that has
+//! come already. Everything else is read by the same handle, unseen by the client. A piece whose surroundings the host does not give
+//! stays here.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use gate::{Ground, Piece};
+use ledger::Receipt;
+use mask::FilterBuilder;
+use mask::body::{Kept, kept};
+use mask::limits::{FILTER_TOKEN_BYTES_MAX, KEPT_BEFORE_BYTES, KEPT_BEHIND_BYTES};
+use proto_ssh::sftp::message::{Code, Reply, Request};
+use proto_ssh::sftp::session::{Answer, Content, FileId, QuestionId};
+use vocab::{Group, Verdict};
+
+use super::super::decide::Denied;
+use super::carry::{Carry, Sent, Stop};
+use super::request::{Answered, lost};
+use crate::alike::room;
+use crate::config::Tripwire;
+use crate::entropy;
+use crate::limits::{CHUNK_BYTES, SFTP_QUESTION_BYTES, SFTP_QUESTIONS_MAX, SFTP_RECENT_FILES_MAX};
+
+const HELD_BACK: &str = "policy holds back the file";
+const TRIPPED: &str = "a detector found a value that no rule governs";
+const NO_SURROUNDINGS: &str =
+    "what stands around a piece of the file could not be read, so that it cannot be masked";
+
+/// A piece that was read.
+pub(super) struct Held {
+    id: u32,
+    cost: usize,
+    file: FileId,
+    /// What was seen of the file, the piece in it; and where in the file that begins.
+    text: Vec<u8>,
+    at: u64,
+    piece: Range<usize>,
+    /// How much of what stands before and behind it is needed.
+    before: usize,
+    behind: usize,
+    /// Nothing is behind `text`.
+    ended: bool,
+    /// The questions for both.
+    asked: [Option<QuestionId>; 2],
+    questions: usize,
+    /// The host does not say what stands around it.
+    failed: bool,
+    /// It waits for people.
+    kept: Option<Kept>,
+}
+
+/// What becomes of what was read.
+pub(super) enum Let {
+    Out(BTreeSet<Group>),
+    Stay(Denied),
+    /// People are asked.
+    Wait,
+}
+
+impl Held {
+    fn end(&self) -> u64 {
+        self.at + self.text.len() as u64
+    }
+
+    fn lacks_before(&self) -> usize {
+        let all = usize::try_from(self.at).unwrap_or(usize::MAX);
+        self.before.saturating_sub(self.piece.start).min(all)
+    }
+
+    /// How much of that is asked for at once, from its end on: what every server answers whole.
+    fn next_before(&self) -> usize {
+        self.lacks_before().min(SFTP_QUESTION_BYTES)
+    }
+
+    fn lacks_behind(&self) -> usize {
+        if self.ended { 0 } else { self.behind.saturating_sub(self.text.len() - self.piece.end) }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.failed || self.lacks_before() == 0 && self.lacks_behind() == 0
+    }
+
+    /// What stands at `at` of the file, as far as it goes on where this ends.
+    fn goes_on(&mut self, at: u64, data: &[u8]) {
+        let known = usize::try_from(self.end().saturating_sub(at)).unwrap_or(usize::MAX);
+        if at <= self.end() && !self.ended {
+            let most = self.lacks_behind();
+            let new = data.get(known..).unwrap_or_default();
+            self.text.extend_from_slice(new.get(..new.len().min(most)).unwrap_or_default());
+        }
+    }
+
+    fn goes_before(&mut self, data: &[u8]) {
+        self.text.splice(..0, data.iter().copied());
+        self.at = self.at.saturating_sub(data.len() as u64);
+        self.piece = self.piece.start + data.len()..self.piece.end + data.len();
+    }
+}
+
+impl Carry<'_> {
+    /// A piece came.
+    pub(super) fn read(&mut self, answer: Answer, sent: &Sent) -> Result<(), Stop> {
+        let (Some(Content { file: id, piece, .. }), Reply::Data(data)) = (&answer.content, &answer.reply)
+        else {
+            return Err(Stop::Cut(lost()));
+        };
+        let (data, offset) = (data.as_bytes(), piece.offset);
+        for held in self.held.iter_mut().filter(|held| held.file == *id) {
+            held.goes_on(offset, data);
+        }
+        let file = self.files.get_mut(id).ok_or(Stop::Cut(lost()))?;
+        file.came(piece.order, data);
+        let (end, recent) = &file.recent;
+        let mut text = if *end == offset { recent.clone() } else { Vec::new() };
+        let start = text.len();
+        text.extend_from_slice(data);
+        let seen = text.len().saturating_sub(KEPT_BEFORE_BYTES);
+        file.recent = (offset + data.len() as u64, text.get(seen..).unwrap_or_default().to_vec());
+        let ended = file.end == Some(offset + data.len() as u64);
+        self.forget_all_but(*id);
+        let held = Held {
+            id: answer.id,
+            cost: sent.cost,
+            file: *id,
+            at: offset - start as u64,
+            piece: start..text.len(),
+            text,
+            before: KEPT_BEFORE_BYTES,
+            behind: KEPT_BEHIND_BYTES,
+            ended,
+            asked: [None, None],
+            questions: 0,
+            failed: false,
+            kept: None,
+        };
+        self.held.push_back(held);
+        Ok(())
+    }
+
+    /// Of too many files, one forgets what was read last: it is asked for again.
+    fn forget_all_but(&mut self, id: FileId) {
+        let known = self.files.iter_mut().filter(|(_, file)| !file.recent.1.is_empty());
+        let mut known: Vec<_> = known.collect();
+        if known.len() > SFTP_RECENT_FILES_MAX
+            && let Some((_, file)) = known.iter_mut().find(|(other, _)| **other != id)
+        {
+            file.recent = (0, Vec::new());
+        }
+    }
+
+    /// What was asked about a piece's surroundings.
+    pub(super) fn heard_around(&mut self, question: QuestionId, reply: &Reply) {
+        let asked = |held: &&mut Held| held.asked.contains(&Some(question));
+        let Some(held) = self.held.iter_mut().find(asked) else { return };
+        let is_before = held.asked[0] == Some(question);
+        match (is_before, reply) {
+            // Less than was asked for would leave a gap.
+            (true, Reply::Data(data)) if data.len() == held.next_before() => {
+                held.goes_before(data.as_bytes())
+            }
+            (true, _) => held.failed = true,
+            (false, Reply::Data(data)) if !data.is_empty() => {
+                let end = held.end();
+                held.goes_on(end, data.as_bytes());
+            }
+            (false, Reply::Status(status)) if status.code == Code::EOF => {
+                held.ended = true;
+                if let Some(file) = self.files.get_mut(&held.file) {
+                    file.end = Some(held.end());
+                }
+            }
+            (false, _) => held.failed = true,
+        }
+        held.asked[usize::from(!is_before)] = None;
+    }
+
+    /// Asks what is not known of what is held, and lets go of what is. `closed`: the host answers no more.
+    pub(super) async fn pump(&mut self, closed: bool) -> Result<(), Stop> {
+        loop {
+            self.ask_around(closed)?;
+            match self.held.front() {
+                Some(front) if front.is_ready() && !self.is_asking && self.asking.is_none() => {}
+                Some(_) | None => return Ok(()),
+            }
+            room(&self.link.resource.gate).await;
+            self.look().await?;
+        }
+    }
+
+    fn ask_around(&mut self, closed: bool) -> Result<(), Stop> {
+        let mut all = std::mem::take(&mut self.held);
+        for held in &mut all {
+            let (before, behind) = (held.next_before(), held.lacks_behind());
+            let places = [(before, held.at - before as u64), (behind, held.end())];
+            for (which, (lacks, at)) in places.into_iter().enumerate() {
+                let Some(asked) = held.asked.get_mut(which) else { continue };
+                if lacks == 0 || asked.is_some() || held.failed {
+                    continue;
+                }
+                held.questions += 1;
+                let handle = self.session.handle(held.file).cloned();
+                let Some(handle) = handle.filter(|_| !closed && held.questions <= SFTP_QUESTIONS_MAX) else {
+                    held.failed = true;
+                    continue;
+                };
+                let length = u32::try_from(lacks).unwrap_or(u32::MAX);
+                match self.session.ask(&Request::Read { handle, offset: at, length }) {
+                    Ok((question, bytes)) => {
+                        *asked = Some(question);
+                        self.up_within(bytes);
+                    }
+                    Err(_too_many) => held.failed = true,
+                }
+            }
+            if closed && held.asked.iter().any(Option::is_some) {
+                held.failed = true;
+            }
+        }
+        self.held = all;
+        Ok(())
+    }
+
+    /// Looks at the first piece that is held.
+    async fn look(&mut self) -> Result<(), Stop> {
+        let Some(mut held) = self.held.pop_front() else { return Ok(()) };
+        if held.failed {
+            return self.stays(&held, NO_SURROUNDINGS).await;
+        }
+        let Some(file) = self.files.get_mut(&held.file) else { return Err(Stop::Cut(lost())) };
+        let offset = held.at + held.piece.start as u64;
+        // Where the piece before was looked at, what reaches from it into this one is known.
+        let followed = file.open.filter(|(end, _)| *end == offset).map(|(_, open)| open);
+        let margin = held.piece.start.saturating_sub(KEPT_BEHIND_BYTES);
+        let from = match followed {
+            Some(open) => usize::try_from(open.saturating_sub(held.at)).unwrap_or(0).min(margin),
+            None => 0,
+        };
+        let text = held.text.get(from..).unwrap_or_default();
+        let piece = held.piece.start - from..held.piece.end - from;
+        let last = held.behind >= KEPT_BEFORE_BYTES;
+        let how = (held.ended, followed.is_none(), last);
+        let looked = kept(self.link.resource.gate.detectors(), &self.link.known(), text, piece, how);
+        let Some(looked) = looked else {
+            held.behind = KEPT_BEFORE_BYTES;
+            self.held.push_front(held);
+            return Ok(());
+        };
+        let open = held.at + (from + looked.open) as u64;
+        file.open = Some((held.at + held.piece.end as u64, open));
+        file.hits.take(&looked.found);
+        held.kept = Some(looked);
+        let ruled = self.may_leave(&held);
+        self.held.push_front(held);
+        self.ruled(ruled?).await
+    }
+
+    /// Whether policy, people and the tripwire let it out.
+    fn may_leave(&mut self, held: &Held) -> Result<Let, Stop> {
+        let link = self.link;
+        let (gate, who) = (&link.resource.gate, &link.who);
+        let file = self.files.get(&held.file).ok_or(Stop::Cut(lost()))?;
+        let asked = file.asked.clone();
+        let context = policy::Context {
+            classes: file.hits.classes.iter().cloned().collect(),
+            now: entropy::wall(),
+            ..asked.context.clone()
+        };
+        let bytes = file.released + held.piece.len() as u64;
+        let release = policy::Release { rows: 0, bytes, tripwires: file.hits.count };
+        let ground = Ground { action: asked.action(), context: &context, release: None };
+        if file.hits.count > 0 && link.resource.config.tripwire == Tripwire::Cut {
+            let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
+            decided.message = None;
+            return Ok(Let::Stay(Denied { decided: decided.into(), why: TRIPPED, of: Some(file.of) }));
+        }
+        if !gate.decides_releases(who) {
+            return Ok(Let::Out(file.approved.clone()));
+        }
+        let ground = Ground { release: Some(release), ..ground };
+        let decided = gate.verdict(who, &ground, &file.approved);
+        match decided.verdict {
+            Verdict::Allow => Ok(Let::Out(file.approved.clone())),
+            Verdict::Refuse => {
+                Ok(Let::Stay(Denied { decided: decided.into(), why: HELD_BACK, of: Some(file.of) }))
+            }
+            Verdict::Ask(_) => {
+                let (lane, of, mut ended) = (self.lane, file.of, self.over.clone());
+                self.asking = Some(Box::pin(async move {
+                    let ground = Ground { action: asked.action(), context: &context, release: Some(release) };
+                    let answer = link.ask(lane, &asked, decided, &ground, Some(of), &mut ended).await?;
+                    Ok(Answered::Release(answer))
+                }));
+                Ok(Let::Wait)
+            }
+        }
+    }
+
+    /// The first piece that is held leaves, or stays.
+    pub(super) async fn ruled(&mut self, ruled: Let) -> Result<(), Stop> {
+        match ruled {
+            Let::Wait => Ok(()),
+            Let::Out(approved) => {
+                let Some(held) = self.held.pop_front() else { return Ok(()) };
+                if let Some(file) = self.files.get_mut(&held.file) {
+                    file.approved = approved;
+                }
+                self.record(held)
+            }
+            Let::Stay(denied) => {
+                let Some(held) = self.held.pop_front() else { return Ok(()) };
+                let file = self.files.get_mut(&held.file).ok_or(Stop::Cut(lost()))?;
+                file.withheld = true;
+                let (asked, partial) = (file.asked.clone(), file.released > 0);
+                self.withhold((held.id, held.cost), &asked, &denied, partial).await
+            }
+        }
+    }
+
+    /// It cannot be masked, and stays.
+    async fn stays(&mut self, held: &Held, why: &'static str) -> Result<(), Stop> {
+        let file = self.files.get_mut(&held.file).ok_or(Stop::Cut(lost()))?;
+        file.withheld = true;
+        let (asked, of, partial) = (file.asked.clone(), file.of, file.released > 0);
+        let ground = Ground { action: asked.action(), context: &asked.context, release: None };
+        let (gate, who) = (&self.link.resource.gate, &self.link.who);
+        let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
+        decided.message = None;
+        let denied = Denied { decided: decided.into(), why, of: Some(of) };
+        self.withhold((held.id, held.cost), &asked, &denied, partial).await
+    }
+
+    /// Begins to record what leaves. A long piece has several records, and leaves behind the last.
+    fn record(&mut self, mut held: Held) -> Result<(), Stop> {
+        let (gate, who) = (&self.link.resource.gate, &self.link.who);
+        let (Some(file), Some(kept)) = (self.files.get_mut(&held.file), held.kept.take()) else {
+            return Err(Stop::Cut(lost()));
+        };
+        let (key, bytes) = (gate.ledger().filter_key(), kept.bytes);
+        // The beginning and end of tokens that the piece cuts.
+        let (before, behind) = (held.text.get(..held.piece.start), held.text.get(held.piece.end..));
+        let (before, behind) = (before.unwrap_or_default(), behind.unwrap_or_default());
+        let begun = before.iter().rev().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b));
+        let mut token = before.get(before.len() - begun.count()..).unwrap_or_default().to_vec();
+        let rest = behind.iter().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b)).count();
+        let (mut last, mut chunks) = (None::<Receipt>, bytes.as_bytes().chunks(CHUNK_BYTES).peekable());
+        while let Some(chunk) = chunks.next() {
+            let mut filter = FilterBuilder::new();
+            token.extend_from_slice(chunk);
+            if chunks.peek().is_none() {
+                token.extend_from_slice(behind.get(..rest).unwrap_or_default());
+            }
+            filter.cell(&key, &token);
+            let cut = token.iter().rev().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b));
+            token = token.get(token.len() - cut.count()..).unwrap_or_default().to_vec();
+            let piece = Piece {
+                n: file.number(),
+                to: "client",
+                bytes: chunk.len() as u64,
+                exposures: file.hits.exposures(&file.on, "masked"),
+                tripwires: file.hits.tripwires(),
+                filter: (!filter.is_empty()).then(|| filter.take()),
+                reel: file.reel(gate.detectors(), "read", chunk).into_iter().collect(),
+                ..Piece::default()
+            };
+            last = Some(gate.piece(who, file.of, piece).map_err(|e| self.link.unrecorded(e))?);
+        }
+        file.released += bytes.as_bytes().len() as u64;
+        match last {
+            Some(receipt) => self.down_data(receipt, held.id, bytes, held.cost),
+            // No byte of it: the host said nothing.
+            None => self.tell(held.id, held.cost, Code::EOF, "End of file")?,
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto_ssh::sftp::action::LinkOrder;
+    use proto_ssh::sftp::frame::Frame;
+    use proto_ssh::sftp::message::{FromClient, OpenFlags};
+    use proto_ssh::sftp::session::{Event, Options, Session, Step};
+    use proto_ssh::sftp::version::Extensions;
+
+    /// The id of a file, as a session gives it.
+    fn opened() -> FileId {
+        let frame = |bytes: &[u8]| Frame { tag: bytes[4], body: bytes[5..].to_vec().into() };
+        let mut session =
+            Session::new(Options { link_order: LinkOrder::OpenSsh, extensions: Extensions::NONE });
+        let begun = session.on_client(&Frame { tag: 1, body: vec![0, 0, 0, 3].into() });
+        assert!(matches!(begun, Ok(Step::Begin(_))));
+        let Ok(Event::Greeted { ask, .. }) =
+            session.on_upstream(&Frame { tag: 2, body: vec![0, 0, 0, 3].into() })
+        else {
+            panic!("no question for the home")
+        };
+        let mut home = ask[5..9].to_vec();
+        home.extend([0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let told = session.on_upstream(&Frame { tag: 101, body: home.into() });
+        assert!(matches!(told, Ok(Event::Ready(_))));
+        let open = Request::Open {
+            path: wire::RawField::from_static(b"/a"),
+            flags: OpenFlags(OpenFlags::READ),
+            attrs: Default::default(),
+        };
+        let mut bytes = bytes::BytesMut::new();
+        open.encode(7, &mut bytes).unwrap();
+        assert!(matches!(FromClient::decode(&frame(&bytes)), Ok(FromClient::Request { id: 7, .. })));
+        let Ok(Step::Ask(asked)) = session.on_client(&frame(&bytes)) else { panic!("not asked") };
+        let sent = session.sent(*asked).unwrap();
+        let mut handle = sent.bytes[5..9].to_vec();
+        handle.extend([0, 0, 0, 1, b'h']);
+        let Ok(Event::Answer(answer)) = session.on_upstream(&Frame { tag: 102, body: handle.into() }) else {
+            panic!("not answered")
+        };
+        answer.opened.unwrap()
+    }
+
+    fn held(at: u64, before: &[u8], piece: &[u8]) -> Held {
+        Held {
+            id: 1,
+            cost: 0,
+            file: opened(),
+            text: [before, piece].concat(),
+            at,
+            piece: before.len()..before.len() + piece.len(),
+            before: 8,
+            behind: 4,
+            ended: false,
+            asked: [None, None],
+            questions: 0,
+            failed: false,
+            kept: None,
+        }
+    }
+
+    #[test]
+    fn a_piece_waits_for_what_stands_around_it() {
+        let mut first = held(0, b"", b"abcdef");
+        assert_eq!((first.lacks_before(), first.lacks_behind(), first.is_ready()), (0, 4, false));
+        first.goes_on(6, b"gh");
+        assert_eq!(first.lacks_behind(), 2);
+        // What is known already, and a little more; and what does not follow.
+        first.goes_on(4, b"efghijkl");
+        first.goes_on(60, b"zz");
+        assert_eq!((first.text.as_slice(), first.is_ready()), (&b"abcdefghij"[..], true));
+        let mut later = held(100, b"", b"xyz");
+        assert_eq!(later.lacks_before(), 8);
+        later.goes_before(b"45678");
+        assert_eq!((later.at, later.piece.clone(), later.lacks_before()), (95, 5..8, 3));
+        later.goes_before(b"123");
+        later.ended = true;
+        assert!(later.is_ready() && later.text == b"12345678xyz");
+        // At the beginning of a file there is not more than there is.
+        assert_eq!(held(3, b"", b"xyz").lacks_before(), 3);
+    }
+}
