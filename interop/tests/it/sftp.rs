@@ -15,7 +15,7 @@ use std::time::Duration;
 const SSN: &str = "536-22-8391";
 const EMAIL: &str = "ada.osei@example.com";
 
-/// Agents: `sftp-reader` may only read below `srv`; `sftp-keyless` gets no private key; `sftp-asker` asks to write.
+/// Agents: `sftp-reader` may only read; `sftp-keyless` and `sftp-nameless` get nothing in which something is found; `sftp-asker` asks to write.
 const RULES: &str = r#"
 @id("sftp-administers")
 permit (principal, action == Action::"administer", resource in Resource::"build");
@@ -29,6 +29,10 @@ forbid (principal in Agent::"sftp-reader", action in [Action::"write", Action::"
 @id("sftp-no-keys")
 @message("Private keys stay on their host.")
 forbid (principal in Agent::"sftp-keyless", action == Action::"release", resource in Resource::"build")
+when { context.tripwires > 0 };
+@id("sftp-no-names")
+@message("No names of people.")
+forbid (principal in Agent::"sftp-nameless", action == Action::"release", resource in Resource::"build")
 when { context.tripwires > 0 };
 @id("sftp-asks")
 @needs("leads")
@@ -247,6 +251,10 @@ fn names_in_listings_are_masked_too() {
         !done.out().contains(EMAIL) && done.out().contains("[pii.email]") && done.out().contains("other")
     );
     assert!(!replayed(scene, "sftp-5").contains(EMAIL));
+    let done = sh(scene, "sftp-nameless", &script);
+    assert!(!done.out().contains("other"), "{}", done.all());
+    let shown = show(scene, "sftp-nameless").to_string();
+    assert!(shown.contains("No names of people."), "{shown}");
 }
 
 #[test]

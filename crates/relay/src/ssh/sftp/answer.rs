@@ -1,22 +1,28 @@
 //! The host's side: each answer matched to its request, masked, recorded, and put on its way to the client.
 
+use std::collections::BTreeSet;
+
 use bytes::BytesMut;
-use gate::{Outcome, Piece};
+use gate::{Ground, Outcome, Piece};
 use ledger::Receipt;
 use mask::{FilterBuilder, Known, MaskedBytes};
 use proto_ssh::sftp::frame::Frame;
 use proto_ssh::sftp::message::{Code, Reply};
 use proto_ssh::sftp::reply::{Place, UsersGroups};
 use proto_ssh::sftp::session::{Answer, Event, FileId, Summary};
+use vocab::Verdict;
 use wire::RawField;
 
-use super::super::decide::Cut;
+use super::super::decide::{Cut, Denied};
 use super::carry::{Carry, Sent, Stop};
 use super::file::{File, status};
 use super::hits::Hits;
 use super::request::{coverage, lost};
+use crate::config::Tripwire;
 use crate::entropy;
 
+const POLICY_HOLDS: &str = "policy holds back the answer";
+const TRIPPED: &str = "a detector found a value that no rule governs";
 const HELD_BACK: &str = "a detector found a value in this answer that cannot be masked in it";
 
 impl Carry<'_> {
@@ -32,13 +38,13 @@ impl Carry<'_> {
             }
             Event::Answer(answer) => {
                 let sent = self.sent.remove(&answer.id).ok_or(Stop::Cut(lost()))?;
-                self.answered(answer, sent)?;
+                self.answered(answer, sent).await?;
             }
         }
         Ok(())
     }
 
-    fn answered(&mut self, mut answer: Answer, sent: Sent) -> Result<(), Stop> {
+    async fn answered(&mut self, mut answer: Answer, sent: Sent) -> Result<(), Stop> {
         if answer.content.is_some() {
             return self.read(answer, &sent);
         }
@@ -46,10 +52,10 @@ impl Carry<'_> {
             let on = self.nameable(asked.action().accesses.first().map(|access| access.on.clone()));
             let file = File::new(sent.of, asked.clone(), on, self.link.resource.config.reel);
             self.files.insert(opened, file);
-            return self.piece(answer, &sent, Some(opened));
+            return self.piece(answer, &sent, Some(opened)).await;
         }
         if sent.own.is_some() {
-            return self.ended(answer, &sent);
+            return self.ended(answer, &sent).await;
         }
         let code = answer.reply.code();
         let last = self.files_ended(&std::mem::take(&mut answer.ended), code)?;
@@ -65,12 +71,12 @@ impl Carry<'_> {
             }
             // That something was written, or there is no more of it: no word of it is the host's.
             (Some(code), Some(_)) => self.tell(answer.id, sent.cost, code, words(code)),
-            (None, _) | (Some(_), None) => self.piece(answer, &sent, sent.file),
+            (None, _) | (Some(_), None) => self.piece(answer, &sent, sent.file).await,
         }
     }
 
     /// The answer to a request with an intent of its own.
-    fn ended(&mut self, mut answer: Answer, sent: &Sent) -> Result<(), Stop> {
+    async fn ended(&mut self, mut answer: Answer, sent: &Sent) -> Result<(), Stop> {
         self.files_ended(&std::mem::take(&mut answer.ended), None)?;
         let mut hits = Hits::default();
         self.mask(&mut answer.reply, &mut hits)?;
@@ -84,6 +90,18 @@ impl Carry<'_> {
         let (packet, filter) = self.packet(&answer)?;
         let on = sent.own.as_ref().and_then(|asked| asked.action().accesses.first().map(|a| a.on.clone()));
         let on = self.nameable(on);
+        if let (Some(asked), Some(denied)) = (&sent.own, self.kept_back(&answer, sent, None, &hits)) {
+            let outcome = Outcome {
+                result: "refused",
+                state: "final",
+                exposures: hits.exposures(&on, "refused"),
+                tripwires: hits.tripwires(),
+                partial: coverage(),
+                ..Outcome::default()
+            };
+            let _before_the_refusal = self.outcome(sent.of, outcome)?;
+            return self.withhold((answer.id, sent.cost), asked, &denied, false).await;
+        }
         let outcome = Outcome {
             result: if good { "ok" } else { "error" },
             state: "final",
@@ -100,7 +118,7 @@ impl Carry<'_> {
     }
 
     /// The answer to what is within another intent: a piece of that one.
-    fn piece(&mut self, mut answer: Answer, sent: &Sent, of: Option<FileId>) -> Result<(), Stop> {
+    async fn piece(&mut self, mut answer: Answer, sent: &Sent, of: Option<FileId>) -> Result<(), Stop> {
         let mut hits = Hits::default();
         let names = match &answer.reply {
             Reply::Name(entries) => entries.len() as u64,
@@ -108,6 +126,9 @@ impl Carry<'_> {
         };
         self.mask(&mut answer.reply, &mut hits)?;
         let (packet, filter) = self.packet(&answer)?;
+        if let Some(denied) = self.kept_back(&answer, sent, of, &hits) {
+            return self.list_stays(&answer, sent, of, (hits, denied)).await;
+        }
         let root = self.link.resource.root.clone();
         let (gate, who) = (&self.link.resource.gate, &self.link.who);
         let file = of.and_then(|of| self.files.get_mut(&of));
@@ -137,6 +158,52 @@ impl Carry<'_> {
         };
         let receipt = gate.piece(who, sent.of, piece).map_err(|e| self.link.unrecorded(e))?;
         self.leave(&answer, packet, receipt, sent.cost)
+    }
+
+    /// Whether policy or the tripwire keeps names here, or what has a finding in it. Nobody is asked about them: what would ask refuses.
+    fn kept_back(&self, answer: &Answer, sent: &Sent, of: Option<FileId>, hits: &Hits) -> Option<Denied> {
+        let asked = match of.and_then(|of| self.files.get(&of)) {
+            Some(file) => &file.asked,
+            None => sent.own.as_ref()?,
+        };
+        if !matches!(answer.reply, Reply::Name(_)) && hits.count == 0 {
+            return None;
+        }
+        let (gate, who) = (&self.link.resource.gate, &self.link.who);
+        let bytes = answer.reply.fields().iter().map(|field| field.bytes.len() as u64).sum();
+        let context = policy::Context {
+            classes: hits.classes.iter().cloned().collect(),
+            now: entropy::wall(),
+            ..asked.context.clone()
+        };
+        let ground = Ground { action: asked.action(), context: &context, release: None };
+        if hits.count > 0 && self.link.resource.config.tripwire == Tripwire::Cut {
+            let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
+            decided.message = None;
+            return Some(Denied { decided: decided.into(), why: TRIPPED, of: Some(sent.of) });
+        }
+        if !gate.decides_releases(who) {
+            return None;
+        }
+        let release = Some(policy::Release { rows: 0, bytes, tripwires: hits.count });
+        let decided = gate.verdict(who, &Ground { release, ..ground }, &BTreeSet::new());
+        let allows = decided.verdict == Verdict::Allow;
+        (!allows).then(|| Denied { decided: decided.into(), why: POLICY_HOLDS, of: Some(sent.of) })
+    }
+
+    /// Names of an open directory do not leave.
+    async fn list_stays(
+        &mut self,
+        answer: &Answer,
+        sent: &Sent,
+        of: Option<FileId>,
+        (hits, denied): (Hits, Denied),
+    ) -> Result<(), Stop> {
+        let file = of.and_then(|of| self.files.get_mut(&of)).ok_or(Stop::Cut(lost()))?;
+        file.withheld = true;
+        file.hits.add(hits);
+        let (asked, partial) = (file.asked.clone(), file.released > 0);
+        self.withhold((answer.id, sent.cost), &asked, &denied, partial).await
     }
 
     fn leave(

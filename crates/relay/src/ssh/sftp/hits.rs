@@ -32,6 +32,14 @@ impl Hits {
         self.tripwires.extend(tripped(found, "output"));
     }
 
+    /// What `other` found, too.
+    pub(super) fn add(&mut self, other: Hits) {
+        self.tripwires.extend(other.tripwires);
+        self.classes.extend(other.classes);
+        self.count += other.count;
+        other.masked.into_iter().for_each(|(of, count)| *self.masked.entry(of).or_default() += count);
+    }
+
     /// A field that stands by itself, with placeholders; `None`: it may pass as it is.
     pub(super) fn field(&mut self, detectors: &Detectors, known: &Known, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut findings = Vec::new();

@@ -60,7 +60,7 @@ impl Carry<'_> {
     async fn not_carried(&mut self, refused: Refused) -> Result<(), Stop> {
         let name = refused.why.as_str().to_owned();
         self.link.beside(&Beside { what: "sftp", name }).await?;
-        self.down_own(refused.reply, 0);
+        self.refused(refused.reply);
         Ok(())
     }
 
@@ -124,19 +124,19 @@ impl Carry<'_> {
         let (gate, who) = (&link.resource.gate, &link.who);
         let of_user = link.resource.root.join(&link.resource.config.user);
         let action = name::action(&of_user, self.session.home(), &packet);
-        let asked = Asked::request(
+        let mut asked = Asked::request(
             &link.resource,
             who,
             &mut link.known(),
             action,
             &name::line(&packet),
             name::said(&packet),
-            encoded(packet.request(), packet.id()),
+            // What is asked and approved is the request, whatever number it has.
+            encoded(packet.request(), 0),
         );
-        // What is approved is the request, whatever number it has.
-        let unnumbered = encoded(packet.upstream(), 0);
+        asked.sending.starts = Starts::Message(encoded(packet.upstream(), 0));
+        let unnumbered = asked.sending.bytes();
         let decided_by = asked.question(who, &unnumbered).saying().and_then(|said| gate.decided(who, &said));
-        let mut asked = asked;
         if let Some((how, told)) = decided_by {
             asked.context.decided = Some(how.as_str().into());
             asked.context.decided_by_result = told;
@@ -156,7 +156,6 @@ impl Carry<'_> {
                 self.refuse(*packet, &asked, &denied).await
             }
             Verdict::Ask(_) => {
-                asked.sending.starts = Starts::Message(unnumbered);
                 let (lane, mut ended, asked) = (self.lane, self.over.clone(), Arc::new(asked));
                 self.asking = Some(Box::pin(async move {
                     let ground = Ground { action: asked.action(), context: &asked.context, release: None };
@@ -222,8 +221,14 @@ impl Carry<'_> {
         let words = self.link.record_refusal(asked, denied, REFUSED_STATUS, false).await;
         let words = words.map_err(|cut| self.link.unsent(cut))?;
         let reply = self.session.refused(packet, Code::PERMISSION_DENIED, &words)?;
-        self.down_own(reply, 0);
+        self.refused(reply);
         Ok(())
+    }
+
+    /// It counts until it has left, as answers do: a client that takes none is not asked for more.
+    fn refused(&mut self, reply: Bytes) {
+        self.expect(SFTP_ANSWER_BYTES);
+        self.down_own(reply, SFTP_ANSWER_BYTES);
     }
 
     /// The same of an answer to `id` of `cost` bytes that came and stays here.
