@@ -505,6 +505,23 @@ fn a_thousand_commands_over_one_connection_have_their_statuses() {
     let mut run = scene.gateway.run("runner-10", &["/bin/sh", "-c", script].map(Path::new));
     let done = finish(&mut run, b"", Duration::from_secs(600)).unwrap();
     assert_eq!(done.out(), "done\n", "{}", scene.gateway.explain(&done));
+    // A placeholder would break what says its length: the transfer ends, and does not wait for ever.
+    let told = scene.sshd.dir().join("told");
+    std::fs::write(&told, format!("number {SSN}\n")).unwrap();
+    for transfer in ["timeout 20 scp -O", "timeout 20 rsync -e ssh"] {
+        let done = scene
+            .sh("runner-20", &format!("cd $HOME; {transfer} build:{} got; echo $?; cat got", told.display()));
+        assert!(
+            !done.out().starts_with("0\n") && !done.out().starts_with("124\n"),
+            "{transfer}: {}",
+            done.all()
+        );
+        assert!(
+            !done.out().contains(SSN) && done.err().contains("a placeholder there would break it"),
+            "{transfer}: {}",
+            done.all()
+        );
+    }
 }
 
 #[test]

@@ -382,7 +382,6 @@ fn no_other_way_than_a_command_gets_a_secret() {
         ("sh-036 shell", format!("echo cat {file} | ssh build; echo cat {file} | ssh -tt build")),
         ("sh-038 x11", format!("ssh -X -o ForwardX11Timeout=5 build cat {file}")),
     ] {
-        // scp's old protocol says how long a file is before it, and waits for ever for what a placeholder is shorter by.
         let script = format!(
             "cd \"$HOME\"; timeout 20 sh -c {} </dev/null >out 2>&1; cat out; test -f got && cat got; true",
             quoted(&script)

@@ -155,16 +155,16 @@ fn what_the_gateway_logs_in_by_is_nowhere_in_the_agents_sight() {
     let script = "env; cat /proc/self/environ /proc/*/environ /proc/*/cmdline 2>/dev/null; \
                   find \"$HOME\" -type f -exec cat {} + 2>/dev/null; ls -A \"$HOME/.ssh\"; \
                   ssh -v build 'echo in' 2>&1; ssh -i /nowhere -o PasswordAuthentication=yes somebody@build true 2>&1; \
-                  ssh build \"cat $HOME/.ssh/tacho_run\" 2>&1; echo end";
+                  ssh build \"cat $HOME/.ssh/id_ed25519\" 2>&1; echo end";
     let done = scene.sh("runner-30", script);
     assert!(done.out().contains("in\n") && done.out().ends_with("end\n"), "{}", scene.gateway.explain(&done));
     assert_eq!(net.search(done.all().as_bytes()), Vec::<&str>::new());
     // What a run's clients of SSH read holds its own key, and the gateway's.
-    let script = "cd \"$HOME/.ssh\"; ls -A; ssh-keygen -y -f tacho_run; cut -d' ' -f2,3 known_hosts";
+    let script = "cd \"$HOME/.ssh\"; ls -A; ssh-keygen -y -f id_ed25519; cut -d' ' -f2,3 known_hosts";
     let done = scene.sh("runner-30", script);
     exits(&scene, &done, 0);
     let lines: Vec<String> = done.out().lines().map(str::to_owned).collect();
-    assert_eq!(lines[..3], ["config", "known_hosts", "tacho_run"], "{}", done.all());
+    assert_eq!(lines[..3], ["config", "id_ed25519", "known_hosts"], "{}", done.all());
     let (run, gateway) = (&lines[3], &lines[4]);
     let login = std::fs::read_to_string(scene.sshd.key().with_extension("pub")).unwrap();
     let host = scene.sshd.host_key().unwrap();
@@ -173,7 +173,7 @@ fn what_the_gateway_logs_in_by_is_nowhere_in_the_agents_sight() {
         assert!(blob(line) != blob(&login) && blob(line) != blob(&host), "{what}: {line}");
     }
     assert_ne!(blob(run), blob(gateway));
-    let again = scene.sh("runner-30", "ssh-keygen -y -f \"$HOME/.ssh/tacho_run\"").out();
+    let again = scene.sh("runner-30", "ssh-keygen -y -f \"$HOME/.ssh/id_ed25519\"").out();
     assert_ne!(blob(again.trim()), blob(run), "each run has its own");
     let site = scene.gateway.stop();
     assert_eq!(net.search_files(&site.data()), Vec::<String>::new());

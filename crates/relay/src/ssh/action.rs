@@ -95,6 +95,17 @@ fn on_user(root: &ResourcePath, user: &str, verb: Verb) -> Access {
     Access { verb, on: root.join(user), columns: Vec::new() }
 }
 
+/// Whether a line starts the other end of a transfer: what it says is no text, and has lengths and checksums.
+pub(super) fn is_transfer(line: &Line) -> bool {
+    line.commands.iter().any(|command| match &command.program {
+        Program::Named { base, .. } => TRANSFERS.contains(&base.as_str()),
+        Program::Unknown | Program::None => false,
+    })
+}
+
+const TRANSFERS: &[&str] =
+    &["scp", "rsync", "sftp-server", "git-upload-pack", "git-upload-archive", "git-receive-pack"];
+
 /// What is asked for that is neither a command nor carried: `kind` names it.
 pub(super) fn beside(root: &ResourcePath, user: &str, kind: &'static str) -> Action {
     Action {

@@ -69,6 +69,8 @@ pub(super) struct Asked {
     tripwires: Vec<Tripped>,
     said: Option<String>,
     via: &'static str,
+    /// Its output is a protocol that says lengths and checksums of what it carries.
+    pub(super) transfer: bool,
     /// Refused whatever policy says, and why.
     pub(super) refuse: Option<&'static str>,
 }
@@ -108,6 +110,7 @@ impl Asked {
             tripwires: Vec::new(),
             said: None,
             via: "shell",
+            transfer: false,
             refuse: None,
         }
     }
@@ -152,6 +155,7 @@ impl Asked {
         for literal in read.line.iter().flat_map(|line| &line.literals) {
             hear(&detectors, known, literal.value.as_bytes());
         }
+        let transfer = read.line.as_ref().is_some_and(action::is_transfer);
         let action = match sending.terminal {
             Some(_) => action::at_a_terminal(read.action, &resource.root, &config.user),
             None => read.action,
@@ -175,6 +179,7 @@ impl Asked {
             tripwires: tripwires.into_iter().collect(),
             said,
             via: "exec",
+            transfer,
             refuse,
         }
     }
@@ -236,6 +241,7 @@ impl Asked {
             tripwires: tripwires.into_iter().collect(),
             said,
             via: "sftp",
+            transfer: false,
             refuse: None,
         }
     }
@@ -255,6 +261,7 @@ impl Asked {
             tripwires: Vec::new(),
             said: None,
             via: "channel",
+            transfer: false,
             refuse: Some(why),
         }
     }
@@ -279,6 +286,7 @@ impl Asked {
             tripwires: Vec::new(),
             said: None,
             via: "channel",
+            transfer: false,
             refuse: None,
         }
     }

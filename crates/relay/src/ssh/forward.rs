@@ -484,7 +484,7 @@ impl Forward<'_> {
             let Stdin::Data(bytes) = self.lane.stdin().await else {
                 return writer.end().await.map_err(not_sent);
             };
-            let (_counted_alone, found) = opaque.pass(gate.detectors(), &bytes);
+            let (_counted_alone, found) = opaque.pass(&self.link.resource.detectors, &bytes);
             let hit = |f: &mask::Finding| Tripped {
                 detector: f.detector,
                 class: f.class.clone(),
@@ -713,7 +713,7 @@ impl<'a> Back<'a> {
             // That resource's path has looked at it, masked it and said so.
             true => mask::Opaque::masked_before(bytes),
             false => {
-                let (passed, found) = self.opaque.pass(gate.detectors(), bytes);
+                let (passed, found) = self.opaque.pass(&self.forward.link.resource.detectors, bytes);
                 for finding in found {
                     self.hits += 1;
                     self.classes.insert(finding.class.clone());

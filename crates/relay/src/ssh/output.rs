@@ -27,6 +27,7 @@ const HELD_BACK: &str = "policy holds back the output";
 const TRIPPED: &str = "a detector found a value that no rule governs";
 const ON_SCREEN: &str =
     "a value came together on the screen that no rule governs, and that could not be masked there";
+const IN_A_TRANSFER: &str = "a value stands in what is transferred, and a placeholder there would break it";
 const TOO_MUCH_WORK: &str = "what the program does to the screen is more than the gateway follows";
 const NOT_STARTED: &str = "the host did not start the command";
 
@@ -60,8 +61,8 @@ pub(super) struct Output<'a> {
     masked: BTreeMap<(&'static str, Class), u64>,
     classes: BTreeSet<Class>,
     hits: u64,
-    /// Why what the screen would show may not be seen.
-    on_screen: Option<&'static str>,
+    /// Why what is held stays here, whatever policy says.
+    stays: Option<&'static str>,
     filter: FilterBuilder,
     approved: BTreeSet<Group>,
     bytes: u64,
@@ -119,7 +120,7 @@ impl<'a> Output<'a> {
             masked: BTreeMap::new(),
             classes: BTreeSet::new(),
             hits: 0,
-            on_screen: None,
+            stays: None,
             filter: FilterBuilder::new(),
             approved: BTreeSet::new(),
             bytes: 0,
@@ -319,6 +320,8 @@ impl<'a> Output<'a> {
         for hit in &found.tripped {
             self.classes.insert(hit.class.clone());
             if hit.act == Act::Masked {
+                let breaks = self.asked.transfer && stream == Stream::Out;
+                self.stays = self.stays.or(breaks.then_some(IN_A_TRANSFER));
                 self.hits += 1;
                 *self.masked.entry((hit.detector, hit.class.clone())).or_default() += hit.count;
             }
@@ -350,10 +353,11 @@ impl<'a> Output<'a> {
             let _before_the_piece = noted.map_err(|e| self.link.unrecorded(e))?;
         }
         self.classes.extend(shown.found.iter().map(|hit| hit.class.clone()));
-        self.on_screen = match shown.found.is_empty() {
+        let why = match shown.found.is_empty() {
             false => Some(ON_SCREEN),
             true => shown.lost.then_some(TOO_MUCH_WORK),
         };
+        self.stays = self.stays.or(why);
         self.tripwires.extend(shown.found);
         Ok(())
     }
@@ -371,7 +375,7 @@ impl<'a> Output<'a> {
         let release = Some(policy::Release { rows: 0, bytes, tripwires: self.hits });
         let ground = Ground { action: self.asked.action(), context: &context, release };
         let cuts = self.hits > 0 && self.link.resource.config.tripwire == Tripwire::Cut;
-        if let Some(why) = self.on_screen.or(cuts.then_some(TRIPPED)) {
+        if let Some(why) = self.stays.or(cuts.then_some(TRIPPED)) {
             let mut decided = gate.verdict(who, &Ground { release: None, ..ground }, &BTreeSet::new());
             decided.message = None;
             return Ok(Some(Denied { decided: decided.into(), why, of: Some(self.of) }));

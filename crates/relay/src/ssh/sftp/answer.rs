@@ -137,7 +137,7 @@ impl Carry<'_> {
                 file.names += names;
                 file.released += answer.reply.fields().iter().map(|f| f.bytes.len() as u64).sum::<u64>();
                 let listed = listing(&answer.reply);
-                let reel = file.reel(gate.detectors(), "names", &listed);
+                let reel = file.reel(&self.link.resource.detectors, "names", &listed);
                 (file.number(), file.on.clone(), reel)
             }
             None => {
@@ -250,7 +250,7 @@ impl Carry<'_> {
 
     /// Puts placeholders into an answer.
     fn mask(&self, reply: &mut Reply, hits: &mut Hits) -> Result<(), Stop> {
-        let (detectors, known) = (self.link.resource.gate.detectors(), self.link.known());
+        let (detectors, known) = (&self.link.resource.detectors, self.link.known());
         for field in reply.fields() {
             if field.place == Place::Data {
                 continue;
@@ -289,7 +289,7 @@ impl Carry<'_> {
     }
 
     fn mint(&self, packet: &[u8]) -> Option<MaskedBytes> {
-        let detectors = self.link.resource.gate.detectors();
+        let detectors = &self.link.resource.detectors;
         let released = mask::release(detectors, packet.to_vec(), &[], &self.link.known(), &mut Vec::new());
         released.ok().map(|(bytes, _explained)| bytes)
     }

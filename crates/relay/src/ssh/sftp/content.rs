@@ -242,7 +242,7 @@ impl Carry<'_> {
         let piece = held.piece.start - from..held.piece.end - from;
         let last = held.behind >= KEPT_BEFORE_BYTES;
         let how = (held.ended, followed.is_none(), last);
-        let looked = kept(self.link.resource.gate.detectors(), &self.link.known(), text, piece, how);
+        let looked = kept(&self.link.resource.detectors, &self.link.known(), text, piece, how);
         let Some(looked) = looked else {
             held.behind = KEPT_BEFORE_BYTES;
             self.held.push_front(held);
@@ -362,7 +362,7 @@ impl Carry<'_> {
                 exposures: file.hits.exposures(&file.on, "masked"),
                 tripwires: file.hits.tripwires(),
                 filter: (!filter.is_empty()).then(|| filter.take()),
-                reel: file.reel(gate.detectors(), "read", chunk).into_iter().collect(),
+                reel: file.reel(&self.link.resource.detectors, "read", chunk).into_iter().collect(),
                 ..Piece::default()
             };
             last = Some(gate.piece(who, file.of, piece).map_err(|e| self.link.unrecorded(e))?);
