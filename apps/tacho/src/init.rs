@@ -192,6 +192,9 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # permit (principal, action == Action::"execute", resource in Resource::"build/deploy/program/systemctl");
 # `ssh -L`, `-W` and `-J` reach what a rule names; what is no resource of this gateway is opaque, besides (context.kind == "FORWARD"):
 # permit (principal, action == Action::"call", resource == Resource::"build/deploy/host/db.internal/5432");
+# `sftp` and `scp` are let in by this, and then decided file by file:
+# permit (principal, action == Action::"execute", resource == Resource::"build/deploy/subsystem/sftp");
+# `ssh build` alone, and `ssh -t`, need `shell` beside `execute` and `opaque`; the starter's rule no-opaque forbids that, and has to except it.
 # [[resource]]
 # name = "build"
 # kind = "ssh"

@@ -289,7 +289,7 @@ impl ToldLine {
 impl TripwireLine {
     /// Whether it is of an answer. What was found in a request stands among what was told.
     pub fn is_of_answer(&self) -> bool {
-        !matches!(&*self.channel, "prompt" | "request" | "request-header" | "query" | "path")
+        !matches!(&*self.channel, "prompt" | "request" | "request-header" | "query" | "path" | "input")
     }
 }
 

@@ -344,7 +344,7 @@ fn honest_commands_give_what_they_give_without_a_gateway() {
     }
 }
 
-/// The attacks of the corpus that are described, and are no commands. They hold whether or not SFTP is carried: what comes has no
+/// The attacks of the corpus that are described, and are no commands. They: what comes has no
 /// secret in it.
 #[test]
 fn no_other_way_than_a_command_gets_a_secret() {

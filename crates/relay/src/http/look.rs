@@ -172,7 +172,7 @@ impl Looking {
         for hit in &found.tripped {
             self.classes.insert(hit.class.clone());
             if hit.act == mask::body::Act::Masked {
-                self.hits += 1;
+                self.hits += hit.count;
                 *self.masked.entry((hit.detector, hit.class.clone())).or_default() += hit.count;
             }
         }

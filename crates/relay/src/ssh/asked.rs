@@ -361,7 +361,6 @@ fn context(action: &Action) -> policy::Context {
 /// The kind of what is asked beside commands, a constant.
 fn kind(what: &str) -> &'static str {
     match what {
-        "shell" => "SHELL",
         "subsystem" => "SUBSYSTEM",
         "sftp" => "SFTP",
         "pty" => "PTY",

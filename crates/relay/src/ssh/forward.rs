@@ -528,7 +528,7 @@ impl Forward<'_> {
             state: "final",
             tag: Some(mask::name(self.link.resource.gate.detectors(), &tag)),
             bytes: back,
-            partial: (!self.routed).then_some("partial: opaque; bytes are counted, and not read"),
+            partial: (!self.routed).then_some("partial: opaque; searched by detector, and not masked"),
             ..Outcome::default()
         }
     }

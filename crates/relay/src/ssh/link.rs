@@ -65,7 +65,7 @@ impl Link {
         self.open().contains(&of)
     }
 
-    /// Says of an intent that nobody knows what became of it: Waits for the record, for a moment.
+    /// Says of an intent that nobody knows what became of it. Waits for the record, for a moment.
     pub(super) async fn indeterminate(&self, of: Seq, outcome: Outcome) {
         let outcome = unknown(outcome);
         // If no record is possible now, recovery closes the run, and an intent without an outcome is indeterminate.

@@ -16,9 +16,7 @@
 //! its size and, where it is echoed, with the output; it is not decided. What a person would see is searched as the bytes are.
 //!
 //! A forward (`direct-tcpip`, `direct-streamlocal`) is an action too: to a resource of this gateway it leads into that resource's own path,
-//! else it is opaque, and its bytes are counted and not read.
-//!
-//! Over SFTP each request is an action on paths (`sftp`).
+//! else it is opaque: its bytes are counted, and detectors look at them.
 //!
 //! **Not here, and refused**: subsystems other than `sftp`, forwarding back to the client, of agents
 //! and X11, tunnels, RSA keys, certificates of hosts, carrying out again.

@@ -322,7 +322,7 @@ impl<'a> Output<'a> {
             if hit.act == Act::Masked {
                 let breaks = self.asked.transfer && stream == Stream::Out;
                 self.stays = self.stays.or(breaks.then_some(IN_A_TRANSFER));
-                self.hits += 1;
+                self.hits += hit.count;
                 *self.masked.entry((hit.detector, hit.class.clone())).or_default() += hit.count;
             }
         }

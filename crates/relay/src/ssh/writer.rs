@@ -1,4 +1,4 @@
-//! The two writers. **What goes to the host was permitted; what goes to the client was released.**
+//! The writers. **What goes to the host was permitted; what goes to the client was released.**
 
 use bytes::{Bytes, BytesMut};
 use gate::{Permit, Release};

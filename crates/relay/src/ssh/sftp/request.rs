@@ -87,7 +87,7 @@ impl Carry<'_> {
         let (gate, who) = (&self.link.resource.gate, &self.link.who);
         let file = on.and_then(|on| self.files.get_mut(&on)).ok_or(Stop::Cut(lost()))?;
         let mut findings = Vec::new();
-        gate.detectors().scan(data.as_bytes(), &mut findings);
+        gate.detectors_of(who).scan_deep(data.as_bytes(), &mut findings);
         let values = findings.iter().filter_map(|finding| data.as_bytes().get(finding.range.clone()));
         values.for_each(|value| self.link.known().remember(Origin::Echo, value));
         let (detectors, nobody) = (gate.detectors_of(who), Known::new(entropy::random()));
