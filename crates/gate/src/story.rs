@@ -625,15 +625,42 @@ impl Gate {
         &self,
         who: &Who,
         of: Seq,
-        mut piece: Piece,
+        piece: Piece,
         sending: &[u8],
         now: Tick,
     ) -> Result<Intent, GateError> {
+        self.piece_sent(who, of, piece, sending, now, true)
+    }
+
+    /// The same of what may be a secret that nobody shows: the record commits to it, and nobody can open that. A byte that is typed
+    /// would be found by 256 guesses.
+    pub fn piece_unopened(
+        &self,
+        who: &Who,
+        of: Seq,
+        piece: Piece,
+        sending: &[u8],
+        now: Tick,
+    ) -> Result<Intent, GateError> {
+        self.piece_sent(who, of, piece, sending, now, false)
+    }
+
+    fn piece_sent(
+        &self,
+        who: &Who,
+        of: Seq,
+        mut piece: Piece,
+        sending: &[u8],
+        now: Tick,
+        opens: bool,
+    ) -> Result<Intent, GateError> {
         let (opening, [commitment]) = self.inner.ledger.commitments([sending])?;
         let reel = std::mem::take(&mut piece.reel);
-        let draft = chunk(who, of, piece)
-            .put("sending", commitment)
-            .payload(opening.clone().into_payload("copy", Map::new()));
+        let draft = chunk(who, of, piece).put("sending", commitment);
+        let draft = match opens {
+            true => draft.payload(opening.clone().into_payload("copy", Map::new())),
+            false => draft,
+        };
         let receipt = self.inner.ledger.append(reel.into_iter().fold(draft, Draft::payload))?;
         Ok(Intent::new(receipt, opening, commitment, false, now))
     }

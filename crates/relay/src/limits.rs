@@ -223,6 +223,8 @@ pub const SSH_SCREEN_SLICE: usize = 1 << 10;
 pub const SSH_TYPED_BYTES_MAX: usize = 4 << 10;
 /// Lines that were typed and not seen yet.
 pub const SSH_TYPED_LINES_MAX: usize = 64;
+/// So many bytes at a terminal may be a key that was typed, and where it puts the cursor: the reel has them with what follows.
+pub const SSH_TYPED_BACK: usize = 64;
 /// Pieces of a program's output that wait for their records at once, of [`CHUNK_BYTES`] and one more packet each: 1 MiB. A sync then
 /// makes several durable.
 pub const SSH_AHEAD_MAX: usize = 8;

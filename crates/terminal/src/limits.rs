@@ -18,5 +18,8 @@ pub const ROWS: u16 = 24;
 /// half an hour. This is some ten seconds of it, or 16 GiB of plain characters.
 pub const WORK_CELLS_MAX: u64 = 1 << 34;
 
+/// What it costs to have all of a screen searched, in cells that are touched, for each of its cells.
+pub const SEARCH_COST: u64 = 16;
+
 const _: () = assert!(COLUMNS as u32 * ROWS as u32 <= CELLS_MAX);
 const _: () = assert!(COLUMNS_MAX as u32 <= CELLS_MAX, "one row fits");

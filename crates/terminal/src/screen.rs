@@ -4,7 +4,7 @@ use avt::parser::Function;
 use avt::{Cell, Color, Line, Parser, Pen, Terminal};
 use unicode_width::UnicodeWidthChar;
 
-use crate::limits::WORK_CELLS_MAX;
+use crate::limits::{SEARCH_COST, WORK_CELLS_MAX};
 use crate::{Size, Utf8};
 
 /// A terminal's screen.
@@ -17,6 +17,14 @@ pub struct Screen {
     utf8: Utf8,
     /// How many cells input may still touch.
     work: u64,
+    /// Since the last [`Screen::moved`] it did something else than write what stands behind all else, in whatever colour.
+    moved: bool,
+    /// Colours were set since the line began.
+    coloured: bool,
+    /// The cursor is at the beginning of a line again.
+    returned: bool,
+    /// A character at the end of a row may be written over (DECAWM, IRM), from some time on.
+    odd: bool,
 }
 
 impl Screen {
@@ -24,7 +32,16 @@ impl Screen {
         // A size has a column and a row at least; that there are none is all that the model refuses.
         let model =
             Terminal::new(size.columns().into(), size.rows().into()).expect("a size has a column and a row");
-        Screen { parser: Parser::new(), model, utf8: Utf8::new(), work: WORK_CELLS_MAX }
+        Screen {
+            parser: Parser::new(),
+            model,
+            utf8: Utf8::new(),
+            work: WORK_CELLS_MAX,
+            moved: false,
+            coloured: false,
+            returned: false,
+            odd: false,
+        }
     }
 
     /// Shows what a program wrote.
@@ -65,7 +82,7 @@ impl Screen {
     /// The same, each line that was wrapped in one, as whoever reads it does. It counts as work, as input does.
     pub fn lines(&mut self) -> Vec<String> {
         let (columns, rows) = self.model.size();
-        self.afford((columns * rows) as u64);
+        self.afford((columns * rows) as u64 * SEARCH_COST);
         let mut lines = Vec::new();
         let mut line = String::new();
         for row in self.model.screen().visible_lines() {
@@ -126,9 +143,31 @@ impl Screen {
             Function::Print('\u{7f}') | Function::Xtwinops(_) | Function::Osc(_) => return,
             function => function,
         };
+        match &function {
+            Function::Print(_) => self.moved |= self.odd || self.returned,
+            Function::Sgr(_) => self.coloured = true,
+            Function::Cr => self.returned = true,
+            Function::Lf | Function::Nel => (self.coloured, self.returned) = (false, false),
+            Function::Decrst(_) | Function::Decset(_) | Function::Sm(_) | Function::Rm(_) => {
+                self.odd = true;
+                self.moved = true;
+            }
+            _other => self.moved = true,
+        }
         if self.afford(self.cost(&function)) {
             self.model.execute(function);
         }
+    }
+
+    /// Whether what was written since this was last asked may have put something together on the screen that stands in no piece of it:
+    /// it did not only write characters of any colour and end lines.
+    pub fn moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Whether the line that the cursor is on has colours in it so far: what stands behind one was perhaps seen without what is before.
+    pub fn is_coloured(&self) -> bool {
+        self.coloured
     }
 
     /// How many cells a function touches, at most.

@@ -3,7 +3,6 @@
 //! **Invariant:** what is decided, started, sent and released of a program happens in the order of `program`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use gate::{Decided, Outcome};
 use mask::MaskedText;
@@ -21,7 +20,7 @@ use super::sftp;
 use super::writer::{ClientWriter, NotSent, UpstreamWriter};
 use super::{FAILED_STATUS, REFUSED_STATUS};
 use crate::alike::{room, unsaid};
-use crate::limits::{RECORD, REFUSAL_RECORD, SSH_REQUESTS_MAX};
+use crate::limits::{DIAL, RECORD, REFUSAL_RECORD, SSH_REQUESTS_MAX};
 
 /// Serves a channel to its end. Errors: the connection ends with it.
 pub(super) async fn channel(link: Arc<Link>, lane: Lane, mut ended: Over) -> Result<(), Cut> {
@@ -169,10 +168,10 @@ async fn start(
     let (of, permit) = link.intend(asked, decided, approval).await.map_err(|cut| link.unsent(cut))?;
     link.begun(of);
     let started = Started::new(link, asked, of);
-    let carried = match writer.start(permit, &asked.sending, &mut ear).await {
+    let carried = match begun(writer.start(permit, &asked.sending, &mut ear), lane, ended).await {
         Ok(true) => carry(link, lane, asked, &started, ear, writer, ended).await,
         Ok(false) => Output::new(link, asked, &started).not_started(lane).await,
-        Err(not) => Err(not_sent(not)),
+        Err(cut) => Err(cut),
     };
     if let Err(cut) = &carried
         && link.is_open(of)
@@ -186,12 +185,28 @@ async fn start(
     carried.map_err(|cut| link.uncertain(cut))
 }
 
+/// Starts a program, as long as its run lasts and its client is there, and within [`DIAL`]: no permit lasts longer. A host that does not
+/// answer holds nobody's place.
+pub(super) async fn begun(
+    starting: impl Future<Output = Result<bool, NotSent>>,
+    lane: &Lane,
+    ended: &mut Over,
+) -> Result<bool, Cut> {
+    tokio::select! {
+        biased;
+        cut = over(ended) => Err(cut),
+        () = lane.closed() => Err(Cut::closed()),
+        begun = tokio::time::timeout(DIAL, starting) => match begun {
+            Ok(begun) => begun.map_err(not_sent),
+            Err(_late) => Err(Cut::upstream(LOST)),
+        },
+    }
+}
+
 /// A program that was started, or is just being.
 pub(super) struct Started {
     /// Its intent.
     pub(super) of: Seq,
-    /// Set with the record of how it ended: there is one such record.
-    pub(super) settled: AtomicBool,
     /// Its terminal, if it has one.
     pub(super) seat: Option<Seat>,
 }
@@ -202,7 +217,7 @@ impl Started {
             let term = mask::name(link.resource.gate.detectors(), &terminal.term);
             Seat::new(terminal, term)
         });
-        Started { of, settled: AtomicBool::new(false), seat }
+        Started { of, seat }
     }
 }
 
@@ -258,7 +273,7 @@ async fn carry(
             },
         }
     };
-    if started.settled.load(Ordering::Relaxed) && link.is_open(started.of) {
+    if !link.is_open(started.of) {
         // The record of how it ended is on its way: no second one says something else.
         let _ended = tokio::time::timeout(RECORD, &mut output).await;
     }

@@ -497,7 +497,7 @@ impl Forward<'_> {
             let piece = Piece { n, to: "upstream", bytes: length, tripwires, ..Piece::default() };
             n += 1;
             room(gate).await;
-            let intent = gate.piece_upstream(who, of, piece, &bytes, entropy::tick());
+            let intent = gate.piece_unopened(who, of, piece, &bytes, entropy::tick());
             let (_seq, permit) = self.link.permitted(intent).await?;
             counts.there.fetch_add(length, Ordering::Relaxed);
             writer.send(permit, bytes).await.map_err(not_sent)?;
@@ -549,9 +549,8 @@ impl Forward<'_> {
         };
         let receipt = self.link.resource.gate.outcome(&self.link.who, of, outcome);
         let receipt = receipt.map_err(|e| self.link.unrecorded(e))?;
-        let _durable = self.link.durable(receipt, RECORD).await?;
         self.link.settled(of);
-        Ok(())
+        self.link.durable(receipt, RECORD).await.map(|_durable| ())
     }
 
     /// Says that nobody knows what became of what was sent.
@@ -572,8 +571,8 @@ impl Forward<'_> {
         };
         let receipt = self.link.resource.gate.outcome(&self.link.who, of, outcome);
         let receipt = receipt.map_err(|e| self.link.unrecorded(e))?;
-        let durable = self.link.durable(receipt, RECORD).await?;
         self.link.settled(of);
+        let durable = self.link.durable(receipt, RECORD).await?;
         if let Some(opening) = opening.take() {
             opening.refuse(&format!("{NOT_OPENED} (record {})", durable.seq().0), true).await;
         }

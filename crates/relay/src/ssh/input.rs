@@ -67,7 +67,10 @@ impl Link {
             };
             let piece = piece(n, bytes.len() as u64, shown, &found, &mut left);
             n += 1;
-            let intent = gate.piece_upstream(&self.who, of, piece, &bytes, entropy::tick());
+            let intent = match seat {
+                None => gate.piece_upstream(&self.who, of, piece, &bytes, entropy::tick()),
+                Some(_) => gate.piece_unopened(&self.who, of, piece, &bytes, entropy::tick()),
+            };
             if intent.is_ok()
                 && let Some(stdin) = lane.stdin_now()
             {

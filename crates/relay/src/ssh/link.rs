@@ -56,7 +56,7 @@ impl Link {
         self.open().insert(of);
     }
 
-    /// The record of how it ended is durable.
+    /// How it ended is said: there is one such record. If that is lost, recovery says what it says of an intent without one.
     pub(super) fn settled(&self, of: Seq) {
         self.open().remove(&of);
     }
@@ -69,10 +69,9 @@ impl Link {
     pub(super) async fn indeterminate(&self, of: Seq, outcome: Outcome) {
         let outcome = unknown(outcome);
         // If no record is possible now, recovery closes the run, and an intent without an outcome is indeterminate.
-        if let Ok(receipt) = self.resource.gate.outcome(&self.who, of, outcome)
-            && let Ok(Ok(_durable)) = tokio::time::timeout(REFUSAL_RECORD, receipt).await
-        {
+        if let Ok(receipt) = self.resource.gate.outcome(&self.who, of, outcome) {
             self.settled(of);
+            let _durable = tokio::time::timeout(REFUSAL_RECORD, receipt).await;
         }
     }
 

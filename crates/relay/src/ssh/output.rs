@@ -1,12 +1,11 @@
 //! A program's output, from the host to the client: each piece masked, decided, recorded, and then released; and how it ended.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::Ordering;
 
 use gate::{By, Exposure, Ground, Outcome, Piece, Release, Tripped};
 use ledger::{Durable, Map, PayloadPlain, Receipt};
 use mask::body::{Act, Body, Found, Media};
-use mask::{Filter, FilterBuilder, FilterStream, MaskedBytes, Shape};
+use mask::{Filter, FilterBuilder, FilterStream, Known, MaskedBytes};
 use tokio::time::Instant;
 use vocab::{Class, Group, Seq, Verdict};
 
@@ -21,7 +20,7 @@ use super::writer::{ClientWriter, Ended, Stream};
 use crate::alike::{room, tripped};
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
-use crate::limits::{CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PAUSE, SSH_TERMINAL_PAUSE};
+use crate::limits::{CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PAUSE, SSH_TERMINAL_PAUSE, SSH_TYPED_BACK};
 
 const HELD_BACK: &str = "policy holds back the output";
 const TRIPPED: &str = "a detector found a value that no rule governs";
@@ -69,6 +68,8 @@ pub(super) struct Output<'a> {
     pieces: u64,
     /// How many bytes replay may still show; `None`: it shows none.
     reel_left: Option<u64>,
+    /// Whom the reel shows it to: nobody who knows a value of it.
+    nobody: Known,
     began: Instant,
 }
 
@@ -77,11 +78,14 @@ struct Side {
     body: Body,
     /// What left of it, for the filter.
     left: FilterStream,
+    /// What left of it, as the reel shows it.
+    shown: Body,
 }
 
 impl Side {
     fn new() -> Side {
-        Side { body: Body::new(Media::Output, [].into(), BTreeSet::new()), left: FilterStream::new() }
+        let body = || Body::new(Media::Output, [].into(), BTreeSet::new());
+        Side { body: body(), left: FilterStream::new(), shown: body() }
     }
 }
 
@@ -91,8 +95,6 @@ struct Recorded {
     until: Instant,
     held: MaskedBytes,
     cuts: Vec<(Stream, usize)>,
-    /// With how the program ended.
-    last: bool,
 }
 
 /// What comes next.
@@ -130,6 +132,7 @@ impl<'a> Output<'a> {
                 Reel::Head { bytes } => Some(bytes),
                 Reel::None => None,
             },
+            nobody: Known::new(entropy::random()),
             began: Instant::now(),
         }
     }
@@ -219,10 +222,7 @@ impl<'a> Output<'a> {
 
     /// Its record is durable: it leaves.
     async fn release(&self, lane: &Lane, durable: Durable, recorded: Option<Recorded>) -> Result<(), Cut> {
-        let Some(Recorded { held, cuts, last, .. }) = recorded else { return Ok(()) };
-        if last {
-            self.link.settled(self.started.of);
-        }
+        let Some(Recorded { held, cuts, .. }) = recorded else { return Ok(()) };
         ClientWriter(lane).send(Release::after(durable, held), &cuts).await.map_err(|_gone| Cut::closed())
     }
 
@@ -408,7 +408,7 @@ impl<'a> Output<'a> {
             (std::mem::replace(&mut self.held, mask::constant(b"")), std::mem::take(&mut self.cuts));
         let length = held.as_bytes().len() as u64;
         self.bytes += length;
-        let reel: Vec<PayloadPlain> = self.reel(&held, &cuts).into_iter().collect();
+        let reel: Vec<PayloadPlain> = self.reel(&held, &cuts, how.is_some()).into_iter().collect();
         let receipt = match how {
             None => {
                 let piece = Piece {
@@ -431,9 +431,9 @@ impl<'a> Output<'a> {
         };
         let receipt = receipt.map_err(|e| self.link.unrecorded(e))?;
         if how.is_some() {
-            self.started.settled.store(true, Ordering::Relaxed);
+            self.link.settled(self.of);
         }
-        Ok(Recorded { receipt, until: Instant::now() + RECORD, held, cuts, last: how.is_some() })
+        Ok(Recorded { receipt, until: Instant::now() + RECORD, held, cuts })
     }
 
     fn outcome(&mut self, how: &Ended, withheld: bool) -> Outcome {
@@ -448,7 +448,8 @@ impl<'a> Output<'a> {
             bytes: self.bytes,
             exposures: self.exposures(withheld),
             tripwires: std::mem::take(&mut self.tripwires),
-            filter: self.taken_filter(),
+            // Of what stays here, none says that it left.
+            filter: if withheld { None } else { self.taken_filter() },
             partial: Some(match self.asked.action().opaque.is_some() {
                 true => "partial: the command is opaque; its output was searched by detector",
                 false => "partial: searched by detector, since output has no columns",
@@ -472,23 +473,37 @@ impl<'a> Output<'a> {
         std::mem::take(&mut self.masked).into_iter().map(exposure).collect()
     }
 
-    /// What replay shows of a piece, and when: what detectors know is masked here also where the run was let see it.
-    fn reel(&mut self, held: &MaskedBytes, cuts: &[(Stream, usize)]) -> Option<PayloadPlain> {
+    /// What replay shows of a piece, and when: what detectors know is masked here also where the run was let see it, and where pieces cut it.
+    ///
+    /// What is typed comes back key by key: at a terminal few bytes wait for more, or for the end of their line. `last`: nothing comes.
+    fn reel(&mut self, held: &MaskedBytes, cuts: &[(Stream, usize)], last: bool) -> Option<PayloadPlain> {
         let left = self.reel_left.as_mut().filter(|left| **left > 0)?;
         let length = usize::try_from(*left).unwrap_or(usize::MAX).min(held.as_bytes().len());
         let mut rest = held.as_bytes().get(..length)?;
         *left -= length as u64;
         let mut streams = self.started.seat.as_ref().map(Seat::sizes).unwrap_or_default();
-        if rest.is_empty() && streams.is_empty() {
-            return None;
-        }
         for (stream, length) in cuts {
             let (part, behind) = rest.split_at((*length).min(rest.len()));
             rest = behind;
-            let detectors = &self.link.resource.detectors;
-            let masked = mask::fields(detectors, [Some(part)], &[Shape::Text], &mut Vec::new());
-            let data = masked.into_cells().pop();
-            streams.push(Map::new().put("s", stream.as_str()).put_some("data", data));
+            let waits = self.started.seat.is_some() && part.len() <= SSH_TYPED_BACK && !part.contains(&b'\n');
+            let (detectors, nobody) = (&self.link.resource.detectors, &self.nobody);
+            let side = match stream {
+                Stream::Out => &mut self.out,
+                Stream::Err => &mut self.err,
+            };
+            let shown = side.shown.push(detectors, nobody, part).ok()?;
+            let shown = if waits { shown } else { shown.then(side.shown.let_go(detectors, nobody)) };
+            streams.extend(said(*stream, &shown));
+        }
+        for (stream, side) in [(Stream::Out, &mut self.out), (Stream::Err, &mut self.err)] {
+            if last {
+                let body = std::mem::replace(&mut side.shown, Side::new().shown);
+                let (shown, _found) = body.finish(&self.link.resource.detectors, &self.nobody).ok()?;
+                streams.extend(said(stream, &shown));
+            }
+        }
+        if streams.is_empty() {
+            return None;
         }
         let at = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let payload = PayloadPlain::new("ssh", Map::new().put("at", at).put("streams", streams));
@@ -502,9 +517,8 @@ impl<'a> Output<'a> {
         let outcome = Outcome { result: "refused", tag: None, settled: Some("indeterminate"), ..outcome };
         let (gate, who) = (&self.link.resource.gate, &self.link.who);
         let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
-        self.started.settled.store(true, Ordering::Relaxed);
+        self.link.settled(self.of);
         let _durable = self.link.durable(receipt, RECORD).await?;
-        self.link.settled(self.started.of);
         withheld(self.link, lane, &words).await;
         Ok(Carried::Withheld)
     }
@@ -520,10 +534,15 @@ impl<'a> Output<'a> {
             ..Outcome::default()
         };
         let receipt = gate.outcome(who, self.of, outcome).map_err(|e| self.link.unrecorded(e))?;
-        self.started.settled.store(true, Ordering::Relaxed);
+        self.link.settled(self.of);
         let _durable = self.link.durable(receipt, RECORD).await?;
-        self.link.settled(self.started.of);
         self.link.fail(lane, &Cut::upstream(NOT_STARTED)).await;
         Ok(Carried::NotStarted)
     }
+}
+
+/// What a stream said, for the reel.
+fn said(stream: Stream, shown: &MaskedBytes) -> Option<Map> {
+    let data = shown.field(0..shown.as_bytes().len()).filter(|_| !shown.as_bytes().is_empty())?;
+    Some(Map::new().put("s", stream.as_str()).put("data", data))
 }

@@ -94,9 +94,11 @@ impl State {
     /// Shows at most a line. Whether the screen was searched.
     fn show(&mut self, link: &Link, part: &[u8], shown: &mut Shown) -> bool {
         let text = part.strip_suffix(b"\n").unwrap_or(part);
-        let plain = self.screen.is_at_end() && !moves(text.strip_suffix(b"\r").unwrap_or(text));
+        // What was seen of a line with colours was perhaps let go without what comes now.
+        let apart = !self.screen.is_at_end() || self.screen.is_coloured();
         self.screen.feed(text);
-        if !plain {
+        let searched = self.screen.moved() || apart;
+        if searched {
             shown.found.extend(self.search(link));
         }
         if text.len() < part.len() {
@@ -107,7 +109,7 @@ impl State {
             }
             self.screen.feed(b"\n");
         }
-        !plain
+        searched
     }
 
     /// What detectors find on the screen that the run was not given and did not send.
@@ -126,29 +128,6 @@ impl State {
         };
         new.map(tripped).collect()
     }
-}
-
-/// Whether bytes may do something else than show characters behind the last one, in whatever colour: controls of C0, and, in UTF-8, of
-/// C1, but for HT and whole sequences SGR (ECMA-48, 8.3.117). A value with those between its characters is found in the bytes.
-fn moves(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = behind;
-        match byte {
-            0x1b => {
-                let Some(parameters) = behind.strip_prefix(b"[") else { return true };
-                let end = parameters.iter().position(|b| !matches!(b, b'0'..=b'9' | b';' | b':'));
-                match end.and_then(|end| parameters.split_at_checked(end)) {
-                    Some((_, [b'm', more @ ..])) => rest = more,
-                    _ => return true,
-                }
-            }
-            b'\t' => {}
-            0..b' ' | 0x7f | 0xc2 => return true,
-            _ => {}
-        }
-    }
-    false
 }
 
 fn size(size: Size) -> Map {
@@ -251,30 +230,6 @@ mod tests {
         );
         typed.take(b"\x15given up\x03");
         assert_eq!(typed.take(b"\x1b[A\r"), b"");
-    }
-
-    #[test]
-    fn colours_move_nothing_and_all_else_may() {
-        for still in
-            [&b""[..], b"a b\tc", b"\x1b[1;31mred\x1b[0m", b"\x1b[38:2:1:2:3mx\x1b[m", "größe".as_bytes()]
-        {
-            assert!(!moves(still), "{}", still.escape_ascii());
-        }
-        for other in [
-            &b"a\rb"[..],
-            b"\x08",
-            b"\x1b",
-            b"\x1b[",
-            b"\x1b[1;3",
-            b"\x1b[2Dx",
-            b"\x1b[1;31",
-            b"\x1b[>4m",
-            b"\x1bMx",
-            b"\xc2\x9b2D",
-            b"\x7f",
-        ] {
-            assert!(moves(other), "{}", other.escape_ascii());
-        }
     }
 
     #[test]

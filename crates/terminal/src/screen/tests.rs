@@ -179,3 +179,37 @@ fn the_cursor_is_at_the_end_where_nothing_stands_behind_it() {
         assert_eq!(after(10, 4, bytes).is_at_end(), expect, "{}", bytes.escape_ascii());
     }
 }
+
+#[test]
+fn what_is_written_behind_all_else_moves_nothing_and_all_else_may() {
+    let moved = |before: &[u8], then: &[u8]| {
+        let mut screen = after(10, 3, before);
+        let _before = screen.moved();
+        let apart = !screen.is_at_end() || screen.is_coloured();
+        screen.feed(then);
+        screen.moved() || apart
+    };
+    for (before, then) in [
+        (&b""[..], &b"a b"[..]),
+        (b"a\r\n", b"b"),
+        (b"a", b"b\r\n"),
+        (b"a\x1b[1;31mred\x1b[0m\r\n", b"b"),
+        (b"", b"\x1b[38:2:1:2:3mx\x1b[m"),
+        (b"", b"wrapped over rows"),
+    ] {
+        assert!(!moved(before, then), "{} {}", before.escape_ascii(), then.escape_ascii());
+    }
+    for (before, then) in [
+        (&b"abc"[..], &b"\x08x"[..]),
+        (b"abc\r", b"x"),
+        (b"abc\x1b", b"[1Dx"),
+        (b"ab\x1b[0m", b"c"),
+        (b"a", b"\tb"),
+        (b"", b"abc\rx"),
+        (b"\x1b[?7l", b"0123456789ab"),
+        (b"", b"a\x1b[2;2Hb"),
+        (b"", "a\u{9b}1Db".as_bytes()),
+    ] {
+        assert!(moved(before, then), "{} {}", before.escape_ascii(), then.escape_ascii());
+    }
+}
