@@ -226,7 +226,7 @@ pub(super) fn not_sent(not: NotSent) -> Cut {
         NotSent::NotPermitted => {
             Cut { why: "out-of-order", told: "the gateway would have sent what it had not permitted" }
         }
-        NotSent::Gone => Cut::upstream(LOST),
+        NotSent::Gone | NotSent::Unknown => Cut::upstream(LOST),
     }
 }
 
@@ -346,7 +346,7 @@ async fn pass_window(
 /// Where the program is over, it is for nobody.
 fn or_over(sent: Result<(), NotSent>) -> Result<(), Cut> {
     match sent {
-        Ok(()) | Err(NotSent::Gone) => Ok(()),
+        Ok(()) | Err(NotSent::Gone | NotSent::Unknown) => Ok(()),
         Err(NotSent::NotPermitted) => Err(not_sent(NotSent::NotPermitted)),
     }
 }

@@ -32,7 +32,8 @@ use super::asked::Asked;
 use super::channel::not_sent;
 use super::decide::{Cut, Denied, Over, over};
 use super::library::{
-    Beside, Came, Lane, Opening, Request, Stdin, Target, TunnelEar, TunnelMouth, Upstream, is_loopback,
+    Beside, Came, Lane, NoTunnel, Opening, Request, Stdin, Target, TunnelEar, TunnelMouth, Upstream,
+    is_loopback,
 };
 use super::link::Link;
 use super::pool::UNREACHABLE;
@@ -176,7 +177,7 @@ pub(super) enum Way {
 
 impl Way {
     /// Takes it. `writer.rs` alone calls this. At most [`DIAL`].
-    pub(super) async fn open(&self) -> Result<(FarEar, FarMouth), ()> {
+    pub(super) async fn open(&self) -> Result<(FarEar, FarMouth), NoTunnel> {
         let opening = async {
             match self {
                 Way::Host(upstream, to) => {
@@ -184,14 +185,14 @@ impl Way {
                     Ok((FarEar::Host(ear), FarMouth::Host(mouth)))
                 }
                 Way::Own(listen) => {
-                    let stream = TcpStream::connect(*listen).await.map_err(|_gone| ())?;
+                    let stream = TcpStream::connect(*listen).await.map_err(|_gone| NoTunnel::Refused)?;
                     let _ = stream.set_nodelay(true);
                     let (read, write) = stream.into_split();
                     Ok((FarEar::Own(read, false), FarMouth::Own(write)))
                 }
             }
         };
-        tokio::time::timeout(DIAL, opening).await.unwrap_or(Err(()))
+        tokio::time::timeout(DIAL, opening).await.unwrap_or(Err(NoTunnel::Lost))
     }
 }
 
@@ -420,6 +421,7 @@ impl Forward<'_> {
                 self.carry(of, &counts, ear, writer, ended).await
             }
             Ok(Err(NotSent::Gone)) => self.not_opened(of, opening).await,
+            Ok(Err(NotSent::Unknown)) => Err(Cut::upstream(LOST)),
             Ok(Err(not)) => Err(not_sent(not)),
             Err(cut) => Err(cut),
         };

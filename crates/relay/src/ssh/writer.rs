@@ -8,7 +8,7 @@ use wire::RawField;
 
 use super::asked::{Sending, Starts};
 use super::forward::{FarEar, FarMouth, Way};
-use super::library::{Ear, Gone, Lane, Mouth, Said, Sig};
+use super::library::{Ear, Gone, Lane, Mouth, NoTunnel, Said, Sig};
 use crate::entropy;
 
 /// Which of a program's two outputs.
@@ -33,8 +33,10 @@ impl Stream {
 pub(super) enum NotSent {
     /// The gateway would have sent what it had not permitted.
     NotPermitted,
-    /// The host, or its connection, is gone.
+    /// The host, or its connection, is gone, or opens nothing.
     Gone,
+    /// Whether the host has opened what it was asked for is unknown.
+    Unknown,
 }
 
 /// Towards the host.
@@ -128,7 +130,10 @@ pub(super) async fn open_forward(
     if !permit.spend(&sending.bytes(), entropy::tick()) {
         return Err(NotSent::NotPermitted);
     }
-    let (ear, mouth) = way.open().await.map_err(|()| NotSent::Gone)?;
+    let (ear, mouth) = way.open().await.map_err(|why| match why {
+        NoTunnel::Refused => NotSent::Gone,
+        NoTunnel::Lost => NotSent::Unknown,
+    })?;
     Ok((ear, ForwardWriter(mouth)))
 }
 

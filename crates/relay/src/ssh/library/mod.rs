@@ -39,7 +39,7 @@ pub(crate) use keys::{RunKey, make_run_key};
 pub(super) use lane::{Beside, Gone, Lane, Request, Stdin, Terminal};
 pub(super) use russh::Sig;
 pub(super) use stream::Cut;
-pub(super) use tunnel::{Came, Target, TunnelEar, TunnelMouth, is_loopback};
+pub(super) use tunnel::{Came, NoTunnel, Target, TunnelEar, TunnelMouth, is_loopback};
 pub(super) use upstream::{Dialled, Ear, Mouth, NotDialled, Said, Upstream, dial};
 
 /// What this end says that it is. No version: whoever knocks need not know it.

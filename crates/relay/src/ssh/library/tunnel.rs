@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use bytes::Bytes;
 use russh::client::Msg;
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Error};
 
 use super::lane::{Gone, Lane};
 use super::upstream::Upstream;
@@ -86,7 +86,7 @@ impl std::fmt::Display for Target {
 
 impl Upstream {
     /// A channel from the host to there. Errors: the host opens none.
-    pub(in crate::ssh) async fn tunnel(&self, to: &Target) -> Result<(TunnelEar, TunnelMouth), ()> {
+    pub(in crate::ssh) async fn tunnel(&self, to: &Target) -> Result<(TunnelEar, TunnelMouth), NoTunnel> {
         let opened = match to {
             Target::Tcp { host, port } => {
                 // Whence it comes, the host need not know.
@@ -94,9 +94,22 @@ impl Upstream {
             }
             Target::Socket(path) => self.handle.channel_open_direct_streamlocal(path.as_str()).await,
         };
-        let (reader, writer) = opened.map_err(|_why| ())?.split();
+        let (reader, writer) = match opened {
+            Ok(channel) => channel.split(),
+            Err(Error::ChannelOpenFailure(_)) => return Err(NoTunnel::Refused),
+            Err(_gone) => return Err(NoTunnel::Lost),
+        };
         Ok((TunnelEar(reader), TunnelMouth(writer)))
     }
+}
+
+/// Why nothing is open.
+#[derive(Debug)]
+pub(in crate::ssh) enum NoTunnel {
+    /// The host says that it opens none.
+    Refused,
+    /// It says nothing: whether it opened one is unknown.
+    Lost,
 }
 
 /// What comes from there.
