@@ -1,6 +1,7 @@
 //! Programs whose operands are files.
 
 use super::At;
+use super::languages::with_suffix;
 use super::options::{self, Found, Order};
 use crate::line::{Arg, FileAccess, Opaque, Value};
 use crate::walk::Walk;
@@ -197,7 +198,8 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ("rmdir", "v", "ignore-fail-on-non-empty verbose help version", All(Delete)),
     ("mkdir", "m:pvZ", "mode: parents verbose context# help version", All(Write)),
     ("touch", "acd:fhmr<t:", "no-create date: no-dereference reference< time: help version", All(Write)),
-    ("mkfifo mknod", "m:Z", "mode: context# help version", All(Write)),
+    ("mkfifo", "m:Z", "mode: context# help version", All(Write)),
+    ("mknod", "m:Z", "mode: context# help version", Words),
     ("truncate", "cos:r<", "no-create io-blocks size: reference< help version", All(Write)),
     (
         "shred",
@@ -255,7 +257,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ("namei", "xmolv", "", All(List)),
     (
         "gzip gunzip bzip2 bunzip2 xz unxz lzma unlzma zstd unzstd compress uncompress",
-        "cdfkhlLnNqrS:tvVz0123456789#T:M:o>b:",
+        "cdfkhlLnNqrS:tvVz0123456789T:M:o>b:",
         "stdout to-stdout decompress uncompress force keep list name no-name quiet recursive suffix: test verbose fast best rsyncable threads: rm help version",
         Move,
     ),
@@ -277,7 +279,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ("ssh-keygen", "t:b:C:N:P:f>qlyE:vD|w|", "", All(Write)),
     ("openssl", "", "", Words),
     (
-        "id whoami groups w uptime logname tty uname arch nproc free ps pgrep lscpu lsblk lsusb lspci dmesg",
+        "id whoami groups w uptime logname tty uname arch nproc free ps lscpu lsblk lsusb lspci dmesg",
         "",
         "",
         Words,
@@ -305,15 +307,14 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
         Words,
     ),
     ("who users last lastb lastlog", "abdHlmpqrstTuwainxFRf<", "", All(Read)),
-    ("kill pkill killall", "l0123456789sfexu:", "signal: list exact", Words),
     ("true false : pwd printenv getent locale tput clear reset stty", "", "", Words),
 ];
 
 /// Programs of [`TABLE`] whose options do not matter: they reach no file of the line's and start nothing.
 const HARMLESS: &[&str] = &[
     "id", "whoami", "groups", "w", "uptime", "logname", "tty", "uname", "arch", "nproc", "free", "ps",
-    "pgrep", "true", "false", ":", "pwd", "printenv", "locale", "kill", "pkill", "killall", "seq", "yes",
-    "expr", "factor", "numfmt", "echo",
+    "true", "false", ":", "pwd", "printenv", "locale", "kill", "killall", "seq", "yes", "expr", "factor",
+    "numfmt", "echo",
 ];
 
 const PLAIN_VERBS: &[&str] = &[
@@ -346,6 +347,7 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         "tar" | "gtar" => tar(walk, at),
         "openssl" => openssl(walk, at),
         "psql" => psql(walk, at),
+        "pgrep" | "pkill" => processes(walk, at),
         "cpio" | "pax" | "lz4" | "bsdtar" | "ar" | "7z" | "7za" | "rar" | "unrar" => {
             walk.opaque(Opaque::OptionUnknown, at.span)
         }
@@ -360,9 +362,16 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
             operands_of(walk, at, *operands, &found);
             let word = found.operands.first().and_then(|a| a.value.literal());
             match (at.base, word) {
-                // A name's address is asked of other hosts.
-                ("getent", Some("hosts" | "ahosts" | "ahostsv4" | "ahostsv6")) => {
-                    walk.opaque(Opaque::HostUnknown, at.span);
+                ("getent", database) => {
+                    const FILES: [&str; 6] =
+                        ["passwd", "group", "shadow", "gshadow", "services", "protocols"];
+                    match database.filter(|name| FILES.contains(name)) {
+                        Some(name) => {
+                            walk.file(at.index, Value::Literal(format!("/etc/{name}")), Read, at.span);
+                        }
+                        // Names' addresses and the like are asked of other hosts.
+                        None => walk.opaque(Opaque::HostUnknown, at.span),
+                    }
                 }
                 // The verbs that are plain; others mount, link, set or load.
                 ("systemctl", verb)
@@ -385,10 +394,37 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
                 // The same option names the key that is made and the key that is read.
                 let keys: Vec<Arg> = found.values(&["f"]).cloned().collect();
                 name(walk, at, &keys, Read);
+                // The public half stands beside it.
+                let public = |key: &Arg| Arg { at: key.at, value: with_suffix(&key.value, ".pub") };
+                name(walk, at, &keys.iter().map(public).collect::<Vec<_>>(), Write);
             }
         }
     }
     true
+}
+
+/// `pgrep` and `pkill` take numbers out of a file with `-F`. What is read as one may be a signal's name (`-FPE`), too.
+fn processes(walk: &mut Walk, at: &At<'_>) {
+    for (place, arg) in at.args.iter().enumerate() {
+        let text = arg.value.starts();
+        let may_be_option =
+            matches!(arg.value, Value::Unknown { .. } | Value::Pattern(..)) && text.is_empty();
+        if may_be_option || text.starts_with('-') && arg.value.literal().is_none() {
+            walk.opaque(Opaque::ArgumentUnknown, arg.at);
+        }
+        let value = match text.strip_prefix("--") {
+            Some(long) if long.starts_with("pi") => Some(long.split_once('=').map_or("", |(_, value)| value)),
+            Some(_) => None,
+            None => text.strip_prefix('-').and_then(|short| short.split_once('F')).map(|(_, value)| value),
+        };
+        match (value, at.args.get(place + 1)) {
+            (Some(""), Some(next)) => walk.file(at.index, next.value.clone(), Read, next.at),
+            (Some(""), None) | (None, _) => {}
+            (Some(value), _) => {
+                walk.file(at.index, options::attached(arg, value).value, Read, arg.at);
+            }
+        }
+    }
 }
 
 /// What some of the programs make of their words besides.
@@ -439,6 +475,14 @@ fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
             walk.opaque(Opaque::PathUnknown, at.span);
         }
         "shred" => name(walk, at, &found.operands, Write),
+        // A device is another name for what it leads to.
+        "mknod" => {
+            name(walk, at, found.operands.get(..1).unwrap_or(&[]), Write);
+            let pipe = found.operands.get(1).is_some_and(|kind| kind.value.literal() == Some("p"));
+            if found.operands.len() != 2 || !pipe {
+                walk.opaque(Opaque::PathUnknown, at.span);
+            }
+        }
         // The link stands here.
         "ln" if found.operands.len() == 1 && !found.has(&["t", "target-directory"]) => {
             name(walk, at, &here(at), Write);
@@ -448,9 +492,9 @@ fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
         }
         _ => {}
     }
-    // A suffix with a `/` leads elsewhere.
-    let suffixed = matches!(at.base, "cp" | "mv" | "ln" | "install");
-    if suffixed && found.values(&["S", "suffix"]).any(|s| s.value.literal().is_none_or(|t| t.contains('/'))) {
+    // What was there before moves to a name that is not said, and a suffix with a `/` leads elsewhere.
+    let saves = matches!(at.base, "cp" | "mv" | "ln" | "install");
+    if saves && found.has(&["b", "backup", "S", "suffix"]) {
         walk.opaque(Opaque::PathUnknown, at.span);
     }
     // A relative symbolic link leads from where it is.

@@ -226,7 +226,7 @@ fn sed(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-fn with_suffix(path: &Value, suffix: &str) -> Value {
+pub(super) fn with_suffix(path: &Value, suffix: &str) -> Value {
     match path {
         Value::Literal(text) => Value::Literal(format!("{text}{suffix}")),
         Value::Below(base, text) => Value::Below(base.clone(), format!("{text}{suffix}")),

@@ -3,7 +3,7 @@
 use super::At;
 use super::options::{self, Found, Order, attached};
 use super::wrappers::joined_code;
-use crate::line::{Arg, FileAccess, Inside, Opaque, Value};
+use crate::line::{Arg, Base, FileAccess, Inside, Opaque, Value};
 use crate::walk::{By, Input, Walk};
 
 pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
@@ -119,7 +119,10 @@ fn host_named(text: &str) -> Value {
     let last = name.rsplit('.').next().unwrap_or(name);
     // `1`, `0x7f.1`: numbers that are addresses, too.
     let number = last.bytes().all(|b| b.is_ascii_digit()) || last.to_ascii_lowercase().starts_with("0x");
+    // `10.0.0.1-254`: many addresses to nmap.
+    let range = name.contains('-') && !name.bytes().any(|b| b.is_ascii_alphabetic());
     let sure = !name.is_empty()
+        && !range
         && !name.starts_with(['-', '.'])
         && !name.ends_with('.')
         && name.bytes().all(plain)
@@ -202,19 +205,33 @@ pub(super) fn remote_path(walk: &mut Walk, at: &At<'_>, arg: &Arg) -> bool {
 fn transfer(walk: &mut Walk, at: &At<'_>, operands: &[Arg]) {
     let Some((target, sources)) = operands.split_last() else { return };
     for source in sources {
-        if !remote_path(walk, at, source) {
+        if !other_side(walk, at, source) {
             walk.file(at.index, source.value.clone(), FileAccess::Read, source.at);
         }
     }
-    if !remote_path(walk, at, target) {
+    if !other_side(walk, at, target) {
         let access = if sources.is_empty() { FileAccess::List } else { FileAccess::Write };
         walk.file(at.index, target.value.clone(), access, target.at);
     }
 }
 
+/// [`remote_path`], where a shell on the other host may read the path: of other characters than a name's, it is code.
+fn other_side(walk: &mut Walk, at: &At<'_>, arg: &Arg) -> bool {
+    let remote = remote_path(walk, at, arg);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./~@:+,=-".contains(c);
+    if remote && !arg.value.literal().is_some_and(|text| text.chars().all(plain)) {
+        walk.opaque(Opaque::InlineCode, arg.at);
+    }
+    remote
+}
+
 fn scp(walk: &mut Walk, at: &At<'_>) {
     let found = options::read(walk, at, "1234tfd6ABCOpqRrTvc:D|F<i<J:l:o:P:S|X:", "", Order::Mixed);
     ssh_options(walk, at, &found);
+    // The old protocol starts a shell's command on the other host.
+    if found.has(&["O"]) {
+        walk.opaque(Opaque::InlineCode, at.span);
+    }
     // The first operand ends the options: what looks like one behind it is a file.
     let operand = at.args.iter().position(|a| found.operands.first() == Some(a)).unwrap_or(at.args.len());
     let behind = at.args.get(operand..).unwrap_or(&[]);
@@ -411,6 +428,9 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
     }
     if urls.is_empty() && !found.has(&["V", "version", "h", "help"]) {
         walk.opaque(Opaque::HostUnknown, at.span);
+    }
+    if found.has(&["n", "netrc"]) {
+        walk.file(at.index, Value::Below(Base::Home, "/.netrc".to_owned()), FileAccess::Read, at.span);
     }
     // A server's header names the file, or another host.
     if found.has(&["J", "remote-header-name"]) {

@@ -269,6 +269,9 @@ fn script(walk: &mut Walk, at: &At<'_>) {
     for file in &found.operands {
         walk.file(at.index, file.value.clone(), FileAccess::Write, file.at);
     }
+    if found.operands.is_empty() {
+        walk.file(at.index, Value::Literal("typescript".to_owned()), FileAccess::Write, at.span);
+    }
     match found.value(&["c", "command"]).cloned() {
         Some(code) => shell_code(walk, at, &code, Inside::Script, at.scene),
         None => walk.opaque(Opaque::Interactive, at.span),

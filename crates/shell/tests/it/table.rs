@@ -467,7 +467,7 @@ fn files_of_well_known_programs() {
     );
     check("openssl dgst -sha256 /a", "openssl(<dgst> <-sha256> </a>) r=</a>");
     check("openssl s_client -connect h:443", "openssl(<s_client> <-connect> <h:443>) h=<h>:443 !Interactive");
-    check("ssh-keygen -f /k -N ''", "ssh-keygen(<-f> </k> <-N> <>) w=</k> r=</k>");
+    check("ssh-keygen -f /k -N ''", "ssh-keygen(<-f> </k> <-N> <>) w=</k> r=</k> w=</k.pub>");
     check("psql -h db -f /q.sql", "psql(<-h> <db> <-f> </q.sql>) r=</q.sql> h=<db> !InlineCode");
     check("systemctl restart nginx", "systemctl(<restart> <nginx>)");
     check("install -m 755 /a /b", "install(<-m> <755> </a> </b>) r=</a> w=</b>");
@@ -1012,6 +1012,60 @@ fn what_options_of_network_programs_reach() {
     );
     check("curl -s -w '%{http_code}' http://h/", "curl(<-s> <-w> <%{http_code}> <http://h/>) h=<h>");
     check("logger -n h hello", "logger(<-n> <h> <hello>) h=<h>");
+}
+
+#[test]
+fn what_programs_reach_besides_their_words_is_named() {
+    check("getent passwd bob", "getent(<passwd> <bob>) r=</etc/passwd>");
+    check("getent shadow", "getent(<shadow>) r=</etc/shadow>");
+    check("mknod /a p", "mknod(</a> <p>) w=</a>");
+    check("mknod -m 600 /a p", "mknod(<-m> <600> </a> <p>) w=</a>");
+    check("script -c 'cat /a'", "script(<-c> <cat /a>) w=<typescript> cat(</a>) r=</a>");
+    check("ssh-keygen -f ~/k", "ssh-keygen(<-f> <HOME:/k>) w=<HOME:/k> r=<HOME:/k> w=<HOME:/k.pub>");
+    check("curl -n http://h/", "curl(<-n> <http://h/>) r=<HOME:/.netrc> h=<h>");
+    check("curl --netrc http://h/", "curl(<--netrc> <http://h/>) r=<HOME:/.netrc> h=<h>");
+    check("pgrep -F /a", "pgrep(<-F> </a>) r=</a>");
+    check("pkill -9F/a x", "pkill(<-9F/a> <x>) r=</a>");
+    check("pkill --pidfile=/a", "pkill(<--pidfile=/a>) r=</a>");
+    check("pkill --pid /a", "pkill(<--pid> </a>) r=</a>");
+    check("pgrep -fl nginx", "pgrep(<-fl> <nginx>)");
+    check("gzip -9d /x.gz", "gzip(<-9d> </x.gz>) r=</x.gz> d=</x.gz> w=</x>");
+    check("xz -T4 -9 /x", "xz(<-T4> <-9> </x>) r=</x> d=</x> w=</x.xz> !Recodes");
+    check("scp h:/srv/a-1.log /b", "scp(<h:/srv/a-1.log> </b>) w=</b> h=<h>");
+    check("ping 10-0-0-1.example", "ping(<10-0-0-1.example>) h=<10-0-0-1.example>");
+    for line in [
+        "getent hosts h",
+        "getent ethers",
+        "getent netgroup x",
+        "getent",
+        "getent \"$x\"",
+        "getent -s dns passwd",
+        "mknod /a b 8 0",
+        "mknod /a p 1",
+        "mknod /a",
+        "mknod /a \"$x\"",
+        "nmap 10.0.0.1-254",
+        "nmap 10.0.0-5.1",
+        "ping 1-2",
+        "scp -O h:/a /b",
+        "scp 'h:/a;id' /b",
+        "scp /a 'h:$(id)'",
+        "scp 'h:/a b' /b",
+        "scp 'h:/*' /b",
+        "scp \"h:$x\" /b",
+        "rsync 'h:`id`' /b",
+        "rsync /a 'h:/b|id'",
+        "cp -b /a /b",
+        "cp --backup /a /b",
+        "mv --backup=numbered /a /b",
+        "mv -S .old /a /b",
+        "ln --suffix=x -f /a /b",
+        "install -bm 600 /a /b",
+        "pgrep -F \"$x\"",
+        "pgrep \"$x\"",
+    ] {
+        opaque(line);
+    }
 }
 
 #[test]
