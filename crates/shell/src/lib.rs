@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod beside;
 mod expand;
 pub mod limits;
 mod line;

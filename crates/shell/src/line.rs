@@ -312,7 +312,7 @@ impl Opaque {
             }
             Opaque::TooDeep => "commands inside commands are too many or too deep",
             Opaque::Recodes => {
-                "what is read is written in another form or in pieces, which no detector sees through"
+                "what is read is written in another form or in pieces, or beside something, which no detector sees through"
             }
         }
     }

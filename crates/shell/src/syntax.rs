@@ -49,6 +49,8 @@ pub(crate) struct Assign {
     pub name: String,
     /// The words of an array; one word otherwise.
     pub values: Vec<Word>,
+    /// `name+=word`: behind what the variable has.
+    pub appends: bool,
     pub span: Span,
 }
 

@@ -1,5 +1,6 @@
 //! Tree -> commands, in the order of the text, each with its place.
 
+use crate::beside;
 use crate::expand;
 use crate::limits::{
     BRACES_BYTES_MAX, COMMANDS_MAX, DEPTH_MAX, NODES_MAX, REPEATED_BYTES_MAX, TEXT_BYTES_MAX,
@@ -335,7 +336,12 @@ impl Walk {
         for part in &group.parts {
             match part {
                 Part::List(list) => self.list(list, scene),
-                Part::Word(word) => self.inner_commands(&word.pieces, scene),
+                Part::Word(word) => {
+                    // What is compared is not shown.
+                    let shown = group.kind != GroupKind::Test;
+                    self.recodes_if(shown && beside::word_glues(word), word.span, scene);
+                    self.inner_commands(&word.pieces, scene);
+                }
             }
         }
     }
@@ -344,25 +350,16 @@ impl Walk {
     fn group_command(&mut self, group: &Group, at: Span, scene: &Scene) {
         let redirections = self.redirections(&group.redirects, scene);
         let index = self.push(at, scene, Program::None, redirections);
-        if group.kind == GroupKind::Test && self.test_evaluates(group) {
+        if group.kind == GroupKind::Test && compares(group, EVALUATES) {
             self.opaque(Opaque::Arithmetic, at);
+        }
+        // What the pattern found, and its parts, are in a variable then.
+        if group.kind == GroupKind::Test && compares(group, &["=~"]) {
+            self.opaque(Opaque::Recodes, at);
         }
         if let Some(index) = index {
             self.redirected(index, &group.redirects, scene);
         }
-    }
-
-    /// Whether `[[` compares numbers: bash then evaluates what stands there as arithmetic.
-    fn test_evaluates(&self, group: &Group) -> bool {
-        let words = group.parts.iter().filter_map(|part| match part {
-            Part::Word(word) => Some(word),
-            Part::List(_) => None,
-        });
-        let compares = |word: &Word| {
-            word.bare()
-                .is_some_and(|w| matches!(&*w, "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" | "-v" | "-R"))
-        };
-        words.into_iter().any(compares)
     }
 
     fn simple(&mut self, simple: &Simple, scene: &Scene) {
@@ -397,8 +394,15 @@ impl Walk {
         }
         let call = Call { at, words, assignments, redirections };
         let Some(index) = self.call(call, &inner) else { return };
+        // What is compared is not shown.
+        let shown = !simple.words.first().and_then(Word::literal).is_some_and(|w| w == "[" || w == "test");
+        for word in &simple.words {
+            self.recodes_if(shown && beside::word_glues(word), word.span, scene);
+        }
         for assign in &simple.assignments {
             for word in &assign.values {
+                let glues = beside::word_glues(word) || assign.appends && beside::glues_behind(word);
+                self.recodes_if(glues, assign.span, scene);
                 self.substitutions(&word.pieces, index, scene);
             }
         }
@@ -701,11 +705,19 @@ impl Walk {
     /// Substitutions in the targets and bodies of redirections.
     fn redirected(&mut self, index: usize, redirects: &[Redirect], scene: &Scene) {
         for redirect in redirects {
+            self.recodes_if(beside::glues(&redirect.target.pieces), redirect.span, scene);
             self.substitutions(&redirect.target.pieces, index, scene);
             let body = redirect.body.and_then(|at| self.bodies.get(at)).cloned();
             if let Some(body) = body {
+                self.recodes_if(beside::glues(&body.pieces), body.span, scene);
                 self.substitutions(&body.pieces, index, scene);
             }
+        }
+    }
+
+    fn recodes_if(&mut self, does: bool, at: Span, scene: &Scene) {
+        if does {
+            self.opaque(Opaque::Recodes, scene.fixed.unwrap_or(at));
         }
     }
 
@@ -752,6 +764,17 @@ impl Walk {
         self.list(list, &scene);
         self.directory = before;
     }
+}
+
+/// Operators of `[[` whose words bash evaluates as arithmetic.
+const EVALUATES: &[&str] = &["-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v", "-R"];
+
+/// Whether `[[` has one of these operators.
+fn compares(group: &Group, operators: &[&str]) -> bool {
+    group.parts.iter().any(|part| match part {
+        Part::Word(word) => word.bare().is_some_and(|text| operators.contains(&&*text)),
+        Part::List(_) => false,
+    })
 }
 
 fn place(arg: Arg, scene: &Scene) -> Arg {

@@ -73,9 +73,16 @@ fn declare(walk: &mut Walk, at: &At<'_>) {
             if text.contains(['n', 'i', 'f', 'F', 'a', 'A']) || arg.value.literal().is_none() {
                 walk.opaque(Opaque::ShellSettings, arg.at);
             }
+            // Small letters, capitals, a width: another form of what the variable is given.
+            if text.contains(['l', 'u', 'c', 'L', 'R', 'Z']) {
+                walk.opaque(Opaque::Recodes, arg.at);
+            }
         } else {
             match text.split_once('=') {
                 Some((name, value)) => {
+                    if name.ends_with('+') {
+                        walk.opaque(Opaque::Recodes, arg.at);
+                    }
                     let name = name.strip_suffix('+').unwrap_or(name);
                     names(walk, name, arg);
                     if value.starts_with('(') || value.is_empty() && arg.value.literal().is_none() {

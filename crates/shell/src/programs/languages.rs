@@ -166,7 +166,10 @@ fn awk(walk: &mut Walk, at: &At<'_>) {
         // `name=value` sets a variable of the program's.
         let assigns =
             file.value.starts().split_once('=').is_some_and(|(name, _)| crate::read::is_variable(name));
-        if !assigns && file.value.literal() != Some("-") {
+        if assigns {
+            // Its separators are variables, too.
+            walk.opaque(Opaque::Recodes, file.at);
+        } else if file.value.literal() != Some("-") {
             walk.file(at.index, file.value.clone(), FileAccess::Read, file.at);
         }
     }

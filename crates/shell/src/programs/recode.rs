@@ -7,6 +7,7 @@
 
 use super::At;
 use super::options::Found;
+use crate::beside::{hides_begin, hides_end};
 use crate::line::{Arg, Opaque, Value};
 use crate::walk::Walk;
 
@@ -15,19 +16,23 @@ pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
     let has = |names: &[&str]| found.has(names);
     let parts = |names: &[&str]| found.values(names).any(|value| !separates(value));
     let recodes = match at.base {
-        "rev" | "fold" | "od" | "hexdump" | "hd" | "xxd" | "base64" | "base32" | "basenc" | "iconv"
-        | "zip" => true,
+        "fmt" | "tsort" | "rev" | "fold" | "od" | "hexdump" | "hd" | "xxd" | "base64" | "base32"
+        | "basenc" | "iconv" | "zip" => true,
         "gzip" | "bzip2" | "xz" | "lzma" | "zstd" | "compress" => {
             !has(&["d", "decompress", "uncompress", "l", "list", "t", "test"])
         }
         "tr" => !tr_is_plain(found),
         "cut" => has(&["b", "bytes", "c", "characters"]) || parts(&["d", "delimiter", "output-delimiter"]),
-        "head" | "tail" => has(&["c", "bytes"]),
+        "head" | "tail" => has(&["c", "bytes"]) || at.args.iter().any(counts_otherwise),
         "grep" | "egrep" | "fgrep" | "zgrep" | "rgrep" => {
             let colour = found
                 .values(&["color", "colour"])
                 .any(|v| !matches!(v.value.literal(), Some("never" | "auto")));
             has(&["o", "only-matching"]) || colour
+        }
+        "rg" => {
+            let colour = |v: &Arg| !matches!(v.value.literal(), Some("never" | "auto"));
+            has(&["o", "r", "json"]) || found.values(&["color"]).any(colour)
         }
         "tac" => has(&["b", "before", "r", "regex", "s", "separator"]),
         "cmp" => has(&["l", "verbose", "b", "print-bytes"]),
@@ -43,6 +48,13 @@ pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
         "paste" => parts(&["d", "delimiters"]),
         "join" => parts(&["t"]),
         "nl" => parts(&["s", "number-separator"]),
+        "comm" => parts(&["output-delimiter"]),
+        "date" => {
+            let known = |arg: &Arg| arg.value.literal().is_some();
+            has(&["f"]) || !found.values(&["d", "date", "s", "set"]).chain(&found.operands).all(known)
+        }
+        "basename" | "dirname" => found.operands.iter().any(|arg| arg.value.literal().is_none()),
+        "jq" if has(&["j", "join-output", "a"]) => true,
         "jq" => !found.operands.first().is_none_or(|filter| filter.value.literal().is_some_and(jq_shows)),
         _ => false,
     };
@@ -58,6 +70,10 @@ pub(super) fn words(walk: &mut Walk, at: &At<'_>) {
         "openssl" => openssl(at.args),
         "tar" | "gtar" => tar(at.args),
         "printf" => printf(at.args),
+        "expr" => at.args.iter().any(|arg| arg.value.literal().is_none()),
+        // Of numbers that it reads, if it is given none.
+        "factor" => at.args.is_empty() || at.args.iter().any(|arg| arg.value.literal().is_none()),
+        "seq" => seq(at.args),
         "read" | "mapfile" | "readarray" => at
             .args
             .iter()
@@ -78,18 +94,36 @@ pub(super) fn words(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
+/// `+6c`, as old forms write it: from the sixth character on. `+6` is the line.
+fn counts_otherwise(arg: &Arg) -> bool {
+    let Some(count) = arg.value.starts().strip_prefix('+') else { return false };
+    arg.value.literal().is_none() || !count.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A form, a width or a separator beside numbers that are not known.
+fn seq(args: &[Arg]) -> bool {
+    let formed = |arg: &Arg| arg.value.starts().starts_with('-');
+    args.iter().any(formed) && args.iter().any(|arg| arg.value.literal().is_none())
+}
+
 /// Whether text that is cut or joined there has its values whole: no value that detectors know has such a character in it.
+/// A colon is in URLs with a password, which are not known without their scheme; `/etc/passwd` and logs are cut there daily.
 fn separates(arg: &Arg) -> bool {
-    let plain = |c: char| matches!(c, '\t' | '\n' | ',' | ';' | '|' | ':' | '=');
+    let plain = |c: char| matches!(c, '\t' | '\n' | ',' | ';' | '|' | ':');
     // `\t` and `\n` are written out.
     let text = arg.value.literal().map(|text| text.replace("\\t", "\t").replace("\\n", "\n"));
     text.is_some_and(|text| !text.is_empty() && text.chars().all(plain))
 }
 
-/// Lines are joined, or blanks made fewer.
+/// Lines are joined by something, or blanks made fewer.
 fn tr_is_plain(found: &Found) -> bool {
-    let squeezes = found.has(&["s", "squeeze-repeats"]) && !found.has(&["d", "delete"]);
+    let squeezes = found.has(&["s", "squeeze-repeats"]);
     let other = found.has(&["c", "C", "complement", "t", "truncate-set1"]);
+    if found.has(&["d", "delete"]) {
+        // Without the end of its line a value stands beside the next line's.
+        let carriage = |set: &Arg| matches!(set.value.literal(), Some("\\r" | "\r"));
+        return !other && !squeezes && matches!(&*found.operands, [set] if carriage(set));
+    }
     match (&*found.operands, other) {
         ([set], false) => is_blank(set, squeezes),
         ([from, to], false) => is_blank(from, false) && is_blank(to, true),
@@ -107,6 +141,10 @@ fn is_blank(set: &Arg, space: bool) -> bool {
 /// A copy of the whole, block by block, or of nothing that anybody has.
 fn dd(args: &[Arg]) -> bool {
     let made = ["if=/dev/zero", "if=/dev/urandom", "if=/dev/random"];
+    // Of several the last one counts.
+    if args.iter().filter(|arg| arg.value.starts().starts_with("if=")).count() > 1 {
+        return true;
+    }
     if args.iter().any(|arg| arg.value.literal().is_some_and(|text| made.contains(&text))) {
         return false;
     }
@@ -158,8 +196,13 @@ fn tar(args: &[Arg]) -> bool {
 
 /// Of words that cannot be known it writes not the whole, or something right beside it.
 fn printf(args: &[Arg]) -> bool {
+    let is = |arg: &Arg, text: &str| arg.value.literal() == Some(text);
     let args = match args {
-        [first, rest @ ..] if first.value.literal() == Some("--") => rest,
+        [first, _, rest @ ..] if is(first, "-v") => rest,
+        all => all,
+    };
+    let args = match args {
+        [first, rest @ ..] if is(first, "--") => rest,
         all => all,
     };
     let Some((format, words)) = args.split_first() else { return false };
@@ -170,14 +213,13 @@ fn printf(args: &[Arg]) -> bool {
     if words.iter().any(|word| word.value.starts().starts_with(['\'', '"'])) {
         return true;
     }
-    let Some(format) = format.value.literal() else { return false };
+    let Some(format) = format.value.literal() else { return true };
     let format = format.replace("%%", " ").replace("\\n", "\n").replace("\\t", "\t");
-    let beside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '\\' | '%');
     let mut parts = format.split('%');
     let mut before = parts.next().and_then(|text| text.chars().last());
     for part in parts {
         let Some(behind) = part.strip_prefix('s') else { return true };
-        if before.is_some_and(beside) || behind.chars().next().is_some_and(beside) {
+        if before.is_some_and(hides_begin) || hides_end(behind) {
             return true;
         }
         before = Some(behind.chars().last().unwrap_or('%'));

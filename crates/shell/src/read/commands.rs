@@ -520,8 +520,9 @@ impl Reader<'_> {
         if operator == 2 {
             self.differs(Difference::ArrayAssignment, start);
         }
+        let appends = operator == 2 && !self.rest().starts_with('(');
         let values = self.assigned(start)?;
-        Ok(Some(Assign { name, values, span: self.span(start) }))
+        Ok(Some(Assign { name, values, appends, span: self.span(start) }))
     }
 
     fn assigned(&mut self, start: usize) -> Result<Vec<Word>, Refused> {

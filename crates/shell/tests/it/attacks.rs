@@ -82,3 +82,36 @@ fn what_reads_the_environment_is_named() {
         assert!(read(line).commands.iter().any(|c| named(&c.program)), "{line}");
     }
 }
+
+/// What agents that look at logs write daily: all of it is known.
+const HONEST: &[&str] = &[
+    "cat $F",
+    "tail -n 3 $F",
+    "head -n 7 $F",
+    "grep -c error $F",
+    "grep level:error $F | tail -n 2",
+    "ls -l /srv",
+    "sort -r $F | head -n 2",
+    "wc -l $F",
+    "awk '{print $2}' $F | sort | uniq -c | sort -rn | head -n 3",
+    "awk -F: '/error/ {print $3}' $F | sort -u",
+    "sed -n '5,9p' $F",
+    "cut -d: -f2 $F | head -n 3",
+    "for f in a b; do echo \"$f\"; done",
+    "grep -n line:17 $F && echo found || echo none",
+    "while read -r a b c; do echo \"$c $b\"; done < $F",
+    "find /srv -name app.log -newer /etc/hostname",
+    "sha256sum $F; cmp $F $F && diff $F $F; nl -ba $F | tail -n 1",
+    "uname -s; id -u; test -f $F && stat -c %s $F",
+    "printf '%s\\n' \"$(tail -n 1 $F)\"",
+    "cat $F | tr '\\n' ' ' | wc -w",
+    "echo \"lines: $(wc -l < $F)\"; echo \"n=$(grep -c error $F)\"",
+];
+
+#[test]
+fn what_honest_agents_write_is_known() {
+    for line in HONEST {
+        let line = line.replace("$F", "/srv/app.log");
+        assert!(read(&line).is_known(), "{line}: {:?}", read(&line).opaque);
+    }
+}

@@ -68,7 +68,7 @@ fn what_is_known_of_a_word_is_kept_and_no_more() {
     check("cat $F", "cat(<?...>) r=<?...> !ArgumentUnknown !PathUnknown");
     check(
         "cat \"$F\" \"$@\" pre$F",
-        "cat(<?> <?...> <?pre...>) r=<?> r=<?...> r=<?pre...> !ArgumentUnknown !PathUnknown",
+        "cat(<?> <?...> <?pre...>) r=<?> r=<?...> r=<?pre...> !ArgumentUnknown !PathUnknown !Recodes",
     );
 }
 
@@ -77,7 +77,7 @@ fn a_program_that_is_not_literal_is_opaque() {
     check("$F x", "?(<x>) !ProgramUnknown");
     check("$(echo cat) x", "?(<x>) echo(<cat>) !ProgramUnknown");
     check("`echo cat` x", "?(<x>) echo(<cat>) !ProgramUnknown");
-    check("c=ca;t=t;$c$t x", "c=<ca> -() t=<t> -() ?(<x>) !ProgramUnknown");
+    check("c=ca;t=t;$c$t x", "c=<ca> -() t=<t> -() ?(<x>) !ProgramUnknown !Recodes");
     check("\"\" x", "?(<x>) !ProgramUnknown");
 }
 
@@ -99,7 +99,10 @@ fn expansions_that_evaluate_are_opaque() {
         "echo(<?...> <?...> <?...> <?...> <?...>) !Indirect !Recodes ~ParameterOperator",
     );
     check("echo ${x@P}", "echo(<?...>) !Indirect !Recodes ~ParameterOperator");
-    check("echo $((1+2)) $((x+1)) $(($(cat /n)+1))", "echo(<?> <?> <?>) cat(</n>) r=</n> !Arithmetic");
+    check(
+        "echo $((1+2)) $((x+1)) $(($(cat /n)+1))",
+        "echo(<?> <?> <?>) cat(</n>) r=</n> !Arithmetic !Recodes",
+    );
     check("echo $[1+1]", "echo(<?>) ~BracketArithmetic");
     check("((i++))", "-() !Arithmetic ~ArithmeticCommand");
     check("((rm x))", "-() !Arithmetic ~ArithmeticCommand");
@@ -521,7 +524,8 @@ fn settings_of_the_shell() {
 fn what_shells_read_differently_is_marked() {
     check("a=(1 2); echo ${a[0]}", "a=<1> a=<2> -() echo(<?...>) ~ArrayAssignment ~ParameterOperator");
     check("a[1]=x", "refused: Unsupported");
-    check("a+=b", "a=<b> -() ~ArrayAssignment");
+    check("a+=b", "a=<b> -() !Recodes ~ArrayAssignment");
+    check("a+=' b'", "a=< b> -() ~ArrayAssignment");
     check("coproc x", "refused: Unsupported");
     check("select x in a; do rm y; done", "rm(<y>) d=<y> ~ReservedWord");
     check("case x in a) ls;& b) id;;& esac", "ls() l=<.> id() ~CaseFallThrough");
@@ -627,7 +631,7 @@ fn more_lines_as_agents_write_them() {
     check("ps aux | grep nginx", "ps(<aux>) grep(<nginx>)");
     check(
         "for i in 1 2 3; do curl -s http://h/$i; done",
-        "curl(<-s> <?http://h/...>) h=<h> !ArgumentUnknown",
+        "curl(<-s> <?http://h/...>) h=<h> !ArgumentUnknown !Recodes",
     );
     check("cat /proc/self/environ", "cat(</proc/self/environ>) r=</proc/self/environ>");
     check("timeout $N cat /a", "timeout(<?...> <cat> </a>) cat(</a>) r=</a> !ArgumentUnknown");
@@ -804,7 +808,8 @@ fn builtins_that_evaluate_a_word_are_opaque_where_it_is_not_known() {
     check("declare -A a", "declare(<-A> <a>) !ShellSettings");
     check("declare 'a=(1)'", "declare(<a=(1)>) !ShellSettings");
     check("declare a=\"$x\"", "declare(<?a=>) !ShellSettings");
-    check("declare a=\"x$y\"", "declare(<?a=x>)");
+    check("declare a=\"x$y\"", "declare(<?a=x>) !Recodes");
+    check("declare a=\"x $y\"", "declare(<?a=x >)");
     check("declare a=1", "declare(<a=1>)");
     check("readonly a=\"$(id)\"", "readonly(<?a=>) id() !ShellSettings");
     check("wait", "wait()");
@@ -825,9 +830,10 @@ fn builtins_that_evaluate_a_word_are_opaque_where_it_is_not_known() {
     check("test \"$a\" = b", "test(<?> <=> <b>)");
     check("[ \"$a\" = b -a \"$b\" = c ]", "[(<?> <=> <b> <-a> <?> <=> <c> <]>) !Arithmetic");
     check("printf \"$x\" a", "printf(<?> <a>) !ArgumentUnknown");
-    check("printf -\"$x\" a", "printf(<?-> <a>) !ArgumentUnknown");
+    check("printf -\"$x\" a", "printf(<?-> <a>) !ArgumentUnknown !Recodes");
     check("printf * a", "printf(<**> <a>) !ArgumentUnknown");
-    check("printf \"%s$x\" a", "printf(<?%s> <a>)");
+    check("printf \"%s$x\" a", "printf(<?%s> <a>) !Recodes");
+    check("printf \"%s $x\" a", "printf(<?%s > <a>)");
     check("printf -- \"$x\"", "printf(<--> <?>)");
 }
 
@@ -1234,6 +1240,94 @@ fn what_is_written_in_another_form_or_in_pieces_is_opaque() {
         "jq '.a[0:3]' /a",
         "jq '@base64' /a",
         "jq '.a+\"5\"' /a",
+        "expr substr \"$x\" 1 3",
+        "expr \"$x\" : '\\(...\\)'",
+        "expr $x + 1",
+        "factor < /a",
+        "factor \"$x\"",
+        "seq -f %.3g $x",
+        "seq -f \"5$x\" 1",
+        "seq -s5 $x $x",
+        "date -d \"@$x\"",
+        "date --date=\"$x\" +%s",
+        "date +\"%Y $x\"",
+        "date -f /a",
+        "echo \"x$(cat /a)\"",
+        "echo \"$(cat /a)x\"",
+        "echo 5`cat /a`",
+        "echo \"$a$a\"",
+        "echo $a''$b",
+        "echo \"$a\"\"$a\"",
+        "echo ${x:-$a$b}",
+        "echo ${x:+5}$a",
+        "echo $@$@",
+        "echo \"/$x\"",
+        "echo \"$x/\"",
+        "echo \"$x=\"",
+        "echo \"1.$x\"",
+        "echo \"$x.5\"",
+        "echo -e \"\\x35$x\"",
+        "echo -e \"$x\\x35\"",
+        "echo ü$x",
+        "echo {5,}$x",
+        "echo {$x,}5",
+        "echo $HOME$x",
+        "echo $((1))$x",
+        "echo $?$x",
+        "echo $(($x / 1000))",
+        "printf \"5$x\"",
+        "printf \" $f\" \"$x\"",
+        "printf '/%s' \"$x\"",
+        "printf '%s=' \"$x\"",
+        "printf -v y '5%s' \"$x\"",
+        "printf -v y '%.3s' \"$x\"",
+        "yes \"5$x\"",
+        "logger \"5$x\"",
+        "grep -H --label=\"5$x\" a",
+        "y=$x$x",
+        "y=5$x",
+        "y=$x; y+=5",
+        "y+=$x",
+        "a=(5$x)",
+        "export y=5$x",
+        "declare y+=5",
+        "cat <<< \"5$x\"",
+        "cat <<E\n5$x\nE",
+        "cat <<E\n$x$y\nE",
+        "for y in 5$x; do echo $y; done",
+        "sh -c 'echo 5$x'",
+        "rg -o 5 /a",
+        "rg -r x 5 /a",
+        "rg --json 5 /a",
+        "rg --color always 5 /a",
+        "awk '{print $2}' FS=- /a",
+        "awk '{print}' ORS= /a",
+        "tr -d '\\n' < /a",
+        "tr -d '\\t' < /a",
+        "tr -ds '\\r' 5 < /a",
+        "jq -j .a /a",
+        "jq -rj .a /a",
+        "jq --join-output .a /a",
+        "jq -a . /a",
+        "dd if=/dev/zero if=/a bs=1 count=3",
+        "dd if=/a if=/b",
+        "comm --output-delimiter=5 /a /b",
+        "tail +6c /a",
+        "tail +6b /a",
+        "[[ $x =~ (...) ]] && echo ${BASH_REMATCH[1]}",
+        "declare -l y",
+        "declare -u y=\"a $x\"",
+        "local -c y",
+        "typeset -L3 y",
+        "typeset -R 3 y",
+        "typeset -Z9 y",
+        "cut -d= -f2 /a",
+        "awk -F= '{print $2}' /a",
+        "basename \"$x\"",
+        "basename -s 5 \"$x\"",
+        "dirname $(cat /a)",
+        "fmt -w 5 /a",
+        "tsort /a",
     ];
     let whole = [
         "cat -n /a",
@@ -1268,6 +1362,62 @@ fn what_is_written_in_another_form_or_in_pieces_is_opaque() {
         "sort /a",
         "wc -c /a",
         "sha256sum /a",
+        "expr 1 + 2",
+        "factor 12",
+        "seq 1 \"$n\"",
+        "seq -f %.2f 3",
+        "date -d yesterday +%F",
+        "date -r /a +%s",
+        "echo \"$HOME/x\" $HOME/y ~/z",
+        "echo $i",
+        "echo \"$i\"",
+        "echo \"n=$n\"",
+        "echo \"$a $b\" \"$a: $b, $a\"",
+        "echo \"($n) '$n' {$n}\"",
+        "echo \"Done: $n.\" \"$f.txt\"",
+        "echo rc$? pid$$ n$#",
+        "echo -e \"$x\\n\"",
+        "echo x{a,b}",
+        "echo \"exit=$?\"",
+        "y=$x",
+        "y=\"$a $b\"",
+        "y+=\" $x\"",
+        "a+=(5)",
+        "[ \"x$y\" = x ]",
+        "test \"x$y\" = x",
+        "[[ \"x$y\" == x ]]",
+        "cat <<E\n{\"a\": \"$x\"}\nE",
+        "cat <<'E'\n5$x\nE",
+        "printf 'n=%s\\n' \"$x\"",
+        "printf '%s %s\\n' \"$x\" \"$y\"",
+        "printf \"a: $x\\n\"",
+        "printf -v y '%s' \"$x\"",
+        "rg -n --color never foo /a",
+        "jq -r .a /a",
+        "dd if=/dev/urandom of=/a bs=1M count=3",
+        "comm -12 /a /b",
+        "comm --output-delimiter=, /a /b",
+        "tail -n +6 /a",
+        "tail +6 /a",
+        "[[ $x == a* ]]",
+        "declare -r y=1",
+        "basename /a/b.txt .txt",
+        "dirname /a/b",
+        // What honest agents write over SSH.
+        "grep level:error /a | tail -n 2",
+        "sort -r /a | head -n 2",
+        "awk '{print $2}' /a | sort | uniq -c | sort -rn | head -n 3",
+        "awk -F: '/error/ {print $3}' /a | sort -u",
+        "sed -n '5,9p' /a",
+        "cut -d: -f2 /a | head -n 3",
+        "for f in a b; do echo \"$f\"; done",
+        "grep -n line:17 /a && echo found || echo none",
+        "while read -r a b c; do echo \"$c $b\"; done < /a",
+        "find /a -name app.log -newer /etc/hostname",
+        "sha256sum /a; cmp /a /a && diff /a /a; nl -ba /a | tail -n 1",
+        "uname -s; id -u; test -f /a && stat -c %s /a",
+        "printf '%s\\n' \"$(tail -n 1 /a)\"",
+        "cat /a | tr '\\n' ' ' | wc -w",
     ];
     let wrong = pieces.into_iter().filter(|line| !recodes(line));
     let wrong: Vec<&str> = wrong.chain(whole.into_iter().filter(|line| recodes(line))).collect();
