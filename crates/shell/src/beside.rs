@@ -2,7 +2,8 @@
 //! `"5$x"` shows all of it where it is not looked for any more.
 //!
 //! What an expansion brings is not known here, so that each but a number's is taken for a value. Text beside it may be what no
-//! value begins or ends with: blanks, quotes, `:`, `,`, `=` before it, and their like.
+//! value begins or ends with: blanks, quotes, `:`, `,`, `=` before it, and their like. It does not matter what takes the word:
+//! `set -x` shows what is only compared, and errors name what is only looked for.
 
 use crate::syntax::{Piece, Word};
 

@@ -337,9 +337,7 @@ impl Walk {
             match part {
                 Part::List(list) => self.list(list, scene),
                 Part::Word(word) => {
-                    // What is compared is not shown.
-                    let shown = group.kind != GroupKind::Test;
-                    self.recodes_if(shown && beside::word_glues(word), word.span, scene);
+                    self.recodes_if(beside::word_glues(word), word.span, scene);
                     self.inner_commands(&word.pieces, scene);
                 }
             }
@@ -394,10 +392,8 @@ impl Walk {
         }
         let call = Call { at, words, assignments, redirections };
         let Some(index) = self.call(call, &inner) else { return };
-        // What is compared is not shown.
-        let shown = !simple.words.first().and_then(Word::literal).is_some_and(|w| w == "[" || w == "test");
         for word in &simple.words {
-            self.recodes_if(shown && beside::word_glues(word), word.span, scene);
+            self.recodes_if(beside::word_glues(word), word.span, scene);
         }
         for assign in &simple.assignments {
             for word in &assign.values {
