@@ -28,11 +28,11 @@ pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
             let colour = found
                 .values(&["color", "colour"])
                 .any(|v| !matches!(v.value.literal(), Some("never" | "auto")));
-            has(&["o", "only-matching"]) || colour
+            has(&["o", "only-matching"]) || colour || names_beside(at, found)
         }
         "rg" => {
             let colour = |v: &Arg| !matches!(v.value.literal(), Some("never" | "auto"));
-            has(&["o", "r", "json"]) || found.values(&["color"]).any(colour)
+            has(&["o", "r", "json"]) || found.values(&["color"]).any(colour) || names_beside(at, found)
         }
         "tac" => has(&["b", "before", "r", "regex", "s", "separator"]),
         "cmp" => has(&["l", "verbose", "b", "print-bytes"]),
@@ -74,6 +74,7 @@ pub(super) fn words(walk: &mut Walk, at: &At<'_>) {
         // Of numbers that it reads, if it is given none.
         "factor" => at.args.is_empty() || at.args.iter().any(|arg| arg.value.literal().is_none()),
         "seq" => seq(at.args),
+        "git" => git(at.args),
         "read" | "mapfile" | "readarray" => at
             .args
             .iter()
@@ -98,6 +99,67 @@ pub(super) fn words(walk: &mut Walk, at: &At<'_>) {
 fn counts_otherwise(arg: &Arg) -> bool {
     let Some(count) = arg.value.starts().strip_prefix('+') else { return false };
     arg.value.literal().is_none() || !count.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Lines around a match stand behind the file's name and a `-`, where names are shown.
+fn names_beside(at: &At<'_>, found: &Found) -> bool {
+    let digit = |name: &String| name.len() == 1 && name.bytes().all(|b| b.is_ascii_digit());
+    let around = found.has(&["A", "B", "C", "context", "after-context", "before-context"])
+        || found.seen.iter().any(|(name, _)| digit(name));
+    let given = found.has(&["e", "f", "regexp", "file"]);
+    let files = found.operands.get(usize::from(!given)..).unwrap_or(&[]);
+    let goes_on = found.has(&["r", "R", "recursive", "dereference-recursive", "d", "directories"]);
+    let several = files.len() != 1 && !files.is_empty()
+        || files.iter().any(|file| file.value.literal().is_none())
+        || goes_on
+        || matches!(at.base, "rgrep" | "rg");
+    let hidden = found.has(&["h", "no-filename"]) && at.base != "rg";
+    around && (found.has(&["H", "with-filename"]) || several && !hidden)
+}
+
+/// Colours and marks in lines, forms of its own, and lines around a match behind a file's name and a `-`.
+fn git(args: &[Arg]) -> bool {
+    let at = |name: &str| args.iter().position(|arg| arg.value.literal() == Some(name));
+    let cluster = |arg: &Arg, letters: fn(char) -> bool| {
+        let text = arg.value.starts();
+        text.starts_with('-') && !text.starts_with("--") && text.contains(letters)
+    };
+    let behind = |name: &str, letters: fn(char) -> bool| {
+        at(name).is_some_and(|place| args.iter().skip(place).any(|arg| cluster(arg, letters)))
+    };
+    let around =
+        behind("grep", |c| matches!(c, 'A' | 'B' | 'C' | '0'..='9')) || behind("shortlog", |c| c == 'w');
+    let formed = args.iter().enumerate().any(|(place, arg)| {
+        let text = arg.value.starts();
+        let colour = text.starts_with("--color") && !matches!(text, "--color=never" | "--color=auto");
+        let format = match (text, text.strip_prefix("--format=").or_else(|| text.strip_prefix("--pretty="))) {
+            ("--format", _) => args.get(place + 1).is_some_and(|next| !git_format(next, next.value.starts())),
+            (_, Some(format)) => !git_format(arg, format),
+            _ => false,
+        };
+        colour || format || text.starts_with("--word-diff")
+    });
+    around || formed
+}
+
+/// Whether such a form shows its parts whole, each apart from what is beside it: `%h %an: %s`.
+fn git_format(arg: &Arg, format: &str) -> bool {
+    const SHOW: &[&str] = &[
+        "h", "H", "t", "T", "p", "P", "s", "b", "B", "d", "D", "an", "ae", "ad", "ar", "ai", "aI", "as",
+        "cn", "ce", "cd", "cr", "ci", "cI", "cs",
+    ];
+    let format = format.replace("%n", "\n");
+    let mut parts = format.split('%');
+    let mut before = parts.next().and_then(|text| text.chars().last());
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(part.len());
+        let (name, behind) = part.split_at(end);
+        if !SHOW.contains(&name) || before.is_some_and(hides_begin) || hides_end(behind) {
+            return false;
+        }
+        before = Some(behind.chars().last().unwrap_or('%'));
+    }
+    arg.value.literal().is_some()
 }
 
 /// A form, a width or a separator beside numbers that are not known.
