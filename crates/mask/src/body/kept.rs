@@ -15,6 +15,8 @@ use crate::tail::MaskedBytes;
 /// A piece of a file, masked in its length.
 pub struct Kept {
     pub bytes: MaskedBytes,
+    /// The same with all of it covered that was found, also what the run may see: for a record.
+    pub shown: MaskedBytes,
     pub found: Found,
     /// Where in the text a candidate begins that goes on behind the piece; the piece's end where none does. Whoever looks at what
     /// follows looks from there on, and from [`KEPT_BEFORE_BYTES`] before it.
@@ -45,28 +47,34 @@ pub fn kept(
     if undecided < piece.end && !last {
         return None;
     }
+    // What is encoded may go on behind the piece, too.
+    detectors.scan_encoded(text, &mut findings);
     let open = findings.iter().filter(|f| f.range.end > piece.end).map(|f| f.range.start);
     let open = open.min().unwrap_or(piece.end).min(undecided).min(piece.end);
-    detectors.scan_encoded(text, &mut findings);
     findings.retain(|f| f.range.end > piece.start && f.range.start < piece.end);
     let (revealed, mut found) = (BTreeSet::new(), Found::default());
     let mut look = Look { detectors, known, revealed: &revealed, found: &mut found };
-    findings.retain(|finding| {
+    let mut masked = findings.clone();
+    masked.retain(|finding| {
         let act = look.act(finding, text.get(finding.range.clone()).unwrap_or_default(), false);
         if begun || finding.range.start >= piece.start {
             look.note(finding, act);
         }
         act == Act::Masked
     });
-    let mut bytes = text.get(piece.clone()).unwrap_or_default().to_vec();
-    for (first, range) in groups(&findings) {
-        cover(&mut bytes, piece.start, first, range);
-    }
-    if undecided < piece.end {
-        let from = undecided.saturating_sub(piece.start);
-        bytes.get_mut(from..).unwrap_or_default().iter_mut().for_each(star);
-    }
-    Some(Kept { bytes: MaskedBytes(bytes), found, open })
+    let without = |findings: &[Finding]| {
+        let mut bytes = text.get(piece.clone()).unwrap_or_default().to_vec();
+        for (first, range) in groups(findings) {
+            cover(&mut bytes, piece.start, first, range);
+        }
+        if undecided < piece.end {
+            let from = undecided.saturating_sub(piece.start);
+            bytes.get_mut(from..).unwrap_or_default().iter_mut().for_each(star);
+        }
+        MaskedBytes(bytes)
+    };
+    let (bytes, shown) = (without(&masked), without(&findings));
+    Some(Kept { bytes, shown, found, open })
 }
 
 /// Covers what of `range` of the text stands in `bytes`, which begin at `start` of it.
@@ -157,6 +165,44 @@ mod tests {
         let text = b"id 536-22-8391";
         let masked = kept(&detectors, &known, text, 0..text.len(), (true, false, false)).unwrap();
         assert_eq!(masked.bytes.as_bytes(), text);
+        assert_eq!(masked.shown.as_bytes(), b"id [pii.ssn]**", "a record shows no more than a placeholder");
         assert_eq!(masked.found.tripped.len(), 1);
+        // In pieces neither shows a part of it.
+        for (piece, shown) in [(0..7, &b"id [pii"[..]), (7..14, b".ssn]**")] {
+            let masked = kept(&detectors, &known, text, piece, (true, false, false)).unwrap();
+            assert_eq!(masked.shown.as_bytes(), shown);
+        }
+    }
+
+    /// A file that is read in order, each piece looked at from where the relay looks from.
+    fn in_order(text: &[u8], size: usize) -> Vec<u8> {
+        let (detectors, known) = (Detectors::new(), Known::new([1; 16]));
+        let (mut out, mut open) = (Vec::new(), 0);
+        for start in (0..text.len()).step_by(size) {
+            let end = text.len().min(start + size);
+            let before = start.saturating_sub(KEPT_BEFORE_BYTES);
+            let from = open.max(before).min(start.saturating_sub(KEPT_BEHIND_BYTES).max(before));
+            let until = text.len().min(end + KEPT_BEHIND_BYTES);
+            let seen = &text[from..until];
+            let piece = start - from..end - from;
+            let how = (until == text.len(), false, false);
+            let looked = kept(&detectors, &known, seen, piece.clone(), how).unwrap_or_else(|| {
+                let until = text.len().min(end + KEPT_BEFORE_BYTES);
+                let how = (until == text.len(), false, true);
+                kept(&detectors, &known, &text[from..until], piece, how).unwrap()
+            });
+            out.extend_from_slice(looked.bytes.as_bytes());
+            open = from + looked.open;
+        }
+        out
+    }
+
+    #[test]
+    fn a_long_run_that_is_encoded_is_covered_to_its_end() {
+        // "536-22-8391 and more.", and blanks behind it.
+        let text = ["x\n", "NTM2LTIyLTgzOTEgYW5kIG1vcmUg", &"ICAg".repeat(5_000), "\ny\n"].concat();
+        let whole = all(text.as_bytes(), 0..text.len(), true).unwrap();
+        assert!(!whole.contains("ICAg"), "a run is covered whole");
+        assert_eq!(String::from_utf8(in_order(text.as_bytes(), 6 << 10)).unwrap(), whole);
     }
 }
