@@ -16,6 +16,9 @@ pub const HELLO_PAIRS_MAX: usize = 64;
 /// A path, in bytes: Linux's PATH_MAX without the terminating zero.
 pub const PATH_BYTES_MAX: usize = 4_095;
 
+/// A user's name in a request that asks for a home, in bytes: Linux's LOGIN_NAME_MAX.
+pub const USER_BYTES_MAX: usize = 256;
+
 /// A handle, in bytes. Draft, section 6.3: at most 256. OpenSSH's have 4.
 pub const HANDLE_BYTES_MAX: usize = 256;
 

@@ -9,6 +9,7 @@
 
 use super::attrs::Attrs;
 use super::message::{OpenFlags, Request};
+use crate::limits::USER_BYTES_MAX;
 use crate::path::{BadPath, Canonical, Path};
 use vocab::Verb;
 use wire::RawField;
@@ -159,7 +160,8 @@ pub enum Basis {
 pub struct Action {
     /// The name of the request, a constant: [`Request::kind`].
     pub kind: &'static str,
-    /// Empty for `limits@openssh.com`, for what asks for names and homes of users, and for CLOSE.
+    /// Empty for `limits@openssh.com`, for what asks for names and homes of users (expand-path of `~` and `~NAME` among it), and for
+    /// CLOSE.
     pub touches: Vec<Touch>,
     pub basis: Basis,
 }
@@ -186,6 +188,8 @@ pub enum Unclear {
     ExtendedAttributes,
     /// A relative path in a SYMLINK whose order is not known.
     Link,
+    /// What stands where a user's name should: with a slash, a zero byte, or above [`USER_BYTES_MAX`].
+    User,
 }
 
 impl From<BadPath> for Unclear {
@@ -239,7 +243,9 @@ pub(crate) fn by_path(
             (touches, Request::Hardlink { from, to })
         }
         Request::Symlink { first, second } => symlink(first, second, home, order)?,
-        Request::ExpandPath { path } if path.as_bytes().first() == Some(&b'~') => {
+        Request::ExpandPath { path } if path.as_bytes().first() == Some(&b'~') => expand(path, home)?,
+        Request::HomeDirectory { user } => {
+            user_name(user.as_bytes())?;
             (Vec::new(), request.clone())
         }
         _ => match one(request) {
@@ -279,7 +285,26 @@ pub(crate) fn by_handle(request: &Request, at: &Path, to: Option<&Path>) -> Resu
 
 /// Requests that are about no path.
 fn is_pathless(request: &Request) -> bool {
-    matches!(request, Request::Limits | Request::HomeDirectory { .. } | Request::UsersGroupsById { .. })
+    matches!(request, Request::Limits | Request::UsersGroupsById { .. })
+}
+
+/// `~` and `~NAME` ask for a home, and for no file. What is below the own home is a path as any other, and sent as that; below another
+/// user's nobody here knows where that is.
+fn expand(written: &RawField, home: Option<&Canonical>) -> Result<(Vec<Touch>, Request), Unclear> {
+    let name = written.as_bytes().strip_prefix(b"~").unwrap_or_default();
+    let Some(rest) = name.strip_prefix(b"/") else {
+        user_name(name)?;
+        return Ok((Vec::new(), Request::ExpandPath { path: written.clone() }));
+    };
+    let below = rest.iter().position(|byte| *byte != b'/').and_then(|at| rest.get(at..)).unwrap_or_default();
+    let at = Path::read(&RawField::copy_from(below), home)?;
+    let sent = Request::ExpandPath { path: at.canonical.as_raw().clone() };
+    Ok((vec![touch(Operation::Realpath, &at, true)], sent))
+}
+
+fn user_name(name: &[u8]) -> Result<(), Unclear> {
+    let is_one = name.len() <= USER_BYTES_MAX && !name.iter().any(|byte| matches!(byte, b'/' | 0));
+    if is_one { Ok(()) } else { Err(Unclear::User) }
 }
 
 type Again = fn(RawField) -> Request;
@@ -494,7 +519,11 @@ mod tests {
             (Request::Rmdir { path: path() }, "rmdir! /h/x"),
             (Request::Realpath { path: path() }, "realpath /h/x"),
             (Request::ExpandPath { path: path() }, "realpath /h/x"),
-            (Request::ExpandPath { path: raw("~root/x") }, ""),
+            (Request::ExpandPath { path: raw("~") }, ""),
+            (Request::ExpandPath { path: raw("~root") }, ""),
+            (Request::ExpandPath { path: raw("~/") }, "realpath /h"),
+            (Request::ExpandPath { path: raw("~/../etc/shadow") }, "realpath /etc/shadow"),
+            (Request::ExpandPath { path: raw("~//etc") }, "realpath /h/etc"),
             (Request::Readlink { path: path() }, "readlink! /h/x"),
             (Request::Statvfs { path: path() }, "statvfs /h/x"),
             (Request::Rename { from: path(), to: raw("/y") }, "rename<! /h/x, rename>! /y"),
@@ -506,6 +535,26 @@ mod tests {
         ] {
             check(request, order, Ok(expect));
         }
+    }
+
+    #[test]
+    fn below_a_home_is_a_path_and_below_anothers_nothing_is_said() {
+        let order = LinkOrder::OpenSsh;
+        for path in ["~root/x", "~root/", "~root/../etc/shadow", "~a\0b"] {
+            check(Request::ExpandPath { path: raw(path) }, order, Err(Unclear::User));
+        }
+        check(Request::ExpandPath { path: raw("~/a\0b") }, order, Err(Unclear::Path(BadPath::Nul)));
+        let named = |length: usize| RawField::copy_from(&[&b"~"[..], &vec![b'a'; length]].concat());
+        check(Request::ExpandPath { path: named(USER_BYTES_MAX) }, order, Ok(""));
+        check(Request::ExpandPath { path: named(USER_BYTES_MAX + 1) }, order, Err(Unclear::User));
+        for user in ["a/b", "a\0b"] {
+            check(Request::HomeDirectory { user: raw(user) }, order, Err(Unclear::User));
+        }
+        let user = RawField::copy_from(&[b'a'; USER_BYTES_MAX + 1]);
+        check(Request::HomeDirectory { user }, order, Err(Unclear::User));
+        let home = Canonical::read(b"/h").unwrap();
+        let sent = by_path(&Request::ExpandPath { path: raw("~/x/../y") }, Some(&home), order);
+        assert_eq!(sent.unwrap().unwrap().1, Request::ExpandPath { path: raw("/h/y") });
     }
 
     #[test]

@@ -81,6 +81,7 @@ pub enum Why {
     Flags,
     ExtendedAttributes,
     Link,
+    User,
     /// A handle that is not one of this session's open ones.
     ForeignHandle,
     /// A handle that was not opened for this.
@@ -101,6 +102,7 @@ impl Why {
             Why::Flags => "flags that do not say how the file is opened",
             Why::ExtendedAttributes => "extended attributes cannot be set",
             Why::Link => "a link needs two absolute paths here",
+            Why::User => "what is no user's name",
             Why::ForeignHandle => "not an open handle",
             Why::NotOpenedForThis => "the handle was not opened for this",
             Why::Offset => "an offset that no file has",
@@ -115,7 +117,7 @@ impl Why {
             }
             Why::NotOpenedForThis => Code::PERMISSION_DENIED,
             Why::Path(BadPath::NoHome) => Code::NO_SUCH_FILE,
-            Why::Path(_) | Why::Flags | Why::Link | Why::Offset => Code::BAD_MESSAGE,
+            Why::Path(_) | Why::Flags | Why::Link | Why::User | Why::Offset => Code::BAD_MESSAGE,
             Why::ForeignHandle | Why::TooManyHandles => Code::FAILURE,
         }
     }
@@ -128,6 +130,7 @@ impl From<Unclear> for Why {
             Unclear::Flags => Why::Flags,
             Unclear::ExtendedAttributes => Why::ExtendedAttributes,
             Unclear::Link => Why::Link,
+            Unclear::User => Why::User,
         }
     }
 }
