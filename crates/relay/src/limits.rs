@@ -228,10 +228,10 @@ pub const SSH_TYPED_BACK: usize = 64;
 /// Pieces of a program's output that wait for their records at once, of [`CHUNK_BYTES`] and one more packet each: 1 MiB. A sync then
 /// makes several durable.
 pub const SSH_AHEAD_MAX: usize = 8;
-/// What answers of SFTP that were asked for may hold together, on one channel, until they have left: what is beyond waits. OpenSSH's client has
-/// 64 x 32 KiB under way. With what stands around pieces, twice: 6 MiB x [`SSH_CHANNELS_PER_RUN_MAX`] = 384 MiB for one run that does not read,
-/// at worst.
-pub const SFTP_IN_FLIGHT_BYTES: usize = 3 << 20;
+/// What answers of SFTP that were asked for may hold together, on one channel, until they have left: what is beyond waits. A READ counts
+/// with what stands around its piece, 45 KiB, since that is held with it. OpenSSH's client has 64 x 32 KiB under way: 5.4 MiB with that.
+/// 6 MiB x [`SSH_CHANNELS_PER_RUN_MAX`] = 384 MiB for one run that does not read, at worst.
+pub const SFTP_IN_FLIGHT_BYTES: usize = 6 << 20;
 /// What of a client's requests waits for its record before more are taken: a few of the longest packets.
 pub const SFTP_UNSENT_BYTES: usize = 512 << 10;
 /// What is reckoned for an answer that is small: a path, and a status.
@@ -242,6 +242,8 @@ pub const SFTP_LARGE_ANSWER_BYTES: usize = 256 << 10;
 pub const SFTP_RECENT_FILES_MAX: usize = 32;
 /// The longest question about what stands before a piece of a file: every server answers so much at once (draft, 6.4).
 pub const SFTP_QUESTION_BYTES: usize = 32 << 10;
+/// Ids of users, and of groups, that a line in the record names: 11 bytes each.
+pub const SFTP_IDS_SHOWN_MAX: usize = 64;
 /// Questions about what stands around one piece of a file. A host that answers with a kibibyte each has told all by then.
 pub const SFTP_QUESTIONS_MAX: usize = 64;
 /// Keys of one host that may be pinned.

@@ -71,6 +71,21 @@ pub(super) async fn over(ended: &mut Over) -> Cut {
     Cut { why: why.as_str(), told: "the run that this connection belongs to is over" }
 }
 
+/// A question that people were asked. One that nobody waits for any longer, since what waited was given up, ends in the record.
+struct Waiting<'a> {
+    link: &'a Link,
+    asked: Option<gate::Asked>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(mut asked) = self.asked.take() {
+            // If no record is possible now, the run ends with it, and so does the question.
+            let _ended = self.link.resource.gate.lapse(&mut asked, &self.link.who, entropy::wall());
+        }
+    }
+}
+
 impl Link {
     pub(super) async fn decide(&self, lane: &Lane, asked: &Asked, ended: &mut Over) -> Result<Ruling, Cut> {
         match self.rule(lane, asked, ended).await? {
@@ -142,25 +157,28 @@ impl Link {
             // The reason is this, and not what the rule has to say.
             Ok(Err(Denied { decided: Box::new(unsaid(decided)), why, of }))
         };
-        let mut waiting = match gate.ask(&question, &decided, of, AskId(entropy::random()), now, expires) {
+        let waiting = match gate.ask(&question, &decided, of, AskId(entropy::random()), now, expires) {
             Ok(waiting) => waiting,
             Err(GateError::InboxFull) => return no(decided, INBOX_FULL),
             Err(GateError::NotShown) => return no(decided, TOO_LONG_TO_SHOW),
             Err(error) => return Err(self.unrecorded(error)),
         };
-        if let Some(receipt) = waiting.receipt.take() {
+        let mut waiting = Waiting { link: self, asked: Some(waiting) };
+        let open = waiting.asked.as_mut().ok_or_else(|| self.no_record())?;
+        if let Some(receipt) = open.receipt.take() {
             let _durable = self.durable(receipt, REFUSAL_RECORD).await?;
         }
-        self.say(lane, &waits(&decided, &waiting)).await;
+        self.say(lane, &waits(&decided, open)).await;
         let (answer, cut) = tokio::select! {
             biased;
             cut = over(ended) => (None, Some(cut)),
-            answer = waiting.answered() => (answer, None),
+            answer = open.answered() => (answer, None),
             () = tokio::time::sleep(wait) => (None, None),
             () = lane.closed() => (None, Some(Cut::closed())),
         };
-        let seq = waiting.seq;
-        let spent = gate.spend(waiting, answer, &question, ground, entropy::wall());
+        let seq = open.seq;
+        let open = waiting.asked.take().ok_or_else(|| self.no_record())?;
+        let spent = gate.spend(open, answer, &question, ground, entropy::wall());
         if let Some(cut) = cut {
             return Err(cut);
         }

@@ -236,7 +236,10 @@ impl Carry<'_> {
                     n: file.number(),
                     to: "upstream",
                     tripwires: crate::alike::tripped(&found, "input").into_iter().map(reported).collect(),
-                    reel: file.reel(&detectors, "written", rest.as_bytes()).into_iter().collect(),
+                    reel: rest
+                        .and_then(|rest| file.reel(&detectors, "written", rest.as_bytes()))
+                        .into_iter()
+                        .collect(),
                     ..Piece::default()
                 };
                 let _covered_by_the_outcome = gate.piece(who, of, piece).map_err(|e| link.unrecorded(e))?;

@@ -44,7 +44,7 @@ pub(super) struct Carry<'a> {
     started: bool,
     /// How it ended, and that the host has closed the channel.
     how: Option<Ended>,
-    closed: bool,
+    pub(super) closed: bool,
     /// The client sends no more.
     no_more: bool,
     /// A CLOSE waits for what was read before it.
@@ -271,12 +271,13 @@ impl<'a> Carry<'a> {
             let has_room = self.has_room();
             tokio::select! {
                 biased;
-                cut = over(&mut ended) => return Err(cut.into()),
+                // First: a question looks for the run's end, too, and says in the record how it ended.
                 answered = some(&mut asking) => {
                     asking = None;
                     self.is_asking = false;
                     self.answered_by_people(answered?).await?;
                 }
+                cut = over(&mut ended) => return Err(cut.into()),
                 sent = some(&mut to_host) => {
                     to_host = None;
                     sent?;

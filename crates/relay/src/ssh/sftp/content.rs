@@ -43,8 +43,8 @@ pub(super) struct Held {
     behind: usize,
     /// Nothing is behind `text`.
     ended: bool,
-    /// The questions for both.
-    asked: [Option<QuestionId>; 2],
+    /// The questions for both, and for the file from where on each was asked.
+    asked: [Option<(QuestionId, u64)>; 2],
     questions: usize,
     /// The host does not say what stands around it.
     failed: bool,
@@ -93,6 +93,25 @@ impl Held {
         }
     }
 
+    /// What the host says stands behind it from `at` on, where it was asked. `true`: it said that the file ends where this does. More of the
+    /// file may have come since it was asked: then it said that of another place, and is asked again.
+    fn heard_behind(&mut self, at: u64, reply: &Reply) -> bool {
+        match reply {
+            Reply::Data(data) if !data.is_empty() => self.goes_on(at, data.as_bytes()),
+            Reply::Status(status) if status.code == Code::EOF => self.ended |= at == self.end(),
+            _ => self.failed = true,
+        }
+        self.ended && matches!(reply, Reply::Status(_))
+    }
+
+    /// What stands before it, as much as was asked for: less would leave a gap.
+    fn heard_before(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Data(data) if data.len() == self.next_before() => self.goes_before(data.as_bytes()),
+            _ => self.failed = true,
+        }
+    }
+
     fn goes_before(&mut self, data: &[u8]) {
         self.text.splice(..0, data.iter().copied());
         self.at = self.at.saturating_sub(data.len() as u64);
@@ -119,7 +138,6 @@ impl Carry<'_> {
         text.extend_from_slice(data);
         let seen = text.len().saturating_sub(KEPT_BEFORE_BYTES);
         file.recent = (offset + data.len() as u64, text.get(seen..).unwrap_or_default().to_vec());
-        let ended = file.end == Some(offset + data.len() as u64);
         self.forget_all_but(*id);
         let held = Held {
             id: answer.id,
@@ -130,7 +148,8 @@ impl Carry<'_> {
             text,
             before: KEPT_BEFORE_BYTES,
             behind: KEPT_BEHIND_BYTES,
-            ended,
+            // What the host said of the end before may be true no more.
+            ended: false,
             asked: [None, None],
             questions: 0,
             failed: false,
@@ -153,28 +172,20 @@ impl Carry<'_> {
 
     /// What was asked about a piece's surroundings.
     pub(super) fn heard_around(&mut self, question: QuestionId, reply: &Reply) {
-        let asked = |held: &&mut Held| held.asked.contains(&Some(question));
-        let Some(held) = self.held.iter_mut().find(asked) else { return };
-        let is_before = held.asked[0] == Some(question);
-        match (is_before, reply) {
-            // Less than was asked for would leave a gap.
-            (true, Reply::Data(data)) if data.len() == held.next_before() => {
-                held.goes_before(data.as_bytes())
-            }
-            (true, _) => held.failed = true,
-            (false, Reply::Data(data)) if !data.is_empty() => {
-                let end = held.end();
-                held.goes_on(end, data.as_bytes());
-            }
-            (false, Reply::Status(status)) if status.code == Code::EOF => {
-                held.ended = true;
-                if let Some(file) = self.files.get_mut(&held.file) {
-                    file.end = Some(held.end());
-                }
-            }
-            (false, _) => held.failed = true,
+        let place = |held: &Held| {
+            let is = |asked: &Option<(QuestionId, u64)>| asked.is_some_and(|(asked, _)| asked == question);
+            held.asked.iter().position(is)
+        };
+        let found = self.held.iter_mut().find_map(|held| place(held).map(|which| (held, which)));
+        let Some((held, which)) = found else { return };
+        let Some((_, at)) = held.asked.get_mut(which).and_then(Option::take) else { return };
+        if which == 0 {
+            held.heard_before(reply);
+        } else if held.heard_behind(at, reply)
+            && let Some(file) = self.files.get_mut(&held.file)
+        {
+            file.end = Some(at);
         }
-        held.asked[usize::from(!is_before)] = None;
     }
 
     /// Asks what is not known of what is held, and lets go of what is. `closed`: the host answers no more.
@@ -209,7 +220,7 @@ impl Carry<'_> {
                 let length = u32::try_from(lacks).unwrap_or(u32::MAX);
                 match self.session.ask(&Request::Read { handle, offset: at, length }) {
                     Ok((question, bytes)) => {
-                        *asked = Some(question);
+                        *asked = Some((question, at));
                         self.up_within(bytes);
                     }
                     Err(_too_many) => held.failed = true,
@@ -338,15 +349,17 @@ impl Carry<'_> {
         let (Some(file), Some(kept)) = (self.files.get_mut(&held.file), held.kept.take()) else {
             return Err(Stop::Cut(lost()));
         };
-        let (key, bytes) = (gate.ledger().filter_key(), kept.bytes);
+        let (key, bytes, shown) = (gate.ledger().filter_key(), kept.bytes, kept.shown);
         // The beginning and end of tokens that the piece cuts.
         let (before, behind) = (held.text.get(..held.piece.start), held.text.get(held.piece.end..));
         let (before, behind) = (before.unwrap_or_default(), behind.unwrap_or_default());
         let begun = before.iter().rev().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b));
         let mut token = before.get(before.len() - begun.count()..).unwrap_or_default().to_vec();
         let rest = behind.iter().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b)).count();
-        let (mut last, mut chunks) = (None::<Receipt>, bytes.as_bytes().chunks(CHUNK_BYTES).peekable());
-        while let Some(chunk) = chunks.next() {
+        let shown = shown.as_bytes().chunks(CHUNK_BYTES);
+        let (mut last, mut chunks) =
+            (None::<Receipt>, bytes.as_bytes().chunks(CHUNK_BYTES).zip(shown).peekable());
+        while let Some((chunk, shown)) = chunks.next() {
             let mut filter = FilterBuilder::new();
             token.extend_from_slice(chunk);
             if chunks.peek().is_none() {
@@ -362,7 +375,7 @@ impl Carry<'_> {
                 exposures: file.hits.exposures(&file.on, "masked"),
                 tripwires: file.hits.tripwires(),
                 filter: (!filter.is_empty()).then(|| filter.take()),
-                reel: file.reel(&self.link.resource.detectors, "read", chunk).into_iter().collect(),
+                reel: file.reel(&self.link.resource.detectors, "read", shown).into_iter().collect(),
                 ..Piece::default()
             };
             last = Some(gate.piece(who, file.of, piece).map_err(|e| self.link.unrecorded(e))?);
@@ -436,6 +449,29 @@ mod tests {
             failed: false,
             kept: None,
         }
+    }
+
+    fn data(bytes: &[u8]) -> Reply {
+        Reply::Data(wire::RawField::copy_from(bytes))
+    }
+
+    #[test]
+    fn an_answer_stands_where_it_was_asked_for() {
+        // Asked for what is behind 6; then another piece of a byte came, and then the answer.
+        let mut first = held(0, b"", b"abcdef");
+        first.goes_on(6, b"g");
+        assert!(!first.heard_behind(6, &data(b"gh")));
+        assert_eq!((first.text.as_slice(), first.lacks_behind()), (&b"abcdefgh"[..], 2));
+        assert!(!first.heard_behind(6, &data(b"g")), "nothing new");
+        assert_eq!((first.text.as_slice(), first.failed), (&b"abcdefgh"[..], false));
+        // The file ended at 6 when that was asked, and does so no more.
+        let mut grown = held(0, b"", b"abcdef");
+        grown.goes_on(6, b"g");
+        assert!(!grown.heard_behind(6, &Reply::refusal(Code::EOF, "")));
+        assert_eq!((grown.ended, grown.failed, grown.lacks_behind()), (false, false, 3));
+        assert!(grown.heard_behind(7, &Reply::refusal(Code::EOF, "")));
+        assert!(grown.is_ready());
+        assert!(!held(0, b"", b"abcdef").heard_behind(6, &Reply::refusal(Code::FAILURE, "")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use mask::body::{Body, Found, Media};
 use mask::{Detectors, Known, MaskedBytes, Shape};
 use proto_ssh::sftp::message::{Code, OpenFlags};
 use proto_ssh::sftp::reply::{Form, form};
-use proto_ssh::sftp::session::{Order, Stream, Summary};
+use proto_ssh::sftp::session::{Order, Piece, Stream, Summary};
 use ring::digest::{Context, SHA256};
 use vocab::{Group, ResourcePath, Seq};
 
@@ -40,16 +40,31 @@ pub(super) struct File {
     pub(super) recent: (u64, Vec<u8>),
     /// Where the last piece that was looked at ended, and where what goes on behind it begins.
     pub(super) open: Option<(u64, u64)>,
-    /// Where the host said that it ends.
+    /// Where the host said that it ends: for whether all of it was read.
     pub(super) end: Option<u64>,
     /// The length that it was given last.
     pub(super) cut_to: Option<u64>,
     reel_left: u64,
     read: Hash,
-    written: Hash,
-    /// Looks at what is written, in its order.
-    looks: Body,
+    written: Written,
 }
+
+/// What is written to a file.
+struct Written {
+    hash: Hash,
+    /// Looks at it, as far as it goes on where it ended.
+    looks: Body,
+    /// Where that is.
+    looked_to: u64,
+    /// All of it began where the piece before ended, the first at the file's beginning: only then is known what stands around a piece, and
+    /// replay may show it.
+    shows: bool,
+    /// Something was found in it.
+    found: bool,
+}
+
+/// Below this a file is short enough to be guessed, and has no digest, in bytes.
+const DIGEST_BYTES_MIN: u64 = 64;
 
 /// The digest of what goes one way, as long as it goes in its order.
 struct Hash(Context);
@@ -61,6 +76,64 @@ impl Hash {
 
     fn hex(self) -> String {
         self.0.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Written {
+    fn new() -> Written {
+        Written { hash: Hash::new(), looks: input(), looked_to: 0, shows: true, found: false }
+    }
+
+    /// Looks at what the client writes; what of it can be shown, and what was found. What does not go on where the piece before ended is
+    /// looked at anew.
+    fn push(
+        &mut self,
+        detectors: &Detectors,
+        nobody: &Known,
+        piece: Option<Piece>,
+        data: &[u8],
+    ) -> Result<(Option<MaskedBytes>, Found), &'static str> {
+        let (offset, order) = piece.map_or((u64::MAX, Order::Apart), |piece| (piece.offset, piece.order));
+        if matches!(order, Order::Next | Order::Appended) {
+            self.hash.0.update(data);
+        }
+        let before = match order == Order::Appended || offset == self.looked_to {
+            true => None,
+            false => {
+                let before = std::mem::replace(&mut self.looks, input());
+                Some(before.finish(detectors, nobody).map_err(|why| why.0)?)
+            }
+        };
+        self.looked_to = offset.saturating_add(data.len() as u64);
+        let rest_shows = self.shows;
+        self.shows &= order == Order::Next;
+        let now = self.looks.push(detectors, nobody, data).map_err(|why| why.0)?;
+        let mut found = self.looks.take_found();
+        let rest = before.map(|(rest, here)| {
+            found.tripped.extend(here.tripped);
+            rest
+        });
+        self.found |= !found.tripped.is_empty();
+        let shown = match (rest.filter(|_| rest_shows), self.shows) {
+            (Some(rest), true) => Some(rest.then(now)),
+            (Some(rest), false) => Some(rest),
+            (None, true) => Some(now),
+            (None, false) => None,
+        };
+        Ok((shown, found))
+    }
+
+    /// What of written text was still held.
+    fn rest(&mut self, detectors: &Detectors, nobody: &Known) -> Option<(Option<MaskedBytes>, Found)> {
+        let looks = std::mem::replace(&mut self.looks, input());
+        let Ok((rest, found)) = looks.finish(detectors, nobody) else {
+            // Nobody knows what is in it.
+            self.found = true;
+            return None;
+        };
+        self.found |= !found.tripped.is_empty();
+        let is_any = !rest.as_bytes().is_empty() || !found.tripped.is_empty();
+        is_any.then(|| (Some(rest).filter(|_| self.shows), found))
     }
 }
 
@@ -86,8 +159,7 @@ impl File {
                 Reel::None => 0,
             },
             read: Hash::new(),
-            written: Hash::new(),
-            looks: input(),
+            written: Written::new(),
         }
     }
 
@@ -103,33 +175,24 @@ impl File {
         }
     }
 
-    /// Looks at what the client writes; what of it can be shown, and what was found.
+    /// See [`Written::push`].
     pub(super) fn write(
         &mut self,
         detectors: &Detectors,
         nobody: &Known,
-        order: Option<Order>,
+        piece: Option<Piece>,
         data: &[u8],
-    ) -> Result<(MaskedBytes, Found), &'static str> {
-        let in_order = matches!(order, Some(Order::Next | Order::Appended));
-        if in_order {
-            self.written.0.update(data);
-            let shown = self.looks.push(detectors, nobody, data).map_err(|why| why.0)?;
-            return Ok((shown, self.looks.take_found()));
-        }
-        let before = std::mem::replace(&mut self.looks, input());
-        let (rest, mut found) = before.finish(detectors, nobody).map_err(|why| why.0)?;
-        let mut alone = input();
-        let shown = alone.push(detectors, nobody, data).map_err(|why| why.0)?;
-        let (last, here) = alone.finish(detectors, nobody).map_err(|why| why.0)?;
-        found.tripped.extend(here.tripped);
-        Ok((rest.then(shown).then(last), found))
+    ) -> Result<(Option<MaskedBytes>, Found), &'static str> {
+        self.written.push(detectors, nobody, piece, data)
     }
 
-    /// What of written text was still held.
-    pub(super) fn rest(&mut self, detectors: &Detectors, nobody: &Known) -> Option<(MaskedBytes, Found)> {
-        let looks = std::mem::replace(&mut self.looks, input());
-        looks.finish(detectors, nobody).ok().filter(|(rest, _)| !rest.as_bytes().is_empty())
+    /// See [`Written::rest`].
+    pub(super) fn rest(
+        &mut self,
+        detectors: &Detectors,
+        nobody: &Known,
+    ) -> Option<(Option<MaskedBytes>, Found)> {
+        self.written.rest(detectors, nobody)
     }
 
     /// What replay shows of a piece: of text, with what detectors know masked also where the run was let see it.
@@ -185,25 +248,16 @@ impl File {
         [read, wrote].into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 
-    /// A line for each way: the digest of the file as the host has it, and of how much of it that is one.
+    /// A line for each way.
     fn digests(&mut self, summary: &Summary) -> Vec<String> {
         let Some(flags) = summary.flags else { return Vec::new() };
-        let read_whole = self.is_read_whole(&summary.read);
-        let line = |hash: &mut Hash, did: &str, stream: &Stream, whole: bool| {
-            let hash = std::mem::replace(hash, Hash::new());
-            (stream.bytes > 0 || whole).then(|| match (stream.sequential, whole) {
-                (true, true) => {
-                    format!("{did} sha256 {} of {} bytes, the whole file", hash.hex(), stream.bytes)
-                }
-                (true, false) => {
-                    format!("{did} sha256 {} of {} bytes from the beginning of it", hash.hex(), stream.bytes)
-                }
-                (false, _) => format!("{did} {} bytes not in their order, without a digest", stream.bytes),
-            })
-        };
-        let read = line(&mut self.read, "read", &summary.read, flags.reads() && read_whole);
+        let whole = flags.reads() && self.is_read_whole(&summary.read);
+        let found = self.hits.are_any() || self.withheld;
+        let hash = std::mem::replace(&mut self.read, Hash::new());
+        let read = digest("read", hash, &summary.read, whole, found);
         let whole = flags.writes() && self.is_written_whole(summary, flags);
-        let wrote = line(&mut self.written, "wrote", &summary.written, whole);
+        let hash = std::mem::replace(&mut self.written.hash, Hash::new());
+        let wrote = digest("wrote", hash, &summary.written, whole, self.written.found);
         [read, wrote].into_iter().flatten().collect()
     }
 
@@ -220,11 +274,24 @@ impl File {
     }
 }
 
+/// The digest of a file as the host has it. It is a bare one, so that a file in which something is masked has none (`found`), and neither
+/// has a part of a file, which could be guessed bit by bit, nor a short one.
+fn digest(did: &str, hash: Hash, stream: &Stream, whole: bool, found: bool) -> Option<String> {
+    let without = |why: &str| format!("{did} {} bytes, without a digest: {why}", stream.bytes);
+    (stream.bytes > 0 || whole).then(|| match (stream.sequential, whole) {
+        _ if found => without("something in it is masked"),
+        (false, _) => without("they were not in their order"),
+        (true, false) => without("they are not the whole file"),
+        (true, true) if stream.bytes < DIGEST_BYTES_MIN => without("so few could be guessed"),
+        (true, true) => format!("{did} sha256 {} of {} bytes, the whole file", hash.hex(), stream.bytes),
+    })
+}
+
 fn input() -> Body {
     Body::new(Media::Output, [].into(), BTreeSet::new())
 }
 
-fn payload(detectors: &Detectors, s: &'static str, bytes: &[u8]) -> PayloadPlain {
+pub(super) fn payload(detectors: &Detectors, s: &'static str, bytes: &[u8]) -> PayloadPlain {
     let data = mask::fields(detectors, [Some(bytes)], &[Shape::Text], &mut Vec::new()).into_cells().pop();
     PayloadPlain::new("ssh", Map::new().put("streams", vec![Map::new().put("s", s).put_some("data", data)]))
 }
@@ -232,4 +299,56 @@ fn payload(detectors: &Detectors, s: &'static str, bytes: &[u8]) -> PayloadPlain
 /// The name of a status, for the record.
 pub(super) fn status(code: Option<Code>) -> mask::MaskedText {
     mask::MaskedText::constant(code.and_then(Code::name).unwrap_or("SSH_FX_FAILURE"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What replay may show of pieces that are written at these offsets, with what is held at last; and whether something was found.
+    fn shown(pieces: &[(u64, Order, &str)]) -> (String, bool) {
+        let (detectors, nobody, mut written) = (Detectors::new(), Known::new([1; 16]), Written::new());
+        let mut all = Vec::new();
+        let mut take = |shown: Option<MaskedBytes>| {
+            all.extend(shown.iter().flat_map(|shown| shown.as_bytes().iter().copied()))
+        };
+        for (offset, order, data) in pieces {
+            let piece = Piece { offset: *offset, length: data.len() as u64, order: *order };
+            let pushed = written.push(&detectors, &nobody, Some(piece), data.as_bytes());
+            take(pushed.unwrap().0);
+        }
+        if let Some((rest, _found)) = written.rest(&detectors, &nobody) {
+            take(rest);
+        }
+        (String::from_utf8(all).unwrap(), written.found)
+    }
+
+    #[test]
+    fn what_is_written_is_looked_at_over_the_pieces_that_follow_one_another() {
+        let (next, apart) = (Order::Next, Order::Apart);
+        let masked = shown(&[(0, next, "id 536-2"), (8, next, "2-8391.\n")]);
+        assert_eq!(masked, ("id [pii.ssn].\n".to_owned(), true));
+        // Apart from what was before, and behind one another: found, and nothing of it is shown.
+        let none = (String::new(), true);
+        assert_eq!(shown(&[(4, apart, "id 536-2"), (12, apart, "2-8391.\n")]), none);
+        // What goes back goes on with nothing; what was held before may be shown.
+        let back = shown(&[(0, next, "id 536-2"), (3, apart, "2-8391.\n")]);
+        assert_eq!(back, ("id 536-2".to_owned(), false));
+        assert_eq!(shown(&[(0, Order::Appended, "id 536-2"), (0, Order::Appended, "2-8391.\n")]), none);
+    }
+
+    #[test]
+    fn a_digest_is_of_a_whole_file_in_which_nothing_is_masked() {
+        let stream =
+            |bytes, sequential| Stream { bytes, end: bytes, sequential, complete: true, failed: false };
+        let line = |stream: Stream, whole, found| digest("read", Hash::new(), &stream, whole, found);
+        let without = |why: &str, bytes: u64| Some(format!("read {bytes} bytes, without a digest: {why}"));
+        let whole = line(stream(64, true), true, false).unwrap();
+        assert!(whole.starts_with("read sha256 e3b0c442") && whole.ends_with("of 64 bytes, the whole file"));
+        assert_eq!(line(stream(64, true), true, true), without("something in it is masked", 64));
+        assert_eq!(line(stream(63, true), true, false), without("so few could be guessed", 63));
+        assert_eq!(line(stream(64, true), false, false), without("they are not the whole file", 64));
+        assert_eq!(line(stream(64, false), true, false), without("they were not in their order", 64));
+        assert_eq!(line(stream(0, true), false, false), None);
+    }
 }

@@ -32,6 +32,11 @@ impl Hits {
         self.tripwires.extend(tripped(found, "output"));
     }
 
+    /// Whether something was found, also what the run may see.
+    pub(super) fn are_any(&self) -> bool {
+        self.count > 0 || !self.classes.is_empty()
+    }
+
     /// What `other` found, too.
     pub(super) fn add(&mut self, other: Hits) {
         self.tripwires.extend(other.tripwires);

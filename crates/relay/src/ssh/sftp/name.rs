@@ -11,6 +11,8 @@ use proto_ssh::sftp::message::Request;
 use proto_ssh::sftp::session::Asked;
 use vocab::{Access, Action, Opaque, ResourcePath, Verb};
 
+use crate::limits::SFTP_IDS_SHOWN_MAX;
+
 const NOT_TEXT: &str = "a path that is not text in UTF-8";
 const LIKE_A_HOME: &str = "which file is meant cannot be known";
 
@@ -92,6 +94,29 @@ pub(super) fn line(asked: &Asked) -> String {
     line
 }
 
+/// What is asked about users: its name, and whose name or home is meant, of which the session knows that it is short. Of ids at most
+/// [`SFTP_IDS_SHOWN_MAX`] of each kind, and how many there are besides.
+pub(super) fn of_users(request: &Request) -> String {
+    let kind = kind(request);
+    let kind = kind.strip_prefix("SFTP ").unwrap_or(kind);
+    let ids = |what: &str, ids: &[u32]| {
+        let listed: Vec<String> = ids.iter().take(SFTP_IDS_SHOWN_MAX).map(u32::to_string).collect();
+        let more = match ids.len().saturating_sub(SFTP_IDS_SHOWN_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!(" {what} {}{more}", listed.join(","))
+    };
+    match request {
+        Request::ExpandPath { path } => format!("{kind} {}", shown(path.as_bytes())),
+        Request::HomeDirectory { user } => format!("{kind} {}", shown(user.as_bytes())),
+        Request::UsersGroupsById { users, groups } => {
+            format!("{kind}{}{}", ids("users", users), ids("groups", groups))
+        }
+        _ => kind.to_owned(),
+    }
+}
+
 fn set(attrs: &Attrs) -> String {
     let said = [
         attrs.size.map(|size| format!(" size {size}")),
@@ -171,6 +196,20 @@ mod tests {
         check("/home/deploy", b"/", "file", false);
         check("/home/deploy", b"/a%b", "file/a%25b", false);
         check("/", b"notes", "file/notes", false);
+    }
+
+    #[test]
+    fn what_is_asked_about_users_is_a_short_line() {
+        let path = RawField::from_static(b"~root");
+        assert_eq!(of_users(&Request::ExpandPath { path }), "EXPAND-PATH ~root");
+        let user = RawField::from_static(b"bo\n");
+        assert_eq!(of_users(&Request::HomeDirectory { user }), "HOME-DIRECTORY bo\\u{a}");
+        let few = Request::UsersGroupsById { users: vec![0, 1], groups: Vec::new() };
+        assert_eq!(of_users(&few), "USERS-GROUPS-BY-ID users 0,1 groups ");
+        let many = Request::UsersGroupsById { users: vec![7; 100], groups: vec![7; 4_096] };
+        let line = of_users(&many);
+        assert!(line.contains("7,7 and 36 more groups 7,7"), "{line}");
+        assert!(line.ends_with(" and 4032 more") && line.len() < 512, "{line}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Decided, Ground, Piece, Tripped};
+use mask::limits::{KEPT_BEFORE_BYTES, KEPT_BEHIND_BYTES};
 use mask::{Known, Origin};
 use proto_ssh::sftp::action::Basis;
 use proto_ssh::sftp::frame::Frame;
@@ -18,7 +19,7 @@ use super::super::decide::{Cut, Denied, REFUSED};
 use super::super::library::Beside;
 use super::carry::{Carry, Sent, Stop};
 use super::content::Let;
-use super::name;
+use super::{file, name};
 use crate::alike::{room, tripped};
 use crate::entropy;
 use crate::limits::{SFTP_ANSWER_BYTES, SFTP_LARGE_ANSWER_BYTES};
@@ -48,8 +49,9 @@ impl Carry<'_> {
                 let action = packet.action();
                 match (action.basis, action.touches.is_empty(), packet.request()) {
                     (_, _, Request::Write { .. } | Request::Fsync { .. }) => self.write(*packet),
-                    // Of the channel: `limits` and names of users, homes among them. Of a file: within what it was opened for.
-                    (Basis::Handle, _, _) | (Basis::Itself, true, _) => self.within(*packet),
+                    // Of a file: within what it was opened for. Of the channel: `limits`.
+                    (Basis::Handle, _, _) | (Basis::Itself, true, Request::Limits) => self.within(*packet),
+                    (Basis::Itself, true, _) => self.of_users(*packet),
                     (Basis::Itself, false, _) => self.decide(packet).await,
                 }
             }
@@ -79,6 +81,22 @@ impl Carry<'_> {
         Ok(())
     }
 
+    /// Names and homes of users: within the channel's intent, and recorded before it is sent.
+    fn of_users(&mut self, packet: Packet) -> Result<(), Stop> {
+        let (id, cost, line) = (packet.id(), cost(packet.upstream()), name::of_users(packet.request()));
+        let sent = self.session.sent(packet)?;
+        let (gate, who) = (&self.link.resource.gate, &self.link.who);
+        let said = file::payload(&gate.detectors_of(who), "asked", line.as_bytes());
+        let piece = Piece { n: self.pieces, to: "upstream", reel: vec![said], ..Piece::default() };
+        self.pieces += 1;
+        let intent = gate.piece_upstream(who, self.of, piece, &sent.bytes, entropy::tick());
+        let intent = intent.map_err(|e| self.link.unrecorded(e))?;
+        self.expect(cost);
+        self.sent.insert(id, Sent::within(self.of, None, cost));
+        self.up_behind(intent, sent.bytes);
+        Ok(())
+    }
+
     /// What is written to an open file, and that it goes to the disk: a piece of the file's intent, recorded before it is sent.
     fn write(&mut self, packet: Packet) -> Result<(), Stop> {
         let (id, data, on) = (packet.id(), packet.data().cloned().unwrap_or_default(), packet.file());
@@ -91,13 +109,12 @@ impl Carry<'_> {
         let values = findings.iter().filter_map(|finding| data.as_bytes().get(finding.range.clone()));
         values.for_each(|value| self.link.known().remember(Origin::Echo, value));
         let (detectors, nobody) = (gate.detectors_of(who), Known::new(entropy::random()));
-        let order = sent.written.map(|piece| piece.order);
         let looked = match data.is_empty() {
             true => None,
-            false => Some(file.write(&detectors, &nobody, order, data.as_bytes())),
+            false => Some(file.write(&detectors, &nobody, sent.written, data.as_bytes())),
         };
         let looked = looked.transpose().map_err(|told| Stop::Cut(Cut { why: "unreadable", told }))?;
-        let (shown, found) = looked.map_or((None, None), |(shown, found)| (Some(shown), Some(found)));
+        let (shown, found) = looked.map_or((None, None), |(shown, found)| (shown, Some(found)));
         let reported = |hit: Tripped| Tripped { act: "reported", ..hit };
         let piece = Piece {
             n: file.number(),
@@ -173,8 +190,8 @@ impl Carry<'_> {
             Answered::Request(packet, asked, answer) => {
                 let asked = Arc::into_inner(asked).ok_or(Stop::Cut(lost()))?;
                 match answer {
-                    Ok((decided, seq)) => self.go(*packet, asked, &decided, Some(seq)),
-                    Err(denied) => self.refuse(*packet, &asked, &denied).await,
+                    Ok((decided, seq)) => self.go(*packet, asked, &decided, Some(seq))?,
+                    Err(denied) => self.refuse(*packet, &asked, &denied).await?,
                 }
             }
             Answered::Release(answer) => {
@@ -183,9 +200,10 @@ impl Carry<'_> {
                     Err(denied) => Let::Stay(denied),
                 };
                 self.ruled(allowed).await?;
-                self.pump(false).await
             }
         }
+        // What was read meanwhile waited, too; and the host may have closed.
+        self.pump(self.closed).await
     }
 
     /// Records that it is about to be sent, and puts it on its way.
@@ -268,10 +286,13 @@ fn encoded(request: &Request, id: u32) -> Bytes {
     out.freeze()
 }
 
-/// What its answer may hold.
+/// What its answer may hold, with what stands around what is read.
 fn cost(request: &Request) -> usize {
     match request {
-        Request::Read { length, .. } => usize::try_from(*length).unwrap_or(usize::MAX) + SFTP_ANSWER_BYTES,
+        Request::Read { length, .. } => {
+            let length = usize::try_from(*length).unwrap_or(usize::MAX);
+            length.saturating_add(KEPT_BEFORE_BYTES + KEPT_BEHIND_BYTES + SFTP_ANSWER_BYTES)
+        }
         Request::Readdir { .. } | Request::UsersGroupsById { .. } => SFTP_LARGE_ANSWER_BYTES,
         _ => SFTP_ANSWER_BYTES,
     }
