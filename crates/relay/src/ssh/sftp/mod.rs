@@ -38,7 +38,7 @@ mod request;
 use vocab::{Access, Action, Verb};
 
 use super::asked::{Asked, Sending};
-use super::channel::{indeterminate, not_sent, reach};
+use super::channel::{begun, indeterminate, reach};
 use super::decide::{Cut, Over, Ruling};
 use super::library::Lane;
 use super::link::Link;
@@ -76,11 +76,10 @@ pub(super) async fn sftp(link: &Link, lane: &Lane, sending: Sending, ended: &mut
         Err(cut) => Err(cut),
         Ok((of, permit)) => {
             link.begun(of);
-            match writer.start(permit, &asked.sending, &mut ear).await {
+            match begun(writer.start(permit, &asked.sending, &mut ear), lane, ended).await {
                 // Of a terminal nothing was asked, which is all that a host says no to before it answers.
                 Ok(_) => Carry::new(link, lane, &writer, of, ended.clone()).run(ear).await,
-                Err(not) => {
-                    let cut = not_sent(not);
+                Err(cut) => {
                     indeterminate(link, of, &cut).await;
                     Err(cut)
                 }
