@@ -238,6 +238,7 @@ pub(crate) fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// What was released of a stream that comes in pieces, on its way into filters: a token that goes on in the next piece is one.
 #[derive(Default)]
 pub struct FilterStream {
+    /// At most [`FILTER_TOKEN_BYTES_MAX`].
     begun: Vec<u8>,
 }
 
@@ -249,7 +250,9 @@ impl FilterStream {
     /// Adds the next piece; a token that may go on waits.
     pub fn piece(&mut self, to: &mut FilterBuilder, key: &FilterKey, released: &[u8]) {
         let end = released.iter().rposition(|b| ends_token(*b)).map_or(0, |at| at + 1);
-        let end = if released.len() - end > FILTER_TOKEN_BYTES_MAX { released.len() } else { end };
+        let goes_on = released.len() - end + if end == 0 { self.begun.len() } else { 0 };
+        // No token is longer: it enters as cells.
+        let end = if goes_on > FILTER_TOKEN_BYTES_MAX { released.len() } else { end };
         let (whole, begun) = released.split_at(end);
         if !whole.is_empty() {
             self.begun.extend_from_slice(whole);
@@ -318,6 +321,35 @@ mod tests {
         let has = |filter: &Filter, value: &[u8]| filter.may_contain(&key, value) == Some(true);
         assert!(has(&first, b"order-77") && !has(&first, b"order-77219"));
         assert!(has(&second, b"order-77219") && !has(&second, b"words"));
+    }
+
+    #[test]
+    fn a_token_without_an_end_does_not_wait_for_one() {
+        let key = FilterKey::new(&KEY);
+        for step in [1, 200, FILTER_TOKEN_BYTES_MAX, 1 << 10] {
+            let (mut builder, mut stream) = (FilterBuilder::new(), FilterStream::new());
+            let all = vec![b'a'; 1 << 20];
+            for piece in all.chunks(step) {
+                stream.piece(&mut builder, &key, piece);
+                assert!(stream.begun.len() <= FILTER_TOKEN_BYTES_MAX, "{step}: {}", stream.begun.len());
+            }
+            stream.piece(&mut builder, &key, b" order-77");
+            stream.piece(&mut builder, &key, b"219 ");
+            assert_eq!(builder.take().may_contain(&key, b"order-77219"), Some(true), "{step}");
+        }
+    }
+
+    #[test]
+    fn the_longest_token_is_in_it_however_it_is_cut() {
+        let key = FilterKey::new(&KEY);
+        let token = "ab12".repeat(FILTER_TOKEN_BYTES_MAX / 4);
+        for step in [1, 7, 200, 255, 256, 300] {
+            let (mut builder, mut stream) = (FilterBuilder::new(), FilterStream::new());
+            let text = format!("x {token} y");
+            text.as_bytes().chunks(step).for_each(|piece| stream.piece(&mut builder, &key, piece));
+            stream.so_far(&mut builder, &key);
+            assert_eq!(builder.take().may_contain(&key, token.as_bytes()), Some(true), "{step}");
+        }
     }
 
     #[test]
