@@ -50,6 +50,8 @@ pub struct Tail {
     released: usize,
     /// The stream's offset of `buffer[0]`.
     offset: usize,
+    /// Whether `buffer` begins in the middle of a line.
+    within: bool,
     /// `buffer` up to here belongs to a value whose placeholder is out.
     covered: usize,
     /// What was found in the stream by other means and is not yet released, in order.
@@ -100,7 +102,7 @@ impl Tail {
         self.added.extend(added);
         let mut found = Vec::new();
         let decided = if self.let_go { 0 } else { self.released };
-        let undecided = detectors.scan_open(&self.buffer, decided, &mut found);
+        let undecided = detectors.scan_open(&self.buffer, !self.within, decided, &mut found);
         let line = memchr::memrchr(b'\n', &self.buffer).map_or(0, |i| i + 1);
         let look_behind = line.max(self.buffer.len().saturating_sub(LOOK_BEHIND_BYTES));
         let cut = undecided.min(look_behind).max(self.released);
@@ -114,7 +116,7 @@ impl Tail {
     /// Releases what is held as if the stream ended here. If a value goes on behind it after all, its rest is replaced.
     pub(crate) fn let_go_judged(&mut self, detectors: &Detectors, judge: Judge<'_>) -> MaskedBytes {
         let mut found = Vec::new();
-        detectors.scan(&self.buffer, &mut found);
+        detectors.scan_end(&self.buffer, !self.within, &mut found);
         let out = self.release(self.buffer.len(), found, judge);
         self.let_go = true;
         self.forget();
@@ -124,7 +126,7 @@ impl Tail {
     /// As [`Tail::finish`], with a judge.
     pub(crate) fn finish_judged(mut self, detectors: &Detectors, judge: Judge<'_>) -> MaskedBytes {
         let mut found = Vec::new();
-        detectors.scan(&self.buffer, &mut found);
+        detectors.scan_end(&self.buffer, !self.within, &mut found);
         self.release(self.buffer.len(), found, judge)
     }
 
@@ -173,7 +175,9 @@ impl Tail {
     /// Drops released bytes that no detector can look back at.
     fn forget(&mut self) {
         let drop = self.released.saturating_sub(LOOK_BEHIND_BYTES);
-        self.buffer.drain(..drop);
+        if let Some(last) = self.buffer.drain(..drop).next_back() {
+            self.within = last != b'\n';
+        }
         self.released -= drop;
         self.offset += drop;
         self.covered = self.covered.saturating_sub(drop);

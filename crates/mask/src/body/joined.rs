@@ -260,6 +260,8 @@ type Part = (u64, usize, Range<usize>);
 struct Text {
     /// Context of at most [`LOOK_BEHIND_BYTES`], then what is not decided.
     buffer: Vec<u8>,
+    /// Whether `buffer` begins in the middle of a line.
+    within: bool,
     /// Where in the text `buffer` begins. Positions below are of the text.
     offset: usize,
     /// Findings that begin before are final, and in their pieces.
@@ -311,7 +313,7 @@ impl Text {
     fn look(&mut self, queue: &mut Queue, look: &mut Look<'_>) {
         let mut found = Vec::new();
         let behind = self.decided.saturating_sub(REACH_BYTES).saturating_sub(self.offset);
-        let undecided = look.detectors.scan_open(&self.buffer, behind, &mut found);
+        let undecided = look.detectors.scan_open(&self.buffer, !self.within, behind, &mut found);
         self.open = undecided < self.buffer.len();
         let open = self.offset + undecided;
         let cut = open.min(self.begun).max(self.decided);
@@ -379,7 +381,7 @@ impl Text {
     /// Decides it as if it ended here; if it goes on, what is found then counts from where it was decided before.
     fn end(&mut self, queue: &mut Queue, look: &mut Look<'_>) {
         let mut found = Vec::new();
-        look.detectors.scan(&self.buffer, &mut found);
+        look.detectors.scan_end(&self.buffer, !self.within, &mut found);
         self.decide(usize::MAX, usize::MAX, found, queue, look);
         self.release(usize::MAX, queue);
     }
@@ -484,7 +486,9 @@ impl Text {
     /// Drops what no detector can look back at.
     fn forget(&mut self) {
         let keep = self.decided.saturating_sub(LOOK_BEHIND_BYTES).max(self.offset);
-        self.buffer.drain(..keep - self.offset);
+        if let Some(last) = self.buffer.drain(..keep - self.offset).next_back() {
+            self.within = last != b'\n';
+        }
         self.offset = keep;
         if self.buffer.capacity() > 4 * LOOK_BEHIND_BYTES.max(self.buffer.len()) {
             self.buffer.shrink_to_fit();

@@ -42,7 +42,7 @@ pub fn kept(
             detectors.scan(text, &mut findings);
             text.len()
         }
-        false => detectors.scan_open(text, 0, &mut findings),
+        false => detectors.scan_open(text, true, 0, &mut findings),
     };
     if undecided < piece.end && !last {
         return None;

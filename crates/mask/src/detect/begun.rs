@@ -78,9 +78,11 @@ fn secret(bytes: &[u8]) -> usize {
     let mut at = memchr::memrchr(b'\n', &bytes[near..]).map_or(near, |i| near + i + 1);
     while at < bytes.len() {
         let length = bytes[at..].iter().take_while(|&&b| of_secret(b)).count();
-        let run = &bytes[at..at + length];
-        if length == SECRET_BYTES && validate::mixed(run) && validate::entropy(run) >= 4.0 {
-            return at;
+        let mark = usize::from(length == SECRET_BYTES + 1 && bytes[at] == b'+');
+        let (at_run, length_run) = (at + mark, length - mark);
+        let run = &bytes[at_run..at_run + length_run];
+        if length_run == SECRET_BYTES && validate::mixed(run) && validate::entropy(run) >= 4.0 {
+            return at_run;
         }
         at += length.max(1);
     }
@@ -149,7 +151,7 @@ mod tests {
             let mut found = Vec::new();
             let seen = &bytes[..cut];
             let behind = decided.saturating_sub(NEAR_BYTES_MAX);
-            let undecided = detectors.scan_open(seen, behind, &mut found);
+            let undecided = detectors.scan_open(seen, true, behind, &mut found);
             let begun = begun(seen);
             let cut = undecided.min(begun.firm).min(begun.word).max(decided);
             all.extend(found.into_iter().filter(|f| (decided..cut).contains(&f.range.start)));

@@ -98,8 +98,13 @@ impl Detectors {
 
     /// Appends the findings in `bytes`, sorted by start, longest first. They may overlap.
     pub fn scan(&self, bytes: &[u8], findings: &mut Vec<Finding>) {
+        self.scan_end(bytes, true, findings);
+    }
+
+    /// As [`Detectors::scan`], of the end of a text; whether it begins a `line`.
+    pub(crate) fn scan_end(&self, bytes: &[u8], line: bool, findings: &mut Vec<Finding>) {
         let mut spots = Spots::default();
-        self.spot(&View::whole(bytes), &mut spots);
+        self.spot(&View::whole_at(bytes, line), &mut spots);
         self.report(spots, findings);
     }
 
@@ -148,10 +153,16 @@ impl Detectors {
 
     /// Findings in a buffer to which more may be appended; see [`crate::Tail`]. Also the position from which on
     /// bytes that have not come could still change the findings: the end of `bytes` if none could. Candidates before
-    /// `decided` were decided earlier, with more context.
-    pub(crate) fn scan_open(&self, bytes: &[u8], decided: usize, findings: &mut Vec<Finding>) -> usize {
+    /// `decided` were decided earlier, with more context. Whether they begin a `line`: a mark of a line stands at its beginning.
+    pub(crate) fn scan_open(
+        &self,
+        bytes: &[u8],
+        line: bool,
+        decided: usize,
+        findings: &mut Vec<Finding>,
+    ) -> usize {
         let mut spots = Spots { decided, ..Spots::default() };
-        self.spot(&View::open(bytes), &mut spots);
+        self.spot(&View::open(bytes, line), &mut spots);
         let undecided = spots.undecided.unwrap_or(bytes.len());
         self.report(spots, findings);
         undecided

@@ -6,6 +6,7 @@ use vocab::Class;
 
 use super::anchor::Anchor;
 use super::{Spots, validate};
+use crate::field::SEPARATOR;
 use crate::limits::{
     EMAIL_DOMAIN_BYTES_MAX, EMAIL_LOCAL_BYTES_MAX, JWT_SEGMENT_BYTES_MAX, JWT_SEGMENTS_MAX,
     KEY_PREFIX_BYTES_MAX, NEAR_BYTES_MAX, PEM_BODY_BYTES_MAX, PEM_LABEL_BYTES_MAX, TOKEN_BYTES_MAX,
@@ -67,16 +68,23 @@ thread_local! {
 pub(super) struct View<'a> {
     bytes: &'a [u8],
     open: bool,
+    /// Whether they begin a line: what stands before them is a line's end, or nothing.
+    line: bool,
     asked: Cell<bool>,
 }
 
 impl<'a> View<'a> {
     pub(super) fn whole(bytes: &'a [u8]) -> View<'a> {
-        View { bytes, open: false, asked: Cell::new(false) }
+        View::whole_at(bytes, true)
     }
 
-    pub(super) fn open(bytes: &'a [u8]) -> View<'a> {
-        View { bytes, open: true, asked: Cell::new(false) }
+    /// Bytes that end where they end; whether they begin a `line`.
+    pub(super) fn whole_at(bytes: &'a [u8], line: bool) -> View<'a> {
+        View { bytes, open: false, line, asked: Cell::new(false) }
+    }
+
+    pub(super) fn open(bytes: &'a [u8], line: bool) -> View<'a> {
+        View { bytes, open: true, line, asked: Cell::new(false) }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -101,6 +109,35 @@ impl<'a> View<'a> {
         i.checked_sub(1).and_then(|i| self.bytes.get(i).copied())
     }
 
+    /// Whether what stands before `start` is of the same word, as `is` says of a byte. A mark of a line is not.
+    fn joined(&self, start: usize, is: impl Fn(u8) -> bool) -> bool {
+        self.before(start).is_some_and(|b| is(b) && !(matches!(b, b'+' | b'-') && self.marks(start - 1)))
+    }
+
+    /// Whether what stands at `end` is of the same word; the mark behind a changed word is not.
+    fn goes_on(&self, end: usize, is: impl Fn(u8) -> bool) -> bool {
+        self.at(end).is_some_and(|b| is(b) && !(b == b'-' && self.at(end + 1) == Some(b']')))
+    }
+
+    /// Whether the `+` or `-` at `i` is what a tool puts before a line (`diff`, of one file or of two, and `grep -n -A`, with the
+    /// line's number), or before changed words (`[-old-]{+new+}`).
+    fn marks(&self, i: usize) -> bool {
+        let begins =
+            |i: usize| self.before(i).map_or(i == 0 && self.line, |b| matches!(b, b'\n' | b'\r' | SEPARATOR));
+        let number = (i.saturating_sub(LINE_NUMBER_DIGITS_MAX)..i)
+            .rev()
+            .take_while(|&i| self.bytes[i].is_ascii_digit())
+            .count();
+        let word = match self.bytes[i] {
+            b'-' => b'[',
+            _ => b'{',
+        };
+        let before = self.before(i);
+        begins(i - number)
+            || before == Some(word)
+            || before.is_some_and(|b| matches!(b, b'+' | b'-' | b' ')) && begins(i - 1)
+    }
+
     /// The end of the run of bytes from `from` that satisfy `wanted`, at most `max` of them.
     fn run(&self, from: usize, max: usize, wanted: impl Fn(u8) -> bool) -> usize {
         (from..from + max).find(|&i| !self.at(i).is_some_and(&wanted)).unwrap_or(from + max)
@@ -119,6 +156,9 @@ impl<'a> View<'a> {
         text.iter().enumerate().all(|(i, &b)| self.at(at + i) == Some(b))
     }
 }
+
+/// Most digits of a line's number.
+const LINE_NUMBER_DIGITS_MAX: usize = 10;
 
 /// Looks around the anchor that ends at `end`.
 pub(super) fn at(anchor: Anchor, end: usize, view: &View<'_>, spots: &mut Spots) {
@@ -246,7 +286,7 @@ fn url_password(at: usize, view: &View<'_>) -> Option<usize> {
 }
 
 fn phone(plus: usize, view: &View<'_>, spots: &mut Spots) -> usize {
-    if view.before(plus).is_some_and(|b| alphanumeric(b) || b")]+_".contains(&b)) {
+    if view.joined(plus, |b| alphanumeric(b) || b")]+_".contains(&b)) {
         return plus;
     }
     let mut digits = [0u8; 16];
@@ -273,10 +313,10 @@ fn ssn(end: usize, view: &View<'_>, spots: &mut Spots) -> usize {
         end.checked_sub(11).filter(|&start| view.bytes[start..start + 3].iter().all(u8::is_ascii_digit));
     let Some(start) = area else { return end };
     let b = &view.bytes[start..start + 11];
-    let clear_before = !view.before(start).is_some_and(|b| word(b) || b == b'-' || b == b'.' || b == b'+');
+    let clear_before = !view.joined(start, |b| word(b) || b == b'-' || b == b'.' || b == b'+');
     let after = view.at(start + 11);
     let decimals = after == Some(b'.') && view.at(start + 12).is_some_and(|b| b.is_ascii_digit());
-    let clear_after = !decimals && !after.is_some_and(|b| word(b) || b == b'-');
+    let clear_after = !decimals && !view.goes_on(start + 11, wordish);
     if clear_before && clear_after && validate::ssn(&b[..3], &b[4..6], &b[7..]) {
         spots.push(Detector::Ssn, start..start + 11);
     }
@@ -354,7 +394,7 @@ fn iban(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
 }
 
 fn jwt(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
-    if view.before(start).is_some_and(|b| wordish(b) || b == b'.') {
+    if view.joined(start, |b| wordish(b) || b == b'.') {
         return start;
     }
     let header = view.run(start, JWT_SEGMENT_BYTES_MAX, wordish);
@@ -440,8 +480,9 @@ fn aws_secret_after(from: usize, near: usize, view: &View<'_>, spots: &mut Spots
 /// A run of exactly forty characters of base64 from `i`, drawn and not spelled. Returns the end of the run.
 fn aws_secret_at(i: usize, limit: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     let secret = |b: u8| alphanumeric(b) || b == b'/' || b == b'+';
-    let end = view.run(i, (limit - i).min(64), secret);
-    let clear = !view.before(i).is_some_and(secret) && !view.at(end).is_some_and(|b| secret(b) || b == b'=');
+    let i = if view.at(i) == Some(b'+') && view.marks(i) { i + 1 } else { i };
+    let end = view.run(i, limit.saturating_sub(i).min(64), secret);
+    let clear = !view.joined(i, secret) && !view.at(end).is_some_and(|b| secret(b) || b == b'=');
     if end - i == 40
         && clear
         && validate::mixed(&view.bytes[i..end])
@@ -468,7 +509,7 @@ fn slack_hook(anchor_end: usize, view: &View<'_>, spots: &mut Spots) -> usize {
 
 fn llm(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     let body = start + 3;
-    if view.before(start).is_some_and(wordish) {
+    if view.joined(start, wordish) {
         return start;
     }
     let end = view.run(body, TOKEN_BYTES_MAX, wordish);
@@ -506,7 +547,7 @@ fn key(underscore: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     let small = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     let start = view.run_back(underscore, KEY_PREFIX_BYTES_MAX, small);
     // In the middle of base64url, or of a path, it says nothing.
-    let clear = !view.before(start).is_some_and(|b| wordish(b) || base64_char(b) && b != b'=');
+    let clear = !view.joined(start, |b| wordish(b) || base64_char(b) && b != b'=');
     // A colour before it ends with digits and a letter.
     let letter = view.bytes[start..underscore].iter().position(u8::is_ascii_lowercase);
     let Some(start) = letter.map(|skipped| start + skipped).filter(|from| clear && underscore - from >= 2)
@@ -514,7 +555,7 @@ fn key(underscore: usize, view: &View<'_>, spots: &mut Spots) -> usize {
         return start;
     };
     let end = view.run(underscore + 1, TOKEN_BYTES_MAX, alphanumeric);
-    if !view.at(end).is_some_and(wordish) && validate::drawn(&view.bytes[underscore + 1..end]) {
+    if !view.goes_on(end, wordish) && validate::drawn(&view.bytes[underscore + 1..end]) {
         spots.push(Detector::Key, start..end);
     }
     start

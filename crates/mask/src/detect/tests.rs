@@ -329,6 +329,64 @@ fn url_credentials() {
     ]);
 }
 
+/// What `diff`, `git show`, `grep -n -A` and `git diff --word-diff` put before a line or a word is no part of it.
+#[test]
+fn a_mark_before_a_line_is_no_part_of_a_value() {
+    let programs = Detectors::new().of_programs();
+    let found = |text: &str| {
+        let mut findings = Vec::new();
+        programs.scan(text.as_bytes(), &mut findings);
+        findings.iter().map(|f| format!("{}:{}", f.detector, &text[f.range.clone()])).collect::<Vec<_>>()
+    };
+    let jwt = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJqbyJ9.YWJj";
+    let values = [
+        ("us-ssn", "536-22-8391".to_owned()),
+        ("card", "4111111111111111".to_owned()),
+        ("card", "4111-1111-1111-1111".to_owned()),
+        ("github", github("ghp_", "zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ")),
+        ("aws-key-id", "AKIAIOSFODNN7EXAMPLE".to_owned()),
+        ("jwt", jwt.to_owned()),
+        ("openai", format!("sk-proj-{}", "aB3_-".repeat(12))),
+        ("anthropic", format!("sk-ant-api03-{}AA", "aB3_-x".repeat(15))),
+        ("prefixed-key", "ck_canary_9fQ2vTzLm4RkWb7HsXeY".to_owned()),
+        ("phone", "+14155550100".to_owned()),
+    ];
+    for (detector, value) in &values {
+        let want = format!("{detector}:{value}");
+        for before in ["+", "-", "++", "- ", " +", "2-", "1204-", "x\n+", "x\n-", "x\r\n17-", "x\n++"] {
+            let text = format!("{before}{value}\n");
+            assert!(found(&text).contains(&want), "{text:?} has {:?}", found(&text));
+        }
+        for (before, after) in [("a [-", "-] b"), ("a {+", "+} b"), ("[-", "-]{+x+}")] {
+            let text = format!("{before}{value}{after}");
+            assert!(found(&text).iter().any(|f| f.starts_with(&want)), "{text:?} has {:?}", found(&text));
+        }
+    }
+    let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+    let both = found(&format!("+AKIAIOSFODNN7EXAMPLE\n+{secret}\n"));
+    assert!(both.contains(&format!("aws-secret:{secret}")), "{both:?}");
+    // In the middle of a line they are what they were.
+    for text in [
+        "a +536-22-8391",
+        "a-536-22-8391",
+        "x2-536-22-8391",
+        "1.-536-22-8391",
+        "x -536-22-8391",
+        "x [-536-22-8391-1",
+    ] {
+        assert!(!found(text).iter().any(|f| f.starts_with("us-ssn")), "{text:?} has {:?}", found(text));
+    }
+    // Before the buffer there may be anything.
+    for (line, count) in [(true, 1), (false, 0)] {
+        let mut findings = Vec::new();
+        programs.scan_end(b"-536-22-8391 ", line, &mut findings);
+        assert_eq!(findings.len(), count);
+        findings.clear();
+        programs.scan_open(b"-536-22-8391 ", line, 0, &mut findings);
+        assert_eq!(findings.len(), count);
+    }
+}
+
 /// What must never happen: a bare integer of nine digits called anything at all.
 #[test]
 fn no_bare_integer_of_nine_digits_is_anything() {
@@ -499,7 +557,7 @@ fn keys_that_nobody_listed_are_found_in_what_programs_write_alone() {
     for none in [
         "get_HttpResponseMessage200OkHandler",
         "x_9fQ2vTzLm4RkWb7HsXeY",
-        "-ck_9fQ2vTzLm4RkWb7HsXeY",
+        "x-ck_9fQ2vTzLm4RkWb7HsXeY",
         "ck_9fQ2vTz-m4RkWb7HsXeY",
     ] {
         assert!(found(&programs, none).is_empty(), "{none}");

@@ -47,6 +47,8 @@ fn corpus() -> Vec<String> {
         "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
         "4111 1111 1111 1111 123",
         "1.536-90-4399.5",
+        "x\n+536-90-4399",
+        "x\n12-536-90-4399\n-eyJhbGciOiJub25lIn0.eyJzdWIiOiJqbyJ9.YWJj",
         "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIE",
     ];
