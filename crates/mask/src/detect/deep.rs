@@ -2,14 +2,18 @@
 //!
 //! Two shapes. A *run* (base64, hex) hides a value whole: a finding in it covers the run. A *transcript* (percent,
 //! `\u`, UTF-16, zero-width characters, control sequences of terminals) keeps the order of characters: a finding in it is mapped back to the bytes that
-//! it was made of; only the surroundings of an escape are transcribed, and only findings with an escape in them count.
+//! it was made of; only the surroundings of an escape are transcribed, and only findings count that have an escape in them or near before them
+//! (its last byte sticks to the value as it stands: `%3D4111...`). What is found without undoing anything is not said again.
 //! Work is linear in the input, times [`DECODE_DEPTH_MAX`].
 
 use std::ops::Range;
 
 use super::recognise::View;
 use super::{Detectors, Form, Spot, Spots};
-use crate::limits::{DECODE_DEPTH_MAX, ENCODED_RUN_BYTES_MIN, LOOK_BEHIND_BYTES, TRANSCRIPT_BYTES_MIN};
+use crate::limits::{
+    DECODE_DEPTH_MAX, ENCODED_RUN_BYTES_MIN, JWT_SEGMENT_BYTES_MAX, JWT_SEGMENTS_MAX, LOOK_BEHIND_BYTES,
+    TRANSCRIPT_BYTES_MIN,
+};
 
 /// Adds what is found behind encodings in `bytes`, which are `depth` encodings deep already.
 pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut Spots) {
@@ -23,7 +27,7 @@ pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut 
         for skip in 0..if is_number(text) { 0 } else { 4 } {
             plain.clear();
             if base64(&text[skip..], &mut plain) {
-                inside(detectors, &plain, Form::Base64, depth, spots, |_| Some(run.clone()));
+                inside(detectors, &View::whole(&plain), Form::Base64, depth, spots, |_| Some(run.clone()));
             }
         }
         for digits in hex_runs(text) {
@@ -31,16 +35,54 @@ pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut 
                 plain.clear();
                 hex(&text[digits.start + skip..digits.end], &mut plain);
                 let source = run.start + digits.start..run.start + digits.end;
-                inside(detectors, &plain, Form::Hex, depth, spots, |_| Some(source.clone()));
+                inside(detectors, &View::whole(&plain), Form::Hex, depth, spots, |_| Some(source.clone()));
             }
         }
     });
+    let mut behind = Spots::default();
     for (form, regions, transcribe) in TRANSCRIPTS {
         for region in regions(bytes) {
             let Some(transcript) = transcribe(&bytes[region.clone()]) else { continue };
-            inside(detectors, &transcript.bytes, form, depth, spots, |r| transcript.source(r, region.start));
+            let line = region.start == 0 || bytes[region.start - 1] == b'\n';
+            let view = View::whole_at(&transcript.bytes, line);
+            inside(detectors, &view, form, depth, &mut behind, |r| transcript.source(r, region.start));
         }
     }
+    if !behind.found.is_empty() || !behind.shown.is_empty() {
+        forget_plain(detectors, bytes, &mut behind);
+        spots.found.append(&mut behind.found);
+        spots.shown.append(&mut behind.shown);
+    }
+}
+
+/// Drops what is found in `bytes` as they stand, whole, by the same detector.
+fn forget_plain(detectors: &Detectors, bytes: &[u8], behind: &mut Spots) {
+    let mut plain = Spots::default();
+    detectors.spot(&View::whole(bytes), &mut plain);
+    plain.found.sort_by_key(|s| s.range.start);
+    plain.shown.sort_by_key(|(_, range, _)| range.start);
+    behind.found.retain(|spot| {
+        let near = near(&plain.found, &spot.range, |s| s.range.start);
+        !near.iter().any(|p| p.detector == spot.detector && covers(&p.range, &spot.range))
+    });
+    behind.shown.retain(|(class, range, _)| {
+        let near = near(&plain.shown, range, |(_, range, _)| range.start);
+        !near.iter().any(|(of, plain, _)| of == class && covers(plain, range))
+    });
+}
+
+/// Those of the sorted `all` that begin so near before `range` that one of usual length may cover it: looked at for each, they have
+/// to be few.
+fn near<'a, T>(all: &'a [T], range: &Range<usize>, start: impl Fn(&T) -> usize) -> &'a [T] {
+    let end = all.partition_point(|one| start(one) <= range.start);
+    &all[end.saturating_sub(COVERING_MAX)..end]
+}
+
+/// So many values that begin before one are looked at: those that begin in the same bytes are of some detectors at most.
+const COVERING_MAX: usize = 16;
+
+fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
 }
 
 /// Whether [`spot`] could find anything: an escape, UTF-16, a zero-width character, or a long run.
@@ -56,17 +98,18 @@ pub(super) fn worth(bytes: &[u8]) -> bool {
 /// Scans decoded bytes, and what is encoded in them; `source` maps a range back, or says that it does not count.
 fn inside(
     detectors: &Detectors,
-    plain: &[u8],
+    view: &View<'_>,
     form: Form,
     depth: u32,
     spots: &mut Spots,
     source: impl Fn(Range<usize>) -> Option<Range<usize>>,
 ) {
+    let plain = view.bytes();
     if detectors.taint.is_none() && !hopeful(plain) {
         return;
     }
     let mut found = Spots::default();
-    detectors.spot(&View::whole(plain), &mut found);
+    detectors.spot(view, &mut found);
     spot(detectors, plain, depth + 1, &mut found);
     for spot in found.found {
         let range = source(spot.range.clone());
@@ -218,6 +261,8 @@ struct Transcript {
     bytes: Vec<u8>,
     from: Vec<u32>,
     end: u32,
+    /// Whether something was left out between bytes, each of which is one of the source.
+    gaps: bool,
 }
 
 impl Transcript {
@@ -227,6 +272,7 @@ impl Transcript {
             bytes: Vec::with_capacity(source.len()),
             from: Vec::with_capacity(source.len()),
             end,
+            gaps: false,
         })
     }
 
@@ -239,28 +285,43 @@ impl Transcript {
         c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| self.push(b, from));
     }
 
-    /// Where decoded bytes came from, if an escape is among them; `offset` is where the source begins.
+    /// Where decoded bytes came from, if an escape is among them, next to them, or at most [`SEQUENCE_BYTES_MAX`] before them, where
+    /// it may have changed what stands before them; `offset` is where the source begins.
     fn source(&self, range: Range<usize>, offset: usize) -> Option<Range<usize>> {
+        let from = |i: usize| self.from.get(i).map_or(self.end as usize, |&from| from as usize);
         let start = *self.from.get(range.start)? as usize;
-        let end = self.from.get(range.end).copied().unwrap_or(self.end) as usize;
-        (end - start > range.len()).then_some(start + offset..end + offset)
+        let next = from(range.end);
+        let end = if self.gaps { from(range.end.checked_sub(1)?) + 1 } else { next };
+        let lead = range.start.saturating_sub(SEQUENCE_BYTES_MAX);
+        let before = lead.checked_sub(1).map_or(0, |i| from(i) + 1);
+        (before < from(lead) || next - from(lead) > range.end - lead).then_some(start + offset..end + offset)
     }
 }
 
 type Regions = fn(&[u8]) -> Vec<Range<usize>>;
 type Transcribe = fn(&[u8]) -> Option<Transcript>;
 const TRANSCRIPTS: [(Form, Regions, Transcribe); 4] = [
-    (Form::Percent, |b| around(percents(b), b.len()), percent),
-    (Form::Escaped, |b| around(escapes(b), b.len()), escaped),
-    (Form::Split, |b| around(softs(b), b.len()), split),
+    (Form::Percent, |b| around(percents(b), b), percent),
+    (Form::Escaped, |b| around(escapes(b), b), escaped),
+    (Form::Split, |b| around(softs(b), b), split),
     (Form::Utf16, utf16_runs, utf16),
 ];
 
-/// The surroundings of positions, merged where they touch.
-fn around(positions: impl Iterator<Item = usize>, len: usize) -> Vec<Range<usize>> {
+/// The surroundings of positions, merged where they touch. One that would end in a token goes on to the token's end: a JWT
+/// behind an escape is as long as another.
+fn around(positions: impl Iterator<Item = usize>, bytes: &[u8]) -> Vec<Range<usize>> {
     let mut regions: Vec<Range<usize>> = Vec::new();
+    let of_token = |b: &u8| BASE64[usize::from(*b)] || *b == b'.';
     for at in positions {
-        let (start, end) = (at.saturating_sub(LOOK_BEHIND_BYTES), (at + LOOK_BEHIND_BYTES).min(len));
+        let start = at.saturating_sub(LOOK_BEHIND_BYTES);
+        let near = (at + LOOK_BEHIND_BYTES).min(bytes.len());
+        // What lies in the last region goes not beyond it.
+        let known = regions.last().map_or(0, |last| last.end);
+        let end = if near <= known {
+            known
+        } else {
+            near + bytes[near..].iter().take(TOKEN_MORE_BYTES_MAX).take_while(|b| of_token(b)).count()
+        };
         match regions.last_mut() {
             Some(last) if last.end >= start => last.end = end,
             _ => regions.push(start..end),
@@ -268,6 +329,9 @@ fn around(positions: impl Iterator<Item = usize>, len: usize) -> Vec<Range<usize
     }
     regions
 }
+
+/// How far a region goes on with a token.
+const TOKEN_MORE_BYTES_MAX: usize = JWT_SEGMENTS_MAX * (JWT_SEGMENT_BYTES_MAX + 1);
 
 /// Where `%` and two hex digits are.
 fn percents(bytes: &[u8]) -> impl Iterator<Item = usize> {
@@ -301,6 +365,8 @@ fn soft(bytes: &[u8]) -> usize {
         [ESC, rest @ ..] => sequence(rest).map_or(0, |length| 1 + length),
         // CSI of C1.
         [0xc2, 0x9b, rest @ ..] => csi(rest).map_or(0, |length| 2 + length),
+        // DCS, SOS, OSC, PM and APC of C1.
+        [0xc2, 0x90 | 0x98 | 0x9d | 0x9e | 0x9f, rest @ ..] => string(rest).map_or(0, |length| 2 + length),
         [0xe2, 0x80, 0x8b..=0x8f | 0xaa..=0xae, ..]
         | [0xe2, 0x81, 0xa0..=0xa4 | 0xa6..=0xa9, ..]
         | [0xef, 0xbb, 0xbf, ..] => 3,
@@ -313,13 +379,8 @@ fn soft(bytes: &[u8]) -> usize {
 fn sequence(rest: &[u8]) -> Option<usize> {
     match rest {
         [b'[', parameters @ ..] => csi(parameters).map(|length| 1 + length),
-        // OSC, DCS, SOS, PM, APC: to ST, or to BEL, as terminals have it.
-        [b']' | b'P' | b'X' | b'^' | b'_', string @ ..] => {
-            let string = &string[..string.len().min(STRING_BYTES_MAX)];
-            let end = string.iter().position(|&b| b == 0x07 || b == ESC)?;
-            let st = if string[end] == ESC { 2 } else { 1 };
-            Some(1 + (end + st).min(string.len()))
-        }
+        // OSC, DCS, SOS, PM, APC.
+        [b']' | b'P' | b'X' | b'^' | b'_', rest @ ..] => string(rest).map(|length| 1 + length),
         _ => {
             let between =
                 rest.iter().take(SEQUENCE_BYTES_MAX).take_while(|b| (0x20..0x30).contains(*b)).count();
@@ -328,15 +389,43 @@ fn sequence(rest: &[u8]) -> Option<usize> {
     }
 }
 
+/// The length of a control string behind what begins it, with what ends it: ST, BEL, CAN or SUB, as terminals have it. Another
+/// control sequence ends it too, and is none of it. Each begins with a byte that ends the search for the one before, so that
+/// strings without an end are looked at once.
+fn string(rest: &[u8]) -> Option<usize> {
+    let rest = &rest[..rest.len().min(STRING_BYTES_MAX)];
+    let ends = |&i: &usize| match rest[i] {
+        0x07 | 0x18 | 0x1a | ESC => true,
+        0xc2 => rest.get(i + 1).is_some_and(|b| (0x80..0xa0).contains(b)),
+        _ => false,
+    };
+    let end = (0..rest.len()).find(ends);
+    #[cfg(test)]
+    SEARCHED.set(SEARCHED.get() + end.unwrap_or(rest.len()));
+    let end = end?;
+    Some(match (rest[end], rest.get(end + 1)) {
+        (ESC, Some(b'\\')) | (0xc2, Some(0x9c)) => end + 2,
+        (ESC | 0xc2, _) => end,
+        _ => end + 1,
+    })
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many bytes were searched for the ends of control strings.
+    static SEARCHED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// The length of what stands behind a CSI: parameters, intermediates, and a final byte.
 fn csi(rest: &[u8]) -> Option<usize> {
     let between = rest.iter().take(SEQUENCE_BYTES_MAX).take_while(|b| (0x20..0x40).contains(*b)).count();
     rest.get(between).filter(|b| (0x40..0x7f).contains(*b)).map(|_| between + 1)
 }
 
-/// Longer ones are none. Colours of a character and its ground in full have 36 bytes; titles of windows some hundred.
+/// Longer ones are none. Colours of a character and its ground in full have 36 bytes; titles of windows some hundred, links
+/// as much as a URL does.
 const SEQUENCE_BYTES_MAX: usize = 64;
-const STRING_BYTES_MAX: usize = 256;
+const STRING_BYTES_MAX: usize = 4 << 10;
 
 /// All runs in which every other byte is zero.
 fn utf16_runs(bytes: &[u8]) -> Vec<Range<usize>> {
@@ -442,7 +531,7 @@ fn utf16(bytes: &[u8]) -> Option<Transcript> {
 
 /// Zero-width and soft characters and control sequences taken out.
 fn split(bytes: &[u8]) -> Option<Transcript> {
-    let mut out = Transcript::new(bytes)?;
+    let mut out = Transcript { gaps: true, ..Transcript::new(bytes)? };
     let mut i = 0;
     while let Some(&b) = bytes.get(i) {
         match soft(&bytes[i..]) {
@@ -505,6 +594,135 @@ mod tests {
             let mut findings = Vec::new();
             detectors.scan_deep(text.as_bytes(), &mut findings);
             assert!(findings.is_empty(), "{}", text.escape_debug());
+        }
+    }
+
+    /// What each detector finds: its name, what stands before the value, the value.
+    fn one_of_each() -> Vec<(&'static str, &'static str, String)> {
+        let drawn = |n: usize| "aB3x".repeat(n).split_off(2);
+        let jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
+        let pem = "-----BEGIN PRIVATE KEY-----\nMIIEow\n-----END PRIVATE KEY-----";
+        let of = |name, value: &str| (name, "", value.to_owned());
+        vec![
+            of("email", "jo.doe@example.com"),
+            of("card", "4111111111111111"),
+            of("iban", "DE89370400440532013000"),
+            of("us-ssn", "536-22-8391"),
+            of("phone", "+14155550100"),
+            of("jwt", jwt),
+            of("pem-private-key", pem),
+            of("aws-key-id", "AKIAIOSFODNN7EXAMPLE"),
+            ("aws-secret", "aws_secret_access_key=", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+            of("github", "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"),
+            of("slack", "xoxb-123456789012-abcDEF"),
+            of("stripe", concat!("sk_live_", "4eC39HqLyjWDarjtT1zdp7dc")),
+            of("google-api-key", "AIzaSyA1234567890abcdefghijklmnopqrstuv"),
+            of("anthropic", &format!("sk-ant-api03-{}AA", "aB3_-x".repeat(15))),
+            of("openai", &format!("sk-proj-{}", "aB3_-".repeat(12))),
+            of("hugging-face", &format!("hf_{}", drawn(9))),
+            of("llm-provider", &format!("xai-{}", "aB3x".repeat(20))),
+            of("url-credentials", "https://u:hunter2@h.example/"),
+            of("prefixed-key", "ck_canary_9fQ2vTzLm4RkWb7HsXeY"),
+        ]
+    }
+
+    #[test]
+    fn an_escape_right_before_a_value_hides_it_from_no_detector() {
+        let detectors = Detectors::new().of_programs();
+        let all = one_of_each();
+        let names: Vec<_> = all.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(names, super::super::Detector::ALL.map(|d| d.name()));
+        let escapes = [
+            "%3D",
+            "%0A",
+            r"\n",
+            r"\u000a",
+            "\x1b[31m",
+            "\x1b[0m",
+            "\u{200b}",
+            r"\u001b[31m",
+            "%1B[1;31m",
+            "%5Cn",
+        ];
+        for (detector, before, value) in &all {
+            for (escape, after) in escapes.iter().flat_map(|e| [(e, "\n"), (e, " x"), (e, "")]) {
+                let text = format!("{before}{escape}{value}{after}");
+                let mut findings = Vec::new();
+                detectors.scan_deep(text.as_bytes(), &mut findings);
+                let of: Vec<_> = findings.iter().filter(|f| f.detector == *detector).collect();
+                assert_eq!(of.len(), 1, "{detector} in {}: {findings:?}", text.escape_debug());
+                let whole = text.find(value.as_str()).unwrap()..text.len() - after.len();
+                let found = &of[0].range;
+                let value =
+                    if *detector == "url-credentials" { whole.start + 10..whole.start + 17 } else { whole };
+                assert!(found.start <= value.start && found.end >= value.end, "{}", text.escape_debug());
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_found_as_it_stands_is_found_once() {
+        let detectors = Detectors::new().of_programs();
+        for (detector, before, value) in one_of_each() {
+            for (left, right) in
+                [("\x1b[1m ", "\x1b[0m"), ("%20 ", "%20"), (r"\n ", r"\n"), ("\u{200b} ", " \u{200b}")]
+            {
+                let text = format!("{left}{before}{value}{right}");
+                let mut findings = Vec::new();
+                detectors.scan_deep(text.as_bytes(), &mut findings);
+                let count = findings.iter().filter(|f| f.detector == detector).count();
+                assert_eq!(count, 1, "{detector} in {}: {findings:?}", text.escape_debug());
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_behind_an_escape_is_covered_to_its_end() {
+        let token = format!("eyJhbGciOiJub25lIn0.{}.{}", "eyJzdWIi".repeat(900), "c2ln".repeat(100));
+        let text = format!("t%3D{token} and more");
+        let mut findings = Vec::new();
+        Detectors::new().scan_deep(text.as_bytes(), &mut findings);
+        let jwt = findings.iter().find(|f| f.detector == "jwt").unwrap();
+        assert_eq!(jwt.range, 4..4 + token.len());
+    }
+
+    #[test]
+    fn a_control_string_ends_where_a_terminal_ends_it() {
+        let detectors = Detectors::new();
+        let found = |text: &str| {
+            let mut findings = Vec::new();
+            detectors.scan_deep(text.as_bytes(), &mut findings);
+            findings.iter().map(|f| f.detector).collect::<Vec<_>>()
+        };
+        let long = format!("219-\x1b]8;;https://x/{}\x1b\\09-9999", "a".repeat(4_000));
+        for text in [
+            // Another sequence ends it, and the byte behind its ESC is not its own.
+            "219-09-\x1b]0;t\x1b[m9999",
+            "219-09-\x1b]0;t\x1b[31m\x1b[m9999",
+            "219-09-\x1b]0;t\u{9c}9999",
+            "219-09-\u{9d}0;t\u{9c}9999",
+            "219-09-\u{90}q\x1b\\9999",
+            "219-09-\x1bPq\x189999",
+            &long,
+        ] {
+            assert_eq!(found(text), ["us-ssn"], "{}", text.escape_debug());
+        }
+        assert_eq!(string(b"0;t\x1b[m"), Some(3));
+        assert_eq!(string(b"0;t\x1b\\m"), Some(5));
+        assert_eq!(string(b"0;t\x07m"), Some(4));
+        assert_eq!(string(b"0;t\xc2\x9cm"), Some(5));
+        assert_eq!(string(b"0;\xc2\xa7t\x07m"), Some(6));
+        assert_eq!(string(&[b'a'; 2 * STRING_BYTES_MAX]), None);
+    }
+
+    #[test]
+    fn control_strings_without_an_end_are_searched_once() {
+        for unit in ["\x1b]", "\u{9d}", "\x1bP0;aaaa", "\u{9d}\x1b", "\x1b]\u{a7}", "\x1b]0;\u{9d}aaaa"] {
+            let text = unit.repeat((1 << 20) / unit.len());
+            SEARCHED.set(0);
+            softs(text.as_bytes()).for_each(drop);
+            let searched = SEARCHED.get();
+            assert!(searched <= text.len(), "{}: {searched}", unit.escape_debug());
         }
     }
 
