@@ -3,6 +3,8 @@
 //! Plain values are found across lines, by [`Tail`]. Encoded ones are looked for in each line as a whole, or in pieces
 //! of 64 KiB that overlap; the stream is given to the tail in these pieces, wherever it was split.
 
+use std::ops::Range;
+
 use super::Unreadable;
 use super::found::Look;
 use crate::detect::Finding;
@@ -17,6 +19,10 @@ pub(super) struct Text {
     line: usize,
     /// Where in the stream `lines` begin.
     at: usize,
+    /// What stands before that line's part in `lines`, of the same line: at most [`BODY_LINE_OVERLAP_BYTES`].
+    before: Vec<u8>,
+    /// Whether it was let go: if a value goes on behind it, its rest is replaced.
+    let_go: bool,
     /// What is encoded in the whole lines and is to be replaced.
     encoded: Vec<Finding>,
     /// `None`: any bytes will do.
@@ -31,7 +37,16 @@ impl Text {
 
     /// What a program writes: mostly text.
     pub(super) fn output() -> Text {
-        Text { tail: Tail::new(), lines: Vec::new(), line: 0, at: 0, encoded: Vec::new(), utf8: None }
+        Text {
+            tail: Tail::new(),
+            lines: Vec::new(),
+            line: 0,
+            at: 0,
+            before: Vec::new(),
+            let_go: false,
+            encoded: Vec::new(),
+            utf8: None,
+        }
     }
 
     /// Whether something is held.
@@ -42,6 +57,7 @@ impl Text {
     /// Releases what is held, as if the stream ended there.
     pub(super) fn let_go(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
         self.decode(self.lines.len(), look);
+        self.let_go = true;
         self.release(look, out);
         let detectors = look.detectors;
         let rest = self.tail.let_go_judged(detectors, &mut |f, value| look.masks(&f, value, false));
@@ -88,15 +104,26 @@ impl Text {
     }
 
     /// Looks behind encodings in the line that is being read. It is done up to `end`: what begins behind is found
-    /// again, with more context.
+    /// again, with more context. What ends in what went before was found, or is out; of what goes on behind it, and was let go, the
+    /// rest is replaced.
     fn decode(&mut self, end: usize, look: &mut Look<'_>) {
-        let (line, start) = (&self.lines[self.line..], self.line);
+        let (mut text, length, let_go) =
+            (std::mem::take(&mut self.before), end - self.line, std::mem::take(&mut self.let_go));
+        let before = text.len();
+        text.extend_from_slice(&self.lines[self.line..]);
         let mut found = Vec::new();
-        look.detectors.scan_encoded(line, &mut found);
-        found.retain(|f| f.range.start + start < end && look.masks(f, &line[f.range.clone()], false));
-        let at = self.at + start;
-        self.encoded
-            .extend(found.into_iter().map(|f| Finding { range: f.range.start + at..f.range.end + at, ..f }));
+        look.detectors.scan_encoded(&text, &mut found);
+        found.retain(|f| {
+            let here = f.range.start >= before || let_go && f.range.end > before;
+            here && f.range.start < before + length && look.masks(f, &text[f.range.clone()], false)
+        });
+        let at = self.at + self.line;
+        let place = |r: Range<usize>| r.start.max(before) - before + at..r.end - before + at;
+        self.encoded.extend(found.into_iter().map(|f| Finding { range: place(f.range.clone()), ..f }));
+        text.truncate(before + length);
+        let keep = if text.ends_with(b"\n") { 0 } else { text.len().min(BODY_LINE_OVERLAP_BYTES) };
+        text.drain(..text.len() - keep);
+        self.before = text;
         self.line = end;
     }
 

@@ -1,6 +1,7 @@
 //! Event streams and text.
 
 use super::*;
+use crate::limits::{BODY_LINE_BYTES_MAX, BODY_LINE_OVERLAP_BYTES};
 
 fn events() -> Setup {
     Setup::new(Media::EventStream).rules([rule("$.n", "pii.x", MaskKind::Null)])
@@ -231,6 +232,48 @@ fn of_a_value_whose_beginning_was_let_go_the_rest_is_replaced() {
     let text = format!("x\n{SSN}\n");
     let (out, _) = written(&[b"a", b"b", text.as_bytes(), text.as_bytes()]);
     assert_eq!(out, b"abx\n[pii.ssn]\nx\n[pii.ssn]\n");
+}
+
+#[test]
+fn of_a_value_behind_escapes_whose_beginning_was_let_go_the_rest_is_replaced() {
+    let (begun, rest) = SSN.split_at(6);
+    for escape in ["\x1b[0m", "\u{200b}"] {
+        let (out, found) = written(&[
+            format!("ssn {begun}{escape}").as_bytes(),
+            format!("{rest} and").as_bytes(),
+            b" more\n",
+        ]);
+        let expect = format!("ssn {begun}{escape}[pii.ssn] and more\n");
+        assert_eq!(String::from_utf8(out).unwrap(), expect);
+        assert_eq!(hits(&found), [("us-ssn", Form::Split, Act::Masked, 1)]);
+    }
+    // The escape alone is out, and another line begins with what it is.
+    let (out, found) = written(&[b"\x1b[31m", SSN.as_bytes(), b"\n", rest.as_bytes(), b"\n"]);
+    assert_eq!(String::from_utf8(out).unwrap(), format!("\x1b[31m[pii.ssn]\n{rest}\n"));
+    assert_eq!(hits(&found), [("us-ssn", Form::Split, Act::Masked, 1)]);
+}
+
+#[test]
+fn a_coloured_value_is_masked_and_counted_once() {
+    let text = format!("\x1b[31m-\x1b[m\x1b[31m{SSN}\x1b[m\n\x1b[1m{SSN}\x1b[0m\n");
+    let found = Setup::new(Media::Output)
+        .check(&text, "\x1b[31m-\x1b[m\x1b[31m[pii.ssn]\x1b[m\n\x1b[1m[pii.ssn]\x1b[0m\n");
+    assert_eq!(hits(&found), [("us-ssn", Form::Split, Act::Masked, 2)]);
+}
+
+#[test]
+fn a_long_line_is_looked_into_over_the_ends_of_its_pieces() {
+    let (piece, overlap) = (BODY_LINE_BYTES_MAX, BODY_LINE_OVERLAP_BYTES);
+    for back in 0..24 {
+        let text = format!(
+            "{}\x1b[31m{SSN}\x1b[0m{}\n",
+            " ".repeat(piece - overlap - back),
+            " ".repeat(2 * overlap)
+        );
+        let (out, found) = Setup::new(Media::Output).whole(text.as_bytes()).unwrap();
+        assert!(!String::from_utf8(out).unwrap().contains(SSN), "{back}");
+        assert_eq!(hits(&found), [("us-ssn", Form::Split, Act::Masked, 1)], "{back}");
+    }
 }
 
 #[test]
