@@ -473,6 +473,19 @@ impl Session {
         Ok((question, bytes))
     }
 
+    /// Closes a file whose handle the client does not get; what this gives goes upstream, and its answer is an [`Event::Own`], in which the
+    /// file has ended. Errors (side: gateway): `NO_REQUEST` for a file that is not open.
+    pub fn abandon(&mut self, file: FileId) -> Result<Bytes, Fault> {
+        let open = self.files.get_mut(&file).filter(|open| !open.closing);
+        let open = open.ok_or(why::NO_REQUEST.on(Side::Gateway))?;
+        open.closing = true;
+        let handle = open.handle.clone();
+        self.handles.remove(&handle);
+        let question = QuestionId(self.next_question);
+        self.next_question += 1;
+        self.send(Whose::Question(question), &Request::Close { handle }, Expects::Closed, [Some(file), None])
+    }
+
     /// Takes the next packet of upstream's.
     ///
     /// Errors (side: upstream): those of [`FromUpstream::decode`]; `UNSUPPORTED_VERSION`; `OUT_OF_ORDER` for a reply to no
@@ -631,7 +644,12 @@ impl Session {
         check_reply(&waiting.expects, &reply)?;
         match waiting.whose {
             Whose::Home => self.at_home(&reply),
-            Whose::Question(question) => Ok(Event::Own { question, reply, ended: self.release(waiting.on) }),
+            Whose::Question(question) => {
+                if matches!(waiting.expects, Expects::Closed) {
+                    self.closed(waiting.on[0]);
+                }
+                Ok(Event::Own { question, reply, ended: self.release(waiting.on) })
+            }
             Whose::Client(client) => self.answer(client, waiting, reply),
         }
     }
@@ -669,11 +687,7 @@ impl Session {
             }
             Expects::Data { offset, .. } => answer.content = self.came(file, offset, &answer.reply),
             Expects::Written => self.wrote(file, &answer.reply),
-            Expects::Closed => {
-                if let Some(file) = file.and_then(|id| self.files.get_mut(&id)) {
-                    file.closed = true;
-                }
-            }
+            Expects::Closed => self.closed(file),
             Expects::Names => {
                 let directory = file.and_then(|id| self.files.get(&id));
                 answer.directory = directory.map(|file| file.path.canonical.clone());
@@ -724,6 +738,12 @@ impl Session {
                 file.read.complete |= at_end && file.read.sequential;
                 None
             }
+        }
+    }
+
+    fn closed(&mut self, id: Option<FileId>) {
+        if let Some(file) = id.and_then(|id| self.files.get_mut(&id)) {
+            file.closed = true;
         }
     }
 

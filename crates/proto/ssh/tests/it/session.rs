@@ -460,6 +460,18 @@ fn questions_of_the_gateways_own_are_not_the_clients() {
 }
 
 #[test]
+fn a_file_whose_handle_stays_here_is_closed() {
+    let mut pair = Pair::open();
+    let file = pair.opened("/f", 1, "h");
+    let bytes = pair.session.abandon(file).unwrap();
+    assert_eq!((pair.session.handle(file), pair.session.outstanding()), (None, 1));
+    assert_eq!(pair.session.abandon(file).unwrap_err().side, Side::Gateway, "once");
+    let event = pair.session.on_upstream(&reply_frame(id_of(&bytes), &status(Code::OK))).unwrap();
+    let Event::Own { ended, .. } = event else { panic!("{event:?}") };
+    assert_eq!((ended.len(), ended[0].file, pair.session.unclosed().len()), (1, file, 0));
+}
+
+#[test]
 fn what_waits_for_a_decision_is_not_sent_behind_its_close() {
     let mut pair = Pair::open();
     pair.opened("/f", 1, "h");

@@ -52,7 +52,12 @@ impl Carry<'_> {
             let on = self.nameable(asked.action().accesses.first().map(|access| access.on.clone()));
             let file = File::new(sent.of, asked.clone(), on, self.link.resource.config.reel);
             self.files.insert(opened, file);
-            return self.piece(answer, &sent, Some(opened)).await;
+            if !self.piece(answer, &sent, Some(opened)).await? {
+                // Nobody else could close it.
+                let close = self.session.abandon(opened)?;
+                self.up_within(close);
+            }
+            return Ok(());
         }
         if sent.own.is_some() {
             return self.ended(answer, &sent).await;
@@ -71,7 +76,7 @@ impl Carry<'_> {
             }
             // That something was written, or there is no more of it: no word of it is the host's.
             (Some(code), Some(_)) => self.tell(answer.id, sent.cost, code, words(code)),
-            (None, _) | (Some(_), None) => self.piece(answer, &sent, sent.file).await,
+            (None, _) | (Some(_), None) => self.piece(answer, &sent, sent.file).await.map(|_left| ()),
         }
     }
 
@@ -114,11 +119,11 @@ impl Carry<'_> {
             ..Outcome::default()
         };
         let receipt = self.outcome(sent.of, outcome)?;
-        self.leave(&answer, packet, receipt, sent.cost)
+        self.leave(&answer, packet, receipt, sent.cost).map(|_left| ())
     }
 
-    /// The answer to what is within another intent: a piece of that one.
-    async fn piece(&mut self, mut answer: Answer, sent: &Sent, of: Option<FileId>) -> Result<(), Stop> {
+    /// The answer to what is within another intent: a piece of that one. `false`: the client does not get it.
+    async fn piece(&mut self, mut answer: Answer, sent: &Sent, of: Option<FileId>) -> Result<bool, Stop> {
         let mut hits = Hits::default();
         let names = match &answer.reply {
             Reply::Name(entries) => entries.len() as u64,
@@ -127,7 +132,7 @@ impl Carry<'_> {
         self.mask(&mut answer.reply, &mut hits)?;
         let (packet, filter) = self.packet(&answer)?;
         if let Some(denied) = self.kept_back(&answer, sent, of, &hits) {
-            return self.list_stays(&answer, sent, of, (hits, denied)).await;
+            return self.list_stays(&answer, sent, of, (hits, denied)).await.map(|()| false);
         }
         let root = self.link.resource.root.clone();
         let (gate, who) = (&self.link.resource.gate, &self.link.who);
@@ -212,13 +217,13 @@ impl Carry<'_> {
         packet: Option<MaskedBytes>,
         receipt: Receipt,
         cost: usize,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         match packet {
             Some(packet) => {
                 self.down_packet(receipt, packet, cost);
-                Ok(())
+                Ok(true)
             }
-            None => self.tell(answer.id, cost, Code::FAILURE, HELD_BACK),
+            None => self.tell(answer.id, cost, Code::FAILURE, HELD_BACK).map(|()| false),
         }
     }
 
@@ -227,28 +232,36 @@ impl Carry<'_> {
         let mut last = None;
         for summary in ended {
             let Some(mut file) = self.files.remove(&summary.file) else { continue };
-            let (link, of) = (self.link, file.of);
-            let (gate, who) = (&link.resource.gate, &link.who);
-            let detectors = gate.detectors_of(who);
-            if let Some((rest, found)) = file.rest(&detectors, &Known::new(entropy::random())) {
-                let reported = |hit: gate::Tripped| gate::Tripped { act: "reported", ..hit };
-                let piece = Piece {
-                    n: file.number(),
-                    to: "upstream",
-                    tripwires: crate::alike::tripped(&found, "input").into_iter().map(reported).collect(),
-                    reel: rest
-                        .and_then(|rest| file.reel(&detectors, "written", rest.as_bytes()))
-                        .into_iter()
-                        .collect(),
-                    ..Piece::default()
-                };
-                let _covered_by_the_outcome = gate.piece(who, of, piece).map_err(|e| link.unrecorded(e))?;
-            }
+            self.looked_last(&mut file)?;
             // Only a CLOSE that was answered ends a file; where another answer came behind it, it was well.
             let code = code.filter(|code| *code != Code::EOF).or(Some(Code::OK));
-            last = Some(self.outcome(of, file.outcome(gate.detectors(), summary, code))?);
+            let of = file.of;
+            let outcome = file.outcome(self.link.resource.gate.detectors(), summary, code);
+            last = Some(self.outcome(of, outcome)?);
         }
         Ok(last)
+    }
+
+    /// Records what of written text was still held when nothing more comes.
+    pub(super) fn looked_last(&self, file: &mut File) -> Result<(), Cut> {
+        let (link, of) = (self.link, file.of);
+        let (gate, who) = (&link.resource.gate, &link.who);
+        let detectors = gate.detectors_of(who);
+        let Some((rest, found)) = file.rest(&detectors, &Known::new(entropy::random())) else {
+            return Ok(());
+        };
+        let reported = |hit: gate::Tripped| gate::Tripped { act: "reported", ..hit };
+        let rest = rest.and_then(|rest| file.reel(&detectors, "written", rest.as_bytes()));
+        let piece = Piece {
+            n: file.number(),
+            to: "upstream",
+            tripwires: crate::alike::tripped(&found, "input").into_iter().map(reported).collect(),
+            reel: rest.into_iter().collect(),
+            ..Piece::default()
+        };
+        // The file's outcome stands behind it, and waits for it.
+        let _covered_by_the_outcome = gate.piece(who, of, piece).map_err(|e| link.unrecorded(e))?;
+        Ok(())
     }
 
     /// Puts placeholders into an answer.

@@ -10,7 +10,7 @@ use ledger::Receipt;
 use mask::{MaskedBytes, MaskedText};
 use proto_ssh::sftp::action::LinkOrder;
 use proto_ssh::sftp::frame::{Decoder, Frame, tag};
-use proto_ssh::sftp::session::{FileId, Options, Session};
+use proto_ssh::sftp::session::{FileId, Options, QuestionId, Session};
 use proto_ssh::sftp::version::{Extension, Extensions};
 use tokio::time::Instant;
 use vocab::Seq;
@@ -45,8 +45,9 @@ pub(super) struct Carry<'a> {
     /// How it ended, and that the host has closed the channel.
     how: Option<Ended>,
     pub(super) closed: bool,
-    /// The client sends no more.
+    /// The client sends no more; and the host is told, once.
     no_more: bool,
+    told_no_more: bool,
     /// A CLOSE waits for what was read before it.
     stopped: Option<Frame>,
     pub(super) files: BTreeMap<FileId, File>,
@@ -54,6 +55,8 @@ pub(super) struct Carry<'a> {
     pub(super) sent: BTreeMap<u32, Sent>,
     /// What was read and is not yet recorded, in its order.
     pub(super) held: VecDeque<Held>,
+    /// Questions about what stands around pieces that the host has not answered.
+    pub(super) questions: BTreeSet<QuestionId>,
     /// On its way to the host, in its order.
     up: VecDeque<Up>,
     unsent: usize,
@@ -168,6 +171,8 @@ impl<'a> Carry<'a> {
             how: None,
             closed: false,
             no_more: false,
+            told_no_more: false,
+            questions: BTreeSet::new(),
             stopped: None,
             files: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -231,8 +236,16 @@ impl<'a> Carry<'a> {
     async fn settle(&mut self, channel: Outcome, partial: &'static str) -> Result<(), Cut> {
         let (link, of) = (self.link, self.of);
         let mut last = None;
+        let files = std::mem::take(&mut self.files).into_values();
+        let mut files: BTreeMap<Seq, File> = files.map(|file| (file.of, file)).collect();
         for of in std::mem::take(&mut self.live).into_iter().filter(|live| *live != of) {
-            let outcome = indeterminate(partial);
+            let outcome = match files.remove(&of) {
+                Some(mut file) => {
+                    self.looked_last(&mut file)?;
+                    file.unclosed(indeterminate(partial))
+                }
+                None => indeterminate(partial),
+            };
             last = Some(link.resource.gate.outcome(&link.who, of, outcome).map_err(|e| link.unrecorded(e))?);
             link.settled(of);
         }
@@ -255,6 +268,11 @@ impl<'a> Carry<'a> {
             if asking.is_none() {
                 asking = self.asking.take();
                 self.is_asking = asking.is_some();
+            }
+            if self.no_more && !self.told_no_more && self.stopped.is_none() && !self.is_reading() {
+                // Not before: a host that is told ends, and says no more of what stands around a piece.
+                self.told_no_more = true;
+                self.up.push_back(Up::End);
             }
             if to_host.is_none() {
                 to_host = self.up.pop_front().map(|up| {
@@ -293,10 +311,7 @@ impl<'a> Carry<'a> {
                 }
                 came = lane.stdin(), if has_room => match came {
                     Stdin::Data(bytes) => self.client.bytes.extend_from_slice(&bytes),
-                    Stdin::End => {
-                        self.no_more = true;
-                        self.up.push_back(Up::End);
-                    }
+                    Stdin::End => self.no_more = true,
                 },
                 cut = &mut asks => return Err(cut.into()),
             }
@@ -336,9 +351,9 @@ impl<'a> Carry<'a> {
         Ok(())
     }
 
-    /// Whether something that was read has not come, or not left.
+    /// Whether something that was read has not come, or not left, or something was asked about it.
     fn is_reading(&self) -> bool {
-        !self.held.is_empty() || self.sent.values().any(|sent| sent.reads)
+        !self.held.is_empty() || !self.questions.is_empty() || self.sent.values().any(|sent| sent.reads)
     }
 
     /// What the host said, and what it has said besides: what has come together is looked at together. `true`: it does not start SFTP.

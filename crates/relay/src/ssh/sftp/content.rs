@@ -172,6 +172,7 @@ impl Carry<'_> {
 
     /// What was asked about a piece's surroundings.
     pub(super) fn heard_around(&mut self, question: QuestionId, reply: &Reply) {
+        self.questions.remove(&question);
         let place = |held: &Held| {
             let is = |asked: &Option<(QuestionId, u64)>| asked.is_some_and(|(asked, _)| asked == question);
             held.asked.iter().position(is)
@@ -221,6 +222,7 @@ impl Carry<'_> {
                 match self.session.ask(&Request::Read { handle, offset: at, length }) {
                     Ok((question, bytes)) => {
                         *asked = Some((question, at));
+                        self.questions.insert(question);
                         self.up_within(bytes);
                     }
                     Err(_too_many) => held.failed = true,

@@ -208,6 +208,16 @@ impl File {
         Some(payload(detectors, s, shown)).filter(PayloadPlain::fits)
     }
 
+    /// How one ended that nobody closed: what is known of it besides.
+    pub(super) fn unclosed(mut self, outcome: Outcome) -> Outcome {
+        Outcome {
+            bytes: self.released,
+            exposures: self.hits.exposures(&self.on, if self.withheld { "refused" } else { "masked" }),
+            tripwires: self.hits.tripwires(),
+            ..outcome
+        }
+    }
+
     /// How it ended. `code`: what the host said of its CLOSE.
     pub(super) fn outcome(mut self, detectors: &Detectors, summary: &Summary, code: Option<Code>) -> Outcome {
         let closed = code == Some(Code::OK);
