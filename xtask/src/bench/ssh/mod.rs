@@ -220,7 +220,7 @@ impl Stage {
             let port = free_port().map_err(could)?;
             let plan = plan(durability, port, &upstream).map_err(could)?;
             let gateway = Site::new_with(&plan, &postgres, &bench.release.join("tacho"))?.up()?;
-            let (lease, key_text) = gateway.lease_saying("bench", "cat \"$HOME/.ssh/tacho_run\"")?;
+            let (lease, key_text) = gateway.lease_saying("bench", "cat \"$HOME/.ssh/id_ed25519\"")?;
             let (_lease, names) = gateway.lease_saying("bench", "cat \"$HOME/.ssh/known_hosts\"")?;
             let key = scratch.path().join(alias);
             std::fs::write(&key, key_text).map_err(could)?;
