@@ -48,6 +48,33 @@ impl Fault {
     }
 }
 
+/// A reason for a fault, without a side. Each crate of a protocol has all of its own in one list: see [`crate::reasons`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub kind: &'static str,
+    pub outward: &'static str,
+    pub inward: &'static str,
+}
+
+impl Reason {
+    pub const fn new(kind: &'static str, outward: &'static str, inward: &'static str) -> Reason {
+        Reason { kind, outward, inward }
+    }
+
+    /// The fault of `side` for this reason.
+    pub const fn on(self, side: Side) -> Fault {
+        Fault::new(side, self.kind, self.outward, self.inward)
+    }
+}
+
+/// Constants of [`Reason`]: `NAME = kind, outward, inward;`
+#[macro_export]
+macro_rules! reasons {
+    ($($name:ident = $kind:expr, $outward:literal, $inward:literal;)*) => {
+        $(pub const $name: $crate::Reason = $crate::Reason::new($kind, $outward, $inward);)*
+    };
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {} ({})", self.side.as_str(), self.kind, self.outward, self.inward)

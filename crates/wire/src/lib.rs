@@ -11,7 +11,7 @@ mod opaque;
 mod reader;
 mod writer;
 
-pub use fault::{Fault, Side, kind};
+pub use fault::{Fault, Reason, Side, kind};
 pub use opaque::{Commitment, Held, RawField};
 pub use reader::Reader;
 pub use writer::{Mark, Writer};

@@ -1,7 +1,8 @@
 //! Every reason for which this crate refuses bytes, in one list: the kind that records and metrics match on, the
 //! sentence that the peer may read, and where to look. The side is added where the reason applies.
 
-use wire::{Fault, Side};
+pub use wire::Reason;
+use wire::reasons;
 
 /// Kinds of fault beside those of [`wire::kind`].
 pub mod kind {
@@ -19,32 +20,6 @@ pub mod kind {
     pub const EXPECTATION: &str = "expectation-failed";
     /// Text that is not UTF-8.
     pub const NO_TEXT: &str = "not-utf8";
-}
-
-/// A reason without a side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reason {
-    pub kind: &'static str,
-    pub outward: &'static str,
-    pub inward: &'static str,
-}
-
-impl Reason {
-    const fn new(kind: &'static str, outward: &'static str, inward: &'static str) -> Reason {
-        Reason { kind, outward, inward }
-    }
-
-    /// The fault of `side` for this reason.
-    pub const fn on(self, side: Side) -> Fault {
-        Fault::new(side, self.kind, self.outward, self.inward)
-    }
-}
-
-/// `NAME = kind, outward, inward;`
-macro_rules! reasons {
-    ($($name:ident = $kind:expr, $outward:literal, $inward:literal;)*) => {
-        $(pub const $name: Reason = Reason::new($kind, $outward, $inward);)*
-    };
 }
 
 use kind::*;

@@ -12,7 +12,7 @@ pub mod kind {
     pub const UNKNOWN: &str = "unknown";
 }
 
-/// A reason without a side.
+/// A reason without a side: as `wire::Reason`, and a type of this crate, since what the reader of JSON says becomes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason {
     pub kind: &'static str,

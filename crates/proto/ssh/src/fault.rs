@@ -1,8 +1,9 @@
 //! Every reason for which this crate refuses bytes, in one list: the kind that records and metrics match on, the
 //! sentence that the peer may read, and where to look. The side is added where the reason applies.
 
+pub use wire::Reason;
 use wire::kind::*;
-use wire::{Fault, Side};
+use wire::reasons;
 
 /// Kinds of fault beside those of [`wire::kind`].
 pub mod kind {
@@ -12,32 +13,6 @@ pub mod kind {
     pub const BAD_NAME: &str = "bad-name";
     /// A replacement that would move what stands behind it.
     pub const CHANGED_LENGTH: &str = "changed-length";
-}
-
-/// A reason without a side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reason {
-    pub kind: &'static str,
-    pub outward: &'static str,
-    pub inward: &'static str,
-}
-
-impl Reason {
-    const fn new(kind: &'static str, outward: &'static str, inward: &'static str) -> Reason {
-        Reason { kind, outward, inward }
-    }
-
-    /// The fault of `side` for this reason.
-    pub const fn on(self, side: Side) -> Fault {
-        Fault::new(side, self.kind, self.outward, self.inward)
-    }
-}
-
-/// `NAME = kind, outward, inward;`
-macro_rules! reasons {
-    ($($name:ident = $kind:expr, $outward:literal, $inward:literal;)*) => {
-        $(pub const $name: Reason = Reason::new($kind, $outward, $inward);)*
-    };
 }
 
 use self::kind::*;
