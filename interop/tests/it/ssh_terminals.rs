@@ -11,6 +11,8 @@ use std::time::Duration;
 
 const SSN: &str = "536-22-8391";
 const EMAIL: &str = "ada.osei@example.com";
+/// A key of a kind that nobody listed.
+const KEY: &str = "ck_live_9fQ2vTzLm4RkWb7HsXeY";
 const PASSWORD: &str = "tr0ub4dor-quine";
 
 /// Agents: `stander` may run everything but a shell; all others may sit at one.
@@ -191,6 +193,7 @@ say("\r"); until("got {}")
 for c in "echo my number is {SSN}":
     say(c); time.sleep(0.05)
 say("\r"); until("\rmy number is {SSN}")
+say(": {KEY}; echo k""ept\r"); until("kept")
 say("exit 0\r")
 print(end()[1])
 "#,
@@ -206,7 +209,7 @@ print(end()[1])
     let events = cast.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).unwrap());
     let joined: String = events.filter_map(|event| event[2].as_str().map(str::to_owned)).collect();
     assert!(joined.contains("my number is [pii.ssn]") && joined.contains("got 15"), "{joined}");
-    for secret in [PASSWORD, SSN] {
+    for secret in [PASSWORD, SSN, KEY] {
         assert!(!everything.contains(secret), "{secret} in {everything}");
         assert!(!joined.contains(secret), "{secret} in {joined}");
     }

@@ -349,7 +349,9 @@ impl<'a> Output<'a> {
         let Some(seat) = &self.started.seat else { return Ok(()) };
         let shown = seat.show(self.link, self.held.as_bytes()).await;
         for line in &shown.lines {
-            let noted = self.link.resource.gate.note_of(&self.link.who, self.of, "typed", line);
+            // It is what the program wrote, and is looked at as that.
+            let line = mask::text(&self.link.resource.detectors, line).0;
+            let noted = self.link.resource.gate.note_of(&self.link.who, self.of, "typed", line.as_str());
             let _before_the_piece = noted.map_err(|e| self.link.unrecorded(e))?;
         }
         self.classes.extend(shown.found.iter().map(|hit| hit.class.clone()));
