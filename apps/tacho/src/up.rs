@@ -140,6 +140,7 @@ impl Live {
                 resources: gateway.resources.clone(),
                 addresses: gateway.addresses.clone(),
                 door: gateway.door.clone(),
+                certificate: gateway.certificate.clone(),
             },
             witnesses,
             issuers,

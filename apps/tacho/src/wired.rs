@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use relay::config::{
-    Address, Changed, ColumnMask, HttpResource, McpService, ModelService, PostgresResource, Prompts,
+    Address, Changed, ColumnMask, HttpResource, Masks, McpService, ModelService, PostgresResource, Prompts,
     ResourceConfig, SshLogin, SshResource, UpstreamTls,
 };
 use relay::pins::Pins;
@@ -107,9 +107,9 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
             prompts: if model.masks_prompts { Prompts::Mask } else { Prompts::Report },
         }),
         mcp: service.mcp.as_ref().map(|mcp| server(resource, mcp, config)).transpose()?,
-        masks: service.masks.iter().map(|mask| mask.rule.clone()).collect(),
+        cluster: service.cluster.clone(),
+        masks: Masks::new(service.masks.iter().map(|mask| (mask.path.clone(), mask.rule.clone()))).into(),
         text: service.text,
-        mask_paths: service.masks.iter().map(|mask| mask.path.clone()).collect(),
         reel: reel(resource.reel),
         durability: config.gateway.durability,
         approval_timeout: config.gateway.approval_timeout,

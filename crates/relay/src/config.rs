@@ -1,5 +1,6 @@
 //! What the composition root hands over. Everything here is already checked; nothing is read from a file.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -174,12 +175,12 @@ pub struct HttpResource {
     pub model: Option<ModelService>,
     /// Set where it is a server of MCP.
     pub mcp: Option<McpService>,
+    /// Set where it serves the API of a Kubernetes cluster.
+    pub cluster: Option<ClusterService>,
     /// Values of JSON answers that are governed by their path.
-    pub masks: Arc<[PathRule]>,
+    pub masks: Arc<Masks>,
     /// Answers that are not JSON are masked by detectors alone; else, beside rules, they need the permission `opaque`.
     pub text: bool,
-    /// Each rule's path as it was configured, for records.
-    pub mask_paths: Vec<String>,
     pub reel: Reel,
     pub durability: Durability,
     /// How long a question waits for a human.
@@ -190,6 +191,35 @@ pub struct HttpResource {
     pub client_tls: Option<(PathBuf, PathBuf)>,
 }
 
+/// Places of JSON whose values are governed, and what records call each.
+#[derive(Debug, Default)]
+pub struct Masks {
+    pub(crate) rules: Arc<[PathRule]>,
+    names: Vec<String>,
+}
+
+impl Masks {
+    /// Of rules and the paths that they were made of.
+    pub fn new(named: impl IntoIterator<Item = (String, PathRule)>) -> Masks {
+        let (names, rules): (Vec<_>, Vec<_>) = named.into_iter().unzip();
+        Masks { rules: rules.into(), names }
+    }
+
+    /// The path of a rule, which holds nothing of a peer's.
+    pub(crate) fn name(&self, rule: usize) -> &str {
+        self.names.get(rule).map_or("$", String::as_str)
+    }
+
+    pub(crate) fn classes(&self) -> BTreeSet<Class> {
+        self.rules.iter().map(|rule| rule.class.clone()).collect()
+    }
+
+    /// The rules with their paths.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (String, PathRule)> {
+        self.names.iter().cloned().zip(self.rules.iter().cloned())
+    }
+}
+
 impl HttpResource {
     /// Whether rules, if there are any, can be held against such a body.
     pub(crate) fn speaks_to(&self, media: &mask::body::Media) -> bool {
@@ -197,17 +227,18 @@ impl HttpResource {
         match media {
             Media::Json | Media::JsonLines | Media::EventStream => true,
             Media::Form | Media::Multipart { .. } | Media::Text | Media::Output => {
-                self.masks.is_empty() || self.text
+                self.masks.rules.is_empty() || self.text || self.cluster.is_some()
             }
         }
     }
 
     /// The word in the configuration, in policy and in records.
     pub fn kind(&self) -> &'static str {
-        match (&self.model, &self.mcp) {
-            (Some(_), _) => "llm",
-            (None, Some(_)) => "mcp",
-            (None, None) => "http",
+        match (&self.model, &self.mcp, &self.cluster) {
+            (Some(_), ..) => "llm",
+            (None, Some(_), _) => "mcp",
+            (None, None, Some(_)) => "kubernetes",
+            (None, None, None) => "http",
         }
     }
 
@@ -242,6 +273,22 @@ pub struct McpService {
     pub stdio: bool,
     /// What the server said of its tools.
     pub pins: Pins,
+}
+
+/// What is particular about a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterService {
+    /// Which classes of what a cluster holds are masked beside secrets and tokens: `config.kubernetes`, `config.env`.
+    pub also: BTreeSet<Class>,
+    /// As whom the gateway's credential asks. `None`: as itself.
+    pub impersonate: Option<Impersonate>,
+}
+
+/// Whom a cluster takes the requests for. Kubernetes, authentication: user impersonation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impersonate {
+    pub user: String,
+    pub groups: Vec<String>,
 }
 
 /// What becomes of a tool whose description is not the one that was seen first.

@@ -107,11 +107,16 @@ impl Gateway {
                         Served::Postgres(Arc::new(ready))
                     })
                 }
-                ResourceConfig::Http(config) => http::Resource::new(config, gate.clone(), registry.clone())
-                    .map(|mut ready| {
+                ResourceConfig::Http(mut config) => {
+                    if config.cluster.is_some() && config.client_tls.is_none() {
+                        // Clients of Kubernetes show no credential but over TLS.
+                        config.client_tls = Some((certificate.clone(), key.clone()));
+                    }
+                    http::Resource::new(config, gate.clone(), registry.clone()).map(|mut ready| {
                         ready.recording.clone_from(&start.recording);
                         Served::Http(Arc::new(ready))
-                    }),
+                    })
+                }
                 ResourceConfig::Ssh(config) => {
                     ssh::Resource::new(config, gate.clone(), registry.clone(), &start.keys).map(
                         |mut ready| {

@@ -89,6 +89,8 @@ pub const IN_BAND_ASKS_PER_RUN_MAX: usize = 16;
 pub const HTTP_IDLE: Duration = Duration::from_secs(300);
 /// How long an upstream may be silent before and inside its answer. A model may think for ten minutes; SDKs wait as long.
 pub const HTTP_ANSWER: Duration = Duration::from_secs(600);
+/// The same of what goes on until somebody ends it: a watch of an API server's, which ends one by itself within an hour, or a log.
+pub const ON_AND_ON: Duration = Duration::from_secs(3_700);
 /// How long the last event of a stream waits for the next, if what it says could be the beginning of a value. A service
 /// that pauses longer inside of one leaves its beginning; to a notification it is added. A model's answer waits for its next
 /// event, or its end, however long that takes.

@@ -5,6 +5,7 @@
 //!
 //! Reading order: `raw` (what was typed) -> `resolve` (what it means, table by table) -> `values` (one value at a time).
 
+mod cluster;
 mod issuer;
 mod proxy;
 mod raw;
@@ -89,7 +90,7 @@ pub struct Resource {
     pub listen: Option<SocketAddr>,
     pub credential: Credential,
     pub client_certificate: Option<KeyPair>,
-    /// The certificate shown to clients. Without one the gateway mints its own for PostgreSQL, and HTTP is plain.
+    /// The certificate shown to clients. Without one the gateway mints its own for PostgreSQL and Kubernetes, and HTTP is plain.
     pub tls: Option<KeyPair>,
     pub reel: Reel,
     pub tripwire: Tripwire,
@@ -111,6 +112,7 @@ impl What {
             What::Postgres(_) => "postgres",
             What::Http(service) if service.model.is_some() => "llm",
             What::Http(service) if service.mcp.is_some() => "mcp",
+            What::Http(service) if service.cluster.is_some() => "kubernetes",
             What::Http(_) => "http",
             What::Ssh(_) => "ssh",
         }

@@ -74,6 +74,7 @@ pub struct RawResource<'t> {
     pub known_hosts: Option<At<&'t str>>,
     pub certificate: Option<At<&'t str>>,
     pub login_shell: Option<At<&'t str>>,
+    pub impersonate: Option<RawImpersonate<'t>>,
     pub masks: Vec<RawMask<'t>>,
     /// The keys that only one kind of resource has, as far as they are there, and where.
     pub of_one_kind: Vec<(&'static str, &'static str, std::ops::Range<usize>)>,
@@ -91,9 +92,9 @@ const OF_ONE_KIND: &[(&str, &str)] = &[
     ("http", "routes"),
     ("http", "region"),
     ("http", "service"),
-    ("http, llm, mcp", "ca"),
+    ("http, llm, mcp, kubernetes", "ca"),
     ("http, llm, mcp", "text"),
-    ("http, llm, mcp", "http"),
+    ("http, llm, mcp, kubernetes", "http"),
     ("llm", "dialect"),
     ("llm", "prompts"),
     ("mcp", "tools"),
@@ -104,8 +105,9 @@ const OF_ONE_KIND: &[(&str, &str)] = &[
     ("ssh", "known_hosts"),
     ("ssh", "certificate"),
     ("ssh", "login_shell"),
-    ("postgres, http, llm, mcp", "tls"),
-    ("postgres, http, llm, mcp", "client_certificate"),
+    ("kubernetes", "impersonate"),
+    ("postgres, http, llm, mcp, kubernetes", "tls"),
+    ("postgres, http, llm, mcp, kubernetes", "client_certificate"),
     ("postgres, http, llm, mcp", "insecure"),
 ];
 
@@ -123,6 +125,12 @@ pub struct RawCredential<'t> {
 pub struct RawPair<'t> {
     pub cert: Option<At<&'t str>>,
     pub key: Option<At<&'t str>>,
+}
+
+/// Whom a cluster takes the requests for.
+pub struct RawImpersonate<'t> {
+    pub user: Option<At<&'t str>>,
+    pub groups: Vec<At<&'t str>>,
 }
 
 pub struct RawMask<'t> {
@@ -208,7 +216,7 @@ impl<'t> RawResource<'t> {
             place: section.place.clone(),
             span: section.span.clone(),
             name: section.required("name", "\"crm\"", problems),
-            kind: section.required("kind", "\"postgres\", \"http\", \"llm\", \"mcp\" or \"ssh\"", problems),
+            kind: section.required("kind", "\"postgres\", \"http\", \"llm\", \"mcp\", \"ssh\" or \"kubernetes\"", problems),
             listen: section.text("listen", problems),
             upstream: section.required(
                 "upstream",
@@ -246,6 +254,7 @@ impl<'t> RawResource<'t> {
             known_hosts: section.text("known_hosts", problems),
             certificate: section.text("certificate", problems),
             login_shell: section.text("login_shell", problems),
+            impersonate: section.section("impersonate", problems).map(|s| RawImpersonate::read(s, problems)),
             masks: masks(&mut section, problems),
         };
         section.finish(problems);
@@ -278,6 +287,17 @@ impl<'t> RawPair<'t> {
         let raw = RawPair {
             cert: section.required("cert", "\"client.crt\"", problems),
             key: section.required("key", "\"client.key\"", problems),
+        };
+        section.finish(problems);
+        raw
+    }
+}
+
+impl<'t> RawImpersonate<'t> {
+    fn read(mut section: Section<'t>, problems: &mut Problems) -> RawImpersonate<'t> {
+        let raw = RawImpersonate {
+            user: section.required("user", "\"agents\"", problems),
+            groups: section.texts("groups", problems),
         };
         section.finish(problems);
         raw

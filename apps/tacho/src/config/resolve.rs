@@ -177,7 +177,7 @@ impl Resolver<'_> {
                 }
                 self.ssh(&place, raw, credential_kind.as_ref()).map(What::Ssh)
             }
-            "http" | "llm" | "mcp" => {
+            "http" | "llm" | "mcp" | "kubernetes" => {
                 let remote = listen.flatten().is_some_and(|listen| !listen.ip().is_loopback());
                 if remote && tls.is_none() {
                     self.problems.at(

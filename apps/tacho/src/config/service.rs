@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use mask::body::{JsonPath, PathRule};
 use proto_http::action::{Route, Routes};
 use proto_http::mcp::ToolRoute;
-use relay::config::{Inject, Version};
+use relay::config::{ClusterService, Inject, Version};
 use vocab::MaskKind;
 
 use super::raw::{RawMask, RawResource};
@@ -25,6 +25,8 @@ pub struct Service {
     pub model: Option<Model>,
     /// Set where it is a server of MCP (`kind = "mcp"`).
     pub mcp: Option<Mcp>,
+    /// Set where it is the API of a cluster (`kind = "kubernetes"`).
+    pub cluster: Option<ClusterService>,
     pub masks: Vec<PathMask>,
     /// Answers that are not JSON are masked by detectors alone.
     pub text: bool,
@@ -208,7 +210,13 @@ impl Resolver<'_> {
             None => Some(Inject::Bearer),
         };
         let routes = self.routes(place, &raw.routes);
-        let masks = self.path_masks(place, raw.masks);
+        let (masks, cluster) = match kind == "kubernetes" {
+            true => {
+                let (masks, cluster) = self.cluster(place, raw.masks, raw.impersonate);
+                (masks, Some(cluster))
+            }
+            false => (self.path_masks(place, raw.masks), None),
+        };
         let text = match raw.text {
             None => false,
             Some(text) if text.value == "opaque" => false,
@@ -225,7 +233,17 @@ impl Resolver<'_> {
         };
         let version = self.version(place, raw.http.as_ref(), started);
         let upstream = HttpUpstream { root_certificates, ..upstream? };
-        Some(Service { upstream, inject: inject?, routes: routes?, model, mcp, masks, text, version })
+        Some(Service {
+            upstream,
+            inject: inject?,
+            routes: routes?,
+            model,
+            mcp,
+            cluster,
+            masks,
+            text,
+            version,
+        })
     }
 
     /// `stdio`: the service is a server of MCP that its client starts.
@@ -400,7 +418,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn path_masks(&mut self, place: &str, raw: Vec<RawMask<'_>>) -> Vec<PathMask> {
+    pub(super) fn path_masks(&mut self, place: &str, raw: Vec<RawMask<'_>>) -> Vec<PathMask> {
         let mut seen = BTreeSet::new();
         let mut out = Vec::new();
         for (n, raw) in raw.into_iter().enumerate() {

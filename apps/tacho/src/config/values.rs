@@ -80,10 +80,11 @@ impl Resolver<'_> {
             "llm" => return Some("llm"),
             "mcp" => return Some("mcp"),
             "ssh" => return Some("ssh"),
-            "kubernetes" | "mysql" | "redis" => "is planned, and not in this version",
+            "kubernetes" => return Some("kubernetes"),
+            "mysql" | "redis" => "is planned, and not in this version",
             _ => "is not known",
         };
-        let all = "this version has \"postgres\", \"http\", \"llm\", \"mcp\" and \"ssh\"";
+        let all = "this version has \"postgres\", \"http\", \"llm\", \"mcp\", \"ssh\" and \"kubernetes\"";
         self.problems.at(&kind.span, format!("{place}: kind {:?} {what}; {all}", kind.value));
         None
     }

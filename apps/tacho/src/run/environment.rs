@@ -8,7 +8,7 @@ use console::seat::{MintedProxy, MintedResource};
 
 use crate::fault::Failure;
 use crate::mcp::shims;
-use crate::run::home::{CA, ROOTS};
+use crate::run::home::{CA, KUBECONFIG, ROOTS};
 
 /// Variables that say how a terminal and a locale look, and where programs are. None holds a secret.
 const ALLOWED: &[&str] = &["PATH", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE", "TZ", "SHELL"];
@@ -130,6 +130,9 @@ fn ours(brings: &Brings<'_>) -> BTreeMap<OsString, OsString> {
         // For clients that know no keys.
         put(&format!("{name}_SSH_PASSWORD"), &api_key(resource));
     }
+    if brings.resources.iter().any(|r| r.kind == "kubernetes") {
+        put("KUBECONFIG", &brings.home.join(KUBECONFIG).display().to_string());
+    }
     if brings.resources.iter().any(|r| r.kind == "ssh") {
         // Programs that start ssh by themselves, and may be started without the shims.
         let config = brings.home.join(".ssh/config");
@@ -208,7 +211,7 @@ fn without_proxy(brings: &Brings<'_>) -> String {
 }
 
 /// Where an HTTP resource's listener is, or, behind the proxy, the resource itself.
-fn base_url(resource: &MintedResource) -> String {
+pub fn base_url(resource: &MintedResource) -> String {
     if let Some(url) = resource.settings.get(PROXIED) {
         return url.clone();
     }

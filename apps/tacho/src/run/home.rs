@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use console::seat::{MintedProxy, MintedResource};
 
 use crate::mcp::{shims, ticket};
-use crate::run::environment::SSLMODE;
+use crate::run::environment::{SSLMODE, api_key, base_url};
 
 /// A file of the home, by its name in it, perhaps in a folder of its own. Only the run's user may read it.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
@@ -69,12 +71,39 @@ pub fn files(
         files.push(HomeFile::new(ticket::FILE, ticket::text(resources, again)));
     }
     files.extend(over_ssh(resources, home));
+    files.extend(kubeconfig(resources));
     let shims = shims::programs(resources, tacho).into_iter();
     files.extend(shims.map(|(program, text)| HomeFile {
         program: true,
         ..HomeFile::new(&format!("{}/{program}", shims::FOLDER), text)
     }));
     files
+}
+
+/// Where clients of Kubernetes find their clusters.
+pub const KUBECONFIG: &str = ".kube/config";
+
+/// A cluster, a user and a context for each: all of a resource's name; the first is the current one. JSON is YAML.
+fn kubeconfig(resources: &[MintedResource]) -> Option<HomeFile> {
+    use serde_json::json;
+    let clusters: Vec<&MintedResource> = resources.iter().filter(|r| r.kind == "kubernetes").collect();
+    let first = clusters.first()?;
+    let cluster = |r: &&MintedResource| {
+        let authority = STANDARD.encode(r.certificate.as_deref().unwrap_or_default());
+        json!({ "name": r.name, "cluster": { "server": base_url(r), "certificate-authority-data": authority } })
+    };
+    let user = |r: &&MintedResource| json!({ "name": r.name, "user": { "token": api_key(r) } });
+    let context =
+        |r: &&MintedResource| json!({ "name": r.name, "context": { "cluster": r.name, "user": r.name } });
+    let all = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": first.name,
+        "clusters": clusters.iter().map(cluster).collect::<Vec<_>>(),
+        "users": clusters.iter().map(user).collect::<Vec<_>>(),
+        "contexts": clusters.iter().map(context).collect::<Vec<_>>(),
+    });
+    Some(HomeFile::new(KUBECONFIG, format!("{all:#}\n")))
 }
 
 /// Where a run's own key for SSH is: by the name that clients look for without being told.

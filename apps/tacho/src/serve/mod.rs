@@ -64,6 +64,8 @@ pub struct Serving {
     /// Where each listens; `None`: it is behind the proxy alone.
     pub addresses: Vec<Option<std::net::SocketAddr>>,
     pub door: Option<Door>,
+    /// The installation's own certificate, which clients may pin.
+    pub certificate: std::path::PathBuf,
 }
 
 /// The `tacho run` that a run lives with.

@@ -15,7 +15,7 @@ use relay::runs::{MintError, MintRequest, Run};
 use vocab::{Group, ResourcePath, RunId};
 
 use super::{Shared, failed, lock, unavailable, workloads};
-use crate::config::{Model, Resource, SshHost, What as Kind};
+use crate::config::{Model, Resource, Service, SshHost, What as Kind};
 use crate::evidence::now;
 
 /// The console's [`Runs`].
@@ -238,13 +238,20 @@ impl RunDesk {
                 Kind::Postgres(database) => Some(database.upstream.database.clone()),
                 Kind::Http(_) | Kind::Ssh(_) => None,
             },
-            certificate: None,
+            certificate: self.shown_to_clients(resource),
             settings: match &resource.what {
                 Kind::Ssh(host) => ssh_settings(host, key(resource).unwrap_or_default(), &minted.key),
                 Kind::Postgres(_) | Kind::Http(_) => settings(resource),
             },
         };
         self.0.config.resources.iter().zip(&self.0.serving.addresses).map(reach).collect()
+    }
+
+    /// The certificate that clients of a cluster trust. `None`: they need none, or it cannot be read now.
+    fn shown_to_clients(&self, resource: &Resource) -> Option<String> {
+        let Kind::Http(Service { cluster: Some(_), .. }) = &resource.what else { return None };
+        let own = &self.0.serving.certificate;
+        std::fs::read_to_string(resource.tls.as_ref().map_or(own, |pair| &pair.cert)).ok()
     }
 
     fn proxy(&self, user: &str, password: &str) -> Option<MintedProxy> {
@@ -262,7 +269,8 @@ impl RunDesk {
 /// What a run's environment says of an HTTP service beside its address. `proxied` is the URL by which the proxy reaches it.
 fn settings(resource: &Resource) -> BTreeMap<String, String> {
     let Kind::Http(service) = &resource.what else { return BTreeMap::new() };
-    let scheme = resource.tls.as_ref().map(|_| ("scheme", "https".to_owned()));
+    let tls = resource.tls.is_some() || service.cluster.is_some();
+    let scheme = tls.then(|| ("scheme", "https".to_owned()));
     let dialect = |model: Model| ("dialect", if model.anthropic { "anthropic" } else { "openai" }.to_owned());
     let proxied = resource.listen.is_none().then(|| ("proxied", service.upstream.address()));
     let path = if service.upstream.base.is_empty() { "/mcp" } else { "/" };

@@ -106,6 +106,9 @@ const OTHERS: [Place; 2] =
     [place("$..env[*].value", Holds::Env, MaskKind::Redact), place(LAST_APPLIED, Holds::Env, MaskKind::Null)];
 const LAST_APPLIED: &str = "$..annotations['kubectl.kubernetes.io/last-applied-configuration']";
 
+/// Every list of places that [`places`] gives.
+pub const ALL: [&[Place]; 6] = [&SECRETS, &CONFIG_MAPS, &TOKENS, &REVIEWS, &OTHERS, &[]];
+
 /// Where in the answer to a request something stands that may be a secret, whatever its verb: a write is answered with the
 /// object. The same places hold for the object that a request sends.
 pub fn places(asked: &Asked) -> &'static [Place] {
@@ -149,6 +152,16 @@ pub fn accept(raw: Option<&[u8]>) -> Result<String, Reason> {
         true => Err(why::NO_JSON),
         false => Ok(kept.join(", ")),
     }
+}
+
+/// What a client may take beside JSON where it asks for the server's description of its API: clients from before 1.24 read no
+/// other form of it, and it has names and types and no values.
+pub fn is_openapi_protobuf(raw: &[u8]) -> bool {
+    const FORMS: [&[u8]; 2] = [
+        b"application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+        b"application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+    ];
+    FORMS.contains(&raw)
 }
 
 /// Whether an answer's `Content-Type` is JSON: what was asked for by [`accept`]. `stream=watch` is one of its parameters.

@@ -11,11 +11,9 @@
 //! query that are unknown or come twice; booleans that only Go takes for true; bodies in CBOR and block YAML, and in protobuf of what is not in a table;
 //! versions of the channel protocols before 4, and those in base64.
 //!
-//! **Not used yet**: the relay has no resource of this kind.
-//!
 //! Reading order: [`target`] (bytes -> segments and pairs) -> [`request`] (verb, group, resource, name) -> [`query`] (its
 //! options) -> [`action`] (what it does, in the words of policy) -> [`body`] (what its body adds)
-//! -> [`answer`] (where in an answer a secret stands) -> [`channel`] and [`spdy`] (what is inside of exec, attach and port-forward). Beside them: [`identity`] (headers that say who asks), [`fault`] (every reason for a refusal, in one
+//! -> [`answer`] (where in an answer a secret stands) -> [`channel`] and [`spdy`] (what is inside of exec, attach and port-forward). Beside them: [`reply`] (what the gateway says itself), [`identity`] (headers that say who asks), [`fault`] (every reason for a refusal, in one
 //! list), [`limits`]. Nothing here decides, records or releases.
 
 #![forbid(unsafe_code)]
@@ -29,6 +27,7 @@ pub mod fault;
 pub mod identity;
 pub mod limits;
 pub mod query;
+pub mod reply;
 pub mod request;
 pub mod spdy;
 pub mod target;

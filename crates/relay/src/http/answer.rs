@@ -14,7 +14,7 @@ use proto_http::message::{Media, Response, hop_by_hop};
 use proto_http::session::Seen;
 use proto_http::two::reads_trailers;
 use proto_http::websocket::Kind;
-use vocab::{Class, Group, Seq, Verb, Verdict};
+use vocab::{Group, Seq, Verb, Verdict};
 use wire::RawField;
 
 use super::coded::{Undoing, weak};
@@ -30,7 +30,9 @@ use super::session::{Cut, Session};
 use crate::alike::unsaid;
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
-use crate::limits::{CHUNK_BYTES, EVENTS_PAUSE, MODEL_BODY_BYTES_MAX, RECORD, REFUSAL_RECORD};
+use crate::limits::{
+    CHUNK_BYTES, EVENTS_PAUSE, HTTP_ANSWER, MODEL_BODY_BYTES_MAX, ON_AND_ON, RECORD, REFUSAL_RECORD,
+};
 
 const HELD_BACK: &str = "policy holds back the answer";
 pub(super) const NOT_SEEN: &str = "the answer cannot be looked into, and no rule permits that";
@@ -48,6 +50,10 @@ pub(super) struct Answer {
     pub(super) held: MaskedBytes,
     /// It answers what was no read.
     writes: bool,
+    /// It goes on until somebody ends it, and may be silent for long.
+    patient: bool,
+    /// A status from 400 to 499 says that nothing was done.
+    says_no: bool,
     /// No body follows the head, whatever it says.
     pub(super) bodyless: bool,
     /// Released as it comes, and not when there is enough of it.
@@ -190,7 +196,13 @@ impl Session {
         // What a server of MCP says beside `202 Accepted` says nothing, and stays here.
         let empty = bodyless || response.framing == Framing::Length(0);
         let nothing = empty || (resource.config.mcp.is_some() && response.status == 202);
-        let media = match kind_of(&response.media, &response.encodings) {
+        let (kind, streams) = match &asked.call {
+            Some(call) => {
+                call.media(&response).map_or_else(|why| (Err(why), false), |(media, on)| (Ok(media), on))
+            }
+            None => (kind_of(&response.media, &response.encodings), streams(&response)),
+        };
+        let media = match kind {
             _ if nothing => Some(mask::body::Media::Text),
             // Rules name places in JSON. Which representation it gets, the agent may choose: one without such places is
             // not understood.
@@ -201,14 +213,8 @@ impl Session {
             Err(_) if permitted() => None,
             Err(_) => return Err(Stays::Unreadable(502, NOT_SEEN)),
         };
-        let streams = match response.media {
-            Media::EventStream | Media::Ndjson => true,
-            Media::Text => matches!(response.framing, Framing::Chunked | Framing::UntilClose),
-            _ => false,
-        };
-        let classes: BTreeSet<Class> = resource.config.masks.iter().map(|rule| rule.class.clone()).collect();
-        let revealed = resource.gate.reveals(&self.who, &asked.context, &classes);
-        let looking = Looking::new(&resource, media, revealed);
+        let revealed = resource.gate.reveals(&self.who, &asked.context, &asked.masks.classes());
+        let looking = Looking::new(&resource, &asked.masks, media, revealed);
         let listening = match resource.mcp() {
             Some((_, handles)) => {
                 let sessions: Vec<&RawField> = response.headers.all(proto_http::mcp::SESSION).collect();
@@ -246,6 +252,8 @@ impl Session {
             looking,
             held: mask::constant(b""),
             writes: writes(asked),
+            patient: asked.call.as_ref().is_some_and(|call| call.goes_on()),
+            says_no: asked.call.is_some(),
             bodyless,
             streams,
             chunked: false,
@@ -337,7 +345,10 @@ impl Session {
                 let next = tokio::time::timeout(EVENTS_PAUSE, self.upstream_next()).await;
                 return next.map_or(Ok(Next::Pause), |next| next.map(Next::Said));
             }
-            _ => return self.upstream_next().await.map(Next::Said),
+            _ => {
+                let most = if answer.patient { ON_AND_ON } else { HTTP_ANSWER };
+                return self.upstream_within(most).await.map(Next::Said);
+            }
         };
         tokio::select! {
             biased;
@@ -717,8 +728,9 @@ impl Answer {
         Outcome {
             result: if failed { "error" } else { "ok" },
             state: "final",
-            // Whether a write that it says failed has had an effect, only the service knows.
-            settled: (failed && self.writes).then_some("indeterminate"),
+            // Whether a write that it says failed has had an effect, only the service knows. An API server that says no has
+            // stored nothing.
+            settled: (failed && self.writes && !(self.says_no && status < 500)).then_some("indeterminate"),
             code: (status >= 400).then_some(code),
             tag: Some(tag),
             bytes: self.bytes,
@@ -760,6 +772,15 @@ impl Answer {
             Map::new().put_some("head", head).put_some("data", data).put_some("trailers", trailers),
         );
         payload.fits().then_some(payload)
+    }
+}
+
+/// Whether an answer leaves as it comes.
+fn streams(response: &Response) -> bool {
+    match response.media {
+        Media::EventStream | Media::Ndjson => true,
+        Media::Text => matches!(response.framing, Framing::Chunked | Framing::UntilClose),
+        _ => false,
     }
 }
 

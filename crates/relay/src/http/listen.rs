@@ -69,7 +69,7 @@ struct Doorway {
 
 impl two::Host for Doorway {
     async fn lane(self: Arc<Self>, leg: Leg) {
-        let mut client = Side::new(leg, Decoder::client());
+        let mut client = Side::client(leg, &self.resource);
         let strangers = &self.resource.registry.turned_away;
         match tokio::time::timeout(LOGIN, client.next()).await {
             Ok(Ok(Incoming::Head(head))) => {
@@ -115,6 +115,10 @@ impl two::Host for Doorway {
 
     fn scheme(&self) -> &'static str {
         self.scheme
+    }
+
+    fn reads_status(&self) -> bool {
+        self.resource.config.cluster.is_some()
     }
 }
 
@@ -184,7 +188,7 @@ async fn greet(stream: TcpStream, resource: &Resource) -> Result<Greeted, Stray>
             Err(_) => return Err(Stray::Tls),
         },
     };
-    let mut client = Side::new(leg, Decoder::client());
+    let mut client = Side::client(leg, resource);
     // With TLS the client says by ALPN what it speaks, and means it.
     if client.leg.chose_two() || !client.leg.is_tls() && two::begins(&mut client).await {
         return Ok(Greeted::Two(two::Begun::new(&mut client)));
@@ -201,7 +205,7 @@ pub(super) fn is_head(head: &Head) -> bool {
 }
 
 pub(super) async fn tell(client: &mut Side, problem: &Problem, to_head: bool) {
-    let mut out = problem.encode(false, to_head);
+    let mut out = problem.encode(false, to_head, client.reads_status);
     let _gone = tokio::time::timeout(Duration::from_secs(1), client.leg.drain(&mut out)).await;
 }
 

@@ -2,6 +2,7 @@
 //! into and policy permits that, searched as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use gate::{By, Exposure, Tripped};
 use ledger::Print;
@@ -9,15 +10,16 @@ use mask::body::Body;
 use mask::{FilterBuilder, FilterKey, FilterStream, Known, MaskedBytes, Origin, Tail};
 use vocab::{Class, RuleId};
 
-use super::request::place;
 use super::resource::Resource;
 use crate::alike::tripped;
+use crate::config::Masks;
 use crate::limits::PRINTS_MAX;
 
 /// How one body is looked at, and what was found since the last record.
 pub(super) struct Looking {
     how: How,
     opaque: bool,
+    masks: Arc<Masks>,
     /// Classes that the run may see, with the rules that say so.
     revealed: BTreeMap<Class, RuleId>,
     governed: BTreeMap<usize, Governed>,
@@ -52,12 +54,13 @@ impl Looking {
     /// `media`: how it is looked into; `None`: policy permits what cannot be known.
     pub(super) fn new(
         resource: &Resource,
+        masks: &Arc<Masks>,
         media: Option<mask::body::Media>,
         revealed: BTreeMap<Class, RuleId>,
     ) -> Looking {
         let how = match media {
             Some(media) => {
-                let (rules, classes) = (resource.config.masks.clone(), revealed.keys().cloned().collect());
+                let (rules, classes) = (masks.rules.clone(), revealed.keys().cloned().collect());
                 How::Body(Box::new(match media {
                     // A client waits for each message, and nothing may come behind it.
                     mask::body::Media::EventStream if resource.config.mcp.is_some() => {
@@ -71,6 +74,7 @@ impl Looking {
         Looking {
             opaque: matches!(how, How::Opaque(_)),
             how,
+            masks: masks.clone(),
             revealed,
             governed: BTreeMap::new(),
             tripwires: BTreeSet::new(),
@@ -178,7 +182,7 @@ impl Looking {
         }
         self.tripwires.extend(tripped(&found, "body"));
         for governed in found.governed {
-            let Some(rule) = resource.config.masks.get(governed.rule) else { continue };
+            let Some(rule) = self.masks.rules.get(governed.rule) else { continue };
             self.classes.insert(rule.class.clone());
             let entry = self.governed.entry(governed.rule).or_default();
             entry.cells += governed.cells;
@@ -244,10 +248,10 @@ impl Looking {
     pub(super) fn take(&mut self, resource: &Resource, withheld: bool) -> Taken {
         let mut exposures = Vec::new();
         for (rule, governed) in std::mem::take(&mut self.governed) {
-            let Some(of) = resource.config.masks.get(rule) else { continue };
+            let Some(of) = self.masks.rules.get(rule) else { continue };
             let grant = self.revealed.get(&of.class);
             exposures.push(Exposure {
-                on: place(resource, rule),
+                on: resource.root.join(self.masks.name(rule)),
                 class: of.class.clone(),
                 at: "output",
                 what: match (withheld, grant) {
@@ -295,6 +299,7 @@ mod tests {
         Looking {
             how: How::Opaque(Tail::new()),
             opaque: false,
+            masks: Arc::default(),
             revealed: BTreeMap::new(),
             governed: BTreeMap::new(),
             tripwires: BTreeSet::new(),

@@ -610,7 +610,7 @@ fn unwanted(want: &str) -> &'static str {
 impl Ear<'_> {
     fn reads_prose(&self) -> bool {
         let config = &self.resource.config;
-        self.opaque || config.masks.is_empty() || config.text
+        self.opaque || config.masks.rules.is_empty() || config.text
     }
 
     /// Where the server wants messages sent (2024-11-05), as the client finds it behind the gateway; and the stream on

@@ -21,6 +21,7 @@ mod again;
 mod answer;
 mod band;
 mod beside;
+mod cluster;
 mod coded;
 mod credential;
 mod decide;

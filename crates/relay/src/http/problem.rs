@@ -78,10 +78,15 @@ impl Problem {
     }
 
     /// The whole response.
-    pub(super) fn encode(&self, keep_alive: bool, to_head: bool) -> BytesMut {
+    /// `as_status`: the client is one of Kubernetes.
+    pub(super) fn encode(&self, keep_alive: bool, to_head: bool, as_status: bool) -> BytesMut {
         let members = self.members();
         let reason = reply::reason(self.status);
         let answer = match (&self.rpc, to_head) {
+            (None, false) if as_status => {
+                let body = proto_kubernetes::reply::status(self.status, &self.detail, &members);
+                reply::json(self.status, reason, &body, keep_alive)
+            }
             (Some(rpc), _) => {
                 // 2026-07-28 says 400 of a header that disagrees; what was understood and refused is 200.
                 let status = if self.status == 400 { 400 } else { 200 };

@@ -16,10 +16,11 @@ use proto_http::mcp::{Back, Unreadable};
 use proto_http::message::{Encoding, Media, Request, Target, hop_by_hop};
 use proto_http::two::reads_trailers;
 use proto_http::websocket::{Kind, Message};
-use vocab::{Access, Action, Class, Opaque, ResourcePath, Verb};
+use vocab::{Access, Action, Class, Opaque, Verb};
 use wire::RawField;
 
 use super::beside::{Beside, shown_name};
+use super::cluster::Call;
 use super::coded::{Held, Undoing, decoded, vouched};
 use super::credential::{reads_as, strip};
 use super::mcp::{self, Rpc};
@@ -28,7 +29,7 @@ use super::resource::Resource;
 use super::session::{Cut, Session};
 use super::websocket::{MESSAGE, Opening, WEBSOCKET, opening};
 use crate::alike::tripped;
-use crate::config::{Inject, Prompts, Reel};
+use crate::config::{Inject, Masks, Prompts, Reel};
 use crate::entropy;
 use crate::limits::{HELD_BODY_BYTES_MAX, MODEL_BODY_BYTES_MAX, PRINTS_MAX};
 
@@ -69,6 +70,10 @@ pub(super) struct Asked {
     /// Refused whatever policy says: status and reason.
     pub(super) refuse: Option<(u16, &'static str)>,
     looking: Option<Body>,
+    /// Set where an API server of Kubernetes is asked.
+    pub(super) call: Option<Box<Call>>,
+    /// The places of the answer that are governed.
+    pub(super) masks: Arc<Masks>,
     /// A WebSocket is asked for.
     pub(super) opening: Option<Opening>,
     /// It is a message in one.
@@ -147,7 +152,15 @@ impl Asked {
         let (gate, config) = (&resource.gate, &resource.config);
         // What the run was shown elsewhere is found in what it says here.
         let detectors = &gate.detectors_of(who);
-        let seen = Seen::of(detectors, resource, &request, &body, more);
+        let call = resource.places.as_ref();
+        let call = call.map(|places| Box::new(Call::read(resource, places, &request, &body, more)));
+        let body = call.as_ref().map_or(body, |call| call.body.clone());
+        let masks_of = call.as_ref().map_or_else(|| config.masks.clone(), |call| call.masks.clone());
+        let seen = match &call {
+            // Whatever it is called, it was read as JSON, or it is refused.
+            Some(_) => Seen::look(detectors, resource, &masks_of, Ok(mask::body::Media::Json), &body, more),
+            None => Seen::of(detectors, resource, &request, &body, more),
+        };
         // What the model is told is what is read: with placeholders, where they stand in.
         let masks = config.model.is_some_and(|model| model.prompts == Prompts::Mask);
         let beside = Beside::of(detectors, resource, known, &request, masks);
@@ -162,7 +175,10 @@ impl Asked {
         };
         let found = config.routes.find(&request.method, &origin.path.segments);
         let opening = opening(resource, &request);
-        let meaning = Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), &opening, more);
+        let meaning = match &call {
+            Some(call) => Meaning::of_call(call, &opening),
+            None => Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), &opening, more),
+        };
         let opening = opening.ok().flatten();
         let params = params(resource, detectors, known, &request, found.as_ref());
         seen.echo(known, detectors, &body);
@@ -209,7 +225,7 @@ impl Asked {
             largest_value: largest.unwrap_or(0),
             arguments: match &spoken {
                 Some(Spoken::Message(message)) => message.arguments.clone(),
-                _ => Vec::new(),
+                _ => call.as_ref().map_or_else(Vec::new, |call| call.arguments.clone()),
             },
             ..policy::Context::default()
         };
@@ -218,7 +234,11 @@ impl Asked {
             _ => told,
         };
         let asks = opening.as_ref().map(Opening::asks);
-        let outgoing = Outgoing { own: beside.own, asks, body: told, more };
+        let own = match &call {
+            Some(call) => call.dress(resource, who, &beside.own),
+            None => beside.own,
+        };
+        let outgoing = Outgoing { own, asks, body: told, more };
         let sending = sending(resource, &request, &undoing, &origin.raw, outgoing)?;
         let said = match &spoken {
             // Only a call of a tool is what a model may have decided.
@@ -246,6 +266,8 @@ impl Asked {
             },
             unanswered: body,
             back,
+            call,
+            masks: masks_of,
             opening,
             in_frames: false,
             whole: digest,
@@ -304,7 +326,7 @@ impl Asked {
     ) -> Asked {
         let (gate, body) = (&resource.gate, &message.data[..]);
         let detectors = &gate.detectors_of(who);
-        let seen = Seen::look(detectors, resource, message_kind(message), body, false);
+        let seen = Seen::look(detectors, resource, &self.masks, message_kind(message), body, false);
         let opaque = seen.opaque.map(Opaque);
         let action =
             Action { kind: MESSAGE, opaque, functions: Vec::new(), accesses: self.action.accesses.clone() };
@@ -348,6 +370,8 @@ impl Asked {
             undoing: Undoing::of(&[]),
             refuse: None,
             looking: None,
+            call: None,
+            masks: self.masks.clone(),
             opening: None,
             in_frames: true,
             in_band: false,
@@ -411,6 +435,12 @@ struct Meaning {
 }
 
 impl Meaning {
+    /// Of a request to an API server.
+    fn of_call(call: &Call, opening: &Result<Option<Opening>, (u16, &'static str)>) -> Meaning {
+        let refuse = call.refuse.or(opening.as_ref().err().copied());
+        Meaning { action: call.action.clone(), hidden: call.refuse.is_some(), refuse }
+    }
+
     fn of(
         resource: &Resource,
         request: &Request,
@@ -522,13 +552,14 @@ impl Seen {
             Ok(mask::body::Media::Text) if matches!(begins, Some(b'{' | b'[')) => Ok(mask::body::Media::Json),
             media => media,
         };
-        Seen::look(detectors, resource, media, body, more)
+        Seen::look(detectors, resource, &resource.config.masks, media, body, more)
     }
 
     /// The same where it is known how it is looked into, or why it is not.
     fn look(
         detectors: &Detectors,
         resource: &Resource,
+        masks: &Masks,
         media: Result<mask::body::Media, &'static str>,
         body: &[u8],
         more: bool,
@@ -541,7 +572,7 @@ impl Seen {
             Ok(media) => media,
             Err(why) => return Seen { opaque: Some(why), ..seen },
         };
-        let mut looking = Body::new(media, resource.config.masks.clone(), BTreeSet::new());
+        let mut looking = Body::new(media, masks.rules.clone(), BTreeSet::new());
         // For the record everything is masked, whatever the run knows.
         let nobody = Known::new(entropy::random());
         let (masked, found) = match looking.push(detectors, &nobody, body) {
@@ -566,8 +597,7 @@ impl Seen {
         seen.classes = found.tripped.iter().map(|hit| hit.class.clone()).collect();
         let channel = if resource.config.model.is_some() { "prompt" } else { REQUEST };
         seen.tripped = tripped(&found, channel);
-        let rules = &resource.config.masks;
-        let governed = found.governed.iter().filter_map(|g| rules.get(g.rule));
+        let governed = found.governed.iter().filter_map(|g| masks.rules.get(g.rule));
         seen.classes.extend(governed.map(|rule| rule.class.clone()));
         seen.masked = Some(masked);
         seen
@@ -927,12 +957,6 @@ fn sending(
         false => out.extend_from_slice(body),
     }
     Ok(out.to_vec())
-}
-
-/// Where a rule's values stand, for records: the rule's own path, which holds nothing of the client's.
-pub(super) fn place(resource: &Resource, rule: usize) -> ResourcePath {
-    let path = resource.config.mask_paths.get(rule).map_or("$", String::as_str);
-    resource.root.join(path)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use rustls::{ClientConfig, ServerConfig};
 use vocab::ResourcePath;
 
 use super::band::Parked;
+use super::cluster::Places;
 use super::dial::client_tls;
 use super::lent::Lent;
 use super::mcp::Handles;
@@ -36,12 +37,16 @@ pub struct Resource {
     pub(super) parked: Parked,
     /// Connections to servers that clients started.
     pub(super) lent: Lent,
+    /// Of a cluster: what is governed, by what is asked for.
+    pub(super) places: Option<Places>,
 }
 
 impl Resource {
     /// Errors are sentences for the operator.
     pub fn new(config: HttpResource, gate: Gate, registry: Registry) -> Result<Resource, String> {
         let tls = client_tls(&config.upstream)?;
+        let places =
+            config.cluster.as_ref().map(|cluster| Places::new(cluster, &config.masks)).transpose()?;
         let server_tls = match &config.client_tls {
             Some((certificate, key)) => {
                 let mut config = Arc::unwrap_or_clone(tls::server_config(certificate, key)?);
@@ -63,6 +68,7 @@ impl Resource {
             handles: Handles::default(),
             parked: Parked::default(),
             lent: Lent::default(),
+            places,
         })
     }
 

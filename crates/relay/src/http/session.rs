@@ -116,6 +116,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(start: Start) -> Session {
+        let reads_status = start.client.reads_status;
         Session {
             resource: start.resource,
             who: start.who,
@@ -124,7 +125,7 @@ impl Session {
             known: Known::new(entropy::random()),
             verdicts: Verdicts::default(),
             flow: Flow::new(),
-            to_client: ClientWriter::default(),
+            to_client: ClientWriter { reads_status, ..ClientWriter::default() },
             to_upstream: UpstreamWriter::default(),
             way: start.way,
             injected: start.injected,
@@ -383,7 +384,12 @@ impl Session {
 
     /// The next item of the answer; cut if the run ends or the client goes away meanwhile.
     pub(super) async fn upstream_next(&mut self) -> Result<Incoming, Cut> {
-        let next = tokio::time::timeout(HTTP_ANSWER, self.upstream.next());
+        self.upstream_within(HTTP_ANSWER).await
+    }
+
+    /// The same, where it may be silent for so long.
+    pub(super) async fn upstream_within(&mut self, most: Duration) -> Result<Incoming, Cut> {
+        let next = tokio::time::timeout(most, self.upstream.next());
         tokio::select! {
             biased;
             why = over(&mut self.ended) => Err(cut_short(why)),

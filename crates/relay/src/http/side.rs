@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use proto_http::frame::{Decoder, Incoming};
 use wire::Fault;
 
+use super::resource::Resource;
 use crate::leg::Leg;
 
 /// A peer.
@@ -13,6 +14,8 @@ pub(super) struct Side {
     pub(super) decoder: Decoder,
     /// Bytes that came of it.
     pub(super) bytes: u64,
+    /// It reads what the gateway says itself as a `Status` of Kubernetes.
+    pub(super) reads_status: bool,
 }
 
 /// Nothing more can be read.
@@ -25,7 +28,13 @@ pub(super) enum Broken {
 
 impl Side {
     pub(super) fn new(leg: Leg, decoder: Decoder) -> Side {
-        Side { leg, input: BytesMut::new(), decoder, bytes: 0 }
+        Side { leg, input: BytesMut::new(), decoder, bytes: 0, reads_status: false }
+    }
+
+    /// A client of this resource.
+    pub(super) fn client(leg: Leg, resource: &Resource) -> Side {
+        let reads_status = resource.config.cluster.is_some();
+        Side { reads_status, ..Side::new(leg, Decoder::client()) }
     }
 
     /// The next item of its messages. May be dropped while it waits: nothing is lost.

@@ -339,10 +339,10 @@ impl Session {
             Err(_) if permitted() => None,
             Err(_) => return Err(NOT_SEEN),
         };
-        let classes = resource.config.masks.iter().map(|rule| rule.class.clone()).collect();
+        let classes = asked.masks.classes();
         let context = policy::Context { now: entropy::wall(), ..asked.context.clone() };
         let revealed = resource.gate.reveals(&self.who, &context, &classes);
-        let mut looking = Looking::new(&resource, media, revealed);
+        let mut looking = Looking::new(&resource, &asked.masks, media, revealed);
         looking.behind(&answer.looking);
         answer.looking = looking;
         answer.message = Some(message.kind);

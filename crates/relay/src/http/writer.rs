@@ -71,6 +71,8 @@ impl UpstreamWriter {
 #[derive(Default)]
 pub(super) struct ClientWriter {
     pub(super) out: BytesMut,
+    /// The client reads what the gateway says itself as a `Status` of Kubernetes.
+    pub(super) reads_status: bool,
 }
 
 impl ClientWriter {
@@ -80,7 +82,7 @@ impl ClientWriter {
 
     /// Queues words of the gateway's own: nothing of the upstream's is in them.
     pub(super) fn say(&mut self, problem: &super::problem::Problem, keep_alive: bool, to_head: bool) {
-        self.out.extend_from_slice(&problem.encode(keep_alive, to_head));
+        self.out.extend_from_slice(&problem.encode(keep_alive, to_head, self.reads_status));
     }
 
     /// The same, where the client is told elsewhere.

@@ -249,3 +249,38 @@ fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Rea
     };
     Ok(said)
 }
+
+/// Whether a body holds what the gateway puts in the place of a value: `[CLASS]` in a text, or null among the values of a whole
+/// secret. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
+pub fn holds_mask(asked: &Asked, form: Form, bytes: &[u8]) -> Result<bool, Reason> {
+    let value = json::parse(bytes)?;
+    let is_secret = asked.object.is_core("secrets") && matches!(form, Form::Object | Form::Apply);
+    let nothing = |value: &Value<'_>| -> Result<bool, Reason> {
+        let Some(data) = value.object().map_err(|_| why::NO_OBJECT)?.object("data")? else {
+            return Ok(false);
+        };
+        Ok(data.members().iter().any(|(_, value)| matches!(value.kind, Kind::Null)))
+    };
+    Ok(is_secret && nothing(&value)? || shows_mask(&value))
+}
+
+fn shows_mask(value: &Value<'_>) -> bool {
+    match &value.kind {
+        Kind::Text(text) => has_placeholder(text),
+        Kind::Array(items) => items.iter().any(shows_mask),
+        Kind::Object(members) => members.iter().any(|(_, value)| shows_mask(value)),
+        Kind::Null | Kind::Bool(_) | Kind::Number => false,
+    }
+}
+
+/// `[pii.ssn]`: the form of a class in brackets (`vocab::Class`), of the families that classes have.
+fn has_placeholder(text: &str) -> bool {
+    text.match_indices('[').any(|(at, _)| {
+        let inside = text.get(at + 1..).and_then(|rest| rest.split_once(']')).map(|(inside, _)| inside);
+        let class = inside.and_then(|inside| inside.split_once('.'));
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.');
+        class.is_some_and(|(family, rest)| {
+            matches!(family, "pii" | "secret" | "config") && !rest.is_empty() && rest.bytes().all(plain)
+        })
+    })
+}

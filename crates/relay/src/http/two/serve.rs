@@ -35,6 +35,11 @@ pub(in crate::http) trait Host: Send + Sync + 'static {
     fn wrong(&self, why: &'static str) -> impl Future<Output = ()> + Send;
     /// The scheme of its requests' URLs.
     fn scheme(&self) -> &'static str;
+
+    /// Whether the client reads what the gateway says itself as a `Status` of Kubernetes.
+    fn reads_status(&self) -> bool {
+        false
+    }
 }
 
 /// Serves a connection to its end, and its lanes to theirs.

@@ -63,7 +63,12 @@ impl<H: Host> Lanes<H> {
             Err(reason) => {
                 let fault = reason.on(Side::Client);
                 self.host.wrong(fault.outward).await;
-                tell(&mut respond, &Problem::new(status_of(&fault), fault.outward), to_head);
+                tell(
+                    &mut respond,
+                    &Problem::new(status_of(&fault), fault.outward),
+                    to_head,
+                    self.host.reads_status(),
+                );
                 return Ended::Wrong;
             }
         };
@@ -73,7 +78,7 @@ impl<H: Host> Lanes<H> {
             lane = self.take() => lane,
         };
         let Some(Lane { stream, mut side }) = lane else {
-            tell(&mut respond, &Problem::new(503, TOO_MANY), to_head);
+            tell(&mut respond, &Problem::new(503, TOO_MANY), to_head, self.host.reads_status());
             return Ended::Wrong;
         };
         let (from, to) = tokio::io::split(stream);
@@ -305,14 +310,14 @@ fn response(head: &Head) -> Option<Response<()>> {
 }
 
 /// Answers in the gateway's own words.
-fn tell(respond: &mut SendResponse<Bytes>, problem: &Problem, to_head: bool) {
-    if said(respond, problem, to_head).is_none() {
+fn tell(respond: &mut SendResponse<Bytes>, problem: &Problem, to_head: bool, as_status: bool) {
+    if said(respond, problem, to_head, as_status).is_none() {
         respond.send_reset(Reason::INTERNAL_ERROR);
     }
 }
 
-fn said(respond: &mut SendResponse<Bytes>, problem: &Problem, to_head: bool) -> Option<()> {
-    let mut input = problem.encode(false, to_head);
+fn said(respond: &mut SendResponse<Bytes>, problem: &Problem, to_head: bool, as_status: bool) -> Option<()> {
+    let mut input = problem.encode(false, to_head, as_status);
     let mut decoder = Decoder::upstream();
     decoder.answers(to_head);
     let Ok(Incoming::Head(head)) = decoder.next(&mut input) else { return None };

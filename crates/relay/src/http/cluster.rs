@@ -1,0 +1,301 @@
+//! A Kubernetes cluster behind the gateway: what a request asks of its API server, what of an answer is governed, and how the
+//! request leaves. The reading is `proto_kubernetes`'s; policy, records and releases are those of every HTTP service.
+//!
+//! What the client says of who asks (`Impersonate-*`, `X-Remote-*` and their like) is recorded and not passed on. What goes
+//! upstream asks for JSON, has a body in JSON, says for whom the gateway asks where it is told to, and has an `Audit-ID` with
+//! the run's number, so that the cluster's own audit log names the run.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gate::Who;
+use mask::body::{JsonPath, PathRule};
+use proto_http::frame::Headers;
+use proto_http::message::{Media, Request as HttpRequest, Response, Target};
+use proto_kubernetes::answer::{self, Form, Place};
+use proto_kubernetes::body::{self, Written, facts, protobuf};
+use proto_kubernetes::fault::Reason;
+use proto_kubernetes::request::{Asked, Request, ServerPath, Verb};
+use proto_kubernetes::{action, identity};
+use vocab::{Access, Action, Class, Opaque, ResourcePath};
+use wire::RawField;
+
+use super::credential::without;
+use super::request::kind_of;
+use super::resource::Resource;
+use crate::config::{ClusterService, Masks};
+use crate::entropy;
+
+/// What a request asks of an API server.
+pub(super) struct Call {
+    /// `None`: it is refused, and nobody knows what it is.
+    pub(super) request: Option<Request>,
+    pub(super) action: Action,
+    pub(super) refuse: Option<(u16, &'static str)>,
+    /// The body that goes upstream: the client's, or the JSON that it means.
+    pub(super) body: Bytes,
+    /// The type of that body, where it is not the client's.
+    media: Option<&'static str>,
+    accept: String,
+    pub(super) masks: Arc<Masks>,
+    /// What policy hears beside the action: options, and whom they select.
+    pub(super) arguments: Vec<Box<str>>,
+}
+
+/// The places that are governed, by what is asked for.
+pub(super) struct Places(Vec<(&'static [Place], Arc<Masks>)>);
+
+impl Places {
+    /// Those of the API's own, and the operator's behind them. Errors are sentences for the operator.
+    pub(super) fn new(cluster: &ClusterService, own: &Masks) -> Result<Places, String> {
+        let masks = |places: &'static [Place]| {
+            let governed = places.iter().map(|place| (place, place.holds.class()));
+            let governed = governed.filter(|(place, class)| {
+                place.holds.always() || cluster.also.iter().any(|also| also.as_str() == *class)
+            });
+            let rules = governed.map(|(place, class)| rule(place, class)).collect::<Result<Vec<_>, _>>()?;
+            Ok((places, Arc::new(Masks::new(rules.into_iter().chain(own.named())))))
+        };
+        answer::ALL.into_iter().map(masks).collect::<Result<_, String>>().map(Places)
+    }
+
+    fn of(&self, request: Option<&Request>, own: &Arc<Masks>) -> Arc<Masks> {
+        let Some(Request::Resource(asked)) = request else { return own.clone() };
+        let places = answer::places(asked);
+        self.0
+            .iter()
+            .find(|(known, _)| *known == places)
+            .map_or_else(|| own.clone(), |(_, masks)| masks.clone())
+    }
+}
+
+fn rule(place: &Place, class: &str) -> Result<(String, PathRule), String> {
+    let path = JsonPath::parse(place.path).map_err(|why| format!("{}: {why}", place.path))?;
+    let class: Class = Class::new(class).ok_or_else(|| format!("{class} is no class"))?;
+    let rule =
+        PathRule::new(path, class, place.kind.clone()).map_err(|why| format!("{}: {why}", place.path))?;
+    Ok((place.path.to_owned(), rule))
+}
+
+const MORE: &str = "a request that is larger than an API server takes (3 MiB)";
+const MASKED: &str = "a value in this object is a mask that the gateway gave in the place of the real one: written back, it would replace \
+    that; leave the field out, or patch the others";
+const NOT_READ: Opaque = Opaque("the request is not understood");
+
+impl Call {
+    /// `more`: the body goes on behind what was held.
+    pub(super) fn read(
+        resource: &Resource,
+        cluster: &Places,
+        request: &HttpRequest,
+        body: &Bytes,
+        more: bool,
+    ) -> Call {
+        let mut call = Call {
+            request: None,
+            action: Action {
+                accesses: vec![access(vocab::Verb::Opaque, resource.root.clone())],
+                functions: Vec::new(),
+                kind: "REQUEST",
+                opaque: Some(NOT_READ),
+            },
+            refuse: None,
+            body: body.clone(),
+            media: None,
+            accept: String::new(),
+            masks: cluster.of(None, &resource.config.masks),
+            arguments: Vec::new(),
+        };
+        let read = call.understand(resource, cluster, request);
+        call.refuse = match read {
+            Ok(()) if more => Some((413, MORE)),
+            read => read.err(),
+        };
+        call
+    }
+
+    fn understand(
+        &mut self,
+        resource: &Resource,
+        places: &Places,
+        request: &HttpRequest,
+    ) -> Result<(), (u16, &'static str)> {
+        let raw = match &request.target {
+            Target::Origin(origin) => origin.raw.as_bytes(),
+            Target::Asterisk => b"*",
+        };
+        let read = Request::parse(request.method.as_bytes(), raw).map_err(bad)?;
+        self.action = action::of(&resource.root, &read);
+        self.masks = places.of(Some(&read), &resource.config.masks);
+        self.accept = accept(&read, one(&request.headers, "accept")?)?;
+        let said = match &read {
+            Request::Resource(asked) => self.said(resource, asked, request),
+            Request::Path(..) if self.body.is_empty() => Ok(()),
+            Request::Path(..) => Err(bad(proto_kubernetes::fault::BODY_OF_A_READ)),
+        };
+        self.request = Some(read);
+        said
+    }
+
+    /// What the body of a request of objects says.
+    fn said(
+        &mut self,
+        resource: &Resource,
+        asked: &Asked,
+        request: &HttpRequest,
+    ) -> Result<(), (u16, &'static str)> {
+        self.arguments = arguments(asked);
+        if asked.connect.is_some() {
+            // What goes through a proxy of the API server's is another server's body.
+            return Ok(());
+        }
+        if self.body.is_empty() && asked.verb.reads() {
+            return Ok(());
+        }
+        let (form, mut written) =
+            body::form(asked.verb, one(&request.headers, "content-type")?).map_err(bad)?;
+        if written == Written::Protobuf {
+            self.body = protobuf::json(&self.body).map_err(bad)?.into();
+            (self.media, written) = (Some(JSON), Written::Json);
+        }
+        let said = body::read(asked, form, written, &self.body).map_err(bad)?;
+        if !self.body.is_empty() && body::holds_mask(asked, form, &self.body).map_err(bad)? {
+            return Err((422, MASKED));
+        }
+        self.action =
+            facts::action(&resource.root, asked, &said, std::mem::replace(&mut self.action, nothing()));
+        self.arguments.extend(said.dry_run.then(|| "dry-run".into()));
+        self.arguments.dedup();
+        Ok(())
+    }
+
+    /// The client's fields as they go upstream.
+    pub(super) fn dress(&self, resource: &Resource, who: &Who, own: &Headers) -> Headers {
+        let replaced = |name: &[u8]| {
+            identity::claims(name)
+                || name.eq_ignore_ascii_case(b"accept")
+                || self.media.is_some() && name.eq_ignore_ascii_case(b"content-type")
+                || name.eq_ignore_ascii_case(b"x-stream-protocol-version")
+        };
+        let mut headers = without(own, replaced);
+        let mut put = |name: &str, value: &str| {
+            headers.push(RawField::copy_from(name.as_bytes()), RawField::copy_from(value.as_bytes()));
+        };
+        put("Accept", &self.accept);
+        if let Some(media) = self.media {
+            put("Content-Type", media);
+        }
+        put("Audit-ID", &format!("tacho-{}-{}", who.run, entropy::hex(&entropy::random::<6>())));
+        let as_whom = resource.config.cluster.as_ref().and_then(|cluster| cluster.impersonate.as_ref());
+        if let Some(impersonate) = as_whom {
+            put("Impersonate-User", &impersonate.user);
+            impersonate.groups.iter().for_each(|group| put("Impersonate-Group", group));
+        }
+        headers
+    }
+
+    /// How an answer is looked into, and whether it leaves as it comes. Errors: it is not what was asked for.
+    pub(super) fn media(&self, response: &Response) -> Result<(mask::body::Media, bool), &'static str> {
+        let json = response.headers.get("content-type").is_some_and(|said| answer::is_json(said.as_bytes()));
+        let by_type = || kind_of(&response.media, &response.encodings).map(|media| (media, false));
+        match &self.request {
+            Some(Request::Resource(asked)) => match answer::form(asked, response.status) {
+                Form::Events if json => Ok((mask::body::Media::JsonLines, true)),
+                Form::Object if json => Ok((mask::body::Media::Json, false)),
+                Form::Log => Ok((mask::body::Media::Output, true)),
+                // What stands before an API server may say in words that it is not there.
+                Form::Object | Form::Events if response.status >= 400 && response.media == Media::Text => {
+                    by_type()
+                }
+                Form::Object | Form::Events => Err(NOT_JSON),
+                Form::Other => by_type(),
+            },
+            Some(Request::Path(ServerPath::OpenApi, _)) if !json => Ok((mask::body::Media::Output, false)),
+            Some(Request::Path(..)) | None => by_type(),
+        }
+    }
+
+    /// Whether the answer goes on until somebody ends it.
+    pub(super) fn goes_on(&self) -> bool {
+        match &self.request {
+            Some(Request::Resource(asked)) => {
+                asked.verb == Verb::Watch && asked.connect.is_none()
+                    || asked.log.as_ref().is_some_and(|log| log.follow)
+            }
+            Some(Request::Path(..)) | None => false,
+        }
+    }
+}
+
+const JSON: &str = "application/json";
+const NOT_JSON: &str = "the answer of the API server is not the JSON that was asked for";
+
+fn bad(reason: Reason) -> (u16, &'static str) {
+    let status = match reason {
+        proto_kubernetes::fault::NO_JSON => 406,
+        proto_kubernetes::fault::BODY_TOO_LARGE => 413,
+        proto_kubernetes::fault::CBOR | proto_kubernetes::fault::UNKNOWN_MEDIA => 415,
+        proto_kubernetes::fault::PROTOBUF_KIND | proto_kubernetes::fault::PROTOBUF_FIELD => 415,
+        proto_kubernetes::fault::WRONG_METHOD | proto_kubernetes::fault::UNKNOWN_METHOD => 405,
+        proto_kubernetes::fault::UNKNOWN_PATH => 404,
+        _ => 400,
+    };
+    (status, reason.outward)
+}
+
+/// A field's value. Errors: it stands there twice, and readers take one or the other.
+fn one<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a [u8]>, (u16, &'static str)> {
+    let mut all = headers.all(name);
+    match (all.next(), all.next()) {
+        (value, None) => Ok(value.map(RawField::as_bytes)),
+        (_, Some(_)) => {
+            Err((400, "a field that says what the body is, or the answer may be, stands there twice"))
+        }
+    }
+}
+
+fn accept(request: &Request, said: Option<&[u8]>) -> Result<String, (u16, &'static str)> {
+    match (request, said) {
+        (Request::Path(ServerPath::OpenApi, _), Some(said)) if answer::is_openapi_protobuf(said) => {
+            std::str::from_utf8(said).map(str::to_owned).map_err(|_| bad(proto_kubernetes::fault::BAD_ACCEPT))
+        }
+        // They answer in text, whatever they are asked.
+        (Request::Path(ServerPath::Health | ServerPath::Metrics, _), _) => Ok("*/*".to_owned()),
+        (Request::Resource(asked), _) if asked.log.is_some() || asked.connect.is_some() => {
+            Ok("*/*".to_owned())
+        }
+        (_, said) => answer::accept(said).map_err(bad),
+    }
+}
+
+/// What policy may ask of a request beside what it touches: `dry-run`, `force`, `field:NAME`, `labels`, `container:NAME`,
+/// `follow`, and of an exec or attach `stdin` and `tty`.
+fn arguments(asked: &Asked) -> Vec<Box<str>> {
+    let mut said: Vec<Box<str>> = Vec::new();
+    let options = &asked.options;
+    said.extend(options.dry_run.then(|| "dry-run".into()));
+    said.extend(options.force.then(|| "force".into()));
+    said.extend(options.labels.as_ref().map(|_| "labels".into()));
+    said.extend(options.fields.iter().map(|term| format!("field:{}", term.field).into_boxed_str()));
+    let streams = match &asked.connect {
+        Some(proto_kubernetes::query::Connect::Exec(exec)) => Some(&exec.streams),
+        Some(proto_kubernetes::query::Connect::Attach(streams)) => Some(streams),
+        Some(_) | None => None,
+    };
+    let log = asked.log.as_ref();
+    let container =
+        streams.and_then(|streams| streams.container.as_ref()).or(log.and_then(|log| log.container.as_ref()));
+    said.extend(container.map(|name| format!("container:{name}").into_boxed_str()));
+    said.extend(log.filter(|log| log.follow).map(|_| "follow".into()));
+    said.extend(streams.filter(|streams| streams.stdin).map(|_| "stdin".into()));
+    said.extend(streams.filter(|streams| streams.tty).map(|_| "tty".into()));
+    said
+}
+
+fn access(verb: vocab::Verb, on: ResourcePath) -> Access {
+    Access { verb, on, columns: Vec::new() }
+}
+
+fn nothing() -> Action {
+    Action { accesses: Vec::new(), functions: Vec::new(), kind: "REQUEST", opaque: None }
+}
