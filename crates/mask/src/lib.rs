@@ -43,7 +43,9 @@ pub use field::{CellFinding, MaskedField, MaskedRow, fields, hides_number};
 pub use filter::{Filter, FilterBuilder, FilterKey, FilterStream, ends_token};
 pub use known::{Known, Origin};
 pub use print::{Print, Prints};
-pub use release::{Opaque, Unmasked, chunk, constant, message, null_field, release};
+pub use release::{
+    Opaque, Unmasked, channel_message, chunk, constant, message, null_field, release, spdy_data,
+};
 pub use shape::Shape;
 pub use tail::{MaskedBytes, Tail};
 pub use taint::Taint;

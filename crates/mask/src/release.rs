@@ -62,6 +62,12 @@ impl MaskedBytes {
 }
 
 impl MaskedBytes {
+    /// The first of these bytes, at most so many; the rest stays.
+    pub fn split_to(&mut self, at: usize) -> MaskedBytes {
+        let rest = self.0.split_off(at.min(self.0.len()));
+        MaskedBytes(std::mem::replace(&mut self.0, rest))
+    }
+
     /// These bytes, and `next` behind them.
     pub fn then(mut self, next: MaskedBytes) -> MaskedBytes {
         match self.0.is_empty() {
@@ -113,6 +119,25 @@ pub fn message(piece: MaskedBytes, text: bool) -> MaskedBytes {
         }
     }
     out.extend_from_slice(&piece.0);
+    MaskedBytes(out)
+}
+
+/// A piece of a stream of Kubernetes' over WebSocket, as a service sends it: the number of its channel, and it, in one message.
+pub fn channel_message(channel: u8, piece: &MaskedBytes) -> MaskedBytes {
+    let mut out = vec![channel];
+    out.extend_from_slice(&piece.0);
+    message(MaskedBytes(out), false)
+}
+
+/// A piece of a stream of SPDY's (3.1, 2.2.2), in one data frame: the stream's number and the piece's length, of at most 16 MiB, and
+/// it. Longer ones are taken for empty.
+pub fn spdy_data(stream: u32, piece: &MaskedBytes) -> MaskedBytes {
+    let bytes: &[u8] = if piece.0.len() < 1 << 24 { &piece.0 } else { b"" };
+    let mut out = Vec::with_capacity(bytes.len() + 8);
+    out.extend_from_slice(&(stream & 0x7fff_ffff).to_be_bytes());
+    // Flags, none of which is set, and 24 bits of length.
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
+    out.extend_from_slice(bytes);
     MaskedBytes(out)
 }
 

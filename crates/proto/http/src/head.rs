@@ -158,7 +158,7 @@ impl Headers {
     }
 
     /// The elements of a field that is a list of tokens, over all fields of the name. RFC 9110, 5.6.1.
-    pub(crate) fn list<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn list<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let elements = self.all(name).flat_map(|value| value.as_bytes().split(|b| *b == b','));
         elements.map(trim).filter(|element| !element.is_empty())
     }

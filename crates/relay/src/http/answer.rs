@@ -14,7 +14,7 @@ use proto_http::message::{Media, Response, hop_by_hop};
 use proto_http::session::Seen;
 use proto_http::two::reads_trailers;
 use proto_http::websocket::Kind;
-use vocab::{Group, Seq, Verb, Verdict};
+use vocab::{Class, Group, Seq, Verb, Verdict};
 use wire::RawField;
 
 use super::coded::{Undoing, weak};
@@ -62,7 +62,7 @@ pub(super) struct Answer {
     chunked: bool,
     /// So many bytes and pieces of the body have left.
     pub(super) bytes: u64,
-    pieces: u64,
+    pub(super) pieces: u64,
     pub(super) approved: BTreeSet<Group>,
     /// How many bytes of the body replay may still show; `None`: it shows nothing of any answer.
     reel_left: Option<u64>,
@@ -117,6 +117,13 @@ enum Next {
     Pause,
 }
 
+/// What is about to leave, as policy hears of it: classes that were found so far, hits and bytes.
+pub(super) struct Leaving<'a> {
+    pub(super) classes: &'a BTreeSet<Class>,
+    pub(super) hits: u64,
+    pub(super) bytes: u64,
+}
+
 /// Why an answer stays here.
 pub(super) enum Stays {
     /// Policy or a person says so, or what was found.
@@ -128,7 +135,10 @@ pub(super) enum Stays {
 impl Session {
     /// Carries the answer to intent `of` to its end. `false`: the connection carries no other request.
     pub(super) async fn answer(&mut self, asked: &Asked, decided: &Decided, of: Seq) -> Result<bool, Cut> {
-        let response = self.final_head(asked.opening.is_some()).await?;
+        let response = self.final_head(asked.switches()).await?;
+        if let (101, Some(tunnel)) = (response.status, asked.tunnel()) {
+            return self.joined(asked, decided, of, response, tunnel).await;
+        }
         if let (101, Some(opening)) = (response.status, &asked.opening) {
             return self.switched(asked, decided, of, response, opening).await;
         }
@@ -154,8 +164,9 @@ impl Session {
         self.open = None;
         let after = self.flow.on_response_end()?;
         // A service that puts a body behind one of these would have it read as the next answer.
-        self.spent |= !after.upstream || answer.bodyless;
-        Ok(after.client && (answer.chunked || answer.bodyless || answer.pieces == 0))
+        self.spent |= !after.upstream || answer.bodyless || asked.tunnel().is_some();
+        // Nothing rides on a connection whose upgrade failed.
+        Ok(asked.tunnel().is_none() && after.client && (answer.chunked || answer.bodyless || answer.pieces == 0))
     }
 
     /// The response, behind any interim ones. Those are dropped: what they say (early hints) nobody needs. `switches`: a
@@ -369,17 +380,29 @@ impl Session {
         around: &Around,
         of: Seq,
     ) -> Result<Option<Denied>, Cut> {
+        let bytes = answer.bytes + answer.held.as_bytes().len() as u64 + around.trailing();
+        let leaving = Leaving { classes: &answer.looking.classes, hits: answer.looking.hits, bytes };
+        self.may_go(asked, leaving, &mut answer.approved, of).await
+    }
+
+    /// The same of anything.
+    pub(super) async fn may_go(
+        &mut self,
+        asked: &Asked,
+        leaving: Leaving<'_>,
+        approved: &mut BTreeSet<Group>,
+        of: Seq,
+    ) -> Result<Option<Denied>, Cut> {
         let gate = self.resource.gate.clone();
         let context = policy::Context {
-            classes: answer.looking.classes.iter().cloned().collect(),
+            classes: leaving.classes.iter().cloned().collect(),
             // A stream is decided as of now, however long ago it was asked for.
             now: entropy::wall(),
             ..asked.context.clone()
         };
-        let bytes = answer.bytes + answer.held.as_bytes().len() as u64 + around.trailing();
-        let release = Some(policy::Release { rows: 0, bytes, tripwires: answer.looking.hits });
+        let release = Some(policy::Release { rows: 0, bytes: leaving.bytes, tripwires: leaving.hits });
         let ground = Ground { action: &asked.action, context: &context, release };
-        if answer.looking.hits > 0 && self.resource.config.tripwire == Tripwire::Cut {
+        if leaving.hits > 0 && self.resource.config.tripwire == Tripwire::Cut {
             let decided = gate.verdict(&self.who, &Ground { release: None, ..ground }, &BTreeSet::new());
             let decided = unsaid(decided);
             return Ok(Some(Denied { decided: Box::new(decided), why: TRIPPED, status: 502, of: Some(of) }));
@@ -387,7 +410,7 @@ impl Session {
         if !gate.decides_releases(&self.who) {
             return Ok(None);
         }
-        let decided = gate.verdict(&self.who, &ground, &answer.approved);
+        let decided = gate.verdict(&self.who, &ground, approved);
         match decided.verdict {
             Verdict::Allow => Ok(None),
             Verdict::Refuse => {
@@ -395,7 +418,7 @@ impl Session {
             }
             Verdict::Ask(_) => match self.ask(asked, decided, &ground, Some(of)).await? {
                 Ok((decided, _)) => {
-                    answer.approved = decided.approved.clone();
+                    *approved = decided.approved.clone();
                     Ok(None)
                 }
                 Err(denied) => Ok(Some(denied)),

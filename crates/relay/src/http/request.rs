@@ -20,7 +20,7 @@ use vocab::{Access, Action, Class, Opaque, Verb};
 use wire::RawField;
 
 use super::beside::{Beside, shown_name};
-use super::cluster::Call;
+use super::cluster::{Call, Tunnel};
 use super::coded::{Held, Undoing, decoded, vouched};
 use super::credential::{reads_as, strip};
 use super::mcp::{self, Rpc};
@@ -189,13 +189,12 @@ impl Asked {
             Some(Spoken::Message(message)) => {
                 format!("{} | {}", message.title(), statement(detectors, &request, &seen, &body, MCP_UNSAID))
             }
-            _ => statement(
-                detectors,
-                &request,
-                &seen,
-                &body,
-                if config.mcp.is_some() { MCP_UNSAID } else { &[] },
-            ),
+            _ => {
+                let unsaid = if config.mcp.is_some() { MCP_UNSAID } else { &[] };
+                let line = call.as_ref().and_then(|call| call.line.as_deref());
+                let line = line.map(|line| format!("{line} | ")).unwrap_or_default();
+                line + &statement(detectors, &request, &seen, &body, unsaid)
+            }
         };
         let unsaid = if config.mcp.is_some() { MCP_UNSAID } else { &[] };
         let digest = whole(&request, unsaid, &body);
@@ -233,7 +232,8 @@ impl Asked {
             Some(Spoken::Message(message)) => message.body.as_deref().unwrap_or(told),
             _ => told,
         };
-        let asks = opening.as_ref().map(Opening::asks);
+        let tunnel = call.as_ref().and_then(|call| call.tunnel.as_ref());
+        let asks = opening.as_ref().map(Opening::asks).or(tunnel.map(Tunnel::asks));
         let own = match &call {
             Some(call) => call.dress(resource, who, &beside.own),
             None => beside.own,
@@ -244,7 +244,10 @@ impl Asked {
             // Only a call of a tool is what a model may have decided.
             Some(Spoken::Message(message)) => message.asked.call.clone(),
             Some(_) => None,
-            None => Some(format!("{} {}", readable(origin.raw.as_bytes()), readable(&body))),
+            None => {
+                let line = call.as_ref().and_then(|call| call.line.as_deref()).unwrap_or_default();
+                Some(format!("{} {line}{}", readable(origin.raw.as_bytes()), readable(&body)))
+            }
         };
         let plain = said.is_some() && spoken.is_none();
         let requested =
@@ -290,6 +293,16 @@ impl Asked {
             sending,
             more,
         })
+    }
+
+    /// The connection that it asks for.
+    pub(super) fn tunnel(&self) -> Option<&Tunnel> {
+        self.call.as_ref()?.tunnel.as_ref()
+    }
+
+    /// Whether it asks for another protocol.
+    pub(super) fn switches(&self) -> bool {
+        self.opening.is_some() || self.tunnel().is_some()
     }
 
     /// What of a decision says it.
@@ -382,6 +395,55 @@ impl Asked {
         }
     }
 
+    /// A connection to a port of the pod's, through the port-forward that this opens.
+    pub(super) fn port(&self, resource: &Resource, who: &gate::Who, port: u16) -> Asked {
+        let detectors = &resource.gate.detectors_of(who);
+        let on = |access: &Access| Access { on: access.on.join(&port.to_string()), ..access.clone() };
+        let action = Action {
+            kind: PORT,
+            opaque: self.action.opaque,
+            functions: Vec::new(),
+            accesses: self.action.accesses.iter().map(on).collect(),
+        };
+        let text = format!("{PORT} {port} | {}", shown_fields(detectors, &self.request, &[]));
+        let sending = format!("{PORT} {port} {}", line(&self.request)).into_bytes();
+        Asked {
+            subject: Subject::new(detectors, action.clone(), mask::text(detectors, &text).0, None, &[]).exact(),
+            context: policy::Context {
+                kind: PORT.into(),
+                now: entropy::wall(),
+                classes: Vec::new(),
+                values: 1,
+                largest_value: 0,
+                ..self.context.clone()
+            },
+            action,
+            params: Arc::new([]),
+            prints: Vec::new(),
+            tripwires: Vec::new(),
+            conversation: None,
+            rpc: None,
+            raw: sending.clone(),
+            whole: digest([&sending]),
+            requested: None,
+            said: None,
+            sending,
+            more: false,
+            undoing: Undoing::of(&[]),
+            refuse: None,
+            looking: None,
+            call: None,
+            masks: self.masks.clone(),
+            opening: None,
+            in_frames: true,
+            in_band: false,
+            back: None,
+            unanswered: Bytes::new(),
+            body: None,
+            request: self.request.clone(),
+        }
+    }
+
     /// The body as the reel would have it, where the statement does not hold all of it.
     pub(super) fn recorded_body(&self) -> Option<&[u8]> {
         let body = self.body.as_ref()?.as_bytes();
@@ -425,6 +487,9 @@ impl Asked {
         Ok((out.to_vec(), piece))
     }
 }
+
+/// The kind of a connection to a port.
+const PORT: &str = "PORT";
 
 /// What a request does, and whether it can be shown and served at all.
 struct Meaning {

@@ -188,7 +188,7 @@ impl Session {
             self.refuse(&asked, &decided, 400, two::NO_FORM, None).await?;
             return self.answered_here();
         }
-        if asked.opening.is_some() && self.upstream.leg.is_lane() && !self.by_one().await {
+        if asked.switches() && self.upstream.leg.is_lane() && !self.by_one().await {
             self.refuse(&asked, &decided, 502, websocket::NOT_BY_ONE, None).await?;
             return self.answered_here();
         }
@@ -488,6 +488,15 @@ impl Session {
         self.upstream = Side::new(leg, proto_http::frame::Decoder::upstream());
         self.upstream.bytes = bytes;
         true
+    }
+
+    /// What the run says it may hear again.
+    pub(super) fn echoed(&mut self, detectors: &mask::Detectors, bytes: &[u8]) {
+        let mut findings = Vec::new();
+        detectors.scan_deep(bytes, &mut findings);
+        for value in findings.iter().filter_map(|finding| bytes.get(finding.range.clone())) {
+            self.known.remember(mask::Origin::Echo, value);
+        }
     }
 
     // --- when no record is possible

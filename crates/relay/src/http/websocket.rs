@@ -59,7 +59,8 @@ pub(super) fn opening(
     resource: &Resource,
     request: &Request,
 ) -> Result<Option<Opening>, (u16, &'static str)> {
-    if !request.upgrade {
+    // What an API server is upgraded to is read with what is asked of it.
+    if !request.upgrade || resource.config.cluster.is_some() {
         return Ok(None);
     }
     let signs = matches!(resource.config.inject, Inject::SigV4 { .. });
@@ -108,7 +109,7 @@ impl Opening {
 }
 
 /// RFC 6455, 4.2.2: a digest of the key and a constant. It protects nothing.
-fn accept(key: &RawField) -> Vec<u8> {
+pub(super) fn accept(key: &RawField) -> Vec<u8> {
     let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
     context.update(key.as_bytes());
     context.update(GUID);

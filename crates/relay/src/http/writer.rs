@@ -56,6 +56,12 @@ impl UpstreamWriter {
 }
 
 impl UpstreamWriter {
+    /// Spends the permit for a stream that is about to be opened: what it is for says all that its frames do. Errors: as
+    /// [`UpstreamWriter::send`].
+    pub(super) fn opens(&mut self, permit: Permit, described: &[u8]) -> Result<(), Fault> {
+        if permit.spend(described, entropy::tick()) { Ok(()) } else { Err(NOT_PERMITTED) }
+    }
+
     /// Queues the answer to a ping of the upstream's: its own bytes, and nothing else.
     pub(super) fn pong(&mut self, its_own: &[u8]) {
         encode(&mut self.out, Opcode::Pong, its_own, Some(entropy::random()));

@@ -35,14 +35,14 @@ const TOO_MUCH: &str = "the command line does more than is told apart";
 const UNREADABLE: &str = "the command line cannot be read as the shell reads it";
 
 /// A command line, as far as it is understood.
-pub(super) struct Read {
-    pub(super) action: Action,
+pub(crate) struct Read {
+    pub(crate) action: Action,
     /// `None`: it could not be read.
     pub(super) line: Option<Line>,
 }
 
 /// What the login shell of `user` does with `command`.
-pub(super) fn of(root: &ResourcePath, user: &str, login_shell: LoginShell, command: &[u8]) -> Read {
+pub(crate) fn of(root: &ResourcePath, user: &str, login_shell: LoginShell, command: &[u8]) -> Read {
     let read = match login_shell {
         LoginShell::Other => Err(NO_SHELL),
         LoginShell::Sh | LoginShell::Bash => shell::line(command).map_err(|_refused| UNREADABLE),
@@ -84,7 +84,7 @@ pub(super) fn shell(root: &ResourcePath, user: &str) -> Action {
 }
 
 /// The same command with a terminal: a pager, an editor or a shell that it starts can be told there to do anything.
-pub(super) fn at_a_terminal(command: Action, root: &ResourcePath, user: &str) -> Action {
+pub(crate) fn at_a_terminal(command: Action, root: &ResourcePath, user: &str) -> Action {
     let mut accesses: BTreeSet<Access> = command.accesses.into_iter().collect();
     accesses.extend([Verb::Execute, Verb::Shell].map(|verb| on_user(root, user, verb)));
     let opaque = command.opaque.or(Some(Opaque(TERMINAL)));

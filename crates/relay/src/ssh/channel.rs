@@ -15,11 +15,11 @@ use super::library::{Beside, Ear, Lane, Request, Sig, Upstream};
 use super::link::{CUT_SHORT, Link, why};
 use super::output::{Carried, Output};
 use super::pool::UNREACHABLE;
-use super::seat::Seat;
 use super::sftp;
 use super::writer::{ClientWriter, NotSent, UpstreamWriter};
 use super::{FAILED_STATUS, REFUSED_STATUS};
 use crate::alike::{room, unsaid};
+use crate::seat::Seat;
 use crate::limits::{DIAL, RECORD, REFUSAL_RECORD, SSH_REQUESTS_MAX};
 
 /// Serves a channel to its end. Errors: the connection ends with it.
@@ -215,7 +215,7 @@ impl Started {
     fn new(link: &Link, asked: &Asked, of: Seq) -> Started {
         let seat = asked.sending.terminal.as_ref().map(|terminal| {
             let term = mask::name(link.resource.gate.detectors(), &terminal.term);
-            Seat::new(terminal, term)
+            Seat::new(terminal.size, term)
         });
         Started { of, seat }
     }

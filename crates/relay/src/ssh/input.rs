@@ -12,11 +12,11 @@ use super::channel::{Started, not_sent};
 use super::decide::Cut;
 use super::library::{Lane, Stdin};
 use super::link::Link;
-use super::seat::Seat;
 use super::writer::UpstreamWriter;
 use crate::alike::tripped;
 use crate::config::Reel;
 use crate::entropy;
+use crate::seat::Seat;
 
 /// Input that detectors have seen.
 enum Looked {

@@ -25,6 +25,10 @@
 //! -> `decide` -> `output`, `input`, `seat` (what goes back and forth) -> `forward` -> `writer` -> `pool` (connections to the host) -> `resource`, `library`; and `sftp` (files).
 
 mod action;
+pub(crate) mod commands {
+    //! What a command line does, wherever it runs.
+    pub(crate) use super::action::{at_a_terminal, of};
+}
 mod asked;
 mod channel;
 mod decide;
@@ -36,7 +40,6 @@ mod listen;
 mod output;
 mod pool;
 mod resource;
-mod seat;
 mod sftp;
 mod writer;
 

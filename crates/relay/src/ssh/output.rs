@@ -15,11 +15,11 @@ use super::channel::{LOST, Started, signal_name, tag, told, withheld};
 use super::decide::{Cut, Denied, Over};
 use super::library::{Ear, Lane, Said, Sig};
 use super::link::Link;
-use super::seat::Seat;
 use super::writer::{ClientWriter, Ended, Stream};
 use crate::alike::{room, tripped};
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
+use crate::seat::Seat;
 use crate::limits::{CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PAUSE, SSH_TERMINAL_PAUSE, SSH_TYPED_BACK};
 
 const HELD_BACK: &str = "policy holds back the output";
@@ -347,7 +347,8 @@ impl<'a> Output<'a> {
     /// Shows what is held on the screen, and searches that.
     async fn show(&mut self) -> Result<(), Cut> {
         let Some(seat) = &self.started.seat else { return Ok(()) };
-        let shown = seat.show(self.link, self.held.as_bytes()).await;
+        let known = |value: &[u8]| self.link.known().origin(value).is_some();
+        let shown = seat.show(&self.link.resource.detectors, known, self.held.as_bytes()).await;
         for line in &shown.lines {
             // It is what the program wrote, and is looked at as that.
             let line = mask::text(&self.link.resource.detectors, line).0;

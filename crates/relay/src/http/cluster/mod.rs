@@ -15,16 +15,24 @@ use proto_http::message::{Media, Request as HttpRequest, Response, Target};
 use proto_kubernetes::answer::{self, Form, Place};
 use proto_kubernetes::body::{self, Written, facts, protobuf};
 use proto_kubernetes::fault::Reason;
-use proto_kubernetes::request::{Asked, Request, ServerPath, Verb};
+use proto_kubernetes::query::{Connect, Exec};
+use proto_kubernetes::request::{Asked, Object, Request, ServerPath, Verb};
 use proto_kubernetes::{action, identity};
 use vocab::{Access, Action, Class, Opaque, ResourcePath};
 use wire::RawField;
 
+mod channels;
+mod ports;
+mod upgrade;
+
+pub(super) use upgrade::Tunnel;
+
 use super::credential::without;
 use super::request::kind_of;
 use super::resource::Resource;
-use crate::config::{ClusterService, Masks};
+use crate::config::{ClusterService, LoginShell, Masks};
 use crate::entropy;
+use crate::ssh::commands;
 
 /// What a request asks of an API server.
 pub(super) struct Call {
@@ -38,6 +46,10 @@ pub(super) struct Call {
     media: Option<&'static str>,
     accept: String,
     pub(super) masks: Arc<Masks>,
+    /// Set where a connection of streams is asked for.
+    pub(super) tunnel: Option<Tunnel>,
+    /// What an exec runs, as a shell would be told to.
+    pub(super) line: Option<String>,
     /// What policy hears beside the action: options, and whom they select.
     pub(super) arguments: Vec<Box<str>>,
 }
@@ -104,6 +116,8 @@ impl Call {
             media: None,
             accept: String::new(),
             masks: cluster.of(None, &resource.config.masks),
+            tunnel: None,
+            line: None,
             arguments: Vec::new(),
         };
         let read = call.understand(resource, cluster, request);
@@ -145,6 +159,12 @@ impl Call {
         request: &HttpRequest,
     ) -> Result<(), (u16, &'static str)> {
         self.arguments = arguments(asked);
+        self.tunnel = Tunnel::of(request, asked)?;
+        if let Some(Connect::Exec(exec)) = &asked.connect {
+            let line = line(&exec.words);
+            self.action = executes(&resource.root, asked, exec, &line, self.action.kind);
+            self.line = Some(line);
+        }
         if asked.connect.is_some() {
             // What goes through a proxy of the API server's is another server's body.
             return Ok(());
@@ -278,8 +298,8 @@ fn arguments(asked: &Asked) -> Vec<Box<str>> {
     said.extend(options.labels.as_ref().map(|_| "labels".into()));
     said.extend(options.fields.iter().map(|term| format!("field:{}", term.field).into_boxed_str()));
     let streams = match &asked.connect {
-        Some(proto_kubernetes::query::Connect::Exec(exec)) => Some(&exec.streams),
-        Some(proto_kubernetes::query::Connect::Attach(streams)) => Some(streams),
+        Some(Connect::Exec(exec)) => Some(&exec.streams),
+        Some(Connect::Attach(streams)) => Some(streams),
         Some(_) | None => None,
     };
     let log = asked.log.as_ref();
@@ -291,6 +311,28 @@ fn arguments(asked: &Asked) -> Vec<Box<str>> {
     said.extend(streams.filter(|streams| streams.tty).map(|_| "tty".into()));
     said
 }
+
+/// The words of an exec as one line, in which a shell would read just these words.
+fn line(words: &[String]) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(&b);
+    let quoted = |word: &String| match !word.is_empty() && word.bytes().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// What an exec does: programs, files and hosts, below the pod's `exec` (`crate::ssh::commands`). `~` is the directory that the
+/// container begins in.
+fn executes(root: &ResourcePath, asked: &Asked, exec: &Exec, line: &str, kind: &'static str) -> Action {
+    let pod = action::path(root, &Object { subresource: None, ..asked.object.clone() });
+    let read = commands::of(&pod, EXEC, LoginShell::Sh, line.as_bytes()).action;
+    let action = if exec.streams.tty { commands::at_a_terminal(read, &pod, EXEC) } else { read };
+    Action { kind, ..action }
+}
+
+/// The subresource of a pod below which its programs are.
+const EXEC: &str = "exec";
 
 fn access(verb: vocab::Verb, on: ResourcePath) -> Access {
     Access { verb, on, columns: Vec::new() }

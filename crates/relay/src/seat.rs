@@ -1,4 +1,4 @@
-//! A terminal before a program: what a person sees there, and what was typed.
+//! A terminal before a program, over SSH or in a container: what a person sees there, and what was typed.
 //!
 //! **Invariant:** what is shown is searched before it is released. A value that stands in no piece of the output, and comes together
 //! on the screen, cannot be masked where it was made of what has left; the piece that completes it stays here.
@@ -11,14 +11,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gate::Tripped;
 use ledger::Map;
-use mask::MaskedText;
+use mask::{Detectors, MaskedText};
 use terminal::{Screen, Size};
 
-use super::library::Terminal;
-use super::link::Link;
 use crate::limits::{SSH_SCREEN_SLICE, SSH_TYPED_BYTES_MAX, SSH_TYPED_LINES_MAX};
 
-pub(super) struct Seat(Mutex<State>);
+pub(crate) struct Seat(Mutex<State>);
 
 struct State {
     screen: Screen,
@@ -29,20 +27,20 @@ struct State {
 
 /// What came of showing a piece.
 #[derive(Default)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     /// What stands on the screen and may not, of this piece and all before it.
-    pub(super) found: Vec<Tripped>,
+    pub(crate) found: Vec<Tripped>,
     /// Lines that were typed, as they stood there, with their prompts.
-    pub(super) lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// The screen could not be followed to the end of the piece.
-    pub(super) lost: bool,
+    pub(crate) lost: bool,
 }
 
 impl Seat {
     /// `term`: how the client calls its terminal, for the record.
-    pub(super) fn new(terminal: &Terminal, term: MaskedText) -> Seat {
-        let first = size(terminal.size).put("term", term);
-        let screen = Screen::new(terminal.size);
+    pub(crate) fn new(first: Size, term: MaskedText) -> Seat {
+        let screen = Screen::new(first);
+        let first = size(first).put("term", term);
         Seat(Mutex::new(State { screen, sizes: vec![first], typed: Typed::default() }))
     }
 
@@ -50,7 +48,7 @@ impl Seat {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn resize(&self, to: Size) {
+    pub(crate) fn resize(&self, to: Size) {
         let mut state = self.lock();
         state.screen.resize(to);
         // Of sizes between two pieces the last one is seen.
@@ -59,28 +57,28 @@ impl Seat {
     }
 
     /// Sizes that the reel does not have yet, in their order.
-    pub(super) fn sizes(&self) -> Vec<Map> {
+    pub(crate) fn sizes(&self) -> Vec<Map> {
         std::mem::take(&mut self.lock().sizes)
     }
 
     /// The client types. What stands on its line so far, as far as it is known without the program.
-    pub(super) fn typed(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn typed(&self, bytes: &[u8]) -> Vec<u8> {
         self.lock().typed.take(bytes)
     }
 
     /// Whether this is what was just typed, and nothing else: the client's own bytes, for which nothing waits.
-    pub(super) fn echoes(&self, output: &[u8]) -> bool {
+    pub(crate) fn echoes(&self, output: &[u8]) -> bool {
         self.lock().typed.echoes(output)
     }
 
-    /// Shows what is about to be released.
-    pub(super) async fn show(&self, link: &Link, masked: &[u8]) -> Shown {
+    /// Shows what is about to be released. `known`: the run was given it, or sent it.
+    pub(crate) async fn show(&self, detectors: &Detectors, known: impl Fn(&[u8]) -> bool, masked: &[u8]) -> Shown {
         let (mut shown, mut since) = (Shown::default(), 0);
         let lines = masked.split_inclusive(|b| *b == b'\n');
         for part in lines.flat_map(|line| line.chunks(SSH_SCREEN_SLICE)) {
             since += part.len();
             // Few bytes may have been much work.
-            if self.lock().show(link, part, &mut shown) || since >= SSH_SCREEN_SLICE {
+            if self.lock().show(detectors, &known, part, &mut shown) || since >= SSH_SCREEN_SLICE {
                 since = 0;
                 tokio::task::yield_now().await;
             }
@@ -92,14 +90,14 @@ impl Seat {
 
 impl State {
     /// Shows at most a line. Whether the screen was searched.
-    fn show(&mut self, link: &Link, part: &[u8], shown: &mut Shown) -> bool {
+    fn show(&mut self, detectors: &Detectors, known: &impl Fn(&[u8]) -> bool, part: &[u8], shown: &mut Shown) -> bool {
         let text = part.strip_suffix(b"\n").unwrap_or(part);
         // What was seen of a line with colours was perhaps let go without what comes now.
         let apart = !self.screen.is_at_end() || self.screen.is_coloured();
         self.screen.feed(text);
         let searched = self.screen.moved() || apart;
         if searched {
-            shown.found.extend(self.search(link));
+            shown.found.extend(self.search(detectors, known));
         }
         if text.len() < part.len() {
             if self.typed.waits()
@@ -113,12 +111,12 @@ impl State {
     }
 
     /// What detectors find on the screen that the run was not given and did not send.
-    fn search(&mut self, link: &Link) -> Vec<Tripped> {
+    fn search(&mut self, detectors: &Detectors, known: &impl Fn(&[u8]) -> bool) -> Vec<Tripped> {
         let text = self.screen.lines().join("\n");
-        let (mut findings, known) = (Vec::new(), link.known());
-        link.resource.detectors.scan_deep(text.as_bytes(), &mut findings);
+        let mut findings = Vec::new();
+        detectors.scan_deep(text.as_bytes(), &mut findings);
         let new = findings.iter().filter(|finding| {
-            text.as_bytes().get(finding.range.clone()).is_some_and(|value| known.origin(value).is_none())
+            text.as_bytes().get(finding.range.clone()).is_some_and(|value| !known(value))
         });
         let tripped = |finding: &mask::Finding| Tripped {
             detector: finding.detector,

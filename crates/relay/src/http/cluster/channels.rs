@@ -1,0 +1,782 @@
+//! What goes through an exec, an attach or a port-forward once both sides have switched: a program's streams, recorded, masked
+//! and searched as those of a command over SSH; and the bytes of ports, which mean nothing here, counted and searched.
+//!
+//! **Invariant:** one task reads both sides. What a side says is taken only while nothing waits for the *other* side to take it,
+//! so that neither a program that reads nothing nor a client that reads nothing stops the other direction.
+//! **Invariant:** no byte of a frame passes. Frames are written anew; of those that carry nothing, numbers alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use gate::{Decided, Outcome, Release};
+use mask::body::{Body, Media};
+use mask::{MaskedBytes, MaskedText};
+use proto_http::message::Response;
+use proto_http::websocket::{self, Incoming, Opcode, encode};
+use proto_kubernetes::channel::said::{Ended, Ending, Sizes};
+use proto_kubernetes::channel::websocket::{Channel, Channels, FromClient, stdin_closed};
+use proto_kubernetes::channel::{Carrier, Protocol};
+use proto_kubernetes::query::{Connect, Streams};
+use proto_kubernetes::reply::status;
+use proto_kubernetes::spdy::frame::{self, Frame};
+use proto_kubernetes::spdy::session::{Role, Session as Spdy, Step};
+use terminal::Size;
+use tokio::time::Instant;
+use vocab::{Group, Seq};
+use wire::{Fault, RawField};
+
+use super::super::answer::{Leaving, Stays};
+use super::super::decide::Denied;
+use super::super::request::Asked;
+use super::super::session::{Cut, Session, cut_short, over};
+use super::super::side::Side;
+use super::Tunnel;
+use crate::alike::{room, unsaid};
+use crate::entropy;
+use crate::leg::Leg;
+use crate::limits::{
+    CHUNK_BYTES, RECORD, REFUSAL_RECORD, SOCKET_CLOSE, SOCKET_IDLE, SSH_PAUSE, SSH_TERMINAL_PAUSE,
+};
+use crate::program::{Look, Reads, Stream, Writes};
+use crate::seat::Seat;
+
+const GONE: &str = "the API server closed the connection before it said how the program ended";
+const IDLE: &str = "nothing was said for an hour";
+const ON_SCREEN: &str = "a detector found a value on the screen that no rule governs";
+const TOO_MUCH_WORK: &str = "what the program does to the screen is more than the gateway follows";
+const IN_AN_ARCHIVE: &str = "a detector found a value in an archive, and a placeholder there would break it";
+const NO_STREAM: &str = "the program writes on a stream that was not opened";
+
+/// What is read of one side: frames of WebSocket, of SPDY, or of SPDY in WebSocket's messages.
+pub(super) struct Wire {
+    socket: Option<websocket::Decoder>,
+    spdy: Option<frame::Decoder>,
+    /// What is written to that side.
+    encoder: frame::Encoder,
+}
+
+/// One thing that a side says.
+pub(super) enum Heard {
+    Ping(Bytes),
+    Close,
+    Message(Bytes),
+    Frame(Frame),
+}
+
+impl Wire {
+    fn new(tunnel: &Tunnel, protocol: Protocol, side: wire::Side) -> Wire {
+        let socket = match (tunnel.carrier, side) {
+            (Carrier::Spdy, _) => None,
+            (Carrier::WebSocket, wire::Side::Upstream) => Some(websocket::Decoder::upstream()),
+            (Carrier::WebSocket, _) => Some(websocket::Decoder::client()),
+        };
+        let spdy = protocol.is_spdy(tunnel.carrier).then(|| frame::Decoder::new(side));
+        Wire { socket, spdy, encoder: frame::Encoder::default() }
+    }
+
+    /// The next of what has come. `None`: more must come.
+    pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Heard>, Fault> {
+        loop {
+            if let Some(frame) = self.spdy.as_mut().map(frame::Decoder::next).transpose()?.flatten() {
+                return Ok(Some(Heard::Frame(frame)));
+            }
+            let Some(socket) = &mut self.socket else {
+                match (input.is_empty(), &mut self.spdy) {
+                    (false, Some(spdy)) => spdy.push(&input.split()),
+                    _ => return Ok(None),
+                }
+                continue;
+            };
+            match (socket.next(input)?, &mut self.spdy) {
+                (Incoming::NeedMore, _) => return Ok(None),
+                (Incoming::Pong, _) => {}
+                (Incoming::Ping(payload), _) => return Ok(Some(Heard::Ping(payload))),
+                (Incoming::Close(_), _) => return Ok(Some(Heard::Close)),
+                (Incoming::Message(message), Some(spdy)) => spdy.push(&message.data),
+                (Incoming::Message(message), None) => return Ok(Some(Heard::Message(message.data))),
+            }
+        }
+    }
+
+    /// The bytes of a frame of SPDY's, as they go to this side; `key`: of WebSocket, towards an upstream.
+    fn frame(&mut self, frame: &Frame, key: Option<[u8; 4]>) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        self.encoder.encode(&mut bytes, frame);
+        if self.socket.is_none() {
+            return bytes;
+        }
+        let mut message = BytesMut::new();
+        encode(&mut message, Opcode::Binary, &bytes, key);
+        message
+    }
+}
+
+/// Both sides.
+pub(super) struct Wires {
+    pub(super) client: Wire,
+    pub(super) upstream: Wire,
+    /// When they have been silent for too long.
+    pub(super) idle: Instant,
+}
+
+/// What came of waiting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stirred {
+    /// Something was read.
+    Read,
+    ClientGone,
+    UpstreamGone,
+    Pause,
+    Idle,
+}
+
+impl Wires {
+    /// Queues a frame that carries nothing but numbers.
+    pub(super) fn to_upstream(&mut self, out: &mut BytesMut, frame: &Frame) {
+        let key = self.upstream.socket.is_some().then(entropy::random);
+        out.extend_from_slice(&self.upstream.frame(frame, key));
+    }
+
+    /// The same for the client.
+    pub(super) fn to_client(&mut self, out: &mut BytesMut, frame: &Frame) {
+        out.extend_from_slice(&self.client.frame(frame, None));
+    }
+
+    /// The bytes of data for the upstream, which a permit is for.
+    pub(super) fn data(&mut self, stream: u32, fin: bool, bytes: &Bytes) -> BytesMut {
+        let frame = Frame::Data { stream, fin, bytes: RawField::new(bytes.clone()) };
+        let key = self.upstream.socket.is_some().then(entropy::random);
+        self.upstream.frame(&frame, key)
+    }
+
+    /// Masked data for the client.
+    pub(super) fn masked(&self, stream: u32, piece: &MaskedBytes) -> MaskedBytes {
+        let data = mask::spdy_data(stream, piece);
+        if self.client.socket.is_some() { mask::message(data, false) } else { data }
+    }
+}
+
+impl Session {
+    /// Both sides have switched: carries streams until they are over. Ends the connection.
+    pub(in crate::http) async fn joined(
+        &mut self,
+        asked: &Asked,
+        decided: &Decided,
+        of: Seq,
+        response: Response,
+        tunnel: &Tunnel,
+    ) -> Result<bool, Cut> {
+        self.spent = true;
+        let protocol = match tunnel.agreed(&response) {
+            Ok(protocol) => protocol,
+            Err(why) => {
+                // The API server believes that there are streams.
+                self.upstream.leg = Leg::Gone;
+                self.withhold(asked, decided, of, None, Stays::Unreadable(502, why)).await?;
+                return Ok(false);
+            }
+        };
+        let mut answer = match self.begin(asked, response) {
+            Ok(answer) => answer,
+            Err(stays) => {
+                self.withhold(asked, decided, of, None, stays).await?;
+                return Ok(false);
+            }
+        };
+        answer.opens = Some(tunnel.told());
+        let around = self.around(&mut answer, false)?;
+        if let Some(denied) = self.may_leave(asked, &mut answer, &around, of).await? {
+            self.upstream.leg = Leg::Gone;
+            self.withhold(asked, decided, of, Some(answer), Stays::Denied(denied)).await?;
+            return Ok(false);
+        }
+        self.let_out(&mut answer, around, of, false).await?;
+        let mut wires = Wires {
+            client: Wire::new(tunnel, protocol, wire::Side::Client),
+            upstream: Wire::new(tunnel, protocol, wire::Side::Upstream),
+            idle: Instant::now() + SOCKET_IDLE,
+        };
+        let streams = match &tunnel.connect {
+            Connect::Exec(exec) => &exec.streams,
+            Connect::Attach(streams) => streams,
+            Connect::PortForward(_) | Connect::Proxy(_) => {
+                return self.ports(asked, of, wires).await.map(|()| false);
+            }
+        };
+        let mut carried = Carried::new(self, asked, of, tunnel, protocol, streams.clone(), answer.pieces)?;
+        match self.program(&mut carried, &mut wires).await {
+            Ok(()) => Ok(false),
+            Err(cut) => {
+                if let Some(detail) = cut.detail.filter(|_| !carried.told) {
+                    carried.say_failed(&mut wires, &mut self.to_client.out, detail);
+                }
+                Err(cut)
+            }
+        }
+    }
+
+    /// Writes what waits, and reads from each side for which nothing waits on the other.
+    pub(super) async fn stir(&mut self, idle: Instant, pause: Option<Duration>) -> Result<Stirred, Cut> {
+        let until = pause.map_or(idle, |pause| (Instant::now() + pause).min(idle));
+        let (client, upstream) = (&mut self.client, &mut self.upstream);
+        let (to_client, to_upstream) = (&mut self.to_client.out, &mut self.to_upstream.out);
+        let woke = std::future::poll_fn(|cx| {
+            if let Poll::Ready(Err(_)) = client.leg.poll_drain(cx, to_client) {
+                return Poll::Ready(Stirred::ClientGone);
+            }
+            if let Poll::Ready(Err(_)) = upstream.leg.poll_drain(cx, to_upstream) {
+                return Poll::Ready(Stirred::UpstreamGone);
+            }
+            let mut read = |side: &mut Side, gone| match side.leg.poll_fill(cx, &mut side.input) {
+                Poll::Ready(Ok(0) | Err(_)) => Some(gone),
+                Poll::Ready(Ok(n)) => {
+                    side.bytes += n as u64;
+                    Some(Stirred::Read)
+                }
+                Poll::Pending => None,
+            };
+            let heard = if to_client.is_empty() { read(upstream, Stirred::UpstreamGone) } else { None };
+            let heard = heard.or_else(|| if to_upstream.is_empty() { read(client, Stirred::ClientGone) } else { None });
+            heard.map_or(Poll::Pending, Poll::Ready)
+        });
+        tokio::select! {
+            biased;
+            why = over(&mut self.ended) => Err(cut_short(why)),
+            woke = woke => Ok(woke),
+            () = tokio::time::sleep_until(until) => {
+                Ok(if until == idle { Stirred::Idle } else { Stirred::Pause })
+            }
+        }
+    }
+
+    async fn program(&mut self, carried: &mut Carried<'_>, wires: &mut Wires) -> Result<(), Cut> {
+        loop {
+            while carried.writes.held().len() < CHUNK_BYTES && !carried.is_over() {
+                match wires.upstream.next(&mut self.upstream.input)? {
+                    Some(heard) => carried.on_upstream(self, wires, heard)?,
+                    None => break,
+                }
+            }
+            if carried.is_over() {
+                return self.program_over(carried, wires).await;
+            }
+            if !carried.writes.held().is_empty() && !self.release(carried, wires, None).await? {
+                return Ok(());
+            }
+            if let Some(heard) = wires.client.next(&mut self.client.input)? {
+                carried.on_client(self, wires, heard).await?;
+                wires.idle = Instant::now() + SOCKET_IDLE;
+                continue;
+            }
+            let pause = if carried.seat.is_some() { SSH_TERMINAL_PAUSE } else { SSH_PAUSE };
+            match self.stir(wires.idle, carried.writes.waits().then_some(pause)).await? {
+                Stirred::Read => wires.idle = Instant::now() + SOCKET_IDLE,
+                Stirred::Pause => carried.writes.let_go(&look(self, &self.resource.gate.ledger().filter_key())),
+                Stirred::ClientGone => return Err(Cut::quiet("client-closed")),
+                Stirred::UpstreamGone => carried.lost = true,
+                Stirred::Idle => return Err(Cut::told("idle", 504, IDLE)),
+            }
+        }
+    }
+
+    /// The program has ended, or its connection has.
+    async fn program_over(&mut self, carried: &mut Carried<'_>, wires: &mut Wires) -> Result<(), Cut> {
+        let key = self.resource.gate.ledger().filter_key();
+        carried.writes.finish(&look(self, &key)).map_err(|why| Cut::told("unreadable", 502, why.0))?;
+        let how = carried.ending.finish().map_err(|reason| Cut::told("unreadable", 502, reason.outward))?;
+        let Some(how) = how else {
+            if !carried.writes.held().is_empty() && !self.release(carried, wires, None).await? {
+                return Ok(());
+            }
+            return Err(Cut::upstream(GONE));
+        };
+        if !self.release(carried, wires, Some(how)).await? {
+            return Ok(());
+        }
+        let ends = std::mem::take(&mut carried.fins);
+        for stream in ends {
+            let fin = Frame::Data { stream, fin: true, bytes: RawField::new(Bytes::new()) };
+            wires.to_client(&mut self.to_client.out, &fin);
+        }
+        if wires.client.socket.is_some() {
+            self.to_client.close(1000, "");
+        }
+        if wires.upstream.socket.is_some() {
+            self.to_upstream.close(1000);
+        }
+        self.drain_client().await?;
+        let (leg, out) = (&mut self.upstream.leg, &mut self.to_upstream.out);
+        let _whether_it_reads = tokio::time::timeout(SOCKET_CLOSE, leg.drain(out)).await;
+        self.until_client_goes().await;
+        Ok(())
+    }
+
+    /// Clients read to the end of each stream, and then close: what they say meanwhile is dropped.
+    async fn until_client_goes(&mut self) {
+        let until = Instant::now() + SOCKET_CLOSE;
+        while let Ok(Stirred::Read) = self.stir(until, None).await {
+            self.client.input.clear();
+            self.upstream.input.clear();
+        }
+    }
+
+    /// Records what is held, and releases it; `how`: with the outcome. `false`: it stays here, and the client knows.
+    async fn release(&mut self, carried: &mut Carried<'_>, wires: &mut Wires, how: Option<Ended>) -> Result<bool, Cut> {
+        let resource = self.resource.clone();
+        let gate = &resource.gate;
+        room(gate).await;
+        let mut stays = None;
+        if let Some(seat) = &carried.seat {
+            let known = |value: &[u8]| self.known.origin(value).is_some();
+            let shown = seat.show(gate.detectors(), known, carried.writes.held()).await;
+            for line in &shown.lines {
+                let line = mask::text(gate.detectors(), line).0;
+                let noted = gate.note_of(&self.who, carried.of, "typed", line.as_str());
+                let _before_the_piece = noted.map_err(|e| self.unrecorded(e))?;
+            }
+            stays = match shown.found.is_empty() {
+                false => Some(ON_SCREEN),
+                true => shown.lost.then_some(TOO_MUCH_WORK),
+            };
+            carried.writes.on_screen(shown.found);
+        }
+        stays = stays.or((carried.archive && carried.writes.hit_out).then_some(IN_AN_ARCHIVE));
+        if let Some(denied) = self.program_may(carried, stays).await? {
+            self.stays(carried, wires, denied).await?;
+            return Ok(false);
+        }
+        let key = gate.ledger().filter_key();
+        let (recorded, piece) =
+            carried.writes.piece(&look(self, &key), &resource.root, carried.seat.as_ref(), how.is_some());
+        let mut leaves = carried.framed(wires, recorded)?;
+        let receipt = match how {
+            None => gate.piece(&self.who, carried.of, piece),
+            Some(how) => {
+                let (status, tripwires) = carried.masked_end(self)?;
+                leaves = leaves.then(carried.end_framed(wires, &status)?);
+                let (good, tag) = tag(gate, how);
+                let outcome = Outcome {
+                    result: if good { "ok" } else { "error" },
+                    state: "final",
+                    // Whether a program that says it failed has had an effect, only the container knows.
+                    settled: (!good).then_some("indeterminate"),
+                    code: (!good).then(|| tag.clone()),
+                    tag: Some(tag),
+                    bytes: carried.writes.bytes,
+                    exposures: piece.exposures,
+                    tripwires: piece.tripwires.into_iter().chain(tripwires).collect(),
+                    filter: piece.filter,
+                    reel: piece.reel,
+                    partial: Some(match carried.asked.action.opaque.is_some() {
+                        true => "partial: the command is opaque; its output was searched by detector",
+                        false => "partial: searched by detector, since output has no columns",
+                    }),
+                    ..Outcome::default()
+                };
+                gate.outcome(&self.who, carried.of, outcome)
+            }
+        };
+        let receipt = receipt.map_err(|e| self.unrecorded(e))?;
+        let durable = self.durable(receipt, RECORD).await?;
+        if how.is_some() {
+            self.open = None;
+            carried.told = true;
+        }
+        self.to_client.send(Release::after(durable, leaves));
+        Ok(true)
+    }
+
+    /// Whether policy, people and the tripwire let out what is held.
+    async fn program_may(&mut self, carried: &mut Carried<'_>, stays: Option<&'static str>) -> Result<Option<Denied>, Cut> {
+        if let Some(why) = stays {
+            let ground = gate::Ground { action: &carried.asked.action, context: &carried.asked.context, release: None };
+            let decided = unsaid(self.resource.gate.verdict(&self.who, &ground, &BTreeSet::new()));
+            return Ok(Some(Denied { decided: Box::new(decided), why, status: 403, of: Some(carried.of) }));
+        }
+        let bytes = carried.writes.bytes + carried.writes.held().len() as u64;
+        let leaving = Leaving { classes: &carried.writes.classes, hits: carried.writes.hits, bytes };
+        self.may_go(carried.asked, leaving, &mut carried.approved, carried.of).await
+    }
+
+    /// What is held stays here: recorded as refused, and the client is told by the program's end.
+    async fn stays(&mut self, carried: &mut Carried<'_>, wires: &mut Wires, denied: Denied) -> Result<(), Cut> {
+        let gate = self.resource.gate.clone();
+        let receipt = {
+            let question = gate::Question { sending: &[], tripwires: &[], ..self.question(carried.asked) };
+            let code = ledger::Code::status(denied.status);
+            gate.refuse(&question, &denied.decided, code, denied.why, Some(carried.of), carried.writes.pieces > 1)
+        };
+        let refused = receipt.map_err(|e| self.unrecorded(e))?;
+        let record = refused.seq();
+        let _first = self.durable(refused, REFUSAL_RECORD).await?;
+        let (exposures, tripwires) = carried.writes.withheld(&self.resource.root);
+        let outcome = Outcome {
+            result: "refused",
+            state: "final",
+            settled: Some("indeterminate"),
+            bytes: carried.writes.bytes,
+            exposures,
+            tripwires,
+            partial: Some("partial: the rest of the output was not released"),
+            ..Outcome::default()
+        };
+        let receipt = gate.outcome(&self.who, carried.of, outcome).map_err(|e| self.unrecorded(e))?;
+        let _recorded = self.durable(receipt, RECORD).await?;
+        self.open = None;
+        let told = denied.decided.message.as_deref().unwrap_or(denied.why);
+        carried.say_failed(wires, &mut self.to_client.out, &format!("{told} (record {})", record.0));
+        self.drain_client().await?;
+        // The program is not waited for.
+        self.upstream.leg = Leg::Gone;
+        self.until_client_goes().await;
+        Ok(())
+    }
+}
+
+/// By whom and what a program's streams are looked at.
+fn look<'a>(session: &'a Session, key: &'a mask::FilterKey) -> Look<'a> {
+    Look { detectors: session.resource.gate.detectors(), known: &session.known, key }
+}
+
+/// How it ended: whether well, and a word for the record.
+fn tag(gate: &gate::Gate, how: Ended) -> (bool, MaskedText) {
+    match how {
+        Ended::Success => (true, MaskedText::constant("exit 0")),
+        Ended::Code(code) => (false, mask::name(gate.detectors(), &format!("exit {code}"))),
+        Ended::Failed => (false, MaskedText::constant("failed")),
+    }
+}
+
+/// A program in a container, and what is known of its streams.
+struct Carried<'a> {
+    asked: &'a Asked,
+    of: Seq,
+    writes: Writes,
+    reads: Reads,
+    seat: Option<Seat>,
+    streams: Streams,
+    /// Over WebSocket, what a message may be; else what a frame may.
+    channels: Option<Channels>,
+    spdy: Option<Spdy>,
+    /// The number of each stream of SPDY's.
+    numbers: BTreeMap<Role, u32>,
+    /// Those that upstream has ended, which the client is told at the end.
+    fins: Vec<u32>,
+    done: BTreeSet<Role>,
+    sizes: Sizes,
+    ending: Ending,
+    end: Vec<u8>,
+    approved: BTreeSet<Group>,
+    /// What it writes is an archive: a placeholder there would break it.
+    archive: bool,
+    /// Upstream's connection is over.
+    lost: bool,
+    /// The client knows how it ended.
+    told: bool,
+}
+
+impl<'a> Carried<'a> {
+    fn new(
+        session: &Session,
+        asked: &'a Asked,
+        of: Seq,
+        tunnel: &Tunnel,
+        protocol: Protocol,
+        streams: Streams,
+        pieces: u64,
+    ) -> Result<Carried<'a>, Cut> {
+        let reel = session.resource.config.reel;
+        let seat = streams.tty.then(|| Seat::new(Size::new(80, 24), MaskedText::constant("")));
+        let spdy = protocol.is_spdy(tunnel.carrier);
+        let channels = match spdy {
+            true => None,
+            false => {
+                let channels = Channels::new(protocol, streams.clone());
+                Some(channels.map_err(|reason| Cut::told("unreadable", 502, reason.outward))?)
+            }
+        };
+        let mut writes = Writes::new(reel);
+        // The head was the first piece.
+        writes.pieces = pieces;
+        let archive = match &tunnel.connect {
+            Connect::Exec(exec) => exec.words.first().is_some_and(|word| is_archiver(word)),
+            _ => false,
+        };
+        Ok(Carried {
+            asked,
+            of,
+            writes,
+            reads: Reads::new(reel, seat.is_none()),
+            archive: archive && seat.is_none(),
+            seat,
+            channels,
+            spdy: spdy.then(|| Spdy::program(streams.clone())),
+            streams,
+            numbers: BTreeMap::new(),
+            fins: Vec::new(),
+            done: BTreeSet::new(),
+            sizes: Sizes::default(),
+            ending: Ending::default(),
+            end: Vec::new(),
+            approved: BTreeSet::new(),
+            lost: false,
+            told: false,
+        })
+    }
+
+    /// Nothing more comes of it.
+    fn is_over(&self) -> bool {
+        let all = [(Role::Stdout, self.streams.stdout), (Role::Stderr, self.streams.stderr), (Role::Error, true)];
+        self.lost || all.iter().all(|(role, asked)| !asked || self.done.contains(role))
+    }
+
+    /// Something of upstream's. Errors: what it may not say.
+    fn on_upstream(&mut self, session: &mut Session, wires: &mut Wires, heard: Heard) -> Result<(), Cut> {
+        match heard {
+            Heard::Ping(payload) => session.to_upstream.pong(&payload),
+            Heard::Close => self.lost = true,
+            Heard::Message(message) => {
+                let Some(channels) = &self.channels else { return Ok(()) };
+                let (channel, bytes) = channels.on_upstream(&message).map_err(upstream)?;
+                match channel {
+                    Channel::Stdout => self.wrote(session, Stream::Out, &bytes)?,
+                    Channel::Stderr => self.wrote(session, Stream::Err, &bytes)?,
+                    Channel::Error if !bytes.is_empty() => {
+                        self.ended(&bytes)?;
+                        // What is written to the other streams was sent before.
+                        self.done.extend([Role::Stdout, Role::Stderr, Role::Error]);
+                    }
+                    Channel::Error | Channel::Stdin | Channel::Resize => {}
+                }
+            }
+            Heard::Frame(frame) => self.on_upstream_frame(session, wires, frame)?,
+        }
+        Ok(())
+    }
+
+    fn on_upstream_frame(&mut self, session: &mut Session, wires: &mut Wires, frame: Frame) -> Result<(), Cut> {
+        let Some(spdy) = &mut self.spdy else { return Ok(()) };
+        match spdy.on_upstream(frame)? {
+            Step::Nothing => {}
+            Step::Answer(frame) => wires.to_upstream(&mut session.to_upstream.out, &frame),
+            Step::Forward { frame: Frame::GoAway { .. }, .. } => self.lost = true,
+            Step::Forward { frame: Frame::Data { stream, fin, bytes }, on: Some(role) } => {
+                match role {
+                    Role::Stdout => self.wrote(session, Stream::Out, bytes.as_bytes())?,
+                    Role::Stderr => self.wrote(session, Stream::Err, bytes.as_bytes())?,
+                    Role::Error => self.ended(bytes.as_bytes())?,
+                    Role::Stdin | Role::Resize | Role::PortData { .. } | Role::PortError { .. } => {}
+                }
+                if fin {
+                    self.fins.push(stream);
+                    self.done.insert(role);
+                }
+            }
+            Step::Forward { frame, on } => {
+                if let (Frame::Reset { .. }, Some(role)) = (&frame, on) {
+                    self.done.insert(role);
+                }
+                wires.to_client(&mut session.to_client.out, &frame);
+            }
+        }
+        Ok(())
+    }
+
+    fn wrote(&mut self, session: &Session, stream: Stream, bytes: &[u8]) -> Result<(), Cut> {
+        let key = session.resource.gate.ledger().filter_key();
+        let look = look(session, &key);
+        let echoes = self.seat.as_ref().is_some_and(|seat| seat.echoes(bytes));
+        self.writes.push(&look, stream, bytes).map_err(|why| Cut::told("unreadable", 502, why.0))?;
+        if echoes {
+            self.writes.let_go(&look);
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, bytes: &[u8]) -> Result<(), Cut> {
+        self.ending.push(bytes).map_err(upstream)?;
+        self.end.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Something of the client's. Errors: what it may not say.
+    async fn on_client(&mut self, session: &mut Session, wires: &mut Wires, heard: Heard) -> Result<(), Cut> {
+        match heard {
+            Heard::Ping(payload) => session.to_client.pong(&payload),
+            Heard::Close => return Err(Cut::quiet("client-closed")),
+            Heard::Message(message) => {
+                let Some(channels) = &mut self.channels else { return Ok(()) };
+                match channels.on_client(&message).map_err(client)? {
+                    FromClient::Stdin(bytes) => {
+                        let mut sending = BytesMut::new();
+                        let message = Channel::Stdin.message(&bytes);
+                        encode(&mut sending, Opcode::Binary, &message, Some(entropy::random()));
+                        self.read(session, &bytes, &sending).await?;
+                    }
+                    FromClient::Resize(bytes) => {
+                        for size in self.resized(&bytes)? {
+                            let message = Channel::Resize.message(&size);
+                            encode(&mut session.to_upstream.out, Opcode::Binary, &message, Some(entropy::random()));
+                        }
+                    }
+                    FromClient::StdinClosed => {
+                        self.no_more(session)?;
+                        encode(&mut session.to_upstream.out, Opcode::Binary, &stdin_closed(), Some(entropy::random()));
+                    }
+                }
+            }
+            Heard::Frame(frame) => self.on_client_frame(session, wires, frame).await?,
+        }
+        Ok(())
+    }
+
+    async fn on_client_frame(&mut self, session: &mut Session, wires: &mut Wires, frame: Frame) -> Result<(), Cut> {
+        let Some(spdy) = &mut self.spdy else { return Ok(()) };
+        match spdy.on_client(frame)? {
+            Step::Nothing => {}
+            Step::Answer(frame) => wires.to_client(&mut session.to_client.out, &frame),
+            Step::Forward { frame: Frame::GoAway { .. }, .. } => return Err(Cut::quiet("client-closed")),
+            Step::Forward { frame: Frame::Data { stream, fin, bytes }, on: Some(Role::Stdin) } => {
+                let bytes = bytes.into_bytes();
+                if !bytes.is_empty() {
+                    let sending = wires.data(stream, false, &bytes);
+                    self.read(session, &bytes, &sending).await?;
+                }
+                if fin {
+                    self.no_more(session)?;
+                    let fin = Frame::Data { stream, fin, bytes: RawField::new(Bytes::new()) };
+                    wires.to_upstream(&mut session.to_upstream.out, &fin);
+                }
+            }
+            Step::Forward { frame: Frame::Data { stream, fin, bytes }, on: Some(Role::Resize) } => {
+                let written: Vec<u8> = self.resized(bytes.as_bytes())?.concat();
+                let frame = Frame::Data { stream, fin, bytes: RawField::new(written.into()) };
+                wires.to_upstream(&mut session.to_upstream.out, &frame);
+            }
+            Step::Forward { frame, on } => {
+                if let (Frame::Open { stream, .. }, Some(role)) = (&frame, on) {
+                    self.numbers.insert(role, *stream);
+                }
+                // What is data here is the end of a stream, and empty.
+                wires.to_upstream(&mut session.to_upstream.out, &frame);
+            }
+        }
+        Ok(())
+    }
+
+    /// Input: recorded, and sent as it is.
+    async fn read(&mut self, session: &mut Session, bytes: &Bytes, sending: &[u8]) -> Result<(), Cut> {
+        let gate = session.resource.gate.clone();
+        let detectors = gate.detectors_of(&session.who);
+        session.echoed(&detectors, bytes);
+        if let Some(seat) = &self.seat {
+            session.echoed(&detectors, &seat.typed(bytes));
+        }
+        let piece = self.reads.piece(&detectors, bytes).map_err(|why| Cut::told("unreadable", 400, why.0))?;
+        let intent = match &self.seat {
+            None => gate.piece_upstream(&session.who, self.of, piece, sending, entropy::tick()),
+            // What is not echoed is a password perhaps.
+            Some(_) => gate.piece_unopened(&session.who, self.of, piece, sending, entropy::tick()),
+        };
+        let (_seq, permit) = session.permitted(intent).await?;
+        session.to_upstream.send(permit, sending, None)?;
+        Ok(())
+    }
+
+    /// There is no more input.
+    fn no_more(&mut self, session: &Session) -> Result<(), Cut> {
+        let gate = &session.resource.gate;
+        if let Some(piece) = self.reads.rest(&gate.detectors_of(&session.who)) {
+            let piece = gate.piece(&session.who, self.of, piece);
+            let _covered_by_the_outcome = piece.map_err(|e| session.unrecorded(e))?;
+        }
+        Ok(())
+    }
+
+    /// Sizes of the terminal, as they go on.
+    fn resized(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Cut> {
+        let sizes = self.sizes.push(bytes).map_err(client)?;
+        for size in &sizes {
+            self.seat.iter().for_each(|seat| seat.resize(Size::new(size.width.into(), size.height.into())));
+        }
+        Ok(sizes.into_iter().map(|size| size.written()).collect())
+    }
+
+    /// What was recorded, in frames.
+    fn framed(&self, wires: &Wires, recorded: crate::program::Recorded) -> Result<MaskedBytes, Cut> {
+        let (mut held, mut out) = (recorded.held, mask::constant(b""));
+        for (stream, length) in recorded.cuts {
+            let piece = held.split_to(length);
+            let (channel, role) = match stream {
+                Stream::Out => (Channel::Stdout, Role::Stdout),
+                Stream::Err => (Channel::Stderr, Role::Stderr),
+            };
+            out = out.then(self.one_framed(wires, channel, role, &piece)?);
+        }
+        Ok(out)
+    }
+
+    fn one_framed(&self, wires: &Wires, channel: Channel, role: Role, piece: &MaskedBytes) -> Result<MaskedBytes, Cut> {
+        match &self.channels {
+            Some(_) => Ok(mask::channel_message(channel.number(), piece)),
+            None => {
+                let number = self.numbers.get(&role).ok_or_else(|| Cut::upstream(NO_STREAM))?;
+                Ok(wires.masked(*number, piece))
+            }
+        }
+    }
+
+    /// What upstream says of the end, masked.
+    fn masked_end(&self, session: &Session) -> Result<(MaskedBytes, Vec<gate::Tripped>), Cut> {
+        let detectors = session.resource.gate.detectors();
+        let unreadable = |why: mask::body::Unreadable| Cut::told("unreadable", 502, why.0);
+        let mut body = Body::new(Media::Json, [].into(), BTreeSet::new());
+        let first = body.push(detectors, &session.known, &self.end).map_err(unreadable)?;
+        let mut found = crate::alike::tripped(&body.take_found(), "output");
+        let (rest, last) = body.finish(detectors, &session.known).map_err(unreadable)?;
+        found.extend(crate::alike::tripped(&last, "output"));
+        Ok((first.then(rest), found.into_iter().collect()))
+    }
+
+    fn end_framed(&self, wires: &Wires, status: &MaskedBytes) -> Result<MaskedBytes, Cut> {
+        self.one_framed(wires, Channel::Error, Role::Error, status)
+    }
+
+    /// Tells the client in the gateway's own words that it ends here.
+    fn say_failed(&mut self, wires: &mut Wires, out: &mut BytesMut, why: &str) {
+        self.told = true;
+        let status = status(500, why, &[]);
+        match (&self.channels, self.numbers.get(&Role::Error)) {
+            (Some(_), _) => {
+                encode(out, Opcode::Binary, &Channel::Error.message(&status), None);
+                encode(out, Opcode::Close, &websocket::close_payload(1000, ""), None);
+            }
+            (None, Some(error)) => {
+                let end = Frame::Data { stream: *error, fin: true, bytes: RawField::new(status.into()) };
+                wires.to_client(out, &end);
+                let others = self.numbers.iter().filter(|(role, _)| matches!(role, Role::Stdout | Role::Stderr));
+                for (_, stream) in others {
+                    let end = Frame::Data { stream: *stream, fin: true, bytes: RawField::new(Bytes::new()) };
+                    wires.to_client(out, &end);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// Whether a program writes what a placeholder would break.
+fn is_archiver(word: &str) -> bool {
+    let base = word.rsplit('/').next().unwrap_or(word);
+    matches!(base, "tar" | "gzip" | "zip" | "cpio" | "xz" | "bzip2" | "zstd")
+}
+
+fn upstream(reason: proto_kubernetes::fault::Reason) -> Cut {
+    reason.on(wire::Side::Upstream).into()
+}
+
+fn client(reason: proto_kubernetes::fault::Reason) -> Cut {
+    reason.on(wire::Side::Client).into()
+}
