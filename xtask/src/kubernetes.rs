@@ -1,5 +1,5 @@
 //! Kubernetes for the tests: a real API server and a real kubelet, built once out of Debian's source package, which has all
-//! that they are made of in it. Kept in the cache, outside the source tree; etcd and kubectl are Debian's own.
+//! that they are made of in it. Kept in the cache, outside the source tree; etcd, kubectl and what runs containers are Debian's own.
 //!
 //! Debian has no binary package of either; nothing is fetched but from where the system's packages come.
 
@@ -35,23 +35,60 @@ const TO_BUILD: &[&str] = &[
     "rsync",
 ];
 
-/// The folder with the programs, if they were built.
+/// A program that Debian has, its package, and the service that comes with it. Any of them may be there from elsewhere.
+const PROGRAMS: [(&str, &str, Option<&str>); 5] = [
+    ("etcd", "etcd-server", Some("etcd.service")),
+    ("kubectl", "kubernetes-client", None),
+    ("runc", "runc", None),
+    ("containerd", "containerd", Some("containerd.service")),
+    ("ctr", "containerd", None),
+];
+/// What containers are made of: it is there under the same name, and of no use here, where this package is not.
+const BUSYBOX: &str = "busybox-static";
+/// systemd's own test of whether it runs the machine (sd_booted(3)).
+const BOOTED: &str = "/run/systemd/system";
+const SERVICE_SECONDS_MAX: Duration = Duration::from_secs(60);
+
+/// The folder with the programs, if they were built and Debian's are there.
 pub fn find(home: &Home) -> Option<PathBuf> {
     let folder = home.kubernetes();
     let built = [API_SERVER, KUBELET].iter().all(|program| folder.join(program).is_file());
-    (built && setup::on_path("etcd") && setup::on_path("kubectl")).then_some(folder)
+    let installed = PROGRAMS.iter().all(|(program, ..)| setup::on_path(program)) && has_busybox();
+    (built && installed).then_some(folder)
+}
+
+fn has_busybox() -> bool {
+    Path::new("/var/lib/dpkg/info").join(format!("{BUSYBOX}.list")).is_file()
 }
 
 /// Builds and installs what is missing.
 pub fn ready(home: &Home) -> Result<PathBuf, Stop> {
-    // Either of them may be there from elsewhere.
-    for (program, package) in [("etcd", "etcd-server"), ("kubectl", "kubernetes-client")] {
+    for (program, package, service) in PROGRAMS {
+        let had = setup::on_path(program);
         setup::packages(&[package], || setup::on_path(program))?;
+        if let Some(service) = service.filter(|_| !had) {
+            stays_off(service)?;
+        }
     }
+    setup::packages(&[BUSYBOX], has_busybox)?;
     match find(home) {
         Some(folder) => Ok(folder),
         None => build(&home.kubernetes()),
     }
+}
+
+/// Ends and disables a service that a package has brought: the tests start what they need themselves.
+fn stays_off(service: &str) -> Result<(), Stop> {
+    if !setup::on_path("systemctl") {
+        return Ok(());
+    }
+    let mut systemctl = Command::new("systemctl");
+    systemctl.arg("disable");
+    if Path::new(BOOTED).is_dir() {
+        systemctl.arg("--now");
+    }
+    let done = finish(systemctl.arg(service), b"", SERVICE_SECONDS_MAX)?;
+    if done.status.success() { Ok(()) } else { Err(Stop::Could(done.all())) }
 }
 
 fn build(folder: &Path) -> Result<PathBuf, Stop> {

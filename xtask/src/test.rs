@@ -119,6 +119,8 @@ fn foreign(home: &Home, options: &Options, name: &str) -> Ending {
 
 /// Beginning of the names of the tests that need a cluster of Kubernetes.
 const CLUSTER: &str = "kubernetes::";
+/// And of those among them that need a node, on which containers run.
+const NODE: &str = "kubernetes::node";
 
 /// A cluster is built once, with `--all` or by its own command.
 fn cluster(home: &Home, options: &Options) -> Ending {
@@ -132,7 +134,12 @@ fn cluster(home: &Home, options: &Options) -> Ending {
         return Ending::Skipped("cargo xtask setup kubernetes builds it".to_owned());
     };
     let mut cargo = real(home, options);
-    check_tests(cargo.env("INTEROP_KUBERNETES", folder).args(["--", CLUSTER]), TEST_SECONDS_MAX)
+    cargo.env("INTEROP_KUBERNETES", folder).args(["--", CLUSTER]);
+    if let Err(why) = interop::kubernetes::node::allowed() {
+        println!("skipped: what needs a node of the cluster: {why}");
+        cargo.args(["--skip", NODE]);
+    }
+    check_tests(&mut cargo, TEST_SECONDS_MAX)
 }
 
 /// Beginning of the names of the tests in which the server says what a statement does.

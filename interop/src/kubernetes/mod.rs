@@ -1,7 +1,12 @@
 //! A real control plane of Kubernetes: etcd and an API server on loopback, with roles (RBAC), two people known by tokens, and the
 //! API server's own audit log, which is a witness of its own to every request.
 //!
-//! There is no node yet: objects are kept and nothing runs.
+//! Nothing runs in it until it is given a [`Node`]; objects are kept without one.
+
+pub mod image;
+pub mod node;
+
+pub use node::{Node, Pod};
 
 use crate::limits::{CLIENT_SECONDS_MAX, START_SECONDS_MAX};
 use crate::place::{Scratch, free_port, is_open};
@@ -19,6 +24,11 @@ pub const KUBELET: &str = "kubelet";
 pub const ADMIN: &str = "admin";
 pub const AGENT: &str = "agent";
 
+/// Whose token the kubelet has, as the one node that there may be.
+const NODE: &str = "node";
+/// The API server's certificate towards the kubelet.
+const TO_KUBELET: &str = "to-kubelet";
+
 /// A running cluster. Stopped and removed when dropped.
 #[must_use]
 #[derive(Debug)]
@@ -27,6 +37,7 @@ pub struct Kubernetes {
     server: Daemon,
     _etcd: Daemon,
     pub port: u16,
+    programs: PathBuf,
     scratch: Scratch,
 }
 
@@ -53,7 +64,12 @@ impl Kubernetes {
         command.args(flags(dir, port, at));
         let mut server = Daemon::start(&mut command, &dir.join("server.log"), "TERM")?;
         server.wait_ready(START_SECONDS_MAX, || is_open(port) && answers(dir))?;
-        Ok(Kubernetes { server, _etcd: etcd, port, scratch })
+        Ok(Kubernetes { server, _etcd: etcd, port, programs: programs.to_path_buf(), scratch })
+    }
+
+    /// Gives it a node, on which pods run: one at a time.
+    pub fn node(&self) -> Result<Node, Trouble> {
+        Node::start(self)
     }
 
     /// What `KUBECONFIG` names: a context for [`ADMIN`], which is the current one, and one for [`AGENT`].
@@ -115,20 +131,37 @@ fn prepare(dir: &Path, port: u16) -> Result<(), Trouble> {
     authority.sign("server", "DNS:localhost,IP:127.0.0.1")?;
     openssl(dir, &["genrsa", "-out", "accounts.key", "2048"])?;
     openssl(dir, &["rsa", "-in", "accounts.key", "-pubout", "-out", "accounts.pub"])?;
-    let [admin, agent] = [ADMIN, AGENT].map(token);
-    let tokens = format!("{admin},{ADMIN},1,\"system:masters\"\n{agent},{AGENT},2,\"agents\"\n");
-    let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: RequestResponse}]\n";
-    let config = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: {ADMIN}\n\
-         clusters: [{{name: c, cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: \"{}\"}}}}]\n\
-         users: [{{name: {ADMIN}, user: {{token: {admin}}}}}, {{name: {AGENT}, user: {{token: {agent}}}}}]\n\
-         contexts: [{{name: {ADMIN}, context: {{cluster: c, user: {ADMIN}}}}}, {{name: {AGENT}, context: {{cluster: c, user: {AGENT}}}}}]\n",
-        authority.certificate().display()
+    // The API server is known to the kubelet by it.
+    authority.sign(TO_KUBELET, "DNS:localhost")?;
+    let [admin, agent, node] = [ADMIN, AGENT, NODE].map(token);
+    let tokens = format!(
+        "{admin},{ADMIN},1,\"system:masters\"\n{agent},{AGENT},2,\"agents\"\n\
+         {node},system:node:{},3,\"system:nodes\"\n",
+        node::NAME
     );
+    let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: RequestResponse}]\n";
+    let config = config(port, &authority.certificate(), &[ADMIN, AGENT]);
     for (name, text) in [("tokens.csv", &*tokens), ("audit.yaml", policy), ("kubeconfig", &config)] {
         std::fs::write(dir.join(name), text).map_err(wrap)?;
     }
     Ok(())
+}
+
+/// A kubeconfig with a context for each of them; the first one's is the current one.
+fn config(port: u16, authority: &Path, who: &[&str]) -> String {
+    let users: Vec<String> =
+        who.iter().map(|name| format!("{{name: {name}, user: {{token: {}}}}}", token(name))).collect();
+    let contexts: Vec<String> =
+        who.iter().map(|name| format!("{{name: {name}, context: {{cluster: c, user: {name}}}}}")).collect();
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: {}\n\
+         clusters: [{{name: c, cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: \"{}\"}}}}]\n\
+         users: [{}]\ncontexts: [{}]\n",
+        who[0],
+        authority.display(),
+        users.join(", "),
+        contexts.join(", ")
+    )
 }
 
 fn token(who: &str) -> String {
@@ -148,6 +181,8 @@ fn flags(dir: &Path, port: u16, etcd: u16) -> Vec<String> {
         // No controller runs that would make accounts for pods.
         "--disable-admission-plugins=ServiceAccount",
         "--allow-privileged=true",
+        // By the node's name, which is `localhost`: the kubelet listens on loopback alone.
+        "--kubelet-preferred-address-types=Hostname",
     ]
     .map(str::to_owned)
     .into();
@@ -160,6 +195,9 @@ fn flags(dir: &Path, port: u16, etcd: u16) -> Vec<String> {
         file("service-account-signing-key-file", "accounts.key"),
         file("audit-policy-file", "audit.yaml"),
         file("audit-log-path", "audit.log"),
+        file("kubelet-client-certificate", &format!("{TO_KUBELET}.crt")),
+        file("kubelet-client-key", &format!("{TO_KUBELET}.key")),
+        file("kubelet-certificate-authority", "ca.crt"),
     ]);
     flags
 }

@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask test` runs these where `cargo xtask setup kubernetes` has built the programs.
 
+mod node;
+
 use crate::world::eventually;
 use interop::kubernetes::{ADMIN, AGENT, Kubernetes, programs};
 use interop::limits::CLIENT_SECONDS_MAX;
