@@ -15,6 +15,7 @@ use super::{ADMIN, KUBELET, Kubernetes, NODE, config, kubectl};
 use crate::limits::{CLIENT_SECONDS_MAX, START_SECONDS_MAX};
 use crate::place::{Scratch, free_port};
 use crate::process::{Daemon, Finished, Trouble, describe, finish, tail};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,8 @@ impl Node {
         let mut command = Command::new("/bin/sh");
         command.arg(dir.join("node.sh")).arg(dir).arg(&group).arg(cluster.programs.join(KUBELET));
         command.args(may_start(Path::new(&group))?);
+        // The kubelet would log in to clouds with what a person has in the environment, or with what a machine of theirs is given.
+        command.env_clear().env("PATH", path()).env("AWS_EC2_METADATA_DISABLED", "true");
         prepare(dir, &group.to_string_lossy(), cluster)?;
         let image = image::write(&dir.join("image"))?;
         let mut daemon = Daemon::start(&mut command, &dir.join("log"), "TERM")?;
@@ -216,9 +219,7 @@ pub fn allowed() -> Result<(), Trouble> {
 /// is not installed, or is refused.
 fn may_start(group: &Path) -> Result<Vec<PathBuf>, Trouble> {
     for program in ["containerd", "ctr", "runc"] {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-        if !folders.any(|folder| folder.join(program).is_file()) {
+        if !std::env::split_paths(&path()).any(|folder| folder.join(program).is_file()) {
             return Err(Trouble::Missing {
                 what: program.to_owned(),
                 remedy: "run `cargo xtask setup kubernetes`".to_owned(),
@@ -233,6 +234,13 @@ fn may_start(group: &Path) -> Result<Vec<PathBuf>, Trouble> {
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     can_make(hierarchies(&mounts), group)
+}
+
+/// Debian keeps runc in a folder that is not on everybody's path.
+fn path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }
 
 /// Where cgroups are mounted (proc(5): the fifth word is the place, the one behind the dash the type).
@@ -331,7 +339,6 @@ exit 1
 
 /// The first process in the namespaces. The end of either program ends it, and with it all.
 const INSIDE: &str = r#"
-PATH=$PATH:/usr/sbin:/sbin
 mount --bind "$2" "$1/kubelet" && mount --rbind "$1" /mnt || exit 1
 cd /mnt || exit 1
 for place in run var/lib var/log; do

@@ -18,24 +18,38 @@ use std::sync::OnceLock;
 /// A command that does nothing, for pods into which somebody comes.
 const SLEEPS: [&str; 2] = ["sleep", "1000"];
 
-fn scene() -> &'static (Kubernetes, Node) {
-    static SCENE: OnceLock<(Kubernetes, Node)> = OnceLock::new();
+struct Scene {
+    cluster: Kubernetes,
+    node: Node,
+    /// As the machine's kernel was before there was a node.
+    kernel: Vec<String>,
+}
+
+fn scene() -> &'static Scene {
+    static SCENE: OnceLock<Scene> = OnceLock::new();
     SCENE.get_or_init(|| {
+        let kernel = kernel();
         let cluster = Kubernetes::start(&programs().unwrap()).unwrap();
         let node = cluster.node().unwrap();
-        (cluster, node)
+        Scene { cluster, node, kernel }
     })
+}
+
+/// What a kubelet sets if nobody keeps it from that.
+fn kernel() -> Vec<String> {
+    let settings = ["vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops"];
+    settings.map(|name| fs::read_to_string(Path::new("/proc/sys").join(name)).unwrap()).into()
 }
 
 #[track_caller]
 fn run(pod: &Pod) {
-    let (cluster, node) = scene();
+    let Scene { cluster, node, .. } = scene();
     node.run(pod).unwrap_or_else(|why| panic!("{why}\n{}", cluster.log()));
 }
 
 /// kubectl as who may do everything, with an input that ends.
 fn fed(words: &[&str], input: &[u8]) -> Finished {
-    finish(&mut scene().0.kubectl(ADMIN, words), input, CLIENT_SECONDS_MAX).unwrap()
+    finish(&mut scene().cluster.kubectl(ADMIN, words), input, CLIENT_SECONDS_MAX).unwrap()
 }
 
 #[track_caller]
@@ -48,7 +62,7 @@ fn out(words: &[&str]) -> String {
 /// kubectl that goes on beside the test.
 fn beside(scratch: &Scratch, words: &[&str]) -> Daemon {
     let log = scratch.path().join("log");
-    Daemon::start(&mut scene().0.kubectl(ADMIN, words), &log, "TERM").unwrap()
+    Daemon::start(&mut scene().cluster.kubectl(ADMIN, words), &log, "TERM").unwrap()
 }
 
 /// Every byte there is, some thousand times, so that nothing can be taken for text and no buffer holds it all.
@@ -69,11 +83,11 @@ fn a_command_runs_with_its_words_its_streams_and_its_status() {
         let seen = |event: &Value| {
             event["requestURI"].as_str().unwrap().contains("exec/exec?command=sh&command=-c&")
         };
-        answered(&scene().0, ADMIN).iter().find(|event| seen(event)).map(|_event| ())
+        answered(&scene().cluster, ADMIN).iter().find(|event| seen(event)).map(|_event| ())
     });
 
     // Nobody has granted anything to the agent.
-    let refused = kubectl(&scene().0, AGENT, &["exec", "exec", "--", "touch", "/tmp/agent"]);
+    let refused = kubectl(&scene().cluster, AGENT, &["exec", "exec", "--", "touch", "/tmp/agent"]);
     assert!(!refused.status.success() && refused.err().contains("Forbidden"), "{}", refused.all());
     assert_eq!(out(&["exec", "exec", "--", "ls", "/tmp"]), "");
 }
@@ -98,7 +112,7 @@ fn a_container_is_chosen_by_its_name() {
 #[test]
 fn a_terminal_has_a_size_an_echo_and_a_status() {
     run(&Pod::new("tty", &SLEEPS));
-    let words = describe(&scene().0.kubectl(ADMIN, &["exec", "-it", "tty", "--", "sh"]));
+    let words = describe(&scene().cluster.kubectl(ADMIN, &["exec", "-it", "tty", "--", "sh"]));
     // A terminal for kubectl, of a size that no default has. The size follows the command: it is waited for.
     let mut script = Command::new("script");
     script.args(["-qec", &format!("stty rows 33 cols 101; {words}"), "/dev/null"]);
@@ -116,8 +130,10 @@ fn an_attached_client_speaks_with_the_command_that_runs() {
     let script = "while read line; do [ \"$line\" = bye ] && exit 0; echo got-$line; done; exit 1";
     run(&Pod::new("attach", &["sh", "-c", script]).with_stdin());
     // What the command says after the client's input has ended is shown to nobody: each answer is waited for.
-    let (scratch, words) =
-        (Scratch::new("attach").unwrap(), describe(&scene().0.kubectl(ADMIN, &["attach", "-i", "attach"])));
+    let (scratch, words) = (
+        Scratch::new("attach").unwrap(),
+        describe(&scene().cluster.kubectl(ADMIN, &["attach", "-i", "attach"])),
+    );
     let log = scratch.path().join("log").display().to_string();
     let client = format!(
         "says() {{ echo $1; n=0; until grep -qx got-$1 {log} || [ $n = 200 ]; do sleep 0.1; n=$((n+1)); done; }}\n\
@@ -204,7 +220,7 @@ fn cgroups(dir: &Path) -> (usize, Vec<PathBuf>) {
 
 #[test]
 fn two_nodes_stand_beside_each_other_and_nothing_of_one_outlives_it() {
-    let (first, ours) = scene();
+    let Scene { cluster: first, node: ours, kernel: before } = scene();
     let second = Kubernetes::start(&programs().unwrap()).unwrap();
     let node = second.node().unwrap();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -243,6 +259,7 @@ fn two_nodes_stand_beside_each_other_and_nothing_of_one_outlives_it() {
     assert!(!dir.exists());
     // Nothing was ever mounted where others see it.
     assert!(!mounts.contains(dir.to_str().unwrap()), "{mounts}");
+    assert_eq!(&kernel(), before);
     // The other one goes on.
     let done = fed(&["exec", "twin", "--", "echo", "here"], b"");
     assert_eq!(done.out(), "here\n", "{}", done.all());
