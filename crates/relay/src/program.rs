@@ -180,7 +180,13 @@ impl Writes {
     }
 
     /// Takes what is held, as the record has it. `seat`: a terminal is before it; `last`: nothing comes behind it.
-    pub(crate) fn piece(&mut self, look: &Look<'_>, root: &ResourcePath, seat: Option<&Seat>, last: bool) -> (Recorded, Piece) {
+    pub(crate) fn piece(
+        &mut self,
+        look: &Look<'_>,
+        root: &ResourcePath,
+        seat: Option<&Seat>,
+        last: bool,
+    ) -> (Recorded, Piece) {
         let (held, cuts) =
             (std::mem::replace(&mut self.held, mask::constant(b"")), std::mem::take(&mut self.cuts));
         let length = held.as_bytes().len() as u64;

@@ -72,7 +72,12 @@ impl Seat {
     }
 
     /// Shows what is about to be released. `known`: the run was given it, or sent it.
-    pub(crate) async fn show(&self, detectors: &Detectors, known: impl Fn(&[u8]) -> bool, masked: &[u8]) -> Shown {
+    pub(crate) async fn show(
+        &self,
+        detectors: &Detectors,
+        known: impl Fn(&[u8]) -> bool,
+        masked: &[u8],
+    ) -> Shown {
         let (mut shown, mut since) = (Shown::default(), 0);
         let lines = masked.split_inclusive(|b| *b == b'\n');
         for part in lines.flat_map(|line| line.chunks(SSH_SCREEN_SLICE)) {
@@ -90,7 +95,13 @@ impl Seat {
 
 impl State {
     /// Shows at most a line. Whether the screen was searched.
-    fn show(&mut self, detectors: &Detectors, known: &impl Fn(&[u8]) -> bool, part: &[u8], shown: &mut Shown) -> bool {
+    fn show(
+        &mut self,
+        detectors: &Detectors,
+        known: &impl Fn(&[u8]) -> bool,
+        part: &[u8],
+        shown: &mut Shown,
+    ) -> bool {
         let text = part.strip_suffix(b"\n").unwrap_or(part);
         // What was seen of a line with colours was perhaps let go without what comes now.
         let apart = !self.screen.is_at_end() || self.screen.is_coloured();
@@ -115,9 +126,9 @@ impl State {
         let text = self.screen.lines().join("\n");
         let mut findings = Vec::new();
         detectors.scan_deep(text.as_bytes(), &mut findings);
-        let new = findings.iter().filter(|finding| {
-            text.as_bytes().get(finding.range.clone()).is_some_and(|value| !known(value))
-        });
+        let new = findings
+            .iter()
+            .filter(|finding| text.as_bytes().get(finding.range.clone()).is_some_and(|value| !known(value)));
         let tripped = |finding: &mask::Finding| Tripped {
             detector: finding.detector,
             class: finding.class.clone(),

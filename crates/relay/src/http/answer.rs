@@ -166,7 +166,9 @@ impl Session {
         // A service that puts a body behind one of these would have it read as the next answer.
         self.spent |= !after.upstream || answer.bodyless || asked.tunnel().is_some();
         // Nothing rides on a connection whose upgrade failed.
-        Ok(asked.tunnel().is_none() && after.client && (answer.chunked || answer.bodyless || answer.pieces == 0))
+        Ok(asked.tunnel().is_none()
+            && after.client
+            && (answer.chunked || answer.bodyless || answer.pieces == 0))
     }
 
     /// The response, behind any interim ones. Those are dropped: what they say (early hints) nobody needs. `switches`: a

@@ -408,7 +408,8 @@ impl Asked {
         let text = format!("{PORT} {port} | {}", shown_fields(detectors, &self.request, &[]));
         let sending = format!("{PORT} {port} {}", line(&self.request)).into_bytes();
         Asked {
-            subject: Subject::new(detectors, action.clone(), mask::text(detectors, &text).0, None, &[]).exact(),
+            subject: Subject::new(detectors, action.clone(), mask::text(detectors, &text).0, None, &[])
+                .exact(),
             context: policy::Context {
                 kind: PORT.into(),
                 now: entropy::wall(),

@@ -19,8 +19,8 @@ use super::sftp;
 use super::writer::{ClientWriter, NotSent, UpstreamWriter};
 use super::{FAILED_STATUS, REFUSED_STATUS};
 use crate::alike::{room, unsaid};
-use crate::seat::Seat;
 use crate::limits::{DIAL, RECORD, REFUSAL_RECORD, SSH_REQUESTS_MAX};
+use crate::seat::Seat;
 
 /// Serves a channel to its end. Errors: the connection ends with it.
 pub(super) async fn channel(link: Arc<Link>, lane: Lane, mut ended: Over) -> Result<(), Cut> {

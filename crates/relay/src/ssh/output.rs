@@ -19,8 +19,8 @@ use super::writer::{ClientWriter, Ended, Stream};
 use crate::alike::{room, tripped};
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
-use crate::seat::Seat;
 use crate::limits::{CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PAUSE, SSH_TERMINAL_PAUSE, SSH_TYPED_BACK};
+use crate::seat::Seat;
 
 const HELD_BACK: &str = "policy holds back the output";
 const TRIPPED: &str = "a detector found a value that no rule governs";

@@ -82,7 +82,9 @@ fn protocols(headers: &Headers) -> Result<Vec<RawField>, Reason> {
     let mut all: Vec<RawField> = Vec::new();
     for name in headers.list("sec-websocket-protocol") {
         let name = RawField::copy_from(name);
-        if !is_token(name.as_bytes()) || all.contains(&name) || all.len() == PROTOCOLS_MAX {
+        // A name is a token; that of Kubernetes' port-forward has a slash in it.
+        let parts = name.as_bytes().split(|b| *b == b'/').all(is_token);
+        if !parts || all.contains(&name) || all.len() == PROTOCOLS_MAX {
             return Err(why::PROTOCOLS);
         }
         all.push(name);

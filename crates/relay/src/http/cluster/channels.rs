@@ -238,7 +238,8 @@ impl Session {
                 Poll::Pending => None,
             };
             let heard = if to_client.is_empty() { read(upstream, Stirred::UpstreamGone) } else { None };
-            let heard = heard.or_else(|| if to_upstream.is_empty() { read(client, Stirred::ClientGone) } else { None });
+            let heard = heard
+                .or_else(|| if to_upstream.is_empty() { read(client, Stirred::ClientGone) } else { None });
             heard.map_or(Poll::Pending, Poll::Ready)
         });
         tokio::select! {
@@ -273,7 +274,9 @@ impl Session {
             let pause = if carried.seat.is_some() { SSH_TERMINAL_PAUSE } else { SSH_PAUSE };
             match self.stir(wires.idle, carried.writes.waits().then_some(pause)).await? {
                 Stirred::Read => wires.idle = Instant::now() + SOCKET_IDLE,
-                Stirred::Pause => carried.writes.let_go(&look(self, &self.resource.gate.ledger().filter_key())),
+                Stirred::Pause => {
+                    carried.writes.let_go(&look(self, &self.resource.gate.ledger().filter_key()))
+                }
                 Stirred::ClientGone => return Err(Cut::quiet("client-closed")),
                 Stirred::UpstreamGone => carried.lost = true,
                 Stirred::Idle => return Err(Cut::told("idle", 504, IDLE)),
@@ -295,10 +298,8 @@ impl Session {
         if !self.release(carried, wires, Some(how)).await? {
             return Ok(());
         }
-        let ends = std::mem::take(&mut carried.fins);
-        for stream in ends {
-            let fin = Frame::Data { stream, fin: true, bytes: RawField::new(Bytes::new()) };
-            wires.to_client(&mut self.to_client.out, &fin);
+        for end in std::mem::take(&mut carried.ends) {
+            wires.to_client(&mut self.to_client.out, &end);
         }
         if wires.client.socket.is_some() {
             self.to_client.close(1000, "");
@@ -306,24 +307,40 @@ impl Session {
         if wires.upstream.socket.is_some() {
             self.to_upstream.close(1000);
         }
-        self.drain_client().await?;
+        self.until_client_goes().await;
         let (leg, out) = (&mut self.upstream.leg, &mut self.to_upstream.out);
         let _whether_it_reads = tokio::time::timeout(SOCKET_CLOSE, leg.drain(out)).await;
-        self.until_client_goes().await;
         Ok(())
     }
 
     /// Clients read to the end of each stream, and then close: what they say meanwhile is dropped.
     async fn until_client_goes(&mut self) {
-        let until = Instant::now() + SOCKET_CLOSE;
-        while let Ok(Stirred::Read) = self.stir(until, None).await {
-            self.client.input.clear();
-            self.upstream.input.clear();
+        let (leg, out, input) = (&mut self.client.leg, &mut self.to_client.out, &mut self.client.input);
+        let gone = std::future::poll_fn(|cx| {
+            if let Poll::Ready(Err(_)) = leg.poll_drain(cx, out) {
+                return Poll::Ready(());
+            }
+            while let Poll::Ready(read) = leg.poll_fill(cx, input) {
+                match read {
+                    Ok(n) if n > 0 => input.clear(),
+                    Ok(_) | Err(_) => return Poll::Ready(()),
+                }
+            }
+            Poll::Pending
+        });
+        tokio::select! {
+            _run = over(&mut self.ended) => {}
+            _late = tokio::time::timeout(SOCKET_CLOSE, gone) => {}
         }
     }
 
     /// Records what is held, and releases it; `how`: with the outcome. `false`: it stays here, and the client knows.
-    async fn release(&mut self, carried: &mut Carried<'_>, wires: &mut Wires, how: Option<Ended>) -> Result<bool, Cut> {
+    async fn release(
+        &mut self,
+        carried: &mut Carried<'_>,
+        wires: &mut Wires,
+        how: Option<Ended>,
+    ) -> Result<bool, Cut> {
         let resource = self.resource.clone();
         let gate = &resource.gate;
         room(gate).await;
@@ -389,9 +406,17 @@ impl Session {
     }
 
     /// Whether policy, people and the tripwire let out what is held.
-    async fn program_may(&mut self, carried: &mut Carried<'_>, stays: Option<&'static str>) -> Result<Option<Denied>, Cut> {
+    async fn program_may(
+        &mut self,
+        carried: &mut Carried<'_>,
+        stays: Option<&'static str>,
+    ) -> Result<Option<Denied>, Cut> {
         if let Some(why) = stays {
-            let ground = gate::Ground { action: &carried.asked.action, context: &carried.asked.context, release: None };
+            let ground = gate::Ground {
+                action: &carried.asked.action,
+                context: &carried.asked.context,
+                release: None,
+            };
             let decided = unsaid(self.resource.gate.verdict(&self.who, &ground, &BTreeSet::new()));
             return Ok(Some(Denied { decided: Box::new(decided), why, status: 403, of: Some(carried.of) }));
         }
@@ -401,12 +426,24 @@ impl Session {
     }
 
     /// What is held stays here: recorded as refused, and the client is told by the program's end.
-    async fn stays(&mut self, carried: &mut Carried<'_>, wires: &mut Wires, denied: Denied) -> Result<(), Cut> {
+    async fn stays(
+        &mut self,
+        carried: &mut Carried<'_>,
+        wires: &mut Wires,
+        denied: Denied,
+    ) -> Result<(), Cut> {
         let gate = self.resource.gate.clone();
         let receipt = {
             let question = gate::Question { sending: &[], tripwires: &[], ..self.question(carried.asked) };
             let code = ledger::Code::status(denied.status);
-            gate.refuse(&question, &denied.decided, code, denied.why, Some(carried.of), carried.writes.pieces > 1)
+            gate.refuse(
+                &question,
+                &denied.decided,
+                code,
+                denied.why,
+                Some(carried.of),
+                carried.writes.pieces > 1,
+            )
         };
         let refused = receipt.map_err(|e| self.unrecorded(e))?;
         let record = refused.seq();
@@ -427,7 +464,6 @@ impl Session {
         self.open = None;
         let told = denied.decided.message.as_deref().unwrap_or(denied.why);
         carried.say_failed(wires, &mut self.to_client.out, &format!("{told} (record {})", record.0));
-        self.drain_client().await?;
         // The program is not waited for.
         self.upstream.leg = Leg::Gone;
         self.until_client_goes().await;
@@ -462,8 +498,8 @@ struct Carried<'a> {
     spdy: Option<Spdy>,
     /// The number of each stream of SPDY's.
     numbers: BTreeMap<Role, u32>,
-    /// Those that upstream has ended, which the client is told at the end.
-    fins: Vec<u32>,
+    /// How upstream has ended which of them: the client is told behind what is held.
+    ends: Vec<Frame>,
     done: BTreeSet<Role>,
     sizes: Sizes,
     ending: Ending,
@@ -515,7 +551,7 @@ impl<'a> Carried<'a> {
             spdy: spdy.then(|| Spdy::program(streams.clone())),
             streams,
             numbers: BTreeMap::new(),
-            fins: Vec::new(),
+            ends: Vec::new(),
             done: BTreeSet::new(),
             sizes: Sizes::default(),
             ending: Ending::default(),
@@ -528,7 +564,8 @@ impl<'a> Carried<'a> {
 
     /// Nothing more comes of it.
     fn is_over(&self) -> bool {
-        let all = [(Role::Stdout, self.streams.stdout), (Role::Stderr, self.streams.stderr), (Role::Error, true)];
+        let all =
+            [(Role::Stdout, self.streams.stdout), (Role::Stderr, self.streams.stderr), (Role::Error, true)];
         self.lost || all.iter().all(|(role, asked)| !asked || self.done.contains(role))
     }
 
@@ -556,7 +593,12 @@ impl<'a> Carried<'a> {
         Ok(())
     }
 
-    fn on_upstream_frame(&mut self, session: &mut Session, wires: &mut Wires, frame: Frame) -> Result<(), Cut> {
+    fn on_upstream_frame(
+        &mut self,
+        session: &mut Session,
+        wires: &mut Wires,
+        frame: Frame,
+    ) -> Result<(), Cut> {
         let Some(spdy) = &mut self.spdy else { return Ok(()) };
         match spdy.on_upstream(frame)? {
             Step::Nothing => {}
@@ -570,16 +612,15 @@ impl<'a> Carried<'a> {
                     Role::Stdin | Role::Resize | Role::PortData { .. } | Role::PortError { .. } => {}
                 }
                 if fin {
-                    self.fins.push(stream);
+                    self.ends.push(Frame::Data { stream, fin: true, bytes: RawField::new(Bytes::new()) });
                     self.done.insert(role);
                 }
             }
-            Step::Forward { frame, on } => {
-                if let (Frame::Reset { .. }, Some(role)) = (&frame, on) {
-                    self.done.insert(role);
-                }
-                wires.to_client(&mut session.to_client.out, &frame);
+            Step::Forward { frame: frame @ Frame::Reset { .. }, on: Some(role) } => {
+                self.ends.push(frame);
+                self.done.insert(role);
             }
+            Step::Forward { frame, .. } => wires.to_client(&mut session.to_client.out, &frame),
         }
         Ok(())
     }
@@ -618,12 +659,22 @@ impl<'a> Carried<'a> {
                     FromClient::Resize(bytes) => {
                         for size in self.resized(&bytes)? {
                             let message = Channel::Resize.message(&size);
-                            encode(&mut session.to_upstream.out, Opcode::Binary, &message, Some(entropy::random()));
+                            encode(
+                                &mut session.to_upstream.out,
+                                Opcode::Binary,
+                                &message,
+                                Some(entropy::random()),
+                            );
                         }
                     }
                     FromClient::StdinClosed => {
                         self.no_more(session)?;
-                        encode(&mut session.to_upstream.out, Opcode::Binary, &stdin_closed(), Some(entropy::random()));
+                        encode(
+                            &mut session.to_upstream.out,
+                            Opcode::Binary,
+                            &stdin_closed(),
+                            Some(entropy::random()),
+                        );
                     }
                 }
             }
@@ -632,7 +683,12 @@ impl<'a> Carried<'a> {
         Ok(())
     }
 
-    async fn on_client_frame(&mut self, session: &mut Session, wires: &mut Wires, frame: Frame) -> Result<(), Cut> {
+    async fn on_client_frame(
+        &mut self,
+        session: &mut Session,
+        wires: &mut Wires,
+        frame: Frame,
+    ) -> Result<(), Cut> {
         let Some(spdy) = &mut self.spdy else { return Ok(()) };
         match spdy.on_client(frame)? {
             Step::Nothing => {}
@@ -718,7 +774,13 @@ impl<'a> Carried<'a> {
         Ok(out)
     }
 
-    fn one_framed(&self, wires: &Wires, channel: Channel, role: Role, piece: &MaskedBytes) -> Result<MaskedBytes, Cut> {
+    fn one_framed(
+        &self,
+        wires: &Wires,
+        channel: Channel,
+        role: Role,
+        piece: &MaskedBytes,
+    ) -> Result<MaskedBytes, Cut> {
         match &self.channels {
             Some(_) => Ok(mask::channel_message(channel.number(), piece)),
             None => {
@@ -756,7 +818,8 @@ impl<'a> Carried<'a> {
             (None, Some(error)) => {
                 let end = Frame::Data { stream: *error, fin: true, bytes: RawField::new(status.into()) };
                 wires.to_client(out, &end);
-                let others = self.numbers.iter().filter(|(role, _)| matches!(role, Role::Stdout | Role::Stderr));
+                let others =
+                    self.numbers.iter().filter(|(role, _)| matches!(role, Role::Stdout | Role::Stderr));
                 for (_, stream) in others {
                     let end = Frame::Data { stream: *stream, fin: true, bytes: RawField::new(Bytes::new()) };
                     wires.to_client(out, &end);

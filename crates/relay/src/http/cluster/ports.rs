@@ -62,7 +62,8 @@ struct Ports<'a> {
 impl Session {
     /// Carries connections to ports until one side has gone.
     pub(super) async fn ports(&mut self, asked: &Asked, of: Seq, mut wires: Wires) -> Result<(), Cut> {
-        let mut ports = Ports { opened: asked, spdy: Spdy::port_forward(), pairs: BTreeMap::new(), over: None };
+        let mut ports =
+            Ports { opened: asked, spdy: Spdy::port_forward(), pairs: BTreeMap::new(), over: None };
         let carried = self.carry_ports(&mut ports, &mut wires).await;
         let pairs = std::mem::take(&mut ports.pairs);
         let how = ports.over.filter(|_| carried.is_ok());
@@ -73,7 +74,10 @@ impl Session {
         let outcome = Outcome {
             result: "ok",
             state: "final",
-            tag: Some(mask::name(self.resource.gate.detectors(), &format!("101, {}", how.unwrap_or("closed")))),
+            tag: Some(mask::name(
+                self.resource.gate.detectors(),
+                &format!("101, {}", how.unwrap_or("closed")),
+            )),
             partial: Some("partial: opaque; searched by detector, and not masked"),
             ..Outcome::default()
         };
@@ -105,7 +109,12 @@ impl Session {
         Ok(())
     }
 
-    async fn port_client(&mut self, ports: &mut Ports<'_>, wires: &mut Wires, heard: Heard) -> Result<(), Cut> {
+    async fn port_client(
+        &mut self,
+        ports: &mut Ports<'_>,
+        wires: &mut Wires,
+        heard: Heard,
+    ) -> Result<(), Cut> {
         let frame = match heard {
             Heard::Ping(payload) => {
                 self.to_client.pong(&payload);
@@ -122,7 +131,10 @@ impl Session {
             Step::Nothing => {}
             Step::Answer(frame) => wires.to_client(&mut self.to_client.out, &frame),
             Step::Forward { frame: Frame::GoAway { .. }, .. } => ports.over = Some("closed by the client"),
-            Step::Forward { frame: Frame::Data { stream, fin, bytes }, on: Some(Role::PortData { request, .. }) } => {
+            Step::Forward {
+                frame: Frame::Data { stream, fin, bytes },
+                on: Some(Role::PortData { request, .. }),
+            } => {
                 self.there(ports, wires, request, (stream, fin, bytes.into_bytes())).await?;
             }
             Step::Forward { frame, on: Some(role) } => {
@@ -130,7 +142,9 @@ impl Session {
                 if let Frame::Open { stream, .. } = &frame {
                     return self.port_opened(ports, wires, (role, *stream), (request, port), frame).await;
                 }
-                let Some(pair) = ports.pairs.get_mut(&request).filter(|pair| pair.of.is_some()) else { return Ok(()) };
+                let Some(pair) = ports.pairs.get_mut(&request).filter(|pair| pair.of.is_some()) else {
+                    return Ok(());
+                };
                 pair.client_done |= matches!(frame, Frame::Reset { .. }) && pair.is_data(role);
                 wires.to_upstream(&mut self.to_upstream.out, &frame);
                 self.perhaps_over(ports, request)?;
@@ -173,13 +187,16 @@ impl Session {
         }
         // The client is told as the kubelet tells of a port that nobody listens on.
         let why = self.closing.clone().unwrap_or_default();
-        let words = if pair.is_data(role) { Bytes::new() } else { Bytes::from(format!("not permitted: {why}")) };
+        let words =
+            if pair.is_data(role) { Bytes::new() } else { Bytes::from(format!("not permitted: {why}")) };
         let reply = Frame::Reply { stream, fin: false, headers: Headers(Vec::new()) };
         let end = Frame::Data { stream, fin: true, bytes: RawField::new(words) };
         for frame in [reply, end] {
             let said = match &frame {
                 // What the gateway says itself is no word of the other side's; the stream is as if it were.
-                Frame::Data { stream, .. } => Frame::Data { stream: *stream, fin: true, bytes: RawField::new(Bytes::new()) },
+                Frame::Data { stream, .. } => {
+                    Frame::Data { stream: *stream, fin: true, bytes: RawField::new(Bytes::new()) }
+                }
                 other => other.clone(),
             };
             let _as_if_it_came = ports.spdy.on_upstream(said)?;
@@ -203,7 +220,8 @@ impl Session {
             let (_counted_alone, found) = pair.there.pass(gate.detectors(), &bytes);
             let tripwires = found.iter().map(|finding| hit(finding, "input", "reported")).collect();
             let length = bytes.len() as u64;
-            let piece = Piece { n: pair.pieces, to: "upstream", bytes: length, tripwires, ..Piece::default() };
+            let piece =
+                Piece { n: pair.pieces, to: "upstream", bytes: length, tripwires, ..Piece::default() };
             pair.pieces += 1;
             pair.bytes_there += length;
             room(&gate).await;
@@ -220,7 +238,12 @@ impl Session {
         self.perhaps_over(ports, request)
     }
 
-    async fn port_upstream(&mut self, ports: &mut Ports<'_>, wires: &mut Wires, heard: Heard) -> Result<(), Cut> {
+    async fn port_upstream(
+        &mut self,
+        ports: &mut Ports<'_>,
+        wires: &mut Wires,
+        heard: Heard,
+    ) -> Result<(), Cut> {
         let frame = match heard {
             Heard::Ping(payload) => {
                 self.to_upstream.pong(&payload);
@@ -281,7 +304,8 @@ impl Session {
             };
             pair.classes.extend(tripwires.iter().map(|hit| hit.class.clone()));
             let length = masked.as_bytes().len() as u64;
-            let leaving = Leaving { classes: &pair.classes, hits: pair.hits, bytes: pair.bytes_back + length };
+            let leaving =
+                Leaving { classes: &pair.classes, hits: pair.hits, bytes: pair.bytes_back + length };
             room(gate).await;
             if let Some(denied) = self.may_go(&pair.asked, leaving, &mut pair.approved, of).await? {
                 let stays = tripwires.into_iter().map(|hit| Tripped { act: "refused", ..hit }).collect();
@@ -353,7 +377,12 @@ impl Session {
             gate.refuse(&question, &denied.decided, code, denied.why, Some(of), pair.bytes_back > 0)
         };
         let _before_the_outcome = receipt.map_err(|e| self.unrecorded(e))?;
-        let outcome = Outcome { result: "refused", settled: Some("indeterminate"), tripwires, ..pair.outcome(&gate, "held back") };
+        let outcome = Outcome {
+            result: "refused",
+            settled: Some("indeterminate"),
+            tripwires,
+            ..pair.outcome(&gate, "held back")
+        };
         let receipt = gate.outcome(&self.who, of, outcome).map_err(|e| self.unrecorded(e))?;
         pair.of = None;
         self.durable(receipt, RECORD).await.map(|_durable| ())
@@ -379,7 +408,8 @@ impl Session {
             }
         };
         // What is recorded next, the end of the session at the latest, stands behind it.
-        let _before_the_next = self.resource.gate.outcome(&self.who, of, outcome).map_err(|e| self.unrecorded(e))?;
+        let _before_the_next =
+            self.resource.gate.outcome(&self.who, of, outcome).map_err(|e| self.unrecorded(e))?;
         Ok(())
     }
 }

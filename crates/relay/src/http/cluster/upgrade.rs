@@ -51,7 +51,10 @@ impl Tunnel {
         let (carrier, names): (Carrier, Vec<&[u8]>) = match &socket {
             Some(offer) => (Carrier::WebSocket, offer.protocols.iter().map(RawField::as_bytes).collect()),
             None if is_spdy(&request.headers) => {
-                let all = request.headers.all(STREAM_VERSION).flat_map(|field| field.as_bytes().split(|b| *b == b','));
+                let all = request
+                    .headers
+                    .all(STREAM_VERSION)
+                    .flat_map(|field| field.as_bytes().split(|b| *b == b','));
                 (Carrier::Spdy, all.map(<[u8]>::trim_ascii).collect())
             }
             None => return Err((400, ONE)),
@@ -59,7 +62,12 @@ impl Tunnel {
         let names: Option<Vec<&str>> = names.into_iter().map(|name| std::str::from_utf8(name).ok()).collect();
         let offered = channel::offered(connect, carrier, &names.ok_or((400, ONE))?).map_err(bad)?;
         let key = RawField::copy_from(&base64(&entropy::random::<16>()));
-        Ok(Some(Tunnel { connect: connect.clone(), carrier, offered, socket: socket.map(|offer| (offer, key)) }))
+        Ok(Some(Tunnel {
+            connect: connect.clone(),
+            carrier,
+            offered,
+            socket: socket.map(|offer| (offer, key)),
+        }))
     }
 
     /// What the API server is asked.
