@@ -5,12 +5,14 @@
 //! the digits of numbers stay as they came. serde_json's reading is compared with this one in tests.
 //!
 //! Its readers are the decoders of bodies: `proto-http` (models, MCP) and `proto-kubernetes`. What masks JSON as it streams
-//! is the mask crate's own reader, which holds no tree.
+//! is the mask crate's own reader, which holds no tree. [`yaml`] writes YAML as JSON, as strictly.
 
 #![forbid(unsafe_code)]
 
 use memchr::memchr2;
 use std::borrow::Cow;
+
+pub mod yaml;
 
 /// Arrays and objects in one another. Schemas of tools are nested deepest, about 20; a reader of ours recurses.
 pub const JSON_DEPTH_MAX: usize = 64;

@@ -95,14 +95,13 @@ reasons! {
     NO_PATCH_TYPE = BAD_VALUE, "a patch without a Content-Type", "body: Content-Type";
     UNKNOWN_MEDIA = UNKNOWN, "a body of a type that this gateway does not read", "body: Content-Type";
     WRONG_MEDIA = BAD_VALUE, "a body of a type that this request does not have", "body: Content-Type";
-    STILL_PROTOBUF = OUT_OF_ORDER, "protobuf that is not written as JSON", "body: protobuf::json comes first";
+    STILL_YAML = OUT_OF_ORDER, "YAML that is not written as JSON", "body: body::json comes first";
+    STILL_PROTOBUF = OUT_OF_ORDER, "protobuf that is not written as JSON", "body: body::json comes first";
     NO_PROTOBUF = BAD_VALUE, "a body in protobuf that is none", "body: protobuf";
     PROTOBUF_TWICE = AMBIGUOUS, "a field of protobuf that stands twice", "body: protobuf";
     PROTOBUF_KIND = UNKNOWN, "this gateway does not read this kind in protobuf: use application/json", "body: schema.txt, kind";
     PROTOBUF_FIELD = UNKNOWN, "this gateway does not know a field of this body in protobuf: use application/json", "body: schema.txt, field";
     CBOR = UNKNOWN, "this gateway does not read CBOR: use application/json", "body: CBOR";
-    BLOCK_YAML = AMBIGUOUS, "YAML that is not written as JSON: its readers differ", "body: YAML";
-    YAML_MERGE = AMBIGUOUS, "a name `<<`, which readers of YAML take for a merge", "body: YAML";
     NO_OBJECT = BAD_VALUE, "a body that is no object", "body: root";
     A_LIST = UNKNOWN, "a list where one object is expected", "body: kind";
     ANOTHER_OBJECT = AMBIGUOUS, "a body with another name or namespace than the path", "body: metadata";

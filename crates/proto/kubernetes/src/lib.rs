@@ -8,7 +8,7 @@
 //!
 //! **Unsupported and refused**: other methods than GET, HEAD, POST, PUT, PATCH and DELETE; escaped separators, empty and dot
 //! segments; `/proxy/` before a resource; paths of the server's own that are not in [`request::ServerPath`]; parameters of a
-//! query that are unknown or come twice; booleans that only Go takes for true; bodies in CBOR and block YAML, and in protobuf of what is not in a table;
+//! query that are unknown or come twice; booleans that only Go takes for true; bodies in CBOR, in YAML that its readers read differently, and in protobuf of what is not in a table;
 //! versions of the channel protocols before 4, and those in base64.
 //!
 //! Reading order: [`target`] (bytes -> segments and pairs) -> [`request`] (verb, group, resource, name) -> [`query`] (its

@@ -4,10 +4,11 @@
 //! server has them. Bodies are JSON, read by the strict reading that all protocols share: a name twice, or in another case,
 //! is refused, since Go, and each webhook behind it, may take either value.
 //!
-//! **YAML** is read where it is written as JSON, which all clients do that are known (kubectl and client-go apply so); block
-//! YAML has tags, anchors and words of which readers make different values, and is refused. **Protobuf** is written as JSON
-//! ([`protobuf`]), which then goes upstream in its place: kubectl creates namespaces, secrets, roles, jobs and reviews of access
-//! in it, whatever it is told. **CBOR** is refused; clients that know it then send JSON.
+//! **YAML** and **protobuf** are written as JSON ([`json`]), which then goes upstream in their place with
+//! [`Form::media`] as its type. Of YAML what readers make different values of (anchors, tags, words such as `yes` and `017`) is
+//! refused ([`::json::yaml`]); kubectl and client-go apply in JSON that is called YAML, and that stays as it is. In protobuf
+//! kubectl creates namespaces, secrets, roles, jobs and reviews of access, whatever it is told. **CBOR** is refused; clients that
+//! know it then send JSON.
 //!
 //! Reading order: this page -> [`facts`] (what is found, and what it touches) -> `walk` (where it stands) -> `patch` ->
 //! [`protobuf`].
@@ -16,8 +17,9 @@ use crate::fault::{self as why, Reason};
 use crate::limits::BODY_BYTES_MAX;
 use crate::query::Options;
 use crate::request::{Asked, Object, Verb};
+use ::json::{Unreadable, Value};
 use facts::Fact;
-use json::{Kind, Unreadable, Value};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use vocab::Opaque;
 
@@ -44,9 +46,9 @@ pub enum Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Written {
     Json,
-    /// As YAML: read where it is JSON as well.
+    /// To be written as JSON by [`json`], and to be read and sent as that.
     Yaml,
-    /// To be written as JSON by [`protobuf::json`], and to be read and sent as that.
+    /// As YAML.
     Protobuf,
 }
 
@@ -86,6 +88,18 @@ impl Form {
     pub fn patches(self) -> bool {
         self != Form::Object
     }
+
+    /// The `Content-Type` with which its JSON goes upstream, whatever it was written in. Server-side apply has no type for JSON, and
+    /// its JSON is YAML.
+    pub fn media(self) -> &'static str {
+        match self {
+            Form::Object => "application/json",
+            Form::JsonPatch => "application/json-patch+json",
+            Form::MergePatch => "application/merge-patch+json",
+            Form::StrategicPatch => "application/strategic-merge-patch+json",
+            Form::Apply => "application/apply-patch+yaml",
+        }
+    }
 }
 
 /// Reads `Content-Type` for a request with `verb`. Parameters: `charset=utf-8` alone. Without the header an object is JSON, as
@@ -108,8 +122,25 @@ pub fn form(verb: Verb, content_type: Option<&[u8]>) -> Result<(Form, Written), 
     if read.0.patches() == (verb == Verb::Patch) { Ok(read) } else { Err(why::WRONG_MEDIA) }
 }
 
+/// A body in JSON: what is read, decided and sent upstream, with the type that [`Form::media`] says. JSON stays as it is, and so does
+/// no body at all.
+///
+/// Errors (side: client): more than [`BODY_BYTES_MAX`] bytes before or behind, no YAML or one that readers read differently, no
+/// protobuf or a kind or field of it that is not known.
+pub fn json(written: Written, bytes: &[u8]) -> Result<Cow<'_, [u8]>, Reason> {
+    let yaml = |why: Unreadable| Reason { inward: "body: YAML", ..Reason::from(why) };
+    let json = match written {
+        _ if bytes.len() > BODY_BYTES_MAX => return Err(why::BODY_TOO_LARGE),
+        Written::Json => return Ok(Cow::Borrowed(bytes)),
+        Written::Yaml | Written::Protobuf if bytes.is_empty() => return Ok(Cow::Borrowed(bytes)),
+        Written::Yaml => ::json::yaml::json(bytes).map_err(yaml)?,
+        Written::Protobuf => protobuf::json(bytes)?,
+    };
+    if json.len() > BODY_BYTES_MAX { Err(why::BODY_TOO_LARGE) } else { Ok(Cow::Owned(json)) }
+}
+
 /// Reads the body of a request that has one, or whose verb needs one. Without a body: `bytes` is empty. What goes through a
-/// connection is none.
+/// connection is none. What is written otherwise than in JSON is written as JSON before ([`json`]).
 ///
 /// Errors (side: client): too large, not readable in one way, a member that is not what its name says, more than
 /// [`FACTS_MAX`](crate::limits::FACTS_MAX) facts or one that is too long, options of a delete that stand in the query, too.
@@ -159,27 +190,12 @@ fn media(raw: &[u8]) -> Result<String, Reason> {
     }
 }
 
-/// Text that is JSON and, as `written` says, the same in YAML.
+/// Text that is JSON. Errors: it still has to be written as that.
 fn parse(written: Written, bytes: &[u8]) -> Result<Value<'_>, Reason> {
     match written {
-        Written::Json => return Ok(json::parse(bytes)?),
-        Written::Protobuf => return Err(why::STILL_PROTOBUF),
-        Written::Yaml => {}
-    }
-    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
-    if !matches!(first, Some(b'{' | b'[')) {
-        return Err(why::BLOCK_YAML);
-    }
-    let value = json::parse(bytes)?;
-    if merges(&value) { Err(why::YAML_MERGE) } else { Ok(value) }
-}
-
-/// Whether a name is `<<`, which YAML 1.1 takes for the members of its value.
-fn merges(value: &Value<'_>) -> bool {
-    match &value.kind {
-        Kind::Object(members) => members.iter().any(|(name, value)| name == "<<" || merges(value)),
-        Kind::Array(items) => items.iter().any(merges),
-        Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => false,
+        Written::Json => Ok(::json::parse(bytes)?),
+        Written::Yaml => Err(why::STILL_YAML),
+        Written::Protobuf => Err(why::STILL_PROTOBUF),
     }
 }
 

@@ -30,7 +30,7 @@ fn asked(method: &str, target: &str) -> (Request, Asked) {
 fn read(method: &str, target: &str, media: &str, text: &str) -> Result<Said, Reason> {
     let (_, asked) = asked(method, target);
     let (form, written) = body::form(asked.verb, Some(media.as_bytes()))?;
-    body::read(&asked, form, written, text.as_bytes())
+    body::read(&asked, form, Written::Json, &body::json(written, text.as_bytes())?)
 }
 
 /// What the whole request does, but for its first line (the object itself): `VERB PATH`, sorted.
@@ -338,17 +338,90 @@ fn a_body_that_has_more_than_one_reading_is_refused() {
     for (body, sentence) in sentences {
         assert_eq!(read("POST", PODS, JSON, body).unwrap_err().outward, sentence, "{body}");
     }
-    // YAML is read where it is JSON.
-    assert!(read("PATCH", DEPLOYMENT, APPLY, " \n{\"spec\":{}}").is_ok());
-    assert!(read("POST", PODS, "application/yaml", "{}").is_ok());
-    for yaml in ["spec: {}", "---\n{}", "# c\n{}", "&a {}", "!!map {}", "", "\u{feff}{}"] {
-        assert_eq!(read("PATCH", DEPLOYMENT, APPLY, yaml), Err(why::BLOCK_YAML), "{yaml}");
+}
+
+#[test]
+fn yaml_says_what_its_json_says() {
+    let yaml = "\
+# Applied by hand.
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: d
+spec:
+  replicas: 2
+  template:
+    spec:
+      hostNetwork: true
+      containers:
+      - name: c
+        image: nginx:1.25
+        args: [sh, -c, 'echo \"a\"']
+        env:
+        - {name: A, value: \"yes\"}
+      volumes:
+      - name: v
+        hostPath: {path: /etc}
+";
+    let json = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},"spec":{"replicas":2,"template":{"spec":{"hostNetwork":true,"containers":[{"name":"c","image":"nginx:1.25","args":["sh","-c","echo \"a\""],"env":[{"name":"A","value":"yes"}]}],"volumes":[{"name":"v","hostPath":{"path":"/etc"}}]}}}}"#;
+    assert_eq!(body::json(Written::Yaml, yaml.as_bytes()).unwrap(), json.as_bytes());
+    let said = read("PATCH", DEPLOYMENT, APPLY, yaml).unwrap();
+    assert_eq!(said, read("PATCH", DEPLOYMENT, APPLY, json).unwrap());
+    assert!(said.facts.len() >= 3, "{:?}", said.facts);
+    let whole = said.facts.clone();
+    assert_eq!(read("PUT", DEPLOYMENT, "application/yaml", yaml).unwrap().facts, whole);
+    assert_eq!(read("DELETE", POD, "application/yaml", "dryRun: [All]\n").map(|said| said.dry_run), Ok(true));
+    assert_eq!(read("DELETE", POD, "application/yaml", "").map(|said| said.dry_run), Ok(false));
+    // JSON that is called YAML stays as it is, with its spaces and digits.
+    for text in [" \n{\"spec\": {\"replicas\": 1e0}}", "{}"] {
+        assert_eq!(body::json(Written::Yaml, text.as_bytes()).unwrap(), text.as_bytes());
+        assert!(read("PATCH", DEPLOYMENT, APPLY, text).is_ok());
     }
-    assert_eq!(read("PATCH", DEPLOYMENT, APPLY, r#"{"a":[{"<<":{}}]}"#), Err(why::YAML_MERGE));
+}
+
+#[test]
+fn yaml_that_has_more_than_one_reading_is_refused() {
+    let bad = [
+        "spec: {hostNetwork: no}",
+        "spec: {hostNetwork: true, hostNetwork: false}",
+        "spec: &s {}",
+        "spec: {<<: {hostNetwork: true}}",
+        "spec: !!set {}",
+        "spec: {}\n---\nspec: {hostNetwork: true}",
+        "spec: {}\nSpec: {}",
+        "{\"a\":[{\"<<\":{}}]}",
+        "{\"a\":1e400}",
+        "\u{feff}{}",
+        "a: b\u{2028}c",
+        "yes",
+        "# nothing",
+    ];
+    for yaml in bad {
+        let why = read("PATCH", DEPLOYMENT, APPLY, yaml).expect_err(yaml);
+        assert!([why::kind::AMBIGUOUS, wire::kind::BAD_VALUE].contains(&why.kind), "{yaml}: {why:?}");
+    }
     assert!(read("PATCH", DEPLOYMENT, MERGE, r#"{"a":[{"<<":{}}]}"#).is_ok());
-    for flow in ["{a: 1}", "{'a': 1}", "{\"a\": yes}", "{\"a\": 0x1}", "{\"a\": *b}", "{} # c", "{}\n---\n{}"]
-    {
-        assert!(read("PATCH", DEPLOYMENT, APPLY, flow).is_err(), "{flow}");
+    let why = read("PATCH", DEPLOYMENT, APPLY, "a: yes").unwrap_err();
+    assert!(why.outward.contains("put it in quotes") && why.inward == "body: YAML", "{why:?}");
+    // What is not written as JSON is not read.
+    let (_, asked) = asked("PATCH", DEPLOYMENT);
+    assert_eq!(body::read(&asked, Form::Apply, Written::Yaml, b"{}"), Err(why::STILL_YAML));
+    assert_eq!(body::read(&asked, Form::Apply, Written::Protobuf, b"{}"), Err(why::STILL_PROTOBUF));
+}
+
+#[test]
+fn a_body_goes_upstream_as_json_with_a_type_that_the_server_has_for_it() {
+    for (verb, media, upstream) in [
+        (Verb::Create, JSON, JSON),
+        (Verb::Create, "application/yaml", JSON),
+        (Verb::Create, "application/vnd.kubernetes.protobuf", JSON),
+        (Verb::Patch, PATCH, PATCH),
+        (Verb::Patch, MERGE, MERGE),
+        (Verb::Patch, STRATEGIC, STRATEGIC),
+        (Verb::Patch, APPLY, APPLY),
+    ] {
+        let (form, _) = body::form(verb, Some(media.as_bytes())).unwrap();
+        assert_eq!(form.media(), upstream, "{media}");
     }
 }
 
@@ -397,6 +470,18 @@ fn the_body_of_a_delete_says_whether_it_is_a_dry_run() {
 
 #[test]
 fn bodies_are_bounded() {
+    for written in [Written::Json, Written::Yaml, Written::Protobuf] {
+        let large = vec![b' '; BODY_BYTES_MAX + 1];
+        assert_eq!(body::json(written, &large), Err(why::BODY_TOO_LARGE), "{written:?}");
+    }
+    // As JSON each line feed has two bytes.
+    let lines = |n: usize| {
+        let text = format!("a: |\n  b{}", "\n".repeat(n)).replacen('|', "|+", 1);
+        body::json(Written::Yaml, text.as_bytes()).map(|json| json.len())
+    };
+    let around = "{\"a\":\"b\"}".len();
+    assert_eq!(lines((BODY_BYTES_MAX - around) / 2), Ok(around + (BODY_BYTES_MAX - around) / 2 * 2));
+    assert_eq!(lines((BODY_BYTES_MAX - around) / 2 + 1), Err(why::BODY_TOO_LARGE));
     let padded = |n: usize| format!("{{{}}}", " ".repeat(n - 2));
     assert!(read("POST", PODS, JSON, &padded(BODY_BYTES_MAX)).is_ok());
     assert_eq!(read("POST", PODS, JSON, &padded(BODY_BYTES_MAX + 1)), Err(why::BODY_TOO_LARGE));
