@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use relay::config::{
-    Address, Changed, ColumnMask, HttpResource, Masks, McpService, ModelService, PostgresResource, Prompts,
+    Address, Changed, ColumnMask, HttpResource, Masks, McpService, ModelService, Pem, PostgresResource, Prompts,
     ResourceConfig, SshLogin, SshResource, UpstreamTls,
 };
 use relay::pins::Pins;
@@ -37,7 +37,7 @@ pub fn postgres(
     };
     let tls = match (upstream.tls, &upstream.root_certificates) {
         (Tls::Disable, _) => UpstreamTls::Disable,
-        (Tls::VerifyFull, roots) => UpstreamTls::VerifyFull { roots: roots.clone() },
+        (Tls::VerifyFull, roots) => UpstreamTls::full(roots.clone()),
         (Tls::VerifyCa, Some(roots)) => UpstreamTls::VerifyCa { roots: roots.clone() },
         (Tls::VerifyCa, None) => {
             return Err(Failure::usage(format!("resource {:?}: verify-ca needs sslrootcert", resource.name)));
@@ -54,7 +54,7 @@ pub fn postgres(
             database: upstream.database.clone(),
             user: upstream.role.clone(),
             tls,
-            client_certificate: resource.client_certificate.as_ref().map(pair),
+            client_certificate: resource.client_certificate.as_ref().map(pems),
         },
         vault: vault(resource)?,
         masks: database
@@ -78,7 +78,7 @@ pub fn postgres(
         approval_timeout: config.gateway.approval_timeout,
         hold_in_transaction: database.hold_in_transaction,
         tripwire: tripwire(resource.tripwire),
-        client_tls: resource.tls.as_ref().map(pair),
+        client_tls: resource.tls.as_ref().map(files),
     })
 }
 
@@ -95,10 +95,10 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
             base: upstream.base.clone(),
             authority: upstream.authority(),
             tls: match upstream.https {
-                true => UpstreamTls::VerifyFull { roots: upstream.root_certificates.clone() },
+                true => UpstreamTls::full(upstream.root_certificates.clone()),
                 false => UpstreamTls::Disable,
             },
-            client_certificate: resource.client_certificate.as_ref().map(pair),
+            client_certificate: resource.client_certificate.as_ref().map(pems),
         },
         vault: vault(resource)?,
         inject: service.inject.clone(),
@@ -114,7 +114,7 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
         durability: config.gateway.durability,
         approval_timeout: config.gateway.approval_timeout,
         tripwire: tripwire(resource.tripwire),
-        client_tls: resource.tls.as_ref().map(pair),
+        client_tls: resource.tls.as_ref().map(files),
     })
 }
 
@@ -165,8 +165,12 @@ fn server(resource: &Resource, mcp: &Mcp, config: &Config) -> Result<McpService,
     })
 }
 
-fn pair(pair: &KeyPair) -> (PathBuf, PathBuf) {
+fn files(pair: &KeyPair) -> (PathBuf, PathBuf) {
     (pair.cert.clone(), pair.key.clone())
+}
+
+fn pems(pair: &KeyPair) -> (Pem, Pem) {
+    (pair.cert.clone().into(), pair.key.clone().into())
 }
 
 fn reel(reel: Reel) -> relay::config::Reel {

@@ -75,7 +75,7 @@ impl Witness {
     pub fn new(config: config::Witness, ledger: &Ledger) -> Result<Witness, Failure> {
         let tls = match config.url.https {
             false => relay::config::UpstreamTls::Disable,
-            true => relay::config::UpstreamTls::VerifyFull { roots: config.url.root_certificates.clone() },
+            true => relay::config::UpstreamTls::full(config.url.root_certificates.clone()),
         };
         let tls = relay::tls::client_config(&tls, None)
             .map_err(|e| Failure::could_not(format!("witness {}: {e}", config.key.name())))?;

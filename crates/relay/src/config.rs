@@ -13,7 +13,7 @@ use vocab::{Class, Durability, MaskKind};
 
 use crate::pins::Pins;
 use crate::ssh::Pinned;
-use crate::vault::Vault;
+use crate::vault::{Secret, Vault};
 
 /// One thing behind the gateway.
 pub enum ResourceConfig {
@@ -121,7 +121,7 @@ pub struct Upstream {
     pub database: String,
     pub user: String,
     pub tls: UpstreamTls,
-    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    pub client_certificate: Option<(Pem, Pem)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,17 +144,59 @@ impl std::fmt::Display for Address {
 }
 
 /// `sslmode`, without the modes that fall back silently.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum UpstreamTls {
-    /// Chain and name are checked; roots from a file, or the system's.
-    VerifyFull { roots: Option<PathBuf> },
+    /// Chain and name are checked; roots as they are given, or the system's. `name`: what is asked for and has to be proved where that
+    /// is not the host that is dialled.
+    VerifyFull { roots: Option<Pem>, name: Option<String> },
     /// The chain is checked, the name is not.
     VerifyCa { roots: PathBuf },
     /// No TLS: a Unix socket, loopback, or spelled out by the operator.
     Disable,
 }
 
+/// Certificates or a private key in PEM (RFC 7468).
+#[derive(Clone, Debug)]
+pub enum Pem {
+    File(PathBuf),
+    /// Taken out of the file that `of` names, for people.
+    Held {
+        of: String,
+        bytes: Arc<Secret>,
+    },
+}
+
+impl From<PathBuf> for Pem {
+    fn from(file: PathBuf) -> Pem {
+        Pem::File(file)
+    }
+}
+
+impl std::fmt::Display for Pem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Pem::File(path) => write!(f, "{}", path.display()),
+            Pem::Held { of, .. } => f.write_str(of),
+        }
+    }
+}
+
 impl UpstreamTls {
+    /// Chain and name of the host are checked; roots from a file, or the system's.
+    pub fn full(roots: Option<PathBuf>) -> UpstreamTls {
+        UpstreamTls::VerifyFull { roots: roots.map(Pem::File), name: None }
+    }
+
+    /// The name that is asked for (SNI) and has to be proved, of an upstream at `host`.
+    pub fn server_name<'a>(&'a self, host: &'a str) -> &'a str {
+        match self {
+            UpstreamTls::VerifyFull { name: Some(name), .. } => name,
+            UpstreamTls::VerifyFull { name: None, .. }
+            | UpstreamTls::VerifyCa { .. }
+            | UpstreamTls::Disable => host,
+        }
+    }
+
     /// Whether the upstream proves its name, and not only that a known authority knows it.
     pub fn proves_the_name(&self) -> bool {
         matches!(self, UpstreamTls::VerifyFull { .. })
@@ -319,7 +361,7 @@ pub struct HttpUpstream {
     /// What `Host` says: with the port where it is not the scheme's own.
     pub authority: String,
     pub tls: UpstreamTls,
-    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    pub client_certificate: Option<(Pem, Pem)>,
     pub version: Version,
 }
 

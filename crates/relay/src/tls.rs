@@ -13,7 +13,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use crate::config::UpstreamTls;
+use crate::config::{Pem, UpstreamTls};
 
 /// HTTP/2 and HTTP/1.1 as ALPN calls them. RFC 9113, 3.2.
 pub(crate) const HTTP_2: &[u8] = b"h2";
@@ -32,16 +32,17 @@ pub fn install_provider() {
 /// gateway to it.
 pub fn client_config(
     tls: &UpstreamTls,
-    own: Option<&(PathBuf, PathBuf)>,
+    own: Option<&(Pem, Pem)>,
 ) -> Result<Option<Arc<ClientConfig>>, String> {
     let builder = ClientConfig::builder();
     let builder = match tls {
         UpstreamTls::Disable => return Ok(None),
-        UpstreamTls::VerifyFull { roots } => builder.with_root_certificates(root_store(roots.as_deref())?),
+        UpstreamTls::VerifyFull { roots, .. } => builder.with_root_certificates(root_store(roots.as_ref())?),
         UpstreamTls::VerifyCa { roots } => {
-            let inner = WebPkiServerVerifier::builder(Arc::new(root_store(Some(roots))?))
+            let roots = Pem::File(roots.clone());
+            let inner = WebPkiServerVerifier::builder(Arc::new(root_store(Some(&roots))?))
                 .build()
-                .map_err(|e| format!("the certificates in {} cannot be used: {e}", roots.display()))?;
+                .map_err(|e| format!("the certificates in {roots} cannot be used: {e}"))?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(ChainOnly { inner }))
         }
     };
@@ -49,18 +50,19 @@ pub fn client_config(
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => builder
             .with_client_auth_cert(chain(certificate)?, private_key(key)?)
-            .map_err(|e| format!("the client certificate {} cannot be used: {e}", certificate.display()))?,
+            .map_err(|e| format!("the client certificate {certificate} cannot be used: {e}"))?,
     };
     Ok(Some(Arc::new(config)))
 }
 
 /// The gateway's own side towards clients.
 pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
+    let [certificate, key] = [certificate, key].map(|file| Pem::File(file.to_owned()));
     ServerConfig::builder()
         .with_no_client_auth()
-        .with_single_cert(chain(certificate)?, private_key(key)?)
+        .with_single_cert(chain(&certificate)?, private_key(&key)?)
         .map(Arc::new)
-        .map_err(|e| format!("the certificate {} cannot be used: {e}", certificate.display()))
+        .map_err(|e| format!("the certificate {certificate} cannot be used: {e}"))
 }
 
 /// The installation's own certificate for `localhost`, minted once and kept beside the keys.
@@ -91,14 +93,12 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), String> {
         .map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-fn root_store(file: Option<&Path>) -> Result<RootCertStore, String> {
+fn root_store(roots: Option<&Pem>) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
-    match file {
-        Some(path) => {
-            for certificate in chain(path)? {
-                store
-                    .add(certificate)
-                    .map_err(|e| format!("a certificate in {} is bad: {e}", path.display()))?;
+    match roots {
+        Some(roots) => {
+            for certificate in chain(roots)? {
+                store.add(certificate).map_err(|e| format!("a certificate in {roots} is bad: {e}"))?;
             }
         }
         None => {
@@ -114,18 +114,24 @@ fn root_store(file: Option<&Path>) -> Result<RootCertStore, String> {
     }
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bad = |e: &dyn std::fmt::Display| format!("cannot read certificates from {}: {e}", path.display());
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| bad(&e))?.collect();
-    match certificates.map_err(|e| bad(&e))? {
-        none if none.is_empty() => Err(format!("{} holds no certificate", path.display())),
+fn chain(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
+    let bad = |e: rustls::pki_types::pem::Error| format!("cannot read certificates from {pem}: {e}");
+    let certificates: Result<Vec<_>, _> = match pem {
+        Pem::File(path) => CertificateDer::pem_file_iter(path).map_err(bad)?.collect(),
+        Pem::Held { bytes, .. } => CertificateDer::pem_slice_iter(bytes.expose()).collect(),
+    };
+    match certificates.map_err(bad)? {
+        none if none.is_empty() => Err(format!("{pem} holds no certificate")),
         some => Ok(some),
     }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_file(path)
-        .map_err(|e| format!("cannot read a private key from {}: {e}", path.display()))
+fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, String> {
+    let key = match pem {
+        Pem::File(path) => PrivateKeyDer::from_pem_file(path),
+        Pem::Held { bytes, .. } => PrivateKeyDer::from_pem_slice(bytes.expose()),
+    };
+    key.map_err(|e| format!("cannot read a private key from {pem}: {e}"))
 }
 
 /// `verify-ca`: the chain must be good, the name may be another.
@@ -171,5 +177,74 @@ impl ServerCertVerifier for ChainOnly {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::vault::Secret;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    fn held(pem: &str) -> Pem {
+        Pem::Held { of: "the test's".to_owned(), bytes: Arc::new(Secret::new(pem.as_bytes().to_vec())) }
+    }
+
+    /// A server that shows a certificate for `named` alone, and who signed it.
+    fn server(named: &str) -> (TlsAcceptor, Pem) {
+        install_provider();
+        let minted = rcgen::generate_simple_self_signed(vec![named.to_owned()]).unwrap();
+        let (certificate, key) = (held(&minted.cert.pem()), held(&minted.signing_key.serialize_pem()));
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain(&certificate).unwrap(), private_key(&key).unwrap())
+            .unwrap();
+        (TlsAcceptor::from(Arc::new(config)), certificate)
+    }
+
+    /// Whether `host` is proved, and the name that the server was asked for.
+    async fn proved(acceptor: &TlsAcceptor, tls: &UpstreamTls, host: &str) -> Option<String> {
+        let config = client_config(tls, None).unwrap().unwrap();
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let name = ServerName::try_from(tls.server_name(host).to_owned()).unwrap();
+        let (client, server) =
+            tokio::join!(TlsConnector::from(config).connect(name, ours), acceptor.accept(theirs));
+        let asked = server.ok().and_then(|stream| stream.get_ref().1.server_name().map(str::to_owned));
+        client.ok().and(asked)
+    }
+
+    #[tokio::test]
+    async fn roots_may_be_held_and_a_name_may_be_another_than_the_host() {
+        let (acceptor, roots) = server("cluster.example");
+        let full = |roots: &Pem, name: Option<&str>| UpstreamTls::VerifyFull {
+            roots: Some(roots.clone()),
+            name: name.map(str::to_owned),
+        };
+        let cluster = Some("cluster.example".to_owned());
+        assert_eq!(proved(&acceptor, &full(&roots, None), "cluster.example").await, cluster);
+        assert_eq!(proved(&acceptor, &full(&roots, Some("cluster.example")), "10.0.0.1").await, cluster);
+        assert_eq!(proved(&acceptor, &full(&roots, Some("cluster.example")), "other.example").await, cluster);
+        // The name that is asked for is the one that has to be proved.
+        assert_eq!(proved(&acceptor, &full(&roots, None), "other.example").await, None);
+        assert_eq!(proved(&acceptor, &full(&roots, Some("other.example")), "cluster.example").await, None);
+        let (_, foreign) = server("cluster.example");
+        assert_eq!(proved(&acceptor, &full(&foreign, None), "cluster.example").await, None);
+    }
+
+    #[test]
+    fn a_client_certificate_may_be_held() {
+        install_provider();
+        let minted = rcgen::generate_simple_self_signed(vec!["agent".to_owned()]).unwrap();
+        let (certificate, key) = (held(&minted.cert.pem()), held(&minted.signing_key.serialize_pem()));
+        let tls = UpstreamTls::VerifyFull { roots: Some(certificate.clone()), name: None };
+        let config = client_config(&tls, Some(&(certificate.clone(), key.clone()))).unwrap().unwrap();
+        assert!(config.client_auth_cert_resolver.has_certs());
+        let why = |own: (Pem, Pem)| client_config(&tls, Some(&own)).unwrap_err();
+        assert_eq!(why((key.clone(), key.clone())), "the test's holds no certificate");
+        assert!(
+            why((certificate.clone(), certificate)).contains("cannot read a private key from the test's")
+        );
+        assert_eq!(format!("{key:?}").matches("PRIVATE").count(), 0);
     }
 }

@@ -53,7 +53,7 @@ impl Keys {
         };
         let tls = match url.filter(|url| url.https) {
             None => relay::config::UpstreamTls::Disable,
-            Some(url) => relay::config::UpstreamTls::VerifyFull { roots: url.root_certificates.clone() },
+            Some(url) => relay::config::UpstreamTls::full(url.root_certificates.clone()),
         };
         let tls = relay::tls::client_config(&tls, None)
             .map_err(|e| Failure::could_not(format!("issuer {}: {e}", issuer.name)))?;

@@ -179,7 +179,7 @@ async fn connect(upstream: &Upstream, tls: Option<&Arc<ClientConfig>>) -> Result
         }
     }
     let Leg::Tcp(stream) = leg else { return Err(DialError::protocol("TLS over a Unix socket".into())) };
-    let name = ServerName::try_from(host.clone())
+    let name = ServerName::try_from(upstream.tls.server_name(host).to_owned())
         .map_err(|_| DialError::unproved(format!("`{host}` is no name that a certificate can prove")))?;
     let stream = TlsConnector::from(config.clone())
         .connect(name, stream)
