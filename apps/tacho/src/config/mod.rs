@@ -7,6 +7,7 @@
 
 mod cluster;
 mod issuer;
+mod kubeconfig;
 mod proxy;
 mod raw;
 mod reader;

@@ -121,6 +121,11 @@ impl Exec {
         self.plugin.program.display().to_string()
     }
 
+    /// What it is told of its cluster, in JSON.
+    pub fn cluster(&self) -> Option<&str> {
+        self.plugin.cluster.as_deref()
+    }
+
     /// A token that is good now. The plugin runs for one at a time; who waits for it gets what it gave.
     /// Errors: sentences for the operator without anything that the plugin printed.
     pub(super) async fn token(&self) -> Result<Secret, String> {
