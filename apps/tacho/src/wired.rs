@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 
 use relay::config::{
-    Address, Changed, ColumnMask, HttpResource, Masks, McpService, ModelService, Pem, PostgresResource, Prompts,
-    ResourceConfig, SshLogin, SshResource, UpstreamTls,
+    Address, Changed, ColumnMask, HttpResource, Masks, McpService, ModelService, Pem, PostgresResource,
+    Prompts, ResourceConfig, SshLogin, SshResource, UpstreamTls,
 };
 use relay::pins::Pins;
 use relay::vault::{Secret, Vault};
 
 use crate::config::{
-    Config, Credential, Database, Host, HostKeys, KeyPair, Mcp, Reel, Resource, Service, SshHost, Tls,
-    Tripwire, What,
+    Config, Credential, Database, Host, HostKeys, HttpUpstream, KeyPair, Mcp, Reel, Resource, Service,
+    SshHost, Tls, Tripwire, What,
 };
-use crate::fault::Failure;
+use crate::fault::{Exit, Failure};
 
 /// A resource for the data path.
 pub fn resource(resource: &Resource, config: &Config) -> Result<ResourceConfig, Failure> {
@@ -84,30 +84,41 @@ pub fn postgres(
 
 /// An HTTP service for the data path.
 pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<HttpResource, Failure> {
-    let upstream = &service.upstream;
+    let mut of_cluster = service.cluster.clone();
+    let (upstream, vault) = match &service.login {
+        None => {
+            let tls = match service.upstream.https {
+                true => UpstreamTls::full(service.upstream.root_certificates.clone()),
+                false => UpstreamTls::Disable,
+            };
+            let own = resource.client_certificate.as_ref().map(pems);
+            (reached(service, &service.upstream, tls, own), vault(resource)?)
+        }
+        Some(login) => {
+            let wrong = |lines: Vec<String>| {
+                let line = |line| format!("resource {:?}: {line}", resource.name);
+                Failure { exit: Exit::CouldNot, lines: lines.into_iter().map(line).collect() }
+            };
+            let cluster = login.read().map_err(wrong)?;
+            let tls = cluster.tls();
+            of_cluster.iter_mut().for_each(|of| of.namespace.clone_from(&cluster.namespace));
+            let server = cluster.server;
+            let (vault, own) = cluster.login.into_vault();
+            (reached(service, &server, tls, own), vault)
+        }
+    };
     Ok(HttpResource {
         name: resource.name.as_str().into(),
         listen: resource.listen,
-        upstream: relay::config::HttpUpstream {
-            version: service.version,
-            host: upstream.host.clone(),
-            port: upstream.port,
-            base: upstream.base.clone(),
-            authority: upstream.authority(),
-            tls: match upstream.https {
-                true => UpstreamTls::full(upstream.root_certificates.clone()),
-                false => UpstreamTls::Disable,
-            },
-            client_certificate: resource.client_certificate.as_ref().map(pems),
-        },
-        vault: vault(resource)?,
+        upstream,
+        vault,
         inject: service.inject.clone(),
         routes: service.routes.clone(),
         model: service.model.map(|model| ModelService {
             prompts: if model.masks_prompts { Prompts::Mask } else { Prompts::Report },
         }),
         mcp: service.mcp.as_ref().map(|mcp| server(resource, mcp, config)).transpose()?,
-        cluster: service.cluster.clone(),
+        cluster: of_cluster,
         masks: Masks::new(service.masks.iter().map(|mask| (mask.path.clone(), mask.rule.clone()))).into(),
         text: service.text,
         reel: reel(resource.reel),
@@ -116,6 +127,23 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
         tripwire: tripwire(resource.tripwire),
         client_tls: resource.tls.as_ref().map(files),
     })
+}
+
+fn reached(
+    service: &Service,
+    upstream: &HttpUpstream,
+    tls: UpstreamTls,
+    client_certificate: Option<(Pem, Pem)>,
+) -> relay::config::HttpUpstream {
+    relay::config::HttpUpstream {
+        version: service.version,
+        host: upstream.host.clone(),
+        port: upstream.port,
+        base: upstream.base.clone(),
+        authority: upstream.authority(),
+        tls,
+        client_certificate,
+    }
 }
 
 /// A host for the data path.

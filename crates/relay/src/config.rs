@@ -324,6 +324,8 @@ pub struct ClusterService {
     pub also: BTreeSet<Class>,
     /// As whom the gateway's credential asks. `None`: as itself.
     pub impersonate: Option<Impersonate>,
+    /// Where clients work if they name no namespace.
+    pub namespace: Option<String>,
 }
 
 /// Whom a cluster takes the requests for. Kubernetes, authentication: user impersonation.

@@ -1,13 +1,50 @@
 //! A Kubernetes cluster (`kind = "kubernetes"`): a service over HTTP, of which it is known where secrets stand.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
 
 use relay::config::{ClusterService, Impersonate};
 use vocab::Class;
 
-use super::raw::{RawImpersonate, RawMask};
+use super::kubeconfig;
+use super::raw::{RawImpersonate, RawMask, RawResource};
 use super::resolve::Resolver;
 use super::service::PathMask;
+
+/// What says where a cluster is, how it is proved, and who the gateway is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// `upstream = "kubeconfig:FILE"`; `context`: instead of the current one.
+    Kubeconfig { file: PathBuf, context: Option<String> },
+    /// `upstream = "in-cluster:"`: the service account of the pod that the gateway runs in.
+    InCluster,
+}
+
+impl Login {
+    /// Reads it. Errors: every sentence that is wrong with it.
+    pub fn read(&self) -> Result<kubeconfig::Cluster, Vec<String>> {
+        match self {
+            Login::Kubeconfig { file, context } => kubeconfig::read(file, context.as_deref()),
+            Login::InCluster => kubeconfig::in_cluster(),
+        }
+    }
+}
+
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Login::Kubeconfig { file, context: None } => write!(f, "{KUBECONFIG}{}", file.display()),
+            Login::Kubeconfig { file, context: Some(context) } => {
+                write!(f, "{KUBECONFIG}{} (context {context})", file.display())
+            }
+            Login::InCluster => f.write_str(IN_CLUSTER),
+        }
+    }
+}
+
+const KUBECONFIG: &str = "kubeconfig:";
+const IN_CLUSTER: &str = "in-cluster:";
 
 /// What a cluster holds that is masked where a mask names its class and no path.
 const CLASSES: [&str; 2] = ["config.kubernetes", "config.env"];
@@ -42,7 +79,38 @@ impl Resolver<'_> {
             }
         }
         let impersonate = impersonate.and_then(|raw| self.impersonate(place, raw));
-        (self.path_masks(place, of_places), ClusterService { also, impersonate })
+        (self.path_masks(place, of_places), ClusterService { also, impersonate, namespace: None })
+    }
+
+    /// `None`: its URL says where it is.
+    pub(super) fn login(&mut self, place: &str, raw: &RawResource<'_>) -> Option<Login> {
+        let url = raw.upstream.as_ref()?;
+        let context = raw.context.as_ref();
+        let login = match (url.value.strip_prefix(KUBECONFIG), url.value) {
+            (Some(file), _) => {
+                if file.is_empty() {
+                    self.problems
+                        .at(&url.span, format!("{place}: the upstream names no file behind {KUBECONFIG:?}"));
+                }
+                let context = context.map(|context| context.value.to_owned());
+                Some(Login::Kubeconfig { file: self.path(file), context })
+            }
+            (None, IN_CLUSTER) => Some(Login::InCluster),
+            (None, _) => None,
+        };
+        if let Some(at) = context.filter(|_| !matches!(login, Some(Login::Kubeconfig { .. }))) {
+            self.problems.at(
+                &at.span,
+                format!("{place}: `context` is one of a kubeconfig; write upstream = \"{KUBECONFIG}FILE\""),
+            );
+        }
+        if let Some(ca) = raw.ca.as_ref().filter(|_| login.is_some()) {
+            self.problems.at(
+                &ca.span,
+                format!("{place}: `ca` means nothing here: {} says how the cluster is proved", url.value),
+            );
+        }
+        login
     }
 
     fn impersonate(&mut self, place: &str, raw: RawImpersonate<'_>) -> Option<Impersonate> {

@@ -11,8 +11,6 @@
 //! What a secret is ends in a [`Secret`]; the file's bytes and the JSON that is made of them are wiped, and what the reader of YAML
 //! copied on its way is not.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the resource that is configured by it is not there yet"))]
-
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -124,6 +124,7 @@ impl What {
         match self {
             What::Postgres(database) => database.upstream.address(),
             What::Http(_) if self.stdio().is_some() => STDIO.to_owned(),
+            What::Http(Service { login: Some(login), .. }) => login.to_string(),
             What::Http(service) => service.upstream.address(),
             What::Ssh(host) => host.address(),
         }

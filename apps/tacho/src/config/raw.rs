@@ -75,6 +75,7 @@ pub struct RawResource<'t> {
     pub certificate: Option<At<&'t str>>,
     pub login_shell: Option<At<&'t str>>,
     pub impersonate: Option<RawImpersonate<'t>>,
+    pub context: Option<At<&'t str>>,
     pub masks: Vec<RawMask<'t>>,
     /// The keys that only one kind of resource has, as far as they are there, and where.
     pub of_one_kind: Vec<(&'static str, &'static str, std::ops::Range<usize>)>,
@@ -106,6 +107,7 @@ const OF_ONE_KIND: &[(&str, &str)] = &[
     ("ssh", "certificate"),
     ("ssh", "login_shell"),
     ("kubernetes", "impersonate"),
+    ("kubernetes", "context"),
     ("postgres, http, llm, mcp, kubernetes", "tls"),
     ("postgres, http, llm, mcp, kubernetes", "client_certificate"),
     ("postgres, http, llm, mcp", "insecure"),
@@ -220,7 +222,7 @@ impl<'t> RawResource<'t> {
             listen: section.text("listen", problems),
             upstream: section.required(
                 "upstream",
-                "\"postgres://role@host:5432/database\", \"https://host/path\", \"ssh://user@host:22\" or \"stdio:\"",
+                "\"postgres://role@host:5432/database\", \"https://host/path\", \"ssh://user@host:22\", \"kubeconfig:FILE\", \"in-cluster:\" or \"stdio:\"",
                 problems,
             ),
             insecure: section.flag("insecure", problems).is_some_and(|f| f.value),
@@ -254,6 +256,7 @@ impl<'t> RawResource<'t> {
             known_hosts: section.text("known_hosts", problems),
             certificate: section.text("certificate", problems),
             login_shell: section.text("login_shell", problems),
+            context: section.text("context", problems),
             impersonate: section.section("impersonate", problems).map(|s| RawImpersonate::read(s, problems)),
             masks: masks(&mut section, problems),
         };

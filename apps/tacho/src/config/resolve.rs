@@ -169,6 +169,17 @@ impl Resolver<'_> {
             let what = format!("{place}: the `kind` of a credential is for kind ssh, and this is {kind}");
             self.problems.at(&at.span, what);
         }
+        let elsewhere = ["kubeconfig:", "in-cluster:"];
+        let elsewhere = kind == "kubernetes"
+            && raw
+                .upstream
+                .as_ref()
+                .is_some_and(|url| elsewhere.iter().any(|from| url.value.starts_with(from)));
+        let logs_in = credential.as_ref().is_some_and(|credential| *credential != Credential::None);
+        if elsewhere && (logs_in || client_certificate.is_some()) {
+            let what = "credential and client_certificate mean nothing where a kubeconfig or the pod says who the gateway is";
+            self.problems.at(&raw.span, format!("{place}: {what}; leave them out"));
+        }
         let what = match kind {
             "ssh" => {
                 if credential == Some(Credential::None) {
@@ -179,7 +190,10 @@ impl Resolver<'_> {
             }
             "http" | "llm" | "mcp" | "kubernetes" => {
                 let remote = listen.flatten().is_some_and(|listen| !listen.ip().is_loopback());
-                if remote && tls.is_none() {
+                if remote && tls.is_none() && kind == "kubernetes" {
+                    let what = "the gateway's own certificate names this machine alone; listen on 127.0.0.1, or give tls = { cert = \"...\", key = \"...\" }";
+                    self.problems.at(&listen_span.unwrap_or(0..0), format!("{place}: {what}"));
+                } else if remote && tls.is_none() {
                     self.problems.at(
                         &listen_span.unwrap_or(0..0),
                         format!("{place}: without `tls` the run's credential would cross the network in the clear; listen on 127.0.0.1, or give tls = {{ cert = \"...\", key = \"...\" }}"),

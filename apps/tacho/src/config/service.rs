@@ -10,6 +10,7 @@ use proto_http::mcp::ToolRoute;
 use relay::config::{ClusterService, Inject, Version};
 use vocab::MaskKind;
 
+use super::cluster::Login;
 use super::raw::{RawMask, RawResource};
 use super::reader::At;
 use super::resolve::Resolver;
@@ -27,6 +28,8 @@ pub struct Service {
     pub mcp: Option<Mcp>,
     /// Set where it is the API of a cluster (`kind = "kubernetes"`).
     pub cluster: Option<ClusterService>,
+    /// Set where something else than the URL says where a cluster is and who the gateway is there: it is read when it is dialled.
+    pub login: Option<Login>,
     pub masks: Vec<PathMask>,
     /// Answers that are not JSON are masked by detectors alone.
     pub text: bool,
@@ -134,6 +137,17 @@ impl HttpUpstream {
         HttpUpstream { https: false, host, port: 80, base, root_certificates: None }
     }
 
+    /// Nothing that is known yet: a kubeconfig says where it is.
+    fn elsewhere() -> HttpUpstream {
+        HttpUpstream {
+            https: true,
+            host: "kubeconfig".to_owned(),
+            port: 443,
+            base: String::new(),
+            root_certificates: None,
+        }
+    }
+
     /// What `Host` says: the port where it is not the scheme's own.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
@@ -174,9 +188,11 @@ impl Resolver<'_> {
     pub(super) fn service(&mut self, place: &str, raw: RawResource<'_>, kind: &str) -> Option<Service> {
         let stdio = self.stdio(place, &raw, kind);
         let started = stdio.is_some();
-        let parse = |url: &str| match stdio {
-            Some(_) => Ok(HttpUpstream::stdio()),
-            None => HttpUpstream::parse(url, raw.insecure),
+        let login = if kind == "kubernetes" { self.login(place, &raw) } else { None };
+        let parse = |url: &str| match (&stdio, &login) {
+            (Some(_), _) => Ok(HttpUpstream::stdio()),
+            (None, Some(_)) => Ok(HttpUpstream::elsewhere()),
+            (None, None) => HttpUpstream::parse(url, raw.insecure),
         };
         let upstream = raw.upstream.and_then(|url| match parse(url.value) {
             Ok(upstream) => Some(upstream),
@@ -240,6 +256,7 @@ impl Resolver<'_> {
             model,
             mcp,
             cluster,
+            login,
             masks,
             text,
             version,

@@ -93,8 +93,13 @@ fn kubeconfig(resources: &[MintedResource]) -> Option<HomeFile> {
         json!({ "name": r.name, "cluster": { "server": base_url(r), "certificate-authority-data": authority } })
     };
     let user = |r: &&MintedResource| json!({ "name": r.name, "user": { "token": api_key(r) } });
-    let context =
-        |r: &&MintedResource| json!({ "name": r.name, "context": { "cluster": r.name, "user": r.name } });
+    let context = |r: &&MintedResource| {
+        let mut context = json!({ "cluster": r.name, "user": r.name });
+        if let Some(namespace) = r.settings.get("namespace") {
+            context["namespace"] = json!(namespace);
+        }
+        json!({ "name": r.name, "context": context })
+    };
     let all = json!({
         "apiVersion": "v1",
         "kind": "Config",

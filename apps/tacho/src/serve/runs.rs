@@ -241,10 +241,21 @@ impl RunDesk {
             certificate: self.shown_to_clients(resource),
             settings: match &resource.what {
                 Kind::Ssh(host) => ssh_settings(host, key(resource).unwrap_or_default(), &minted.key),
-                Kind::Postgres(_) | Kind::Http(_) => settings(resource),
+                Kind::Postgres(_) | Kind::Http(_) => {
+                    settings(resource).into_iter().chain(self.namespace(resource)).collect()
+                }
             },
         };
         self.0.config.resources.iter().zip(&self.0.serving.addresses).map(reach).collect()
+    }
+
+    /// Where clients of a cluster work if they name no namespace.
+    fn namespace(&self, resource: &Resource) -> Option<(String, String)> {
+        let served = self.0.serving.resources.iter().find_map(|served| match served {
+            Served::Http(http) if *http.config.name == *resource.name => http.config.cluster.as_ref(),
+            Served::Http(_) | Served::Postgres(_) | Served::Ssh(_) => None,
+        });
+        served?.namespace.clone().map(|namespace| ("namespace".to_owned(), namespace))
     }
 
     /// The certificate that clients of a cluster trust. `None`: they need none, or it cannot be read now.

@@ -62,8 +62,9 @@ async fn dial(upstream: &HttpUpstream, tls: Option<&Arc<ClientConfig>>) -> Resul
         let stream = TcpStream::connect((upstream.host.as_str(), upstream.port)).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let Some(config) = tls else { return Ok(Leg::Tcp(stream)) };
-        let name = ServerName::try_from(upstream.host.clone())
-            .map_err(|_| format!("`{}` is no name that a certificate can prove", upstream.host))?;
+        let named = upstream.tls.server_name(&upstream.host);
+        let name = ServerName::try_from(named.to_owned())
+            .map_err(|_| format!("`{named}` is no name that a certificate can prove"))?;
         let proved = TlsConnector::from(config.clone()).connect(name, stream).await;
         proved.map(|stream| Leg::TlsClient(Box::new(stream))).map_err(failed)
     };

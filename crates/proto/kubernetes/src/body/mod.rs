@@ -17,7 +17,7 @@ use crate::fault::{self as why, Reason};
 use crate::limits::BODY_BYTES_MAX;
 use crate::query::Options;
 use crate::request::{Asked, Object, Verb};
-use ::json::{Unreadable, Value};
+use ::json::{Kind, Unreadable, Value};
 use facts::Fact;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -269,7 +269,7 @@ fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Rea
 /// Whether a body holds what the gateway puts in the place of a value: `[CLASS]` in a text, or null among the values of a whole
 /// secret. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
 pub fn holds_mask(asked: &Asked, form: Form, bytes: &[u8]) -> Result<bool, Reason> {
-    let value = json::parse(bytes)?;
+    let value = ::json::parse(bytes)?;
     let is_secret = asked.object.is_core("secrets") && matches!(form, Form::Object | Form::Apply);
     let nothing = |value: &Value<'_>| -> Result<bool, Reason> {
         let Some(data) = value.object().map_err(|_| why::NO_OBJECT)?.object("data")? else {

@@ -5,6 +5,7 @@
 //! upstream asks for JSON, has a body in JSON, says for whom the gateway asks where it is told to, and has an `Audit-ID` with
 //! the run's number, so that the cluster's own audit log names the run.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use mask::body::{JsonPath, PathRule};
 use proto_http::frame::Headers;
 use proto_http::message::{Media, Request as HttpRequest, Response, Target};
 use proto_kubernetes::answer::{self, Form, Place};
-use proto_kubernetes::body::{self, Written, facts, protobuf};
+use proto_kubernetes::body::{self, Written, facts};
 use proto_kubernetes::fault::Reason;
 use proto_kubernetes::query::{Connect, Exec};
 use proto_kubernetes::request::{Asked, Object, Request, ServerPath, Verb};
@@ -172,13 +173,15 @@ impl Call {
         if self.body.is_empty() && asked.verb.reads() {
             return Ok(());
         }
-        let (form, mut written) =
-            body::form(asked.verb, one(&request.headers, "content-type")?).map_err(bad)?;
-        if written == Written::Protobuf {
-            self.body = protobuf::json(&self.body).map_err(bad)?.into();
-            (self.media, written) = (Some(JSON), Written::Json);
+        let (form, written) = body::form(asked.verb, one(&request.headers, "content-type")?).map_err(bad)?;
+        let converted = match body::json(written, &self.body).map_err(bad)? {
+            Cow::Owned(json) => Some(Bytes::from(json)),
+            Cow::Borrowed(_) => None,
+        };
+        if let Some(json) = converted {
+            (self.body, self.media) = (json, Some(form.media()));
         }
-        let said = body::read(asked, form, written, &self.body).map_err(bad)?;
+        let said = body::read(asked, form, Written::Json, &self.body).map_err(bad)?;
         if !self.body.is_empty() && body::holds_mask(asked, form, &self.body).map_err(bad)? {
             return Err((422, MASKED));
         }
@@ -247,7 +250,6 @@ impl Call {
     }
 }
 
-const JSON: &str = "application/json";
 const NOT_JSON: &str = "the answer of the API server is not the JSON that was asked for";
 
 fn bad(reason: Reason) -> (u16, &'static str) {
