@@ -10,8 +10,8 @@ use ledger::{
 use mask::{Detectors, MaskedText};
 use policy::{Context, Policy, Request, What};
 use vocab::{
-    Access, Action, AskId, Bound, Class, Group, Opaque, PolicyHash, RuleId, RunId, Seq, Tick, Verb, Verdict,
-    WallTime,
+    Access, Action, AskId, Bound, Class, Group, Opaque, PolicyHash, ResourcePath, RuleId, RunId, Seq, Tick,
+    Verb, Verdict, WallTime,
 };
 
 use crate::cause::{Cause, Causes};
@@ -268,6 +268,14 @@ impl Gate {
     /// Whether policy lets the run do nothing to the resource but connect and read.
     pub fn only_reads(&self, who: &Who) -> bool {
         self.loaded().policy.only_reads(&who.principal, &who.root)
+    }
+
+    /// What below the resource policy forbids to the run in some way or other, by name: what has all of something has those, too.
+    pub fn forbidden_below(&self, who: &Who) -> BTreeSet<ResourcePath> {
+        let loaded = self.loaded();
+        let names = loaded.policy.forbidden_names(&who.principal);
+        let below = |path: &ResourcePath| path.ancestors().any(|above| above == who.root.as_str());
+        names.filter_map(ResourcePath::parse).filter(below).collect()
     }
 
     /// Whether policy lets the run do to the resource what cannot be known, now and at any other moment.

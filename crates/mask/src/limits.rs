@@ -170,6 +170,10 @@ pub const BODY_LINE_BYTES_MAX: usize = 64 << 10;
 pub const BODY_LINE_OVERLAP_BYTES: usize = 4 << 10;
 const _: () = assert!(8 * BODY_LINE_OVERLAP_BYTES <= BODY_LINE_BYTES_MAX);
 
+/// Members that are told by name between two looks at what was found. A piece of a body has 64 KiB, and a record that tells of all
+/// these about 40 KiB.
+pub const BODY_NAMED_MAX: usize = 256;
+
 /// Most values of one rule that are handed out as they were revealed, each of at most [`BODY_REVEALED_BYTES_MAX`]: the
 /// caller makes fingerprints of them. 1,000 x 4 KiB = 4 MiB a rule, between two takes.
 pub const BODY_REVEALED_VALUES_MAX: usize = 1_000;

@@ -614,7 +614,7 @@ fn chain(who: &Principal) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// What a rule's scope can name of `who`.
-fn principals(who: &Principal) -> Vec<EntityUid> {
+pub(crate) fn principals(who: &Principal) -> Vec<EntityUid> {
     chain(who).flat_map(|(agent, run)| [uid("Agent", agent), uid("Run", run)]).collect()
 }
 

@@ -101,6 +101,14 @@ impl Policy {
         Err(errors)
     }
 
+    /// The resources that rules name which forbid something to `who`, in whatever part of a rule they stand.
+    pub fn forbidden_names(&self, who: &crate::Principal) -> impl Iterator<Item = &str> {
+        let principals = crate::decide::principals(who);
+        let rules =
+            self.rules.iter().filter(move |rule| rule.forbids && rule.concerns_principal(&principals));
+        rules.flat_map(|rule| &rule.named).map(String::as_str)
+    }
+
     /// Whether any rule asks what models decided.
     pub fn reads_decided(&self) -> bool {
         self.rules.iter().any(|rule| rule.reads_decided)

@@ -7,7 +7,7 @@ use vocab::Class;
 
 use crate::detect::{Detectors, Finding, Form};
 use crate::known::{Known, Origin};
-use crate::limits::{BODY_REVEALED_BYTES_MAX, BODY_REVEALED_VALUES_MAX};
+use crate::limits::{BODY_NAMED_MAX, BODY_REVEALED_BYTES_MAX, BODY_REVEALED_VALUES_MAX};
 
 /// What was found and what became of it. Each entry is there once, with a count.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,15 +26,37 @@ pub struct Governed {
     pub cells: u64,
     /// Whether they passed as they were.
     pub revealed: bool,
+    /// Of a rule that names ([`super::PathRule::naming`]): which members they were, at most [`BODY_NAMED_MAX`].
+    pub named: BTreeSet<Named>,
     /// The strings and numbers that passed, decoded, as they were released: of those revealed alone, at most
     /// [`BODY_REVEALED_VALUES_MAX`], without those that are longer than [`BODY_REVEALED_BYTES_MAX`]. For fingerprints.
     pub values: Vec<Vec<u8>>,
 }
 
+/// A member of an object of Kubernetes', or of any that says who it is as those do.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// `metadata.namespace` and `metadata.name` of the innermost object around it that has them before it.
+    pub namespace: Option<String>,
+    pub name: Option<String>,
+    pub member: String,
+}
+
+/// Names are a peer's: only which there are is shown.
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Named(namespace: {}, name: {})", self.namespace.is_some(), self.name.is_some())
+    }
+}
+
 impl fmt::Debug for Governed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Governed { rule, cells, revealed, values } = self;
-        write!(f, "Governed(rule {rule}, {cells} cells, revealed: {revealed}, {} values)", values.len())
+        let Governed { rule, cells, revealed, values, named } = self;
+        let (values, named) = (values.len(), named.len());
+        write!(
+            f,
+            "Governed(rule {rule}, {cells} cells, revealed: {revealed}, {values} values, {named} named)"
+        )
     }
 }
 
@@ -69,6 +91,14 @@ impl Found {
         self.of(rule, revealed).cells += 1;
     }
 
+    /// The same, and which member it is.
+    pub(super) fn name(&mut self, rule: usize, revealed: bool, named: Named) {
+        let all = &mut self.of(rule, revealed).named;
+        if all.len() < BODY_NAMED_MAX {
+            all.insert(named);
+        }
+    }
+
     /// A value that a rule reveals.
     pub(super) fn reveal(&mut self, rule: usize, value: &[u8]) {
         let values = &mut self.of(rule, true).values;
@@ -82,6 +112,8 @@ impl Found {
         for governed in other.governed {
             let all = self.of(governed.rule, governed.revealed);
             all.cells += governed.cells;
+            let more = BODY_NAMED_MAX.saturating_sub(all.named.len());
+            all.named.extend(governed.named.into_iter().take(more));
             let room = BODY_REVEALED_VALUES_MAX - all.values.len();
             all.values.extend(governed.values.into_iter().take(room));
         }
@@ -93,7 +125,13 @@ impl Found {
         let same = |g: &Governed| g.rule == rule && g.revealed == revealed;
         let i = self.governed.iter().position(same).unwrap_or(self.governed.len());
         if i == self.governed.len() {
-            self.governed.push(Governed { rule, cells: 0, revealed, values: Vec::new() });
+            self.governed.push(Governed {
+                rule,
+                cells: 0,
+                revealed,
+                named: BTreeSet::new(),
+                values: Vec::new(),
+            });
         }
         &mut self.governed[i]
     }

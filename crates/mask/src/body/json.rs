@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::found::{Found, Look};
+use super::found::{Found, Look, Named};
 use super::lex::{Lex, Number};
 use super::names::{Members, Names, TOO_MANY, TWICE};
 use super::path::{Edge, Reached};
@@ -66,6 +66,15 @@ struct Frame {
     /// Where it stands, in an event.
     path: Path,
     reveals: Option<Arc<[usize]>>,
+    /// Who the object says it is, where a rule asks for that.
+    says: Says,
+}
+
+/// `metadata.namespace` and `metadata.name`.
+#[derive(Default)]
+struct Says {
+    namespace: Option<String>,
+    name: Option<String>,
 }
 
 enum Inside {
@@ -270,7 +279,7 @@ impl Json {
         }
         let reveals = begun.reveals.filter(|_| self.dropping.is_none());
         let path = self.path();
-        self.frames.push(Frame { inside, path, reveals });
+        self.frames.push(Frame { inside, path, reveals, says: Says::default() });
         self.expect = expect;
         Ok(())
     }
@@ -348,6 +357,7 @@ impl Json {
         } else {
             let begun = self.begin(look);
             self.mark(text);
+            self.identify(text);
             match begun.masked {
                 None => self.keep_string(written, text, kind, begun.reveals, look)?,
                 Some(rule) => self.mask_string(rule, text)?,
@@ -492,7 +502,12 @@ impl Json {
                 }
             }
         }
-        at_path.into_iter().for_each(|i| look.found.count(i, masked.is_none()));
+        for i in at_path {
+            look.found.count(i, masked.is_none());
+            if let Some(named) = self.named().filter(|_| self.rules[i].names) {
+                look.found.name(i, masked.is_none(), named);
+            }
+        }
         let around = frame.and_then(|frame| frame.reveals.clone());
         if reveals.is_empty() || masked.is_some() {
             return Begun { reveals: around, masked };
@@ -501,6 +516,35 @@ impl Json {
         reveals.sort_unstable();
         reveals.dedup();
         Begun { reveals: Some(reveals.into()), masked }
+    }
+
+    /// A string that says who an object is.
+    fn identify(&mut self, text: &[u8]) {
+        if self.dropping.is_some() || !self.rules.iter().any(|rule| rule.names) {
+            return;
+        }
+        let [.., of, inner] = &mut self.frames[..] else { return };
+        let (Inside::Object(outer), Inside::Object(members)) = (&of.inside, &inner.inside) else { return };
+        if self.names.last(outer) != b"metadata" {
+            return;
+        }
+        let Ok(text) = std::str::from_utf8(text) else { return };
+        match self.names.last(members) {
+            b"name" => of.says.name = Some(text.to_owned()),
+            b"namespace" => of.says.namespace = Some(text.to_owned()),
+            _ => {}
+        }
+    }
+
+    /// The member that is read, and whose it is.
+    fn named(&self) -> Option<Named> {
+        let Some(Inside::Object(members)) = self.frames.last().map(|frame| &frame.inside) else {
+            return None;
+        };
+        let member = std::str::from_utf8(self.names.last(members)).ok()?.to_owned();
+        let of = self.frames.iter().rev().map(|frame| &frame.says).find(|says| says.name.is_some());
+        let (namespace, name) = of.map_or((None, None), |says| (says.namespace.clone(), says.name.clone()));
+        Some(Named { namespace, name, member })
     }
 
     /// Where the value that is read stands in an event.

@@ -54,7 +54,7 @@ mod window;
 mod write;
 
 use found::Look;
-pub use found::{Act, Found, Governed, Hit};
+pub use found::{Act, Found, Governed, Hit, Named};
 pub use kept::{Kept, kept};
 pub use path::JsonPath;
 
@@ -85,6 +85,8 @@ pub struct PathRule {
     pub class: Class,
     /// [`MaskKind::Null`], [`MaskKind::Redact`] or [`MaskKind::Partial`]; any other is taken for null.
     pub kind: MaskKind,
+    /// Which members stand there is told: see [`PathRule::naming`].
+    names: bool,
 }
 
 impl PathRule {
@@ -92,12 +94,17 @@ impl PathRule {
     pub fn new(path: JsonPath, class: Class, kind: MaskKind) -> Result<PathRule, &'static str> {
         match kind {
             MaskKind::Null | MaskKind::Redact | MaskKind::Partial { .. } => {
-                Ok(PathRule { path, class, kind })
+                Ok(PathRule { path, class, kind, names: false })
             }
             MaskKind::RowToken | MaskKind::Token | MaskKind::Bucket { .. } => {
                 Err("a value in a body is masked as null, redact or partial")
             }
         }
+    }
+
+    /// The same rule, that tells by name which members stood at its path ([`Named`]): of objects whose `metadata` says who they are.
+    pub fn naming(self) -> PathRule {
+        PathRule { names: true, ..self }
     }
 
     /// What takes the place of a string, a number, or one of `true` and `false`. Of an object or array, and of null,

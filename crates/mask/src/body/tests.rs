@@ -191,3 +191,32 @@ fn nothing_of_a_value_is_printed() {
     assert_eq!(governed(&found), [(0, 1, true, vec![EMAIL.to_owned()])]);
     assert!(!format!("{found:?}").contains("example"));
 }
+
+#[test]
+fn members_at_a_place_are_told_by_name_and_by_the_object_that_says_who_it_is() {
+    let told = |media: Media, body: &str| {
+        let path = JsonPath::parse("$..data.*").unwrap();
+        let rule =
+            PathRule::new(path, Class::new("secret.kubernetes").unwrap(), MaskKind::Null).unwrap().naming();
+        let mut looking = Body::new(media, [rule].into(), BTreeSet::new());
+        let known = Known::new([7; 16]);
+        let mut named: Vec<String> = Vec::new();
+        for byte in body.as_bytes() {
+            let _released = looking.push(shared(), &known, std::slice::from_ref(byte)).unwrap();
+        }
+        let (_, found) = looking.finish(shared(), &known).unwrap();
+        for member in found.governed.iter().flat_map(|governed| &governed.named) {
+            let part = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
+            named.push(format!("{}/{} {}", part(&member.namespace), part(&member.name), member.member));
+        }
+        named
+    };
+    let one = r#"{"kind":"Secret","metadata":{"name":"db","namespace":"n1","labels":{"name":"no"}},"data":{"a":"YQ==","b":null}}"#;
+    assert_eq!(told(Media::Json, one), ["n1/db a", "n1/db b"]);
+    let list = r#"{"metadata":{"name":"list"},"items":[{"metadata":{"name":"x"},"data":{"k":"YQ=="}},{"metadata":{"name":"y","namespace":"n"},"data":{"k":"YQ=="}}]}"#;
+    assert_eq!(told(Media::Json, list), ["-/x k", "n/y k"]);
+    let event = r#"{"type":"ADDED","object":{"metadata":{"namespace":"n","name":"z"},"data":{"k":"YQ=="}}}"#;
+    assert_eq!(told(Media::JsonLines, &format!("{event}\n")), ["n/z k"]);
+    let behind = r#"{"data":{"k":"YQ=="},"metadata":{"name":"late"}}"#;
+    assert_eq!(told(Media::Json, behind), ["-/- k"], "it is not told before");
+}

@@ -227,7 +227,8 @@ impl Session {
             Err(_) => return Err(Stays::Unreadable(502, NOT_SEEN)),
         };
         let revealed = resource.gate.reveals(&self.who, &asked.context, &asked.masks.classes());
-        let looking = Looking::new(&resource, &asked.masks, media, revealed);
+        let mut looking = Looking::new(&resource, &asked.masks, media, revealed);
+        looking.of_kind = asked.call.as_ref().and_then(|call| call.kind());
         let listening = match resource.mcp() {
             Some((_, handles)) => {
                 let sessions: Vec<&RawField> = response.headers.all(proto_http::mcp::SESSION).collect();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use gate::{By, Exposure, Tripped};
 use ledger::Print;
-use mask::body::Body;
+use mask::body::{Body, Named};
 use mask::{FilterBuilder, FilterKey, FilterStream, Known, MaskedBytes, Origin, Tail};
-use vocab::{Class, RuleId};
+use vocab::{Class, ResourcePath, RuleId};
 
 use super::resource::Resource;
 use crate::alike::tripped;
@@ -20,6 +20,8 @@ pub(super) struct Looking {
     how: How,
     opaque: bool,
     masks: Arc<Masks>,
+    /// Of a cluster: the kind of its objects.
+    pub(super) of_kind: Option<String>,
     /// Classes that the run may see, with the rules that say so.
     revealed: BTreeMap<Class, RuleId>,
     governed: BTreeMap<usize, Governed>,
@@ -48,6 +50,7 @@ enum How {
 struct Governed {
     cells: u64,
     prints: Vec<Print>,
+    named: BTreeSet<Named>,
 }
 
 impl Looking {
@@ -75,6 +78,7 @@ impl Looking {
             opaque: matches!(how, How::Opaque(_)),
             how,
             masks: masks.clone(),
+            of_kind: None,
             revealed,
             governed: BTreeMap::new(),
             tripwires: BTreeSet::new(),
@@ -186,6 +190,7 @@ impl Looking {
             self.classes.insert(rule.class.clone());
             let entry = self.governed.entry(governed.rule).or_default();
             entry.cells += governed.cells;
+            entry.named.extend(governed.named);
             for value in governed.values {
                 known.remember(Origin::Revealed, &value);
                 resource.gate.shows(who, &rule.class, &value, crate::entropy::random);
@@ -250,8 +255,8 @@ impl Looking {
         for (rule, governed) in std::mem::take(&mut self.governed) {
             let Some(of) = self.masks.rules.get(rule) else { continue };
             let grant = self.revealed.get(&of.class);
-            exposures.push(Exposure {
-                on: resource.root.join(self.masks.name(rule)),
+            let exposure = |on: ResourcePath, cells: u64, prints: Vec<Print>| Exposure {
+                on,
                 class: of.class.clone(),
                 at: "output",
                 what: match (withheld, grant) {
@@ -261,9 +266,17 @@ impl Looking {
                 },
                 by: grant.map_or(By::Path, |rule| By::Grant(rule.clone())),
                 rows: 0,
-                cells: governed.cells,
-                prints: if withheld { Vec::new() } else { governed.prints },
-            });
+                cells,
+                prints,
+            };
+            let known = |named: &Named| super::cluster::told(resource, named, self.of_kind.as_deref());
+            let named: Vec<ResourcePath> = governed.named.iter().filter_map(known).collect();
+            let rest = governed.cells.saturating_sub(named.len() as u64);
+            exposures.extend(named.into_iter().map(|on| exposure(on, 1, Vec::new())));
+            let prints = if withheld { Vec::new() } else { governed.prints };
+            if rest > 0 || !prints.is_empty() {
+                exposures.push(exposure(resource.root.join(self.masks.name(rule)), rest, prints));
+            }
         }
         let tripwires = std::mem::take(&mut self.tripwires);
         for ((_, class), cells) in std::mem::take(&mut self.masked) {
@@ -300,6 +313,7 @@ mod tests {
             how: How::Opaque(Tail::new()),
             opaque: false,
             masks: Arc::default(),
+            of_kind: None,
             revealed: BTreeMap::new(),
             governed: BTreeMap::new(),
             tripwires: BTreeSet::new(),

@@ -153,7 +153,7 @@ impl Asked {
         // What the run was shown elsewhere is found in what it says here.
         let detectors = &gate.detectors_of(who);
         let call = resource.places.as_ref();
-        let call = call.map(|places| Box::new(Call::read(resource, places, &request, &body, more)));
+        let call = call.map(|places| Box::new(Call::read(resource, who, places, &request, &body, more)));
         let body = call.as_ref().map_or(body, |call| call.body.clone());
         let masks_of = call.as_ref().map_or_else(|| config.masks.clone(), |call| call.masks.clone());
         let seen = match &call {

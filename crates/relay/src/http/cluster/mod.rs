@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gate::Who;
-use mask::body::{JsonPath, PathRule};
+use mask::body::{JsonPath, Named, PathRule};
 use proto_http::frame::Headers;
 use proto_http::message::{Media, Request as HttpRequest, Response, Target};
 use proto_kubernetes::answer::{self, Form, Place};
@@ -83,10 +83,12 @@ impl Places {
 }
 
 fn rule(place: &Place, class: &str) -> Result<(String, PathRule), String> {
-    let path = JsonPath::parse(place.path).map_err(|why| format!("{}: {why}", place.path))?;
-    let class: Class = Class::new(class).ok_or_else(|| format!("{class} is no class"))?;
-    let rule =
-        PathRule::new(path, class, place.kind.clone()).map_err(|why| format!("{}: {why}", place.path))?;
+    let wrong = |why: &str| format!("{}: {why}", place.path);
+    let path = JsonPath::parse(place.path).map_err(wrong)?;
+    let class = Class::new(class).ok_or_else(|| wrong("its class is none"))?;
+    let rule = PathRule::new(path, class, place.kind.clone()).map_err(wrong)?;
+    // A secret's keys are told.
+    let rule = if place.path.ends_with(".*") { rule.naming() } else { rule };
     Ok((place.path.to_owned(), rule))
 }
 
@@ -99,6 +101,7 @@ impl Call {
     /// `more`: the body goes on behind what was held.
     pub(super) fn read(
         resource: &Resource,
+        who: &Who,
         cluster: &Places,
         request: &HttpRequest,
         body: &Bytes,
@@ -122,6 +125,11 @@ impl Call {
             arguments: Vec::new(),
         };
         let read = call.understand(resource, cluster, request);
+        if let Some(Request::Resource(asked)) = &call.request {
+            call.action.accesses.extend(inside(resource, who, asked, &call.action));
+            call.action.accesses.sort();
+            call.action.accesses.dedup();
+        }
         call.refuse = match read {
             Ok(()) if more => Some((413, MORE)),
             read => read.err(),
@@ -238,6 +246,14 @@ impl Call {
         }
     }
 
+    /// Which kind of objects it is about, as the tree calls it.
+    pub(super) fn kind(&self) -> Option<String> {
+        match &self.request {
+            Some(Request::Resource(asked)) => Some(asked.object.kind()),
+            Some(Request::Path(..)) | None => None,
+        }
+    }
+
     /// Whether the answer goes on until somebody ends it.
     pub(super) fn goes_on(&self) -> bool {
         match &self.request {
@@ -312,6 +328,42 @@ fn arguments(asked: &Asked) -> Vec<Box<str>> {
     said.extend(streams.filter(|streams| streams.stdin).map(|_| "stdin".into()));
     said.extend(streams.filter(|streams| streams.tty).map(|_| "tty".into()));
     said
+}
+
+/// A member of an object, as records have it: its key below the object, `data`. What detectors know in a name is masked. `None`: whose
+/// it is was not told before it.
+pub(super) fn told(resource: &Resource, named: &Named, kind: Option<&str>) -> Option<ResourcePath> {
+    let namespace = named.namespace.as_deref().unwrap_or(action::NO_NAMESPACE);
+    let of = resource.root.join(namespace).join(kind?).join(named.name.as_deref()?);
+    let (shown, _found) = mask::text(resource.gate.detectors(), of.join("data").join(&named.member).as_str());
+    ResourcePath::parse(shown.as_str())
+}
+
+/// What a collection has in it that policy names because it forbids something to the run: a list of all secrets is a read of each
+/// that a rule keeps from it, and so it is of a namespace.
+fn inside(resource: &Resource, who: &Who, asked: &Asked, action: &Action) -> Vec<Access> {
+    let object = &asked.object;
+    let collects =
+        matches!(asked.verb, Verb::List | Verb::Watch | Verb::DeleteCollection) && object.name.is_none();
+    let Some(verb) = action.accesses.first().map(|access| access.verb).filter(|_| collects) else {
+        return Vec::new();
+    };
+    let kind = object.kind();
+    let within = |named: &ResourcePath| {
+        let segments: Vec<String> = named.segments().collect();
+        let namespace = segments.get(1)?;
+        if object.namespace.as_ref().is_some_and(|own| own != namespace) {
+            return None;
+        }
+        match segments.get(2) {
+            // All of a namespace is forbidden.
+            None if object.namespace.is_none() => Some(named.join(&kind)),
+            Some(of) if *of == kind => Some(named.clone()),
+            None | Some(_) => None,
+        }
+    };
+    let all = resource.gate.forbidden_below(who);
+    all.iter().filter_map(within).map(|on| access(verb, on)).collect()
 }
 
 /// The words of an exec as one line, in which a shell would read just these words.
