@@ -204,6 +204,20 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # credential = {{ file = "id_ed25519" }}   # a private key, with certificate = "FILE" perhaps; or {{ env = "NAME", kind = "password" }}
 # login_shell = "sh"             # "bash" where it is: what shells read differently is opaque without it; "other": no line is read
 
+# A Kubernetes cluster. A run's kubectl works as it is; policy sees what each call does, and on what:
+# permit (principal, action == Action::"write", resource in Resource::"prod/shop/deployments.apps");
+# `kubectl exec` is its command, below the pod: Resource::"prod/shop/pods/web/exec/program/ls".
+# [[resource]]
+# name = "prod"
+# kind = "kubernetes"
+# listen = "127.0.0.1:7446"        # TLS, with the installation's own certificate; or tls = {{ cert = "...", key = "..." }}
+# upstream = "kubeconfig:kubeconfig"   # a file; or "in-cluster:"; or "https://api.internal:6443" with ca = and credential =
+# context = "prod"               # of the kubeconfig; without it the current one
+# impersonate = {{ user = "agents", groups = ["agents"] }}   # whom the cluster takes the requests for
+#
+# [[resource.mask]]
+# class = "config.env"           # beside secrets and tokens: values of variables; "config.kubernetes": of config maps
+
 # People who start runs, known by the uid of their processes. With `delegate` one may
 # end runs, and start them for others where policy permits `delegate`.
 [[human]]
