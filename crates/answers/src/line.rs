@@ -168,6 +168,8 @@ pub struct AskLine {
     pub record: u64,
     pub groups: Vec<String>,
     pub expires: String,
+    /// What would change, as whoever was asked was shown.
+    pub changes: Option<String>,
     pub approvals: Vec<ApprovalLine>,
 }
 
@@ -472,6 +474,7 @@ fn ask_line(action: &Action) -> Option<AskLine> {
         record: ask.seq.0,
         groups: ask.what.groups.iter().map(ToString::to_string).collect(),
         expires: time(ask.what.expires),
+        changes: ask.what.changes.as_deref().map(str::to_owned),
         approvals: action.approvals.iter().map(|approval| approval_line(approval, &ask.what.bound)).collect(),
     })
 }

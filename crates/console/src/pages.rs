@@ -604,6 +604,10 @@ fn asked_html(html: &mut Html, ask: &Asked, person: &Person) {
         );
         html.tag("pre", "sent", |html| html.block(sent));
     }
+    if let Some(changes) = &ask.changes {
+        html.leaf("p", "label", "What it would change:");
+        html.tag("pre", "changes", |html| html.block(changes));
+    }
     if !ask.params.is_empty() {
         html.leaf("p", "label", &format!("Parameters: {}", ask.params.join(", ")));
     }

@@ -231,6 +231,8 @@ pub struct Asked {
     pub statement: String,
     /// What would be sent instead, if it differs; literals are masked.
     pub sent: Option<String>,
+    /// What it would change, as far as that could be told when it was asked: lines.
+    pub changes: Option<String>,
     /// Masks of the parameters.
     pub params: Vec<String>,
     pub in_transaction: bool,
@@ -546,6 +548,8 @@ impl Answer for Inbox {
             text.line(&format!("{}  {} for {}, run {}", ask.ask, ask.agent, ask.human, ask.run));
             text.pair("  asks for", &ask.touches.join("; "));
             text.pair("  statement", &answers::text::statement_line(&ask.statement));
+            let changes = ask.changes.iter().flat_map(|changes| changes.lines());
+            changes.for_each(|line| text.pair("  changes", &answers::text::statement_line(line)));
             ask.params.iter().for_each(|p| text.pair("  parameter", p));
             ask.decided().iter().for_each(|line| text.pair("  decided", line));
             text.pair("  groups", &ask.groups.join(", "));

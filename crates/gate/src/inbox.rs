@@ -67,6 +67,8 @@ pub struct Pending {
     pub kind: &'static str,
     pub statement: MaskedText,
     pub sent: Option<MaskedText>,
+    /// What it would change, as far as that could be told when it was asked.
+    pub changes: Option<MaskedText>,
     pub touches: Vec<Touched>,
     /// Bind values: type or size, and the classes of what was found in them.
     pub params: Vec<MaskedText>,

@@ -177,6 +177,8 @@ pub struct Question<'a> {
     /// A digest of all that is asked but who asks, where the bytes say that, too: the reel has a commitment to it, so that
     /// whoever asks it again can be held against it.
     pub whole: Option<&'a [u8]>,
+    /// What it would change, as far as that can be told: for whoever is asked.
+    pub changes: Option<&'a MaskedText>,
     /// What of it is too long for the statement, masked: it stands in the reel.
     pub body: Option<&'a MaskedBytes>,
     /// The client's bytes.

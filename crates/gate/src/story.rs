@@ -310,6 +310,7 @@ impl Gate {
             draft = draft.of(of);
         }
         let draft = draft.put("ask", id).put("groups", groups.clone()).put("expires", expires);
+        let draft = draft.put_some("changes", question.changes.cloned());
         let receipt =
             self.inner.ledger.append(draft).map_err(|why| self.not_begun(question, decided, of, why))?;
         let verbs = question.subject.action().verbs();
@@ -339,6 +340,7 @@ impl Gate {
             kind: question.subject.action().kind,
             statement: question.subject.statement().clone(),
             sent: question.subject.sent().cloned(),
+            changes: question.changes.cloned(),
             touches: self.touches(question.subject.action()),
             params: question.params.iter().map(|param| param.mask.clone()).collect(),
             in_transaction: question.tx != Tx::Idle,

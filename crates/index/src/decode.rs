@@ -318,7 +318,7 @@ fn ask(f: &mut Fields<'_>, request: &Request) -> AskPart {
         policy: PolicyHash(request.policy),
         expires,
     };
-    AskPart { ask, groups: f.texts("groups"), expires, bound }
+    AskPart { ask, groups: f.texts("groups"), expires, changes: f.text_if("changes"), bound }
 }
 
 fn approval(f: &mut Fields<'_>) -> Approval {

@@ -470,6 +470,8 @@ pub struct AskPart {
     pub ask: [u8; 16],
     pub groups: Vec<Arc<str>>,
     pub expires: WallTime,
+    /// What it would change, as whoever was asked was shown.
+    pub changes: Option<Arc<str>>,
     /// What an approver signed, if one did.
     pub bound: vocab::Bound,
 }

@@ -170,8 +170,11 @@ pub const BODY_LINE_BYTES_MAX: usize = 64 << 10;
 pub const BODY_LINE_OVERLAP_BYTES: usize = 4 << 10;
 const _: () = assert!(8 * BODY_LINE_OVERLAP_BYTES <= BODY_LINE_BYTES_MAX);
 
+/// A name of an object or a member that is told, in bytes: those of Kubernetes have 253.
+pub const BODY_NAME_BYTES_MAX: usize = 253;
+
 /// Members that are told by name between two looks at what was found. A piece of a body has 64 KiB, and a record that tells of all
-/// these about 40 KiB.
+/// these about 40 KiB, at most 200.
 pub const BODY_NAMED_MAX: usize = 256;
 
 /// Most values of one rule that are handed out as they were revealed, each of at most [`BODY_REVEALED_BYTES_MAX`]: the

@@ -62,6 +62,7 @@ pub async fn permitted(
         shows: &[],
         body: None,
         whole: None,
+        changes: None,
         asked: b"",
         sending: b"",
         again: None,

@@ -148,15 +148,9 @@ impl Writes {
     }
 
     fn take(&mut self, look: &Look<'_>, stream: Stream, masked: MaskedBytes, found: Found) {
-        for hit in &found.tripped {
-            self.classes.insert(hit.class.clone());
-            if hit.act == mask::body::Act::Masked {
-                self.hits += hit.count;
-                self.hit_out |= stream == Stream::Out;
-                *self.masked.entry((hit.detector, hit.class.clone())).or_default() += hit.count;
-            }
-        }
-        self.tripwires.extend(tripped(&found, "output"));
+        let before = self.hits;
+        self.note(&found);
+        self.hit_out |= stream == Stream::Out && self.hits > before;
         let length = masked.as_bytes().len();
         if length == 0 {
             return;
@@ -171,6 +165,33 @@ impl Writes {
             Some(_) | None => self.cuts.push((stream, length)),
         }
         self.held = std::mem::replace(&mut self.held, mask::constant(b"")).then(masked);
+    }
+
+    /// What is said of the program beside its streams: a JSON text, masked, and counted as what it writes. Errors: it is none.
+    pub(crate) fn beside(&mut self, look: &Look<'_>, text: &[u8]) -> Result<MaskedBytes, Unreadable> {
+        let mut body = Body::new(Media::Json, [].into(), BTreeSet::new());
+        let first = body.push(look.detectors, look.known, text)?;
+        let before = body.take_found();
+        let (rest, behind) = body.finish(look.detectors, look.known)?;
+        let masked = first.then(rest);
+        self.note(&before);
+        self.note(&behind);
+        let mut left = FilterStream::new();
+        left.piece(&mut self.filter, look.key, masked.as_bytes());
+        left.so_far(&mut self.filter, look.key);
+        self.bytes += masked.as_bytes().len() as u64;
+        Ok(masked)
+    }
+
+    fn note(&mut self, found: &Found) {
+        for hit in &found.tripped {
+            self.classes.insert(hit.class.clone());
+            if hit.act == mask::body::Act::Masked {
+                self.hits += hit.count;
+                *self.masked.entry((hit.detector, hit.class.clone())).or_default() += hit.count;
+            }
+        }
+        self.tripwires.extend(tripped(found, "output"));
     }
 
     /// What stands on the screen and may not.

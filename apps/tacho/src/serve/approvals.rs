@@ -190,6 +190,7 @@ fn shown(pending: &Pending) -> Asked {
         touches: pending.touches.iter().map(touch).collect(),
         statement: pending.statement.as_str().to_owned(),
         sent: pending.sent.as_ref().map(|t| t.as_str().to_owned()),
+        changes: pending.changes.as_ref().map(|t| t.as_str().to_owned()),
         params: pending.params.iter().map(|mask| mask.as_str().to_owned()).collect(),
         in_transaction: pending.in_transaction,
         signs: signs(&pending.bound),

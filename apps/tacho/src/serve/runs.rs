@@ -262,7 +262,9 @@ impl RunDesk {
     fn shown_to_clients(&self, resource: &Resource) -> Option<String> {
         let Kind::Http(Service { cluster: Some(_), .. }) = &resource.what else { return None };
         let own = &self.0.serving.certificate;
-        std::fs::read_to_string(resource.tls.as_ref().map_or(own, |pair| &pair.cert)).ok()
+        let text = std::fs::read_to_string(resource.tls.as_ref().map_or(own, |pair| &pair.cert)).ok()?;
+        let only = certificates(&text);
+        (!only.is_empty()).then_some(only)
     }
 
     fn proxy(&self, user: &str, password: &str) -> Option<MintedProxy> {
@@ -275,6 +277,16 @@ impl RunDesk {
             certificate: door.certificate.clone(),
         })
     }
+}
+
+/// The certificates of a file, which may have a key in it.
+fn certificates(pem: &str) -> String {
+    const END: &str = "-----END CERTIFICATE-----";
+    let blocks = pem.split_inclusive(END).filter_map(|block| {
+        let block = block.get(block.rfind("-----BEGIN CERTIFICATE-----")?..)?;
+        block.ends_with(END).then(|| format!("{block}\n"))
+    });
+    blocks.collect()
 }
 
 /// What a run's environment says of an HTTP service beside its address. `proxied` is the URL by which the proxy reaches it.
@@ -361,3 +373,17 @@ fn gone(run: RunId) -> Failed {
 
 /// How long a gateway that stops waits for the ends of its runs.
 pub const STOP_WAIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_with_a_key_the_certificates_alone_are_shown() {
+        let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
+        let key = "-----BEGIN PRIVATE KEY-----\nBBBB\n-----END PRIVATE KEY-----";
+        let both = format!("{key}\n{certificate}\n{key}\n{certificate}\n{key}\n");
+        assert_eq!(certificates(&both), format!("{certificate}\n{certificate}\n"));
+        assert_eq!(certificates(key), "");
+    }
+}

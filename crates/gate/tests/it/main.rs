@@ -73,6 +73,7 @@ impl Stage {
             shows: &[],
             body: None,
             whole: None,
+            changes: None,
             again: None,
             pure_read: false,
         }

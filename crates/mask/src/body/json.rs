@@ -10,7 +10,7 @@ use super::piece::{Marking, Path, Piece, Place, is_label};
 use super::window::{Kind, Standing, Window};
 use super::{Masks, PathRule, Unreadable, write};
 use crate::detect::placeholder;
-use crate::limits::{BODY_DEPTH_MAX, BODY_INNER_DEPTH_MAX, BODY_TOKEN_BYTES_MAX};
+use crate::limits::{BODY_DEPTH_MAX, BODY_INNER_DEPTH_MAX, BODY_NAME_BYTES_MAX, BODY_TOKEN_BYTES_MAX};
 
 const UNEXPECTED: Unreadable = Unreadable("the body is not JSON");
 const CUT: Unreadable = Unreadable("the JSON ends too early");
@@ -528,7 +528,11 @@ impl Json {
         if self.names.last(outer) != b"metadata" {
             return;
         }
-        let Ok(text) = std::str::from_utf8(text) else { return };
+        // No object has a longer name.
+        let Some(text) = std::str::from_utf8(text).ok().filter(|text| text.len() <= BODY_NAME_BYTES_MAX)
+        else {
+            return;
+        };
         match self.names.last(members) {
             b"name" => of.says.name = Some(text.to_owned()),
             b"namespace" => of.says.namespace = Some(text.to_owned()),
@@ -541,7 +545,9 @@ impl Json {
         let Some(Inside::Object(members)) = self.frames.last().map(|frame| &frame.inside) else {
             return None;
         };
-        let member = std::str::from_utf8(self.names.last(members)).ok()?.to_owned();
+        let member = self.names.last(members);
+        let member =
+            std::str::from_utf8(member).ok().filter(|name| name.len() <= BODY_NAME_BYTES_MAX)?.to_owned();
         let of = self.frames.iter().rev().map(|frame| &frame.says).find(|says| says.name.is_some());
         let (namespace, name) = of.map_or((None, None), |says| (says.namespace.clone(), says.name.clone()));
         Some(Named { namespace, name, member })

@@ -9,8 +9,8 @@
 //! | `NAME/_/KIND[/OBJECT]` | the same without a namespace: of the cluster, **or of all namespaces** (discovery alone could tell) |
 //! | `NAME/_path/...` | a path of the server's own (`_path/version`), by its segments |
 //!
-//! No namespace begins with `_`. A collection is not below its objects: a rule that forbids `.../secrets/db` is to forbid
-//! `.../secrets` as well, since a list has all of them, and `_/secrets`.
+//! No namespace begins with `_`. A collection is not below its objects: whoever decides a list is to ask about what is
+//! forbidden in it, too, since a list of `.../secrets`, and of `_/secrets`, has `.../secrets/db`.
 //!
 //! # Verbs
 //!

@@ -106,6 +106,9 @@ const OTHERS: [Place; 2] =
     [place("$..env[*].value", Holds::Env, MaskKind::Redact), place(LAST_APPLIED, Holds::Env, MaskKind::Null)];
 const LAST_APPLIED: &str = "$..annotations['kubectl.kubernetes.io/last-applied-configuration']";
 
+/// Where a JSON patch of an object with secrets has its values: nothing around them says what they are.
+pub const PATCHED: Place = place("$[*].value", Holds::Secret, MaskKind::Redact);
+
 /// Every list of places that [`places`] gives.
 pub const ALL: [&[Place]; 6] = [&SECRETS, &CONFIG_MAPS, &TOKENS, &REVIEWS, &OTHERS, &[]];
 

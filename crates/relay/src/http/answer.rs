@@ -40,6 +40,7 @@ pub(super) const NOT_JSON: &str = "the answer is not JSON, and the rules of this
 pub(super) const CREDENTIAL: &str = "the service's own credential stands in an answer that is opaque";
 const PART: &str = "the service answered with a part, and a value could be cut in two";
 const TWO_SESSIONS: &str = "the server gives its client two sessions at once";
+pub(super) const NEW_POLICY: &str = "policy has changed since this was asked: ask again";
 const TRIPPED: &str = "a detector found a value that no rule governs";
 
 /// An answer on its way.
@@ -52,7 +53,7 @@ pub(super) struct Answer {
     writes: bool,
     /// It goes on until somebody ends it, and may be silent for long.
     patient: bool,
-    /// A status from 400 to 499 says that nothing was done.
+    /// Its status says that nothing was done.
     says_no: bool,
     /// No body follows the head, whatever it says.
     pub(super) bodyless: bool,
@@ -164,11 +165,10 @@ impl Session {
         self.open = None;
         let after = self.flow.on_response_end()?;
         // A service that puts a body behind one of these would have it read as the next answer.
-        self.spent |= !after.upstream || answer.bodyless || asked.tunnel().is_some();
-        // Nothing rides on a connection whose upgrade failed.
-        Ok(asked.tunnel().is_none()
-            && after.client
-            && (answer.chunked || answer.bodyless || answer.pieces == 0))
+        // A cluster that does not know the credential any more may know the next one.
+        let renews = asked.call.is_some() && self.status == 401;
+        self.spent |= !after.upstream || answer.bodyless || asked.tunnel().is_some() || renews;
+        Ok(after.client && (answer.chunked || answer.bodyless || answer.pieces == 0))
     }
 
     /// The response, behind any interim ones. Those are dropped: what they say (early hints) nobody needs. `switches`: a
@@ -251,6 +251,7 @@ impl Session {
             }
             None => None,
         };
+        let says_no = asked.call.as_ref().is_some_and(|call| call.says_no(&response));
         let turn = asked.conversation.as_ref().filter(|_| response.status < 400 && !bodyless);
         Ok(Answer {
             reading: turn.map(|turn| Reading::new(turn, response.media == Media::EventStream)),
@@ -267,7 +268,7 @@ impl Session {
             held: mask::constant(b""),
             writes: writes(asked),
             patient: asked.call.as_ref().is_some_and(|call| call.goes_on()),
-            says_no: asked.call.is_some(),
+            says_no,
             bodyless,
             streams,
             chunked: false,
@@ -397,6 +398,17 @@ impl Session {
         of: Seq,
     ) -> Result<Option<Denied>, Cut> {
         let gate = self.resource.gate.clone();
+        // What a rule that is new forbids in a collection was not asked about.
+        if asked.call.as_ref().is_some_and(|call| call.collects() && call.generation != gate.generation()) {
+            let ground = Ground { action: &asked.action, context: &asked.context, release: None };
+            let decided = unsaid(gate.verdict(&self.who, &ground, &BTreeSet::new()));
+            return Ok(Some(Denied {
+                decided: Box::new(decided),
+                why: NEW_POLICY,
+                status: 403,
+                of: Some(of),
+            }));
+        }
         let context = policy::Context {
             classes: leaving.classes.iter().cloned().collect(),
             // A stream is decided as of now, however long ago it was asked for.
@@ -756,7 +768,7 @@ impl Answer {
             state: "final",
             // Whether a write that it says failed has had an effect, only the service knows. An API server that says no has
             // stored nothing.
-            settled: (failed && self.writes && !(self.says_no && status < 500)).then_some("indeterminate"),
+            settled: (failed && self.writes && !self.says_no).then_some("indeterminate"),
             code: (status >= 400).then_some(code),
             tag: Some(tag),
             bytes: self.bytes,

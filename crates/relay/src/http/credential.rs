@@ -5,11 +5,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::BytesMut;
 use proto_http::frame::Headers;
 use zeroize::Zeroizing;
 
 use super::sigv4::{self, Signer};
 use crate::config::Inject;
+use crate::entropy;
 use crate::vault::Secret;
 
 /// Where a client may show its run's credential.
@@ -135,6 +137,32 @@ impl Injected {
 }
 
 impl Injected {
+    /// A request's head, and what stands behind it, with the credential in it. `None`: it is no request that could be signed.
+    pub(super) fn added(&self, bytes: &[u8]) -> Option<BytesMut> {
+        let line = memchr::memchr(b'\n', bytes).map_or(0, |end| end + 1);
+        let within = |at: usize, added: &[&[u8]]| {
+            let mut out =
+                BytesMut::with_capacity(bytes.len() + added.iter().map(|piece| piece.len()).sum::<usize>());
+            out.extend_from_slice(&bytes[..at]);
+            added.iter().for_each(|piece| out.extend_from_slice(piece));
+            out.extend_from_slice(&bytes[at..]);
+            out
+        };
+        Some(match self {
+            Injected::None => BytesMut::from(bytes),
+            Injected::Field(field) => within(line, &[field]),
+            Injected::Signature(signer) => {
+                within(line, &[&signer.fields(bytes, entropy::wall().0 / 1_000_000_000)?])
+            }
+            Injected::Pair(pair) => {
+                // The request line ends with ` HTTP/1.1` and CRLF, and its target has no space.
+                let end = line.saturating_sub(b" HTTP/1.1\r\n".len());
+                let mark: &[u8] = if bytes[..end].contains(&b'?') { b"&" } else { b"?" };
+                within(end, &[mark, pair])
+            }
+        })
+    }
+
     /// How many bytes it adds to the request's target.
     pub(super) fn in_target(&self) -> usize {
         match self {

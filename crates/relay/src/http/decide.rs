@@ -7,10 +7,11 @@ use gate::{Decided, GateError, Ground, Spent};
 use ledger::Code;
 use vocab::{Action, AskId, Seq, Verdict, WallTime};
 
+use super::answer::NEW_POLICY;
 use super::band::Round;
 use super::problem::Problem;
 use super::request::Asked;
-use super::session::{Cut, Session};
+use super::session::{Cut, Session, cut_short, over};
 use crate::alike::unsaid;
 use crate::entropy;
 use crate::limits::{REFUSAL_RECORD, VERDICTS_MAX};
@@ -90,6 +91,7 @@ impl Session {
             return Ok(Ruling::Go(known, None));
         }
         let generation = gate.generation();
+        let stale = asked.call.as_ref().is_some_and(|call| call.collects() && call.generation != generation);
         let by_model = self.question(asked).saying().and_then(|said| gate.decided(&self.who, &said));
         let context = match by_model {
             Some((how, told)) => policy::Context {
@@ -109,7 +111,7 @@ impl Session {
                 return Ok(Ruling::No);
             }
         };
-        if let Some((status, why)) = asked.refuse {
+        if let Some((status, why)) = asked.refuse.or(stale.then_some((503, NEW_POLICY))) {
             question.map_or(Ok(()), |question| self.give_up(question))?;
             decided.message = None;
             self.refuse(asked, &decided, status, why, None).await?;
@@ -142,13 +144,32 @@ impl Session {
                 Round::Denied(denied) => denied,
                 Round::Later => return Ok(Ruling::No),
             },
-            Verdict::Ask(_) => match self.ask(asked, decided, &ground, None).await? {
+            Verdict::Ask(_) => match self.ask_of_changes(asked, decided, &ground).await? {
                 Ok((decided, seq)) => return Ok(Ruling::Go(decided, Some(seq))),
                 Err(denied) => denied,
             },
         };
         self.refuse(asked, &denied.decided, denied.status, denied.why, denied.of).await?;
         Ok(Ruling::No)
+    }
+
+    /// Asks, and shows whoever is asked what would change.
+    async fn ask_of_changes(
+        &mut self,
+        asked: &Asked,
+        decided: Decided,
+        ground: &Ground<'_>,
+    ) -> Result<Result<(Arc<Decided>, Seq), Denied>, Cut> {
+        if let Some(call) = &asked.call {
+            let changes = call.changes(&self.resource, &self.who, &asked.request, &self.injected);
+            let changes = tokio::select! {
+                biased;
+                why = over(&mut self.ended) => return Err(cut_short(why)),
+                changes = changes => changes,
+            };
+            changes.into_iter().for_each(|changes| _ = asked.changes.set(changes));
+        }
+        self.ask(asked, decided, ground, None).await
     }
 
     /// Holds the request, or the answer to intent `of`, and asks. At most the resource's `approval_timeout`.

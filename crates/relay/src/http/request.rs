@@ -1,13 +1,13 @@
 //! What a request asks: its action, what of it is recorded, and the bytes that would go upstream.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use gate::{Asking, Param, Piece, Question, Requested, Subject, Tripped, Tx};
 use ledger::Print;
 use mask::body::Body;
-use mask::{Detectors, Known, MaskedBytes, Origin, Shape};
+use mask::{Detectors, Known, MaskedBytes, MaskedText, Origin, Shape};
 use proto_http::action::{self, Match};
 use proto_http::coding;
 use proto_http::frame::{Framing, Head, Headers, encode_chunk, encode_last_chunk, encode_request};
@@ -74,6 +74,8 @@ pub(super) struct Asked {
     pub(super) call: Option<Box<Call>>,
     /// The places of the answer that are governed.
     pub(super) masks: Arc<Masks>,
+    /// What it would change, for whoever is asked.
+    pub(super) changes: OnceLock<MaskedText>,
     /// A WebSocket is asked for.
     pub(super) opening: Option<Opening>,
     /// It is a message in one.
@@ -120,6 +122,7 @@ impl Session {
             shows: asked.conversation.as_ref().map_or(&[], |conversation| &conversation.shows),
             body: asked.body.as_ref(),
             whole: Some(&asked.whole),
+            changes: asked.changes.get(),
             asked: &asked.raw,
             sending: &asked.sending,
             again: None,
@@ -158,7 +161,9 @@ impl Asked {
         let masks_of = call.as_ref().map_or_else(|| config.masks.clone(), |call| call.masks.clone());
         let seen = match &call {
             // Whatever it is called, it was read as JSON, or it is refused.
-            Some(_) => Seen::look(detectors, resource, &masks_of, Ok(mask::body::Media::Json), &body, more),
+            Some(call) => {
+                Seen::look(detectors, resource, &call.own_masks, Ok(mask::body::Media::Json), &body, more)
+            }
             None => Seen::of(detectors, resource, &request, &body, more),
         };
         // What the model is told is what is read: with placeholders, where they stand in.
@@ -176,7 +181,7 @@ impl Asked {
         let found = config.routes.find(&request.method, &origin.path.segments);
         let opening = opening(resource, &request);
         let meaning = match &call {
-            Some(call) => Meaning::of_call(call, &opening),
+            Some(call) => Meaning::of_call(call, &seen, &opening),
             None => Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), &opening, more),
         };
         let opening = opening.ok().flatten();
@@ -271,6 +276,7 @@ impl Asked {
             back,
             call,
             masks: masks_of,
+            changes: OnceLock::new(),
             opening,
             in_frames: false,
             whole: digest,
@@ -385,6 +391,7 @@ impl Asked {
             looking: None,
             call: None,
             masks: self.masks.clone(),
+            changes: OnceLock::new(),
             opening: None,
             in_frames: true,
             in_band: false,
@@ -435,6 +442,7 @@ impl Asked {
             looking: None,
             call: None,
             masks: self.masks.clone(),
+            changes: OnceLock::new(),
             opening: None,
             in_frames: true,
             in_band: false,
@@ -502,9 +510,12 @@ struct Meaning {
 
 impl Meaning {
     /// Of a request to an API server.
-    fn of_call(call: &Call, opening: &Result<Option<Opening>, (u16, &'static str)>) -> Meaning {
+    fn of_call(call: &Call, seen: &Seen, opening: &Result<Option<Opening>, (u16, &'static str)>) -> Meaning {
         let refuse = call.refuse.or(opening.as_ref().err().copied());
-        Meaning { action: call.action.clone(), hidden: call.refuse.is_some(), refuse }
+        // What could be read and not looked into (a text of a MiB) is not shown, either.
+        let opaque = call.action.opaque.or(seen.opaque.map(Opaque));
+        let hidden = call.refuse.is_some() || seen.opaque.is_some();
+        Meaning { action: Action { opaque, ..call.action.clone() }, hidden, refuse }
     }
 
     fn of(

@@ -93,7 +93,7 @@ pub(super) struct Session {
     pub(super) to_client: ClientWriter,
     pub(super) to_upstream: UpstreamWriter,
     way: Way,
-    injected: Injected,
+    pub(super) injected: Injected,
     pub(super) needles: Needles,
     run: Arc<Run>,
     pub(super) ended: watch::Receiver<Option<Ended>>,
@@ -178,7 +178,8 @@ impl Session {
         room(&self.resource.gate).await;
         let (decided, approval) = match self.decide(&asked).await? {
             Ruling::Go(decided, approval) => (decided, approval),
-            Ruling::No => return self.answered_here(),
+            // Nothing rides on a connection that was to be upgraded, and was not.
+            Ruling::No => return Ok(self.answered_here()? && asked.tunnel().is_none()),
         };
         if !self.upstream_ready().await {
             self.refuse(&asked, &decided, 502, UNREACHABLE, None).await?;
@@ -208,7 +209,7 @@ impl Session {
         self.to_upstream.send(permit, &asked.sending, Some(&self.injected))?;
         self.drain_upstream().await?;
         let asked = self.send_rest(asked, seq).await?;
-        self.answer(&asked, &decided, seq).await
+        Ok(self.answer(&asked, &decided, seq).await? && asked.tunnel().is_none())
     }
 
     /// Records what is about to be sent, and waits until the record is durable.
@@ -468,6 +469,11 @@ impl Session {
         }
         let bytes = self.upstream.bytes;
         match reach(&self.resource, &self.way).await {
+            Ok((leg, _same_command)) if !self.renewed().await => {
+                drop(leg);
+                self.spent = true;
+                false
+            }
             Ok((leg, _same_command)) => {
                 self.upstream = Side::new(leg, proto_http::frame::Decoder::upstream());
                 self.upstream.bytes = bytes;
@@ -476,6 +482,28 @@ impl Session {
             }
             Err(_told_to_the_operator) => {
                 self.spent = true;
+                false
+            }
+        }
+    }
+
+    /// Of a cluster, whose tokens end while a client's connection lasts: the credential as it is now. `false`: there is none.
+    async fn renewed(&mut self) -> bool {
+        let config = &self.resource.config;
+        if config.cluster.is_none() {
+            return true;
+        }
+        let secret = config.vault.fetch().await;
+        let renewed = secret.and_then(|secret| {
+            Ok((Injected::new(&config.inject, secret.as_ref())?, Needles::new(secret.as_ref())))
+        });
+        match renewed {
+            Ok((injected, needles)) => {
+                (self.injected, self.needles) = (injected, needles);
+                true
+            }
+            Err(why) => {
+                self.resource.reached(Some(why));
                 false
             }
         }

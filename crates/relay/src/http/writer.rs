@@ -27,29 +27,9 @@ impl UpstreamWriter {
         if !permit.spend(bytes, entropy::tick()) {
             return Err(NOT_PERMITTED);
         }
-        let line = memchr::memchr(b'\n', bytes).map_or(0, |end| end + 1);
         match injected {
-            None | Some(Injected::None) => self.out.extend_from_slice(bytes),
-            Some(Injected::Field(field)) => {
-                self.out.extend_from_slice(&bytes[..line]);
-                self.out.extend_from_slice(field);
-                self.out.extend_from_slice(&bytes[line..]);
-            }
-            Some(Injected::Signature(signer)) => {
-                let fields = signer.fields(bytes, entropy::wall().0 / 1_000_000_000).ok_or(NOT_SIGNED)?;
-                self.out.extend_from_slice(&bytes[..line]);
-                self.out.extend_from_slice(&fields);
-                self.out.extend_from_slice(&bytes[line..]);
-            }
-            Some(Injected::Pair(pair)) => {
-                // The request line ends with ` HTTP/1.1` and CRLF, and its target has no space.
-                let end = line.saturating_sub(b" HTTP/1.1\r\n".len());
-                let mark = if bytes[..end].contains(&b'?') { b'&' } else { b'?' };
-                self.out.extend_from_slice(&bytes[..end]);
-                self.out.extend_from_slice(&[mark]);
-                self.out.extend_from_slice(pair);
-                self.out.extend_from_slice(&bytes[end..]);
-            }
+            None => self.out.extend_from_slice(bytes),
+            Some(injected) => self.out.unsplit(injected.added(bytes).ok_or(NOT_SIGNED)?),
         }
         Ok(())
     }

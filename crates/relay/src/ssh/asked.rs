@@ -308,6 +308,7 @@ impl Asked {
             asking: Asking::Statement,
             shows: &[],
             whole: None,
+            changes: None,
             body: None,
             asked: &self.raw,
             sending,

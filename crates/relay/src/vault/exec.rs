@@ -16,7 +16,7 @@ use std::time::Duration;
 use json::Object;
 use tokio::process::Command;
 use tokio::sync::Mutex;
-use vocab::WallTime;
+use vocab::{Tick, WallTime};
 
 use super::{Secret, output};
 use crate::entropy;
@@ -60,8 +60,16 @@ pub struct Exec {
 
 enum Kept {
     Nothing,
-    Token { token: Secret, until: WallTime },
-    Failed { why: String, until: WallTime },
+    /// `until` is by the clock on the wall, as its end is, and `most` by the one that nobody sets.
+    Token {
+        token: Secret,
+        until: Option<WallTime>,
+        most: Tick,
+    },
+    Failed {
+        why: String,
+        until: Tick,
+    },
 }
 
 /// What a plugin printed.
@@ -130,20 +138,23 @@ impl Exec {
     /// Errors: sentences for the operator without anything that the plugin printed.
     pub(super) async fn token(&self) -> Result<Secret, String> {
         let mut kept = self.kept.lock().await;
-        let now = entropy::wall();
+        let (wall, tick) = (entropy::wall(), entropy::tick());
         match &*kept {
-            Kept::Token { token, until } if now < *until => return Ok(Secret::new(token.expose().to_vec())),
-            Kept::Failed { why, until } if now < *until => return Err(why.clone()),
+            Kept::Token { token, until, most } if tick < *most && until.is_none_or(|until| wall < until) => {
+                return Ok(Secret::new(token.expose().to_vec()));
+            }
+            Kept::Failed { why, until } if tick < *until => return Err(why.clone()),
             Kept::Nothing | Kept::Token { .. } | Kept::Failed { .. } => {}
         }
         match self.plugin.run().await {
             Ok(given) => {
                 let token = Secret::new(given.token.expose().to_vec());
-                *kept = Kept::Token { until: keep_until(entropy::wall(), given.ends), token: given.token };
+                let (until, most) = (given.ends.map(before), later(entropy::tick(), KEPT_MAX));
+                *kept = Kept::Token { token: given.token, until, most };
                 Ok(token)
             }
             Err(why) => {
-                *kept = Kept::Failed { why: why.clone(), until: later(entropy::wall(), PAUSE) };
+                *kept = Kept::Failed { why: why.clone(), until: later(entropy::tick(), PAUSE) };
                 Err(why)
             }
         }
@@ -157,15 +168,13 @@ impl fmt::Debug for Exec {
     }
 }
 
-/// A token that ends within the margin is not kept at all.
-fn keep_until(now: WallTime, ends: Option<WallTime>) -> WallTime {
-    let most = later(now, KEPT_MAX);
-    let before = |ends: WallTime| WallTime(ends.0.saturating_sub(nanos(MARGIN)));
-    ends.map_or(most, |ends| before(ends).min(most))
+/// A token that ends within the margin is used once.
+fn before(ends: WallTime) -> WallTime {
+    WallTime(ends.0.saturating_sub(nanos(MARGIN)))
 }
 
-fn later(time: WallTime, by: Duration) -> WallTime {
-    WallTime(time.0.saturating_add(nanos(by)))
+fn later(tick: Tick, by: Duration) -> Tick {
+    Tick(tick.0.saturating_add(nanos(by)))
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -347,20 +356,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_token_is_kept_until_shortly_before_its_end_and_not_for_long() {
-        let now = WallTime(1_700_000_000_000_000_000);
-        let until = |ends: Option<u64>| {
-            let ends = ends.map(|seconds| later(now, Duration::from_secs(seconds)));
-            (keep_until(now, ends).0.saturating_sub(now.0)) / 1_000_000_000
-        };
-        assert_eq!(until(None), 600);
-        assert_eq!(until(Some(3_600)), 600);
-        assert_eq!(until(Some(300)), 240);
-        assert_eq!(until(Some(61)), 1);
-        assert_eq!(until(Some(30)), 0);
-    }
-
     /// A plugin of this test's own; `script` is what a shell runs.
     fn plugin(script: &str, environment: &[(&str, &str)]) -> Vault {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -415,6 +410,23 @@ mod tests {
             fetched(&over).await,
             Err("the credential plugin `sh` gave a token that is over already".to_owned())
         );
+        std::fs::remove_file(file).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_token_is_not_kept_for_long_whatever_is_said_of_its_end() {
+        let file = scratch("long");
+        let vault = plugin(&counting(&file, "echo 2999-01-01T00:00:00Z"), &[]);
+        let Vault::Exec(exec) = &vault else { panic!() };
+        assert_eq!(fetched(&vault).await.as_deref(), Ok("t1"));
+        {
+            let mut kept = exec.kept.lock().await;
+            let Kept::Token { most, .. } = &mut *kept else { panic!() };
+            assert!(*most > later(entropy::tick(), KEPT_MAX - PAUSE));
+            assert!(*most <= later(entropy::tick(), KEPT_MAX));
+            *most = entropy::tick();
+        }
+        assert_eq!(fetched(&vault).await.as_deref(), Ok("t2"));
         std::fs::remove_file(file).unwrap();
     }
 

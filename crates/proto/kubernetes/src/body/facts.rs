@@ -10,7 +10,7 @@
 //! | privileged, and its like | administer | `NAME/_host/privileged`, `escalation`, `root`, `process`, `unconfined/WHAT` |
 //! | a capability, sysctl, port, chosen node | administer | `NAME/_host/capability/X`, `sysctl/X`, `port/N`, `node/X` |
 //! | a volume of another kind | administer | `NAME/_host/volume/KIND` |
-//! | a secret, a config map | read | `NAME/NAMESPACE/secrets/X`, `NAME/NAMESPACE/configmaps/X` |
+//! | a secret, a config map | read | `NAME/NAMESPACE/secrets/X`, `NAME/NAMESPACE/configmaps/X`: the object's namespace, or the one that is said beside a secret's name |
 //! | a claim of storage | write | `NAME/NAMESPACE/persistentvolumeclaims/X` |
 //! | a service account, a token of it | execute | `NAME/NAMESPACE/serviceaccounts/X`, `NAME/NAMESPACE/serviceaccounts` |
 //! | a container in a running pod | execute | the object's own path |
@@ -61,6 +61,11 @@ pub enum Fact {
     /// A volume that is none of the kinds that stay in the cluster.
     Volume(String),
     Secret(String),
+    /// One of a namespace that is said beside its name.
+    SecretOf {
+        namespace: String,
+        name: String,
+    },
     ConfigMap(String),
     Claim(String),
     ServiceAccount(String),
@@ -106,6 +111,7 @@ impl Fact {
                 vec![text]
             }
             Fact::Role { kind, name } => vec![kind, name],
+            Fact::SecretOf { namespace, name } => vec![namespace, name],
             Fact::Subject { kind, namespace, name } => [Some(kind), namespace.as_ref(), Some(name)]
                 .into_iter()
                 .flatten()
@@ -140,7 +146,7 @@ impl Fact {
             Fact::Sysctl(_) => "sysctl",
             Fact::Node(_) => "node",
             Fact::Volume(_) => "volume",
-            Fact::Secret(_) => "secret",
+            Fact::Secret(_) | Fact::SecretOf { .. } => "secret",
             Fact::ConfigMap(_) => "config-map",
             Fact::Claim(_) => "claim",
             Fact::ServiceAccount(_) => "service-account",
@@ -160,6 +166,10 @@ pub fn action(root: &ResourcePath, asked: &Asked, said: &Said, mut action: Actio
     let mut object = asked.object.clone();
     if object.name.is_none() && object.subresource.is_none() && !asked.verb.reads() {
         object.name = said.name.clone();
+        // A namespace is in itself, as it is when it is there.
+        if object.is_core("namespaces") {
+            object.namespace.clone_from(&said.name);
+        }
     }
     let own = path(root, &object);
     if let Some(first) = action.accesses.first_mut() {
@@ -193,6 +203,9 @@ impl Scene<'_> {
             Fact::Image(image) => (Verb::Execute, self.image(image).ok_or(NO_IMAGE)?),
             Fact::HostPath(path) => (Verb::Administer, self.host_path(path).ok_or(NO_PATH)?),
             Fact::Secret(name) => (Verb::Read, self.named("secrets", name)),
+            Fact::SecretOf { namespace, name } => {
+                (Verb::Read, self.root.join(namespace).join("secrets").join(name))
+            }
             Fact::ConfigMap(name) => (Verb::Read, self.named("configmaps", name)),
             Fact::Claim(name) => (Verb::Write, self.named("persistentvolumeclaims", name)),
             Fact::ServiceAccount(name) => (Verb::Execute, self.named("serviceaccounts", name)),

@@ -267,17 +267,22 @@ fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Rea
 }
 
 /// Whether a body holds what the gateway puts in the place of a value: `[CLASS]` in a text, or null among the values of a whole
-/// secret. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
+/// secret or the binary ones of a config map. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
 pub fn holds_mask(asked: &Asked, form: Form, bytes: &[u8]) -> Result<bool, Reason> {
     let value = ::json::parse(bytes)?;
-    let is_secret = asked.object.is_core("secrets") && matches!(form, Form::Object | Form::Apply);
+    let whole = matches!(form, Form::Object | Form::Apply);
+    let member = match &*asked.object.resource {
+        "secrets" if whole => Some("data"),
+        "configmaps" if whole => Some("binaryData"),
+        _ => None,
+    };
     let nothing = |value: &Value<'_>| -> Result<bool, Reason> {
-        let Some(data) = value.object().map_err(|_| why::NO_OBJECT)?.object("data")? else {
-            return Ok(false);
-        };
+        let Some(member) = member else { return Ok(false) };
+        let top = value.object().map_err(|_| why::NO_OBJECT)?;
+        let Some(data) = top.object(member)? else { return Ok(false) };
         Ok(data.members().iter().any(|(_, value)| matches!(value.kind, Kind::Null)))
     };
-    Ok(is_secret && nothing(&value)? || shows_mask(&value))
+    Ok(nothing(&value)? || shows_mask(&value))
 }
 
 fn shows_mask(value: &Value<'_>) -> bool {

@@ -34,6 +34,10 @@ fn one(walk: &mut Walk<'_>, operation: Value<'_>) -> Result<Option<Opaque>, Reas
     match &*op {
         "add" | "replace" => put(walk, path, operation).map(|()| None),
         "remove" => put_value(walk, path, Value { raw: "null", kind: Kind::Null }).map(|()| None),
+        // Whether it holds says whether a guess of a value is right.
+        "test" if walk.is_secret() && path.first().is_none_or(|first| *first != "metadata") => {
+            Ok(Some(Opaque("a test of a secret's value says whether a guess is right")))
+        }
         "test" => Ok(None),
         "move" | "copy" => Ok(Some(Opaque("a patch that moves or copies what it does not say"))),
         _ => Err(why::NO_PATCH),

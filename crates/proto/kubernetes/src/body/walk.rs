@@ -90,6 +90,13 @@ const VOLUMES: [&str; 11] = [
 /// Members whose names are somebody's own.
 const MAPS: [&str; 5] = ["labels", "annotations", "matchLabels", "nodeSelector", "selector"];
 
+/// Whether an object says that it names a secret.
+fn is_a_secret(members: &Members<'_>) -> bool {
+    members
+        .iter()
+        .any(|(name, value)| name == "kind" && matches!(&value.kind, Kind::Text(kind) if kind == "Secret"))
+}
+
 impl<'o> Walk<'o> {
     pub(super) fn new(object: &'o Object, form: Form) -> Walk<'o> {
         Walk { object, form, bytes: 0, facts: BTreeSet::new() }
@@ -204,6 +211,12 @@ impl<'o> Walk<'o> {
                 self.add(Fact::Secret(text.to_string()))
             }
             (_, Kind::Object(_) | Kind::Array(_)) if names_a_secret(name) => self.secret(value),
+            ("azureFile", Kind::Object(_)) => self.secret(value),
+            (_, Kind::Object(inner)) if is_a_secret(inner) => self.secret(value),
+            (_, Kind::Array(items)) => items.iter().try_for_each(|item| match &item.kind {
+                Kind::Object(inner) if is_a_secret(inner) => self.secret(item),
+                _ => Ok(()),
+            }),
             _ => Ok(()),
         }
     }
@@ -214,9 +227,20 @@ impl<'o> Walk<'o> {
             Kind::Object(inner) => {
                 let named =
                     |name: &str| inner.iter().any(|(n, v)| n == name && matches!(v.kind, Kind::Text(_)));
-                match named("name") || named("secretName") {
-                    true => self.named(inner, &["name", "secretName"], Fact::Secret),
-                    false => Ok(()),
+                if !named("name") && !named("secretName") {
+                    return Ok(());
+                }
+                // One of another namespace has that beside its name.
+                let text = |name: &str| {
+                    inner.iter().find_map(|(n, value)| match &value.kind {
+                        Kind::Text(text) if n == name && !text.is_empty() => Some(text.to_string()),
+                        _ => None,
+                    })
+                };
+                let elsewhere = text("namespace").or_else(|| text("secretNamespace"));
+                match (elsewhere, text("name").or_else(|| text("secretName"))) {
+                    (Some(namespace), Some(name)) => self.add(Fact::SecretOf { namespace, name }),
+                    _ => self.named(inner, &["name", "secretName"], Fact::Secret),
                 }
             }
             Kind::Array(items) => {
@@ -225,6 +249,11 @@ impl<'o> Walk<'o> {
             }
             Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => Ok(()),
         }
+    }
+
+    /// Whether the object is a secret.
+    pub(super) fn is_secret(&self) -> bool {
+        self.object.is_core("secrets")
     }
 
     /// A fact for each text that stands under one of `names`.

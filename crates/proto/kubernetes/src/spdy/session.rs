@@ -103,6 +103,14 @@ impl Session {
         Session { purpose, streams: BTreeMap::new(), last: 0, roles: Vec::new(), going: false }
     }
 
+    /// Whether a stream of this connection to a port is open.
+    pub fn is_open(&self, of: u32) -> bool {
+        self.roles.iter().any(|role| match *role {
+            Role::PortData { request, .. } | Role::PortError { request, .. } => request == of,
+            Role::Stdin | Role::Stdout | Role::Stderr | Role::Error | Role::Resize => false,
+        })
+    }
+
     /// Whether nothing is open.
     pub fn is_idle(&self) -> bool {
         self.streams.is_empty()

@@ -579,3 +579,50 @@ fn arbitrary_bodies_do_not_panic_and_show_nothing() {
     }
     assert_eq!(format!("{:?}", Fact::Secret("hush".to_owned())), "secret");
 }
+
+#[test]
+fn a_secret_of_another_namespace_is_read_there() {
+    let of = |body: &str| {
+        let Ok(Request::Resource(asked)) = Request::parse(b"POST", b"/api/v1/persistentvolumes") else {
+            panic!()
+        };
+        let said = body::read(&asked, Form::Object, Written::Json, body.as_bytes()).unwrap();
+        let facts = said.facts.iter().filter_map(|fact| match fact {
+            Fact::SecretOf { namespace, name } => Some(format!("{namespace}/{name}")),
+            Fact::Secret(name) => Some(name.clone()),
+            _ => None,
+        });
+        facts.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(r#"{"spec":{"csi":{"nodePublishSecretRef":{"name":"db","namespace":"prod"}}}}"#),
+        ["prod/db"]
+    );
+    assert_eq!(
+        of(r#"{"spec":{"azureFile":{"secretName":"s","secretNamespace":"prod"}}}"#),
+        ["prod/s", "s"].into_iter().rev().collect::<Vec<_>>()
+    );
+    assert_eq!(
+        of(r#"{"spec":{"certificateRefs":[{"kind":"Secret","name":"tls","namespace":"edge"}]}}"#),
+        ["edge/tls"]
+    );
+    assert_eq!(of(r#"{"spec":{"ref":{"kind":"Secret","name":"here"}}}"#), ["here"]);
+}
+
+#[test]
+fn what_the_gateway_gave_for_a_value_is_not_written_back() {
+    let holds = |method: &[u8], target: &str, form, body: &str| {
+        let Ok(Request::Resource(asked)) = Request::parse(method, target.as_bytes()) else {
+            panic!("{target}")
+        };
+        body::holds_mask(&asked, form, body.as_bytes()).unwrap()
+    };
+    let secret = "/api/v1/namespaces/n/secrets/s";
+    assert!(holds(b"PUT", secret, Form::Object, r#"{"data":{"a":null}}"#));
+    assert!(!holds(b"PUT", secret, Form::Object, r#"{"data":{"a":"YQ=="}}"#));
+    assert!(!holds(b"PATCH", secret, Form::MergePatch, r#"{"data":{"a":null}}"#), "a value is taken away");
+    let map = "/api/v1/namespaces/n/configmaps/c";
+    assert!(holds(b"PUT", map, Form::Object, r#"{"data":{"mail":"[pii.email]"}}"#));
+    assert!(holds(b"PUT", map, Form::Object, r#"{"binaryData":{"a":null}}"#));
+    assert!(!holds(b"PUT", map, Form::Object, r#"{"data":{"a":"[x] [pii] [other.thing] [pii.]"}}"#));
+}

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Decided, Outcome, Release};
-use mask::body::{Body, Media};
 use mask::{MaskedBytes, MaskedText};
 use proto_http::message::Response;
 use proto_http::websocket::{self, Incoming, Opcode, encode};
-use proto_kubernetes::channel::said::{Ended, Ending, Sizes};
+use proto_kubernetes::channel::said::{self, Ended, Ending, Sizes};
 use proto_kubernetes::channel::websocket::{Channel, Channels, FromClient, stdin_closed};
 use proto_kubernetes::channel::{Carrier, Protocol};
 use proto_kubernetes::query::{Connect, Streams};
@@ -47,6 +46,7 @@ const IDLE: &str = "nothing was said for an hour";
 const ON_SCREEN: &str = "a detector found a value on the screen that no rule governs";
 const TOO_MUCH_WORK: &str = "what the program does to the screen is more than the gateway follows";
 const IN_AN_ARCHIVE: &str = "a detector found a value in an archive, and a placeholder there would break it";
+pub(super) const CREDENTIAL: &str = "the gateway's own credential stands in the output";
 const NO_STREAM: &str = "the program writes on a stream that was not opened";
 
 /// What is read of one side: frames of WebSocket, of SPDY, or of SPDY in WebSocket's messages.
@@ -134,13 +134,13 @@ pub(super) enum Stirred {
 
 impl Wires {
     /// Queues a frame that carries nothing but numbers.
-    pub(super) fn to_upstream(&mut self, out: &mut BytesMut, frame: &Frame) {
+    pub(super) fn say_upstream(&mut self, out: &mut BytesMut, frame: &Frame) {
         let key = self.upstream.socket.is_some().then(entropy::random);
         out.extend_from_slice(&self.upstream.frame(frame, key));
     }
 
     /// The same for the client.
-    pub(super) fn to_client(&mut self, out: &mut BytesMut, frame: &Frame) {
+    pub(super) fn say_client(&mut self, out: &mut BytesMut, frame: &Frame) {
         out.extend_from_slice(&self.client.frame(frame, None));
     }
 
@@ -209,12 +209,26 @@ impl Session {
         match self.program(&mut carried, &mut wires).await {
             Ok(()) => Ok(false),
             Err(cut) => {
+                // Where nothing more can be recorded, recovery says what it says.
+                let _rest_of_the_input = carried.no_more(self);
                 if let Some(detail) = cut.detail.filter(|_| !carried.told) {
                     carried.say_failed(&mut wires, &mut self.to_client.out, detail);
                 }
                 Err(cut)
             }
         }
+    }
+
+    /// Writes what waits, as far as both sides take it within a moment.
+    pub(super) async fn let_flow(&mut self) {
+        let (client, upstream) = (&mut self.client.leg, &mut self.upstream.leg);
+        let both = async {
+            let (_one, _other) = tokio::join!(
+                client.drain(&mut self.to_client.out),
+                upstream.drain(&mut self.to_upstream.out)
+            );
+        };
+        let _whatever_is_left_waits = tokio::time::timeout(SOCKET_CLOSE, both).await;
     }
 
     /// Writes what waits, and reads from each side for which nothing waits on the other.
@@ -237,10 +251,19 @@ impl Session {
                 }
                 Poll::Pending => None,
             };
-            let heard = if to_client.is_empty() { read(upstream, Stirred::UpstreamGone) } else { None };
-            let heard = heard
-                .or_else(|| if to_upstream.is_empty() { read(client, Stirred::ClientGone) } else { None });
-            heard.map_or(Poll::Pending, Poll::Ready)
+            // What a side is answered (pings) waits for that side alone, and is bounded here.
+            let (of_upstream, of_client) = (to_client.is_empty(), to_upstream.is_empty());
+            let said = (of_upstream && to_upstream.len() < CHUNK_BYTES)
+                .then(|| read(upstream, Stirred::UpstreamGone));
+            let asked =
+                (of_client && to_client.len() < CHUNK_BYTES).then(|| read(client, Stirred::ClientGone));
+            // Both are looked at each time: who says much keeps nobody else from being heard.
+            match (said.flatten(), asked.flatten()) {
+                (Some(Stirred::UpstreamGone), _) => Poll::Ready(Stirred::UpstreamGone),
+                (_, Some(Stirred::ClientGone)) => Poll::Ready(Stirred::ClientGone),
+                (None, None) => Poll::Pending,
+                (said, asked) => said.or(asked).map_or(Poll::Pending, Poll::Ready),
+            }
         });
         tokio::select! {
             biased;
@@ -257,7 +280,10 @@ impl Session {
             while carried.writes.held().len() < CHUNK_BYTES && !carried.is_over() {
                 match wires.upstream.next(&mut self.upstream.input)? {
                     Some(heard) => carried.on_upstream(self, wires, heard)?,
-                    None => break,
+                    None => {
+                        carried.lost |= carried.gone;
+                        break;
+                    }
                 }
             }
             if carried.is_over() {
@@ -272,13 +298,14 @@ impl Session {
                 continue;
             }
             let pause = if carried.seat.is_some() { SSH_TERMINAL_PAUSE } else { SSH_PAUSE };
-            match self.stir(wires.idle, carried.writes.waits().then_some(pause)).await? {
+            let waits = carried.writes.waits() && self.to_client.out.is_empty();
+            match self.stir(wires.idle, waits.then_some(pause)).await? {
                 Stirred::Read => wires.idle = Instant::now() + SOCKET_IDLE,
                 Stirred::Pause => {
                     carried.writes.let_go(&look(self, &self.resource.gate.ledger().filter_key()))
                 }
                 Stirred::ClientGone => return Err(Cut::quiet("client-closed")),
-                Stirred::UpstreamGone => carried.lost = true,
+                Stirred::UpstreamGone => carried.gone = true,
                 Stirred::Idle => return Err(Cut::told("idle", 504, IDLE)),
             }
         }
@@ -286,6 +313,7 @@ impl Session {
 
     /// The program has ended, or its connection has.
     async fn program_over(&mut self, carried: &mut Carried<'_>, wires: &mut Wires) -> Result<(), Cut> {
+        carried.no_more(self)?;
         let key = self.resource.gate.ledger().filter_key();
         carried.writes.finish(&look(self, &key)).map_err(|why| Cut::told("unreadable", 502, why.0))?;
         let how = carried.ending.finish().map_err(|reason| Cut::told("unreadable", 502, reason.outward))?;
@@ -299,7 +327,7 @@ impl Session {
             return Ok(());
         }
         for end in std::mem::take(&mut carried.ends) {
-            wires.to_client(&mut self.to_client.out, &end);
+            wires.say_client(&mut self.to_client.out, &end);
         }
         if wires.client.socket.is_some() {
             self.to_client.close(1000, "");
@@ -360,6 +388,15 @@ impl Session {
             carried.writes.on_screen(shown.found);
         }
         stays = stays.or((carried.archive && carried.writes.hit_out).then_some(IN_AN_ARCHIVE));
+        stays = stays.or(carried.credential.then_some(CREDENTIAL));
+        let end = match how {
+            Some(_) => Some(carried.masked_end(self)?),
+            None => None,
+        };
+        if self.resource.gate.decides_releases(&self.who) {
+            // A person may be asked, and what was let out before does not wait for that.
+            self.let_flow().await;
+        }
         if let Some(denied) = self.program_may(carried, stays).await? {
             self.stays(carried, wires, denied).await?;
             return Ok(false);
@@ -371,8 +408,9 @@ impl Session {
         let receipt = match how {
             None => gate.piece(&self.who, carried.of, piece),
             Some(how) => {
-                let (status, tripwires) = carried.masked_end(self)?;
-                leaves = leaves.then(carried.end_framed(wires, &status)?);
+                if let Some(status) = &end {
+                    leaves = leaves.then(carried.end_framed(wires, status)?);
+                }
                 let (good, tag) = tag(gate, how);
                 let outcome = Outcome {
                     result: if good { "ok" } else { "error" },
@@ -383,7 +421,7 @@ impl Session {
                     tag: Some(tag),
                     bytes: carried.writes.bytes,
                     exposures: piece.exposures,
-                    tripwires: piece.tripwires.into_iter().chain(tripwires).collect(),
+                    tripwires: piece.tripwires,
                     filter: piece.filter,
                     reel: piece.reel,
                     partial: Some(match carried.asked.action.opaque.is_some() {
@@ -448,6 +486,7 @@ impl Session {
         let refused = receipt.map_err(|e| self.unrecorded(e))?;
         let record = refused.seq();
         let _first = self.durable(refused, REFUSAL_RECORD).await?;
+        carried.no_more(self)?;
         let (exposures, tripwires) = carried.writes.withheld(&self.resource.root);
         let outcome = Outcome {
             result: "refused",
@@ -505,10 +544,15 @@ struct Carried<'a> {
     ending: Ending,
     end: Vec<u8>,
     approved: BTreeSet<Group>,
+    /// The end of what came of each stream, as far as the gateway's own credential could begin there; and whether it did, and went on.
+    before: (Vec<u8>, Vec<u8>),
+    credential: bool,
     /// What it writes is an archive: a placeholder there would break it.
     archive: bool,
-    /// Upstream's connection is over.
+    /// Upstream's connection is over, and all that came of it is read.
     lost: bool,
+    /// It is over.
+    gone: bool,
     /// The client knows how it ended.
     told: bool,
 }
@@ -557,7 +601,10 @@ impl<'a> Carried<'a> {
             ending: Ending::default(),
             end: Vec::new(),
             approved: BTreeSet::new(),
+            before: (Vec::new(), Vec::new()),
+            credential: false,
             lost: false,
+            gone: false,
             told: false,
         })
     }
@@ -602,7 +649,7 @@ impl<'a> Carried<'a> {
         let Some(spdy) = &mut self.spdy else { return Ok(()) };
         match spdy.on_upstream(frame)? {
             Step::Nothing => {}
-            Step::Answer(frame) => wires.to_upstream(&mut session.to_upstream.out, &frame),
+            Step::Answer(frame) => wires.say_upstream(&mut session.to_upstream.out, &frame),
             Step::Forward { frame: Frame::GoAway { .. }, .. } => self.lost = true,
             Step::Forward { frame: Frame::Data { stream, fin, bytes }, on: Some(role) } => {
                 match role {
@@ -620,7 +667,7 @@ impl<'a> Carried<'a> {
                 self.ends.push(frame);
                 self.done.insert(role);
             }
-            Step::Forward { frame, .. } => wires.to_client(&mut session.to_client.out, &frame),
+            Step::Forward { frame, .. } => wires.say_client(&mut session.to_client.out, &frame),
         }
         Ok(())
     }
@@ -628,6 +675,19 @@ impl<'a> Carried<'a> {
     fn wrote(&mut self, session: &Session, stream: Stream, bytes: &[u8]) -> Result<(), Cut> {
         let key = session.resource.gate.ledger().filter_key();
         let look = look(session, &key);
+        // The gateway's own credential does not leave, wherever it is cut.
+        let before = match stream {
+            Stream::Out => &mut self.before.0,
+            Stream::Err => &mut self.before.1,
+        };
+        if session.needles.straddle(before, bytes) {
+            self.credential = true;
+        }
+        before.extend_from_slice(bytes);
+        let goes = before.len().saturating_sub(session.needles.reach());
+        before.drain(..goes);
+        let clean = session.needles.without(bytes);
+        let bytes = clean.as_deref().unwrap_or(bytes);
         let echoes = self.seat.as_ref().is_some_and(|seat| seat.echoes(bytes));
         self.writes.push(&look, stream, bytes).map_err(|why| Cut::told("unreadable", 502, why.0))?;
         if echoes {
@@ -657,7 +717,7 @@ impl<'a> Carried<'a> {
                         self.read(session, &bytes, &sending).await?;
                     }
                     FromClient::Resize(bytes) => {
-                        for size in self.resized(&bytes)? {
+                        if let Some(size) = self.resized(&bytes)? {
                             let message = Channel::Resize.message(&size);
                             encode(
                                 &mut session.to_upstream.out,
@@ -692,7 +752,7 @@ impl<'a> Carried<'a> {
         let Some(spdy) = &mut self.spdy else { return Ok(()) };
         match spdy.on_client(frame)? {
             Step::Nothing => {}
-            Step::Answer(frame) => wires.to_client(&mut session.to_client.out, &frame),
+            Step::Answer(frame) => wires.say_client(&mut session.to_client.out, &frame),
             Step::Forward { frame: Frame::GoAway { .. }, .. } => return Err(Cut::quiet("client-closed")),
             Step::Forward { frame: Frame::Data { stream, fin, bytes }, on: Some(Role::Stdin) } => {
                 let bytes = bytes.into_bytes();
@@ -703,20 +763,20 @@ impl<'a> Carried<'a> {
                 if fin {
                     self.no_more(session)?;
                     let fin = Frame::Data { stream, fin, bytes: RawField::new(Bytes::new()) };
-                    wires.to_upstream(&mut session.to_upstream.out, &fin);
+                    wires.say_upstream(&mut session.to_upstream.out, &fin);
                 }
             }
             Step::Forward { frame: Frame::Data { stream, fin, bytes }, on: Some(Role::Resize) } => {
-                let written: Vec<u8> = self.resized(bytes.as_bytes())?.concat();
+                let written = self.resized(bytes.as_bytes())?.unwrap_or_default();
                 let frame = Frame::Data { stream, fin, bytes: RawField::new(written.into()) };
-                wires.to_upstream(&mut session.to_upstream.out, &frame);
+                wires.say_upstream(&mut session.to_upstream.out, &frame);
             }
             Step::Forward { frame, on } => {
                 if let (Frame::Open { stream, .. }, Some(role)) = (&frame, on) {
                     self.numbers.insert(role, *stream);
                 }
                 // What is data here is the end of a stream, and empty.
-                wires.to_upstream(&mut session.to_upstream.out, &frame);
+                wires.say_upstream(&mut session.to_upstream.out, &frame);
             }
         }
         Ok(())
@@ -751,13 +811,13 @@ impl<'a> Carried<'a> {
         Ok(())
     }
 
-    /// Sizes of the terminal, as they go on.
-    fn resized(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Cut> {
-        let sizes = self.sizes.push(bytes).map_err(client)?;
-        for size in &sizes {
-            self.seat.iter().for_each(|seat| seat.resize(Size::new(size.width.into(), size.height.into())));
-        }
-        Ok(sizes.into_iter().map(|size| size.written()).collect())
+    /// The size of the terminal, as it goes on: of several at once the last is what is seen. The screen that is searched has no other.
+    fn resized(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Cut> {
+        let Some(last) = self.sizes.push(bytes).map_err(client)?.pop() else { return Ok(None) };
+        let size = Size::new(last.width.into(), last.height.into());
+        self.seat.iter().for_each(|seat| seat.resize(size));
+        let said = said::Size { width: size.columns(), height: size.rows() };
+        Ok(Some(said.written()))
     }
 
     /// What was recorded, in frames.
@@ -790,16 +850,12 @@ impl<'a> Carried<'a> {
         }
     }
 
-    /// What upstream says of the end, masked.
-    fn masked_end(&self, session: &Session) -> Result<(MaskedBytes, Vec<gate::Tripped>), Cut> {
-        let detectors = session.resource.gate.detectors();
-        let unreadable = |why: mask::body::Unreadable| Cut::told("unreadable", 502, why.0);
-        let mut body = Body::new(Media::Json, [].into(), BTreeSet::new());
-        let first = body.push(detectors, &session.known, &self.end).map_err(unreadable)?;
-        let mut found = crate::alike::tripped(&body.take_found(), "output");
-        let (rest, last) = body.finish(detectors, &session.known).map_err(unreadable)?;
-        found.extend(crate::alike::tripped(&last, "output"));
-        Ok((first.then(rest), found.into_iter().collect()))
+    /// What upstream says of the end, masked; what was found in it is of this program's output.
+    fn masked_end(&mut self, session: &Session) -> Result<MaskedBytes, Cut> {
+        let key = session.resource.gate.ledger().filter_key();
+        let clean = session.needles.without(&self.end);
+        let end = clean.as_deref().unwrap_or(&self.end);
+        self.writes.beside(&look(session, &key), end).map_err(|why| Cut::told("unreadable", 502, why.0))
     }
 
     fn end_framed(&self, wires: &Wires, status: &MaskedBytes) -> Result<MaskedBytes, Cut> {
@@ -817,12 +873,12 @@ impl<'a> Carried<'a> {
             }
             (None, Some(error)) => {
                 let end = Frame::Data { stream: *error, fin: true, bytes: RawField::new(status.into()) };
-                wires.to_client(out, &end);
+                wires.say_client(out, &end);
                 let others =
                     self.numbers.iter().filter(|(role, _)| matches!(role, Role::Stdout | Role::Stderr));
                 for (_, stream) in others {
                     let end = Frame::Data { stream: *stream, fin: true, bytes: RawField::new(Bytes::new()) };
-                    wires.to_client(out, &end);
+                    wires.say_client(out, &end);
                 }
             }
             (None, None) => {}

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gate::Who;
 use mask::body::{JsonPath, Named, PathRule};
+use proto_http::coding;
 use proto_http::frame::Headers;
 use proto_http::message::{Media, Request as HttpRequest, Response, Target};
 use proto_kubernetes::answer::{self, Form, Place};
@@ -22,6 +23,7 @@ use proto_kubernetes::{action, identity};
 use vocab::{Access, Action, Class, Opaque, ResourcePath};
 use wire::RawField;
 
+mod changes;
 mod channels;
 mod ports;
 mod upgrade;
@@ -45,8 +47,14 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The type of that body, where it is not the client's.
     media: Option<&'static str>,
+    /// What it is, if it is one.
+    form: Option<body::Form>,
     accept: String,
     pub(super) masks: Arc<Masks>,
+    /// The same of the request's own body.
+    pub(super) own_masks: Arc<Masks>,
+    /// Under which policy the action was made.
+    pub(super) generation: u64,
     /// Set where a connection of streams is asked for.
     pub(super) tunnel: Option<Tunnel>,
     /// What an exec runs, as a shell would be told to.
@@ -55,8 +63,11 @@ pub(super) struct Call {
     pub(super) arguments: Vec<Box<str>>,
 }
 
-/// The places that are governed, by what is asked for.
-pub(super) struct Places(Vec<(&'static [Place], Arc<Masks>)>);
+/// The places that are governed, by what is asked for; and those of a JSON patch of an object that has any of the API's own.
+pub(super) struct Places {
+    of: Vec<(&'static [Place], Arc<Masks>)>,
+    patch: Arc<Masks>,
+}
 
 impl Places {
     /// Those of the API's own, and the operator's behind them. Errors are sentences for the operator.
@@ -69,13 +80,20 @@ impl Places {
             let rules = governed.map(|(place, class)| rule(place, class)).collect::<Result<Vec<_>, _>>()?;
             Ok((places, Arc::new(Masks::new(rules.into_iter().chain(own.named())))))
         };
-        answer::ALL.into_iter().map(masks).collect::<Result<_, String>>().map(Places)
+        let of = answer::ALL.into_iter().map(masks).collect::<Result<_, String>>()?;
+        let (place, class) = (answer::PATCHED, answer::PATCHED.holds.class());
+        let patch = Masks::new([rule(&place, class)?].into_iter().chain(own.named()));
+        Ok(Places { of, patch: Arc::new(patch) })
+    }
+
+    fn patched(&self, masks: &Arc<Masks>) -> Arc<Masks> {
+        if masks.holds_secrets() { self.patch.clone() } else { masks.clone() }
     }
 
     fn of(&self, request: Option<&Request>, own: &Arc<Masks>) -> Arc<Masks> {
         let Some(Request::Resource(asked)) = request else { return own.clone() };
         let places = answer::places(asked);
-        self.0
+        self.of
             .iter()
             .find(|(known, _)| *known == places)
             .map_or_else(|| own.clone(), |(_, masks)| masks.clone())
@@ -95,6 +113,8 @@ fn rule(place: &Place, class: &str) -> Result<(String, PathRule), String> {
 const MORE: &str = "a request that is larger than an API server takes (3 MiB)";
 const MASKED: &str = "a value in this object is a mask that the gateway gave in the place of the real one: written back, it would replace \
     that; leave the field out, or patch the others";
+const MEANINGLESS: &str = "a body that its method gives no meaning is not passed on";
+const ODD: &str = "a path with `;`, or a part that ends with a dot or space, is not passed on";
 const NOT_READ: Opaque = Opaque("the request is not understood");
 
 impl Call {
@@ -118,8 +138,11 @@ impl Call {
             refuse: None,
             body: body.clone(),
             media: None,
+            form: None,
             accept: String::new(),
             masks: cluster.of(None, &resource.config.masks),
+            own_masks: cluster.of(None, &resource.config.masks),
+            generation: resource.gate.generation(),
             tunnel: None,
             line: None,
             arguments: Vec::new(),
@@ -150,9 +173,10 @@ impl Call {
         let read = Request::parse(request.method.as_bytes(), raw).map_err(bad)?;
         self.action = action::of(&resource.root, &read);
         self.masks = places.of(Some(&read), &resource.config.masks);
+        self.own_masks = self.masks.clone();
         self.accept = accept(&read, one(&request.headers, "accept")?)?;
         let said = match &read {
-            Request::Resource(asked) => self.said(resource, asked, request),
+            Request::Resource(asked) => self.said(resource, places, asked, request),
             Request::Path(..) if self.body.is_empty() => Ok(()),
             Request::Path(..) => Err(bad(proto_kubernetes::fault::BODY_OF_A_READ)),
         };
@@ -164,6 +188,7 @@ impl Call {
     fn said(
         &mut self,
         resource: &Resource,
+        places: &Places,
         asked: &Asked,
         request: &HttpRequest,
     ) -> Result<(), (u16, &'static str)> {
@@ -173,6 +198,16 @@ impl Call {
             let line = line(&exec.words);
             self.action = executes(&resource.root, asked, exec, &line, self.action.kind);
             self.line = Some(line);
+        }
+        if asked.connect.is_some() && request.has_meaningless_body() {
+            return Err((400, MEANINGLESS));
+        }
+        if let Some(Connect::Proxy(proxied)) = &asked.connect {
+            // Servers disagree about each, as behind any other gateway.
+            let odd = |segment: &String| segment.contains(';') || segment.ends_with(['.', ' ']);
+            if proxied.segments.iter().any(odd) {
+                return Err((400, ODD));
+            }
         }
         if asked.connect.is_some() {
             // What goes through a proxy of the API server's is another server's body.
@@ -186,6 +221,11 @@ impl Call {
             Cow::Owned(json) => Some(Bytes::from(json)),
             Cow::Borrowed(_) => None,
         };
+        self.form = Some(form);
+        if form == body::Form::JsonPatch {
+            // A value stands there without the names around it.
+            self.own_masks = places.patched(&self.masks);
+        }
         if let Some(json) = converted {
             (self.body, self.media) = (json, Some(form.media()));
         }
@@ -227,6 +267,7 @@ impl Call {
 
     /// How an answer is looked into, and whether it leaves as it comes. Errors: it is not what was asked for.
     pub(super) fn media(&self, response: &Response) -> Result<(mask::body::Media, bool), &'static str> {
+        coding::check(&response.encodings)?;
         let json = response.headers.get("content-type").is_some_and(|said| answer::is_json(said.as_bytes()));
         let by_type = || kind_of(&response.media, &response.encodings).map(|media| (media, false));
         match &self.request {
@@ -251,6 +292,27 @@ impl Call {
         match &self.request {
             Some(Request::Resource(asked)) => Some(asked.object.kind()),
             Some(Request::Path(..)) | None => None,
+        }
+    }
+
+    /// Whether an error from 400 to 499 says that nothing was done: of one write that the API server itself carries out.
+    pub(super) fn says_no(&self, response: &Response) -> bool {
+        let own = match &self.request {
+            Some(Request::Resource(asked)) => asked.connect.is_none() && asked.verb != Verb::DeleteCollection,
+            Some(Request::Path(..)) | None => false,
+        };
+        let json = response.headers.get("content-type").is_some_and(|said| answer::is_json(said.as_bytes()));
+        own && json && (400..500).contains(&response.status) && !matches!(response.status, 408 | 499)
+    }
+
+    /// Whether it is about more objects than it names.
+    pub(super) fn collects(&self) -> bool {
+        match &self.request {
+            Some(Request::Resource(asked)) => {
+                matches!(asked.verb, Verb::List | Verb::Watch | Verb::DeleteCollection)
+                    || asked.object.is_core("namespaces")
+            }
+            Some(Request::Path(..)) | None => false,
         }
     }
 
@@ -340,29 +402,45 @@ pub(super) fn told(resource: &Resource, named: &Named, kind: Option<&str>) -> Op
 }
 
 /// What a collection has in it that policy names because it forbids something to the run: a list of all secrets is a read of each
-/// that a rule keeps from it, and so it is of a namespace.
+/// that a rule keeps from it, and so it is of a namespace. A read of one name in all namespaces is a collection, too, and who deletes a
+/// namespace deletes all that is in it.
 fn inside(resource: &Resource, who: &Who, asked: &Asked, action: &Action) -> Vec<Access> {
     let object = &asked.object;
-    let collects =
-        matches!(asked.verb, Verb::List | Verb::Watch | Verb::DeleteCollection) && object.name.is_none();
-    let Some(verb) = action.accesses.first().map(|access| access.verb).filter(|_| collects) else {
-        return Vec::new();
+    let Some(verb) = action.accesses.first().map(|access| access.verb) else { return Vec::new() };
+    let all = resource.gate.forbidden_below(who);
+    let deletes = object.is_core("namespaces") && asked.verb == Verb::Delete && object.subresource.is_none();
+    if let Some(name) = object.name.as_ref().filter(|_| deletes) {
+        let of = |named: &&ResourcePath| named.segments().nth(1).as_ref() == Some(name);
+        return all.iter().filter(of).map(|named| access(verb, named.clone())).collect();
+    }
+    let collects = match asked.verb {
+        Verb::List | Verb::Watch => object.name.is_none() || object.namespace.is_none(),
+        Verb::DeleteCollection => object.name.is_none(),
+        Verb::Get | Verb::Create | Verb::Update | Verb::Patch | Verb::Delete => false,
     };
+    if !collects {
+        return Vec::new();
+    }
     let kind = object.kind();
+    let own = |path: ResourcePath| object.name.as_ref().map_or(path.clone(), |name| path.join(name));
     let within = |named: &ResourcePath| {
         let segments: Vec<String> = named.segments().collect();
         let namespace = segments.get(1)?;
-        if object.namespace.as_ref().is_some_and(|own| own != namespace) {
+        // What begins so is none, but for what is in none.
+        if namespace.starts_with('_') && namespace != action::NO_NAMESPACE
+            || object.namespace.as_ref().is_some_and(|own| own != namespace)
+        {
             return None;
         }
-        match segments.get(2) {
+        match (segments.get(2), segments.get(3), &object.name) {
             // All of a namespace is forbidden.
-            None if object.namespace.is_none() => Some(named.join(&kind)),
-            Some(of) if *of == kind => Some(named.clone()),
-            None | Some(_) => None,
+            (None, ..) if object.namespace.is_none() => Some(own(named.join(&kind))),
+            (Some(of), Some(one), Some(name)) if *of == kind && one != name => None,
+            (Some(of), None, _) if *of == kind => Some(own(named.clone())),
+            (Some(of), ..) if *of == kind => Some(named.clone()),
+            (None | Some(_), ..) => None,
         }
     };
-    let all = resource.gate.forbidden_below(who);
     all.iter().filter_map(within).map(|on| access(verb, on)).collect()
 }
 

@@ -1,5 +1,8 @@
 //! Ports of a pod that a client connects to, through streams of SPDY's: each connection is an action of its own, decided by its
 //! port. Its bytes mean nothing here: they are counted both ways and searched, and go on as they are.
+//!
+//! A connection is two streams with one number, for its data and for what fails of it. It lasts for as long as one of them is open;
+//! whoever uses its number again asks again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +10,7 @@ use bytes::Bytes;
 use gate::{By, Exposure, Outcome, Piece, Release, Tripped};
 use mask::body::{Body, Media};
 use mask::{FilterBuilder, FilterStream, MaskedBytes};
+use proto_kubernetes::limits::ENDED_BYTES_MAX;
 use proto_kubernetes::spdy::frame::Frame;
 use proto_kubernetes::spdy::headers::Headers;
 use proto_kubernetes::spdy::session::{Role, Session as Spdy, Step};
@@ -15,29 +19,38 @@ use vocab::{Class, Group, Seq};
 use wire::RawField;
 
 use super::super::answer::Leaving;
-use super::super::decide::Ruling;
+use super::super::decide::{Denied, Ruling};
 use super::super::request::Asked;
 use super::super::session::{Cut, Session};
-use super::channels::{Heard, Stirred, Wires};
-use crate::alike::{room, tripped};
+use super::channels::{CREDENTIAL, Heard, Stirred, Wires};
+use crate::alike::{room, tripped, unsaid};
 use crate::entropy;
 use crate::limits::{RECORD, SOCKET_IDLE};
 
 /// RST_STREAM, 2.6.3: the stream is not wanted any more.
 const CANCEL: u32 = 5;
 
+const BY_BOTH: &str = "ended by both";
+const BY_CLIENT: &str = "closed by the client";
+const BY_OTHER: &str = "closed by the other end";
 const IDLE: &str = "nothing was said for an hour";
+const WORDY: &str = "what failed of a port is told in more than 64 KiB";
 
 /// One connection to a port.
 struct Pair {
     asked: Asked,
-    /// Its intent. `None`: it was refused.
+    /// Its intent. `None`: it was refused, or its answer was.
     of: Option<Seq>,
-    /// The stream of its data, once it is opened.
+    /// Its streams, once they are opened: of what fails, and of its data.
+    error: Option<u32>,
     data: Option<u32>,
+    /// What failed of it, so far: it is looked at as a whole.
+    words: Vec<u8>,
     /// What passed, for values that are cut.
     there: mask::Opaque,
     back: mask::Opaque,
+    /// The end of what came, as far as the gateway's own credential could begin there.
+    before: Vec<u8>,
     pieces: u64,
     bytes_there: u64,
     bytes_back: u64,
@@ -47,8 +60,6 @@ struct Pair {
     left: FilterStream,
     filter: FilterBuilder,
     approved: BTreeSet<Group>,
-    client_done: bool,
-    upstream_done: bool,
 }
 
 /// All of one port-forward.
@@ -59,25 +70,33 @@ struct Ports<'a> {
     over: Option<&'static str>,
 }
 
+/// Something that a port, or the kubelet of it, says.
+struct Back {
+    request: u32,
+    stream: u32,
+    fin: bool,
+}
+
 impl Session {
     /// Carries connections to ports until one side has gone.
     pub(super) async fn ports(&mut self, asked: &Asked, of: Seq, mut wires: Wires) -> Result<(), Cut> {
-        let mut ports =
-            Ports { opened: asked, spdy: Spdy::port_forward(), pairs: BTreeMap::new(), over: None };
+        let spdy = Spdy::port_forward();
+        let mut ports = Ports { opened: asked, spdy, pairs: BTreeMap::new(), over: None };
         let carried = self.carry_ports(&mut ports, &mut wires).await;
-        let pairs = std::mem::take(&mut ports.pairs);
         let how = ports.over.filter(|_| carried.is_ok());
-        for pair in pairs.into_values() {
-            self.settle_port(&pair, how)?;
+        // What the client has sent before it goes is sent on, or nobody knows whether it arrived.
+        let sent = how == Some(BY_CLIENT) && self.drain_upstream().await.is_ok();
+        let mut settled = Ok(());
+        for pair in std::mem::take(&mut ports.pairs).into_values() {
+            settled = settled.and(self.settle_port(&pair, how.filter(|_| sent)));
         }
         carried?;
+        settled?;
+        let tag = format!("101, {}", how.unwrap_or("closed"));
         let outcome = Outcome {
             result: "ok",
             state: "final",
-            tag: Some(mask::name(
-                self.resource.gate.detectors(),
-                &format!("101, {}", how.unwrap_or("closed")),
-            )),
+            tag: Some(mask::name(self.resource.gate.detectors(), &tag)),
             partial: Some("partial: opaque; searched by detector, and not masked"),
             ..Outcome::default()
         };
@@ -90,24 +109,31 @@ impl Session {
 
     async fn carry_ports(&mut self, ports: &mut Ports<'_>, wires: &mut Wires) -> Result<(), Cut> {
         while ports.over.is_none() {
-            if let Some(heard) = wires.upstream.next(&mut self.upstream.input)? {
+            // A frame of each in turn.
+            let said = wires.upstream.next(&mut self.upstream.input)?;
+            let asked = wires.client.next(&mut self.client.input)?;
+            let nothing = said.is_none() && asked.is_none();
+            if let Some(heard) = said {
                 self.port_upstream(ports, wires, heard).await?;
-                continue;
             }
-            if let Some(heard) = wires.client.next(&mut self.client.input)? {
+            if let Some(heard) = asked {
                 self.port_client(ports, wires, heard).await?;
+            }
+            if !nothing {
                 continue;
             }
             match self.stir(wires.idle, None).await? {
                 Stirred::Read => wires.idle = Instant::now() + SOCKET_IDLE,
                 Stirred::Pause => {}
-                Stirred::ClientGone => ports.over = Some("closed by the client"),
-                Stirred::UpstreamGone => ports.over = Some("closed by the other end"),
+                Stirred::ClientGone => ports.over = Some(BY_CLIENT),
+                Stirred::UpstreamGone => ports.over = Some(BY_OTHER),
                 Stirred::Idle => return Err(Cut::told("idle", 504, IDLE)),
             }
         }
         Ok(())
     }
+
+    // --- there
 
     async fn port_client(
         &mut self,
@@ -121,37 +147,41 @@ impl Session {
                 return Ok(());
             }
             Heard::Close => {
-                ports.over = Some("closed by the client");
+                ports.over = Some(BY_CLIENT);
                 return Ok(());
             }
             Heard::Message(_) => return Ok(()),
             Heard::Frame(frame) => frame,
         };
         match ports.spdy.on_client(frame)? {
-            Step::Nothing => {}
-            Step::Answer(frame) => wires.to_client(&mut self.to_client.out, &frame),
-            Step::Forward { frame: Frame::GoAway { .. }, .. } => ports.over = Some("closed by the client"),
-            Step::Forward {
-                frame: Frame::Data { stream, fin, bytes },
-                on: Some(Role::PortData { request, .. }),
-            } => {
-                self.there(ports, wires, request, (stream, fin, bytes.into_bytes())).await?;
+            Step::Nothing | Step::Forward { on: None, frame: Frame::Reset { .. } } => Ok(()),
+            Step::Answer(frame) => {
+                wires.say_client(&mut self.to_client.out, &frame);
+                Ok(())
+            }
+            Step::Forward { on: None, .. } => {
+                ports.over = Some(BY_CLIENT);
+                Ok(())
             }
             Step::Forward { frame, on: Some(role) } => {
                 let Some((request, port)) = of(role) else { return Ok(()) };
-                if let Frame::Open { stream, .. } = &frame {
-                    return self.port_opened(ports, wires, (role, *stream), (request, port), frame).await;
+                match frame {
+                    Frame::Open { stream, .. } => {
+                        self.port_opened(ports, wires, (role, stream), (request, port), frame).await?;
+                    }
+                    Frame::Data { stream, fin, bytes } if is_data(role) => {
+                        self.there(ports, wires, request, (stream, fin, bytes.into_bytes())).await?;
+                    }
+                    frame => {
+                        // Of a refused one upstream knows nothing.
+                        if ports.pairs.get(&request).is_some_and(|pair| pair.of.is_some()) {
+                            wires.say_upstream(&mut self.to_upstream.out, &frame);
+                        }
+                    }
                 }
-                let Some(pair) = ports.pairs.get_mut(&request).filter(|pair| pair.of.is_some()) else {
-                    return Ok(());
-                };
-                pair.client_done |= matches!(frame, Frame::Reset { .. }) && pair.is_data(role);
-                wires.to_upstream(&mut self.to_upstream.out, &frame);
-                self.perhaps_over(ports, request)?;
+                self.perhaps_over(ports, request)
             }
-            Step::Forward { on: None, .. } => {}
         }
-        Ok(())
     }
 
     /// A stream is asked for: with the first of a connection its port is decided.
@@ -166,41 +196,45 @@ impl Session {
         if !ports.pairs.contains_key(&request) {
             let asked = ports.opened.port(&self.resource, &self.who, port);
             room(&self.resource.gate).await;
-            let ruling = self.decide(&asked).await?;
-            let of = match ruling {
-                Ruling::Go(decided, approval) => {
-                    let (seq, permit) = self.intend(&asked, &decided, approval).await?;
-                    self.to_upstream.opens(permit, &asked.sending)?;
-                    Some(seq)
-                }
+            self.let_flow().await;
+            let begun = match self.decide(&asked).await? {
+                Ruling::Go(decided, approval) => Some(self.intend(&asked, &decided, approval).await?),
                 Ruling::No => None,
             };
+            let (of, permit) = begun.unzip();
             ports.pairs.insert(request, Pair::new(asked, of));
+            let asked = ports.pairs.get(&request).map(|pair| &pair.asked);
+            if let (Some(permit), Some(asked)) = (permit, asked) {
+                self.to_upstream.opens(permit, &asked.sending)?;
+            }
         }
         let Some(pair) = ports.pairs.get_mut(&request) else { return Ok(()) };
-        if pair.is_data(role) {
-            pair.data = Some(stream);
-        }
+        *(if is_data(role) { &mut pair.data } else { &mut pair.error }) = Some(stream);
         if pair.of.is_some() {
-            wires.to_upstream(&mut self.to_upstream.out, &frame);
+            wires.say_upstream(&mut self.to_upstream.out, &frame);
             return Ok(());
         }
-        // The client is told as the kubelet tells of a port that nobody listens on.
-        let why = self.closing.clone().unwrap_or_default();
-        let words =
-            if pair.is_data(role) { Bytes::new() } else { Bytes::from(format!("not permitted: {why}")) };
+        let why = self.closing.take().unwrap_or_default();
+        let words = if is_data(role) { String::new() } else { format!("not permitted: {why}") };
         let reply = Frame::Reply { stream, fin: false, headers: Headers(Vec::new()) };
-        let end = Frame::Data { stream, fin: true, bytes: RawField::new(words) };
-        for frame in [reply, end] {
-            let said = match &frame {
-                // What the gateway says itself is no word of the other side's; the stream is as if it were.
-                Frame::Data { stream, .. } => {
-                    Frame::Data { stream: *stream, fin: true, bytes: RawField::new(Bytes::new()) }
-                }
-                other => other.clone(),
-            };
-            let _as_if_it_came = ports.spdy.on_upstream(said)?;
-            wires.to_client(&mut self.to_client.out, &frame);
+        let _as_if_it_came = ports.spdy.on_upstream(reply.clone())?;
+        wires.say_client(&mut self.to_client.out, &reply);
+        self.say_ended(ports, wires, stream, words)
+    }
+
+    /// Ends a stream towards the client, with words of the gateway's own: as the kubelet tells of a port that nobody listens on.
+    fn say_ended(
+        &mut self,
+        ports: &mut Ports<'_>,
+        wires: &mut Wires,
+        stream: u32,
+        words: String,
+    ) -> Result<(), Cut> {
+        // They are no words of the other side's; the stream is as if it had ended it.
+        let nothing = Frame::Data { stream, fin: true, bytes: RawField::new(Bytes::new()) };
+        if let Step::Forward { .. } = ports.spdy.on_upstream(nothing)? {
+            let end = Frame::Data { stream, fin: true, bytes: RawField::new(words.into()) };
+            wires.say_client(&mut self.to_client.out, &end);
         }
         Ok(())
     }
@@ -231,12 +265,13 @@ impl Session {
             self.to_upstream.send(permit, &sending, None)?;
         }
         if fin {
-            pair.client_done = true;
             let fin = Frame::Data { stream, fin: true, bytes: RawField::new(Bytes::new()) };
-            wires.to_upstream(&mut self.to_upstream.out, &fin);
+            wires.say_upstream(&mut self.to_upstream.out, &fin);
         }
-        self.perhaps_over(ports, request)
+        Ok(())
     }
+
+    // --- back
 
     async fn port_upstream(
         &mut self,
@@ -250,72 +285,59 @@ impl Session {
                 return Ok(());
             }
             Heard::Close => {
-                ports.over = Some("closed by the other end");
+                ports.over = Some(BY_OTHER);
                 return Ok(());
             }
             Heard::Message(_) => return Ok(()),
             Heard::Frame(frame) => frame,
         };
         match ports.spdy.on_upstream(frame)? {
-            Step::Nothing => {}
-            Step::Answer(frame) => wires.to_upstream(&mut self.to_upstream.out, &frame),
-            Step::Forward { frame: Frame::GoAway { .. }, .. } => ports.over = Some("closed by the other end"),
-            Step::Forward { frame: Frame::Data { stream, fin, bytes }, on: Some(role) } => {
-                let Some((request, _)) = of(role) else { return Ok(()) };
-                self.back(ports, wires, (request, role), (stream, fin, bytes.into_bytes())).await?;
+            Step::Nothing | Step::Forward { on: None, frame: Frame::Reset { .. } } => Ok(()),
+            Step::Answer(frame) => {
+                wires.say_upstream(&mut self.to_upstream.out, &frame);
+                Ok(())
             }
-            Step::Forward { frame, on } => {
-                if let (Frame::Reset { .. }, Some((request, _))) = (&frame, on.and_then(of)) {
-                    if let Some(pair) = ports.pairs.get_mut(&request) {
-                        (pair.client_done, pair.upstream_done) = (true, true);
+            Step::Forward { on: None, .. } => {
+                ports.over = Some(BY_OTHER);
+                Ok(())
+            }
+            Step::Forward { frame, on: Some(role) } => {
+                let Some((request, _)) = of(role) else { return Ok(()) };
+                match frame {
+                    Frame::Data { stream, fin, bytes } if is_data(role) => {
+                        let back = Back { request, stream, fin };
+                        self.data_back(ports, wires, &back, &bytes.into_bytes()).await?;
                     }
-                    wires.to_client(&mut self.to_client.out, &frame);
-                    return self.perhaps_over(ports, request);
+                    Frame::Data { stream, fin, bytes } => {
+                        let back = Back { request, stream, fin };
+                        self.words_back(ports, wires, &back, bytes.as_bytes()).await?;
+                    }
+                    frame => wires.say_client(&mut self.to_client.out, &frame),
                 }
-                wires.to_client(&mut self.to_client.out, &frame);
+                self.perhaps_over(ports, request)
             }
         }
-        Ok(())
     }
 
-    /// What a port says, or what failed of it: searched, recorded, and released.
-    async fn back(
+    /// What a port says: searched, recorded, and released as it is.
+    async fn data_back(
         &mut self,
         ports: &mut Ports<'_>,
         wires: &mut Wires,
-        (request, role): (u32, Role),
-        (stream, fin, bytes): (u32, bool, Bytes),
+        back: &Back,
+        bytes: &Bytes,
     ) -> Result<(), Cut> {
         let resource = self.resource.clone();
-        let gate = &resource.gate;
-        let Some(pair) = ports.pairs.get_mut(&request) else { return Ok(()) };
-        let Some(of) = pair.of else { return Ok(()) };
-        if !bytes.is_empty() {
+        let Some(pair) = ports.pairs.get_mut(&back.request) else { return Ok(()) };
+        if pair.of.is_some() && !bytes.is_empty() {
+            let own = self.needles.without(bytes).is_some() || self.needles.straddle(&pair.before, bytes);
+            pair.before.extend_from_slice(bytes);
+            let goes = pair.before.len().saturating_sub(self.needles.reach());
+            pair.before.drain(..goes);
+            let (passed, found) = pair.back.pass(resource.gate.detectors(), bytes);
             let mut revealed: BTreeMap<Class, u64> = BTreeMap::new();
-            let (masked, tripwires): (MaskedBytes, BTreeSet<Tripped>) = match pair.is_data(role) {
-                true => {
-                    let (bytes, found) = pair.back.pass(gate.detectors(), &bytes);
-                    pair.hits += found.len() as u64;
-                    found.iter().for_each(|finding| *revealed.entry(finding.class.clone()).or_default() += 1);
-                    (bytes, found.iter().map(|finding| hit(finding, "output", "revealed")).collect())
-                }
-                // Words of the kubelet's.
-                false => self.words(&bytes)?,
-            };
-            pair.classes.extend(tripwires.iter().map(|hit| hit.class.clone()));
-            let length = masked.as_bytes().len() as u64;
-            let leaving =
-                Leaving { classes: &pair.classes, hits: pair.hits, bytes: pair.bytes_back + length };
-            room(gate).await;
-            if let Some(denied) = self.may_go(&pair.asked, leaving, &mut pair.approved, of).await? {
-                let stays = tripwires.into_iter().map(|hit| Tripped { act: "refused", ..hit }).collect();
-                self.withhold_port(pair, of, &denied, stays).await?;
-                let reset = Frame::Reset { stream, status: CANCEL };
-                let _as_if_it_came = ports.spdy.on_upstream(reset.clone())?;
-                wires.to_client(&mut self.to_client.out, &reset);
-                wires.to_upstream(&mut self.to_upstream.out, &reset);
-                return Ok(());
-            }
+            found.iter().for_each(|finding| *revealed.entry(finding.class.clone()).or_default() += 1);
+            pair.hits += found.len() as u64;
             let exposure = |(class, cells)| Exposure {
                 on: resource.root.clone(),
                 class,
@@ -326,48 +348,135 @@ impl Session {
                 cells,
                 prints: Vec::new(),
             };
-            let key = gate.ledger().filter_key();
-            pair.left.piece(&mut pair.filter, &key, masked.as_bytes());
-            pair.left.so_far(&mut pair.filter, &key);
             let piece = Piece {
-                n: pair.pieces,
-                to: "client",
-                bytes: length,
                 exposures: revealed.into_iter().map(exposure).collect(),
-                tripwires,
-                filter: (!pair.filter.is_empty()).then(|| pair.filter.take()),
+                tripwires: found.iter().map(|finding| hit(finding, "output", "revealed")).collect(),
                 ..Piece::default()
             };
-            pair.pieces += 1;
-            pair.bytes_back += length;
-            let receipt = gate.piece(&self.who, of, piece).map_err(|e| self.unrecorded(e))?;
-            let durable = self.durable(receipt, RECORD).await?;
-            self.to_client.send(Release::after(durable, wires.masked(stream, &masked)));
+            let stays = own.then_some(CREDENTIAL);
+            if !self.leaves(ports, wires, back, passed, piece, stays).await? {
+                return Ok(());
+            }
         }
-        if fin {
-            pair.upstream_done |= pair.is_data(role);
-            let fin = Frame::Data { stream, fin: true, bytes: RawField::new(Bytes::new()) };
-            wires.to_client(&mut self.to_client.out, &fin);
+        if back.fin {
+            let fin = Frame::Data { stream: back.stream, fin: true, bytes: RawField::new(Bytes::new()) };
+            wires.say_client(&mut self.to_client.out, &fin);
         }
-        self.perhaps_over(ports, request)
+        Ok(())
     }
 
-    fn words(&self, bytes: &[u8]) -> Result<(MaskedBytes, BTreeSet<Tripped>), Cut> {
+    /// What failed of it, in the kubelet's words: held to its end, masked, recorded and released.
+    async fn words_back(
+        &mut self,
+        ports: &mut Ports<'_>,
+        wires: &mut Wires,
+        back: &Back,
+        bytes: &[u8],
+    ) -> Result<(), Cut> {
+        let Some(pair) = ports.pairs.get_mut(&back.request) else { return Ok(()) };
+        if pair.words.len() + bytes.len() > ENDED_BYTES_MAX {
+            return Err(Cut::upstream(WORDY));
+        }
+        pair.words.extend_from_slice(bytes);
+        if !back.fin {
+            return Ok(());
+        }
+        let words = std::mem::take(&mut pair.words);
+        if pair.of.is_some() && !words.is_empty() {
+            let clean = self.needles.without(&words);
+            let (masked, tripwires, hits) = self.words(clean.as_deref().unwrap_or(&words))?;
+            if let Some(pair) = ports.pairs.get_mut(&back.request) {
+                pair.hits += hits;
+            }
+            let piece = Piece { tripwires, ..Piece::default() };
+            if !self.leaves(ports, wires, back, masked, piece, None).await? {
+                return Ok(());
+            }
+        }
+        let fin = Frame::Data { stream: back.stream, fin: true, bytes: RawField::new(Bytes::new()) };
+        wires.say_client(&mut self.to_client.out, &fin);
+        Ok(())
+    }
+
+    /// Decides whether bytes may leave, records them, and releases them. `false`: the connection is over, and the client was told.
+    async fn leaves(
+        &mut self,
+        ports: &mut Ports<'_>,
+        wires: &mut Wires,
+        back: &Back,
+        bytes: MaskedBytes,
+        piece: Piece,
+        stays: Option<&'static str>,
+    ) -> Result<bool, Cut> {
+        let resource = self.resource.clone();
+        let gate = &resource.gate;
+        let Some(mut pair) = ports.pairs.remove(&back.request) else { return Ok(false) };
+        let Some(of) = pair.of else { return Ok(false) };
+        pair.classes.extend(piece.tripwires.iter().map(|hit| hit.class.clone()));
+        let length = bytes.as_bytes().len() as u64;
+        let leaving = Leaving { classes: &pair.classes, hits: pair.hits, bytes: pair.bytes_back + length };
+        room(gate).await;
+        if gate.decides_releases(&self.who) {
+            // A person may be asked, and what was let out before does not wait for that.
+            self.let_flow().await;
+        }
+        let denied = match stays {
+            Some(why) => Some(self.by_ourselves(&pair, of, why)),
+            None => self.may_go(&pair.asked, leaving, &mut pair.approved, of).await?,
+        };
+        if let Some(denied) = denied {
+            let found = piece.tripwires.into_iter().map(|hit| Tripped { act: "refused", ..hit }).collect();
+            self.withhold_port(&mut pair, of, &denied, found).await?;
+            let told = denied.decided.message.as_deref().unwrap_or(denied.why).to_owned();
+            let (error, data) = (pair.error, pair.data);
+            ports.pairs.insert(back.request, pair);
+            for (stream, words) in [(error, format!("not permitted: {told}")), (data, String::new())] {
+                let Some(stream) = stream else { continue };
+                wires.say_upstream(&mut self.to_upstream.out, &Frame::Reset { stream, status: CANCEL });
+                self.say_ended(ports, wires, stream, words)?;
+            }
+            return Ok(false);
+        }
+        let key = gate.ledger().filter_key();
+        pair.left.piece(&mut pair.filter, &key, bytes.as_bytes());
+        pair.left.so_far(&mut pair.filter, &key);
+        let filter = (!pair.filter.is_empty()).then(|| pair.filter.take());
+        let piece = Piece { n: pair.pieces, to: "client", bytes: length, filter, ..piece };
+        pair.pieces += 1;
+        pair.bytes_back += length;
+        ports.pairs.insert(back.request, pair);
+        let receipt = gate.piece(&self.who, of, piece).map_err(|e| self.unrecorded(e))?;
+        let durable = self.durable(receipt, RECORD).await?;
+        self.to_client.send(Release::after(durable, wires.masked(back.stream, &bytes)));
+        Ok(true)
+    }
+
+    /// The no that no rule says.
+    fn by_ourselves(&self, pair: &Pair, of: Seq, why: &'static str) -> Denied {
+        let ground = gate::Ground { action: &pair.asked.action, context: &pair.asked.context, release: None };
+        let decided = unsaid(self.resource.gate.verdict(&self.who, &ground, &BTreeSet::new()));
+        Denied { decided: Box::new(decided), why, status: 502, of: Some(of) }
+    }
+
+    fn words(&self, bytes: &[u8]) -> Result<(MaskedBytes, BTreeSet<Tripped>, u64), Cut> {
         let unreadable = |why: mask::body::Unreadable| Cut::told("unreadable", 502, why.0);
         let mut body = Body::new(Media::Output, [].into(), BTreeSet::new());
         let detectors = self.resource.gate.detectors();
         let first = body.push(detectors, &self.known, bytes).map_err(unreadable)?;
-        let mut found = tripped(&body.take_found(), "output");
-        let (rest, last) = body.finish(detectors, &self.known).map_err(unreadable)?;
-        found.extend(tripped(&last, "output"));
-        Ok((first.then(rest), found))
+        let before = body.take_found();
+        let (rest, behind) = body.finish(detectors, &self.known).map_err(unreadable)?;
+        let all = before.tripped.iter().chain(&behind.tripped);
+        let hits = all.filter(|hit| hit.act == mask::body::Act::Masked).map(|hit| hit.count).sum();
+        let mut found = tripped(&before, "output");
+        found.extend(tripped(&behind, "output"));
+        Ok((first.then(rest), found, hits))
     }
 
     async fn withhold_port(
         &mut self,
         pair: &mut Pair,
         of: Seq,
-        denied: &super::super::decide::Denied,
+        denied: &Denied,
         tripwires: BTreeSet<Tripped>,
     ) -> Result<(), Cut> {
         let gate = self.resource.gate.clone();
@@ -377,24 +486,20 @@ impl Session {
             gate.refuse(&question, &denied.decided, code, denied.why, Some(of), pair.bytes_back > 0)
         };
         let _before_the_outcome = receipt.map_err(|e| self.unrecorded(e))?;
-        let outcome = Outcome {
-            result: "refused",
-            settled: Some("indeterminate"),
-            tripwires,
-            ..pair.outcome(&gate, "held back")
-        };
+        let held = pair.outcome(&gate, "held back");
+        let outcome = Outcome { result: "refused", settled: Some("indeterminate"), tripwires, ..held };
         let receipt = gate.outcome(&self.who, of, outcome).map_err(|e| self.unrecorded(e))?;
         pair.of = None;
         self.durable(receipt, RECORD).await.map(|_durable| ())
     }
 
-    /// A connection that both have ended is over.
+    /// A connection of which no stream is open is over.
     fn perhaps_over(&mut self, ports: &mut Ports<'_>, request: u32) -> Result<(), Cut> {
-        let done = ports.pairs.get(&request).is_some_and(|pair| pair.client_done && pair.upstream_done);
-        match done.then(|| ports.pairs.remove(&request)).flatten() {
-            Some(pair) => self.settle_port(&pair, Some("ended by both")),
-            None => Ok(()),
+        if ports.spdy.is_open(request) {
+            return Ok(());
         }
+        let over = ports.pairs.remove(&request);
+        over.map_or(Ok(()), |pair| self.settle_port(&pair, Some(BY_BOTH)))
     }
 
     /// Says how a connection ended; `None`: nobody knows.
@@ -419,9 +524,12 @@ impl Pair {
         Pair {
             asked,
             of,
+            error: None,
             data: None,
+            words: Vec::new(),
             there: mask::Opaque::default(),
             back: mask::Opaque::default(),
+            before: Vec::new(),
             pieces: 0,
             bytes_there: 0,
             bytes_back: 0,
@@ -430,13 +538,7 @@ impl Pair {
             left: FilterStream::new(),
             filter: FilterBuilder::new(),
             approved: BTreeSet::new(),
-            client_done: false,
-            upstream_done: false,
         }
-    }
-
-    fn is_data(&self, role: Role) -> bool {
-        matches!(role, Role::PortData { .. })
     }
 
     fn outcome(&self, gate: &gate::Gate, how: &'static str) -> Outcome {
@@ -450,6 +552,10 @@ impl Pair {
             ..Outcome::default()
         }
     }
+}
+
+fn is_data(role: Role) -> bool {
+    matches!(role, Role::PortData { .. })
 }
 
 fn of(role: Role) -> Option<(u32, u16)> {

@@ -225,6 +225,7 @@ impl Session {
             shows: &[],
             body: None,
             whole: None,
+            changes: None,
             asked: &ready.asked,
             sending: &ready.sending,
             again: None,
