@@ -16,6 +16,7 @@ mod fuzz;
 mod json;
 mod limits;
 mod malformed;
+mod output;
 mod streams;
 
 const EMAIL: &str = "jo.doe@example.com";

@@ -13,18 +13,14 @@ use crate::tail::Tail;
 
 pub(super) struct Text {
     tail: Tail,
-    /// What has not yet gone to the tail: whole lines, then the one that is being read.
-    lines: Vec<u8>,
-    /// Where in `lines` that one begins.
-    line: usize,
-    /// Where in the stream `lines` begin.
+    /// What has not yet gone to the tail, of the line that is being read.
+    line: Vec<u8>,
+    /// Where in the stream `line` begins.
     at: usize,
-    /// What stands before that line's part in `lines`, of the same line: at most [`BODY_LINE_OVERLAP_BYTES`].
+    /// What stands before it, of the same line: at most [`BODY_LINE_OVERLAP_BYTES`].
     before: Vec<u8>,
-    /// Whether it was let go: if a value goes on behind it, its rest is replaced.
+    /// Whether that was let go: if a value goes on behind it, its rest is replaced.
     let_go: bool,
-    /// What is encoded in the whole lines and is to be replaced.
-    encoded: Vec<Finding>,
     /// `None`: any bytes will do.
     utf8: Option<Utf8>,
 }
@@ -37,28 +33,18 @@ impl Text {
 
     /// What a program writes: mostly text.
     pub(super) fn output() -> Text {
-        Text {
-            tail: Tail::new(),
-            lines: Vec::new(),
-            line: 0,
-            at: 0,
-            before: Vec::new(),
-            let_go: false,
-            encoded: Vec::new(),
-            utf8: None,
-        }
+        Text { tail: Tail::new(), line: Vec::new(), at: 0, before: Vec::new(), let_go: false, utf8: None }
     }
 
     /// Whether something is held.
     pub(super) fn waits(&self) -> bool {
-        !self.lines.is_empty() || self.tail.held() > 0
+        !self.line.is_empty() || self.tail.held() > 0
     }
 
     /// Releases what is held, as if the stream ended there.
     pub(super) fn let_go(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
-        self.decode(self.lines.len(), look);
+        self.take_begun(self.line.len(), look, out);
         self.let_go = true;
-        self.release(look, out);
         let detectors = look.detectors;
         let rest = self.tail.let_go_judged(detectors, &mut |f, value| look.masks(&f, value, false));
         out.extend_from_slice(rest.as_bytes());
@@ -75,67 +61,95 @@ impl Text {
         }
         let mut rest = bytes;
         while !rest.is_empty() {
-            let room = BODY_LINE_BYTES_MAX - (self.lines.len() - self.line);
-            let room = &rest[..rest.len().min(room)];
-            let end = memchr::memchr(b'\n', room).map(|i| i + 1);
-            let (piece, after) = rest.split_at(end.unwrap_or(room.len()));
-            self.lines.extend_from_slice(piece);
-            rest = after;
-            if end.is_some() {
-                self.decode(self.lines.len(), look);
-            } else if self.lines.len() - self.line == BODY_LINE_BYTES_MAX {
-                self.decode(self.lines.len() - BODY_LINE_OVERLAP_BYTES, look);
-            }
-            if rest.is_empty() || self.line >= BODY_LINE_BYTES_MAX / 2 {
-                self.release(look, out);
-            }
+            rest = match self.whole_lines(rest) {
+                Some((lines, after)) => {
+                    self.take(lines, look, out);
+                    after
+                }
+                None => self.begin(rest, look, out),
+            };
         }
         Ok(())
     }
 
+    /// The whole lines that `rest` begins with, and what is behind them, if no line is being read. At most [`BODY_LINE_BYTES_MAX`]
+    /// bytes: a longer line comes in pieces.
+    fn whole_lines<'a>(&self, rest: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        if !self.line.is_empty() || !self.before.is_empty() {
+            return None;
+        }
+        let end = memchr::memrchr(b'\n', &rest[..rest.len().min(BODY_LINE_BYTES_MAX)])?;
+        Some(rest.split_at(end + 1))
+    }
+
+    /// Looks behind encodings in whole lines, and gives them to the tail.
+    fn take(&mut self, lines: &[u8], look: &mut Look<'_>, out: &mut Vec<u8>) {
+        let mut found = Vec::new();
+        look.detectors.scan_encoded_lines(lines, &mut found);
+        found.retain(|f| look.masks(f, &lines[f.range.clone()], false));
+        let at = self.at;
+        let place = |f: Finding| Finding { range: f.range.start + at..f.range.end + at, ..f };
+        let encoded = found.into_iter().map(place).collect();
+        self.let_go = false;
+        self.give(lines, encoded, look, out);
+    }
+
+    /// Reads on in a line, and gives what is behind that.
+    fn begin<'a>(&mut self, rest: &'a [u8], look: &mut Look<'_>, out: &mut Vec<u8>) -> &'a [u8] {
+        let room = &rest[..rest.len().min(BODY_LINE_BYTES_MAX - self.line.len())];
+        let end = memchr::memchr(b'\n', room).map(|i| i + 1);
+        let (piece, after) = rest.split_at(end.unwrap_or(room.len()));
+        self.line.extend_from_slice(piece);
+        if end.is_some() {
+            self.take_begun(self.line.len(), look, out);
+        } else if self.line.len() == BODY_LINE_BYTES_MAX {
+            self.take_begun(BODY_LINE_BYTES_MAX - BODY_LINE_OVERLAP_BYTES, look, out);
+        }
+        after
+    }
+
     pub(super) fn finish(mut self, look: &mut Look<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
         self.utf8.as_ref().map_or(Ok(()), Utf8::finish)?;
-        self.decode(self.lines.len(), look);
-        self.release(look, out);
+        self.take_begun(self.line.len(), look, out);
         let detectors = look.detectors;
         let rest = self.tail.finish_judged(detectors, &mut |f, value| look.masks(&f, value, false));
         out.extend_from_slice(rest.as_bytes());
         Ok(())
     }
 
-    /// Looks behind encodings in the line that is being read. It is done up to `end`: what begins behind is found
-    /// again, with more context. What ends in what went before was found, or is out; of what goes on behind it, and was let go, the
+    /// Looks behind encodings in the line that is being read, and gives it to the tail up to `end`: what begins behind is found again, with
+    /// more context. What ends in what went before was found, or is out; of what goes on behind it, and was let go, the
     /// rest is replaced.
-    fn decode(&mut self, end: usize, look: &mut Look<'_>) {
-        let (mut text, length, let_go) =
-            (std::mem::take(&mut self.before), end - self.line, std::mem::take(&mut self.let_go));
+    fn take_begun(&mut self, end: usize, look: &mut Look<'_>, out: &mut Vec<u8>) {
+        let (mut text, let_go) = (std::mem::take(&mut self.before), std::mem::take(&mut self.let_go));
         let before = text.len();
-        text.extend_from_slice(&self.lines[self.line..]);
+        text.extend_from_slice(&self.line);
         let mut found = Vec::new();
         look.detectors.scan_encoded(&text, &mut found);
         found.retain(|f| {
             let here = f.range.start >= before || let_go && f.range.end > before;
-            here && f.range.start < before + length && look.masks(f, &text[f.range.clone()], false)
+            here && f.range.start < before + end && look.masks(f, &text[f.range.clone()], false)
         });
-        let at = self.at + self.line;
+        let at = self.at;
         let place = |r: Range<usize>| r.start.max(before) - before + at..r.end - before + at;
-        self.encoded.extend(found.into_iter().map(|f| Finding { range: place(f.range.clone()), ..f }));
-        text.truncate(before + length);
+        let encoded = found.into_iter().map(|f| Finding { range: place(f.range.clone()), ..f }).collect();
+        let mut line = std::mem::take(&mut self.line);
+        self.give(&line[..end], encoded, look, out);
+        line.drain(..end);
+        self.line = line;
+        text.truncate(before + end);
         let keep = if text.ends_with(b"\n") { 0 } else { text.len().min(BODY_LINE_OVERLAP_BYTES) };
         text.drain(..text.len() - keep);
         self.before = text;
-        self.line = end;
     }
 
-    /// Gives the lines that are done to the tail.
-    fn release(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
-        let (detectors, encoded) = (look.detectors, std::mem::take(&mut self.encoded));
+    /// Gives the next bytes of the stream to the tail, with what is encoded in them.
+    fn give(&mut self, bytes: &[u8], encoded: Vec<Finding>, look: &mut Look<'_>, out: &mut Vec<u8>) {
+        let detectors = look.detectors;
         let mut judge = |f: Finding, value: &[u8]| look.masks(&f, value, false);
-        let released = self.tail.push_judged(detectors, &self.lines[..self.line], encoded, &mut judge);
+        let released = self.tail.push_judged(detectors, bytes, encoded, &mut judge);
         out.extend_from_slice(released.as_bytes());
-        self.lines.drain(..self.line);
-        self.at += self.line;
-        self.line = 0;
+        self.at += bytes.len();
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::kinds::Marks;
 use super::recognise::View;
 use super::{Detectors, Form, Spot, Spots};
 use crate::limits::{
@@ -17,17 +18,57 @@ use crate::limits::{
 
 /// Adds what is found behind encodings in `bytes`, which are `depth` encodings deep already.
 pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut Spots) {
+    spot_where(detectors, bytes, depth, &|_| true, spots);
+}
+
+/// The same of each line of `bytes` by itself, its end with it.
+pub(super) fn spot_lines(detectors: &Detectors, bytes: &[u8], spots: &mut Spots) {
+    // No run goes over a line's end, and what is undone in one does not depend on what stands around it.
+    runs(detectors, bytes, 0, &|_| true, spots);
+    if Marks::of(bytes) == Marks::default() {
+        return;
+    }
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', bytes).map(|end| end + 1).chain([bytes.len()]) {
+        transcripts(detectors, &bytes[start..end], start, 0, spots);
+        start = end;
+    }
+}
+
+/// As [`spot`], of the runs that count alone.
+fn spot_where(
+    detectors: &Detectors,
+    bytes: &[u8],
+    depth: u32,
+    counts: &dyn Fn(&Range<usize>) -> bool,
+    spots: &mut Spots,
+) {
     if depth == DECODE_DEPTH_MAX || bytes.len() < TRANSCRIPT_BYTES_MIN {
         return;
     }
+    runs(detectors, bytes, depth, counts, spots);
+    transcripts(detectors, bytes, 0, depth, spots);
+}
+
+/// Looks into the runs that count.
+fn runs(
+    detectors: &Detectors,
+    bytes: &[u8],
+    depth: u32,
+    counts: &dyn Fn(&Range<usize>) -> bool,
+    spots: &mut Spots,
+) {
     let mut plain = Vec::new();
     each_run(bytes, |run| {
+        if !counts(&run) {
+            return;
+        }
         let text = &bytes[run.clone()];
         // What stands before the encoded text may be of its alphabet: every alignment is tried.
         for skip in 0..if is_number(text) { 0 } else { 4 } {
             plain.clear();
             if base64(&text[skip..], &mut plain) {
-                inside(detectors, &View::whole(&plain), Form::Base64, depth, spots, |_| Some(run.clone()));
+                inside(detectors, &plain, Form::Base64, depth, spots, &run);
             }
         }
         for digits in hex_runs(text) {
@@ -35,24 +76,37 @@ pub(super) fn spot(detectors: &Detectors, bytes: &[u8], depth: u32, spots: &mut 
                 plain.clear();
                 hex(&text[digits.start + skip..digits.end], &mut plain);
                 let source = run.start + digits.start..run.start + digits.end;
-                inside(detectors, &View::whole(&plain), Form::Hex, depth, spots, |_| Some(source.clone()));
+                inside(detectors, &plain, Form::Hex, depth, spots, &source);
             }
         }
     });
+}
+
+/// Looks at the transcripts of `bytes`, which begin at `offset` of what is scanned.
+fn transcripts(detectors: &Detectors, bytes: &[u8], offset: usize, depth: u32, spots: &mut Spots) {
+    let marks = Marks::of(bytes);
+    if marks == Marks::default() || bytes.len() < TRANSCRIPT_BYTES_MIN {
+        return;
+    }
     let mut behind = Spots::default();
-    for (form, regions, transcribe) in TRANSCRIPTS {
+    for (form, marked, regions, transcribe) in TRANSCRIPTS {
+        if !marked(&marks) {
+            continue;
+        }
         for region in regions(bytes) {
             let Some(transcript) = transcribe(&bytes[region.clone()]) else { continue };
             let line = region.start == 0 || bytes[region.start - 1] == b'\n';
             let view = View::whole_at(&transcript.bytes, line);
-            inside(detectors, &view, form, depth, &mut behind, |r| transcript.source(r, region.start));
+            transcribed(detectors, &view, form, depth, &mut behind, &|r| transcript.source(r, region.start));
         }
     }
-    if !behind.found.is_empty() || !behind.shown.is_empty() {
-        forget_plain(detectors, bytes, &mut behind);
-        spots.found.append(&mut behind.found);
-        spots.shown.append(&mut behind.shown);
+    if behind.found.is_empty() && behind.shown.is_empty() {
+        return;
     }
+    forget_plain(detectors, bytes, &mut behind);
+    let at = |range: Range<usize>| range.start + offset..range.end + offset;
+    spots.found.extend(behind.found.into_iter().map(|spot| Spot { range: at(spot.range.clone()), ..spot }));
+    spots.shown.extend(behind.shown.into_iter().map(|(class, range, form)| (class, at(range), form)));
 }
 
 /// Drops what is found in `bytes` as they stand, whole, by the same detector.
@@ -87,30 +141,52 @@ fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
 
 /// Whether [`spot`] could find anything: an escape, UTF-16, a zero-width character, or a long run.
 pub(super) fn worth(bytes: &[u8]) -> bool {
-    bytes.len() >= TRANSCRIPT_BYTES_MIN
-        && (next_run(bytes, 0).is_some()
-            || percents(bytes).next().is_some()
-            || escapes(bytes).next().is_some()
-            || next_utf16(bytes, 0).is_some()
-            || softs(bytes).next().is_some())
+    if bytes.len() < TRANSCRIPT_BYTES_MIN {
+        return false;
+    }
+    let marks = Marks::of(bytes);
+    next_run(bytes, 0).is_some()
+        || marks.percent && percents(bytes).next().is_some()
+        || marks.backslash && escapes(bytes).next().is_some()
+        || marks.zero && next_utf16(bytes, 0).is_some()
+        || marks.soft && softs(bytes).next().is_some()
 }
 
-/// Scans decoded bytes, and what is encoded in them; `source` maps a range back, or says that it does not count.
+/// Scans what a run hides, and what is encoded in that: a finding covers all of `run`.
 fn inside(
+    detectors: &Detectors,
+    plain: &[u8],
+    form: Form,
+    depth: u32,
+    spots: &mut Spots,
+    run: &Range<usize>,
+) {
+    if detectors.taint.is_none() && !hopeful(plain) {
+        return;
+    }
+    let mut found = Spots::default();
+    detectors.spot(&View::whole(plain), &mut found);
+    spot(detectors, plain, depth + 1, &mut found);
+    spots.found.extend(found.found.into_iter().map(|spot| Spot { range: run.clone(), form, ..spot }));
+    spots.shown.extend(found.shown.into_iter().map(|(class, ..)| (class, run.clone(), form)));
+}
+
+/// Scans a transcript, and what is encoded in it; `source` maps a range back, or says that it does not count: then no part of it does.
+fn transcribed(
     detectors: &Detectors,
     view: &View<'_>,
     form: Form,
     depth: u32,
     spots: &mut Spots,
-    source: impl Fn(Range<usize>) -> Option<Range<usize>>,
+    source: &dyn Fn(Range<usize>) -> Option<Range<usize>>,
 ) {
-    let plain = view.bytes();
-    if detectors.taint.is_none() && !hopeful(plain) {
+    if detectors.taint.is_none() && !hopeful(view.bytes()) {
         return;
     }
     let mut found = Spots::default();
     detectors.spot(view, &mut found);
-    spot(detectors, plain, depth + 1, &mut found);
+    let counts = |run: &Range<usize>| source(run.clone()).is_some();
+    spot_where(detectors, view.bytes(), depth + 1, &counts, &mut found);
     for spot in found.found {
         let range = source(spot.range.clone());
         spots.found.extend(range.map(|range| Spot { range, form, ..spot }));
@@ -121,18 +197,72 @@ fn inside(
 }
 
 /// Whether a detector could find something in decoded bytes, or behind an encoding in them. What is no encoding, as most long runs in
-/// logs and paths are, decodes to bytes by chance, and most of those have none of it: an address has its `@`, or an escape for it;
-/// every other value begins with at least so many characters of ASCII; what is split or in UTF-16 has one of the bytes below.
+/// logs and paths are, decodes to bytes by chance, and those have none of it.
+///
+/// An address has an `@`, and a dot behind it; a URL's password has a colon before it. Every other value, and a run that hides one, is
+/// of at least [`HOPEFUL_BYTES`] printable characters of ASCII: one behind another, or apart by what is no character. An escape or
+/// UTF-16 could write any of that.
 fn hopeful(plain: &[u8]) -> bool {
-    let mut ascii = 0;
-    plain.iter().any(|&b| {
-        ascii = if b.is_ascii() { ascii + 1 } else { 0 };
-        ascii == HOPEFUL_ASCII_BYTES || matches!(b, b'@' | b'%' | b'\\' | 0 | 0xc2 | 0xe2 | 0xef)
-    })
+    let (mut of, mut printable, mut row) = (0, 0, 0);
+    for (n, &b) in plain.iter().enumerate() {
+        let kind = HOPES[usize::from(b)];
+        of |= kind;
+        printable += u32::from(kind & PRINTABLE);
+        row = row << 1 | u64::from(kind & PRINTABLE);
+        if n % 32 == 31 && in_a_row(row) {
+            return true;
+        }
+    }
+    in_a_row(row)
+        || of & AT != 0 && address(plain)
+        || of & ESCAPE != 0 && (percents(plain).next().is_some() || escapes(plain).next().is_some())
+        || of & ZERO != 0 && next_utf16(plain, 0).is_some()
+        || of & SOFT != 0 && printable >= HOPEFUL_BYTES && softs(plain).next().is_some()
 }
 
-/// A phone number, the shortest of what is ASCII alone, has eight characters.
-const HOPEFUL_ASCII_BYTES: usize = 6;
+/// The shortest that is of printable ASCII alone, in bytes: a phone number, a plus and eight digits.
+const HOPEFUL_BYTES: u32 = 9;
+
+/// Whether so many bits are set in a row.
+fn in_a_row(bits: u64) -> bool {
+    let pairs = bits & bits >> 1;
+    let fours = pairs & pairs >> 2;
+    let eights = fours & fours >> 4;
+    eights & bits >> 8 != 0
+}
+const _: () = assert!(HOPEFUL_BYTES == 9);
+
+/// Whether what stands around an `@` could be of an address, or of a URL with a password.
+fn address(plain: &[u8]) -> bool {
+    let (first, last) = (memchr::memchr(b'@', plain), memchr::memrchr(b'@', plain));
+    let (Some(first), Some(last)) = (first, last) else { return false };
+    memchr::memchr(b'.', &plain[first..]).is_some() || memchr::memchr(b':', &plain[..last]).is_some()
+}
+
+const PRINTABLE: u8 = 1;
+const AT: u8 = 2;
+const ESCAPE: u8 = 4;
+const ZERO: u8 = 8;
+const SOFT: u8 = 16;
+
+/// What each byte says of decoded bytes.
+static HOPES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let b = i as u8;
+        table[i] = (b >= b' ' && b < 0x7f) as u8
+            | match b {
+                b'@' => AT,
+                b'%' | b'\\' => ESCAPE,
+                0 => ZERO,
+                ESC | 0xc2 | 0xe2 | 0xef => SOFT,
+                _ => 0,
+            };
+        i += 1;
+    }
+    table
+};
 
 /// Calls `each` with every run of base64 or hex characters that is long enough to hide a value.
 fn each_run(bytes: &[u8], mut each: impl FnMut(Range<usize>)) {
@@ -189,22 +319,23 @@ static BASE64: [bool; 256] = {
 };
 
 /// Appends the bytes that base64 or base64url text stands for, with or without padding. What remains of an incomplete
-/// group is left out. `false` if a character is not base64.
+/// group is left out. `false` if a character is not base64: what was appended then says nothing.
 pub(super) fn base64(text: &[u8], out: &mut Vec<u8>) -> bool {
     let digits = text.len() - text.iter().rev().take_while(|&&b| b == b'=').count();
-    out.reserve(digits / 4 * 3 + 2);
     let (groups, rest) = text[..digits].as_chunks::<4>();
-    for group in groups {
+    let start = out.len();
+    out.resize(start + 3 * groups.len(), 0);
+    let (cells, _) = out[start..].as_chunks_mut::<3>();
+    let mut all = 0;
+    for (cell, group) in cells.iter_mut().zip(groups) {
         let [a, b, c, d] = group.map(sextet);
-        if (a | b | c | d) & NO_SEXTET != 0 {
-            return false;
-        }
-        out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+        all |= a | b | c | d;
+        *cell = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
     }
     let [a, b, c] = [0, 1, 2].map(|i| rest.get(i).map_or(0, |&b| sextet(b)));
     let whole = [a << 2 | b >> 4, b << 4 | c >> 2];
     out.extend_from_slice(&whole[..rest.len().saturating_sub(1)]);
-    (a | b | c) & NO_SEXTET == 0
+    (all | a | b | c) & NO_SEXTET == 0
 }
 
 /// What a character of base64 or base64url stands for; with these bits, none.
@@ -234,15 +365,22 @@ static SEXTETS: [u8; 256] = {
 
 /// The runs of hex digits that are long enough to hide a value.
 fn hex_runs(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut at = 0;
+    // As in [`next_run`]: a run this long covers a multiple of its length.
+    let mut i = ENCODED_RUN_BYTES_MIN - 1;
     std::iter::from_fn(move || {
-        loop {
-            let start = at + text.get(at..)?.iter().position(u8::is_ascii_hexdigit)?;
-            at = start + text[start..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
-            if at - start >= ENCODED_RUN_BYTES_MIN {
-                return Some(start..at);
+        while let Some(b) = text.get(i) {
+            if !b.is_ascii_hexdigit() {
+                i += ENCODED_RUN_BYTES_MIN;
+                continue;
+            }
+            let start = i - text[..i].iter().rev().take_while(|b| b.is_ascii_hexdigit()).count();
+            let end = i + text[i..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
+            i = end + ENCODED_RUN_BYTES_MIN;
+            if end - start >= ENCODED_RUN_BYTES_MIN {
+                return Some(start..end);
             }
         }
+        None
     })
 }
 
@@ -281,6 +419,12 @@ impl Transcript {
         self.from.push(from as u32);
     }
 
+    /// What stands for itself.
+    fn copy(&mut self, source: &[u8], range: Range<usize>) {
+        self.bytes.extend_from_slice(source.get(range.clone()).unwrap_or_default());
+        self.from.extend(range.start as u32..range.end as u32);
+    }
+
     fn push_char(&mut self, c: char, from: usize) {
         c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| self.push(b, from));
     }
@@ -298,13 +442,15 @@ impl Transcript {
     }
 }
 
+type Marked = fn(&Marks) -> bool;
 type Regions = fn(&[u8]) -> Vec<Range<usize>>;
 type Transcribe = fn(&[u8]) -> Option<Transcript>;
-const TRANSCRIPTS: [(Form, Regions, Transcribe); 4] = [
-    (Form::Percent, |b| around(percents(b), b), percent),
-    (Form::Escaped, |b| around(escapes(b), b), escaped),
-    (Form::Split, |b| around(softs(b), b), split),
-    (Form::Utf16, utf16_runs, utf16),
+/// The form, whether there is a byte of what hides it, where it is undone, and how.
+const TRANSCRIPTS: [(Form, Marked, Regions, Transcribe); 4] = [
+    (Form::Percent, |m| m.percent, |b| around(percents(b), b), percent),
+    (Form::Escaped, |m| m.backslash, |b| around(escapes(b), b), escaped),
+    (Form::Split, |m| m.soft, |b| around(softs(b), b), split),
+    (Form::Utf16, |m| m.zero, utf16_runs, utf16),
 ];
 
 /// The surroundings of positions, merged where they touch. One that would end in a token goes on to the token's end: a JWT
@@ -464,59 +610,50 @@ fn next_utf16(bytes: &[u8], at: usize) -> Option<Range<usize>> {
 /// `%40` and the like undone. `None` if the text is too long to map.
 fn percent(bytes: &[u8]) -> Option<Transcript> {
     let mut out = Transcript::new(bytes)?;
-    let mut i = 0;
-    while let Some(&b) = bytes.get(i) {
-        match (b, bytes.get(i + 1).and_then(|&h| nibble(h)), bytes.get(i + 2).and_then(|&l| nibble(l))) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(high << 4 | low, i);
-                i += 3;
-            }
-            _ => {
-                out.push(b, i);
-                i += 1;
-            }
-        }
+    let digit = |i: usize| bytes.get(i).and_then(|&b| nibble(b));
+    let mut done = 0;
+    for at in percents(bytes) {
+        let (Some(high), Some(low)) = (digit(at + 1), digit(at + 2)) else { continue };
+        out.copy(bytes, done..at);
+        out.push(high << 4 | low, at);
+        done = at + 3;
     }
+    out.copy(bytes, done..bytes.len());
     Some(out)
 }
 
 /// The escapes of JSON and C undone: `\u0040`, `\x40`, `\n`, `\/`.
 fn escaped(bytes: &[u8]) -> Option<Transcript> {
     let mut out = Transcript::new(bytes)?;
-    let mut i = 0;
-    while let Some(&b) = bytes.get(i) {
+    let (mut done, mut i) = (0, 0);
+    while let Some(at) = memchr::memchr(b'\\', &bytes[i..]).map(|next| i + next) {
         let number = |n: usize| {
-            bytes.get(i + 2..i + 2 + n)?.iter().try_fold(0u32, |v, &b| Some(v << 4 | u32::from(nibble(b)?)))
+            bytes.get(at + 2..at + 2 + n)?.iter().try_fold(0u32, |v, &b| Some(v << 4 | u32::from(nibble(b)?)))
         };
-        i += match (b, bytes.get(i + 1)) {
-            (b'\\', Some(b'u')) => match number(4).map(char::from_u32) {
-                Some(c) => {
-                    out.push_char(c.unwrap_or(char::REPLACEMENT_CHARACTER), i);
-                    6
-                }
-                None => {
-                    out.push(b, i);
-                    1
-                }
+        let (character, length) = match bytes.get(at + 1) {
+            Some(b'u') => match number(4).map(char::from_u32) {
+                Some(c) => (c.unwrap_or(char::REPLACEMENT_CHARACTER), 6),
+                None => ('\\', 1),
             },
-            (b'\\', Some(b'x')) if number(2).is_some() => {
-                out.push(number(2).unwrap_or_default() as u8, i);
-                4
-            }
-            (b'\\', Some(c @ (b'n' | b'r' | b't' | b'b' | b'f'))) => {
-                out.push(if *c == b'n' { b'\n' } else { b' ' }, i);
-                2
-            }
-            (b'\\', Some(&c @ (b'/' | b'"' | b'\'' | b'\\'))) => {
-                out.push(c, i);
-                2
-            }
-            _ => {
-                out.push(b, i);
-                1
-            }
+            Some(b'x') => match number(2).and_then(|n| u8::try_from(n).ok()) {
+                Some(byte) => {
+                    out.copy(bytes, done..at);
+                    out.push(byte, at);
+                    (done, i) = (at + 4, at + 4);
+                    continue;
+                }
+                None => ('\\', 1),
+            },
+            Some(b'n') => ('\n', 2),
+            Some(b'r' | b't' | b'b' | b'f') => (' ', 2),
+            Some(&c @ (b'/' | b'"' | b'\'' | b'\\')) => (char::from(c), 2),
+            _ => ('\\', 1),
         };
+        out.copy(bytes, done..at);
+        out.push_char(character, at);
+        (done, i) = (at + length, at + length);
     }
+    out.copy(bytes, done..bytes.len());
     Some(out)
 }
 
@@ -532,18 +669,20 @@ fn utf16(bytes: &[u8]) -> Option<Transcript> {
 /// Zero-width and soft characters and control sequences taken out.
 fn split(bytes: &[u8]) -> Option<Transcript> {
     let mut out = Transcript { gaps: true, ..Transcript::new(bytes)? };
-    let mut i = 0;
-    while let Some(&b) = bytes.get(i) {
-        match soft(&bytes[i..]) {
-            0 => {
-                out.push(b, i);
-                i += 1;
-            }
-            length => i += length,
+    let mut done = 0;
+    for at in softs(bytes) {
+        // What stands in the last one, a link's text perhaps, is gone with it.
+        if at >= done {
+            out.copy(bytes, done..at);
+            done = at + soft(&bytes[at..]);
         }
     }
+    out.copy(bytes, done..bytes.len());
     Some(out)
 }
+
+#[cfg(test)]
+pub(super) mod reference;
 
 #[cfg(test)]
 mod tests {

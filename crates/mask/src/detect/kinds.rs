@@ -1,4 +1,4 @@
-//! What the bytes of a block are, one bit a byte.
+//! What the bytes of a block are, one bit a byte; and which bytes there are in a text at all.
 
 use wide::u8x16;
 
@@ -59,6 +59,36 @@ impl Lanes {
     }
 }
 
+/// Which bytes there are of those that begin what [`super::deep`] undoes in a transcript.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub percent: bool,
+    pub backslash: bool,
+    /// An ESC, or the first byte of a zero-width or soft character.
+    pub soft: bool,
+    pub zero: bool,
+}
+
+impl Marks {
+    pub(super) fn of(bytes: &[u8]) -> Marks {
+        let (lanes, rest) = bytes.as_chunks::<LANE>();
+        let mut last = [b' '; LANE];
+        last[..rest.len()].copy_from_slice(rest);
+        let [mut percent, mut backslash, mut soft, mut zero] = [u8x16::ZERO; 4];
+        for lane in lanes.iter().chain([&last]).map(|lane| u8x16::new(*lane)) {
+            let is = |byte: u8| lane.simd_eq(u8x16::splat(byte));
+            percent |= is(b'%');
+            backslash |= is(b'\\');
+            soft |= is(0x1b) | is(0xc2) | is(0xe2) | is(0xef);
+            zero |= is(0);
+        }
+        let any = |found: u8x16| found.to_bitmask() != 0;
+        Marks { percent: any(percent), backslash: any(backslash), soft: any(soft), zero: any(zero) }
+    }
+}
+
+const LANE: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +112,25 @@ mod tests {
                 assert_eq!(Kinds::of(&block), expect, "{byte} at {place}");
             }
         }
+    }
+
+    #[test]
+    fn every_mark_at_every_place_is_seen() {
+        for byte in 0..=255u8 {
+            for length in [1, 15, 16, 17, 40] {
+                for place in 0..length {
+                    let mut text = vec![b'x'; length];
+                    text[place] = byte;
+                    let expect = Marks {
+                        percent: byte == b'%',
+                        backslash: byte == b'\\',
+                        soft: matches!(byte, 0x1b | 0xc2 | 0xe2 | 0xef),
+                        zero: byte == 0,
+                    };
+                    assert_eq!(Marks::of(&text), expect, "{byte} at {place} of {length}");
+                }
+            }
+        }
+        assert_eq!(Marks::of(b""), Marks::default());
     }
 }

@@ -120,13 +120,24 @@ impl Detectors {
 
     /// Adds what is found behind encodings alone to the `findings` of the same bytes.
     pub(crate) fn scan_encoded(&self, bytes: &[u8], findings: &mut Vec<Finding>) {
-        if !self.may_be_encoded(bytes) {
-            return;
-        }
         let mut spots = Spots::default();
         deep::spot(self, bytes, 0, &mut spots);
+        self.add(spots, findings);
+    }
+
+    /// The same of each line of `bytes` by itself.
+    pub(crate) fn scan_encoded_lines(&self, bytes: &[u8], findings: &mut Vec<Finding>) {
+        let mut spots = Spots::default();
+        deep::spot_lines(self, bytes, &mut spots);
+        self.add(spots, findings);
+    }
+
+    fn add(&self, spots: Spots, findings: &mut Vec<Finding>) {
+        let before = findings.len();
         self.report(spots, findings);
-        findings.sort_by_key(|f| (f.range.start, Reverse(f.range.end)));
+        if before > 0 && findings.len() > before {
+            findings.sort_by_key(|f| (f.range.start, Reverse(f.range.end)));
+        }
     }
 
     /// Whether there is anything in `bytes` that could be an encoding.

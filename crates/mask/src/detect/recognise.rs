@@ -532,14 +532,12 @@ fn llm(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
 /// Keys as many services write them: words in small letters, `_`, and a drawn rest (`ck_live_9fQ2...`). Identifiers look alike,
 /// and a client of an API has to hear those: for [`super::Detectors::of_programs`] alone.
 pub(super) fn keys(view: &View<'_>, spots: &mut Spots) {
-    let mut at = 0;
-    while let Some(found) = view.bytes[at..].iter().position(|&b| b == b'_') {
+    for underscore in memchr::memchr_iter(b'_', view.bytes) {
         view.asked.set(false);
-        let from = key(at + found, view, spots);
+        let from = key(underscore, view, spots);
         if view.asked.get() {
             spots.undecided(from);
         }
-        at += found + 1;
     }
 }
 

@@ -1,6 +1,8 @@
 use super::{Detectors, Finding, Form};
 use crate::detect::validate;
 
+pub(crate) mod alike;
+
 /// `detector:value` for each finding.
 fn found(text: &str) -> Vec<String> {
     show(text.as_bytes(), |d, f| d.scan(text.as_bytes(), f))
