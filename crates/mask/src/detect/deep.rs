@@ -8,12 +8,12 @@
 
 use std::ops::Range;
 
-use super::kinds::Marks;
+use super::kinds::{BLOCK, DELETE, Hopes, Marks, block_at, of_base64};
 use super::recognise::View;
 use super::{Detectors, Form, Spot, Spots};
 use crate::limits::{
-    DECODE_DEPTH_MAX, ENCODED_RUN_BYTES_MIN, JWT_SEGMENT_BYTES_MAX, JWT_SEGMENTS_MAX, LOOK_BEHIND_BYTES,
-    TRANSCRIPT_BYTES_MIN,
+    DECODE_DEPTH_MAX, EMAIL_DOMAIN_BYTES_MAX, ENCODED_RUN_BYTES_MIN, JWT_SEGMENT_BYTES_MAX, JWT_SEGMENTS_MAX,
+    LOOK_BEHIND_BYTES, TRANSCRIPT_BYTES_MIN, URL_USERINFO_BYTES_MAX,
 };
 
 /// Adds what is found behind encodings in `bytes`, which are `depth` encodings deep already.
@@ -58,17 +58,20 @@ fn runs(
     counts: &dyn Fn(&Range<usize>) -> bool,
     spots: &mut Spots,
 ) {
-    let mut plain = Vec::new();
+    let (mut undone, mut plain) = (Undone::default(), Vec::new());
     each_run(bytes, |run| {
         if !counts(&run) {
             return;
         }
         let text = &bytes[run.clone()];
-        // What stands before the encoded text may be of its alphabet: every alignment is tried.
-        for skip in 0..if is_number(text) { 0 } else { 4 } {
-            plain.clear();
-            if base64(&text[skip..], &mut plain) {
-                inside(detectors, &plain, Form::Base64, depth, spots, &run);
+        if !is_number(text) {
+            undone.of(text);
+            // Many short ones are looked at together.
+            let (taint, all) = (detectors.taint.is_some(), undone.all());
+            if taint || all.len() > BLOCK || hopes(all) != Hope::None {
+                for plain in undone.each() {
+                    inside(detectors, plain, Form::Base64, depth, spots, &run);
+                }
             }
         }
         for digits in hex_runs(text) {
@@ -145,7 +148,7 @@ pub(super) fn worth(bytes: &[u8]) -> bool {
         return false;
     }
     let marks = Marks::of(bytes);
-    next_run(bytes, 0).is_some()
+    Runs::of(bytes).next().is_some()
         || marks.percent && percents(bytes).next().is_some()
         || marks.backslash && escapes(bytes).next().is_some()
         || marks.zero && next_utf16(bytes, 0).is_some()
@@ -199,78 +202,95 @@ fn transcribed(
 /// Whether a detector could find something in decoded bytes, or behind an encoding in them. What is no encoding, as most long runs in
 /// logs and paths are, decodes to bytes by chance, and those have none of it.
 ///
-/// An address has an `@`, and a dot behind it; a URL's password has a colon before it. Every other value, and a run that hides one, is
+/// An address has an `@`, and a host with a dot behind it; a URL with a password has its scheme before it. Every other value, and a run that hides one, is
 /// of at least [`HOPEFUL_BYTES`] printable characters of ASCII: one behind another, or apart by what is no character. An escape or
 /// UTF-16 could write any of that.
 fn hopeful(plain: &[u8]) -> bool {
-    let (mut of, mut printable, mut row) = (0, 0, 0);
-    for (n, &b) in plain.iter().enumerate() {
-        let kind = HOPES[usize::from(b)];
-        of |= kind;
-        printable += u32::from(kind & PRINTABLE);
-        row = row << 1 | u64::from(kind & PRINTABLE);
-        if n % 32 == 31 && in_a_row(row) {
-            return true;
-        }
+    match hopes(plain) {
+        Hope::None => false,
+        Hope::Split => split(plain).is_none_or(|transcript| hopes(&transcript.bytes) != Hope::None),
+        Hope::Some => true,
     }
-    in_a_row(row)
-        || of & AT != 0 && address(plain)
-        || of & ESCAPE != 0 && (percents(plain).next().is_some() || escapes(plain).next().is_some())
-        || of & ZERO != 0 && next_utf16(plain, 0).is_some()
-        || of & SOFT != 0 && printable >= HOPEFUL_BYTES && softs(plain).next().is_some()
+}
+
+/// Whether there could be a value in bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hope {
+    None,
+    /// If what splits characters is taken out.
+    Split,
+    Some,
+}
+
+fn hopes(plain: &[u8]) -> Hope {
+    let mut hope = Hope::None;
+    let mut here = block_at(plain, 0, Hopes::of);
+    for start in (0..plain.len()).step_by(BLOCK) {
+        let after = block_at(plain, start + BLOCK, Hopes::of);
+        if in_a_row(here.printable, after.printable) {
+            return Hope::Some;
+        }
+        let mut special = here.special;
+        while special != 0 {
+            match hope_at(plain, start + special.trailing_zeros() as usize) {
+                Hope::Some => return Hope::Some,
+                Hope::Split => hope = Hope::Split,
+                Hope::None => {}
+            }
+            special &= special - 1;
+        }
+        here = after;
+    }
+    hope
 }
 
 /// The shortest that is of printable ASCII alone, in bytes: a phone number, a plus and eight digits.
-const HOPEFUL_BYTES: u32 = 9;
+const HOPEFUL_BYTES: usize = 9;
 
-/// Whether so many bits are set in a row.
-fn in_a_row(bits: u64) -> bool {
+/// What the special byte at `i` could be of, by those around it.
+fn hope_at(plain: &[u8], i: usize) -> Hope {
+    let (before, behind) = plain.split_at(i);
+    let digit = |n: usize| behind.get(n).is_some_and(u8::is_ascii_hexdigit);
+    let some = match behind {
+        [b'@', behind @ ..] => of_address(before, behind),
+        [b'%', ..] => digit(1) && digit(2),
+        [b'\\', next, ..] => ESCAPED.contains(next),
+        // Every other byte of UTF-16 is zero.
+        [0, _, 0, ..] => true,
+        _ if soft(behind) > 0 => return Hope::Split,
+        _ => false,
+    };
+    if some { Hope::Some } else { Hope::None }
+}
+
+/// Whether what stands around an `@` could be an address, or a URL with a password.
+fn of_address(before: &[u8], behind: &[u8]) -> bool {
+    let of_host = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-') || !b.is_ascii();
+    let mut host = behind.iter().take(EMAIL_DOMAIN_BYTES_MAX).take_while(|b| of_host(b));
+    let mut ats = 0;
+    let mut of_login = |b: u8| {
+        ats += u32::from(b == b'@');
+        b > b' ' && b != DELETE && !b"/\"'<>`\\".contains(&b) && ats <= 2
+    };
+    let login = before.iter().rev().take(URL_USERINFO_BYTES_MAX).take_while(|b| of_login(**b)).count();
+    host.any(|b| *b == b'.') || before[..before.len() - login].ends_with(b"://")
+}
+
+/// Whether [`HOPEFUL_BYTES`] bits are set in a row, of which the first is `here`.
+fn in_a_row(here: u64, after: u64) -> bool {
+    let bits = u128::from(here) | u128::from(after) << 64;
     let pairs = bits & bits >> 1;
     let fours = pairs & pairs >> 2;
     let eights = fours & fours >> 4;
-    eights & bits >> 8 != 0
+    (eights & bits >> 8) as u64 != 0
 }
 const _: () = assert!(HOPEFUL_BYTES == 9);
 
-/// Whether what stands around an `@` could be of an address, or of a URL with a password.
-fn address(plain: &[u8]) -> bool {
-    let (first, last) = (memchr::memchr(b'@', plain), memchr::memrchr(b'@', plain));
-    let (Some(first), Some(last)) = (first, last) else { return false };
-    memchr::memchr(b'.', &plain[first..]).is_some() || memchr::memchr(b':', &plain[..last]).is_some()
-}
-
-const PRINTABLE: u8 = 1;
-const AT: u8 = 2;
-const ESCAPE: u8 = 4;
-const ZERO: u8 = 8;
-const SOFT: u8 = 16;
-
-/// What each byte says of decoded bytes.
-static HOPES: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut i = 0;
-    while i < 256 {
-        let b = i as u8;
-        table[i] = (b >= b' ' && b < 0x7f) as u8
-            | match b {
-                b'@' => AT,
-                b'%' | b'\\' => ESCAPE,
-                0 => ZERO,
-                ESC | 0xc2 | 0xe2 | 0xef => SOFT,
-                _ => 0,
-            };
-        i += 1;
-    }
-    table
-};
-
 /// Calls `each` with every run of base64 or hex characters that is long enough to hide a value.
 fn each_run(bytes: &[u8], mut each: impl FnMut(Range<usize>)) {
-    let mut at = 0;
-    while let Some(run) = next_run(bytes, at) {
+    for run in Runs::of(bytes) {
         // Padding belongs to the run.
         let padding = bytes[run.end..].iter().take(2).take_while(|&&b| b == b'=').count();
-        at = run.end;
         each(run.start..run.end + padding);
     }
 }
@@ -286,25 +306,69 @@ fn is_number(run: &[u8]) -> bool {
 /// digits, spaces and letters alone is longer; everything shorter has a `-`, `+`, `.` or `_`, which have other digits.
 const NUMBER_DIGITS_MIN: usize = 22;
 
-/// The first long run at or after `at`, where no run is open.
-fn next_run(bytes: &[u8], at: usize) -> Option<Range<usize>> {
-    // A run this long covers a multiple of its length: look there, and only then left and right.
-    let mut i = at + ENCODED_RUN_BYTES_MIN - 1;
-    while let Some(&b) = bytes.get(i) {
-        if !BASE64[usize::from(b)] {
-            i += ENCODED_RUN_BYTES_MIN;
-            continue;
-        }
-        let start = bytes[..i].iter().rposition(|&b| !BASE64[usize::from(b)]).map_or(0, |p| p + 1);
-        let end = bytes[i..].iter().position(|&b| !BASE64[usize::from(b)]).map_or(bytes.len(), |p| i + p);
-        let length = end - start;
-        if length >= NUMBER_DIGITS_MIN || length >= ENCODED_RUN_BYTES_MIN && !is_number(&bytes[start..end]) {
-            return Some(start..end);
-        }
-        i = end + ENCODED_RUN_BYTES_MIN;
-    }
-    None
+/// The runs that are long enough to hide a value, without padding.
+struct Runs<'a> {
+    bytes: &'a [u8],
+    /// Where the block begins that is looked at.
+    at: usize,
+    /// Which of its bytes are of base64, and of the next block's.
+    here: u64,
+    after: u64,
+    /// Where in it long runs begin that have not been said.
+    starts: u64,
 }
+
+impl<'a> Runs<'a> {
+    fn of(bytes: &'a [u8]) -> Runs<'a> {
+        let [here, after] = [0, BLOCK].map(|at| block_at(bytes, at, of_base64));
+        Runs { bytes, at: 0, here, after, starts: long(0, here, after) }
+    }
+
+    /// The run that begins at the `i`-th byte of the block.
+    fn run(&self, i: u32) -> Range<usize> {
+        let start = self.at + i as usize;
+        let bits = u128::from(self.here) | u128::from(self.after) << 64;
+        let end = start + (!(bits >> i)).trailing_zeros() as usize;
+        match end == self.at + 2 * BLOCK {
+            true => start..end + self.bytes[end..].iter().take_while(|b| BASE64[usize::from(**b)]).count(),
+            false => start..end,
+        }
+    }
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        loop {
+            while self.starts != 0 {
+                let run = self.run(self.starts.trailing_zeros());
+                self.starts &= self.starts - 1;
+                if run.len() >= NUMBER_DIGITS_MIN || !is_number(&self.bytes[run.clone()]) {
+                    return Some(run);
+                }
+            }
+            self.at += BLOCK;
+            if self.at >= self.bytes.len() {
+                return None;
+            }
+            let before = std::mem::replace(&mut self.here, self.after);
+            self.after = block_at(self.bytes, self.at + BLOCK, of_base64);
+            self.starts = long(before, self.here, self.after);
+        }
+    }
+}
+
+/// Where in a block begin runs of at least [`ENCODED_RUN_BYTES_MIN`].
+fn long(before: u64, here: u64, after: u64) -> u64 {
+    let bits = u128::from(here) | u128::from(after) << 64;
+    let pairs = bits & bits >> 1;
+    let fours = pairs & pairs >> 2;
+    let eights = fours & fours >> 4;
+    let begins = here & !(here << 1 | before >> 63);
+    begins & (eights & eights >> 7) as u64
+}
+const _: () = assert!(ENCODED_RUN_BYTES_MIN == 15);
 
 /// The characters of base64 and base64url; hex is among them.
 static BASE64: [bool; 256] = {
@@ -317,6 +381,70 @@ static BASE64: [bool; 256] = {
     }
     table
 };
+
+/// What a run stands for where its base64 begins at each of its first four characters: what stands before the encoded text may be of
+/// its alphabet.
+#[derive(Default)]
+struct Undone {
+    sextets: Vec<u8>,
+    /// The four, apart by [`DELETE`]; and what is left of longer ones.
+    plain: Vec<u8>,
+    ends: [usize; 4],
+}
+
+impl Undone {
+    fn of(&mut self, run: &[u8]) {
+        let Undone { sextets, plain, ends } = self;
+        let digits = run.len() - run.iter().rev().take_while(|&&b| b == b'=').count();
+        sextets.clear();
+        sextets.extend(run[..digits].iter().map(|&b| sextet(b)));
+        let room = 3 * digits + 4;
+        if plain.len() < room {
+            plain.resize(room, 0);
+        }
+        let mut at = 0;
+        for (skip, end) in ends.iter_mut().enumerate() {
+            at += base64_of(sextets.get(skip..).unwrap_or_default(), &mut plain[at..]);
+            plain[at] = DELETE;
+            *end = at;
+            at += 1;
+        }
+    }
+
+    fn all(&self) -> &[u8] {
+        &self.plain[..self.ends[3]]
+    }
+
+    fn each(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = [0].into_iter().chain(self.ends.iter().map(|end| end + 1));
+        starts.zip(&self.ends).map(|(start, &end)| &self.plain[start..end])
+    }
+}
+
+/// Writes what sextets stand for, and says how many bytes that is: at most three quarters. What remains of an incomplete group is left out.
+fn base64_of(sextets: &[u8], out: &mut [u8]) -> usize {
+    let (groups, rest) = sextets.as_chunks::<4>();
+    let (whole, last) = out.split_at_mut(3 * groups.len());
+    let (cells, _) = whole.as_chunks_mut::<3>();
+    for (cell, group) in cells.iter_mut().zip(groups) {
+        let four = u32::from_le_bytes(*group);
+        let two = (four & 0x003f_003f) << 6 | four >> 8 & 0x003f_003f;
+        let [_, a, b, c] = ((two & 0xfff) << 12 | two >> 16).to_be_bytes();
+        *cell = [a, b, c];
+    }
+    let some = match *rest {
+        [a, b] => {
+            last[0] = a << 2 | b >> 4;
+            1
+        }
+        [a, b, c] => {
+            last[..2].copy_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2]);
+            2
+        }
+        _ => 0,
+    };
+    3 * groups.len() + some
+}
 
 /// Appends the bytes that base64 or base64url text stands for, with or without padding. What remains of an incomplete
 /// group is left out. `false` if a character is not base64: what was appended then says nothing.
@@ -365,7 +493,7 @@ static SEXTETS: [u8; 256] = {
 
 /// The runs of hex digits that are long enough to hide a value.
 fn hex_runs(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    // As in [`next_run`]: a run this long covers a multiple of its length.
+    // A run this long covers a multiple of its length.
     let mut i = ENCODED_RUN_BYTES_MIN - 1;
     std::iter::from_fn(move || {
         while let Some(b) = text.get(i) {
@@ -487,9 +615,11 @@ fn percents(bytes: &[u8]) -> impl Iterator<Item = usize> {
 
 /// Where a backslash begins an escape that [`escaped`] undoes.
 fn escapes(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    memchr::memchr_iter(b'\\', bytes)
-        .filter(|&i| bytes.get(i + 1).is_some_and(|b| b"uxnrtbf/\"'\\".contains(b)))
+    memchr::memchr_iter(b'\\', bytes).filter(|&i| bytes.get(i + 1).is_some_and(|b| ESCAPED.contains(b)))
 }
+
+/// What stands behind the backslash of an escape.
+const ESCAPED: &[u8; 11] = b"uxnrtbf/\"'\\";
 
 /// Where zero-width and soft characters are, and control sequences.
 fn softs(bytes: &[u8]) -> impl Iterator<Item = usize> {

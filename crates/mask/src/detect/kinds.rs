@@ -20,43 +20,101 @@ pub(super) struct Kinds {
 impl Kinds {
     pub(super) fn of(block: &[u8; BLOCK]) -> Kinds {
         let lanes = Lanes::of(block);
-        let dash = lanes.is(b'-');
         Kinds {
             digit: lanes.within(b'0', b'9'),
             zero: lanes.is(b'0'),
             upper: lanes.within(b'A', b'Z'),
-            dash,
+            dash: lanes.is(b'-'),
             space: lanes.is(b' '),
             plus: lanes.is(b'+'),
-            rare: dash | [b'@', b'_', b'/', b'A', b'J'].iter().fold(0, |bits, byte| bits | lanes.is(*byte)),
+            rare: lanes.any([b'@', b'-', b'_', b'/', b'A', b'J']),
         }
     }
 }
+
+/// What decoded bytes could hide a value with: one bit a byte of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hopes {
+    /// ASCII from space to tilde.
+    pub printable: u64,
+    /// An `@`, and what begins an escape, UTF-16 or what splits characters.
+    pub special: u64,
+}
+
+impl Hopes {
+    pub(super) fn of(block: &[u8; BLOCK]) -> Hopes {
+        let lanes = Lanes::of(block);
+        Hopes {
+            printable: lanes.within(b' ', b'~'),
+            special: lanes.any([b'@', b'%', b'\\', 0, 0x1b, 0xc2, 0xe2, 0xef]),
+        }
+    }
+}
+
+/// Which bytes of a block are of base64 or base64url; hexadecimal digits are among them.
+pub(super) fn of_base64(block: &[u8; BLOCK]) -> u64 {
+    let small = u8x16::splat(0x20);
+    Lanes::of(block).bits(|lane| {
+        let is = |byte: u8| lane.simd_eq(u8x16::splat(byte));
+        // With the bit of small letters, no other byte is one: those from 0x41 to 0x5a are the capitals.
+        let letter = within(lane | small, b'a', b'z');
+        letter | within(lane, b'0', b'9') | is(b'+') | is(b'/') | is(b'-') | is(b'_')
+    })
+}
+
+/// What `of` says of the block at `at`, filled up with bytes of no kind; of no bytes nothing is said.
+pub(super) fn block_at<T: Default>(bytes: &[u8], at: usize, of: impl Fn(&[u8; BLOCK]) -> T) -> T {
+    let rest = bytes.get(at..).unwrap_or_default();
+    match rest.first_chunk::<BLOCK>() {
+        Some(block) => of(block),
+        None if rest.is_empty() => T::default(),
+        None => {
+            let mut last = [DELETE; BLOCK];
+            last[..rest.len()].copy_from_slice(rest);
+            of(&last)
+        }
+    }
+}
+
+/// It is in nothing that is looked for.
+pub(super) const DELETE: u8 = 0x7f;
 
 /// A block, to be compared sixteen bytes at a time.
 struct Lanes([u8x16; 4]);
 
 impl Lanes {
     fn of(block: &[u8; BLOCK]) -> Lanes {
-        let (lanes, _) = block.as_chunks::<16>();
-        Lanes(std::array::from_fn(|i| lanes.get(i).map_or(u8x16::ZERO, |lane| u8x16::new(*lane))))
+        let (lanes, _) = block.as_chunks::<LANE>();
+        let [a, b, c, d] = lanes else { return Lanes([u8x16::ZERO; 4]) };
+        Lanes([u8x16::new(*a), u8x16::new(*b), u8x16::new(*c), u8x16::new(*d)])
     }
 
     fn is(&self, byte: u8) -> u64 {
-        let byte = u8x16::splat(byte);
-        self.bits(|lane| lane.simd_eq(byte))
+        self.any([byte])
+    }
+
+    /// Which are one of these.
+    fn any<const N: usize>(&self, bytes: [u8; N]) -> u64 {
+        self.bits(|lane| {
+            bytes.iter().fold(u8x16::ZERO, |found, &byte| found | lane.simd_eq(u8x16::splat(byte)))
+        })
     }
 
     /// From `low` to `high`, both included.
     fn within(&self, low: u8, high: u8) -> u64 {
-        let (from, width) = (u8x16::splat(low), u8x16::splat(high - low));
-        self.bits(|lane| (lane - from).simd_eq((lane - from).min(width)))
+        self.bits(|lane| within(lane, low, high))
     }
 
     fn bits(&self, which: impl Fn(u8x16) -> u8x16) -> u64 {
-        let [a, b, c, d] = self.0.map(|lane| u64::from(which(lane).to_bitmask()));
-        a | b << 16 | c << 32 | d << 48
+        let [a, b, c, d] = self.0;
+        let bits = |lane| u64::from(which(lane).to_bitmask());
+        bits(a) | bits(b) << 16 | bits(c) << 32 | bits(d) << 48
     }
+}
+
+fn within(lane: u8x16, low: u8, high: u8) -> u8x16 {
+    let (from, width) = (u8x16::splat(low), u8x16::splat(high - low));
+    (lane - from).simd_eq((lane - from).min(width))
 }
 
 /// Which bytes there are of those that begin what [`super::deep`] undoes in a transcript.
@@ -132,5 +190,24 @@ mod tests {
             }
         }
         assert_eq!(Marks::of(b""), Marks::default());
+    }
+
+    #[test]
+    fn every_byte_at_every_place_is_of_base64_and_hides_what_it_hides() {
+        for byte in 0..=255u8 {
+            for place in 0..BLOCK {
+                let mut block = [b'!'; BLOCK];
+                block[place] = byte;
+                let here = |is: bool| u64::from(is) << place;
+                let base64 = byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+                assert_eq!(of_base64(&block), here(base64), "{byte} at {place}");
+                let special = matches!(byte, b'@' | b'%' | b'\\' | 0 | 0x1b | 0xc2 | 0xe2 | 0xef);
+                let expect = Hopes {
+                    printable: !(1 << place) | here((b' '..=b'~').contains(&byte)),
+                    special: here(special),
+                };
+                assert_eq!(Hopes::of(&block), expect, "{byte} at {place}");
+            }
+        }
     }
 }

@@ -64,6 +64,37 @@ fn inside(
     }
 }
 
+/// Calls `each` with every run of base64 or hex characters that is long enough to hide a value.
+fn each_run(bytes: &[u8], mut each: impl FnMut(Range<usize>)) {
+    let mut at = 0;
+    while let Some(run) = next_run(bytes, at) {
+        // Padding belongs to the run.
+        let padding = bytes[run.end..].iter().take(2).take_while(|&&b| b == b'=').count();
+        at = run.end;
+        each(run.start..run.end + padding);
+    }
+}
+
+/// The first long run at or after `at`, where no run is open.
+fn next_run(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    // A run this long covers a multiple of its length: look there, and only then left and right.
+    let mut i = at + ENCODED_RUN_BYTES_MIN - 1;
+    while let Some(&b) = bytes.get(i) {
+        if !BASE64[usize::from(b)] {
+            i += ENCODED_RUN_BYTES_MIN;
+            continue;
+        }
+        let start = bytes[..i].iter().rposition(|&b| !BASE64[usize::from(b)]).map_or(0, |p| p + 1);
+        let end = bytes[i..].iter().position(|&b| !BASE64[usize::from(b)]).map_or(bytes.len(), |p| i + p);
+        let length = end - start;
+        if length >= NUMBER_DIGITS_MIN || length >= ENCODED_RUN_BYTES_MIN && !is_number(&bytes[start..end]) {
+            return Some(start..end);
+        }
+        i = end + ENCODED_RUN_BYTES_MIN;
+    }
+    None
+}
+
 /// Appends the bytes that base64 or base64url text stands for, with or without padding. What remains of an incomplete
 /// group is left out. `false` if a character is not base64.
 fn base64(text: &[u8], out: &mut Vec<u8>) -> bool {
