@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::detect::{Runs, of_token};
 use crate::limits::{FILTER_ENTRIES_MAX, FILTER_TOKEN_BYTES_MAX, FILTER_TOKEN_BYTES_MIN};
 use crate::sip::sip_lowercase;
 
@@ -224,9 +225,9 @@ fn probes(mut a: u64, bytes: usize) -> impl Iterator<Item = usize> {
 /// The tokens of a text: runs of letters, digits, bytes beyond ASCII and `_ - . @ +`, without leading and trailing
 /// punctuation, of a length that enters a filter.
 pub(crate) fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&b| !TOKEN[usize::from(b)])
-        .filter(|token| token.len() >= FILTER_TOKEN_BYTES_MIN)
-        .map(|token| {
+    Runs::<_, FILTER_TOKEN_BYTES_MIN>::of(text, of_token)
+        .map(|run| {
+            let token = &text[run];
             let solid = |b: &u8| b.is_ascii_alphanumeric() || *b >= 0x80;
             let start = token.iter().position(solid).unwrap_or(token.len());
             let end = token.iter().rposition(solid).map_or(start, |i| i + 1);

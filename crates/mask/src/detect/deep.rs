@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::kinds::{BLOCK, DELETE, Hopes, Marks, block_at, of_base64};
+use super::kinds::{BLOCK, DELETE, Hopes, Marks, Runs, block_at, of_base64};
 use super::recognise::View;
 use super::{Detectors, Form, Spot, Spots};
 use crate::limits::{
@@ -148,7 +148,7 @@ pub(super) fn worth(bytes: &[u8]) -> bool {
         return false;
     }
     let marks = Marks::of(bytes);
-    Runs::of(bytes).next().is_some()
+    runs_of(bytes).next().is_some()
         || marks.percent && percents(bytes).next().is_some()
         || marks.backslash && escapes(bytes).next().is_some()
         || marks.zero && next_utf16(bytes, 0).is_some()
@@ -288,7 +288,7 @@ const _: () = assert!(HOPEFUL_BYTES == 9);
 
 /// Calls `each` with every run of base64 or hex characters that is long enough to hide a value.
 fn each_run(bytes: &[u8], mut each: impl FnMut(Range<usize>)) {
-    for run in Runs::of(bytes) {
+    for run in runs_of(bytes) {
         // Padding belongs to the run.
         let padding = bytes[run.end..].iter().take(2).take_while(|&&b| b == b'=').count();
         each(run.start..run.end + padding);
@@ -307,68 +307,10 @@ fn is_number(run: &[u8]) -> bool {
 const NUMBER_DIGITS_MIN: usize = 22;
 
 /// The runs that are long enough to hide a value, without padding.
-struct Runs<'a> {
-    bytes: &'a [u8],
-    /// Where the block begins that is looked at.
-    at: usize,
-    /// Which of its bytes are of base64, and of the next block's.
-    here: u64,
-    after: u64,
-    /// Where in it long runs begin that have not been said.
-    starts: u64,
+fn runs_of(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    Runs::<_, ENCODED_RUN_BYTES_MIN>::of(bytes, of_base64)
+        .filter(|run| run.len() >= NUMBER_DIGITS_MIN || !is_number(&bytes[run.clone()]))
 }
-
-impl<'a> Runs<'a> {
-    fn of(bytes: &'a [u8]) -> Runs<'a> {
-        let [here, after] = [0, BLOCK].map(|at| block_at(bytes, at, of_base64));
-        Runs { bytes, at: 0, here, after, starts: long(0, here, after) }
-    }
-
-    /// The run that begins at the `i`-th byte of the block.
-    fn run(&self, i: u32) -> Range<usize> {
-        let start = self.at + i as usize;
-        let bits = u128::from(self.here) | u128::from(self.after) << 64;
-        let end = start + (!(bits >> i)).trailing_zeros() as usize;
-        match end == self.at + 2 * BLOCK {
-            true => start..end + self.bytes[end..].iter().take_while(|b| BASE64[usize::from(**b)]).count(),
-            false => start..end,
-        }
-    }
-}
-
-impl Iterator for Runs<'_> {
-    type Item = Range<usize>;
-
-    fn next(&mut self) -> Option<Range<usize>> {
-        loop {
-            while self.starts != 0 {
-                let run = self.run(self.starts.trailing_zeros());
-                self.starts &= self.starts - 1;
-                if run.len() >= NUMBER_DIGITS_MIN || !is_number(&self.bytes[run.clone()]) {
-                    return Some(run);
-                }
-            }
-            self.at += BLOCK;
-            if self.at >= self.bytes.len() {
-                return None;
-            }
-            let before = std::mem::replace(&mut self.here, self.after);
-            self.after = block_at(self.bytes, self.at + BLOCK, of_base64);
-            self.starts = long(before, self.here, self.after);
-        }
-    }
-}
-
-/// Where in a block begin runs of at least [`ENCODED_RUN_BYTES_MIN`].
-fn long(before: u64, here: u64, after: u64) -> u64 {
-    let bits = u128::from(here) | u128::from(after) << 64;
-    let pairs = bits & bits >> 1;
-    let fours = pairs & pairs >> 2;
-    let eights = fours & fours >> 4;
-    let begins = here & !(here << 1 | before >> 63);
-    begins & (eights & eights >> 7) as u64
-}
-const _: () = assert!(ENCODED_RUN_BYTES_MIN == 15);
 
 /// The characters of base64 and base64url; hex is among them.
 static BASE64: [bool; 256] = {

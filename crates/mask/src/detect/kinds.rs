@@ -1,8 +1,10 @@
 //! What the bytes of a block are, one bit a byte; and which bytes there are in a text at all.
 
+use std::ops::Range;
+
 use wide::u8x16;
 
-pub(super) const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// Bit `i` says that byte `i` of a block is of the kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +62,87 @@ pub(super) fn of_base64(block: &[u8; BLOCK]) -> u64 {
         let letter = within(lane | small, b'a', b'z');
         letter | within(lane, b'0', b'9') | is(b'+') | is(b'/') | is(b'-') | is(b'_')
     })
+}
+
+/// Which bytes of a block are of the tokens of [`crate::Filter`].
+pub(crate) fn of_token(block: &[u8; BLOCK]) -> u64 {
+    let small = u8x16::splat(0x20);
+    Lanes::of(block).bits(|lane| {
+        let is = |byte: u8| lane.simd_eq(u8x16::splat(byte));
+        let letter = within(lane | small, b'a', b'z') | within(lane, 0x80, 0xff);
+        letter | within(lane, b'0', b'9') | is(b'_') | is(b'-') | is(b'.') | is(b'@') | is(b'+')
+    })
+}
+
+/// The runs of at least `MIN` bytes that a block's bits are set for, in order; each as long as it is.
+pub(crate) struct Runs<'a, F, const MIN: usize> {
+    bytes: &'a [u8],
+    of: F,
+    /// Where the block begins that is looked at.
+    at: usize,
+    /// Its bits, and the next block's.
+    here: u64,
+    after: u64,
+    /// Where in it long runs begin that have not been said.
+    starts: u64,
+}
+
+impl<'a, F: Fn(&[u8; BLOCK]) -> u64, const MIN: usize> Runs<'a, F, MIN> {
+    /// Of a byte that is [`DELETE`] no bit is set.
+    pub(crate) fn of(bytes: &'a [u8], of: F) -> Runs<'a, F, MIN> {
+        const { assert!(0 < MIN && MIN <= BLOCK) };
+        let (here, after) = (block_at(bytes, 0, &of), block_at(bytes, BLOCK, &of));
+        let mut runs = Runs { bytes, of, at: 0, here, after, starts: 0 };
+        runs.starts = runs.long(0);
+        runs
+    }
+
+    /// Where in the block long runs begin, with the bits of the block before.
+    fn long(&self, before: u64) -> u64 {
+        let mut row = self.both();
+        let mut have = 1;
+        while have < MIN {
+            let step = have.min(MIN - have);
+            row &= row >> step;
+            have += step;
+        }
+        row as u64 & !(self.here << 1 | before >> 63)
+    }
+
+    fn both(&self) -> u128 {
+        u128::from(self.here) | u128::from(self.after) << BLOCK
+    }
+
+    /// The run that begins at the `i`-th byte of the block.
+    fn run(&self, i: u32) -> Range<usize> {
+        let start = self.at + i as usize;
+        let mut end = start + (self.both() >> i).trailing_ones() as usize;
+        let mut more = if end == self.at + 2 * BLOCK { BLOCK } else { 0 };
+        while more == BLOCK {
+            more = block_at(self.bytes, end, &self.of).trailing_ones() as usize;
+            end += more;
+        }
+        start..end
+    }
+}
+
+impl<F: Fn(&[u8; BLOCK]) -> u64, const MIN: usize> Iterator for Runs<'_, F, MIN> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        while self.starts == 0 {
+            self.at += BLOCK;
+            if self.at >= self.bytes.len() {
+                return None;
+            }
+            let before = std::mem::replace(&mut self.here, self.after);
+            self.after = block_at(self.bytes, self.at + BLOCK, &self.of);
+            self.starts = self.long(before);
+        }
+        let run = self.run(self.starts.trailing_zeros());
+        self.starts &= self.starts - 1;
+        Some(run)
+    }
 }
 
 /// What `of` says of the block at `at`, filled up with bytes of no kind; of no bytes nothing is said.
@@ -208,6 +291,38 @@ mod tests {
                 };
                 assert_eq!(Hopes::of(&block), expect, "{byte} at {place}");
             }
+        }
+    }
+
+    #[test]
+    fn runs_are_where_they_are_at_every_place_and_length() {
+        let mut random = crate::detect::tests::Random(61);
+        for round in 0..3_000 {
+            // Long ones and short ones, so that some end right at a block's border.
+            let mut text = Vec::new();
+            for _ in 0..random.next() % 12 {
+                let length = [1, 5, 6, 14, 15, 16, 50, 63, 64, 65, 129, 200][(random.next() % 12) as usize];
+                text.extend(std::iter::repeat_n(b"a9_Z\xc3"[(random.next() % 5) as usize], length));
+                text.extend(std::iter::repeat_n(b' ', (random.next() % 3) as usize * 31));
+            }
+            let (mut expect, mut at) = (Vec::new(), 0);
+            for word in text.split(|b| *b == b' ') {
+                expect.push(at..at + word.len());
+                at += word.len() + 1;
+            }
+            let of = |min: usize| expect.iter().filter(|run| run.len() >= min).cloned().collect::<Vec<_>>();
+            assert_eq!(Runs::<_, 1>::of(&text, of_token).collect::<Vec<_>>(), of(1), "round {round}");
+            assert_eq!(Runs::<_, 6>::of(&text, of_token).collect::<Vec<_>>(), of(6), "round {round}");
+            assert_eq!(Runs::<_, 15>::of(&text, of_token).collect::<Vec<_>>(), of(15), "round {round}");
+            assert_eq!(Runs::<_, 64>::of(&text, of_token).collect::<Vec<_>>(), of(64), "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_byte_is_of_a_token_as_the_filter_says() {
+        for byte in 0..=255u8 {
+            let block = [byte; BLOCK];
+            assert_eq!(of_token(&block), if crate::ends_token(byte) { 0 } else { u64::MAX }, "{byte}");
         }
     }
 }

@@ -21,6 +21,7 @@ use vocab::Class;
 use crate::limits::LOOK_BEHIND_BYTES;
 use crate::taint::Taint;
 pub(crate) use begun::{Begun, begun};
+pub(crate) use kinds::{Runs, of_token};
 use recognise::{Detector, View};
 
 /// A value of a class, found in bytes.
