@@ -68,6 +68,11 @@ impl MaskedBytes {
         MaskedBytes(std::mem::replace(&mut self.0, rest))
     }
 
+    /// Nothing yet, and room for so many bytes.
+    pub fn with_room(bytes: usize) -> MaskedBytes {
+        MaskedBytes(Vec::with_capacity(bytes))
+    }
+
     /// These bytes, and `next` behind them.
     pub fn then(mut self, next: MaskedBytes) -> MaskedBytes {
         match self.0.is_empty() {

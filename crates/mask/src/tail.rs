@@ -75,18 +75,24 @@ impl Tail {
 
     /// Takes bytes and gives what can be released. Findings are appended, in order, with offsets in the stream.
     pub fn push(&mut self, detectors: &Detectors, bytes: &[u8], findings: &mut Vec<Finding>) -> MaskedBytes {
-        self.push_judged(detectors, bytes, Vec::new(), &mut |finding, _| {
+        let mut judge = |finding, _: &[u8]| {
             findings.push(finding);
             true
-        })
+        };
+        let mut out = Vec::new();
+        self.push_judged(detectors, bytes, Vec::new(), &mut judge, &mut out);
+        MaskedBytes(out)
     }
 
     /// Ends the stream.
     pub fn finish(self, detectors: &Detectors, findings: &mut Vec<Finding>) -> MaskedBytes {
-        self.finish_judged(detectors, &mut |finding, _| {
+        let mut judge = |finding, _: &[u8]| {
             findings.push(finding);
             true
-        })
+        };
+        let mut out = Vec::new();
+        self.finish_judged(detectors, &mut judge, &mut out);
+        MaskedBytes(out)
     }
 
     /// As [`Tail::push`], with a judge. `added` are findings by other means that begin in `bytes`, in order, with
@@ -97,7 +103,8 @@ impl Tail {
         bytes: &[u8],
         added: Vec<Finding>,
         judge: Judge<'_>,
-    ) -> MaskedBytes {
+        out: &mut Vec<u8>,
+    ) {
         self.buffer.extend_from_slice(bytes);
         self.added.extend(added);
         let mut found = Vec::new();
@@ -107,32 +114,29 @@ impl Tail {
         let look_behind = line.max(self.buffer.len().saturating_sub(LOOK_BEHIND_BYTES));
         let cut = undecided.min(look_behind).max(self.released);
         let spans = undecided < self.released;
-        let out = self.release(cut, found, judge);
+        self.release(cut, found, judge, out);
         self.let_go &= spans;
         self.forget();
-        out
     }
 
     /// Releases what is held as if the stream ended here. If a value goes on behind it after all, its rest is replaced.
-    pub(crate) fn let_go_judged(&mut self, detectors: &Detectors, judge: Judge<'_>) -> MaskedBytes {
+    pub(crate) fn let_go_judged(&mut self, detectors: &Detectors, judge: Judge<'_>, out: &mut Vec<u8>) {
         let mut found = Vec::new();
         detectors.scan_end(&self.buffer, !self.within, &mut found);
-        let out = self.release(self.buffer.len(), found, judge);
+        self.release(self.buffer.len(), found, judge, out);
         self.let_go = true;
         self.forget();
-        out
     }
 
     /// As [`Tail::finish`], with a judge.
-    pub(crate) fn finish_judged(mut self, detectors: &Detectors, judge: Judge<'_>) -> MaskedBytes {
+    pub(crate) fn finish_judged(mut self, detectors: &Detectors, judge: Judge<'_>, out: &mut Vec<u8>) {
         let mut found = Vec::new();
         detectors.scan_end(&self.buffer, !self.within, &mut found);
-        self.release(self.buffer.len(), found, judge)
+        self.release(self.buffer.len(), found, judge, out);
     }
 
     /// Releases up to `cut`, before which every finding is final.
-    fn release(&mut self, cut: usize, found: Vec<Finding>, judge: Judge<'_>) -> MaskedBytes {
-        let mut out = Vec::with_capacity(cut - self.released + 16);
+    fn release(&mut self, cut: usize, found: Vec<Finding>, judge: Judge<'_>, out: &mut Vec<u8>) {
         for finding in self.masked(cut, found, judge) {
             let range = finding.range.start - self.offset..finding.range.end - self.offset;
             if range.start >= self.covered {
@@ -145,7 +149,6 @@ impl Tail {
         let from = self.released.max(self.covered);
         out.extend_from_slice(self.buffer.get(from..cut).unwrap_or_default());
         self.released = cut;
-        MaskedBytes(out)
     }
 
     /// What begins before `cut`, is not yet released and is to be replaced, sorted by start, longest first; with ranges

@@ -196,16 +196,28 @@ impl Body {
         known: &Known,
         bytes: &[u8],
     ) -> Result<MaskedBytes, Unreadable> {
-        let mut out = Vec::new();
+        let mut out = MaskedBytes(Vec::new());
+        self.push_onto(detectors, known, bytes, &mut out)?;
+        Ok(out)
+    }
+
+    /// The same, behind what can be released already.
+    pub fn push_onto(
+        &mut self,
+        detectors: &Detectors,
+        known: &Known,
+        bytes: &[u8],
+        out: &mut MaskedBytes,
+    ) -> Result<(), Unreadable> {
+        let before = out.0.len();
         let mut look = Look { detectors, known, revealed: &self.revealed, found: &mut self.found };
         let engine = self.engine.as_mut().map_err(|unreadable| *unreadable)?;
-        match engine.push(&mut look, bytes, &mut out) {
-            Ok(()) => Ok(MaskedBytes(out)),
-            Err(unreadable) => {
-                self.engine = Err(unreadable);
-                Err(unreadable)
-            }
+        let pushed = engine.push(&mut look, bytes, &mut out.0);
+        if let Err(unreadable) = pushed {
+            out.0.truncate(before);
+            self.engine = Err(unreadable);
         }
+        pushed
     }
 
     /// Ends the body: the rest of it, and what was found since it was last taken.

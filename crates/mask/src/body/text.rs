@@ -46,8 +46,7 @@ impl Text {
         self.take_begun(self.line.len(), look, out);
         self.let_go = true;
         let detectors = look.detectors;
-        let rest = self.tail.let_go_judged(detectors, &mut |f, value| look.masks(&f, value, false));
-        out.extend_from_slice(rest.as_bytes());
+        self.tail.let_go_judged(detectors, &mut |f, value| look.masks(&f, value, false), out);
     }
 
     pub(super) fn push(
@@ -112,8 +111,7 @@ impl Text {
         self.utf8.as_ref().map_or(Ok(()), Utf8::finish)?;
         self.take_begun(self.line.len(), look, out);
         let detectors = look.detectors;
-        let rest = self.tail.finish_judged(detectors, &mut |f, value| look.masks(&f, value, false));
-        out.extend_from_slice(rest.as_bytes());
+        self.tail.finish_judged(detectors, &mut |f, value| look.masks(&f, value, false), out);
         Ok(())
     }
 
@@ -147,8 +145,7 @@ impl Text {
     fn give(&mut self, bytes: &[u8], encoded: Vec<Finding>, look: &mut Look<'_>, out: &mut Vec<u8>) {
         let detectors = look.detectors;
         let mut judge = |f: Finding, value: &[u8]| look.masks(&f, value, false);
-        let released = self.tail.push_judged(detectors, bytes, encoded, &mut judge);
-        out.extend_from_slice(released.as_bytes());
+        self.tail.push_judged(detectors, bytes, encoded, &mut judge, out);
         self.at += bytes.len();
     }
 }

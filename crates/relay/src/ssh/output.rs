@@ -19,7 +19,9 @@ use super::writer::{ClientWriter, Ended, Stream};
 use crate::alike::{room, tripped};
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
-use crate::limits::{CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PAUSE, SSH_TERMINAL_PAUSE, SSH_TYPED_BACK};
+use crate::limits::{
+    CHUNK_BYTES, RECORD, SSH_AHEAD_MAX, SSH_PACKET_BYTES, SSH_PAUSE, SSH_TERMINAL_PAUSE, SSH_TYPED_BACK,
+};
 use crate::seat::Seat;
 
 const HELD_BACK: &str = "policy holds back the output";
@@ -267,11 +269,22 @@ impl<'a> Output<'a> {
 
     fn push(&mut self, stream: Stream, data: &[u8]) -> Result<(), Cut> {
         let echoes = self.started.seat.as_ref().is_some_and(|seat| seat.echoes(data));
-        let (link, side) = (self.link, self.side(stream));
-        let masked = side.body.push(&link.resource.detectors, &link.known(), data);
-        let masked = masked.map_err(|why| Cut { why: "unreadable", told: why.0 })?;
+        let before = self.held.as_bytes().len();
+        if before == 0 && data.len() >= SSH_PACKET_BYTES as usize / 2 {
+            // More follows: a piece is in one place from the beginning.
+            self.held = MaskedBytes::with_room(CHUNK_BYTES + SSH_PACKET_BYTES as usize);
+        }
+        let (link, side) = (
+            self.link,
+            match stream {
+                Stream::Out => &mut self.out,
+                Stream::Err => &mut self.err,
+            },
+        );
+        let masked = side.body.push_onto(&link.resource.detectors, &link.known(), data, &mut self.held);
+        masked.map_err(|why| Cut { why: "unreadable", told: why.0 })?;
         let found = side.body.take_found();
-        self.take(stream, masked, found);
+        self.took(stream, before, found);
         if echoes {
             self.let_go();
         }
@@ -317,6 +330,13 @@ impl<'a> Output<'a> {
     }
 
     fn take(&mut self, stream: Stream, masked: MaskedBytes, found: Found) {
+        let before = self.held.as_bytes().len();
+        self.held = std::mem::replace(&mut self.held, mask::constant(b"")).then(masked);
+        self.took(stream, before, found);
+    }
+
+    /// What is held behind `before` came last, from this stream.
+    fn took(&mut self, stream: Stream, before: usize, found: Found) {
         for hit in &found.tripped {
             self.classes.insert(hit.class.clone());
             if hit.act == Act::Masked {
@@ -327,21 +347,20 @@ impl<'a> Output<'a> {
             }
         }
         self.tripwires.extend(tripped(&found, "output"));
-        let length = masked.as_bytes().len();
-        if length == 0 {
-            return;
-        }
-        let key = self.link.resource.gate.ledger().filter_key();
         let side = match stream {
             Stream::Out => &mut self.out,
             Stream::Err => &mut self.err,
         };
-        side.left.piece(&mut self.filter, &key, masked.as_bytes());
-        match self.cuts.last_mut() {
-            Some((last, some)) if *last == stream => *some += length,
-            Some(_) | None => self.cuts.push((stream, length)),
+        let masked = self.held.as_bytes().get(before..).unwrap_or_default();
+        if masked.is_empty() {
+            return;
         }
-        self.held = std::mem::replace(&mut self.held, mask::constant(b"")).then(masked);
+        let key = self.link.resource.gate.ledger().filter_key();
+        side.left.piece(&mut self.filter, &key, masked);
+        match self.cuts.last_mut() {
+            Some((last, some)) if *last == stream => *some += masked.len(),
+            Some(_) | None => self.cuts.push((stream, masked.len())),
+        }
     }
 
     /// Shows what is held on the screen, and searches that.
