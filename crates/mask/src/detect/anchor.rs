@@ -66,7 +66,11 @@ pub(super) fn each(bytes: &[u8], mut found: impl FnMut(Anchor, usize)) {
         let around = Around { before, here, after: next.unwrap_or_default() };
         each_bit(around.ssn(), |i| found(Anchor::Ssn, start + i + 8));
         each_bit(around.iban(), |i| found(Anchor::Iban, start + i + 4));
-        each_bit(around.phone(), |i| found(Anchor::Phone, start + i + 2));
+        each_bit(around.phone(), |i| {
+            if bytes.get(start + i + 1) != Some(&b'0') {
+                found(Anchor::Phone, start + i + 2);
+            }
+        });
         each_bit(around.group_ends(), |i| card(bytes, start + i + 1, &mut found));
         each_bit(here.rare, |i| literal(bytes, start + i, &mut found));
         let Some(next) = next else { return };
@@ -106,8 +110,12 @@ impl Around {
         }
     }
 
+    /// With a zero behind it, too, which begins no number.
     fn phone(&self) -> u64 {
-        self.here.plus & self.ahead(|k| k.digit & !k.zero, 1)
+        match self.here.plus {
+            0 => 0,
+            plus => plus & self.ahead(|k| k.digit, 1),
+        }
     }
 
     /// Last digits of a group, before which fourteen bytes are digits and separators.

@@ -10,7 +10,6 @@ pub(crate) const BLOCK: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kinds {
     pub digit: u64,
-    pub zero: u64,
     pub upper: u64,
     pub dash: u64,
     pub space: u64,
@@ -24,7 +23,6 @@ impl Kinds {
         let lanes = Lanes::of(block);
         Kinds {
             digit: lanes.within(b'0', b'9'),
-            zero: lanes.is(b'0'),
             upper: lanes.within(b'A', b'Z'),
             dash: lanes.is(b'-'),
             space: lanes.is(b' '),
@@ -243,7 +241,6 @@ mod tests {
                 let here = |is: bool| u64::from(is) << place;
                 let expect = Kinds {
                     digit: here(byte.is_ascii_digit()),
-                    zero: here(byte == b'0'),
                     upper: here(byte.is_ascii_uppercase()),
                     dash: here(byte == b'-'),
                     space: here(byte == b' '),
