@@ -73,6 +73,11 @@ impl MaskedBytes {
         MaskedBytes(Vec::with_capacity(bytes))
     }
 
+    /// Nothing again; the room stays.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// These bytes, and `next` behind them.
     pub fn then(mut self, next: MaskedBytes) -> MaskedBytes {
         match self.0.is_empty() {

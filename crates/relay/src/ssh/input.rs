@@ -48,25 +48,28 @@ impl Link {
             Reel::None => 0,
         };
         let (mut n, mut looked) = (0, None);
+        // What the record shows of a piece is in the record when the next one is looked at: it needs no room of its own.
+        let mut room = mask::constant(b"");
         loop {
             let next = match looked.take() {
                 Some(next) => next,
-                None => self.look(&detectors, &nobody, &mut body, seat, lane.stdin().await)?,
+                None => self.look(&detectors, &nobody, &mut body, seat, lane.stdin().await, room)?,
             };
             let (bytes, shown, found) = match next {
                 Looked::At(bytes, shown, found) => (bytes, shown, found),
                 Looked::End => {
                     let (shown, found) = body.finish(&detectors, &nobody).map_err(|why| unreadable(why.0))?;
                     if !shown.as_bytes().is_empty() {
-                        let piece = piece(n, 0, shown, &found, &mut left);
+                        let piece = piece(n, 0, &shown, &found, &mut left);
                         let _covered_by_the_outcome =
                             gate.piece(&self.who, of, piece).map_err(|e| self.unrecorded(e))?;
                     }
                     return writer.end().await.map_err(not_sent);
                 }
             };
-            let piece = piece(n, bytes.len() as u64, shown, &found, &mut left);
-            n += 1;
+            let piece = piece(n, bytes.len() as u64, &shown, &found, &mut left);
+            (n, room) = (n + 1, shown);
+            room.clear();
             let intent = match seat {
                 None => gate.piece_upstream(&self.who, of, piece, &bytes, entropy::tick()),
                 Some(_) => gate.piece_unopened(&self.who, of, piece, &bytes, entropy::tick()),
@@ -75,13 +78,15 @@ impl Link {
                 && let Some(stdin) = lane.stdin_now()
             {
                 // What comes next is looked at while that becomes durable, and recorded behind it.
-                looked = Some(self.look(&detectors, &nobody, &mut body, seat, stdin)?);
+                looked = Some(self.look(&detectors, &nobody, &mut body, seat, stdin, room)?);
+                room = mask::constant(b"");
             }
             let (_seq, permit) = self.permitted(intent).await?;
             writer.stdin(permit, bytes).await.map_err(not_sent)?;
         }
     }
 
+    /// Looks at the next input, and puts what the record shows of it into `shown`, which is empty.
     fn look(
         &self,
         detectors: &Detectors,
@@ -89,13 +94,14 @@ impl Link {
         body: &mut Body,
         seat: Option<&Seat>,
         stdin: Stdin,
+        mut shown: MaskedBytes,
     ) -> Result<Looked, Cut> {
         let Stdin::Data(bytes) = stdin else { return Ok(Looked::End) };
         self.hear(&bytes);
         if let Some(seat) = seat {
             self.hear(&seat.typed(&bytes));
         }
-        let shown = body.push(detectors, nobody, &bytes).map_err(|why| unreadable(why.0))?;
+        body.push_onto(detectors, nobody, &bytes, &mut shown).map_err(|why| unreadable(why.0))?;
         Ok(Looked::At(bytes, shown, body.take_found()))
     }
 
@@ -114,7 +120,7 @@ fn unreadable(told: &'static str) -> Cut {
     Cut { why: "unreadable", told }
 }
 
-fn piece(n: u64, bytes: u64, shown: MaskedBytes, found: &Found, left: &mut u64) -> Piece {
+fn piece(n: u64, bytes: u64, shown: &MaskedBytes, found: &Found, left: &mut u64) -> Piece {
     let sent = |hit: Tripped| Tripped { act: "reported", ..hit };
     let length = usize::try_from(*left).unwrap_or(usize::MAX).min(shown.as_bytes().len());
     *left -= length as u64;
