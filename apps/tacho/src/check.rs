@@ -178,7 +178,13 @@ fn resolved(resource: &Resource) -> ResourceChecked {
         }
         What::Http(service) => {
             let line = |m: &PathMask| format!("{}  {}  {}", m.path, m.rule.class, m.rule.kind.as_str());
-            service.masks.iter().map(line).collect()
+            let own = service.masks.iter().map(line);
+            let of_cluster = service.cluster.iter().flat_map(|cluster| {
+                let always = ["secret.kubernetes", "secret.kubernetes_token"].map(str::to_owned);
+                let also = cluster.also.iter().map(ToString::to_string);
+                always.into_iter().chain(also).map(|class| format!("wherever the API has it  {class}"))
+            });
+            of_cluster.chain(own).collect()
         }
         // What a command writes has no place that a rule could name.
         What::Ssh(_) => Vec::new(),
@@ -230,7 +236,7 @@ async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
             all.extend(role(&database.upstream.role, powers));
             all
         }),
-        What::Http(service) => try_service(config, resource, service).await.map(|found| vec![found]),
+        What::Http(service) => try_service(config, resource, service).await,
         What::Ssh(host) => try_host(config, resource, host).await.map(|found| vec![found]),
     };
     match reached {
@@ -298,16 +304,32 @@ async fn try_reach(config: &Config, resource: &Resource, database: &Database) ->
 }
 
 /// Connects as a session would and sends nothing: what a request does there, only the service knows.
-async fn try_service(config: &Config, resource: &Resource, service: &Service) -> Result<Finding, String> {
+async fn try_service(
+    config: &Config,
+    resource: &Resource,
+    service: &Service,
+) -> Result<Vec<Finding>, String> {
     let http = wired::http(resource, service, config).map_err(|e| e.to_string())?;
     if resource.what.stdio().is_some() {
-        return Ok(Finding::good(
+        return Ok(vec![Finding::good(
             "its client starts it, by `tacho mcp`, with the agent's own rights: what it may do itself is not decided here",
-        ));
+        )]);
     }
     relay::http::probe(&http).await?;
     let proof = if service.upstream.https { ", and proved its certificate" } else { ", in plain HTTP" };
-    Ok(Finding::good(format!("{} takes connections{proof}", service.upstream.address())))
+    let address = format!("{}:{}", http.upstream.host, http.upstream.port);
+    let shown = if service.login.is_some() { address } else { service.upstream.address() };
+    let mut found = vec![Finding::good(format!("{shown} takes connections{proof}"))];
+    if service.cluster.is_some() {
+        found.push(match relay::http::may_everything(&http).await? {
+            false => Finding::good("the gateway's login there may not do everything"),
+            true => Finding::weak(
+                "the gateway's login there may do everything: what policy permits by mistake, the cluster permits, too",
+                "give agents a role with no more than they need, and name it with impersonate = { user = \"...\", groups = [\"...\"] }",
+            ),
+        });
+    }
+    Ok(found)
 }
 
 /// Connects, proves the host and logs in; where no key is pinned, says which one the host shows, and what to write.

@@ -55,7 +55,7 @@ pub(super) async fn reach_one(resource: &Resource) -> Result<Leg, String> {
     dial(upstream, tls.as_ref()).await
 }
 
-async fn dial(upstream: &HttpUpstream, tls: Option<&Arc<ClientConfig>>) -> Result<Leg, String> {
+pub(super) async fn dial(upstream: &HttpUpstream, tls: Option<&Arc<ClientConfig>>) -> Result<Leg, String> {
     let at = format!("{}:{}", upstream.host, upstream.port);
     let connect = async {
         let failed = |e: std::io::Error| format!("{at}: {e}");
@@ -104,4 +104,11 @@ pub async fn probe(config: &HttpResource) -> Result<(), String> {
     let tls = client_tls(&config.upstream)?;
     let _secret = config.vault.fetch().await?;
     dial(&config.upstream, tls.as_ref()).await.map(drop)
+}
+
+/// Of a cluster: whether the gateway's login may do everything there. Errors: sentences for the operator.
+pub async fn may_everything(config: &HttpResource) -> Result<bool, String> {
+    let asked = super::cluster::may_everything(config);
+    let late = |_late| format!("it took longer than {} s to say what the gateway may do", DIAL.as_secs());
+    tokio::time::timeout(DIAL, asked).await.map_err(late)?
 }

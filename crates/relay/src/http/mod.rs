@@ -45,7 +45,7 @@ mod websocket;
 mod writer;
 
 pub(crate) use band::sweep;
-pub use dial::probe;
+pub use dial::{may_everything, probe};
 pub use listen::connection;
 pub use proxy::{Proxy, connection as proxied};
 pub use resource::Resource;

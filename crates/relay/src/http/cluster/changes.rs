@@ -9,12 +9,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use gate::Who;
 use json::{Kind, Value};
 use mask::body::{Body, Media};
 use mask::{Known, MaskedText};
-use proto_http::frame::{Decoder, Headers, Incoming, Start, encode_request};
+use proto_http::frame::Headers;
 use proto_http::message::{Request as HttpRequest, Target};
 use proto_kubernetes::request::{Request, Verb};
 use wire::RawField;
@@ -22,11 +21,10 @@ use wire::RawField;
 use super::super::credential::Injected;
 use super::super::dial::reach_one;
 use super::super::resource::Resource;
-use super::super::side::Side;
 use super::Call;
+use super::own::{self, Ask, Said};
 use crate::config::Masks;
 use crate::entropy;
-use crate::limits::HELD_BODY_BYTES_MAX;
 
 /// Both readings together: who waits for an approval waits for minutes, and a cluster that is asked answers in milliseconds.
 const MOST: Duration = Duration::from_secs(5);
@@ -57,16 +55,10 @@ const BUILT_IN: &[&str] = &[
 const NOT_READ: &str = "the object as it is now could not be read";
 
 /// A request of the gateway's own.
-struct Ask<'a> {
+struct Of<'a> {
     method: &'a [u8],
     target: Vec<u8>,
     body: &'a [u8],
-}
-
-/// What an API server said.
-struct Said {
-    status: u16,
-    body: Vec<u8>,
 }
 
 impl Call {
@@ -91,8 +83,8 @@ impl Call {
         let noted = resource.gate.note(who, None, "live-object");
         let _before_anything_is_asked = noted.ok()?.await.ok()?;
         let looked = async {
-            let now = Ask { method: b"GET", target: path, body: b"" };
-            let now = self.ask(resource, who, injected, &now).await?;
+            let now = Of { method: b"GET", target: path, body: b"" };
+            let now = self.ask(resource, who, injected, now).await?;
             let then = match asked.verb {
                 Verb::Delete => None,
                 // Of another server behind this one nobody knows whether it knows what a dry run is.
@@ -101,8 +93,8 @@ impl Call {
                     let mark: &[u8] = if raw.contains(&b'?') { b"&" } else { b"?" };
                     let dry: &[u8] = if asked.options.dry_run { b"" } else { b"dryRun=All" };
                     let target = [raw, if dry.is_empty() { b"" } else { mark }, dry].concat();
-                    let then = Ask { method: request.method.as_bytes(), target, body: &self.body };
-                    Some(self.ask(resource, who, injected, &then).await?)
+                    let then = Of { method: request.method.as_bytes(), target, body: &self.body };
+                    Some(self.ask(resource, who, injected, then).await?)
                 }
             };
             Some((now, then))
@@ -114,41 +106,17 @@ impl Call {
         Some(mask::lines(resource.gate.detectors(), &text))
     }
 
-    async fn ask(&self, resource: &Resource, who: &Who, injected: &Injected, ask: &Ask<'_>) -> Option<Said> {
+    async fn ask(&self, resource: &Resource, who: &Who, injected: &Injected, of: Of<'_>) -> Option<Said> {
         let leg = reach_one(resource).await.ok()?;
-        let mut side = Side::new(leg, Decoder::upstream());
-        let text = |text: &str| RawField::copy_from(text.as_bytes());
         let mut own = Headers::new();
-        own.push(text("Host"), text(&resource.config.upstream.authority));
-        let typed = self.form.map(|form| form.media()).filter(|_| !ask.body.is_empty());
-        typed.into_iter().for_each(|media| own.push(text("Content-Type"), text(media)));
+        if let Some(form) = self.form.filter(|_| !of.body.is_empty()) {
+            let media = RawField::copy_from(form.media().as_bytes());
+            own.push(RawField::from_static(b"Content-Type"), media);
+        }
         let mut headers = self.dress(resource, who, &own);
         headers.remove("accept");
-        headers.push(text("Accept"), text("application/json"));
-        headers.push(text("Accept-Encoding"), text("identity"));
-        headers.push(text("Connection"), text("close"));
-        headers.push(text("Content-Length"), text(&ask.body.len().to_string()));
-        let mut head = BytesMut::new();
-        encode_request(&mut head, ask.method, &resource.config.target(&ask.target), &headers).ok()?;
-        head.extend_from_slice(ask.body);
-        let mut out = injected.added(&head)?;
-        side.decoder.answers(false);
-        side.leg.drain(&mut out).await.ok()?;
-        let (mut status, mut body) = (0, Vec::new());
-        loop {
-            match side.next().await.ok()? {
-                Incoming::Head(head) => {
-                    let Start::Response { status: said, .. } = head.start else { return None };
-                    status = said;
-                }
-                Incoming::Body(piece) if body.len() + piece.len() <= HELD_BODY_BYTES_MAX => {
-                    body.extend_from_slice(&piece)
-                }
-                Incoming::Trailers(_) => {}
-                Incoming::End => return Some(Said { status, body }),
-                Incoming::Body(_) | Incoming::NeedMore | Incoming::Closed => return None,
-            }
-        }
+        let ask = Ask { method: of.method, target: &of.target, headers, body: of.body };
+        own::ask(&resource.config, leg, injected, ask).await
     }
 }
 

@@ -25,15 +25,17 @@ use wire::RawField;
 
 mod changes;
 mod channels;
+mod own;
 mod ports;
 mod upgrade;
 
+pub(super) use own::may_everything;
 pub(super) use upgrade::Tunnel;
 
 use super::credential::without;
 use super::request::kind_of;
 use super::resource::Resource;
-use crate::config::{ClusterService, LoginShell, Masks};
+use crate::config::{ClusterService, HttpResource, LoginShell, Masks};
 use crate::entropy;
 use crate::ssh::commands;
 
@@ -257,11 +259,7 @@ impl Call {
             put("Content-Type", media);
         }
         put("Audit-ID", &format!("tacho-{}-{}", who.run, entropy::hex(&entropy::random::<6>())));
-        let as_whom = resource.config.cluster.as_ref().and_then(|cluster| cluster.impersonate.as_ref());
-        if let Some(impersonate) = as_whom {
-            put("Impersonate-User", &impersonate.user);
-            impersonate.groups.iter().for_each(|group| put("Impersonate-Group", group));
-        }
+        as_whom(&resource.config, &mut headers);
         headers
     }
 
@@ -399,6 +397,18 @@ pub(super) fn told(resource: &Resource, named: &Named, kind: Option<&str>) -> Op
     let of = resource.root.join(namespace).join(kind?).join(named.name.as_deref()?);
     let (shown, _found) = mask::text(resource.gate.detectors(), of.join("data").join(&named.member).as_str());
     ResourcePath::parse(shown.as_str())
+}
+
+/// Says for whom the gateway asks.
+fn as_whom(config: &HttpResource, headers: &mut Headers) {
+    let Some(impersonate) = config.cluster.as_ref().and_then(|cluster| cluster.impersonate.as_ref()) else {
+        return;
+    };
+    let mut put = |name: &'static [u8], value: &str| {
+        headers.push(RawField::from_static(name), RawField::copy_from(value.as_bytes()));
+    };
+    put(b"Impersonate-User", &impersonate.user);
+    impersonate.groups.iter().for_each(|group| put(b"Impersonate-Group", group));
 }
 
 /// What a collection has in it that policy names because it forbids something to the run: a list of all secrets is a read of each
