@@ -147,7 +147,7 @@ fn each_error_of_a_service_says_what_would_be_right() {
     wrong("127.0.0.1:7443", "0.0.0.0:7443", "`tls`");
     wrong("inject = ", "read_only = true\ninject = ", "for kind postgres");
     wrong("inject = ", "prompts = \"mask\"\ninject = ", "for kind llm");
-    wrong("kind = \"http\"", "kind = \"kubernetes\"", "is planned");
+    wrong("kind = \"http\"", "kind = \"redis\"", "is planned");
 }
 
 #[test]
@@ -398,4 +398,62 @@ fn a_host_has_a_user_and_pinned_keys() {
     assert!(wrong[0].contains("no kind of credential"), "{wrong:?}");
     let wrong = parse(&GOOD.replace("\"CRM_PASSWORD\" }", "\"CRM_PASSWORD\", kind = \"key\" }")).unwrap_err();
     assert!(wrong[0].contains("for kind ssh"), "{wrong:?}");
+}
+
+const CLUSTER: &str = r#"
+[[resource]]
+name = "prod"
+kind = "kubernetes"
+listen = "127.0.0.1:7446"
+upstream = "https://api.internal:6443"
+ca = "ca.crt"
+credential = { env = "KUBE_TOKEN" }
+impersonate = { user = "agents", groups = ["a", "b"] }
+
+[[resource.mask]]
+class = "config.env"
+
+[[resource.mask]]
+path = "$..spec.password"
+class = "secret.custom"
+"#;
+
+#[test]
+fn a_cluster_resolves_and_each_error_says_what_would_be_right() {
+    let config = parse(&format!("{GOOD}{CLUSTER}")).unwrap();
+    let resource = &config.resources[1];
+    let What::Http(service) = &resource.what else { panic!("not a service") };
+    let cluster = service.cluster.as_ref().unwrap();
+    assert_eq!((resource.what.kind(), service.masks.len(), cluster.also.len()), ("kubernetes", 1, 1));
+    assert_eq!(cluster.impersonate.as_ref().map(|as_whom| as_whom.groups.len()), Some(2));
+    let wrong = |from: &str, to: &str, words: &str| {
+        assert!(CLUSTER.contains(from), "the cluster has no {from:?}");
+        let lines = parse(&format!("{GOOD}{}", CLUSTER.replacen(from, to, 1))).map(drop).unwrap_err();
+        assert!(lines.len() == 1 && lines[0].contains(words), "{words:?} in {lines:#?}");
+    };
+    wrong("class = \"config.env\"", "class = \"pii.ssn\"", "config.kubernetes");
+    wrong("class = \"config.env\"", "class = \"config.env\"\nas = \"null\"", "goes with a `path`");
+    wrong("user = \"agents\"", "user = \"two words\"", "without blanks");
+    wrong("user = \"agents\", ", "", "has no `user`");
+    wrong("ca = ", "context = \"x\"\nca = ", "kubeconfig:FILE");
+    wrong("ca = ", "routes = [\"/x\"]\nca = ", "for kind http");
+    wrong("127.0.0.1:7446", "0.0.0.0:7446", "names this machine alone");
+    wrong("listen = \"127.0.0.1:7446\"\n", "", "`listen` is missing");
+    wrong("https://api.internal:6443", "http://api.internal:6443", "https://");
+}
+
+#[test]
+fn a_kubeconfig_says_who_the_gateway_is_and_nothing_beside_it_does() {
+    let own = "ca = \"ca.crt\"\ncredential = { env = \"KUBE_TOKEN\" }\n";
+    let named = CLUSTER.replace("https://api.internal:6443", "kubeconfig:prod.yaml");
+    let plain = named.replace(own, "context = \"blue\"\n");
+    let config = parse(&format!("{GOOD}{plain}")).unwrap();
+    assert!(config.resources[1].what.address().ends_with("prod.yaml (context blue)"));
+    let in_cluster = plain.replace("kubeconfig:prod.yaml", "in-cluster:").replace("context = \"blue\"\n", "");
+    let config = parse(&format!("{GOOD}{in_cluster}")).unwrap();
+    assert_eq!(config.resources[1].what.address(), "in-cluster:");
+    let lines = parse(&format!("{GOOD}{named}")).map(drop).unwrap_err();
+    assert!(lines.len() == 2, "ca and credential: {lines:#?}");
+    let empty = plain.replace("kubeconfig:prod.yaml", "kubeconfig:");
+    assert!(parse(&format!("{GOOD}{empty}")).is_err());
 }
