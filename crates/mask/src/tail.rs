@@ -113,9 +113,10 @@ impl Tail {
         let line = memchr::memrchr(b'\n', &self.buffer).map_or(0, |i| i + 1);
         let look_behind = line.max(self.buffer.len().saturating_sub(LOOK_BEHIND_BYTES));
         let cut = undecided.min(look_behind).max(self.released);
-        let spans = undecided < self.released;
+        // As long as nothing more leaves, a value whose beginning was let go waits for what becomes of its rest.
+        let still = cut == self.released;
         self.release(cut, found, judge, out);
-        self.let_go &= spans;
+        self.let_go &= still;
         self.forget();
     }
 

@@ -228,6 +228,17 @@ fn of_a_value_whose_beginning_was_let_go_the_rest_is_replaced() {
     let (out, found) = written(&[format!("ssn {begun}").as_bytes(), format!("{rest} and more\n").as_bytes()]);
     assert_eq!(String::from_utf8(out).unwrap(), format!("ssn {begun}[pii.ssn] and more\n"));
     assert_eq!(found.tripped.len(), 1);
+    // Also where nothing stands behind it, at the end or before another pause.
+    for behind in [&[][..], &[&b"\n"[..]], &[&b" "[..], &b"x\n"[..]]] {
+        for before in ["ssn ", ""] {
+            let first = format!("{before}{begun}");
+            let (out, _) = written(&[&[first.as_bytes(), rest.as_bytes()], behind].concat());
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                format!("{first}[pii.ssn]{}", String::from_utf8(behind.concat()).unwrap())
+            );
+        }
+    }
     // What follows is looked at as ever.
     let text = format!("x\n{SSN}\n");
     let (out, _) = written(&[b"a", b"b", text.as_bytes(), text.as_bytes()]);
