@@ -127,7 +127,7 @@ pub enum Cannot {
         run: RunId,
         child: RunId,
     },
-    /// Of SSH: there is no command or terminal that the question could be about, or several; the records where sessions of
+    /// Of SSH and of pods: there is no command or terminal that the question could be about, or several; the records where sessions of
     /// them begin.
     NoTerminal {
         run: RunId,
@@ -201,13 +201,13 @@ impl fmt::Display for Cannot {
 fn no_terminal(run: RunId, at: Option<Seq>, begins: &[Seq]) -> String {
     let records: Vec<String> = begins.iter().take(20).map(|seq| seq.0.to_string()).collect();
     match (at, begins) {
-        (_, []) => format!("run {run} began no command or terminal over SSH"),
+        (_, []) => format!("run {run} began no command or terminal over SSH or in a pod"),
         (None, _) => format!(
-            "run {run} has several sessions of SSH, which begin with records {}; name one with --at",
+            "run {run} has several sessions with commands or terminals, which begin with records {}; name one with --at",
             records.join(", ")
         ),
         (Some(at), _) => format!(
-            "record {} is of no command or terminal of run {run}; its sessions of SSH begin with records {}",
+            "record {} is of no command or terminal of run {run}; its sessions with any begin with records {}",
             at.0,
             records.join(", ")
         ),

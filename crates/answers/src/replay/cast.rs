@@ -1,4 +1,4 @@
-//! What went through channels of SSH, in time: taken out of record and reel, to be played, exported, or shown as a screen.
+//! What went through channels of SSH and of pods, in time: taken out of record and reel, to be played, exported, or shown as a screen.
 //!
 //! A time is that of the record of what was written (RECORDS.md, "Payloads"), which is when it left the gateway: masking and
 //! records come before.
@@ -116,7 +116,7 @@ impl Desk<'_> {
         self.cast_of(run, session, &actions, &proof)
     }
 
-    /// A replay, and for each of its steps what it can be played as, if it is one of SSH.
+    /// A replay, and for each of its steps what it can be played as, if it is one of SSH or of a pod.
     ///
     /// Errors: those of [`Desk::replay`].
     pub fn replay_in_time(
@@ -320,15 +320,26 @@ fn times(action: &Action) -> BTreeMap<Seq, u64> {
     asked.into_iter().chain(intent).chain(chunks).chain(outcomes).collect()
 }
 
-fn is_ssh(session: &Session) -> bool {
+/// Whether an action has the streams of a program: whatever is asked of a host over SSH, and of a cluster what reaches into a
+/// pod. The other requests of a cluster's clients are those of any service.
+fn is_played(session: &Session, action: &Action) -> bool {
     let kind = session.connect.as_ref().and_then(|connect| connect.what.options.get("kind"));
-    kind.is_some_and(|kind| &**kind == "ssh")
+    match kind.map(|kind| &**kind) {
+        Some("ssh") => true,
+        Some("kubernetes") => {
+            let reaches = matches!(action.request().kind.as_deref(), Some("EXEC" | "ATTACH"));
+            // The server may have answered with a status of HTTP: then no program was begun.
+            let tag = action.outcomes.last().and_then(|outcome| outcome.what.tag.as_deref());
+            reaches && tag.is_none_or(|tag| tag.parse::<u16>().is_err())
+        }
+        Some(_) | None => false,
+    }
 }
 
 /// The session of a command or shell that was begun.
 fn session_of<'a>(run: &'a Run, action: &Action) -> Option<&'a Session> {
-    let session = action.session.and_then(|id| run.sessions.get(&id)).filter(|session| is_ssh(session))?;
-    action.intent.as_ref().map(|_| session)
+    let session = action.session.and_then(|id| run.sessions.get(&id))?;
+    action.intent.as_ref().filter(|_| is_played(session, action)).map(|_| session)
 }
 
 fn chosen(run: &Run, at: Option<Seq>) -> Result<(&Session, Vec<&Action>), Cannot> {

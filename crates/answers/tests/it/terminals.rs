@@ -1,4 +1,4 @@
-//! Commands and terminals of SSH: as recordings, as screens, and played.
+//! Commands and terminals of SSH and of pods: as recordings, as screens, and played.
 
 use answers::{Cannot, Cast, Edition, Player, What, asciicast, export_bundle};
 use ledger::read::Store;
@@ -29,6 +29,10 @@ impl Host {
     }
 
     fn connect(&mut self, resource: &str) {
+        self.connect_as(resource, "ssh");
+    }
+
+    fn connect_as(&mut self, resource: &str, kind: &str) {
         let body = [
             ("resource", text(resource)),
             ("client", text("127.0.0.1:50424")),
@@ -38,7 +42,7 @@ impl Host {
             ("tls_upstream", Value::Bool(false)),
             ("role", text("deploy")),
             ("server", text("SSH-2.0-OpenSSH_9.2p1")),
-            ("options", map(&[("kind", text("ssh")), ("proof", text("key"))])),
+            ("options", map(&[("kind", text(kind)), ("proof", text("key"))])),
         ];
         self.session = self.story.record("connect", A, None, &map(&body));
         self.story.in_session(self.session, Some(self.session));
@@ -50,6 +54,19 @@ impl Host {
             ("verbs", texts(&["execute"])),
             ("touches", touches("execute", "build/deploy", &[])),
             ("via", text("exec")),
+        ];
+        let seq = self.story.intent(A, &body);
+        self.here(seq)
+    }
+
+    /// A request of a cluster's client.
+    fn asks(&mut self, kind: &str, statement: &str) -> u64 {
+        let body = [
+            ("statement", text(statement)),
+            ("verbs", texts(&["execute"])),
+            ("touches", touches("execute", "build/default/pods/web/exec/program/make", &[])),
+            ("via", text("request")),
+            ("kind", text(kind)),
         ];
         let seq = self.story.intent(A, &body);
         self.here(seq)
@@ -166,6 +183,53 @@ fn a_session_is_a_recording_of_its_commands_in_time() {
     times = capped.events.iter().map(|event| event.at).collect();
     assert!(times.windows(2).all(|pair| pair[0] <= pair[1] && pair[1] - pair[0] <= 500_000_000), "{times:?}");
     assert_eq!(all.without_pauses(u64::MAX).length(), 61_000_000_000 + 5_000_000);
+}
+
+#[test]
+fn what_reaches_into_a_pod_is_a_recording_and_nothing_else_that_a_cluster_is_asked() {
+    let mut host = Host { story: Story::new(), session: 0 };
+    host.story.open(A, &[]);
+    host.connect_as("build", "kubernetes");
+    // As the relay writes it: the head of the answer has a piece of its own.
+    let head = map(&[("t", text("http")), ("status", Value::Uint(101))]);
+    let begin = |host: &mut Host, kind: &str, line: &str| {
+        let of = host.asks(kind, line);
+        host.chunk(of, 0, "client", &head);
+        of
+    };
+    let exec = begin(&mut host, "EXEC", "make test");
+    host.chunk(exec, 1, "client", &said(Some(10), &[size(100, 30, None), stream("out", b"$ make\r\n")]));
+    host.end(exec, "exit 3", &[]);
+    let attach = begin(&mut host, "ATTACH", "attach web");
+    host.chunk(attach, 1, "client", &said(Some(20), &[stream("err", b"ready\n")]));
+    host.end(attach, "exit 0", &[]);
+    let others = ["LOG", "GET", "PORT FORWARD"].map(|kind| {
+        let of = begin(&mut host, kind, "else");
+        host.end(of, "200", &[]);
+        of
+    });
+    let session = host.session;
+    // On a connection of its own, another protocol was asked for, and refused by the server.
+    host.connect_as("build", "kubernetes");
+    let tried = host.asks("EXEC", "make test");
+    host.end(tried, "403", &[]);
+    let case = case(host);
+    let text = asciicast(&cast(&case, Some(exec)), Edition::V3);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].contains(r#""cols":100,"rows":30"#), "{text}");
+    let last = [r#""m","make test"]"#, r#""o","$ make\r\n"]"#, r#""x","3"]"#];
+    assert_eq!(lines.len(), 4, "{text}");
+    for (line, end) in lines[1..].iter().zip(last) {
+        assert!(line.replace(", \"", ",\"").ends_with(end), "{end}: {text}");
+    }
+    let both = cast(&case, None);
+    assert_eq!((both.actions, &both), (2, &cast(&case, Some(session))));
+    for other in others.into_iter().chain([tried]) {
+        let refused = case.ask(|desk| desk.cast(RUN, Some(Seq(other)))).unwrap_err();
+        assert!(matches!(refused, Cannot::NoTerminal { .. }), "{refused}");
+    }
+    let (_, played) = case.ask(|desk| desk.replay_in_time(RUN, None)).unwrap();
+    assert_eq!(played.iter().filter(|cast| cast.is_some()).count(), 2);
 }
 
 #[test]
