@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gate::Gate;
+use mask::Detectors;
 use rustls::{ClientConfig, ServerConfig};
 use vocab::ResourcePath;
 
@@ -21,6 +22,8 @@ use crate::tls;
 pub struct Resource {
     pub config: HttpResource,
     pub gate: Gate,
+    /// For what the programs in a cluster's pods write: the gate's own, and keys of services that nobody listed.
+    pub(super) programs: Detectors,
     pub registry: Registry,
     pub root: ResourcePath,
     pub tls: Option<Arc<ClientConfig>>,
@@ -58,6 +61,7 @@ impl Resource {
         Ok(Resource {
             root: ResourcePath::root(&config.name),
             config,
+            programs: gate.detectors().of_programs(),
             gate,
             registry,
             tls,

@@ -375,9 +375,9 @@ impl Session {
         let mut stays = None;
         if let Some(seat) = &carried.seat {
             let known = |value: &[u8]| self.known.origin(value).is_some();
-            let shown = seat.show(gate.detectors(), known, carried.writes.held()).await;
+            let shown = seat.show(&resource.programs, known, carried.writes.held()).await;
             for line in &shown.lines {
-                let line = mask::text(gate.detectors(), line).0;
+                let line = mask::text(&resource.programs, line).0;
                 let noted = gate.note_of(&self.who, carried.of, "typed", line.as_str());
                 let _before_the_piece = noted.map_err(|e| self.unrecorded(e))?;
             }
@@ -512,7 +512,7 @@ impl Session {
 
 /// By whom and what a program's streams are looked at.
 fn look<'a>(session: &'a Session, key: &'a mask::FilterKey) -> Look<'a> {
-    Look { detectors: session.resource.gate.detectors(), known: &session.known, key }
+    Look { detectors: &session.resource.programs, known: &session.known, key }
 }
 
 /// How it ended: whether well, and a word for the record.
@@ -541,6 +541,8 @@ struct Carried<'a> {
     ends: Vec<Frame>,
     done: BTreeSet<Role>,
     sizes: Sizes,
+    /// The terminal has the size that it began with.
+    sized: bool,
     ending: Ending,
     end: Vec<u8>,
     approved: BTreeSet<Group>,
@@ -598,6 +600,7 @@ impl<'a> Carried<'a> {
             ends: Vec::new(),
             done: BTreeSet::new(),
             sizes: Sizes::default(),
+            sized: false,
             ending: Ending::default(),
             end: Vec::new(),
             approved: BTreeSet::new(),
@@ -717,7 +720,7 @@ impl<'a> Carried<'a> {
                         self.read(session, &bytes, &sending).await?;
                     }
                     FromClient::Resize(bytes) => {
-                        if let Some(size) = self.resized(&bytes)? {
+                        if let Some(size) = self.resized(session, &bytes).await? {
                             let message = Channel::Resize.message(&size);
                             encode(
                                 &mut session.to_upstream.out,
@@ -767,7 +770,7 @@ impl<'a> Carried<'a> {
                 }
             }
             Step::Forward { frame: Frame::Data { stream, fin, bytes }, on: Some(Role::Resize) } => {
-                let written = self.resized(bytes.as_bytes())?.unwrap_or_default();
+                let written = self.resized(session, bytes.as_bytes()).await?.unwrap_or_default();
                 let frame = Frame::Data { stream, fin, bytes: RawField::new(written.into()) };
                 wires.say_upstream(&mut session.to_upstream.out, &frame);
             }
@@ -812,10 +815,19 @@ impl<'a> Carried<'a> {
     }
 
     /// The size of the terminal, as it goes on: of several at once the last is what is seen. The screen that is searched has no other.
-    fn resized(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Cut> {
+    /// A new one goes on behind its record; with the first one the terminal begins.
+    async fn resized(&mut self, session: &mut Session, bytes: &[u8]) -> Result<Option<Vec<u8>>, Cut> {
         let Some(last) = self.sizes.push(bytes).map_err(client)?.pop() else { return Ok(None) };
         let size = Size::new(last.width.into(), last.height.into());
-        self.seat.iter().for_each(|seat| seat.resize(size));
+        if let Some(seat) = &self.seat {
+            if std::mem::replace(&mut self.sized, true) {
+                let words = format!("{}x{}", size.columns(), size.rows());
+                let noted = session.resource.gate.note_of(&session.who, self.of, "window", &words);
+                let receipt = noted.map_err(|e| session.unrecorded(e))?;
+                let _durable = session.durable(receipt, RECORD).await?;
+            }
+            seat.resize(size);
+        }
         let said = said::Size { width: size.columns(), height: size.rows() };
         Ok(Some(said.written()))
     }

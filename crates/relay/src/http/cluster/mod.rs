@@ -179,6 +179,7 @@ impl Call {
         self.accept = accept(&read, one(&request.headers, "accept")?)?;
         let said = match &read {
             Request::Resource(asked) => self.said(resource, places, asked, request),
+            Request::Path(..) if request.upgrade => Err(upgrade::NOT_ONE),
             Request::Path(..) if self.body.is_empty() => Ok(()),
             Request::Path(..) => Err(bad(proto_kubernetes::fault::BODY_OF_A_READ)),
         };

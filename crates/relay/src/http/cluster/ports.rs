@@ -432,8 +432,13 @@ impl Session {
             ports.pairs.insert(back.request, pair);
             for (stream, words) in [(error, format!("not permitted: {told}")), (data, String::new())] {
                 let Some(stream) = stream else { continue };
-                wires.say_upstream(&mut self.to_upstream.out, &Frame::Reset { stream, status: CANCEL });
-                self.say_ended(ports, wires, stream, words)?;
+                let reset = Frame::Reset { stream, status: CANCEL };
+                wires.say_upstream(&mut self.to_upstream.out, &reset);
+                // What is on its way from there already is for nobody.
+                if let Step::Forward { .. } = ports.spdy.on_upstream(reset)? {
+                    let end = Frame::Data { stream, fin: true, bytes: RawField::new(words.into()) };
+                    wires.say_client(&mut self.to_client.out, &end);
+                }
             }
             return Ok(false);
         }

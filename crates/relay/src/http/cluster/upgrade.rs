@@ -25,7 +25,9 @@ pub(in crate::http) struct Tunnel {
     socket: Option<(Offer, RawField)>,
 }
 
-const NOT_ASKED: &str = "only exec, attach and port-forward are upgraded to another protocol";
+/// The refusal of an upgrade of anything else.
+pub(super) const NOT_ONE: (u16, &str) =
+    (400, "only exec, attach and port-forward are upgraded to another protocol");
 const NEEDED: &str = "exec, attach and port-forward go over WebSocket or SPDY: Upgrade is missing";
 const ONE: &str = "Upgrade must name `websocket` or `SPDY/3.1` alone, and Connection `Upgrade`";
 const BODY: &str = "a request that is to be upgraded has no body";
@@ -39,7 +41,7 @@ impl Tunnel {
         let connect = asked.connect.as_ref().filter(|_| asked.upgrades());
         let connect = match (connect, request.upgrade) {
             (None, false) => return Ok(None),
-            (None, true) => return Err((400, NOT_ASKED)),
+            (None, true) => return Err(NOT_ONE),
             (Some(_), false) => return Err((400, NEEDED)),
             (Some(connect), true) => connect,
         };
