@@ -59,14 +59,16 @@ fn action(agent: &str, via: &str) -> Value {
     actions.iter().find(|action| action["via"] == via).unwrap().clone()
 }
 
-/// A program of Python's that sits at a terminal of its own: `typed` says what it does with `ssh`, `until` and `size`.
-fn sits(agent: &str, typed: &str) -> Finished {
-    let program = format!(
+/// A program of Python's that runs a command, whose words are a list of Python's, at a terminal of its own: `typed` says what it
+/// does with `say`, `until` and `size`.
+pub fn at_a_terminal(command: &str, typed: &str) -> String {
+    format!(
         r#"
 import fcntl, os, pty, select, signal, struct, sys, termios, time
 pid, fd = pty.fork()
 if pid == 0:
-    os.execvp("ssh", ["ssh", "-tt", "build"])
+    command = {command}
+    os.execvp(command[0], command)
 seen = b""
 def size(rows, columns):
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -103,7 +105,11 @@ def end():
 size(30, 100)
 {typed}
 "#
-    );
+    )
+}
+
+fn sits(agent: &str, typed: &str) -> Finished {
+    let program = at_a_terminal(r#"["ssh", "-tt", "build"]"#, typed);
     // What is in the words of a run's command is in its record.
     let program = drivers().file(&format!("{agent}.py"), &program).unwrap();
     scene().gateway.run_to_end(agent, &[&drivers().python(), &program].map(Path::new), "").unwrap()

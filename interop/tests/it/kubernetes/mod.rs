@@ -3,6 +3,7 @@
 //! `cargo xtask test` runs these where `cargo xtask setup kubernetes` has built the programs.
 
 mod node;
+mod node_channels;
 
 use crate::world::eventually;
 use interop::kubernetes::{ADMIN, AGENT, Kubernetes, programs};

@@ -16,16 +16,16 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// A command that does nothing, for pods into which somebody comes.
-const SLEEPS: [&str; 2] = ["sleep", "1000"];
+pub(super) const SLEEPS: [&str; 2] = ["sleep", "1000"];
 
-struct Scene {
-    cluster: Kubernetes,
-    node: Node,
+pub(super) struct Scene {
+    pub(super) cluster: Kubernetes,
+    pub(super) node: Node,
     /// As the machine's kernel was before there was a node.
     kernel: Vec<String>,
 }
 
-fn scene() -> &'static Scene {
+pub(super) fn scene() -> &'static Scene {
     static SCENE: OnceLock<Scene> = OnceLock::new();
     SCENE.get_or_init(|| {
         let kernel = kernel();
@@ -42,13 +42,13 @@ fn kernel() -> Vec<String> {
 }
 
 #[track_caller]
-fn run(pod: &Pod) {
+pub(super) fn run(pod: &Pod) {
     let Scene { cluster, node, .. } = scene();
     node.run(pod).unwrap_or_else(|why| panic!("{why}\n{}", cluster.log()));
 }
 
 /// kubectl as who may do everything, with an input that ends.
-fn fed(words: &[&str], input: &[u8]) -> Finished {
+pub(super) fn fed(words: &[&str], input: &[u8]) -> Finished {
     finish(&mut scene().cluster.kubectl(ADMIN, words), input, CLIENT_SECONDS_MAX).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn beside(scratch: &Scratch, words: &[&str]) -> Daemon {
 }
 
 /// Every byte there is, some thousand times, so that nothing can be taken for text and no buffer holds it all.
-fn bytes() -> Vec<u8> {
+pub(super) fn bytes() -> Vec<u8> {
     (0..=u8::MAX).cycle().take(300_007).collect()
 }
 
