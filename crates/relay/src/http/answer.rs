@@ -229,6 +229,7 @@ impl Session {
         let revealed = resource.gate.reveals(&self.who, &asked.context, &asked.masks.classes());
         let mut looking = Looking::new(&resource, &asked.masks, media, revealed);
         looking.of_kind = asked.call.as_ref().and_then(|call| call.kind());
+        looking.by_program = asked.call.as_ref().is_some_and(|call| call.reads_log());
         let listening = match resource.mcp() {
             Some((_, handles)) => {
                 let sessions: Vec<&RawField> = response.headers.all(proto_http::mcp::SESSION).collect();

@@ -20,6 +20,8 @@ pub(super) struct Looking {
     how: How,
     opaque: bool,
     masks: Arc<Masks>,
+    /// A program wrote it: keys that nobody listed are looked for, too.
+    pub(super) by_program: bool,
     /// Of a cluster: the kind of its objects.
     pub(super) of_kind: Option<String>,
     /// Classes that the run may see, with the rules that say so.
@@ -79,6 +81,7 @@ impl Looking {
             how,
             masks: masks.clone(),
             of_kind: None,
+            by_program: false,
             revealed,
             governed: BTreeMap::new(),
             tripwires: BTreeSet::new(),
@@ -102,6 +105,10 @@ impl Looking {
         self.opaque = true;
     }
 
+    fn detectors<'r>(&self, resource: &'r Resource) -> &'r mask::Detectors {
+        if self.by_program { &resource.programs } else { resource.gate.detectors() }
+    }
+
     pub(super) fn is_opaque(&self) -> bool {
         self.opaque
     }
@@ -114,7 +121,7 @@ impl Looking {
         known: &mut Known,
         piece: &[u8],
     ) -> Result<MaskedBytes, &'static str> {
-        let detectors = resource.gate.detectors();
+        let detectors = self.detectors(resource);
         let (masked, found) = match &mut self.how {
             How::Opaque(tail) => {
                 let mut found = Vec::new();
@@ -142,16 +149,17 @@ impl Looking {
         known: &mut Known,
     ) -> Result<MaskedBytes, &'static str> {
         let key = resource.gate.ledger().filter_key();
+        let detectors = self.detectors(resource);
         let how = std::mem::replace(&mut self.how, How::Opaque(Tail::new()));
         let rest = match how {
             How::Body(body) => {
-                let (rest, found) = body.finish(resource.gate.detectors(), known).map_err(|why| why.0)?;
+                let (rest, found) = body.finish(detectors, known).map_err(|why| why.0)?;
                 self.note(resource, who, known, found);
                 rest
             }
             How::Opaque(tail) => {
                 let mut found = Vec::new();
-                let rest = tail.finish(resource.gate.detectors(), &mut found);
+                let rest = tail.finish(detectors, &mut found);
                 if !found.is_empty() {
                     return Err(FOUND_IN_OPAQUE);
                 }
@@ -168,8 +176,9 @@ impl Looking {
 
     /// The events that wait, as they may leave if nothing comes.
     pub(super) fn let_go(&mut self, resource: &Resource, who: &gate::Who, known: &mut Known) -> MaskedBytes {
+        let detectors = self.detectors(resource);
         let How::Body(body) = &mut self.how else { return mask::constant(b"") };
-        let masked = body.let_go(resource.gate.detectors(), known);
+        let masked = body.let_go(detectors, known);
         let found = body.take_found();
         self.note(resource, who, known, found);
         self.filtered(&resource.gate.ledger().filter_key(), masked)
@@ -314,6 +323,7 @@ mod tests {
             opaque: false,
             masks: Arc::default(),
             of_kind: None,
+            by_program: false,
             revealed: BTreeMap::new(),
             governed: BTreeMap::new(),
             tripwires: BTreeSet::new(),

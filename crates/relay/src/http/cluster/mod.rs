@@ -315,6 +315,11 @@ impl Call {
         }
     }
 
+    /// Whether it is what a program wrote.
+    pub(super) fn reads_log(&self) -> bool {
+        matches!(&self.request, Some(Request::Resource(asked)) if asked.log.is_some())
+    }
+
     /// Whether the answer goes on until somebody ends it.
     pub(super) fn goes_on(&self) -> bool {
         match &self.request {
