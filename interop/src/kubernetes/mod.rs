@@ -13,6 +13,7 @@ use crate::place::{Scratch, free_port, is_open};
 use crate::process::{Daemon, Trouble, finish};
 use crate::tls::{Authority, openssl};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -85,6 +86,19 @@ impl Kubernetes {
     /// The audit log so far, an event (`audit.k8s.io/v1`) in JSON a line; each request is there once it is answered, with its bodies.
     pub fn audit(&self) -> io::Result<String> {
         std::fs::read_to_string(self.scratch.path().join("audit.log"))
+    }
+
+    /// The certificate of who signs the API server's.
+    pub fn authority(&self) -> PathBuf {
+        self.scratch.path().join("ca.crt")
+    }
+
+    /// A file of somebody's own in the cluster's directory, which nobody else reads. Where it is.
+    pub fn file(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        let path = self.scratch.path().join(name);
+        std::fs::write(&path, text)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(path)
     }
 
     /// What the API server has printed.
@@ -164,7 +178,8 @@ fn config(port: u16, authority: &Path, who: &[&str]) -> String {
     )
 }
 
-fn token(who: &str) -> String {
+/// By what somebody is known to the API server.
+pub fn token(who: &str) -> String {
     format!("token-of-{who}")
 }
 

@@ -2,8 +2,10 @@
 //!
 //! `cargo xtask test` runs these where `cargo xtask setup kubernetes` has built the programs.
 
+mod calls;
 mod node;
 mod node_channels;
+mod scene;
 
 use crate::world::eventually;
 use interop::kubernetes::{ADMIN, AGENT, Kubernetes, programs};
