@@ -286,6 +286,10 @@ impl Session {
 
     /// Reads and masks until there is enough for a piece, or the answer is over (`true`).
     async fn gather(&mut self, answer: &mut Answer) -> Result<Result<bool, Stays>, Cut> {
+        // Who watches learns at once that it does, whenever something happens: until then a client cannot even stop.
+        if answer.patient && answer.response.status == 200 && !answer.bodyless && !self.answering {
+            return Ok(Ok(false));
+        }
         let resource = self.resource.clone();
         loop {
             let next = match answer.undoing.next() {
