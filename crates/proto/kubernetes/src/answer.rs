@@ -16,7 +16,11 @@
 //! | literal values of variables | `env[*].value`, of whatever has containers |
 //!
 //! `managedFields` hold names of fields, keys of lists and members of sets, and no value of these places: they pass, as do
-//! cells of a Table, which count a secret's values. An error quotes what it does not take: that is the detectors' to find.
+//! cells of a Table, which count a secret's values.
+//!
+//! **Errors** quote what they do not take, and of a patch that is the whole object as it would be, with what was stored: one with
+//! a number among a secret's values is answered with all of them. So the `message` of an error of a write, and those of its
+//! causes, are such a place, too ([`places_of`]), but for the codes whose sentence has names alone.
 //!
 //! # Masks
 //!
@@ -109,8 +113,23 @@ const LAST_APPLIED: &str = "$..annotations['kubectl.kubernetes.io/last-applied-c
 /// Where a JSON patch of an object with secrets has its values: nothing around them says what they are.
 pub const PATCHED: Place = place("$[*].value", Holds::Secret, MaskKind::Redact);
 
-/// Every list of places that [`places`] gives.
-pub const ALL: [&[Place]; 6] = [&SECRETS, &CONFIG_MAPS, &TOKENS, &REVIEWS, &OTHERS, &[]];
+const SECRETS_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Secret, MaskKind::Redact)];
+const CONFIG_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Config, MaskKind::Redact)];
+const OTHERS_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Env, MaskKind::Redact)];
+const MESSAGE: &str = "$..message";
+
+/// Every list of places that [`places`] and [`places_of`] give.
+pub const ALL: [&[Place]; 9] = [
+    &SECRETS,
+    &CONFIG_MAPS,
+    &TOKENS,
+    &REVIEWS,
+    &OTHERS,
+    &[],
+    &SECRETS_QUOTED,
+    &CONFIG_QUOTED,
+    &OTHERS_QUOTED,
+];
 
 /// Where in the answer to a request something stands that may be a secret, whatever its verb: a write is answered with the
 /// object. The same places hold for the object that a request sends.
@@ -124,6 +143,19 @@ pub fn places(asked: &Asked) -> &'static [Place] {
         // Schemas have properties of these names, and no values.
         _ if object.group == "apiextensions.k8s.io" => &[],
         _ => &OTHERS,
+    }
+}
+
+/// The same of an answer with a status code. That there is no such object (404), that there is one or that it has changed
+/// (409), and that nobody is known by that token (401), is said without its values.
+pub fn places_of(asked: &Asked, status: u16) -> &'static [Place] {
+    let places = places(asked);
+    match places.first().map(|place| place.holds) {
+        _ if status < 400 || asked.verb.reads() || matches!(status, 401 | 404 | 409) => places,
+        Some(Holds::Secret | Holds::LastApplied) => &SECRETS_QUOTED,
+        Some(Holds::Config) => &CONFIG_QUOTED,
+        Some(Holds::Env) => &OTHERS_QUOTED,
+        Some(Holds::Token) | None => places,
     }
 }
 

@@ -226,8 +226,10 @@ impl Session {
             Err(_) if permitted() => None,
             Err(_) => return Err(Stays::Unreadable(502, NOT_SEEN)),
         };
-        let revealed = resource.gate.reveals(&self.who, &asked.context, &asked.masks.classes());
-        let mut looking = Looking::new(&resource, &asked.masks, media, revealed);
+        let masks = asked.call.as_ref().map(|call| call.masks_of(&resource, response.status));
+        let masks = masks.unwrap_or_else(|| asked.masks.clone());
+        let revealed = resource.gate.reveals(&self.who, &asked.context, &masks.classes());
+        let mut looking = Looking::new(&resource, &masks, media, revealed);
         looking.of_kind = asked.call.as_ref().and_then(|call| call.kind());
         looking.by_program = asked.call.as_ref().is_some_and(|call| call.reads_log());
         let listening = match resource.mcp() {

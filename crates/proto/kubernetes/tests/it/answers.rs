@@ -220,3 +220,28 @@ fn a_client_gets_json_whatever_it_would_rather_have() {
         assert_eq!(answer::is_json(text.as_bytes()), expected, "{text}");
     }
 }
+
+#[test]
+fn an_error_of_a_write_may_quote_what_is_stored_and_its_sentences_are_places() {
+    let one = format!("{SECRETS}/s");
+    let quoted = |method: &str, target: &str, status: u16| {
+        let places = answer::places_of(&asked(method, target), status);
+        matches!(places, [place] if place.path == "$..message" && places != answer::places(&asked(method, target)))
+    };
+    for status in [400, 403, 413, 422, 500, 503] {
+        for method in ["PUT", "PATCH", "DELETE"] {
+            assert!(quoted(method, &one, status), "{method} {status}");
+        }
+        assert!(quoted("POST", SECRETS, status) && !quoted("GET", &one, status), "{status}");
+    }
+    // Whose sentences have names alone, and what is no error.
+    for status in [200, 201, 401, 404, 409] {
+        assert!(!quoted("PATCH", &one, status), "{status}");
+    }
+    for target in ["/api/v1/namespaces/a/configmaps/c", "/api/v1/namespaces/a/pods/p"] {
+        assert!(quoted("PATCH", target, 422), "{target}");
+        assert!(!answer::places_of(&asked("PATCH", target), 422)[0].holds.always(), "{target}");
+    }
+    let all = ["GET", "PATCH"].map(|method| answer::places_of(&asked(method, &one), 422));
+    assert!(all.iter().all(|places| answer::ALL.contains(places)));
+}

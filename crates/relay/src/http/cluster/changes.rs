@@ -101,9 +101,54 @@ impl Call {
         };
         let looked = tokio::time::timeout(MOST, looked).await.ok().flatten();
         let deletes = asked.verb == Verb::Delete;
-        let text = looked.and_then(|(now, then)| told(resource, &self.masks, &now, then.as_ref(), deletes));
+        let text = looked.and_then(|(now, then)| self.told(resource, &now, then.as_ref(), deletes));
         let text = text.unwrap_or_else(|| NOT_READ.to_owned());
         Some(mask::lines(resource.gate.detectors(), &text))
+    }
+
+    /// The lines that differ: `path: before -> behind`. `None`: it cannot be told.
+    fn told(&self, resource: &Resource, now: &Said, then: Option<&Said>, deletes: bool) -> Option<String> {
+        if now.status == 404 {
+            return Some("there is no such object now".to_owned());
+        }
+        if now.status != 200 {
+            return Some(format!("{NOT_READ} ({})", now.status));
+        }
+        let (before, shown) = (leaves(&now.body)?, leaves(&masked(resource, &self.masks, &now.body)?)?);
+        let version = before.get("metadata.resourceVersion").cloned().unwrap_or_default();
+        let Some(then) = then else {
+            let lines = shown
+                .iter()
+                .filter(|(path, _)| !is_noise(path))
+                .map(|(path, value)| format!("- {path}: {value}"));
+            let title = match deletes {
+                true => "deleted would be",
+                false => "what it would be is not known; it is now",
+            };
+            return Some(listed(&format!("{title}, as of version {version}:"), lines));
+        };
+        if !matches!(then.status, 200 | 201) {
+            let said = masked(resource, &self.masks_of(resource, then.status), &then.body)
+                .and_then(|body| leaves(&body)?.get("message").cloned())
+                .unwrap_or_default();
+            return Some(format!("the API server would answer {}: {said}", then.status));
+        }
+        let (behind, shown_behind) =
+            (leaves(&then.body)?, leaves(&masked(resource, &self.masks, &then.body)?)?);
+        let paths: std::collections::BTreeSet<&String> = before.keys().chain(behind.keys()).collect();
+        let differs = |path: &&String| !is_noise(path) && before.get(*path) != behind.get(*path);
+        let line = |path: &String| match (shown.get(path), shown_behind.get(path)) {
+            (Some(one), Some(two)) if one == two => format!("~ {path}: {one} (masked, and another value)"),
+            (Some(one), Some(two)) => format!("~ {path}: {one} -> {two}"),
+            (Some(one), None) => format!("- {path}: {one}"),
+            (None, Some(two)) => format!("+ {path}: {two}"),
+            (None, None) => format!("~ {path}"),
+        };
+        let lines: Vec<String> = paths.into_iter().filter(differs).map(line).collect();
+        match lines.is_empty() {
+            true => Some(format!("nothing would change, as of version {version}")),
+            false => Some(listed(&format!("changed would be, as of version {version}:"), lines.into_iter())),
+        }
     }
 
     async fn ask(&self, resource: &Resource, who: &Who, injected: &Injected, of: Of<'_>) -> Option<Said> {
@@ -117,54 +162,6 @@ impl Call {
         headers.remove("accept");
         let ask = Ask { method: of.method, target: &of.target, headers, body: of.body };
         own::ask(&resource.config, leg, injected, ask).await
-    }
-}
-
-/// The lines that differ: `path: before -> behind`. `None`: it cannot be told.
-fn told(
-    resource: &Resource,
-    masks: &Masks,
-    now: &Said,
-    then: Option<&Said>,
-    deletes: bool,
-) -> Option<String> {
-    if now.status == 404 {
-        return Some("there is no such object now".to_owned());
-    }
-    if now.status != 200 {
-        return Some(format!("{NOT_READ} ({})", now.status));
-    }
-    let (before, shown) = (leaves(&now.body)?, leaves(&masked(resource, masks, &now.body)?)?);
-    let version = before.get("metadata.resourceVersion").cloned().unwrap_or_default();
-    let Some(then) = then else {
-        let lines = shown
-            .iter()
-            .filter(|(path, _)| !is_noise(path))
-            .map(|(path, value)| format!("- {path}: {value}"));
-        let title = match deletes {
-            true => "deleted would be",
-            false => "what it would be is not known; it is now",
-        };
-        return Some(listed(&format!("{title}, as of version {version}:"), lines));
-    };
-    if !matches!(then.status, 200 | 201) {
-        let said = leaves(&then.body).and_then(|leaves| leaves.get("message").cloned()).unwrap_or_default();
-        return Some(format!("the API server would answer {}: {said}", then.status));
-    }
-    let (behind, shown_behind) = (leaves(&then.body)?, leaves(&masked(resource, masks, &then.body)?)?);
-    let paths: std::collections::BTreeSet<&String> = before.keys().chain(behind.keys()).collect();
-    let differs = |path: &&String| !is_noise(path) && before.get(*path) != behind.get(*path);
-    let line = |path: &String| match (shown.get(path), shown_behind.get(path)) {
-        (Some(one), Some(two)) if one == two => format!("~ {path}: {one} (masked, and another value)"),
-        (Some(one), Some(two)) => format!("~ {path}: {one} -> {two}"),
-        (Some(one), None) => format!("- {path}: {one}"),
-        (None, Some(two)) => format!("+ {path}: {two}"),
-        (None, None) => format!("~ {path}"),
-    };
-    let lines: Vec<String> = paths.into_iter().filter(differs).map(line).collect();
-    match lines.is_empty() {
-        true => Some(format!("nothing would change, as of version {version}")),
-        false => Some(listed(&format!("changed would be, as of version {version}:"), lines.into_iter())),
     }
 }
 

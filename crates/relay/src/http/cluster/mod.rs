@@ -94,7 +94,10 @@ impl Places {
 
     fn of(&self, request: Option<&Request>, own: &Arc<Masks>) -> Arc<Masks> {
         let Some(Request::Resource(asked)) = request else { return own.clone() };
-        let places = answer::places(asked);
+        self.those(answer::places(asked), own)
+    }
+
+    fn those(&self, places: &[Place], own: &Arc<Masks>) -> Arc<Masks> {
         self.of
             .iter()
             .find(|(known, _)| *known == places)
@@ -234,7 +237,8 @@ impl Call {
         }
         let said = body::read(asked, form, Written::Json, &self.body).map_err(bad)?;
         if !self.body.is_empty() && body::holds_mask(asked, form, &self.body).map_err(bad)? {
-            return Err((422, MASKED));
+            // Of a 422 kubectl shows causes alone.
+            return Err((400, MASKED));
         }
         self.action =
             facts::action(&resource.root, asked, &said, std::mem::replace(&mut self.action, nothing()));
@@ -318,6 +322,16 @@ impl Call {
     /// Whether it is what a program wrote.
     pub(super) fn reads_log(&self) -> bool {
         matches!(&self.request, Some(Request::Resource(asked)) if asked.log.is_some())
+    }
+
+    /// The places of an answer with that status that are governed.
+    pub(super) fn masks_of(&self, resource: &Resource, status: u16) -> Arc<Masks> {
+        match (&self.request, &resource.places) {
+            (Some(Request::Resource(asked)), Some(places)) if status >= 400 => {
+                places.those(answer::places_of(asked, status), &resource.config.masks)
+            }
+            _ => self.masks.clone(),
+        }
     }
 
     /// Whether the answer goes on until somebody ends it.
