@@ -2,10 +2,13 @@
 //!
 //! `cargo xtask test` runs these where `cargo xtask setup kubernetes` has built the programs.
 
+mod attacks;
 mod calls;
+mod masks;
 mod node;
 mod node_channels;
 mod scene;
+mod wire;
 
 use crate::world::eventually;
 use interop::kubernetes::{ADMIN, AGENT, Kubernetes, programs};

@@ -5,14 +5,12 @@ use crate::world::{POLICY, json, plan, run_of, upstream};
 use interop::gateway::{Gateway, Lease, Plan, Site};
 use interop::kubernetes::{ADMIN, Kubernetes, programs, token};
 use interop::limits::CLIENT_SECONDS_MAX;
-use interop::place::free_port;
+use interop::place::{Scratch, free_port};
 use interop::process::{Finished, finish};
 use serde_json::Value;
 use std::path::Path;
+use std::process::Command;
 use std::sync::OnceLock;
-
-/// The variable in which `tacho` finds the cluster's token.
-const KEY: &str = "KUBE_TOKEN";
 
 /// Everything that is understood may be done; a test forbids to its own agents what it is about.
 const RULES: &str = r#"
@@ -43,7 +41,7 @@ impl Scene {
         change: impl FnOnce(&mut Plan),
     ) -> Scene {
         let port = free_port().unwrap();
-        let credential = cluster.file(KEY, &token(ADMIN)).unwrap();
+        let credential = cluster.file(&format!("token-{port}"), &token(ADMIN)).unwrap();
         let tables = format!(
             "\n[[resource]]\nname = \"prod\"\nkind = \"kubernetes\"\nlisten = \"127.0.0.1:{port}\"\n\
              upstream = \"https://127.0.0.1:{}\"\nca = \"{}\"\ncredential = {{ file = \"{}\" }}\n{lines}\n",
@@ -92,6 +90,24 @@ impl Scene {
         done.out()
     }
 
+    /// The same script beside the gateway.
+    pub fn beside(&self, script: &str) -> Finished {
+        let scratch = Scratch::new("beside").unwrap();
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", script]).env("HOME", scratch.path()).env("KUBECONFIG", self.cluster.kubeconfig());
+        finish(&mut shell, b"", CLIENT_SECONDS_MAX).unwrap()
+    }
+
+    /// One request of curl's with a run's credential: the status, and the body.
+    pub fn curl(&self, token: &str, words: &[&str], path: &str) -> (u16, String) {
+        curl(self.port, token, words, path)
+    }
+
+    /// The same beside the gateway, as who may do everything.
+    pub fn direct_curl(&self, words: &[&str], path: &str) -> (u16, String) {
+        curl(self.cluster.port, &token(ADMIN), words, path)
+    }
+
     /// Makes what these objects say, beside the gateway.
     #[track_caller]
     pub fn make(&self, objects: &str) {
@@ -133,4 +149,14 @@ impl Scene {
             .filter(|event| event["auditID"].as_str().is_some_and(|id| id.starts_with(&ours)))
             .collect()
     }
+}
+
+fn curl(port: u16, token: &str, words: &[&str], path: &str) -> (u16, String) {
+    let mut curl = Command::new("curl");
+    curl.args(["-sSk", "-g", "--path-as-is", "--max-time", "30", "-w", "\n%{http_code}"]);
+    curl.args(["-H", &format!("Authorization: Bearer {token}")]).args(words);
+    let done = finish(curl.arg(format!("https://127.0.0.1:{port}{path}")), b"", CLIENT_SECONDS_MAX).unwrap();
+    let said = done.out();
+    let (body, status) = said.rsplit_once('\n').unwrap_or_else(|| panic!("{path}: {}", done.all()));
+    (status.parse().unwrap_or_else(|_| panic!("{path}: {}", done.all())), body.to_owned())
 }

@@ -1,0 +1,333 @@
+//! Values of a cluster's objects, in every form in which its API server tells them, and where what is masked goes no further.
+
+use super::scene::{Scene, cluster};
+use crate::scan::Net;
+use interop::gateway::Lease;
+use std::sync::OnceLock;
+
+/// Of no form that a detector knows: only where it stands says that it is a secret.
+const CANARY: &str = "Canary-of-the-cluster-7741";
+const CONFIG: &str = "Config-of-the-cluster-3302";
+const OWN: &str = "Own-place-of-the-cluster-5150";
+const SSN: &str = "536-22-8391";
+
+/// Agents: `masks-seer` may see what secrets hold.
+const RULES: &str = r#"
+@id("masks-seer-sees")
+permit (principal in Agent::"masks-seer", action == Action::"reveal", resource == Class::"secret.kubernetes");
+"#;
+
+const LINES: &str = r#"
+[[resource.mask]]
+class = "config.kubernetes"
+
+[[resource.mask]]
+class = "config.env"
+
+[[resource.mask]]
+path = "$..spec.holder"
+class = "secret.holder"
+"#;
+
+fn shared() -> &'static (Scene, Lease, String) {
+    static SHARED: OnceLock<(Scene, Lease, String)> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let scene = Scene::before(cluster(), RULES, LINES, |_plan| {});
+        scene.make(r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"masks"}}"#);
+        let applied = |object: &str| {
+            let done = scene.direct_fed(&["apply", "-n", "masks", "-f", "-"], object);
+            assert!(done.status.success(), "{}", done.all());
+        };
+        applied(&format!(
+            r#"{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"db","labels":{{"l":"masks"}}}},"stringData":{{"password":"{CANARY}","user":"root"}}}}"#
+        ));
+        applied(&format!(
+            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"c"}},"data":{{"mode":"{CONFIG}"}}}}"#
+        ));
+        applied(&format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"p"}},"spec":{{"containers":[{{"name":"a","image":"b","env":[{{"name":"MODE","value":"{CONFIG}"}}]}}]}}}}"#
+        ));
+        applied(&format!(
+            r#"{{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{{"name":"l","annotations":{{"note":"of {SSN}"}}}},"spec":{{"holderIdentity":"{OWN}"}}}}"#
+        ));
+        let many: String = (0..40).map(|n| format!("{}{{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{{\"name\":\"many-{n}\"}},\"stringData\":{{\"password\":\"{CANARY}\",\"long\":\"{}\"}}}}", if n == 0 { "" } else { "," }, "x".repeat(4000))).collect();
+        let list = format!("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{many}]}}");
+        let done = scene.direct_fed(&["create", "-n", "masks", "-f", "-"], &list);
+        assert!(done.status.success(), "{}", done.all());
+        let (lease, token) = scene.lease("masks-curl");
+        (scene, lease, token)
+    })
+}
+
+fn net() -> Net {
+    Net::new([CANARY, CONFIG, SSN])
+}
+
+const TABLE: &str = "Accept: application/json;as=Table;g=meta.k8s.io;v=v1";
+const JSON: &str = "Content-Type: application/json";
+
+#[test]
+fn no_form_of_an_answer_has_a_secret_in_it() {
+    let (scene, _, token) = shared();
+    let net = net();
+    let at = "/api/v1/namespaces/masks/secrets";
+    let one = format!("{at}/db");
+    let merge = "Content-Type: application/merge-patch+json";
+    let patch = "Content-Type: application/json-patch+json";
+    let strategic = "Content-Type: application/strategic-merge-patch+json";
+    let apply = "Content-Type: application/apply-patch+yaml";
+    let whole = format!(
+        r#"{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"new"}},"stringData":{{"a":"{CANARY}"}}}}"#
+    );
+    let cases: Vec<(Vec<&str>, String)> = vec![
+        (vec![], one.clone()),
+        (vec![], format!("{one}?pretty=true")),
+        (vec![], at.to_owned()),
+        (vec![], "/api/v1/secrets".to_owned()),
+        (vec![], format!("{at}?limit=3")),
+        (vec![], format!("{at}?labelSelector=l%3Dmasks")),
+        (vec![], format!("{at}?fieldSelector=metadata.name%3Ddb")),
+        (vec!["-H", TABLE], format!("{at}?includeObject=Object")),
+        (vec!["-H", TABLE], format!("{at}?includeObject=Metadata")),
+        (vec!["-H", TABLE], format!("{one}?includeObject=Object")),
+        (vec!["-H", "Accept: application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"], one.clone()),
+        (
+            vec!["-H", "Accept: application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"],
+            at.to_owned(),
+        ),
+        (vec!["-H", "Accept-Encoding: gzip"], at.to_owned()),
+        (vec!["--compressed"], at.to_owned()),
+        (vec!["-H", "Accept: application/vnd.kubernetes.protobuf"], one.clone()),
+        (vec!["-H", "Accept: application/vnd.kubernetes.protobuf, */*"], one.clone()),
+        (
+            vec!["-H", "Accept: application/vnd.kubernetes.protobuf;stream=watch"],
+            format!("{at}?watch=1&timeoutSeconds=1"),
+        ),
+        (vec!["-H", "Accept: application/cbor"], one.clone()),
+        (vec!["-H", "Accept: application/yaml"], one.clone()),
+        (vec!["-H", "Accept: application/yaml, application/json"], one.clone()),
+        (vec!["-H", "Accept: text/html"], one.clone()),
+        (vec!["-H", "Accept: application/json", "-H", "Accept: application/yaml"], one.clone()),
+        (vec!["-H", "Range: bytes=200-"], one.clone()),
+        (vec![], format!("{at}?watch=1&timeoutSeconds=1")),
+        (vec!["-H", TABLE], format!("{at}?watch=true&includeObject=Object&timeoutSeconds=1")),
+        (vec![], "/api/v1/watch/namespaces/masks/secrets?timeoutSeconds=1".to_owned()),
+        (vec![], "/api/v1/watch/namespaces/masks/secrets/db?timeoutSeconds=1".to_owned()),
+        (
+            vec!["-X", "PATCH", "-H", merge, "-d", r#"{"metadata":{"labels":{"x":"y"}}}"#],
+            format!("{one}?dryRun=All"),
+        ),
+        // What such an error quotes is the whole object, as it is stored.
+        (vec!["-X", "PATCH", "-H", merge, "-d", r#"{"data":{"q":5}}"#], format!("{one}?dryRun=All")),
+        (vec!["-X", "PATCH", "-H", merge, "-d", r#"{"immutable":"x"}"#], one.clone()),
+        (
+            vec!["-X", "PATCH", "-H", patch, "-d", r#"[{"op":"add","path":"/data/q","value":"!!"}]"#],
+            one.clone(),
+        ),
+        (
+            vec!["-X", "PATCH", "-H", patch, "-d", r#"[{"op":"add","path":"/data/q","value":{"a":1}}]"#],
+            one.clone(),
+        ),
+        (
+            vec!["-X", "PATCH", "-H", patch, "-d", r#"[{"op":"test","path":"/type","value":"x"}]"#],
+            one.clone(),
+        ),
+        (
+            vec![
+                "-X",
+                "PATCH",
+                "-H",
+                patch,
+                "-d",
+                r#"[{"op":"copy","from":"/data/password","path":"/metadata/labels/x"}]"#,
+            ],
+            one.clone(),
+        ),
+        (
+            vec![
+                "-X",
+                "PATCH",
+                "-H",
+                patch,
+                "-d",
+                r#"[{"op":"move","from":"/data/password","path":"/metadata/labels/x"}]"#,
+            ],
+            format!("{one}?dryRun=All"),
+        ),
+        (vec!["-X", "PATCH", "-H", strategic, "-d", r#"{"data":{"q":5}}"#], one.clone()),
+        (vec!["-X", "PATCH", "-H", strategic, "-d", r#"{"type":"x"}"#], one.clone()),
+        (
+            vec![
+                "-X",
+                "PATCH",
+                "-H",
+                apply,
+                "-d",
+                r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"db"},"data":{"q":5}}"#,
+            ],
+            format!("{one}?fieldManager=x"),
+        ),
+        (
+            vec![
+                "-X",
+                "PATCH",
+                "-H",
+                apply,
+                "-d",
+                r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"db"},"data":{"password":"YQ=="}}"#,
+            ],
+            format!("{one}?fieldManager=x"),
+        ),
+        (vec!["-X", "POST", "-H", JSON, "-d", &whole], format!("{at}?dryRun=All")),
+        (
+            vec![
+                "-X",
+                "POST",
+                "-H",
+                JSON,
+                "-d",
+                r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"db"},"data":{"a":"!!"}}"#,
+            ],
+            at.to_owned(),
+        ),
+        (
+            vec![
+                "-X",
+                "PUT",
+                "-H",
+                JSON,
+                "-d",
+                r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"db","resourceVersion":"1"},"type":"Opaque","data":{"a":"YQ=="}}"#,
+            ],
+            one.clone(),
+        ),
+        (vec!["-X", "DELETE"], format!("{one}?dryRun=All")),
+        (vec!["-X", "DELETE"], format!("{at}?dryRun=All")),
+        (vec![], "/api/v1/namespaces/masks/configmaps".to_owned()),
+        (vec![], "/api/v1/namespaces/masks/configmaps?watch=1&timeoutSeconds=1".to_owned()),
+        (
+            vec!["-X", "PATCH", "-H", merge, "-d", r#"{"data":{"q":5}}"#],
+            "/api/v1/namespaces/masks/configmaps/c".to_owned(),
+        ),
+        (vec![], "/api/v1/namespaces/masks/pods/p".to_owned()),
+        (vec!["-H", TABLE], "/api/v1/pods?includeObject=Object".to_owned()),
+        (
+            vec!["-X", "PATCH", "-H", merge, "-d", r#"{"spec":{"priority":"x"}}"#],
+            "/api/v1/namespaces/masks/pods/p".to_owned(),
+        ),
+        (vec![], "/apis/coordination.k8s.io/v1/namespaces/masks/leases/l".to_owned()),
+    ];
+    let (mut wrong, mut caught) = (Vec::new(), 0);
+    for (words, path) in &cases {
+        for version in ["--http1.1", "--http2"] {
+            let words: Vec<&str> = [version].into_iter().chain(words.iter().copied()).collect();
+            let (status, body) = scene.curl(token, &words, path);
+            let found = net.search(body.as_bytes());
+            if !found.is_empty() {
+                wrong.push(format!("{words:?} {path}: {status}: {found:?}"));
+            }
+        }
+        // Beside the gateway, without changing anything: most of it is there.
+        let reads = !words.contains(&"-X") || path.contains("dryRun");
+        caught += usize::from(reads && !net.search(scene.direct_curl(words, path).1.as_bytes()).is_empty());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(caught >= 20, "{caught} of {} have a value beside the gateway", cases.len());
+}
+
+#[test]
+fn what_is_masked_says_so_in_a_form_that_clients_read() {
+    let (scene, ..) = shared();
+    let out = |words: &str| scene.out("masks-kubectl", &format!("kubectl -n masks {words}"));
+    assert_eq!(out("get secret db -o jsonpath='{.data}'"), r#"{"password":null,"user":null}"#);
+    assert_eq!(out("get cm c -o jsonpath='{.data.mode}'"), "[config.kubernetes]");
+    assert_eq!(
+        out("get pod p -o jsonpath='{.spec.containers[0].env}'"),
+        r#"[{"name":"MODE","value":"[config.env]"}]"#
+    );
+    let lease = out("get lease l -o yaml");
+    assert!(lease.contains("note: of [pii.ssn]"), "{lease}");
+    assert!(out("describe secret db").contains("password:  0 bytes"));
+    assert!(out("create secret generic x --from-literal a=b --dry-run=server -o yaml").contains("a: null"));
+    scene.direct_out(&["create", "serviceaccount", "minter", "-n", "masks"]);
+    assert_eq!(out("create token minter").trim(), "[secret.kubernetes_token]");
+    let exposed = scene.told("exposed", "masks-kubectl").to_string();
+    assert!(exposed.contains("secret.kubernetes"), "{exposed}");
+    // That there is none, or one already, is said.
+    let done = scene
+        .sh("masks-errors", "kubectl -n masks get secret none; kubectl -n masks create secret generic db");
+    for said in [r#"secrets "none" not found"#, r#"secrets "db" already exists"#] {
+        assert!(done.err().contains(said), "{}", done.all());
+    }
+}
+
+#[test]
+fn who_may_see_a_secret_sees_it_and_the_record_says_which() {
+    let (scene, ..) = shared();
+    let out =
+        scene.out("masks-seer", "kubectl -n masks get secret db -o jsonpath='{.data.password}' | base64 -d");
+    assert_eq!(out, CANARY);
+    let exposed = scene.told("exposed", "masks-seer").to_string();
+    for part in ["data", "secret.kubernetes", "masks-seer-sees"] {
+        assert!(exposed.contains(part), "{part} in {exposed}");
+    }
+    assert!(!exposed.contains(CANARY));
+    // Of config maps nobody said so.
+    let out = scene.out("masks-seer-2", "kubectl -n masks get cm c -o jsonpath='{.data.mode}'");
+    assert_eq!(out, "[config.kubernetes]");
+}
+
+#[test]
+fn a_mask_is_not_written_back() {
+    let (scene, _, token) = shared();
+    let before = scene.direct_out(&["get", "secret,configmap", "-n", "masks", "-o", "json"]);
+    let script = "kubectl -n masks get secret db -o yaml | kubectl replace --validate=false -f -; \
+                  kubectl -n masks get secret db -o json | kubectl apply --server-side --force-conflicts --validate=false -f -; \
+                  kubectl -n masks get cm c -o yaml | kubectl replace --validate=false -f -; \
+                  kubectl -n masks patch cm c -p '{\"data\":{\"mail\":\"[pii.email]\"}}'; \
+                  EDITOR='sed -i s/config.kubernetes/config.other/' kubectl -n masks edit cm c </dev/null";
+    let done = scene.sh("masks-back", script);
+    assert!(done.err().matches("is a mask that the gateway gave").count() >= 4, "{}", done.all());
+    let after = scene.direct_out(&["get", "secret,configmap", "-n", "masks", "-o", "json"]);
+    assert_eq!(before, after);
+    let seen = scene.audited("masks-back");
+    assert!(
+        !seen.iter().any(|event| ["update", "patch"].contains(&event["verb"].as_str().unwrap())),
+        "{seen:?}"
+    );
+    // What leaves the masked values out changes the others.
+    let merge = [
+        "-X",
+        "PATCH",
+        "-H",
+        "Content-Type: application/merge-patch+json",
+        "-d",
+        r#"{"stringData":{"more":"m"}}"#,
+    ];
+    let (status, body) = scene.curl(token, &merge, "/api/v1/namespaces/masks/secrets/many-39");
+    assert_eq!(status, 200, "{body}");
+    let stored =
+        scene.direct_out(&["get", "secret", "many-39", "-n", "masks", "-o", "jsonpath={.data.more}"]);
+    assert_eq!(stored, "bQ==");
+}
+
+#[test]
+fn nothing_that_the_gateway_keeps_holds_a_value() {
+    let scene = Scene::before(cluster(), "", LINES, |_plan| {});
+    let (_, _, _) = shared();
+    let script = "k='kubectl -n masks'; $k get secrets -o yaml; $k get cm c -o json; $k get pod p -o yaml; \
+                  $k get secrets -w --request-timeout 1s; $k get lease l -o json; \
+                  read -r v; $k create secret generic kept --from-literal k=$v; \
+                  $k patch secret db --type merge -p '{\"data\":{\"q\":5}}'; \
+                  $k create token minter; $k get secret kept -o json; $k delete secret kept";
+    // What a run is started with is in its record: a value goes in by another way.
+    let done = scene.fed("masks-kept", script, "Canary-that-is-written-8852\n");
+    let net = Net::new([CANARY, CONFIG, SSN, "Canary-that-is-written-8852"]);
+    let found = net.search(&[done.stdout.as_slice(), &done.stderr].concat());
+    assert_eq!(found, Vec::<&str>::new(), "{}", scene.gateway.explain(&done));
+    let found = net.search_files(&scene.gateway.site().data());
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(net.search(scene.gateway.log().as_bytes()), Vec::<&str>::new());
+    let shown = scene.show("masks-kept").to_string();
+    assert!(net.search(shown.as_bytes()).is_empty() && shown.contains("secrets"));
+}
