@@ -117,7 +117,7 @@ def raw():
         ("upgrade to HTTP/2", NS + "/secrets", "h2c"), ("upgrade to two", NS + "/pods/x/exec?command=a&stdout=1", "SPDY/3.1, websocket"),
         ("upgrade to something", NS + "/pods/x/exec?command=a&stdout=1", "tcp"),
     ]:
-        yield name, "GET %s HTTP/1.1\r\n" % path + GOOD + up % to + "\r\n"
+        yield name, "GET %s HTTP/1.1\r\n" % path + GOOD + up % to + "\r\n" + SMUGGLED
     yield "an exec without upgrade", "POST %s/pods/x/exec?command=a&stdout=1 HTTP/1.1\r\n" % NS + GOOD + "Content-Length: 0\r\n\r\n"
     yield "CONNECT", "CONNECT 10.0.0.1:443 HTTP/1.1\r\n" + GOOD + "\r\n" + SMUGGLED
 

@@ -249,7 +249,7 @@ impl Session {
         }
         let told = decided.message.as_deref().unwrap_or(why);
         let problem = Problem::refused(status, decided, told, durable.seq()).to(asked.rpc.as_ref());
-        let keep = self.flow.may_keep_client();
+        let keep = self.flow.may_keep_client() && !asked.offers();
         let handles = &self.resource.handles;
         match problem.elsewhere().is_some_and(|(place, event)| handles.say(place, event)) {
             true => self.to_client.accept(keep),

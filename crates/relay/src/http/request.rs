@@ -306,6 +306,11 @@ impl Asked {
         self.call.as_ref()?.tunnel.as_ref()
     }
 
+    /// Whether it offers an API server of Kubernetes another protocol, be it one that may be spoken there or not.
+    pub(super) fn offers(&self) -> bool {
+        self.call.is_some() && self.request.headers.contains("upgrade")
+    }
+
     /// Whether it asks for another protocol.
     pub(super) fn switches(&self) -> bool {
         self.opening.is_some() || self.tunnel().is_some()

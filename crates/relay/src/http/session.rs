@@ -178,8 +178,8 @@ impl Session {
         room(&self.resource.gate).await;
         let (decided, approval) = match self.decide(&asked).await? {
             Ruling::Go(decided, approval) => (decided, approval),
-            // Nothing rides on a connection that was to be upgraded, and was not.
-            Ruling::No => return Ok(self.answered_here()? && asked.tunnel().is_none()),
+            // Nothing rides on a connection whose upgrade was refused.
+            Ruling::No => return Ok(self.answered_here()? && !asked.offers()),
         };
         if !self.upstream_ready().await {
             self.refuse(&asked, &decided, 502, UNREACHABLE, None).await?;
