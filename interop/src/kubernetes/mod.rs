@@ -55,12 +55,22 @@ pub fn programs() -> Result<PathBuf, Trouble> {
 impl Kubernetes {
     /// With the programs in this folder; etcd is Debian's.
     pub fn start(programs: &Path) -> Result<Kubernetes, Trouble> {
+        Kubernetes::start_with(programs, "RequestResponse")
+    }
+
+    /// The same without an audit log, for benchmarks: it would cost more than what they are about.
+    pub fn unaudited(programs: &Path) -> Result<Kubernetes, Trouble> {
+        Kubernetes::start_with(programs, "None")
+    }
+
+    /// `audited`: how much of each request the audit log has, as its policy calls it.
+    fn start_with(programs: &Path, audited: &str) -> Result<Kubernetes, Trouble> {
         let wrap = |why| Trouble::Start { what: "Kubernetes".to_owned(), why };
         let scratch = Scratch::new("kubernetes").map_err(wrap)?;
         let dir = scratch.path();
         let (etcd, at) = etcd(dir)?;
         let port = free_port().map_err(wrap)?;
-        prepare(dir, port)?;
+        prepare(dir, port, audited)?;
         let mut command = Command::new(programs.join(API_SERVER));
         command.args(flags(dir, port, at));
         let mut server = Daemon::start(&mut command, &dir.join("server.log"), "TERM")?;
@@ -139,7 +149,7 @@ fn etcd(dir: &Path) -> Result<(Daemon, u16), Trouble> {
 }
 
 /// Certificates, tokens, the audit's policy and the kubeconfig.
-fn prepare(dir: &Path, port: u16) -> Result<(), Trouble> {
+fn prepare(dir: &Path, port: u16, audited: &str) -> Result<(), Trouble> {
     let wrap = |why| Trouble::Start { what: "Kubernetes".to_owned(), why };
     let authority = Authority::new(dir)?;
     authority.sign("server", "DNS:localhost,IP:127.0.0.1")?;
@@ -153,9 +163,9 @@ fn prepare(dir: &Path, port: u16) -> Result<(), Trouble> {
          {node},system:node:{},3,\"system:nodes\"\n",
         node::NAME
     );
-    let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: RequestResponse}]\n";
+    let policy = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{{level: {audited}}}]\n");
     let config = config(port, &authority.certificate(), &[ADMIN, AGENT]);
-    for (name, text) in [("tokens.csv", &*tokens), ("audit.yaml", policy), ("kubeconfig", &config)] {
+    for (name, text) in [("tokens.csv", &*tokens), ("audit.yaml", &policy), ("kubeconfig", &config)] {
         std::fs::write(dir.join(name), text).map_err(wrap)?;
     }
     Ok(())

@@ -3,10 +3,11 @@
 //!
 //! Reading order: [`table`] (a figure and its target) -> [`ledger`] (appends, verification) -> [`ways`] (PostgreSQL and
 //! each way to it) -> [`traffic`] (pgbench) -> [`bulk`] (streams, memory, start-up) -> [`http`] (a service, and each way to
-//! it) -> [`ssh`] (a host, and each way to it).
+//! it) -> [`ssh`] (a host, and each way to it) -> [`kubernetes`] (an API server, and each way to it).
 
 mod bulk;
 mod http;
+mod kubernetes;
 mod ledger;
 mod ssh;
 mod table;
@@ -34,8 +35,19 @@ struct Bench {
     table: Table,
 }
 
-const WHAT: [&str; 10] =
-    ["all", "ledger", "postgres", "traffic", "latency", "first", "stream", "idle", "http", "ssh"];
+const WHAT: [&str; 11] = [
+    "all",
+    "ledger",
+    "postgres",
+    "traffic",
+    "latency",
+    "first",
+    "stream",
+    "idle",
+    "http",
+    "ssh",
+    "kubernetes",
+];
 
 pub fn run(words: &[&str]) -> Result<(), Stop> {
     let usage = || Stop::Usage(format!("cargo xtask bench {} [--quick]", WHAT.join("|")));
@@ -54,12 +66,12 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
         build(&home)?;
     }
     let begun = Instant::now();
-    let mut bench =
-        Bench { quick, release: home.target.join("release"), venv: home.venv(), table: Table::default() };
+    let release = given.unwrap_or_else(|| home.target.join("release"));
+    let mut bench = Bench { quick, release, venv: home.venv(), table: Table::default() };
     if matches!(what, "all" | "ledger") {
         bench.ledger()?;
     }
-    if !matches!(what, "ledger" | "http" | "ssh") {
+    if !matches!(what, "ledger" | "http" | "ssh" | "kubernetes") {
         bench.postgres(what)?;
     }
     if matches!(what, "all" | "http") {
@@ -67,6 +79,13 @@ pub fn run(words: &[&str]) -> Result<(), Stop> {
     }
     if matches!(what, "all" | "ssh") {
         bench.ssh()?;
+    }
+    match (what, kubernetes::programs(&home)) {
+        ("all" | "kubernetes", Some(programs)) => bench.kubernetes(&programs)?,
+        // They take longer to build than all the rest to measure.
+        ("all", None) => println!("\nSKIPPED: kubernetes ({})", kubernetes::MISSING),
+        ("kubernetes", None) => return Err(Stop::Could(kubernetes::MISSING.to_owned())),
+        _ => {}
     }
     println!("\n{}", bench.table);
     println!("Measured in {} s, not counting the build.", begun.elapsed().as_secs());
