@@ -230,7 +230,7 @@ impl Stage {
             let gateway = site.up()?;
             let (lease, said) = gateway.lease_saying("bench", CREDENTIAL)?;
             let (token, certificate) = said.split_once('\n').unwrap_or((&said, ""));
-            let authority = scratch.path().join(durability);
+            let authority = scratch.path().join(name);
             std::fs::write(&authority, certificate).map_err(could)?;
             let door = Door { port, token: token.to_owned(), authority };
             ways.push(Way { name, door, pid: Some(gateway.pid()), _keep: Some((lease, gateway)) });
