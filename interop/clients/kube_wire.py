@@ -69,7 +69,7 @@ def cases():
         (JPATCH, "{}"), (JPATCH, '[{"op":"add"}]'), (JPATCH, '[{"op":"explode","path":"/a"}]'), (JPATCH, '[{"op":"add","path":"a","value":1}]'),
         (JPATCH, '[{"op":"add","path":"/a~2","value":1}]'), (JPATCH, '[{"op":"add","path":"","value":1}]'), (JPATCH, '[{"op":"add","path":"/a"}]'),
         (JPATCH, '[{"op":"add","path":"/a","value":1,"extra":1}]'), (JPATCH, '[{"op":"add","op":"remove","path":"/a","value":1}]'),
-        (JPATCH, "[" + ",".join(['{"op":"test","path":"/a","value":1}'] * 10001) + "]"), (MERGE, "[]"), (MERGE, "x"), (APPLY, "a: b"), (APPLY, '{"<<":{"a":1}}'),
+        (JPATCH, "[" + ",".join(['{"op":"test","path":"/a","value":1}'] * 10001) + "]"), (MERGE, "[]"), (MERGE, "x"), (APPLY, "a: &x b\nc: *x"), (APPLY, '{"<<":{"a":1}}'),
         (JSON, "{}"), (("content-type", "application/patch"), "{}"),
     ]:
         yield "patch", "PATCH", one, [kind], body.encode()

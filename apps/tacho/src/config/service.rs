@@ -247,7 +247,11 @@ impl Resolver<'_> {
                 true
             }
         };
-        let version = self.version(place, raw.http.as_ref(), started);
+        let version = match (kind, &raw.http) {
+            // Each session has a connection of its own, and an exec begins in HTTP/1.1 anyway.
+            ("kubernetes", None) => Version::One,
+            _ => self.version(place, raw.http.as_ref(), started),
+        };
         let upstream = HttpUpstream { root_certificates, ..upstream? };
         Some(Service {
             upstream,
