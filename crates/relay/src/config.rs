@@ -252,11 +252,6 @@ impl Masks {
         self.names.get(rule).map_or("$", String::as_str)
     }
 
-    /// Whether one of them is of a class of secrets.
-    pub(crate) fn holds_secrets(&self) -> bool {
-        self.rules.iter().any(|rule| rule.class.as_str().starts_with("secret."))
-    }
-
     pub(crate) fn classes(&self) -> BTreeSet<Class> {
         self.rules.iter().map(|rule| rule.class.clone()).collect()
     }

@@ -122,6 +122,11 @@ pub const MCP_LENT: Duration = Duration::from_secs(5);
 /// The words of a command of a server of MCP that its client starts, in bytes, with a byte between two. They stand in the
 /// `connect` record, and come in one field of a head.
 pub const MCP_COMMAND_BYTES_MAX: usize = 8 << 10;
+/// What may wait for one side of an exec or port-forward while that side is still heard: its pings and openings are answered there. A
+/// message of WebSocket's, which has at most a MiB, has room in it.
+pub const CHANNEL_ANSWERS_BYTES_MAX: usize = 4 << 20;
+/// Objects of a cluster that are read at once for approvers, of one resource: each costs two connections and 8 MiB at most.
+pub const CHANGES_AT_ONCE_MAX: usize = 4;
 /// How long a WebSocket may be without a message of either side's. Pings are no messages: the gateway answers them by itself.
 pub const SOCKET_IDLE: Duration = Duration::from_secs(3600);
 /// How long one side's Close waits for the other's. RFC 6455 asks for a reasonable time; what comes meanwhile is not passed on.

@@ -179,7 +179,6 @@ impl Writes {
         let mut left = FilterStream::new();
         left.piece(&mut self.filter, look.key, masked.as_bytes());
         left.so_far(&mut self.filter, look.key);
-        self.bytes += masked.as_bytes().len() as u64;
         Ok(masked)
     }
 

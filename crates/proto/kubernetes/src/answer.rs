@@ -116,7 +116,8 @@ pub const PATCHED: Place = place("$[*].value", Holds::Secret, MaskKind::Redact);
 const SECRETS_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Secret, MaskKind::Redact)];
 const CONFIG_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Config, MaskKind::Redact)];
 const OTHERS_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Env, MaskKind::Redact)];
-const MESSAGE: &str = "$..message";
+/// The sentence of an error, which quotes the object.
+pub const MESSAGE: &str = "$..message";
 
 /// Every list of places that [`places`] and [`places_of`] give.
 pub const ALL: [&[Place]; 9] = [
@@ -218,10 +219,12 @@ fn json_range(range: &str) -> Result<Option<String>, Reason> {
     for parameter in pieces {
         let (name, value) = parameter.split_once('=').ok_or(why::BAD_ACCEPT)?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
-        if !matches!(name, "as" | "g" | "v" | "q" | "profile" | "charset") || !value.bytes().all(plain) {
+        if !matches!(name, "as" | "g" | "v" | "q" | "profile" | "charset" | "stream")
+            || !value.bytes().all(plain)
+        {
             return Err(why::BAD_ACCEPT);
         }
-        if name != "charset" {
+        if !matches!(name, "charset" | "stream") {
             written.push_str(&format!(";{name}={value}"));
         }
     }

@@ -406,7 +406,7 @@ impl Session {
     ) -> Result<Option<Denied>, Cut> {
         let gate = self.resource.gate.clone();
         // What a rule that is new forbids in a collection was not asked about.
-        if asked.call.as_ref().is_some_and(|call| call.collects() && call.generation != gate.generation()) {
+        if asked.call.as_ref().is_some_and(|call| call.reads() && call.is_stale(&self.resource)) {
             let ground = Ground { action: &asked.action, context: &asked.context, release: None };
             let decided = unsaid(gate.verdict(&self.who, &ground, &BTreeSet::new()));
             return Ok(Some(Denied {

@@ -14,7 +14,7 @@ use super::request::Asked;
 use super::session::{Cut, Session, cut_short, over};
 use crate::alike::unsaid;
 use crate::entropy;
-use crate::limits::{REFUSAL_RECORD, VERDICTS_MAX};
+use crate::limits::{PIPELINED_BYTES_MAX, REFUSAL_RECORD, VERDICTS_MAX};
 
 /// What became of a question to policy and people.
 pub(super) enum Ruling {
@@ -91,7 +91,7 @@ impl Session {
             return Ok(Ruling::Go(known, None));
         }
         let generation = gate.generation();
-        let stale = asked.call.as_ref().is_some_and(|call| call.collects() && call.generation != generation);
+        let stale = asked.call.as_ref().is_some_and(|call| call.is_stale(&self.resource));
         let by_model = self.question(asked).saying().and_then(|said| gate.decided(&self.who, &said));
         let context = match by_model {
             Some((how, told)) => policy::Context {
@@ -161,10 +161,12 @@ impl Session {
         ground: &Ground<'_>,
     ) -> Result<Result<(Arc<Decided>, Seq), Denied>, Cut> {
         if let Some(call) = &asked.call {
-            let changes = call.changes(&self.resource, &self.who, &asked.request, &self.injected);
+            let secrets = (&self.injected, &self.needles);
+            let changes = call.changes(&self.resource, &self.who, &asked.request, secrets);
             let changes = tokio::select! {
                 biased;
                 why = over(&mut self.ended) => return Err(cut_short(why)),
+                () = self.client.gone(PIPELINED_BYTES_MAX) => return Err(Cut::quiet("client-closed")),
                 changes = changes => changes,
             };
             changes.into_iter().for_each(|changes| _ = asked.changes.set(changes));

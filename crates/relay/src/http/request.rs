@@ -161,10 +161,10 @@ impl Asked {
         let masks_of = call.as_ref().map_or_else(|| config.masks.clone(), |call| call.masks.clone());
         let seen = match &call {
             // Whatever it is called, it was read as JSON, or it is refused.
-            Some(call) => {
+            Some(call) if !call.proxied() => {
                 Seen::look(detectors, resource, &call.own_masks, Ok(mask::body::Media::Json), &body, more)
             }
-            None => Seen::of(detectors, resource, &request, &body, more),
+            Some(_) | None => Seen::of(detectors, resource, &request, &body, more),
         };
         // What the model is told is what is read: with placeholders, where they stand in.
         let masks = config.model.is_some_and(|model| model.prompts == Prompts::Mask);

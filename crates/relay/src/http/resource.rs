@@ -15,6 +15,7 @@ use super::lent::Lent;
 use super::mcp::Handles;
 use crate::again::Recording;
 use crate::config::HttpResource;
+use crate::limits::CHANGES_AT_ONCE_MAX;
 use crate::runs::Registry;
 use crate::tls;
 
@@ -40,6 +41,8 @@ pub struct Resource {
     pub(super) parked: Parked,
     /// Connections to servers that clients started.
     pub(super) lent: Lent,
+    /// How many changes are looked at for approvers now.
+    pub(super) changes: tokio::sync::Semaphore,
     /// Of a cluster: what is governed, by what is asked for.
     pub(super) places: Option<Places>,
 }
@@ -73,6 +76,7 @@ impl Resource {
             parked: Parked::default(),
             lent: Lent::default(),
             places,
+            changes: tokio::sync::Semaphore::new(CHANGES_AT_ONCE_MAX),
         })
     }
 

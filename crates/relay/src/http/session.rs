@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use vocab::Seq;
 use wire::Fault;
 
+use super::answer::NEW_POLICY;
 use super::coded::{Held, Undoing};
 use super::credential::{Injected, shown};
 use super::decide::{Ruling, Verdicts};
@@ -183,15 +184,19 @@ impl Session {
         };
         if !self.upstream_ready().await {
             self.refuse(&asked, &decided, 502, UNREACHABLE, None).await?;
-            return self.answered_here();
+            return Ok(self.answered_here()? && !asked.offers());
         }
         if self.upstream.leg.is_lane() && !two::has_form(&asked.sending, self.injected.in_target()) {
             self.refuse(&asked, &decided, 400, two::NO_FORM, None).await?;
-            return self.answered_here();
+            return Ok(self.answered_here()? && !asked.offers());
         }
         if asked.switches() && self.upstream.leg.is_lane() && !self.by_one().await {
             self.refuse(&asked, &decided, 502, websocket::NOT_BY_ONE, None).await?;
-            return self.answered_here();
+            return Ok(self.answered_here()? && !asked.offers());
+        }
+        if asked.call.as_ref().is_some_and(|call| call.is_stale(&self.resource)) {
+            self.refuse(&asked, &decided, 503, NEW_POLICY, None).await?;
+            return Ok(self.answered_here()? && !asked.offers());
         }
         let (seq, permit) = self.intend(&asked, &decided, approval).await?;
         self.open = Some(seq);

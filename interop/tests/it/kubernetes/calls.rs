@@ -475,3 +475,52 @@ fn a_person_is_asked_while_the_call_waits() {
     assert!(!done.status.success() && done.err().contains("not today"), "{}", done.all());
     assert!(!there("denied-one"));
 }
+
+#[test]
+fn an_approver_sees_what_would_change_and_no_secret() {
+    let scene = scene();
+    let lead = people::operator(&scene.gateway, "lars", "approver", "leads");
+    scene.make(
+        r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"seen"},"stringData":{"a":"XK-before","b":"same"}}"#,
+    );
+    scene.make(
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"seen"},"data":{"colour":"blue"}}"#,
+    );
+    let told = |script: &str, word: &str| {
+        let script = script.to_owned();
+        let agent = std::thread::spawn(move || scene.sh("calls-asker", &script));
+        let ask = people::waiting(&scene.gateway, &lead, word);
+        let told = people::asked(&scene.gateway, &lead, word).unwrap();
+        let said = people::with_token(&scene.gateway, &lead, &["deny", &ask, "--reason", "seen"]);
+        assert!(said.status.success(), "{}", said.all());
+        let done = agent.join().unwrap();
+        assert!(!done.status.success() && done.err().contains("seen"), "{}", done.all());
+        assert!(!told.to_string().contains("XK-"), "{told}");
+        told["changes"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned()
+    };
+    let seen = told(
+        r#"kubectl patch secret seen -p '{"metadata":{"labels":{"tier":"x"}},"stringData":{"a":"XK-behind"}}'"#,
+        "secrets/seen",
+    );
+    let (title, lines) = seen.split_once('\n').unwrap();
+    assert!(title.starts_with("changed would be, as of version "), "{seen}");
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!(lines.len(), 2, "{seen}");
+    assert!(
+        lines[0].starts_with("~ data.a: ") && lines[0].ends_with("(masked, and another value)"),
+        "{seen}"
+    );
+    assert_eq!(lines[1], r#"+ metadata.labels.tier: "x""#);
+
+    // A value looks like no other line.
+    let seen = told(
+        r#"kubectl patch configmap seen -p '{"data":{"colour":"red\n~ data.colour: blue"}}'"#,
+        "configmaps/seen",
+    );
+    assert_eq!(seen.lines().count(), 2, "{seen}");
+    assert!(seen.ends_with(r#"~ data.colour: "blue" -> "red\n~ data.colour: blue""#), "{seen}");
+
+    // What the API server would not do is told.
+    let seen = told(r#"kubectl patch configmap seen -p '{"data":{"colour":7}}'"#, "configmaps/seen");
+    assert!(seen.contains("the API server would answer 4"), "{seen}");
+}

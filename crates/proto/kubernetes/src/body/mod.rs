@@ -268,7 +268,12 @@ fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Rea
 
 /// Whether a body holds what the gateway puts in the place of a value: `[CLASS]` in a text, or null among the values of a whole
 /// secret or the binary ones of a config map. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
-pub fn holds_mask(asked: &Asked, form: Form, bytes: &[u8]) -> Result<bool, Reason> {
+pub fn holds_mask(
+    asked: &Asked,
+    form: Form,
+    bytes: &[u8],
+    governs: impl Fn(&str) -> bool,
+) -> Result<bool, Reason> {
     let value = ::json::parse(bytes)?;
     let whole = matches!(form, Form::Object | Form::Apply);
     let member = match &*asked.object.resource {
@@ -282,26 +287,31 @@ pub fn holds_mask(asked: &Asked, form: Form, bytes: &[u8]) -> Result<bool, Reaso
         let Some(data) = top.object(member)? else { return Ok(false) };
         Ok(data.members().iter().any(|(_, value)| matches!(value.kind, Kind::Null)))
     };
-    Ok(nothing(&value)? || shows_mask(&value))
+    Ok(nothing(&value)? || shows_mask(&value, &governs))
 }
 
-fn shows_mask(value: &Value<'_>) -> bool {
+fn shows_mask(value: &Value<'_>, governs: &impl Fn(&str) -> bool) -> bool {
     match &value.kind {
-        Kind::Text(text) => has_placeholder(text),
-        Kind::Array(items) => items.iter().any(shows_mask),
-        Kind::Object(members) => members.iter().any(|(_, value)| shows_mask(value)),
+        Kind::Text(text) => has_placeholder(text, governs),
+        Kind::Array(items) => items.iter().any(|item| shows_mask(item, governs)),
+        Kind::Object(members) => members.iter().any(|(_, value)| shows_mask(value, governs)),
         Kind::Null | Kind::Bool(_) | Kind::Number => false,
     }
 }
 
-/// `[pii.ssn]`: the form of a class in brackets (`vocab::Class`), of the families that classes have.
-fn has_placeholder(text: &str) -> bool {
-    text.match_indices('[').any(|(at, _)| {
-        let inside = text.get(at + 1..).and_then(|rest| rest.split_once(']')).map(|(inside, _)| inside);
-        let class = inside.and_then(|inside| inside.split_once('.'));
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.');
-        class.is_some_and(|(family, rest)| {
-            matches!(family, "pii" | "secret" | "config") && !rest.is_empty() && rest.bytes().all(plain)
+/// `[pii.ssn]`: a class in brackets, one that a rule governs or of the families that detectors have. A section of a file of settings
+/// begins its line, and detectors' masks stand in it, too: those of a whole line are none of the detectors'.
+fn has_placeholder(text: &str, governs: &impl Fn(&str) -> bool) -> bool {
+    text.lines().any(|line| {
+        line.match_indices('[').any(|(at, _)| {
+            let inside = line.get(at + 1..).and_then(|rest| rest.split_once(']')).map(|(inside, _)| inside);
+            let Some(class) = inside else { return false };
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.');
+            let section = text.contains('\n') && line.trim() == format!("[{class}]");
+            let detected = class.split_once('.').is_some_and(|(family, rest)| {
+                matches!(family, "pii" | "secret") && !rest.is_empty() && rest.bytes().all(plain)
+            });
+            governs(class) || detected && !section
         })
     })
 }

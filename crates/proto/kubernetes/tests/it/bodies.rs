@@ -615,7 +615,7 @@ fn what_the_gateway_gave_for_a_value_is_not_written_back() {
         let Ok(Request::Resource(asked)) = Request::parse(method, target.as_bytes()) else {
             panic!("{target}")
         };
-        body::holds_mask(&asked, form, body.as_bytes()).unwrap()
+        body::holds_mask(&asked, form, body.as_bytes(), |class| class == "config.env").unwrap()
     };
     let secret = "/api/v1/namespaces/n/secrets/s";
     assert!(holds(b"PUT", secret, Form::Object, r#"{"data":{"a":null}}"#));
@@ -624,5 +624,15 @@ fn what_the_gateway_gave_for_a_value_is_not_written_back() {
     let map = "/api/v1/namespaces/n/configmaps/c";
     assert!(holds(b"PUT", map, Form::Object, r#"{"data":{"mail":"[pii.email]"}}"#));
     assert!(holds(b"PUT", map, Form::Object, r#"{"binaryData":{"a":null}}"#));
-    assert!(!holds(b"PUT", map, Form::Object, r#"{"data":{"a":"[x] [pii] [other.thing] [pii.]"}}"#));
+    assert!(holds(b"PUT", map, Form::Object, r#"{"data":{"a":"x=[config.env]"}}"#), "a rule governs it");
+    assert!(!holds(
+        b"PUT",
+        map,
+        Form::Object,
+        r#"{"data":{"a":"[x] [pii] [other.thing] [pii.] [config.server]"}}"#
+    ));
+    assert!(
+        !holds(b"PUT", map, Form::Object, r#"{"data":{"a":"[secret.store]\nkind = 1\n"}}"#),
+        "a section of a file"
+    );
 }

@@ -6,6 +6,7 @@
 //!
 //! It is an aid: an approval binds to the bytes that were asked, and what is there when they are sent may be something else by then.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,15 +22,23 @@ use wire::RawField;
 use super::super::credential::Injected;
 use super::super::dial::reach_one;
 use super::super::resource::Resource;
+use super::super::scrub::Needles;
 use super::Call;
 use super::own::{self, Ask, Said};
 use crate::config::Masks;
 use crate::entropy;
+use crate::limits::REFUSAL_RECORD;
 
 /// Both readings together: who waits for an approval waits for minutes, and a cluster that is asked answers in milliseconds.
 const MOST: Duration = Duration::from_secs(5);
 /// Lines that are shown. What a person is to read is short.
-const LINES_MAX: usize = 200;
+const LINES_MAX: usize = 32;
+/// Their bytes in all: below what one text of a record may have (8 KiB).
+const SHOWN_IN_ALL_BYTES_MAX: usize = 7 << 10;
+/// A value, or a path, as it is shown in a line, in bytes.
+const SHOWN_BYTES_MAX: usize = 72;
+/// What the paths and values of one object may have together, in bytes. etcd keeps objects of 1.5 MiB.
+const LEAVES_BYTES_MAX: usize = 16 << 20;
 
 /// Groups that API servers serve themselves: there a dry run has no effect.
 const BUILT_IN: &[&str] = &[
@@ -52,6 +61,7 @@ const BUILT_IN: &[&str] = &[
     "storage.k8s.io",
 ];
 
+const BUSY: &str = "too many changes are looked at now: this one was not";
 const NOT_READ: &str = "the object as it is now could not be read";
 
 /// A request of the gateway's own.
@@ -68,7 +78,7 @@ impl Call {
         resource: &Resource,
         who: &Who,
         request: &HttpRequest,
-        injected: &Injected,
+        (injected, needles): (&Injected, &Needles),
     ) -> Option<MaskedText> {
         let Some(Request::Resource(asked)) = &self.request else { return None };
         let named =
@@ -80,11 +90,14 @@ impl Call {
         }
         let raw = origin.raw.as_bytes();
         let path = raw.split(|b| *b == b'?').next().unwrap_or(raw).to_vec();
+        let Ok(_one_of_few) = resource.changes.try_acquire() else {
+            return Some(MaskedText::constant(BUSY));
+        };
         let noted = resource.gate.note(who, None, "live-object");
-        let _before_anything_is_asked = noted.ok()?.await.ok()?;
+        let _before_anything_is_asked = tokio::time::timeout(REFUSAL_RECORD, noted.ok()?).await.ok()?.ok()?;
         let looked = async {
             let now = Of { method: b"GET", target: path, body: b"" };
-            let now = self.ask(resource, who, injected, now).await?;
+            let now = self.ask(resource, who, (injected, needles), now).await?;
             let then = match asked.verb {
                 Verb::Delete => None,
                 // Of another server behind this one nobody knows whether it knows what a dry run is.
@@ -94,7 +107,7 @@ impl Call {
                     let dry: &[u8] = if asked.options.dry_run { b"" } else { b"dryRun=All" };
                     let target = [raw, if dry.is_empty() { b"" } else { mark }, dry].concat();
                     let then = Of { method: request.method.as_bytes(), target, body: &self.body };
-                    Some(self.ask(resource, who, injected, then).await?)
+                    Some(self.ask(resource, who, (injected, needles), then).await?)
                 }
             };
             Some((now, then))
@@ -120,7 +133,7 @@ impl Call {
             let lines = shown
                 .iter()
                 .filter(|(path, _)| !is_noise(path))
-                .map(|(path, value)| format!("- {path}: {value}"));
+                .map(|(path, value)| format!("- {}: {:?}", short(path, 0), short(value, 0)));
             let title = match deletes {
                 true => "deleted would be",
                 false => "what it would be is not known; it is now",
@@ -131,27 +144,44 @@ impl Call {
             let said = masked(resource, &self.masks_of(resource, then.status), &then.body)
                 .and_then(|body| leaves(&body)?.get("message").cloned())
                 .unwrap_or_default();
-            return Some(format!("the API server would answer {}: {said}", then.status));
+            return Some(format!("the API server would answer {}: {:?}", then.status, short(&said, 0)));
         }
         let (behind, shown_behind) =
             (leaves(&then.body)?, leaves(&masked(resource, &self.masks, &then.body)?)?);
         let paths: std::collections::BTreeSet<&String> = before.keys().chain(behind.keys()).collect();
         let differs = |path: &&String| !is_noise(path) && before.get(*path) != behind.get(*path);
-        let line = |path: &String| match (shown.get(path), shown_behind.get(path)) {
-            (Some(one), Some(two)) if one == two => format!("~ {path}: {one} (masked, and another value)"),
-            (Some(one), Some(two)) => format!("~ {path}: {one} -> {two}"),
-            (Some(one), None) => format!("- {path}: {one}"),
-            (None, Some(two)) => format!("+ {path}: {two}"),
-            (None, None) => format!("~ {path}"),
+        let line = |path: &String| {
+            let at = short(path, 0);
+            match (shown.get(path), shown_behind.get(path)) {
+                (Some(one), Some(two)) if one == two => {
+                    format!("~ {at}: {:?} (masked, and another value)", short(one, 0))
+                }
+                (Some(one), Some(two)) => {
+                    let from = differ_from(one, two);
+                    format!("~ {at}: {:?} -> {:?}", short(one, from), short(two, from))
+                }
+                (Some(one), None) => format!("- {at}: {:?}", short(one, 0)),
+                (None, Some(two)) => format!("+ {at}: {:?}", short(two, 0)),
+                (None, None) => format!("~ {at}"),
+            }
         };
-        let lines: Vec<String> = paths.into_iter().filter(differs).map(line).collect();
+        // What an object is stands before what is said about it.
+        let (about, of): (Vec<&String>, Vec<&String>) =
+            paths.into_iter().filter(differs).partition(|path| path.starts_with("metadata"));
+        let lines: Vec<String> = of.into_iter().chain(about).map(line).collect();
         match lines.is_empty() {
             true => Some(format!("nothing would change, as of version {version}")),
             false => Some(listed(&format!("changed would be, as of version {version}:"), lines.into_iter())),
         }
     }
 
-    async fn ask(&self, resource: &Resource, who: &Who, injected: &Injected, of: Of<'_>) -> Option<Said> {
+    async fn ask(
+        &self,
+        resource: &Resource,
+        who: &Who,
+        (injected, needles): (&Injected, &Needles),
+        of: Of<'_>,
+    ) -> Option<Said> {
         let leg = reach_one(resource).await.ok()?;
         let mut own = Headers::new();
         if let Some(form) = self.form.filter(|_| !of.body.is_empty()) {
@@ -161,15 +191,25 @@ impl Call {
         let mut headers = self.dress(resource, who, &own);
         headers.remove("accept");
         let ask = Ask { method: of.method, target: &of.target, headers, body: of.body };
-        own::ask(&resource.config, leg, injected, ask).await
+        let said = own::ask(&resource.config, leg, injected, ask).await?;
+        // What an API server says of the gateway's own credential nobody is shown.
+        let body = needles.without(&said.body).unwrap_or(said.body);
+        Some(Said { body, ..said })
     }
 }
 
 fn listed(title: &str, lines: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = lines.collect();
-    let more = all.len().saturating_sub(LINES_MAX);
     let mut out = title.to_owned();
-    all.iter().take(LINES_MAX).for_each(|line| out.push_str(&format!("\n{line}")));
+    let (mut shown, mut more) = (0, 0);
+    for line in lines {
+        if more > 0 || shown == LINES_MAX || out.len() + line.len() > SHOWN_IN_ALL_BYTES_MAX {
+            more += 1;
+            continue;
+        }
+        out.push('\n');
+        out.push_str(&line);
+        shown += 1;
+    }
     if more > 0 {
         out.push_str(&format!("\n... and {more} more"));
     }
@@ -180,7 +220,6 @@ fn listed(title: &str, lines: impl Iterator<Item = String>) -> String {
 fn is_noise(path: &str) -> bool {
     path.starts_with("metadata.managedFields[")
         || matches!(path, "metadata.resourceVersion" | "metadata.generation")
-        || path == "metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"]"
 }
 
 /// An object as the record would have it: governed places and what detectors know are masked.
@@ -192,15 +231,17 @@ fn masked(resource: &Resource, masks: &Masks, body: &[u8]) -> Option<Vec<u8>> {
     Some(first.then(rest).as_bytes().to_vec())
 }
 
-/// Each value that is no object and no list, by its path.
+/// Each value that is no object and no list, by its path. `None`: no JSON, or more than [`LEAVES_BYTES_MAX`].
 fn leaves(body: &[u8]) -> Option<BTreeMap<String, String>> {
     let value = json::parse(body).ok()?;
-    let mut out = BTreeMap::new();
-    leaf(&value, String::new(), &mut out);
+    let (mut out, mut left) = (BTreeMap::new(), LEAVES_BYTES_MAX);
+    leaf(&value, String::new(), &mut left, &mut out)?;
     Some(out)
 }
 
-fn leaf(value: &Value<'_>, path: String, out: &mut BTreeMap<String, String>) {
+/// Each path is written out whole: what a long name costs is counted before it is written.
+fn leaf(value: &Value<'_>, path: String, left: &mut usize, out: &mut BTreeMap<String, String>) -> Option<()> {
+    *left = left.checked_sub(path.len() + 64)?;
     let plain = |name: &str| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-$".contains(&b))
     };
@@ -211,16 +252,39 @@ fn leaf(value: &Value<'_>, path: String, out: &mut BTreeMap<String, String>) {
     };
     match &value.kind {
         Kind::Object(members) if !members.is_empty() => {
-            members.iter().for_each(|(name, value)| leaf(value, below(name), out));
+            for (name, value) in members {
+                *left = left.checked_sub(name.len() * 2)?;
+                leaf(value, below(name), left, out)?;
+            }
         }
         Kind::Array(items) if !items.is_empty() => {
-            items.iter().enumerate().for_each(|(n, value)| leaf(value, format!("{path}[{n}]"), out));
+            for (n, value) in items.iter().enumerate() {
+                leaf(value, format!("{path}[{n}]"), left, out)?;
+            }
         }
         Kind::Text(text) => _ = out.insert(path, text.to_string()),
         Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Object(_) | Kind::Array(_) => {
             _ = out.insert(path, value.raw.to_owned());
         }
     }
+    Some(())
+}
+
+/// As much of a path or value as stands in a line, from this byte on.
+fn short(text: &str, from: usize) -> Cow<'_, str> {
+    let begin = text.floor_char_boundary(from);
+    let end = text.floor_char_boundary(begin + SHOWN_BYTES_MAX);
+    let cut = |is: bool| if is { "..." } else { "" };
+    match text.get(begin..end) {
+        Some(all) if all.len() == text.len() => Cow::Borrowed(text),
+        shown => Cow::Owned(format!("{}{}{}", cut(begin > 0), shown.unwrap_or(""), cut(end < text.len()))),
+    }
+}
+
+/// Where two values are to be shown from, for what differs to be seen: the beginning, as far as it is.
+fn differ_from(one: &str, two: &str) -> usize {
+    let same = one.bytes().zip(two.bytes()).take_while(|(one, two)| one == two).count();
+    if same < SHOWN_BYTES_MAX / 2 { 0 } else { same - SHOWN_BYTES_MAX / 4 }
 }
 
 #[cfg(test)]
@@ -236,6 +300,14 @@ mod tests {
         assert_eq!(lines, ["a.b[0]=1", "a.b[1].c=x", "a.d={}", "a.e=null"]);
         assert_eq!(leaves(b"[1,"), None);
         let long = listed("t:", (0..LINES_MAX + 3).map(|n| n.to_string()));
-        assert!(long.ends_with("\n199\n... and 3 more"), "{long}");
+        assert!(long.ends_with("\n31\n... and 3 more"), "{long}");
+        let (one, two) = ("é".repeat(100) + "1 and more", "é".repeat(100) + "2");
+        let from = differ_from(&one, &two);
+        assert_eq!(short(&one, from), format!("...{}1 and more", "é".repeat(9)));
+        assert_eq!(short(&two, from), format!("...{}2", "é".repeat(9)));
+        assert_eq!(short(&one, 0), format!("{}...", "é".repeat(SHOWN_BYTES_MAX / 2)));
+        assert_eq!((short("", 0), short("a", 9)), ("".into(), "...".into()));
+        let wide = format!(r#"{{"{}":[{}1]}}"#, "n".repeat(1 << 20), "1,".repeat(1000));
+        assert_eq!(leaves(wide.as_bytes()), None, "a name is not written out a thousand times");
     }
 }

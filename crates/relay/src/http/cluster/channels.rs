@@ -36,7 +36,8 @@ use crate::alike::{room, unsaid};
 use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{
-    CHUNK_BYTES, RECORD, REFUSAL_RECORD, SOCKET_CLOSE, SOCKET_IDLE, SSH_PAUSE, SSH_TERMINAL_PAUSE,
+    CHANNEL_ANSWERS_BYTES_MAX, CHUNK_BYTES, RECORD, REFUSAL_RECORD, SOCKET_CLOSE, SOCKET_IDLE, SSH_PAUSE,
+    SSH_TERMINAL_PAUSE,
 };
 use crate::program::{Look, Reads, Stream, Writes};
 use crate::seat::Seat;
@@ -133,6 +134,11 @@ pub(super) enum Stirred {
 }
 
 impl Wires {
+    /// Whether both sides speak in messages of WebSocket's.
+    pub(super) fn in_messages(&self) -> bool {
+        self.client.socket.is_some()
+    }
+
     /// Queues a frame that carries nothing but numbers.
     pub(super) fn say_upstream(&mut self, out: &mut BytesMut, frame: &Frame) {
         let key = self.upstream.socket.is_some().then(entropy::random);
@@ -219,16 +225,17 @@ impl Session {
         }
     }
 
-    /// Writes what waits, as far as both sides take it within a moment.
+    /// Writes what waits, as far as both sides take it now.
     pub(super) async fn let_flow(&mut self) {
         let (client, upstream) = (&mut self.client.leg, &mut self.upstream.leg);
-        let both = async {
-            let (_one, _other) = tokio::join!(
-                client.drain(&mut self.to_client.out),
-                upstream.drain(&mut self.to_upstream.out)
-            );
-        };
-        let _whatever_is_left_waits = tokio::time::timeout(SOCKET_CLOSE, both).await;
+        let (to_client, to_upstream) = (&mut self.to_client.out, &mut self.to_upstream.out);
+        std::future::poll_fn(|cx| {
+            // What fails is told where it is waited for.
+            let _client = client.poll_drain(cx, to_client);
+            let _upstream = upstream.poll_drain(cx, to_upstream);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Writes what waits, and reads from each side for which nothing waits on the other.
@@ -241,7 +248,8 @@ impl Session {
                 return Poll::Ready(Stirred::ClientGone);
             }
             if let Poll::Ready(Err(_)) = upstream.leg.poll_drain(cx, to_upstream) {
-                return Poll::Ready(Stirred::UpstreamGone);
+                // It takes nothing more; what it said before is still to be read.
+                to_upstream.clear();
             }
             let mut read = |side: &mut Side, gone| match side.leg.poll_fill(cx, &mut side.input) {
                 Poll::Ready(Ok(0) | Err(_)) => Some(gone),
@@ -253,10 +261,10 @@ impl Session {
             };
             // What a side is answered (pings) waits for that side alone, and is bounded here.
             let (of_upstream, of_client) = (to_client.is_empty(), to_upstream.is_empty());
-            let said = (of_upstream && to_upstream.len() < CHUNK_BYTES)
+            let said = (of_upstream && to_upstream.len() < CHANNEL_ANSWERS_BYTES_MAX)
                 .then(|| read(upstream, Stirred::UpstreamGone));
-            let asked =
-                (of_client && to_client.len() < CHUNK_BYTES).then(|| read(client, Stirred::ClientGone));
+            let asked = (of_client && to_client.len() < CHANNEL_ANSWERS_BYTES_MAX)
+                .then(|| read(client, Stirred::ClientGone));
             // Both are looked at each time: who says much keeps nobody else from being heard.
             match (said.flatten(), asked.flatten()) {
                 (Some(Stirred::UpstreamGone), _) => Poll::Ready(Stirred::UpstreamGone),
@@ -393,10 +401,8 @@ impl Session {
             Some(_) => Some(carried.masked_end(self)?),
             None => None,
         };
-        if self.resource.gate.decides_releases(&self.who) {
-            // A person may be asked, and what was let out before does not wait for that.
-            self.let_flow().await;
-        }
+        // A person may be asked, and what was let out before does not wait for that.
+        self.let_flow().await;
         if let Some(denied) = self.program_may(carried, stays).await? {
             self.stays(carried, wires, denied).await?;
             return Ok(false);
@@ -409,6 +415,7 @@ impl Session {
             None => gate.piece(&self.who, carried.of, piece),
             Some(how) => {
                 if let Some(status) = &end {
+                    carried.writes.bytes += status.as_bytes().len() as u64;
                     leaves = leaves.then(carried.end_framed(wires, status)?);
                 }
                 let (good, tag) = tag(gate, how);

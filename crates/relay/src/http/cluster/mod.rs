@@ -6,6 +6,7 @@
 //! the run's number, so that the cluster's own audit log names the run.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -69,6 +70,8 @@ pub(super) struct Call {
 pub(super) struct Places {
     of: Vec<(&'static [Place], Arc<Masks>)>,
     patch: Arc<Masks>,
+    /// Values of config maps are governed.
+    config: bool,
 }
 
 impl Places {
@@ -77,7 +80,8 @@ impl Places {
         let masks = |places: &'static [Place]| {
             let governed = places.iter().map(|place| (place, place.holds.class()));
             let governed = governed.filter(|(place, class)| {
-                place.holds.always() || cluster.also.iter().any(|also| also.as_str() == *class)
+                let quoted = place.path == answer::MESSAGE && own.named().next().is_some();
+                place.holds.always() || quoted || cluster.also.iter().any(|also| also.as_str() == *class)
             });
             let rules = governed.map(|(place, class)| rule(place, class)).collect::<Result<Vec<_>, _>>()?;
             Ok((places, Arc::new(Masks::new(rules.into_iter().chain(own.named())))))
@@ -85,11 +89,13 @@ impl Places {
         let of = answer::ALL.into_iter().map(masks).collect::<Result<_, String>>()?;
         let (place, class) = (answer::PATCHED, answer::PATCHED.holds.class());
         let patch = Masks::new([rule(&place, class)?].into_iter().chain(own.named()));
-        Ok(Places { of, patch: Arc::new(patch) })
+        let config = cluster.also.iter().any(|also| also.as_str() == answer::Holds::Config.class());
+        Ok(Places { of, patch: Arc::new(patch), config })
     }
 
-    fn patched(&self, masks: &Arc<Masks>) -> Arc<Masks> {
-        if masks.holds_secrets() { self.patch.clone() } else { masks.clone() }
+    fn patched(&self, asked: &Asked, masks: &Arc<Masks>) -> Arc<Masks> {
+        let holds = asked.object.resource == "secrets" || asked.object.is_core("configmaps") && self.config;
+        if holds { self.patch.clone() } else { masks.clone() }
     }
 
     fn of(&self, request: Option<&Request>, own: &Arc<Masks>) -> Arc<Masks> {
@@ -179,7 +185,10 @@ impl Call {
         self.action = action::of(&resource.root, &read);
         self.masks = places.of(Some(&read), &resource.config.masks);
         self.own_masks = self.masks.clone();
-        self.accept = accept(&read, one(&request.headers, "accept")?)?;
+        // Several fields of it are one list.
+        let accepts: Vec<&[u8]> = request.headers.all("accept").map(RawField::as_bytes).collect();
+        let accepts = (!accepts.is_empty()).then(|| accepts.join(&b", "[..]));
+        self.accept = accept(&read, accepts.as_deref())?;
         let said = match &read {
             Request::Resource(asked) => self.said(resource, places, asked, request),
             Request::Path(..) if request.upgrade => Err(upgrade::NOT_ONE),
@@ -230,13 +239,16 @@ impl Call {
         self.form = Some(form);
         if form == body::Form::JsonPatch {
             // A value stands there without the names around it.
-            self.own_masks = places.patched(&self.masks);
+            self.own_masks = places.patched(asked, &self.masks);
         }
         if let Some(json) = converted {
             (self.body, self.media) = (json, Some(form.media()));
         }
         let said = body::read(asked, form, Written::Json, &self.body).map_err(bad)?;
-        if !self.body.is_empty() && body::holds_mask(asked, form, &self.body).map_err(bad)? {
+        let masks: BTreeSet<String> = self.masks.classes().iter().map(ToString::to_string).collect();
+        if !self.body.is_empty()
+            && body::holds_mask(asked, form, &self.body, |class| masks.contains(class)).map_err(bad)?
+        {
             // Of a 422 kubectl shows causes alone.
             return Err((400, MASKED));
         }
@@ -317,6 +329,21 @@ impl Call {
             }
             Some(Request::Path(..)) | None => false,
         }
+    }
+
+    /// Whether its body is another server's.
+    pub(super) fn proxied(&self) -> bool {
+        matches!(&self.request, Some(Request::Resource(asked)) if matches!(asked.connect, Some(Connect::Proxy(_))))
+    }
+
+    /// Whether policy has changed since its action was made, of what a new rule may say more.
+    pub(super) fn is_stale(&self, resource: &Resource) -> bool {
+        self.collects() && self.generation != resource.gate.generation()
+    }
+
+    /// Whether it reads.
+    pub(super) fn reads(&self) -> bool {
+        matches!(&self.request, Some(Request::Resource(asked)) if asked.verb.reads())
     }
 
     /// Whether it is what a program wrote.
@@ -441,7 +468,9 @@ fn inside(resource: &Resource, who: &Who, asked: &Asked, action: &Action) -> Vec
     let deletes = object.is_core("namespaces") && asked.verb == Verb::Delete && object.subresource.is_none();
     if let Some(name) = object.name.as_ref().filter(|_| deletes) {
         let of = |named: &&ResourcePath| named.segments().nth(1).as_ref() == Some(name);
-        return all.iter().filter(of).map(|named| access(verb, named.clone())).collect();
+        // Each is deleted as it would be by itself.
+        let both = |named: &ResourcePath| [verb, vocab::Verb::Write].map(|verb| access(verb, named.clone()));
+        return all.iter().filter(of).flat_map(both).collect();
     }
     let collects = match asked.verb {
         Verb::List | Verb::Watch => object.name.is_none() || object.namespace.is_none(),
@@ -452,6 +481,9 @@ fn inside(resource: &Resource, who: &Who, asked: &Asked, action: &Action) -> Vec
         return Vec::new();
     }
     let kind = object.kind();
+    let reads = asked.verb.reads();
+    let below =
+        |segments: &[String]| segments.get(4).is_some_and(|sub| !matches!(sub.as_str(), "status" | "scale"));
     let own = |path: ResourcePath| object.name.as_ref().map_or(path.clone(), |name| path.join(name));
     let within = |named: &ResourcePath| {
         let segments: Vec<String> = named.segments().collect();
@@ -464,14 +496,39 @@ fn inside(resource: &Resource, who: &Who, asked: &Asked, action: &Action) -> Vec
         }
         match (segments.get(2), segments.get(3), &object.name) {
             // All of a namespace is forbidden.
-            (None, ..) if object.namespace.is_none() => Some(own(named.join(&kind))),
+            (None, ..) if object.namespace.is_none() && !is_of_cluster(object) => {
+                Some(own(named.join(&kind)))
+            }
             (Some(of), Some(one), Some(name)) if *of == kind && one != name => None,
+            // No list has what is below an object, but for these.
+            (Some(of), Some(_), _) if *of == kind && reads && below(&segments) => None,
             (Some(of), None, _) if *of == kind => Some(own(named.clone())),
             (Some(of), ..) if *of == kind => Some(named.clone()),
             (None | Some(_), ..) => None,
         }
     };
     all.iter().filter_map(within).map(|on| access(verb, on)).collect()
+}
+
+/// Whether such objects are in no namespace, as far as that is known of the API's own: a rule on a namespace says nothing of them.
+fn is_of_cluster(object: &Object) -> bool {
+    match (&*object.group, &*object.resource) {
+        ("", "nodes" | "persistentvolumes" | "componentstatuses" | "namespaces") => true,
+        ("storage.k8s.io", resource) => resource != "csistoragecapacities",
+        ("rbac.authorization.k8s.io", "clusterroles" | "clusterrolebindings") => true,
+        ("networking.k8s.io", "ingressclasses") => true,
+        (
+            "apiextensions.k8s.io"
+            | "apiregistration.k8s.io"
+            | "admissionregistration.k8s.io"
+            | "scheduling.k8s.io"
+            | "node.k8s.io"
+            | "flowcontrol.apiserver.k8s.io"
+            | "certificates.k8s.io",
+            _,
+        ) => true,
+        _ => false,
+    }
 }
 
 /// The words of an exec as one line, in which a shell would read just these words.

@@ -31,6 +31,7 @@ use crate::limits::{RECORD, SOCKET_IDLE};
 const CANCEL: u32 = 5;
 
 const BY_BOTH: &str = "ended by both";
+const RESET: &str = "reset";
 const BY_CLIENT: &str = "closed by the client";
 const BY_OTHER: &str = "closed by the other end";
 const IDLE: &str = "nothing was said for an hour";
@@ -44,6 +45,10 @@ struct Pair {
     /// Its streams, once they are opened: of what fails, and of its data.
     error: Option<u32>,
     data: Option<u32>,
+    /// What the client is told where it was refused.
+    refused: String,
+    /// One side gave it up before its end.
+    reset: bool,
     /// What failed of it, so far: it is looked at as a whole.
     words: Vec<u8>,
     /// What passed, for values that are cut.
@@ -67,6 +72,8 @@ struct Ports<'a> {
     opened: &'a Asked,
     spdy: Spdy,
     pairs: BTreeMap<u32, Pair>,
+    /// Those that are over, as soon as what was said to them has left.
+    ending: Vec<Pair>,
     over: Option<&'static str>,
 }
 
@@ -81,13 +88,14 @@ impl Session {
     /// Carries connections to ports until one side has gone.
     pub(super) async fn ports(&mut self, asked: &Asked, of: Seq, mut wires: Wires) -> Result<(), Cut> {
         let spdy = Spdy::port_forward();
-        let mut ports = Ports { opened: asked, spdy, pairs: BTreeMap::new(), over: None };
+        let mut ports = Ports { opened: asked, spdy, pairs: BTreeMap::new(), ending: Vec::new(), over: None };
         let carried = self.carry_ports(&mut ports, &mut wires).await;
         let how = ports.over.filter(|_| carried.is_ok());
         // What the client has sent before it goes is sent on, or nobody knows whether it arrived.
         let sent = how == Some(BY_CLIENT) && self.drain_upstream().await.is_ok();
         let mut settled = Ok(());
-        for pair in std::mem::take(&mut ports.pairs).into_values() {
+        let pairs = std::mem::take(&mut ports.pairs).into_values();
+        for pair in pairs.chain(std::mem::take(&mut ports.ending)) {
             settled = settled.and(self.settle_port(&pair, how.filter(|_| sent)));
         }
         carried?;
@@ -103,6 +111,11 @@ impl Session {
         let receipt = self.resource.gate.outcome(&self.who, of, outcome).map_err(|e| self.unrecorded(e))?;
         let _recorded = self.durable(receipt, RECORD).await?;
         self.open = None;
+        if wires.in_messages() {
+            self.to_client.close(1000, "");
+            self.to_upstream.close(1000);
+            let _whether_it_reads = self.drain_upstream().await;
+        }
         let _whether_it_reads = self.drain_client().await;
         Ok(())
     }
@@ -120,10 +133,15 @@ impl Session {
                 self.port_client(ports, wires, heard).await?;
             }
             if !nothing {
+                self.let_flow().await;
+                self.settle_ending(ports)?;
                 continue;
             }
             match self.stir(wires.idle, None).await? {
-                Stirred::Read => wires.idle = Instant::now() + SOCKET_IDLE,
+                Stirred::Read => {
+                    wires.idle = Instant::now() + SOCKET_IDLE;
+                    self.settle_ending(ports)?;
+                }
                 Stirred::Pause => {}
                 Stirred::ClientGone => ports.over = Some(BY_CLIENT),
                 Stirred::UpstreamGone => ports.over = Some(BY_OTHER),
@@ -173,8 +191,13 @@ impl Session {
                         self.there(ports, wires, request, (stream, fin, bytes.into_bytes())).await?;
                     }
                     frame => {
+                        let resets = matches!(frame, Frame::Reset { .. });
                         // Of a refused one upstream knows nothing.
-                        if ports.pairs.get(&request).is_some_and(|pair| pair.of.is_some()) {
+                        let known = ports.pairs.get_mut(&request).is_some_and(|pair| {
+                            pair.reset |= resets;
+                            pair.of.is_some()
+                        });
+                        if known {
                             wires.say_upstream(&mut self.to_upstream.out, &frame);
                         }
                     }
@@ -202,7 +225,9 @@ impl Session {
                 Ruling::No => None,
             };
             let (of, permit) = begun.unzip();
-            ports.pairs.insert(request, Pair::new(asked, of));
+            let why = self.closing.take().unwrap_or_default();
+            let refused = format!("not permitted: {why}");
+            ports.pairs.insert(request, Pair { refused, ..Pair::new(asked, of) });
             let asked = ports.pairs.get(&request).map(|pair| &pair.asked);
             if let (Some(permit), Some(asked)) = (permit, asked) {
                 self.to_upstream.opens(permit, &asked.sending)?;
@@ -214,12 +239,20 @@ impl Session {
             wires.say_upstream(&mut self.to_upstream.out, &frame);
             return Ok(());
         }
-        let why = self.closing.take().unwrap_or_default();
-        let words = if is_data(role) { String::new() } else { format!("not permitted: {why}") };
+        let words = if is_data(role) { Bytes::new() } else { Bytes::from(pair.refused.clone()) };
+        let both = pair.error.zip(pair.data);
         let reply = Frame::Reply { stream, fin: false, headers: Headers(Vec::new()) };
         let _as_if_it_came = ports.spdy.on_upstream(reply.clone())?;
-        wires.say_client(&mut self.to_client.out, &reply);
-        self.say_ended(ports, wires, stream, words)
+        let end = Frame::Data { stream, fin: true, bytes: RawField::new(words) };
+        for said in [reply, end] {
+            wires.say_client(&mut self.to_client.out, &said);
+        }
+        // Until both have come the connection is this one: its number does not ask again.
+        for stream in both.into_iter().flat_map(|(error, data)| [error, data]) {
+            let nothing = Frame::Data { stream, fin: true, bytes: RawField::new(Bytes::new()) };
+            let _as_if_it_came = ports.spdy.on_upstream(nothing)?;
+        }
+        Ok(())
     }
 
     /// Ends a stream towards the client, with words of the gateway's own: as the kubelet tells of a port that nobody listens on.
@@ -312,7 +345,11 @@ impl Session {
                         let back = Back { request, stream, fin };
                         self.words_back(ports, wires, &back, bytes.as_bytes()).await?;
                     }
-                    frame => wires.say_client(&mut self.to_client.out, &frame),
+                    frame => {
+                        let pair = ports.pairs.get_mut(&request);
+                        pair.into_iter().for_each(|pair| pair.reset |= matches!(frame, Frame::Reset { .. }));
+                        wires.say_client(&mut self.to_client.out, &frame);
+                    }
                 }
                 self.perhaps_over(ports, request)
             }
@@ -408,39 +445,48 @@ impl Session {
         piece: Piece,
         stays: Option<&'static str>,
     ) -> Result<bool, Cut> {
+        let Some(mut pair) = ports.pairs.remove(&back.request) else { return Ok(false) };
+        let done = self.leaves_of(&mut pair, wires, back.stream, bytes, piece, stays).await;
+        let (error, data) = (pair.error, pair.data);
+        // Whatever came of it, it comes to an end in the record.
+        ports.pairs.insert(back.request, pair);
+        let Some(denied) = done? else { return Ok(true) };
+        let told = denied.decided.message.as_deref().unwrap_or(denied.why).to_owned();
+        for (stream, words) in [(error, format!("not permitted: {told}")), (data, String::new())] {
+            let Some(stream) = stream else { continue };
+            wires.say_upstream(&mut self.to_upstream.out, &Frame::Reset { stream, status: CANCEL });
+            self.say_ended(ports, wires, stream, words)?;
+        }
+        Ok(false)
+    }
+
+    /// `Some`: they stay here, which is recorded.
+    async fn leaves_of(
+        &mut self,
+        pair: &mut Pair,
+        wires: &Wires,
+        stream: u32,
+        bytes: MaskedBytes,
+        piece: Piece,
+        stays: Option<&'static str>,
+    ) -> Result<Option<Denied>, Cut> {
         let resource = self.resource.clone();
         let gate = &resource.gate;
-        let Some(mut pair) = ports.pairs.remove(&back.request) else { return Ok(false) };
-        let Some(of) = pair.of else { return Ok(false) };
+        let Some(of) = pair.of else { return Ok(None) };
         pair.classes.extend(piece.tripwires.iter().map(|hit| hit.class.clone()));
         let length = bytes.as_bytes().len() as u64;
         let leaving = Leaving { classes: &pair.classes, hits: pair.hits, bytes: pair.bytes_back + length };
         room(gate).await;
-        if gate.decides_releases(&self.who) {
-            // A person may be asked, and what was let out before does not wait for that.
-            self.let_flow().await;
-        }
+        // A person may be asked, and what was let out before does not wait for that.
+        self.let_flow().await;
         let denied = match stays {
-            Some(why) => Some(self.by_ourselves(&pair, of, why)),
+            Some(why) => Some(self.by_ourselves(pair, of, why)),
             None => self.may_go(&pair.asked, leaving, &mut pair.approved, of).await?,
         };
         if let Some(denied) = denied {
             let found = piece.tripwires.into_iter().map(|hit| Tripped { act: "refused", ..hit }).collect();
-            self.withhold_port(&mut pair, of, &denied, found).await?;
-            let told = denied.decided.message.as_deref().unwrap_or(denied.why).to_owned();
-            let (error, data) = (pair.error, pair.data);
-            ports.pairs.insert(back.request, pair);
-            for (stream, words) in [(error, format!("not permitted: {told}")), (data, String::new())] {
-                let Some(stream) = stream else { continue };
-                let reset = Frame::Reset { stream, status: CANCEL };
-                wires.say_upstream(&mut self.to_upstream.out, &reset);
-                // What is on its way from there already is for nobody.
-                if let Step::Forward { .. } = ports.spdy.on_upstream(reset)? {
-                    let end = Frame::Data { stream, fin: true, bytes: RawField::new(words.into()) };
-                    wires.say_client(&mut self.to_client.out, &end);
-                }
-            }
-            return Ok(false);
+            self.withhold_port(pair, of, &denied, found).await?;
+            return Ok(Some(denied));
         }
         let key = gate.ledger().filter_key();
         pair.left.piece(&mut pair.filter, &key, bytes.as_bytes());
@@ -449,11 +495,10 @@ impl Session {
         let piece = Piece { n: pair.pieces, to: "client", bytes: length, filter, ..piece };
         pair.pieces += 1;
         pair.bytes_back += length;
-        ports.pairs.insert(back.request, pair);
         let receipt = gate.piece(&self.who, of, piece).map_err(|e| self.unrecorded(e))?;
         let durable = self.durable(receipt, RECORD).await?;
-        self.to_client.send(Release::after(durable, wires.masked(back.stream, &bytes)));
-        Ok(true)
+        self.to_client.send(Release::after(durable, wires.masked(stream, &bytes)));
+        Ok(None)
     }
 
     /// The no that no rule says.
@@ -500,11 +545,23 @@ impl Session {
 
     /// A connection of which no stream is open is over.
     fn perhaps_over(&mut self, ports: &mut Ports<'_>, request: u32) -> Result<(), Cut> {
-        if ports.spdy.is_open(request) {
+        if !ports.spdy.is_open(request) {
+            ports.ending.extend(ports.pairs.remove(&request));
+        }
+        self.settle_ending(ports)
+    }
+
+    /// What was said to a port before its end has left, or it has not ended.
+    fn settle_ending(&mut self, ports: &mut Ports<'_>) -> Result<(), Cut> {
+        if !self.to_upstream.out.is_empty() {
             return Ok(());
         }
-        let over = ports.pairs.remove(&request);
-        over.map_or(Ok(()), |pair| self.settle_port(&pair, Some(BY_BOTH)))
+        let mut settled = Ok(());
+        for pair in std::mem::take(&mut ports.ending) {
+            let how = if pair.reset { RESET } else { BY_BOTH };
+            settled = settled.and(self.settle_port(&pair, Some(how)));
+        }
+        settled
     }
 
     /// Says how a connection ended; `None`: nobody knows.
@@ -531,6 +588,8 @@ impl Pair {
             of,
             error: None,
             data: None,
+            refused: String::new(),
+            reset: false,
             words: Vec::new(),
             there: mask::Opaque::default(),
             back: mask::Opaque::default(),
