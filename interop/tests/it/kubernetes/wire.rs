@@ -45,8 +45,9 @@ fn what_is_no_request_is_refused_as_a_cluster_refuses_and_does_not_reach_it() {
     let cut = shown["notes"].as_array().unwrap().iter().filter(|note| note["what"] == "cut").count();
     assert!(recorded >= 300 && recorded + cut + 25 >= said.len(), "{recorded} and {cut} of {}", said.len());
     assert_eq!(scene.audited("wire-bad"), Vec::<Value>::new());
-    // It lives, and serves.
-    assert_eq!(scene.curl(&token, &[], "/version").0, 200);
+    // It lives, and serves: who says in two fields what it would have has said it once.
+    let both = ["-H", "Accept: application/yaml", "-H", "Accept: application/json"];
+    assert_eq!(scene.curl(&token, &both, "/version").0, 200);
     assert_eq!(scene.audited("wire-bad").len(), 1);
 }
 

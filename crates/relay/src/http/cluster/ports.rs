@@ -239,6 +239,7 @@ impl Session {
             wires.say_upstream(&mut self.to_upstream.out, &frame);
             return Ok(());
         }
+        // As the kubelet tells of a port that nobody listens on.
         let words = if is_data(role) { Bytes::new() } else { Bytes::from(pair.refused.clone()) };
         let both = pair.error.zip(pair.data);
         let reply = Frame::Reply { stream, fin: false, headers: Headers(Vec::new()) };
@@ -251,23 +252,6 @@ impl Session {
         for stream in both.into_iter().flat_map(|(error, data)| [error, data]) {
             let nothing = Frame::Data { stream, fin: true, bytes: RawField::new(Bytes::new()) };
             let _as_if_it_came = ports.spdy.on_upstream(nothing)?;
-        }
-        Ok(())
-    }
-
-    /// Ends a stream towards the client, with words of the gateway's own: as the kubelet tells of a port that nobody listens on.
-    fn say_ended(
-        &mut self,
-        ports: &mut Ports<'_>,
-        wires: &mut Wires,
-        stream: u32,
-        words: String,
-    ) -> Result<(), Cut> {
-        // They are no words of the other side's; the stream is as if it had ended it.
-        let nothing = Frame::Data { stream, fin: true, bytes: RawField::new(Bytes::new()) };
-        if let Step::Forward { .. } = ports.spdy.on_upstream(nothing)? {
-            let end = Frame::Data { stream, fin: true, bytes: RawField::new(words.into()) };
-            wires.say_client(&mut self.to_client.out, &end);
         }
         Ok(())
     }
@@ -454,8 +438,13 @@ impl Session {
         let told = denied.decided.message.as_deref().unwrap_or(denied.why).to_owned();
         for (stream, words) in [(error, format!("not permitted: {told}")), (data, String::new())] {
             let Some(stream) = stream else { continue };
-            wires.say_upstream(&mut self.to_upstream.out, &Frame::Reset { stream, status: CANCEL });
-            self.say_ended(ports, wires, stream, words)?;
+            let reset = Frame::Reset { stream, status: CANCEL };
+            wires.say_upstream(&mut self.to_upstream.out, &reset);
+            // What is on its way from there already is for nobody.
+            if let Step::Forward { .. } = ports.spdy.on_upstream(reset)? {
+                let end = Frame::Data { stream, fin: true, bytes: RawField::new(words.into()) };
+                wires.say_client(&mut self.to_client.out, &end);
+            }
         }
         Ok(false)
     }
