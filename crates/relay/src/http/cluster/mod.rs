@@ -72,6 +72,8 @@ pub(super) struct Places {
     patch: Arc<Masks>,
     /// Values of config maps are governed.
     config: bool,
+    /// So are some of other kinds.
+    others: bool,
 }
 
 impl Places {
@@ -89,12 +91,14 @@ impl Places {
         let of = answer::ALL.into_iter().map(masks).collect::<Result<_, String>>()?;
         let (place, class) = (answer::PATCHED, answer::PATCHED.holds.class());
         let patch = Masks::new([rule(&place, class)?].into_iter().chain(own.named()));
-        let config = cluster.also.iter().any(|also| also.as_str() == answer::Holds::Config.class());
-        Ok(Places { of, patch: Arc::new(patch), config })
+        let also = |holds: answer::Holds| cluster.also.iter().any(|also| also.as_str() == holds.class());
+        let others = also(answer::Holds::Env) || own.named().next().is_some();
+        Ok(Places { of, patch: Arc::new(patch), config: also(answer::Holds::Config), others })
     }
 
     fn patched(&self, asked: &Asked, masks: &Arc<Masks>) -> Arc<Masks> {
-        let holds = asked.object.resource == "secrets" || asked.object.is_core("configmaps") && self.config;
+        let config = asked.object.is_core("configmaps") && self.config;
+        let holds = asked.object.resource == "secrets" || config || self.others;
         if holds { self.patch.clone() } else { masks.clone() }
     }
 
