@@ -2,6 +2,7 @@
 
 use super::scene::{Scene, cluster};
 use crate::scan::Net;
+use crate::world::run_of;
 use interop::gateway::Lease;
 use std::sync::OnceLock;
 
@@ -25,7 +26,7 @@ class = "config.kubernetes"
 class = "config.env"
 
 [[resource.mask]]
-path = "$..spec.holder"
+path = "$..spec.holderIdentity"
 class = "secret.holder"
 "#;
 
@@ -60,7 +61,7 @@ fn shared() -> &'static (Scene, Lease, String) {
 }
 
 fn net() -> Net {
-    Net::new([CANARY, CONFIG, SSN])
+    Net::new([CANARY, CONFIG, OWN, SSN])
 }
 
 const TABLE: &str = "Accept: application/json;as=Table;g=meta.k8s.io;v=v1";
@@ -246,7 +247,7 @@ fn what_is_masked_says_so_in_a_form_that_clients_read() {
         r#"[{"name":"MODE","value":"[config.env]"}]"#
     );
     let lease = out("get lease l -o yaml");
-    assert!(lease.contains("note: of [pii.ssn]"), "{lease}");
+    assert!(lease.contains("note: of [pii.ssn]") && lease.contains("[secret.holder]"), "{lease}");
     assert!(out("describe secret db").contains("password:  0 bytes"));
     assert!(out("create secret generic x --from-literal a=b --dry-run=server -o yaml").contains("a: null"));
     scene.direct_out(&["create", "serviceaccount", "minter", "-n", "masks"]);
@@ -322,7 +323,7 @@ fn nothing_that_the_gateway_keeps_holds_a_value() {
                   $k create token minter; $k get secret kept -o json; $k delete secret kept";
     // What a run is started with is in its record: a value goes in by another way.
     let done = scene.fed("masks-kept", script, "Canary-that-is-written-8852\n");
-    let net = Net::new([CANARY, CONFIG, SSN, "Canary-that-is-written-8852"]);
+    let net = Net::new([CANARY, CONFIG, OWN, SSN, "Canary-that-is-written-8852"]);
     let found = net.search(&[done.stdout.as_slice(), &done.stderr].concat());
     assert_eq!(found, Vec::<&str>::new(), "{}", scene.gateway.explain(&done));
     let found = net.search_files(&scene.gateway.site().data());
@@ -330,4 +331,54 @@ fn nothing_that_the_gateway_keeps_holds_a_value() {
     assert_eq!(net.search(scene.gateway.log().as_bytes()), Vec::<&str>::new());
     let shown = scene.show("masks-kept").to_string();
     assert!(net.search(shown.as_bytes()).is_empty() && shown.contains("secrets"));
+}
+
+/// JSON patches: of a variable, of a container with one, of a place that an operator may name. The value stands in `$v`.
+const VARIABLE: &str = r#"deployment patched --type json -p "[{\"op\":\"replace\",\"path\":\"/spec/template/spec/containers/0/env/0/value\",\"value\":\"$v\"}]""#;
+const CONTAINER: &str = r#"deployment patched --type json -p "[{\"op\":\"add\",\"path\":\"/spec/template/spec/containers/-\",\"value\":{\"name\":\"b\",\"image\":\"b\",\"env\":[{\"name\":\"M\",\"value\":\"$v\"}]}}]""#;
+const PLACE: &str = r#"lease patched --type json -p "[{\"op\":\"replace\",\"path\":\"/spec/holderIdentity\",\"value\":\"$v\"}]""#;
+
+#[test]
+fn of_a_json_patch_that_is_done_no_value_is_kept_where_one_of_its_kind_may_be_governed() {
+    let (_, _, _) = shared();
+    let env = "[[resource.mask]]\nclass = \"config.env\"\n";
+    let own = "[[resource.mask]]\npath = \"$..spec.holderIdentity\"\nclass = \"secret.holder\"\n";
+    for (agent, lines, patches, kept) in [
+        ("masks-patch-env", env, [VARIABLE, CONTAINER], false),
+        ("masks-patch-own", own, [PLACE, PLACE], false),
+        ("masks-patch-none", "", [VARIABLE, PLACE], true),
+    ] {
+        let scene = Scene::before(cluster(), "", lines, |_plan| {});
+        for object in [
+            r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"patched"},"spec":{"selector":{"matchLabels":{"a":"b"}},
+"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"a","image":"b","env":[{"name":"M","value":"plain"}]}]}}}}"#,
+            r#"{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"patched"},"spec":{"holderIdentity":"plain"}}"#,
+        ] {
+            let done = scene.direct_fed(&["replace", "--force", "-n", "masks", "-f", "-"], object);
+            assert!(done.status.success(), "{}", done.all());
+        }
+        let canary = format!("Canary-of-{agent}-6091");
+        let script = format!(
+            "read -r v; kubectl -n masks patch {}; kubectl -n masks patch {}",
+            patches[0], patches[1]
+        );
+        let done = scene.fed(agent, &script, &format!("{canary}\n"));
+        assert!(
+            done.status.success() && done.out().matches(" patched").count() == 2,
+            "{}",
+            scene.gateway.explain(&done)
+        );
+        let stored = scene.direct_out(&["get", "deployment,lease", "-n", "masks", "-o", "json"]);
+        assert!(stored.contains(&canary), "{stored}");
+
+        let net = Net::new([canary.as_str()]);
+        let site = scene.gateway.site();
+        let replayed = site.ask(&["replay", &run_of(site, agent), "--json"], "").unwrap().out();
+        let shown = scene.show(agent).to_string();
+        let told = [&shown, &replayed].map(|told| !net.search(told.as_bytes()).is_empty());
+        assert_eq!(told, [kept, kept], "{shown}");
+        assert!(shown.contains("PATCH /"), "{shown}");
+        assert_eq!(!net.search_files(&site.data()).is_empty(), kept, "{agent}");
+        assert_eq!(net.search(scene.gateway.log().as_bytes()), Vec::<&str>::new());
+    }
 }
