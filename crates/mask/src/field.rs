@@ -111,7 +111,8 @@ pub fn fields<'a>(
     }
     let mut found = Vec::new();
     detectors.scan(&row, &mut found);
-    if found.is_empty() && !numbers && !detectors.may_be_encoded(&row) {
+    let encodings = detectors.encodings(&row);
+    if found.is_empty() && !numbers && encodings.is_empty() {
         let cells = cells.into_iter().map(|cell| MaskedField(cell.map(Cow::Borrowed))).collect();
         return MaskedRow { cells, changed: false };
     }
@@ -126,7 +127,9 @@ pub fn fields<'a>(
                 here.iter()
                     .map(|f| Finding { range: f.range.start - start..f.range.end - start, ..f.clone() }),
             );
-            detectors.scan_encoded(bytes, &mut own);
+            if encodings.touch(&(start..end), bytes) {
+                detectors.scan_encoded(bytes, &mut own);
+            }
             (rest, start) = (later, end + 1);
         } else if let Some(digits) = digits(shape(i), bytes) {
             number(detectors, &digits, bytes.len(), &mut own);

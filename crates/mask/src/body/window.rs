@@ -12,7 +12,7 @@ use super::found::Look;
 use super::piece::{Piece, Place};
 use super::write;
 use super::write::number_digits;
-use crate::detect::{Detectors, Finding, Form, groups, placeholder};
+use crate::detect::{Detectors, Encodings, Finding, Form, groups, placeholder};
 use crate::field::{SEPARATOR, replace};
 use crate::limits::{
     BODY_EVENT_PIECES_MAX, BODY_GAP_BYTES_MAX, BODY_WINDOW_BYTES, BODY_WINDOW_RAW_BYTES, LOOK_BEHIND_BYTES,
@@ -120,17 +120,18 @@ impl Window {
     /// Releases the first `decided` tokens and what stands between them.
     fn settle(&mut self, decided: usize, look: &mut Look<'_>, out: &mut Vec<u8>) {
         let mut findings = Vec::new();
-        let mut encoded = false;
+        let mut encodings = Encodings::none();
         if decided > 0 {
             look.detectors.scan(&self.text, &mut findings);
             // Whatever hides a value in a token does so in the text of all.
-            encoded = look.detectors.may_be_encoded(&self.text);
+            encodings = look.detectors.encodings(&self.text);
         }
         let (mut rest, mut done) = (&findings[..], 0);
         for token in self.tokens.drain(..decided) {
             let (here, later) = rest.split_at(rest.partition_point(|f| f.range.start < token.text.end));
             rest = later;
             let text = &self.text[token.text.clone()];
+            let encoded = encodings.touch(&token.text, text);
             let pieces = self.pieces.len();
             let place = token.standing.place.filter(|_| !text.is_empty() && pieces < BODY_EVENT_PIECES_MAX);
             if let Some(place) = place {
@@ -177,7 +178,7 @@ impl Window {
 }
 
 /// What is found in a token. `plain` are the findings of the whole text that begin before the token's end; none of them
-/// crosses a separator. `encoded`: whether something of the whole text may be.
+/// crosses a separator. `encoded`: whether something in it may be.
 fn found_in(
     token: &Token,
     text: &[u8],

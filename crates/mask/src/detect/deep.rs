@@ -142,17 +142,40 @@ fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
 }
 
-/// Whether [`spot`] could find anything: an escape, UTF-16, a zero-width character, or a long run.
-pub(super) fn worth(bytes: &[u8]) -> bool {
-    if bytes.len() < TRANSCRIPT_BYTES_MIN {
-        return false;
+/// Where in a text [`spot`] could find anything, asked once for parts of it that no run goes out of.
+pub(crate) struct Encodings {
+    /// Long runs, in order.
+    runs: Vec<Range<usize>>,
+    /// There is an escape, UTF-16, or a zero-width character.
+    marked: bool,
+}
+
+impl Encodings {
+    pub(super) fn of(bytes: &[u8]) -> Encodings {
+        if bytes.len() < TRANSCRIPT_BYTES_MIN {
+            return Encodings::none();
+        }
+        let marks = Marks::of(bytes);
+        let marked = marks.percent && percents(bytes).next().is_some()
+            || marks.backslash && escapes(bytes).next().is_some()
+            || marks.zero && next_utf16(bytes, 0).is_some()
+            || marks.soft && softs(bytes).next().is_some();
+        Encodings { runs: runs_of(bytes).collect(), marked }
     }
-    let marks = Marks::of(bytes);
-    runs_of(bytes).next().is_some()
-        || marks.percent && percents(bytes).next().is_some()
-        || marks.backslash && escapes(bytes).next().is_some()
-        || marks.zero && next_utf16(bytes, 0).is_some()
-        || marks.soft && softs(bytes).next().is_some()
+
+    pub(crate) fn none() -> Encodings {
+        Encodings { runs: Vec::new(), marked: false }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty() && !self.marked
+    }
+
+    /// Whether there could be one in this part of the text, which says `bytes`.
+    pub(crate) fn touch(&self, part: &Range<usize>, bytes: &[u8]) -> bool {
+        let run = self.runs.get(self.runs.partition_point(|run| run.end <= part.start));
+        run.is_some_and(|run| run.start < part.end) || self.marked && Marks::of(bytes) != Marks::default()
+    }
 }
 
 /// Scans what a run hides, and what is encoded in that: a finding covers all of `run`.

@@ -21,6 +21,7 @@ use vocab::Class;
 use crate::limits::LOOK_BEHIND_BYTES;
 use crate::taint::Taint;
 pub(crate) use begun::{Begun, begun};
+pub(crate) use deep::Encodings;
 pub(crate) use kinds::{Runs, of_token};
 use recognise::{Detector, View};
 
@@ -141,9 +142,9 @@ impl Detectors {
         }
     }
 
-    /// Whether there is anything in `bytes` that could be an encoding.
-    pub(crate) fn may_be_encoded(&self, bytes: &[u8]) -> bool {
-        deep::worth(bytes)
+    /// Where in `bytes` there is anything that could be an encoding.
+    pub(crate) fn encodings(&self, bytes: &[u8]) -> Encodings {
+        Encodings::of(bytes)
     }
 
     /// Every spot in `view`, unsorted.

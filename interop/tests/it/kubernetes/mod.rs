@@ -4,7 +4,10 @@
 
 mod attacks;
 mod calls;
+mod clients;
+mod load;
 mod masks;
+mod metrics;
 mod node;
 mod node_channels;
 mod scene;

@@ -7,6 +7,7 @@ use vocab::Class;
 
 use super::Random;
 use crate::detect::{Detectors, Finding, Spots, deep};
+use crate::field::SEPARATOR;
 use crate::taint::Taint;
 
 const VALUES: [&str; 23] = [
@@ -242,4 +243,22 @@ fn chance_bytes_hide_what_they_hide() {
         let found = encoded(&detectors, &text, |d, b, f| d.scan_encoded(b, f));
         assert_eq!(found, expect, "round {round}: {}", plain.escape_ascii());
     }
+}
+
+#[test]
+fn what_hides_a_value_in_a_part_is_seen_in_the_whole() {
+    let (detectors, mut texts, mut hidden) = (Detectors::new().of_programs(), Texts(Random(47)), 0);
+    for round in 0..2_000 {
+        let parts: Vec<Vec<u8>> = (0..1 + texts.0.next() % 6).map(|_| texts.text()).collect();
+        let whole = parts.join(&SEPARATOR);
+        let (encodings, mut start) = (detectors.encodings(&whole), 0);
+        for part in &parts {
+            let found = encoded(&detectors, part, |d, b, f| d.scan_encoded(b, f));
+            let touched = encodings.touch(&(start..start + part.len()), part);
+            assert!(touched || found.is_empty(), "round {round}: {}", part.escape_ascii());
+            hidden += usize::from(!found.is_empty());
+            start += part.len() + 1;
+        }
+    }
+    assert!(hidden > 1_000, "{hidden}");
 }
