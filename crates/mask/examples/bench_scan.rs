@@ -184,6 +184,66 @@ fn body(detectors: &Detectors) {
                 .sum()
         });
     }
+    // A list of a cluster's pods, as an API server writes it.
+    let pods = format!(
+        "{{\"kind\":\"PodList\",\"items\":[{}]}}\n",
+        (0..3_000).map(pod).collect::<Vec<_>>().join(",")
+    );
+    let rules = ["$..env[*].value", "$..annotations['kubectl.kubernetes.io/last-applied-configuration']"];
+    let rules: Vec<PathRule> = rules
+        .map(|path| {
+            let class = Class::new("config.env").expect("a class");
+            PathRule::new(JsonPath::parse(path).expect("a path"), class, MaskKind::Redact).expect("a rule")
+        })
+        .into();
+    rate("body, JSON, pods", pods.len(), || {
+        let mut body = Body::new(Media::Json, rules.clone().into(), Default::default());
+        let pieces = pods.as_bytes().chunks(16 << 10);
+        pieces.map(|piece| body.push(detectors, &known, piece).map_or(0, |out| out.as_bytes().len())).sum()
+    });
+    rate("fields, pods", pods.len(), || {
+        let pieces = pods.as_bytes().chunks(64 << 10);
+        pieces
+            .map(|piece| {
+                mask::fields(detectors, [Some(piece)], &[Shape::Text], &mut Vec::new()).into_cells().len()
+            })
+            .sum()
+    });
+}
+
+fn pod(n: usize) -> String {
+    let container = |name: &str| {
+        format!(
+            "{{\"name\":\"{name}\",\"image\":\"registry.internal/shop/{name}:1.27.4\",\"args\":[\"--listen=:8080\"],\"ports\":[{{\"name\":\"http\",\
+             \"containerPort\":8080,\"protocol\":\"TCP\"}}],\"env\":[{{\"name\":\"MODE\",\"value\":\"production\"}},{{\"name\":\"HOST\",\
+             \"value\":\"shop.internal\"}}],\"resources\":{{\"limits\":{{\"memory\":\"256Mi\"}},\"requests\":{{\"cpu\":\"100m\",\"memory\":\
+             \"128Mi\"}}}},\"terminationMessagePath\":\"/dev/termination-log\",\"terminationMessagePolicy\":\"File\",\"imagePullPolicy\":\
+             \"IfNotPresent\"}}"
+        )
+    };
+    let managed = |name: &str| {
+        format!(
+            "\"k:{{\\\"name\\\":\\\"{name}\\\"}}\":{{\".\":{{}},\"f:args\":{{}},\"f:env\":{{\".\":{{}},\"k:{{\\\"name\\\":\\\"HOST\\\"}}\":{{\".\":{{}},\
+             \"f:name\":{{}},\"f:value\":{{}}}}}},\"f:image\":{{}},\"f:imagePullPolicy\":{{}},\"f:name\":{{}},\"f:ports\":{{\".\":{{}}}},\
+             \"f:resources\":{{\".\":{{}},\"f:limits\":{{\".\":{{}},\"f:memory\":{{}}}}}},\"f:terminationMessagePath\":{{}}}}"
+        )
+    };
+    format!(
+        "{{\"metadata\":{{\"name\":\"web-7d4b9c6f5-{n:05}\",\"generateName\":\"web-7d4b9c6f5-\",\"namespace\":\"default\",\"uid\":\
+         \"{:08x}-8c1c-4d0b-9d3a-{:012x}\",\"resourceVersion\":\"{}\",\"creationTimestamp\":\"2026-11-27T12:00:01Z\",\"labels\":{{\"app\":\
+         \"web\",\"pod-template-hash\":\"7d4b9c6f5\",\"tier\":\"front\"}},\"annotations\":{{\"example.org/team\":\"checkout\"}},\
+         \"managedFields\":[{{\"manager\":\"curl\",\"operation\":\"Update\",\"apiVersion\":\"v1\",\"time\":\"2026-11-27T12:00:01Z\",\
+         \"fieldsType\":\"FieldsV1\",\"fieldsV1\":{{\"f:metadata\":{{\"f:generateName\":{{}},\"f:labels\":{{\".\":{{}},\"f:app\":{{}}}}}},\
+         \"f:spec\":{{\"f:containers\":{{{},{}}}}}}}}}]}},\"spec\":{{\"containers\":[{},{}],\"restartPolicy\":\"Always\",\"dnsPolicy\":\
+         \"ClusterFirst\",\"schedulerName\":\"default-scheduler\"}},\"status\":{{\"phase\":\"Pending\",\"qosClass\":\"Burstable\"}}}}",
+        n * 2_654_435_761 % 0xffff_ffff,
+        n * 7_919,
+        1_000 + n,
+        managed("web"),
+        managed("proxy"),
+        container("web"),
+        container("proxy")
+    )
 }
 
 /// Time of this thread on a processor, in seconds: what else runs does not count.

@@ -111,8 +111,8 @@ pub fn fields<'a>(
     }
     let mut found = Vec::new();
     detectors.scan(&row, &mut found);
-    let encodings = detectors.encodings(&row);
-    if found.is_empty() && !numbers && encodings.is_empty() {
+    let hidden = detectors.hidden(&row);
+    if found.is_empty() && !numbers && hidden.is_nothing() {
         let cells = cells.into_iter().map(|cell| MaskedField(cell.map(Cow::Borrowed))).collect();
         return MaskedRow { cells, changed: false };
     }
@@ -123,13 +123,8 @@ pub fn fields<'a>(
         if shape(i).is_text() {
             let end = start + bytes.len();
             let (here, later) = rest.split_at(rest.partition_point(|f| f.range.start < end));
-            own.extend(
-                here.iter()
-                    .map(|f| Finding { range: f.range.start - start..f.range.end - start, ..f.clone() }),
-            );
-            if encodings.touch(&(start..end), bytes) {
-                detectors.scan_encoded(bytes, &mut own);
-            }
+            own.extend(here.iter().map(|f| f.back(start)));
+            hidden.add(detectors, start, bytes, &mut own);
             (rest, start) = (later, end + 1);
         } else if let Some(digits) = digits(shape(i), bytes) {
             number(detectors, &digits, bytes.len(), &mut own);

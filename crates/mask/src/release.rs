@@ -108,10 +108,8 @@ pub fn chunk(piece: MaskedBytes) -> MaskedBytes {
     if piece.0.is_empty() {
         return piece;
     }
-    let mut out = format!("{:x}\r\n", piece.0.len()).into_bytes();
-    out.extend_from_slice(&piece.0);
-    out.extend_from_slice(b"\r\n");
-    MaskedBytes(out)
+    let length = format!("{:x}\r\n", piece.0.len());
+    MaskedBytes([length.as_bytes(), &piece.0, b"\r\n"].concat())
 }
 
 /// A message in one frame of WebSocket's (RFC 6455, 5.2), as a service sends it: its length, and it.

@@ -330,7 +330,8 @@ impl Json {
         self.lex = Lex::String { escape: !escape && piece.ends_with(b"\\") };
         if !escape && piece.ends_with(b"\"") {
             self.lex = Lex::Between;
-            let (token, mut text) = (std::mem::take(&mut self.token), Vec::new());
+            let token = std::mem::take(&mut self.token);
+            let mut text = Vec::with_capacity(token.len());
             let escaped = write::unescape(&token[1..token.len() - 1], &mut text)?;
             self.end_string(&token, &text, escaped, look)?;
         }

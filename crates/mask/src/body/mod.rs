@@ -196,7 +196,7 @@ impl Body {
         known: &Known,
         bytes: &[u8],
     ) -> Result<MaskedBytes, Unreadable> {
-        let mut out = MaskedBytes(Vec::new());
+        let mut out = MaskedBytes::with_room(bytes.len());
         self.push_onto(detectors, known, bytes, &mut out)?;
         Ok(out)
     }

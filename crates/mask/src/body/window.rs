@@ -12,7 +12,7 @@ use super::found::Look;
 use super::piece::{Piece, Place};
 use super::write;
 use super::write::number_digits;
-use crate::detect::{Detectors, Encodings, Finding, Form, groups, placeholder};
+use crate::detect::{Detectors, Finding, Form, Hidden, groups, placeholder};
 use crate::field::{SEPARATOR, replace};
 use crate::limits::{
     BODY_EVENT_PIECES_MAX, BODY_GAP_BYTES_MAX, BODY_WINDOW_BYTES, BODY_WINDOW_RAW_BYTES, LOOK_BEHIND_BYTES,
@@ -49,14 +49,8 @@ struct Token {
     text: Range<usize>,
     kind: Kind,
     standing: Standing,
-}
-
-impl Token {
-    /// Whether, where nothing is found in its `text` as it stands, nothing is to be done with it.
-    fn passes(&self, text: &[u8]) -> bool {
-        let digits = || text.iter().all(u8::is_ascii_digit);
-        self.standing.reveals.is_none() && (self.kind != Kind::Number || digits())
-    }
+    /// Something is to be done with it also where nothing is found.
+    odd: bool,
 }
 
 /// What is not yet released, and the context of what is.
@@ -65,6 +59,8 @@ pub(super) struct Window {
     raw: Vec<u8>,
     text: Vec<u8>,
     tokens: Vec<Token>,
+    /// How many of them are odd.
+    odd: usize,
     /// The lengths of `raw` and `text` after the last look.
     seen: (usize, usize),
     /// Tokens that are decided with others of later events. They are released as they came.
@@ -90,7 +86,11 @@ impl Window {
         let (at, start) = (self.raw.len(), self.text.len());
         self.raw.extend_from_slice(raw);
         self.text.extend_from_slice(text);
-        let token = Token { raw: at..self.raw.len(), text: start..self.text.len(), kind, standing };
+        // A number that is written as one is looked at as it stands.
+        let number = kind == Kind::Number && !text.iter().all(u8::is_ascii_digit);
+        let odd = number || standing.reveals.is_some() || standing.place.is_some();
+        self.odd += usize::from(odd);
+        let token = Token { raw: at..self.raw.len(), text: start..self.text.len(), kind, standing, odd };
         self.text.push(SEPARATOR);
         self.tokens.push(token);
     }
@@ -119,45 +119,65 @@ impl Window {
 
     /// Releases the first `decided` tokens and what stands between them.
     fn settle(&mut self, decided: usize, look: &mut Look<'_>, out: &mut Vec<u8>) {
-        let mut findings = Vec::new();
-        let mut encodings = Encodings::none();
+        let (mut findings, mut hidden) = (Vec::new(), Hidden::default());
         if decided > 0 {
             look.detectors.scan(&self.text, &mut findings);
-            // Whatever hides a value in a token does so in the text of all.
-            encodings = look.detectors.encodings(&self.text);
+            hidden = look.detectors.hidden(&self.text);
         }
-        let (mut rest, mut done) = (&findings[..], 0);
-        for token in self.tokens.drain(..decided) {
-            let (here, later) = rest.split_at(rest.partition_point(|f| f.range.start < token.text.end));
-            rest = later;
+        let mut done = 0;
+        for at in self.touched(decided, &findings, &hidden) {
+            let token = &self.tokens[at];
+            let from = |end: usize| findings.partition_point(|f| f.range.start < end);
+            let here = &findings[from(token.text.start)..from(token.text.end)];
             let text = &self.text[token.text.clone()];
-            let encoded = encodings.touch(&token.text, text);
             let pieces = self.pieces.len();
             let place = token.standing.place.filter(|_| !text.is_empty() && pieces < BODY_EVENT_PIECES_MAX);
+            let found = found_in(token, text, here, &hidden, look.detectors);
             if let Some(place) = place {
                 out.extend_from_slice(&self.raw[done..token.raw.end]);
                 done = token.raw.end;
                 let at = out.len() - token.raw.len()..out.len();
-                let findings = found_in(&token, text, here, encoded, look.detectors);
                 let Token { kind, standing, .. } = token;
-                let (text, joined) = (text.to_vec(), Vec::new());
-                self.pieces.push(Piece { at, kind, place, standing, text, findings, joined });
+                self.pieces.push(Piece {
+                    at,
+                    kind: *kind,
+                    place,
+                    standing: standing.clone(),
+                    text: text.to_vec(),
+                    findings: found,
+                    joined: Vec::new(),
+                });
                 continue;
             }
-            if here.is_empty() && !encoded && token.passes(text) {
-                continue;
-            }
-            let found = found_in(&token, text, here, encoded, look.detectors);
-            if let Some(replaced) = released(&token, text, found, look) {
+            if let Some(replaced) = released(token, text, found, look) {
                 out.extend_from_slice(&self.raw[done..token.raw.start]);
                 out.extend_from_slice(&replaced);
                 done = token.raw.end;
             }
         }
+        self.tokens.drain(..decided);
+        if self.odd > 0 {
+            self.odd = self.tokens.iter().filter(|token| token.odd).count();
+        }
         let next = self.tokens.first().map_or(self.raw.len(), |token| token.raw.start);
         out.extend_from_slice(&self.raw[done..next]);
         let context = self.tokens.first().map_or(self.text.len(), |token| token.text.start);
         self.forget(next, context.saturating_sub(LOOK_BEHIND_BYTES));
+    }
+
+    /// Which of the first `decided` tokens something may be to be done with: mostly very few.
+    fn touched(&self, decided: usize, findings: &[Finding], hidden: &Hidden) -> Vec<usize> {
+        let Some(places) = hidden.places().filter(|_| self.odd == 0) else { return (0..decided).collect() };
+        let starts = findings.iter().map(|finding| finding.range.start).chain(places);
+        let token = |start: usize| {
+            let at = self.tokens.partition_point(|token| token.text.end <= start);
+            let token = self.tokens.get(at).filter(|_| at < decided)?;
+            (token.text.start <= start).then_some(at)
+        };
+        let mut touched: Vec<usize> = starts.filter_map(token).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        touched
     }
 
     /// The tokens of an event that are not decided.
@@ -177,23 +197,18 @@ impl Window {
     }
 }
 
-/// What is found in a token. `plain` are the findings of the whole text that begin before the token's end; none of them
-/// crosses a separator. `encoded`: whether something in it may be.
+/// What is found in a token, which has the findings `here` in the text of all of them: none of those crosses a separator.
 fn found_in(
     token: &Token,
     text: &[u8],
-    plain: &[Finding],
-    encoded: bool,
+    here: &[Finding],
+    hidden: &Hidden,
     detectors: &Detectors,
 ) -> Vec<Finding> {
     let start = token.text.start;
-    let here = plain.iter().filter(|f| f.range.start >= start);
-    let mut findings: Vec<Finding> = here
-        .map(|f| Finding { range: f.range.start - start..(f.range.end - start).min(text.len()), ..f.clone() })
-        .collect();
-    if encoded {
-        detectors.scan_encoded(text, &mut findings);
-    }
+    let mut findings: Vec<Finding> = here.iter().map(|f| f.back(start)).collect();
+    findings.iter_mut().for_each(|f| f.range.end = f.range.end.min(text.len()));
+    hidden.add(detectors, start, text, &mut findings);
     if token.kind == Kind::Number && findings.is_empty() {
         number(text, detectors, &mut findings);
     }

@@ -142,40 +142,24 @@ fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
 }
 
-/// Where in a text [`spot`] could find anything, asked once for parts of it that no run goes out of.
-pub(crate) struct Encodings {
-    /// Long runs, in order.
-    runs: Vec<Range<usize>>,
-    /// There is an escape, UTF-16, or a zero-width character.
-    marked: bool,
+/// Adds what runs hide in `bytes`. No run goes over a byte that is not of its alphabet, and what is undone in one does not depend on
+/// what stands around it: of several texts with such a byte between, that is what it is of each.
+pub(super) fn spot_runs(detectors: &Detectors, bytes: &[u8], spots: &mut Spots) {
+    runs(detectors, bytes, 0, &|_| true, spots);
 }
 
-impl Encodings {
-    pub(super) fn of(bytes: &[u8]) -> Encodings {
-        if bytes.len() < TRANSCRIPT_BYTES_MIN {
-            return Encodings::none();
-        }
-        let marks = Marks::of(bytes);
-        let marked = marks.percent && percents(bytes).next().is_some()
-            || marks.backslash && escapes(bytes).next().is_some()
-            || marks.zero && next_utf16(bytes, 0).is_some()
-            || marks.soft && softs(bytes).next().is_some();
-        Encodings { runs: runs_of(bytes).collect(), marked }
-    }
+/// Whether there is anything in `bytes` that could be a transcript: an escape, UTF-16, or what splits characters.
+pub(super) fn has_transcripts(bytes: &[u8]) -> bool {
+    let marks = Marks::of(bytes);
+    marks.percent && percents(bytes).next().is_some()
+        || marks.backslash && escapes(bytes).next().is_some()
+        || marks.zero && next_utf16(bytes, 0).is_some()
+        || marks.soft && softs(bytes).next().is_some()
+}
 
-    pub(crate) fn none() -> Encodings {
-        Encodings { runs: Vec::new(), marked: false }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && !self.marked
-    }
-
-    /// Whether there could be one in this part of the text, which says `bytes`.
-    pub(crate) fn touch(&self, part: &Range<usize>, bytes: &[u8]) -> bool {
-        let run = self.runs.get(self.runs.partition_point(|run| run.end <= part.start));
-        run.is_some_and(|run| run.start < part.end) || self.marked && Marks::of(bytes) != Marks::default()
-    }
+/// Adds what transcripts hide in one text: with its runs, that is what [`spot`] finds.
+pub(super) fn spot_transcripts(detectors: &Detectors, bytes: &[u8], spots: &mut Spots) {
+    transcripts(detectors, bytes, 0, 0, spots);
 }
 
 /// Scans what a run hides, and what is encoded in that: a finding covers all of `run`.

@@ -21,7 +21,6 @@ use vocab::Class;
 use crate::limits::LOOK_BEHIND_BYTES;
 use crate::taint::Taint;
 pub(crate) use begun::{Begun, begun};
-pub(crate) use deep::Encodings;
 pub(crate) use kinds::{Runs, of_token};
 use recognise::{Detector, View};
 
@@ -142,9 +141,11 @@ impl Detectors {
         }
     }
 
-    /// Where in `bytes` there is anything that could be an encoding.
-    pub(crate) fn encodings(&self, bytes: &[u8]) -> Encodings {
-        Encodings::of(bytes)
+    /// What is hidden in texts that stand one behind another, apart by [`crate::field::SEPARATOR`].
+    pub(crate) fn hidden(&self, texts: &[u8]) -> Hidden {
+        let mut runs = Spots::default();
+        deep::spot_runs(self, texts, &mut runs);
+        Hidden { runs, marked: deep::has_transcripts(texts) }
     }
 
     /// Every spot in `view`, unsorted.
@@ -210,6 +211,60 @@ impl std::fmt::Debug for Detectors {
 thread_local! {
     /// How many bytes were scanned: what a stream costs, without a clock.
     pub(crate) static SCANNED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// What encodings hide in several texts, looked for once.
+#[derive(Default)]
+pub(crate) struct Hidden {
+    /// In base64 and hex: those of one text before those of the next.
+    runs: Spots,
+    /// There may be something in a transcript, which depends on where its text begins and ends.
+    marked: bool,
+}
+
+impl Hidden {
+    /// Whether nothing is, in any of the texts.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.runs.found.is_empty() && self.runs.shown.is_empty() && !self.marked
+    }
+
+    /// In which of the texts something is: a place in each. `None`: that each has to say itself.
+    pub(crate) fn places(&self) -> Option<impl Iterator<Item = usize>> {
+        let Spots { found, shown, .. } = &self.runs;
+        let starts = || found.iter().map(|s| s.range.start).chain(shown.iter().map(|(_, r, _)| r.start));
+        (!self.marked).then(starts)
+    }
+
+    /// Adds what is hidden in one of the texts, which says `bytes` and stands at `at`, to the `findings` in it.
+    pub(crate) fn add(&self, detectors: &Detectors, at: usize, bytes: &[u8], findings: &mut Vec<Finding>) {
+        let end = at + bytes.len();
+        let back = |range: &Range<usize>| range.start - at..range.end - at;
+        let Spots { found, shown, .. } = &self.runs;
+        let found = within(found, |spot| spot.range.start, at..end);
+        let shown = within(shown, |(_, range, _)| range.start, at..end);
+        let mut spots = Spots {
+            found: found.iter().map(|spot| Spot { range: back(&spot.range), ..spot.clone() }).collect(),
+            shown: shown.iter().map(|(class, range, form)| (class.clone(), back(range), *form)).collect(),
+            ..Spots::default()
+        };
+        if self.marked {
+            deep::spot_transcripts(detectors, bytes, &mut spots);
+        }
+        detectors.add(spots, findings);
+    }
+}
+
+/// Those that begin in a place that what begins before it stands before.
+fn within<T>(all: &[T], start: impl Fn(&T) -> usize, place: Range<usize>) -> &[T] {
+    let until = |end: usize| all.partition_point(|one| start(one) < end);
+    &all[until(place.start)..until(place.end)]
+}
+
+impl Finding {
+    /// The same in what begins so far behind.
+    pub(crate) fn back(&self, by: usize) -> Finding {
+        Finding { range: self.range.start - by..self.range.end - by, ..self.clone() }
+    }
 }
 
 /// A finding before it is reported.
