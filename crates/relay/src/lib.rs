@@ -14,6 +14,7 @@ mod accept;
 pub mod again;
 mod alike;
 pub mod authority;
+mod awaited;
 pub mod config;
 mod connect;
 pub mod counts;

@@ -175,7 +175,9 @@ print(end()[1])
     );
     exits(&done, 0);
     assert_eq!(done.out(), "6\n", "{}", done.all());
-    assert_eq!(notes("sitter-4", "window"), ["77x41"]);
+    // The client is signalled by the kernel and by us, and may tell of each.
+    let sizes = notes("sitter-4", "window");
+    assert!(!sizes.is_empty() && sizes.iter().all(|size| size == "77x41"), "{sizes:?}");
     let cast = ask(
         "replay",
         "sitter-4",

@@ -1,13 +1,13 @@
 //! An answer, from upstream's head to the client's last byte: each piece masked, decided, recorded, and then released.
 //!
 //! An answer under [`CHUNK_BYTES`] is one outcome record, and leaves with a length; a longer one, or one that streams,
-//! leaves in pieces, each after its record.
+//! leaves in pieces, each after its record. While one waits for its record, the next is read and masked.
 
 use std::collections::BTreeSet;
 use std::slice::from_ref;
 
 use gate::{Decided, Ground, Outcome, Piece, Release};
-use ledger::{Code, Map, PayloadPlain};
+use ledger::{Code, Durable, Map, PayloadPlain};
 use mask::{MaskedBytes, MaskedText, Shape};
 use proto_http::frame::{Framing, Headers, Incoming, encode_last_chunk, encode_response};
 use proto_http::message::{Media, Response, hop_by_hop};
@@ -28,6 +28,7 @@ use super::resource::Resource;
 use super::scrub::Scrub;
 use super::session::{Cut, Session};
 use crate::alike::unsaid;
+use crate::awaited::Awaited;
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
 use crate::limits::{
@@ -49,6 +50,8 @@ pub(super) struct Answer {
     pub(super) looking: Looking,
     /// Masked, and not yet released.
     pub(super) held: MaskedBytes,
+    /// Recorded before it.
+    recorded: Option<Recorded>,
     /// It answers what was no read.
     writes: bool,
     /// It goes on until somebody ends it, and may be silent for long.
@@ -82,6 +85,14 @@ pub(super) struct Answer {
     pub(super) message: Option<Kind>,
     /// Of a WebSocket: the last bytes of the messages so far, as the service said them.
     pub(super) said: Vec<u8>,
+}
+
+/// A piece that leaves once its record is durable.
+struct Recorded {
+    record: Awaited,
+    bytes: MaskedBytes,
+    /// It is the last, and its record the outcome.
+    last: bool,
 }
 
 /// What leaves around a piece of the body, masked.
@@ -148,21 +159,35 @@ impl Session {
             Err(stays) => return self.withhold(asked, decided, of, None, stays).await,
         };
         loop {
-            let over = match self.gather(&mut answer).await? {
+            let gathered = self.gather(&mut answer).await;
+            if !matches!(gathered, Ok(Ok(_))) {
+                self.leave(&mut answer).await?;
+            }
+            let over = match gathered? {
                 Ok(over) => over,
                 Err(stays) => return self.withhold(asked, decided, of, Some(answer), stays).await,
             };
             // What stands in the head or behind the body is found before policy is asked, and is in this piece's record.
             let around = self.around(&mut answer, over)?;
             if let Some(denied) = self.may_leave(asked, &mut answer, &around, of).await? {
+                self.leave(&mut answer).await?;
                 return self.withhold(asked, decided, of, Some(answer), Stays::Denied(denied)).await;
             }
-            self.let_out(&mut answer, around, of, over).await?;
+            if over {
+                // Its outcome says what came of it: nothing is on its way any more then.
+                self.leave(&mut answer).await?;
+            }
+            let next = self.record(&mut answer, around, of, over)?;
+            self.leave(&mut answer).await?;
+            answer.recorded = Some(next);
+            // The gateway's own words may come between a server's messages, and not into one.
+            if over || answer.listening.is_some() {
+                self.leave(&mut answer).await?;
+            }
             if over {
                 break;
             }
         }
-        self.open = None;
         let after = self.flow.on_response_end()?;
         // A service that puts a body behind one of these would have it read as the next answer.
         // A cluster that does not know the credential any more may know the next one.
@@ -269,6 +294,7 @@ impl Session {
             response,
             looking,
             held: mask::constant(b""),
+            recorded: None,
             writes: writes(asked),
             patient: asked.call.as_ref().is_some_and(|call| call.goes_on()),
             says_no,
@@ -358,8 +384,23 @@ impl Session {
         }
     }
 
-    /// What comes next.
+    /// What comes next. What is recorded leaves meanwhile.
     async fn next_or_word(&mut self, answer: &mut Answer) -> Result<Next, Cut> {
+        if let Some(mut recorded) = answer.recorded.take() {
+            let durable = tokio::select! {
+                biased;
+                durable = recorded.record.durable() => durable,
+                next = self.said_or_word(answer) => {
+                    answer.recorded = Some(recorded);
+                    return next;
+                }
+            };
+            self.behind(durable, recorded).await?;
+        }
+        self.said_or_word(answer).await
+    }
+
+    async fn said_or_word(&mut self, answer: &mut Answer) -> Result<Next, Cut> {
         let listening = match &mut answer.listening {
             Some(listening) if self.answering => listening,
             // The events of a model's answer are pieces of a text: the next one is worth waiting for.
@@ -461,14 +502,35 @@ impl Session {
         Ok(Around { head, tail })
     }
 
-    /// Records what is held and stands around it, and releases it. `last`: with the outcome.
-    pub(super) async fn let_out(
-        &mut self,
-        answer: &mut Answer,
-        around: Around,
-        of: Seq,
-        last: bool,
-    ) -> Result<(), Cut> {
+    /// Records what is held and stands around it, and releases it.
+    pub(super) async fn let_out(&mut self, answer: &mut Answer, around: Around, of: Seq) -> Result<(), Cut> {
+        answer.recorded = Some(self.record(answer, around, of, false)?);
+        self.leave(answer).await
+    }
+
+    /// Lets go what is recorded, as soon as it may.
+    async fn leave(&mut self, answer: &mut Answer) -> Result<(), Cut> {
+        match answer.recorded.take() {
+            Some(mut recorded) => {
+                let durable = recorded.record.durable().await;
+                self.behind(durable, recorded).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What leaves behind its record, if that is durable.
+    async fn behind(&mut self, durable: Option<Durable>, piece: Recorded) -> Result<(), Cut> {
+        let durable = durable.ok_or_else(|| self.no_record())?;
+        if piece.last {
+            self.open = None;
+        }
+        self.to_client.send(Release::after(durable, piece.bytes));
+        self.drain_client().await
+    }
+
+    /// Records what is held and stands around it. `last`: with the outcome.
+    fn record(&mut self, answer: &mut Answer, around: Around, of: Seq, last: bool) -> Result<Recorded, Cut> {
         let trailing = around.trailing();
         let (head, head_shown) = around.head.unzip();
         let (tail, trailers_shown) = around.tail.unzip();
@@ -513,14 +575,9 @@ impl Session {
             }
         };
         let receipt = receipt.map_err(|e| self.unrecorded(e))?;
-        let durable = self.durable(receipt, RECORD).await?;
-        if last {
-            self.open = None;
-        }
         self.answering = true;
-        self.to_client
-            .send(Release::after(durable, head.unwrap_or_else(|| mask::constant(b"")).then(framed)));
-        self.drain_client().await
+        let bytes = head.unwrap_or_else(|| mask::constant(b"")).then(framed);
+        Ok(Recorded { record: Awaited::new(receipt), bytes, last })
     }
 
     /// What ends the chunks where fields came behind them, and those as they are recorded.

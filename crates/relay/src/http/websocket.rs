@@ -177,7 +177,7 @@ impl Session {
         if let Some(denied) = self.may_leave(asked, &mut answer, &around, of).await? {
             return self.withhold(asked, decided, of, Some(answer), Stays::Denied(denied)).await;
         }
-        self.let_out(&mut answer, around, of, false).await?;
+        self.let_out(&mut answer, around, of).await?;
         answer.bodyless = false;
         let mut socket = Socket::new();
         let ended = match self.converse(asked, of, &mut answer, &mut socket).await {
@@ -324,7 +324,7 @@ impl Session {
         let around = Around::nothing();
         match self.may_leave(asked, answer, &around, of).await? {
             Some(denied) => Ok(Some(Stays::Denied(denied))),
-            None => self.let_out(answer, around, of, false).await.map(|()| None),
+            None => self.let_out(answer, around, of).await.map(|()| None),
         }
     }
 

@@ -18,13 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use gate::{By, Decided, Exposure, Ground, Outcome, Piece, Release, Tripped};
-use ledger::{Durable, Receipt};
+use ledger::Durable;
 use mask::{FilterBuilder, FilterStream, MaskedBytes, MaskedText};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use vocab::{Access, Action, Class, Group, Opaque, ResourcePath, Seq, Verb, Verdict};
 
 use super::REFUSED_STATUS;
@@ -39,6 +38,7 @@ use super::link::Link;
 use super::pool::UNREACHABLE;
 use super::writer::{ClientWriter, ForwardWriter, NotSent, Stream, open_forward};
 use crate::alike::{room, unsaid};
+use crate::awaited::Awaited;
 use crate::config::{Address, Tripwire};
 use crate::entropy;
 use crate::gateway::Served;
@@ -602,8 +602,7 @@ struct Back<'a> {
 
 /// A piece whose record is on its way.
 struct Recorded {
-    receipt: Receipt,
-    until: Instant,
+    record: Awaited,
     held: MaskedBytes,
 }
 
@@ -685,10 +684,7 @@ impl<'a> Back<'a> {
     /// Waits for the record of the first of these.
     async fn first(&self, recorded: &mut VecDeque<Recorded>) -> Result<Durable, Cut> {
         let Some(first) = recorded.front_mut() else { return std::future::pending().await };
-        match tokio::time::timeout_at(first.until, &mut first.receipt).await {
-            Ok(Ok(durable)) => Ok(durable),
-            Ok(Err(_)) | Err(_) => Err(self.forward.link.no_record()),
-        }
+        first.record.durable().await.ok_or_else(|| self.forward.link.no_record())
     }
 
     /// Its record is durable: it leaves, as soon as the client's window takes it.
@@ -794,7 +790,7 @@ impl<'a> Back<'a> {
         };
         self.pieces += 1;
         let receipt = link.resource.gate.piece(&link.who, self.of, piece).map_err(|e| link.unrecorded(e))?;
-        Ok(Recorded { receipt, until: Instant::now() + RECORD, held })
+        Ok(Recorded { record: Awaited::new(receipt), held })
     }
 
     /// What was found since the last record, and what became of it.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use gate::{By, Exposure, Ground, Outcome, Piece, Release, Tripped};
-use ledger::{Durable, Map, PayloadPlain, Receipt};
+use ledger::{Durable, Map, PayloadPlain};
 use mask::body::{Act, Body, Found, Media};
 use mask::{Filter, FilterBuilder, FilterStream, Known, MaskedBytes};
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use super::library::{Ear, Lane, Said, Sig};
 use super::link::Link;
 use super::writer::{ClientWriter, Ended, Stream};
 use crate::alike::{room, tripped};
+use crate::awaited::Awaited;
 use crate::config::{Reel, Tripwire};
 use crate::entropy;
 use crate::limits::{
@@ -93,8 +94,7 @@ impl Side {
 
 /// A piece whose record is on its way.
 struct Recorded {
-    receipt: Receipt,
-    until: Instant,
+    record: Awaited,
     held: MaskedBytes,
     cuts: Vec<(Stream, usize)>,
 }
@@ -208,10 +208,7 @@ impl<'a> Output<'a> {
     /// Waits for the record of the first of these.
     async fn first(&self, recorded: &mut VecDeque<Recorded>) -> Result<Durable, Cut> {
         let Some(first) = recorded.front_mut() else { return std::future::pending().await };
-        match tokio::time::timeout_at(first.until, &mut first.receipt).await {
-            Ok(Ok(durable)) => Ok(durable),
-            Ok(Err(_)) | Err(_) => Err(self.link.no_record()),
-        }
+        first.record.durable().await.ok_or_else(|| self.link.no_record())
     }
 
     async fn release_all(&self, lane: &Lane, recorded: &mut VecDeque<Recorded>) -> Result<(), Cut> {
@@ -455,7 +452,7 @@ impl<'a> Output<'a> {
         if how.is_some() {
             self.link.settled(self.of);
         }
-        Ok(Recorded { receipt, until: Instant::now() + RECORD, held, cuts })
+        Ok(Recorded { record: Awaited::new(receipt), held, cuts })
     }
 
     fn outcome(&mut self, how: &Ended, withheld: bool) -> Outcome {

@@ -198,7 +198,7 @@ impl Session {
             self.withhold(asked, decided, of, Some(answer), Stays::Denied(denied)).await?;
             return Ok(false);
         }
-        self.let_out(&mut answer, around, of, false).await?;
+        self.let_out(&mut answer, around, of).await?;
         let mut wires = Wires {
             client: Wire::new(tunnel, protocol, wire::Side::Client),
             upstream: Wire::new(tunnel, protocol, wire::Side::Upstream),

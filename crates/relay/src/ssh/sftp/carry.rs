@@ -12,7 +12,6 @@ use proto_ssh::sftp::action::LinkOrder;
 use proto_ssh::sftp::frame::{Decoder, Frame, tag};
 use proto_ssh::sftp::session::{FileId, Options, QuestionId, Session};
 use proto_ssh::sftp::version::{Extension, Extensions};
-use tokio::time::Instant;
 use vocab::Seq;
 use wire::Fault;
 
@@ -27,6 +26,7 @@ use super::Ending;
 use super::content::Held;
 use super::file::File;
 use super::request::{Answered, coverage};
+use crate::awaited::Awaited;
 use crate::limits::{RECORD, SFTP_IN_FLIGHT_BYTES, SFTP_UNSENT_BYTES};
 
 /// One channel of SFTP's.
@@ -119,9 +119,9 @@ enum Up {
 enum Down {
     /// Words of the gateway's own.
     Own(Bytes, usize),
-    Packet(Receipt, Instant, MaskedBytes, usize),
+    Packet(Awaited, MaskedBytes, usize),
     /// The answer to the READ of this id.
-    Data(Receipt, Instant, u32, MaskedBytes, usize),
+    Data(Awaited, u32, MaskedBytes, usize),
 }
 
 /// Why a channel does not go on.
@@ -422,11 +422,11 @@ impl<'a> Carry<'a> {
     }
 
     pub(super) fn down_packet(&mut self, receipt: Receipt, bytes: MaskedBytes, cost: usize) {
-        self.down.push_back(Down::Packet(receipt, Instant::now() + RECORD, bytes, cost));
+        self.down.push_back(Down::Packet(Awaited::new(receipt), bytes, cost));
     }
 
     pub(super) fn down_data(&mut self, receipt: Receipt, id: u32, bytes: MaskedBytes, cost: usize) {
-        self.down.push_back(Down::Data(receipt, Instant::now() + RECORD, id, bytes, cost));
+        self.down.push_back(Down::Data(Awaited::new(receipt), id, bytes, cost));
     }
 
     /// Begins to record how an intent ended.
@@ -470,21 +470,17 @@ fn send<'a>(link: &'a Link, writer: &'a UpstreamWriter, up: Up) -> Waits<'a, Res
 
 /// Behind its record. Gives what counts no more.
 fn release<'a>(link: &'a Link, lane: &'a Lane, down: Down) -> Waits<'a, Result<usize, Cut>> {
-    let durable =
-        async move |receipt: Receipt, until: Instant| match tokio::time::timeout_at(until, receipt).await {
-            Ok(Ok(durable)) => Ok(durable),
-            Ok(Err(_)) | Err(_) => Err(link.no_record()),
-        };
+    let durable = async move |mut record: Awaited| record.durable().await.ok_or_else(|| link.no_record());
     Box::pin(async move {
         let client = ClientWriter(lane);
         let (left, cost) = match down {
             Down::Own(bytes, cost) => (client.packet_of_ours(bytes).await, cost),
-            Down::Packet(receipt, until, bytes, cost) => {
-                let durable = durable(receipt, until).await?;
+            Down::Packet(record, bytes, cost) => {
+                let durable = durable(record).await?;
                 (client.packet(Release::after(durable, bytes)).await, cost)
             }
-            Down::Data(receipt, until, id, bytes, cost) => {
-                let durable = durable(receipt, until).await?;
+            Down::Data(record, id, bytes, cost) => {
+                let durable = durable(record).await?;
                 (client.data(id, Release::after(durable, bytes)).await, cost)
             }
         };
