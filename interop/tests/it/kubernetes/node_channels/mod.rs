@@ -1,6 +1,7 @@
 //! What reaches into a pod through the gateway: kubectl's own exec, attach, logs, cp and port-forward, a client of Python's, and
 //! what no client would say. The node is the one of [`super::node`].
 
+mod clients;
 mod ends;
 mod exec;
 mod ports;

@@ -8,7 +8,7 @@ use std::thread;
 
 /// A port of the pod's, since it is on the machine's own network, on which each connection is answered with what came; and one that
 /// says a value.
-fn ports() -> [u16; 2] {
+pub(super) fn ports() -> [u16; 2] {
     static PORTS: OnceLock<[u16; 2]> = OnceLock::new();
     *PORTS.get_or_init(|| {
         let [echo, says] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
