@@ -1,7 +1,8 @@
 //! The committer: one thread takes what waits, writes it with one write, syncs, and raises the watermark. It syncs again
 //! as soon as the last sync returned, and what came in meanwhile is the next batch; but where several wait at once, it
 //! first waits for as many as came in each of the last two syncs ([`Inner::gather`]), for at most half as long as a sync
-//! takes: a sync costs the machine as much as the statement that waits for it, and small batches are nobody's gain.
+//! takes: a sync costs the machine as much as the statement that waits for it, and small batches are nobody's gain. Where
+//! threads wait for processors ([`crate::busy`]) it waits for more than came last, and for longer.
 //!
 //! Where several waited and the next batch is there already, another thread wakes them ([`crate::receipt::Herald`]), while
 //! the committer goes on.
@@ -16,6 +17,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::TryLockError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seal::Hash;
@@ -27,7 +29,8 @@ use vocab::{Durability, RunId, Tick};
 use crate::disk::DiskFile;
 use crate::inner::{Core, Failure, Inner, Spare, State, lock};
 use crate::limits::{
-    BATCH_BYTES_MAX, CHECKPOINT_MILLIS, CHECKPOINT_RECORDS, GATHER_MICROS_MAX, SEGMENT_TAIL_BYTES,
+    BATCH_BYTES_MAX, CHECKPOINT_MILLIS, CHECKPOINT_RECORDS, GATHER_BATCHES, GATHER_BUSY_MICROS_MAX,
+    GATHER_HOLD_BATCHES, GATHER_HOLD_BATCHES_MAX, GATHER_LULL_MICROS, GATHER_MICROS_MAX, SEGMENT_TAIL_BYTES,
 };
 use crate::model::{Model, Step};
 use crate::segments;
@@ -78,17 +81,76 @@ pub(crate) struct Pace {
     awaited: [usize; 2],
     /// How long the last write and sync took.
     took: Duration,
+    most: Most,
+}
+
+/// The most records that came together of late.
+#[derive(Clone, Copy, Debug, Default)]
+struct Most {
+    /// Of the last batches, at least [`GATHER_BATCHES`].
+    known: usize,
+    /// Of those since `known` was set, and how many there were.
+    newest: usize,
+    batches: u32,
+    /// For so many batches no more are waited for, and after the next wait in vain for twice `held`.
+    holds: u32,
+    held: u32,
+}
+
+/// For how many records the next sync waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gather {
+    goal: usize,
+    /// In all.
+    patience: Duration,
+    /// While none comes.
+    lull: Duration,
 }
 
 impl Pace {
     fn note(&mut self, awaited: usize, took: Duration) {
-        *self = Pace { awaited: [awaited, self.awaited[0]], took };
+        self.awaited = [awaited, self.awaited[0]];
+        self.took = took;
+        self.most.note(awaited);
     }
 
-    /// How many are worth waiting for, and how long.
-    fn gathers(&self) -> (usize, Duration) {
+    /// `busy`: nobody would run sooner if they did not wait.
+    fn gather(&self, busy: bool) -> Gather {
+        if busy {
+            let [patience, lull] = [GATHER_BUSY_MICROS_MAX, GATHER_LULL_MICROS].map(Duration::from_micros);
+            return Gather { goal: self.most.goal(), patience, lull };
+        }
         let usual = self.awaited.iter().sum::<usize>().div_ceil(2);
-        (usual, (self.took / 2).min(Duration::from_micros(GATHER_MICROS_MAX)))
+        let patience = (self.took / 2).min(Duration::from_micros(GATHER_MICROS_MAX));
+        Gather { goal: usual, patience, lull: patience }
+    }
+}
+
+impl Most {
+    fn note(&mut self, awaited: usize) {
+        if awaited == 0 {
+            // A checkpoint: nobody waited.
+            return;
+        }
+        self.newest = self.newest.max(awaited);
+        self.batches += 1;
+        if awaited > self.known {
+            *self = Most { known: awaited, newest: awaited, ..Most::default() };
+        } else if self.holds > 0 {
+            self.holds -= 1;
+        } else {
+            self.held = (2 * self.held).clamp(GATHER_HOLD_BATCHES, GATHER_HOLD_BATCHES_MAX);
+            self.holds = self.held;
+        }
+        if self.batches >= GATHER_BATCHES {
+            (self.known, self.newest, self.batches) = (self.newest, 0, 0);
+        }
+    }
+
+    /// As many as came together, and now and then more.
+    fn goal(&self) -> usize {
+        let more = if self.holds > 0 || self.known < 2 { 0 } else { 1 + self.known / 2 };
+        self.known + more
     }
 }
 
@@ -139,19 +201,27 @@ impl Inner {
 
     /// Waits for more to sync at once, where several wait: as many as usual, and not for long.
     pub(crate) fn gather(&self) {
-        let (usual, patience) = lock(&self.commit).pace.gathers();
-        if usual < 2 || self.config.durability == Durability::Os {
+        let Gather { goal, patience, lull } =
+            lock(&self.commit).pace.gather(self.busy.load(Ordering::Relaxed));
+        if goal < 2 || self.config.durability == Durability::Os {
             return;
         }
+        let until = self.clock.tick().0.saturating_add(patience.as_nanos() as u64);
         let mut core = lock(&self.core);
-        let urgent = core.stop || core.checkpoint_wanted || !matches!(core.state, State::Open);
-        if urgent || core.awaited >= usual {
-            return;
+        loop {
+            let urgent = core.stop || core.checkpoint_wanted || !matches!(core.state, State::Open);
+            if urgent || core.awaited >= goal {
+                return;
+            }
+            let before = core.awaited;
+            (core.gathering, core.committer_sleeps) = (goal, true);
+            let waited = self.work.wait_timeout(core, lull);
+            core = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            (core.gathering, core.committer_sleeps) = (0, false);
+            if core.awaited == before || self.clock.tick().0 >= until {
+                return;
+            }
         }
-        (core.gathering, core.committer_sleeps) = (usual, true);
-        let waited = self.work.wait_timeout(core, patience);
-        core = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
-        (core.gathering, core.committer_sleeps) = (0, false);
     }
 
     /// Writes what is queued on the calling thread: for `Durability::Os`, where a write is all that a record waits for,
@@ -403,8 +473,8 @@ mod tests {
     #[test]
     fn one_who_waits_alone_is_never_kept_waiting_for_others() {
         let mut pace = Pace::default();
-        for _ in 0..4 {
-            assert!(pace.gathers().0 < 2);
+        for _ in 0..100 {
+            assert!(pace.gather(false).goal < 2 && pace.gather(true).goal < 2);
             pace.note(1, Duration::from_micros(150));
         }
     }
@@ -412,10 +482,37 @@ mod tests {
     #[test]
     fn as_many_are_waited_for_as_came_before_and_at_most_half_a_sync() {
         let mut pace = Pace::default();
+        let gather = |goal, micros| {
+            let patience = Duration::from_micros(micros);
+            Gather { goal, patience, lull: patience }
+        };
         pace.note(3, Duration::from_micros(150));
         pace.note(4, Duration::from_micros(300));
-        assert_eq!(pace.gathers(), (4, Duration::from_micros(150)));
+        assert_eq!(pace.gather(false), gather(4, 150));
         pace.note(1, Duration::from_millis(40));
-        assert_eq!(pace.gathers(), (3, Duration::from_micros(GATHER_MICROS_MAX)));
+        assert_eq!(pace.gather(false), gather(3, GATHER_MICROS_MAX));
+    }
+
+    #[test]
+    fn where_processors_are_short_more_are_waited_for_until_no_more_come_and_then_seldom() {
+        let (mut pace, mut in_vain) = (Pace::default(), 0);
+        // Eight come, if there is time for them; of the first batches two or three.
+        for come in [2, 3].into_iter().chain([8; 400]) {
+            in_vain += u32::from(pace.gather(true).goal > come);
+            pace.note(come, Duration::from_micros(150));
+        }
+        assert!((4..=16).contains(&in_vain), "{in_vain} of 402");
+        assert!(pace.gather(true).goal >= 8);
+        // Fewer come, and now and then as many: those are waited for.
+        for n in 0..100 {
+            pace.note(if n % 10 == 0 { 8 } else { 3 }, Duration::from_micros(150));
+            assert!(pace.gather(true).goal >= 8);
+        }
+        // They go away but for one, who soon waits for nobody; a checkpoint says nothing.
+        for _ in 0..2 * GATHER_BATCHES {
+            pace.note(1, Duration::from_micros(150));
+            pace.note(0, Duration::from_micros(150));
+        }
+        assert!(pace.gather(true).goal < 2);
     }
 }

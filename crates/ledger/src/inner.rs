@@ -68,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) threads: bool,
     /// Whether the committer is scheduled before everything ordinary.
     pub(crate) real_time: AtomicBool,
+    /// Whether threads wait for processors.
+    pub(crate) busy: AtomicBool,
     /// Held until the last handle is gone.
     pub(crate) _lock: Box<dyn Send + Sync>,
 }

@@ -11,6 +11,7 @@ use mask::Print;
 use seal::note::{SignedNote, VerifierKey};
 use vocab::{Class, Durability, RunId};
 
+use crate::busy::Busy;
 use crate::clock::{Clock, NoRandom, Random, random};
 use crate::commit::Progress;
 use crate::config::{AppendError, Config, Ended, Missed, NotAdmitted, OpenError, Recovery, RunError, Status};
@@ -447,7 +448,11 @@ fn commit_loop(inner: &Inner) {
 }
 
 fn keep_loop(inner: &Inner) {
+    let mut busy = Busy::default();
     loop {
+        if let Some(busy) = busy.look(inner.clock.tick()) {
+            inner.busy.store(busy, Ordering::Relaxed);
+        }
         inner.keep_once();
         let mut asked = lock(&inner.keeper_asked);
         if !*asked {

@@ -14,6 +14,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod busy;
 mod clock;
 mod commit;
 mod config;

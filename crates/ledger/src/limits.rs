@@ -49,6 +49,19 @@ pub const EPOCH_MILLIS: u64 = 3_600_000;
 pub const STALL_MILLIS: u64 = 500;
 /// The most that the committer waits for more to sync at once ([`crate::commit`]), in microseconds.
 pub const GATHER_MICROS_MAX: u64 = 400;
+/// The same where threads wait for processors ([`crate::busy`]).
+pub const GATHER_BUSY_MICROS_MAX: u64 = 1_000;
+/// And while no further one comes, in microseconds.
+pub const GATHER_LULL_MICROS: u64 = 300;
+/// What came together in so many batches is known of the next.
+pub const GATHER_BATCHES: u32 = 16;
+/// After a wait for more in vain the next batches do not wait for more: so many, and each time twice as many, up to the second number.
+pub const GATHER_HOLD_BATCHES: u32 = 4;
+pub const GATHER_HOLD_BATCHES_MAX: u32 = 64;
+/// How often it is looked whether threads wait for processors, in milliseconds.
+pub const BUSY_MILLIS: u64 = 100;
+/// They do where that is more than this part of the time that they run.
+pub const BUSY_WAIT_DIVISOR: u64 = 4;
 /// Batches whose waiters the herald has yet to wake; the committer wakes those of what is more.
 pub const HERALD_BATCHES_MAX: usize = 2;
 /// So few waiters the committer wakes itself: to wake the herald would take as long.

@@ -92,6 +92,7 @@ pub(crate) fn open(
         prints: RwLock::new(Arc::new(EpochKey::new(0, &[0; 32]))),
         threads,
         real_time: std::sync::atomic::AtomicBool::new(false),
+        busy: std::sync::atomic::AtomicBool::new(false),
         _lock: locked,
     };
     let recovery = settle_debts(&inner, after, owed)?;
