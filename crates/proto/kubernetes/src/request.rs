@@ -347,7 +347,7 @@ fn server(method: Method, target: &Target, segments: &[&str]) -> Result<ServerPa
         [".well-known", "openid-configuration"] | ["openid", "v1", "jwks"] => ServerPath::OpenId,
         _ => return Err(why::UNKNOWN_PATH),
     };
-    if target.trailing_slash {
+    if target.trailing_slash && !matches!(path, ServerPath::Discovery | ServerPath::Version) {
         return Err(why::EMPTY_SEGMENT);
     }
     if !matches!(method, Method::Get | Method::Head) {

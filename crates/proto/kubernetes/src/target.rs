@@ -81,7 +81,7 @@ fn pairs(query: &[u8]) -> Result<Vec<(String, String)>, Reason> {
     if query.split(|b| *b == b'&').count() > PAIRS_MAX {
         return Err(why::TOO_MANY_PAIRS);
     }
-    query.split(|b| *b == b'&').map(pair).collect()
+    query.split(|b| *b == b'&').filter(|raw| !raw.is_empty()).map(pair).collect()
 }
 
 fn pair(raw: &[u8]) -> Result<(String, String), Reason> {

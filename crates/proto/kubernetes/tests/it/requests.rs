@@ -162,7 +162,16 @@ fn paths_of_the_server_are_known_or_refused() {
     }
     assert_eq!(parse("POST", "/version"), Err(why::WRONG_METHOD));
     assert_eq!(parse("GET", "/version?x=1"), Err(why::UNKNOWN_PARAMETER));
-    assert_eq!(parse("GET", "/version/"), Err(why::EMPTY_SEGMENT));
+    // So Python's client asks; the server reads it as without.
+    for target in ["/version/", "/api/", "/apis/", "/apis/apps/", "/apis/apps/v1/"] {
+        assert_eq!(parse("GET", target), parse("GET", target.trim_end_matches('/')), "{target}");
+    }
+    assert_eq!(parse("GET", "/healthz/"), Err(why::EMPTY_SEGMENT));
+    // And so kube-rs; Go leaves out what is empty.
+    for query in ["?&limit=2", "?limit=2&", "?&&limit=2&&"] {
+        let target = format!("/api/v1/pods{query}");
+        assert_eq!(parse("GET", &target), parse("GET", "/api/v1/pods?limit=2"), "{target}");
+    }
 }
 
 #[test]
@@ -195,9 +204,7 @@ fn what_two_servers_could_read_differently_is_refused() {
         ("http://x/api/v1/pods", why::NO_PATH),
         ("", why::NO_PATH),
         ("/api/v1/pods?watch=1;limit=1", why::QUERY_SEMICOLON),
-        ("/api/v1/pods?a&&b", why::QUERY_EMPTY_PAIR),
         ("/api/v1/pods?=b", why::QUERY_EMPTY_PAIR),
-        ("/api/v1/pods?limit=1&", why::QUERY_EMPTY_PAIR),
         ("/api/v1/pods?watch=false&watch=true", why::PARAMETER_TWICE),
         ("/api/v1/pods?limit=1&limit=2", why::PARAMETER_TWICE),
         ("/api/v1/pods?watch", why::NOT_A_BOOLEAN),

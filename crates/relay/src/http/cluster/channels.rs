@@ -306,9 +306,10 @@ impl Session {
                 continue;
             }
             let pause = if carried.seat.is_some() { SSH_TERMINAL_PAUSE } else { SSH_PAUSE };
-            let waits = carried.writes.waits() && self.to_client.out.is_empty();
+            let waits = carried.writes.waits();
             match self.stir(wires.idle, waits.then_some(pause)).await? {
                 Stirred::Read => wires.idle = Instant::now() + SOCKET_IDLE,
+                Stirred::Pause if !self.to_client.out.is_empty() => {}
                 Stirred::Pause => {
                     carried.writes.let_go(&look(self, &self.resource.gate.ledger().filter_key()))
                 }
