@@ -165,6 +165,11 @@ def watched(namespace):
 
 
 def discovered(namespace):
+    check("its version", client.VersionApi().get_code().major, "1")
+    groups = [group.name for group in client.ApisApi().get_api_versions().groups]
+    check("its groups", "apps" in groups and "coordination.k8s.io" in groups, True)
+    check("kinds", "secrets" in [kind.name for kind in CORE.get_api_resources().resources], True)
+
     cache = os.path.join(os.environ["HOME"], "discovered.json")
     whole = dynamic.DynamicClient(client.ApiClient(), cache_file=cache)
     leases = whole.resources.get(api_version="coordination.k8s.io/v1", kind="Lease")
@@ -211,6 +216,13 @@ def executed():
     many.run_forever(timeout=60)
     check("much", (len(many.read_stdout()), many.returncode), (3000000, 0))
 
+    raw = run("cat", stderr=False, stdin=True, stdout=True, tty=False, binary=True, _preload_content=False)
+    raw.write_stdin(bytes(range(256)))
+    seen = b""
+    while len(seen) < 256 and raw.is_open():
+        seen += raw.read_stdout(timeout=10) or b""
+    check("every byte", seen, bytes(range(256)))
+    raw.close()
     try:
         sys.exit(f"a command that a rule forbids: {run('rm', '-f', '/tmp/x', **both)}")
     except ApiException as why:

@@ -16,6 +16,9 @@ pub const STOP_SECONDS_MAX: Duration = Duration::from_secs(10);
 /// One client's whole conversation in a test.
 pub const CLIENT_SECONDS_MAX: Duration = Duration::from_secs(120);
 
+/// A foreign client that a test builds. kube-rs with 210 crates needs a minute on two cores that do nothing else.
+pub const BUILD_SECONDS_MAX: Duration = Duration::from_secs(900);
+
 /// How often a condition is looked at while it is waited for.
 pub const POLL: Duration = Duration::from_millis(5);
 

@@ -1,6 +1,7 @@
 //! Where our own programs are.
 
-use crate::process::Trouble;
+use crate::limits::BUILD_SECONDS_MAX;
+use crate::process::{Trouble, finish, tail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -38,13 +39,33 @@ fn program(name: &str) -> Result<PathBuf, Trouble> {
     })
 }
 
+/// A client that is a workspace of its own below `interop/foreign`, built beside what is ours: its crates come over the network, once.
+pub fn foreign(folder: &str, name: &str) -> Result<PathBuf, Trouble> {
+    let wrap = |why| Trouble::Start { what: name.to_owned(), why };
+    let test = std::env::current_exe().map_err(wrap)?;
+    let target = test.ancestors().nth(3).unwrap_or(Path::new("target")).join("foreign").join(folder);
+    let mut cargo = cargo(&format!("interop/foreign/{folder}"));
+    let done =
+        finish(cargo.args(["build", "--locked", "--target-dir"]).arg(&target), b"", BUILD_SECONDS_MAX)?;
+    match done.status.success() {
+        true => Ok(target.join("debug").join(name)),
+        false => Err(Trouble::Died { what: name.to_owned(), said: tail(&done.all()) }),
+    }
+}
+
+fn cargo(folder: &str) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(source(folder));
+    cargo
+}
+
 /// Builds into the target directory in which the running test stands: TARGET/debug/deps/it-...
 fn build() -> Option<PathBuf> {
     let test = std::env::current_exe().ok()?;
     let folder =
         test.ancestors().find(|path| path.ends_with("debug") || path.ends_with("release"))?.to_path_buf();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(source("")).args(["build", "--quiet", "--workspace", "--bins", "--examples"]);
+    let mut cargo = cargo("");
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--examples"]);
     cargo.arg("--target-dir").arg(folder.parent()?).stdin(Stdio::null());
     if folder.ends_with("release") {
         cargo.arg("--release");

@@ -1,12 +1,17 @@
-//! Clients of others that reach into a pod, as their manuals say: Python's package `kubernetes`.
+//! Clients of others that reach into a pod, as their manuals say: Python's package `kubernetes`, and kube-rs.
 
 use super::ports::ports;
 use super::*;
+use interop::programs::foreign;
 
 const RULES: &str = r#"
 @id("clients-no-rm")
 @message("This agent deletes nothing.")
 forbid (principal, action == Action::"execute", resource in Resource::"prod/default/pods/box/exec/program/rm");
+@id("clients-keep")
+@message("This one stays.")
+forbid (principal, action, resource in Resource::"prod/rust/configmaps/m-4")
+when { context.kind == "DELETE" };
 "#;
 
 /// A gateway before the node's cluster, with a pod that says three things.
@@ -42,10 +47,36 @@ fn the_package_kubernetes_runs_commands_and_follows_logs() {
     let execs = scene().actions("clients-python", Kind::Exec);
     let tags: Vec<&Value> = execs.iter().map(|action| &action["result"]["tag"]).collect();
     assert_eq!(tags[..4], ["exit 0", "exit 0", "exit 7", "exit 0"], "{execs:?}");
-    let refused = &execs[4];
-    assert!(execs.len() == 5 && refused["rules"][0] == "clients-no-rm", "{refused}");
+    let refused = &execs[5];
+    assert!(execs.len() == 6 && refused["rules"][0] == "clients-no-rm", "{refused}");
     let exposed = scene().ask("exposed", "clients-python", &["--json"]);
     assert!(exposed.contains("pii.ssn") && !exposed.contains(SSN), "{exposed}");
     let replayed = scene().ask("replay", "clients-python", &["--json"]);
+    assert!(replayed.contains("got a line") && !replayed.contains(SSN), "{replayed}");
+}
+
+/// A crate of its own, which nobody else needs, and some minutes in building: where all is wanted.
+#[test]
+fn kube_rs_lists_watches_applies_and_runs_commands() {
+    if !all() {
+        return;
+    }
+    let built = foreign("kube", "kube-client-of-the-tests").unwrap();
+    let program = drivers().dir().join("kube-client");
+    std::fs::copy(built, &program).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    for object in [
+        r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"rust"}}"#.to_owned(),
+        format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"given","namespace":"rust"}},"data":{{"number":"{SSN}"}}}}"#),
+        r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"rust"},"stringData":{"password":"Canary-of-a-client-4410"}}"#.to_owned(),
+    ] {
+        let made = node::fed(&["create", "-f", "-"], object.as_bytes());
+        assert!(made.status.success(), "{}", made.all());
+    }
+    let [echo, _] = ports();
+    let done = run("clients-rust", &program, &["rust", &echo.to_string()]);
+    exits(scene(), &done, 0);
+    assert_eq!(done.out(), "objects\nwatched\nsecrets\nexecuted\nforwarded: refused\nkube: done\n");
+    let replayed = scene().ask("replay", "clients-rust", &["--json"]);
     assert!(replayed.contains("got a line") && !replayed.contains(SSN), "{replayed}");
 }
