@@ -431,7 +431,8 @@ impl Json {
                 self.window.token(&raw, part.as_bytes(), kind, standing);
             }
             Masks::Redacted => {
-                self.window.push(&write::json_string(placeholder(&rule.class).as_bytes()));
+                let words = rule.words.as_deref().map_or_else(|| placeholder(&rule.class), str::to_owned);
+                self.window.push(&write::json_string(words.as_bytes()));
             }
             Masks::Null => self.window.push(b"null"),
         }

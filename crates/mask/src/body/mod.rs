@@ -87,6 +87,8 @@ pub struct PathRule {
     pub kind: MaskKind,
     /// Which members stand there is told: see [`PathRule::naming`].
     names: bool,
+    /// What a string is replaced with, if not with its class: see [`PathRule::saying`].
+    words: Option<Arc<str>>,
 }
 
 impl PathRule {
@@ -94,7 +96,7 @@ impl PathRule {
     pub fn new(path: JsonPath, class: Class, kind: MaskKind) -> Result<PathRule, &'static str> {
         match kind {
             MaskKind::Null | MaskKind::Redact | MaskKind::Partial { .. } => {
-                Ok(PathRule { path, class, kind, names: false })
+                Ok(PathRule { path, class, kind, names: false, words: None })
             }
             MaskKind::RowToken | MaskKind::Token | MaskKind::Bucket { .. } => {
                 Err("a value in a body is masked as null, redact or partial")
@@ -105,6 +107,12 @@ impl PathRule {
     /// The same rule, that tells by name which members stood at its path ([`Named`]): of objects whose `metadata` says who they are.
     pub fn naming(self) -> PathRule {
         PathRule { names: true, ..self }
+    }
+
+    /// The same rule, that puts `words` in the place of a string where it puts its class otherwise: for readers who take a string
+    /// there to be of some form.
+    pub fn saying(self, words: &str) -> PathRule {
+        PathRule { words: Some(words.into()), ..self }
     }
 
     /// What takes the place of a string, a number, or one of `true` and `false`. Of an object or array, and of null,

@@ -24,13 +24,16 @@
 //!
 //! # Masks
 //!
-//! Members of a secret's `data` are base64 to typed clients: a constant would be an error in Go, null is an empty value. So is a
-//! last-applied configuration: kubectl takes one that is no JSON for a fault, and none for an object that was never applied.
+//! Members of a secret's `data` are base64 to typed clients: any other text would be an error in Go, and null one in Python. So
+//! what stands there instead is base64, and says when it is decoded what it is. A last-applied configuration is left empty: kubectl takes
+//! one that is no JSON for a fault, and an empty one for none.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::fault::{self as why, Reason};
 use crate::limits::{ACCEPT_BYTES_MAX, ACCEPT_RANGES_MAX};
 use crate::request::{Asked, Verb};
-use vocab::MaskKind;
 
 /// What stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,8 +56,29 @@ pub struct Place {
     /// A path as the mask crate reads it.
     pub path: &'static str,
     pub holds: Holds,
-    /// What may stand there instead without a client failing on it: [`MaskKind::Null`] or [`MaskKind::Redact`].
-    pub kind: MaskKind,
+    pub instead: Instead,
+}
+
+/// What stands in the place of a string without a client failing on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// The class of what stood there, in brackets.
+    Class,
+    /// The same in base64.
+    Encoded,
+    Nothing,
+}
+
+impl Place {
+    /// What stands in the place of a string there.
+    pub fn words(&self) -> String {
+        let class = format!("[{}]", self.holds.class());
+        match self.instead {
+            Instead::Class => class,
+            Instead::Encoded => STANDARD.encode(class),
+            Instead::Nothing => String::new(),
+        }
+    }
 }
 
 /// How an answer is to be read.
@@ -90,32 +114,32 @@ impl Holds {
     }
 }
 
-const fn place(path: &'static str, holds: Holds, kind: MaskKind) -> Place {
-    Place { path, holds, kind }
+const fn place(path: &'static str, holds: Holds, instead: Instead) -> Place {
+    Place { path, holds, instead }
 }
 
 const SECRETS: [Place; 3] = [
-    place("$..data.*", Holds::Secret, MaskKind::Null),
-    place("$..stringData.*", Holds::Secret, MaskKind::Redact),
-    place(LAST_APPLIED, Holds::LastApplied, MaskKind::Null),
+    place("$..data.*", Holds::Secret, Instead::Encoded),
+    place("$..stringData.*", Holds::Secret, Instead::Class),
+    place(LAST_APPLIED, Holds::LastApplied, Instead::Nothing),
 ];
 const CONFIG_MAPS: [Place; 3] = [
-    place("$..data.*", Holds::Config, MaskKind::Redact),
-    place("$..binaryData.*", Holds::Config, MaskKind::Null),
-    place(LAST_APPLIED, Holds::Config, MaskKind::Null),
+    place("$..data.*", Holds::Config, Instead::Class),
+    place("$..binaryData.*", Holds::Config, Instead::Encoded),
+    place(LAST_APPLIED, Holds::Config, Instead::Nothing),
 ];
-const TOKENS: [Place; 1] = [place("$..status.token", Holds::Token, MaskKind::Redact)];
-const REVIEWS: [Place; 1] = [place("$..spec.token", Holds::Token, MaskKind::Redact)];
+const TOKENS: [Place; 1] = [place("$..status.token", Holds::Token, Instead::Class)];
+const REVIEWS: [Place; 1] = [place("$..spec.token", Holds::Token, Instead::Class)];
 const OTHERS: [Place; 2] =
-    [place("$..env[*].value", Holds::Env, MaskKind::Redact), place(LAST_APPLIED, Holds::Env, MaskKind::Null)];
+    [place("$..env[*].value", Holds::Env, Instead::Class), place(LAST_APPLIED, Holds::Env, Instead::Nothing)];
 const LAST_APPLIED: &str = "$..annotations['kubectl.kubernetes.io/last-applied-configuration']";
 
 /// Where a JSON patch of an object with secrets has its values: nothing around them says what they are.
-pub const PATCHED: Place = place("$[*].value", Holds::Secret, MaskKind::Redact);
+pub const PATCHED: Place = place("$[*].value", Holds::Secret, Instead::Class);
 
-const SECRETS_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Secret, MaskKind::Redact)];
-const CONFIG_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Config, MaskKind::Redact)];
-const OTHERS_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Env, MaskKind::Redact)];
+const SECRETS_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Secret, Instead::Class)];
+const CONFIG_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Config, Instead::Class)];
+const OTHERS_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Env, Instead::Class)];
 /// The sentence of an error, which quotes the object.
 pub const MESSAGE: &str = "$..message";
 

@@ -260,7 +260,7 @@ fn no_attack_gets_a_value_where_what_can_be_known_is_permitted() {
         if !found.is_empty() {
             wrong.push(format!("{name} leaked {found:?}: {attack}: {came}"));
         }
-        let masked = ["null", "[config.", "[secret.", "[pii.", "0 bytes", "<no value>"]
+        let masked = ["W3NlY3JldC5rdWJlcm5ldGVzXQ", "[config.", "[secret.", "[pii.", "19 bytes", "\"\""]
             .iter()
             .any(|mask| came.contains(mask));
         // The API server writes to curl and kubectl in other forms.

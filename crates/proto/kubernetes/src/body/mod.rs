@@ -18,6 +18,8 @@ use crate::limits::BODY_BYTES_MAX;
 use crate::query::Options;
 use crate::request::{Asked, Object, Verb};
 use ::json::{Kind, Unreadable, Value};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use facts::Fact;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -266,8 +268,8 @@ fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Rea
     Ok(said)
 }
 
-/// Whether a body holds what the gateway puts in the place of a value: `[CLASS]` in a text, or null among the values of a whole
-/// secret or the binary ones of a config map. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
+/// Whether a body holds what the gateway puts in the place of a value: `[CLASS]` in a text, or in base64 as that of a secret's or config
+/// map's values. Null among those of a whole one would leave them empty, and is refused too. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
 pub fn holds_mask(
     asked: &Asked,
     form: Form,
@@ -287,14 +289,20 @@ pub fn holds_mask(
         let Some(data) = top.object(member)? else { return Ok(false) };
         Ok(data.members().iter().any(|(_, value)| matches!(value.kind, Kind::Null)))
     };
-    Ok(nothing(&value)? || shows_mask(&value, &governs))
+    let encoded = matches!(&*asked.object.resource, "secrets" | "configmaps");
+    Ok(nothing(&value)? || shows_mask(&value, encoded, &governs))
 }
 
-fn shows_mask(value: &Value<'_>, governs: &impl Fn(&str) -> bool) -> bool {
+/// `encoded`: a text may be base64.
+fn shows_mask(value: &Value<'_>, encoded: bool, governs: &impl Fn(&str) -> bool) -> bool {
+    let undone = |text: &str| String::from_utf8(STANDARD.decode(text).ok()?).ok();
     match &value.kind {
-        Kind::Text(text) => has_placeholder(text, governs),
-        Kind::Array(items) => items.iter().any(|item| shows_mask(item, governs)),
-        Kind::Object(members) => members.iter().any(|(_, value)| shows_mask(value, governs)),
+        Kind::Text(text) => {
+            has_placeholder(text, governs)
+                || encoded && undone(text).is_some_and(|text| has_placeholder(&text, governs))
+        }
+        Kind::Array(items) => items.iter().any(|item| shows_mask(item, encoded, governs)),
+        Kind::Object(members) => members.iter().any(|(_, value)| shows_mask(value, encoded, governs)),
         Kind::Null | Kind::Bool(_) | Kind::Number => false,
     }
 }

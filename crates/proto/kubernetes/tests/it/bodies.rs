@@ -620,6 +620,20 @@ fn what_the_gateway_gave_for_a_value_is_not_written_back() {
     let secret = "/api/v1/namespaces/n/secrets/s";
     assert!(holds(b"PUT", secret, Form::Object, r#"{"data":{"a":null}}"#));
     assert!(!holds(b"PUT", secret, Form::Object, r#"{"data":{"a":"YQ=="}}"#));
+    // `[secret.kubernetes]`, and behind another word.
+    for mask in ["W3NlY3JldC5rdWJlcm5ldGVzXQ==", "cD1bc2VjcmV0Lmt1YmVybmV0ZXNd"] {
+        let body = |around: &str| around.replace('#', mask);
+        assert!(holds(b"PUT", secret, Form::Object, &body(r##"{"data":{"a":"#"}}"##)));
+        assert!(holds(b"PATCH", secret, Form::MergePatch, &body(r##"{"data":{"a":"#"}}"##)));
+        assert!(holds(
+            b"PATCH",
+            secret,
+            Form::JsonPatch,
+            &body(r##"[{"op":"add","path":"/data/a","value":"#"}]"##)
+        ));
+        let pod = "/api/v1/namespaces/n/pods/p";
+        assert!(!holds(b"PUT", pod, Form::Object, &body(r##"{"data":{"a":"#"}}"##)), "a text like others");
+    }
     assert!(!holds(b"PATCH", secret, Form::MergePatch, r#"{"data":{"a":null}}"#), "a value is taken away");
     let map = "/api/v1/namespaces/n/configmaps/c";
     assert!(holds(b"PUT", map, Form::Object, r#"{"data":{"mail":"[pii.email]"}}"#));

@@ -21,7 +21,7 @@ use proto_kubernetes::fault::Reason;
 use proto_kubernetes::query::{Connect, Exec};
 use proto_kubernetes::request::{Asked, Object, Request, ServerPath, Verb};
 use proto_kubernetes::{action, identity};
-use vocab::{Access, Action, Class, Opaque, ResourcePath};
+use vocab::{Access, Action, Class, MaskKind, Opaque, ResourcePath};
 use wire::RawField;
 
 mod changes;
@@ -119,7 +119,7 @@ fn rule(place: &Place, class: &str) -> Result<(String, PathRule), String> {
     let wrong = |why: &str| format!("{}: {why}", place.path);
     let path = JsonPath::parse(place.path).map_err(wrong)?;
     let class = Class::new(class).ok_or_else(|| wrong("its class is none"))?;
-    let rule = PathRule::new(path, class, place.kind.clone()).map_err(wrong)?;
+    let rule = PathRule::new(path, class, MaskKind::Redact).map_err(wrong)?.saying(&place.words());
     // A secret's keys are told.
     let rule = if place.path.ends_with(".*") { rule.naming() } else { rule };
     Ok((place.path.to_owned(), rule))
