@@ -1,6 +1,7 @@
 """The package `kubernetes` as its manual uses it, told nothing: the cluster is the one that a run's kubeconfig names.
 
-Usage: kubernetes_client.py objects NAMESPACE | pod PORT. In the pod `box` a program can be started; PORT is one of its own, with an echo.
+Usage: kubernetes_client.py objects NAMESPACE | pod PORT OTHER. In the pod `box` a program can be started; PORT is one of its own, with an echo,
+and to OTHER nobody may connect.
 """
 
 import base64
@@ -233,25 +234,28 @@ def followed():
     check("a log that is watched", list(watching), ["first", "[pii.ssn]", "last"])
 
 
-def forwarded(port):
-    """Its WebSocket has a channel for each port, which the gateway does not carry."""
+def forwarded(port, other):
+    ports = portforward(CORE.connect_get_namespaced_pod_portforward, "box", "default", ports=port)
+    echo = ports.socket(int(port))
+    echo.settimeout(20)
+    echo.sendall(b"to and fro")
+    check("an echo", echo.recv(100), b"to and fro")
+    check("what failed", ports.error(int(port)), None)
+    echo.close()
     try:
-        ports = portforward(CORE.connect_get_namespaced_pod_portforward, "box", "default", ports=str(port))
+        sys.exit(f"a port that a rule forbids: {portforward(CORE.connect_get_namespaced_pod_portforward, 'box', 'default', ports=other)}")
     except ApiException as why:
-        return "no protocol that this gateway carries" in why.reason and "refused" or why.reason
-    with ports.socket(port) as echo:
-        echo.settimeout(20)
-        echo.sendall(b"to and fro")
-        return echo.recv(100)
+        check("a port that a rule forbids", "403 Forbidden" in why.reason and "Not this port." in why.reason, True)
 
 
-def pod(port):
+def pod(*ports):
     executed()
     print("executed")
     followed()
     print("followed")
-    print("forwarded:", forwarded(int(port)))
+    forwarded(*ports)
+    print("forwarded")
 
 
-{"objects": objects, "pod": pod}[sys.argv[1]](sys.argv[2])
+{"objects": objects, "pod": pod}[sys.argv[1]](*sys.argv[2:])
 print("kubernetes: done")

@@ -437,5 +437,46 @@ def port(*ports):
         print(number, "|", said.get(4 * at + 3, b"").decode(), "|", said.get(4 * at + 1, b"").decode())
 
 
+def in_channels(ports):
+    """A port-forward in channels of WebSocket: its status, and what stands behind it."""
+    stream = dial()
+    query = urllib.parse.urlencode([("ports", number) for number in ports])
+    stream.sendall(ask("GET", f"{POD}/portforward?{query}", *V4))
+    return stream, head(stream)[0]
+
+
+def port_channels(*ports):
+    """Connections in channels, all at once: each PORT is sent hello. What each channel says, behind the port that it is of."""
+    stream, status = in_channels(ports)
+    print("status", status)
+    if status != 101:
+        print(rest(stream, 1).decode())
+        return
+    stream.sendall(b"".join(message(bytes([2 * at]) + b"hello") for at in range(len(ports))))
+    said, how = {}, "still open"
+    stream.settimeout(3)
+    try:
+        while (one := frame(stream)) is not None and one[0] != 8:
+            said[one[1][0]] = said.get(one[1][0], b"") + one[1][1:]
+        how = "closed"
+    except TimeoutError:
+        pass
+    for channel, data in sorted(said.items()):
+        print(channel, struct.unpack("<H", data[:2])[0], data[2:].decode().strip())
+    print(how)
+
+
+def bad_port_channels(number):
+    """Messages that are of no port's data."""
+    for bad in [message(b"\x01words"), message(b"\x02other"), message(b"\xff"), message(b""), message(b"\x00hi", masked=False), message(b"\x00hi", reserved=4)]:
+        stream, status = in_channels([number])
+        # What a channel says first.
+        first = [frame(stream)[1] for _ in range(2)] if status == 101 else []
+        stream.sendall(bad)
+        stream.settimeout(10)
+        behind = frame(stream)
+        print(status, len(first), behind is None or behind[0] == 8)
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

@@ -19,6 +19,7 @@ use vocab::Seq;
 use wire::Fault;
 
 use super::answer::NEW_POLICY;
+use super::cluster::Ahead;
 use super::coded::{Held, Undoing};
 use super::credential::{Injected, shown};
 use super::decide::{Ruling, Verdicts};
@@ -111,6 +112,8 @@ pub(super) struct Session {
     pub(super) spent: bool,
     /// What upstream last answered.
     pub(super) status: u16,
+    /// Ports of a cluster's that are decided before they are opened.
+    pub(super) ahead: Vec<Ahead>,
     /// Why a message of the client's in a WebSocket was refused, as its Close says.
     pub(super) closing: Option<String>,
 }
@@ -140,6 +143,7 @@ impl Session {
             to_head: false,
             spent: false,
             status: 0,
+            ahead: Vec::new(),
             closing: None,
         }
     }
@@ -196,6 +200,9 @@ impl Session {
         }
         if asked.call.as_ref().is_some_and(|call| call.is_stale(&self.resource)) {
             self.refuse(&asked, &decided, 503, NEW_POLICY, None).await?;
+            return Ok(self.answered_here()? && !asked.offers());
+        }
+        if !self.ports_ahead(&asked).await? {
             return Ok(self.answered_here()? && !asked.offers());
         }
         let (seq, permit) = self.intend(&asked, &decided, approval).await?;

@@ -10,6 +10,7 @@ use crate::fault::{self as why, Reason};
 use crate::limits::PROTOCOLS_MAX;
 use crate::query::Connect;
 
+pub mod port;
 pub mod said;
 pub mod websocket;
 
@@ -22,6 +23,8 @@ pub enum Protocol {
     V5,
     /// Of port-forward: a pair of SPDY streams for each connection.
     PortForward,
+    /// Of port-forward, over WebSocket alone: a pair of channels for each port that the query names ([`port`]).
+    PortChannels,
 }
 
 /// What the connection is upgraded to.
@@ -38,7 +41,7 @@ impl Protocol {
     /// The name on the wire.
     pub fn name(self, carrier: Carrier) -> &'static str {
         match (self, carrier) {
-            (Protocol::V4, _) => "v4.channel.k8s.io",
+            (Protocol::V4 | Protocol::PortChannels, _) => "v4.channel.k8s.io",
             (Protocol::V5, _) => "v5.channel.k8s.io",
             (Protocol::PortForward, Carrier::Spdy) => "portforward.k8s.io",
             (Protocol::PortForward, Carrier::WebSocket) => "SPDY/3.1+portforward.k8s.io",
@@ -54,10 +57,11 @@ impl Protocol {
 /// Those of the offered names that may go upstream, in their order. Errors (side: client): none is left, more than
 /// [`PROTOCOLS_MAX`], a connection that has none (proxy).
 pub fn offered(connect: &Connect, carrier: Carrier, names: &[&str]) -> Result<Vec<Protocol>, Reason> {
-    let own: &[Protocol] = match connect {
-        Connect::Exec(_) | Connect::Attach(_) => &[Protocol::V4, Protocol::V5],
-        Connect::PortForward(_) => &[Protocol::PortForward],
-        Connect::Proxy(_) => &[],
+    let own: &[Protocol] = match (connect, carrier) {
+        (Connect::Exec(_) | Connect::Attach(_), _) => &[Protocol::V4, Protocol::V5],
+        (Connect::PortForward(_), Carrier::WebSocket) => &[Protocol::PortForward, Protocol::PortChannels],
+        (Connect::PortForward(_), Carrier::Spdy) => &[Protocol::PortForward],
+        (Connect::Proxy(_), _) => &[],
     };
     if names.len() > PROTOCOLS_MAX {
         return Err(why::TOO_MANY_PROTOCOLS);

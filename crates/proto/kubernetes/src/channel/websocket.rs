@@ -85,7 +85,7 @@ impl Channels {
     pub fn new(protocol: Protocol, streams: Streams) -> Result<Channels, Reason> {
         match protocol {
             Protocol::V4 | Protocol::V5 => Ok(Channels { protocol, streams, stdin_closed: false }),
-            Protocol::PortForward => Err(why::NOT_OFFERED),
+            Protocol::PortForward | Protocol::PortChannels => Err(why::NOT_OFFERED),
         }
     }
 

@@ -150,8 +150,23 @@ impl Wires {
         out.extend_from_slice(&self.client.frame(frame, None));
     }
 
+    /// Whether what goes on are channels of WebSocket's, whose numbers take the place of streams'.
+    pub(super) fn in_channels(&self) -> bool {
+        self.client.spdy.is_none()
+    }
+
+    /// Queues words of the gateway's own, or numbers, on a channel.
+    pub(super) fn say_channel(&self, out: &mut BytesMut, channel: u32, own: &[u8]) {
+        encode(out, Opcode::Binary, &on_channel(channel, own), None);
+    }
+
     /// The bytes of data for the upstream, which a permit is for.
     pub(super) fn data(&mut self, stream: u32, fin: bool, bytes: &Bytes) -> BytesMut {
+        if self.in_channels() {
+            let mut message = BytesMut::new();
+            encode(&mut message, Opcode::Binary, &on_channel(stream, bytes), Some(entropy::random()));
+            return message;
+        }
         let frame = Frame::Data { stream, fin, bytes: RawField::new(bytes.clone()) };
         let key = self.upstream.socket.is_some().then(entropy::random);
         self.upstream.frame(&frame, key)
@@ -159,9 +174,17 @@ impl Wires {
 
     /// Masked data for the client.
     pub(super) fn masked(&self, stream: u32, piece: &MaskedBytes) -> MaskedBytes {
+        if self.in_channels() {
+            return mask::channel_message(stream as u8, piece);
+        }
         let data = mask::spdy_data(stream, piece);
         if self.client.socket.is_some() { mask::message(data, false) } else { data }
     }
+}
+
+/// A message of one of at most 256 channels.
+fn on_channel(channel: u32, says: &[u8]) -> Vec<u8> {
+    [&[channel as u8], says].concat()
 }
 
 impl Session {
@@ -208,7 +231,7 @@ impl Session {
             Connect::Exec(exec) => &exec.streams,
             Connect::Attach(streams) => streams,
             Connect::PortForward(_) | Connect::Proxy(_) => {
-                return self.ports(asked, of, wires).await.map(|()| false);
+                return self.ports(asked, of, tunnel, wires).await.map(|()| false);
             }
         };
         let mut carried = Carried::new(self, asked, of, tunnel, protocol, streams.clone(), answer.pieces)?;
@@ -912,10 +935,10 @@ fn is_archiver(word: &str) -> bool {
     matches!(base, "tar" | "gzip" | "zip" | "cpio" | "xz" | "bzip2" | "zstd")
 }
 
-fn upstream(reason: proto_kubernetes::fault::Reason) -> Cut {
+pub(super) fn upstream(reason: proto_kubernetes::fault::Reason) -> Cut {
     reason.on(wire::Side::Upstream).into()
 }
 
-fn client(reason: proto_kubernetes::fault::Reason) -> Cut {
+pub(super) fn client(reason: proto_kubernetes::fault::Reason) -> Cut {
     reason.on(wire::Side::Client).into()
 }

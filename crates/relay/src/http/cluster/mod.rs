@@ -31,6 +31,7 @@ mod ports;
 mod upgrade;
 
 pub(super) use own::may_everything;
+pub(super) use ports::Ahead;
 pub(super) use upgrade::Tunnel;
 
 use super::credential::without;

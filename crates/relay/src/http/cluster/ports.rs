@@ -3,13 +3,18 @@
 //!
 //! A connection is two streams with one number, for its data and for what fails of it. It lasts for as long as one of them is open;
 //! whoever uses its number again asks again.
+//!
+//! Over WebSocket's own channels (Python's client, kube-rs) all ports that the request names are opened with it, once each, and end with
+//! it. So each is decided before the API server hears of any, and one that may not be reached refuses the request.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use gate::{By, Exposure, Outcome, Piece, Release, Tripped};
+use gate::{By, Decided, Exposure, Outcome, Piece, Release, Tripped};
 use mask::body::{Body, Media};
 use mask::{FilterBuilder, FilterStream, MaskedBytes};
+use proto_kubernetes::channel::port::{Part, PortChannels, channel};
 use proto_kubernetes::limits::ENDED_BYTES_MAX;
 use proto_kubernetes::spdy::frame::Frame;
 use proto_kubernetes::spdy::headers::Headers;
@@ -22,7 +27,8 @@ use super::super::answer::Leaving;
 use super::super::decide::{Denied, Ruling};
 use super::super::request::Asked;
 use super::super::session::{Cut, Session};
-use super::channels::{CREDENTIAL, Heard, Stirred, Wires};
+use super::Tunnel;
+use super::channels::{CREDENTIAL, Heard, Stirred, Wires, client, upstream};
 use crate::alike::{room, tripped, unsaid};
 use crate::entropy;
 use crate::limits::{RECORD, SOCKET_IDLE};
@@ -35,6 +41,7 @@ const RESET: &str = "reset";
 const BY_CLIENT: &str = "closed by the client";
 const BY_OTHER: &str = "closed by the other end";
 const IDLE: &str = "nothing was said for an hour";
+const HELD_BACK: &str = "held back";
 const WORDY: &str = "what failed of a port is told in more than 64 KiB";
 
 /// One connection to a port.
@@ -71,11 +78,15 @@ struct Pair {
 struct Ports<'a> {
     opened: &'a Asked,
     spdy: Spdy,
+    channels: PortChannels,
     pairs: BTreeMap<u32, Pair>,
     /// Those that are over, as soon as what was said to them has left.
     ending: Vec<Pair>,
     over: Option<&'static str>,
 }
+
+/// A port that is decided before it is opened.
+pub(in crate::http) struct Ahead(Asked, Arc<Decided>, Option<Seq>);
 
 /// Something that a port, or the kubelet of it, says.
 struct Back {
@@ -85,11 +96,45 @@ struct Back {
 }
 
 impl Session {
+    /// Decides what the server may open at once. `false`: one may not be, and the client is told.
+    pub(in crate::http) async fn ports_ahead(&mut self, asked: &Asked) -> Result<bool, Cut> {
+        self.ahead.clear();
+        let at_once = asked.tunnel().map(Tunnel::ports_at_once).unwrap_or_default();
+        for &port in at_once {
+            let mut port = asked.port(&self.resource, &self.who, port);
+            // A refusal is an answer to the request yet.
+            port.in_frames = false;
+            match self.decide(&port).await? {
+                Ruling::Go(decided, approval) => {
+                    port.in_frames = true;
+                    self.ahead.push(Ahead(port, decided, approval));
+                }
+                Ruling::No => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
     /// Carries connections to ports until one side has gone.
-    pub(super) async fn ports(&mut self, asked: &Asked, of: Seq, mut wires: Wires) -> Result<(), Cut> {
-        let spdy = Spdy::port_forward();
-        let mut ports = Ports { opened: asked, spdy, pairs: BTreeMap::new(), ending: Vec::new(), over: None };
-        let carried = self.carry_ports(&mut ports, &mut wires).await;
+    pub(super) async fn ports(
+        &mut self,
+        asked: &Asked,
+        of: Seq,
+        tunnel: &Tunnel,
+        mut wires: Wires,
+    ) -> Result<(), Cut> {
+        let mut ports = Ports {
+            opened: asked,
+            spdy: Spdy::port_forward(),
+            channels: PortChannels::new(tunnel.ports_at_once()),
+            pairs: BTreeMap::new(),
+            ending: Vec::new(),
+            over: None,
+        };
+        let carried = match self.open_channels(&mut ports, &wires).await {
+            Ok(()) => self.carry_ports(&mut ports, &mut wires).await,
+            Err(cut) => Err(cut),
+        };
         let how = ports.over.filter(|_| carried.is_ok());
         // What the client has sent before it goes is sent on, or nobody knows whether it arrived.
         let sent = how == Some(BY_CLIENT) && self.drain_upstream().await.is_ok();
@@ -117,6 +162,17 @@ impl Session {
             let _whether_it_reads = self.drain_upstream().await;
         }
         let _whether_it_reads = self.drain_client().await;
+        Ok(())
+    }
+
+    /// The ports that are opened already, where they are channels: their records, before anything goes through.
+    async fn open_channels(&mut self, ports: &mut Ports<'_>, wires: &Wires) -> Result<(), Cut> {
+        let ahead = std::mem::take(&mut self.ahead);
+        for (request, Ahead(asked, decided, approval)) in (0..).zip(ahead).filter(|_| wires.in_channels()) {
+            let (of, permit) = self.intend(&asked, &decided, approval).await?;
+            self.to_upstream.opens(permit, &asked.sending)?;
+            ports.pairs.insert(request, Pair::new(asked, Some(of)));
+        }
         Ok(())
     }
 
@@ -168,7 +224,11 @@ impl Session {
                 ports.over = Some(BY_CLIENT);
                 return Ok(());
             }
-            Heard::Message(_) => return Ok(()),
+            Heard::Message(message) => {
+                let (place, data) = ports.channels.on_client(&message).map_err(client)?;
+                let bytes = message.slice_ref(data);
+                return self.there(ports, wires, place as u32, (2 * place as u32, false, bytes)).await;
+            }
             Heard::Frame(frame) => frame,
         };
         match ports.spdy.on_client(frame)? {
@@ -305,7 +365,7 @@ impl Session {
                 ports.over = Some(BY_OTHER);
                 return Ok(());
             }
-            Heard::Message(_) => return Ok(()),
+            Heard::Message(message) => return self.message_back(ports, wires, message).await,
             Heard::Frame(frame) => frame,
         };
         match ports.spdy.on_upstream(frame)? {
@@ -337,6 +397,27 @@ impl Session {
                 }
                 self.perhaps_over(ports, request)
             }
+        }
+    }
+
+    /// A message of a channel.
+    async fn message_back(
+        &mut self,
+        ports: &mut Ports<'_>,
+        wires: &mut Wires,
+        message: Bytes,
+    ) -> Result<(), Cut> {
+        let (place, part, says) = ports.channels.on_upstream(&message).map_err(upstream)?;
+        let stream = u32::from(message.first().copied().unwrap_or_default());
+        let back = |fin| Back { request: place as u32, stream, fin };
+        match part {
+            Part::Number(port) => {
+                wires.say_channel(&mut self.to_client.out, stream, &port.to_le_bytes());
+                Ok(())
+            }
+            Part::Data => self.data_back(ports, wires, &back(false), &message.slice_ref(says)).await,
+            // Each is whole.
+            Part::Failed => self.words_back(ports, wires, &back(true), says).await,
         }
     }
 
@@ -414,6 +495,9 @@ impl Session {
                 return Ok(());
             }
         }
+        if wires.in_channels() {
+            return Ok(());
+        }
         let fin = Frame::Data { stream: back.stream, fin: true, bytes: RawField::new(Bytes::new()) };
         wires.say_client(&mut self.to_client.out, &fin);
         Ok(())
@@ -436,6 +520,14 @@ impl Session {
         ports.pairs.insert(back.request, pair);
         let Some(denied) = done? else { return Ok(true) };
         let told = denied.decided.message.as_deref().unwrap_or(denied.why).to_owned();
+        if wires.in_channels() {
+            // One port cannot end without the others.
+            let failed = channel(back.request as usize, true).unwrap_or_default();
+            let words = format!("not permitted: {told}");
+            wires.say_channel(&mut self.to_client.out, u32::from(failed), words.as_bytes());
+            ports.over = Some(HELD_BACK);
+            return Ok(false);
+        }
         for (stream, words) in [(error, format!("not permitted: {told}")), (data, String::new())] {
             let Some(stream) = stream else { continue };
             let reset = Frame::Reset { stream, status: CANCEL };

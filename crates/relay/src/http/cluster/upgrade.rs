@@ -112,6 +112,14 @@ impl Tunnel {
         headers
     }
 
+    /// The ports of a port-forward that the server may open at once, all together.
+    pub(super) fn ports_at_once(&self) -> &[u16] {
+        match &self.connect {
+            Connect::PortForward(ports) if self.offered.contains(&Protocol::PortChannels) => ports,
+            _ => &[],
+        }
+    }
+
     /// What both speak from here on. Errors: the API server agreed to something else.
     pub(super) fn agreed(&self, response: &Response) -> Result<Protocol, &'static str> {
         let name = match &self.socket {

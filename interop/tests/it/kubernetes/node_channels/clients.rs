@@ -18,7 +18,15 @@ when { context.kind == "DELETE" };
 fn scene() -> &'static Scene {
     static SHARED: OnceLock<Scene> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let scene = Scene::start("", |plan| plan.policy.push_str(RULES));
+        let rules = format!(
+            r#"{RULES}
+@id("clients-port")
+@message("Not this port.")
+forbid (principal, action == Action::"connect", resource == Resource::"prod/default/pods/box/portforward/{}");
+"#,
+            ports()[1]
+        );
+        let scene = Scene::start("", |plan| plan.policy.push_str(&rules));
         let script = "echo first; p=536-22; echo $p-8391; sleep 1; echo last";
         node::run(&Pod::new("told", &["sh", "-c", script]));
         scene
@@ -31,24 +39,22 @@ fn run(agent: &str, program: &Path, words: &[&str]) -> Finished {
 }
 
 #[test]
-fn the_package_kubernetes_runs_commands_and_follows_logs() {
-    let [echo, _] = ports();
+fn the_package_kubernetes_runs_commands_follows_logs_and_reaches_ports() {
+    let [echo, other] = ports().map(|port| port.to_string());
     let script = client("kubernetes_client.py");
-    let words = [script.to_str().unwrap(), "pod", &echo.to_string()];
-    if std::env::var_os("KC_BESIDE").is_some() {
-        let mut direct = std::process::Command::new(drivers().python());
-        direct.args(words).env("KUBECONFIG", cluster().kubeconfig());
-        let done = finish(&mut direct, b"", CLIENT_SECONDS_MAX);
-        panic!("{done:?}");
-    }
+    let words = [script.to_str().unwrap(), "pod", &echo, &other];
     let done = run("clients-python", &drivers().python(), &words);
     exits(scene(), &done, 0);
-    assert_eq!(done.out(), "executed\nfollowed\nforwarded: refused\nkubernetes: done\n");
+    assert_eq!(done.out(), "executed\nfollowed\nforwarded\nkubernetes: done\n");
     let execs = scene().actions("clients-python", Kind::Exec);
     let tags: Vec<&Value> = execs.iter().map(|action| &action["result"]["tag"]).collect();
     assert_eq!(tags[..4], ["exit 0", "exit 0", "exit 7", "exit 0"], "{execs:?}");
     let refused = &execs[5];
     assert!(execs.len() == 6 && refused["rules"][0] == "clients-no-rm", "{refused}");
+    let through = scene().actions("clients-python", Kind::Port);
+    let tags: Vec<&str> = through.iter().filter_map(|port| port["result"]["tag"].as_str()).collect();
+    assert!(tags.len() == 1 && tags[0].ends_with(": 10 bytes there, 10 back"), "{through:?}");
+    assert!(through.iter().any(|port| port["rules"][0] == "clients-port"), "{through:?}");
     let exposed = scene().ask("exposed", "clients-python", &["--json"]);
     assert!(exposed.contains("pii.ssn") && !exposed.contains(SSN), "{exposed}");
     let replayed = scene().ask("replay", "clients-python", &["--json"]);
@@ -57,7 +63,7 @@ fn the_package_kubernetes_runs_commands_and_follows_logs() {
 
 /// A crate of its own, which nobody else needs, and some minutes in building: where all is wanted.
 #[test]
-fn kube_rs_lists_watches_applies_and_runs_commands() {
+fn kube_rs_lists_watches_applies_runs_commands_and_reaches_ports() {
     if !all() {
         return;
     }
@@ -76,7 +82,7 @@ fn kube_rs_lists_watches_applies_and_runs_commands() {
     let [echo, _] = ports();
     let done = run("clients-rust", &program, &["rust", &echo.to_string()]);
     exits(scene(), &done, 0);
-    assert_eq!(done.out(), "objects\nwatched\nsecrets\nexecuted\nforwarded: refused\nkube: done\n");
+    assert_eq!(done.out(), "objects\nwatched\nsecrets\nexecuted\nforwarded\nkube: done\n");
     let replayed = scene().ask("replay", "clients-rust", &["--json"]);
     assert!(replayed.contains("got a line") && !replayed.contains(SSN), "{replayed}");
 }

@@ -178,3 +178,42 @@ fn a_tripwire_that_cuts_ends_a_port_and_a_command() {
         assert!(held.is_some_and(|action| action.to_string().contains("pii.ssn")), "{all:?}");
     }
 }
+
+#[test]
+fn ports_in_channels_are_decided_before_any_is_opened_and_searched_as_others() {
+    let (scene, [echo, says]) = (scene(), ports());
+    let raw = scene.wire("ports-4", &["port_channels", &echo.to_string(), &says.to_string()]);
+    let expect =
+        format!("status 101\n0 {echo} hello\n1 {echo} \n2 {says} number {SSN} end\n3 {says} \nstill open\n");
+    assert_eq!(raw.out(), expect, "{}", scene.gateway.explain(&raw));
+    let tags = eventually("both outcomes", || {
+        let all = scene.actions("ports-4", Kind::Port);
+        let tags: Vec<String> =
+            all.iter().filter_map(|port| Some(port["result"]["tag"].as_str()?.to_owned())).collect();
+        (tags.len() == 2).then_some(tags)
+    });
+    assert!(tags.iter().any(|tag| tag.ends_with(": 5 bytes there, 5 back")), "{tags:?}");
+    let exposed = scene.ask("exposed", "ports-4", &["--json"]);
+    assert!(exposed.contains("pii.ssn") && exposed.contains("revealed") && !exposed.contains(SSN));
+    // One that may not be reached, and none is.
+    let raw = scene.wire("ports-narrow", &["port_channels", &echo.to_string(), &says.to_string()]);
+    assert!(raw.out().starts_with("status 403\n"), "{}", scene.gateway.explain(&raw));
+    assert!(raw.out().contains("Another port than the one of the task."), "{}", raw.out());
+    assert!(scene.actions("ports-narrow", Kind::Port).iter().all(|port| port["rules"][0] == "ports-narrow"));
+    // Nobody listens there: the kubelet's own words.
+    let closed = free_port().unwrap();
+    let raw = scene.wire("ports-5", &["port_channels", &closed.to_string()]);
+    assert!(raw.out().contains(&format!("1 {closed} ")) && raw.out().contains("refused"), "{}", raw.all());
+    // What policy holds back is told, and ends the connection.
+    let raw = scene.wire("ports-cut", &["port_channels", &says.to_string()]);
+    let told = format!("status 101\n0 {says} \n1 {says} not permitted: No values through ports.\nclosed\n");
+    assert_eq!(raw.out(), told, "{}", scene.gateway.explain(&raw));
+    // What is of no port's data.
+    let raw = scene.wire("ports-6", &["bad_port_channels", &echo.to_string()]);
+    assert_eq!(raw.out(), "101 2 True\n".repeat(6), "{}", scene.gateway.explain(&raw));
+    let all = eventually("their outcomes", || {
+        let all = scene.actions("ports-6", Kind::Port);
+        (all.len() == 6 && all.iter().all(|port| !port["result"].is_null())).then_some(all)
+    });
+    assert!(all.iter().all(|port| port["result"]["result"] == "indeterminate"), "{all:?}");
+}
