@@ -13,7 +13,7 @@ use vocab::{Class, ResourcePath};
 use crate::alike::tripped;
 use crate::config::Reel;
 use crate::entropy;
-use crate::limits::SSH_TYPED_BACK;
+use crate::limits::{CHUNK_BYTES, SSH_TYPED_BACK};
 use crate::seat::Seat;
 
 /// One of a program's two streams.
@@ -32,6 +32,9 @@ impl Stream {
         }
     }
 }
+
+/// Of which so much comes at once, more comes: half of the largest packet of SSH.
+const MUCH_BYTES: usize = 16 << 10;
 
 /// What a program writes.
 pub(crate) struct Writes {
@@ -113,10 +116,18 @@ impl Writes {
 
     /// Takes what the program wrote. Errors: it cannot be looked into.
     pub(crate) fn push(&mut self, look: &Look<'_>, stream: Stream, data: &[u8]) -> Result<(), Unreadable> {
-        let side = self.side(stream);
-        let masked = side.body.push(look.detectors, look.known, data)?;
+        let before = self.held.as_bytes().len();
+        if before == 0 && data.len() >= MUCH_BYTES {
+            // More follows: a piece is in one place from the beginning.
+            self.held = MaskedBytes::with_room(CHUNK_BYTES + 2 * MUCH_BYTES);
+        }
+        let side = match stream {
+            Stream::Out => &mut self.out,
+            Stream::Err => &mut self.err,
+        };
+        side.body.push_onto(look.detectors, look.known, data, &mut self.held)?;
         let found = side.body.take_found();
-        self.take(look, stream, masked, found);
+        self.took(look, stream, before, found);
         Ok(())
     }
 
@@ -148,23 +159,29 @@ impl Writes {
     }
 
     fn take(&mut self, look: &Look<'_>, stream: Stream, masked: MaskedBytes, found: Found) {
-        let before = self.hits;
+        let before = self.held.as_bytes().len();
+        self.held = std::mem::replace(&mut self.held, mask::constant(b"")).then(masked);
+        self.took(look, stream, before, found);
+    }
+
+    /// What is held behind `before` came last, from this stream.
+    fn took(&mut self, look: &Look<'_>, stream: Stream, before: usize, found: Found) {
+        let hits = self.hits;
         self.note(&found);
-        self.hit_out |= stream == Stream::Out && self.hits > before;
-        let length = masked.as_bytes().len();
-        if length == 0 {
+        self.hit_out |= stream == Stream::Out && self.hits > hits;
+        let masked = self.held.as_bytes().get(before..).unwrap_or_default();
+        if masked.is_empty() {
             return;
         }
         let (side, filter) = match stream {
             Stream::Out => (&mut self.out, &mut self.filter),
             Stream::Err => (&mut self.err, &mut self.filter),
         };
-        side.left.piece(filter, look.key, masked.as_bytes());
+        side.left.piece(filter, look.key, masked);
         match self.cuts.last_mut() {
-            Some((last, some)) if *last == stream => *some += length,
-            Some(_) | None => self.cuts.push((stream, length)),
+            Some((last, some)) if *last == stream => *some += masked.len(),
+            Some(_) | None => self.cuts.push((stream, masked.len())),
         }
-        self.held = std::mem::replace(&mut self.held, mask::constant(b"")).then(masked);
     }
 
     /// What is said of the program beside its streams: a JSON text, masked, and counted as what it writes. Errors: it is none.

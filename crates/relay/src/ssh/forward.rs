@@ -36,13 +36,14 @@ use super::library::{
 };
 use super::link::Link;
 use super::pool::UNREACHABLE;
-use super::writer::{ClientWriter, ForwardWriter, NotSent, Stream, open_forward};
+use super::writer::{ClientWriter, ForwardWriter, NotSent, open_forward};
 use crate::alike::{room, unsaid};
 use crate::awaited::Awaited;
 use crate::config::{Address, Tripwire};
 use crate::entropy;
 use crate::gateway::Served;
 use crate::limits::{CHUNK_BYTES, DIAL, RECORD, SSH_AHEAD_MAX, SSH_GOODBYE};
+use crate::program::Stream;
 
 /// The kind of a forward, as policy and records have it.
 const FORWARD: &str = "FORWARD";

@@ -10,23 +10,7 @@ use super::asked::{Sending, Starts};
 use super::forward::{FarEar, FarMouth, Way};
 use super::library::{Ear, Gone, Lane, Mouth, NoTunnel, Said, Sig};
 use crate::entropy;
-
-/// Which of a program's two outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stream {
-    Out,
-    Err,
-}
-
-impl Stream {
-    /// The word in a reel.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Stream::Out => "out",
-            Stream::Err => "err",
-        }
-    }
-}
+use crate::program::Stream;
 
 /// Why nothing was sent to the host.
 #[derive(Debug)]
