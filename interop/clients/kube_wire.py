@@ -41,7 +41,7 @@ def cases():
     for query in [
         "watch=maybe", "watch=1&watch=0", "watch=true;limit=1", "limit=x", "limit=-1", "limit=1&limit=2", "fieldSelector=a", "fieldSelector=a=b,a=c",
         "fieldSelector=metadata.name%3Da%2Cmetadata.name%3Db", "labelSelector=%00", "resourceVersion=%0a", "unknown=1", "Watch=1", "watch=%74rue%00",
-        "=x", "&", "limit=1&", "a&b", "includeObject=All", "pretty=perhaps", "dryRun=All", "fieldManager=x", "force=true", "export=true", "exact=1",
+        "=x", "&=x", "limit=1&=2", "a&b", "includeObject=All", "pretty=perhaps", "dryRun=All", "fieldManager=x", "force=true", "export=true", "exact=1",
         "timeoutSeconds=1s", "allowWatchBookmarks=yes", "continue=%7f%00", "x=" + "y" * 70000, "&".join("a%d=1" % n for n in range(1100)),
     ]:
         yield "query", "GET", NS + "/configmaps?" + query, [], b""

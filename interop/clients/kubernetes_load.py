@@ -24,7 +24,7 @@ TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": pod()}
 # Kind: its API, the name in the client's functions, an object's own fields, and what of them is governed, as it is shown.
 KINDS = {
     "ConfigMap": ("CoreV1Api", "config_map", {"data": {"mode": VALUE}}, lambda o: o["data"]["mode"], "[config.kubernetes]"),
-    "Secret": ("CoreV1Api", "secret", {"stringData": {"key": VALUE}}, lambda o: o["data"]["key"], None),
+    "Secret": ("CoreV1Api", "secret", {"stringData": {"key": VALUE}}, lambda o: o["data"]["key"], "W3NlY3JldC5rdWJlcm5ldGVzXQ=="),
     "Service": ("CoreV1Api", "service", {"spec": {"ports": [{"port": 80}]}}, lambda o: o["spec"]["ports"][0]["port"], 80),
     "ServiceAccount": ("CoreV1Api", "service_account", {}, lambda o: o["kind"], "ServiceAccount"),
     "Pod": ("CoreV1Api", "pod", {"spec": pod()}, lambda o: o["spec"]["containers"][0]["env"][0]["value"], "[config.env]"),

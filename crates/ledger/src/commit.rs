@@ -213,9 +213,10 @@ impl Inner {
             if urgent || core.awaited >= goal {
                 return;
             }
+            let left = Duration::from_nanos(until.saturating_sub(self.clock.tick().0));
             let before = core.awaited;
             (core.gathering, core.committer_sleeps) = (goal, true);
-            let waited = self.work.wait_timeout(core, lull);
+            let waited = self.work.wait_timeout(core, lull.min(left));
             core = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
             (core.gathering, core.committer_sleeps) = (0, false);
             if core.awaited == before || self.clock.tick().0 >= until {

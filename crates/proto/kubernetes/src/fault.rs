@@ -130,6 +130,7 @@ reasons! {
     PROTOCOL_TWICE = AMBIGUOUS, "a protocol that is offered twice", "channel: names";
     NOT_OFFERED = BAD_VALUE, "a protocol that was not offered", "channel: chosen";
     NO_CHANNEL = BAD_LENGTH, "a message without a channel", "channel: empty message";
+    FAILED_TWICE = BAD_VALUE, "more than one message that a port failed", "channel: of what fails";
     OTHER_PORT = BAD_VALUE, "a channel that does not begin with its port", "channel: first message";
     UNKNOWN_CHANNEL = UNKNOWN_MESSAGE, "a channel that this side does not have", "channel: number";
     NOT_ASKED_FOR = OUT_OF_ORDER, "a stream that the request did not ask for", "channel: streams of the query";

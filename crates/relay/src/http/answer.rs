@@ -26,7 +26,7 @@ use super::problem::Problem;
 use super::request::{Asked, kind_of, readable};
 use super::resource::Resource;
 use super::scrub::Scrub;
-use super::session::{Cut, Session};
+use super::session::{Cut, Session, cut_short};
 use crate::alike::unsaid;
 use crate::awaited::Awaited;
 use crate::config::{Reel, Tripwire};
@@ -52,6 +52,8 @@ pub(super) struct Answer {
     pub(super) held: MaskedBytes,
     /// Recorded before it.
     recorded: Option<Recorded>,
+    /// Its head is made, and recorded.
+    begun: bool,
     /// It answers what was no read.
     writes: bool,
     /// It goes on until somebody ends it, and may be silent for long.
@@ -168,7 +170,17 @@ impl Session {
                 Err(stays) => return self.withhold(asked, decided, of, Some(answer), stays).await,
             };
             // What stands in the head or behind the body is found before policy is asked, and is in this piece's record.
-            let around = self.around(&mut answer, over)?;
+            let around = match self.around(&mut answer, over) {
+                Ok(around) => around,
+                Err(cut) => {
+                    self.leave(&mut answer).await?;
+                    return Err(cut);
+                }
+            };
+            if self.resource.gate.decides_releases(&self.who) {
+                // A person may be asked, and what was let out before does not wait for that.
+                self.leave(&mut answer).await?;
+            }
             if let Some(denied) = self.may_leave(asked, &mut answer, &around, of).await? {
                 self.leave(&mut answer).await?;
                 return self.withhold(asked, decided, of, Some(answer), Stays::Denied(denied)).await;
@@ -177,9 +189,9 @@ impl Session {
                 // Its outcome says what came of it: nothing is on its way any more then.
                 self.leave(&mut answer).await?;
             }
-            let next = self.record(&mut answer, around, of, over)?;
+            let next = self.record(&mut answer, around, of, over);
             self.leave(&mut answer).await?;
-            answer.recorded = Some(next);
+            answer.recorded = Some(next?);
             // The gateway's own words may come between a server's messages, and not into one.
             if over || answer.listening.is_some() {
                 self.leave(&mut answer).await?;
@@ -295,6 +307,7 @@ impl Session {
             looking,
             held: mask::constant(b""),
             recorded: None,
+            begun: false,
             writes: writes(asked),
             patient: asked.call.as_ref().is_some_and(|call| call.goes_on()),
             says_no,
@@ -315,7 +328,7 @@ impl Session {
     /// Reads and masks until there is enough for a piece, or the answer is over (`true`).
     async fn gather(&mut self, answer: &mut Answer) -> Result<Result<bool, Stays>, Cut> {
         // Who watches learns at once that it does, whenever something happens: until then a client cannot even stop.
-        if answer.patient && answer.response.status == 200 && !answer.bodyless && !self.answering {
+        if answer.patient && answer.response.status == 200 && !answer.bodyless && !answer.begun {
             return Ok(Ok(false));
         }
         let resource = self.resource.clone();
@@ -492,7 +505,7 @@ impl Session {
     /// The head before what is held, where it has not left, and what stands behind it, if it is the `last`.
     pub(super) fn around(&mut self, answer: &mut Answer, last: bool) -> Result<Around, Cut> {
         let tail = if last { self.tail(answer)? } else { None };
-        let head = match self.answering {
+        let head = match answer.begun {
             true => None,
             false => {
                 let length = answer.held.as_bytes().len() as u64;
@@ -525,6 +538,10 @@ impl Session {
         if piece.last {
             self.open = None;
         }
+        if let Some(why) = *self.ended.borrow() {
+            return Err(cut_short(why));
+        }
+        self.answering = true;
         self.to_client.send(Release::after(durable, piece.bytes));
         self.drain_client().await
     }
@@ -575,7 +592,7 @@ impl Session {
             }
         };
         let receipt = receipt.map_err(|e| self.unrecorded(e))?;
-        self.answering = true;
+        answer.begun = true;
         let bytes = head.unwrap_or_else(|| mask::constant(b"")).then(framed);
         Ok(Recorded { record: Awaited::new(receipt), bytes, last })
     }

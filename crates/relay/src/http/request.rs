@@ -308,7 +308,7 @@ impl Asked {
 
     /// Whether it offers an API server of Kubernetes another protocol, be it one that may be spoken there or not.
     pub(super) fn offers(&self) -> bool {
-        self.call.is_some() && self.request.headers.contains("upgrade")
+        (self.call.is_some() || self.action.kind == PORT) && self.request.headers.contains("upgrade")
     }
 
     /// Whether it asks for another protocol.

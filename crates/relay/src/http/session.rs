@@ -181,11 +181,20 @@ impl Session {
         self.same_run(&head)?;
         let asked = self.asked(head).await?;
         room(&self.resource.gate).await;
+        let generation = self.resource.gate.generation();
         let (decided, approval) = match self.decide(&asked).await? {
             Ruling::Go(decided, approval) => (decided, approval),
             // Nothing rides on a connection whose upgrade was refused.
             Ruling::No => return Ok(self.answered_here()? && !asked.offers()),
         };
+        if !self.ports_ahead(&asked).await? {
+            return Ok(self.answered_here()? && !asked.offers());
+        }
+        if !self.ahead.is_empty() && self.resource.gate.generation() != generation {
+            // What was decided before somebody was asked about a port may be forbidden by now.
+            self.refuse(&asked, &decided, 503, NEW_POLICY, None).await?;
+            return Ok(self.answered_here()? && !asked.offers());
+        }
         if !self.upstream_ready().await {
             self.refuse(&asked, &decided, 502, UNREACHABLE, None).await?;
             return Ok(self.answered_here()? && !asked.offers());
@@ -200,9 +209,6 @@ impl Session {
         }
         if asked.call.as_ref().is_some_and(|call| call.is_stale(&self.resource)) {
             self.refuse(&asked, &decided, 503, NEW_POLICY, None).await?;
-            return Ok(self.answered_here()? && !asked.offers());
-        }
-        if !self.ports_ahead(&asked).await? {
             return Ok(self.answered_here()? && !asked.offers());
         }
         let (seq, permit) = self.intend(&asked, &decided, approval).await?;

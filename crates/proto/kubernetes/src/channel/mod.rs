@@ -74,6 +74,10 @@ pub fn offered(connect: &Connect, carrier: Carrier, names: &[&str]) -> Result<Ve
         }
         kept.push(protocol);
     }
+    // Its ports are decided with the request; with the other's, one by one. Every server knows it.
+    if kept.contains(&Protocol::PortChannels) {
+        kept = vec![Protocol::PortChannels];
+    }
     if kept.is_empty() { Err(why::NO_PROTOCOL) } else { Ok(kept) }
 }
 

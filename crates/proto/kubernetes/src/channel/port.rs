@@ -16,6 +16,8 @@ struct Port {
     number: u16,
     /// Whether its channels, of data and of what fails, have said it.
     named: [bool; 2],
+    /// What failed is said, once.
+    failed: bool,
 }
 
 /// What a message is for.
@@ -30,7 +32,7 @@ pub enum Part {
 
 impl PortChannels {
     pub fn new(ports: &[u16]) -> PortChannels {
-        PortChannels(ports.iter().map(|&number| Port { number, named: [false; 2] }).collect())
+        PortChannels(ports.iter().map(|&number| Port { number, named: [false; 2], failed: false }).collect())
     }
 
     /// A message of the client's: the place of its port, and the data. Errors (side: client): of no port, or on the channel of what
@@ -45,7 +47,7 @@ impl PortChannels {
     }
 
     /// A message of the server's: the place of its port, what it is for, and what it says. Errors (side: upstream): of no port; its first
-    /// message is not its number.
+    /// message is not its number; more than one that something failed, over which a value could be cut.
     pub fn on_upstream<'m>(&mut self, message: &'m [u8]) -> Result<(usize, Part, &'m [u8]), Reason> {
         let (&channel, says) = message.split_first().ok_or(why::NO_CHANNEL)?;
         let (place, of) = (usize::from(channel / 2), usize::from(channel % 2));
@@ -58,7 +60,13 @@ impl PortChannels {
                 false => Err(why::OTHER_PORT),
             };
         }
-        Ok((place, if of == 0 { Part::Data } else { Part::Failed }, says))
+        if of == 0 {
+            return Ok((place, Part::Data, says));
+        }
+        match std::mem::replace(&mut port.failed, true) {
+            false => Ok((place, Part::Failed, says)),
+            true => Err(why::FAILED_TWICE),
+        }
     }
 }
 
@@ -78,6 +86,7 @@ mod tests {
         assert_eq!(ports.on_upstream(&[3, 0x90, 0x1f]), Ok((1, Part::Number(0x1f90), &[0x90, 0x1f][..])));
         assert_eq!(ports.on_upstream(b"\0hello"), Ok((0, Part::Data, &b"hello"[..])));
         assert_eq!(ports.on_upstream(b"\x03refused"), Ok((1, Part::Failed, &b"refused"[..])));
+        assert_eq!(ports.on_upstream(b"\x03again"), Err(why::FAILED_TWICE));
         for bad in [&[][..], &[4, 80, 0], &[255]] {
             assert!(ports.on_upstream(bad).is_err(), "{bad:?}");
         }

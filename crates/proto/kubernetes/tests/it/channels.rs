@@ -50,9 +50,14 @@ fn old_versions_and_those_in_base64_are_not_offered() {
     for (carrier, name) in [
         (Carrier::Spdy, tunnel),
         (Carrier::WebSocket, "portforward.k8s.io"),
-        (Carrier::WebSocket, "v4.channel.k8s.io"),
+        (Carrier::WebSocket, "v5.channel.k8s.io"),
+        (Carrier::Spdy, "v4.channel.k8s.io"),
     ] {
         assert_eq!(offered(&forward, carrier, &[name]), Err(why::NO_PROTOCOL), "{name}");
+    }
+    for both in [&[names[1]][..], &[tunnel, names[1]], &[names[1], tunnel]] {
+        let own = offered(&forward, Carrier::WebSocket, both);
+        assert_eq!(own, Ok(vec![Protocol::PortChannels]), "{both:?}: its ports are decided with the request");
     }
     assert_eq!(
         offered(&Connect::Proxy(Proxied::default()), Carrier::WebSocket, &names),
