@@ -347,6 +347,8 @@ fn a_revoked_run_and_a_host_that_dies_leave_the_end_unknown() {
     let words = ["/bin/sh", "-c", &script].map(Path::new);
     let mut run = scene.gateway.run("sftp-9", &words);
     let mut child = run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let runs = || json(scene.gateway.site(), &["runs", "--json"]).to_string();
+    eventually("a run", || runs().contains("\"sftp-9\"").then_some(()));
     eventually("an open file", || show(&scene, "sftp-9").to_string().contains("\"OPEN ").then_some(()));
     child.kill().unwrap();
     let _gone = child.wait();

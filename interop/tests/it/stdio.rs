@@ -223,8 +223,9 @@ fn carried_out_again_the_record_answers_and_no_server_is_started() {
         let seen = || (std::fs::read_to_string(&started).unwrap(), server.seen());
         assert_eq!(seen(), ("started\n".to_owned(), "find 3\n".to_owned()), "{}", done.all());
         let run = scene().run_of(&agent);
-        let again = scene().text(&["replay", &run, "--json", "--", "/bin/sh", "-c", &script]);
-        let found: Value = serde_json::from_str(&again).unwrap_or_else(|_| panic!("{again}"));
+        let again =
+            scene().site().ask(&["replay", &run, "--json", "--", "/bin/sh", "-c", &script], "").unwrap();
+        let found: Value = serde_json::from_str(&again.out()).unwrap_or_else(|_| panic!("{}", again.all()));
         assert!(
             found["divergence"].is_null() && found["asked"] == found["recorded"],
             "{era}: {found:#}\n{}",
