@@ -1,5 +1,6 @@
 //! Many watches at once, as consoles hold them: each sees all that it should, in order, and the gateway stays as small as it is.
 
+use super::masks::LINES;
 use super::scene::{Scene, cluster};
 use crate::world::{all, client, drivers};
 use interop::limits::CLIENT_SECONDS_MAX;
@@ -14,18 +15,6 @@ const USERS: usize = 20;
 const KINDS: usize = 8;
 /// What a watch may cost the gateway, in KiB.
 const WATCH_KIB_MAX: u64 = 1 << 10;
-
-const LINES: &str = r#"
-[[resource.mask]]
-class = "config.kubernetes"
-
-[[resource.mask]]
-class = "config.env"
-
-[[resource.mask]]
-path = "$..spec.holderIdentity"
-class = "secret.holder"
-"#;
 
 /// A number of the gateway's process: `VmRSS` in KiB, `Threads`.
 fn measured(scene: &Scene, name: &str) -> u64 {

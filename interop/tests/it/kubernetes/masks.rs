@@ -18,7 +18,8 @@ const RULES: &str = r#"
 permit (principal in Agent::"masks-seer", action == Action::"reveal", resource == Class::"secret.kubernetes");
 "#;
 
-const LINES: &str = r#"
+/// What is governed beside secrets.
+pub const LINES: &str = r#"
 [[resource.mask]]
 class = "config.kubernetes"
 
