@@ -66,8 +66,19 @@ pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(600);
 pub const IDLE_ABOVE_APPROVAL: Duration = Duration::from_secs(30);
 /// How long a catalog snapshot is used without a look at the upstream.
 pub const CATALOG_AGE: Duration = Duration::from_secs(60);
-/// How long the end of a session waits for the records of what upstream said last. Less than the farewell's second.
+/// How long the end of a session waits for the records of what upstream said last. Less than [`FAREWELL`].
 pub const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long a client has to take the last words of its session.
+pub const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the end of a session waits for upstream to stop what it still does. With [`FAREWELL`], less than [`SESSION_END`].
+pub const STATEMENT_STOP: Duration = Duration::from_secs(3);
+/// After how long a cancel is sent again that upstream has not acted on.
+pub const CANCEL_AGAIN: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(700),
+    Duration::from_millis(1_500),
+];
 /// The longest body of a request that is held whole while it is decided, in bytes. 4 MiB x [`HTTP_SESSIONS_PER_RUN_MAX`] =
 /// 512 MiB for one run. What is longer goes on behind it piece by piece: it is opaque, and cannot be approved.
 pub const HELD_BODY_BYTES_MAX: usize = 4 << 20;

@@ -1,5 +1,7 @@
 //! P10: the upstream proves who it is, or nothing is sent to it: no credential, no startup message, no statement.
 
+use crate::people::{operator, with_token};
+use crate::raw::{Raw, query};
 use crate::world::{UPSTREAM_PASSWORD, agent, fill, json, newest_run, plan};
 use interop::gateway::{Gateway, Site};
 use interop::limits::CLIENT_SECONDS_MAX;
@@ -8,10 +10,11 @@ use interop::postgres::Postgres;
 use interop::process::{finish, signal};
 use interop::tls::Authority;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -170,6 +173,68 @@ fn no_configuration_prefers_or_allows() {
     let said = site.ask(&["check", "--offline"], "").unwrap();
     assert_eq!(said.status.code(), Some(2), "{}", said.all());
     assert!(Path::new(&site.dir()).exists());
+}
+
+/// A way to a server that loses the first cancel, as the server itself does with one that comes before its statement has
+/// begun there. How many have come.
+fn loses_a_cancel(server: u16) -> (u16, Arc<AtomicUsize>) {
+    const CANCEL_REQUEST: &[u8] = &[0, 0, 0, 16, 4, 210, 22, 46];
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, cancels) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let counted = cancels.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut near) = stream else { return };
+            let cancels = counted.clone();
+            thread::spawn(move || {
+                let mut first = [0; 8];
+                if near.read_exact(&mut first).is_err()
+                    || first == CANCEL_REQUEST && cancels.fetch_add(1, Ordering::SeqCst) == 0
+                {
+                    return;
+                }
+                let mut far = TcpStream::connect(("127.0.0.1", server)).unwrap();
+                far.write_all(&first).unwrap();
+                let (mut back, mut answers) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                // Either side may have gone.
+                let answering = thread::spawn(move || {
+                    let _gone = std::io::copy(&mut answers, &mut back);
+                    let _closed = back.shutdown(Shutdown::Both);
+                });
+                let _gone = std::io::copy(&mut near, &mut far);
+                let _closed = far.shutdown(Shutdown::Write);
+                answering.join().unwrap();
+            });
+        }
+    });
+    (port, cancels)
+}
+
+/// What ran for a run that was revoked runs for nobody, even where the first cancel is lost.
+#[test]
+fn a_cancel_that_is_lost_is_sent_again() {
+    let upstream = crate::world::upstream();
+    let (port, cancels) = loses_a_cancel(upstream.port);
+    let plan = interop::gateway::Plan { durability: "os".to_owned(), ..plan() };
+    let site = Site::new(&plan, upstream).unwrap();
+    site.reach(&format!("crm_app@127.0.0.1:{port}/crm?sslmode=disable")).unwrap();
+    let gateway = site.up().unwrap();
+    let admin = operator(&gateway, "olga", "admin", "none");
+    let lease = gateway.lease("tester").unwrap();
+    let mut busy = Raw::log_in(&gateway, &lease);
+    busy.send(&query("SELECT count(*) AS lost_cancel FROM generate_series(1, 60000) a, generate_series(1, 60000) b"));
+    let running = || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND usename = 'crm_app' \
+                   AND query LIKE '%lost_cancel%'";
+        upstream.admin("postgres", sql).unwrap()
+    };
+    crate::world::eventually("the statement does not run", || (running() == "1").then_some(()));
+    let said =
+        with_token(&gateway, &admin, &["runs", "revoke", lease.variable("TACHO_RUN"), "--reason", "strange"]);
+    assert!(said.status.success(), "{}", said.all());
+    busy.read_to_end();
+    crate::world::eventually("the upstream still works for it", || (running() == "0").then_some(()));
+    assert!(cancels.load(Ordering::SeqCst) > 1, "no cancel was lost");
 }
 
 /// A server that lets everybody in, says which version it is, and answers nothing else.

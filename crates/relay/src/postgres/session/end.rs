@@ -87,7 +87,7 @@ impl Session {
         for hold in held {
             self.let_go(hold);
         }
-        let work = async {
+        let words = async {
             if cut.why.starts_with("upstream-") {
                 // What upstream said before it went is told too, each byte behind its record as ever.
                 let told = std::future::poll_fn(|cx| match self.poll_leaving(cx) {
@@ -103,18 +103,45 @@ impl Session {
                 }
             }
             let _gone = self.client.leg.drain(&mut self.client.writer.out).await;
-            if self.flow.outstanding() > 0 && cut.why != "upstream-closed" {
-                // What still runs there runs for nobody.
-                let upstream = &self.resource.config.upstream;
-                let _arrived =
-                    dial::cancel(upstream, self.resource.tls.as_ref(), self.upstream_pid, &self.upstream_key)
-                        .await;
-            }
-            if self.upstream.writer.control(Control::Terminate).is_ok() {
-                let _gone = self.upstream.leg.drain(&mut self.upstream.writer.out).await;
-            }
         };
-        let _stalled = tokio::time::timeout(std::time::Duration::from_secs(1), work).await;
+        let _stalled = tokio::time::timeout(FAREWELL, words).await;
+        self.client.leg = Leg::Gone;
+        if cut.why != "upstream-closed" {
+            let _runs_on = tokio::time::timeout(STATEMENT_STOP, self.leave()).await;
+        }
+    }
+
+    /// Says goodbye upstream. What still runs there runs for nobody, and is cancelled: again and again, since upstream
+    /// forgets a cancel that comes before it has begun the statement, until it has closed.
+    async fn leave(&mut self) {
+        let busy = self.flow.outstanding() > 0;
+        let End { leg, writer, .. } = &mut self.upstream;
+        if writer.control(Control::Terminate).is_err() {
+            return;
+        }
+        if !busy {
+            let _gone = leg.drain(&mut writer.out).await;
+            return;
+        }
+        let mut unread = BytesMut::new();
+        let mut closed = std::pin::pin!(std::future::poll_fn(|cx| {
+            let _waits_for_what_runs = leg.poll_drain(cx, &mut writer.out);
+            loop {
+                unread.clear();
+                match std::task::ready!(leg.poll_fill(cx, &mut unread)) {
+                    Ok(n) if n > 0 => {}
+                    _ => return Poll::Ready(()),
+                }
+            }
+        }));
+        let upstream = &self.resource.config.upstream;
+        for pause in CANCEL_AGAIN {
+            let _arrived =
+                dial::cancel(upstream, self.resource.tls.as_ref(), self.upstream_pid, &self.upstream_key).await;
+            if tokio::time::timeout(pause, closed.as_mut()).await.is_ok() {
+                return;
+            }
+        }
     }
 
     /// What was asked, or was to be asked, is so no longer. If no record is possible now, a refusal is kept as any is,
