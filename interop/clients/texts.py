@@ -74,7 +74,15 @@ LISTEN ch
 UNLISTEN *
 SELECT pg_advisory_unlock_all()
 SET TRANSACTION READ ONLY
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ
+SHOW transaction_isolation
 """.strip().split("\n")
+
+# What differed once. Each goes first, over the simple protocol and then, statement by statement, over the extended one.
+FOUND = [
+    "BEGIN; ROLLBACK AND CHAIN; BEGIN ISOLATION LEVEL SERIALIZABLE; SHOW transaction_isolation; ROLLBACK",
+    "BEGIN; ROLLBACK AND CHAIN; SET LOCAL TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1; ROLLBACK",
+]
 
 
 def generated(rng):
@@ -97,22 +105,31 @@ def said(result):
     return told + [names, rows]
 
 
+def ask(conn, text, send):
+    """Sends a text, prints what it came to, and gives the state of the transaction behind it."""
+    send(text.encode())
+    results = []
+    while (result := conn.get_result()) is not None:
+        results.append(said(result))
+    state = pq.TransactionStatus(conn.transaction_status).name
+    print(json.dumps([text, results, state]))
+    if conn.status != pq.ConnStatus.OK:
+        sys.exit("the connection is gone")
+    return state
+
+
 def main():
     seed, count = int(sys.argv[1]), int(sys.argv[2])
     rng = random.Random(seed)
     conn = pq.PGconn.connect(b"")
     assert conn.status == pq.ConnStatus.OK, conn.error_message
     conn.notice_handler = None
+    for found in FOUND:
+        ask(conn, found, conn.send_query)
+        for statement in found.split("; "):
+            ask(conn, statement, lambda text: conn.send_query_params(text, []))
     for _ in range(count):
-        text = generated(rng)
-        conn.send_query(text.encode())
-        results = []
-        while (result := conn.get_result()) is not None:
-            results.append(said(result))
-        state = pq.TransactionStatus(conn.transaction_status).name
-        print(json.dumps([text, results, state]))
-        if conn.status != pq.ConnStatus.OK:
-            sys.exit("the connection is gone")
+        state = ask(conn, generated(rng), conn.send_query)
         # Texts begin in a transaction that the one before left open, but not forever.
         if rng.random() < 0.4 and state != "IDLE":
             conn.exec_(b"ROLLBACK")

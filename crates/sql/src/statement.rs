@@ -153,6 +153,32 @@ impl Statement {
         at(token.start).checked_sub(self.range.start)
     }
 
+    /// Whether what it means can depend on what a name means. Not where it only turns a transaction, sets or shows a
+    /// setting, or names a channel: told from its first word, behind which the grammar has nothing else.
+    pub fn reads_names(&self) -> bool {
+        let first = self.tokens.partition_point(|t| at(t.start) < self.range.start);
+        let mut words = self.tokens[first..].iter().map(ScanToken::token);
+        match words.next() {
+            Some(
+                Token::BeginP
+                | Token::Start
+                | Token::Commit
+                | Token::EndP
+                | Token::Rollback
+                | Token::AbortP
+                | Token::Savepoint
+                | Token::Release
+                | Token::Show
+                | Token::Reset
+                | Token::Listen
+                | Token::Unlisten
+                | Token::Notify,
+            ) => false,
+            Some(Token::Set) => words.next() == Some(Token::Constraints),
+            _ => true,
+        }
+    }
+
     /// Its exact kind, as a command: `SELECT`, `CREATE TABLE`.
     pub fn kind(&self) -> &'static str {
         kind(self.tree())

@@ -43,11 +43,16 @@ fn texts_of_many_statements_look_as_they_do_directly() {
     let words: Vec<&Path> = words.iter().map(AsRef::as_ref).collect();
     let through = gateway.run_to_end("texter", &words, "").unwrap();
     let (directly, behind) = (direct.out(), through.out());
-    // After one that differs the sessions differ too; several are shown, because the first is not always the simplest.
-    let both = directly.lines().zip(behind.lines()).enumerate().filter(|(_, (a, b))| a != b);
-    let other: Vec<String> = both
-        .take(6)
-        .map(|(n, (a, b))| format!("seed {seed}, text {n} of {count}\ndirectly: {a}\nthrough:  {b}"))
+    // After one that differs the sessions differ too; several are shown, because the first is not always the simplest,
+    // each with what came before it, which may have left a transaction open.
+    let both: Vec<(&str, &str)> = directly.lines().zip(behind.lines()).collect();
+    let other = (0..both.len()).filter(|n| both[*n].0 != both[*n].1).take(6);
+    let other: Vec<String> = other
+        .map(|n| {
+            let before: Vec<&str> = both[n.saturating_sub(3)..n].iter().map(|(a, _)| *a).collect();
+            let ((a, b), before) = (both[n], before.join("\n          "));
+            format!("seed {seed}, text {n} of {count}\nbefore:   {before}\ndirectly: {a}\nthrough:  {b}")
+        })
         .collect();
     assert!(other.is_empty(), "{}", other.join("\n"));
     assert!(through.status.success() && directly == behind, "{}", gateway.explain(&through));

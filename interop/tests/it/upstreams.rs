@@ -222,7 +222,9 @@ fn a_cancel_that_is_lost_is_sent_again() {
     let admin = operator(&gateway, "olga", "admin", "none");
     let lease = gateway.lease("tester").unwrap();
     let mut busy = Raw::log_in(&gateway, &lease);
-    busy.send(&query("SELECT count(*) AS lost_cancel FROM generate_series(1, 60000) a, generate_series(1, 60000) b"));
+    busy.send(&query(
+        "SELECT count(*) AS lost_cancel FROM generate_series(1, 60000) a, generate_series(1, 60000) b",
+    ));
     let running = || {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND usename = 'crm_app' \
                    AND query LIKE '%lost_cancel%'";

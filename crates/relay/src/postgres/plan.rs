@@ -163,6 +163,11 @@ impl Plan {
         self.statement.as_ref().filter(|statement| statement.characters_before() == 0)
     }
 
+    /// Whether what is said of it depends on what names mean.
+    pub fn reads_names(&self) -> bool {
+        self.statement.as_ref().is_some_and(|statement| statement.reads_names())
+    }
+
     pub fn ground<'a>(&'a self, context: &'a Context) -> Ground<'a> {
         Ground { action: self.action(), context, release: None }
     }

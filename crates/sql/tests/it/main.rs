@@ -6,6 +6,7 @@ mod goldens;
 mod hostile;
 mod literals;
 mod locks;
+mod names;
 
 use std::path::PathBuf;
 

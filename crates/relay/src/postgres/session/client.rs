@@ -29,8 +29,8 @@ impl Session {
             if self.upstream.writer.out.len() > QUEUE_BYTES_MAX || self.sends.len() > 4_096 {
                 return Ok(());
             }
-            if self.script.is_some() {
-                if self.needs_refresh() {
+            if let Some(script) = &self.script {
+                if script.reads_names() && self.needs_refresh() {
                     return self.begin_refresh();
                 }
                 self.script_step()?;
@@ -43,16 +43,14 @@ impl Session {
                 self.on_client(frame)?;
                 continue;
             }
-            let reads_names = matches!(
-                self.client.input.first(),
-                Some(&(tag::QUERY | tag::PARSE | tag::BIND | tag::EXECUTE))
-            );
-            let reads_names = reads_names && !self.client.decoder.is_skipping();
-            if reads_names && self.copy.is_none() && !self.skipping && self.needs_refresh() {
-                return self.begin_refresh();
-            }
             match self.client.decoder.next_or_skipped(&mut self.client.input)? {
-                Some(Incoming::Frame(frame)) => self.on_client(frame)?,
+                Some(Incoming::Frame(frame)) => {
+                    if self.needs_refresh() && self.reads_names(&frame)? {
+                        self.stash = Some(frame);
+                        return self.begin_refresh();
+                    }
+                    self.on_client(frame)?;
+                }
                 Some(Incoming::Skipped(skipped)) => self.on_skipped(skipped)?,
                 None => {
                     self.wants_more = true;
@@ -60,6 +58,26 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether what is said of this message depends on what names mean. A Query's statements are looked at one by one.
+    fn reads_names(&self, frame: &Frame) -> Result<bool, Cut> {
+        if self.copy.is_some() || self.skipping {
+            return Ok(false);
+        }
+        let plan = match FromClient::decode(frame)? {
+            FromClient::Parse(parse) => {
+                let parsed = parse.sql.to_str().map(sql::parse);
+                let Some(Ok(statements)) = parsed else { return Ok(false) };
+                return Ok(statements.iter().any(|statement| statement.reads_names()));
+            }
+            FromClient::Bind(bind) => self.prepared.get(bind.statement.as_bytes()).map(|found| &found.plan),
+            FromClient::Execute { portal, .. } => {
+                self.portals.get(portal.as_bytes()).map(|found| &found.plan)
+            }
+            _ => None,
+        };
+        Ok(plan.is_some_and(|plan| plan.reads_names()))
     }
 
     pub(super) fn on_client(&mut self, frame: Frame) -> Result<(), Cut> {
@@ -158,8 +176,10 @@ impl Session {
 
     /// Decides the next statement of the text, or sends all that are decided.
     pub(super) fn script_step(&mut self) -> Result<(), Cut> {
+        let refresh = self.needs_refresh();
         let Some(script) = &mut self.script else { return Ok(()) };
-        let barrier = script.decided.last().is_some_and(|(ready, _, _)| ready.plan.is_barrier());
+        let barrier = script.decided.last().is_some_and(|(ready, _, _)| ready.plan.is_barrier())
+            || refresh && !script.decided.is_empty() && script.next_reads_names();
         if !barrier && let Some(statement) = script.rest.pop_front() {
             let (asked, alone) = (script.asked.clone(), script.alone.take());
             let plan = self.plan_of(&statement);

@@ -137,7 +137,8 @@ impl Session {
         let upstream = &self.resource.config.upstream;
         for pause in CANCEL_AGAIN {
             let _arrived =
-                dial::cancel(upstream, self.resource.tls.as_ref(), self.upstream_pid, &self.upstream_key).await;
+                dial::cancel(upstream, self.resource.tls.as_ref(), self.upstream_pid, &self.upstream_key)
+                    .await;
             if tokio::time::timeout(pause, closed.as_mut()).await.is_ok() {
                 return;
             }

@@ -59,8 +59,9 @@ use crate::config::Reel;
 use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{
-    ANALYSES_MAX, CANCEL_AGAIN, CATALOG_DOUBT, CHUNK_BYTES, FAREWELL, LAST_WORDS, NAMES_DEEP_MAX, PORTALS_MAX, PREPARED_MAX, STATEMENT_STOP,
-    PRINTS_MAX, QUEUE_BYTES_MAX, RECORD, REFUSAL_RECORD, RELEASES_MAX,
+    ANALYSES_MAX, CANCEL_AGAIN, CATALOG_DOUBT, CHUNK_BYTES, FAREWELL, LAST_WORDS, NAMES_DEEP_MAX,
+    PORTALS_MAX, PREPARED_MAX, PRINTS_MAX, QUEUE_BYTES_MAX, RECORD, REFUSAL_RECORD, RELEASES_MAX,
+    STATEMENT_STOP,
 };
 use crate::runs::Ended;
 
@@ -186,6 +187,21 @@ struct Script {
     empty: bool,
     /// A statement of it ends the transaction, or goes back in it: a failed one is over.
     turns: bool,
+}
+
+impl Script {
+    /// Whether what is decided next, or is to be sent, depends on what names mean. What only turns the transaction is sent
+    /// before the names that come behind it are read.
+    fn reads_names(&self) -> bool {
+        match self.decided.is_empty() {
+            true => self.next_reads_names(),
+            false => self.decided.iter().any(|(ready, ..)| ready.plan.reads_names()),
+        }
+    }
+
+    fn next_reads_names(&self) -> bool {
+        self.rest.front().is_some_and(|statement| statement.reads_names())
+    }
 }
 
 /// Why the client's next message is not looked at yet.

@@ -1,0 +1,18 @@
+//! Which statements depend on what names mean.
+
+#[test]
+fn what_turns_a_transaction_a_setting_or_a_channel_reads_no_names() {
+    let text = "BEGIN; start transaction read only; COMMIT AND CHAIN; END; ABORT; /* SELECT */ ROLLBACK AND CHAIN;
+                ROLLBACK TO SAVEPOINT a; SAVEPOINT a; RELEASE a; SET LOCAL TRANSACTION ISOLATION LEVEL SERIALIZABLE;
+                SET search_path = x; SHOW search_path; RESET ALL; SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY;
+                LISTEN x; UNLISTEN *; NOTIFY x";
+    for statement in sql::parse(text).unwrap() {
+        assert!(!statement.reads_names(), "{}", statement.text());
+    }
+    let text = "SELECT 1; SET CONSTRAINTS ALL DEFERRED; PREPARE p AS SELECT 1; EXECUTE p; DISCARD ALL; LOCK TABLE customers;
+                -- COMMIT
+                DELETE FROM customers; FETCH 1 FROM c; TABLE customers; VALUES (1); (SELECT 1)";
+    for statement in sql::parse(text).unwrap() {
+        assert!(statement.reads_names(), "{}", statement.text());
+    }
+}
