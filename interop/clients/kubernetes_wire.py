@@ -437,17 +437,26 @@ def port(*ports):
         print(number, "|", said.get(4 * at + 3, b"").decode(), "|", said.get(4 * at + 1, b"").decode())
 
 
-def in_channels(ports):
+def in_channels(ports, pod=POD):
     """A port-forward in channels of WebSocket: its status, and what stands behind it."""
     stream = dial()
     query = urllib.parse.urlencode([("ports", number) for number in ports])
-    stream.sendall(ask("GET", f"{POD}/portforward?{query}", *V4))
+    stream.sendall(ask("GET", f"{pod}/portforward?{query}", *V4))
     return stream, head(stream)[0]
 
 
 def port_channels(*ports):
     """Connections in channels, all at once: each PORT is sent hello. What each channel says, behind the port that it is of."""
-    stream, status = in_channels(ports)
+    said_in_channels(ports, POD)
+
+
+def port_channels_of(pod, *ports):
+    """The same, of another pod."""
+    said_in_channels(ports, POD.rsplit("/", 1)[0] + "/" + pod)
+
+
+def said_in_channels(ports, pod):
+    stream, status = in_channels(ports, pod)
     print("status", status)
     if status != 101:
         print(rest(stream, 1).decode())

@@ -390,7 +390,10 @@ impl Gate {
         };
         let granted = matches!(&answer, Some(Answer::Granted { .. })) && now < asked.expires;
         let approved = if granted { self.approved(&asked, question.who.run, now) } else { BTreeSet::new() };
-        let decided = self.verdict(question.who, ground, &approved);
+        // Policy is asked again, of the hour in which it is carried out.
+        let context = policy::Context { now, ..ground.context.clone() };
+        let ground = Ground { context: &context, ..*ground };
+        let decided = self.verdict(question.who, &ground, &approved);
         let allowed = granted && stands(&decided);
         let verdict = self.answered(&asked, answer.as_ref(), question.who, now, allowed)?;
         let reason = match &answer {

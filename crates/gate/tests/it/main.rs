@@ -334,6 +334,30 @@ fn what_was_approved_is_what_is_sent() {
 }
 
 #[test]
+fn what_was_approved_is_looked_at_by_the_hour_in_which_it_is_spent() {
+    const ONE: WallTime = WallTime(3_600_000_000_000);
+    for (at, allowed) in [(WallTime(ONE.0 - 1), true), (ONE, false)] {
+        let stage = Stage::new();
+        let hours = r#"@id("hours") forbid (principal, action, resource) when { context.hour > 0 };"#;
+        stage.gate.reload(policy(&format!("{POLICY}\n{hours}"))).unwrap();
+        let write = subject(Verb::Write);
+        let decided = stage.verdict(&write, &[]);
+        let question = stage.question(&write, b"asked", b"sent");
+        let mut asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, LATE).unwrap();
+        stage
+            .gate
+            .inbox()
+            .approve(AskId([1; 16]), &approver("bob", &["leads"]), Form::Once, MORNING)
+            .unwrap();
+        let answer = now(asked.answered());
+        let context = context();
+        let ground = Ground { action: write.action(), context: &context, release: None };
+        let spent = stage.gate.spend(asked, answer, &question, &ground, at).unwrap();
+        assert_eq!(matches!(spent, Spent::Allowed(_)), allowed, "{at:?}");
+    }
+}
+
+#[test]
 fn nobody_answers_for_themselves_and_nobody_answers_twice() {
     let stage = Stage::new();
     let write = subject(Verb::Write);

@@ -92,15 +92,7 @@ impl Session {
         }
         let generation = gate.generation();
         let stale = asked.call.as_ref().is_some_and(|call| call.is_stale(&self.resource));
-        let by_model = self.question(asked).saying().and_then(|said| gate.decided(&self.who, &said));
-        let context = match by_model {
-            Some((how, told)) => policy::Context {
-                decided: Some(how.as_str().into()),
-                decided_by_result: told,
-                ..asked.context.clone()
-            },
-            None => asked.context.clone(),
-        };
+        let context = self.context(asked);
         let ground = Ground { action: &asked.action, context: &context, release: None };
         let mut decided = gate.verdict(&self.who, &ground, &BTreeSet::new());
         let mut question = match self.come_back(asked, &decided).await? {
@@ -151,6 +143,25 @@ impl Session {
         };
         self.refuse(asked, &denied.decided, denied.status, denied.why, denied.of).await?;
         Ok(Ruling::No)
+    }
+
+    /// In which circumstances it is asked for, with what is known of the model's part in it.
+    fn context(&self, asked: &Asked) -> policy::Context {
+        match self.question(asked).saying().and_then(|said| self.resource.gate.decided(&self.who, &said)) {
+            Some((how, told)) => policy::Context {
+                decided: Some(how.as_str().into()),
+                decided_by_result: told,
+                ..asked.context.clone()
+            },
+            None => asked.context.clone(),
+        }
+    }
+
+    /// Whether what was allowed, by the approvals that it has, would be allowed now.
+    pub(super) fn goes(&self, asked: &Asked, decided: &Decided) -> bool {
+        let context = policy::Context { now: entropy::wall(), ..self.context(asked) };
+        let ground = Ground { action: &asked.action, context: &context, release: None };
+        self.resource.gate.verdict(&self.who, &ground, &decided.approved).verdict == Verdict::Allow
     }
 
     /// Asks, and shows whoever is asked what would change.

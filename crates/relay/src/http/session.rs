@@ -190,7 +190,7 @@ impl Session {
         if !self.ports_ahead(&asked).await? {
             return Ok(self.answered_here()? && !asked.offers());
         }
-        if !self.ahead.is_empty() && self.resource.gate.generation() != generation {
+        if self.resource.gate.generation() != generation || !self.still_go(&asked, &decided) {
             // What was decided before somebody was asked about a port may be forbidden by now.
             self.refuse(&asked, &decided, 503, NEW_POLICY, None).await?;
             return Ok(self.answered_here()? && !asked.offers());
@@ -211,6 +211,7 @@ impl Session {
             self.refuse(&asked, &decided, 503, NEW_POLICY, None).await?;
             return Ok(self.answered_here()? && !asked.offers());
         }
+        self.intend_ahead().await?;
         let (seq, permit) = self.intend(&asked, &decided, approval).await?;
         self.open = Some(seq);
         if let Some(conversation) = &asked.conversation {
@@ -227,7 +228,9 @@ impl Session {
         self.to_upstream.send(permit, &asked.sending, Some(&self.injected))?;
         self.drain_upstream().await?;
         let asked = self.send_rest(asked, seq).await?;
-        Ok(self.answer(&asked, &decided, seq).await? && asked.tunnel().is_none())
+        let goes_on = self.answer(&asked, &decided, seq).await? && asked.tunnel().is_none();
+        self.settle_ahead()?;
+        Ok(goes_on)
     }
 
     /// Records what is about to be sent, and waits until the record is durable.
@@ -574,7 +577,8 @@ impl Session {
 
     /// Says what became of a request that was sent, and tells the client why if nothing of an answer has left.
     pub(super) async fn farewell(&mut self, cut: &Cut) {
-        if let Some(intent) = self.open.take() {
+        let ports = std::mem::take(&mut self.ahead);
+        for intent in ports.iter().filter_map(Ahead::intent).chain(self.open.take()) {
             let partial = match cut.why {
                 "client-closed" => "partial: the client went away before the answer's end",
                 _ => "partial: the connection ended before the answer's end",

@@ -198,6 +198,7 @@ impl Session {
         tunnel: &Tunnel,
     ) -> Result<bool, Cut> {
         self.spent = true;
+        self.dialled();
         let protocol = match tunnel.agreed(&response) {
             Ok(protocol) => protocol,
             Err(why) => {

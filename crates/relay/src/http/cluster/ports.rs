@@ -42,6 +42,8 @@ const BY_CLIENT: &str = "closed by the client";
 const BY_OTHER: &str = "closed by the other end";
 const IDLE: &str = "nothing was said for an hour";
 const HELD_BACK: &str = "held back";
+/// Of ports that could have been opened at once and were not.
+const NOT_SWITCHED: &str = "not opened: the API server did not switch protocols";
 const WORDY: &str = "what failed of a port is told in more than 64 KiB";
 
 /// One connection to a port.
@@ -86,7 +88,21 @@ struct Ports<'a> {
 }
 
 /// A port that is decided before it is opened.
-pub(in crate::http) struct Ahead(Asked, Arc<Decided>, Option<Seq>);
+pub(in crate::http) struct Ahead {
+    asked: Asked,
+    decided: Arc<Decided>,
+    approval: Option<Seq>,
+    /// Its intent, once that is recorded.
+    of: Option<Seq>,
+    /// The API server may have opened it.
+    dialled: bool,
+}
+
+impl Ahead {
+    pub(in crate::http) fn intent(&self) -> Option<Seq> {
+        self.of
+    }
+}
 
 /// Something that a port, or the kubelet of it, says.
 struct Back {
@@ -107,12 +123,51 @@ impl Session {
             match self.decide(&port).await? {
                 Ruling::Go(decided, approval) => {
                     port.in_frames = true;
-                    self.ahead.push(Ahead(port, decided, approval));
+                    self.ahead.push(Ahead { asked: port, decided, approval, of: None, dialled: false });
                 }
                 Ruling::No => return Ok(false),
             }
         }
         Ok(true)
+    }
+
+    /// Whether policy still allows a request and the ports that are opened with it: while people were asked about one port,
+    /// what was decided before may have become another question, at another time of the day.
+    pub(in crate::http) fn still_go(&self, asked: &Asked, decided: &Decided) -> bool {
+        let asks = self.ahead.iter().any(|port| port.approval.is_some());
+        let ports = self.ahead.iter().map(|port| (&port.asked, &*port.decided));
+        !asks || ports.chain([(asked, decided)]).all(|(asked, decided)| self.goes(asked, decided))
+    }
+
+    /// Records the intents of the ports that are about to be opened with a request.
+    pub(in crate::http) async fn intend_ahead(&mut self) -> Result<(), Cut> {
+        for n in 0..self.ahead.len() {
+            let port = &self.ahead[n];
+            let (of, permit) = self.intend(&port.asked, &port.decided, port.approval).await?;
+            let port = &mut self.ahead[n];
+            port.of = Some(of);
+            self.to_upstream.opens(permit, &port.asked.sending)?;
+        }
+        Ok(())
+    }
+
+    /// The API server believes that there are streams.
+    pub(super) fn dialled(&mut self) {
+        self.ahead.iter_mut().for_each(|port| port.dialled = true);
+    }
+
+    /// Says of ports that could have been opened with a request, and that nothing went through, how they ended.
+    pub(in crate::http) fn settle_ahead(&mut self) -> Result<(), Cut> {
+        let mut settled = Ok(());
+        for port in std::mem::take(&mut self.ahead).into_iter().filter(|port| port.of.is_some()) {
+            let pair = Pair::new(port.asked, port.of);
+            let outcome = match port.dialled {
+                true => None,
+                false => Some(Outcome { result: "error", ..pair.outcome(&self.resource.gate, NOT_SWITCHED) }),
+            };
+            settled = settled.and(self.settle_as(&pair, outcome));
+        }
+        settled
     }
 
     /// Carries connections to ports until one side has gone.
@@ -123,18 +178,18 @@ impl Session {
         tunnel: &Tunnel,
         mut wires: Wires,
     ) -> Result<(), Cut> {
+        // Those that are open already, where they are channels.
+        let ahead = std::mem::take(&mut self.ahead);
+        let ahead = (0..).zip(ahead).map(|(request, port)| (request, Pair::new(port.asked, port.of)));
         let mut ports = Ports {
             opened: asked,
             spdy: Spdy::port_forward(),
             channels: PortChannels::new(tunnel.ports_at_once()),
-            pairs: BTreeMap::new(),
+            pairs: ahead.collect(),
             ending: Vec::new(),
             over: None,
         };
-        let carried = match self.open_channels(&mut ports, &wires).await {
-            Ok(()) => self.carry_ports(&mut ports, &mut wires).await,
-            Err(cut) => Err(cut),
-        };
+        let carried = self.carry_ports(&mut ports, &mut wires).await;
         let how = ports.over.filter(|_| carried.is_ok());
         // What the client has sent before it goes is sent on, or nobody knows whether it arrived.
         let sent = how == Some(BY_CLIENT) && self.drain_upstream().await.is_ok();
@@ -162,17 +217,6 @@ impl Session {
             let _whether_it_reads = self.drain_upstream().await;
         }
         let _whether_it_reads = self.drain_client().await;
-        Ok(())
-    }
-
-    /// The ports that are opened already, where they are channels: their records, before anything goes through.
-    async fn open_channels(&mut self, ports: &mut Ports<'_>, wires: &Wires) -> Result<(), Cut> {
-        let ahead = std::mem::take(&mut self.ahead);
-        for (request, Ahead(asked, decided, approval)) in (0..).zip(ahead).filter(|_| wires.in_channels()) {
-            let (of, permit) = self.intend(&asked, &decided, approval).await?;
-            self.to_upstream.opens(permit, &asked.sending)?;
-            ports.pairs.insert(request, Pair::new(asked, Some(of)));
-        }
         Ok(())
     }
 
@@ -647,14 +691,16 @@ impl Session {
 
     /// Says how a connection ended; `None`: nobody knows.
     fn settle_port(&mut self, pair: &Pair, how: Option<&'static str>) -> Result<(), Cut> {
+        let outcome = how.map(|how| pair.outcome(&self.resource.gate, how));
+        self.settle_as(pair, outcome)
+    }
+
+    fn settle_as(&mut self, pair: &Pair, outcome: Option<Outcome>) -> Result<(), Cut> {
         let Some(of) = pair.of else { return Ok(()) };
-        let outcome = match how {
-            Some(how) => pair.outcome(&self.resource.gate, how),
-            None => {
-                let cut = pair.outcome(&self.resource.gate, "cut");
-                Outcome { result: "indeterminate", settled: Some("indeterminate"), ..cut }
-            }
-        };
+        let outcome = outcome.unwrap_or_else(|| {
+            let cut = pair.outcome(&self.resource.gate, "cut");
+            Outcome { result: "indeterminate", settled: Some("indeterminate"), ..cut }
+        });
         // What is recorded next, the end of the session at the latest, stands behind it.
         let _before_the_next =
             self.resource.gate.outcome(&self.who, of, outcome).map_err(|e| self.unrecorded(e))?;

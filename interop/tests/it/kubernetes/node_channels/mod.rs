@@ -63,6 +63,8 @@ enum Kind {
     Attach,
     Log,
     PortForward,
+    /// A port-forward in channels.
+    Channels,
     Port,
 }
 
@@ -153,6 +155,7 @@ impl Scene {
                 Kind::Attach => statement.contains("/attach?"),
                 Kind::Log => statement.contains("/log?") || statement.contains("/log |"),
                 Kind::PortForward => statement.starts_with("POST ") && statement.contains("/portforward"),
+                Kind::Channels => statement.starts_with("GET ") && statement.contains("/portforward?"),
                 Kind::Port => statement.starts_with("PORT "),
             };
             own && action["result"]["code"] != "403"

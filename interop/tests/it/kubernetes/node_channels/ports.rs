@@ -193,6 +193,10 @@ fn ports_in_channels_are_decided_before_any_is_opened_and_searched_as_others() {
         (tags.len() == 2).then_some(tags)
     });
     assert!(tags.iter().any(|tag| tag.ends_with(": 5 bytes there, 5 back")), "{tags:?}");
+    // The kubelet dials with the upgrade, so that the record of each port stands before the upgrade's own.
+    let opened = scene.only("ports-4", Kind::Channels);
+    let of = |action: &Value| action["record"].as_u64().unwrap();
+    assert!(scene.actions("ports-4", Kind::Port).iter().all(|port| of(port) < of(&opened)), "{opened}");
     let exposed = scene.ask("exposed", "ports-4", &["--json"]);
     assert!(exposed.contains("pii.ssn") && exposed.contains("revealed") && !exposed.contains(SSN));
     // One that may not be reached, and none is.
@@ -204,6 +208,12 @@ fn ports_in_channels_are_decided_before_any_is_opened_and_searched_as_others() {
     let closed = free_port().unwrap();
     let raw = scene.wire("ports-5", &["port_channels", &closed.to_string()]);
     assert!(raw.out().contains(&format!("1 {closed} ")) && raw.out().contains("refused"), "{}", raw.all());
+    // No pod is there, and no port was opened.
+    let raw = scene.wire("ports-7", &["port_channels_of", "nobody", &echo.to_string()]);
+    assert!(raw.out().starts_with("status 404\n"), "{}", scene.gateway.explain(&raw));
+    let port = scene.only("ports-7", Kind::Port);
+    assert_eq!(port["result"]["result"], "error", "{port}");
+    assert!(port["result"]["tag"].as_str().unwrap().starts_with("not opened: "), "{port}");
     // What policy holds back is told, and ends the connection.
     let raw = scene.wire("ports-cut", &["port_channels", &says.to_string()]);
     let told = format!("status 101\n0 {says} \n1 {says} not permitted: No values through ports.\nclosed\n");
