@@ -11,6 +11,9 @@ use crate::rewrite::Site;
 use crate::tree::{Node, Tree};
 
 /// Columns that every table has and that no list shows.
+const ROW_BESIDE_TEXT: &str =
+    "A row with governed columns cannot be compared with a row that is written as text: write ROW(...).";
+
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 impl<'a> Walk<'a> {
@@ -32,6 +35,7 @@ impl<'a> Walk<'a> {
             }
             Tree::AExpr(e) => {
                 self.operator(&e.name);
+                self.row_beside_text(e);
                 self.children(tree, position)
             }
             Tree::SubLink(link) => {
@@ -152,6 +156,32 @@ impl<'a> Walk<'a> {
                 Sources::new()
             }
         }
+    }
+
+    /// Refuses a masked relation's whole row beside one that is written as text: the row has no type any more by which the
+    /// server could read the text.
+    fn row_beside_text(&mut self, e: &'a p::AExpr) {
+        let sides = || [&e.lexpr, &e.rexpr].into_iter().flatten().filter_map(|node| Tree::of(node));
+        let is_text = |tree: Tree<'_>| matches!(tree, Tree::AConst(c) if matches!(c.val, Some(p::a_const::Val::Sval(_))));
+        let text = sides().any(|side| match side {
+            Tree::List(list) => list.items.iter().filter_map(Tree::of).any(is_text),
+            side => is_text(side),
+        });
+        let row = sides().find_map(|side| match side {
+            Tree::ColumnRef(c) => Some(c).filter(|c| self.is_masked_row(c)),
+            _ => None,
+        });
+        if let Some(row) = row.filter(|_| text) {
+            self.refuse_at(ROW_BESIDE_TEXT, row.location);
+        }
+    }
+
+    fn is_masked_row(&self, c: &p::ColumnRef) -> bool {
+        let fields = strings(&c.fields);
+        let [alias] = fields[..] else { return false };
+        c.fields.len() == 1
+            && !self.is_column(alias)
+            && self.find_item(None, alias).is_some_and(|(_, item)| item.site.is_some())
     }
 
     /// A name alone: the columns of the nearest scope that has it; else a whole row.
