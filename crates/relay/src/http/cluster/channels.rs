@@ -1,43 +1,37 @@
 //! What goes through an exec, an attach or a port-forward once both sides have switched: a program's streams, recorded, masked
-//! and searched as those of a command over SSH; and the bytes of ports, which mean nothing here, counted and searched.
-//!
-//! **Invariant:** one task reads both sides. What a side says is taken only while nothing waits for the *other* side to take it,
-//! so that neither a program that reads nothing nor a client that reads nothing stops the other direction.
-//! **Invariant:** no byte of a frame passes. Frames are written anew; of those that carry nothing, numbers alone.
+//! and searched as those of a command over SSH. Ports are [`super::ports`], the connection itself is [`super::wires`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Decided, Outcome, Release};
 use mask::{MaskedBytes, MaskedText};
 use proto_http::message::Response;
-use proto_http::websocket::{self, Incoming, Opcode, encode};
+use proto_http::websocket::{self, Opcode, encode};
+use proto_kubernetes::channel::Protocol;
 use proto_kubernetes::channel::said::{self, Ended, Ending, Sizes};
 use proto_kubernetes::channel::websocket::{Channel, Channels, FromClient, stdin_closed};
-use proto_kubernetes::channel::{Carrier, Protocol};
 use proto_kubernetes::query::{Connect, Streams};
 use proto_kubernetes::reply::status;
-use proto_kubernetes::spdy::frame::{self, Frame};
+use proto_kubernetes::spdy::frame::Frame;
 use proto_kubernetes::spdy::session::{Role, Session as Spdy, Step};
 use terminal::Size;
 use tokio::time::Instant;
 use vocab::{Group, Seq};
-use wire::{Fault, RawField};
+use wire::RawField;
 
 use super::super::answer::{Leaving, Stays};
 use super::super::decide::Denied;
 use super::super::request::Asked;
-use super::super::session::{Cut, Session, cut_short, over};
-use super::super::side::Side;
+use super::super::session::{Cut, Session, over};
 use super::Tunnel;
+use super::wires::{Heard, Stirred, Wire, Wires, client, upstream};
 use crate::alike::{room, unsaid};
 use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{
-    CHANNEL_ANSWERS_BYTES_MAX, CHUNK_BYTES, RECORD, REFUSAL_RECORD, SOCKET_CLOSE, SOCKET_IDLE, SSH_PAUSE,
-    SSH_TERMINAL_PAUSE,
+    CHUNK_BYTES, RECORD, REFUSAL_RECORD, SOCKET_CLOSE, SOCKET_IDLE, SSH_PAUSE, SSH_TERMINAL_PAUSE,
 };
 use crate::program::{Look, Reads, Stream, Writes};
 use crate::seat::Seat;
@@ -49,143 +43,6 @@ const TOO_MUCH_WORK: &str = "what the program does to the screen is more than th
 const IN_AN_ARCHIVE: &str = "a detector found a value in an archive, and a placeholder there would break it";
 pub(super) const CREDENTIAL: &str = "the gateway's own credential stands in the output";
 const NO_STREAM: &str = "the program writes on a stream that was not opened";
-
-/// What is read of one side: frames of WebSocket, of SPDY, or of SPDY in WebSocket's messages.
-pub(super) struct Wire {
-    socket: Option<websocket::Decoder>,
-    spdy: Option<frame::Decoder>,
-    /// What is written to that side.
-    encoder: frame::Encoder,
-}
-
-/// One thing that a side says.
-pub(super) enum Heard {
-    Ping(Bytes),
-    Close,
-    Message(Bytes),
-    Frame(Frame),
-}
-
-impl Wire {
-    fn new(tunnel: &Tunnel, protocol: Protocol, side: wire::Side) -> Wire {
-        let socket = match (tunnel.carrier, side) {
-            (Carrier::Spdy, _) => None,
-            (Carrier::WebSocket, wire::Side::Upstream) => Some(websocket::Decoder::upstream()),
-            (Carrier::WebSocket, _) => Some(websocket::Decoder::client()),
-        };
-        let spdy = protocol.is_spdy(tunnel.carrier).then(|| frame::Decoder::new(side));
-        Wire { socket, spdy, encoder: frame::Encoder::default() }
-    }
-
-    /// The next of what has come. `None`: more must come.
-    pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Heard>, Fault> {
-        loop {
-            if let Some(frame) = self.spdy.as_mut().map(frame::Decoder::next).transpose()?.flatten() {
-                return Ok(Some(Heard::Frame(frame)));
-            }
-            let Some(socket) = &mut self.socket else {
-                match (input.is_empty(), &mut self.spdy) {
-                    (false, Some(spdy)) => spdy.push(&input.split()),
-                    _ => return Ok(None),
-                }
-                continue;
-            };
-            match (socket.next(input)?, &mut self.spdy) {
-                (Incoming::NeedMore, _) => return Ok(None),
-                (Incoming::Pong, _) => {}
-                (Incoming::Ping(payload), _) => return Ok(Some(Heard::Ping(payload))),
-                (Incoming::Close(_), _) => return Ok(Some(Heard::Close)),
-                (Incoming::Message(message), Some(spdy)) => spdy.push(&message.data),
-                (Incoming::Message(message), None) => return Ok(Some(Heard::Message(message.data))),
-            }
-        }
-    }
-
-    /// The bytes of a frame of SPDY's, as they go to this side; `key`: of WebSocket, towards an upstream.
-    fn frame(&mut self, frame: &Frame, key: Option<[u8; 4]>) -> BytesMut {
-        let mut bytes = BytesMut::new();
-        self.encoder.encode(&mut bytes, frame);
-        if self.socket.is_none() {
-            return bytes;
-        }
-        let mut message = BytesMut::new();
-        encode(&mut message, Opcode::Binary, &bytes, key);
-        message
-    }
-}
-
-/// Both sides.
-pub(super) struct Wires {
-    pub(super) client: Wire,
-    pub(super) upstream: Wire,
-    /// When they have been silent for too long.
-    pub(super) idle: Instant,
-}
-
-/// What came of waiting.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stirred {
-    /// Something was read.
-    Read,
-    ClientGone,
-    UpstreamGone,
-    Pause,
-    Idle,
-}
-
-impl Wires {
-    /// Whether both sides speak in messages of WebSocket's.
-    pub(super) fn in_messages(&self) -> bool {
-        self.client.socket.is_some()
-    }
-
-    /// Queues a frame that carries nothing but numbers.
-    pub(super) fn say_upstream(&mut self, out: &mut BytesMut, frame: &Frame) {
-        let key = self.upstream.socket.is_some().then(entropy::random);
-        out.extend_from_slice(&self.upstream.frame(frame, key));
-    }
-
-    /// The same for the client.
-    pub(super) fn say_client(&mut self, out: &mut BytesMut, frame: &Frame) {
-        out.extend_from_slice(&self.client.frame(frame, None));
-    }
-
-    /// Whether what goes on are channels of WebSocket's, whose numbers take the place of streams'.
-    pub(super) fn in_channels(&self) -> bool {
-        self.client.spdy.is_none()
-    }
-
-    /// Queues words of the gateway's own, or numbers, on a channel.
-    pub(super) fn say_channel(&self, out: &mut BytesMut, channel: u32, own: &[u8]) {
-        encode(out, Opcode::Binary, &on_channel(channel, own), None);
-    }
-
-    /// The bytes of data for the upstream, which a permit is for.
-    pub(super) fn data(&mut self, stream: u32, fin: bool, bytes: &Bytes) -> BytesMut {
-        if self.in_channels() {
-            let mut message = BytesMut::new();
-            encode(&mut message, Opcode::Binary, &on_channel(stream, bytes), Some(entropy::random()));
-            return message;
-        }
-        let frame = Frame::Data { stream, fin, bytes: RawField::new(bytes.clone()) };
-        let key = self.upstream.socket.is_some().then(entropy::random);
-        self.upstream.frame(&frame, key)
-    }
-
-    /// Masked data for the client.
-    pub(super) fn masked(&self, stream: u32, piece: &MaskedBytes) -> MaskedBytes {
-        if self.in_channels() {
-            return mask::channel_message(stream as u8, piece);
-        }
-        let data = mask::spdy_data(stream, piece);
-        if self.client.socket.is_some() { mask::message(data, false) } else { data }
-    }
-}
-
-/// A message of one of at most 256 channels.
-fn on_channel(channel: u32, says: &[u8]) -> Vec<u8> {
-    [&[channel as u8], says].concat()
-}
 
 impl Session {
     /// Both sides have switched: carries streams until they are over. Ends the connection.
@@ -249,64 +106,6 @@ impl Session {
         }
     }
 
-    /// Writes what waits, as far as both sides take it now.
-    pub(super) async fn let_flow(&mut self) {
-        let (client, upstream) = (&mut self.client.leg, &mut self.upstream.leg);
-        let (to_client, to_upstream) = (&mut self.to_client.out, &mut self.to_upstream.out);
-        std::future::poll_fn(|cx| {
-            // What fails is told where it is waited for.
-            let _client = client.poll_drain(cx, to_client);
-            let _upstream = upstream.poll_drain(cx, to_upstream);
-            Poll::Ready(())
-        })
-        .await;
-    }
-
-    /// Writes what waits, and reads from each side for which nothing waits on the other.
-    pub(super) async fn stir(&mut self, idle: Instant, pause: Option<Duration>) -> Result<Stirred, Cut> {
-        let until = pause.map_or(idle, |pause| (Instant::now() + pause).min(idle));
-        let (client, upstream) = (&mut self.client, &mut self.upstream);
-        let (to_client, to_upstream) = (&mut self.to_client.out, &mut self.to_upstream.out);
-        let woke = std::future::poll_fn(|cx| {
-            if let Poll::Ready(Err(_)) = client.leg.poll_drain(cx, to_client) {
-                return Poll::Ready(Stirred::ClientGone);
-            }
-            if let Poll::Ready(Err(_)) = upstream.leg.poll_drain(cx, to_upstream) {
-                // It takes nothing more; what it said before is still to be read.
-                to_upstream.clear();
-            }
-            let mut read = |side: &mut Side, gone| match side.leg.poll_fill(cx, &mut side.input) {
-                Poll::Ready(Ok(0) | Err(_)) => Some(gone),
-                Poll::Ready(Ok(n)) => {
-                    side.bytes += n as u64;
-                    Some(Stirred::Read)
-                }
-                Poll::Pending => None,
-            };
-            // What a side is answered (pings) waits for that side alone, and is bounded here.
-            let (of_upstream, of_client) = (to_client.is_empty(), to_upstream.is_empty());
-            let said = (of_upstream && to_upstream.len() < CHANNEL_ANSWERS_BYTES_MAX)
-                .then(|| read(upstream, Stirred::UpstreamGone));
-            let asked = (of_client && to_client.len() < CHANNEL_ANSWERS_BYTES_MAX)
-                .then(|| read(client, Stirred::ClientGone));
-            // Both are looked at each time: who says much keeps nobody else from being heard.
-            match (said.flatten(), asked.flatten()) {
-                (Some(Stirred::UpstreamGone), _) => Poll::Ready(Stirred::UpstreamGone),
-                (_, Some(Stirred::ClientGone)) => Poll::Ready(Stirred::ClientGone),
-                (None, None) => Poll::Pending,
-                (said, asked) => said.or(asked).map_or(Poll::Pending, Poll::Ready),
-            }
-        });
-        tokio::select! {
-            biased;
-            why = over(&mut self.ended) => Err(cut_short(why)),
-            woke = woke => Ok(woke),
-            () = tokio::time::sleep_until(until) => {
-                Ok(if until == idle { Stirred::Idle } else { Stirred::Pause })
-            }
-        }
-    }
-
     async fn program(&mut self, carried: &mut Carried<'_>, wires: &mut Wires) -> Result<(), Cut> {
         loop {
             while carried.writes.held().len() < CHUNK_BYTES && !carried.is_over() {
@@ -362,10 +161,8 @@ impl Session {
         for end in std::mem::take(&mut carried.ends) {
             wires.say_client(&mut self.to_client.out, &end);
         }
-        if wires.client.socket.is_some() {
+        if wires.in_messages() {
             self.to_client.close(1000, "");
-        }
-        if wires.upstream.socket.is_some() {
             self.to_upstream.close(1000);
         }
         self.until_client_goes().await;
@@ -934,12 +731,4 @@ impl<'a> Carried<'a> {
 fn is_archiver(word: &str) -> bool {
     let base = word.rsplit('/').next().unwrap_or(word);
     matches!(base, "tar" | "gzip" | "zip" | "cpio" | "xz" | "bzip2" | "zstd")
-}
-
-pub(super) fn upstream(reason: proto_kubernetes::fault::Reason) -> Cut {
-    reason.on(wire::Side::Upstream).into()
-}
-
-pub(super) fn client(reason: proto_kubernetes::fault::Reason) -> Cut {
-    reason.on(wire::Side::Client).into()
 }

@@ -29,6 +29,7 @@ mod channels;
 mod own;
 mod ports;
 mod upgrade;
+mod wires;
 
 pub(super) use own::may_everything;
 pub(super) use ports::Ahead;
