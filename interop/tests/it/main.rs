@@ -57,6 +57,7 @@ mod refusals;
 mod releases;
 mod resumption;
 mod scan;
+mod scp;
 mod sftp;
 mod ssh;
 mod ssh_attacks;

@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-const SSN: &str = "536-22-8391";
-const EMAIL: &str = "ada.osei@example.com";
+pub(crate) const SSN: &str = "536-22-8391";
+pub(crate) const EMAIL: &str = "ada.osei@example.com";
 
 /// Agents: `sftp-reader` may only read; `sftp-keyless` and `sftp-nameless` get nothing in which something is found; `sftp-asker` asks to write.
 const RULES: &str = r#"
@@ -40,36 +40,36 @@ forbid (principal in Agent::"sftp-asker", action == Action::"write", resource in
 unless { context.approvals.contains("leads") };
 "#;
 
-fn start() -> Scene {
+pub(crate) fn start() -> Scene {
     Scene::start(|plan| plan.policy += RULES)
 }
 
-fn shared() -> &'static Scene {
+pub(crate) fn shared() -> &'static Scene {
     static SHARED: OnceLock<Scene> = OnceLock::new();
     SHARED.get_or_init(start)
 }
 
-fn sh(scene: &Scene, agent: &str, script: &str) -> Finished {
+pub(crate) fn sh(scene: &Scene, agent: &str, script: &str) -> Finished {
     scene.gateway.run_to_end(agent, &["/bin/sh", "-c", script].map(Path::new), "").unwrap()
 }
 
 #[track_caller]
-fn passes(scene: &Scene, done: &Finished) {
+pub(crate) fn passes(scene: &Scene, done: &Finished) {
     assert_eq!(done.status.code(), Some(0), "{}", scene.gateway.explain(done));
 }
 
-fn show(scene: &Scene, agent: &str) -> Value {
+pub(crate) fn show(scene: &Scene, agent: &str) -> Value {
     let shown = json(scene.gateway.site(), &["show", &run_of(scene.gateway.site(), agent), "--json"]);
     assert_eq!(shown["unread"], serde_json::json!([]), "every record of it is understood whole");
     shown
 }
 
-fn replayed(scene: &Scene, agent: &str) -> String {
+pub(crate) fn replayed(scene: &Scene, agent: &str) -> String {
     json(scene.gateway.site(), &["replay", &run_of(scene.gateway.site(), agent), "--json"]).to_string()
 }
 
 /// A directory of the host's, with a file.
-fn place(scene: &Scene, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
+pub(crate) fn place(scene: &Scene, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
     let dir = scene.sshd.dir().join(name);
     std::fs::create_dir_all(&dir).unwrap();
     for (name, bytes) in files {
@@ -78,13 +78,13 @@ fn place(scene: &Scene, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
     dir
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let done = finish(&mut Command::new("sha256sum"), bytes, Duration::from_secs(60)).unwrap();
     done.out().split(' ').next().unwrap().to_owned()
 }
 
 /// Lines that no two files share, without a value.
-fn text(bytes: usize) -> Vec<u8> {
+pub(crate) fn text(bytes: usize) -> Vec<u8> {
     let mut text = String::new();
     for n in 0.. {
         if text.len() >= bytes {
@@ -304,9 +304,12 @@ fn a_write_waits_for_a_person() {
         finish(tacho.args(words).env("TACHO_OPERATOR_TOKEN", lead), b"", Duration::from_secs(30)).unwrap()
     };
     let dir = place(scene, "asked", &[]);
-    for (verb, there) in [(&["approve"][..], true), (&["deny", "--reason", "no"][..], false)] {
-        let file = format!("{}/{}", dir.display(), verb[0]);
-        let script = format!("cd $HOME; echo asked > f; scp -q f build:{file}; echo $?");
+    let (approve, deny) = (&["approve"][..], &["deny", "--reason", "no"][..]);
+    for (verb, how, there) in
+        [(approve, "-q", true), (deny, "-q", false), (approve, "-Oq", true), (deny, "-Oq", false)]
+    {
+        let file = format!("{}/{}{how}", dir.display(), verb[0]);
+        let script = format!("cd $HOME; echo asked > f; scp {how} f build:{file}; echo $?");
         let agent = thread::spawn(move || sh(shared(), "sftp-asker", &script));
         let ask = eventually("a question", || {
             let inbox: Value = serde_json::from_str(&as_lead(&["approvals", "--json"]).out()).ok()?;

@@ -10,7 +10,7 @@
 //! [`sftp::version`], flags and attributes that the draft has not, names that lead out of their directory, subsystems
 //! other than `sftp`, and every name of a channel or request that is not in [`channel`].
 //!
-//! **Not used yet**: [`channel`], [`scp`] and [`command`]; the relay carries SFTP, and commands as their lines say.
+//! **Not used yet**: [`channel`], and of [`command`] all but scp; the relay carries SFTP and scp, and commands as their lines say.
 //!
 //! Reading order: [`channel`] (what is asked of a connection and what becomes of it) -> [`path`] (one reading of a
 //! path) -> [`sftp`] -> [`scp`] -> [`command`] (which command lines are transfers). Beside them: [`fault`] (every reason

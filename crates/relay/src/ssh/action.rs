@@ -17,6 +17,8 @@
 
 use std::collections::BTreeSet;
 
+use proto_ssh::command::{Transfer, Word};
+use proto_ssh::scp;
 use shell::{Base, Command, FileAccess, FileUse, Inside, Line, Program, User, Value};
 use vocab::{Access, Action, Opaque, ResourcePath, Verb};
 
@@ -105,6 +107,46 @@ pub(super) fn is_transfer(line: &Line) -> bool {
 
 const TRANSFERS: &[&str] =
     &["scp", "rsync", "sftp-server", "git-upload-pack", "git-upload-archive", "git-receive-pack"];
+
+/// What the host's side of scp is asked for, where the line is that and nothing else. Paths that only the host can tell are not
+/// read here: such a line is a command like others.
+pub(super) fn copies(line: &Line) -> Option<scp::Command> {
+    let [command] = &line.commands[..] else { return None };
+    let plain = line.opaque.is_empty()
+        && line.differences.is_empty()
+        && command.assignments.is_empty()
+        && command.redirections.is_empty()
+        && command.user.is_none();
+    match &command.program {
+        Program::Named { written, .. } if plain && SCPS.contains(&written.as_str()) => {}
+        _ => return None,
+    }
+    let word = |text: &str| Word::literal(text.as_bytes());
+    let words: Option<Vec<Word>> = command
+        .args
+        .iter()
+        .map(|arg| match &arg.value {
+            Value::Literal(text) => Some(word(text)),
+            Value::Pattern(Base::Written, text) => Some(Word::pattern(text.as_bytes())),
+            Value::Below(..) | Value::Pattern(..) | Value::Unknown { .. } => None,
+        })
+        .collect();
+    let mut all = vec![word("scp")];
+    all.extend(words?);
+    match Transfer::recognise(&all)? {
+        Transfer::Scp(command) => Some(command),
+        _ => None,
+    }
+}
+
+/// What of such a line is decided before it begins: the program. Its files are, one by one.
+pub(super) fn of_copy(command: Action) -> Action {
+    let program = |access: &Access| access.on.as_str().split('/').nth(2) == Some("program");
+    let accesses = command.accesses.into_iter().filter(program).collect();
+    Action { accesses, opaque: None, ..command }
+}
+
+const SCPS: &[&str] = &["scp", "/usr/bin/scp", "/bin/scp"];
 
 /// What is asked for that is neither a command nor carried: `kind` names it.
 pub(super) fn beside(root: &ResourcePath, user: &str, kind: &'static str) -> Action {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use gate::{Asking, Question, Subject, Tripped, Tx, Who};
 use ledger::Print;
 use mask::{Detectors, Known, MaskedText, Origin};
+use proto_ssh::scp;
 use vocab::{Action, Class};
 
 use super::action;
@@ -71,6 +72,8 @@ pub(super) struct Asked {
     via: &'static str,
     /// Its output is a protocol that says lengths and checksums of what it carries.
     pub(super) transfer: bool,
+    /// That protocol is scp's own, and this is what is asked of it.
+    pub(super) copies: Option<scp::Command>,
     /// Refused whatever policy says, and why.
     pub(super) refuse: Option<&'static str>,
 }
@@ -111,6 +114,7 @@ impl Asked {
             said: None,
             via: "shell",
             transfer: false,
+            copies: None,
             refuse: None,
         }
     }
@@ -156,8 +160,11 @@ impl Asked {
             hear(&detectors, known, literal.value.as_bytes());
         }
         let transfer = read.line.as_ref().is_some_and(action::is_transfer);
+        let copies = read.line.as_ref().filter(|_| sending.terminal.is_none()).and_then(action::copies);
+        let copies = copies.filter(super::sftp::follows);
         let action = match sending.terminal {
             Some(_) => action::at_a_terminal(read.action, &resource.root, &config.user),
+            None if copies.is_some() => action::of_copy(read.action),
             None => read.action,
         };
         let context = policy::Context {
@@ -180,6 +187,7 @@ impl Asked {
             said,
             via: "exec",
             transfer,
+            copies,
             refuse,
         }
     }
@@ -198,7 +206,20 @@ impl Asked {
         Asked { raw: sending.bytes(), sending, ..asked }
     }
 
-    /// A request of a protocol that runs on a channel: what it does, a line that says all of it, and its bytes.
+    /// The same of scp's own protocol.
+    pub(super) fn copy(
+        resource: &Resource,
+        who: &Who,
+        known: &mut Known,
+        action: Action,
+        line: &str,
+        said: Option<String>,
+        raw: Bytes,
+    ) -> Asked {
+        Asked { via: "scp", ..Asked::request(resource, who, known, action, line, said, raw) }
+    }
+
+    /// A request of SFTP: what it does, a line that says all of it, and its bytes.
     pub(super) fn request(
         resource: &Resource,
         who: &Who,
@@ -242,6 +263,7 @@ impl Asked {
             said,
             via: "sftp",
             transfer: false,
+            copies: None,
             refuse: None,
         }
     }
@@ -262,6 +284,7 @@ impl Asked {
             said: None,
             via: "channel",
             transfer: false,
+            copies: None,
             refuse: Some(why),
         }
     }
@@ -287,6 +310,7 @@ impl Asked {
             said: None,
             via: "channel",
             transfer: false,
+            copies: None,
             refuse: None,
         }
     }

@@ -169,7 +169,10 @@ async fn start(
     link.begun(of);
     let started = Started::new(link, asked, of);
     let carried = match begun(writer.start(permit, &asked.sending, &mut ear), lane, ended).await {
-        Ok(true) => carry(link, lane, asked, &started, ear, writer, ended).await,
+        Ok(true) => match sftp::Copy::new(link, lane, asked, of, writer, ended.clone()) {
+            Some(copy) => copy.run(ear).await,
+            None => carry(link, lane, asked, &started, ear, writer, ended).await,
+        },
         Ok(false) => Output::new(link, asked, &started).not_started(lane).await,
         Err(cut) => Err(cut),
     };

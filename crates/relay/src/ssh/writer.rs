@@ -63,6 +63,11 @@ impl UpstreamWriter {
         self.0.stdin(packet).await.map_err(|()| NotSent::Gone)
     }
 
+    /// Spends the permit for what the host has said and is about to do, described by those words of its own.
+    pub(super) fn lets(&self, permit: Permit, described: &[u8]) -> Result<(), NotSent> {
+        if permit.spend(described, entropy::tick()) { Ok(()) } else { Err(NotSent::NotPermitted) }
+    }
+
     /// Sends exactly the input that the permit was minted for.
     pub(super) async fn stdin(&self, permit: Permit, bytes: Bytes) -> Result<(), NotSent> {
         if !permit.spend(&bytes, entropy::tick()) {

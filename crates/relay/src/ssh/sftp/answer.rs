@@ -14,6 +14,7 @@ use vocab::Verdict;
 use wire::RawField;
 
 use super::super::decide::{Cut, Denied};
+use super::super::link::Link;
 use super::carry::{Carry, Sent, Stop};
 use super::file::{File, status};
 use super::hits::Hits;
@@ -49,7 +50,7 @@ impl Carry<'_> {
             return self.read(answer, &sent);
         }
         if let (Some(opened), Some(asked)) = (answer.opened, &sent.own) {
-            let on = self.nameable(asked.action().accesses.first().map(|access| access.on.clone()));
+            let on = nameable(self.link, asked.action().accesses.first().map(|access| access.on.clone()));
             let file = File::new(sent.of, asked.clone(), on, self.link.resource.config.reel);
             self.files.insert(opened, file);
             if !self.piece(answer, &sent, Some(opened)).await? {
@@ -68,7 +69,7 @@ impl Carry<'_> {
             // A CLOSE, or what came behind it.
             (Some(code), Some(_)) if last.is_some() => {
                 let reply = plain(answer.id, code)?;
-                match (last, self.mint(&reply)) {
+                match (last, mint(self.link, &self.link.known(), &reply)) {
                     (Some(receipt), Some(bytes)) => self.down_packet(receipt, bytes, sent.cost),
                     (_, _) => self.down_own(reply, sent.cost),
                 }
@@ -94,7 +95,7 @@ impl Carry<'_> {
         }
         let (packet, filter) = self.packet(&answer)?;
         let on = sent.own.as_ref().and_then(|asked| asked.action().accesses.first().map(|a| a.on.clone()));
-        let on = self.nameable(on);
+        let on = nameable(self.link, on);
         if let (Some(asked), Some(denied)) = (&sent.own, self.kept_back(&answer, sent, None, &hits)) {
             let outcome = Outcome {
                 result: "refused",
@@ -232,7 +233,7 @@ impl Carry<'_> {
         let mut last = None;
         for summary in ended {
             let Some(mut file) = self.files.remove(&summary.file) else { continue };
-            self.looked_last(&mut file)?;
+            file.look_last(self.link)?;
             // Only a CLOSE that was answered ends a file; where another answer came behind it, it was well.
             let code = code.filter(|code| *code != Code::EOF).or(Some(Code::OK));
             let of = file.of;
@@ -240,28 +241,6 @@ impl Carry<'_> {
             last = Some(self.outcome(of, outcome)?);
         }
         Ok(last)
-    }
-
-    /// Records what of written text was still held when nothing more comes.
-    pub(super) fn looked_last(&self, file: &mut File) -> Result<(), Cut> {
-        let (link, of) = (self.link, file.of);
-        let (gate, who) = (&link.resource.gate, &link.who);
-        let detectors = gate.detectors_of(who);
-        let Some((rest, found)) = file.rest(&detectors, &Known::new(entropy::random())) else {
-            return Ok(());
-        };
-        let reported = |hit: gate::Tripped| gate::Tripped { act: "reported", ..hit };
-        let rest = rest.and_then(|rest| file.reel(&detectors, "written", rest.as_bytes()));
-        let piece = Piece {
-            n: file.number(),
-            to: "upstream",
-            tripwires: crate::alike::tripped(&found, "input").into_iter().map(reported).collect(),
-            reel: rest.into_iter().collect(),
-            ..Piece::default()
-        };
-        // The file's outcome stands behind it, and waits for it.
-        let _covered_by_the_outcome = gate.piece(who, of, piece).map_err(|e| link.unrecorded(e))?;
-        Ok(())
     }
 
     /// Puts placeholders into an answer.
@@ -301,22 +280,23 @@ impl Carry<'_> {
             filter.cell(&key, field.bytes.as_bytes());
         }
         let filter = (!filter.is_empty()).then(|| filter.take());
-        Ok((self.mint(&out), filter))
+        Ok((mint(self.link, &self.link.known(), &out), filter))
     }
+}
 
-    fn mint(&self, packet: &[u8]) -> Option<MaskedBytes> {
-        let detectors = &self.link.resource.detectors;
-        let released = mask::release(detectors, packet.to_vec(), &[], &self.link.known(), &mut Vec::new());
-        released.ok().map(|(bytes, _explained)| bytes)
-    }
+/// A resource in whose name nothing is found; else the host.
+pub(super) fn nameable(link: &Link, on: Option<vocab::ResourcePath>) -> vocab::ResourcePath {
+    let on = on.unwrap_or_else(|| link.resource.root.clone());
+    let mut findings = Vec::new();
+    link.resource.gate.detectors().scan_deep(on.as_str().as_bytes(), &mut findings);
+    if findings.is_empty() { on } else { link.resource.root.clone() }
+}
 
-    /// A resource in whose name nothing is found; else the host.
-    fn nameable(&self, on: Option<vocab::ResourcePath>) -> vocab::ResourcePath {
-        let mut findings = Vec::new();
-        let on = on.unwrap_or_else(|| self.link.resource.root.clone());
-        self.link.resource.gate.detectors().scan_deep(on.as_str().as_bytes(), &mut findings);
-        if findings.is_empty() { on } else { self.link.resource.root.clone() }
-    }
+/// What is masked, or needs no mask. `None`: something in it is not masked.
+pub(super) fn mint(link: &Link, known: &Known, packet: &[u8]) -> Option<MaskedBytes> {
+    let detectors = &link.resource.detectors;
+    let released = mask::release(detectors, packet.to_vec(), &[], known, &mut Vec::new());
+    released.ok().map(|(bytes, _explained)| bytes)
 }
 
 fn masked_field(bytes: Vec<u8>) -> RawField {

@@ -241,7 +241,7 @@ impl<'a> Carry<'a> {
         for of in std::mem::take(&mut self.live).into_iter().filter(|live| *live != of) {
             let outcome = match files.remove(&of) {
                 Some(mut file) => {
-                    self.looked_last(&mut file)?;
+                    file.look_last(link)?;
                     file.unclosed(indeterminate(partial))
                 }
                 None => indeterminate(partial),
@@ -495,7 +495,7 @@ async fn some<T>(waits: &mut Option<Waits<'_, T>>) -> T {
     }
 }
 
-fn ended_by_itself(good: bool, tag: MaskedText) -> Outcome {
+pub(super) fn ended_by_itself(good: bool, tag: MaskedText) -> Outcome {
     Outcome {
         result: if good { "ok" } else { "error" },
         state: "final",
@@ -506,11 +506,11 @@ fn ended_by_itself(good: bool, tag: MaskedText) -> Outcome {
     }
 }
 
-fn failed(tag: MaskedText, partial: &'static str) -> Outcome {
+pub(super) fn failed(tag: MaskedText, partial: &'static str) -> Outcome {
     Outcome { result: "error", state: "final", tag: Some(tag), partial: Some(partial), ..Outcome::default() }
 }
 
-fn indeterminate(partial: &'static str) -> Outcome {
+pub(super) fn indeterminate(partial: &'static str) -> Outcome {
     Outcome {
         result: "indeterminate",
         state: "final",

@@ -7,25 +7,20 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use gate::{Ground, Piece};
-use ledger::Receipt;
-use mask::FilterBuilder;
+use gate::Ground;
 use mask::body::{Kept, kept};
-use mask::limits::{FILTER_TOKEN_BYTES_MAX, KEPT_BEFORE_BYTES, KEPT_BEHIND_BYTES};
+use mask::limits::{KEPT_BEFORE_BYTES, KEPT_BEHIND_BYTES};
 use proto_ssh::sftp::message::{Code, Reply, Request};
 use proto_ssh::sftp::session::{Answer, Content, FileId, QuestionId};
-use vocab::{Group, Verdict};
+use vocab::Group;
 
 use super::super::decide::Denied;
 use super::carry::{Carry, Sent, Stop};
+use super::file::May;
 use super::request::{Answered, lost};
 use crate::alike::room;
-use crate::config::Tripwire;
-use crate::entropy;
-use crate::limits::{CHUNK_BYTES, SFTP_QUESTION_BYTES, SFTP_QUESTIONS_MAX, SFTP_RECENT_FILES_MAX};
+use crate::limits::{SFTP_QUESTION_BYTES, SFTP_QUESTIONS_MAX, SFTP_RECENT_FILES_MAX};
 
-const HELD_BACK: &str = "policy holds back the file";
-const TRIPPED: &str = "a detector found a value that no rule governs";
 const NO_SURROUNDINGS: &str =
     "what stands around a piece of the file could not be read, so that it cannot be masked";
 
@@ -273,42 +268,19 @@ impl Carry<'_> {
     /// Whether policy, people and the tripwire let it out.
     fn may_leave(&mut self, held: &Held) -> Result<Let, Stop> {
         let link = self.link;
-        let (gate, who) = (&link.resource.gate, &link.who);
         let file = self.files.get(&held.file).ok_or(Stop::Cut(lost()))?;
-        let asked = file.asked.clone();
-        let context = policy::Context {
-            classes: file.hits.classes.iter().cloned().collect(),
-            now: entropy::wall(),
-            ..asked.context.clone()
+        let (decided, context, release) = match file.may_leave(link, held.piece.len()) {
+            May::Go => return Ok(Let::Out(file.approved.clone())),
+            May::Stay(denied) => return Ok(Let::Stay(denied)),
+            May::Ask(question) => *question,
         };
-        let bytes = file.released + held.piece.len() as u64;
-        let release = policy::Release { rows: 0, bytes, tripwires: file.hits.count };
-        let ground = Ground { action: asked.action(), context: &context, release: None };
-        if file.hits.count > 0 && link.resource.config.tripwire == Tripwire::Cut {
-            let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
-            decided.message = None;
-            return Ok(Let::Stay(Denied { decided: decided.into(), why: TRIPPED, of: Some(file.of) }));
-        }
-        if !gate.decides_releases(who) {
-            return Ok(Let::Out(file.approved.clone()));
-        }
-        let ground = Ground { release: Some(release), ..ground };
-        let decided = gate.verdict(who, &ground, &file.approved);
-        match decided.verdict {
-            Verdict::Allow => Ok(Let::Out(file.approved.clone())),
-            Verdict::Refuse => {
-                Ok(Let::Stay(Denied { decided: decided.into(), why: HELD_BACK, of: Some(file.of) }))
-            }
-            Verdict::Ask(_) => {
-                let (lane, of, mut ended) = (self.lane, file.of, self.over.clone());
-                self.asking = Some(Box::pin(async move {
-                    let ground = Ground { action: asked.action(), context: &context, release: Some(release) };
-                    let answer = link.ask(lane, &asked, decided, &ground, Some(of), &mut ended).await?;
-                    Ok(Answered::Release(answer))
-                }));
-                Ok(Let::Wait)
-            }
-        }
+        let (lane, of, mut ended, asked) = (self.lane, file.of, self.over.clone(), file.asked.clone());
+        self.asking = Some(Box::pin(async move {
+            let ground = Ground { action: asked.action(), context: &context, release: Some(release) };
+            let answer = link.ask(lane, &asked, decided, &ground, Some(of), &mut ended).await?;
+            Ok(Answered::Release(answer))
+        }));
+        Ok(Let::Wait)
     }
 
     /// The first piece that is held leaves, or stays.
@@ -345,46 +317,15 @@ impl Carry<'_> {
         self.withhold((held.id, held.cost), &asked, &denied, partial).await
     }
 
-    /// Begins to record what leaves. A long piece has several records, and leaves behind the last.
+    /// Begins to record what leaves.
     fn record(&mut self, mut held: Held) -> Result<(), Stop> {
-        let (gate, who) = (&self.link.resource.gate, &self.link.who);
         let (Some(file), Some(kept)) = (self.files.get_mut(&held.file), held.kept.take()) else {
             return Err(Stop::Cut(lost()));
         };
-        let (key, bytes, shown) = (gate.ledger().filter_key(), kept.bytes, kept.shown);
-        // The beginning and end of tokens that the piece cuts.
         let (before, behind) = (held.text.get(..held.piece.start), held.text.get(held.piece.end..));
-        let (before, behind) = (before.unwrap_or_default(), behind.unwrap_or_default());
-        let begun = before.iter().rev().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b));
-        let mut token = before.get(before.len() - begun.count()..).unwrap_or_default().to_vec();
-        let rest = behind.iter().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b)).count();
-        let shown = shown.as_bytes().chunks(CHUNK_BYTES);
-        let (mut last, mut chunks) =
-            (None::<Receipt>, bytes.as_bytes().chunks(CHUNK_BYTES).zip(shown).peekable());
-        while let Some((chunk, shown)) = chunks.next() {
-            let mut filter = FilterBuilder::new();
-            token.extend_from_slice(chunk);
-            if chunks.peek().is_none() {
-                token.extend_from_slice(behind.get(..rest).unwrap_or_default());
-            }
-            filter.cell(&key, &token);
-            let cut = token.iter().rev().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b));
-            token = token.get(token.len() - cut.count()..).unwrap_or_default().to_vec();
-            let piece = Piece {
-                n: file.number(),
-                to: "client",
-                bytes: chunk.len() as u64,
-                exposures: file.hits.exposures(&file.on, "masked"),
-                tripwires: file.hits.tripwires(),
-                filter: (!filter.is_empty()).then(|| filter.take()),
-                reel: file.reel(&self.link.resource.detectors, "read", shown).into_iter().collect(),
-                ..Piece::default()
-            };
-            last = Some(gate.piece(who, file.of, piece).map_err(|e| self.link.unrecorded(e))?);
-        }
-        file.released += bytes.as_bytes().len() as u64;
-        match last {
-            Some(receipt) => self.down_data(receipt, held.id, bytes, held.cost),
+        let around = (before.unwrap_or_default(), behind.unwrap_or_default());
+        match file.leaves(self.link, &kept, around)? {
+            Some(receipt) => self.down_data(receipt, held.id, kept.bytes, held.cost),
             // No byte of it: the host said nothing.
             None => self.tell(held.id, held.cost, Code::EOF, "End of file")?,
         }

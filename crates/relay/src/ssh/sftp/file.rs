@@ -3,19 +3,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gate::Outcome;
-use ledger::{Map, PayloadPlain};
-use mask::body::{Body, Found, Media};
-use mask::{Detectors, Known, MaskedBytes, Shape};
+use gate::{Decided, Ground, Intent, Outcome, Tripped};
+use ledger::{Map, PayloadPlain, Receipt};
+use mask::body::{Body, Found, Kept, Media};
+use mask::limits::FILTER_TOKEN_BYTES_MAX;
+use mask::{Detectors, FilterBuilder, Known, MaskedBytes, Origin, Shape};
 use proto_ssh::sftp::message::{Code, OpenFlags};
 use proto_ssh::sftp::reply::{Form, form};
 use proto_ssh::sftp::session::{Order, Piece, Stream, Summary};
 use ring::digest::{Context, SHA256};
-use vocab::{Group, ResourcePath, Seq};
+use vocab::{Group, ResourcePath, Seq, Verdict};
 
 use super::super::asked::Asked;
+use super::super::decide::{Cut, Denied};
+use super::super::link::Link;
 use super::hits::Hits;
-use crate::config::Reel;
+use crate::alike::tripped;
+use crate::config::{Reel, Tripwire};
+use crate::entropy;
+use crate::limits::CHUNK_BYTES;
+
+const HELD_BACK: &str = "policy holds back the file";
+const TRIPPED: &str = "a detector found a value that no rule governs";
 
 /// Coverage of what detectors alone looked at.
 pub(super) const COVERAGE: &str = "partial: searched by detector, since a file has no columns";
@@ -47,6 +56,14 @@ pub(super) struct File {
     reel_left: u64,
     read: Hash,
     written: Written,
+}
+
+/// Whether something may leave.
+pub(super) enum May {
+    Go,
+    Stay(Denied),
+    /// People are to be asked.
+    Ask(Box<(Decided, policy::Context, policy::Release)>),
 }
 
 /// What is written to a file.
@@ -175,24 +192,62 @@ impl File {
         }
     }
 
-    /// See [`Written::push`].
-    pub(super) fn write(
+    /// Looks at what the client writes, and begins to record it: a piece, of which `sending` is sent behind its record.
+    pub(super) fn writes(
         &mut self,
-        detectors: &Detectors,
-        nobody: &Known,
-        piece: Option<Piece>,
+        link: &Link,
+        at: Option<Piece>,
         data: &[u8],
-    ) -> Result<(Option<MaskedBytes>, Found), &'static str> {
-        self.written.push(detectors, nobody, piece, data)
+        sending: &[u8],
+    ) -> Result<Intent, Cut> {
+        let (gate, who) = (&link.resource.gate, &link.who);
+        let detectors = gate.detectors_of(who);
+        let mut findings = Vec::new();
+        detectors.scan_deep(data, &mut findings);
+        let values = findings.iter().filter_map(|finding| data.get(finding.range.clone()));
+        values.for_each(|value| link.known().remember(Origin::Echo, value));
+        let nobody = Known::new(entropy::random());
+        let looked = match data.is_empty() {
+            true => None,
+            false => Some(self.written.push(&detectors, &nobody, at, data)),
+        };
+        let looked = looked.transpose().map_err(|told| Cut { why: "unreadable", told })?;
+        let (shown, found) = looked.unwrap_or_default();
+        let piece = self.sent_piece(&detectors, data.len(), shown, &found);
+        let intent = gate.piece_upstream(who, self.of, piece, sending, entropy::tick());
+        intent.map_err(|e| link.unrecorded(e))
     }
 
-    /// See [`Written::rest`].
-    pub(super) fn rest(
+    /// Records what of written text was still held when nothing more comes.
+    pub(super) fn look_last(&mut self, link: &Link) -> Result<(), Cut> {
+        let (gate, who) = (&link.resource.gate, &link.who);
+        let detectors = gate.detectors_of(who);
+        let Some((rest, found)) = self.written.rest(&detectors, &Known::new(entropy::random())) else {
+            return Ok(());
+        };
+        let piece = self.sent_piece(&detectors, 0, rest, &found);
+        // The file's outcome stands behind it, and waits for it.
+        let _covered_by_the_outcome = gate.piece(who, self.of, piece).map_err(|e| link.unrecorded(e))?;
+        Ok(())
+    }
+
+    fn sent_piece(
         &mut self,
         detectors: &Detectors,
-        nobody: &Known,
-    ) -> Option<(Option<MaskedBytes>, Found)> {
-        self.written.rest(detectors, nobody)
+        bytes: usize,
+        shown: Option<MaskedBytes>,
+        found: &Found,
+    ) -> gate::Piece {
+        let reported = |hit: Tripped| Tripped { act: "reported", ..hit };
+        let reel = shown.and_then(|shown| self.reel(detectors, "written", shown.as_bytes()));
+        gate::Piece {
+            n: self.number(),
+            to: "upstream",
+            bytes: bytes as u64,
+            tripwires: tripped(found, "input").into_iter().map(reported).collect(),
+            reel: reel.into_iter().collect(),
+            ..gate::Piece::default()
+        }
     }
 
     /// What replay shows of a piece: of text, with what detectors know masked also where the run was let see it.
@@ -206,6 +261,78 @@ impl File {
         let shown = bytes.get(..length).filter(|shown| !shown.is_empty() && form(shown) == Form::Text)?;
         self.reel_left -= length as u64;
         Some(payload(detectors, s, shown)).filter(PayloadPlain::fits)
+    }
+
+    /// Whether policy and the tripwire let `more` bytes of it out, by what was found so far.
+    pub(super) fn may_leave(&self, link: &Link, more: usize) -> May {
+        let (gate, who) = (&link.resource.gate, &link.who);
+        let context = policy::Context {
+            classes: self.hits.classes.iter().cloned().collect(),
+            now: entropy::wall(),
+            ..self.asked.context.clone()
+        };
+        let release =
+            policy::Release { rows: 0, bytes: self.released + more as u64, tripwires: self.hits.count };
+        let ground = Ground { action: self.asked.action(), context: &context, release: None };
+        if self.hits.count > 0 && link.resource.config.tripwire == Tripwire::Cut {
+            let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
+            decided.message = None;
+            return May::Stay(Denied { decided: decided.into(), why: TRIPPED, of: Some(self.of) });
+        }
+        if !gate.decides_releases(who) {
+            return May::Go;
+        }
+        let ground = Ground { release: Some(release), ..ground };
+        let decided = gate.verdict(who, &ground, &self.approved);
+        match decided.verdict {
+            Verdict::Allow => May::Go,
+            Verdict::Refuse => {
+                May::Stay(Denied { decided: decided.into(), why: HELD_BACK, of: Some(self.of) })
+            }
+            Verdict::Ask(_) => May::Ask((decided, context, release).into()),
+        }
+    }
+
+    /// Begins to record what leaves; `around`: what stands before and behind it. A long piece has several records, and leaves
+    /// behind the last. `None`: there is no byte of it.
+    pub(super) fn leaves(
+        &mut self,
+        link: &Link,
+        kept: &Kept,
+        (before, behind): (&[u8], &[u8]),
+    ) -> Result<Option<Receipt>, Cut> {
+        let (gate, who) = (&link.resource.gate, &link.who);
+        let key = gate.ledger().filter_key();
+        // The beginning and end of tokens that the piece cuts.
+        let begun = before.iter().rev().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b));
+        let mut token = before.get(before.len() - begun.count()..).unwrap_or_default().to_vec();
+        let rest = behind.iter().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b)).count();
+        let shown = kept.shown.as_bytes().chunks(CHUNK_BYTES);
+        let (mut last, mut chunks) =
+            (None::<Receipt>, kept.bytes.as_bytes().chunks(CHUNK_BYTES).zip(shown).peekable());
+        while let Some((chunk, shown)) = chunks.next() {
+            let mut filter = FilterBuilder::new();
+            token.extend_from_slice(chunk);
+            if chunks.peek().is_none() {
+                token.extend_from_slice(behind.get(..rest).unwrap_or_default());
+            }
+            filter.cell(&key, &token);
+            let cut = token.iter().rev().take(FILTER_TOKEN_BYTES_MAX).take_while(|b| !mask::ends_token(**b));
+            token = token.get(token.len() - cut.count()..).unwrap_or_default().to_vec();
+            let piece = gate::Piece {
+                n: self.number(),
+                to: "client",
+                bytes: chunk.len() as u64,
+                exposures: self.hits.exposures(&self.on, "masked"),
+                tripwires: self.hits.tripwires(),
+                filter: (!filter.is_empty()).then(|| filter.take()),
+                reel: self.reel(&link.resource.detectors, "read", shown).into_iter().collect(),
+                ..gate::Piece::default()
+            };
+            last = Some(gate.piece(who, self.of, piece).map_err(|e| link.unrecorded(e))?);
+        }
+        self.released += kept.bytes.as_bytes().len() as u64;
+        Ok(last)
     }
 
     /// How one ended that nobody closed: what is known of it besides.
@@ -235,6 +362,42 @@ impl File {
             settled: (summary.written.bytes > 0 && failed).then_some("indeterminate"),
             code: (!closed).then(|| status(code)),
             tag: Some(mask::name(detectors, &self.tag(summary))),
+            bytes: self.released,
+            exposures: self.hits.exposures(&self.on, if self.withheld { "refused" } else { "masked" }),
+            tripwires: self.hits.tripwires(),
+            partial: Some(COVERAGE),
+            reel,
+            ..Outcome::default()
+        }
+    }
+
+    /// How a copy ended that went by its length (`super::scp`). `wrote`: to the host; `bytes`: how many went, of `length`.
+    pub(super) fn copied(
+        mut self,
+        detectors: &Detectors,
+        (wrote, failed): (bool, bool),
+        (bytes, length): (u64, u64),
+    ) -> Outcome {
+        let whole = bytes == length && !failed;
+        let stream = Stream { bytes, end: bytes, sequential: true, complete: whole, failed };
+        let found = self.hits.are_any() || self.withheld || self.written.found;
+        let hash = if wrote { &mut self.written.hash } else { &mut self.read };
+        let hash = std::mem::replace(hash, Hash::new());
+        let did = if wrote { "wrote" } else { "read" };
+        let reel = digest(did, hash, &stream, whole, found);
+        let reel = reel.iter().map(|said| payload(detectors, "digest", said.as_bytes())).collect();
+        let all = if whole { ", the whole file" } else { "" };
+        let left = if self.withheld { format!(", of which {} left", self.released) } else { String::new() };
+        Outcome {
+            result: match (self.withheld, failed) {
+                (true, _) => "refused",
+                (false, true) => "error",
+                (false, false) => "ok",
+            },
+            state: "final",
+            // How much of it is there, only the host knows.
+            settled: (wrote && failed && bytes > 0).then_some("indeterminate"),
+            tag: Some(mask::name(detectors, &format!("{did} {bytes} bytes{all}{left}"))),
             bytes: self.released,
             exposures: self.hits.exposures(&self.on, if self.withheld { "refused" } else { "masked" }),
             tripwires: self.hits.tripwires(),

@@ -1,5 +1,5 @@
 //! The subsystem `sftp`: each request of a client's is an action on paths, decided and recorded before it reaches the host; file contents
-//! are pieces of the action that opened the file. `scp` of OpenSSH 9 is this, too.
+//! are pieces of the action that opened the file. `scp` of OpenSSH 9 is this, too; its own protocol, [`scp`], shares the files.
 //!
 //! | request | intent | what its record says |
 //! |---|---|---|
@@ -34,6 +34,7 @@ mod file;
 mod hits;
 mod name;
 mod request;
+mod scp;
 
 use vocab::{Access, Action, Verb};
 
@@ -44,6 +45,7 @@ use super::library::Lane;
 use super::link::Link;
 use crate::alike::room;
 use carry::Carry;
+pub(super) use scp::{Copy, follows};
 
 /// The subsystem's name (draft-ietf-secsh-filexfer-02, 2).
 pub(super) const NAME: &str = "sftp";

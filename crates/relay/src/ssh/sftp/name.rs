@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use proto_ssh::path::{Canonical, Path, shown};
+use proto_ssh::sftp::action::Touch;
 use proto_ssh::sftp::attrs::Attrs;
 use proto_ssh::sftp::message::Request;
 use proto_ssh::sftp::session::Asked;
@@ -18,8 +19,18 @@ const LIKE_A_HOME: &str = "which file is meant cannot be known";
 
 /// What a request does. `of_user`: `NAME/USER`.
 pub(super) fn action(of_user: &ResourcePath, home: Option<&Canonical>, asked: &Asked) -> Action {
+    of_touches(of_user, home, &asked.action().touches, kind(asked.request()))
+}
+
+/// What is done to paths.
+pub(super) fn of_touches(
+    of_user: &ResourcePath,
+    home: Option<&Canonical>,
+    touches: &[Touch],
+    kind: &'static str,
+) -> Action {
     let (mut accesses, mut opaque) = (BTreeSet::new(), None);
-    for touch in &asked.action().touches {
+    for touch in touches {
         let (on, unclear) = place(of_user, home, &touch.path);
         opaque = opaque.or(unclear);
         accesses.insert(Access { verb: touch.operation.verb(), on, columns: Vec::new() });
@@ -30,7 +41,7 @@ pub(super) fn action(of_user: &ResourcePath, home: Option<&Canonical>, asked: &A
     Action {
         accesses: accesses.into_iter().collect(),
         functions: Vec::new(),
-        kind: kind(asked.request()),
+        kind,
         opaque: opaque.map(Opaque),
     }
 }

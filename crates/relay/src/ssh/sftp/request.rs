@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use gate::{Decided, Ground, Piece, Tripped};
+use gate::{Decided, Ground, Piece};
 use mask::limits::{KEPT_BEFORE_BYTES, KEPT_BEHIND_BYTES};
-use mask::{Known, Origin};
 use proto_ssh::sftp::action::Basis;
 use proto_ssh::sftp::frame::Frame;
 use proto_ssh::sftp::message::{Code, Reply, Request};
@@ -20,7 +19,7 @@ use super::super::library::Beside;
 use super::carry::{Carry, Sent, Stop};
 use super::content::Let;
 use super::{file, name};
-use crate::alike::{room, tripped};
+use crate::alike::room;
 use crate::entropy;
 use crate::limits::{SFTP_ANSWER_BYTES, SFTP_LARGE_ANSWER_BYTES};
 
@@ -102,33 +101,8 @@ impl Carry<'_> {
         let (id, data, on) = (packet.id(), packet.data().cloned().unwrap_or_default(), packet.file());
         let cost = cost(packet.upstream());
         let sent = self.session.sent(packet)?;
-        let (gate, who) = (&self.link.resource.gate, &self.link.who);
         let file = on.and_then(|on| self.files.get_mut(&on)).ok_or(Stop::Cut(lost()))?;
-        let mut findings = Vec::new();
-        gate.detectors_of(who).scan_deep(data.as_bytes(), &mut findings);
-        let values = findings.iter().filter_map(|finding| data.as_bytes().get(finding.range.clone()));
-        values.for_each(|value| self.link.known().remember(Origin::Echo, value));
-        let (detectors, nobody) = (gate.detectors_of(who), Known::new(entropy::random()));
-        let looked = match data.is_empty() {
-            true => None,
-            false => Some(file.write(&detectors, &nobody, sent.written, data.as_bytes())),
-        };
-        let looked = looked.transpose().map_err(|told| Stop::Cut(Cut { why: "unreadable", told }))?;
-        let (shown, found) = looked.map_or((None, None), |(shown, found)| (shown, Some(found)));
-        let reported = |hit: Tripped| Tripped { act: "reported", ..hit };
-        let piece = Piece {
-            n: file.number(),
-            to: "upstream",
-            bytes: data.len() as u64,
-            tripwires: found.iter().flat_map(|found| tripped(found, "input")).map(reported).collect(),
-            reel: shown
-                .and_then(|shown| file.reel(&detectors, "written", shown.as_bytes()))
-                .into_iter()
-                .collect(),
-            ..Piece::default()
-        };
-        let intent = gate.piece_upstream(who, file.of, piece, &sent.bytes, entropy::tick());
-        let (of, intent) = (file.of, intent.map_err(|e| self.link.unrecorded(e))?);
+        let (of, intent) = (file.of, file.writes(self.link, sent.written, data.as_bytes(), &sent.bytes)?);
         self.expect(cost);
         self.sent.insert(id, Sent::within(of, on, cost));
         self.up_behind(intent, sent.bytes);
