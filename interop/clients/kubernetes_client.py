@@ -226,6 +226,18 @@ def executed():
         check("a command that a rule forbids", "403 Forbidden" in why.reason and "This agent deletes nothing." in why.reason, True)
 
 
+def attached(name):
+    running = stream(CORE.connect_get_namespaced_pod_attach, name, "default", stderr=True, stdin=True, stdout=True, tty=False, _preload_content=False)
+    for line in ("one", "two"):
+        running.write_stdin(line + "\n")
+        check("an answer", running.readline_stdout(timeout=30), "got " + line)
+    running.write_stdin("tell\n")
+    check("what it is not told", running.readline_stdout(timeout=30), "[pii.ssn]")
+    running.write_stdin("bye\n")
+    running.run_forever(timeout=30)
+    check("status", running.returncode, 0)
+
+
 def followed():
     lines = CORE.read_namespaced_pod_log("told", "default", follow=True, _preload_content=False)
     check("a log", b"".join(lines.stream()), b"first\n[pii.ssn]\nlast\n")
@@ -257,5 +269,5 @@ def pod(*ports):
     print("forwarded")
 
 
-{"objects": objects, "pod": pod}[sys.argv[1]](*sys.argv[2:])
+{"attached": attached, "objects": objects, "pod": pod}[sys.argv[1]](*sys.argv[2:])
 print("kubernetes: done")

@@ -38,6 +38,23 @@ fn an_attached_client_speaks_with_the_command_that_runs() {
 }
 
 #[test]
+fn the_package_kubernetes_attaches() {
+    let scene = Scene::shared();
+    let script = "while read line; do [ \"$line\" = bye ] && exit 0; [ \"$line\" = tell ] && { p=536-22; echo $p-8391; continue; }; \
+                  echo \"got $line\"; done; exit 1";
+    node::run(&Pod::new("attached-by-python", &["sh", "-c", script]).with_stdin());
+    let client = client("kubernetes_client.py");
+    let python = drivers().python();
+    let words = [python.as_path(), &client, Path::new("attached"), Path::new("attached-by-python")];
+    let done = scene.gateway.run_to_end("attach-2", &words, "").unwrap();
+    exits(scene, &done, 0);
+    let attach = scene.only("attach-2", Kind::Attach);
+    assert!(attach["result"].to_string().contains("ok"), "{attach}");
+    let replayed = scene.ask("replay", "attach-2", &["--json"]);
+    assert!(replayed.contains("got two") && !replayed.contains(SSN), "{replayed}");
+}
+
+#[test]
 fn logs_are_masked_and_each_piece_of_one_that_is_followed_is_recorded_before_it_leaves() {
     let scene = Scene::shared();
     let script = format!(
