@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::found::Look;
 use super::piece::{Piece, Place};
 use super::write;
-use super::write::number_digits;
-use crate::detect::{Detectors, Finding, Form, Hidden, groups, placeholder};
+use super::write::{may_be_spelled, number_digits};
+use crate::detect::{Detectors, Finding, Form, Hidden, groups, may_be_transcript, placeholder};
 use crate::field::{SEPARATOR, replace};
 use crate::limits::{
     BODY_EVENT_PIECES_MAX, BODY_GAP_BYTES_MAX, BODY_WINDOW_BYTES, BODY_WINDOW_RAW_BYTES, LOOK_BEHIND_BYTES,
@@ -48,19 +48,18 @@ struct Token {
     /// Where its decoded text is in `text`.
     text: Range<usize>,
     kind: Kind,
-    standing: Standing,
-    /// Something is to be done with it also where nothing is found.
-    odd: bool,
 }
 
 /// What is not yet released, and the context of what is.
 #[derive(Default)]
 pub(super) struct Window {
     raw: Vec<u8>,
+    /// How long `raw` is, with what its caller still has to hand over.
+    length: usize,
     text: Vec<u8>,
     tokens: Vec<Token>,
-    /// How many of them are odd.
-    odd: usize,
+    /// Those with which something is to be done also where nothing is found, by their index.
+    odd: Vec<(usize, Standing)>,
     /// The lengths of `raw` and `text` after the last look.
     seen: (usize, usize),
     /// Tokens that are decided with others of later events. They are released as they came.
@@ -70,40 +69,62 @@ pub(super) struct Window {
 impl Window {
     /// Bytes that are no token.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.pass(bytes.len());
+        self.hand_over(bytes);
+    }
+
+    /// So many bytes that are no token. They are handed over later, and before anything else is pushed.
+    pub(super) fn pass(&mut self, bytes: usize) {
+        self.length += bytes;
+    }
+
+    /// What was said to come.
+    pub(super) fn hand_over(&mut self, bytes: &[u8]) {
         self.raw.extend_from_slice(bytes);
+        debug_assert_eq!(self.raw.len(), self.length);
     }
 
     /// How many bytes that are no token may come before [`Window::settle_some`] has anything to do.
     pub(super) fn room(&self) -> usize {
         let end = self.tokens.last().map_or(0, |token| token.raw.end);
-        let gap = (end + BODY_GAP_BYTES_MAX + 1).saturating_sub(self.raw.len());
-        let raw = (self.seen.0 + BODY_WINDOW_RAW_BYTES + 1).saturating_sub(self.raw.len());
+        let gap = (end + BODY_GAP_BYTES_MAX + 1).saturating_sub(self.length);
+        let raw = (self.seen.0 + BODY_WINDOW_RAW_BYTES + 1).saturating_sub(self.length);
         gap.min(raw).max(1)
     }
 
     /// A token as written, and what it says.
     pub(super) fn token(&mut self, raw: &[u8], text: &[u8], kind: Kind, standing: Standing) {
-        let (at, start) = (self.raw.len(), self.text.len());
-        self.raw.extend_from_slice(raw);
+        self.pass_token(raw.len(), text, kind, standing);
+        self.hand_over(raw);
+    }
+
+    /// A token of so many bytes, which are handed over later, and what it says.
+    pub(super) fn pass_token(&mut self, raw: usize, text: &[u8], kind: Kind, standing: Standing) {
+        if standing.reveals.is_some()
+            || standing.place.is_some()
+            || kind == Kind::Number && may_be_spelled(text)
+        {
+            self.odd.push((self.tokens.len(), standing));
+        }
+        let start = self.text.len();
         self.text.extend_from_slice(text);
-        // A number that is written as one is looked at as it stands.
-        let number = kind == Kind::Number && !text.iter().all(u8::is_ascii_digit);
-        let odd = number || standing.reveals.is_some() || standing.place.is_some();
-        self.odd += usize::from(odd);
-        let token = Token { raw: at..self.raw.len(), text: start..self.text.len(), kind, standing, odd };
+        let text = start..self.text.len();
         self.text.push(SEPARATOR);
-        self.tokens.push(token);
+        self.tokens.push(Token { raw: self.length..self.length + raw, text, kind });
+        self.length += raw;
+    }
+
+    fn is_full(&self) -> bool {
+        self.length - self.seen.0 > BODY_WINDOW_RAW_BYTES || self.text.len() - self.seen.1 > BODY_WINDOW_BYTES
     }
 
     /// Releases what is decided, if there is enough to look at. To be called after each byte that is no token, and each
     /// token.
     pub(super) fn settle_some(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
         let end = self.tokens.last().map_or(0, |token| token.raw.end);
-        if self.raw.len() - end > BODY_GAP_BYTES_MAX {
+        if self.length - end > BODY_GAP_BYTES_MAX {
             self.settle_all(look, out);
-        } else if self.raw.len() - self.seen.0 > BODY_WINDOW_RAW_BYTES
-            || self.text.len() - self.seen.1 > BODY_WINDOW_BYTES
-        {
+        } else if self.is_full() {
             let horizon = self.text.len().saturating_sub(LOOK_BEHIND_BYTES);
             let decided = self.tokens.partition_point(|token| token.text.end <= horizon);
             self.settle(decided, look, out);
@@ -119,62 +140,74 @@ impl Window {
 
     /// Releases the first `decided` tokens and what stands between them.
     fn settle(&mut self, decided: usize, look: &mut Look<'_>, out: &mut Vec<u8>) {
+        debug_assert_eq!(self.raw.len(), self.length);
         let (mut findings, mut hidden) = (Vec::new(), Hidden::default());
         if decided > 0 {
             look.detectors.scan(&self.text, &mut findings);
             hidden = look.detectors.hidden(&self.text);
         }
+        let later = self.odd.partition_point(|(at, _)| *at < decided);
+        let rest = self.odd.split_off(later);
+        let mut odd = std::mem::replace(&mut self.odd, rest).into_iter().peekable();
         let mut done = 0;
-        for at in self.touched(decided, &findings, &hidden) {
+        for at in self.touched(decided, &findings, &hidden, odd.clone().map(|(at, _)| at)) {
+            let standing = odd.next_if(|(odd, _)| *odd == at).map_or_else(Standing::default, |(_, s)| s);
             let token = &self.tokens[at];
             let from = |end: usize| findings.partition_point(|f| f.range.start < end);
             let here = &findings[from(token.text.start)..from(token.text.end)];
             let text = &self.text[token.text.clone()];
             let pieces = self.pieces.len();
-            let place = token.standing.place.filter(|_| !text.is_empty() && pieces < BODY_EVENT_PIECES_MAX);
+            let place = standing.place.filter(|_| !text.is_empty() && pieces < BODY_EVENT_PIECES_MAX);
             let found = found_in(token, text, here, &hidden, look.detectors);
             if let Some(place) = place {
                 out.extend_from_slice(&self.raw[done..token.raw.end]);
                 done = token.raw.end;
                 let at = out.len() - token.raw.len()..out.len();
-                let Token { kind, standing, .. } = token;
+                let (kind, text) = (token.kind, text.to_vec());
                 self.pieces.push(Piece {
                     at,
-                    kind: *kind,
+                    kind,
                     place,
-                    standing: standing.clone(),
-                    text: text.to_vec(),
+                    standing,
+                    text,
                     findings: found,
                     joined: Vec::new(),
                 });
                 continue;
             }
-            if let Some(replaced) = released(token, text, found, look) {
+            if let Some(replaced) = released(token.kind, &standing, text, found, look) {
                 out.extend_from_slice(&self.raw[done..token.raw.start]);
                 out.extend_from_slice(&replaced);
                 done = token.raw.end;
             }
         }
         self.tokens.drain(..decided);
-        if self.odd > 0 {
-            self.odd = self.tokens.iter().filter(|token| token.odd).count();
-        }
+        self.odd.iter_mut().for_each(|(at, _)| *at -= decided);
         let next = self.tokens.first().map_or(self.raw.len(), |token| token.raw.start);
         out.extend_from_slice(&self.raw[done..next]);
         let context = self.tokens.first().map_or(self.text.len(), |token| token.text.start);
         self.forget(next, context.saturating_sub(LOOK_BEHIND_BYTES));
     }
 
-    /// Which of the first `decided` tokens something may be to be done with: mostly very few.
-    fn touched(&self, decided: usize, findings: &[Finding], hidden: &Hidden) -> Vec<usize> {
-        let Some(places) = hidden.places().filter(|_| self.odd == 0) else { return (0..decided).collect() };
-        let starts = findings.iter().map(|finding| finding.range.start).chain(places);
+    /// Which of the first `decided` tokens something may be to be done with, in order: mostly very few. The `odd` ones are among them.
+    fn touched(
+        &self,
+        decided: usize,
+        findings: &[Finding],
+        hidden: &Hidden,
+        odd: impl Iterator<Item = usize>,
+    ) -> Vec<usize> {
         let token = |start: usize| {
             let at = self.tokens.partition_point(|token| token.text.end <= start);
             let token = self.tokens.get(at).filter(|_| at < decided)?;
             (token.text.start <= start).then_some(at)
         };
-        let mut touched: Vec<usize> = starts.filter_map(token).collect();
+        let starts = findings.iter().map(|finding| finding.range.start).chain(hidden.places());
+        let mut touched: Vec<usize> = odd.chain(starts.filter_map(token)).collect();
+        if hidden.may_be_in_transcripts() {
+            let says = |token: &Token| may_be_transcript(&self.text[token.text.clone()]);
+            touched.extend((0..decided).filter(|&at| says(&self.tokens[at])));
+        }
         touched.sort_unstable();
         touched.dedup();
         touched
@@ -188,6 +221,7 @@ impl Window {
     /// Drops what is released, and text that gives nothing away any more.
     fn forget(&mut self, raw: usize, text: usize) {
         self.raw.drain(..raw);
+        self.length -= raw;
         self.text.drain(..text);
         for token in &mut self.tokens {
             token.raw = token.raw.start - raw..token.raw.end - raw;
@@ -216,14 +250,19 @@ fn found_in(
 }
 
 /// What is written in place of a token; `None` if it passes.
-fn released(token: &Token, text: &[u8], mut findings: Vec<Finding>, look: &mut Look<'_>) -> Option<Vec<u8>> {
-    let inside = token.standing.reveals.is_some();
+fn released(
+    kind: Kind,
+    standing: &Standing,
+    text: &[u8],
+    mut findings: Vec<Finding>,
+    look: &mut Look<'_>,
+) -> Option<Vec<u8>> {
+    let inside = standing.reveals.is_some();
     findings.retain(|f| look.masks(f, &text[f.range.clone()], inside));
     findings.iter_mut().for_each(|f| f.range = characters(text, f.range.clone()));
-    let replaced = (!findings.is_empty()).then(|| written(token.kind, text, &findings));
-    for &rule in token.standing.reveals.iter().flat_map(|rules| rules.iter()).filter(|_| token.standing.value)
-    {
-        match (&replaced, token.kind) {
+    let replaced = (!findings.is_empty()).then(|| written(kind, text, &findings));
+    for &rule in standing.reveals.iter().flat_map(|rules| rules.iter()).filter(|_| standing.value) {
+        match (&replaced, kind) {
             (None, _) => look.found.reveal(rule, text),
             (Some(_), Kind::String { .. }) => look.found.reveal(rule, &replace(text, &findings)),
             (Some(_), Kind::Number | Kind::Form | Kind::Data) => {}

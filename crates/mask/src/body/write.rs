@@ -134,9 +134,18 @@ pub(super) fn number_digits(spelling: &[u8]) -> Option<String> {
     let point = whole.len() as i64 + exponent.parse::<i64>().ok().filter(|e| e.abs() < 1 << 30)?
         - (all.len() - digits.len()) as i64;
     let digits = digits.trim_end_matches('0');
-    let fits = !digits.is_empty() && (14..=19).contains(&point) && digits.len() as i64 <= point;
+    let fits = !digits.is_empty() && (NUMBER_DIGITS_MIN as i64..=19).contains(&point) && digits.len() as i64 <= point;
     fits.then(|| format!("{digits:0<width$}", width = point as usize))
 }
+
+/// Whether [`number_digits`] may have any: without an exponent, the number is as long as they are.
+pub(super) fn may_be_spelled(spelling: &[u8]) -> bool {
+    let long = spelling.len() >= NUMBER_DIGITS_MIN && !spelling.iter().all(u8::is_ascii_digit);
+    long || spelling.iter().any(|b| matches!(b, b'e' | b'E'))
+}
+
+/// Fewest digits of an integer that is looked for.
+const NUMBER_DIGITS_MIN: usize = 14;
 
 /// The last `keep` characters, the others as `*`. Of a text of at most `keep` none is kept, and never more than half.
 pub(super) fn partial(text: &str, keep: u8) -> String {
@@ -169,6 +178,7 @@ mod tests {
         ];
         for (spelling, digits) in cases {
             assert_eq!(number_digits(spelling.as_bytes()).as_deref(), digits, "{spelling}");
+            assert!(digits.is_none() || may_be_spelled(spelling.as_bytes()), "{spelling}");
         }
     }
 

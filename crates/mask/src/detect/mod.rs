@@ -228,11 +228,15 @@ impl Hidden {
         self.runs.found.is_empty() && self.runs.shown.is_empty() && !self.marked
     }
 
-    /// In which of the texts something is: a place in each. `None`: that each has to say itself.
-    pub(crate) fn places(&self) -> Option<impl Iterator<Item = usize>> {
+    /// In which of the texts something is in base64 or hex: a place in each.
+    pub(crate) fn places(&self) -> impl Iterator<Item = usize> {
         let Spots { found, shown, .. } = &self.runs;
-        let starts = || found.iter().map(|s| s.range.start).chain(shown.iter().map(|(_, r, _)| r.start));
-        (!self.marked).then(starts)
+        found.iter().map(|s| s.range.start).chain(shown.iter().map(|(_, range, _)| range.start))
+    }
+
+    /// Whether something may be in those of the texts that [may be transcripts](may_be_transcript).
+    pub(crate) fn may_be_in_transcripts(&self) -> bool {
+        self.marked
     }
 
     /// Adds what is hidden in one of the texts, which says `bytes` and stands at `at`, to the `findings` in it.
@@ -252,6 +256,11 @@ impl Hidden {
         }
         detectors.add(spots, findings);
     }
+}
+
+/// Whether there is a byte in a text that any transcript has.
+pub(crate) fn may_be_transcript(text: &[u8]) -> bool {
+    kinds::Marks::of(text) != kinds::Marks::default()
 }
 
 /// Those that begin in a place that what begins before it stands before.
