@@ -58,12 +58,18 @@ fn runs(
     counts: &dyn Fn(&Range<usize>) -> bool,
     spots: &mut Spots,
 ) {
-    let (mut undone, mut plain) = (Undone::default(), Vec::new());
+    let (mut undone, mut plain, mut barren) = (Undone::default(), Vec::new(), Barren::default());
     each_run(bytes, |run| {
         if !counts(&run) {
             return;
         }
         let text = &bytes[run.clone()];
+        // What a run was shown may have become more since.
+        let slot = if detectors.taint.is_none() { barren.slot(bytes, text) } else { None };
+        if slot == Some(Slot::Alike) {
+            return;
+        }
+        let before = spots.found.len();
         if !is_number(text) {
             undone.of(text);
             // Many short ones are looked at together.
@@ -82,7 +88,52 @@ fn runs(
                 inside(detectors, &plain, Form::Hex, depth, spots, &source);
             }
         }
+        if let Some(Slot::Other(slot)) = slot.filter(|_| spots.found.len() == before) {
+            barren.runs[slot] = run;
+        }
     });
+}
+
+/// Where runs were lately in which there is nothing: long words come again and again in structured texts, and what is in a run depends
+/// on nothing else.
+#[derive(Default)]
+struct Barren {
+    runs: Vec<Range<usize>>,
+    /// How often more there was none alike than one.
+    vain: usize,
+}
+
+/// Where a run alike would be remembered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    /// It is.
+    Alike,
+    Other(usize),
+}
+
+impl Barren {
+    const SLOTS: usize = 64;
+    /// Texts in which none comes again are not asked any longer.
+    const VAIN_MAX: usize = 64;
+
+    /// `None` for a run that is too long to come again, or where none does.
+    fn slot(&mut self, bytes: &[u8], run: &[u8]) -> Option<Slot> {
+        let (head, tail) = (run.first_chunk()?, run.last_chunk()?);
+        if run.len() > BLOCK || self.vain == Barren::VAIN_MAX {
+            return None;
+        }
+        if self.runs.is_empty() {
+            self.runs = vec![0..0; Barren::SLOTS];
+        }
+        let mixed = u64::from_le_bytes(*head) ^ u64::from_le_bytes(*tail).rotate_left(23) ^ run.len() as u64;
+        let slot = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % Barren::SLOTS;
+        if bytes[self.runs[slot].clone()] == *run {
+            self.vain = self.vain.saturating_sub(1);
+            return Some(Slot::Alike);
+        }
+        self.vain += 1;
+        Some(Slot::Other(slot))
+    }
 }
 
 /// Looks at the transcripts of `bytes`, which begin at `offset` of what is scanned.
@@ -812,6 +863,25 @@ mod tests {
             let mut findings = Vec::new();
             detectors.scan_deep(text.as_bytes(), &mut findings);
             assert!(findings.is_empty(), "{}", text.escape_debug());
+        }
+    }
+
+    #[test]
+    fn what_comes_again_is_found_again_among_much_that_hides_nothing() {
+        let value = "am8uZG9lQGV4YW1wbGUuY29t";
+        let detectors = Detectors::new();
+        for others in [0, 1, 3, 60, 70, 200] {
+            let mut text = String::new();
+            for n in 0..400 {
+                // Heads and tails alike, so that they share a slot.
+                text +=
+                    &format!("terminationMessagePath am8uZG9l{:08}uY29tuY29t {value}\n", n % (others + 1));
+            }
+            let mut findings = Vec::new();
+            detectors.scan_deep(text.as_bytes(), &mut findings);
+            let found: Vec<usize> = findings.iter().map(|f| f.range.start).collect();
+            let expect: Vec<usize> = text.match_indices(value).map(|(at, _)| at).collect();
+            assert_eq!(found, expect, "{others}");
         }
     }
 
