@@ -155,7 +155,7 @@ impl Lately {
 
 /// Entries are hashes under a secret key already.
 #[derive(Default)]
-struct Hashed(u64);
+pub(crate) struct Hashed(u64);
 
 impl Hasher for Hashed {
     fn write(&mut self, bytes: &[u8]) {

@@ -1,8 +1,9 @@
 //! What one run already knows: is a tripwire's hit its own mask, its own words, or a leak?
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::BuildHasherDefault;
 
-use crate::filter::tokens;
+use crate::filter::{Hashed, tokens};
 use crate::limits::KNOWN_VALUES_MAX;
 use crate::sip::sip_lowercase;
 
@@ -60,6 +61,9 @@ impl Known {
     /// Where the run knows `value` from. What was revealed to it counts before what it sent: it may have sent what
     /// it was shown.
     pub fn origin(&self, value: &[u8]) -> Option<Origin> {
+        if [&self.revealed, &self.own, &self.echo].iter().all(|set| set.known.is_empty()) {
+            return None;
+        }
         let hash = self.hash(value);
         [(&self.revealed, Origin::Revealed), (&self.own, Origin::Own), (&self.echo, Origin::Echo)]
             .into_iter()
@@ -93,7 +97,7 @@ impl std::fmt::Debug for Known {
 
 #[derive(Default)]
 struct Remembered {
-    known: HashSet<u64>,
+    known: HashSet<u64, BuildHasherDefault<Hashed>>,
     order: VecDeque<u64>,
 }
 

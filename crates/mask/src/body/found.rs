@@ -117,7 +117,9 @@ impl Found {
             let room = BODY_REVEALED_VALUES_MAX - all.values.len();
             all.values.extend(governed.values.into_iter().take(room));
         }
-        other.tripped.into_iter().for_each(|hit| self.trip(hit));
+        for Hit { class, detector, form, act, count } in other.tripped {
+            self.trip(&class, detector, form, act, count);
+        }
     }
 
     /// There are at most two for each rule.
@@ -137,11 +139,10 @@ impl Found {
     }
 
     /// There are at most as many as detectors x forms x acts.
-    fn trip(&mut self, hit: Hit) {
-        let key = |h: &Hit| (h.detector, h.form, h.act);
-        match self.tripped.binary_search_by(|h| key(h).cmp(&key(&hit))) {
-            Ok(i) => self.tripped[i].count += hit.count,
-            Err(i) => self.tripped.insert(i, hit),
+    fn trip(&mut self, class: &Class, detector: &'static str, form: Form, act: Act, count: u64) {
+        match self.tripped.binary_search_by(|h| (h.detector, h.form, h.act).cmp(&(detector, form, act))) {
+            Ok(i) => self.tripped[i].count += count,
+            Err(i) => self.tripped.insert(i, Hit { class: class.clone(), detector, form, act, count }),
         }
     }
 }
@@ -175,8 +176,8 @@ impl Look<'_> {
     }
 
     pub(super) fn note(&mut self, finding: &Finding, act: Act) {
-        let Finding { class, detector, form, .. } = finding.clone();
-        self.found.trip(Hit { class, detector, form, act, count: 1 });
+        let Finding { class, detector, form, .. } = finding;
+        self.found.trip(class, detector, *form, act, 1);
     }
 
     /// A text that is in hand whole, behind encodings too; `None` if it may pass as it is.
