@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::detect::{Detectors, Finding, Form, groups, placeholder};
+use crate::detect::{Detectors, Finding, Form, groups};
 use crate::shape::Shape;
 
 /// A cell whose value detectors have seen; NULL is `None` inside. Made by [`fields`] alone.
@@ -210,14 +210,20 @@ fn numeric_digits(bytes: &[u8]) -> Option<String> {
 /// `bytes` with a placeholder for each group of findings.
 pub(crate) fn replace(bytes: &[u8], findings: &[Finding]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
+    replace_onto(bytes, findings, &mut out);
+    out
+}
+
+/// The same, appended.
+pub(crate) fn replace_onto(bytes: &[u8], findings: &[Finding], out: &mut Vec<u8>) {
     let mut done = 0;
     for (first, range) in groups(findings) {
-        out.extend_from_slice(&bytes[done..range.start]);
-        out.extend_from_slice(placeholder(&first.class).as_bytes());
+        let class = first.class.as_str().as_bytes();
+        let pieces = [&bytes[done..range.start], b"[", class, b"]"];
+        pieces.iter().for_each(|piece| out.extend_from_slice(piece));
         done = range.end;
     }
     out.extend_from_slice(&bytes[done..]);
-    out
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ fn hash(key: &[u8; 16], bytes: &[u8], as_read: impl Fn(u64) -> u64) -> u64 {
 }
 
 /// Up to eight bytes, little-endian.
-fn short(bytes: &[u8]) -> u64 {
+pub(crate) fn short(bytes: &[u8]) -> u64 {
     match (bytes.len(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         (n, Some(head), Some(tail)) => {
             let tail = u64::from(u32::from_le_bytes(*tail));

@@ -4,18 +4,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Unreadable;
 use super::found::{Found, Look};
 use super::held::{Data, Event};
 use super::joined::Texts;
 use super::json::Json;
 use super::piece::{Path, Piece, Place};
+use super::rules::Rules;
 use super::window::{Kind, Standing};
-use super::{PathRule, Unreadable};
 use crate::detect::Finding;
 use crate::limits::{BODY_ENDPOINT_BYTES_MAX, BODY_EVENT_BYTES_MAX, BODY_EVENT_LINES_MAX};
 
 pub(super) struct Events {
-    rules: Arc<[PathRule]>,
+    rules: Arc<Rules>,
     /// The event that is being read, as it came.
     raw: Vec<u8>,
     /// Its whole lines, without their ends.
@@ -30,13 +31,13 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(rules: Arc<[PathRule]>) -> Events {
+    pub(super) fn new(rules: Arc<Rules>) -> Events {
         let (raw, lines, texts) = (Vec::new(), Vec::new(), Some(Texts::default()));
         Events { rules, raw, lines, line: 0, after_return: false, first: true, texts }
     }
 
     /// Each event is a message of its own.
-    pub(super) fn messages(rules: Arc<[PathRule]>) -> Events {
+    pub(super) fn messages(rules: Arc<Rules>) -> Events {
         Events { texts: None, ..Events::new(rules) }
     }
 

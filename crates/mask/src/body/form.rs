@@ -1,11 +1,10 @@
 //! Forms: `application/x-www-form-urlencoded` (WHATWG URL, 5).
 
 use super::found::Look;
-use super::window::{Kind, Standing, Window};
+use super::window::{Kind, Window};
 use super::{Unreadable, write};
 use crate::limits::{BODY_FORM_PAIR_BYTES_MAX, BODY_FORM_PAIRS_MAX};
 
-#[derive(Default)]
 pub(super) struct Form {
     window: Window,
     /// The pair that is being read.
@@ -15,6 +14,10 @@ pub(super) struct Form {
 }
 
 impl Form {
+    pub(super) fn new() -> Form {
+        Form { window: Window::new(), pair: Vec::new(), pairs: 0, text: Vec::new() }
+    }
+
     pub(super) fn push(
         &mut self,
         look: &mut Look<'_>,
@@ -53,19 +56,19 @@ impl Form {
         }
         let pair = std::mem::take(&mut self.pair);
         match memchr::memchr(b'=', &pair) {
-            None => self.component(&pair, false),
+            None => self.component(&pair),
             Some(equals) => {
-                self.component(&pair[..equals], false)?;
+                self.component(&pair[..equals])?;
                 self.window.push(b"=");
-                self.component(&pair[equals + 1..], true)
+                self.component(&pair[equals + 1..])
             }
         }
     }
 
-    fn component(&mut self, raw: &[u8], value: bool) -> Result<(), Unreadable> {
+    fn component(&mut self, raw: &[u8]) -> Result<(), Unreadable> {
         self.text.clear();
         write::unform(raw, &mut self.text)?;
-        self.window.token(raw, &self.text, Kind::Form, Standing { reveals: None, value, place: None });
+        self.window.token(raw, &self.text, Kind::Form);
         Ok(())
     }
 }

@@ -25,7 +25,7 @@
 //! for 16 KiB more or its end, a text for its line, an event for its blank line, and for the next event where what it says
 //! last could go on to be a value: so does a word.
 //!
-//! Reading order: this page -> `found` -> `window` -> `json` (with `lex`, `names`, `write`, `path`) -> `form`, `text`, `multipart`
+//! Reading order: this page -> `found` -> `window` -> `json` (with `lex`, `names`, `write`, `path`, `rules`) -> `form`, `text`, `multipart`
 //! -> `events` -> `piece`, `joined`, `held`. Beside them `kept`: pieces of files, whose masks keep their length.
 
 use std::collections::BTreeSet;
@@ -49,6 +49,7 @@ mod multipart;
 mod names;
 mod path;
 mod piece;
+mod rules;
 mod text;
 mod window;
 mod write;
@@ -57,6 +58,7 @@ use found::Look;
 pub use found::{Act, Found, Governed, Hit, Named};
 pub use kept::{Kept, kept};
 pub use path::JsonPath;
+use rules::Rules;
 
 /// What kind of body it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +170,7 @@ impl Body {
     /// Of an event stream: each event is a message, whole in itself. None waits for the next, and a value that is cut over
     /// two is not found.
     pub fn messages(rules: Arc<[PathRule]>, revealed: BTreeSet<Class>) -> Body {
-        let engine = Ok(Engine::Events(events::Events::messages(rules)));
+        let engine = Ok(Engine::Events(events::Events::messages(Arc::new(Rules::new(rules)))));
         Body { engine, revealed, found: Found::default() }
     }
 
@@ -269,11 +271,12 @@ enum Engine {
 
 impl Engine {
     fn new(media: Media, rules: Arc<[PathRule]>) -> Result<Engine, Unreadable> {
+        let together = |rules| Arc::new(Rules::new(rules));
         Ok(match media {
-            Media::Json => Engine::Json(json::Json::new(rules)),
-            Media::JsonLines => Engine::Lines(json::Json::new(rules)),
-            Media::EventStream => Engine::Events(events::Events::new(rules)),
-            Media::Form => Engine::Form(form::Form::default()),
+            Media::Json => Engine::Json(json::Json::new(together(rules))),
+            Media::JsonLines => Engine::Lines(json::Json::new(together(rules))),
+            Media::EventStream => Engine::Events(events::Events::new(together(rules))),
+            Media::Form => Engine::Form(form::Form::new()),
             Media::Multipart { boundary } => Engine::Multipart(multipart::Multipart::new(&boundary, rules)?),
             Media::Text => Engine::Text(text::Text::new()),
             Media::Output => Engine::Output(text::Text::output()),

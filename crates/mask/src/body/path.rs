@@ -1,4 +1,4 @@
-//! Paths of rules, and where in a value they lead.
+//! Paths of rules.
 
 use std::ops::Range;
 
@@ -12,24 +12,13 @@ pub struct JsonPath {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Name(String),
     Index(u64),
     Any,
     /// A name at this depth or any below.
     Descendant(String),
 }
-
-/// How one value stands in another.
-#[derive(Clone, Copy)]
-pub(super) enum Edge<'a> {
-    Key(&'a [u8]),
-    Index(u64),
-}
-
-/// How far a path has come at a value, one bit for each number of steps that led there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reached(u64);
 
 impl JsonPath {
     /// Errors (side: operator): a constant sentence that says what was expected.
@@ -47,6 +36,27 @@ impl JsonPath {
         Ok(JsonPath { steps })
     }
 
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+/// How one value stands in another.
+#[cfg(test)]
+#[derive(Clone, Copy)]
+pub(super) enum Edge<'a> {
+    Key(&'a [u8]),
+    Index(u64),
+}
+
+/// How far a path has come at a value, one bit for each number of steps that led there.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reached(u64);
+
+/// One path by itself: what [`super::rules`] does for all.
+#[cfg(test)]
+impl JsonPath {
     /// At the root.
     pub(super) fn begin(&self) -> Reached {
         Reached(1)

@@ -9,11 +9,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::found::Look;
+use super::lex::Text;
 use super::piece::{Piece, Place};
 use super::write;
 use super::write::{may_be_spelled, number_digits};
-use crate::detect::{Detectors, Finding, Form, Hidden, groups, may_be_transcript, placeholder};
-use crate::field::{SEPARATOR, replace};
+use crate::detect::{Detectors, Finding, Form, Hidden, groups, marks, placeholder};
+use crate::field::{SEPARATOR, replace, replace_onto};
 use crate::limits::{
     BODY_EVENT_PIECES_MAX, BODY_GAP_BYTES_MAX, BODY_WINDOW_BYTES, BODY_WINDOW_RAW_BYTES, LOOK_BEHIND_BYTES,
 };
@@ -51,7 +52,6 @@ struct Token {
 }
 
 /// What is not yet released, and the context of what is.
-#[derive(Default)]
 pub(super) struct Window {
     raw: Vec<u8>,
     /// How long `raw` is, with what its caller still has to hand over.
@@ -62,11 +62,28 @@ pub(super) struct Window {
     odd: Vec<(usize, Standing)>,
     /// The lengths of `raw` and `text` after the last look.
     seen: (usize, usize),
+    /// Above which `length` there is something to look at.
+    limit: usize,
     /// Tokens that are decided with others of later events. They are released as they came.
     pieces: Vec<Piece>,
 }
 
 impl Window {
+    pub(super) fn new() -> Window {
+        let mut window = Window {
+            raw: Vec::new(),
+            length: 0,
+            text: Vec::new(),
+            tokens: Vec::new(),
+            odd: Vec::new(),
+            seen: (0, 0),
+            limit: 0,
+            pieces: Vec::new(),
+        };
+        window.set_limit(0);
+        window
+    }
+
     /// Bytes that are no token.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.pass(bytes.len());
@@ -74,6 +91,7 @@ impl Window {
     }
 
     /// So many bytes that are no token. They are handed over later, and before anything else is pushed.
+    #[inline]
     pub(super) fn pass(&mut self, bytes: usize) {
         self.length += bytes;
     }
@@ -84,51 +102,70 @@ impl Window {
         debug_assert_eq!(self.raw.len(), self.length);
     }
 
-    /// How many bytes that are no token may come before [`Window::settle_some`] has anything to do.
+    /// How many bytes that are no token may come before [`Window::settle_some`] has anything to do: at least one.
     pub(super) fn room(&self) -> usize {
-        let end = self.tokens.last().map_or(0, |token| token.raw.end);
-        let gap = (end + BODY_GAP_BYTES_MAX + 1).saturating_sub(self.length);
-        let raw = (self.seen.0 + BODY_WINDOW_RAW_BYTES + 1).saturating_sub(self.length);
-        gap.min(raw).max(1)
+        (self.limit + 1).saturating_sub(self.length).max(1)
     }
 
     /// A token as written, and what it says.
-    pub(super) fn token(&mut self, raw: &[u8], text: &[u8], kind: Kind, standing: Standing) {
-        self.pass_token(raw.len(), text, kind, standing);
+    pub(super) fn token(&mut self, raw: &[u8], text: &[u8], kind: Kind) {
+        self.pass_token(raw.len(), Text::alone(text), kind);
         self.hand_over(raw);
     }
 
     /// A token of so many bytes, which are handed over later, and what it says.
-    pub(super) fn pass_token(&mut self, raw: usize, text: &[u8], kind: Kind, standing: Standing) {
-        if standing.reveals.is_some()
-            || standing.place.is_some()
-            || kind == Kind::Number && may_be_spelled(text)
-        {
-            self.odd.push((self.tokens.len(), standing));
+    #[inline(always)]
+    pub(super) fn pass_token(&mut self, raw: usize, text: Text<'_>, kind: Kind) {
+        if kind == Kind::Number && may_be_spelled(text.bytes()) {
+            self.odd.push((self.tokens.len(), Standing::default()));
         }
         let start = self.text.len();
-        self.text.extend_from_slice(text);
-        let text = start..self.text.len();
-        self.text.push(SEPARATOR);
-        self.tokens.push(Token { raw: self.length..self.length + raw, text, kind });
-        self.length += raw;
+        text.copy_before(SEPARATOR, &mut self.text);
+        let (raw, text) = (self.length..self.length + raw, start..self.text.len() - 1);
+        self.length = raw.end;
+        self.tokens.push(Token { raw, text, kind });
+        self.set_limit(self.length);
     }
 
-    fn is_full(&self) -> bool {
-        self.length - self.seen.0 > BODY_WINDOW_RAW_BYTES || self.text.len() - self.seen.1 > BODY_WINDOW_BYTES
+    /// How the token stands that came last.
+    pub(super) fn stand(&mut self, standing: Standing) {
+        let last = self.tokens.len().saturating_sub(1);
+        self.odd.pop_if(|(at, _)| *at == last);
+        self.odd.push((last, standing));
+    }
+
+    /// Whether [`Window::settle_some`] has anything to do. What was said to come is to be handed over before.
+    #[inline]
+    pub(super) fn is_due(&self) -> bool {
+        self.length > self.limit
     }
 
     /// Releases what is decided, if there is enough to look at. To be called after each byte that is no token, and each
     /// token.
     pub(super) fn settle_some(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
-        let end = self.tokens.last().map_or(0, |token| token.raw.end);
-        if self.length - end > BODY_GAP_BYTES_MAX {
-            self.settle_all(look, out);
-        } else if self.is_full() {
-            let horizon = self.text.len().saturating_sub(LOOK_BEHIND_BYTES);
-            let decided = self.tokens.partition_point(|token| token.text.end <= horizon);
-            self.settle(decided, look, out);
+        if !self.is_due() {
+            return;
         }
+        if self.length > self.last_end() + BODY_GAP_BYTES_MAX {
+            return self.settle_all(look, out);
+        }
+        let horizon = self.text.len().saturating_sub(LOOK_BEHIND_BYTES);
+        let decided = self.tokens.partition_point(|token| token.text.end <= horizon);
+        self.settle(decided, look, out);
+        self.set_limit(self.last_end());
+    }
+
+    /// Where the last token ends.
+    fn last_end(&self) -> usize {
+        self.tokens.last().map_or(0, |token| token.raw.end)
+    }
+
+    /// To be called after each token and each look, with [`Window::last_end`].
+    #[inline]
+    fn set_limit(&mut self, last_end: usize) {
+        let full = self.text.len() - self.seen.1 > BODY_WINDOW_BYTES;
+        let limit = (last_end + BODY_GAP_BYTES_MAX).min(self.seen.0 + BODY_WINDOW_RAW_BYTES);
+        self.limit = if full { 0 } else { limit };
     }
 
     /// Releases everything. What comes now has no context.
@@ -136,6 +173,7 @@ impl Window {
         self.settle(self.tokens.len(), look, out);
         self.text.clear();
         self.seen.1 = 0;
+        self.set_limit(self.last_end());
     }
 
     /// Releases the first `decided` tokens and what stands between them.
@@ -202,15 +240,28 @@ impl Window {
             let token = self.tokens.get(at).filter(|_| at < decided)?;
             (token.text.start <= start).then_some(at)
         };
-        let starts = findings.iter().map(|finding| finding.range.start).chain(hidden.places());
-        let mut touched: Vec<usize> = odd.chain(starts.filter_map(token)).collect();
+        let found = self.with(decided, findings.iter().map(|finding| finding.range.start));
+        let mut touched: Vec<usize> = odd.chain(found).chain(hidden.places().filter_map(token)).collect();
         if hidden.may_be_in_transcripts() {
-            let says = |token: &Token| may_be_transcript(&self.text[token.text.clone()]);
-            touched.extend((0..decided).filter(|&at| says(&self.tokens[at])));
+            touched.extend(self.with(decided, marks(&self.text)));
         }
         touched.sort_unstable();
         touched.dedup();
         touched
+    }
+
+    /// Which of the first `decided` tokens have one of the `places` in their text; those are in order.
+    fn with(&self, decided: usize, places: impl Iterator<Item = usize>) -> impl Iterator<Item = usize> {
+        let mut next = 0;
+        places.filter_map(move |place| {
+            let rest = self.tokens.get(next..decided).unwrap_or_default();
+            // Mostly it is in the token that was last, or in one of the next.
+            let near = rest.iter().take(8).position(|token| place < token.text.end);
+            let at = next + near.unwrap_or_else(|| rest.partition_point(|token| token.text.end <= place));
+            self.tokens.get(at).filter(|token| at < decided && token.text.start <= place)?;
+            next = at + 1;
+            Some(at)
+        })
     }
 
     /// The tokens of an event that are not decided.
@@ -274,7 +325,14 @@ fn released(
 /// A token with placeholders.
 fn written(kind: Kind, text: &[u8], findings: &[Finding]) -> Vec<u8> {
     match kind {
-        Kind::String { .. } | Kind::Form | Kind::Data => spelled(kind, &replace(text, findings)),
+        Kind::String { escaped: false } => {
+            let mut out = Vec::with_capacity(text.len() + 2);
+            out.push(b'"');
+            replace_onto(text, findings, &mut out);
+            out.push(b'"');
+            out
+        }
+        Kind::String { escaped: true } | Kind::Form | Kind::Data => spelled(kind, &replace(text, findings)),
         Kind::Number => {
             let class = groups(findings).next().map(|(first, _)| placeholder(&first.class));
             write::json_string(class.unwrap_or_default().as_bytes())

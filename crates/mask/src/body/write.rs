@@ -70,19 +70,22 @@ pub(super) fn json_string(text: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut out = Vec::with_capacity(text.len() + 2);
     out.push(b'"');
-    for &b in text {
-        match b {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|b| matches!(b, 0..=0x1f | b'"' | b'\\')) {
+        out.extend_from_slice(&rest[..at]);
+        match rest[at] {
+            b @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', b]),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            0..=0x1f => {
+            b => {
                 out.extend_from_slice(b"\\u00");
                 out.extend([DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
             }
-            _ => out.push(b),
         }
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
     out
 }
@@ -134,7 +137,9 @@ pub(super) fn number_digits(spelling: &[u8]) -> Option<String> {
     let point = whole.len() as i64 + exponent.parse::<i64>().ok().filter(|e| e.abs() < 1 << 30)?
         - (all.len() - digits.len()) as i64;
     let digits = digits.trim_end_matches('0');
-    let fits = !digits.is_empty() && (NUMBER_DIGITS_MIN as i64..=19).contains(&point) && digits.len() as i64 <= point;
+    let fits = !digits.is_empty()
+        && (NUMBER_DIGITS_MIN as i64..=19).contains(&point)
+        && digits.len() as i64 <= point;
     fits.then(|| format!("{digits:0<width$}", width = point as usize))
 }
 
@@ -148,11 +153,17 @@ pub(super) fn may_be_spelled(spelling: &[u8]) -> bool {
 const NUMBER_DIGITS_MIN: usize = 14;
 
 /// The last `keep` characters, the others as `*`. Of a text of at most `keep` none is kept, and never more than half.
-pub(super) fn partial(text: &str, keep: u8) -> String {
-    let length = text.chars().count();
+pub(super) fn partial(text: &str, keep: u8) -> Vec<u8> {
+    let length = if text.is_ascii() { text.len() } else { text.chars().count() };
     let kept = if length > usize::from(keep) { usize::from(keep).min(length / 2) } else { 0 };
-    let stars = std::iter::repeat_n('*', length - kept);
-    stars.chain(text.chars().skip(length - kept)).collect()
+    let part = match kept {
+        0 => "",
+        _ => text.char_indices().nth_back(kept - 1).map_or("", |(from, _)| &text[from..]),
+    };
+    let mut out = Vec::with_capacity(length - kept + part.len());
+    out.resize(length - kept, b'*');
+    out.extend_from_slice(part.as_bytes());
+    out
 }
 
 #[cfg(test)]
@@ -194,7 +205,7 @@ mod tests {
             ("\u{e9}\u{e8}\u{ea}\u{1f600}", 1, "***\u{1f600}"),
         ];
         for (text, keep, expect) in cases {
-            assert_eq!(partial(text, keep), expect, "{text} {keep}");
+            assert_eq!(partial(text, keep), expect.as_bytes(), "{text} {keep}");
         }
     }
 

@@ -51,6 +51,25 @@ impl Hopes {
     }
 }
 
+/// What ends a string of JSON, and what is not simply itself in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Quoted {
+    /// A quote or a backslash.
+    pub ends: u64,
+    /// A control character, or a byte that is not ASCII.
+    pub odd: u64,
+}
+
+impl Quoted {
+    pub(crate) fn of(block: &[u8; BLOCK]) -> Quoted {
+        let lanes = Lanes::of(block);
+        Quoted {
+            ends: lanes.any([b'"', b'\\']),
+            odd: lanes.bits(|lane| within(lane, 0, 0x1f) | within(lane, 0x80, 0xff)),
+        }
+    }
+}
+
 /// Which bytes of a block are of base64 or base64url; hexadecimal digits are among them.
 pub(super) fn of_base64(block: &[u8; BLOCK]) -> u64 {
     let small = u8x16::splat(0x20);
@@ -144,7 +163,7 @@ impl<F: Fn(&[u8; BLOCK]) -> u64, const MIN: usize> Iterator for Runs<'_, F, MIN>
 }
 
 /// What `of` says of the block at `at`, filled up with bytes of no kind; of no bytes nothing is said.
-pub(super) fn block_at<T: Default>(bytes: &[u8], at: usize, of: impl Fn(&[u8; BLOCK]) -> T) -> T {
+pub(crate) fn block_at<T: Default>(bytes: &[u8], at: usize, of: impl Fn(&[u8; BLOCK]) -> T) -> T {
     let rest = bytes.get(at..).unwrap_or_default();
     match rest.first_chunk::<BLOCK>() {
         Some(block) => of(block),
@@ -226,6 +245,24 @@ impl Marks {
     }
 }
 
+/// Where there is a byte that any transcript has, in order.
+pub(crate) fn marks(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let of = |block: &[u8; BLOCK]| Lanes::of(block).any([b'%', b'\\', 0, 0x1b, 0xc2, 0xe2, 0xef]);
+    let (mut next, mut here) = (0, 0_u64);
+    std::iter::from_fn(move || {
+        while here == 0 {
+            if next >= bytes.len() {
+                return None;
+            }
+            here = block_at(bytes, next, of);
+            next += BLOCK;
+        }
+        let at = next - BLOCK + here.trailing_zeros() as usize;
+        here &= here - 1;
+        Some(at)
+    })
+}
+
 const LANE: usize = 16;
 
 #[cfg(test)]
@@ -253,9 +290,22 @@ mod tests {
     }
 
     #[test]
+    fn what_ends_a_string_and_what_is_odd_in_it_is_seen_at_every_place() {
+        for byte in 0..=255u8 {
+            for place in 0..BLOCK {
+                let mut block = [b'x'; BLOCK];
+                block[place] = byte;
+                let here = |is: bool| u64::from(is) << place;
+                let (ends, odd) = (here(b"\"\\".contains(&byte)), here(byte < b' ' || !byte.is_ascii()));
+                assert_eq!(Quoted::of(&block), Quoted { ends, odd }, "{byte} at {place}");
+            }
+        }
+    }
+
+    #[test]
     fn every_mark_at_every_place_is_seen() {
         for byte in 0..=255u8 {
-            for length in [1, 15, 16, 17, 40] {
+            for length in [1, 15, 16, 17, 40, 64, 65] {
                 for place in 0..length {
                     let mut text = vec![b'x'; length];
                     text[place] = byte;
@@ -266,6 +316,8 @@ mod tests {
                         zero: byte == 0,
                     };
                     assert_eq!(Marks::of(&text), expect, "{byte} at {place} of {length}");
+                    let here = (expect != Marks::default()).then_some(place);
+                    assert!(marks(&text).eq(here), "{byte} at {place} of {length}");
                 }
             }
         }

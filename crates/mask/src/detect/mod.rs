@@ -21,7 +21,7 @@ use vocab::Class;
 use crate::limits::LOOK_BEHIND_BYTES;
 use crate::taint::Taint;
 pub(crate) use begun::{Begun, begun};
-pub(crate) use kinds::{Runs, of_token};
+pub(crate) use kinds::{BLOCK, Quoted, Runs, block_at, marks, of_token};
 use recognise::{Detector, View};
 
 /// A value of a class, found in bytes.
@@ -234,7 +234,7 @@ impl Hidden {
         found.iter().map(|s| s.range.start).chain(shown.iter().map(|(_, range, _)| range.start))
     }
 
-    /// Whether something may be in those of the texts that [may be transcripts](may_be_transcript).
+    /// Whether something may be in those of the texts in which there are [`marks`].
     pub(crate) fn may_be_in_transcripts(&self) -> bool {
         self.marked
     }
@@ -256,11 +256,6 @@ impl Hidden {
         }
         detectors.add(spots, findings);
     }
-}
-
-/// Whether there is a byte in a text that any transcript has.
-pub(crate) fn may_be_transcript(text: &[u8]) -> bool {
-    kinds::Marks::of(text) != kinds::Marks::default()
 }
 
 /// Those that begin in a place that what begins before it stands before.
@@ -321,7 +316,7 @@ pub(crate) fn groups(findings: &[Finding]) -> impl Iterator<Item = (&Finding, Ra
 
 /// What stands in the place of a finding.
 pub(crate) fn placeholder(class: &Class) -> String {
-    format!("[{class}]")
+    ["[", class.as_str(), "]"].concat()
 }
 
 #[cfg(test)]

@@ -14,11 +14,14 @@ struct Writer {
     /// Texts that must not come out, in any string.
     planted: Vec<String>,
     names: u32,
+    /// Whether there are members of the name `secret`.
+    secrets: bool,
 }
 
 impl Writer {
     fn new(seed: u64, plants: bool) -> Writer {
-        Writer { random: Random(seed), out: String::new(), plants, planted: Vec::new(), names: 0 }
+        let (random, out, planted) = (Random(seed), String::new(), Vec::new());
+        Writer { random, out, plants, planted, names: 0, secrets: false }
     }
 
     fn below(&mut self, n: u64) -> u64 {
@@ -51,7 +54,10 @@ impl Writer {
             if open == "{" {
                 self.names += 1;
                 self.space();
-                self.string(&format!("n{} ", self.names));
+                match self.secrets && i == 0 && self.below(3) == 0 {
+                    true => self.quoted("secret"),
+                    false => self.string(&format!("n{} ", self.names)),
+                }
                 self.space();
                 self.out += ":";
             }
@@ -83,6 +89,10 @@ impl Writer {
             text += &self.plant();
             text += ["", " ", ", and"][self.below(3) as usize];
         }
+        self.quoted(&text);
+    }
+
+    fn quoted(&mut self, text: &str) {
         self.out.push('"');
         let escapes = self.below(4);
         for c in text.chars() {
@@ -196,6 +206,72 @@ impl Reader<'_> {
     }
 }
 
+/// JSON with each value of a member `secret` replaced: read by recursion, and copied piece by piece.
+struct Redacted<'a> {
+    reader: Reader<'a>,
+    out: String,
+}
+
+impl<'a> Redacted<'a> {
+    fn of(json: &'a str) -> Option<String> {
+        let mut redacted = Redacted { reader: Reader { rest: json, texts: Vec::new() }, out: String::new() };
+        redacted.value(false)?;
+        Some(redacted.out)
+    }
+
+    /// Copies what a step of the reader takes.
+    fn copy<T>(&mut self, step: impl FnOnce(&mut Reader<'a>) -> T) -> T {
+        let before = self.reader.rest;
+        let taken = step(&mut self.reader);
+        self.out += &before[..before.len() - self.reader.rest.len()];
+        taken
+    }
+
+    fn value(&mut self, secret: bool) -> Option<()> {
+        self.copy(|reader| reader.takes(""));
+        let before = self.reader.rest;
+        match before.as_bytes().first()? {
+            b'{' if !secret => self.list("{", "}")?,
+            b'[' if !secret => self.list("[", "]")?,
+            _ if !secret => self.copy(Reader::value)?,
+            first => {
+                self.reader.value()?;
+                self.out += match first {
+                    b'"' => "\"[pii.x]\"",
+                    b't' | b'f' => "false",
+                    b'n' | b'{' | b'[' => "null",
+                    _ => "0",
+                };
+                let taken = &before[..before.len() - self.reader.rest.len()];
+                self.out += &taken[taken.trim_end().len()..];
+            }
+        }
+        self.copy(|reader| reader.takes(""));
+        Some(())
+    }
+
+    fn list(&mut self, open: &str, close: &str) -> Option<()> {
+        self.copy(|reader| reader.takes(open));
+        if self.copy(|reader| reader.takes(close)) {
+            return Some(());
+        }
+        loop {
+            let mut secret = false;
+            if open == "{" {
+                self.copy(|reader| reader.takes("\""));
+                self.copy(Reader::string)?;
+                secret = self.reader.texts.last()? == "secret";
+                self.copy(|reader| reader.takes(":"));
+            }
+            self.value(secret)?;
+            if self.copy(|reader| reader.takes(close)) {
+                return Some(());
+            }
+            self.copy(|reader| reader.takes(",").then_some(()))?;
+        }
+    }
+}
+
 /// The body in random pieces.
 fn random_cuts(random: &mut Random, length: usize) -> Vec<usize> {
     let mut cuts: Vec<usize> =
@@ -265,6 +341,46 @@ fn random_json_with_a_byte_changed_is_read_as_any_reader_reads_it() {
         *(if result.is_ok() { &mut read } else { &mut refused }) += 1;
     }
     assert!(read > 500 && refused > 500, "{read} {refused}");
+}
+
+#[test]
+fn random_json_is_masked_as_a_plain_reader_masks_it_over_many_windows_and_pieces() {
+    let setup = Setup::new(Media::Json).rules([rule("$..secret", "pii.x", MaskKind::Redact)]);
+    let (mut bytes, mut secrets) = (0, 0);
+    for seed in 0..600 {
+        let mut writer = Writer { secrets: true, ..Writer::new(seed, false) };
+        let least = [0, 0, 0, 1 << 10, 40 << 10, 150 << 10][seed as usize % 6];
+        writer.out.push('[');
+        writer.value(0);
+        while writer.out.len() < least {
+            writer.out.push(',');
+            match writer.below(200) {
+                0 => writer.out += &" \n".repeat(3_000),
+                1 => writer.string(&"long and longer ".repeat(3_000)),
+                _ => {}
+            }
+            if writer.out.ends_with('"') {
+                writer.out.push(',');
+            }
+            writer.value(0);
+        }
+        writer.out.push(']');
+        let expect = Redacted::of(&writer.out).unwrap();
+        let input = writer.out.as_bytes();
+        let (single, small) = (1..input.len(), input.len() < 4 << 10);
+        let mut all = vec![random_cuts(&mut writer.random, input.len())];
+        all.extend(small.then(|| single.collect()));
+        all.push((1..input.len()).step_by(1 + writer.random.next() as usize % 200).collect());
+        for cuts in all {
+            let (out, found) = setup.split(input, cuts).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expect, "seed {seed}");
+            let cells = found.governed.iter().map(|governed| governed.cells).sum::<u64>();
+            assert!(cells > 0 || expect == writer.out, "seed {seed}");
+            secrets += cells;
+        }
+        bytes += input.len();
+    }
+    assert!(bytes > 10 << 20 && secrets > 10_000, "{bytes} {secrets}");
 }
 
 /// Pieces of every kind of body, of values, and of what could pass for either.
