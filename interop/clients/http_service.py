@@ -210,6 +210,18 @@ async def slow(_request):
     return web.Response(text="late")
 
 
+async def broken(request):
+    """Rows without an end: a megabyte of them, and then the connection is gone."""
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await answer.prepare(request)
+    await answer.write(b"[")
+    for n in range(400):
+        await answer.write(b"".join(b'{"n":%d,"ssn":"536-22-8391","mail":"ada.osei@example.com"},' % (40 * n + k) for k in range(40)))
+    await asyncio.sleep(0.5)
+    request.transport.abort()
+    return answer
+
+
 async def cut(request):
     answer = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})
     await answer.prepare(request)
@@ -266,7 +278,7 @@ app.router.add_route("*", "/echo", echo)
 app.router.add_delete("/users/{id}", user)
 for path, handler in [
     ("/text", text), ("/page", page), ("/blob", blob), ("/packed", packed), ("/many", many),
-    ("/events", events), ("/cut", cut), ("/cookie", cookie), ("/reflect", reflect), ("/mirror", mirror), ("/turn", turn), ("/part", part),
+    ("/events", events), ("/cut", cut), ("/broken", broken), ("/cookie", cookie), ("/reflect", reflect), ("/mirror", mirror), ("/turn", turn), ("/part", part),
     ("/twice", twice),
 ]:
     app.router.add_get(path, handler)

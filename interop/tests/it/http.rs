@@ -827,6 +827,38 @@ fn a_revoked_run_and_a_broken_upstream_end_the_answer() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_leaves_as_far_as_it_is_recorded() {
+    let lease = scene().gateway.lease("tester").unwrap();
+    let key = lease.variable("BILLING_API_KEY").to_owned();
+    let said = raw(&key, "GET /broken HTTP/1.1\r\nHost: a\r\nX-Api-Key: KEY\r\n\r\n");
+    assert!(said.starts_with("HTTP/1.1 200"), "{}", &said[..said.len().min(400)]);
+    // Nobody takes it for a whole one, and what is in it is masked.
+    assert!(!said.ends_with("0\r\n\r\n") && said.len() > 300_000, "{} bytes", said.len());
+    assert!(said.contains("[pii.email]") && !said.contains("536-22-8391") && !said.contains("ada.osei@"));
+    let run = lease.variable("TACHO_RUN").to_owned();
+    let begun = Instant::now();
+    let action = loop {
+        let shown: Value = serde_json::from_str(&scene().ask(&["show", &run, "--json"], None).out()).unwrap();
+        let action = shown["actions"][0].clone();
+        if !action["result"].is_null() || begun.elapsed() > Duration::from_secs(20) {
+            break action;
+        }
+        thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(action["result"]["result"], "indeterminate", "{action}");
+    // What left is in the record: each value that came is counted there, and no more than two pieces' besides.
+    let counted: u64 = action["exposures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|e| e["class"] == "pii.email")
+        .map(|e| e["cells"].as_u64().unwrap())
+        .sum();
+    let came = said.matches("[pii.email]").count() as u64;
+    assert!(counted >= came && counted <= came + 4_000, "{counted} recorded, {came} came: {action}");
+}
+
+#[test]
 fn a_service_is_proved_by_its_certificate() {
     let place = interop::place::Scratch::new("http-tls").unwrap();
     let authority = interop::tls::Authority::new(place.path()).unwrap();
