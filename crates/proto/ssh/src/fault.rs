@@ -60,11 +60,3 @@ reasons! {
     SCP_AFTER_END = TRAILING_BYTES, "scp goes on after its end", "scp: bytes after a fatal error";
     SCP_UNASKED = OUT_OF_ORDER, "an answer of scp to nothing", "scp: ack";
 }
-
-// Channels.
-reasons! {
-    STRING_TOO_LONG = TOO_LARGE, "a string of a channel's request that is too long", "NAME_STRING_BYTES_MAX, COMMAND_BYTES_MAX";
-    MODES_CUT = TRUNCATED, "terminal modes that end inside of one", "pty-req: modes";
-    TOO_MANY_MODES = TOO_MANY, "more terminal modes than there are", "MODES_MAX";
-    BAD_BOOLEAN = BAD_VALUE, "a boolean that is none", "channel request";
-}

@@ -54,17 +54,8 @@ pub const DEPTH_MAX: usize = 128;
 /// One piece of a file's content that scp hands out, in bytes: the size in which releases are recorded.
 pub const PIECE_BYTES_MAX: usize = 64 << 10;
 
-/// Words of a command line that is looked at. A longer one is no transfer that we know.
+/// Words behind `scp` in a command line. OpenSSH's client writes one path; a longer line is a command like others.
 pub const WORDS_MAX: usize = 1_024;
-
-/// Terminal modes in one pty-req. RFC 4254 lists 57.
-pub const MODES_MAX: usize = 160;
-
-/// A short string of a channel's request (a name, a terminal, a host), in bytes.
-pub const NAME_STRING_BYTES_MAX: usize = 1_024;
-
-/// A command line, or the value of an environment variable, in bytes: Linux's MAX_ARG_STRLEN.
-pub const COMMAND_BYTES_MAX: usize = 128 << 10;
 
 const _: () = {
     assert!(HELLO_BYTES_MAX < FRAME_BYTES_MAX);

@@ -17,8 +17,7 @@
 
 use std::collections::BTreeSet;
 
-use proto_ssh::command::{Transfer, Word};
-use proto_ssh::scp;
+use proto_ssh::scp::{self, Word};
 use shell::{Base, Command, FileAccess, FileUse, Inside, Line, Program, User, Value};
 use vocab::{Access, Action, Opaque, ResourcePath, Verb};
 
@@ -121,22 +120,16 @@ pub(super) fn copies(line: &Line) -> Option<scp::Command> {
         Program::Named { written, .. } if plain && SCPS.contains(&written.as_str()) => {}
         _ => return None,
     }
-    let word = |text: &str| Word::literal(text.as_bytes());
     let words: Option<Vec<Word>> = command
         .args
         .iter()
         .map(|arg| match &arg.value {
-            Value::Literal(text) => Some(word(text)),
+            Value::Literal(text) => Some(Word::literal(text.as_bytes())),
             Value::Pattern(Base::Written, text) => Some(Word::pattern(text.as_bytes())),
             Value::Below(..) | Value::Pattern(..) | Value::Unknown { .. } => None,
         })
         .collect();
-    let mut all = vec![word("scp")];
-    all.extend(words?);
-    match Transfer::recognise(&all)? {
-        Transfer::Scp(command) => Some(command),
-        _ => None,
-    }
+    scp::Command::read(&words?)
 }
 
 /// What of such a line is decided before it begins: the program. Its files are, one by one.

@@ -10,8 +10,7 @@
 //! not the last one of a path (or matches its pattern) is a fault.
 
 use super::line::{self, Ack, Line};
-use super::{Command, Host};
-use crate::command::Word;
+use super::{Command, Host, Word};
 use crate::fault as why;
 use crate::limits::DEPTH_MAX;
 use crate::path::{BadPath, Canonical, Path};

@@ -1,19 +1,19 @@
 //! Whose turn it is in scp, and on which path: both directions, as tables of what is said.
 
 use bytes::BytesMut;
-use proto_ssh::command::{Transfer, Word};
 use proto_ssh::fault::kind as own;
 use proto_ssh::limits::DEPTH_MAX;
 use proto_ssh::path::Canonical;
 use proto_ssh::scp::line::Ack;
 use proto_ssh::scp::session::{Content, FromSource, Session};
+use proto_ssh::scp::{Command, Word};
 use wire::{Fault, RawField, Side, kind};
 
 pub fn session(line: &str) -> Session {
     let word =
         |text: &str| Word { text: RawField::copy_from(text.as_bytes()), pattern: text.contains(['*', '?']) };
-    let words: Vec<Word> = line.split(' ').map(word).collect();
-    let Some(Transfer::Scp(command)) = Transfer::recognise(&words) else { panic!("{line}") };
+    let words: Vec<Word> = line.split(' ').skip(1).map(word).collect();
+    let Some(command) = Command::read(&words) else { panic!("{line}") };
     Session::new(&command, Some(&Canonical::read(b"/h").unwrap())).unwrap()
 }
 
