@@ -113,6 +113,7 @@ pub(super) fn copies(line: &Line) -> Option<scp::Command> {
     let [command] = &line.commands[..] else { return None };
     let plain = line.opaque.is_empty()
         && line.differences.is_empty()
+        && command.place == ALONE
         && command.assignments.is_empty()
         && command.redirections.is_empty()
         && command.user.is_none();
@@ -138,6 +139,16 @@ pub(super) fn of_copy(command: Action) -> Action {
     let accesses = command.accesses.into_iter().filter(program).collect();
     Action { accesses, opaque: None, ..command }
 }
+
+const ALONE: shell::Place = shell::Place {
+    parent: None,
+    inside: Inside::Line,
+    piped_in: false,
+    piped_out: false,
+    background: false,
+    subshell: false,
+    conditional: false,
+};
 
 const SCPS: &[&str] = &["scp", "/usr/bin/scp", "/bin/scp"];
 
@@ -360,6 +371,52 @@ mod tests {
         let mut expect = expect.to_vec();
         expect.sort_unstable();
         assert_eq!(said, expect, "{line}");
+    }
+
+    #[test]
+    fn scps_own_protocol_is_a_line_of_its_own_or_a_command_like_others() {
+        let is = |line: &str| shell::line(line.as_bytes()).ok().as_ref().and_then(copies).is_some();
+        for line in [
+            "scp -t a",
+            "scp -qrp -f -- /a /b",
+            "/usr/bin/scp -f '/a b'",
+            "scp -f /srv/*.txt",
+            "scp -r -p -t -- \"a\"",
+        ] {
+            assert!(is(line), "{line}");
+            let read = of(&ResourcePath::root("build"), "deploy", LoginShell::Sh, line.as_bytes());
+            let action = of_copy(read.action);
+            let on: Vec<&str> = action.accesses.iter().map(|access| access.on.as_str()).collect();
+            assert!(on == ["build/deploy/program/scp"] && action.opaque.is_none(), "{line}: {on:?}");
+        }
+        for line in [
+            "./scp -t a",
+            "/tmp/scp -t a",
+            "sudo scp -t a",
+            "sudo -u bob scp -t a",
+            "X=1 scp -t a",
+            "scp -t a >b",
+            "scp -t a; id",
+            "scp -t a | cat",
+            "id | scp -t a",
+            "scp -t a &",
+            "(scp -t a)",
+            "true && scp -t a",
+            "for n in 1 2; do scp -t a; done",
+            "f() { scp -t a; }; f",
+            "scp -t $X",
+            "scp -t `id`",
+            "scp -t ~/a",
+            "sh -c 'scp -t a'",
+            "scp a build:b",
+            "scp -S sh -t a",
+            "scp -t -f a",
+            "scp -t a b",
+            "\\scp -t a $(id)",
+            "eval scp -t a",
+        ] {
+            assert!(!is(line), "{line}");
+        }
     }
 
     #[test]
