@@ -264,6 +264,9 @@ pub const SFTP_QUESTION_BYTES: usize = 32 << 10;
 pub const SFTP_IDS_SHOWN_MAX: usize = 64;
 /// Questions about what stands around one piece of a file. A host that answers with a kibibyte each has told all by then.
 pub const SFTP_QUESTIONS_MAX: usize = 64;
+/// How many paths a line of `scp -f` may name whose files are decided one by one; each directory that it is in has as many. A line
+/// with more is a command like others.
+pub const SCP_PATHS_MAX: usize = 16;
 /// Keys of one host that may be pinned.
 pub const SSH_PINS_MAX: usize = 64;
 /// Things of one kind refused beside programs that one connection has in its record, one by one. The rest is counted.

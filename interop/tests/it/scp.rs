@@ -110,6 +110,10 @@ fn a_file_that_policy_refuses_is_left_out_and_the_rest_goes_on() {
     assert!(!done.all().contains(EMAIL) && !dir.join("made").exists(), "{}", done.all());
     let shown = show(scene, "sftp-reader").to_string();
     assert!(shown.contains("sftp-no-hidden") && shown.contains("sftp-no-writes"), "{shown}");
+    // Nor are its times and its name told to whoever may not read it.
+    let hidden = format!("cd $HOME; printf '\\0\\0' | ssh build scp -qpf {far}/hidden.txt | wc -c");
+    let done = sh(scene, "sftp-reader", &hidden);
+    assert_eq!(done.out().trim(), "0", "{}", scene.gateway.explain(&done));
     // What may not leave ends the copy: nobody takes a part of it for the file.
     let key = std::fs::read(scene.sshd.key()).unwrap();
     let dir = place(scene, "old-keys", &[("id", &key), ("plain.txt", b"plain\n")]);
@@ -146,6 +150,14 @@ fn one_that_ends_in_the_middle_leaves_one_outcome_for_each_intent() {
     let dir = place(&scene, "old-gone", &[("big", &text(20_000_000))]);
     let far = dir.display();
     // It stops reading, and is killed; and one whose host ends.
+    // A line and a sentence without their ends, a listing of what may not be read, and more than a file's length.
+    let script = format!(
+        "printf 'C0644 5 x' | timeout 20 ssh build scp -qt {far}/cut; echo $?; printf '\\0\\1abc' | timeout 20 ssh build scp -qf {far}/big | wc -c; \
+         timeout 20 ssh build scp -qpf {far}/big </dev/null; echo $?"
+    );
+    let done = sh(&scene, "scp-5", &script);
+    let said: Vec<String> = done.out().lines().map(str::to_owned).collect();
+    assert!(!said.iter().any(|line| line == "124"), "it waits for ever: {}", scene.gateway.explain(&done));
     let script = format!(
         "cd $HOME; scp -Oq -l 800 build:{far}/big big & sleep 2; kill -9 $!; wait $!; \
          (printf 'C0644 100 x\\n'; sleep 1; printf 'too little') | ssh build scp -qt {far}/cut; echo 'no scp' | ssh build scp -qt {far}/cut; true"

@@ -190,7 +190,8 @@ impl Session {
         if !self.ports_ahead(&asked).await? {
             return Ok(self.answered_here()? && !asked.offers());
         }
-        if self.resource.gate.generation() != generation || !self.still_go(&asked, &decided) {
+        let changed = self.resource.gate.generation() != generation || !self.still_go(&asked, &decided);
+        if !self.ahead.is_empty() && changed {
             // What was decided before somebody was asked about a port may be forbidden by now.
             self.refuse(&asked, &decided, 503, NEW_POLICY, None).await?;
             return Ok(self.answered_here()? && !asked.offers());

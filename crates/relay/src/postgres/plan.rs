@@ -168,6 +168,13 @@ impl Plan {
         self.statement.as_ref().is_some_and(|statement| statement.reads_names())
     }
 
+    /// Whether it begins a transaction, or says of which kind one is, and does nothing else.
+    pub fn only_begins(&self) -> bool {
+        let effects = &self.analysis.effects;
+        let begins = |effect: &Effect| matches!(effect, Effect::Begin { .. } | Effect::SetTransaction { .. });
+        !effects.is_empty() && effects.iter().all(begins)
+    }
+
     pub fn ground<'a>(&'a self, context: &'a Context) -> Ground<'a> {
         Ground { action: self.action(), context, release: None }
     }

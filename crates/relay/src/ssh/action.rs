@@ -133,10 +133,12 @@ pub(super) fn copies(line: &Line) -> Option<scp::Command> {
     scp::Command::read(&words?)
 }
 
-/// What of such a line is decided before it begins: the program. Its files are, one by one.
+/// What of such a line is decided before it begins: the program, and where it reads, since its host says which files there are, and
+/// their times, before it sends one. What it writes is decided file by file.
 pub(super) fn of_copy(command: Action) -> Action {
     let program = |access: &Access| access.on.as_str().split('/').nth(2) == Some("program");
-    let accesses = command.accesses.into_iter().filter(program).collect();
+    let kept = |access: &Access| access.verb == Verb::Read || program(access);
+    let accesses = command.accesses.into_iter().filter(kept).collect();
     Action { accesses, opaque: None, ..command }
 }
 

@@ -171,6 +171,8 @@ async fn start(
     let carried = match begun(writer.start(permit, &asked.sending, &mut ear), lane, ended).await {
         Ok(true) => match sftp::Copy::new(link, lane, asked, of, writer, ended.clone()) {
             Some(copy) => copy.run(ear).await,
+            // It was decided as a copy.
+            None if asked.copies.is_some() => Err(Cut { why: "out-of-order", told: NO_COPY }),
             None => carry(link, lane, asked, &started, ear, writer, ended).await,
         },
         Ok(false) => Output::new(link, asked, &started).not_started(lane).await,
@@ -244,6 +246,8 @@ pub(super) async fn indeterminate(link: &Link, of: Seq, cut: &Cut) {
     });
     link.indeterminate(of, Outcome { partial, ..Outcome::default() }).await;
 }
+
+const NO_COPY: &str = "what scp copies cannot be told";
 
 /// Everything that goes on while a program runs: its output, its input, and what is asked of the channel.
 async fn carry(

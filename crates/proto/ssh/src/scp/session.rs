@@ -200,6 +200,29 @@ impl Session {
         }
     }
 
+    /// Whose turn it is. `None`: it is over.
+    pub fn turn(&self) -> Option<Side> {
+        match self.turn {
+            Turn::Source | Turn::Content { .. } | Turn::SourceConcludes => Some(self.source()),
+            Turn::SinkBegins | Turn::SinkOn(_) | Turn::SinkConcludes => Some(self.sink()),
+            Turn::Over => None,
+        }
+    }
+
+    /// That a side's stream ended inside what it said.
+    pub fn unfinished(&self, side: Side) -> Fault {
+        why::SCP_UNFINISHED.on(side)
+    }
+
+    /// Looks at what of the sink's nobody took. Errors (side: sink): `OUT_OF_ORDER` for an answer to nothing. Some hosts give
+    /// one (OpenSSH before 8.3, CVE-2020-12062), and it would be taken for the answer to the next line.
+    pub fn quiet(&self, sink: &[u8]) -> Result<(), Fault> {
+        match self.turn() == Some(self.source()) && !sink.is_empty() {
+            true => Err(why::SCP_UNASKED.on(self.sink())),
+            false => Ok(()),
+        }
+    }
+
     /// Refuses the line that the source just said, which did not go on to the sink. Errors (side: gateway): `OUT_OF_ORDER`
     /// where no line waits.
     pub fn refuse(&mut self, sentence: &str) -> Result<Refused, Fault> {

@@ -48,6 +48,25 @@ fn check(line: &str, source: &[u8], expect: Result<&str, (Side, &str)>) {
 }
 
 #[test]
+fn an_answer_to_nothing_is_no_answer_to_what_comes_next() {
+    let mut session = session("scp -r -p -d -t x");
+    let mut source = BytesMut::from(&b"T1 0 2 0\nD0755 0 a\nE\nC0644 11 b\n"[..]);
+    // As an old scp says of times that it could not set: behind its answer to the end of the directory.
+    let mut sink = BytesMut::from(&b"\0\0\0\0"[..]);
+    for _line in ["T", "D", "E"] {
+        assert!(session.on_sink(&mut sink).unwrap().is_some());
+        assert!(session.on_source(&mut source).unwrap().is_some());
+        assert_eq!((session.turn(), session.quiet(b"\0")), (Some(Side::Upstream), Ok(())));
+    }
+    sink.extend_from_slice(b"\x01set times: not permitted\n");
+    assert!(session.on_sink(&mut sink).unwrap().is_some_and(|said| said.ack == Ack::Ok));
+    assert_eq!(session.turn(), Some(Side::Client));
+    let fault = session.quiet(&sink).unwrap_err();
+    assert_eq!((fault.side, fault.kind), (Side::Upstream, kind::OUT_OF_ORDER));
+    assert_eq!(session.quiet(b""), Ok(()));
+}
+
+#[test]
 fn a_sink_puts_files_at_its_target_or_into_it() {
     let file = b"C0644 5 f\nhello\0";
     check(

@@ -44,6 +44,7 @@ const BY_OTHER: &str = "closed by the other end";
 const IDLE: &str = "nothing was said for an hour";
 const HELD_BACK: &str = "held back";
 /// Of ports that could have been opened at once and were not.
+const UNASKED: &str = "the API server opened ports in another way than it was asked to";
 const NOT_SWITCHED: &str = "not opened: the API server did not switch protocols";
 const WORDY: &str = "what failed of a port is told in more than 64 KiB";
 
@@ -179,7 +180,10 @@ impl Session {
         tunnel: &Tunnel,
         mut wires: Wires,
     ) -> Result<(), Cut> {
-        // Those that are open already, where they are channels.
+        // Those that are open already: where they are channels, and never where a port is asked for by itself.
+        if !wires.in_channels() && !self.ahead.is_empty() {
+            return Err(Cut::upstream(UNASKED));
+        }
         let ahead = std::mem::take(&mut self.ahead);
         let ahead = (0..).zip(ahead).map(|(request, port)| (request, Pair::new(port.asked, port.of)));
         let mut ports = Ports {

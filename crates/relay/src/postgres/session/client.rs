@@ -179,7 +179,7 @@ impl Session {
         let refresh = self.needs_refresh();
         let Some(script) = &mut self.script else { return Ok(()) };
         let barrier = script.decided.last().is_some_and(|(ready, _, _)| ready.plan.is_barrier())
-            || refresh && !script.decided.is_empty() && script.next_reads_names();
+            || refresh && script.begins() && script.next_reads_names();
         if !barrier && let Some(statement) = script.rest.pop_front() {
             let (asked, alone) = (script.asked.clone(), script.alone.take());
             let plan = self.plan_of(&statement);

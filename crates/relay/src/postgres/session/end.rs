@@ -21,7 +21,7 @@ impl Session {
     pub(super) fn poll_cancel(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let waits = !self.sends.is_empty()
             || !self.upstream.writer.out.is_empty()
-            || self.stash.is_some()
+            || self.stash.is_some() && self.flow.outstanding() == 0
             || matches!(self.hold, Hold::Refresh(_));
         if self.cancel_due && !waits {
             self.cancel_due = false;

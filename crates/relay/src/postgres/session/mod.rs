@@ -190,17 +190,20 @@ struct Script {
 }
 
 impl Script {
-    /// Whether what is decided next, or is to be sent, depends on what names mean. What only turns the transaction is sent
-    /// before the names that come behind it are read.
+    /// Whether what is decided next, or is to be sent, depends on what names mean.
     fn reads_names(&self) -> bool {
-        match self.decided.is_empty() {
-            true => self.next_reads_names(),
-            false => self.decided.iter().any(|(ready, ..)| ready.plan.reads_names()),
-        }
+        !self.begins()
+            && (self.next_reads_names() || self.decided.iter().any(|(ready, ..)| ready.plan.reads_names()))
     }
 
     fn next_reads_names(&self) -> bool {
         self.rest.front().is_some_and(|statement| statement.reads_names())
+    }
+
+    /// Whether something that is decided begins a transaction, or says of which kind one is: the server takes that before
+    /// anything is read, so that all of it is sent before names are read for what comes next.
+    fn begins(&self) -> bool {
+        self.decided.iter().any(|(ready, ..)| ready.plan.only_begins())
     }
 }
 

@@ -12,24 +12,27 @@
 //! **Invariant:** content keeps its length, and so does what is masked in it. Where something may not leave, the copy ends: no file can be left
 //! out in its middle.
 //! **Invariant:** a file whose name has a finding does not leave.
+//! **Invariant:** what a host says while it is not its turn is no answer, and behind a sentence of a host that takes files nothing more
+//! is sent to it: some say one too many, and what comes next would be taken for something else there than here.
 //!
 //! Where the command runs is not said in this protocol. A relative path is one below `~`; one that climbs out of where it begins is not read
 //! here, and its line is a command like others. What the host says on standard error is not passed on: it says the same in sentences.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use gate::{Ground, Piece, Release};
 use mask::body::kept;
 use mask::limits::{KEPT_BEFORE_BYTES, KEPT_BEHIND_BYTES};
-use mask::{Known, MaskedText};
+use mask::{FilterBuilder, Known, MaskedText};
 use proto_ssh::path::{Canonical, Path, shown};
 use proto_ssh::scp::line::{Ack, Line};
 use proto_ssh::scp::session::{Content, FromSink, FromSource, Session};
 use proto_ssh::scp::{Command, Host};
 use proto_ssh::sftp::action::Touch;
 use proto_ssh::sftp::session::{Order, Piece as Place};
-use vocab::Seq;
+use vocab::{Seq, Verdict};
 use wire::RawField;
 
 use super::super::asked::{Asked, Starts};
@@ -46,10 +49,13 @@ use super::file::{File, May, payload};
 use super::hits::Hits;
 use super::name;
 use crate::alike::room;
+use crate::config::Tripwire;
 use crate::entropy;
-use crate::limits::{CHUNK_BYTES, RECORD};
+use crate::limits::{CHUNK_BYTES, RECORD, SCP_PATHS_MAX};
 
 const IN_A_NAME: &str = "a detector found a value in the file's name";
+const TRIPPED: &str = "a detector found a value in what the host says of a file";
+const SENTENCE_STAYS: &str = "policy holds back what the host says of a file";
 const UNSAYABLE: &str = "what the host says of it is held back";
 const NO_SCP: &str = "partial: what is none of scp's protocol ended the copy";
 const STAYS: &str = "partial: what was to be copied stays on the host";
@@ -62,6 +68,7 @@ pub(in crate::ssh) struct Copy<'a> {
     link: &'a Link,
     lane: &'a Lane,
     writer: &'a UpstreamWriter,
+    asked: &'a Asked,
     /// The intent of the command, and how many pieces it has.
     of: Seq,
     pieces: u64,
@@ -71,6 +78,9 @@ pub(in crate::ssh) struct Copy<'a> {
     from_client: BytesMut,
     from_host: BytesMut,
     moving: Option<Moving>,
+    /// The host could not do something: it may say so twice, and what it says then would be taken for an answer to what comes next.
+    /// Nothing of the client's goes on.
+    stopped: bool,
     /// What was found in sentences.
     hits: Hits,
     how: Option<Ended>,
@@ -116,6 +126,9 @@ fn session(command: &Command) -> Option<(Session, Canonical)> {
     let climbs = |path: &Path| {
         path.climbs || !path.written.as_bytes().starts_with(b"/") && !path.canonical.is_within(&home)
     };
+    if command.paths.len() > SCP_PATHS_MAX {
+        return None;
+    }
     for word in &command.paths {
         Path::read(&word.text, Some(&home)).ok().filter(|path| !climbs(path))?;
     }
@@ -128,7 +141,7 @@ impl<'a> Copy<'a> {
     pub(in crate::ssh) fn new(
         link: &'a Link,
         lane: &'a Lane,
-        asked: &Asked,
+        asked: &'a Asked,
         of: Seq,
         writer: &'a UpstreamWriter,
         over: Over,
@@ -139,6 +152,7 @@ impl<'a> Copy<'a> {
             link,
             lane,
             writer,
+            asked,
             of,
             pieces: 0,
             host: command.host,
@@ -147,6 +161,7 @@ impl<'a> Copy<'a> {
             from_client: BytesMut::new(),
             from_host: BytesMut::new(),
             moving: None,
+            stopped: false,
             hits: Hits::default(),
             how: None,
             closed: false,
@@ -225,9 +240,14 @@ impl<'a> Copy<'a> {
             if self.closed {
                 return self.how.take().map(End::Host).ok_or(Stop::Cut(Cut::upstream(LOST)));
             }
-            if no_more && !told_so && self.from_client.is_empty() {
-                told_so = true;
-                self.sends(self.writer.end()).await?;
+            if (no_more || self.stopped) && !told_so {
+                let client = wire::Side::Client;
+                if self.from_client.is_empty() {
+                    told_so = true;
+                    self.sends(self.writer.end()).await?;
+                } else if self.session.turn() == Some(client) {
+                    return Err(self.session.unfinished(client).into());
+                }
             }
             let hears = self.from_host.len() < WAITING_BYTES_MAX;
             let reads = self.from_client.len() < WAITING_BYTES_MAX && !no_more;
@@ -258,6 +278,14 @@ impl<'a> Copy<'a> {
     /// Takes what has come, as far as it is whole and its side's turn. `Some`: no more of it may pass, and why.
     async fn take(&mut self) -> Result<Option<String>, Stop> {
         loop {
+            if self.stopped {
+                self.from_client.clear();
+                self.from_host.clear();
+                return Ok(None);
+            }
+            if self.host == Host::Sink {
+                self.session.quiet(&self.from_host)?;
+            }
             let (source, sink) = match self.host {
                 Host::Source => (&mut self.from_host, &mut self.from_client),
                 Host::Sink => (&mut self.from_client, &mut self.from_host),
@@ -265,8 +293,7 @@ impl<'a> Copy<'a> {
             let stays = if let Some(said) = self.session.on_source(source)? {
                 match said {
                     FromSource::Line { line, touches, held } => {
-                        self.line(&line, &touches, held.into_bytes()).await?;
-                        None
+                        self.line(&line, &touches, held.into_bytes()).await?
                     }
                     FromSource::Content(content) => self.content(content).await?,
                     FromSource::Conclusion { ack, .. } => {
@@ -274,14 +301,13 @@ impl<'a> Copy<'a> {
                             moving.concluded = true;
                             moving.failed |= ack != Ack::Ok;
                         }
-                        self.tell_sink(&ack).await?;
-                        None
+                        self.tell_sink(&ack).await?
                     }
                 }
             } else if let Some(FromSink { ack, .. }) = self.session.on_sink(sink)? {
                 self.acked(&ack)?;
-                self.tell_source(&ack).await?;
-                None
+                self.stopped = self.host == Host::Sink && ack != Ack::Ok;
+                self.tell_source(&ack).await?
             } else {
                 return Ok(None);
             };
@@ -291,14 +317,14 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// What a source says of what comes next.
-    async fn line(&mut self, line: &Line, touches: &[Touch], bytes: Bytes) -> Result<(), Stop> {
+    /// What a source says of what comes next. `Some`: as of [`Copy::take`].
+    async fn line(&mut self, line: &Line, touches: &[Touch], bytes: Bytes) -> Result<Option<String>, Stop> {
         let (length, name, directory) = match line {
             Line::File { bytes, name, .. } => (*bytes, name, false),
             Line::Directory { name, .. } => (0, name, true),
             Line::Warning(said) => return self.tell_sink(&Ack::Warning(said.clone())).await,
             Line::Fatal(said) => return self.tell_sink(&Ack::Fatal(said.clone())).await,
-            Line::End | Line::Times { .. } => return self.passes(self.of, &bytes).await,
+            Line::End | Line::Times { .. } => return self.passes(self.of, &bytes, None).await,
         };
         room(&self.link.resource.gate).await;
         let (link, lane) = (self.link, self.lane);
@@ -312,7 +338,8 @@ impl<'a> Copy<'a> {
                 Host::Sink => (false, &mut *known),
                 // A name that the host says is not the run's own word.
                 Host::Source => {
-                    let found = self.hits.field(&link.resource.detectors, &known, name.as_bytes());
+                    // Of a name with a finding the refusal is the record.
+                    let found = Hits::default().field(&link.resource.detectors, &known, name.as_bytes());
                     (found.is_some() || mint(link, &known, &bytes).is_none(), &mut nobody)
                 }
             };
@@ -325,7 +352,7 @@ impl<'a> Copy<'a> {
         let mut ended = self.over.clone();
         let (decided, approval) = match link.rule(lane, &asked, &mut ended).await? {
             Ok(allowed) => allowed,
-            Err(denied) => return self.refuse(&asked, &denied).await,
+            Err(denied) => return self.refuse(&asked, &denied).await.map(|()| None),
         };
         let question = asked.question(&link.who, &bytes);
         let intent = link.resource.gate.intend(&question, &decided, approval, entropy::tick());
@@ -345,10 +372,10 @@ impl<'a> Copy<'a> {
             behind: KEPT_BEHIND_BYTES,
         });
         match self.host {
-            Host::Sink => self.sends(self.writer.stdin(permit, bytes)).await,
+            Host::Sink => self.sends(self.writer.stdin(permit, bytes)).await.map(|()| None),
             Host::Source => {
                 self.writer.lets(permit, &bytes).map_err(not_sent)?;
-                self.passes(of, &bytes).await
+                self.passes(of, &bytes, Some(name)).await
             }
         }
     }
@@ -491,17 +518,18 @@ impl<'a> Copy<'a> {
 
     // --- what goes to whom
 
-    async fn tell_sink(&mut self, ack: &Ack) -> Result<(), Stop> {
+    /// `Some`: as of [`Copy::take`].
+    async fn tell_sink(&mut self, ack: &Ack) -> Result<Option<String>, Stop> {
         match self.host {
-            Host::Sink => self.up(ack).await,
+            Host::Sink => self.up(ack).await.map(|()| None),
             Host::Source => self.down(ack).await,
         }
     }
 
-    async fn tell_source(&mut self, ack: &Ack) -> Result<(), Stop> {
+    async fn tell_source(&mut self, ack: &Ack) -> Result<Option<String>, Stop> {
         match self.host {
             Host::Sink => self.down(ack).await,
-            Host::Source => self.up(ack).await,
+            Host::Source => self.up(ack).await.map(|()| None),
         }
     }
 
@@ -520,9 +548,9 @@ impl<'a> Copy<'a> {
     }
 
     /// The same of the host's.
-    async fn down(&mut self, ack: &Ack) -> Result<(), Stop> {
+    async fn down(&mut self, ack: &Ack) -> Result<Option<String>, Stop> {
         let said = match ack {
-            Ack::Ok => return self.tells(ack.encode()).await,
+            Ack::Ok => return self.tells(ack.encode()).await.map(|()| None),
             Ack::Warning(said) | Ack::Fatal(said) => said,
         };
         let link = self.link;
@@ -537,32 +565,75 @@ impl<'a> Copy<'a> {
         let minted = mint(link, &link.known(), &bytes);
         let bytes = if minted.is_some() { bytes } else { constant() };
         let minted = minted.or_else(|| mint(link, &link.known(), &bytes)).ok_or(Stop::Cut(LOST_COUNT))?;
+        if let Some(denied) = self.kept_back(bytes.len()) {
+            let words = link.record_refusal(self.asked, &denied, REFUSED_STATUS, self.pieces > 0).await?;
+            return Ok(Some(words));
+        }
         let on = link.resource.root.clone();
         let piece = Piece {
+            filter: self.filter(minted.as_bytes()),
             exposures: self.hits.exposures(&on, "masked"),
             tripwires: self.hits.tripwires(),
             reel: vec![payload(&link.resource.detectors, "said", minted.as_bytes())],
             ..self.piece("client", &bytes)
         };
-        self.below(self.of, piece, minted).await
+        self.below(self.of, piece, minted).await.map(|()| None)
     }
 
-    /// A line that goes on as it is, as a piece of `of`.
-    async fn passes(&mut self, of: Seq, bytes: &Bytes) -> Result<(), Stop> {
+    /// Whether policy or the tripwire keeps a sentence with a finding here. Nobody is asked about it: what would ask refuses.
+    fn kept_back(&self, bytes: usize) -> Option<Denied> {
+        if self.hits.count == 0 {
+            return None;
+        }
+        let (gate, who, asked) = (&self.link.resource.gate, &self.link.who, self.asked);
+        let classes = self.hits.classes.iter().cloned().collect();
+        let context = policy::Context { classes, now: entropy::wall(), ..asked.context.clone() };
+        let ground = Ground { action: asked.action(), context: &context, release: None };
+        if self.link.resource.config.tripwire == Tripwire::Cut {
+            let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
+            decided.message = None;
+            return Some(Denied { decided: decided.into(), why: TRIPPED, of: Some(self.of) });
+        }
+        if !gate.decides_releases(who) {
+            return None;
+        }
+        let release = Some(policy::Release { rows: 0, bytes: bytes as u64, tripwires: self.hits.count });
+        let decided = gate.verdict(who, &Ground { release, ..ground }, &BTreeSet::new());
+        let allows = decided.verdict == Verdict::Allow;
+        (!allows).then(|| Denied { decided: decided.into(), why: SENTENCE_STAYS, of: Some(self.of) })
+    }
+
+    /// What of a sentence or a name may be asked for later.
+    fn filter(&self, bytes: &[u8]) -> Option<mask::Filter> {
+        let (mut filter, key) = (FilterBuilder::new(), self.link.resource.gate.ledger().filter_key());
+        filter.cell(&key, bytes);
+        (!filter.is_empty()).then(|| filter.take())
+    }
+
+    /// A line that goes on as it is, as a piece of `of`; `name`: what it names. `Some`: as of [`Copy::take`].
+    async fn passes(
+        &mut self,
+        of: Seq,
+        bytes: &Bytes,
+        name: Option<&RawField>,
+    ) -> Result<Option<String>, Stop> {
         match self.host {
             Host::Sink => {
                 let piece = self.piece("upstream", bytes);
-                self.behind(piece, bytes.clone()).await
+                self.behind(piece, bytes.clone()).await.map(|()| None)
             }
             Host::Source => {
-                // What has a finding was refused before.
-                let minted = mint(self.link, &self.link.known(), bytes).ok_or(Stop::Cut(LOST_COUNT))?;
+                // A name with a finding was refused before: these are times, which an operator's own detector takes for a value.
+                let Some(minted) = mint(self.link, &self.link.known(), bytes) else {
+                    return Ok(Some(format!("refused: {UNSAYABLE}")));
+                };
                 let n = match &mut self.moving {
                     Some(moving) if moving.file.of == of => moving.file.number(),
                     _ => self.number(),
                 };
-                let piece = Piece { n, to: "client", bytes: bytes.len() as u64, ..Piece::default() };
-                self.below(of, piece, minted).await
+                let filter = self.filter(name.map_or(bytes, RawField::as_bytes));
+                let piece = Piece { n, to: "client", bytes: bytes.len() as u64, filter, ..Piece::default() };
+                self.below(of, piece, minted).await.map(|()| None)
             }
         }
     }
