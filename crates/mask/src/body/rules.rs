@@ -207,7 +207,7 @@ impl Rules {
 mod tests {
     use vocab::{Class, MaskKind};
 
-    use super::super::path::{Edge as Plain, JsonPath, Reached};
+    use super::super::path::JsonPath;
     use super::*;
     use crate::detect::tests::Random;
 
@@ -227,6 +227,74 @@ mod tests {
         JsonPath::parse(&text).unwrap()
     }
 
+    /// One path by itself: a bit for each number of steps that led to a value.
+    fn follow_alone(path: &JsonPath, from: u64, edge: Edge<'_>) -> u64 {
+        let mut to = 0;
+        for (i, step) in path.steps().iter().enumerate().filter(|(i, _)| from >> i & 1 == 1) {
+            let fits = match (step, edge) {
+                (Step::Any, _) => true,
+                (Step::Name(name) | Step::Descendant(name), Edge::Key(key, _)) => name.as_bytes() == key,
+                (Step::Index(wanted), Edge::Index(index)) => *wanted == index,
+                (Step::Name(_) | Step::Descendant(_), Edge::Index(_)) | (Step::Index(_), Edge::Key(..)) => {
+                    false
+                }
+            };
+            let stays = matches!(step, Step::Descendant(_));
+            to |= u64::from(fits) << (i + 1) | u64::from(stays) << i;
+        }
+        to
+    }
+
+    fn rules<'a>(paths: impl IntoIterator<Item = &'a JsonPath>) -> Rules {
+        let class = Class::new("pii.x").unwrap();
+        let rule = |path: &JsonPath| PathRule::new(path.clone(), class.clone(), MaskKind::Null).unwrap();
+        Rules::new(paths.into_iter().map(rule).collect())
+    }
+
+    #[test]
+    fn a_path_leads_where_rfc_9535_says() {
+        let (key, index) = (|k: &'static str| Edge::Key(k.as_bytes(), tag(k.as_bytes())), Edge::Index);
+        let cases: [(&str, &[Edge<'_>], bool); 18] = [
+            ("$", &[], true),
+            ("$", &[key("a")], false),
+            ("$.a", &[key("a")], true),
+            ("$.a", &[key("a"), key("a")], false),
+            ("$['a b\\'\\\\']", &[key("a b'\\")], true),
+            ("$.*", &[index(3)], true),
+            ("$[*]", &[key("x")], true),
+            ("$[0]", &[index(0)], true),
+            ("$[0]", &[key("0")], false),
+            ("$.a[*].b", &[key("a"), index(7), key("b")], true),
+            ("$..a", &[key("x"), index(1), key("a")], true),
+            ("$..a", &[key("a"), key("a")], true),
+            ("$..a.b", &[key("a"), key("a"), key("b")], true),
+            ("$..a.b", &[key("a"), key("x"), key("b")], false),
+            ("$.x..a", &[key("a")], false),
+            ("$.\u{e9}1", &[key("\u{e9}1")], true),
+            ("$['']", &[key("")], true),
+            ("$..a", &[key("A")], false),
+        ];
+        // Alone, and behind so many others that its word is another.
+        let other = JsonPath::parse("$.x[3].y").unwrap();
+        for others in [0, 1, 15, 16, 40] {
+            for (text, edges, ends) in &cases {
+                let path = JsonPath::parse(text).unwrap();
+                let rules = rules(std::iter::repeat_n(&other, others).chain([&path]));
+                let mut at = vec![0; rules.words()];
+                rules.begin(&mut at);
+                for edge in *edges {
+                    let from = at.clone();
+                    rules.follow(&from, *edge, &mut at);
+                }
+                assert_eq!(
+                    rules.ending(&at).any(|(rule, _)| rule == others),
+                    *ends,
+                    "{text} behind {others}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn all_rules_together_come_as_far_as_each_alone() {
         let mut ended = 0;
@@ -234,23 +302,22 @@ mod tests {
             let mut random = Random(seed);
             let most = [2, 4, 32][random.next() as usize % 3];
             let paths: Vec<JsonPath> = (0..random.next() % 12).map(|_| path(&mut random, most)).collect();
-            let class = Class::new("pii.x").unwrap();
-            let rule = |path: &JsonPath| PathRule::new(path.clone(), class.clone(), MaskKind::Null).unwrap();
-            let rules = Rules::new(paths.iter().map(rule).collect());
-            let mut plain: Vec<Reached> = paths.iter().map(JsonPath::begin).collect();
+            let rules = rules(&paths);
+            let mut plain = vec![1; paths.len()];
             let mut at = vec![0; rules.words()];
             let mut ends = rules.begin(&mut at);
             for _ in 0..8 {
-                let expect: Vec<usize> = (0..paths.len()).filter(|&i| paths[i].ends(plain[i])).collect();
+                let expect: Vec<usize> =
+                    (0..paths.len()).filter(|&i| plain[i] >> paths[i].steps().len() & 1 == 1).collect();
                 assert_eq!(rules.ending(&at).map(|(i, _)| i).collect::<Vec<_>>(), expect, "seed {seed}");
                 assert_eq!(ends, !expect.is_empty(), "seed {seed}");
                 ended += expect.len();
                 let (name, index) = (NAMES[random.next() as usize % 5].as_bytes(), random.next() % 3);
-                let (edge, as_plain) = match random.next() % 3 {
-                    0 => (Edge::Index(index), Plain::Index(index)),
-                    _ => (Edge::Key(name, tag(name)), Plain::Key(name)),
+                let edge = match random.next() % 3 {
+                    0 => Edge::Index(index),
+                    _ => Edge::Key(name, tag(name)),
                 };
-                plain.iter_mut().zip(&paths).for_each(|(at, path)| *at = path.follow(*at, as_plain));
+                plain.iter_mut().zip(&paths).for_each(|(at, path)| *at = follow_alone(path, *at, edge));
                 let from = at.clone();
                 ends = rules.follow(&from, edge, &mut at);
             }
