@@ -79,7 +79,7 @@ pub const KNOWN_VALUES_MAX: usize = 16 << 10;
 pub const FRAMING_BYTES_MAX: usize = 11;
 
 /// How deep JSON of a body nests. Recursive readers are safe at this depth, and RFC 8259, 9 lets a reader set a limit.
-/// A level holds its keys (below) and 8 bytes for each rule.
+/// A level holds its keys (below) and 8 bytes for each word of the rules' steps: at most one a rule.
 pub const BODY_DEPTH_MAX: usize = 128;
 /// How many strings of JSON one in another are read as JSON themselves: the result of a tool in an answer, and one more. Each
 /// holds its text again: 4 x 3 MiB.

@@ -178,7 +178,9 @@ impl Window {
 
     /// Releases the first `decided` tokens and what stands between them.
     fn settle(&mut self, decided: usize, look: &mut Look<'_>, out: &mut Vec<u8>) {
-        debug_assert_eq!(self.raw.len(), self.length);
+        // Were it not so, other bytes than those that are masked would be left out. Nothing that a peer sends makes it so; asked once for
+        // each piece, it costs nothing, and so it is asked in what is shipped, too.
+        assert_eq!(self.raw.len(), self.length, "what was said to come came");
         let (mut findings, mut hidden) = (Vec::new(), Hidden::default());
         if decided > 0 {
             look.detectors.scan(&self.text, &mut findings);
@@ -186,9 +188,10 @@ impl Window {
         }
         let later = self.odd.partition_point(|(at, _)| *at < decided);
         let rest = self.odd.split_off(later);
-        let mut odd = std::mem::replace(&mut self.odd, rest).into_iter().peekable();
-        let mut done = 0;
-        for at in self.touched(decided, &findings, &hidden, odd.clone().map(|(at, _)| at)) {
+        let odd = std::mem::replace(&mut self.odd, rest);
+        let touched = self.touched(decided, &findings, &hidden, odd.iter().map(|(at, _)| *at));
+        let (mut odd, mut done) = (odd.into_iter().peekable(), 0);
+        for at in touched {
             let standing = odd.next_if(|(odd, _)| *odd == at).map_or_else(Standing::default, |(_, s)| s);
             let token = &self.tokens[at];
             let from = |end: usize| findings.partition_point(|f| f.range.start < end);
