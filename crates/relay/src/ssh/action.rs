@@ -388,8 +388,11 @@ mod tests {
             assert!(is(line), "{line}");
             let read = of(&ResourcePath::root("build"), "deploy", LoginShell::Sh, line.as_bytes());
             let action = of_copy(read.action);
-            let on: Vec<&str> = action.accesses.iter().map(|access| access.on.as_str()).collect();
-            assert!(on == ["build/deploy/program/scp"] && action.opaque.is_none(), "{line}: {on:?}");
+            let writes = action.accesses.iter().any(|access| access.verb == Verb::Write);
+            let reads = action.accesses.iter().any(|access| access.verb == Verb::Read);
+            let runs = action.accesses.iter().any(|access| access.on.as_str() == "build/deploy/program/scp");
+            assert!(runs && !writes && action.opaque.is_none(), "{line}: {:?}", action.accesses);
+            assert_eq!(reads, line.contains("-f"), "{line}: {:?}", action.accesses);
         }
         for line in [
             "./scp -t a",
