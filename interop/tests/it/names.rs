@@ -198,3 +198,47 @@ fn a_statement_above_the_limit_is_refused_and_the_connection_goes_on() {
     let shown = crate::world::json(gateway.site(), &["show", &run, "--json"]).to_string();
     assert_eq!(shown.matches("\"code\":\"54000\"").count(), 6, "{shown}");
 }
+
+/// A COMMIT of a transaction that has failed is a ROLLBACK: names mean again what they meant before it.
+#[test]
+fn behind_a_commit_that_rolls_back_names_mean_what_they_meant_before() {
+    let gateway = own("rolled_back", |plan| {
+        plan.durability = "os".to_owned();
+        plan.policy =
+            r#"@id("all") permit (principal, action, resource) when { action != Action::"reveal" };"#
+                .to_owned();
+    });
+    let decoy = "CREATE SCHEMA decoy; CREATE TABLE decoy.customers (id integer, ssn text); \
+                 INSERT INTO decoy.customers VALUES (1, 'decoy'); GRANT USAGE ON SCHEMA decoy TO crm_app; \
+                 GRANT SELECT ON decoy.customers TO crm_app";
+    upstream().admin("rolled_back", decoy).unwrap();
+    let lease = gateway.lease("tester").unwrap();
+    let read = "SELECT ssn FROM customers ORDER BY id LIMIT 1";
+    let masked = {
+        let mut client = Raw::log_in(&gateway, &lease);
+        ask(&mut client, read)
+    };
+    assert!(masked[0] != "decoy" && !SECRETS.iter().any(|secret| masked[0].contains(secret)), "{masked:?}");
+    // In one text.
+    let mut client = Raw::log_in(&gateway, &lease);
+    for sql in ["BEGIN", "SET search_path = decoy"] {
+        ask(&mut client, sql);
+    }
+    assert_eq!(ask(&mut client, read), ["decoy"]);
+    assert_eq!(code(&client.query("SELECT 1 / 0").unwrap()).as_deref(), Some("22012"));
+    assert_eq!(ask(&mut client, &format!("COMMIT; {read}")), masked);
+    // All of it at once, before the server has said that it failed.
+    let mut client = Raw::log_in(&gateway, &lease);
+    let texts = ["BEGIN", "SET search_path = decoy", "SELECT 1 / 0", "COMMIT", read];
+    for sql in texts {
+        client.send(&[parse("", sql), bind("", ""), execute("", 0), message(b'S', b"")].concat());
+    }
+    let answers: Vec<Vec<(u8, Vec<u8>)>> = texts.iter().map(|_| client.until_ready().unwrap()).collect();
+    assert_eq!(cells(&answers[4]), masked, "{answers:?}");
+    // What a statement behind it makes is there for the next.
+    let mut client = Raw::log_in(&gateway, &lease);
+    ask(&mut client, "BEGIN");
+    assert_eq!(code(&client.query("SELECT 1 / 0").unwrap()).as_deref(), Some("22012"));
+    let made = "COMMIT; CREATE TEMP TABLE made (a integer); INSERT INTO made VALUES (7); SELECT a FROM made";
+    assert_eq!(ask(&mut client, made), ["7"]);
+}

@@ -223,10 +223,11 @@ impl Plan {
             | Effect::CloseCursor { .. }
             | Effect::CreatesTemp { .. }
             | Effect::Ddl { .. }
+            // Of a transaction that has failed it is a ROLLBACK.
+            | Effect::Commit { .. }
             | Effect::Rollback { .. }
             | Effect::RollbackTo { .. } => true,
             Effect::Begin { .. }
-            | Effect::Commit { .. }
             | Effect::Savepoint { .. }
             | Effect::Release { .. }
             | Effect::SetTransaction { .. }

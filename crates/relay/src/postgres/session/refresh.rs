@@ -10,9 +10,13 @@ impl Session {
         let fresh_transaction = self.flow.tx() == TxStatus::InTransaction && self.unsettled.len() <= 1;
         let stale =
             !self.own_catalog && !fresh_transaction && !self.resource.catalog.is_current(&self.catalog);
-        (self.names_dirty || self.catalog_dirty || stale)
-            && self.flow.tx() != TxStatus::Failed
-            && !self.flow.skipping()
+        (self.names_dirty || self.catalog_dirty || stale) && !self.is_failed() && !self.flow.skipping()
+    }
+
+    /// Whether upstream's transaction has failed, and nothing was sent that leaves it.
+    fn is_failed(&self) -> bool {
+        let leaves = self.ahead.tx() != Tx::Failed && !self.failed_in_flight;
+        self.flow.tx() == TxStatus::Failed && !leaves
     }
 
     /// Reads what has become uncertain. Waits until upstream has answered everything.
