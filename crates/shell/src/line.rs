@@ -62,6 +62,19 @@ pub struct Place {
     pub conditional: bool,
 }
 
+impl Place {
+    /// On the line itself, with nothing around it.
+    pub const ALONE: Place = Place {
+        parent: None,
+        inside: Inside::Line,
+        piped_in: false,
+        piped_out: false,
+        background: false,
+        subshell: false,
+        conditional: false,
+    };
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inside {
     Line,

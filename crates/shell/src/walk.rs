@@ -110,16 +110,7 @@ pub(crate) enum Input {
 
 impl Default for Scene {
     fn default() -> Scene {
-        let place = Place {
-            parent: None,
-            inside: Inside::Line,
-            piped_in: false,
-            piped_out: false,
-            background: false,
-            subshell: false,
-            conditional: false,
-        };
-        Scene { place, user: None, fixed: None, input: Input::Inherited, script_input: false }
+        Scene { place: Place::ALONE, user: None, fixed: None, input: Input::Inherited, script_input: false }
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gate::{
-    Answer, Approver, Decided, Form, Gate, GateError, Ground, InboxError, Outcome, Param, Pending, Question,
-    Spent, Subject, Touched, Tx, Who,
+    Answer, Approver, Asked, Decided, Form, Gate, GateError, Ground, InboxError, Outcome, Param, Pending,
+    Question, Spent, Subject, Touched, Tx, Who,
 };
 use ledger::read::Store;
 use ledger::sim::{SimClock, SimDisk, SimRandom};
@@ -296,6 +296,20 @@ fn an_approval_is_recorded_before_the_intent_that_it_allows() {
     assert_eq!(&kinds[kinds.len() - 3..], [Kind::Ask, Kind::Approval, Kind::Intent]);
 }
 
+/// A question to which bob has said yes.
+fn granted(
+    stage: &Stage,
+    question: &Question<'_>,
+    decided: &Decided,
+    expires: WallTime,
+) -> (Asked, Option<Answer>) {
+    let id = AskId([1; 16]);
+    let mut asked = stage.gate.ask(question, decided, None, id, MORNING, expires).unwrap();
+    stage.gate.inbox().approve(id, &approver("bob", &["leads"]), Form::Once, MORNING).unwrap();
+    let answer = now(asked.answered());
+    (asked, answer)
+}
+
 #[test]
 fn what_was_approved_is_what_is_sent() {
     // Each row changes one thing between the question and its spending.
@@ -317,13 +331,7 @@ fn what_was_approved_is_what_is_sent() {
         let write = subject(Verb::Write);
         let decided = stage.verdict(&write, &[]);
         let question = stage.question(&write, b"asked", b"sent");
-        let mut asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, NOON).unwrap();
-        stage
-            .gate
-            .inbox()
-            .approve(AskId([1; 16]), &approver("bob", &["leads"]), Form::Once, MORNING)
-            .unwrap();
-        let answer = now(asked.answered());
+        let (asked, answer) = granted(&stage, &question, &decided, NOON);
         change(&stage);
         let question = stage.question(&write, asked_bytes, sent_bytes);
         let context = context();
@@ -343,13 +351,7 @@ fn what_was_approved_is_looked_at_by_the_hour_in_which_it_is_spent() {
         let write = subject(Verb::Write);
         let decided = stage.verdict(&write, &[]);
         let question = stage.question(&write, b"asked", b"sent");
-        let mut asked = stage.gate.ask(&question, &decided, None, AskId([1; 16]), MORNING, LATE).unwrap();
-        stage
-            .gate
-            .inbox()
-            .approve(AskId([1; 16]), &approver("bob", &["leads"]), Form::Once, MORNING)
-            .unwrap();
-        let answer = now(asked.answered());
+        let (asked, answer) = granted(&stage, &question, &decided, LATE);
         let context = context();
         let ground = Ground { action: write.action(), context: &context, release: None };
         let spent = stage.gate.spend(asked, answer, &question, &ground, at).unwrap();

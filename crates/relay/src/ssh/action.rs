@@ -113,7 +113,7 @@ pub(super) fn copies(line: &Line) -> Option<scp::Command> {
     let [command] = &line.commands[..] else { return None };
     let plain = line.opaque.is_empty()
         && line.differences.is_empty()
-        && command.place == ALONE
+        && command.place == shell::Place::ALONE
         && command.assignments.is_empty()
         && command.redirections.is_empty()
         && command.user.is_none();
@@ -141,16 +141,6 @@ pub(super) fn of_copy(command: Action) -> Action {
     let accesses = command.accesses.into_iter().filter(kept).collect();
     Action { accesses, opaque: None, ..command }
 }
-
-const ALONE: shell::Place = shell::Place {
-    parent: None,
-    inside: Inside::Line,
-    piped_in: false,
-    piped_out: false,
-    background: false,
-    subshell: false,
-    conditional: false,
-};
 
 const SCPS: &[&str] = &["scp", "/usr/bin/scp", "/bin/scp"];
 
