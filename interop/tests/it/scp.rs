@@ -176,3 +176,50 @@ fn one_that_ends_in_the_middle_leaves_one_outcome_for_each_intent() {
     assert!(ended >= 4, "{ended}");
     assert_eq!(count("intent"), ended);
 }
+
+/// What a copy that failed has done is not called undone, and what was refused before it began is.
+#[test]
+fn the_record_does_not_call_undone_what_was_done() {
+    let scene = start();
+    let dir = place(&scene, "undone", &[("a.txt", b"a\n"), ("hidden.txt", b"x\n")]);
+    let far = dir.display();
+    let script = format!(
+        "cd $HOME; scp -Oqr build:{far} got; echo $?; echo a > a.txt; scp -Oq a.txt build:{far}/nowhere/a.txt; echo $?; scp -Oq a.txt build:{far}/b.txt; echo $?"
+    );
+    let done = sh(&scene, "sftp-reader", &script);
+    assert_eq!(done.out(), "1\n1\n1\n", "{}", scene.gateway.explain(&done));
+    let done = sh(
+        &scene,
+        "scp-6",
+        &format!("cd $HOME; echo a > a.txt; scp -Oq a.txt build:{far}/nowhere/a.txt; echo $?"),
+    );
+    assert_eq!(done.out(), "1\n", "{}", scene.gateway.explain(&done));
+    let effects = |agent: &str| {
+        let shown = show(&scene, agent);
+        let actions = shown["actions"].as_array().unwrap().iter();
+        let word = |field: &serde_json::Value| field.as_str().unwrap().split(' ').next().unwrap().to_owned();
+        actions.map(|action| (word(&action["statement"]), word(&action["effect"]))).collect::<Vec<_>>()
+    };
+    let own = |all: &[(String, String)]| {
+        all.iter().map(|(did, effect)| format!("{did} {effect}")).collect::<Vec<_>>()
+    };
+    let mut read = own(&effects("sftp-reader"));
+    read.sort();
+    // Of uploads nothing began, and the client went by itself; of the copy, one file was left out.
+    for expect in [
+        "LIST committed",
+        "READ committed",
+        "READ refused",
+        "WRITE refused",
+        "scp committed",
+        "scp indeterminate",
+    ] {
+        assert!(read.iter().any(|one| one == expect), "{expect}: {read:?}");
+    }
+    assert!(!read.iter().any(|one| one.contains("rolled")), "{read:?}");
+    let wrote = own(&effects("scp-6"));
+    assert!(
+        wrote.contains(&"WRITE indeterminate".to_owned()) && !wrote.iter().any(|one| one.contains("rolled")),
+        "{wrote:?}"
+    );
+}

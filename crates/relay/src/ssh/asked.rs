@@ -207,16 +207,8 @@ impl Asked {
     }
 
     /// The same of scp's own protocol.
-    pub(super) fn copy(
-        resource: &Resource,
-        who: &Who,
-        known: &mut Known,
-        action: Action,
-        line: &str,
-        said: Option<String>,
-        raw: Bytes,
-    ) -> Asked {
-        Asked { via: "scp", ..Asked::request(resource, who, known, action, line, said, raw) }
+    pub(super) fn by_scp(self) -> Asked {
+        Asked { via: "scp", ..self }
     }
 
     /// A request of SFTP: what it does, a line that says all of it, and its bytes.

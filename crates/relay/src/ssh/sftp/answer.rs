@@ -1,29 +1,23 @@
 //! The host's side: each answer matched to its request, masked, recorded, and put on its way to the client.
 
-use std::collections::BTreeSet;
-
 use bytes::BytesMut;
-use gate::{Ground, Outcome, Piece};
+use gate::{Outcome, Piece};
 use ledger::Receipt;
 use mask::{FilterBuilder, Known, MaskedBytes};
 use proto_ssh::sftp::frame::Frame;
 use proto_ssh::sftp::message::{Code, Reply};
 use proto_ssh::sftp::reply::{Place, UsersGroups};
 use proto_ssh::sftp::session::{Answer, Event, FileId, Summary};
-use vocab::Verdict;
 use wire::RawField;
 
 use super::super::decide::{Cut, Denied};
 use super::super::link::Link;
 use super::carry::{Carry, Sent, Stop};
 use super::file::{File, status};
-use super::hits::Hits;
+use super::hits::{Hits, Leaving};
 use super::request::{coverage, lost};
-use crate::config::Tripwire;
-use crate::entropy;
 
 const POLICY_HOLDS: &str = "policy holds back the answer";
-const TRIPPED: &str = "a detector found a value that no rule governs";
 const HELD_BACK: &str = "a detector found a value in this answer that cannot be masked in it";
 
 impl Carry<'_> {
@@ -175,26 +169,8 @@ impl Carry<'_> {
         if !matches!(answer.reply, Reply::Name(_)) && hits.count == 0 {
             return None;
         }
-        let (gate, who) = (&self.link.resource.gate, &self.link.who);
         let bytes = answer.reply.fields().iter().map(|field| field.bytes.len() as u64).sum();
-        let context = policy::Context {
-            classes: hits.classes.iter().cloned().collect(),
-            now: entropy::wall(),
-            ..asked.context.clone()
-        };
-        let ground = Ground { action: asked.action(), context: &context, release: None };
-        if hits.count > 0 && self.link.resource.config.tripwire == Tripwire::Cut {
-            let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
-            decided.message = None;
-            return Some(Denied { decided: decided.into(), why: TRIPPED, of: Some(sent.of) });
-        }
-        if !gate.decides_releases(who) {
-            return None;
-        }
-        let release = Some(policy::Release { rows: 0, bytes, tripwires: hits.count });
-        let decided = gate.verdict(who, &Ground { release, ..ground }, &BTreeSet::new());
-        let allows = decided.verdict == Verdict::Allow;
-        (!allows).then(|| Denied { decided: decided.into(), why: POLICY_HOLDS, of: Some(sent.of) })
+        Leaving { asked, of: sent.of, hits, bytes, holds: POLICY_HOLDS }.denied(self.link)
     }
 
     /// Names of an open directory do not leave.

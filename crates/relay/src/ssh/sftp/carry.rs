@@ -208,6 +208,7 @@ impl<'a> Carry<'a> {
             }
             Err(Stop::Malformed(fault)) => {
                 let outcome = Outcome {
+                    settled: Some("indeterminate"),
                     code: Some(MaskedText::constant(fault.kind)),
                     ..failed(
                         MaskedText::constant(fault.outward),
@@ -499,6 +500,8 @@ pub(super) fn ended_by_itself(good: bool, tag: MaskedText) -> Outcome {
     Outcome {
         result: if good { "ok" } else { "error" },
         state: "final",
+        // What it has done until then, only the host knows.
+        settled: (!good).then_some("indeterminate"),
         code: (!good).then(|| tag.clone()),
         tag: Some(tag),
         partial: coverage(),

@@ -16,7 +16,7 @@ use vocab::Group;
 
 use super::super::decide::Denied;
 use super::carry::{Carry, Sent, Stop};
-use super::file::May;
+use super::hits::May;
 use super::request::{Answered, lost};
 use crate::alike::room;
 use crate::limits::{SFTP_QUESTION_BYTES, SFTP_QUESTIONS_MAX, SFTP_RECENT_FILES_MAX};

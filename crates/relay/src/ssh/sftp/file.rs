@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gate::{Decided, Ground, Intent, Outcome, Tripped};
+use gate::{Intent, Outcome, Tripped};
 use ledger::{Map, PayloadPlain, Receipt};
 use mask::body::{Body, Found, Kept, Media};
 use mask::limits::FILTER_TOKEN_BYTES_MAX;
@@ -12,19 +12,18 @@ use proto_ssh::sftp::message::{Code, OpenFlags};
 use proto_ssh::sftp::reply::{Form, form};
 use proto_ssh::sftp::session::{Order, Piece, Stream, Summary};
 use ring::digest::{Context, SHA256};
-use vocab::{Group, ResourcePath, Seq, Verdict};
+use vocab::{Group, ResourcePath, Seq};
 
 use super::super::asked::Asked;
-use super::super::decide::{Cut, Denied};
+use super::super::decide::Cut;
 use super::super::link::Link;
-use super::hits::Hits;
+use super::hits::{Hits, Leaving, May};
 use crate::alike::tripped;
-use crate::config::{Reel, Tripwire};
+use crate::config::Reel;
 use crate::entropy;
 use crate::limits::CHUNK_BYTES;
 
 const HELD_BACK: &str = "policy holds back the file";
-const TRIPPED: &str = "a detector found a value that no rule governs";
 
 /// Coverage of what detectors alone looked at.
 pub(super) const COVERAGE: &str = "partial: searched by detector, since a file has no columns";
@@ -56,14 +55,6 @@ pub(super) struct File {
     reel_left: u64,
     read: Hash,
     written: Written,
-}
-
-/// Whether something may leave.
-pub(super) enum May {
-    Go,
-    Stay(Denied),
-    /// People are to be asked.
-    Ask(Box<(Decided, policy::Context, policy::Release)>),
 }
 
 /// What is written to a file.
@@ -265,32 +256,9 @@ impl File {
 
     /// Whether policy and the tripwire let `more` bytes of it out, by what was found so far.
     pub(super) fn may_leave(&self, link: &Link, more: usize) -> May {
-        let (gate, who) = (&link.resource.gate, &link.who);
-        let context = policy::Context {
-            classes: self.hits.classes.iter().cloned().collect(),
-            now: entropy::wall(),
-            ..self.asked.context.clone()
-        };
-        let release =
-            policy::Release { rows: 0, bytes: self.released + more as u64, tripwires: self.hits.count };
-        let ground = Ground { action: self.asked.action(), context: &context, release: None };
-        if self.hits.count > 0 && link.resource.config.tripwire == Tripwire::Cut {
-            let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
-            decided.message = None;
-            return May::Stay(Denied { decided: decided.into(), why: TRIPPED, of: Some(self.of) });
-        }
-        if !gate.decides_releases(who) {
-            return May::Go;
-        }
-        let ground = Ground { release: Some(release), ..ground };
-        let decided = gate.verdict(who, &ground, &self.approved);
-        match decided.verdict {
-            Verdict::Allow => May::Go,
-            Verdict::Refuse => {
-                May::Stay(Denied { decided: decided.into(), why: HELD_BACK, of: Some(self.of) })
-            }
-            Verdict::Ask(_) => May::Ask((decided, context, release).into()),
-        }
+        let bytes = self.released + more as u64;
+        let leaving = Leaving { asked: &self.asked, of: self.of, hits: &self.hits, bytes, holds: HELD_BACK };
+        leaving.may(link, &self.approved)
     }
 
     /// Begins to record what leaves; `around`: what stands before and behind it. A long piece has several records, and leaves
@@ -395,8 +363,8 @@ impl File {
                 (false, false) => "ok",
             },
             state: "final",
-            // How much of it is there, only the host knows.
-            settled: (wrote && failed && bytes > 0).then_some("indeterminate"),
+            // How much of it is there, and what became of what stood there, only the host knows; of what was read, only the client.
+            settled: (failed && (wrote || bytes > 0)).then_some("indeterminate"),
             tag: Some(mask::name(detectors, &format!("{did} {bytes} bytes{all}{left}"))),
             bytes: self.released,
             exposures: self.hits.exposures(&self.on, if self.withheld { "refused" } else { "masked" }),

@@ -1,13 +1,79 @@
-//! What detectors found in what a file or a listing says, until it is recorded.
+//! What detectors found in what a file, a listing or a sentence says, until it is recorded; and whether it may leave for that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gate::{By, Exposure, Tripped};
+use gate::{By, Decided, Exposure, Ground, Tripped};
 use mask::body::{Act, Found};
 use mask::{Detectors, Known, Origin};
-use vocab::{Class, ResourcePath};
+use vocab::{Class, Group, ResourcePath, Seq, Verdict};
 
+use super::super::asked::Asked;
+use super::super::decide::Denied;
+use super::super::link::Link;
 use crate::alike::tripped;
+use crate::config::Tripwire;
+use crate::entropy;
+
+const TRIPPED: &str = "a detector found a value that no rule governs";
+
+/// Whether something may leave.
+pub(super) enum May {
+    Go,
+    Stay(Denied),
+    /// People are to be asked.
+    Ask(Box<(Decided, policy::Context, policy::Release)>),
+}
+
+/// What is to leave: the request that it answers and its intent, what was found in it, how many bytes of it there are with those that left,
+/// and why it stays where policy says so.
+pub(super) struct Leaving<'a> {
+    pub(super) asked: &'a Asked,
+    pub(super) of: Seq,
+    pub(super) hits: &'a Hits,
+    pub(super) bytes: u64,
+    pub(super) holds: &'static str,
+}
+
+impl Leaving<'_> {
+    /// Whether policy and the tripwire let it out. `approved`: what people have said yes to.
+    pub(super) fn may(&self, link: &Link, approved: &BTreeSet<Group>) -> May {
+        let (gate, who) = (&link.resource.gate, &link.who);
+        let context = policy::Context {
+            classes: self.hits.classes.iter().cloned().collect(),
+            now: entropy::wall(),
+            ..self.asked.context.clone()
+        };
+        let release = policy::Release { rows: 0, bytes: self.bytes, tripwires: self.hits.count };
+        let ground = Ground { action: self.asked.action(), context: &context, release: None };
+        if self.hits.count > 0 && link.resource.config.tripwire == Tripwire::Cut {
+            let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
+            decided.message = None;
+            return May::Stay(Denied { decided: decided.into(), why: TRIPPED, of: Some(self.of) });
+        }
+        if !gate.decides_releases(who) {
+            return May::Go;
+        }
+        let decided = gate.verdict(who, &Ground { release: Some(release), ..ground }, approved);
+        match decided.verdict {
+            Verdict::Allow => May::Go,
+            Verdict::Refuse => May::Stay(self.stays(decided)),
+            Verdict::Ask(_) => May::Ask((decided, context, release).into()),
+        }
+    }
+
+    /// The same where nobody is asked: what would ask refuses.
+    pub(super) fn denied(&self, link: &Link) -> Option<Denied> {
+        match self.may(link, &BTreeSet::new()) {
+            May::Go => None,
+            May::Stay(denied) => Some(denied),
+            May::Ask(question) => Some(self.stays(question.0)),
+        }
+    }
+
+    fn stays(&self, decided: Decided) -> Denied {
+        Denied { decided: decided.into(), why: self.holds, of: Some(self.of) }
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Hits {

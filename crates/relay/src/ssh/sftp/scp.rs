@@ -18,7 +18,6 @@
 //! Where the command runs is not said in this protocol. A relative path is one below `~`; one that climbs out of where it begins is not read
 //! here, and its line is a command like others. What the host says on standard error is not passed on: it says the same in sentences.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -32,7 +31,7 @@ use proto_ssh::scp::session::{Content, FromSink, FromSource, Session};
 use proto_ssh::scp::{Command, Host};
 use proto_ssh::sftp::action::Touch;
 use proto_ssh::sftp::session::{Order, Piece as Place};
-use vocab::{Seq, Verdict};
+use vocab::Seq;
 use wire::RawField;
 
 use super::super::asked::{Asked, Starts};
@@ -45,16 +44,14 @@ use super::super::writer::{ClientWriter, Ended, UpstreamWriter};
 use super::super::{FAILED_STATUS, REFUSED_STATUS};
 use super::answer::{mint, nameable};
 use super::carry::{Stop, ended_by_itself, failed, indeterminate};
-use super::file::{File, May, payload};
-use super::hits::Hits;
+use super::file::{File, payload};
+use super::hits::{Hits, Leaving, May};
 use super::name;
 use crate::alike::room;
-use crate::config::Tripwire;
 use crate::entropy;
 use crate::limits::{CHUNK_BYTES, RECORD, SCP_PATHS_MAX};
 
 const IN_A_NAME: &str = "a detector found a value in the file's name";
-const TRIPPED: &str = "a detector found a value in what the host says of a file";
 const SENTENCE_STAYS: &str = "policy holds back what the host says of a file";
 const UNSAYABLE: &str = "what the host says of it is held back";
 const NO_SCP: &str = "partial: what is none of scp's protocol ended the copy";
@@ -185,7 +182,12 @@ impl<'a> Copy<'a> {
                 Ok(Carried::NotStarted)
             }
             Ok(End::Withheld(words)) => {
-                let outcome = gate::Outcome { result: "refused", ..indeterminate(STAYS) };
+                let outcome = gate::Outcome {
+                    result: "refused",
+                    exposures: self.hits.exposures(&self.link.resource.root, "refused"),
+                    tripwires: self.hits.tripwires(),
+                    ..indeterminate(STAYS)
+                };
                 self.settle(outcome, STAYS).await?;
                 self.link.part(self.lane, &words, REFUSED_STATUS).await;
                 Ok(Carried::Withheld)
@@ -193,13 +195,20 @@ impl<'a> Copy<'a> {
             Err(Stop::Malformed(fault)) => {
                 let outcome = failed(MaskedText::constant(fault.outward), NO_SCP);
                 let code = Some(MaskedText::constant(fault.kind));
-                self.settle(gate::Outcome { code, ..outcome }, NO_SCP).await?;
+                self.settle(gate::Outcome { settled: Some("indeterminate"), code, ..outcome }, NO_SCP)
+                    .await?;
                 self.link.part(self.lane, fault.outward, FAILED_STATUS).await;
                 Ok(Carried::Withheld)
             }
             Err(Stop::Cut(cut)) => {
+                // Nothing was under way: what it moved has outcomes of its own.
+                let is_clean = cut.why == "client-closed" && self.moving.is_none();
+                let outcome = match is_clean {
+                    true => ended_by_itself(true, MaskedText::constant("closed by the client")),
+                    false => indeterminate(CUT_SHORT),
+                };
                 // If no record is possible now, recovery closes the run, and an intent without an outcome is indeterminate.
-                let _recorded = self.settle(indeterminate(CUT_SHORT), CUT_SHORT).await;
+                let _recorded = self.settle(outcome, CUT_SHORT).await;
                 Err(cut)
             }
         }
@@ -344,7 +353,8 @@ impl<'a> Copy<'a> {
                 }
             };
             let (resource, who) = (&link.resource, &link.who);
-            let mut asked = Asked::copy(resource, who, heard, action, &shown, Some(paths), bytes.clone());
+            let mut asked =
+                Asked::request(resource, who, heard, action, &shown, Some(paths), bytes.clone()).by_scp();
             asked.refuse = unsayable.then_some(IN_A_NAME);
             asked
         };
@@ -565,7 +575,15 @@ impl<'a> Copy<'a> {
         let minted = mint(link, &link.known(), &bytes);
         let bytes = if minted.is_some() { bytes } else { constant() };
         let minted = minted.or_else(|| mint(link, &link.known(), &bytes)).ok_or(Stop::Cut(LOST_COUNT))?;
-        if let Some(denied) = self.kept_back(bytes.len()) {
+        let leaving = Leaving {
+            asked: self.asked,
+            of: self.of,
+            hits: &self.hits,
+            bytes: bytes.len() as u64,
+            holds: SENTENCE_STAYS,
+        };
+        // One without a finding says nothing that a rule could be about.
+        if let Some(denied) = leaving.denied(link).filter(|_| self.hits.count > 0) {
             let words = link.record_refusal(self.asked, &denied, REFUSED_STATUS, self.pieces > 0).await?;
             return Ok(Some(words));
         }
@@ -578,29 +596,6 @@ impl<'a> Copy<'a> {
             ..self.piece("client", &bytes)
         };
         self.below(self.of, piece, minted).await.map(|()| None)
-    }
-
-    /// Whether policy or the tripwire keeps a sentence with a finding here. Nobody is asked about it: what would ask refuses.
-    fn kept_back(&self, bytes: usize) -> Option<Denied> {
-        if self.hits.count == 0 {
-            return None;
-        }
-        let (gate, who, asked) = (&self.link.resource.gate, &self.link.who, self.asked);
-        let classes = self.hits.classes.iter().cloned().collect();
-        let context = policy::Context { classes, now: entropy::wall(), ..asked.context.clone() };
-        let ground = Ground { action: asked.action(), context: &context, release: None };
-        if self.link.resource.config.tripwire == Tripwire::Cut {
-            let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
-            decided.message = None;
-            return Some(Denied { decided: decided.into(), why: TRIPPED, of: Some(self.of) });
-        }
-        if !gate.decides_releases(who) {
-            return None;
-        }
-        let release = Some(policy::Release { rows: 0, bytes: bytes as u64, tripwires: self.hits.count });
-        let decided = gate.verdict(who, &Ground { release, ..ground }, &BTreeSet::new());
-        let allows = decided.verdict == Verdict::Allow;
-        (!allows).then(|| Denied { decided: decided.into(), why: SENTENCE_STAYS, of: Some(self.of) })
     }
 
     /// What of a sentence or a name may be asked for later.
