@@ -6,15 +6,15 @@ use crate::raw::{Raw, code, message, query};
 use crate::world::{POLICY, SECRETS, fill, own, plan, upstream};
 use interop::gateway::Gateway;
 
-fn parse(name: &str, sql: &str) -> Vec<u8> {
+pub(crate) fn parse(name: &str, sql: &str) -> Vec<u8> {
     message(b'P', format!("{name}\0{sql}\0\0\0").as_bytes())
 }
 
-fn bind(portal: &str, name: &str) -> Vec<u8> {
+pub(crate) fn bind(portal: &str, name: &str) -> Vec<u8> {
     message(b'B', &[portal.as_bytes(), b"\0", name.as_bytes(), b"\0\0\0\0\0\0\0"].concat())
 }
 
-fn execute(portal: &str, rows: u8) -> Vec<u8> {
+pub(crate) fn execute(portal: &str, rows: u8) -> Vec<u8> {
     message(b'E', &[portal.as_bytes(), b"\0\0\0\0", &[rows]].concat())
 }
 

@@ -3,13 +3,19 @@
 //!
 //! The statements are told apart by a name that stands in their text, in their record, and in their answer.
 
+use crate::names::{bind, execute, parse};
+use crate::raw::{Raw, code, message};
 use crate::world::{agent, good_at, json, newest_run, own_site, upstream};
 use interop::gateway::Gateway;
 use interop::limits::START_SECONDS_MAX;
 use interop::place::Scratch;
 use interop::process::Daemon;
 use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 const STATEMENTS: usize = 5;
 
@@ -31,9 +37,18 @@ struct Call {
 
 /// Runs the statements through a gateway whose system calls are watched.
 fn traced(database: &str, durability: &str) -> (Vec<Call>, Gateway) {
+    let one = |n| format!("insert into pad (t) values ('x') returning t as {}", marker(n));
+    let words: Vec<String> = (0..STATEMENTS).map(|n| format!("-c \"{}\"", one(n))).collect();
+    watched(database, durability, upstream().port, |gateway| {
+        let done = agent(gateway, &format!("psql -X -v ON_ERROR_STOP=1 {}", words.join(" ")));
+        good_at(gateway, &done);
+    })
+}
+
+fn watched(database: &str, durability: &str, port: u16, work: impl FnOnce(&Gateway)) -> (Vec<Call>, Gateway) {
     let site = own_site(database, |plan| plan.durability = durability.to_owned());
     // In the clear, so that the trace shows what is sent.
-    site.reach(&format!("crm_app@localhost:{}/{database}?sslmode=disable", upstream().port)).unwrap();
+    site.reach(&format!("crm_app@localhost:{port}/{database}?sslmode=disable")).unwrap();
     let gateway = site.up().unwrap();
     let scratch = Scratch::new("strace").unwrap();
     let (calls, log) = (scratch.path().join("calls"), scratch.path().join("log"));
@@ -50,10 +65,7 @@ fn traced(database: &str, durability: &str) -> (Vec<Call>, Gateway) {
     let mut strace = Daemon::start(&mut strace, &log, "INT").unwrap();
     let attached = || std::fs::read_to_string(&log).is_ok_and(|said| said.contains("attached"));
     strace.wait_ready(START_SECONDS_MAX, attached).unwrap();
-    let one = |n| format!("-c \"insert into pad (t) values ('x') returning t as {}\"", marker(n));
-    let words: Vec<String> = (0..STATEMENTS).map(one).collect();
-    let done = agent(&gateway, &format!("psql -X -v ON_ERROR_STOP=1 {}", words.join(" ")));
-    good_at(&gateway, &done);
+    work(&gateway);
     drop(strace);
     let text = std::fs::read(&calls).unwrap();
     (read(&String::from_utf8(text).unwrap()), gateway)
@@ -128,6 +140,66 @@ fn no_statement_is_sent_before_its_record_is_on_the_disk_and_no_answer_before_it
     for n in 0..STATEMENTS {
         judge(&calls, &marker(n), upstream().port, gateway.site().port).unwrap();
     }
+}
+
+/// A way to the server on which each ReadyForQuery comes by itself, a moment after what stands before it.
+fn ready_comes_late() -> u16 {
+    const READY: &[u8] = &[b'Z', 0, 0, 0, 5];
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let far = TcpStream::connect(("127.0.0.1", upstream().port)).unwrap();
+                let (mut asked, mut asks) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                // Either side may have gone.
+                thread::spawn(move || {
+                    let _gone = std::io::copy(&mut asked, &mut asks);
+                    let _closed = asks.shutdown(Shutdown::Write);
+                });
+                let (mut far, mut near, mut buffer) = (far, near, [0; 64 << 10]);
+                while let Ok(n @ 1..) = far.read(&mut buffer) {
+                    let ready = n.checked_sub(6).filter(|at| buffer[*at..n].starts_with(READY)).unwrap_or(n);
+                    let said = near.write_all(&buffer[..ready]);
+                    thread::sleep(Duration::from_millis(if ready < n { 30 } else { 0 }));
+                    if said.and_then(|()| near.write_all(&buffer[ready..n])).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// A client takes the ReadyForQuery behind COMMIT for its word that all of it is there, however late that comes.
+#[test]
+fn nobody_is_told_committed_before_the_record_that_says_so_is_on_the_disk() {
+    // Of the extended protocol, in which the end of COMMIT and the ReadyForQuery are answers to two messages.
+    let (calls, gateway) = watched("order_late", "sync", ready_comes_late(), |gateway| {
+        let lease = gateway.lease("tester").unwrap();
+        let mut client = Raw::log_in(gateway, &lease);
+        for sql in ["begin", "insert into pad (t) values ('x')", "commit"] {
+            client.send(&[parse("", sql), bind("", ""), execute("", 0), message(b'S', b"")].concat());
+            assert_eq!(code(&client.until_ready().unwrap()), None, "{sql}");
+        }
+    });
+    let is_record = |c: &&Call| c.name.starts_with("pwrite") && c.to.ends_with(".seg");
+    let settled =
+        calls.iter().filter(is_record).find(|c| c.text.contains("committed")).expect("no record of it");
+    let synced = calls
+        .iter()
+        .find(|c| c.name == "fdatasync" && c.to == settled.to && c.good && c.begun > settled.ended)
+        .expect("it was never synced");
+    let to_client = format!("127.0.0.1:{}->", gateway.site().port);
+    let told = calls.iter().rfind(|c| c.to.contains(&to_client) && c.text.contains(r"Z\0\0\0\5I"));
+    let told = told.expect("the client was told nothing");
+    assert!(
+        synced.ended < told.begun,
+        "told at line {}, its record's sync returned at {}",
+        told.begun,
+        synced.ended
+    );
 }
 
 /// The mutant that shows that the check above can fail; and what such a record says of itself.

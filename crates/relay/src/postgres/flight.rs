@@ -362,7 +362,8 @@ impl Showing {
             _ => None,
         };
         let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
-        if !bytes.is_empty() || cover.is_some() {
+        // Behind it the client is told how the transaction ended, also where there is nothing else to tell.
+        if !bytes.is_empty() || cover.is_some() || settled.is_some() {
             let (bytes, _reel) = self.look.at(scene, bytes, &marks, None)?;
             let words = cover.is_some();
             let receipt = match (settled, cover) {

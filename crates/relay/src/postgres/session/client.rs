@@ -18,6 +18,8 @@ impl Session {
             match &self.hold {
                 Hold::No => {}
                 Hold::Barrier { op } if !self.ops.contains_key(op) => self.hold = Hold::No,
+                // It reads no names; and what upstream says of a COMMIT leaves with how the transaction ended, not before.
+                Hold::Barrier { op } if self.syncs_behind(*op) => {}
                 Hold::Flight { .. } if self.ops.is_empty() && self.sends.is_empty() => {
                     self.after_flight()?;
                     continue;
@@ -58,6 +60,14 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether the client's next message is the Sync behind an operation that does not take what the client sends.
+    fn syncs_behind(&self, op: u64) -> bool {
+        let copies = self.ops.get(&op).and_then(|op| op.plan.as_ref()).is_none_or(|plan| plan.copies_in());
+        let alone = self.script.is_none() && self.stash.is_none() && self.copy.is_none() && !copies;
+        let sync = self.client.input.first() == Some(&tag::SYNC);
+        alone && sync && self.syncs == 0 && !self.client.decoder.is_skipping()
     }
 
     /// Whether what is said of this message depends on what names mean. A Query's statements are looked at one by one.
