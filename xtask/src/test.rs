@@ -42,8 +42,11 @@ impl Options {
         Ok(options)
     }
 
+    /// What is built is wanted by each step behind it, too.
     fn wants(&self, step: &str) -> bool {
-        self.only.as_ref().is_none_or(|word| step.contains(word.as_str()))
+        let named = |name: &str| self.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
+        let mut behind = STEPS.iter().skip_while(|(name, _)| *name != BUILD).skip(1);
+        named(step) || step == BUILD && behind.any(|(name, _)| named(name))
     }
 }
 
@@ -71,6 +74,7 @@ pub fn run(options: Options) -> Result<(), Stop> {
 
 type Step = fn(&Home, &Options) -> Ending;
 
+const BUILD: &str = "build";
 /// In the order of running: what is cheap and often wrong comes first.
 const STEPS: &[(&str, Step)] = &[
     ("format", |home, _| check(home.cargo().args(["fmt", "--all", "--check"]), Duration::from_secs(120))),
@@ -82,7 +86,7 @@ const STEPS: &[(&str, Step)] = &[
         cargo.args(["--test", "real", "--locked", "--", "-D", "warnings"]);
         check(&mut cargo, BUILD_SECONDS_MAX)
     }),
-    ("build", |home, _| {
+    (BUILD, |home, _| {
         check(home.cargo().args(["build", "--workspace", "--all-targets", "--locked"]), BUILD_SECONDS_MAX)
     }),
     ("tests of each crate", |home, _| {
@@ -220,6 +224,12 @@ mod tests {
     fn options_are_read_and_wrong_ones_refused() {
         let got = Options::read(&["--all", "--seed", "7", "--only", "tidy"]).unwrap();
         assert_eq!(got, Options { all: true, only: Some("tidy".to_owned()), seed: 7 });
+        let of = |word| {
+            let options = Options::read(&["--only", word]).unwrap();
+            STEPS.iter().map(|(name, _)| *name).filter(|name| options.wants(name)).collect::<Vec<_>>()
+        };
+        assert_eq!(of("tidy"), ["tidy"]);
+        assert_eq!(of("lib/pq"), ["build", "foreign suite: lib/pq"]);
         for wrong in [&["--seed"][..], &["--seed", "x"], &["--only"], &["everything"]] {
             assert!(matches!(Options::read(wrong), Err(Stop::Usage(_))), "{wrong:?}");
         }

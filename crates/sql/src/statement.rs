@@ -156,8 +156,7 @@ impl Statement {
     /// Whether what it means can depend on what a name means. Not where it only turns a transaction, sets or shows a
     /// setting, or names a channel: told from its first word, behind which the grammar has nothing else.
     pub fn reads_names(&self) -> bool {
-        let first = self.tokens.partition_point(|t| at(t.start) < self.range.start);
-        let mut words = self.tokens[first..].iter().map(ScanToken::token);
+        let mut words = self.words();
         match words.next() {
             Some(
                 Token::BeginP
@@ -177,6 +176,16 @@ impl Statement {
             Some(Token::Set) => words.next() == Some(Token::Constraints),
             _ => true,
         }
+    }
+
+    /// Whether it is a BEGIN.
+    pub fn begins(&self) -> bool {
+        matches!(self.words().next(), Some(Token::BeginP | Token::Start))
+    }
+
+    fn words(&self) -> impl Iterator<Item = Token> {
+        let first = self.tokens.partition_point(|t| at(t.start) < self.range.start);
+        self.tokens[first..].iter().map(ScanToken::token)
     }
 
     /// Its exact kind, as a command: `SELECT`, `CREATE TABLE`.

@@ -242,3 +242,59 @@ fn behind_a_commit_that_rolls_back_names_mean_what_they_meant_before() {
     let made = "COMMIT; CREATE TEMP TABLE made (a integer); INSERT INTO made VALUES (7); SELECT a FROM made";
     assert_eq!(ask(&mut client, made), ["7"]);
 }
+
+/// What another session of the gateway changes is known to a transaction that begins, and to its first statement.
+#[test]
+fn a_transaction_that_begins_reads_what_names_mean_by_then() {
+    let gateway = own("begins", |plan| {
+        plan.durability = "os".to_owned();
+        plan.policy =
+            r#"@id("all") permit (principal, action, resource) when { action != Action::"reveal" };"#
+                .to_owned();
+    });
+    upstream().admin("begins", "GRANT CREATE ON SCHEMA public TO crm_app").unwrap();
+    let lease = gateway.lease("tester").unwrap();
+    let (mut maker, mut reader) = (Raw::log_in(&gateway, &lease), Raw::log_in(&gateway, &lease));
+    let (harmless, read) = ("SELECT 'nothing'::text AS v", "SELECT 'x' || v FROM peek");
+    let secret = "SELECT ssn AS v FROM customers WHERE id = 1";
+    let begin = ["BEGIN", "START TRANSACTION ISOLATION LEVEL SERIALIZABLE"];
+    for begin in begin {
+        // Before the transaction, and in it before its first statement.
+        for before in [true, false] {
+            ask(&mut maker, &format!("CREATE OR REPLACE VIEW peek AS {harmless}"));
+            assert_eq!(ask(&mut reader, read), ["xnothing"]);
+            let change = format!("CREATE OR REPLACE VIEW peek AS {secret}; CREATE TABLE made (a integer)");
+            if before {
+                ask(&mut maker, &change);
+                ask(&mut reader, begin);
+            } else {
+                assert_eq!(flight(&mut reader, &[parse("", begin), bind("", ""), execute("", 0)]), None);
+                ask(&mut maker, &change);
+            }
+            assert_eq!(ask(&mut reader, read), ["xssn_1"], "{begin}, {before}");
+            assert_eq!(ask(&mut reader, "INSERT INTO made VALUES (1) RETURNING a"), ["1"]);
+            ask(&mut reader, "ROLLBACK");
+            ask(&mut maker, "DROP TABLE made");
+        }
+    }
+    // A lock that stands first sees what those had written that it waited for: nothing was read in its transaction.
+    ask(&mut maker, "CREATE TABLE made (a integer)");
+    ask(&mut maker, "BEGIN");
+    ask(&mut maker, "INSERT INTO made VALUES (7)");
+    ask(&mut reader, "BEGIN ISOLATION LEVEL REPEATABLE READ");
+    reader.send(&query("LOCK TABLE made IN SHARE MODE"));
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'made'::regclass";
+    crate::world::eventually("the lock is waited for", || {
+        (upstream().admin("begins", waits).unwrap() == "1").then_some(())
+    });
+    ask(&mut maker, "COMMIT");
+    assert_eq!(code(&reader.until_ready().unwrap()), None);
+    assert_eq!(ask(&mut reader, "SELECT a FROM made"), ["7"]);
+    ask(&mut reader, "SET LOCAL search_path = public");
+    ask(&mut reader, "COMMIT");
+    // Of which kind it is can be said first, whatever has changed.
+    ask(&mut reader, "BEGIN");
+    ask(&mut maker, "DROP TABLE made");
+    ask(&mut reader, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE");
+    assert_eq!(ask(&mut reader, "SHOW transaction_isolation"), ["serializable"]);
+}

@@ -8,11 +8,13 @@ fn what_turns_a_transaction_a_setting_or_a_channel_reads_no_names() {
                 LISTEN x; UNLISTEN *; NOTIFY x";
     for statement in sql::parse(text).unwrap() {
         assert!(!statement.reads_names(), "{}", statement.text());
+        let begins = ["BEGIN", "start transaction read only"].contains(&statement.text());
+        assert_eq!(statement.begins(), begins, "{}", statement.text());
     }
     let text = "SELECT 1; SET CONSTRAINTS ALL DEFERRED; PREPARE p AS SELECT 1; EXECUTE p; DISCARD ALL; LOCK TABLE customers;
                 -- COMMIT
                 DELETE FROM customers; FETCH 1 FROM c; TABLE customers; VALUES (1); (SELECT 1)";
     for statement in sql::parse(text).unwrap() {
-        assert!(statement.reads_names(), "{}", statement.text());
+        assert!(statement.reads_names() && !statement.begins(), "{}", statement.text());
     }
 }

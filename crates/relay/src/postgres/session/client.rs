@@ -32,7 +32,8 @@ impl Session {
                 return Ok(());
             }
             if let Some(script) = &self.script {
-                if script.reads_names() && self.needs_refresh() {
+                let next = script.rest.front().is_some_and(|next| self.asks_names(next));
+                if !script.begins() && (next || script.has_read_names()) && self.needs_refresh() {
                     return self.begin_refresh();
                 }
                 self.script_step()?;
@@ -47,7 +48,7 @@ impl Session {
             }
             match self.client.decoder.next_or_skipped(&mut self.client.input)? {
                 Some(Incoming::Frame(frame)) => {
-                    if self.needs_refresh() && self.reads_names(&frame)? {
+                    if self.needs_refresh() && self.asks_names_in(&frame)? {
                         self.stash = Some(frame);
                         return self.begin_refresh();
                     }
@@ -71,7 +72,7 @@ impl Session {
     }
 
     /// Whether what is said of this message depends on what names mean. A Query's statements are looked at one by one.
-    fn reads_names(&self, frame: &Frame) -> Result<bool, Cut> {
+    fn asks_names_in(&self, frame: &Frame) -> Result<bool, Cut> {
         if self.copy.is_some() || self.skipping {
             return Ok(false);
         }
@@ -79,7 +80,7 @@ impl Session {
             FromClient::Parse(parse) => {
                 let parsed = parse.sql.to_str().map(sql::parse);
                 let Some(Ok(statements)) = parsed else { return Ok(false) };
-                return Ok(statements.iter().any(|statement| statement.reads_names()));
+                return Ok(statements.iter().any(|statement| self.asks_names(statement)));
             }
             FromClient::Bind(bind) => self.prepared.get(bind.statement.as_bytes()).map(|found| &found.plan),
             FromClient::Execute { portal, .. } => {
@@ -87,7 +88,8 @@ impl Session {
             }
             _ => None,
         };
-        Ok(plan.is_some_and(|plan| plan.reads_names()))
+        let statement = plan.and_then(|plan| plan.statement.as_ref());
+        Ok(statement.is_some_and(|statement| self.asks_names(statement)))
     }
 
     pub(super) fn on_client(&mut self, frame: Frame) -> Result<(), Cut> {

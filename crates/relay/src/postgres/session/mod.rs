@@ -190,14 +190,13 @@ struct Script {
 }
 
 impl Script {
-    /// Whether what is decided next, or is to be sent, depends on what names mean.
-    fn reads_names(&self) -> bool {
-        !self.begins()
-            && (self.next_reads_names() || self.decided.iter().any(|(ready, ..)| ready.plan.reads_names()))
+    /// Whether something that is decided, and not sent yet, depends on what names mean.
+    fn has_read_names(&self) -> bool {
+        self.decided.iter().any(|(ready, ..)| ready.plan.reads_names())
     }
 
     fn next_reads_names(&self) -> bool {
-        self.rest.front().is_some_and(|statement| statement.reads_names())
+        self.rest.front().is_some_and(Statement::reads_names)
     }
 
     /// Whether something that is decided begins a transaction, or says of which kind one is: the server takes that before

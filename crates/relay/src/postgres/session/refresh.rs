@@ -6,11 +6,14 @@ impl Session {
     // --- names and catalog over this connection
 
     pub(super) fn needs_refresh(&self) -> bool {
-        // Behind a BEGIN alone nothing may run: SET TRANSACTION must still be the first.
-        let fresh_transaction = self.flow.tx() == TxStatus::InTransaction && self.unsettled.len() <= 1;
-        let stale =
-            !self.own_catalog && !fresh_transaction && !self.resource.catalog.is_current(&self.catalog);
+        let stale = !self.own_catalog && !self.resource.catalog.is_current(&self.catalog);
         (self.names_dirty || self.catalog_dirty || stale) && !self.is_failed() && !self.flow.skipping()
+    }
+
+    /// Whether names are read before this statement: where it depends on them, and before a transaction, so that what
+    /// takes no snapshot, as LOCK TABLE, is still the first in it.
+    pub(super) fn asks_names(&self, statement: &Statement) -> bool {
+        statement.reads_names() || statement.begins() && self.tx() == Tx::Idle
     }
 
     /// Whether upstream's transaction has failed, and nothing was sent that leaves it.
