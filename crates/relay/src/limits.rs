@@ -47,6 +47,8 @@ pub const ANALYSES_MAX: usize = 512;
 pub const SHAPE_BYTES_MAX: usize = 4 << 10;
 /// The longest command tag that is remembered; PostgreSQL's own have fewer than 40 bytes.
 pub const TAG_BYTES_MAX: usize = 64;
+/// How long an answer waits for a look at what its names mean by then.
+pub const NAMES_LOOK: Duration = Duration::from_secs(10);
 /// A catalog younger than this is believed when a name is not in it.
 pub const CATALOG_DOUBT: Duration = Duration::from_millis(200);
 /// Prints of revealed cells that one record holds: 17 bytes each at most, so 17 KiB of the 64 KiB of a record.

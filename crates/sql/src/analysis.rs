@@ -47,6 +47,17 @@ pub struct Analysis {
 }
 
 impl Analysis {
+    /// Whether a statement of the same text does the same by this as by the other: what it touches, governed or not, and
+    /// what runs with it. Places in the text are not compared.
+    pub fn is_like(&self, other: &Analysis) -> bool {
+        let seen = |of: &Analysis| {
+            let Analysis { action, governed, functions, effects, redefines, carried, .. } = of.clone();
+            let refused = of.refuse.map(|why| why.code);
+            (action, governed, functions, effects, redefines, carried, of.user_code, of.writes, refused)
+        };
+        seen(self) == seen(other)
+    }
+
     /// The classes of the governed columns in reach.
     pub fn classes(&self) -> BTreeSet<Class> {
         self.governed.iter().map(|use_| use_.class.clone()).collect()

@@ -53,6 +53,7 @@ mod powers;
 mod proxy;
 mod psql;
 mod raw;
+mod redefined;
 mod refusals;
 mod releases;
 mod resumption;

@@ -31,7 +31,7 @@ fn flight(client: &mut Raw, messages: &[Vec<u8>]) -> Option<String> {
 }
 
 /// The first cells of the rows of an answer.
-fn cells(answer: &[(u8, Vec<u8>)]) -> Vec<String> {
+pub(crate) fn cells(answer: &[(u8, Vec<u8>)]) -> Vec<String> {
     let rows = answer.iter().filter(|(kind, _)| *kind == b'D');
     let cell = |row: &[u8]| {
         let length = u32::from_be_bytes([row[2], row[3], row[4], row[5]]) as usize;
@@ -40,7 +40,7 @@ fn cells(answer: &[(u8, Vec<u8>)]) -> Vec<String> {
     rows.map(|(_, row)| cell(row)).collect()
 }
 
-fn ask(client: &mut Raw, sql: &str) -> Vec<String> {
+pub(crate) fn ask(client: &mut Raw, sql: &str) -> Vec<String> {
     let answer = client.query(sql).unwrap();
     assert_eq!(code(&answer), None, "{sql}");
     cells(&answer)

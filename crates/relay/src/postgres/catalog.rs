@@ -1,7 +1,8 @@
 //! The upstream's catalog, read over the gateway's own connection.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use proto_postgres::message::{FromClient, FromUpstream};
 use proto_postgres::reply::field;
@@ -24,7 +25,10 @@ pub struct Catalog {
     pub role: String,
     /// SHA-256 of the snapshot's canonical bytes.
     pub hash: [u8; 32],
+    /// When it began to be read.
     pub at: Tick,
+    /// Of [`Shelf::changes`], by then.
+    pub changes: u64,
     /// Names that an error may say.
     pub names: HashSet<Box<str>>,
 }
@@ -35,7 +39,7 @@ pub const SESSION_QUERY: &str = "SELECT pg_catalog.array_to_string(pg_catalog.cu
 
 impl Catalog {
     /// Builds one from the answers to [`QUERIES`], in order, and to [`SESSION_QUERY`] last.
-    pub fn build(resource: &Resource, mut answers: Vec<Rows>) -> Result<Catalog, String> {
+    pub fn build(resource: &Resource, began: Began, mut answers: Vec<Rows>) -> Result<Catalog, String> {
         let (search_path, role) = session_names(&answers.pop().ok_or("no answer about the session")?)?;
         let snapshot = sql::catalog::snapshot(&answers).map_err(|e| e.to_string())?;
         let governed = Governed::bind(&snapshot, &resource.rules)
@@ -43,11 +47,13 @@ impl Catalog {
         let mut hash = [0u8; 32];
         hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, snapshot.canonical()).as_ref());
         let names = snapshot.names().into_iter().map(Box::from).collect();
-        Ok(Catalog { snapshot, governed, search_path, role, hash, at: entropy::tick(), names })
+        let Began { at, changes } = began;
+        Ok(Catalog { snapshot, governed, search_path, role, hash, at, changes, names })
     }
 
     /// Dials, reads, and hangs up.
     pub async fn fetch(resource: &Resource) -> Result<Catalog, DialError> {
+        let began = resource.catalog.begin();
         let upstream = &resource.config.upstream;
         let dialled = dial(
             upstream,
@@ -63,7 +69,7 @@ impl Catalog {
             answers.push(control.query(query.sql).await.map_err(|e| format!("{}: {e}", query.name))?);
         }
         answers.push(control.query(SESSION_QUERY).await?);
-        Ok(Catalog::build(resource, answers)?)
+        Ok(Catalog::build(resource, began, answers)?)
     }
 }
 
@@ -210,68 +216,115 @@ pub fn text_row(row: &proto_postgres::reply::DataRow) -> Result<Vec<Option<Strin
 }
 
 /// The newest catalog of a resource, and when to read another.
+///
+/// **Invariant:** between what may make a definition take effect and the word that it has, one is counted as landing; both
+/// ends are changes. So who had an answer while none was landing, and no change since the catalog was read that decided
+/// the statement, knows that its names meant what they mean there.
 #[derive(Default)]
 pub struct Shelf {
-    newest: std::sync::RwLock<Option<Arc<Catalog>>>,
-    stale: std::sync::atomic::AtomicBool,
+    newest: RwLock<Option<Arc<Catalog>>>,
+    changes: AtomicU64,
+    landing: AtomicU64,
     fetching: tokio::sync::Mutex<()>,
     /// Why the last attempt to read one failed, if it did.
-    trouble: std::sync::RwLock<Option<String>>,
+    trouble: RwLock<Option<String>>,
+}
+
+/// When a catalog began to be read.
+#[derive(Clone, Copy)]
+pub struct Began {
+    at: Tick,
+    changes: u64,
 }
 
 impl Shelf {
     /// The newest, read again if something changed it or it is older than `CATALOG_AGE`.
     pub async fn current(&self, resource: &Resource) -> Result<Arc<Catalog>, DialError> {
-        if let Some(fresh) = self.fresh() {
-            return Ok(fresh);
+        self.newest_that(resource, |catalog| self.is_current(catalog)).await
+    }
+
+    /// One that began to be read behind this moment.
+    pub async fn since(&self, resource: &Resource, moment: Tick) -> Result<Arc<Catalog>, DialError> {
+        self.newest_that(resource, |catalog| catalog.at > moment).await
+    }
+
+    async fn newest_that(
+        &self,
+        resource: &Resource,
+        will_do: impl Fn(&Catalog) -> bool,
+    ) -> Result<Arc<Catalog>, DialError> {
+        if let Some(newest) = self.newest().filter(|newest| will_do(newest)) {
+            return Ok(newest);
         }
         let _one_at_a_time = self.fetching.lock().await;
-        if let Some(fresh) = self.fresh() {
-            return Ok(fresh);
+        if let Some(newest) = self.newest().filter(|newest| will_do(newest)) {
+            return Ok(newest);
         }
-        self.stale.store(false, std::sync::atomic::Ordering::SeqCst);
-        let fetched = Catalog::fetch(resource).await.inspect_err(|_| self.invalidate());
+        let fetched = Catalog::fetch(resource).await;
         self.reached(fetched.as_ref().err().map(DialError::to_string));
         let catalog = Arc::new(fetched?);
         resource.record_catalog(&catalog);
-        *self.newest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(catalog.clone());
+        self.put(catalog.clone());
         Ok(catalog)
     }
 
     /// Keeps whether the upstream was reached at the last attempt, and why not.
     pub fn reached(&self, trouble: Option<String>) {
-        *self.trouble.write().unwrap_or_else(std::sync::PoisonError::into_inner) = trouble;
+        *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// Why the upstream could not be asked at the last attempt. `None`: it answered, or nobody has asked yet.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a catalog that a session has read, if it was outside a transaction and so is everybody's.
-    /// Returns the one to go on with.
-    pub fn offer(&self, catalog: Arc<Catalog>, everybodys: bool) -> Arc<Catalog> {
-        if everybodys {
-            self.stale.store(false, std::sync::atomic::Ordering::SeqCst);
-            *self.newest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(catalog.clone());
-        }
-        catalog
+    /// Takes a catalog that was read outside of a transaction, and so is everybody's.
+    pub fn put(&self, catalog: Arc<Catalog>) {
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(catalog);
     }
 
-    /// Somebody changed the catalog.
-    pub fn invalidate(&self) {
-        self.stale.store(true, std::sync::atomic::Ordering::SeqCst);
+    /// What a catalog is built with whose reading begins now.
+    pub fn begin(&self) -> Began {
+        Began { at: entropy::tick(), changes: self.changes.load(SeqCst) }
     }
 
-    /// Changes when another catalog is current.
-    pub fn is_current(&self, catalog: &Arc<Catalog>) -> bool {
-        self.fresh().is_some_and(|newest| Arc::ptr_eq(&newest, catalog))
+    /// Whether nothing has changed what names mean since it was read, and it is not old.
+    pub fn is_current(&self, catalog: &Catalog) -> bool {
+        let age = entropy::tick().0.saturating_sub(catalog.at.0);
+        u128::from(age) < crate::limits::CATALOG_AGE.as_nanos()
+            && catalog.changes == self.changes.load(SeqCst)
     }
 
-    fn fresh(&self) -> Option<Arc<Catalog>> {
-        let newest = self.newest.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()?;
-        let age = entropy::tick().0.saturating_sub(newest.at.0);
-        let young = u128::from(age) < crate::limits::CATALOG_AGE.as_nanos();
-        (young && !self.stale.load(std::sync::atomic::Ordering::SeqCst)).then_some(newest)
+    /// Whether nothing has changed since there were so many changes, and nothing may change now. `own`: how many of what
+    /// is landing is the asker's.
+    pub fn is_at_rest(&self, changes: u64, own: u64) -> bool {
+        // In this order: what has landed meanwhile is a change by then.
+        self.landing.load(SeqCst) <= own && self.changes.load(SeqCst) == changes
+    }
+
+    fn newest(&self) -> Option<Arc<Catalog>> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A definition that may take effect at any moment, until this is dropped.
+pub struct Landing {
+    resource: Arc<Resource>,
+    /// How many changes there were before it.
+    pub before: u64,
+}
+
+impl Landing {
+    pub fn begin(resource: Arc<Resource>) -> Landing {
+        resource.catalog.landing.fetch_add(1, SeqCst);
+        let before = resource.catalog.changes.fetch_add(1, SeqCst);
+        Landing { resource, before }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.resource.catalog.changes.fetch_add(1, SeqCst);
+        self.resource.catalog.landing.fetch_sub(1, SeqCst);
     }
 }

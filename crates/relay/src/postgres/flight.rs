@@ -19,6 +19,7 @@ use vocab::{Class, Group, Position, ResourcePath, Seq};
 use super::carried::Stream;
 use super::look::{Look, Marks};
 use super::plan::Plan;
+use super::session::Sure;
 use crate::config::{Reel, Tripwire};
 
 /// One operation: what one intent permits, or a step of the protocol.
@@ -63,6 +64,9 @@ pub struct Op {
     pub rows_out: Option<Box<Stream>>,
     /// The gateway has refused the rest of what the client sends for it; this is what the client is told.
     pub refused: Option<Fields>,
+    /// [`super::catalog::Shelf`]'s changes when the catalog began to be read by which it was decided.
+    pub changes: u64,
+    pub sure: Sure,
     /// Policy has refused the answer: what still comes of it stays here.
     pub withheld: bool,
     /// An error that the gateway asked for itself; the client has been told otherwise.
@@ -162,10 +166,17 @@ impl Op {
             complete: false,
             rows_out: None,
             refused: None,
+            changes: 0,
+            sure: Sure::No,
             withheld: false,
             silent: false,
             named: Vec::new(),
         }
+    }
+
+    /// Whether some of its answer waits to leave.
+    pub fn shows(&self) -> bool {
+        self.rows_from.is_some() || self.looked.is_some()
     }
 }
 

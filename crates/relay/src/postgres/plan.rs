@@ -29,6 +29,9 @@ pub struct Plan {
     /// Without its tree.
     pub statement: Option<Statement>,
     pub analysis: Arc<Analysis>,
+    /// The catalog that it was made from, by its hash and changes.
+    pub catalog: [u8; 32],
+    pub changes: u64,
     /// What its records say of it.
     pub subject: Subject,
     /// What runs upstream.
@@ -134,6 +137,8 @@ impl Plan {
             refuse,
             said: None,
             analysis: Arc::new(analysis),
+            catalog: catalog.hash,
+            changes: catalog.changes,
             statement: statement.map(Statement::bare),
         }
     }
@@ -166,6 +171,11 @@ impl Plan {
     /// Whether what is said of it depends on what names mean.
     pub fn reads_names(&self) -> bool {
         self.statement.as_ref().is_some_and(|statement| statement.reads_names())
+    }
+
+    /// Whether it runs code that looks up names while it runs.
+    pub fn runs_code(&self) -> bool {
+        self.analysis.user_code || !self.analysis.functions.is_empty()
     }
 
     /// Whether it begins a transaction, or says of which kind one is, and does nothing else.

@@ -24,9 +24,11 @@ impl Session {
                     self.after_flight()?;
                     continue;
                 }
-                Hold::Human { .. } | Hold::Barrier { .. } | Hold::Refresh(_) | Hold::Flight { .. } => {
-                    return Ok(());
-                }
+                Hold::Human { .. }
+                | Hold::Barrier { .. }
+                | Hold::Refresh(_)
+                | Hold::Flight { .. }
+                | Hold::Doubt { .. } => return Ok(()),
             }
             if self.upstream.writer.out.len() > QUEUE_BYTES_MAX || self.sends.len() > 4_096 {
                 return Ok(());
@@ -36,6 +38,7 @@ impl Session {
                 if !script.begins() && (next || script.has_read_names()) && self.needs_refresh() {
                     return self.begin_refresh();
                 }
+                self.just_read = false;
                 self.script_step()?;
                 continue;
             }
@@ -43,6 +46,7 @@ impl Session {
                 return self.begin_refresh();
             }
             if let Some(frame) = self.stash.take() {
+                self.just_read = false;
                 self.on_client(frame)?;
                 continue;
             }
@@ -186,6 +190,16 @@ impl Session {
         found.map(|found| if failed { ("25P02", ABORTED, None) } else { found })
     }
 
+    /// While it was decided, which may take a human's while, names came to mean something else: nothing of it is sent.
+    fn refuse_script(&mut self, changed: usize) -> Result<(), Cut> {
+        let decided = self.script.as_mut().map(|script| std::mem::take(&mut script.decided));
+        let Some((ready, verdict, asked)) = decided.and_then(|mut all| all.drain(changed..).next()) else {
+            return Ok(());
+        };
+        self.refuse(&ready, &without_words(&verdict), "40001", NAMES_CHANGED, None, asked)?;
+        self.after_refusal(true)
+    }
+
     /// Decides the next statement of the text, or sends all that are decided.
     pub(super) fn script_step(&mut self) -> Result<(), Cut> {
         let refresh = self.needs_refresh();
@@ -230,6 +244,10 @@ impl Session {
             let ready = self.translate(plan, asked);
             return self.statement(ready, true);
         }
+        if let Some(changed) = self.first_changed() {
+            return self.refuse_script(changed);
+        }
+        let Some(script) = &mut self.script else { return Ok(()) };
         let decided = std::mem::take(&mut script.decided);
         let done = script.rest.is_empty();
         let copies = decided.last().is_some_and(|(ready, _, _)| ready.plan.copies_in());
@@ -323,7 +341,7 @@ impl Session {
 
     /// A plan for what cannot be read: opaque, and refused. `said`: why, as PostgreSQL says it.
     pub(super) fn unreadable(&mut self, said: Option<String>) -> Arc<Plan> {
-        let mut plan = self.make_plan(None);
+        let mut plan = self.make_plan(&self.catalog, None);
         let masked = MaskedText::constant("[a statement that cannot be read]");
         let detectors = self.resource.gate.detectors();
         plan.subject = Subject::new(detectors, plan.action().clone(), masked, None, &[]);

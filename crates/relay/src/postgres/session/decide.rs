@@ -87,6 +87,7 @@ impl Session {
         };
         let executes = matches!(ready.via, "query" | "execute");
         op.plan = Some(ready.plan.clone());
+        op.changes = ready.plan.changes;
         let op = self.op(op);
         if executes {
             self.runs(op, &ready.plan);
@@ -142,9 +143,7 @@ impl Session {
                 return self.after_refusal(script);
             }
             Err(GateError::NotShown) => {
-                // The reason is this, and not what the rule has to say.
-                let mut decided = Arc::unwrap_or_clone(decided);
-                decided.message = None;
+                let decided = without_words(&decided);
                 self.refuse(&ready, &decided, "54000", TOO_LONG_TO_SHOW, None, None)?;
                 return self.after_refusal(script);
             }
@@ -193,7 +192,7 @@ impl Session {
             self.resource.gate.spend(*asked, answer, &question, &ground, entropy::wall())
         };
         match (spent.map_err(|e| self.unrecorded(e))?, of) {
-            (Spent::Allowed(decided), None) => self.decided(*ready, decided, Some(seq), script),
+            (Spent::Allowed(decided), None) => self.approved(ready, decided, seq, script),
             (Spent::Refused(decided, why), None) => {
                 self.refuse(&ready, &decided, "42501", why, None, Some(seq))?;
                 self.after_refusal(script)
@@ -205,7 +204,7 @@ impl Session {
                 self.resume(op)
             }
             (Spent::Refused(decided, why), Some(op)) => {
-                self.withhold(op, &decided, why)?;
+                self.withhold(op, &decided, "42501", why)?;
                 self.resume(op)
             }
         }
@@ -282,17 +281,9 @@ impl Session {
         plan
     }
 
-    pub(super) fn make_plan(&self, statement: Option<Statement>) -> Plan {
+    pub(super) fn make_plan(&self, catalog: &Catalog, statement: Option<Statement>) -> Plan {
         let in_transaction = self.tx() != Tx::Idle;
-        Plan::make(
-            &self.resource,
-            &self.who,
-            self.pins,
-            &self.catalog,
-            &self.names,
-            in_transaction,
-            statement,
-        )
+        Plan::make(&self.resource, &self.who, self.pins, catalog, &self.names, in_transaction, statement)
     }
 
     /// A text without a statement, or messages that no statement is behind.
@@ -301,7 +292,7 @@ impl Session {
         if let Some(plan) = self.plans.get("") {
             return plan.clone();
         }
-        let plan = Arc::new(self.make_plan(None));
+        let plan = Arc::new(self.make_plan(&self.catalog, None));
         self.keep("".into(), plan.clone());
         plan
     }

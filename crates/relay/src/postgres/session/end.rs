@@ -158,7 +158,12 @@ impl Session {
             Hold::Flight { ready, decided, .. } => {
                 let _refused = self.never_asked(&ready, &decided, ENDED_UNASKED);
             }
-            Hold::No | Hold::Barrier { .. } | Hold::Refresh(_) => {}
+            Hold::Doubt { of: Doubted::Approved { ready, decided, asked, .. }, .. } => {
+                let (question, (code, why)) = (self.question(&ready), ENDED_UNSENT);
+                let code = sqlstate5(code);
+                let _kept = self.resource.gate.refuse(&question, &decided, code, why, Some(asked), false);
+            }
+            Hold::No | Hold::Barrier { .. } | Hold::Refresh(_) | Hold::Doubt { .. } => {}
         }
     }
 }

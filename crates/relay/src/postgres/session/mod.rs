@@ -33,6 +33,7 @@ use wire::{Fault, RawField, Side};
 mod client;
 mod copy;
 mod decide;
+mod doubt;
 mod end;
 mod named;
 mod refresh;
@@ -43,11 +44,13 @@ mod upstream;
 
 use copy::CopyIn;
 use decide::{TOO_LONG_TO_SHOW, waiting};
+pub use doubt::Sure;
+use doubt::{Doubted, NAMES_CHANGED, NAMES_CHANGED_AFTER, Reading, without_words};
 use end::no_record;
-use refuse::{ABORTED, ENDED_UNASKED, position};
+use refuse::{ABORTED, ENDED_UNASKED, ENDED_UNSENT, position};
 use transaction::{Ahead, Holding};
 
-use super::catalog::{Catalog, SESSION_QUERY, session_names, text_row};
+use super::catalog::{Began, Catalog, Landing, SESSION_QUERY, session_names, text_row};
 use super::flight::{
     Columns, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, State, ask_keeper, error, fatal,
     ready, rules_detail, sqlstate,
@@ -223,6 +226,11 @@ enum Hold {
     },
     /// The catalog is read through this session.
     Refresh(Box<Refresh>),
+    /// The catalog is read over the gateway's own connection.
+    Doubt {
+        of: Doubted,
+        reading: Reading,
+    },
     /// A human must be asked, and what was sent before is not all answered: what the transaction holds is not known.
     Flight {
         ready: Box<Ready>,
@@ -235,6 +243,7 @@ enum Hold {
 /// Reading names and catalog over the session's own connection.
 struct Refresh {
     op: u64,
+    began: Began,
     /// Answers still to come, each from one query.
     answers: Vec<Vec<Vec<Option<String>>>>,
     rows: Vec<Vec<Option<String>>>,
@@ -247,6 +256,7 @@ enum Wake {
     ClientClosed,
     UpstreamClosed,
     Answered(Option<Answer>),
+    Names(Option<Arc<Catalog>>),
     Cancel,
     Ended(Ended),
     Late,
@@ -270,6 +280,12 @@ pub struct Session {
     catalog_dirty: bool,
     /// The catalog was read inside this session's transaction and is nobody else's.
     own_catalog: bool,
+    /// It was read for the message at hand.
+    just_read: bool,
+    /// The session has defined something that has not taken effect, as far as is known.
+    defines: bool,
+    /// And it may at any moment.
+    landing: Option<Landing>,
     plans: Plans,
     prepared: ByName<Prepared>,
     portals: ByName<Portal>,
@@ -405,6 +421,9 @@ impl Session {
             names_dirty: start.search_path_set,
             catalog_dirty: false,
             own_catalog: false,
+            just_read: false,
+            defines: false,
+            landing: None,
             plans: Plans::default(),
             prepared: ByName::default(),
             portals: ByName::default(),
@@ -485,6 +504,7 @@ impl Session {
                     }),
                 },
                 Ok(Wake::Answered(answer)) => self.on_answer(answer),
+                Ok(Wake::Names(catalog)) => self.on_names(catalog),
                 Ok(Wake::Cancel) => {
                     pressed = self::pressed(cancel.clone());
                     self.on_cancel()
@@ -551,6 +571,11 @@ impl Session {
             if let Poll::Ready(answer) = answered.poll(cx) {
                 return Poll::Ready(Ok(Wake::Answered(answer)));
             }
+        }
+        if let Hold::Doubt { reading, .. } = &mut self.hold
+            && let Poll::Ready(catalog) = reading.as_mut().poll(cx)
+        {
+            return Poll::Ready(Ok(Wake::Names(catalog)));
         }
         if let Some((_, timer)) = &mut self.timer
             && timer.as_mut().poll(cx).is_ready()
@@ -628,7 +653,9 @@ impl Session {
                         self.upstream.writer.send(permit, bytes)?;
                     }
                     self.sends.pop_front();
-                    if discarded && let Some(op) = self.ops.remove(&op) {
+                    if !discarded {
+                        self.lands(op);
+                    } else if let Some(op) = self.ops.remove(&op) {
                         self.showing.finish(op, "skipped");
                     }
                 }

@@ -17,7 +17,7 @@ const OUTDATED: Reason = Reason {
 impl Session {
     /// As [`Session::make_plan`]; what it runs by a name is looked at again first, if rules or catalog have changed.
     pub(super) fn planned(&mut self, statement: Option<Statement>) -> Plan {
-        let mut plan = self.make_plan(statement);
+        let mut plan = self.make_plan(&self.catalog, statement);
         let Some(name) = plan.analysis.by_name.clone() else { return plan };
         self.naming += 1;
         let held = match self.naming > NAMES_DEEP_MAX {
@@ -30,7 +30,7 @@ impl Session {
             // A plan keeps no tree; what was read once is read again alike.
             Held::Renewed => {
                 let text = plan.statement.as_ref().map_or("", Statement::text);
-                plan = self.make_plan(sql::parse(text).ok().and_then(|mut all| all.pop()));
+                plan = self.make_plan(&self.catalog, sql::parse(text).ok().and_then(|mut all| all.pop()));
             }
             Held::Outdated => plan.refuse = Some(OUTDATED),
         }

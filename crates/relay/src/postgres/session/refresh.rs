@@ -6,7 +6,8 @@ impl Session {
     // --- names and catalog over this connection
 
     pub(super) fn needs_refresh(&self) -> bool {
-        let stale = !self.own_catalog && !self.resource.catalog.is_current(&self.catalog);
+        // Read once for one message: whether it stays so until that has its answer is asked then.
+        let stale = !self.just_read && !self.resource.catalog.is_current(&self.catalog);
         (self.names_dirty || self.catalog_dirty || stale) && !self.is_failed() && !self.flow.skipping()
     }
 
@@ -33,8 +34,7 @@ impl Session {
             self.hold = Hold::Barrier { op: last };
             return Ok(());
         }
-        let names_only =
-            !self.catalog_dirty && (self.own_catalog || self.resource.catalog.is_current(&self.catalog));
+        let names_only = !self.catalog_dirty && self.resource.catalog.is_current(&self.catalog);
         let queries: Vec<&str> = match names_only {
             true => vec![SESSION_QUERY],
             false => sql::catalog::QUERIES.iter().map(|q| q.sql).chain([SESSION_QUERY]).collect(),
@@ -86,6 +86,7 @@ impl Session {
         }
         self.hold = Hold::Refresh(Box::new(Refresh {
             op,
+            began: self.resource.catalog.begin(),
             answers: Vec::new(),
             rows: Vec::new(),
             names_only,
@@ -109,17 +110,18 @@ impl Session {
             self.names.search_path = path;
             self.names.role = role;
         } else {
-            let catalog = Catalog::build(&self.resource, answers).map_err(bad)?;
+            let catalog = Catalog::build(&self.resource, refresh.began, answers).map_err(bad)?;
             self.names.search_path = catalog.search_path.clone();
             self.names.role = catalog.role.clone();
             self.names.temp.clear();
-            let everybodys = self.flow.tx() == TxStatus::Idle && !self.unsynced;
-            if everybodys {
-                self.resource.record_catalog(&catalog);
+            self.catalog = Arc::new(catalog);
+            self.own_catalog = self.flow.tx() != TxStatus::Idle || self.unsynced;
+            if !self.own_catalog {
+                self.resource.record_catalog(&self.catalog);
+                self.resource.catalog.put(self.catalog.clone());
             }
-            self.catalog = self.resource.catalog.offer(Arc::new(catalog), everybodys);
-            self.own_catalog = !everybodys;
         }
+        self.just_read = true;
         self.names_dirty = false;
         self.catalog_dirty = false;
         self.epoch += 1;

@@ -10,6 +10,8 @@ pub(super) const ABORTED: &str =
 /// Why nobody was asked about what waited for the answers before it: an SQLSTATE, and the record's sentence.
 const AFTER_ERROR: (&str, &str) = ("25P02", "skipped: an error came before it, and nobody was asked");
 pub(super) const ENDED_UNASKED: (&str, &str) = ("08006", "the connection ended before anybody was asked");
+/// The same of what somebody had approved.
+pub(super) const ENDED_UNSENT: (&str, &str) = ("08006", "the connection ended before this was sent");
 
 impl Session {
     /// Records the refusal. Where upstream is at rest the client is told at once; else upstream is made to fail in its
@@ -46,7 +48,7 @@ impl Session {
                 (said.unwrap_or_else(|| why.to_string()), None)
             }
         };
-        let held = Holding::hint_for(why).map(|hint| format!("{hint} (record {})", receipt.seq().0));
+        let held = hint_for(why).map(|hint| format!("{hint} (record {})", receipt.seq().0));
         let hint = held.or_else(|| Some(ask_keeper(receipt.seq().0)).filter(|_| code == "42501"));
         let mut fields = error(code, &message, detail, hint);
         if let Some(position) = position {
@@ -80,11 +82,8 @@ impl Session {
         decided: &Arc<Decided>,
         (code, why): (&'static str, &'static str),
     ) -> Result<Receipt, GateError> {
-        // The reason is this, and not what the rule has to say.
-        let mut decided = Decided::clone(decided);
-        decided.message = None;
         let question = Question { sending: &[], ..self.question(ready) };
-        self.resource.gate.refuse(&question, &decided, sqlstate5(code), why, None, false)
+        self.resource.gate.refuse(&question, &without_words(decided), sqlstate5(code), why, None, false)
     }
 
     /// A Query ends with its first error, whatever of it was still to come. What of it waited to be asked about was
@@ -97,9 +96,11 @@ impl Session {
                 self.showing.cover(receipt);
             }
             Hold::Barrier { .. } => {}
-            held @ (Hold::No | Hold::Human { .. } | Hold::Refresh(_) | Hold::Flight { .. }) => {
-                self.hold = held
-            }
+            held @ (Hold::No
+            | Hold::Human { .. }
+            | Hold::Refresh(_)
+            | Hold::Flight { .. }
+            | Hold::Doubt { .. }) => self.hold = held,
         }
         self.script = None;
         Ok(())
@@ -192,6 +193,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// What to do about a refusal with this sentence.
+pub(super) fn hint_for(why: &str) -> Option<&'static str> {
+    Holding::hint_for(why).or((why == NAMES_CHANGED).then_some("run it again"))
 }
 
 /// Where in the client's text something of its statement is, in characters from 1.

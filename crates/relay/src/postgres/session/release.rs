@@ -7,13 +7,16 @@
 use super::*;
 
 impl Session {
-    /// Whether an answer waits for a human.
+    /// Whether an answer waits for a human, or for the catalog.
     pub(super) fn holds_answer(&self) -> bool {
-        matches!(self.hold, Hold::Human { answer: Some(_), .. })
+        matches!(self.hold, Hold::Human { answer: Some(_), .. } | Hold::Doubt { of: Doubted::Answer(_), .. })
     }
 
     /// Looks at what has come of an answer and asks policy. `false`: it may not leave, now or at all.
     pub(super) fn look_at(&mut self, id: u64) -> Result<bool, Cut> {
+        if !self.knows_names(id)? {
+            return Ok(false);
+        }
         let generation = self.resource.gate.generation();
         if self.releases.0 != generation {
             self.releases = (generation, self.resource.gate.decides_releases(&self.who));
@@ -41,7 +44,7 @@ impl Session {
                 Ok(true)
             }
             Verdict::Ask(groups) => self.ask_release(id, plan, decided, &groups).map(|()| false),
-            Verdict::Refuse => self.withhold(id, &decided, HELD_BACK).map(|()| false),
+            Verdict::Refuse => self.withhold(id, &decided, "42501", HELD_BACK).map(|()| false),
         }
     }
 
@@ -67,7 +70,7 @@ impl Session {
     ) -> Result<(), Cut> {
         let wait = self.longest_wait();
         if let Some(held) = self.holding().filter(|_| wait.is_zero()) {
-            return self.withhold(id, &decided, held.why);
+            return self.withhold(id, &decided, "42501", held.why);
         }
         let ready = answer_of(plan);
         let now = entropy::wall();
@@ -81,9 +84,9 @@ impl Session {
         let mut asked = match asked {
             Ok(asked) => asked,
             Err(GateError::InboxFull) => {
-                return self.withhold(id, &decided, "too many requests wait for approval");
+                return self.withhold(id, &decided, "42501", "too many requests wait for approval");
             }
-            Err(GateError::NotShown) => return self.withhold(id, &decided, TOO_LONG_TO_SHOW),
+            Err(GateError::NotShown) => return self.withhold(id, &decided, "42501", TOO_LONG_TO_SHOW),
             Err(error) => return Err(self.unrecorded(error)),
         };
         if let Some(receipt) = asked.receipt.take() {
@@ -100,8 +103,14 @@ impl Session {
         Ok(())
     }
 
-    /// Policy's no to an answer: recorded, told, and the rest of it stays here.
-    pub(super) fn withhold(&mut self, id: u64, decided: &Decided, why: &'static str) -> Result<(), Cut> {
+    /// A no to an answer: recorded, told, and the rest of it stays here.
+    pub(super) fn withhold(
+        &mut self,
+        id: u64,
+        decided: &Decided,
+        code: &'static str,
+        why: &'static str,
+    ) -> Result<(), Cut> {
         let Some(op) = self.ops.get(&id) else { return Ok(()) };
         let (Some(intent), Some(plan)) = (op.intent, op.plan.clone()) else { return Ok(()) };
         let partial = op.chunks > 0;
@@ -111,7 +120,7 @@ impl Session {
             self.resource.gate.refuse(
                 &self.question(&ready),
                 decided,
-                Code::new(*b"42501"),
+                sqlstate5(code),
                 why,
                 Some(intent),
                 partial,
@@ -119,14 +128,18 @@ impl Session {
         };
         let receipt = refused.map_err(|e| self.unrecorded(e))?;
         let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();
-        let held = Holding::hint_for(why);
+        let held = refuse::hint_for(why);
         let message = decided.message.as_deref().filter(|_| held.is_none()).unwrap_or(why).to_owned();
         let detail = rules_detail(&rules, &message);
         let record = receipt.seq().0;
         let hint = held.map_or_else(|| ask_keeper(record), |hint| format!("{hint} (record {record})"));
-        let mut fields = error("42501", &message, Some(detail), Some(hint));
+        let by_policy = code == "42501";
+        let mut fields = match by_policy {
+            true => error(code, &message, Some(detail), Some(hint)),
+            false => error(code, &message, None, Some(hint)),
+        };
         if !goes_on {
-            fields = fatal("42501", HELD_BACK_AFTER);
+            fields = fatal("42501", if by_policy { HELD_BACK_AFTER } else { NAMES_CHANGED_AFTER });
         }
         let told = FromUpstream::Error(fields);
         self.with_op(id, |showing, leaving, _, scene, op| {

@@ -43,8 +43,10 @@ impl Session {
         if self.ops.get(&op).is_some_and(|op| op.withheld) {
             return self.on_withheld(op, event);
         }
-        let complete = matches!(event.kind, Kind::Complete(_) | Kind::Suspended);
+        let mut complete = matches!(event.kind, Kind::Complete(_) | Kind::Suspended);
         if let Some(op) = self.ops.get_mut(&op) {
+            // What came before an error is an answer, too.
+            complete |= matches!(event.kind, Kind::Error { .. }) && op.shows();
             op.complete |= complete;
         }
         if complete && !self.look_at(op)? {
@@ -402,11 +404,9 @@ impl Session {
             self.unlocked_at(op);
             self.savepoints.clear();
             self.drop_cursors();
-            if std::mem::take(&mut self.own_catalog) {
-                self.catalog_dirty = true;
-                self.resource.catalog.invalidate();
-            }
+            self.catalog_dirty |= std::mem::take(&mut self.own_catalog);
         }
+        self.landed(tx);
         self.flush(Some(tx), state)?;
         Ok(())
     }
@@ -487,10 +487,8 @@ impl Session {
                     self.names.prepared.clear();
                     self.names.cursors.clear();
                 }
-                Effect::DiscardTemp | Effect::CreatesTemp { .. } => self.catalog_dirty = true,
-                Effect::Ddl { .. } => {
+                Effect::DiscardTemp | Effect::CreatesTemp { .. } | Effect::Ddl { .. } => {
                     self.catalog_dirty = true;
-                    self.resource.catalog.invalidate();
                 }
                 Effect::Prepare { name } => {
                     self.names.prepared.insert(name.clone(), plan.analysis.clone());
