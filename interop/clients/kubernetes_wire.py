@@ -275,7 +275,7 @@ def library():
     context = ssl.create_default_context(cadata=base64.b64decode(CLUSTER["certificate-authority-data"]).decode())
     target = f"wss://{URL.netloc}{path(['sh', '-c', 'read line; echo got $line; echo err >&2; exit 9'], ('stdin', 'stdout', 'stderr'))}"
     said = {}
-    with connect(target, ssl=context, subprotocols=["v4.channel.k8s.io"], additional_headers={"Authorization": f"Bearer {TOKEN}"}) as socket_:
+    with connect(target, ssl=context, open_timeout=60, close_timeout=60, subprotocols=["v4.channel.k8s.io"], additional_headers={"Authorization": f"Bearer {TOKEN}"}) as socket_:
         print("protocol", socket_.subprotocol)
         socket_.send(b"\x00hello\n")
         for one in socket_:
