@@ -100,6 +100,17 @@ fn behind_a_lock() {
         ask(&mut reader, "DEALLOCATE known");
     }
     assert_eq!(refused_in(&gateway, lease.variable("TACHO_RUN"), "40001"), 5);
+    // Nor does a part of it leave where no Sync is behind it.
+    begin("redefined_lock", &mut maker, &mut reader);
+    ask(&mut maker, "BEGIN");
+    ask(&mut maker, SECRET);
+    let copy = "COPY (SELECT v || repeat('y', 9000) FROM peek, generate_series(1, 40)) TO STDOUT";
+    reader.send(&[parse("", copy), bind("", ""), execute("", 0), message(b'H', b"")].concat());
+    until_locked("redefined_lock", "peek");
+    ask(&mut maker, "COMMIT");
+    while reader.message().is_ok_and(|(kind, _)| kind != b'E') {}
+    assert!(seen(&reader).contains("another session had changed"));
+    assert!(!seen(&reader).contains("#raw"));
 }
 
 #[test]
@@ -120,6 +131,90 @@ fn behind_another_statement() {
         }
         assert!(!seen(&reader).contains("#raw"));
     }
+}
+
+/// What a name of the session's stood for when it was decided on, and not what it stands for since.
+#[test]
+fn by_a_name_that_is_given_again() {
+    let gateway = gateway("redefined_named");
+    let lease = gateway.lease("tester").unwrap();
+    let (mut maker, mut reader) = (Raw::log_in(&gateway, &lease), Raw::log_in(&gateway, &lease));
+    let close = message(b'C', b"Sknown\0");
+    let again = [close, parse("known", "SELECT 1"), message(b'S', b"")].concat();
+    let named = [parse("", "EXECUTE known"), bind("", ""), execute("", 0), again].concat();
+    let fetch = [parse("", "FETCH ALL FROM c"), bind("", ""), execute("", 0), message(b'S', b"")];
+    let portal = [parse("p", READ), bind("c", "p"), fetch.concat()].concat();
+    for (form, sent) in [("EXECUTE", named), ("FETCH", portal)] {
+        begin("redefined_named", &mut maker, &mut reader);
+        ask(&mut reader, &format!("PREPARE known AS {READ}"));
+        ask(&mut maker, "BEGIN");
+        ask(&mut maker, SECRET);
+        reader.send(&sent);
+        until_locked("redefined_named", "peek");
+        ask(&mut maker, "COMMIT");
+        let answer = reader.until_ready();
+        assert!(!seen(&reader).contains("#raw"), "{form}: {answer:?}");
+        let refused = answer.ok().and_then(|answer| code(&answer));
+        // 42501, and its end, where more is under way.
+        assert!(matches!(refused.as_deref(), Some("40001" | "42501")), "{form}: {refused:?}");
+        reader = Raw::log_in(&gateway, &lease);
+    }
+}
+
+/// The whole of what defines, in whatever flight, and whoever's transaction it stands in.
+#[test]
+fn in_whatever_way_it_takes_effect() {
+    let gateway = gateway("redefined_ways");
+    let lease = gateway.lease("tester").unwrap();
+    let (mut maker, mut reader) = (Raw::log_in(&gateway, &lease), Raw::log_in(&gateway, &lease));
+    let ways: [&[&str]; 4] = [
+        &[SECRET],
+        &["BEGIN", &format!("COMMIT; {SECRET}")],
+        &["BEGIN", &format!("ROLLBACK; {SECRET}")],
+        &["BEGIN", "SAVEPOINT a", SECRET, "SAVEPOINT b", "ROLLBACK TO b", "COMMIT AND CHAIN", "ROLLBACK"],
+    ];
+    for way in ways {
+        begin("redefined_ways", &mut maker, &mut reader);
+        way.iter().for_each(|sql| drop(ask(&mut maker, sql)));
+        assert_eq!(ask(&mut reader, READ), ["xssn_1"], "{way:?}");
+    }
+    // Who reads all else as it was reads names as they are.
+    for isolation in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
+        begin("redefined_ways", &mut maker, &mut reader);
+        ask(&mut reader, &format!("BEGIN ISOLATION LEVEL {isolation}"));
+        ask(&mut reader, "SELECT count(*) FROM orders");
+        ask(&mut maker, "ALTER VIEW peek RENAME TO past; ALTER VIEW bare RENAME TO peek");
+        let answer = reader.query(READ).unwrap();
+        let masked = code(&answer).is_none() && cells(&answer) == ["xssn_1"];
+        assert!(masked || code(&answer).as_deref() == Some("40001"), "{isolation}: {answer:?}");
+        assert!(!seen(&reader).contains("#raw"), "{isolation}");
+        reader = Raw::log_in(&gateway, &lease);
+        ask(&mut maker, "DROP VIEW past");
+    }
+}
+
+/// What a session's own path and temporary tables make of a name, they make for nobody else.
+#[test]
+fn what_is_one_sessions_own_is_not_anothers() {
+    let gateway = gateway("redefined_alone");
+    upstream().admin("redefined_alone", RAW).unwrap();
+    let lease = gateway.lease("tester").unwrap();
+    let mut maker = Raw::log_in(&gateway, &lease);
+    let read = "SELECT 'x' || v FROM bare";
+    ask(&mut maker, "CREATE TEMP TABLE bare (v text)");
+    assert_eq!(ask(&mut maker, read), Vec::<String>::new());
+    assert_eq!(ask(&mut Raw::log_in(&gateway, &lease), read), ["xssn_1"]);
+    ask(&mut maker, "DROP TABLE pg_temp.bare");
+    upstream().admin("redefined_alone", "CREATE SCHEMA decoy AUTHORIZATION crm_app").unwrap();
+    ask(&mut maker, "CREATE TABLE beside (a integer)");
+    ask(&mut maker, "SET search_path = decoy, public");
+    ask(&mut maker, "CREATE VIEW decoy.bare AS SELECT 'nothing'::text AS v");
+    assert_eq!(ask(&mut maker, read), ["xnothing"]);
+    let mut reader = Raw::log_in(&gateway, &lease);
+    assert_eq!(ask(&mut reader, read), ["xssn_1"]);
+    // A name that nobody knows is an error, and not looked for without end.
+    let unknown = code(&reader.query("SELECT * FROM nowhere").unwrap());
+    assert_eq!(unknown.as_deref(), Some("42P01"));
 }
 
 /// Rows that came before an error are an answer.
@@ -201,6 +296,18 @@ fn while_a_human_is_asked() {
         assert_eq!(written(), "0 0", "{several}");
         ask(&mut maker, "DROP VIEW target");
     }
+    // The first of two, while the second was asked about, in a transaction of their own.
+    ask(&mut maker, &over("orders"));
+    let two = format!("BEGIN; {write}; UPDATE other SET note = 'second'; COMMIT");
+    client.send(&query(&two));
+    let asked = waiting(&gateway, &lead, "target");
+    with_token(&gateway, &lead, &["approve", &asked]);
+    let asked = waiting(&gateway, &lead, "other");
+    ask(&mut maker, &format!("BEGIN; DROP VIEW target; {}; COMMIT", over("other")));
+    with_token(&gateway, &lead, &["approve", &asked]);
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("40001"));
+    assert_eq!(written(), "0 0");
+    ask(&mut maker, "DROP VIEW target");
     // What changed elsewhere stops nothing.
     ask(&mut maker, &over("orders"));
     client.send(&query(write));

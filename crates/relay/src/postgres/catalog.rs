@@ -33,14 +33,16 @@ pub struct Catalog {
     pub names: HashSet<Box<str>>,
 }
 
-/// Reads back what name resolution needs of a session: `search_path` and role, `$user` replaced.
+/// Reads back what name resolution needs of a session: `search_path` and role, `$user` replaced; and its transaction's
+/// isolation.
 pub const SESSION_QUERY: &str = "SELECT pg_catalog.array_to_string(pg_catalog.current_schemas(false), E'\\n'), \
-     current_user::pg_catalog.text";
+     current_user::pg_catalog.text, pg_catalog.current_setting('transaction_isolation')";
 
 impl Catalog {
     /// Builds one from the answers to [`QUERIES`], in order, and to [`SESSION_QUERY`] last.
     pub fn build(resource: &Resource, began: Began, mut answers: Vec<Rows>) -> Result<Catalog, String> {
-        let (search_path, role) = session_names(&answers.pop().ok_or("no answer about the session")?)?;
+        let said = session_names(&answers.pop().ok_or("no answer about the session")?)?;
+        let SessionNames { search_path, role, .. } = said;
         let snapshot = sql::catalog::snapshot(&answers).map_err(|e| e.to_string())?;
         let governed = Governed::bind(&snapshot, &resource.rules)
             .map_err(|errors| errors.iter().map(|e| e.to_string()).collect::<Vec<_>>().join("; "))?;
@@ -158,13 +160,24 @@ fn powers_query(governed: &Governed) -> String {
     format!("SELECT {} FROM pg_catalog.pg_roles r WHERE r.rolname = current_user", columns.join(", "))
 }
 
-/// `search_path` and role out of the answer to [`SESSION_QUERY`].
-pub fn session_names(rows: &Rows) -> Result<(Vec<String>, String), String> {
+/// The answer to [`SESSION_QUERY`].
+pub struct SessionNames {
+    pub search_path: Vec<String>,
+    pub role: String,
+    /// Its transaction reads all of what it reads as of its first statement.
+    pub frozen: bool,
+}
+
+pub fn session_names(rows: &Rows) -> Result<SessionNames, String> {
     let [row] = &rows[..] else { return Err("the upstream did not say its search_path".into()) };
-    let [Some(path), Some(role)] = &row[..] else {
+    let [Some(path), Some(role), Some(isolation)] = &row[..] else {
         return Err("the upstream did not say its search_path".into());
     };
-    Ok((path.split('\n').filter(|s| !s.is_empty()).map(String::from).collect(), role.clone()))
+    Ok(SessionNames {
+        search_path: path.split('\n').filter(|s| !s.is_empty()).map(String::from).collect(),
+        role: role.clone(),
+        frozen: !isolation.starts_with("read "),
+    })
 }
 
 /// The gateway's own connection: asks, and keeps nothing.
@@ -217,6 +230,8 @@ pub fn text_row(row: &proto_postgres::reply::DataRow) -> Result<Vec<Option<Strin
 
 /// The newest catalog of a resource, and when to read another.
 ///
+/// **Invariant:** it is read over the gateway's own connection: what a session reads has its `search_path`, its role and its
+/// temporary tables, which mean nothing to others.
 /// **Invariant:** between what may make a definition take effect and the word that it has, one is counted as landing; both
 /// ends are changes. So who had an answer while none was landing, and no change since the catalog was read that decided
 /// the statement, knows that its names meant what they mean there.
@@ -235,6 +250,13 @@ pub struct Shelf {
 pub struct Began {
     at: Tick,
     changes: u64,
+}
+
+impl Began {
+    /// What is read is as of when there were so many changes.
+    pub fn as_of(self, changes: u64) -> Began {
+        Began { changes, ..self }
+    }
 }
 
 impl Shelf {
@@ -264,7 +286,7 @@ impl Shelf {
         self.reached(fetched.as_ref().err().map(DialError::to_string));
         let catalog = Arc::new(fetched?);
         resource.record_catalog(&catalog);
-        self.put(catalog.clone());
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(catalog.clone());
         Ok(catalog)
     }
 
@@ -278,28 +300,27 @@ impl Shelf {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a catalog that was read outside of a transaction, and so is everybody's.
-    pub fn put(&self, catalog: Arc<Catalog>) {
-        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(catalog);
-    }
-
     /// What a catalog is built with whose reading begins now.
     pub fn begin(&self) -> Began {
-        Began { at: entropy::tick(), changes: self.changes.load(SeqCst) }
+        Began { at: entropy::tick(), changes: self.changes() }
+    }
+
+    /// How often what names mean may have changed.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(SeqCst)
     }
 
     /// Whether nothing has changed what names mean since it was read, and it is not old.
     pub fn is_current(&self, catalog: &Catalog) -> bool {
         let age = entropy::tick().0.saturating_sub(catalog.at.0);
-        u128::from(age) < crate::limits::CATALOG_AGE.as_nanos()
-            && catalog.changes == self.changes.load(SeqCst)
+        u128::from(age) < crate::limits::CATALOG_AGE.as_nanos() && catalog.changes == self.changes()
     }
 
     /// Whether nothing has changed since there were so many changes, and nothing may change now. `own`: how many of what
     /// is landing is the asker's.
     pub fn is_at_rest(&self, changes: u64, own: u64) -> bool {
         // In this order: what has landed meanwhile is a change by then.
-        self.landing.load(SeqCst) <= own && self.changes.load(SeqCst) == changes
+        self.landing.load(SeqCst) <= own && self.changes() == changes
     }
 
     fn newest(&self) -> Option<Arc<Catalog>> {

@@ -19,7 +19,7 @@ use vocab::{Class, Group, Position, ResourcePath, Seq};
 use super::carried::Stream;
 use super::look::{Look, Marks};
 use super::plan::Plan;
-use super::session::Sure;
+use super::session::{Stands, Sure};
 use crate::config::{Reel, Tripwire};
 
 /// One operation: what one intent permits, or a step of the protocol.
@@ -67,6 +67,8 @@ pub struct Op {
     /// [`super::catalog::Shelf`]'s changes when the catalog began to be read by which it was decided.
     pub changes: u64,
     pub sure: Sure,
+    /// What the name stood for that it runs or reads, when it was decided.
+    pub stands: Option<Stands>,
     /// Policy has refused the answer: what still comes of it stays here.
     pub withheld: bool,
     /// An error that the gateway asked for itself; the client has been told otherwise.
@@ -168,6 +170,7 @@ impl Op {
             refused: None,
             changes: 0,
             sure: Sure::No,
+            stands: None,
             withheld: false,
             silent: false,
             named: Vec::new(),

@@ -165,6 +165,7 @@ impl Session {
                     decided: Vec::new(),
                     empty,
                     turns: false,
+                    known: false,
                 });
                 Ok(())
             }
@@ -191,7 +192,7 @@ impl Session {
     }
 
     /// While it was decided, which may take a human's while, names came to mean something else: nothing of it is sent.
-    fn refuse_script(&mut self, changed: usize) -> Result<(), Cut> {
+    pub(super) fn refuse_script(&mut self, changed: usize) -> Result<(), Cut> {
         let decided = self.script.as_mut().map(|script| std::mem::take(&mut script.decided));
         let Some((ready, verdict, asked)) = decided.and_then(|mut all| all.drain(changed..).next()) else {
             return Ok(());
@@ -244,7 +245,12 @@ impl Session {
             let ready = self.translate(plan, asked);
             return self.statement(ready, true);
         }
-        if let Some(changed) = self.first_changed() {
+        if self.doubts_script() {
+            let reading = self.read_names();
+            self.hold = Hold::Doubt { of: Doubted::Script, reading };
+            return Ok(());
+        }
+        if let Some(changed) = self.first_changed(&self.catalog) {
             return self.refuse_script(changed);
         }
         let Some(script) = &mut self.script else { return Ok(()) };

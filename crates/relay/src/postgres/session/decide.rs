@@ -88,6 +88,7 @@ impl Session {
         let executes = matches!(ready.via, "query" | "execute");
         op.plan = Some(ready.plan.clone());
         op.changes = ready.plan.changes;
+        op.stands = self.stands_for(&ready.plan);
         let op = self.op(op);
         if executes {
             self.runs(op, &ready.plan);
@@ -299,7 +300,7 @@ impl Session {
 
     /// A name was not found: somebody may have made it meanwhile. Then the catalog is read again, once.
     pub(super) fn wants_fresh(&mut self, plan: &Plan) -> bool {
-        let age = entropy::tick().0.saturating_sub(self.catalog.at.0);
+        let age = entropy::tick().0.saturating_sub(self.read_at);
         let wanted = plan.analysis.unresolved
             && u128::from(age) > CATALOG_DOUBT.as_nanos()
             && self.flow.tx() != TxStatus::Failed

@@ -21,8 +21,17 @@ pub enum Sure {
     Always,
 }
 
+/// What a name of the session's stood for when a statement that runs or reads by it was decided.
+pub struct Stands {
+    text: Arc<str>,
+    upstream: Arc<str>,
+    analysis: Arc<sql::Analysis>,
+}
+
 /// What waits for the catalog.
 pub(super) enum Doubted {
+    /// A Query, some of which was approved before the rest was.
+    Script,
     /// What upstream has answered.
     Answer(u64),
     /// What a human has approved.
@@ -37,9 +46,12 @@ impl Session {
     pub(super) fn lands(&mut self, id: u64) {
         let Some(plan) = self.ops.get(&id).and_then(|op| op.plan.as_ref()) else { return };
         let effects = &plan.analysis.effects;
-        self.defines |= effects.iter().any(|effect| matches!(effect, Effect::Ddl { .. }));
-        let commits = effects.iter().any(|effect| matches!(effect, Effect::Commit { .. }));
-        let waits = self.flow.tx() == TxStatus::InTransaction && !commits;
+        let any = |of: fn(&Effect) -> bool| effects.iter().any(of);
+        // A temporary table is nobody else's.
+        self.defines |=
+            any(|e| matches!(e, Effect::Ddl { .. })) && !any(|e| matches!(e, Effect::CreatesTemp { .. }));
+        self.ends |= any(|e| matches!(e, Effect::Commit { .. } | Effect::Rollback { .. }));
+        let waits = self.flow.tx() == TxStatus::InTransaction && !self.ends;
         if !self.defines || waits || self.landing.is_some() {
             return;
         }
@@ -56,8 +68,12 @@ impl Session {
         if self.syncs > 0 || self.unsynced {
             return;
         }
+        self.ends = false;
         self.landing = None;
-        self.defines &= tx != TxStatus::Idle;
+        if tx == TxStatus::Idle {
+            self.defines = false;
+            self.block_changes = self.resource.catalog.changes();
+        }
     }
 
     /// Whether the names of what upstream answers meant there what they did when it was decided. `false`: this is looked
@@ -78,7 +94,7 @@ impl Session {
             }
             Sure::No => {}
         }
-        if self.own_catalog || self.defines {
+        if self.defines {
             // What it has defined itself nobody else can read, or would wait for.
             return self.misses_names(id);
         }
@@ -98,10 +114,14 @@ impl Session {
         let shelf = &self.resource.catalog;
         let own = u64::from(self.landing.is_some());
         let known = shelf.is_current(&self.catalog) && shelf.is_at_rest(self.catalog.changes, own);
+        // What was approved before it has waited as long.
+        if let Some(script) = &mut self.script {
+            script.known = false;
+        }
         if known || !ready.plan.reads_names() {
             return self.decided(*ready, decided, Some(asked), script);
         }
-        if self.own_catalog || self.defines {
+        if self.defines {
             return self.refuse_changed(&ready, &decided, asked, script);
         }
         let of = Doubted::Approved { ready, decided, asked, script };
@@ -109,7 +129,14 @@ impl Session {
         Ok(())
     }
 
-    fn read_names(&self) -> Reading {
+    /// Whether what was approved of a Query is to be looked at once more before it is sent.
+    pub(super) fn doubts_script(&self) -> bool {
+        let Some(script) = self.script.as_ref().filter(|script| !script.known) else { return false };
+        let asked = script.decided.iter().any(|(.., asked)| asked.is_some());
+        asked && script.has_read_names() && !self.resource.catalog.is_current(&self.catalog)
+    }
+
+    pub(super) fn read_names(&self) -> Reading {
         let (resource, moment) = (self.resource.clone(), entropy::tick());
         Box::pin(async move {
             let read = resource.catalog.since(&resource, moment);
@@ -122,41 +149,58 @@ impl Session {
         let Hold::Doubt { .. } = self.hold else { return Ok(()) };
         let behind = std::mem::replace(&mut self.behind, Hold::No);
         let Hold::Doubt { of, .. } = std::mem::replace(&mut self.hold, behind) else { return Ok(()) };
-        let same = |plan: &Plan| catalog.as_ref().is_some_and(|catalog| self.means_the_same(plan, catalog));
         match of {
+            Doubted::Script => {
+                let changed = match &catalog {
+                    Some(catalog) if !self.defines => self.first_changed(catalog),
+                    _ => Some(0),
+                };
+                if let Some(script) = &mut self.script {
+                    script.known = true;
+                }
+                changed.map_or(Ok(()), |changed| self.refuse_script(changed))
+            }
             Doubted::Answer(id) => {
                 let plan = self.ops.get(&id).and_then(|op| op.plan.clone());
                 let Some(plan) = plan else { return self.resume(id) };
-                if same(&plan) {
+                let stands = self.ops.get_mut(&id).and_then(|op| op.stands.take());
+                let catalog = catalog.filter(|catalog| self.means_the_same(&plan, stands.as_ref(), catalog));
+                if let Some(catalog) = catalog {
                     if let Some(op) = self.ops.get_mut(&id) {
                         op.sure = if plan.runs_code() { Sure::Once } else { Sure::Always };
+                        (op.stands, op.changes) = (stands, catalog.changes);
                     }
                 } else {
                     self.withhold_changed(id, &plan)?;
                 }
                 self.resume(id)
             }
-            Doubted::Approved { ready, decided, asked, script } => match same(&ready.plan) {
-                true => self.decided(*ready, decided, Some(asked), script),
-                false => self.refuse_changed(&ready, &decided, asked, script),
-            },
+            Doubted::Approved { ready, decided, asked, script } => {
+                let stands = self.stands_for(&ready.plan);
+                let same =
+                    |catalog: &Arc<Catalog>| self.means_the_same(&ready.plan, stands.as_ref(), catalog);
+                match catalog.as_ref().is_some_and(same) {
+                    true => self.decided(*ready, decided, Some(asked), script),
+                    false => self.refuse_changed(&ready, &decided, asked, script),
+                }
+            }
         }
     }
 
     /// What of a Query is decided and not sent: the first whose names mean something else by now.
-    pub(super) fn first_changed(&self) -> Option<usize> {
+    pub(super) fn first_changed(&self, catalog: &Catalog) -> Option<usize> {
         let decided = self.script.as_ref().map_or(&[][..], |script| &script.decided);
         let changed = |ready: &Ready| {
             let plan = &ready.plan;
-            plan.changes != self.catalog.changes
+            plan.changes != catalog.changes
                 && plan.reads_names()
-                && !self.means_the_same(plan, &self.catalog)
+                && !self.means_the_same(plan, self.stands_for(plan).as_ref(), catalog)
         };
         decided.iter().position(|(ready, ..)| changed(ready))
     }
 
     /// Whether a statement is and does under this catalog what its plan says.
-    fn means_the_same(&self, plan: &Plan, catalog: &Catalog) -> bool {
+    fn means_the_same(&self, plan: &Plan, stands: Option<&Stands>, catalog: &Catalog) -> bool {
         if catalog.hash == plan.catalog {
             return true;
         }
@@ -164,23 +208,42 @@ impl Session {
             let statement = sql::parse(text).ok().filter(|all| all.len() == 1)?.pop();
             Some(self.make_plan(catalog, statement))
         };
-        match &plan.analysis.by_name {
-            // What a cursor reads was locked when it was opened.
-            Some(ByName::Cursor(_)) => true,
-            Some(ByName::Statement(name)) => {
-                let prepared = self.prepared.get(name.as_bytes()).map(|p| (&p.text, &p.upstream));
-                let prepared =
-                    prepared.or_else(|| self.sql_prepared.get(name).map(|p| (&p.text, &p.upstream)));
-                let (Some((text, upstream)), Some(known)) = (prepared, self.names.prepared.get(name)) else {
-                    return false;
-                };
-                again(text).is_some_and(|now| now.text == *upstream && now.analysis.is_like(known))
+        let like = |now: &Plan, text: &str, analysis: &sql::Analysis| {
+            *now.text == *text && now.analysis.is_like(analysis)
+        };
+        match (&plan.analysis.by_name, stands) {
+            (None, _) => {
+                let now = plan.text().and_then(again);
+                now.is_some_and(|now| like(&now, &plan.text, &plan.analysis))
             }
-            None => plan.text().and_then(again).is_some_and(|now| {
-                now.text == plan.text
-                    && now.analysis.is_like(&plan.analysis)
-                    && now.refuse.map(|why| why.code) == plan.refuse.map(|why| why.code)
+            (Some(_), None) => false,
+            // What DECLARE has opened was looked at with it, and what it reads is locked.
+            (Some(_), Some(stands)) if declares(&stands.analysis) => true,
+            // One that runs another by its name is not followed.
+            (Some(_), Some(stands)) => again(&stands.text).is_some_and(|now| {
+                now.analysis.by_name.is_none() && like(&now, &stands.upstream, &stands.analysis)
             }),
+        }
+    }
+
+    /// What the name stands for now that a statement runs or reads by.
+    pub(super) fn stands_for(&self, plan: &Plan) -> Option<Stands> {
+        let stands = |text: &Arc<str>, upstream: &Arc<str>, analysis: &Arc<sql::Analysis>| {
+            let (text, upstream, analysis) = (text.clone(), upstream.clone(), analysis.clone());
+            Stands { text, upstream, analysis }
+        };
+        match plan.analysis.by_name.as_ref()? {
+            ByName::Cursor(name) => {
+                let portal = self.portals.get(name.as_bytes())?;
+                Some(stands(&portal.plan.text()?.into(), &portal.upstream, &portal.plan.analysis))
+            }
+            ByName::Statement(name) => match self.prepared.get(name.as_bytes()) {
+                Some(p) => Some(stands(&p.text, &p.upstream, &p.plan.analysis)),
+                None => {
+                    let p = self.sql_prepared.get(name)?;
+                    Some(stands(&p.text, &p.upstream, self.names.prepared.get(name)?))
+                }
+            },
         }
     }
 
@@ -216,6 +279,10 @@ impl Session {
         self.refuse(ready, &without_words(decided), "40001", NAMES_CHANGED, None, Some(asked))?;
         self.after_refusal(script)
     }
+}
+
+fn declares(analysis: &sql::Analysis) -> bool {
+    analysis.effects.iter().any(|effect| matches!(effect, Effect::DeclareCursor { .. }))
 }
 
 /// The reason is another than what a rule has to say.

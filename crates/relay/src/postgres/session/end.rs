@@ -9,8 +9,10 @@ impl Session {
         if self.resource.gate.note(&self.who, None, "cancel").is_err() {
             return Err(no_record(false));
         }
-        if let Hold::Human { .. } = self.hold {
-            return self.on_answer(None);
+        match self.hold {
+            Hold::Human { .. } => return self.on_answer(None),
+            Hold::Doubt { of: Doubted::Approved { .. } | Doubted::Script, .. } => return self.on_names(None),
+            _ => {}
         }
         self.cancel_due = true;
         Ok(())
@@ -88,8 +90,8 @@ impl Session {
             self.let_go(hold);
         }
         let words = async {
-            if cut.why.starts_with("upstream-") {
-                // What upstream said before it went is told too, each byte behind its record as ever.
+            if cut.why.starts_with("upstream-") || cut.why == "release" {
+                // What was said before it is told too, each byte behind its record as ever.
                 let told = std::future::poll_fn(|cx| match self.poll_leaving(cx) {
                     Ok(_) if !self.leaving.is_empty() => Poll::Pending,
                     done => Poll::Ready(done.map(drop)),

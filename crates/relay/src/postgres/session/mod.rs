@@ -44,8 +44,8 @@ mod upstream;
 
 use copy::CopyIn;
 use decide::{TOO_LONG_TO_SHOW, waiting};
-pub use doubt::Sure;
 use doubt::{Doubted, NAMES_CHANGED, NAMES_CHANGED_AFTER, Reading, without_words};
+pub use doubt::{Stands, Sure};
 use end::no_record;
 use refuse::{ABORTED, ENDED_UNASKED, ENDED_UNSENT, position};
 use transaction::{Ahead, Holding};
@@ -190,6 +190,8 @@ struct Script {
     empty: bool,
     /// A statement of it ends the transaction, or goes back in it: a failed one is over.
     turns: bool,
+    /// What was approved of it still meant the same when the last of it was.
+    known: bool,
 }
 
 impl Script {
@@ -282,6 +284,12 @@ pub struct Session {
     own_catalog: bool,
     /// It was read for the message at hand.
     just_read: bool,
+    /// When its last reading ended.
+    read_at: u64,
+    /// How often names had changed when upstream last had no transaction.
+    block_changes: u64,
+    /// An end of a transaction was sent since upstream was last at rest.
+    ends: bool,
     /// The session has defined something that has not taken effect, as far as is known.
     defines: bool,
     /// And it may at any moment.
@@ -404,6 +412,7 @@ impl Session {
             bytes: 0,
         };
         let generation = start.resource.gate.generation();
+        let (start_at, block_changes) = (entropy::tick().0, start.catalog.changes);
         let releases = start.resource.gate.decides_releases(&start.who);
         Session {
             resource: start.resource,
@@ -422,6 +431,9 @@ impl Session {
             catalog_dirty: false,
             own_catalog: false,
             just_read: false,
+            read_at: start_at,
+            block_changes,
+            ends: false,
             defines: false,
             landing: None,
             plans: Plans::default(),

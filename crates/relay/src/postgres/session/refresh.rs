@@ -106,11 +106,15 @@ impl Session {
         };
         let mut answers = refresh.answers;
         if refresh.names_only {
-            let (path, role) = session_names(&answers.pop().unwrap_or_default()).map_err(bad)?;
-            self.names.search_path = path;
-            self.names.role = role;
+            let said = session_names(&answers.pop().unwrap_or_default()).map_err(bad)?;
+            self.names.search_path = said.search_path;
+            self.names.role = said.role;
         } else {
-            let catalog = Catalog::build(&self.resource, refresh.began, answers).map_err(bad)?;
+            let said = answers.last().map(session_names).transpose().map_err(bad)?;
+            let frozen = said.is_some_and(|said| said.frozen) && self.flow.tx() != TxStatus::Idle;
+            // Such a transaction reads the catalog as it was, and its statements' names as they are.
+            let began = if frozen { refresh.began.as_of(self.block_changes) } else { refresh.began };
+            let catalog = Catalog::build(&self.resource, began, answers).map_err(bad)?;
             self.names.search_path = catalog.search_path.clone();
             self.names.role = catalog.role.clone();
             self.names.temp.clear();
@@ -118,10 +122,10 @@ impl Session {
             self.own_catalog = self.flow.tx() != TxStatus::Idle || self.unsynced;
             if !self.own_catalog {
                 self.resource.record_catalog(&self.catalog);
-                self.resource.catalog.put(self.catalog.clone());
             }
         }
         self.just_read = true;
+        self.read_at = entropy::tick().0;
         self.names_dirty = false;
         self.catalog_dirty = false;
         self.epoch += 1;

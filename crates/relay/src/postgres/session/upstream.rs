@@ -22,7 +22,8 @@ impl Session {
         }
         // Nothing more for now: what has ended and has no Sync behind it is told.
         let waits_for_ready = self.syncs > 0;
-        let midway = self.ops.iter().find(|(_, op)| op.piece_rows > 0).map(|(id, _)| *id);
+        let shows = |op: &Op| op.intent.is_some() && op.shows();
+        let midway = self.ops.iter().find(|(_, op)| shows(op)).map(|(id, _)| *id);
         if let Some(id) = midway.filter(|_| !waits_for_ready) {
             self.piece(id)?;
         } else if !waits_for_ready && !self.showing.is_empty() {
