@@ -11,6 +11,10 @@ use sql::ByName;
 use super::*;
 use crate::limits::NAMES_LOOK;
 
+/// Definitions by which no name comes to mean something else. Some take hours.
+const RENAMES_NOTHING: [&str; 5] =
+    ["CLUSTER", "COMMENT", "CREATE INDEX", "REFRESH MATERIALIZED VIEW", "REINDEX"];
+
 /// How far it is known that an operation's names meant what they mean to the gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sure {
@@ -48,8 +52,9 @@ impl Session {
         let effects = &plan.analysis.effects;
         let any = |of: fn(&Effect) -> bool| effects.iter().any(of);
         // A temporary table is nobody else's.
-        self.defines |=
-            any(|e| matches!(e, Effect::Ddl { .. })) && !any(|e| matches!(e, Effect::CreatesTemp { .. }));
+        self.defines |= any(|e| matches!(e, Effect::Ddl { .. }))
+            && !any(|e| matches!(e, Effect::CreatesTemp { .. }))
+            && !RENAMES_NOTHING.contains(&plan.analysis.action.kind);
         self.ends |= any(|e| matches!(e, Effect::Commit { .. } | Effect::Rollback { .. }));
         let waits = self.flow.tx() == TxStatus::InTransaction && !self.ends;
         if !self.defines || waits || self.landing.is_some() {

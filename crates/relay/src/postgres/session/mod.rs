@@ -284,7 +284,7 @@ pub struct Session {
     own_catalog: bool,
     /// It was read for the message at hand.
     just_read: bool,
-    /// When its last reading ended.
+    /// When it was read last.
     read_at: u64,
     /// How often names had changed when upstream last had no transaction.
     block_changes: u64,
@@ -412,7 +412,7 @@ impl Session {
             bytes: 0,
         };
         let generation = start.resource.gate.generation();
-        let (start_at, block_changes) = (entropy::tick().0, start.catalog.changes);
+        let (read_at, block_changes) = (start.catalog.at.0, start.catalog.changes);
         let releases = start.resource.gate.decides_releases(&start.who);
         Session {
             resource: start.resource,
@@ -431,7 +431,7 @@ impl Session {
             catalog_dirty: false,
             own_catalog: false,
             just_read: false,
-            read_at: start_at,
+            read_at,
             block_changes,
             ends: false,
             defines: false,
