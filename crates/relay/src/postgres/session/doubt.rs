@@ -3,8 +3,11 @@
 //! Upstream reads a statement's names when it takes it, and that may be long after the gateway has: behind another statement,
 //! or behind a lock for which it waits. What another session of the gateway defines meanwhile would be read in place of
 //! what was decided. So nothing of an answer leaves before it is known that no definition came between; if one may have,
-//! the catalog is read again by then. What the statement reads is locked upstream as of its first answer, so that this
-//! catalog holds what the statement has found. Spec: PostgreSQL 17, 13.3.1 "Table-Level Locks".
+//! the catalog is read again behind the answer, and the statement has to mean the same in it.
+//!
+//! Two definitions in that time, of which the second undoes the first, are not told from none: what the statement has found is
+//! locked until its transaction ends, which may be before the look, and another relation can come to stand before it.
+//! Spec: PostgreSQL 17, 13.3.1 "Table-Level Locks".
 
 use sql::ByName;
 
@@ -298,6 +301,6 @@ pub(super) fn without_words(decided: &Decided) -> Decided {
 }
 
 pub(super) const NAMES_CHANGED: &str =
-    "another session has changed what the statement's names mean, after it was decided";
-pub(super) const NAMES_CHANGED_AFTER: &str = "the statement was carried out, and another session had changed what its \
-    names mean, after it was decided: its answer stays with the gateway";
+    "what the statement's names mean may have changed since it was decided";
+pub(super) const NAMES_CHANGED_AFTER: &str = "the statement was carried out, and what its names mean may have changed \
+    since it was decided: its answer stays with the gateway";
