@@ -162,6 +162,28 @@ impl Snapshot {
         self.relations.get(&oid).map(|r| format!("{}.{}", r.schema, r.name))
     }
 
+    /// This one as it shows itself to the session that `own` was read through: with its temporary tables, which are as they
+    /// were there. Not with its temporary views, whose definitions say names of relations that may have others by now, nor
+    /// with what inherits. `None`: it has none.
+    pub fn as_seen_by(&self, own: &Snapshot) -> Option<Snapshot> {
+        let schema = own.temp_schema.as_ref()?;
+        let tables = own.relations.values().filter(|relation| {
+            relation.schema == *schema && relation.definition.is_none() && relation.parents.is_empty()
+        });
+        let types = own.types.values().filter(|found| found.schema == *schema);
+        let mut seen = self.clone();
+        seen.temp_schema = Some(schema.clone());
+        for table in tables {
+            seen.by_name.entry(schema.clone()).or_default().insert(table.name.clone(), table.oid);
+            seen.relations.insert(table.oid, table.clone());
+        }
+        for found in types {
+            seen.types_by_name.entry(found.name.clone()).or_default().push(found.oid);
+            seen.types.insert(found.oid, found.clone());
+        }
+        Some(seen)
+    }
+
     /// Makes the indexes of names, once everything is in.
     pub(crate) fn link(&mut self) {
         for relation in self.relations.values() {

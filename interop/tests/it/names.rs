@@ -3,7 +3,7 @@
 
 use crate::people::{operator, waiting, with_token};
 use crate::raw::{Raw, code, message, query};
-use crate::world::{POLICY, SECRETS, fill, own, plan, upstream};
+use crate::world::{POLICY, SECRETS, fill, json, own, plan, upstream};
 use interop::gateway::Gateway;
 
 pub(crate) fn parse(name: &str, sql: &str) -> Vec<u8> {
@@ -91,6 +91,24 @@ fn what_a_statement_does_to_its_session_it_does_by_its_name_too() {
     assert_eq!(seen, ["xssn_1", "xssn_2", "xssn_3", "xssn_4", "xssn_5"]);
     let seen = String::from_utf8_lossy(&client.seen).into_owned();
     assert!(SECRETS.iter().all(|secret| !seen.contains(secret)), "{seen}");
+}
+
+#[test]
+fn what_explain_makes_is_there_and_what_it_looks_at_is_not() {
+    let gateway = own("explained", |plan| {
+        plan.durability = "os".to_owned();
+        plan.policy = r#"@id("all") permit (principal, action, resource);"#.to_owned();
+    });
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    let make = "CREATE TEMP TABLE orders AS SELECT 1 AS id";
+    for (explain, reads) in [("EXPLAIN", "public"), ("EXPLAIN ANALYZE", "pg_temp")] {
+        ask(&mut client, &format!("{explain} {make}"));
+        ask(&mut client, "SELECT id FROM orders");
+        let shown = json(gateway.site(), &["show", lease.variable("TACHO_RUN"), "--json"]);
+        let last = shown["actions"].as_array().unwrap().last().unwrap().to_string();
+        assert!(last.contains(&format!("{reads}/orders")), "{explain}: {last}");
+    }
 }
 
 #[test]

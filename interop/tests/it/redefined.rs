@@ -131,6 +131,26 @@ fn behind_another_statement() {
         }
         assert!(!seen(&reader).contains("#raw"));
     }
+    // The session's own temporary table is read on, whatever others define; what else it names is looked at as ever.
+    ask(&mut reader, "CREATE TEMP TABLE mine (k integer PRIMARY KEY, w text); INSERT INTO mine VALUES (1, 'own')");
+    for (read, change, comes) in [
+        ("SELECT w FROM mine WHERE k = 1", "CREATE TABLE beside2 (a integer)", Some("own")),
+        ("SELECT w || v FROM mine, peek", "CREATE TABLE beside3 (a integer)", Some("ownnothing")),
+        ("SELECT w || v FROM mine, peek", SECRET, None),
+    ] {
+        begin("redefined_behind", &mut maker, &mut reader);
+        assert_eq!(ask(&mut reader, "SELECT w FROM mine"), ["own"]);
+        let read = [parse("", read), bind("", ""), execute("", 0), message(b'S', b"")].concat();
+        reader.send(&[behind_a_sleep_alone(), read].concat());
+        until("redefined_behind", "it sleeps", SLEEPS);
+        ask(&mut maker, change);
+        let answer = reader.until_ready().unwrap();
+        match comes {
+            Some(row) => assert_eq!(cells(&answer).last().map(String::as_str), Some(row), "{answer:?}"),
+            None => assert_eq!(code(&answer).as_deref(), Some("40001"), "{answer:?}"),
+        }
+        assert!(!seen(&reader).contains("#raw"));
+    }
 }
 
 /// What a name of the session's stood for when it was decided on, and not what it stands for since.

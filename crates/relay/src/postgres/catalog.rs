@@ -53,6 +53,16 @@ impl Catalog {
         Ok(Catalog { snapshot, governed, search_path, role, hash, at, changes, names })
     }
 
+    /// This one with the temporary tables of the session that read `own`. `None`: it has none, or a rule fits no more.
+    pub fn as_seen_by(&self, own: &Catalog, resource: &Resource) -> Option<Catalog> {
+        let snapshot = self.snapshot.as_seen_by(&own.snapshot)?;
+        let governed = Governed::bind(&snapshot, &resource.rules).ok()?;
+        let names = snapshot.names().into_iter().map(Box::from).collect();
+        let (search_path, role) = (self.search_path.clone(), self.role.clone());
+        // Its hash stays that of what upstream said: nobody has read this one.
+        Some(Catalog { snapshot, governed, search_path, role, names, ..*self })
+    }
+
     /// Dials, reads, and hangs up.
     pub async fn fetch(resource: &Resource) -> Result<Catalog, DialError> {
         let began = resource.catalog.begin();

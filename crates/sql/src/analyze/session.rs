@@ -267,12 +267,14 @@ impl<'a> Walk<'a> {
                 | Tree::ExecuteStmt(_)
                 | Tree::RefreshMatViewStmt(_),
             ) => {
-                let effects = self.effects.len();
+                let before = self.effects.len();
                 if let Some(tree) = Tree::of(node) {
                     self.statement(tree);
                 }
-                // Explained, a cursor is not opened.
-                self.effects.truncate(effects);
+                // Explained, a cursor is not opened. A table is made with ANALYZE, and looked for without.
+                let explained = self.effects.split_off(before);
+                let made = |e: &Effect| matches!(e, Effect::Ddl { .. } | Effect::CreatesTemp { .. });
+                self.effects.extend(explained.into_iter().filter(made));
             }
             _ => drop(self.query(node, Position::Output)),
         }

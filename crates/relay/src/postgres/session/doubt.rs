@@ -212,6 +212,8 @@ impl Session {
         if catalog.hash == plan.catalog {
             return true;
         }
+        let seen = catalog.as_seen_by(&self.catalog, &self.resource);
+        let catalog = seen.as_ref().unwrap_or(catalog);
         let again = |text: &str| {
             let statement = sql::parse(text).ok().filter(|all| all.len() == 1)?.pop();
             Some(self.make_plan(catalog, statement))
