@@ -2,6 +2,7 @@
 //! they are.
 
 use crate::people::{asked, operator, waiting, with_token};
+use crate::names::{bind, execute, parse};
 use crate::raw::{Raw, code, extended, message, query};
 use crate::world::{POLICY, drivers, eventually, good_at, json, own, upstream};
 use interop::gateway::Gateway;
@@ -195,6 +196,17 @@ fn a_hold_in_a_transaction_is_as_long_as_the_resource_says_and_ends_it() {
     let words = [drivers().python(), "-c".into(), leaves.into()];
     let words: Vec<&Path> = words.iter().map(|word| word.as_path()).collect();
     assert_eq!(gateway.run_to_end("piper", &words, "").unwrap().out(), "over\n");
+    // So is what no Sync is behind, of which upstream says nothing: others wait for its locks as long.
+    let lease = gateway.lease("piper").unwrap();
+    let mut client = Raw::log_in(gateway, &lease);
+    let locks = "UPDATE orders SET note = 'flushed' WHERE id = 2";
+    client.send(&[parse("", locks), bind("", ""), execute("", 0), message(b'H', b"")].concat());
+    let ended = std::iter::from_fn(|| client.message().ok()).find(|(kind, _)| *kind == b'E');
+    assert_eq!(code(&[ended.unwrap()]).as_deref(), Some("25P03"));
+    upstream().admin("holds_some", free).unwrap();
+    let shown = json(gateway.site(), &["show", lease.variable("TACHO_RUN"), "--json"]);
+    assert_eq!(shown["actions"][0]["effect"], "rolled-back", "{shown}");
+    assert_eq!(shown["sessions"][0]["why"], "idle", "{shown}");
 }
 
 #[test]

@@ -334,6 +334,8 @@ pub struct Session {
     scripts: u64,
     /// Something was sent since the last Sync: an implicit transaction may be open.
     unsynced: bool,
+    /// When what is open without a Sync has been idle for too long; upstream sees that of blocks alone.
+    idle_until: Option<u64>,
     refusals: HashMap<u64, Fields>,
     /// A refusal was answered without upstream, which was at rest; so is the Sync behind it.
     answered_here: bool,
@@ -465,6 +467,7 @@ impl Session {
             syncs: 0,
             scripts: 0,
             unsynced: false,
+            idle_until: None,
             refusals: HashMap::new(),
             answered_here: false,
             ended: start.ended,
@@ -612,6 +615,7 @@ impl Session {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Ok(Wake::ClientClosed)),
                 Poll::Ready(Ok(n)) => {
                     self.client.bytes += n as u64;
+                    self.idle_until = None;
                     return Poll::Ready(Ok(Wake::Progress));
                 }
                 Poll::Pending => {}
@@ -622,6 +626,16 @@ impl Session {
             return Poll::Ready(Ok(Wake::Cancel));
         }
         if self.poll_cancel(cx) {
+            return Poll::Ready(Ok(Wake::Progress));
+        }
+        if self.idle_until.is_none()
+            && self.is_open_and_idle()
+            && let Some(most) = self.pins.idle_in_transaction
+        {
+            let until = entropy::tick().0.saturating_add(most.as_nanos() as u64);
+            self.idle_until = Some(until);
+            self.ring_by(until);
+            // The timer is to wake this task.
             return Poll::Ready(Ok(Wake::Progress));
         }
         over.as_mut().poll(cx).map(|why| Ok(Wake::Ended(why)))
@@ -738,7 +752,20 @@ impl Session {
         }
     }
 
+    /// Whether what was sent has its answers, no Sync is behind it, and the client is the one who is waited for.
+    fn is_open_and_idle(&self) -> bool {
+        let answered = self.flow.outstanding() == 0 && self.sends.is_empty() && self.leaving.is_empty();
+        self.unsynced && answered && matches!(self.hold, Hold::No)
+    }
+
     fn on_late(&mut self) -> Result<(), Cut> {
+        match self.idle_until.filter(|_| self.is_open_and_idle()) {
+            Some(until) if entropy::tick().0 >= until => {
+                return Err(Cut { why: "idle", tell: Some(fatal("25P03", IDLE)) });
+            }
+            Some(until) => self.ring_by(until),
+            None => self.idle_until = None,
+        }
         if let (Hold::Human { .. }, Some(expires)) = (&self.hold, self.asked_expires) {
             if entropy::wall() >= expires {
                 return self.on_answer(None);
@@ -780,6 +807,7 @@ pub const TOLD: &[&str] = &[
     "search_path",
 ];
 
+const IDLE: &str = "terminating connection due to idle-in-transaction timeout: no Sync has come";
 const REFUSED: &str = "policy does not allow this";
 
 fn pressed(cancel: Arc<Cancel>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
