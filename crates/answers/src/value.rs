@@ -36,7 +36,7 @@ pub struct ValueAnswer {
     /// Length of the value in bytes, and no more of it.
     pub value_bytes: u64,
     pub seen: Vec<SeenLine>,
-    /// Records whose filter may hold it: one in a few hundred does by chance.
+    /// Records whose filter may hold it, or each of its words: one in a few hundred does by chance.
     pub maybe: Vec<MaybeLine>,
     pub first_record: Option<u64>,
     pub last_record: Option<u64>,
@@ -136,7 +136,7 @@ impl Desk<'_> {
                     Ok(Some(true)) => search.maybe.entry(filter.run).or_default().add(filter.seq),
                     Ok(Some(false)) => {}
                     Ok(None) => {
-                        let why = "its filter cannot say: the value is too short, or it held too much";
+                        let why = "its filter cannot say: the value or each of its words is too short, or it held too much";
                         search.prevent(Prevent::NoCoverage, why.into(), Some(filter.seq));
                     }
                     Err(why) => search.prevent(Prevent::Unread, why, Some(filter.seq)),
@@ -258,7 +258,7 @@ impl ValueAnswer {
                 "The gateway saw this value and masked it; no record says that an agent was given it."
             }
             "maybe" => {
-                "MAYBE: a filter may hold it. One in a few hundred does by chance; replay those records."
+                "MAYBE: a filter has it, or each of its words; by chance one in a few hundred has. Replay those records."
             }
             "no" => "No: this value reached no agent, over the range below.",
             _ => "Not found, and not proved: see below.",
@@ -318,7 +318,9 @@ fn prevent_line(((what, why), cites): ((String, String), Cites)) -> ValuePrevent
 
 fn limits() -> Vec<String> {
     vec![
-        "values shorter than six characters, parts of a cell that are no whole token, and encodings of an agent's own".into(),
+        "values shorter than six characters, those that stood right beside a letter, a digit or one of _-.@+, and encodings of \
+         an agent's own"
+            .into(),
         "values that were masked by the database itself: the gateway never saw them".into(),
     ]
 }

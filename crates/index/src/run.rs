@@ -310,11 +310,11 @@ impl Action {
             return Effect::Indeterminate;
         }
         match (&outcome.what.result, &outcome.what.state) {
-            (ResultWord::Ok, Stage::Final) => Effect::Committed,
-            (ResultWord::Ok, Stage::Pending) => unsettled,
+            (ResultWord::Ok | ResultWord::Refused, Stage::Final) => {
+                outcome.what.settled.as_ref().map_or(Effect::Committed, settled_effect)
+            }
+            (ResultWord::Ok | ResultWord::Refused, Stage::Pending) => unsettled,
             (ResultWord::Error | ResultWord::Cancelled | ResultWord::Skipped, _) => Effect::RolledBack,
-            (ResultWord::Refused, Stage::Final) => Effect::Committed,
-            (ResultWord::Refused, Stage::Pending) => unsettled,
             (ResultWord::Indeterminate | ResultWord::Strange(_), _) => Effect::Indeterminate,
             (ResultWord::Ok | ResultWord::Refused, Stage::Strange(_)) => Effect::Indeterminate,
         }

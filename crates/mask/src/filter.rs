@@ -2,7 +2,10 @@
 //!
 //! A Bloom filter over keyed hashes of each released cell and each token of at least
 //! [`FILTER_TOKEN_BYTES_MIN`] bytes: 12 bits and 8 probes an entry, so that a value that is not in it is said to be
-//! in one of 300. A "no" is certain, for whole cells and tokens.
+//! in one of 300. A "no" is certain, for whole cells and tokens. Of a token with bytes beyond ASCII the runs of ASCII enter, too,
+//! and what is read beside an escape or a control sequence ([`parted`]).
+
+mod parted;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -14,7 +17,7 @@ use crate::sip::sip_lowercase;
 const BITS_PER_ENTRY: usize = 12;
 const PROBES: u64 = 8;
 /// The first byte of a serialised filter.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const _: () = assert!(FILTER_ENTRIES_MAX * BITS_PER_ENTRY / 8 + 16 < 60_000);
 
 /// The key of an epoch's filters: SipHash's.
@@ -57,9 +60,20 @@ impl FilterBuilder {
             return;
         }
         self.add(key, whole);
-        for token in tokens(whole).filter(|t| t.len() < whole.len()) {
+        self.tokens(key, whole);
+        parted::readings(whole, &mut |read| self.tokens(key, read));
+    }
+
+    fn tokens(&mut self, key: &FilterKey, text: &[u8]) {
+        let mut token = |token: &[u8]| {
             if !self.lately.had(token) {
                 self.add(key, token);
+            }
+        };
+        for found in tokens(text) {
+            token(found);
+            if !found.is_ascii() {
+                found.split(|b| !b.is_ascii()).flat_map(tokens).for_each(&mut token);
             }
         }
     }
@@ -179,16 +193,26 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether `value` may have been a whole cell or token of the chunk. `false` is certain. `None`: this filter cannot
-    /// say, because the value is too short or the chunk held too much.
+    /// Whether `value` may have been a whole cell of the chunk, or stood in one with nothing beside it that goes on with its
+    /// first or last token: then all its tokens are here. `false` is certain. `None`: this filter cannot say, because the value
+    /// is too short, was no whole cell and has no token that is long enough, or the chunk held too much.
     pub fn may_contain(&self, key: &FilterKey, value: &[u8]) -> Option<bool> {
         let value = value.trim_ascii();
         if value.len() < FILTER_TOKEN_BYTES_MIN {
             return None;
         }
-        let hit =
-            probes(key.hash(value), self.bits.len()).all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0);
-        (hit || !self.full).then_some(hit)
+        let has = |value: &[u8]| {
+            probes(key.hash(value), self.bits.len()).all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0)
+        };
+        let mut tokens = tokens(value).peekable();
+        match has(value) {
+            true => Some(true),
+            false if tokens.peek().is_none() => None,
+            false => {
+                let hit = tokens.all(has);
+                (hit || !self.full).then_some(hit)
+            }
+        }
     }
 
     /// For the record: version, whether it overflowed, the bits.
@@ -250,23 +274,39 @@ impl FilterStream {
 
     /// Adds the next piece; a token that may go on waits.
     pub fn piece(&mut self, to: &mut FilterBuilder, key: &FilterKey, released: &[u8]) {
-        let end = released.iter().rposition(|b| ends_token(*b)).map_or(0, |at| at + 1);
-        let goes_on = released.len() - end + if end == 0 { self.begun.len() } else { 0 };
+        self.begun.extend_from_slice(released);
+        let end = last_end(&self.begun);
+        // An escape that may go on waits, with what stands right before it.
+        let end = match begins_escape(&self.begun) {
+            Some(at) if at < end => last_end(&self.begun[..at]),
+            Some(_) | None => end,
+        };
         // No token is longer: it enters as cells.
-        let end = if goes_on > FILTER_TOKEN_BYTES_MAX { released.len() } else { end };
-        let (whole, begun) = released.split_at(end);
-        if !whole.is_empty() {
-            self.begun.extend_from_slice(whole);
-            to.cell(key, &self.begun);
-            self.begun.clear();
+        let waits = self.begun.len() - end <= FILTER_TOKEN_BYTES_MAX;
+        let end = if waits { end } else { self.begun.len() };
+        if end > 0 {
+            to.cell(key, &self.begun[..end]);
+            self.begun.drain(..end);
         }
-        self.begun.extend_from_slice(begun);
     }
 
     /// Adds what waits, too: nothing may come after the filter that is taken next.
     pub fn so_far(&self, to: &mut FilterBuilder, key: &FilterKey) {
         to.cell(key, &self.begun);
     }
+}
+
+/// Behind the last byte that ends a token.
+fn last_end(text: &[u8]) -> usize {
+    text.iter().rposition(|b| ends_token(*b)).map_or(0, |at| at + 1)
+}
+
+/// Where an escape begins that may have its end in what comes: the last ones have few bytes.
+fn begins_escape(text: &[u8]) -> Option<usize> {
+    let behind = |bytes: usize| text.len().saturating_sub(bytes);
+    let sequence = text[behind(64)..].iter().rposition(|b| *b == 0x1b).map(|at| behind(64) + at);
+    let other = text[behind(6)..].iter().position(|b| matches!(b, b'\\' | b'%')).map(|at| behind(6) + at);
+    [sequence, other].into_iter().flatten().min()
 }
 
 /// Whether no token goes over this byte: where a stream may be cut into cells without losing one.
@@ -307,6 +347,53 @@ mod tests {
         }
         assert_eq!(filter.may_contain(&key, b"John"), None, "too short to be asked for");
         assert_eq!(filter.may_contain(&FilterKey::new(&[8; 16]), b"jo@example.com"), Some(false));
+    }
+
+    #[test]
+    fn a_value_in_a_text_is_in_it_by_its_tokens() {
+        let text = "quux pa/quebec77 then S3cret! and AKIA/x+y=; ROMEO SIERRA88\n";
+        let (filter, key) = (filter(&[text]), FilterKey::new(&KEY));
+        for value in ["pa/quebec77", "S3cret!", "ROMEO SIERRA88", "then S3cret!"] {
+            assert_eq!(filter.may_contain(&key, value.as_bytes()), Some(true), "{value}");
+        }
+        for value in ["pa/quebec78", "T3cret!", "ROMEO SIERRA89"] {
+            assert_eq!(filter.may_contain(&key, value.as_bytes()), Some(false), "{value}");
+        }
+        assert_eq!(filter.may_contain(&key, b"a/b/c/d/e"), None, "no token of it is long enough");
+    }
+
+    #[test]
+    fn what_stands_beside_an_escape_is_a_token() {
+        let key = FilterKey::new(&KEY);
+        let secret = "GOLFHOTELIN22";
+        for (before, behind) in [
+            ("\x1b[31m", "\x1b[0m"),
+            ("\x1b[m", ""),
+            ("word\x1b[1;38;2;1;2;3m", "\x1b[K"),
+            ("\x1b(B", "\x1b=next"),
+            ("12\x1b[3;4H", ""),
+            ("\x1b]0;title\x07", ""),
+            (r"line\n", r"\tnext"),
+            (r"line\\n", r"\\nnext"),
+            (r"\u00e9", r"\u0020"),
+            ("a%20", "%2Fb"),
+            ("\u{e9}", "\u{fc}"),
+            ("\u{200b}", "\u{200b}x"),
+        ] {
+            let text = format!("some {before}{secret}{behind} text");
+            for step in [1, 3, 7, 4096] {
+                let (mut builder, mut stream) = (FilterBuilder::new(), FilterStream::new());
+                text.as_bytes().chunks(step).for_each(|piece| stream.piece(&mut builder, &key, piece));
+                stream.so_far(&mut builder, &key);
+                let filter = builder.take();
+                assert_eq!(filter.may_contain(&key, secret.as_bytes()), Some(true), "{text:?} by {step}");
+                assert_eq!(filter.may_contain(&key, b"GOLFHOTELIN23"), Some(false), "{text:?} by {step}");
+            }
+        }
+        // A terminal shows one word.
+        let filter = filter(&["\x1b[1mGOLF\x1b[0mHOTELIN22", r"Jos\u00e9-Mar\u00eda"]);
+        assert_eq!(filter.may_contain(&key, secret.as_bytes()), Some(true));
+        assert_eq!(filter.may_contain(&key, "José-María".as_bytes()), Some(true));
     }
 
     #[test]
@@ -369,7 +456,7 @@ mod tests {
     fn serialised_it_is_the_same_and_noise_is_refused() {
         let filter = filter(&["something"]);
         assert_eq!(Filter::from_bytes(&filter.to_bytes()), Some(filter));
-        for bad in [&b""[..], &[2], &[2, 0], &[1, 0, 1], &[2, 2, 1]] {
+        for bad in [&b""[..], &[3], &[3, 0], &[2, 0, 1], &[3, 2, 1]] {
             assert_eq!(Filter::from_bytes(bad), None, "{bad:?}");
         }
     }

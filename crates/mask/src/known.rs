@@ -2,9 +2,11 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::filter::{Hashed, tokens};
-use crate::limits::KNOWN_VALUES_MAX;
+use crate::limits::{ECHOES_PER_RUN_MAX, KNOWN_VALUES_MAX};
 use crate::sip::sip_lowercase;
 
 /// Where a run knows a value from.
@@ -29,6 +31,22 @@ impl Origin {
     }
 }
 
+/// How many values a run may still say and have back as its own: who says all numbers of a kind guesses.
+#[derive(Debug)]
+pub struct Echoes(AtomicU64);
+
+impl Default for Echoes {
+    fn default() -> Echoes {
+        Echoes(AtomicU64::new(ECHOES_PER_RUN_MAX))
+    }
+}
+
+impl Echoes {
+    fn one_more(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
 /// Keyed hashes of values, at most [`KNOWN_VALUES_MAX`] of each origin; the oldest are forgotten first, and a
 /// forgotten value's hit counts as a leak.
 pub struct Known {
@@ -36,12 +54,20 @@ pub struct Known {
     own: Remembered,
     echo: Remembered,
     revealed: Remembered,
+    echoes: Arc<Echoes>,
 }
 
 impl Known {
+    /// What nobody else knows.
     pub fn new(key: [u8; 16]) -> Known {
+        Known::of_run(key, Arc::default())
+    }
+
+    /// What a session of a run knows, all of which say no more values than `echoes` has.
+    pub fn of_run(key: [u8; 16], echoes: Arc<Echoes>) -> Known {
         Known {
             key,
+            echoes,
             own: Remembered::default(),
             echo: Remembered::default(),
             revealed: Remembered::default(),
@@ -53,6 +79,7 @@ impl Known {
         let hash = self.hash(value);
         match origin {
             Origin::Own => self.own.insert(hash),
+            Origin::Echo if self.echo.known.contains(&hash) || !self.echoes.one_more() => {}
             Origin::Echo => self.echo.insert(hash),
             Origin::Revealed => self.revealed.insert(hash),
         }
@@ -132,6 +159,23 @@ mod tests {
         assert_eq!(known.origin(b"ssn_43"), None);
         let hits: Vec<_> = known.hits(b"mail jo@example.com, ref ssn_42.").collect();
         assert_eq!(hits, [(&b"jo@example.com"[..], Origin::Echo), (&b"ssn_42"[..], Origin::Own)]);
+    }
+
+    #[test]
+    fn a_run_says_so_many_values_and_no_more_are_its_own() {
+        let echoes = Arc::new(Echoes::default());
+        let said = |known: &mut Known, value: u64| {
+            known.remember(Origin::Echo, value.to_string().as_bytes());
+            known.origin(value.to_string().as_bytes()).is_some()
+        };
+        let (mut first, mut second) =
+            (Known::of_run([3; 16], echoes.clone()), Known::of_run([4; 16], echoes.clone()));
+        assert!((0..ECHOES_PER_RUN_MAX - 1).all(|value| said(&mut first, value)));
+        // What is said again takes nothing.
+        assert!(said(&mut first, ECHOES_PER_RUN_MAX - 2));
+        assert!(said(&mut second, 7));
+        assert!(!said(&mut second, 8) && !said(&mut first, ECHOES_PER_RUN_MAX));
+        assert!(said(&mut second, 7));
     }
 
     #[test]

@@ -41,7 +41,7 @@ mod text;
 pub use detect::{Detectors, Finding, Form};
 pub use field::{CellFinding, MaskedField, MaskedRow, fields, hides_number};
 pub use filter::{Filter, FilterBuilder, FilterKey, FilterStream, ends_token};
-pub use known::{Known, Origin};
+pub use known::{Echoes, Known, Origin};
 pub use print::{Print, Prints};
 pub use release::{
     Opaque, Unmasked, channel_message, chunk, constant, message, null_field, release, spdy_data,

@@ -72,6 +72,9 @@ pub const FILTER_TOKEN_BYTES_MAX: usize = 256;
 /// cells. 28,672 x 12 bits = 42 KiB, which fits a record.
 pub const FILTER_ENTRIES_MAX: usize = 28 << 10;
 
+/// Values that a run may say, in all its sessions, and have back as its own where a detector would mask them. A run that says
+/// numbers of social security to learn which one it is that it is not shown has seen one in ten thousand by then.
+pub const ECHOES_PER_RUN_MAX: u64 = 100_000;
 /// Most values of each origin that [`crate::Known`] remembers; the oldest go first. 16,384 x 24 bytes x 3 = 1.2 MiB a run.
 pub const KNOWN_VALUES_MAX: usize = 16 << 10;
 

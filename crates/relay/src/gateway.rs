@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 
-use crate::accept::accept;
+use crate::accept::{Newcomer, accept};
 use crate::again::Recording;
 use crate::authority::Authority;
 use crate::config::ResourceConfig;
@@ -152,7 +152,7 @@ impl Gateway {
                     open_door(listen, &start.keys, &gate, &registry, &resources).await?;
                 proxy.recording.clone_from(&start.recording);
                 let proxy = Arc::new(proxy);
-                let serve = move |s, a| http::proxied(s, a, proxy.clone());
+                let serve = move |s, a, n| http::proxied(s, a, n, proxy.clone());
                 listeners.push(tokio::spawn(accept(listener, workers.clone(), strangers.clone(), serve)));
                 Some(door)
             }
@@ -161,15 +161,21 @@ impl Gateway {
         for (listener, resource) in bound.into_iter().filter_map(|(l, at)| Some((l, resources.get(at)?))) {
             let (workers, strangers) = (workers.clone(), strangers.clone());
             listeners.push(match resource.clone() {
-                Served::Postgres(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a| {
-                    postgres::connection(s, a, ready.clone())
+                Served::Postgres(ready) => {
+                    tokio::spawn(accept(listener, workers, strangers, move |s, a, n| {
+                        postgres::connection(s, a, n, ready.clone())
+                    }))
+                }
+                Served::Http(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a, n| {
+                    http::connection(s, a, n, ready.clone())
                 })),
-                Served::Http(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a| {
-                    http::connection(s, a, ready.clone())
-                })),
-                Served::Ssh(ready) => tokio::spawn(accept(listener, workers, strangers, move |s, a| {
-                    ssh::connection(s, a, ready.clone())
-                })),
+                Served::Ssh(ready) => {
+                    tokio::spawn(accept(listener, workers, strangers, move |s, a, n: Arc<Newcomer>| {
+                        // Its own way to cut one tells the client why.
+                        n.proved();
+                        ssh::connection(s, a, ready.clone())
+                    }))
+                }
             });
         }
         Ok(Gateway { gate, registry, resources, addresses, door, certificate, listeners })

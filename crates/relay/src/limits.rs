@@ -10,6 +10,9 @@ pub const CHILD_DEPTH_MAX: usize = 8;
 pub const ARGV_WORDS_MAX: usize = 256;
 /// PBKDF2 rounds of a run's password. It has 192 random bits, so the count protects nothing; 4,096 is what clients expect (RFC 7677).
 pub const SCRAM_ITERATIONS: u32 = 4_096;
+/// Connections to one listener that have not proved a run. With one more the oldest is cut: whoever logs in needs a few
+/// milliseconds, and whoever stalls would wait for [`LOGIN`]. Half of [`SESSIONS_MAX`], so that those who have proved theirs keep a place.
+pub const UNPROVED_MAX: usize = 256;
 /// Sessions of one gateway, and again as many lanes of HTTP/2. 512 x (two 1 MiB queues) = 1 GiB worst case.
 pub const SESSIONS_MAX: usize = 512;
 /// From accept to the end of authentication.
@@ -179,9 +182,6 @@ pub const STREAMS_RESET_MAX: usize = 32;
 pub const STREAMS_ABANDONED_MAX: usize = 64;
 /// Streams whose requests are refused unread, or whose credential is no run's, on one connection.
 pub const STREAMS_WRONG_MAX: usize = 32;
-/// Connections to one listener of SSH that have not proved a run. With one more the oldest is cut: whoever logs in needs a few
-/// milliseconds, and whoever stalls would wait for [`LOGIN`]. Half of [`SESSIONS_MAX`], so that those who have proved theirs keep a place.
-pub const SSH_UNPROVED_MAX: usize = 256;
 /// Attempts to log in on one connection. OpenSSH's servers take 6.
 pub const SSH_ATTEMPTS_MAX: usize = 6;
 /// How long an attempt takes at least that fails.
@@ -275,7 +275,7 @@ pub const SSH_PINS_MAX: usize = 64;
 pub const SSH_BESIDE_LISTED_MAX: u64 = 64;
 
 const _: () = {
-    assert!(SSH_UNPROVED_MAX * 2 <= SESSIONS_MAX);
+    assert!(UNPROVED_MAX * 2 <= SESSIONS_MAX);
     assert!(SSH_SESSIONS_PER_RUN_MAX as usize * 2 <= SESSIONS_MAX);
     assert!(SSH_WINDOW_BYTES / 2 > SSH_PACKET_BYTES);
     assert!(LANES_MAX as u64 * 4 <= HTTP_SESSIONS_PER_RUN_MAX);

@@ -72,6 +72,7 @@ pub struct Run {
     channels: AtomicU64,
     /// What it asked of the proxy in vain.
     pub(crate) in_vain: InVain,
+    pub(crate) echoes: Arc<mask::Echoes>,
 }
 
 impl Run {
@@ -289,6 +290,7 @@ impl Registry {
             sessions: AtomicU64::new(0),
             channels: AtomicU64::new(0),
             in_vain: InVain::default(),
+            echoes: Arc::default(),
         });
         let minted = Minted {
             run: id,

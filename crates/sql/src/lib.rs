@@ -45,6 +45,7 @@ pub use constants::constants;
 pub use governed::{BindError, ColumnRule, Governed};
 pub use names::{Names, TempRelation, Vouched};
 pub use rewrite::{PositionMap, Rewritten, rewrite};
+pub use settings::encoding as reads_encoding;
 pub use snapshot::Snapshot;
 pub use statement::{Literal, LiteralKind, Statement, literals_of, masked_literals, parse};
 pub use syntax::ParseError;

@@ -39,8 +39,9 @@ fn is_true(value: &str) -> bool {
     ["on", "true", "yes", "1"].iter().any(|t| value.eq_ignore_ascii_case(t))
 }
 
-/// UTF-8 and the single-byte supersets of ASCII: in these no byte of ASCII is part of another character.
-fn encoding(value: &str) -> bool {
+/// Whether texts are read alike in this `client_encoding`: UTF-8 and the single-byte supersets of ASCII, in which no byte of
+/// ASCII is part of another character.
+pub fn encoding(value: &str) -> bool {
     let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
     ENCODINGS.split_ascii_whitespace().any(|e| e.replace('_', "").eq_ignore_ascii_case(&plain))
 }

@@ -28,6 +28,7 @@ mod clients;
 mod copies;
 mod credentials;
 mod evidence;
+mod fates;
 mod holds;
 mod hostile;
 mod http;

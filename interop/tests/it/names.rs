@@ -111,6 +111,51 @@ fn what_explain_makes_is_there_and_what_it_looks_at_is_not() {
     }
 }
 
+/// What was set for a transaction, or in one that failed, is as it was before when that is over.
+#[test]
+fn a_setting_of_a_transaction_ends_with_it() {
+    let gateway = own("set_local", |plan| {
+        plan.durability = "os".to_owned();
+        plan.policy = r#"@id("all") permit (principal, action, resource);
+            @id("no-notes") forbid (principal, action, resource in Resource::"crm/set_local/public/notes");"#
+            .to_owned();
+    });
+    let pair = "CREATE SCHEMA alt; CREATE TABLE alt.notes (n text); INSERT INTO alt.notes VALUES ('free'); \
+                CREATE TABLE public.notes (n text); INSERT INTO public.notes VALUES ('secret'); \
+                GRANT USAGE ON SCHEMA alt TO crm_app; GRANT SELECT ON alt.notes, public.notes TO crm_app";
+    upstream().admin("set_local", pair).unwrap();
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    let read = "SELECT n FROM notes";
+    let flows: [&[&str]; 7] = [
+        &["BEGIN", "SET LOCAL search_path = alt", read, "COMMIT"],
+        &["BEGIN", "SET LOCAL search_path = alt", read, "ROLLBACK"],
+        &["BEGIN", "SET LOCAL search_path = alt", read, "COMMIT AND CHAIN"],
+        &["BEGIN", "SET search_path = alt", read, "ROLLBACK AND CHAIN"],
+        &["SET search_path = alt; SELECT n FROM notes; SELECT 1/0"],
+        &["SELECT set_config('search_path', 'alt', true); SELECT n FROM notes"],
+        &["BEGIN", "SELECT set_config('search_path', 'alt'::text, true)", read, "COMMIT"],
+    ];
+    for flow in flows {
+        for said in flow {
+            let answer = client.query(said).unwrap();
+            assert!(code(&answer).is_none_or(|code| code == "22012"), "{said}: {answer:?}");
+        }
+        let answer = client.query(read).unwrap();
+        assert_eq!(code(&answer).as_deref(), Some("42501"), "{flow:?}: {answer:?}");
+        client.query("ROLLBACK").unwrap();
+    }
+    let seen = String::from_utf8_lossy(&client.seen).into_owned();
+    assert!(seen.contains("free") && !seen.contains("secret"), "{seen}");
+    // One that only the server can name is opaque, which this policy permits: what it was is read again.
+    ask(&mut client, "SELECT set_config('search_path.x'::varchar(11), 'alt', false)");
+    assert_eq!(ask(&mut client, read), ["free"]);
+    ask(&mut client, "SELECT set_config('search_path', 'public', false)");
+    // By some the gateway reads texts: who found a way to change one goes no further.
+    let set = "SELECT set_config('standard_conforming_strings.x'::varchar(27), 'off', false)";
+    assert_eq!(code(&client.query(set).unwrap()).as_deref(), Some("0A000"));
+}
+
 #[test]
 fn what_was_prepared_under_rules_that_are_gone_does_not_run() {
     let seer = r#"@id("seer-sees")

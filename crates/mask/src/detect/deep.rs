@@ -757,34 +757,68 @@ fn escaped(bytes: &[u8]) -> Option<Transcript> {
     let mut out = Transcript::new(bytes)?;
     let (mut done, mut i) = (0, 0);
     while let Some(at) = memchr::memchr(b'\\', &bytes[i..]).map(|next| i + next) {
-        let number = |n: usize| {
-            bytes.get(at + 2..at + 2 + n)?.iter().try_fold(0u32, |v, &b| Some(v << 4 | u32::from(nibble(b)?)))
-        };
-        let (character, length) = match bytes.get(at + 1) {
-            Some(b'u') => match number(4).map(char::from_u32) {
-                Some(c) => (c.unwrap_or(char::REPLACEMENT_CHARACTER), 6),
-                None => ('\\', 1),
-            },
-            Some(b'x') => match number(2).and_then(|n| u8::try_from(n).ok()) {
-                Some(byte) => {
-                    out.copy(bytes, done..at);
-                    out.push(byte, at);
-                    (done, i) = (at + 4, at + 4);
-                    continue;
-                }
-                None => ('\\', 1),
-            },
-            Some(b'n') => ('\n', 2),
-            Some(b'r' | b't' | b'b' | b'f') => (' ', 2),
-            Some(&c @ (b'/' | b'"' | b'\'' | b'\\')) => (char::from(c), 2),
-            _ => ('\\', 1),
-        };
+        let (stands, length) = escape(&bytes[at..]);
         out.copy(bytes, done..at);
-        out.push_char(character, at);
+        match stands {
+            Stands::Byte(byte) => out.push(byte, at),
+            Stands::Char(character) => out.push_char(character, at),
+        }
         (done, i) = (at + length, at + length);
     }
     out.copy(bytes, done..bytes.len());
     Some(out)
+}
+
+enum Stands {
+    Byte(u8),
+    Char(char),
+}
+
+/// What the backslash stands for that `bytes` begin with, and for how many bytes.
+fn escape(bytes: &[u8]) -> (Stands, usize) {
+    let number =
+        |n: usize| bytes.get(2..2 + n)?.iter().try_fold(0u32, |v, &b| Some(v << 4 | u32::from(nibble(b)?)));
+    let (character, length) = match bytes.get(1) {
+        Some(b'u') => match number(4).map(char::from_u32) {
+            Some(c) => (c.unwrap_or(char::REPLACEMENT_CHARACTER), 6),
+            None => ('\\', 1),
+        },
+        Some(b'x') => match number(2).and_then(|n| u8::try_from(n).ok()) {
+            Some(byte) => return (Stands::Byte(byte), 4),
+            None => ('\\', 1),
+        },
+        Some(b'n') => ('\n', 2),
+        Some(b'r' | b't' | b'b' | b'f') => (' ', 2),
+        Some(&c @ (b'/' | b'"' | b'\'' | b'\\')) => (char::from(c), 2),
+        _ => ('\\', 1),
+    };
+    (Stands::Char(character), length)
+}
+
+/// The length of the escape, control sequence or soft character that `bytes` begin with, 0 if there is none; what it stands
+/// for is appended to `undone`.
+pub(crate) fn unit(bytes: &[u8], undone: &mut Vec<u8>) -> usize {
+    match bytes {
+        [b'%', high, low, ..] => match (nibble(*high), nibble(*low)) {
+            (Some(high), Some(low)) => {
+                undone.push(high << 4 | low);
+                3
+            }
+            _ => 0,
+        },
+        [b'\\', ..] => match escape(bytes) {
+            (_, 1) => 0,
+            (Stands::Byte(byte), length) => {
+                undone.push(byte);
+                length
+            }
+            (Stands::Char(character), length) => {
+                undone.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                length
+            }
+        },
+        _ => soft(bytes),
+    }
 }
 
 /// The characters of a run of [`next_utf16`].

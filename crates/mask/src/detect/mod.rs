@@ -21,6 +21,7 @@ use vocab::Class;
 use crate::limits::LOOK_BEHIND_BYTES;
 use crate::taint::Taint;
 pub(crate) use begun::{Begun, begun};
+pub(crate) use deep::unit;
 pub(crate) use kinds::{BLOCK, Quoted, Runs, block_at, marks, of_token};
 use recognise::{Detector, View};
 

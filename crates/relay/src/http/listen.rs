@@ -26,6 +26,7 @@ use super::scrub::Needles;
 use super::session::{Cut, Session, Start as Begin, over};
 use super::side::{Broken, Side};
 use super::two;
+use crate::accept::Newcomer;
 use crate::alike::NO_RECORD;
 use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
@@ -34,7 +35,12 @@ use crate::limits::{HTTP_SESSIONS_PER_RUN_MAX, LOGIN, REFUSAL_RECORD};
 use crate::runs::Run;
 
 /// Serves one connection to its end.
-pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Resource>) {
+pub(crate) async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    newcomer: Arc<Newcomer>,
+    resource: Arc<Resource>,
+) {
     let _ = stream.set_nodelay(true);
     let strangers = resource.registry.turned_away.clone();
     let Ok(greeted) = tokio::time::timeout(LOGIN, greet(stream, &resource)).await else {
@@ -44,8 +50,11 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
         Ok(Greeted::One(begun)) => *begun,
         Ok(Greeted::Two(io)) => {
             let scheme = if resource.server_tls.is_some() { "https" } else { "http" };
-            return two::serve(io, Arc::new(Doorway { resource, address, scheme, owner: SetOnce::new() }))
-                .await;
+            return two::serve(
+                io,
+                Arc::new(Doorway { resource, address, newcomer, scheme, owner: SetOnce::new() }),
+            )
+            .await;
         }
         Err(Stray::Quiet) => return,
         Err(Stray::Tls) => return strangers.add(Stranger::Tls),
@@ -55,13 +64,14 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
             return tell(&mut client, &problem, false).await;
         }
     };
-    first(client, head, address, &resource, None).await;
+    first(client, head, address, &newcomer, &resource, None).await;
 }
 
 /// A connection of HTTP/2: each of its lanes is an ordinary session, and all are one run's.
 struct Doorway {
     resource: Arc<Resource>,
     address: SocketAddr,
+    newcomer: Arc<Newcomer>,
     scheme: &'static str,
     /// Whose the first request was that showed a credential.
     owner: SetOnce<Arc<Run>>,
@@ -73,7 +83,7 @@ impl two::Host for Doorway {
         let strangers = &self.resource.registry.turned_away;
         match tokio::time::timeout(LOGIN, client.next()).await {
             Ok(Ok(Incoming::Head(head))) => {
-                first(client, head, self.address, &self.resource, Some(&self.owner)).await;
+                first(client, head, self.address, &self.newcomer, &self.resource, Some(&self.owner)).await;
             }
             Ok(Err(Broken::Fault(fault))) => {
                 two::Host::wrong(&*self, fault.outward).await;
@@ -127,6 +137,7 @@ async fn first(
     mut client: Side,
     head: Head,
     address: SocketAddr,
+    newcomer: &Newcomer,
     resource: &Arc<Resource>,
     owner: Option<&SetOnce<Arc<Run>>>,
 ) {
@@ -137,6 +148,7 @@ async fn first(
         let problem = Problem::new(401, NO_SUCH_RUN);
         return tell(&mut client, &problem, is_head(&head)).await;
     };
+    newcomer.proved();
     let login = Login { resource, run: &run, address, entry: Entry::Listener };
     let others = owner.and_then(|owner| {
         let _the_first_one = owner.set(run.clone());

@@ -46,6 +46,7 @@ mod writer;
 
 pub(crate) use band::sweep;
 pub use dial::{may_everything, probe};
-pub use listen::connection;
-pub use proxy::{Proxy, connection as proxied};
+pub(crate) use listen::connection;
+pub use proxy::Proxy;
+pub(crate) use proxy::connection as proxied;
 pub use resource::Resource;

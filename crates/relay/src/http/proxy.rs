@@ -31,6 +31,7 @@ use super::resource::Resource;
 use super::session::over;
 use super::side::{Broken, Side};
 use super::two;
+use crate::accept::Newcomer;
 use crate::again::Recording;
 use crate::alike::NO_RECORD;
 use crate::authority::Authority;
@@ -64,7 +65,12 @@ impl Proxy {
 }
 
 /// Serves one connection to its end.
-pub async fn connection(stream: TcpStream, address: SocketAddr, proxy: Arc<Proxy>) {
+pub(crate) async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    newcomer: Arc<Newcomer>,
+    proxy: Arc<Proxy>,
+) {
     let _ = stream.set_nodelay(true);
     let strangers = proxy.registry.turned_away.clone();
     let mut client = Side::new(Leg::Tcp(stream), Decoder::client());
@@ -84,6 +90,7 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, proxy: Arc<Proxy
         strangers.add(Stranger::Credential);
         return tell(&mut client, &Problem::new(407, NO_SUCH_RUN), is_head(&head)).await;
     };
+    newcomer.proved();
     // From here on the connection counts as one of the run's, and the end of the run waits for it.
     let ended = run.end();
     let through = Arc::new(Through { origins: proxy.origins.clone(), run: run.clone(), tunnel: None });

@@ -126,7 +126,7 @@ impl Session {
             who: start.who,
             client: start.client,
             upstream: start.upstream,
-            known: Known::new(entropy::random()),
+            known: Known::of_run(entropy::random(), start.run.echoes.clone()),
             verdicts: Verdicts::default(),
             flow: Flow::new(),
             to_client: ClientWriter { reads_status, ..ClientWriter::default() },

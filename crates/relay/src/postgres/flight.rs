@@ -345,13 +345,13 @@ impl Showing {
     }
 
     /// Writes outcomes of what has finished, and queues all bytes behind their records.
-    /// `ready` ends the flight; `state` is what is known of the transaction then.
+    /// `ready` ends the flight; `fates` is what is known by then.
     pub fn flush(
         &mut self,
         scene: &Scene<'_>,
         leaving: &mut VecDeque<Leaving>,
         ready: Option<Constant>,
-        state: &State,
+        fates: &Fates,
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
         let mut finished = std::mem::take(&mut self.finished);
@@ -363,18 +363,19 @@ impl Showing {
         }
         let last = finished.len().saturating_sub(1);
         for (i, finished) in finished.into_iter().enumerate() {
-            let settles = match state {
-                State::Settled(_) if i == last => std::mem::take(unsettled),
-                State::Settled(_) | State::Pending => Vec::new(),
+            let settles = match finished.op.intent.and_then(|intent| fates.of(intent)) {
+                Some(how) if i == last => fates.take(how, unsettled),
+                Some(_) | None => Vec::new(),
             };
-            self.tell(scene, leaving, finished, state, settles, unsettled)?;
+            self.tell(scene, leaving, finished, fates, settles, unsettled)?;
         }
-        let settled = match (state, unsettled.is_empty()) {
-            (State::Settled(how), false) => {
-                Some(scene.gate.settle(scene.who, std::mem::take(unsettled), how)?)
+        let mut settled = None;
+        for how in ["rolled-back", "committed"] {
+            let settles = fates.take(how, unsettled);
+            if !settles.is_empty() {
+                settled = Some(scene.gate.settle(scene.who, settles, how)?);
             }
-            _ => None,
-        };
+        }
         let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
         // Behind it the client is told how the transaction ended, also where there is nothing else to tell.
         if !bytes.is_empty() || cover.is_some() || settled.is_some() {
@@ -399,7 +400,7 @@ impl Showing {
         scene: &Scene<'_>,
         leaving: &mut VecDeque<Leaving>,
         finished: Finished,
-        state: &State,
+        fates: &Fates,
         settles: Vec<Seq>,
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
@@ -415,10 +416,11 @@ impl Showing {
         let receipt = match op.intent {
             None => scene.gate.note(scene.who, None, "unasked")?,
             Some(intent) => {
-                if *state == State::Pending {
+                let fate = fates.of(intent);
+                if fate.is_none() {
                     unsettled.push(intent);
                 }
-                let outcome = outcome(scene, op, result, state, settles, filter);
+                let outcome = outcome(scene, op, result, fate, settles, filter);
                 scene.gate.outcome(scene.who, intent, Outcome { reel, ..outcome })?
             }
         };
@@ -435,7 +437,7 @@ impl Showing {
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
         for finished in std::mem::take(&mut self.finished) {
-            self.tell(scene, leaving, finished, &State::Pending, Vec::new(), unsettled)?;
+            self.tell(scene, leaving, finished, &Fates::default(), Vec::new(), unsettled)?;
         }
         let Some(of) = op.intent else { return Ok(()) };
         self.look(scene, op)?;
@@ -461,20 +463,69 @@ impl Showing {
     }
 }
 
-/// What became of the transaction, as far as is known when outcomes are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The transaction goes on, or its end is not known yet.
-    Pending,
-    /// `committed`, `rolled-back` or `indeterminate`.
-    Settled(&'static str),
+/// What became of a session's statements, as far as is known when outcomes are written. They are told apart by their intents,
+/// which are recorded in the order in which upstream takes them.
+#[derive(Debug, Default)]
+pub struct Fates {
+    /// The intents of what ended a transaction, and how it ended: `committed` or `rolled-back`.
+    ends: Vec<(Seq, &'static str)>,
+    /// Savepoints that are there, by the intent of what made each.
+    savepoints: Vec<(String, Seq)>,
+    /// What stands between two intents was rolled back to a savepoint.
+    undone: Vec<(Seq, Seq)>,
+    /// What became of what stands behind the last end, where no transaction is open any more.
+    rest: Option<&'static str>,
+}
+
+impl Fates {
+    /// A statement has ended the transaction, and what was open before it.
+    pub fn ended(&mut self, by: Seq, how: &'static str) {
+        self.savepoints.clear();
+        self.ends.push((by, how));
+    }
+
+    pub fn saved(&mut self, by: Seq, name: &str) {
+        self.savepoints.push((name.to_owned(), by));
+    }
+
+    pub fn released(&mut self, name: &str) {
+        if let Some(at) = self.savepoints.iter().rposition(|(n, _)| n == name) {
+            self.savepoints.truncate(at);
+        }
+    }
+
+    /// A statement has taken back all since this savepoint, which stays.
+    pub fn rolled_back_to(&mut self, by: Seq, name: &str) {
+        if let Some(at) = self.savepoints.iter().rposition(|(n, _)| n == name) {
+            self.undone.push((self.savepoints[at].1, by));
+            self.savepoints.truncate(at + 1);
+        }
+    }
+
+    /// No transaction is open: what is not known otherwise ended so.
+    pub fn all(&mut self, how: &'static str) {
+        self.rest = Some(how);
+    }
+
+    /// `None`: its transaction goes on, or its end is not known yet.
+    fn of(&self, intent: Seq) -> Option<&'static str> {
+        if self.undone.iter().any(|(from, to)| *from < intent && intent < *to) {
+            return Some("rolled-back");
+        }
+        self.ends.iter().find(|(end, _)| intent <= *end).map(|(_, how)| *how).or(self.rest)
+    }
+
+    /// Takes out those of `unsettled` that ended so.
+    fn take(&self, how: &'static str, unsettled: &mut Vec<Seq>) -> Vec<Seq> {
+        unsettled.extract_if(.., |intent| self.of(*intent) == Some(how)).collect()
+    }
 }
 
 fn outcome(
     scene: &Scene<'_>,
     mut op: Box<Op>,
     result: &'static str,
-    state: &State,
+    fate: Option<&'static str>,
     settles: Vec<Seq>,
     filter: Option<mask::Filter>,
 ) -> Outcome {
@@ -484,12 +535,9 @@ fn outcome(
     let tripped = op.tripwires.iter().any(|t| !matches!(t.act, "own" | "echo" | "revealed"));
     Outcome {
         result,
-        state: if *state == State::Pending { "pending" } else { "final" },
+        state: if fate.is_none() { "pending" } else { "final" },
         settles,
-        settled: match state {
-            State::Pending => None,
-            State::Settled(how) => Some(how),
-        },
+        settled: fate,
         code: op.code.map(|code| mask::name(detectors, std::str::from_utf8(&code).unwrap_or("XX000"))),
         tag: op.tag,
         rows: op.rows,

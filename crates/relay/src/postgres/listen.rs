@@ -26,6 +26,7 @@ use super::flight::fatal;
 use super::plan::within;
 use super::resource::{Pins, Resource};
 use super::session::{Cut, Session, Start, TOLD};
+use crate::accept::Newcomer;
 use crate::again::{NOT_RECORDED, Recording};
 use crate::config::PostgresResource;
 use crate::connect::{BARRED, Barred, permitted};
@@ -73,7 +74,12 @@ struct Knock {
 }
 
 /// Serves one connection to its end.
-pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Resource>) {
+pub(crate) async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    newcomer: Arc<Newcomer>,
+    resource: Arc<Resource>,
+) {
     let _ = stream.set_nodelay(true);
     let strangers = resource.registry.turned_away.clone();
     let mut leg = Leg::Tcp(stream);
@@ -106,6 +112,7 @@ pub async fn connection(stream: TcpStream, address: SocketAddr, resource: Arc<Re
         }
         Ok(Err(Refused::Recorded(fields))) => tell(&mut leg, &fields).await,
         Ok(Ok((run, input, decoder))) => {
+            newcomer.proved();
             // From here on the session counts as one of the run's, and the end of the run waits for it.
             let ended = run.end();
             match login.session(&mut leg, run.clone(), ended, input, decoder).await {
@@ -357,6 +364,7 @@ impl Login<'_> {
             ended,
             cancel,
             greeting,
+            echoes: run.echoes.clone(),
         });
         let cut = session.run().await;
         resource.cancels.remove(pid, &key);

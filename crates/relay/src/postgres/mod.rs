@@ -17,5 +17,6 @@ mod writer;
 
 pub use catalog::{Powers, fits, powers};
 pub use dial::DialError;
-pub use listen::{connection, probe};
+pub(crate) use listen::connection;
+pub use listen::probe;
 pub use resource::Resource;

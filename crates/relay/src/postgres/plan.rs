@@ -396,6 +396,10 @@ fn lifts(effect: &Effect, pins: Pins) -> Option<Reason> {
             return (pins.read_only && *read_only == Some(false)).then_some(READ_ONLY);
         }
         Effect::Set { name, value, .. } => (name.to_ascii_lowercase(), value.as_deref()),
+        // Of the others what they come back to is what the gateway has set.
+        Effect::Reset { name } if name.eq_ignore_ascii_case("transaction_read_only") => {
+            (name.to_ascii_lowercase(), None)
+        }
         _ => return None,
     };
     if pins.read_only && name.ends_with("transaction_read_only") {
@@ -543,6 +547,8 @@ mod tests {
             (set("Default_Transaction_Read_Only", Some("0")), Some(READ_ONLY)),
             // Not a constant: not known.
             (set("transaction_read_only", None), Some(READ_ONLY)),
+            (Effect::Reset { name: "transaction_read_only".to_owned() }, Some(READ_ONLY)),
+            (Effect::Reset { name: "statement_timeout".to_owned() }, None),
             (set("statement_timeout", Some("60000")), None),
             (set("statement_timeout", Some("1 min")), None),
             (set("statement_timeout", Some("60001")), Some(longer("statement_timeout"))),

@@ -15,6 +15,7 @@ use super::pool::Pool;
 use super::resource::Resource;
 use crate::entropy;
 use crate::limits::{REFUSAL_RECORD, SSH_BESIDE_LISTED_MAX};
+use crate::runs::Run;
 
 /// What all channels of a connection share.
 pub(super) struct Link {
@@ -31,13 +32,13 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(resource: Arc<Resource>, who: Who, connect: Seq, pool: Pool) -> Link {
+    pub(super) fn new(resource: Arc<Resource>, who: Who, connect: Seq, pool: Pool, run: &Run) -> Link {
         Link {
             resource,
             who,
             connect,
             pool,
-            known: Mutex::new(Known::new(entropy::random())),
+            known: Mutex::new(Known::of_run(entropy::random(), run.echoes.clone())),
             open: Mutex::default(),
             beside: Mutex::default(),
         }

@@ -13,7 +13,7 @@ use super::forward::Routes;
 use super::library::{Cut, Guard, HostKey, RunKey};
 use crate::config::SshResource;
 use crate::counts::Stranger;
-use crate::limits::SSH_UNPROVED_MAX;
+use crate::limits::UNPROVED_MAX;
 use crate::runs::{Registry, Run};
 
 /// What all connections to one host share.
@@ -72,7 +72,7 @@ impl Resource {
     pub(super) fn begins(&self, cut: &Cut) {
         let mut unproved = self.unproved.lock().unwrap_or_else(PoisonError::into_inner);
         unproved.push_back(cut.clone());
-        let oldest = if unproved.len() > SSH_UNPROVED_MAX { unproved.pop_front() } else { None };
+        let oldest = if unproved.len() > UNPROVED_MAX { unproved.pop_front() } else { None };
         drop(unproved);
         if let Some(oldest) = oldest {
             oldest.cut();

@@ -145,6 +145,9 @@ impl<'a> Walk<'a> {
             let out = self.star(c, position);
             return out.all_sources();
         }
+        if !self.may_look() {
+            return Sources::new();
+        }
         let fields = strings(&c.fields);
         match fields.as_slice() {
             [name] => self.plain_column(name, c, position),
@@ -300,6 +303,9 @@ impl<'a> Walk<'a> {
 
     /// `*` or `t.*`.
     pub(super) fn star(&mut self, c: &'a p::ColumnRef, position: Position) -> Out<'a> {
+        if !self.may_look() {
+            return Out::default();
+        }
         let fields = strings(&c.fields);
         let mut hits = Vec::new();
         let mut shown = Vec::new();
@@ -370,6 +376,9 @@ impl<'a> Walk<'a> {
         if let (Some(Tree::ColumnRef(c)), Some(Tree::String(field))) =
             (i.arg.as_deref().and_then(Tree::of), first)
         {
+            if !self.may_look() {
+                return Sources::new();
+            }
             let fields = strings(&c.fields);
             let row = match fields.as_slice() {
                 [alias] if c.fields.len() == 1 && !self.is_column(alias) => {

@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
             }
             Some(Builtin::Setting) if name == "set_config" => self.set_config(f),
             _ if name == "pg_notify" => {
-                let channel = f.args.first().and_then(constant).unwrap_or_default();
+                let channel = f.args.first().and_then(|node| self.words(node)).unwrap_or_default();
                 self.effects.push(Effect::Notify { channel });
             }
             _ => {}
@@ -207,7 +207,10 @@ impl<'a> Walk<'a> {
 
     /// The sequence that the first argument names, if it is a constant.
     fn sequence_named(&self, f: &'a p::FuncCall) -> Found<'a> {
-        let name = f.args.first().and_then(constant);
+        let name = f.args.first().and_then(|node| match Tree::of(node)? {
+            Tree::TypeCast(cast) if self.casts_to(cast, "regclass") => self.words(cast.arg.as_deref()?),
+            _ => self.words(node),
+        });
         let parts: Option<Vec<String>> = name.as_deref().and_then(split_identifier);
         match parts.as_deref() {
             Some([name]) => self.lookup("", name),
@@ -216,15 +219,47 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A constant's text, as it is and with casts that leave it so: those of a text to `text` and `varchar`. Others change
+    /// it: `'1'::numeric(2,-1)` is 0.
+    fn words(&self, node: &'a Node) -> Option<String> {
+        let Tree::TypeCast(cast) = Tree::of(node)? else { return constant(node) };
+        let inner = cast.arg.as_deref()?;
+        let is_text = match Tree::of(inner)? {
+            Tree::AConst(c) => matches!(c.val, Some(p::a_const::Val::Sval(_))),
+            Tree::TypeCast(_) => true,
+            _ => false,
+        };
+        let leaves = self.casts_to(cast, "text") || self.casts_to(cast, "varchar");
+        (is_text && leaves).then(|| self.words(inner)).flatten()
+    }
+
+    /// Whether it casts to this type of PostgreSQL's own, without a length.
+    fn casts_to(&self, cast: &p::TypeCast, own: &str) -> bool {
+        let Some(name) = &cast.type_name else { return false };
+        let plain = name.typmods.is_empty() && name.array_bounds.is_empty() && !name.setof;
+        plain
+            && match strings(&name.names)[..] {
+                ["pg_catalog", last] => last == own,
+                [last] => last == own && self.snapshot.types_named(own).next().is_none(),
+                _ => false,
+            }
+    }
+
     fn set_config(&mut self, f: &'a p::FuncCall) {
         let [name, value, local] = f.args.as_slice() else {
             return self.opaque("The statement changes a setting in a way that the gateway cannot read.");
         };
-        let local = constant(local).map(|l| !matches!(l.as_str(), "false" | "f" | "off" | "0"));
-        let (Some(name), Some(local)) = (constant(name), local) else {
+        let local = match self.words(local).as_deref() {
+            Some("true" | "t" | "on" | "1") => Some(true),
+            Some("false" | "f" | "off" | "0") => Some(false),
+            _ => None,
+        };
+        let (Some(name), Some(local)) = (self.words(name), local) else {
+            // It may be the one by which names are read.
+            self.effects.push(Effect::Set { name: "search_path".to_owned(), value: None, local: false });
             return self.opaque("The statement changes a setting that the gateway cannot name.");
         };
-        let value = constant(value);
+        let value = self.words(value);
         if value.is_none() && name.eq_ignore_ascii_case("search_path") {
             return self.opaque("The statement sets search_path to a value that the gateway cannot read.");
         }

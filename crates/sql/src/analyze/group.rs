@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pg_query::protobuf as p;
 
-use super::{Shown, Walk, string};
+use super::{Walk, string};
 use crate::rewrite::Site;
 use crate::snapshot::Column;
 use crate::tree::{Node, Tree};
@@ -24,12 +24,25 @@ impl<'a> Walk<'a> {
             columns.insert(num);
             *at = location;
         }
+        let mut shown: BTreeMap<usize, BTreeSet<Option<&str>>> = BTreeMap::new();
+        let depth = self.scopes.len().saturating_sub(1);
+        for found in self.shown.iter().skip(from).filter(|found| found.scope == depth) {
+            if grouped.contains_key(&found.site) {
+                shown.entry(found.site).or_default().insert(found.name);
+            }
+        }
         for (site, (columns, location)) in grouped {
-            self.widen_group(site, &columns, location, from);
+            self.widen_group(site, &columns, location, &shown.remove(&site).unwrap_or_default());
         }
     }
 
-    fn widen_group(&mut self, site: usize, grouped: &BTreeSet<i16>, location: i32, from: usize) {
+    fn widen_group(
+        &mut self,
+        site: usize,
+        grouped: &BTreeSet<i16>,
+        location: i32,
+        shown: &BTreeSet<Option<&str>>,
+    ) {
         let Some(scope) = self.scopes.last() else { return };
         let Some(item) = scope.items.iter().find(|i| i.site == Some(site)) else { return };
         let Some(relation) = item.relation else { return };
@@ -37,9 +50,6 @@ impl<'a> Walk<'a> {
         if key.is_empty() || key.iter().any(|column| !grouped.contains(&column.num)) {
             return;
         }
-        let depth = self.scopes.len() - 1;
-        let own = |shown: &&Shown<'a>| shown.scope == depth && shown.site == site;
-        let shown: Vec<Option<&str>> = self.shown[from..].iter().filter(own).map(|s| s.name).collect();
         let visible = item.out.columns.iter().zip(&relation.columns);
         let added: Vec<String> = visible
             .filter(|(out, column)| {

@@ -23,7 +23,7 @@ use vocab::{Access, Action, ColumnUse, Opaque, Position, ResourcePath, Verb};
 
 use crate::analysis::{Analysis, ByName, Carried, Effect, FunctionKind, FunctionUse, GovernedUse, Reason};
 use crate::governed::{CANNOT_EXPAND, Cover, Governed};
-use crate::limits::RELATIONS_MAX;
+use crate::limits::{LOOKS_MAX, RELATIONS_MAX};
 use crate::names::{Names, TempRelation, Vouched};
 use crate::relations::{System, TELLING, Telling, system};
 use crate::rewrite::Site;
@@ -140,6 +140,8 @@ struct Walk<'a> {
     phase: Phase,
     hits: Vec<Hit>,
     shown: Vec<Shown<'a>>,
+    /// Among how many columns names were looked for.
+    looks: usize,
     /// Of a masked relation, by its site: the system columns that are named.
     system: BTreeMap<usize, BTreeSet<&'static str>>,
     /// (verb, relation) -> columns.
@@ -186,6 +188,7 @@ impl<'a> Walk<'a> {
             phase: Phase::Plain,
             hits: Vec::new(),
             shown: Vec::new(),
+            looks: 0,
             system: BTreeMap::new(),
             uses: BTreeMap::new(),
             others: BTreeMap::new(),
@@ -245,6 +248,24 @@ impl<'a> Walk<'a> {
 
     fn unknown_node(&mut self) {
         self.refuse(Reason::refused("The statement uses a form that the gateway does not know."));
+    }
+
+    /// Whether another name may be looked for among the columns in sight: a text of 1 MiB can have enough names and columns
+    /// for hours.
+    fn may_look(&mut self) -> bool {
+        let of = |scope: &Scope<'_>| {
+            let items: usize = scope.items.iter().map(|item| item.out.columns.len() + 1).sum();
+            items + scope.visible.columns.len()
+        };
+        if self.looks < LOOKS_MAX {
+            self.looks += self.scopes.iter().map(of).sum::<usize>() + 1;
+            return true;
+        }
+        self.refuse(Reason {
+            code: "54001",
+            ..Reason::refused("The statement has too many names and columns for the gateway.")
+        });
+        false
     }
 
     fn touch(&mut self, verb: Verb, relation: &Relation) {
@@ -581,8 +602,13 @@ impl<'a> Walk<'a> {
 
     /// A sub-select has no system columns of its own: it gives those that are named, unless all its columns are too.
     fn give_system_columns(&mut self) {
-        for (site, columns) in std::mem::take(&mut self.system) {
-            if self.shown.iter().any(|s| s.site == site && s.name.is_none()) {
+        let system = std::mem::take(&mut self.system);
+        if system.is_empty() {
+            return;
+        }
+        let whole: BTreeSet<usize> = self.shown.iter().filter(|s| s.name.is_none()).map(|s| s.site).collect();
+        for (site, columns) in system {
+            if whole.contains(&site) {
                 self.refuse(Reason {
                     code: "0A000",
                     ..Reason::refused(
@@ -688,7 +714,7 @@ fn string(tree: Tree<'_>) -> Option<&str> {
     }
 }
 
-/// A constant as text: a string, number or boolean, casts around it ignored.
+/// A constant as text: a string, number or boolean. What a cast makes of one only the server knows.
 fn constant(node: &Node) -> Option<String> {
     match Tree::of(node)? {
         Tree::AConst(c) => Some(match c.val.as_ref()? {
@@ -698,7 +724,6 @@ fn constant(node: &Node) -> Option<String> {
             p::a_const::Val::Boolval(b) => b.boolval.to_string(),
             p::a_const::Val::Bsval(_) => return None,
         }),
-        Tree::TypeCast(cast) => constant(cast.arg.as_deref()?),
         _ => None,
     }
 }

@@ -334,6 +334,13 @@ impl<'a> Walk<'a> {
                 self.unknown_node();
                 continue;
             };
+            if found.columns.len() > COLUMNS_MAX {
+                self.refuse(Reason {
+                    code: "54011",
+                    ..Reason::refused("The statement has too many columns.")
+                });
+                break;
+            }
             let Some(value) = target.val.as_deref() else { continue };
             if let Some(Tree::ColumnRef(c)) = Tree::of(value) {
                 if matches!(c.fields.last().and_then(Tree::of), Some(Tree::AStar(_))) {
@@ -351,10 +358,6 @@ impl<'a> Walk<'a> {
             let sources = self.expression(value, position);
             let name = if target.name.is_empty() { figured_name(value) } else { &target.name };
             found.columns.push(Col { name, sources });
-        }
-        if found.columns.len() > COLUMNS_MAX {
-            self.refuse(Reason { code: "54011", ..Reason::refused("The statement has too many columns.") });
-            found.columns.truncate(COLUMNS_MAX);
         }
         found
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sql::{Vouched, analyze, limits, parse, rewrite};
+use sql::{Effect, Vouched, analyze, limits, parse, rewrite};
 use vocab::ResourcePath;
 
 fn on_a_worker(work: impl FnOnce() + Send + 'static) {
@@ -72,6 +72,63 @@ fn nesting_at_the_limit_fits_the_stack() {
             }
         }
     });
+}
+
+#[test]
+fn names_among_many_columns_end_at_a_limit() {
+    let from: Vec<String> = (0..1900).map(|i| format!("customers c{i}")).collect();
+    let from = from.join(", ");
+    for text in [
+        format!("SELECT 1 FROM {from} WHERE 1 IN ({})", vec!["id"; 60_000].join(",")),
+        format!("SELECT {} FROM {from}", vec!["name"; 30_000].join(",")),
+        format!("SELECT {} FROM {from}", vec!["c7.name"; 60_000].join(",")),
+        format!("SELECT {} FROM {from}", vec!["*"; 60_000].join(",")),
+        format!("SELECT {} FROM customers c", vec!["(c).name"; 60_000].join(",")),
+        format!("SELECT 1 FROM {from} GROUP BY {}", vec!["id"; 60_000].join(",")),
+    ] {
+        assert!(matches!(through(&text), Err("54001" | "54011")), "{}", &text[..60]);
+    }
+    let wide = format!("SELECT {} FROM customers", vec!["name"; 1_600].join(","));
+    assert!(!matches!(through(&wide), Err("54001" | "54011")));
+}
+
+#[test]
+fn a_setting_is_what_the_server_makes_of_it() {
+    let snapshot = super::snapshot();
+    let governed = super::governed(&snapshot);
+    let names = super::names();
+    let of = |text: &str| {
+        let statements = parse(text).unwrap();
+        analyze(&statements[0], &snapshot, &governed, &names, &Vouched::default(), &ResourcePath::root("crm"))
+    };
+    for call in [
+        "'standard_conforming_strings', '1'::numeric(2,-1)::text, false",
+        "'standard_conforming_strings', 1::text, false",
+        "'standard_conforming_strings', true::text, false",
+        "'standard_conforming_strings.x'::varchar(27), 'off', false",
+        "'standard_conforming_strings.x'::char(27), 'off', false",
+        "'public.standard_conforming_strings'::regclass::text, 'off', false",
+        "'search_path.x'::varchar(11), 'alt', false",
+        "'role.x'::varchar(4), 'owner', false",
+        "'transaction_read_only', '1'::numeric(2,-1)::text, false",
+        "'client_encoding', 'SJISUTF8'::varchar(4), false",
+        "'search_path', 'alt', 'fal'",
+    ] {
+        let found = of(&format!("SELECT set_config({call})"));
+        let value = |effect: &Effect| matches!(effect, Effect::Set { value: Some(_), .. });
+        let read = found.effects.iter().any(value);
+        assert!(
+            found.refuse.is_some() || found.action.opaque.is_some() || !read,
+            "{call}: {:?}",
+            found.effects
+        );
+    }
+    for call in ["'search_path', 'public'::text, true", "'application_name'::varchar, 'x', 'f'"] {
+        let found = of(&format!("SELECT set_config({call})"));
+        assert!(found.refuse.is_none() && found.action.opaque.is_none(), "{call}");
+    }
+    let cut = of("SELECT nextval('orders_id_seq2'::varchar(13))");
+    assert!(cut.action.opaque.is_some(), "nobody knows which sequence that is");
 }
 
 #[test]

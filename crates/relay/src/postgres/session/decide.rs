@@ -154,7 +154,7 @@ impl Session {
         if let Some(receipt) = asked.receipt.take() {
             self.showing.cover(receipt);
         }
-        self.flush(None, State::Pending)?;
+        self.flush(None)?;
         self.asked_expires = Some(expires);
         self.sleep_until(expires);
         self.hold = Hold::Human { asked: Box::new(asked), ready: Box::new(ready), script, answer: None };

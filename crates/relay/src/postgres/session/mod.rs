@@ -52,7 +52,7 @@ use transaction::{Ahead, Holding};
 
 use super::catalog::{Began, Catalog, Landing, SESSION_QUERY, session_names, text_row};
 use super::flight::{
-    Columns, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, State, ask_keeper, error, fatal,
+    Columns, Fates, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, ask_keeper, error, fatal,
     ready, rules_detail, sqlstate,
 };
 use super::plan::{MASK_WRITTEN, Plan, Plans};
@@ -279,6 +279,8 @@ pub struct Session {
     epoch: u64,
     generation: u64,
     names_dirty: bool,
+    /// A setting by which names are read was made since no transaction was open: the end of one may take it back.
+    names_set: bool,
     catalog_dirty: bool,
     /// The catalog was read inside this session's transaction and is nobody else's.
     own_catalog: bool,
@@ -318,9 +320,8 @@ pub struct Session {
     leaving: VecDeque<Leaving>,
     showing: Showing,
     unsettled: Vec<Seq>,
-    savepoints: Vec<(String, usize)>,
+    fates: Fates,
     failed_in_flight: bool,
-    ending: Option<&'static str>,
     /// The transaction as what is sent next will find it.
     ahead: Ahead,
     /// The last operation whose locks its transaction may hold; 0: none.
@@ -389,6 +390,7 @@ pub struct Start {
     pub cancel: Arc<Cancel>,
     /// What the client was told at login.
     pub greeting: BytesMut,
+    pub echoes: Arc<mask::Echoes>,
 }
 
 impl Session {
@@ -430,6 +432,7 @@ impl Session {
             epoch: 0,
             generation,
             names_dirty: start.search_path_set,
+            names_set: false,
             catalog_dirty: false,
             own_catalog: false,
             just_read: false,
@@ -454,11 +457,10 @@ impl Session {
             next_op: 1,
             sends: VecDeque::new(),
             leaving: VecDeque::new(),
-            showing: Showing::new(Known::new(entropy::random())),
+            showing: Showing::new(Known::of_run(entropy::random(), start.echoes)),
             unsettled: Vec::new(),
-            savepoints: Vec::new(),
+            fates: Fates::default(),
             failed_in_flight: false,
-            ending: None,
             ahead: Ahead::default(),
             locked_by: 0,
             session_locked_by: 0,

@@ -61,7 +61,7 @@ impl Session {
         if at_rest {
             self.answered_here = true;
             self.showing.show_message(&FromUpstream::Error(fields));
-            return self.flush(None, State::Pending);
+            return self.flush(None);
         }
         let op = self.op(Op::new(1));
         self.ahead.poison();

@@ -8,6 +8,17 @@ use super::*;
 use crate::limits::{SHAPE_BYTES_MAX, TAG_BYTES_MAX};
 use crate::postgres::carried::integer;
 
+/// Whether upstream reads texts as the gateway does under this parameter.
+fn reads_alike(name: &[u8], value: &[u8]) -> bool {
+    match name {
+        b"standard_conforming_strings" => value == b"on",
+        b"client_encoding" => std::str::from_utf8(value).is_ok_and(sql::reads_encoding),
+        _ => true,
+    }
+}
+
+const NOT_READ_ALIKE: &str = "a setting was changed by which the gateway reads the session's statements";
+
 impl Session {
     // --- the upstream's side
 
@@ -27,7 +38,7 @@ impl Session {
         if let Some(id) = midway.filter(|_| !waits_for_ready) {
             self.piece(id)?;
         } else if !waits_for_ready && !self.showing.is_empty() {
-            self.flush(None, State::Pending)?;
+            self.flush(None)?;
         }
         Ok(())
     }
@@ -146,7 +157,11 @@ impl Session {
                 let fields = self.sanitised(&fields, op);
                 self.showing.show_message(&FromUpstream::Notice(fields));
             }
-            Kind::Parameter { name, .. } => {
+            Kind::Parameter { name, value } => {
+                // By these the gateway reads statements. It lets nobody change them, and who found a way goes no further.
+                if !reads_alike(name.as_bytes(), value.as_bytes()) {
+                    return Err(Cut { why: "setting", tell: Some(fatal("0A000", NOT_READ_ALIKE)) });
+                }
                 if TOLD.iter().any(|told| told.as_bytes() == name.as_bytes()) {
                     self.showing.show(&frame);
                 }
@@ -376,7 +391,7 @@ impl Session {
             self.sync();
         }
         if is_fatal {
-            self.flush(None, State::Pending)?;
+            self.flush(None)?;
             return Err(Cut { why: "upstream-fatal", tell: None });
         }
         Ok(())
@@ -385,14 +400,10 @@ impl Session {
     pub(super) fn on_ready(&mut self, op: u64, tx: TxStatus) -> Result<(), Cut> {
         self.ops.remove(&op);
         self.syncs = self.syncs.saturating_sub(1);
-        let state = match tx {
-            TxStatus::Idle => State::Settled(match (self.ending.take(), self.failed_in_flight) {
-                (Some(how), _) => how,
-                (None, true) => "rolled-back",
-                (None, false) => "committed",
-            }),
-            TxStatus::InTransaction | TxStatus::Failed => State::Pending,
-        };
+        if tx == TxStatus::Idle {
+            self.fates.all(if self.failed_in_flight { "rolled-back" } else { "committed" });
+            self.names_dirty |= std::mem::take(&mut self.names_set);
+        }
         self.failed_in_flight = false;
         if self.syncs == 0 && !self.unsynced {
             self.ahead = Ahead::confirmed(tx);
@@ -403,12 +414,14 @@ impl Session {
         }
         if tx == TxStatus::Idle {
             self.unlocked_at(op);
-            self.savepoints.clear();
             self.drop_cursors();
             self.catalog_dirty |= std::mem::take(&mut self.own_catalog);
         }
         self.landed(tx);
-        self.flush(Some(tx), state)?;
+        self.flush(Some(tx))?;
+        if tx == TxStatus::Idle {
+            self.fates = Fates::default();
+        }
         Ok(())
     }
 
@@ -448,14 +461,16 @@ impl Session {
     pub(super) fn apply(&mut self, id: u64) {
         let Some(op) = self.ops.get(&id) else { return };
         let Some(plan) = op.plan.clone() else { return };
-        let commits = op.commits;
+        let (commits, intent) = (op.commits, op.intent.unwrap_or(Seq(0)));
         self.session_unlocked_by(id, &plan);
         for effect in &plan.analysis.effects {
             match effect {
                 Effect::Commit { .. } | Effect::Rollback { .. } => {
                     self.unlocked_at(id);
-                    self.ending = Some(if commits { "committed" } else { "rolled-back" });
+                    self.fates.ended(intent, if commits { "committed" } else { "rolled-back" });
                     self.drop_cursors();
+                    // What was set for the transaction alone is as it was before.
+                    self.names_dirty |= std::mem::take(&mut self.names_set);
                     // Nothing is open behind it: what we read now may end with a Sync of its own.
                     if self.sends.is_empty() && !self.ops.iter().any(|(k, op)| *k > id && op.intent.is_some())
                     {
@@ -466,19 +481,18 @@ impl Session {
                         self.catalog_dirty |= self.catalog_changed_in_tx();
                     }
                 }
-                Effect::Savepoint { name } => self.savepoints.push((name.clone(), self.unsettled.len())),
+                Effect::Savepoint { name } => self.fates.saved(intent, name),
                 Effect::RollbackTo { name } => {
                     self.names_dirty = true;
                     self.catalog_dirty = true;
-                    let _mark = self.savepoints.iter().rposition(|(n, _)| n == name);
+                    self.fates.rolled_back_to(intent, name);
                 }
-                Effect::Release { name } => {
-                    if let Some(at) = self.savepoints.iter().rposition(|(n, _)| n == name) {
-                        self.savepoints.truncate(at);
-                    }
+                Effect::Release { name } => self.fates.released(name),
+                Effect::Set { name, .. } | Effect::Reset { name } => {
+                    self.names_dirty |= resolves(name);
+                    self.names_set |= resolves(name);
                 }
-                Effect::Set { name, .. } | Effect::Reset { name } => self.names_dirty |= resolves(name),
-                Effect::ResetAll => self.names_dirty = true,
+                Effect::ResetAll => (self.names_dirty, self.names_set) = (true, true),
                 Effect::DiscardAll => {
                     self.names_dirty = true;
                     self.catalog_dirty = true;
@@ -600,7 +614,7 @@ impl Session {
         done.map_err(|e| self.flush_failed(e))
     }
 
-    pub(super) fn flush(&mut self, tx: Option<TxStatus>, state: State) -> Result<(), Cut> {
+    pub(super) fn flush(&mut self, tx: Option<TxStatus>) -> Result<(), Cut> {
         let resource = self.resource.clone();
         let scene = Scene {
             gate: &resource.gate,
@@ -611,7 +625,7 @@ impl Session {
             root: &resource.root,
         };
         self.showing
-            .flush(&scene, &mut self.leaving, tx.map(ready), &state, &mut self.unsettled)
+            .flush(&scene, &mut self.leaving, tx.map(ready), &self.fates, &mut self.unsettled)
             .map_err(|e| self.flush_failed(e))
     }
 

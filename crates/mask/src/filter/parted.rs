@@ -1,0 +1,50 @@
+//! What stands beside an escape: `\nORDER-77`, `%20ORDER-77`, `ESC[31mORDER-77` show a token that their bytes do not have.
+
+use super::TOKEN;
+use crate::detect::unit;
+
+/// JSON in JSON.
+const DEPTH: u32 = 2;
+
+/// Calls `each` with what is read of `text` where an escape touches a token: with the escapes undone, and with a blank in
+/// the place of each, for a terminal may have gone elsewhere there.
+pub(super) fn readings(text: &[u8], each: &mut impl FnMut(&[u8])) {
+    read(text, DEPTH, each);
+}
+
+fn read(text: &[u8], depth: u32, each: &mut impl FnMut(&[u8])) {
+    let mut at = 0;
+    while let Some(start) = next(text, at) {
+        let before = text[at..start].iter().rposition(|b| !TOKEN[usize::from(*b)]).map_or(at, |i| at + i + 1);
+        let mut undone = text[before..start].to_vec();
+        let mut parted = undone.clone();
+        at = start;
+        while let Some(byte) = text.get(at) {
+            match unit(&text[at..], &mut undone) {
+                0 if !TOKEN[usize::from(*byte)] => break,
+                0 => {
+                    undone.push(*byte);
+                    parted.push(*byte);
+                    at += 1;
+                }
+                length => {
+                    parted.push(b' ');
+                    at += length;
+                }
+            }
+        }
+        each(&undone);
+        each(&parted);
+        if depth > 1 {
+            read(&undone, depth - 1, each);
+        }
+    }
+}
+
+/// Where the next escape begins.
+fn next(text: &[u8], from: usize) -> Option<usize> {
+    let plain = memchr::memchr3_iter(0x1b, b'\\', b'%', &text[from..]);
+    let soft = memchr::memchr3_iter(0xc2, 0xe2, 0xef, &text[from..]);
+    let is = |at: &usize| unit(&text[from + at..], &mut Vec::new()) > 0;
+    [plain.into_iter().find(is), soft.into_iter().find(is)].into_iter().flatten().min().map(|at| from + at)
+}
