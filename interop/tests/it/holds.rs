@@ -1,8 +1,8 @@
 //! While a transaction holds locks nobody waits for a human, unless the resource says so; pipelines of psycopg count as what
 //! they are.
 
-use crate::people::{asked, operator, waiting, with_token};
 use crate::names::{bind, execute, parse};
+use crate::people::{asked, operator, waiting, with_token};
 use crate::raw::{Raw, code, extended, message, query};
 use crate::world::{POLICY, drivers, eventually, good_at, json, own, upstream};
 use interop::gateway::Gateway;

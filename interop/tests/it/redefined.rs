@@ -132,7 +132,10 @@ fn behind_another_statement() {
         assert!(!seen(&reader).contains("#raw"));
     }
     // The session's own temporary table is read on, whatever others define; what else it names is looked at as ever.
-    ask(&mut reader, "CREATE TEMP TABLE mine (k integer PRIMARY KEY, w text); INSERT INTO mine VALUES (1, 'own')");
+    ask(
+        &mut reader,
+        "CREATE TEMP TABLE mine (k integer PRIMARY KEY, w text); INSERT INTO mine VALUES (1, 'own')",
+    );
     for (read, change, comes) in [
         ("SELECT w FROM mine WHERE k = 1", "CREATE TABLE beside2 (a integer)", Some("own")),
         ("SELECT w || v FROM mine, peek", "CREATE TABLE beside3 (a integer)", Some("ownnothing")),

@@ -14,6 +14,8 @@ use crate::tree::{Node, Tree};
 pub(super) struct Col<'a> {
     pub name: &'a str,
     pub sources: Sources,
+    /// It surely has a type of PostgreSQL's own.
+    pub plain: bool,
 }
 
 /// The columns of a query.
@@ -73,13 +75,19 @@ impl<'a> Out<'a> {
         all
     }
 
+    /// Whether the column of this name surely has a type of PostgreSQL's own.
+    pub fn is_plain(&self, name: &str) -> bool {
+        let mut named = self.columns.iter().filter(|c| c.name == name).peekable();
+        named.peek().is_some() && named.all(|c| c.plain)
+    }
+
     pub fn rename(&mut self, names: Vec<&'a str>) {
         for (column, name) in self.columns.iter_mut().zip(&names) {
             column.name = name;
         }
         if self.open {
             for name in names.into_iter().skip(self.columns.len()) {
-                self.columns.push(Col { name, sources: self.rest.clone() });
+                self.columns.push(Col { name, sources: self.rest.clone(), plain: false });
             }
         }
     }
@@ -159,7 +167,7 @@ impl<'a> Walk<'a> {
             None => super::nothing(),
         };
         out.rename(strings(&cte.aliascolnames));
-        let extra = |name: &'a str| Col { name, sources: Sources::new() };
+        let extra = |name: &'a str| Col { name, sources: Sources::new(), plain: false };
         if let Some(search) = &cte.search_clause {
             out.columns.push(extra(&search.search_seq_column));
         }
@@ -187,6 +195,7 @@ impl<'a> Walk<'a> {
         let right = self.select(right, out);
         for (column, other) in found.columns.iter_mut().zip(&right.columns) {
             join_sources(&mut column.sources, &other.sources);
+            column.plain &= other.plain;
         }
         found.open |= right.open;
         join_sources(&mut found.rest, &right.rest);
@@ -219,7 +228,7 @@ impl<'a> Walk<'a> {
                     Some(column) => join_sources(&mut column.sources, &sources),
                     None => {
                         let name = NAMES.get(i).copied().unwrap_or("?column?");
-                        found.columns.push(Col { name, sources });
+                        found.columns.push(Col { name, sources, plain: false });
                     }
                 }
             }
@@ -297,7 +306,7 @@ impl<'a> Walk<'a> {
                 self.unknown_node();
                 continue;
             };
-            self.operator(&sort.use_op);
+            self.operator(&sort.use_op, [sort.node.as_deref(); 2]);
             let Some(inner) = sort.node.as_deref() else { continue };
             match output_column(inner, out) {
                 Some(sources) => self.use_sources(&sources, Position::Sort),
@@ -350,7 +359,7 @@ impl<'a> Walk<'a> {
             }
             let sources = self.expression(value, position);
             let name = if target.name.is_empty() { figured_name(value) } else { &target.name };
-            found.columns.push(Col { name, sources });
+            found.columns.push(Col { name, sources, plain: self.is_plain(value) });
         }
         if found.columns.len() > COLUMNS_MAX {
             self.refuse(Reason { code: "54011", ..Reason::refused("The statement has too many columns.") });

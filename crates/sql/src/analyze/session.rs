@@ -171,6 +171,7 @@ impl<'a> Walk<'a> {
 
     /// Does what the statement of that name does; it was rewritten when it was prepared.
     pub(super) fn execute(&mut self, s: &'a p::ExecuteStmt) {
+        self.may_cast("", s.params.len().min(1));
         for node in &s.params {
             self.expression(node, Position::Predicate);
         }

@@ -534,7 +534,7 @@ impl<'a> Walk<'a> {
         // `excluded` is the row that the client offered.
         let out =
             target.relation.map(|r| self.relation_columns(r)).unwrap_or(Out { open: true, ..Out::default() });
-        let own = |c: &super::query::Col<'a>| super::query::Col { name: c.name, sources: Sources::new() };
+        let own = |c: &super::query::Col<'a>| super::query::Col { sources: Sources::new(), ..c.clone() };
         let out = Out { columns: out.columns.iter().map(own).collect(), ..out };
         let item = Item {
             alias: "excluded",

@@ -7,6 +7,7 @@ mod hostile;
 mod literals;
 mod locks;
 mod names;
+mod unseen;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,262 @@
+//! Types, and what runs where values of them are and no name says so: casts, comparisons, checks of domains.
+//!
+//! Which type an expression has is not computed. A type counts as met where a column of it is used, where it is named and
+//! where an operator or function that is called has it; what runs for it is then taken to run.
+
+use std::collections::BTreeSet;
+
+use pg_query::protobuf as p;
+use vocab::Verb;
+
+use super::{Walk, string, strings};
+use crate::analysis::FunctionKind;
+use crate::snapshot::{ANY_TYPE, Function, OWN_OIDS_END, Operator};
+use crate::tree::{Node, Tree};
+
+/// What a statement meets of types.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    /// Type -> whether it is named.
+    types: std::collections::BTreeMap<u32, bool>,
+    /// A column has a type that the catalog does not tell.
+    any: bool,
+    /// Something is computed.
+    computes: bool,
+    /// A type is named, or a function may stand for one or look for a cast.
+    casts: bool,
+}
+
+/// The operators that the parser puts where none is written.
+fn behind(kind: p::AExprKind) -> &'static [&'static str] {
+    match kind {
+        p::AExprKind::AexprBetween => &[">=", "<="],
+        p::AExprKind::AexprNotBetween => &["<", ">"],
+        p::AExprKind::AexprBetweenSym => &[">=", "<="],
+        p::AExprKind::AexprNotBetweenSym => &["<", ">"],
+        _ => &[],
+    }
+}
+
+impl<'a> Walk<'a> {
+    // What is met.
+
+    pub(super) fn computes(&mut self) {
+        self.met.computes = true;
+    }
+
+    pub(super) fn meets_any_type(&mut self) {
+        self.met.any = true;
+    }
+
+    /// `argument` alone: the name may be a type's. Those of JSON look for casts to it.
+    pub(super) fn may_cast(&mut self, name: &str, arguments: usize) {
+        self.met.casts |= arguments == 1 || name.contains("json");
+    }
+
+    /// A form that the grammar has since a version: an older server reads its words as names.
+    pub(super) fn reads_otherwise(&mut self, names: &[&str], since: u32) {
+        let snapshot = self.snapshot;
+        if snapshot.server >= since {
+            return;
+        }
+        let relations = || snapshot.relations.values().filter(|r| !r.is_system());
+        let known = |name: &&str| {
+            snapshot.functions_named(name).any(|f| f.oid >= OWN_OIDS_END)
+                || snapshot.types_named(name).next().is_some()
+                || relations().any(|r| r.column(name).is_some())
+        };
+        match names.iter().any(known) {
+            true => {
+                self.opaque("This server reads a word of the statement as the name of something of a user's.")
+            }
+            false => self.unresolved = true,
+        }
+    }
+
+    fn meets(&mut self, oid: u32) {
+        if oid >= OWN_OIDS_END {
+            self.met.types.entry(oid).or_default();
+        }
+    }
+
+    pub(super) fn meets_types_of(&mut self, function: &'a Function) {
+        function.types.iter().for_each(|oid| self.meets(*oid));
+    }
+
+    pub(super) fn type_name(&mut self, name: &'a p::TypeName) {
+        self.met.casts = true;
+        for node in name.typmods.iter().chain(&name.array_bounds) {
+            self.expression(node, vocab::Position::Output);
+        }
+        let names = strings(&name.names);
+        let (schema, last) = match names.as_slice() {
+            [last] => (None, *last),
+            // A keyword since 17, and a name like others before.
+            ["pg_catalog", "json"] if self.snapshot.server < 17 => (None, "json"),
+            [.., schema, last] => (Some(*schema), *last),
+            [] => return,
+        };
+        let found: Vec<u32> = self
+            .snapshot
+            .types_named(last)
+            .filter(|t| {
+                schema.is_none_or(|s| s == t.schema || (s == "pg_temp" && t.schema.starts_with("pg_temp")))
+            })
+            .map(|t| t.oid)
+            .collect();
+        found.into_iter().for_each(|oid| self.type_used(oid));
+    }
+
+    /// A type of a user's own: its checks and casts may run code.
+    pub(super) fn type_used(&mut self, oid: u32) {
+        let snapshot = self.snapshot;
+        self.met.types.insert(oid, true);
+        for part in snapshot.parts(oid) {
+            for function in snapshot.domain_functions.get(&part).into_iter().flatten() {
+                self.runs_implicitly(*function);
+            }
+        }
+    }
+
+    // Operators.
+
+    /// The operators that an expression runs, by its own words or the parser's.
+    pub(super) fn operators_of(&mut self, e: &'a p::AExpr) {
+        let sides = [e.lexpr.as_deref(), e.rexpr.as_deref()];
+        self.operator(&e.name, sides);
+        for name in behind(e.kind()) {
+            self.operator_named(None, name, sides.map(|side| side.map(|node| self.is_plain(node))));
+        }
+    }
+
+    /// An operator of a user's own runs a function of a user's own. `sides`: what stands at its left and right.
+    pub(super) fn operator(&mut self, names: &'a [Node], sides: [Option<&'a Node>; 2]) {
+        if self.snapshot.operators.is_empty() {
+            return;
+        }
+        let plain = sides.map(|side| side.map(|node| self.is_plain(node)));
+        match strings(names).as_slice() {
+            [name] => self.operator_named(None, name, plain),
+            [.., schema, name] => self.operator_named(Some(schema), name, plain),
+            [] => {}
+        }
+    }
+
+    /// `plain`: whether each side surely has a type of PostgreSQL's own; `None`: there is no such side.
+    pub(super) fn operator_named(&mut self, schema: Option<&str>, name: &str, plain: [Option<bool>; 2]) {
+        let path = self.search_path();
+        let visible = |s: &str| schema.map_or_else(|| path.contains(&s), |schema| schema == s);
+        let snapshot = self.snapshot;
+        for operator in snapshot.operators.iter().filter(|o| o.name == name && visible(&o.schema)) {
+            if self.may_mean(operator, plain) {
+                for oid in [operator.left, operator.right, operator.result] {
+                    self.meets(oid);
+                }
+                self.runs_implicitly(operator.function);
+            }
+        }
+    }
+
+    fn may_mean(&self, operator: &Operator, plain: [Option<bool>; 2]) -> bool {
+        [operator.left, operator.right].into_iter().zip(plain).all(|(oid, plain)| match plain {
+            None => oid == 0,
+            Some(false) => oid != 0,
+            Some(true) => oid != 0 && (oid < OWN_OIDS_END || !self.snapshot.takes_no_other(oid)),
+        })
+    }
+
+    /// Whether an expression surely has a type of PostgreSQL's own. A string in quotes has none yet.
+    pub(super) fn is_plain(&self, node: &Node) -> bool {
+        match Tree::of(node) {
+            Some(Tree::AConst(c)) => matches!(
+                c.val,
+                Some(p::a_const::Val::Ival(_) | p::a_const::Val::Fval(_) | p::a_const::Val::Boolval(_))
+            ),
+            Some(Tree::SqlvalueFunction(_)) => true,
+            Some(Tree::List(list)) => list.items.iter().all(|item| self.is_plain(item)),
+            Some(Tree::CollateClause(c)) => c.arg.as_deref().is_some_and(|arg| self.is_plain(arg)),
+            Some(Tree::TypeCast(cast)) => cast.type_name.as_ref().is_some_and(|name| self.names_plain(name)),
+            Some(Tree::ColumnRef(c)) => self.is_plain_column(c),
+            _ => false,
+        }
+    }
+
+    fn names_plain(&self, name: &p::TypeName) -> bool {
+        let unknown = |last: &str| self.snapshot.types_named(last).next().is_none();
+        match strings(&name.names).as_slice() {
+            _ if name.pct_type || name.setof => false,
+            [last] | ["pg_catalog", last] => unknown(last),
+            _ => false,
+        }
+    }
+
+    fn is_plain_column(&self, c: &p::ColumnRef) -> bool {
+        let fields: Option<Vec<&str>> = c.fields.iter().map(|n| Tree::of(n).and_then(string)).collect();
+        match fields.as_deref() {
+            Some([name]) => {
+                for scope in self.scopes.iter().rev().filter(|s| !s.hidden) {
+                    let outs = || scope.items.iter().map(|i| &i.out).chain([&scope.visible]);
+                    let mut named =
+                        outs().flat_map(|out| &out.columns).filter(|c| c.name == *name).peekable();
+                    if named.peek().is_some() || outs().any(|out| out.open) {
+                        return named.peek().is_some() && named.all(|c| c.plain);
+                    }
+                }
+                false
+            }
+            Some([schemas @ .., qualifier, name]) => {
+                let item = self.find_item(schemas.last().copied(), qualifier);
+                item.is_some_and(|(_, item)| item.out.is_plain(name))
+            }
+            _ => false,
+        }
+    }
+
+    // What runs.
+
+    /// Runs what no name says, for the types that are met.
+    pub(super) fn runs_for_types(&mut self) {
+        let snapshot = self.snapshot;
+        if snapshot.implied.is_empty() && snapshot.domain_functions.is_empty() {
+            return;
+        }
+        let mut met = std::mem::take(&mut self.met);
+        let mut checks: BTreeSet<&u32> = BTreeSet::new();
+        for ((verb, oid), columns) in &self.uses {
+            let Some(relation) = snapshot.relations.get(oid) else { continue };
+            // What is defined or administered may be computed anew as a whole.
+            let whole = !matches!(verb, Verb::Read | Verb::Write | Verb::Probe);
+            met.casts |= whole;
+            met.types.entry(relation.row_type).or_default();
+            let used = |num: i16| whole || columns.iter().any(|(used, _)| *used == num);
+            for column in relation.columns.iter().filter(|c| used(c.num)) {
+                for part in snapshot.parts(column.type_oid) {
+                    met.types.entry(part).or_default();
+                    if *verb == Verb::Write {
+                        checks.extend(snapshot.domain_functions.get(&part).into_iter().flatten());
+                    }
+                }
+            }
+        }
+        let types = std::mem::take(&mut met.types);
+        let own = types.into_iter().flat_map(|(oid, named)| {
+            let parts = if named { snapshot.parts(oid) } else { BTreeSet::from([oid]) };
+            parts.into_iter().map(move |part| (part, named))
+        });
+        let any = [(ANY_TYPE, false)].into_iter().filter(|_| met.computes);
+        let all = snapshot.implied.keys().map(|oid| (*oid, false)).filter(|_| met.any && met.computes);
+        let writes = self.writes;
+        let mut runs = BTreeSet::new();
+        for (oid, named) in own.chain(any).chain(all) {
+            let here =
+                snapshot.implied.get(&oid).into_iter().flatten().filter(|implied| match implied.when {
+                    'i' => true,
+                    'a' => named || met.casts || writes,
+                    _ => named || met.casts,
+                });
+            runs.extend(here.map(|implied| implied.function));
+        }
+        runs.into_iter().for_each(|oid| self.runs_implicitly(oid));
+        checks.into_iter().for_each(|oid| self.runs(*oid, Some(FunctionKind::Trigger)));
+    }
+}
