@@ -243,7 +243,11 @@ impl<'a> Walk<'a> {
     /// What changing a setting needs.
     pub(super) fn sets(&mut self, name: &str, value: Option<&str>, to_default: bool) {
         match setting(name, value, to_default) {
-            Setting::Free => {}
+            Setting::Planner if !self.governed.is_empty() => {
+                let path = self.database.join("settings").join(&name.to_ascii_lowercase());
+                self.other(Verb::Administer, path);
+            }
+            Setting::Free | Setting::Planner => {}
             Setting::Custom => {
                 let path = self.database.join("settings").join(&name.to_ascii_lowercase());
                 self.other(Verb::Execute, path);

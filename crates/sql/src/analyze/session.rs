@@ -279,6 +279,11 @@ impl<'a> Walk<'a> {
             }
             _ => drop(self.query(node, Position::Output)),
         }
+        // How much of a log a change writes tells how much of a value is another than before.
+        let wal = |tree: Tree<'_>| matches!(tree, Tree::DefElem(option) if option.defname == "wal");
+        if self.writes && !self.governed.is_empty() && s.options.iter().filter_map(Tree::of).any(wal) {
+            self.refuse(Reason::refused("EXPLAIN with WAL of what writes may tell of governed values."));
+        }
     }
 }
 

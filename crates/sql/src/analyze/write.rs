@@ -448,7 +448,8 @@ impl<'a> Walk<'a> {
             for constraint in &part.constraints {
                 self.probes_by(part, constraint, &touched);
             }
-            for (_, used) in part.indexes.iter().filter(|(i, _)| i.unique) {
+            // Whether a value in an index is another than before is to be seen afterwards, in counters and sizes.
+            for (_, used) in part.indexes.iter().filter(|(i, _)| i.unique || change == Change::Update) {
                 self.probes(part, used, &touched);
             }
         }

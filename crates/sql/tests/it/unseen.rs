@@ -4,12 +4,13 @@ use sql::{Names, Snapshot, Vouched, analyze, catalog, parse};
 use vocab::ResourcePath;
 
 /// The corpus's catalog with rows of these queries added.
-fn with(rows: &[(&str, &[&str])]) -> Snapshot {
+pub(super) fn with(rows: &[(&str, &[&str])]) -> Snapshot {
     let text = std::fs::read_to_string(super::testdata().join("catalog.json")).unwrap();
     let mut results: Vec<catalog::Rows> = serde_json::from_str(&text).unwrap();
     for (query, row) in rows {
         let at = catalog::QUERIES.iter().position(|q| q.name == *query).unwrap();
-        results[at].push(row.iter().map(|field| Some((*field).to_owned())).collect());
+        let field = |text: &&str| (!text.is_empty()).then(|| (*text).to_owned());
+        results[at].push(row.iter().map(field).collect());
     }
     catalog::snapshot(&results).unwrap()
 }
