@@ -6,6 +6,7 @@ use vocab::Position;
 use super::function::Call;
 
 use super::query::{Col, Item, Out, Role, Scope};
+use super::types::Side;
 use super::{Hit, Met, Phase, Shown, Sources, Walk, join_sources, string, strings};
 use crate::rewrite::Site;
 use crate::tree::{Node, Tree};
@@ -13,7 +14,7 @@ use crate::tree::{Node, Tree};
 const ROW_BESIDE_TEXT: &str =
     "A row with governed columns cannot be compared with a row that is written as text: write ROW(...).";
 
-const COMPARES: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
+pub(super) const COMPARES: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
 
 /// Columns that every table has and that no list shows.
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
@@ -42,18 +43,17 @@ impl<'a> Walk<'a> {
                 self.children(tree, position)
             }
             Tree::SubLink(link) => {
-                let left = link.testexpr.as_deref();
-                if link.oper_name.is_empty() && link.sub_link_type() == p::SubLinkType::AnySublink {
-                    let plain = left.map(|node| self.is_plain(node));
-                    self.operator_named(None, "=", [plain, Some(false)]);
-                }
-                self.operator(&link.oper_name, [left, link.subselect.as_deref()]);
                 let mut sources = Sources::new();
                 if let Some(node) = link.testexpr.as_deref() {
                     join_sources(&mut sources, &self.expression(node, position));
                 }
                 if let Some(query) = link.subselect.as_deref() {
                     let out = self.query(query, position);
+                    let right = match out.columns.as_slice() {
+                        [column] if !out.open => column.of,
+                        _ => Side::Open,
+                    };
+                    self.operators_of_link(link, right);
                     if link.sub_link_type() != p::SubLinkType::ExistsSublink {
                         join_sources(&mut sources, &out.all_sources());
                     }
@@ -93,10 +93,7 @@ impl<'a> Walk<'a> {
             | Tree::JsonFormat(_)
             | Tree::JsonReturning(_) => Sources::new(),
             Tree::CaseExpr(e) => {
-                if let Some(arg) = e.arg.as_deref() {
-                    let plain = Some(self.is_plain(arg));
-                    self.operator_named(None, "=", [plain, Some(false)]);
-                }
+                self.operators_of_case(e);
                 self.children(tree, position)
             }
             Tree::MergeSupportFunc(_) => {

@@ -4,11 +4,12 @@ use pg_query::protobuf as p;
 use vocab::{Position, Verb};
 
 use super::query::{Col, Item, Out, Role, figured_name};
+use super::types::Side;
 use super::{Found, Shown, Sources, Walk, join_sources, strings};
 use crate::analysis::Reason;
 use crate::governed::Cover;
 use crate::rewrite::Site;
-use crate::snapshot::{OWN_OIDS_END, Relation};
+use crate::snapshot::Relation;
 use crate::tree::{Node, Tree};
 
 impl<'a> Walk<'a> {
@@ -55,7 +56,11 @@ impl<'a> Walk<'a> {
                     for node in [&column.colexpr, &column.coldefexpr].into_iter().flatten() {
                         self.expression(node, Position::Output);
                     }
-                    out.columns.push(Col { name: &column.colname, sources: out.rest.clone(), plain: false });
+                    out.columns.push(Col {
+                        name: &column.colname,
+                        sources: out.rest.clone(),
+                        of: Side::Open,
+                    });
                 }
                 self.item(f.alias.as_ref(), "xmltable", None, out)
             }
@@ -122,7 +127,7 @@ impl<'a> Walk<'a> {
         self.column_definitions(&f.coldeflist, &mut out);
         if f.coldeflist.is_empty() && out.columns.is_empty() {
             let alias = f.alias.as_ref().map_or(name, |a| a.aliasname.as_str());
-            out.columns.push(Col { name: alias, sources: out.rest.clone(), plain: false });
+            out.columns.push(Col { name: alias, sources: out.rest.clone(), of: Side::Open });
         }
         self.item(f.alias.as_ref(), name, None, out)
     }
@@ -136,7 +141,7 @@ impl<'a> Walk<'a> {
             if let Some(name) = &column.type_name {
                 self.type_name(name);
             }
-            out.columns.push(Col { name: &column.colname, sources: out.rest.clone(), plain: false });
+            out.columns.push(Col { name: &column.colname, sources: out.rest.clone(), of: Side::Open });
         }
     }
 
@@ -158,9 +163,9 @@ impl<'a> Walk<'a> {
                 join_sources(&mut sources, &column.sources);
             }
             self.use_sources(&sources, Position::Join);
-            let plain = [&left, &right].map(|side| side.is_plain(name));
-            self.operator_named(None, "=", plain.map(Some));
-            merged.columns.push(Col { name, sources, plain: plain == [true, true] });
+            let sides = [&left, &right].map(|side| side.side(name));
+            self.operator_named(None, "=", sides);
+            merged.columns.push(Col { name, sources, of: sides[0].or(sides[1]) });
         }
         for side in [&left, &right] {
             let own = side.columns.iter().filter(|c| !shared.contains(&c.name));
@@ -211,7 +216,8 @@ impl<'a> Walk<'a> {
                     self.qualify("pg_temp", name);
                 }
                 let known = temp.columns.as_deref().unwrap_or_default().iter();
-                let columns = known.map(|c| Col { name: c, sources: Sources::new(), plain: false }).collect();
+                let columns =
+                    known.map(|c| Col { name: c, sources: Sources::new(), of: Side::Open }).collect();
                 let out = Out { columns, open: temp.columns.is_none(), rest: Sources::new() };
                 self.item(name.alias.as_ref(), &name.relname, None, out)
             }
@@ -245,14 +251,14 @@ impl<'a> Walk<'a> {
             if let Some(below) = body.and_then(|b| b.sources.get(i)) {
                 join_sources(&mut sources, below);
             }
-            Col { name: &c.name, sources, plain: c.type_oid < OWN_OIDS_END }
+            Col { name: &c.name, sources, of: Side::of_type(c.type_oid) }
         };
         let mut columns: Vec<Col<'a>> = relation.columns.iter().enumerate().map(column).collect();
         if relation.kind == 'S' {
             columns.extend(["last_value", "log_cnt", "is_called"].map(|name| Col {
                 name,
                 sources: Sources::new(),
-                plain: true,
+                of: Side::Plain(None),
             }));
         }
         Out { columns, ..Out::default() }

@@ -52,7 +52,6 @@ impl<'a> Walk<'a> {
                 return sources;
             }
         };
-        self.may_cast(name, f.args.len());
         let notation =
             f.args.len() == 1 && f.over.is_none() && !f.agg_star && !f.agg_distinct && schema.is_none();
         self.function_named(schema, name, f.args.len(), if notation { Call::Either } else { Call::Function });
@@ -74,6 +73,7 @@ impl<'a> Walk<'a> {
 
     /// Every function that a call by this name could run.
     pub(super) fn function_named(&mut self, schema: Option<&str>, name: &str, arguments: usize, call: Call) {
+        self.may_cast(name, arguments);
         let path = self.search_path();
         let arity = u16::try_from(arguments).unwrap_or(u16::MAX);
         let visible = |f: &&Function| match schema {

@@ -3,6 +3,7 @@
 use pg_query::protobuf as p;
 use vocab::{Position, Verb};
 
+use super::types::Side;
 use super::{Sources, Walk, join_sources, string, strings};
 use crate::analysis::Reason;
 use crate::limits::COLUMNS_MAX;
@@ -14,8 +15,8 @@ use crate::tree::{Node, Tree};
 pub(super) struct Col<'a> {
     pub name: &'a str,
     pub sources: Sources,
-    /// It surely has a type of PostgreSQL's own.
-    pub plain: bool,
+    /// What is known of its type.
+    pub of: Side,
 }
 
 /// The columns of a query.
@@ -75,10 +76,10 @@ impl<'a> Out<'a> {
         all
     }
 
-    /// Whether the column of this name surely has a type of PostgreSQL's own.
-    pub fn is_plain(&self, name: &str) -> bool {
-        let mut named = self.columns.iter().filter(|c| c.name == name).peekable();
-        named.peek().is_some() && named.all(|c| c.plain)
+    /// What is known of the type of the column of this name.
+    pub fn side(&self, name: &str) -> Side {
+        let named = self.columns.iter().filter(|c| c.name == name).map(|c| c.of);
+        named.reduce(Side::or).unwrap_or(Side::Open)
     }
 
     pub fn rename(&mut self, names: Vec<&'a str>) {
@@ -87,7 +88,7 @@ impl<'a> Out<'a> {
         }
         if self.open {
             for name in names.into_iter().skip(self.columns.len()) {
-                self.columns.push(Col { name, sources: self.rest.clone(), plain: false });
+                self.columns.push(Col { name, sources: self.rest.clone(), of: Side::Open });
             }
         }
     }
@@ -167,7 +168,7 @@ impl<'a> Walk<'a> {
             None => super::nothing(),
         };
         out.rename(strings(&cte.aliascolnames));
-        let extra = |name: &'a str| Col { name, sources: Sources::new(), plain: false };
+        let extra = |name: &'a str| Col { name, sources: Sources::new(), of: Side::Open };
         if let Some(search) = &cte.search_clause {
             out.columns.push(extra(&search.search_seq_column));
         }
@@ -195,7 +196,7 @@ impl<'a> Walk<'a> {
         let right = self.select(right, out);
         for (column, other) in found.columns.iter_mut().zip(&right.columns) {
             join_sources(&mut column.sources, &other.sources);
-            column.plain &= other.plain;
+            column.of = column.of.or(other.of);
         }
         found.open |= right.open;
         join_sources(&mut found.rest, &right.rest);
@@ -228,7 +229,7 @@ impl<'a> Walk<'a> {
                     Some(column) => join_sources(&mut column.sources, &sources),
                     None => {
                         let name = NAMES.get(i).copied().unwrap_or("?column?");
-                        found.columns.push(Col { name, sources, plain: false });
+                        found.columns.push(Col { name, sources, of: Side::Open });
                     }
                 }
             }
@@ -359,7 +360,7 @@ impl<'a> Walk<'a> {
             }
             let sources = self.expression(value, position);
             let name = if target.name.is_empty() { figured_name(value) } else { &target.name };
-            found.columns.push(Col { name, sources, plain: self.is_plain(value) });
+            found.columns.push(Col { name, sources, of: self.side(value).settled() });
         }
         if found.columns.len() > COLUMNS_MAX {
             self.refuse(Reason { code: "54011", ..Reason::refused("The statement has too many columns.") });

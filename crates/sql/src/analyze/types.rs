@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use pg_query::protobuf as p;
 use vocab::Verb;
 
+use super::expression::COMPARES;
 use super::{Walk, string, strings};
 use crate::analysis::FunctionKind;
 use crate::snapshot::{ANY_TYPE, Function, OWN_OIDS_END, Operator};
@@ -24,6 +25,54 @@ pub(super) struct Met {
     computes: bool,
     /// A type is named, or a function may stand for one or look for a cast.
     casts: bool,
+}
+
+/// What is known of the type of an operator's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// There is no such side.
+    None,
+    /// Nothing.
+    Open,
+    /// A string in quotes, which has no type yet.
+    Quoted,
+    /// It is of PostgreSQL's own, and maybe which.
+    Plain(Option<u32>),
+}
+
+impl Side {
+    pub fn of_type(oid: u32) -> Side {
+        if oid < OWN_OIDS_END { Side::Plain(Some(oid)) } else { Side::Open }
+    }
+
+    /// Where the server gives a string in quotes a type that nothing beside it tells.
+    pub fn settled(self) -> Side {
+        if self == Side::Quoted { Side::Open } else { self }
+    }
+
+    /// Of what is one or the other.
+    pub fn or(self, other: Side) -> Side {
+        match (self, other) {
+            (Side::Plain(one), Side::Plain(two)) => Side::Plain(one.filter(|_| one == two)),
+            (one, two) if one == two => one,
+            _ => Side::Open,
+        }
+    }
+}
+
+const INTEGER: u32 = 23;
+
+/// The type of both sides of a comparison, where PostgreSQL has one of its own for it: then it looks at nothing but operators of
+/// just that type. A string in quotes becomes what the other side is.
+fn compared(name: &str, sides: [Side; 2]) -> Option<u32> {
+    // boolean, bigint, smallint, integer, text, oid, real, double precision, date, timestamps, numeric.
+    const TYPES: [u32; 12] = [16, 20, 21, INTEGER, 25, 26, 700, 701, 1082, 1114, 1184, 1700];
+    let same = match sides {
+        [Side::Plain(Some(one)), Side::Plain(Some(two))] if one == two => one,
+        [Side::Plain(Some(one)), Side::Quoted] | [Side::Quoted, Side::Plain(Some(one))] => one,
+        _ => return None,
+    };
+    (COMPARES.contains(&name) && TYPES.contains(&same)).then_some(same)
 }
 
 /// The operators that the parser puts where none is written.
@@ -125,7 +174,30 @@ impl<'a> Walk<'a> {
         let sides = [e.lexpr.as_deref(), e.rexpr.as_deref()];
         self.operator(&e.name, sides);
         for name in behind(e.kind()) {
-            self.operator_named(None, name, sides.map(|side| side.map(|node| self.is_plain(node))));
+            self.operator_named(None, name, sides.map(|side| self.side_or_none(side)));
+        }
+    }
+
+    /// `x IN (SELECT ..)` and its like, where `right` is what the query gives.
+    pub(super) fn operators_of_link(&mut self, link: &'a p::SubLink, right: Side) {
+        let sides = [self.side_or_none(link.testexpr.as_deref()), right];
+        match strings(&link.oper_name).as_slice() {
+            [] if link.sub_link_type() == p::SubLinkType::AnySublink => self.operator_named(None, "=", sides),
+            [] => {}
+            [name] => self.operator_named(None, name, sides),
+            [.., schema, name] => self.operator_named(Some(schema), name, sides),
+        }
+    }
+
+    pub(super) fn operators_of_case(&mut self, e: &'a p::CaseExpr) {
+        let Some(arg) = e.arg.as_deref() else { return };
+        let left = self.side(arg).settled();
+        for tree in e.args.iter().filter_map(Tree::of) {
+            let right = match tree {
+                Tree::CaseWhen(when) => self.side_or_none(when.expr.as_deref()),
+                _ => Side::Open,
+            };
+            self.operator_named(None, "=", [left, right]);
         }
     }
 
@@ -134,21 +206,22 @@ impl<'a> Walk<'a> {
         if self.snapshot.operators.is_empty() {
             return;
         }
-        let plain = sides.map(|side| side.map(|node| self.is_plain(node)));
+        let sides = sides.map(|side| self.side_or_none(side));
         match strings(names).as_slice() {
-            [name] => self.operator_named(None, name, plain),
-            [.., schema, name] => self.operator_named(Some(schema), name, plain),
+            [name] => self.operator_named(None, name, sides),
+            [.., schema, name] => self.operator_named(Some(schema), name, sides),
             [] => {}
         }
     }
 
-    /// `plain`: whether each side surely has a type of PostgreSQL's own; `None`: there is no such side.
-    pub(super) fn operator_named(&mut self, schema: Option<&str>, name: &str, plain: [Option<bool>; 2]) {
+    pub(super) fn operator_named(&mut self, schema: Option<&str>, name: &str, sides: [Side; 2]) {
         let path = self.search_path();
         let visible = |s: &str| schema.map_or_else(|| path.contains(&s), |schema| schema == s);
         let snapshot = self.snapshot;
+        let same = compared(name, sides).filter(|_| schema.is_none());
         for operator in snapshot.operators.iter().filter(|o| o.name == name && visible(&o.schema)) {
-            if self.may_mean(operator, plain) {
+            let exact = same.is_none_or(|oid| [operator.left, operator.right] == [oid, oid]);
+            if exact && self.may_mean(operator, sides) {
                 for oid in [operator.left, operator.right, operator.result] {
                     self.meets(oid);
                 }
@@ -157,27 +230,38 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn may_mean(&self, operator: &Operator, plain: [Option<bool>; 2]) -> bool {
-        [operator.left, operator.right].into_iter().zip(plain).all(|(oid, plain)| match plain {
-            None => oid == 0,
-            Some(false) => oid != 0,
-            Some(true) => oid != 0 && (oid < OWN_OIDS_END || !self.snapshot.takes_no_other(oid)),
+    fn may_mean(&self, operator: &Operator, sides: [Side; 2]) -> bool {
+        [operator.left, operator.right].into_iter().zip(sides).all(|(oid, side)| match side {
+            Side::None => oid == 0,
+            Side::Open | Side::Quoted => oid != 0,
+            Side::Plain(_) => oid != 0 && (oid < OWN_OIDS_END || !self.snapshot.takes_no_other(oid)),
         })
     }
 
-    /// Whether an expression surely has a type of PostgreSQL's own. A string in quotes has none yet.
-    pub(super) fn is_plain(&self, node: &Node) -> bool {
+    fn side_or_none(&self, node: Option<&Node>) -> Side {
+        node.map_or(Side::None, |node| self.side(node))
+    }
+
+    /// What is known of an expression's type.
+    pub(super) fn side(&self, node: &Node) -> Side {
         match Tree::of(node) {
-            Some(Tree::AConst(c)) => matches!(
-                c.val,
-                Some(p::a_const::Val::Ival(_) | p::a_const::Val::Fval(_) | p::a_const::Val::Boolval(_))
-            ),
-            Some(Tree::SqlvalueFunction(_)) => true,
-            Some(Tree::List(list)) => list.items.iter().all(|item| self.is_plain(item)),
-            Some(Tree::CollateClause(c)) => c.arg.as_deref().is_some_and(|arg| self.is_plain(arg)),
-            Some(Tree::TypeCast(cast)) => cast.type_name.as_ref().is_some_and(|name| self.names_plain(name)),
-            Some(Tree::ColumnRef(c)) => self.is_plain_column(c),
-            _ => false,
+            Some(Tree::AConst(c)) => match c.val {
+                Some(p::a_const::Val::Ival(_)) => Side::Plain(Some(INTEGER)),
+                Some(p::a_const::Val::Fval(_) | p::a_const::Val::Boolval(_)) => Side::Plain(None),
+                Some(p::a_const::Val::Sval(_)) => Side::Quoted,
+                _ => Side::Open,
+            },
+            Some(Tree::SqlvalueFunction(_)) => Side::Plain(None),
+            Some(Tree::List(list)) => {
+                list.items.iter().map(|item| self.side(item)).reduce(Side::or).unwrap_or(Side::Open)
+            }
+            Some(Tree::CollateClause(c)) => c.arg.as_deref().map_or(Side::Open, |arg| self.side(arg)),
+            Some(Tree::TypeCast(cast)) => match &cast.type_name {
+                Some(name) if self.names_plain(name) => Side::Plain(None),
+                _ => Side::Open,
+            },
+            Some(Tree::ColumnRef(c)) => self.side_of_column(c),
+            _ => Side::Open,
         }
     }
 
@@ -190,25 +274,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn is_plain_column(&self, c: &p::ColumnRef) -> bool {
+    fn side_of_column(&self, c: &p::ColumnRef) -> Side {
         let fields: Option<Vec<&str>> = c.fields.iter().map(|n| Tree::of(n).and_then(string)).collect();
         match fields.as_deref() {
             Some([name]) => {
                 for scope in self.scopes.iter().rev().filter(|s| !s.hidden) {
                     let outs = || scope.items.iter().map(|i| &i.out).chain([&scope.visible]);
-                    let mut named =
-                        outs().flat_map(|out| &out.columns).filter(|c| c.name == *name).peekable();
-                    if named.peek().is_some() || outs().any(|out| out.open) {
-                        return named.peek().is_some() && named.all(|c| c.plain);
+                    let named = outs().flat_map(|out| &out.columns).filter(|c| c.name == *name);
+                    match named.map(|c| c.of).reduce(Side::or) {
+                        Some(side) => return side,
+                        None if outs().any(|out| out.open) => return Side::Open,
+                        None => {}
                     }
                 }
-                false
+                Side::Open
             }
             Some([schemas @ .., qualifier, name]) => {
                 let item = self.find_item(schemas.last().copied(), qualifier);
-                item.is_some_and(|(_, item)| item.out.is_plain(name))
+                item.map_or(Side::Open, |(_, item)| item.out.side(name))
             }
-            _ => false,
+            _ => Side::Open,
         }
     }
 
@@ -227,7 +312,9 @@ impl<'a> Walk<'a> {
             // What is defined or administered may be computed anew as a whole.
             let whole = !matches!(verb, Verb::Read | Verb::Write | Verb::Probe);
             met.casts |= whole;
-            met.types.entry(relation.row_type).or_default();
+            if relation.row_type >= OWN_OIDS_END {
+                met.types.entry(relation.row_type).or_default();
+            }
             let used = |num: i16| whole || columns.iter().any(|(used, _)| *used == num);
             for column in relation.columns.iter().filter(|c| used(c.num)) {
                 for part in snapshot.parts(column.type_oid) {
