@@ -232,7 +232,7 @@ fn resolved(resource: &Resource) -> ResourceChecked {
 async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
     let reached = match &resource.what {
         What::Postgres(database) => try_reach(config, resource, database).await.map(|(found, powers)| {
-            let mut all = vec![Finding::good(found)];
+            let mut all = found;
             all.extend(role(&database.upstream.role, powers));
             all
         }),
@@ -273,7 +273,7 @@ fn role(role: &str, powers: Result<Powers, String>) -> Vec<Finding> {
 }
 
 /// What was found, and what the login may do.
-type Reached = (String, Result<Powers, String>);
+type Reached = (Vec<Finding>, Result<Powers, String>);
 
 async fn try_reach(config: &Config, resource: &Resource, database: &Database) -> Result<Reached, String> {
     let policy = policies::load(&config.gateway.policy).map_err(|e| e.to_string())?;
@@ -300,7 +300,29 @@ async fn try_reach(config: &Config, resource: &Resource, database: &Database) ->
         catalog.search_path.join(", "),
         catalog.governed.columns().count()
     );
-    Ok((found, relay::postgres::powers(&ready, &catalog.governed).await))
+    let mut all = vec![Finding::good(found)];
+    let (governed, snapshot) = (&catalog.governed, &catalog.snapshot);
+    all.extend(tells_order(&governed.indexes_that_order(snapshot), &governed.parted(snapshot)));
+    Ok((all, relay::postgres::powers(&ready, &catalog.governed).await))
+}
+
+/// What of a database tells how masked values compare.
+fn tells_order(indexes: &[String], parted: &[String]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !indexes.is_empty() {
+        found.push(Finding::weak(
+            format!("indexes that begin with a masked column: {}", indexes.join(", ")),
+            "rows without ORDER BY can come in such an index's order, which is that of raw values: let it begin with \
+             another column, or drop it",
+        ));
+    }
+    if !parted.is_empty() {
+        found.push(Finding::weak(
+            format!("tables that are partitioned by a masked column: {}", parted.join(", ")),
+            "the partition that a row is in tells of its value: partition by another column, or grant no partition by itself",
+        ));
+    }
+    found
 }
 
 /// Connects as a session would and sends nothing: what a request does there, only the service knows.

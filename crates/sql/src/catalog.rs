@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::limits::CATALOG_ROWS_MAX;
-use crate::snapshot::{Cast, Column, Constraint, Function, Index, Operator, Relation, Snapshot, Type};
+use crate::snapshot::{Cast, Class, Column, Constraint, Function, Index, Operator, Relation, Snapshot, Type};
 
 /// The newest server whose grammar we read.
 pub const SERVER_MAJOR_MAX: u32 = 18;
@@ -78,7 +78,9 @@ pub const QUERIES: &[Query] = &[
     Query {
         name: "functions",
         sql: "SELECT p.oid, n.nspname, p.proname, p.pronargs, p.pronargdefaults, p.provariadic <> 0, p.provolatile, \
-              p.prosecdef, pg_catalog.pg_get_userbyid(p.proowner), l.lanname, p.prokind, x.extname \
+              p.prosecdef, pg_catalog.pg_get_userbyid(p.proowner), l.lanname, p.prokind, x.extname, \
+              pg_catalog.array_to_string(pg_catalog.array_append(COALESCE(p.proallargtypes, \
+              p.proargtypes::pg_catalog.oid[]), p.prorettype), ',') \
               FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
               JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
               LEFT JOIN pg_catalog.pg_depend e ON e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid \
@@ -92,7 +94,7 @@ pub const QUERIES: &[Query] = &[
     },
     Query {
         name: "relation_functions",
-        sql: "SELECT DISTINCT o.rel, o.via, d.refobjid FROM ( \
+        sql: "SELECT DISTINCT o.rel, o.via, f.run FROM ( \
               SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid AS cls, oid AS obj, adrelid AS rel, \
               'w' AS via FROM pg_catalog.pg_attrdef \
               UNION ALL SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid, conrelid, 'w' \
@@ -104,21 +106,36 @@ pub const QUERIES: &[Query] = &[
               UNION ALL SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid, contypid, 'd' \
               FROM pg_catalog.pg_constraint WHERE contypid <> 0) o \
               JOIN pg_catalog.pg_depend d ON d.classid = o.cls AND d.objid = o.obj \
-              AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass WHERE d.refobjid >= 16384 ORDER BY 1, 2, 3",
+              JOIN (SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid AS cls, oid AS obj, oid AS run \
+              FROM pg_catalog.pg_proc UNION ALL SELECT 'pg_catalog.pg_operator'::pg_catalog.regclass, oid, \
+              oprcode::pg_catalog.oid FROM pg_catalog.pg_operator) f ON f.cls = d.refclassid AND f.obj = d.refobjid \
+              WHERE d.refobjid >= 16384 AND f.run >= 16384 ORDER BY 1, 2, 3",
     },
     Query {
         name: "types",
-        sql: "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typbasetype FROM pg_catalog.pg_type t \
-              JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.oid >= 16384 ORDER BY 1",
+        sql: "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, t.typelem, t.typrelid, \
+              COALESCE(r.rngsubtype, 0) FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+              LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid WHERE t.oid >= 16384 ORDER BY 1",
     },
     Query {
         name: "operators",
-        sql: "SELECT o.oid, n.nspname, o.oprname, o.oprcode::pg_catalog.oid FROM pg_catalog.pg_operator o \
+        sql: "SELECT o.oid, n.nspname, o.oprname, o.oprcode::pg_catalog.oid, o.oprleft, o.oprright, \
+              o.oprresult FROM pg_catalog.pg_operator o \
               JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace WHERE o.oid >= 16384 ORDER BY 1",
     },
     Query {
         name: "casts",
-        sql: "SELECT castsource, casttarget, castfunc FROM pg_catalog.pg_cast WHERE castfunc >= 16384 ORDER BY 1, 2",
+        sql: "SELECT castsource, casttarget, castfunc, castcontext FROM pg_catalog.pg_cast WHERE oid >= 16384 ORDER BY 1, 2",
+    },
+    Query {
+        // What compares, sorts and hashes values of a type.
+        name: "classes",
+        sql: "SELECT DISTINCT c.opcintype, f.run FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod \
+              JOIN (SELECT amprocfamily AS family, amproc::pg_catalog.oid AS run FROM pg_catalog.pg_amproc \
+              UNION SELECT a.amopfamily, o.oprcode::pg_catalog.oid FROM pg_catalog.pg_amop a \
+              JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr) f ON f.family = c.opcfamily \
+              WHERE f.run >= 16384 AND m.amname IN ('btree', 'hash') AND (c.opcdefault OR EXISTS (SELECT FROM \
+              pg_catalog.pg_range r WHERE r.rngsubopc = c.oid)) ORDER BY 1, 2",
     },
     Query {
         name: "constraints",
@@ -133,6 +150,17 @@ pub const QUERIES: &[Query] = &[
               d.refobjsubid::pg_catalog.text, ',') FROM pg_catalog.pg_depend d WHERE d.classid = \
               'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid AND d.refobjid = i.indrelid \
               AND d.refobjsubid > 0) FROM pg_catalog.pg_index i WHERE i.indexrelid >= 16384 ORDER BY 1",
+    },
+    Query {
+        // The columns of which generated ones are made: what depends is the default, before PostgreSQL 15 the column.
+        name: "generated",
+        sql: "SELECT DISTINCT a.attrelid, a.attnum, d.refobjsubid FROM pg_catalog.pg_attribute a \
+              JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum \
+              JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              AND d.refobjid = a.attrelid AND d.refobjsubid > 0 AND d.refobjsubid <> a.attnum \
+              AND (d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid \
+              OR d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = a.attrelid AND d.objsubid = a.attnum) \
+              WHERE a.attgenerated <> '' AND a.attrelid >= 16384 ORDER BY 1, 2, 3",
     },
     Query {
         name: "partitioned",
@@ -191,6 +219,7 @@ pub fn snapshot(results: &[Rows]) -> Result<Snapshot, CatalogError> {
             name: row.text(2)?,
             kind: row.letter(3)?,
             temporary: row.letter(4)? == 't',
+            row_type: row.number(5)?,
             ..Relation::default()
         };
         snapshot.relations.insert(relation.oid, relation);
@@ -199,9 +228,11 @@ pub fn snapshot(results: &[Rows]) -> Result<Snapshot, CatalogError> {
         let column = Column {
             num: row.number(1)?,
             name: row.text(2)?,
+            type_oid: row.number(3)?,
             type_name: row.text(4)?,
             collation: row.optional(5)?,
             generated: row.flag(7)?,
+            made_of: Vec::new(),
             type_kind: row.letter(8)?,
             base_type: row.text(9)?,
             typmod: row.number(10)?,
@@ -244,6 +275,7 @@ pub fn snapshot(results: &[Rows]) -> Result<Snapshot, CatalogError> {
             owner: row.text(8)?,
             language: row.text(9)?,
             extension: row.optional(11)?,
+            types: row.numbers(12)?,
         };
         snapshot.functions.insert(function.oid, function);
     }
@@ -270,6 +302,9 @@ pub fn snapshot(results: &[Rows]) -> Result<Snapshot, CatalogError> {
             name: row.text(2)?,
             kind: row.letter(3)?,
             base: row.number(4)?,
+            element: row.number(5)?,
+            row_of: row.number(6)?,
+            bound: row.number(7)?,
         };
         snapshot.types.insert(found.oid, found);
     }
@@ -278,6 +313,9 @@ pub fn snapshot(results: &[Rows]) -> Result<Snapshot, CatalogError> {
             schema: row.text(1)?,
             name: row.text(2)?,
             function: row.number(3)?,
+            left: row.number(4)?,
+            right: row.number(5)?,
+            result: row.number(6)?,
         });
     }
     for row in next().iter() {
@@ -285,7 +323,11 @@ pub fn snapshot(results: &[Rows]) -> Result<Snapshot, CatalogError> {
             source: row.number(0)?,
             target: row.number(1)?,
             function: row.number(2)?,
+            context: row.letter(3)?,
         });
+    }
+    for row in next().iter() {
+        snapshot.classes.push(Class { of: row.number(0)?, function: row.number(1)? });
     }
     for row in next().iter() {
         let constraint = Constraint {
@@ -319,12 +361,19 @@ pub fn snapshot(results: &[Rows]) -> Result<Snapshot, CatalogError> {
             keys: columns.clone(),
             computed,
         };
-        columns.extend(row.numbers(6)?);
+        columns.extend(row.numbers::<i16>(6)?);
         columns.retain(|c| *c > 0);
         let of: u32 = row.number(1)?;
         snapshot.index_of.insert(index.oid, of);
         if let Some(relation) = snapshot.relations.get_mut(&of) {
             relation.indexes.push((index, columns));
+        }
+    }
+    for row in next().iter() {
+        let num = row.number::<i16>(1)?;
+        let columns = snapshot.relations.get_mut(&row.number(0)?).map(|r| &mut r.columns);
+        if let Some(column) = columns.into_iter().flatten().find(|c| c.num == num) {
+            column.made_of.push(row.number(2)?);
         }
     }
     for row in next().iter() {
@@ -417,7 +466,7 @@ impl Row<'_> {
     }
 
     /// A list of numbers separated by commas or spaces; NULL is none.
-    fn numbers(&self, i: usize) -> Result<Vec<i16>, CatalogError> {
+    fn numbers<T: std::str::FromStr>(&self, i: usize) -> Result<Vec<T>, CatalogError> {
         let text = self.optional(i)?.unwrap_or_default();
         let parts = text.split([',', ' ']).filter(|p| !p.is_empty());
         parts.map(|p| p.parse().map_err(|_| self.wrong(i))).collect()

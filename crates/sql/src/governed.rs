@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use vocab::{Class, MaskKind};
+use vocab::{Class, MaskKind, Position};
 
-use crate::analysis::{Analysis, Reason};
+use crate::analysis::{Analysis, GovernedUse, Reason};
 use crate::analyze::analyze_view;
 use crate::limits::VIEW_DEPTH_MAX;
 use crate::meant::Prepared;
@@ -139,6 +139,9 @@ impl Governed {
             return Err(errors);
         }
         inherit(snapshot, &mut columns);
+        while generate(snapshot, &mut columns) {
+            inherit(snapshot, &mut columns);
+        }
         let mut governed = Governed::default();
         let mut own_of_views = BTreeMap::new();
         for (oid, masks) in columns {
@@ -178,6 +181,25 @@ impl Governed {
             };
             masks.into_iter().flatten().map(|(num, mask)| (*oid, *num, &mask.class))
         })
+    }
+
+    /// The indexes that begin with a governed column: a plan that reads by one gives rows in the order of raw values.
+    pub fn indexes_that_order(&self, snapshot: &Snapshot) -> Vec<String> {
+        let governed = self.relations.keys().filter_map(|oid| snapshot.relations.get(oid));
+        let indexes = governed.flat_map(|r| r.indexes.iter().map(move |(index, used)| (r, index, used)));
+        let begins = indexes.filter(|(relation, index, used)| {
+            let is = |num: &i16| self.mask(relation.oid, *num).is_some();
+            // Of an expression it is not known which columns are in it.
+            index.keys.first().is_some_and(|num| is(num) || *num == 0 && used.iter().any(is))
+        });
+        begins.filter_map(|(_, index, _)| snapshot.relation_name(index.oid)).collect()
+    }
+
+    /// The tables whose rows are in one partition or another by a governed column.
+    pub fn parted(&self, snapshot: &Snapshot) -> Vec<String> {
+        let by = |r: &&Relation| r.partition_key.iter().any(|num| self.mask(r.oid, *num).is_some());
+        let relations = self.relations.keys().filter_map(|oid| snapshot.relations.get(oid));
+        relations.filter(by).filter_map(|r| snapshot.relation_name(r.oid)).collect()
     }
 
     pub(crate) fn cover(&self, oid: u32) -> Option<&Cover> {
@@ -238,7 +260,7 @@ impl Governed {
                 self.relations.insert(oid, Cover::Broken);
             }
             (_, body) => {
-                let masks = self.stored(relation, body.as_ref());
+                let masks = self.stored(snapshot, relation, body.as_ref());
                 if !masks.is_empty() {
                     self.relations.insert(oid, Cover::Columns(masks));
                 }
@@ -262,30 +284,54 @@ impl Governed {
         Some(ViewBody { statement, analysis, sources, masks })
     }
 
-    /// The masks of a materialized view: its own rules, and a constant for each column that derives from a governed one.
-    fn stored(&self, relation: &Relation, body: Option<&ViewBody>) -> BTreeMap<i16, Mask> {
+    /// Whether governed columns decide which rows a stored body has or in which order they come, in it or in a view below.
+    fn chooses(&self, snapshot: &Snapshot, relation: &Relation, body: &ViewBody) -> bool {
+        let shown = |used: &GovernedUse| used.positions.iter().all(|p| *p == Position::Output);
+        let below = |oid: &u32| match (self.relations.get(oid), snapshot.relations.get(oid)) {
+            (Some(Cover::View(body)), Some(relation)) => self.chooses(snapshot, relation, body),
+            _ => false,
+        };
+        !body.analysis.governed.iter().all(shown) || relation.depends.iter().any(|(oid, _)| below(oid))
+    }
+
+    /// The masks of a materialized view: its own rules, and a constant for each column that derives from a governed one. For
+    /// all of them where governed columns choose the rows.
+    fn stored(
+        &self,
+        snapshot: &Snapshot,
+        relation: &Relation,
+        body: Option<&ViewBody>,
+    ) -> BTreeMap<i16, Mask> {
         let mut masks = match self.relations.get(&relation.oid) {
             Some(Cover::Columns(masks)) => masks.clone(),
             _ => BTreeMap::new(),
         };
         for (i, column) in relation.columns.iter().enumerate() {
             let class = match body {
+                Some(body) if self.chooses(snapshot, relation, body) => self.any_class(relation),
                 Some(body) => {
                     body.sources[i].iter().find_map(|(oid, num)| Some(self.mask(*oid, *num)?.class.clone()))
                 }
                 None => self.any_class(relation),
             };
             if let Some(class) = class {
-                let kind = if family(column) == Family::Text { MaskKind::Redact } else { MaskKind::Null };
-                masks.entry(column.num).or_insert(Mask { class, kind });
+                masks.entry(column.num).or_insert(Mask { class, kind: derived(column) });
             }
         }
         masks
     }
 
     fn any_class(&self, relation: &Relation) -> Option<Class> {
-        let masks = relation.depends.iter().filter_map(|(oid, _)| self.masks(*oid));
-        masks.flat_map(BTreeMap::values).map(|mask| mask.class.clone()).next()
+        let of = |cover: &Cover| match cover {
+            Cover::Columns(masks) => masks.values().map(|mask| mask.class.clone()).next(),
+            Cover::View(body) => {
+                let own = body.masks.values().map(|mask| mask.class.clone()).next();
+                own.or_else(|| body.analysis.governed.first().map(|used| used.class.clone()))
+            }
+            Cover::Broken => None,
+        };
+        let below = relation.depends.iter().filter_map(|(oid, _)| self.relations.get(oid));
+        below.chain(self.relations.values()).find_map(of)
     }
 
     fn tell(&mut self, snapshot: &Snapshot) {
@@ -471,6 +517,27 @@ fn redacted(family: Family) -> Option<&'static str> {
         Family::Inet => "0.0.0.0",
         Family::Other => return None,
     })
+}
+
+/// What stands for a column that derives from a governed one.
+fn derived(column: &Column) -> MaskKind {
+    if family(column) == Family::Text { MaskKind::Redact } else { MaskKind::Null }
+}
+
+/// A generated column is governed where one of those is of which it is made. Whether there are more now.
+fn generate(snapshot: &Snapshot, columns: &mut BTreeMap<u32, BTreeMap<i16, Mask>>) -> bool {
+    let mut more = false;
+    for (oid, masks) in columns {
+        let generated = snapshot.relations.get(oid).into_iter().flat_map(|r| &r.columns);
+        for column in generated {
+            let class = column.made_of.iter().find_map(|num| Some(masks.get(num)?.class.clone()));
+            if let (Some(class), false) = (class, masks.contains_key(&column.num)) {
+                masks.insert(column.num, Mask { class, kind: derived(column) });
+                more = true;
+            }
+        }
+    }
+    more
 }
 
 /// A governed column is governed in every parent and child of its table, by name, as PostgreSQL merges them.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::Analysis;
+use crate::snapshot::Function;
 
 /// The session's state that name resolution needs. The relay keeps it, from the effects of statements that succeeded
 /// and from values read back; a wrong value here is a wrong resolution, so what is not certain is read again.
@@ -36,4 +37,12 @@ pub struct Vouched {
     pub functions: BTreeSet<String>,
     /// Every function and operator of these extensions.
     pub extensions: BTreeSet<String>,
+}
+
+impl Vouched {
+    pub(crate) fn covers(&self, function: &Function) -> bool {
+        let name = format!("{}.{}", function.schema, function.name);
+        self.functions.contains(&name)
+            || function.extension.as_ref().is_some_and(|e| self.extensions.contains(e))
+    }
 }

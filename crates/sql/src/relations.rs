@@ -47,6 +47,8 @@ pub(crate) enum Key {
     Partition(&'static str),
     /// Columns with the schema's and the relation's name.
     Named(&'static str, &'static str),
+    /// Columns with the schema's and the index's name.
+    NamedIndex(&'static str, &'static str),
     /// Columns with schema, relation and column name.
     NamedColumn(&'static str, &'static str, &'static str),
     /// Every row.
@@ -58,6 +60,8 @@ pub(crate) const TELLING: &[Telling] = &[
     telling("pg_attrdef", "adbin", Key::Attribute("adrelid", "adnum")),
     telling("pg_attribute", "attmissingval", Key::Attribute("attrelid", "attnum")),
     telling("pg_class", "relpartbound", Key::Partition("oid")),
+    telling("pg_class", "reltuples", Key::Index("oid")),
+    telling("pg_class", "relpages", Key::Index("oid")),
     telling("pg_constraint", "conbin", Key::Constraint("oid")),
     telling("pg_index", "indexprs", Key::Index("indexrelid")),
     telling("pg_index", "indpred", Key::Index("indexrelid")),
@@ -67,12 +71,14 @@ pub(crate) const TELLING: &[Telling] = &[
     telling("pg_trigger", "tgargs", Key::Relation("tgrelid")),
     telling("pg_policy", "polqual", Key::Relation("polrelid")),
     telling("pg_policy", "polwithcheck", Key::Relation("polrelid")),
+    telling("pg_publication_rel", "prqual", Key::Relation("prrelid")),
+    telling("pg_publication_tables", "rowfilter", Key::Named("schemaname", "tablename")),
     telling("pg_policies", "qual", Key::Named("schemaname", "tablename")),
     telling("pg_policies", "with_check", Key::Named("schemaname", "tablename")),
     telling("pg_statistic_ext", "stxexprs", Key::Relation("stxrelid")),
     telling("pg_views", "definition", Key::Named("schemaname", "viewname")),
     telling("pg_matviews", "definition", Key::Named("schemaname", "matviewname")),
-    telling("pg_indexes", "indexdef", Key::Named("schemaname", "tablename")),
+    telling("pg_indexes", "indexdef", Key::NamedIndex("schemaname", "indexname")),
     telling("pg_rules", "definition", Key::Named("schemaname", "tablename")),
     schema("columns", "column_default", Key::NamedColumn("table_schema", "table_name", "column_name")),
     schema("columns", "generation_expression", Key::NamedColumn("table_schema", "table_name", "column_name")),

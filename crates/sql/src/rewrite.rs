@@ -385,6 +385,16 @@ impl Render<'_> {
             Key::Named(schema, name) => {
                 each(&|r| format!("{} AND {}", is(schema, literal(&r.schema)), is(name, literal(&r.name))))
             }
+            Key::NamedIndex(schema, name) => {
+                let indexes = self.governed.tells.indexes.iter();
+                let rows: Vec<String> = indexes
+                    .filter_map(|oid| self.snapshot.relations.get(oid))
+                    .map(|i| {
+                        format!("({} AND {})", is(schema, literal(&i.schema)), is(name, literal(&i.name)))
+                    })
+                    .collect();
+                (!rows.is_empty()).then(|| rows.join(" OR "))
+            }
             Key::NamedColumn(schema, name, column) => each(&|r| {
                 let names: Vec<String> = columns(r).iter().map(|(_, n)| is(column, literal(n))).collect();
                 let names = if names.is_empty() { "false".to_owned() } else { names.join(" OR ") };

@@ -1,8 +1,9 @@
 //! The upstream's catalog at one moment.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::catalog::{ById, ByName};
+use crate::names::Vouched;
 
 /// Relations, views, inheritance, functions, types, operators, casts, triggers and constraints, by name and OID.
 /// Of PostgreSQL's own objects only the relations: its functions, types and operators are known by their lists here.
@@ -20,6 +21,9 @@ pub struct Snapshot {
     pub(crate) types: ById<Type>,
     pub(crate) operators: Vec<Operator>,
     pub(crate) casts: Vec<Cast>,
+    pub(crate) classes: Vec<Class>,
+    /// Type -> what runs without being written where a value of it is. [`ANY_TYPE`]: of any.
+    pub(crate) implied: ById<Vec<Implied>>,
     /// Domain OID -> user functions that its checks run.
     pub(crate) domain_functions: ById<Vec<u32>>,
     /// Referenced relation -> (referencing relation, foreign key).
@@ -38,6 +42,8 @@ pub(crate) struct Relation {
     /// pg_class.relkind.
     pub kind: char,
     pub temporary: bool,
+    /// The type of its rows; 0: none.
+    pub row_type: u32,
     /// By number; dropped ones are not here.
     pub columns: Vec<Column>,
     pub parents: Vec<u32>,
@@ -64,12 +70,15 @@ pub(crate) struct Relation {
 pub(crate) struct Column {
     pub num: i16,
     pub name: String,
+    pub type_oid: u32,
     /// With its modifier, qualified: `numeric(12,2)`, `app.mood`.
     pub type_name: String,
     pub typmod: i32,
     /// Quoted and qualified, where it is not the type's own.
     pub collation: Option<String>,
     pub generated: bool,
+    /// Of a generated one: the columns that its expression names.
+    pub made_of: Vec<i16>,
     /// pg_type.typtype.
     pub type_kind: char,
     /// Of a domain the type below it, else the type; without modifier.
@@ -88,6 +97,8 @@ pub(crate) struct Function {
     pub owner: String,
     pub language: String,
     pub extension: Option<String>,
+    /// Of its arguments and of what it returns.
+    pub types: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +108,12 @@ pub(crate) struct Type {
     pub name: String,
     pub kind: char,
     pub base: u32,
+    /// Of an array: the type of its elements. 0: none.
+    pub element: u32,
+    /// Of a row: the relation with its columns. 0: none.
+    pub row_of: u32,
+    /// Of a range: the type of its bounds. 0: none.
+    pub bound: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -104,14 +121,42 @@ pub(crate) struct Operator {
     pub schema: String,
     pub name: String,
     pub function: u32,
+    /// Types; 0 before a prefix operator.
+    pub left: u32,
+    pub right: u32,
+    pub result: u32,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Cast {
     pub source: u32,
     pub target: u32,
+    /// 0: none runs.
+    pub function: u32,
+    /// pg_cast.castcontext.
+    pub context: char,
+}
+
+/// A function by which values of a type are compared, sorted or hashed.
+#[derive(Clone, Debug)]
+pub(crate) struct Class {
+    pub of: u32,
     pub function: u32,
 }
+
+/// A function of no name in the statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Implied {
+    pub function: u32,
+    /// pg_cast.castcontext: `i` anywhere, `a` also where something is written, `e` where a type is named.
+    pub when: char,
+}
+
+/// Stands for all types in [`Snapshot::implied`].
+pub(crate) const ANY_TYPE: u32 = 0;
+
+/// The first OID that is not of PostgreSQL's own.
+pub(crate) const OWN_OIDS_END: u32 = 16_384;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Constraint {
@@ -157,6 +202,16 @@ impl Snapshot {
         self.relations.len()
     }
 
+    /// Whether values of these types, which a client can give to parameters, may run a function that nobody vouches for.
+    pub fn runs_code_by(&self, types: &[u32], vouched: &Vouched) -> bool {
+        let parts = types.iter().flat_map(|oid| self.parts(*oid));
+        let implied = parts.filter_map(|oid| self.implied.get(&oid)).flatten();
+        implied.into_iter().any(|implied| match self.functions.get(&implied.function) {
+            Some(function) => !function.is_trusted() && !vouched.covers(function),
+            None => true,
+        })
+    }
+
     /// `schema.name` of a relation, for messages to operators.
     pub fn relation_name(&self, oid: u32) -> Option<String> {
         self.relations.get(&oid).map(|r| format!("{}.{}", r.schema, r.name))
@@ -196,6 +251,61 @@ impl Snapshot {
         for found in self.types.values() {
             self.types_by_name.entry(found.name.clone()).or_default().push(found.oid);
         }
+        self.imply();
+    }
+
+    /// What runs by casts and comparisons, by the types of users that they are of, and by what those hold.
+    fn imply(&mut self) {
+        let mut implied: ById<Vec<Implied>> = ById::new();
+        let mut add = |types: BTreeSet<u32>, function: u32, when: char| {
+            for key in types {
+                implied.entry(key).or_default().push(Implied { function, when });
+            }
+        };
+        let or_any = |types: BTreeSet<u32>| if types.is_empty() { BTreeSet::from([ANY_TYPE]) } else { types };
+        let kind = |oid: u32| self.types.get(&oid).map(|found| found.kind);
+        // Of a range the server makes it itself.
+        let made = |cast: &Cast| kind(cast.source) == Some('r') && kind(cast.target) == Some('m');
+        for cast in self.casts.iter().filter(|cast| cast.function >= OWN_OIDS_END && !made(cast)) {
+            let (source, target) = (self.parts(cast.source), self.parts(cast.target));
+            match target.is_empty() {
+                true => add(or_any(source), cast.function, from_own(cast.context)),
+                false => {
+                    add(target, cast.function, cast.context);
+                    add(source, cast.function, from_own(cast.context));
+                }
+            }
+        }
+        for class in &self.classes {
+            add(or_any(self.parts(class.of)), class.function, 'i');
+        }
+        self.implied = implied;
+    }
+
+    /// A type and those that its values hold, as far as they are users' own.
+    pub(crate) fn parts(&self, oid: u32) -> BTreeSet<u32> {
+        let mut parts = BTreeSet::new();
+        let mut work = vec![oid];
+        while let Some(oid) = work.pop() {
+            let Some(found) = self.types.get(&oid).filter(|_| parts.insert(oid)) else { continue };
+            work.extend([found.base, found.element, found.bound]);
+            let row = self.relations.get(&found.row_of).map(|r| &r.columns);
+            work.extend(row.into_iter().flatten().map(|column| column.type_oid));
+            if found.kind == 'm' {
+                // The catalog does not say of which range.
+                work.extend(self.types.values().filter(|t| t.kind == 'r').map(|t| t.oid));
+            }
+        }
+        parts
+    }
+
+    /// Whether an operator that takes this type of a user's takes nothing of PostgreSQL's own types in its place: no cast
+    /// makes one of the other.
+    pub(crate) fn takes_no_other(&self, oid: u32) -> bool {
+        let parts = self.parts(oid);
+        let kind = self.types.get(&oid).map_or('p', |found| found.kind);
+        !matches!(kind, 'd' | 'p')
+            && !self.casts.iter().any(|c| c.context == 'i' && parts.contains(&c.target))
     }
 
     pub(crate) fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
@@ -208,6 +318,18 @@ impl Snapshot {
 
     pub(crate) fn types_named(&self, name: &str) -> impl Iterator<Item = &Type> {
         self.types_by_name.get(name).into_iter().flatten().filter_map(|oid| self.types.get(oid))
+    }
+}
+
+/// A condition and a limit take what an assignment takes: a value of the type is enough.
+fn from_own(context: char) -> char {
+    if context == 'a' { 'i' } else { context }
+}
+
+impl Function {
+    /// Whether it may run unnamed. Extensions in C are trusted for that; they cannot run SQL of the client's choice.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.extension.is_some() && matches!(self.language.as_str(), "c" | "internal")
     }
 }
 

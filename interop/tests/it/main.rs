@@ -70,6 +70,7 @@ mod ssh_terminals;
 mod ssh_wire;
 mod stdio;
 mod texts;
+mod unseen;
 mod upstreams;
 mod verbs;
 mod versions;

@@ -6,6 +6,7 @@ use vocab::Position;
 use super::function::Call;
 
 use super::query::{Col, Item, Out, Role, Scope};
+use super::types::Side;
 use super::{Hit, Met, Phase, Shown, Sources, Walk, join_sources, string, strings};
 use crate::rewrite::Site;
 use crate::tree::{Node, Tree};
@@ -13,7 +14,7 @@ use crate::tree::{Node, Tree};
 const ROW_BESIDE_TEXT: &str =
     "A row with governed columns cannot be compared with a row that is written as text: write ROW(...).";
 
-const COMPARES: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
+pub(super) const COMPARES: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
 
 /// Columns that every table has and that no list shows.
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
@@ -28,6 +29,7 @@ impl<'a> Walk<'a> {
 
     /// Walks any expression; what its value derives from.
     pub(super) fn walk(&mut self, tree: Tree<'a>, position: Position) -> Sources {
+        self.computes();
         match tree {
             Tree::ColumnRef(c) => self.column(c, position),
             Tree::FuncCall(f) => self.function(f, position),
@@ -36,18 +38,22 @@ impl<'a> Walk<'a> {
                 Sources::new()
             }
             Tree::AExpr(e) => {
-                self.operator(&e.name);
+                self.operators_of(e);
                 self.row_beside_text(e);
                 self.children(tree, position)
             }
             Tree::SubLink(link) => {
-                self.operator(&link.oper_name);
                 let mut sources = Sources::new();
                 if let Some(node) = link.testexpr.as_deref() {
                     join_sources(&mut sources, &self.expression(node, position));
                 }
                 if let Some(query) = link.subselect.as_deref() {
                     let out = self.query(query, position);
+                    let right = match out.columns.as_slice() {
+                        [column] if !out.open => column.of,
+                        _ => Side::Open,
+                    };
+                    self.operators_of_link(link, right);
                     if link.sub_link_type() != p::SubLinkType::ExistsSublink {
                         join_sources(&mut sources, &out.all_sources());
                     }
@@ -57,7 +63,7 @@ impl<'a> Walk<'a> {
             Tree::SelectStmt(select) => self.select(select, position).all_sources(),
             Tree::AIndirection(i) => self.indirection(i, position),
             Tree::SortBy(sort) => {
-                self.operator(&sort.use_op);
+                self.operator(&sort.use_op, [sort.node.as_deref(); 2]);
                 self.children(tree, Position::Sort)
             }
             Tree::WindowDef(w) => {
@@ -78,7 +84,6 @@ impl<'a> Walk<'a> {
             | Tree::ParamRef(_)
             | Tree::SetToDefault(_)
             | Tree::CurrentOfExpr(_)
-            | Tree::MergeSupportFunc(_)
             | Tree::String(_)
             | Tree::Integer(_)
             | Tree::Float(_)
@@ -87,12 +92,41 @@ impl<'a> Walk<'a> {
             | Tree::AStar(_)
             | Tree::JsonFormat(_)
             | Tree::JsonReturning(_) => Sources::new(),
+            Tree::CaseExpr(e) => {
+                self.operators_of_case(e);
+                self.children(tree, position)
+            }
+            Tree::MergeSupportFunc(_) => {
+                self.reads_otherwise(&["merge_action"], 17);
+                Sources::new()
+            }
+            Tree::JsonFuncExpr(_)
+            | Tree::JsonParseExpr(_)
+            | Tree::JsonScalarExpr(_)
+            | Tree::JsonSerializeExpr(_) => {
+                self.reads_otherwise(
+                    &["json", "json_exists", "json_query", "json_scalar", "json_serialize", "json_value"],
+                    17,
+                );
+                self.may_cast("json", 0);
+                self.children(tree, position)
+            }
+            Tree::JsonObjectConstructor(_)
+            | Tree::JsonArrayConstructor(_)
+            | Tree::JsonArrayQueryConstructor(_)
+            | Tree::JsonObjectAgg(_)
+            | Tree::JsonArrayAgg(_) => {
+                self.reads_otherwise(&["json_array", "json_arrayagg", "json_object", "json_objectagg"], 16);
+                self.may_cast("json", 0);
+                self.children(tree, position)
+            }
+            // All columns of `(a, b) = (SELECT ..)` have the same source.
+            Tree::MultiAssignRef(r) if r.colno > 1 => Sources::new(),
             Tree::TypeCast(_)
             | Tree::CollateClause(_)
             | Tree::BoolExpr(_)
             | Tree::NullTest(_)
             | Tree::BooleanTest(_)
-            | Tree::CaseExpr(_)
             | Tree::CaseWhen(_)
             | Tree::CoalesceExpr(_)
             | Tree::MinMaxExpr(_)
@@ -110,19 +144,10 @@ impl<'a> Walk<'a> {
             | Tree::JsonOutput(_)
             | Tree::JsonArgument(_)
             | Tree::JsonValueExpr(_)
-            | Tree::JsonFuncExpr(_)
             | Tree::JsonBehavior(_)
             | Tree::JsonIsPredicate(_)
             | Tree::JsonKeyValue(_)
-            | Tree::JsonParseExpr(_)
-            | Tree::JsonScalarExpr(_)
-            | Tree::JsonSerializeExpr(_)
-            | Tree::JsonObjectConstructor(_)
-            | Tree::JsonArrayConstructor(_)
-            | Tree::JsonArrayQueryConstructor(_)
             | Tree::JsonAggConstructor(_)
-            | Tree::JsonObjectAgg(_)
-            | Tree::JsonArrayAgg(_)
             | Tree::JsonTablePathSpec(_)
             | Tree::JsonTableColumn(_) => self.children(tree, position),
             _ => {

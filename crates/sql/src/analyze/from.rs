@@ -4,6 +4,7 @@ use pg_query::protobuf as p;
 use vocab::{Position, Verb};
 
 use super::query::{Col, Item, Out, Role, figured_name};
+use super::types::Side;
 use super::{Found, Shown, Sources, Walk, join_sources, strings};
 use crate::analysis::Reason;
 use crate::governed::Cover;
@@ -55,11 +56,16 @@ impl<'a> Walk<'a> {
                     for node in [&column.colexpr, &column.coldefexpr].into_iter().flatten() {
                         self.expression(node, Position::Output);
                     }
-                    out.columns.push(Col { name: &column.colname, sources: out.rest.clone() });
+                    out.columns.push(Col {
+                        name: &column.colname,
+                        sources: out.rest.clone(),
+                        of: Side::Open,
+                    });
                 }
                 self.item(f.alias.as_ref(), "xmltable", None, out)
             }
             Some(Tree::JsonTable(t)) => {
+                self.reads_otherwise(&["json_table"], 17);
                 let mut out = Out { open: true, ..Out::default() };
                 let mut sources = Sources::new();
                 Tree::JsonTable(t).each(&mut |child| {
@@ -121,7 +127,7 @@ impl<'a> Walk<'a> {
         self.column_definitions(&f.coldeflist, &mut out);
         if f.coldeflist.is_empty() && out.columns.is_empty() {
             let alias = f.alias.as_ref().map_or(name, |a| a.aliasname.as_str());
-            out.columns.push(Col { name: alias, sources: out.rest.clone() });
+            out.columns.push(Col { name: alias, sources: out.rest.clone(), of: Side::Open });
         }
         self.item(f.alias.as_ref(), name, None, out)
     }
@@ -135,7 +141,7 @@ impl<'a> Walk<'a> {
             if let Some(name) = &column.type_name {
                 self.type_name(name);
             }
-            out.columns.push(Col { name: &column.colname, sources: out.rest.clone() });
+            out.columns.push(Col { name: &column.colname, sources: out.rest.clone(), of: Side::Open });
         }
     }
 
@@ -157,7 +163,9 @@ impl<'a> Walk<'a> {
                 join_sources(&mut sources, &column.sources);
             }
             self.use_sources(&sources, Position::Join);
-            merged.columns.push(Col { name, sources });
+            let sides = [&left, &right].map(|side| side.side(name));
+            self.operator_named(None, "=", sides);
+            merged.columns.push(Col { name, sources, of: sides[0].or(sides[1]) });
         }
         for side in [&left, &right] {
             let own = side.columns.iter().filter(|c| !shared.contains(&c.name));
@@ -203,11 +211,13 @@ impl<'a> Walk<'a> {
             Found::Temp(temp) => {
                 let path = self.database.join("pg_temp").join(&temp.name);
                 self.other(Verb::Read, path);
+                self.meets_any_type();
                 if name.schemaname.is_empty() && self.governed.names.contains(&temp.name) {
                     self.qualify("pg_temp", name);
                 }
                 let known = temp.columns.as_deref().unwrap_or_default().iter();
-                let columns = known.map(|c| Col { name: c, sources: Sources::new() }).collect();
+                let columns =
+                    known.map(|c| Col { name: c, sources: Sources::new(), of: Side::Open }).collect();
                 let out = Out { columns, open: temp.columns.is_none(), rest: Sources::new() };
                 self.item(name.alias.as_ref(), &name.relname, None, out)
             }
@@ -241,13 +251,15 @@ impl<'a> Walk<'a> {
             if let Some(below) = body.and_then(|b| b.sources.get(i)) {
                 join_sources(&mut sources, below);
             }
-            Col { name: &c.name, sources }
+            Col { name: &c.name, sources, of: Side::of_type(c.type_oid) }
         };
         let mut columns: Vec<Col<'a>> = relation.columns.iter().enumerate().map(column).collect();
         if relation.kind == 'S' {
-            columns.extend(
-                ["last_value", "log_cnt", "is_called"].map(|name| Col { name, sources: Sources::new() }),
-            );
+            columns.extend(["last_value", "log_cnt", "is_called"].map(|name| Col {
+                name,
+                sources: Sources::new(),
+                of: Side::Plain(None),
+            }));
         }
         Out { columns, ..Out::default() }
     }

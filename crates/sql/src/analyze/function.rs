@@ -39,6 +39,12 @@ impl<'a> Walk<'a> {
         let names = strings(&f.funcname);
         let (schema, name) = match names.as_slice() {
             [name] => (None, *name),
+            // Words since 16, and before that names like others.
+            ["pg_catalog", "json_object"] if self.snapshot.server < 16 => (None, "json_object"),
+            ["pg_catalog", "system_user"] if self.snapshot.server < 16 => {
+                self.reads_otherwise(&["system_user"], 16);
+                return sources;
+            }
             [schema, name] => (Some(*schema), *name),
             [database, schema, name] if *database == self.snapshot.database => (Some(*schema), *name),
             _ => {
@@ -67,6 +73,7 @@ impl<'a> Walk<'a> {
 
     /// Every function that a call by this name could run.
     pub(super) fn function_named(&mut self, schema: Option<&str>, name: &str, arguments: usize, call: Call) {
+        self.may_cast(name, arguments);
         let path = self.search_path();
         let arity = u16::try_from(arguments).unwrap_or(u16::MAX);
         let visible = |f: &&Function| match schema {
@@ -129,6 +136,7 @@ impl<'a> Walk<'a> {
 
     /// A function outside `pg_catalog`, or put there later.
     fn runs_own(&mut self, function: &'a Function) {
+        self.meets_types_of(function);
         // initdb's own: information_schema's helpers, written in SQL over their arguments.
         if function.oid < 16_384 && function.schema == "information_schema" {
             return;
@@ -270,7 +278,11 @@ impl<'a> Walk<'a> {
     /// What changing a setting needs.
     pub(super) fn sets(&mut self, name: &str, value: Option<&str>, to_default: bool) {
         match setting(name, value, to_default) {
-            Setting::Free => {}
+            Setting::Planner if !self.governed.is_empty() => {
+                let path = self.database.join("settings").join(&name.to_ascii_lowercase());
+                self.other(Verb::Administer, path);
+            }
+            Setting::Free | Setting::Planner => {}
             Setting::Custom => {
                 let path = self.database.join("settings").join(&name.to_ascii_lowercase());
                 self.other(Verb::Execute, path);
@@ -287,74 +299,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// An operator of a user's own runs a function of a user's own.
-    pub(super) fn operator(&mut self, names: &'a [Node]) {
-        if names.is_empty() || self.snapshot.operators.is_empty() {
-            return;
-        }
-        let names = strings(names);
-        let (schema, name) = match names.as_slice() {
-            [name] => (None, *name),
-            [.., schema, name] => (Some(*schema), *name),
-            [] => return,
-        };
-        let path = self.search_path();
-        let visible = |s: &str| schema.map_or_else(|| path.contains(&s), |schema| schema == s);
-        let snapshot = self.snapshot;
-        for operator in snapshot.operators.iter().filter(|o| o.name == name && visible(&o.schema)) {
-            self.runs_implicitly(operator.function);
-        }
-    }
-
-    /// Code behind an operator, cast or domain. Extensions in C are trusted for these; they cannot run SQL of the
-    /// client's choice.
-    fn runs_implicitly(&mut self, oid: u32) {
-        let extension =
-            |f: &Function| f.extension.is_some() && matches!(f.language.as_str(), "c" | "internal");
+    /// Code behind an operator, cast or domain.
+    pub(super) fn runs_implicitly(&mut self, oid: u32) {
         match self.snapshot.functions.get(&oid) {
             // PostgreSQL's own.
             None if oid < 16_384 => {}
-            Some(function) if extension(function) => {}
+            Some(function) if function.is_trusted() => {}
             _ => self.runs(oid, None),
-        }
-    }
-
-    pub(super) fn type_name(&mut self, name: &'a p::TypeName) {
-        for node in name.typmods.iter().chain(&name.array_bounds) {
-            self.expression(node, Position::Output);
-        }
-        let names = strings(&name.names);
-        let (schema, last) = match names.as_slice() {
-            [last] => (None, *last),
-            [.., schema, last] => (Some(*schema), *last),
-            [] => return,
-        };
-        let found: Vec<u32> = self
-            .snapshot
-            .types_named(last)
-            .filter(|t| {
-                schema.is_none_or(|s| s == t.schema || (s == "pg_temp" && t.schema.starts_with("pg_temp")))
-            })
-            .map(|t| t.oid)
-            .collect();
-        for oid in found {
-            self.type_used(oid);
-        }
-    }
-
-    /// A type of a user's own: its checks and casts may run code.
-    fn type_used(&mut self, oid: u32) {
-        let snapshot = self.snapshot;
-        let mut next = Some(oid);
-        for _ in 0..crate::limits::VIEW_DEPTH_MAX {
-            let Some(oid) = next else { break };
-            for function in snapshot.domain_functions.get(&oid).into_iter().flatten() {
-                self.runs_implicitly(*function);
-            }
-            next = snapshot.types.get(&oid).filter(|t| t.kind == 'd').map(|t| t.base);
-        }
-        for cast in snapshot.casts.iter().filter(|c| c.source == oid || c.target == oid) {
-            self.runs_implicitly(cast.function);
         }
     }
 }

@@ -124,7 +124,7 @@ fn is_star(target: &p::ResTarget) -> bool {
 
 /// Types with an equality that GROUP BY can use. Others stay out, and the server says what it says of them.
 fn can_group(column: &Column) -> bool {
-    const TYPES: [&str; 21] = [
+    const TYPES: [&str; 27] = [
         "text",
         "character varying",
         "character",
@@ -135,6 +135,8 @@ fn can_group(column: &Column) -> bool {
         "numeric",
         "real",
         "double precision",
+        "money",
+        "oid",
         "date",
         "timestamp without time zone",
         "timestamp with time zone",
@@ -146,6 +148,11 @@ fn can_group(column: &Column) -> bool {
         "boolean",
         "bytea",
         "inet",
+        "cidr",
+        "macaddr",
+        "bit varying",
+        "tsvector",
     ];
-    column.type_kind == 'e' || TYPES.contains(&column.base_type.as_str())
+    let element = column.base_type.trim_end_matches("[]");
+    column.type_kind == 'e' || TYPES.contains(&element)
 }

@@ -14,6 +14,7 @@ mod locks;
 mod query;
 mod session;
 mod target;
+mod types;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,6 +164,7 @@ struct Walk<'a> {
     by_name: Option<ByName>,
     carried: Option<Carried>,
     relations: usize,
+    met: types::Met,
 }
 
 impl<'a> Walk<'a> {
@@ -207,6 +209,7 @@ impl<'a> Walk<'a> {
             by_name: None,
             carried: None,
             relations: 0,
+            met: types::Met::default(),
         }
     }
 
@@ -526,9 +529,7 @@ impl<'a> Walk<'a> {
     fn runs_function(&mut self, function: &'a Function, kind: Option<FunctionKind>) {
         self.volatile = true;
         self.user_code = true;
-        let name = format!("{}.{}", function.schema, function.name);
-        let vouched = self.vouched.functions.contains(&name)
-            || function.extension.as_ref().is_some_and(|e| self.vouched.extensions.contains(e));
+        let vouched = self.vouched.covers(function);
         let kind = kind.unwrap_or(if vouched { FunctionKind::Vouched } else { FunctionKind::Unknown });
         match kind {
             FunctionKind::Unknown => self.opaque("The statement may run a function that nobody vouches for."),
@@ -551,6 +552,7 @@ impl<'a> Walk<'a> {
     // The result.
 
     fn finish(mut self) -> Analysis {
+        self.runs_for_types();
         self.give_system_columns();
         self.keep_telling_sites();
         let governed = self.governed_uses();

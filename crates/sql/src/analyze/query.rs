@@ -3,6 +3,7 @@
 use pg_query::protobuf as p;
 use vocab::{Position, Verb};
 
+use super::types::Side;
 use super::{Sources, Walk, join_sources, string, strings};
 use crate::analysis::Reason;
 use crate::limits::COLUMNS_MAX;
@@ -14,6 +15,8 @@ use crate::tree::{Node, Tree};
 pub(super) struct Col<'a> {
     pub name: &'a str,
     pub sources: Sources,
+    /// What is known of its type.
+    pub of: Side,
 }
 
 /// The columns of a query.
@@ -73,13 +76,19 @@ impl<'a> Out<'a> {
         all
     }
 
+    /// What is known of the type of the column of this name.
+    pub fn side(&self, name: &str) -> Side {
+        let named = self.columns.iter().filter(|c| c.name == name).map(|c| c.of);
+        named.reduce(Side::or).unwrap_or(Side::Open)
+    }
+
     pub fn rename(&mut self, names: Vec<&'a str>) {
         for (column, name) in self.columns.iter_mut().zip(&names) {
             column.name = name;
         }
         if self.open {
             for name in names.into_iter().skip(self.columns.len()) {
-                self.columns.push(Col { name, sources: self.rest.clone() });
+                self.columns.push(Col { name, sources: self.rest.clone(), of: Side::Open });
             }
         }
     }
@@ -159,7 +168,7 @@ impl<'a> Walk<'a> {
             None => super::nothing(),
         };
         out.rename(strings(&cte.aliascolnames));
-        let extra = |name: &'a str| Col { name, sources: Sources::new() };
+        let extra = |name: &'a str| Col { name, sources: Sources::new(), of: Side::Open };
         if let Some(search) = &cte.search_clause {
             out.columns.push(extra(&search.search_seq_column));
         }
@@ -187,6 +196,7 @@ impl<'a> Walk<'a> {
         let right = self.select(right, out);
         for (column, other) in found.columns.iter_mut().zip(&right.columns) {
             join_sources(&mut column.sources, &other.sources);
+            column.of = column.of.or(other.of);
         }
         found.open |= right.open;
         join_sources(&mut found.rest, &right.rest);
@@ -219,7 +229,7 @@ impl<'a> Walk<'a> {
                     Some(column) => join_sources(&mut column.sources, &sources),
                     None => {
                         let name = NAMES.get(i).copied().unwrap_or("?column?");
-                        found.columns.push(Col { name, sources });
+                        found.columns.push(Col { name, sources, of: Side::Open });
                     }
                 }
             }
@@ -297,7 +307,7 @@ impl<'a> Walk<'a> {
                 self.unknown_node();
                 continue;
             };
-            self.operator(&sort.use_op);
+            self.operator(&sort.use_op, [sort.node.as_deref(); 2]);
             let Some(inner) = sort.node.as_deref() else { continue };
             match output_column(inner, out) {
                 Some(sources) => self.use_sources(&sources, Position::Sort),
@@ -357,7 +367,7 @@ impl<'a> Walk<'a> {
             }
             let sources = self.expression(value, position);
             let name = if target.name.is_empty() { figured_name(value) } else { &target.name };
-            found.columns.push(Col { name, sources });
+            found.columns.push(Col { name, sources, of: self.side(value).settled() });
         }
         found
     }

@@ -171,6 +171,7 @@ impl<'a> Walk<'a> {
 
     /// Does what the statement of that name does; it was rewritten when it was prepared.
     pub(super) fn execute(&mut self, s: &'a p::ExecuteStmt) {
+        self.may_cast("", s.params.len().min(1));
         for node in &s.params {
             self.expression(node, Position::Predicate);
         }
@@ -277,6 +278,11 @@ impl<'a> Walk<'a> {
                 self.effects.extend(explained.into_iter().filter(made));
             }
             _ => drop(self.query(node, Position::Output)),
+        }
+        // How much of a log a change writes tells how much of a value is another than before.
+        let wal = |tree: Tree<'_>| matches!(tree, Tree::DefElem(option) if option.defname == "wal");
+        if self.writes && !self.governed.is_empty() && s.options.iter().filter_map(Tree::of).any(wal) {
+            self.refuse(Reason::refused("EXPLAIN with WAL of what writes may tell of governed values."));
         }
     }
 }

@@ -448,7 +448,8 @@ impl<'a> Walk<'a> {
             for constraint in &part.constraints {
                 self.probes_by(part, constraint, &touched);
             }
-            for (_, used) in part.indexes.iter().filter(|(i, _)| i.unique) {
+            // Whether a value in an index is another than before is to be seen afterwards, in counters and sizes.
+            for (_, used) in part.indexes.iter().filter(|(i, _)| i.unique || change == Change::Update) {
                 self.probes(part, used, &touched);
             }
         }
@@ -534,7 +535,7 @@ impl<'a> Walk<'a> {
         // `excluded` is the row that the client offered.
         let out =
             target.relation.map(|r| self.relation_columns(r)).unwrap_or(Out { open: true, ..Out::default() });
-        let own = |c: &super::query::Col<'a>| super::query::Col { name: c.name, sources: Sources::new() };
+        let own = |c: &super::query::Col<'a>| super::query::Col { sources: Sources::new(), ..c.clone() };
         let out = Out { columns: out.columns.iter().map(own).collect(), ..out };
         let item = Item {
             alias: "excluded",

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod derived;
 mod goldens;
 mod hostile;
 mod literals;
 mod locks;
 mod names;
+mod unseen;
 
 use std::path::PathBuf;
 

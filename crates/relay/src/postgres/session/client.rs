@@ -3,6 +3,7 @@
 use super::*;
 
 const NOT_UTF8: &str = "the statement is not UTF-8";
+const TYPE_RUNS_CODE: &str = "a parameter of this type may run a function that nobody vouches for: name the type in the statement instead";
 
 impl Session {
     // --- the client's side
@@ -382,6 +383,10 @@ impl Session {
         if self.wants_fresh(&plan) {
             self.stash = Some(frame.clone());
             return Ok(());
+        }
+        // The statement's text does not say it.
+        if self.catalog.snapshot.runs_code_by(&parse.types, &self.resource.vouched) {
+            return self.refuse_message("parse", frame, "42501", TYPE_RUNS_CODE);
         }
         if self.batch.plan.is_some() {
             self.cover("parse")?;
