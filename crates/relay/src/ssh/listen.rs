@@ -156,7 +156,7 @@ impl Login<'_> {
         pool.give(upstream).await;
         let connect = self.record(&key).await.ok_or_else(|| NO_RECORD.to_owned())?;
         who.session = SessionId(connect.0);
-        Ok((Link::new(resource.clone(), who, connect, pool, &self.run), ended))
+        Ok((Link::new(resource.clone(), who, connect, pool, self.run), ended))
     }
 
     /// Channels, until the client goes away, its run is over, or nothing can be recorded.
