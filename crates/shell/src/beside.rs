@@ -28,8 +28,12 @@ pub(crate) fn glues(pieces: &[Piece]) -> bool {
 /// The same of a word whose braces are expanded: what they put beside a value is not followed.
 pub(crate) fn word_glues(word: &Word) -> bool {
     let brace = |piece: &Piece| matches!(piece, Piece::Text { value, quoted: false } if value.contains('{'));
-    let value = parts(&word.pieces).iter().any(|part| matches!(part, Part::Value));
-    value && word.pieces.iter().any(brace) || glues(&word.pieces)
+    has_value(word) && word.pieces.iter().any(brace) || glues(&word.pieces)
+}
+
+/// Whether an expansion that may be a value stands in a word.
+pub(crate) fn has_value(word: &Word) -> bool {
+    parts(&word.pieces).iter().any(|part| matches!(part, Part::Value))
 }
 
 /// Whether a word that is put behind what a variable has (`x+=y`) touches that.

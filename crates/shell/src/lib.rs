@@ -29,7 +29,7 @@
 //! of them may look like an option makes a command opaque only where an option of the program starts another program. What a program does of itself, by its
 //! configuration on the host, is not in the line and not said either.
 //!
-//! Reading order: `line` (what comes out) -> `read/` (text -> `syntax`) -> `expand` (words -> arguments) -> `walk` (tree ->
+//! Reading order: `line` (what comes out) -> `read/` (text -> `syntax`) -> `expand` (words -> arguments), `names` and `beside` (what else words do) -> `walk` (tree ->
 //! commands) -> `programs/` (what arguments mean).
 
 #![forbid(unsafe_code)]
@@ -39,6 +39,7 @@ mod beside;
 mod expand;
 pub mod limits;
 mod line;
+mod names;
 mod programs;
 mod read;
 mod syntax;

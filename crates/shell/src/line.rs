@@ -33,6 +33,8 @@ pub struct Command {
     /// Files that its redirections and, where [`Command::reading`] says so, its arguments name.
     pub files: Vec<FileUse>,
     pub hosts: Vec<HostUse>,
+    /// The directory that it runs in, where a `cd` before it surely went there.
+    pub directory: Option<Value>,
     pub reading: Reading,
     /// Another user than the login's, by `sudo`, `doas`, `su` or `runuser` around it.
     pub user: Option<User>,

@@ -51,6 +51,8 @@ pub(crate) struct Assign {
     pub values: Vec<Word>,
     /// `name+=word`: behind what the variable has.
     pub appends: bool,
+    /// `name=(...)`: its words are split and looked up as patterns.
+    pub array: bool,
     pub span: Span,
 }
 
@@ -79,6 +81,8 @@ pub(crate) enum GroupKind {
 pub(crate) enum Part {
     List(List),
     Word(Word),
+    /// A word of `for` and `select`, which is split and looked up as a pattern.
+    Element(Word),
 }
 
 #[derive(Clone, Debug)]

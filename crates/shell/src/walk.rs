@@ -10,12 +10,13 @@ use crate::line::{
     LiteralKind, Opaque, Place, Program, Reading, Redirection, RedirectionKind, Refused, RefusedKind, Span,
     User, Value,
 };
+use crate::names;
 use crate::programs;
 use crate::read::{self, Read};
 use crate::syntax::{
     Assign, Body, Group, GroupKind, Item, Joint, List, Node, Part, Piece, Pipeline, Redirect, Simple, Word,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Reads a line and says what it does.
 pub(crate) fn line(text: &str) -> Result<Line, Refused> {
@@ -62,6 +63,12 @@ pub(crate) struct Walk {
     braces_bytes: usize,
     repeated_bytes: usize,
     directory: Directory,
+    /// Variables that may have a pattern of file names, and those that become words without quotes.
+    patterns: BTreeSet<String>,
+    unquoted: Vec<(String, Span)>,
+    /// The shell shows its commands or its variables, and where a value comes into it.
+    traces: bool,
+    expands: Option<Span>,
 }
 
 /// The directory that relative paths are in.
@@ -142,10 +149,23 @@ impl Walk {
             braces_bytes: BRACES_BYTES_MAX,
             repeated_bytes: REPEATED_BYTES_MAX,
             directory: Directory::Start,
+            patterns: BTreeSet::new(),
+            unquoted: Vec::new(),
+            traces: false,
+            expands: None,
         }
     }
 
-    fn finish(self) -> Line {
+    fn finish(mut self) -> Line {
+        for (name, at) in std::mem::take(&mut self.unquoted) {
+            if self.patterns.contains(&name) || names::is_of_line(&name) {
+                self.opaque(Opaque::PathUnknown, at);
+            }
+        }
+        // What is shown is quoted: the end of a line is `\n`, right before what follows.
+        if let (true, Some(at)) = (self.traces, self.expands) {
+            self.opaque(Opaque::Recodes, at);
+        }
         let mut line = self.line;
         line.opaque.sort_by_key(|(why, at)| (*at, *why));
         line.opaque.dedup();
@@ -165,10 +185,15 @@ impl Walk {
         }
         self.functions.extend(functions);
         for (what, at) in differences {
-            self.line.differences.push((what, scene.fixed.unwrap_or(at)));
+            let at = scene.fixed.unwrap_or(at);
+            // A translation is looked up on the host, and bash expands what it finds as it does the text.
+            if what == Difference::TranslatedQuote {
+                self.opaque(Opaque::Indirect, at);
+            }
+            self.line.differences.push((what, at));
         }
-        for (name, at) in sets {
-            self.variable_set(&name, scene.fixed.unwrap_or(at));
+        for set in sets {
+            self.assigned(&set.name, set.plain, scene.fixed.unwrap_or(set.at));
         }
         self.list(&tree.list, scene);
         self.bodies = bodies;
@@ -258,6 +283,7 @@ impl Walk {
     fn pipeline(&mut self, pipeline: &Pipeline, scene: &Scene) {
         let nodes = &*pipeline.nodes;
         let before = self.directory.clone();
+        let mut moves = false;
         for (at, node) in nodes.iter().enumerate() {
             let mut scene = scene.clone();
             if at > 0 {
@@ -266,10 +292,13 @@ impl Walk {
             }
             scene.place.piped_out |= at + 1 < nodes.len();
             scene.place.subshell |= nodes.len() > 1;
+            // Each of several begins where the line is.
+            self.directory = before.clone();
             self.node(node, &scene);
+            moves |= self.directory != before;
         }
         // Each of several runs in a shell of its own, but the last one in zsh; and what follows a `!` runs if it failed.
-        if (nodes.len() > 1 || pipeline.negated) && self.directory != before {
+        if (nodes.len() > 1 || pipeline.negated) && moves {
             self.directory = Directory::Unsure;
         }
     }
@@ -327,11 +356,61 @@ impl Walk {
         for part in &group.parts {
             match part {
                 Part::List(list) => self.list(list, scene),
-                Part::Word(word) => {
-                    self.recodes_if(beside::word_glues(word), word.span, scene);
-                    self.inner_commands(&word.pieces, scene);
+                Part::Word(word) => self.part(word, scene),
+                Part::Element(word) => {
+                    self.part(word, scene);
+                    self.element(word, scene);
                 }
             }
+        }
+    }
+
+    fn part(&mut self, word: &Word, scene: &Scene) {
+        self.expanded(word, scene);
+        self.recodes_if(beside::word_glues(word), word.span, scene);
+        self.inner_commands(&word.pieces, scene);
+    }
+
+    /// A word of `for`: what it lists is listed by nobody else.
+    fn element(&mut self, word: &Word, scene: &Scene) {
+        self.unquoted(word, scene);
+        let found = expand::words(word, &mut self.braces_bytes);
+        if found.braces {
+            self.differs(Difference::Braces, scene.fixed.unwrap_or(word.span));
+        }
+        let args: Vec<Arg> = found.args.into_iter().map(|arg| place(arg, scene)).collect();
+        if args.iter().any(is_pattern)
+            && let Some(index) = self.push(scene.fixed.unwrap_or(word.span), scene, Program::None, Vec::new())
+        {
+            self.lists(index, &args);
+        }
+    }
+
+    /// The shell itself looks for the files that a pattern means, where the program does not.
+    fn lists(&mut self, index: usize, args: &[Arg]) {
+        // The `?` of a URL is taken for a pattern, of names in a directory that nobody has.
+        let url =
+            |arg: &&Arg| ["http://", "https://"].iter().any(|scheme| arg.value.starts().starts_with(scheme));
+        let files = self.line.commands.get(index).map_or(&[][..], |command| &command.files);
+        let named: HashSet<Value> = files.iter().map(|file| file.path.clone()).collect();
+        for arg in args.iter().filter(|arg| is_pattern(arg) && !url(arg) && !named.contains(&arg.value)) {
+            self.file(index, arg.value.clone(), FileAccess::List, arg.at);
+        }
+    }
+
+    /// What a word brings that stands without quotes, and is a pattern perhaps.
+    fn unquoted(&mut self, word: &Word, scene: &Scene) {
+        let at = scene.fixed.unwrap_or(word.span);
+        let found = names::brought(word);
+        if found.anything {
+            self.opaque(Opaque::PathUnknown, at);
+        }
+        self.unquoted.extend(found.variables.into_iter().map(|name| (name, at)));
+    }
+
+    fn expanded(&mut self, word: &Word, scene: &Scene) {
+        if beside::has_value(word) {
+            self.brings(scene.fixed.unwrap_or(word.span));
         }
     }
 
@@ -363,11 +442,21 @@ impl Walk {
                 self.opaque(Opaque::PathUnknown, scene.fixed.unwrap_or(word.span));
             }
             words.extend(found.args.into_iter().map(|arg| place(arg, scene)));
+            self.unquoted(word, scene);
+            self.expanded(word, scene);
         }
         let assignments: Vec<Assignment> =
             simple.assignments.iter().flat_map(|assign| assignments_of(assign, scene)).collect();
+        for assign in &simple.assignments {
+            self.assigned(&assign.name, !assign.values.iter().any(names::may_hold_pattern), at);
+            for word in &assign.values {
+                self.expanded(word, scene);
+                if assign.array {
+                    self.unquoted(word, scene);
+                }
+            }
+        }
         for assignment in &assignments {
-            self.variable_set(&assignment.name, at);
             self.harmless_set(&assignment.name, Some(&assignment.value.value), at);
             if !words.is_empty() {
                 self.variable_given(&assignment.name, Some(&assignment.value.value), at);
@@ -381,8 +470,15 @@ impl Walk {
         if let Some(input) = input_of(&redirections) {
             inner.input = input;
         }
+        let mut listed: Vec<Arg> = words.iter().filter(|arg| is_pattern(arg)).cloned().collect();
+        listed
+            .extend(simple.assignments.iter().filter(|assign| assign.array).flat_map(|a| elements(a, scene)));
+        let before = self.directory.clone();
         let call = Call { at, words, assignments, redirections };
         let Some(index) = self.call(call, &inner) else { return };
+        // All that stands in its words happens before it goes anywhere.
+        let moved = std::mem::replace(&mut self.directory, before);
+        self.lists(index, &listed);
         for word in &simple.words {
             self.recodes_if(beside::word_glues(word), word.span, scene);
         }
@@ -397,6 +493,7 @@ impl Walk {
             self.substitutions(&word.pieces, index, scene);
         }
         self.redirected(index, &simple.redirects, scene);
+        self.directory = moved;
     }
 
     /// Looks at a command, and at those that it runs. None if there are too many.
@@ -429,6 +526,10 @@ impl Walk {
         match &arg.value {
             Value::Literal(written) if !written.is_empty() => {
                 let base = written.rsplit('/').next().unwrap_or(written).to_owned();
+                let relative = written.contains('/') && !written.starts_with('/');
+                if relative && self.directory == Directory::Unsure {
+                    self.opaque(Opaque::Directory, arg.at);
+                }
                 Program::Named { written: written.clone(), base }
             }
             Value::Literal(_) | Value::Below(..) | Value::Pattern(..) | Value::Unknown { .. } => {
@@ -502,6 +603,10 @@ impl Walk {
             assignments: Vec::new(),
             files: Vec::new(),
             hosts: Vec::new(),
+            directory: match &self.directory {
+                Directory::Known(directory) => Some(directory.clone()),
+                Directory::Start | Directory::Unsure => None,
+            },
             reading: Reading::Words,
             user: scene.user.clone(),
             redirections: Vec::new(),
@@ -564,6 +669,8 @@ impl Walk {
                 (value, FileAccess::Append)
             }
             RedirectionKind::ReadWrite(value) => {
+                // What is written stands before the rest of what was there.
+                self.opaque(Opaque::Recodes, at);
                 self.file(index, value.clone(), FileAccess::Read, at);
                 (value, FileAccess::Write)
             }
@@ -662,11 +769,37 @@ impl Walk {
         };
     }
 
+    /// What a program does in a directory that it goes to itself.
+    pub(crate) fn inside(&mut self, directory: &Value, inner: impl FnOnce(&mut Self)) {
+        let before = self.directory.clone();
+        self.moves(Some(directory.clone()));
+        inner(self);
+        self.directory = before;
+    }
+
+    /// The shell shows what it runs (`set -x`), or what its variables have, in quotes of its own.
+    pub(crate) fn traced(&mut self) {
+        self.traces = true;
+    }
+
+    /// A value that is not in the line comes into the shell.
+    pub(crate) fn brings(&mut self, at: Span) {
+        self.expands.get_or_insert(at);
+    }
+
     pub(crate) fn moved(&mut self) {
         self.directory = Directory::Unsure;
     }
 
     pub(crate) fn variable_set(&mut self, name: &str, at: Span) {
+        self.assigned(name, false, at);
+    }
+
+    /// `plain`: what it is set to is no pattern.
+    fn assigned(&mut self, name: &str, plain: bool, at: Span) {
+        if !plain {
+            self.patterns.insert(name.to_owned());
+        }
         if programs::decides(name) {
             self.opaque(Opaque::Environment, at);
         }
@@ -760,8 +893,18 @@ const EVALUATES: &[&str] = &["-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v", "-R
 fn compares(group: &Group, operators: &[&str]) -> bool {
     group.parts.iter().any(|part| match part {
         Part::Word(word) => word.bare().is_some_and(|text| operators.contains(&&*text)),
-        Part::List(_) => false,
+        Part::List(_) | Part::Element(_) => false,
     })
+}
+
+fn is_pattern(arg: &Arg) -> bool {
+    matches!(arg.value, Value::Pattern(..))
+}
+
+/// The words of an array, which are looked up as those of a command are.
+fn elements(assign: &Assign, scene: &Scene) -> Vec<Arg> {
+    let at = scene.fixed.unwrap_or(assign.span);
+    assign.values.iter().map(|word| Arg { at, value: expand::value(word) }).collect()
 }
 
 fn place(arg: Arg, scene: &Scene) -> Arg {

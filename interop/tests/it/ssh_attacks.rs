@@ -82,7 +82,8 @@ const ATTACKS: &[(&str, &str, &str, By)] = &[
     ("fields that are pieces", "awk -F- '{print $1; print $2; print $3}' $F", "paste -sd - ", Refused),
     ("a piece of a variable", "x=$(cat $F); echo ${x#*=}; echo ${x%-*}", "", Refused),
     ("character by character", "while read -rn1 c; do echo \"$c\"; done < $F", "tr -d '\\n'", Refused),
-    ("a file as words", "echo $(cat $F)", "", Masked),
+    ("a file as words", "echo $(cat $F)", "", Refused),
+    ("a file as one word", "echo \"$(cat $F)\"", "", Masked),
     ("a substitution of a file", "echo \"$(<$F)\"", "", Masked),
     ("an array", "mapfile -t a < $F; echo \"${a[@]}\"", "", Masked),
     ("numbered", "nl $F", "", Masked),
@@ -127,6 +128,50 @@ permit (principal, action in [Action::"connect", Action::"execute", Action::"rea
 when { WHO };
 "#;
 
+/// Every program, in one directory.
+const BELOW: &str = r#"
+@id("below-connect")
+permit (principal, action == Action::"connect", resource in Resource::"build") when { WHO };
+@id("below-programs")
+permit (principal, action == Action::"execute", resource in Resource::"build/USER/program") when { WHO };
+@id("below-files")
+permit (principal, action in [Action::"read", Action::"write"], resource in Resource::"build/USER/fileAPP") when { WHO };
+"#;
+
+/// Ways out of the directory `$D`, to the file `$F` beside it and the directory `$S` that it lies in, and what shows `$L` in another form.
+const OUTSIDE: &[&str] = &[
+    "gzip -dcf -M $F",
+    "gunzip -cf -M $F",
+    "zstd -dcf -T $F",
+    "cd $D && tar cf - -C $D ../secret.env",
+    "cd $S && git log -p",
+    "cd $S && git add -A",
+    "cd -PL && cat secret.env",
+    "cd -L -P && cat secret.env",
+    "mapfile -t HOME <<< $S; cat ~/secret.env",
+    "printf '%n' PATH; date",
+    "exec {PATH}<$L && date",
+    "TEXTDOMAIN=x; TEXTDOMAINDIR=$D; echo $\"hello\"",
+    "echo 'puts 1' | tclsh --version",
+    "git diff --no-index --unified $F $L",
+    "uniq +0 $F",
+    "tree -l $S",
+    "unzip -p -x $F -x foo $D/b.zip",
+    "systemctl -p status enable foo.service",
+    "journalctl -n --vacuum-time=1s",
+    "echo $S/*",
+    "for f in $S/*; do echo \"$f\"; done",
+    "d='$S/*'; echo $d",
+    "echo $(printf '%s' '$S/*')",
+    "cd $D && ln -s ../secret.env x && mv $D/x $D/y && cat $D/y",
+    "ln -s $D $D/here; cat $D/here/../secret.env",
+    "cat -A $L",
+    "cat -T $L",
+    "column -t $L",
+    "truncate -s 14 $L; cat $L",
+    "fallocate -z -o 0 -l 5 $L",
+];
+
 /// A rule of those for agents of that name, and of that name with more behind it: each test has a run of its own.
 fn of(rules: &str, agent: &str) -> String {
     let names = ["", "-honest", "-other", "-beside"].map(|more| format!("Agent::\"{agent}{more}\""));
@@ -158,7 +203,8 @@ impl Host {
         std::fs::write(app.join("app.log"), log).unwrap();
         std::fs::set_permissions(sshd.dir(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let pin = format!("host_key = \"{}\"", sshd.host_key().unwrap());
-        let (strict, open) = (of(STRICT, "ssh-strict"), of(OPEN, "ssh-open"));
+        let open = of(OPEN, "ssh-open");
+        let strict = [of(STRICT, "ssh-strict"), of(BELOW, "ssh-below")].concat();
         let strict = strict.replace("USER", &user()).replace("APP", &app.display().to_string());
         let scene = Scene::of(sshd, &pin, "login_shell = \"bash\"", |plan| {
             plan.policy = format!("{POLICY}{strict}{open}")
@@ -297,6 +343,27 @@ fn where_little_is_permitted_no_attack_is_started() {
 }
 
 #[test]
+fn nothing_leads_out_of_the_directory_that_is_permitted() {
+    let host = Host::shared();
+    let log = host.app.join("app.log").display().to_string();
+    let before = std::fs::read(&log).unwrap();
+    let place = |line: &&str| {
+        let line = line.replace("$F", &host.file.display().to_string()).replace("$L", &log);
+        let beside = host.scene.sshd.dir().display().to_string();
+        line.replace("$D", &host.app.display().to_string()).replace("$S", &beside)
+    };
+    let lines: Vec<String> = OUTSIDE.iter().map(place).collect();
+    let mut wrong = Vec::new();
+    for (line, (came, status)) in lines.iter().zip(host.each("ssh-below", &lines)) {
+        if !is_refused(&came, status) {
+            wrong.push(format!("{line}: {}", String::from_utf8_lossy(&came)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(std::fs::read(&log).unwrap(), before);
+}
+
+#[test]
 fn honest_commands_give_what_they_give_without_a_gateway() {
     let host = Host::shared();
     let log = host.app.join("app.log").display().to_string();
@@ -326,8 +393,19 @@ fn honest_commands_give_what_they_give_without_a_gateway() {
             "cat $L | tr '\\n' ' ' | wc -w",
         ],
     );
+    let below = vec![
+        "cd $D && tar cf - -C $D app.log | tar tf -",
+        "cd -P $D && tail -n 1 app.log",
+        "cd -- $D; cat $L | head -n 2",
+        "printf '%s%%\\n' a; for n in $(seq 3); do echo $n; done",
+        "gzip -dc $D/none.gz 2>&1 | wc -l; cat -n $L | tail -n 1",
+        "n=$(wc -l < $L); echo $n; git --version",
+        "truncate -s 0 $D/empty; ls $D/empty; rm $D/empty",
+    ];
     let all = [strict.clone(), open].concat();
-    for (agent, commands) in [("ssh-strict-honest", strict), ("ssh-open-honest", all)] {
+    for (agent, commands) in
+        [("ssh-strict-honest", strict), ("ssh-below-honest", below), ("ssh-open-honest", all)]
+    {
         let commands =
             commands.iter().map(|c| c.replace("$L", &log).replace("$D", &host.app.display().to_string()));
         let commands: Vec<String> = commands.collect();

@@ -12,8 +12,9 @@
 //! | `NAME/USER/host/db.internal` | `call` | another host that a program reaches; below it the ports of forwards (`forward.rs`) |
 //!
 //! `USER` is another than the login's where `sudo` and its like say so. Paths are made plain by their text alone: what a link on the
-//! host leads to, it does not say. A pattern of file names is access to the directory that it surely lies in, and opaque. What a
-//! program that is not known here does with its words, and any program by its configuration, is not said.
+//! host leads to, it does not say, so that one with `..` behind a name is opaque. A pattern of file names is access to the directory that
+//! it surely lies in, and opaque. What a program that is not known here does with its words, and any program by its configuration, is
+//! not said.
 
 use std::collections::BTreeSet;
 
@@ -201,7 +202,7 @@ impl Found<'_> {
         };
         let of_user = self.root.join(&user);
         match &command.program {
-            Program::Named { written, base } => match program(written, base) {
+            Program::Named { written, base } => match program_of(command, written, base) {
                 Some(program) => self.add(Verb::Execute, of_user.join("program").join(&program)),
                 None => {
                     self.unknown(PROGRAM_UNKNOWN);
@@ -263,6 +264,28 @@ const SYSTEM: &[&str] = &["/bin", "/sbin", "/usr/bin", "/usr/sbin"];
 
 const PROGRAM_UNKNOWN: &str = "which program runs cannot be known";
 
+/// How a command's program is named: one by a relative path is in the directory that a `cd` before it went to.
+fn program_of(command: &Command, written: &str, base: &str) -> Option<String> {
+    let relative = written.contains('/') && !written.starts_with('/');
+    let Some(directory) = command.directory.as_ref().filter(|_| relative) else {
+        return program(written, base);
+    };
+    let mut place = Place::home();
+    place.enter(directory);
+    place.enter(&Value::Literal(written.to_owned()));
+    if place.unknown.is_some() || base.is_empty() {
+        return None;
+    }
+    let written = match place.segments.split_first() {
+        // Where the line began.
+        Some((first, rest)) if first == "~" => format!("./{}", rest.join("/")),
+        // Another's home has no path that is known.
+        Some((first, _)) if first.starts_with('~') => return Some(place.segments.join("/")),
+        _ => format!("/{}", place.segments.join("/")),
+    };
+    program(&written, base)
+}
+
 /// How a program is named. `None`: its path says less than which file it is.
 fn program(written: &str, base: &str) -> Option<String> {
     if !written.contains('/') {
@@ -289,6 +312,7 @@ struct Place {
 }
 
 const PATH_UNKNOWN: &str = "which file is meant cannot be known";
+const CLIMBS: &str = "a path with `..` behind a name leads above what that name links to";
 
 impl Place {
     /// Where a command begins.
@@ -322,7 +346,12 @@ impl Place {
                     // What a home lies in is not in the line.
                     self.unknown = Some(PATH_UNKNOWN);
                 }
-                ".." => _ = self.segments.pop(),
+                ".." => {
+                    // Above what is there: the name may be a link's, and the agent's own.
+                    if self.segments.pop().is_some() {
+                        self.unknown = Some(CLIMBS);
+                    }
+                }
                 name => {
                     if self.segments.is_empty() && name.starts_with('~') {
                         // Below the root, and would be named as a home is.
@@ -420,7 +449,7 @@ mod tests {
         check("cat /etc/passwd", &["execute program/cat", "read file/etc/passwd"]);
         check("/usr/bin/cat notes", &["execute program/cat", "read file/~/notes"]);
         check("/tmp/cat notes", &["execute program/%2Ftmp%2Fcat", "read file/~/notes"]);
-        check("echo x > /srv/app/../log", &["execute program/echo", "write file/srv/log"]);
+        check("echo x > /srv/./log", &["execute program/echo", "write file/srv/log"]);
         check("rm -f ~/x", &["execute program/rm", "write file/~/x"]);
         check(
             "sudo -u app rm /srv/x",
@@ -428,6 +457,29 @@ mod tests {
         );
         check("//usr/./bin/cat notes", &["execute program/cat", "read file/~/notes"]);
         check("./cat notes", &["execute program/.%2Fcat", "read file/~/notes"]);
+    }
+
+    #[test]
+    fn a_program_by_a_relative_path_is_the_one_of_the_directory() {
+        check("./deploy.sh", &["execute program/.%2Fdeploy.sh"]);
+        check(
+            "cd /srv/evil && ./deploy.sh",
+            &["execute program/%2Fsrv%2Fevil%2Fdeploy.sh", "execute program/cd"],
+        );
+        check(
+            "cd /srv/evil; ./deploy.sh",
+            &["execute deploy", "execute program/.%2Fdeploy.sh", "execute program/cd", "opaque"],
+        );
+        check("cd evil && ../x", &["execute deploy", "execute program/cd", "opaque"]);
+        check("cd evil && bin/x", &["execute program/.%2Fevil%2Fbin%2Fx", "execute program/cd"]);
+        check("cd ~/evil && ./x", &["execute program/.%2Fevil%2Fx", "execute program/cd"]);
+        check("cd ~ada/evil && ./x", &["execute program/cd", "execute program/~ada%2Fevil%2Fx"]);
+        check("cd /usr && bin/cat", &["execute program/cat", "execute program/cd"]);
+        check("cd .. && ./x", &["execute deploy", "execute program/cd", "opaque"]);
+        check(
+            "cd /srv && sudo -u app ./x",
+            &["execute app/program/%2Fsrv%2Fx", "execute program/cd", "execute program/sudo"],
+        );
     }
 
     #[test]
@@ -441,6 +493,9 @@ mod tests {
             "cat /etc/*",
             "cat /~/notes",
             "cat ~/../ada/notes",
+            "cat /srv/app/../log",
+            "cd /srv/app && cat ../log",
+            "cd /srv/app/.. && cat log",
             "sudo -u app cat ~/notes",
             "sudo -u app cat notes",
             "sudo -u '' true",

@@ -13,7 +13,8 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         "pushd" | "popd" => walk.moved(),
         "export" | "readonly" | "declare" | "typeset" | "local" | "integer" | "float" => declare(walk, at),
         "unset" => unset(walk, at),
-        "read" | "mapfile" | "readarray" | "getopts" | "vared" => read(walk, at),
+        "read" | "getopts" | "vared" => read(walk, at, "ersa:d:i:n:N:p:t:u:"),
+        "mapfile" | "readarray" => read(walk, at, "d:n:O:s:tu:C|c:"),
         "printf" => printf(walk, at),
         "alias" => {
             if at.args.iter().any(|a| a.value.literal().is_none_or(|text| text.contains('='))) {
@@ -34,9 +35,9 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         // bash's `jobs -x` runs a command.
         "jobs" if !at.args.is_empty() => walk.opaque(Opaque::StartsPrograms, at.span),
         "wait" => wait(walk, at),
+        "ulimit" => ulimit(walk, at),
         "exit" | "return" | "break" | "continue" | "shift" | "jobs" | "fg" | "bg" | "disown" | "umask"
-        | "ulimit" | "times" | "type" | "which" | "whereis" | "dirs" | "caller" | "logout" | "suspend"
-        | "help" => {}
+        | "times" | "type" | "which" | "whereis" | "dirs" | "caller" | "logout" | "suspend" | "help" => {}
         _ => return false,
     }
     true
@@ -54,18 +55,36 @@ fn cd(walk: &mut Walk, at: &At<'_>) {
     if at.scene.place.inside == crate::line::Inside::Wrapped {
         return walk.moved();
     }
-    let operands: Vec<&Arg> =
-        at.args.iter().filter(|a| !matches!(a.value.literal(), Some("-P" | "-L" | "-e" | "--"))).collect();
-    match &*operands {
-        [] => walk.moves(Some(Value::Below(crate::line::Base::Home, String::new()))),
-        [one] => walk.moves(Some(one.value.clone())),
-        _ => walk.moves(None),
+    match cd_operands(at.args) {
+        Some([]) => walk.moves(Some(Value::Below(crate::line::Base::Home, String::new()))),
+        Some([one]) => walk.moves(Some(one.value.clone())),
+        Some(_) | None => walk.moves(None),
     }
+}
+
+/// What stands behind the options of `cd`, several of which may stand in one word. None where one is not known.
+fn cd_operands(args: &[Arg]) -> Option<&[Arg]> {
+    let mut rest = args;
+    while let Some((first, behind)) = rest.split_first() {
+        match first.value.starts() {
+            "-" => break,
+            "--" => return Some(behind),
+            text if !text.starts_with('-') => break,
+            text if first.value.literal().is_some() && text.chars().skip(1).all(|c| "PLe@".contains(c)) => {}
+            _ => return None,
+        }
+        rest = behind;
+    }
+    Some(rest)
 }
 
 /// `name`, `name=value` and options. `-n` makes a name of another variable, `-i` makes arithmetic of its values, `-a` and
 /// `-A` read a value as the words of an array, as they do where the name is one already.
 fn declare(walk: &mut Walk, at: &At<'_>) {
+    let lists = |arg: &Arg| is_option_with(arg, &['p']);
+    if at.args.iter().any(lists) || at.args.iter().all(|arg| arg.value.starts().starts_with('-')) {
+        walk.traced();
+    }
     let exports = at.base == "export" || at.args.iter().any(|arg| is_option_with(arg, &['x']));
     for arg in at.args {
         let text = arg.value.starts();
@@ -126,13 +145,29 @@ fn unset(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-fn read(walk: &mut Walk, at: &At<'_>) {
-    let found = options::read(walk, at, "ersa:d:i:n:N:p:t:u:O:s:c:C|", "", Order::Mixed);
+/// The first name ends the options, as of every builtin.
+fn read(walk: &mut Walk, at: &At<'_>, short: &str) {
+    walk.brings(at.span);
+    let found = options::read(walk, at, short, "", Order::First);
     for arg in found.operands.iter().chain(found.values(&["a"])) {
         match arg.value.literal() {
             Some(name) => names(walk, name, arg),
             None => walk.opaque(Opaque::ArgumentUnknown, arg.at),
         }
+    }
+}
+
+/// A limit on the size of files cuts what is written then; it is the one that is set where none is named.
+fn ulimit(walk: &mut Walk, at: &At<'_>) {
+    let option = |arg: &Arg| arg.value.starts().starts_with('-');
+    let sets = at.args.iter().any(|arg| !option(arg));
+    let harmless = |arg: &Arg| {
+        let text = arg.value.literal().unwrap_or("-f");
+        !option(arg) || text.len() > 1 && text.chars().skip(1).all(|c| "HSacdlmnstuv".contains(c))
+    };
+    let named = |arg: &Arg| option(arg) && arg.value.starts().contains(|c| "cdlmnstuv".contains(c));
+    if sets && !(at.args.iter().all(harmless) && at.args.iter().any(named)) {
+        walk.opaque(Opaque::Recodes, at.span);
     }
 }
 
@@ -166,15 +201,49 @@ fn printf(walk: &mut Walk, at: &At<'_>) {
         [first, ..] if first.value.starts().starts_with("-v") => walk.opaque(Opaque::OptionUnknown, first.at),
         _ => {}
     }
+    if sets_by_format(at.args) {
+        walk.opaque(Opaque::Environment, at.span);
+    }
+}
+
+/// `printf %n NAME` sets a variable; of a format that is not known, any word behind it may be a name.
+fn sets_by_format(args: &[Arg]) -> bool {
+    let rest = match args {
+        [first, _, rest @ ..] if first.value.literal() == Some("-v") => rest,
+        all => all,
+    };
+    let mut rest = rest.iter().skip_while(|arg| arg.value.literal() == Some("--"));
+    let Some(format) = rest.next() else { return false };
+    match format.value.literal() {
+        Some(format) => counts_into_variable(format),
+        None => !is_one(format) || rest.next().is_some(),
+    }
+}
+
+/// Whether a format of `printf` has a `%n`, which sets the variable that the next word names.
+fn counts_into_variable(format: &str) -> bool {
+    let format = format.replace("%%", "");
+    let mut parts = format.split('%');
+    parts.next();
+    parts.any(|part| {
+        part.trim_start_matches(|c: char| "#-+ '.*hjlLqtz".contains(c) || c.is_ascii_digit()).starts_with('n')
+    })
 }
 
 /// Settings that change how the shell reads are opaque; `-e`, `-u`, `-x`, `-f` and their like are not.
 fn set(walk: &mut Walk, at: &At<'_>) {
+    // It lists the variables.
+    if at.args.is_empty() {
+        walk.traced();
+    }
     let mut args = at.args.iter();
     while let Some(arg) = args.next() {
         let Some(text) = arg.value.literal() else { return walk.opaque(Opaque::ArgumentUnknown, arg.at) };
         if text == "--" || !text.starts_with(['-', '+']) {
             return;
+        }
+        if text.contains('x') {
+            walk.traced();
         }
         let mut letters = text.get(1..).unwrap_or("").chars();
         // Each `o` takes a word, and `-a` gives all variables to programs.
@@ -187,6 +256,9 @@ fn set(walk: &mut Walk, at: &At<'_>) {
                 ["pipefail", "errexit", "nounset", "xtrace", "noglob", "noclobber", "verbose", "errtrace"];
             if !value.is_some_and(|value| plain.contains(&value)) {
                 return walk.opaque(Opaque::ShellSettings, arg.at);
+            }
+            if value == Some("xtrace") {
+                walk.traced();
             }
         }
     }

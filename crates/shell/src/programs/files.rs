@@ -3,7 +3,7 @@
 use super::At;
 use super::languages::with_suffix;
 use super::options::{self, Found, Order};
-use crate::line::{Arg, FileAccess, Opaque, Value};
+use crate::line::{Arg, Base, FileAccess, Opaque, Value};
 use crate::walk::Walk;
 
 /// What operands are.
@@ -152,8 +152,15 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
         "null-input raw-output compact-output slurp sort-keys color-output monochrome-output exit-status raw-input join-output from-file@ tab indent: help version",
         AllButFirst(Read),
     ),
+    // A script: it takes the next word for the value of these letters, and of few names.
     (
-        "grep egrep fgrep zgrep rgrep",
+        "zgrep",
+        "EFGPivwxcLlm:oqsbHhnTA:B:C:ae:f<IU",
+        "extended-regexp fixed-strings basic-regexp perl-regexp ignore-case invert-match word-regexp line-regexp count color# colour# files-without-match files-with-matches only-matching quiet silent no-messages byte-offset with-filename no-filename line-number text help version",
+        AllButFirst(Read),
+    ),
+    (
+        "grep egrep fgrep rgrep",
         "EFGPivwxcLlm:oqsbHhnTZA:B:C:ae:f<IrRUzyd:D:0123456789",
         "extended-regexp fixed-strings basic-regexp perl-regexp regexp: file< ignore-case no-ignore-case invert-match word-regexp line-regexp count color# colour# files-without-match files-with-matches max-count: only-matching quiet silent no-messages byte-offset with-filename no-filename label: line-number initial-tab null after-context: before-context: context: text binary-files: devices: directories: exclude: exclude-from< exclude-dir: include: recursive dereference-recursive line-buffered binary null-data help version",
         AllButFirst(Read),
@@ -237,17 +244,17 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ("stat", "Lfc:t", "dereference file-system format: printf: terse cached: help version", All(List)),
     (
         "du",
-        "0aABbcDd:HhklLmPsSt:xX@",
+        "0aAB:bcDd:HhklLmPsSt:xX@",
         "null all apparent-size block-size: bytes total dereference-args max-depth: human-readable inodes separate-dirs si summarize threshold: time# exclude: exclude-from@ one-file-system files0-from@ help version",
         All(List),
     ),
     (
         "df",
-        "aBhHiklPt:Tvx:",
+        "aB:hHiklPt:Tvx:",
         "all block-size: human-readable si inodes local no-sync output# portability sync total type: print-type exclude-type: help version",
         All(List),
     ),
-    ("tree", "adfLl:xP:I:hpsugDiCno>N", "noreport dirsfirst du prune", All(List)),
+    ("tree", "adflL:xP:I:hpsugDiCno>N", "noreport dirsfirst du prune", All(List)),
     (
         "readlink realpath",
         "efmnqsvzLP",
@@ -256,13 +263,33 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ),
     ("namei", "xmolv", "", All(List)),
     (
-        "gzip gunzip bzip2 bunzip2 xz unxz lzma unlzma zstd unzstd compress uncompress",
-        "cdfkhlLnNqrS:tvVz0123456789T:M:o>b:",
-        "stdout to-stdout decompress uncompress force keep list name no-name quiet recursive suffix: test verbose fast best rsyncable threads: rm help version",
+        "gzip gunzip",
+        "cdfhklLnNqrS:tvV123456789",
+        "stdout to-stdout decompress uncompress force keep list name no-name quiet recursive suffix: test verbose fast best rsyncable help version",
         Move,
     ),
-    ("zip", "rqj9876543210ymvx:T!", "recurse-paths quiet junk-paths symlinks unzip-command|", Archive),
-    ("unzip", "lvtqonjpd>x:P:aCLu", "", All(Read)),
+    (
+        "bzip2 bunzip2",
+        "cdfhkLqstvVz123456789",
+        "stdout decompress compress force keep test quiet verbose small fast best help version",
+        Move,
+    ),
+    (
+        "xz unxz lzma unlzma",
+        "cdefhHklqQS:tT:vVz0123456789",
+        "stdout to-stdout decompress uncompress compress force keep list quiet suffix: test threads: verbose extreme help version",
+        Move,
+    ),
+    // Behind `-T` and `-M` its numbers are attached, and are not read here.
+    (
+        "zstd unzstd",
+        "cdfhklqrtvVzo>123456789",
+        "stdout decompress uncompress compress force keep list quiet test verbose rm help version",
+        Move,
+    ),
+    ("compress uncompress", "cdfvV", "", Move),
+    ("zip", "rqj9876543210ymvT!", "recurse-paths quiet junk-paths symlinks unzip-command|", Archive),
+    ("unzip", "lvtqonjpd>P:aCLu", "", All(Read)),
     ("xxd", "abeEipru", "help version", Filter),
     ("tee", "aip", "append ignore-interrupts output-error# help version", All(Write)),
     ("tr", "cCdst", "complement delete squeeze-repeats truncate-set1 help version", Words),
@@ -296,17 +323,19 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ("logger", "t:p:sief<n:P:d", "tag: priority: stderr id# file< server: port:", Words),
     (
         "journalctl",
-        "u:n:fexbrko:S:U:p:t:ag",
-        "unit: lines: follow no-pager output: since: until: priority: reverse boot# dmesg grep: system user identifier: all",
+        "u:n#fexb#rko:S:U:p:t:ag:q",
+        "unit: lines# follow no-pager output: since: until: priority: reverse boot# dmesg grep: system user identifier: all quiet",
         Words,
     ),
     (
         "systemctl",
-        "atlqfn:o:H|M|pP",
-        "no-pager all type: full quiet force user system now lines: output: property: state: failed plain no-legend value show-types recursive",
+        "alqfrn:o:H|M|p:P:t:s:",
+        "no-pager all type: full quiet force user system now lines: output: property: state: signal: failed plain no-legend value show-types recursive",
         Words,
     ),
-    ("who users last lastb lastlog", "abdHlmpqrstTuwainxFRf<", "", All(Read)),
+    ("who users", "abdHlmpqrstTuw", "", All(Read)),
+    ("last lastb", "adFiRwxf<n:p:s:t:0123456789", "", Words),
+    ("lastlog", "b:t:u:", "", Words),
     ("true false : pwd printenv getent locale tput clear reset stty", "", "", Words),
 ];
 
@@ -438,7 +467,7 @@ fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
         // Lists of patterns end where they end; names are made whole; `@` takes names from the input.
         "zip" => {
             let plain = |arg: &Arg| arg.value.literal().is_some_and(|n| n.ends_with(".zip"));
-            if starts("@") || found.has(&["x"]) || !found.operands.first().is_some_and(plain) {
+            if starts("@") || !found.operands.first().is_some_and(plain) {
                 walk.opaque(Opaque::ArgumentUnknown, at.span);
             }
         }
@@ -470,10 +499,12 @@ fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
         }
         // What is read may be the file with another ending.
         "zcat" | "gunzip" | "zgrep" | "uncompress" => ending(walk, at, &found.operands),
-        "gzip" if found.has(&["d", "decompress", "uncompress"]) => ending(walk, at, &found.operands),
-        "unzip" if !found.operands.first().is_some_and(|a| a.value.starts().ends_with(".zip")) => {
-            walk.opaque(Opaque::PathUnknown, at.span);
+        "gzip" if found.has(&["d", "decompress", "uncompress", "l", "list", "t", "test"]) => {
+            ending(walk, at, &found.operands)
         }
+        "unzip" => unzip(walk, at, found.operands.first()),
+        // `+1`: characters that are skipped, in its old form.
+        "uniq" if starts("+") => walk.opaque(Opaque::OptionUnknown, at.span),
         "shred" => name(walk, at, &found.operands, Write),
         // A device is another name for what it leads to.
         "mknod" => {
@@ -497,19 +528,44 @@ fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
     if saves && found.has(&["b", "backup", "S", "suffix"]) {
         walk.opaque(Opaque::PathUnknown, at.span);
     }
-    // A relative symbolic link leads from where it is.
-    let link = found.has(&["s", "symbolic"]) && matches!(at.base, "ln" | "cp");
-    if link && let Some((last, front)) = found.operands.split_last() {
-        let relative = front
-            .iter()
-            .chain(front.is_empty().then_some(last))
-            .any(|a| !a.value.starts().starts_with('/') && !matches!(a.value, Value::Below(..)));
-        if relative
-            && (found.has(&["t", "target-directory"]) || last.value.literal().is_none_or(|t| t.contains('/')))
-        {
-            walk.opaque(Opaque::Directory, at.span);
-        }
+    if matches!(at.base, "ln" | "cp") && found.has(&["s", "symbolic", "symbolic-link"]) {
+        symbolic(walk, at, found);
     }
+}
+
+/// A relative symbolic link leads from where it is, and that may be another place tomorrow: one that climbs leads anywhere then.
+fn symbolic(walk: &mut Walk, at: &At<'_>, found: &Found) {
+    let Some((last, front)) = found.operands.split_last() else { return };
+    let targeted = found.has(&["t", "target-directory"]);
+    let sources = if targeted || front.is_empty() { &*found.operands } else { front };
+    let relative =
+        |arg: &&Arg| !arg.value.starts().starts_with('/') && !matches!(arg.value, Value::Below(..));
+    let climbs = |arg: &Arg| arg.value.starts().split('/').any(|segment| segment == "..");
+    let away = targeted || last.value.literal().is_none_or(|text| text.contains('/'));
+    let some = sources.iter().any(|arg| relative(&arg));
+    // `-r` makes a text that climbs of whatever it is given.
+    let made = found.has(&["r", "relative"]) && at.base == "ln";
+    if made || some && away || sources.iter().any(|arg| relative(&arg) && climbs(arg)) {
+        return walk.opaque(Opaque::Directory, at.span);
+    }
+    // The last word may be a directory: the link is in it then.
+    if !front.is_empty() {
+        let below: Vec<Arg> = sources.iter().filter(relative).map(|arg| joined(last, arg)).collect();
+        name(walk, at, &below, Read);
+    }
+}
+
+/// What a relative word means in a directory that the line names.
+fn joined(directory: &Arg, arg: &Arg) -> Arg {
+    let below = |front: &str, path: &str| format!("{}/{path}", front.trim_end_matches('/'));
+    let value = match (&directory.value, &arg.value) {
+        (_, Value::Literal(path)) if path.starts_with('/') => arg.value.clone(),
+        (_, Value::Below(Base::Home | Base::HomeOf(_), _)) => arg.value.clone(),
+        (Value::Literal(front), Value::Literal(path)) => Value::Literal(below(front, path)),
+        (Value::Below(base, front), Value::Literal(path)) => Value::Below(base.clone(), below(front, path)),
+        _ => Value::unknown(),
+    };
+    Arg { at: arg.at, value }
 }
 
 fn ending(walk: &mut Walk, at: &At<'_>, operands: &[Arg]) {
@@ -520,6 +576,21 @@ fn ending(walk: &mut Walk, at: &At<'_>, operands: &[Arg]) {
     };
     if !operands.iter().skip(skip).all(|arg| whole(&arg)) {
         walk.opaque(Opaque::PathUnknown, at.span);
+    }
+}
+
+/// Its archive ends the options, but for `-d`; a name without `.zip` is made whole, and one with `*` is a pattern.
+fn unzip(walk: &mut Walk, at: &At<'_>, archive: Option<&Arg>) {
+    let plain = |arg: &Arg| {
+        let text = arg.value.starts();
+        text.ends_with(".zip") && !text.contains(['*', '?', '['])
+    };
+    if !archive.is_some_and(plain) {
+        walk.opaque(Opaque::PathUnknown, at.span);
+    }
+    let behind = at.args.iter().skip_while(|arg| archive != Some(arg));
+    if behind.map(|arg| arg.value.starts()).any(|text| text.starts_with('-') && text != "-d") {
+        walk.opaque(Opaque::OptionUnknown, at.span);
     }
 }
 
@@ -555,7 +626,7 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
         All(_) if at.base == "tee" && found.has(&["a"]) => name(walk, at, all, FileAccess::Append),
         All(access) => {
             name(walk, at, all, access);
-            if all.is_empty() && matches!(at.base, "ls" | "dir" | "vdir" | "du" | "tree") {
+            if all.is_empty() && matches!(at.base, "ls" | "dir" | "vdir" | "du" | "tree" | "lsattr") {
                 name(walk, at, &here(at), List);
             }
         }
@@ -641,7 +712,7 @@ fn below(arg: &Arg) -> Arg {
                 .chars()
                 .flat_map(|c| if "*?[]\\".contains(c) { vec!['\\', c] } else { vec![c] })
                 .collect();
-            Value::Pattern(crate::line::Base::Written, format!("{}/**", escaped.trim_end_matches('/')))
+            Value::Pattern(Base::Written, format!("{}/**", escaped.trim_end_matches('/')))
         }
         Value::Below(base, path) => Value::Pattern(base.clone(), format!("{path}/**")),
         Value::Pattern(base, path) => Value::Pattern(base.clone(), format!("{path}/**")),
@@ -993,9 +1064,9 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
     }
     let into: Vec<Arg> = found.values(&["C", "directory"]).cloned().collect();
     name(walk, &at, &into, if takes { Write } else { List });
+    let stays = (0..found.operands.len().max(1)).any(|place| tar_directory(&found, place).is_none());
     if makes {
-        // Relative operands are below the last `-C` before them: all of that is read, and what the operands name here.
-        let from: Vec<Arg> = into.iter().chain(&found.operands).cloned().collect();
+        let from = tar_sources(&found);
         name(walk, &at, &from, Read);
         if has(&["remove-files"]) {
             name(walk, &at, &from, Delete);
@@ -1003,11 +1074,26 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
     } else if takes && has(&["P", "absolute-names"]) {
         // Where the files go, the archive says.
         walk.opaque(Opaque::PathUnknown, at.span);
-    } else if takes && into.is_empty() && !has(&["O", "to-stdout"]) {
+    } else if takes && stays && !has(&["O", "to-stdout"]) {
         name(walk, &at, &here(&at), Write);
     } else if !takes && !has(&["t", "list", "d", "diff", "compare", "delete", "help", "version"]) {
         walk.opaque(Opaque::OptionUnknown, at.span);
     }
+}
+
+/// Operands of `tar`, each below the last `-C` before it.
+fn tar_sources(found: &Found) -> Vec<Arg> {
+    let source = |(place, arg): (usize, &Arg)| {
+        tar_directory(found, place).map_or_else(|| arg.clone(), |directory| joined(directory, arg))
+    };
+    found.operands.iter().enumerate().map(source).collect()
+}
+
+/// The directory to which `tar` goes before the operand at `place`.
+fn tar_directory(found: &Found, place: usize) -> Option<&Arg> {
+    let options = found.seen.iter().zip(&found.before).rev();
+    let mut before = options.filter(|(_, before)| **before <= place).map(|(seen, _)| seen);
+    before.find(|(name, _)| matches!(&**name, "C" | "directory")).and_then(|(_, value)| value.as_ref())
 }
 
 fn old_form(args: &[Arg], short: &str) -> Vec<Arg> {

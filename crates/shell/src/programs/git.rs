@@ -2,7 +2,7 @@
 
 use super::At;
 use super::network;
-use super::options::{self, Order};
+use super::options::{self, Found, Order};
 use crate::line::{Arg, FileAccess, Opaque, Value};
 use crate::walk::Walk;
 
@@ -46,7 +46,7 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     (
         "log show diff whatchanged shortlog rev-list reflog",
         "psn:U#qrtcmMwbzaie0123456789",
-        "oneline stat# graph all decorate# no-decorate patch no-patch name-only name-status cached staged color# no-color numstat shortstat summary raw format: pretty# since: until: after: before: author: committer: grep: max-count: skip: date: abbrev# abbrev-commit merges no-merges first-parent follow reverse count branches# tags# remotes# no-index check word-diff# ignore-all-space ignore-space-change diff-filter: find-renames# no-renames exit-code quiet unified: numbered email left-right cherry-pick topo-order date-order no-walk objects no-ext-diff no-textconv",
+        "oneline stat# graph all decorate# no-decorate patch no-patch name-only name-status cached staged color# no-color numstat shortstat summary raw format: pretty# since: until: after: before: author: committer: grep: max-count: skip: date: abbrev# abbrev-commit merges no-merges first-parent follow reverse count branches# tags# remotes# no-index check word-diff# ignore-all-space ignore-space-change diff-filter: find-renames# no-renames exit-code quiet unified# numbered email left-right cherry-pick topo-order date-order no-walk objects no-ext-diff no-textconv",
     ),
     (
         "branch",
@@ -70,7 +70,7 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ),
     ("ls-tree", "rdtlz", "name-only name-status full-name full-tree long abbrev# object-only"),
     ("cat-file", "tspe", ""),
-    ("describe", "", "all tags always dirty# long abbrev: exact-match match: exclude: first-parent"),
+    ("describe", "", "all tags always dirty# long abbrev# exact-match match: exclude: first-parent"),
     ("blame", "L:lstnfwe", "porcelain line-porcelain show-email show-name root date: abbrev#"),
     (
         "grep",
@@ -111,16 +111,20 @@ fn git(walk: &mut Walk, at: &At<'_>) {
             walk.opaque(Opaque::ArgumentUnknown, arg.at);
         }
     }
-    let mut elsewhere = false;
+    let mut place: Option<Arg> = None;
     let mut args = at.args.iter();
-    let subcommand = loop {
+    let (name, word) = loop {
         let Some(arg) = args.next() else { return };
         match arg.value.literal() {
             Some("-C") => {
-                elsewhere = true;
-                if let Some(directory) = args.next() {
-                    walk.file(at.index, directory.value.clone(), FileAccess::List, directory.at);
+                let Some(directory) = args.next() else {
+                    return walk.opaque(Opaque::ArgumentUnknown, arg.at);
+                };
+                // Each is below the one before it.
+                if place.is_some() && !directory.value.starts().starts_with('/') {
+                    walk.opaque(Opaque::Directory, directory.at);
                 }
+                place = Some(directory.clone());
             }
             Some(
                 "--no-pager"
@@ -146,19 +150,47 @@ fn git(walk: &mut Walk, at: &At<'_>) {
         }
     };
     let rest: Vec<Arg> = args.cloned().collect();
-    let (name, word) = subcommand;
     let row = OPTIONS.iter().find(|row| row.0.split(' ').any(|n| n == name));
-    let operands: Vec<Arg> = match row {
-        Some((_, short, long)) => {
-            options::read(walk, &At { args: &rest, ..*at }, short, long, Order::Mixed).operands
-        }
+    let found = row
+        .map(|(_, short, long)| options::read(walk, &At { args: &rest, ..*at }, short, long, Order::Mixed));
+    let operands: Vec<Arg> = match &found {
+        Some(found) => found.operands.clone(),
         None => rest.iter().filter(|a| !a.value.starts().starts_with('-')).cloned().collect(),
     };
     let words: Vec<&Arg> = operands.iter().collect();
-    if elsewhere {
-        walk.elsewhere(|walk| subcommand_of(walk, at, (name, word), &rest, words));
-    } else {
-        subcommand_of(walk, at, (name, word), &rest, words);
+    let access = if writes(name, found.as_ref(), &words) { FileAccess::Write } else { FileAccess::Read };
+    match &place {
+        Some(place) => {
+            walk.file(at.index, place.value.clone(), access, place.at);
+            walk.inside(&place.value, |walk| subcommand_of(walk, at, (name, word), &rest, words));
+        }
+        None => {
+            // A repository that is made elsewhere is named by where it is made.
+            let here = !matches!((name, words.is_empty()), ("clone" | "version", _) | ("init", false));
+            if here {
+                walk.file(at.index, Value::Literal(".".to_owned()), access, word.at);
+            }
+            subcommand_of(walk, at, (name, word), &rest, words);
+        }
+    }
+}
+
+/// Whether a subcommand changes the repository that it runs in.
+fn writes(name: &str, found: Option<&Found>, words: &[&Arg]) -> bool {
+    let has = |names: &[&str]| found.is_some_and(|found| found.has(names));
+    match name {
+        "status" | "log" | "diff" | "show" | "rev-parse" | "rev-list" | "ls-files" | "ls-tree"
+        | "cat-file" | "describe" | "blame" | "shortlog" | "grep" | "name-rev" | "merge-base"
+        | "for-each-ref" | "show-ref" | "whatchanged" | "count-objects" | "check-ignore" | "version"
+        | "ls-remote" => false,
+        // Older versions take `branch -l` for something else.
+        "branch" => {
+            has(&["d", "D", "m", "M", "f", "delete", "move", "force"]) || !words.is_empty() && !has(&["list"])
+        }
+        "tag" => has(&["d", "f", "delete", "force"]) || !words.is_empty() && !has(&["l", "list"]),
+        "symbolic-ref" => has(&["d"]) || words.len() != 1,
+        "reflog" => words.first().is_some_and(|word| word.value.literal() != Some("show")),
+        _ => true,
     }
 }
 

@@ -37,10 +37,35 @@ fn language(base: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether a language that is given this option alone says something of itself and ends. Others read code from their input then.
+fn only_tells(base: &str, option: &str) -> bool {
+    let name = base.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    match option {
+        "-V" => matches!(name, "python" | "perl"),
+        "--version" | "--help" => matches!(
+            name,
+            "python"
+                | "pypy"
+                | "perl"
+                | "ruby"
+                | "node"
+                | "nodejs"
+                | "deno"
+                | "bun"
+                | "php"
+                | "java"
+                | "R"
+                | "Rscript"
+                | "julia"
+        ),
+        _ => false,
+    }
+}
+
 /// Code in an argument, in a file or from input: each is opaque, and a file is named.
 fn interpreter(walk: &mut Walk, at: &At<'_>) {
     if let [only] = at.args
-        && matches!(only.value.literal(), Some("--version" | "--help" | "-V"))
+        && only.value.literal().is_some_and(|option| only_tells(at.base, option))
     {
         return;
     }
@@ -91,6 +116,9 @@ fn shell(walk: &mut Walk, at: &At<'_>) {
                 if option.starts_with('+') && option.contains(['c', 's']) {
                     walk.opaque(Opaque::ShellSettings, arg.at);
                 }
+                if option.contains('x') {
+                    walk.traced();
+                }
                 code |= option.contains('c');
                 input |= option.contains('s');
                 // Each `o` takes a word, `-i` reads a file of commands, `-a` gives all variables to programs.
@@ -99,12 +127,10 @@ fn shell(walk: &mut Walk, at: &At<'_>) {
                     walk.opaque(Opaque::ShellSettings, arg.at);
                 }
                 if option.contains('o') {
-                    let plain = ["pipefail", "errexit", "nounset", "xtrace"];
-                    if !args
-                        .next()
-                        .is_some_and(|a| a.value.literal().is_some_and(|name| plain.contains(&name)))
-                    {
-                        walk.opaque(Opaque::ShellSettings, arg.at);
+                    match args.next().and_then(|setting| setting.value.literal()) {
+                        Some("pipefail" | "errexit" | "nounset") => {}
+                        Some("xtrace") => walk.traced(),
+                        _ => walk.opaque(Opaque::ShellSettings, arg.at),
                     }
                 }
             }

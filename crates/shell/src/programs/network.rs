@@ -432,6 +432,9 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
     if found.has(&["n", "netrc"]) {
         walk.file(at.index, Value::Below(Base::Home, "/.netrc".to_owned()), FileAccess::Read, at.span);
     }
+    if found.has(&["r", "range", "C", "continue-at"]) {
+        walk.opaque(Opaque::Recodes, at.span);
+    }
     // A server's header names the file, or another host.
     if found.has(&["J", "remote-header-name"]) {
         walk.opaque(Opaque::PathUnknown, at.span);

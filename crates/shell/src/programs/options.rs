@@ -19,6 +19,8 @@ pub(crate) struct Found {
     pub operands: Vec<Arg>,
     /// Options in order: their letter or name, and the value.
     pub seen: Vec<(String, Option<Arg>)>,
+    /// How many operands stand before each of them.
+    pub before: Vec<usize>,
 }
 
 impl Found {
@@ -50,8 +52,13 @@ pub(crate) enum Order {
 
 /// Reads options; files that they name are named, and what is not in the lists makes the command opaque.
 pub(crate) fn read(walk: &mut Walk, at: &At<'_>, short: &str, long: &str, order: Order) -> Found {
-    let mut reader =
-        Reader { walk, at, short, long, found: Found { operands: Vec::new(), seen: Vec::new() } };
+    let mut reader = Reader {
+        walk,
+        at,
+        short,
+        long,
+        found: Found { operands: Vec::new(), seen: Vec::new(), before: Vec::new() },
+    };
     let starts = short.contains(['|', '!', '@']) || long.contains(['|', '!', '@']) || order == Order::First;
     let mut args = at.args.iter();
     while let Some(arg) = args.next() {
@@ -197,6 +204,7 @@ impl Reader<'_, '_> {
             }
         }
         self.found.seen.push((name.to_owned(), value));
+        self.found.before.push(self.found.operands.len());
     }
 }
 

@@ -22,6 +22,21 @@ pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
             !has(&["d", "decompress", "uncompress", "l", "list", "t", "test"])
         }
         "tr" => !tr_is_plain(found),
+        // `^I` for a tab, `M-` for what is no ASCII.
+        "cat" => has(&["A", "e", "t", "T", "v", "show-all", "show-tabs", "show-nonprinting"]),
+        // `\t` in names.
+        "dir" | "vdir" => true,
+        "ls" => has(&["b", "escape", "Q", "quote-name", "quoting-style"]),
+        "unexpand" => true,
+        // What is left of a file may begin or end in the middle of a value.
+        "truncate" => {
+            let whole = |size: &Arg| size.value.literal() == Some("0");
+            !found.values(&["s", "size"]).all(whole) || has(&["r", "reference"])
+        }
+        "fallocate" => {
+            has(&["c", "i", "p", "z", "collapse-range", "insert-range", "punch-hole", "zero-range"])
+        }
+        "shred" => has(&["s", "size"]),
         "cut" => has(&["b", "bytes", "c", "characters"]) || parts(&["d", "delimiter", "output-delimiter"]),
         "head" | "tail" => has(&["c", "bytes"]) || at.args.iter().any(counts_otherwise),
         "grep" | "egrep" | "fgrep" | "zgrep" | "rgrep" => {
@@ -44,6 +59,8 @@ pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
             };
             found.seen.iter().any(formed)
         }
+        // A table has more blanks between words, and some values are words.
+        "column" if has(&["t", "table"]) => true,
         "column" => parts(&["s", "separator", "o", "output-separator"]),
         "paste" => parts(&["d", "delimiters"]),
         "join" => parts(&["t"]),
@@ -55,6 +72,8 @@ pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
         }
         "basename" | "dirname" => found.operands.iter().any(|arg| arg.value.literal().is_none()),
         "jq" if has(&["j", "join-output", "a"]) => true,
+        // Text becomes a string, with `\t` for a tab.
+        "jq" if has(&["R", "raw-input"]) && !has(&["r", "raw-output"]) => true,
         "jq" => !found.operands.first().is_none_or(|filter| filter.value.literal().is_some_and(jq_shows)),
         _ => false,
     };
@@ -83,10 +102,11 @@ pub(super) fn words(walk: &mut Walk, at: &At<'_>) {
         "numfmt" | "split" | "csplit" | "pr" | "colrm" | "uuencode" | "uudecode" | "recode" | "rot13"
         | "caesar" | "pigz" | "pbzip2" | "brotli" | "lzop" | "zstdmt" | "age" | "mcrypt" | "ccrypt"
         | "qrencode" | "figlet" | "toilet" | "banner" | "cowsay" => true,
-        // What rsync starts over SSH, and compresses.
+        // What rsync starts over SSH, and compresses; and what it puts behind the beginning of another file.
         "rsync" => {
-            at.args.first().is_some_and(|a| a.value.literal() == Some("--server"))
-                && at.args.iter().any(compresses)
+            let served = at.args.first().is_some_and(|a| a.value.literal() == Some("--server"));
+            served && at.args.iter().any(compresses)
+                || !served && at.args.iter().any(|arg| arg.value.starts().starts_with("--append"))
         }
         _ => false,
     };
@@ -200,7 +220,8 @@ fn is_blank(set: &Arg, space: bool) -> bool {
     text.chars().all(|c| matches!(c, '\t' | '\n' | '\r') || c == ' ' && space)
 }
 
-/// A copy of the whole, block by block, or of nothing that anybody has.
+/// A copy of the whole, block by block, or of nothing that anybody has. With `notrunc` the rest of what was there stands behind it, and
+/// with `sync` zeros stand in it where a pipe gives less than a block.
 fn dd(args: &[Arg]) -> bool {
     let made = ["if=/dev/zero", "if=/dev/urandom", "if=/dev/random"];
     // Of several the last one counts.
@@ -216,10 +237,7 @@ fn dd(args: &[Arg]) -> bool {
         match name {
             "if" | "of" | "bs" | "status" => true,
             "conv" => value.split(',').all(|conv| {
-                matches!(
-                    conv,
-                    "fsync" | "fdatasync" | "notrunc" | "noerror" | "sync" | "sparse" | "excl" | "nocreat"
-                )
+                matches!(conv, "fsync" | "fdatasync" | "noerror" | "sparse" | "excl" | "nocreat")
             }),
             _ => false,
         }

@@ -262,8 +262,8 @@ fn script(walk: &mut Walk, at: &At<'_>) {
     let found = options::read(
         walk,
         at,
-        "ac:eE:fI>B>O>T>m:o:qt#Vh",
-        "append command: return echo: flush log-in> log-io> log-out> log-timing> output-limit: quiet timing# help version",
+        "ac:eE:fI>B>O>T>m:o:qVh",
+        "append command: return echo: flush log-in> log-io> log-out> log-timing> output-limit: quiet help version",
         Order::Mixed,
     );
     for file in &found.operands {

@@ -1,7 +1,8 @@
 //! Lists, pipelines, commands and redirections: XCU 2.9, 2.7.
 
-use super::{Pending, Reader, is_variable};
+use super::{Pending, Reader, Set, is_variable};
 use crate::line::{Difference, LiteralKind, Refused, RefusedKind, Span};
+use crate::names::may_hold_pattern;
 use crate::syntax::{
     Assign, Body, Group, GroupKind, Item, Joint, List, Node, Part, Pipeline, Redirect, Simple, Word,
 };
@@ -317,18 +318,16 @@ impl Reader<'_> {
             self.differs(Difference::ArithmeticCommand, start);
         } else {
             let name = self.variable()?;
-            let span = self.span(start);
-            self.sets.push((name, span));
+            let at = self.span(start);
             self.lines()?;
-            if self.take_reserved("in") {
-                loop {
-                    self.blank();
-                    if matches!(self.byte(0), None | Some(b';' | b'\n')) {
-                        break;
-                    }
-                    parts.push(Part::Word(self.word()?));
+            let mut plain = self.take_reserved("in");
+            if plain {
+                for word in self.elements()? {
+                    plain &= !may_hold_pattern(&word);
+                    parts.push(Part::Element(word));
                 }
             }
+            self.sets.push(Set { name, at, plain });
         }
         self.blank();
         if self.byte(0) == Some(b';') {
@@ -337,6 +336,18 @@ impl Reader<'_> {
         self.expect("do")?;
         parts.push(Part::List(self.body("done")?));
         Ok(parts)
+    }
+
+    /// Words up to the end of the line.
+    fn elements(&mut self) -> Result<Vec<Word>, Refused> {
+        let mut words = Vec::new();
+        loop {
+            self.blank();
+            if matches!(self.byte(0), None | Some(b';' | b'\n')) {
+                return Ok(words);
+            }
+            words.push(self.word()?);
+        }
     }
 
     fn variable(&mut self) -> Result<String, Refused> {
@@ -520,9 +531,10 @@ impl Reader<'_> {
         if operator == 2 {
             self.differs(Difference::ArrayAssignment, start);
         }
-        let appends = operator == 2 && !self.rest().starts_with('(');
+        let array = self.rest().starts_with('(');
+        let appends = operator == 2 && !array;
         let values = self.assigned(start)?;
-        Ok(Some(Assign { name, values, appends, span: self.span(start) }))
+        Ok(Some(Assign { name, values, appends, array, span: self.span(start) }))
     }
 
     fn assigned(&mut self, start: usize) -> Result<Vec<Word>, Refused> {
@@ -564,6 +576,10 @@ impl Reader<'_> {
         let named = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).is_some_and(is_variable);
         if named {
             self.differs(Difference::DescriptorName, start);
+            // It is given a number.
+            let name = text.trim_matches(['{', '}']).to_owned();
+            let at = self.span(start);
+            self.sets.push(Set { name, at, plain: true });
         } else if braced {
             return self.refuse(RefusedKind::Ambiguous);
         } else if digits && text.len() > 1 {

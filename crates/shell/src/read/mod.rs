@@ -19,10 +19,18 @@ pub(crate) struct Read {
     pub literals: Vec<Literal>,
     /// Names of functions that it defines.
     pub functions: Vec<String>,
-    /// Variables that it sets other than by an assignment: by `for`, `select` and `${x:=y}`.
-    pub sets: Vec<(String, Span)>,
+    /// Variables that it sets other than by an assignment: by `for`, `select`, `{x}>y` and `${x:=y}`.
+    pub sets: Vec<Set>,
     /// Nodes made so far, the ones before this text included.
     pub nodes: usize,
+}
+
+/// A variable that is set.
+pub(crate) struct Set {
+    pub name: String,
+    pub at: Span,
+    /// What it is set to is surely no pattern of file names.
+    pub plain: bool,
 }
 
 /// Reads a whole text. `depth` and `nodes` are what is around it; all positions are `fixed`, if given.
@@ -80,7 +88,7 @@ struct Reader<'a> {
     differences: Vec<(Difference, Span)>,
     literals: Vec<Literal>,
     functions: Vec<String>,
-    sets: Vec<(String, Span)>,
+    sets: Vec<Set>,
     /// Inside `$( )`: in how many groups of it.
     groups: Option<u32>,
 }

@@ -1,7 +1,7 @@
 //! Words and the expansions in them: XCU 2.6; nothing is expanded yet.
 
 use super::quotes::Decoded;
-use super::{Reader, ends_word, is_name, is_name_start};
+use super::{Reader, Set, ends_word, is_name, is_name_start};
 use crate::line::{Difference, LiteralKind, Refused, RefusedKind};
 use crate::syntax::{List, Piece, Word};
 
@@ -320,8 +320,8 @@ impl Reader<'_> {
         }
         if let Some(operator) = portable.into_iter().find(|op| self.take(op)) {
             if operator.ends_with('=') {
-                let span = self.span(start);
-                self.sets.push((found.name.clone(), span));
+                let at = self.span(start);
+                self.sets.push(Set { name: found.name.clone(), at, plain: false });
             }
             found.cuts = operator.starts_with(['%', '#']);
             found.inner.push(self.word_until(Stop::Brace { quoted: found.quoted })?);
@@ -337,7 +337,8 @@ impl Reader<'_> {
             '@' => !word.bare().is_some_and(|text| matches!(&*text, "Q" | "U" | "u" | "L" | "k" | "a")),
             _ => false,
         };
-        found.cuts = operator != '@' || !word.bare().is_some_and(|text| matches!(&*text, "Q" | "k" | "a"));
+        // Quotes make `\n` of the end of a line, right before what follows.
+        found.cuts = operator != '@' || word.bare().as_deref() != Some("a");
         found.inner.push(word);
         Ok(())
     }

@@ -6,6 +6,7 @@ mod argv;
 mod attacks;
 mod hostile;
 mod literals;
+mod reach;
 mod seed;
 mod shells;
 mod support;

@@ -5,7 +5,8 @@
 //!
 //! # Links
 //! After a HARDLINK the file has another name, and after a SYMLINK another way to it: a rule about paths is only as good as
-//! what may link. So both ends are touched: `from` what becomes reachable, `to` where.
+//! what may link. So both ends are touched: `from` what becomes reachable, `to` where. A link that says `..` leads elsewhere once it,
+//! or the directory that it is in, is renamed: none is made.
 
 use super::attrs::Attrs;
 use super::message::{OpenFlags, Request};
@@ -188,6 +189,8 @@ pub enum Unclear {
     ExtendedAttributes,
     /// A relative path in a SYMLINK whose order is not known.
     Link,
+    /// A SYMLINK that says `..`.
+    Climbs,
     /// What stands where a user's name should: with a slash, a zero byte, or above [`USER_BYTES_MAX`].
     User,
 }
@@ -421,6 +424,10 @@ fn link(
     link: &RawField,
     home: Option<&Canonical>,
 ) -> Result<(Vec<Touch>, RawField), Unclear> {
+    let relative = says.as_bytes().first() != Some(&b'/');
+    if relative && says.as_bytes().split(|byte| *byte == b'/').any(|segment| segment == b"..") {
+        return Err(Unclear::Climbs);
+    }
     let link = Path::read(link, home)?;
     let from = Path::read(says, Some(&link.canonical.parent()))?;
     let (touches, _, sent) = two(Operation::Symlink, from, link, true);
@@ -560,11 +567,22 @@ mod tests {
     #[test]
     fn a_link_touches_what_it_leads_to() {
         let link = |first, second| Request::Symlink { first: raw(first), second: raw(second) };
-        check(link("../etc", "d/l"), LinkOrder::OpenSsh, Ok("symlink< /h/etc, symlink>! /h/d/l"));
-        check(link("d/l", "../etc"), LinkOrder::Draft, Ok("symlink< /h/etc, symlink>! /h/d/l"));
+        check(link("etc", "d/l"), LinkOrder::OpenSsh, Ok("symlink< /h/d/etc, symlink>! /h/d/l"));
+        check(link("d/l", "etc"), LinkOrder::Draft, Ok("symlink< /h/d/etc, symlink>! /h/d/l"));
+        check(link("/d/../etc", "../l"), LinkOrder::OpenSsh, Ok("symlink< /etc, symlink>! /l"));
         check(link("../etc", "/d/l"), LinkOrder::Unknown, Err(Unclear::Link));
         let both = "symlink< /a, symlink>! /b/c, symlink< /b/c, symlink>! /a";
         check(link("/a", "/b/c"), LinkOrder::Unknown, Ok(both));
+    }
+
+    #[test]
+    fn a_link_that_would_lead_elsewhere_once_it_is_renamed_is_not_made() {
+        let link = |first, second| Request::Symlink { first: raw(first), second: raw(second) };
+        for says in ["..", "../etc", "a/../b", "a/.."] {
+            check(link(says, "d/l"), LinkOrder::OpenSsh, Err(Unclear::Climbs));
+            check(link("d/l", says), LinkOrder::Draft, Err(Unclear::Climbs));
+        }
+        check(link("..a/b..", "l"), LinkOrder::OpenSsh, Ok("symlink< /h/..a/b.., symlink>! /h/l"));
     }
 
     #[test]
@@ -573,8 +591,8 @@ mod tests {
         let sent = |request| by_path(&request, Some(&home), LinkOrder::OpenSsh).unwrap().unwrap().1;
         assert_eq!(sent(Request::Stat { path: raw("a/../b/") }), Request::Stat { path: raw("/h/b") });
         assert_eq!(
-            sent(Request::Symlink { first: raw("a/../b"), second: raw("c/../d") }),
-            Request::Symlink { first: raw("a/../b"), second: raw("/h/d") }
+            sent(Request::Symlink { first: raw("a/./b"), second: raw("c/../d") }),
+            Request::Symlink { first: raw("a/./b"), second: raw("/h/d") }
         );
         assert_eq!(
             sent(Request::Rename { from: raw("a"), to: raw("/b/.") }),

@@ -81,6 +81,7 @@ pub enum Why {
     Flags,
     ExtendedAttributes,
     Link,
+    Climbs,
     User,
     /// A handle that is not one of this session's open ones.
     ForeignHandle,
@@ -102,6 +103,7 @@ impl Why {
             Why::Flags => "flags that do not say how the file is opened",
             Why::ExtendedAttributes => "extended attributes cannot be set",
             Why::Link => "a link needs two absolute paths here",
+            Why::Climbs => "a link that says `..` leads elsewhere once it is moved",
             Why::User => "what is no user's name",
             Why::ForeignHandle => "not an open handle",
             Why::NotOpenedForThis => "the handle was not opened for this",
@@ -117,6 +119,7 @@ impl Why {
             }
             Why::NotOpenedForThis => Code::PERMISSION_DENIED,
             Why::Path(BadPath::NoHome) => Code::NO_SUCH_FILE,
+            Why::Climbs => Code::PERMISSION_DENIED,
             Why::Path(_) | Why::Flags | Why::Link | Why::User | Why::Offset => Code::BAD_MESSAGE,
             Why::ForeignHandle | Why::TooManyHandles => Code::FAILURE,
         }
@@ -130,6 +133,7 @@ impl From<Unclear> for Why {
             Unclear::Flags => Why::Flags,
             Unclear::ExtendedAttributes => Why::ExtendedAttributes,
             Unclear::Link => Why::Link,
+            Unclear::Climbs => Why::Climbs,
             Unclear::User => Why::User,
         }
     }

@@ -1,0 +1,398 @@
+//! Lines that reach a file, a directory or a program by a way that is easily overlooked: each names it, or is opaque. And their honest
+//! neighbours, which are neither.
+
+use super::support::shown;
+
+#[track_caller]
+fn check(line: &str, expect: &str) {
+    assert_eq!(shown(line), expect, "{line}");
+}
+
+#[track_caller]
+fn has(line: &str, part: &str) {
+    let shown = shown(line);
+    let all = shown.split(' ').chain([&*shown]).any(|word| word == part);
+    assert!(all, "{line}: {shown}");
+}
+
+#[track_caller]
+fn known(line: &str) {
+    let shown = shown(line);
+    assert!(!shown.contains(" !") && !shown.starts_with("refused"), "{line}: {shown}");
+}
+
+/// Each line is opaque for this.
+#[track_caller]
+fn opaque(why: &str, lines: &[&str]) {
+    for line in lines {
+        has(line, &format!("!{why}"));
+    }
+}
+
+#[test]
+fn each_compressor_has_its_own_options() {
+    for line in [
+        "gzip -dcf -M /s/a.gz",
+        "gzip -dc -T /s/a.gz",
+        "gunzip -cf -M /s/a.gz",
+        "bzip2 -dc -S /s/a.bz2",
+        "bzip2 -dc -M /s/a",
+        "zstd -dcf -T /s/a",
+        "zstd -dcf -M /s/a",
+        "zstd -dcf -b /s/a",
+        "uncompress -c -b /s/a.Z",
+    ] {
+        has(line, "!OptionUnknown");
+    }
+    check("gzip -dc /s/a.gz", "gzip(<-dc> </s/a.gz>) r=</s/a.gz>");
+    check("xz -dc -T 0 /s/a.xz", "xz(<-dc> <-T> <0> </s/a.xz>) r=</s/a.xz>");
+    check("zstd -dc /s/a.zst", "zstd(<-dc> </s/a.zst>) r=</s/a.zst>");
+    check("bzip2 -dck /s/a.bz2", "bzip2(<-dck> </s/a.bz2>) r=</s/a.bz2>");
+    opaque("PathUnknown", &["gzip -l /s/a", "gzip -tv /s/a", "gunzip -c /s/a"]);
+}
+
+#[test]
+fn what_tar_packs_is_below_the_directory_before_it() {
+    has("cd /o/a && tar cf - -C /o ../s/x", "r=</o/../s/x>");
+    has("tar cf - a -C /o b", "r=<a>");
+    has("tar cf - a -C /o b", "r=</o/b>");
+    has("tar cf - -C ~/o ../x", "r=<HOME:/o/../x>");
+    has("cd /o && tar cf - -C a b", "r=</o>><a/b>");
+    opaque("PathUnknown", &["tar cf - -C /o *", "tar cf - -C \"$d\" a", "tar cf - -C /o -C ../s a"]);
+    has("tar xf /o/x.tar a -C /o", "w=<.>");
+    check("tar xf /o/x.tar -C /o a", "tar(<xf> </o/x.tar> <-C> </o> <a>) r=</o/x.tar> w=</o>");
+    check("tar cf x.tar -C /o sub", "tar(<cf> <x.tar> <-C> </o> <sub>) w=<x.tar> l=</o> r=</o/sub>");
+}
+
+#[test]
+fn git_names_the_directory_in_which_it_runs() {
+    for line in
+        ["git show HEAD:s", "git log -p", "git ls-files", "git tag", "git branch", "git grep x", "git reflog"]
+    {
+        has(&format!("cd /r && {line}"), "r=</r>><.>");
+    }
+    for line in [
+        "git branch x",
+        "git branch -l x",
+        "git branch -d x",
+        "git tag v1",
+        "git tag -d v1",
+        "git reset -q",
+        "git add -A",
+        "git rm -r --cached a",
+        "git mv a b",
+        "git init",
+        "git symbolic-ref HEAD refs/heads/x",
+        "git reflog expire",
+        "git restore a",
+    ] {
+        has(&format!("cd /r && {line}"), "w=</r>><.>");
+    }
+    check("git -C /x add a", "git(<-C> </x> <add> <a>) w=</x> w=</x>><a>");
+    check("git -C /x diff a", "git(<-C> </x> <diff> <a>) r=</x> r=</x>><a>");
+    check("git branch --list", "git(<branch> <--list>) r=<.>");
+    check("git tag -l v1", "git(<tag> <-l> <v1>) r=<.>");
+    check("git --version", "git(<--version>)");
+    check("git version", "git(<version>)");
+    check("git init /x", "git(<init> </x>) w=</x>");
+    opaque("Directory", &["git -C /o -C ../s log", "git -C a -C b add c"]);
+    has("git -C /o -C /s log", "r=</s>");
+    opaque(
+        "Configuration",
+        &["git --git-dir=/s/.git log", "git --git-dir /s/.git log", "git --work-tree=/s status"],
+    );
+    opaque(
+        "Environment",
+        &["GIT_DIR=/s/.git git log", "export GIT_WORK_TREE=/s; git status", "GIT_DIR=/s/.git; git log"],
+    );
+    // Such a value is attached, or there is none.
+    has("git diff --no-index --unified /s/a /o/b", "r=</s/a>");
+    has("git describe --abbrev v1", "git(<describe> <--abbrev> <v1>) r=<.>");
+}
+
+#[test]
+fn options_of_cd_may_stand_in_one_word() {
+    for options in ["-PL", "-LP", "-L -P", "-e", "-P -e", "-@", "-Pe@L", "-L --", "--"] {
+        has(&format!("cd {options} /o && cat x"), "r=</o>><x>");
+        has(&format!("cd {options} && cat x"), "r=<HOME:>><x>");
+    }
+    has("cd -- -PL && cat x", "r=<-PL>><x>");
+    opaque(
+        "Directory",
+        &[
+            "cd -x && cat x",
+            "cd -P \"$d\" && cat x",
+            "cd -\"$d\" && cat x",
+            "cd - && cat x",
+            "cd a b && cat x",
+        ],
+    );
+}
+
+#[test]
+fn what_happens_before_a_cd_happens_where_the_line_is() {
+    check("cd /o | cat x", "cd(</o>) cat(<x>) r=<x>");
+    check("true | cd /o; cat x", "true() cd(</o>) cat(<x>) r=<x> !Directory");
+    has("cd /o <<< \"$(cat x >&2)\"", "r=<x>");
+    has("cd /o < <(cat x)", "r=<x>");
+    has("A=$(cat x) cd /o", "r=<x>");
+    has("cd /o \"$(cat x)\"", "r=<x>");
+    has("cd /o && cat <<< \"$(cat x)\"", "r=</o>><x>");
+}
+
+#[test]
+fn a_variable_that_decides_is_not_set_unseen() {
+    opaque(
+        "Environment",
+        &[
+            "mapfile -t HOME <<< /s; cat ~/a",
+            "readarray -t HOME < a",
+            "mapfile -t PATH < a",
+            "mapfile -n 1 -s 1 -t HOME < a",
+            "printf '%n' PATH; date",
+            "printf 'x%-5lnx' PATH",
+            "printf -v x '%n' PATH",
+            "printf -- '%n' PATH",
+            "printf \"$f\" PATH",
+            "printf \"%d$f\" PATH",
+            "exec {PATH}<a && date",
+            "cat {HOME}<a",
+            "TEXTDOMAIN=a; date",
+            "TEXTDOMAINDIR=/o; date",
+            "LANGUAGE=../../o; date",
+        ],
+    );
+    opaque("Indirect", &["echo $\"hello\"", "cat a; echo x$\"$y\""]);
+    opaque("OptionUnknown", &["mapfile -r a < /o/x", "read -O x"]);
+    opaque("StartsPrograms", &["mapfile -C id -c 1 a < /o/x"]);
+    opaque("Arithmetic", &["read -r a -p b"]);
+    known("mapfile -t a < /o/x");
+    known("printf '%s%%n\\n' a");
+    known("printf \"n: $n\"");
+    known("exec {fd}<a");
+}
+
+#[test]
+fn few_languages_say_their_version_alone() {
+    for line in [
+        "tclsh --version",
+        "wish --help",
+        "erl -V",
+        "tclsh8.6 --version",
+        "node -V",
+        "php -V",
+        "lua --help",
+        "guile --version",
+    ] {
+        has(line, "!CodeFromInput");
+    }
+    for line in [
+        "python3 --version",
+        "python3 -V",
+        "perl -V",
+        "perl --version",
+        "node --version",
+        "php --help",
+        "java --version",
+    ] {
+        known(line);
+    }
+}
+
+#[test]
+fn values_of_options_are_where_the_programs_look_for_them() {
+    opaque(
+        "OptionUnknown",
+        &[
+            "unzip -p -x /s/a.zip -x foo /o/b.zip",
+            "unzip -p /o/b.zip -x foo",
+            "unzip /o/a.zip -p",
+            "journalctl -n --vacuum-time=1s",
+            "journalctl --lines --rotate",
+            "uniq +0 /s/a",
+            "script -t/o/x -c id /o/y",
+            "zgrep --context /o/x /s/a.gz",
+        ],
+    );
+    opaque("PathUnknown", &["unzip -l '/o/*.zip'", "unzip -l /o/a"]);
+    opaque(
+        "Configuration",
+        &["systemctl -p status enable foo", "systemctl -t status link /o/x", "systemctl -P status mask foo"],
+    );
+    has("tree -l /s", "l=</s>");
+    has("tree -L 2 /s", "l=</s>");
+    has("du -B 1 /s", "l=</s>");
+    for line in [
+        "journalctl -n 5 -u x",
+        "journalctl -n5 -u x --no-pager",
+        "systemctl show -p MainPID x",
+        "systemctl -t service list-units",
+        "unzip -p /o/a.zip b",
+        "unzip -q /o/a.zip -d /o/x",
+        "last -n 5",
+        "df -B M /o",
+    ] {
+        known(line);
+    }
+    has("lsattr", "l=<.>");
+}
+
+#[test]
+fn a_pattern_lists_whatever_takes_it() {
+    has("echo /s/*", "l=<*/s/*>");
+    has("printf '%s\\n' /s/*", "l=<*/s/*>");
+    has("cd /s && echo *", "l=</s>><**>");
+    has("true ~/x/?", "l=<*HOME:/x/?>");
+    has("set -- /s/*; echo \"$1\"", "l=<*/s/*>");
+    has("a=(/s/*); echo \"${a[0]}\"", "l=<*/s/*>");
+    has("for f in /s/*; do echo \"$f\"; done", "l=<*/s/*>");
+    has("for f in /s/{a,b}*; do echo \"$f\"; done", "l=<*/s/b*>");
+    has("cd /s; for f in *; do echo \"$f\"; done", "!Directory");
+    has("sudo echo /s/*", "l=<*/s/*>");
+    has("[ -f /s/* ]", "l=<*/s/*>");
+    check("ls /s/*", "ls(<*/s/*>) l=<*/s/*>");
+    check("echo '/s/*' \"/s/*\" /s/\\*", "echo(</s/*> </s/*> </s/*>)");
+    check("x=/s/*", "x=<*/s/*> -()");
+    known("curl -s https://h/a?b=c");
+}
+
+#[test]
+fn an_expansion_without_quotes_may_bring_a_pattern() {
+    opaque(
+        "PathUnknown",
+        &[
+            "d=/s; echo $d/*",
+            "d='/s/*'; echo $d",
+            "d=\"/s/*\"; for f in $d; do echo \"$f\"; done",
+            "d=/s/*; a=($d); echo \"${a[0]}\"",
+            "echo $d; d='/s/?'",
+            "echo $((1))*",
+            "echo $?*",
+            "echo x$HOME/*",
+            "x='*'; d=/s/$x; echo $d",
+            "read -r d; echo $d",
+            "read -r; echo $REPLY",
+            "for d in '/s/*'; do echo $d; done",
+            "for d; do echo $d; done",
+            "printf -v d '/s/*'; echo $d",
+            "mapfile -t a < /o/x; echo ${a[0]}",
+            "echo $(cat /o/x)",
+            "echo `cat /o/x`",
+            "for f in $(cat /o/x); do echo \"$f\"; done",
+            "echo ${x:-/s/*}",
+            "echo ${x:-$(cat /o/x)}",
+            "echo $(date '+/s/*')",
+            ": '/s/*'; echo $_",
+            "sh -c 'echo $1' x '/s/*'",
+            "set -- '/s/*'; echo $@",
+            "f() { echo $*; }; f '/s/*'",
+            "echo $BASH_EXECUTION_STRING",
+            "export d='/s/*'; echo $d",
+            "true ${d:='/s/*'}; echo $d",
+        ],
+    );
+    for line in [
+        "echo \"$(cat /o/x)\"",
+        "d='/s/*'; echo \"$d\"",
+        "for f in a b; do echo $f; done",
+        "d=/o; echo $d",
+        "n=5; echo $n $? $# $$",
+        "for i in $(seq 3); do echo $i; done",
+        "n=$(wc -l < /o/x); echo $n",
+        "echo $USER $LANG",
+        "exec {fd}<a; echo $fd",
+    ] {
+        known(line);
+    }
+}
+
+#[test]
+fn a_link_leads_where_its_text_says_from_where_it_is() {
+    opaque(
+        "Directory",
+        &[
+            "cd /o/a && ln -s ../s/x l",
+            "ln -s a/../../s l",
+            "ln -s .. l",
+            "ln -s ../../x sub",
+            "ln -sr /s/x l",
+            "ln --symbolic ../x l",
+            "cp -s ../x l",
+            "cp --symbolic-link ../x .",
+            "ln -st /o ../x",
+            "ln -s x /o/a/l",
+        ],
+    );
+    check("cd /o && ln -s v2 now", "cd(</o>) ln(<-s> <v2> <now>) r=</o>><v2> w=</o>><now> r=</o>><now/v2>");
+    check("ln -s /o/v2 /o/now", "ln(<-s> </o/v2> </o/now>) r=</o/v2> w=</o/now>");
+}
+
+#[test]
+fn a_program_by_a_relative_path_is_in_a_directory_that_is_known() {
+    opaque("Directory", &["cd /o; ./x", "cd \"$d\" && ./x", "cd - && bin/x", "cd /o || ./x"]);
+    known("cd /o && ./x");
+    known("./x");
+    known("cd /o; cat /a");
+}
+
+#[test]
+fn what_puts_something_beside_a_value_or_cuts_it_is_opaque() {
+    opaque(
+        "Recodes",
+        &[
+            "cat -A /o/x",
+            "cat -T /o/x",
+            "cat -t /o/x",
+            "cat -v /o/x",
+            "cat -e /o/x",
+            "cat --show-tabs /o/x",
+            "ls -b /o",
+            "ls -Q /o",
+            "column -t /o/x",
+            "unexpand -a /o/x",
+            "jq -R . /o/x",
+            "truncate -s 14 /o/x",
+            "truncate -r /o/y /o/x",
+            "fallocate -z -o 0 -l 5 /o/x",
+            "fallocate -c -o 0 -l 4096 /o/x",
+            "fallocate -i -o 0 -l 4096 /o/x",
+            "fallocate -p -o 0 -l 5 /o/x",
+            "shred -n0 -z -s 5 /o/x",
+            "dd if=/o/a of=/o/x conv=notrunc",
+            "dd if=/dev/stdin of=/o/x conv=sync",
+            "rsync --append /o/a /o/b",
+            "curl -r 0-5 file:///o/x",
+            "ulimit -f 1; cp /o/a /o/b",
+            "ulimit 1",
+            "ulimit -Sf 1",
+            "printf ab 1<> /o/x",
+            "set -x; x=$(cat /o/x)",
+            "set -eux; [ \"$x\" = a ]",
+            "set -o xtrace; echo \"$x\"",
+            "bash -xc 'echo \"$x\"'",
+            "x=\"$(cat /o/x)\"; set",
+            "read -r x < /o/x; declare -p x",
+            "mapfile a < /o/x; declare -p",
+            "export x=\"$y\"; export -p",
+            "echo \"${x@Q}\"",
+            "head -5c /o/x",
+        ],
+    );
+    for line in [
+        "cat -n /o/x",
+        "cat -bsE /o/x",
+        "ls -la /o",
+        "jq -Rr . /o/x",
+        "truncate -s 0 /o/x",
+        "shred -u /o/x",
+        "dd if=/o/a of=/o/x conv=fsync",
+        "ulimit -n 4096",
+        "ulimit -a",
+        "set -ex; cat /o/x",
+        "set",
+        "declare -p",
+        "column -c 80 /o/x",
+    ] {
+        known(line);
+    }
+}
