@@ -39,8 +39,11 @@ fn write_report(out: &mut String, report: &Report, options: &Options) -> std::fm
         Subject::Bundle { run, complete } => {
             writeln!(out, "VERIFIED bundle of run {} of ledger {origin}", hex(&run))?;
             writeln!(out, "  records  {records} ({bytes} bytes), {payloads} payloads")?;
-            let whole =
-                if complete { "nothing is missing" } else { "still open, so later records may exist" };
+            let whole = if complete {
+                "nothing is missing"
+            } else {
+                "no close in this bundle: the run was open when it was made, or the end was cut off"
+            };
             writeln!(out, "  run      {whole}")?;
         }
     }
@@ -60,9 +63,7 @@ fn write_report(out: &mut String, report: &Report, options: &Options) -> std::fm
         if report.anchored { "as given" } else { "NOT ANCHORED: taken from the ledger itself (see --key)" };
     writeln!(out, "  key      {}, {anchored}; changed {} times", report.key, report.rotations)?;
     match report.witnessed {
-        Some(seen) => {
-            writeln!(out, "  witness  cosigned {} records at {} s since 1970", seen.size, seen.seconds)?
-        }
+        Some(seen) => writeln!(out, "  witness  cosigned {} records at {}", seen.size, utc(seen.seconds))?,
         None => writeln!(
             out,
             "  witness  NOT WITNESSED: whoever holds the signing key could cut or rewrite the end"
@@ -206,9 +207,46 @@ fn quoted(text: &str) -> String {
     out
 }
 
+/// A moment as RFC 3339 in UTC. The days since 1970 become a date in the calendar of 400 years, which begin in March.
+fn utc(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let since_march = days + 719_468;
+    let (era, day) = (since_march / 146_097, since_march % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{of_month:02}T{:02}:{:02}:{:02}Z",
+        second / 3_600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut out, b| {
         let _ = write!(out, "{b:02x}");
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    #[test]
+    fn a_witness_says_when_as_everything_else_does() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_860_130, "2026-11-28T10:02:10Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(seconds), expected);
+        }
+    }
 }

@@ -84,6 +84,9 @@ fn verify_bundle_file(path: &Path, options: &Options) -> Result<Report, Failure>
     Ok(verify_bundle(&bytes, options)?)
 }
 
+/// What a running gateway keeps among its segments, without a record in it (FORMAT.md, section 1).
+const SPARE: &str = "next.spare";
+
 /// The files of a directory of segments.
 struct Listing {
     /// In order of number.
@@ -98,6 +101,8 @@ fn list(directory: &Path) -> Result<Listing, Failure> {
         let path = entry.map_err(|error| io_failure(directory, &error))?.path();
         match segment_number(&path) {
             Some(number) => listing.segments.push((number, path)),
+            // The gateway's own: the next segment, made before it is needed.
+            None if path.file_name().is_some_and(|name| name == SPARE) => {}
             None => listing.others += 1,
         }
         if listing.segments.len() > SEGMENT_FILES_MAX {

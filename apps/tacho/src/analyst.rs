@@ -147,7 +147,7 @@ fn in_time(reading: &Reading, args: &cli::Replay) -> Outcome {
             due.saturating_duration_since(Instant::now())
         });
         reached = reached.max(after);
-        let mut text = answers::text::Text::new();
+        let mut text = answers::text::Text::within(out::terminal_width());
         match cast.filter(|_| play::can_play()) {
             None => step.render(&mut text),
             Some(cast) => {

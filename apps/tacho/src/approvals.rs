@@ -39,7 +39,7 @@ pub fn approve(config: &Path, args: &cli::Approve, json: bool) -> Outcome {
 }
 
 pub fn deny(config: &Path, args: &cli::Deny, json: bool) -> Outcome {
-    let reason = short(args.reason.as_deref().unwrap_or_default())?;
+    let reason = short(args.reason.as_deref().unwrap_or("denied on the command line"))?;
     let client = client(config, &args.api)?;
     let decided: Decided = block_on(async {
         let asked = find(inbox(&client).await?, &args.id)?;

@@ -1,18 +1,22 @@
 //! `tacho check` and `tacho doctor`: what is configured, what of it holds in the world, and how to mend the rest.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use answers::Answer;
 use answers::text::Text;
+use console::seat::Status;
 use ledger::Ledger;
 use ledger::sim::{SimClock, SimDisk, SimRandom};
 use mask::Detectors;
 use relay::postgres::{Powers, probe};
 use relay::runs::Registry;
 use serde::{Deserialize, Serialize};
+use vocab::MaskKind;
 
+use crate::approvals::shaped;
 use crate::cli;
 use crate::config::{Config, Credential, Database, Mask, PathMask, Resource, Service, SshHost, Tls, What};
 use crate::fault::{Failure, Outcome};
@@ -20,7 +24,7 @@ use crate::http::{Address, Client, NoReply};
 use crate::issuers;
 use crate::operators::Operators;
 use crate::run::separation::{self, Separation};
-use crate::{files, out, policies, wired};
+use crate::{files, operators, out, policies, wired};
 
 /// What stands in `sslmode` where a host's own key is the proof.
 const HOST_KEY: &str = "host-key";
@@ -58,13 +62,20 @@ impl Finding {
         Finding { grade: Grade::Wrong, what: what.into(), mend: Some(mend.into()) }
     }
 
+    /// A failure whose own sentence says what to do.
+    fn stated(failure: Failure) -> Finding {
+        Finding { grade: Grade::Wrong, what: failure.to_string(), mend: None }
+    }
+
     fn render(&self, text: &mut Text) {
         let mark = match self.grade {
             Grade::Good => "ok   ",
             Grade::Weak => "weak ",
             Grade::Wrong => "WRONG",
         };
-        text.line(&format!("{mark}  {}", self.what));
+        let mut lines = self.what.lines();
+        text.line(&format!("{mark}  {}", lines.next().unwrap_or_default()));
+        lines.for_each(|line| text.line(&format!("       {line}")));
         self.mend.iter().for_each(|mend| text.line(&format!("       {mend}")));
     }
 }
@@ -116,11 +127,7 @@ impl Answer for CheckAnswer {
             let database = resource.database.iter().map(|database| format!(", database {database}"));
             let whom: String = role.chain(database).collect();
             text.pair("  upstream", &format!("{}{whom}", resource.upstream));
-            let proof = match resource.sslmode.as_str() {
-                HOST_KEY => "its pinned host key".to_owned(),
-                mode => format!("sslmode={mode}"),
-            };
-            text.pair("  proved by", &format!("{proof}; credential: {}", resource.credential));
+            text.pair("  proved by", &format!("{}; credential: {}", resource.proof(), resource.credential));
             resource.routes.iter().for_each(|route| text.line(&format!("  route {route}")));
             resource.masks.iter().for_each(|mask| text.line(&format!("  mask  {mask}")));
             resource.findings.iter().for_each(|finding| finding.render(text));
@@ -131,6 +138,21 @@ impl Answer for CheckAnswer {
     fn exit_code(&self) -> u8 {
         let all = self.findings.iter().chain(self.resources.iter().flat_map(|r| &r.findings));
         u8::from(all.into_iter().any(|f| f.grade == Grade::Wrong))
+    }
+}
+
+impl ResourceChecked {
+    /// What proves the upstream, in the words of its kind.
+    fn proof(&self) -> String {
+        match (&*self.kind, &*self.sslmode) {
+            (_, HOST_KEY) => "its pinned host key".to_owned(),
+            ("postgres", mode) => format!("sslmode={mode}"),
+            (_, "disable") if self.upstream.starts_with("stdio:") => {
+                "nothing: its client starts it".to_owned()
+            }
+            (_, "disable") => "nothing: it is reached in plain HTTP".to_owned(),
+            _ => "its TLS certificate".to_owned(),
+        }
     }
 }
 
@@ -173,11 +195,11 @@ fn resolved(resource: &Resource) -> ResourceChecked {
     }
     let masks: Vec<String> = match &resource.what {
         What::Postgres(database) => {
-            let line = |m: &Mask| format!("{}  {}  {}", m.column, m.class, m.kind.as_str());
+            let line = |m: &Mask| format!("{}  {}  {}", m.column, m.class, as_written(&m.kind));
             database.masks.iter().map(line).collect()
         }
         What::Http(service) => {
-            let line = |m: &PathMask| format!("{}  {}  {}", m.path, m.rule.class, m.rule.kind.as_str());
+            let line = |m: &PathMask| format!("{}  {}  {}", m.path, m.rule.class, as_written(&m.rule.kind));
             let own = service.masks.iter().map(line);
             let of_cluster = service.cluster.iter().flat_map(|cluster| {
                 let always = ["secret.kubernetes", "secret.kubernetes_token"].map(str::to_owned);
@@ -233,7 +255,7 @@ async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
     let reached = match &resource.what {
         What::Postgres(database) => try_reach(config, resource, database).await.map(|(found, powers)| {
             let mut all = found;
-            all.extend(role(&database.upstream.role, powers));
+            all.extend(role(database, powers));
             all
         }),
         What::Http(service) => try_service(config, resource, service).await,
@@ -241,17 +263,55 @@ async fn reach(config: &Config, resource: &Resource) -> Vec<Finding> {
     };
     match reached {
         Ok(found) => found,
-        Err(why) => vec![Finding::wrong(
-            why,
-            "see that the upstream is up, and that role, credential, certificate and columns are right",
-        )],
+        Err(why) => vec![unreached(config, resource, why)],
+    }
+}
+
+/// Why an upstream was not reached, with what helps against that reason. Of a reason that is not known here, it says no more
+/// than the reason does.
+fn unreached(config: &Config, resource: &Resource, why: String) -> Finding {
+    let says = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    let mend = if let Some(line) = mask_at(config, resource, &why) {
+        format!("line {line} of {}: correct the column's name", config.file.display())
+    } else if says(&["UnknownIssuer"]) {
+        match resource.what {
+            What::Postgres(_) => "its certificate is of an authority that is not trusted here: add &sslrootcert=FILE (PEM) to upstream",
+            What::Http(_) | What::Ssh(_) => "its certificate is of an authority that is not trusted here: set ca = \"FILE\" (PEM)",
+        }
+        .to_owned()
+    } else if says(&["28P01", "28000", "SASL", "password"]) {
+        "see that the role and the credential are right".to_owned()
+    } else if says(&["refused", "timed out", "resolve", "unreachable", "os error 111"]) {
+        "see that the upstream is up, and that its host and port are right".to_owned()
+    } else {
+        return Finding { grade: Grade::Wrong, what: why, mend: None };
+    };
+    Finding::wrong(why, mend)
+}
+
+/// The line of the configuration in which the masked column stands that `why` names.
+fn mask_at(config: &Config, resource: &Resource, why: &str) -> Option<usize> {
+    let What::Postgres(database) = &resource.what else { return None };
+    let named = |mask: &&Mask| why.contains(&format!("{}:", mask.column));
+    let column = format!("\"{}\"", database.masks.iter().find(named)?.column);
+    let text = std::fs::read_to_string(&config.file).ok()?;
+    Some(text.lines().position(|line| line.contains(&column))? + 1)
+}
+
+/// A mask as the configuration spells it.
+fn as_written(kind: &MaskKind) -> String {
+    match kind {
+        MaskKind::Partial { keep } => format!("partial:{keep}"),
+        MaskKind::Bucket { width } => format!("bucket:{width}"),
+        MaskKind::Null | MaskKind::Redact | MaskKind::RowToken | MaskKind::Token => kind.as_str().to_owned(),
     }
 }
 
 /// What the upstream login may do besides what agents need (layer L0 of masking). A login that gets past the masks is a
 /// no to what is asked here; one that may do more than it needs is said.
-fn role(role: &str, powers: Result<Powers, String>) -> Vec<Finding> {
+fn role(database: &Database, powers: Result<Powers, String>) -> Vec<Finding> {
     const MEND: &str = "see `\\du` in psql, and give agents a role with no more than they need";
+    let role = &database.upstream.role;
     let powers = match powers {
         Err(why) => return vec![Finding::weak(format!("what {role} may do could not be read: {why}"), MEND)],
         Ok(powers) => powers,
@@ -259,7 +319,11 @@ fn role(role: &str, powers: Result<Powers, String>) -> Vec<Finding> {
     let mut found = Vec::new();
     if !powers.never.is_empty() {
         let what = format!("{role} {}: with that there are ways past the masks", powers.never.join(", "));
-        found.push(Finding::wrong(what, MEND));
+        let mend = match &powers.never[..] {
+            [owns] if owns.starts_with("owns") => owned(&database.masks),
+            _ => MEND.to_owned(),
+        };
+        found.push(Finding::wrong(what, mend));
     }
     if !powers.more.is_empty() {
         found.push(Finding::weak(format!("{role} {}", powers.more.join(", ")), MEND));
@@ -270,6 +334,17 @@ fn role(role: &str, powers: Result<Powers, String>) -> Vec<Finding> {
         )));
     }
     found
+}
+
+/// Where to look for what the login owns.
+fn owned(masks: &[Mask]) -> String {
+    let table = |mask: &Mask| format!("{}.{}", mask.column.schema, mask.column.table);
+    let tables: BTreeSet<String> = masks.iter().map(table).collect();
+    let tables: Vec<String> = tables.into_iter().collect();
+    format!(
+        "`\\dt` and `\\dv` in psql show the owners: give {} and the views over them to a role that agents do not log in as",
+        tables.join(", ")
+    )
 }
 
 /// What was found, and what the login may do.
@@ -302,6 +377,13 @@ async fn try_reach(config: &Config, resource: &Resource, database: &Database) ->
     );
     let mut all = vec![Finding::good(found)];
     let (governed, snapshot) = (&catalog.governed, &catalog.snapshot);
+    let strange = database.vouch.iter().filter(|f| !snapshot.has_function(&f.schema, &f.name));
+    all.extend(strange.map(|f| {
+        Finding::weak(
+            format!("vouch names {}.{}, and there is no such function", f.schema, f.name),
+            "correct its name; nothing is permitted by it now",
+        )
+    }));
     all.extend(tells_order(&governed.indexes_that_order(snapshot), &governed.parted(snapshot)));
     Ok((all, relay::postgres::powers(&ready, &catalog.governed).await))
 }
@@ -515,26 +597,42 @@ pub fn doctor(config_file: &Path, json: bool) -> Outcome {
             "tacho operator add NAME --role approver --group GROUP",
         ),
         Ok(operators) => Finding::good(format!("{} operators", operators.list.len())),
-        Err(failure) => Finding::wrong(failure.to_string(), "as it says"),
+        Err(failure) => Finding::stated(failure),
     });
     findings.push(space(&config));
-    findings.push(gateway(&config));
+    findings.extend(gateway(&config));
     out::answer(&DoctorAnswer { findings }, json)
 }
 
-fn gateway(config: &Config) -> Finding {
+/// Whether a gateway is up, and what it says is wrong.
+fn gateway(config: &Config) -> Vec<Finding> {
     let socket = &config.gateway.control;
-    let client = Client { address: Address::Unix(socket.clone()), token: None };
+    let token = operators::find_token(None).ok().flatten();
+    let client = Client { address: Address::Unix(socket.clone()), token };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return Finding::wrong("no runtime can be made", "is the machine out of memory?");
+        return vec![Finding::wrong("no runtime can be made", "is the machine out of memory?")];
     };
-    match runtime.block_on(client.get("/v1/ready")) {
-        Ok(_) => Finding::good(format!("a gateway answers on {}", socket.display())),
+    let reply = match runtime.block_on(client.get("/v1/status")) {
+        Ok(reply) => reply,
         Err(NoReply::NobodyThere) => {
-            Finding::weak("no gateway is up", "`tacho up`; or let `tacho run` start one for its life")
+            let mend = "`tacho up`; or let `tacho run` start one for its life";
+            return vec![Finding::weak("no gateway is up", mend)];
         }
-        Err(other) => Finding::wrong(other.into_failure(&client.address).to_string(), "as it says"),
+        Err(other) => return vec![Finding::stated(other.into_failure(&client.address))],
+    };
+    let mut found = vec![Finding::good(format!("a gateway answers on {}", socket.display()))];
+    match shaped::<Status>(&reply) {
+        Ok(status) => found.extend(status.alarms.into_iter().map(alarm)),
+        Err(failure) => found.push(Finding::weak(
+            format!("it does not say how it is: {failure}"),
+            "run this as somebody with a [[human]], or with an operator's token",
+        )),
     }
+    found
+}
+
+fn alarm(alarm: String) -> Finding {
+    Finding::wrong(alarm, "`tacho check` says more of upstreams, `tacho status` of the rest")
 }
 
 fn space(config: &Config) -> Finding {
@@ -585,5 +683,47 @@ fn private_file(what: &str, path: &Path) -> Finding {
             mend,
         ),
         Err(e) => Finding::wrong(format!("{what} {}: {e}", path.display()), "check the path"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"
+[gateway]
+data = "./data"
+[[resource]]
+name = "crm"
+kind = "postgres"
+listen = "127.0.0.1:6432"
+upstream = "postgres://app@db.internal/crm"
+[[resource.mask]]
+column = "public.customers.snn"
+class = "pii.ssn"
+as = "partial:4"
+"#;
+
+    #[test]
+    fn what_helps_is_said_of_the_reason_and_of_no_other() {
+        let file = crate::files::scratch("unreached").join("tacho.toml");
+        std::fs::write(&file, CONFIG).unwrap();
+        let config = Config::parse(&file, CONFIG.as_bytes()).unwrap();
+        let mend = |why: &str| unreached(&config, &config.resources[0], why.to_owned()).mend;
+        let says =
+            |why: &str, words: &str| assert!(mend(why).unwrap().contains(words), "{why}: {:?}", mend(why));
+        says("public.customers.snn: there is no such column", "line 10 of ");
+        says("invalid peer certificate: UnknownIssuer", "sslrootcert=FILE");
+        says("it refused the gateway's login: 28P01", "credential");
+        says("db.internal:5432: Connection refused (os error 111)", "is up");
+        assert_eq!(mend("the environment variable CRM_PASSWORD is not set; set it for the gateway"), None);
+        assert_eq!(resolved(&config.resources[0]).masks, ["public.customers.snn  pii.ssn  partial:4"]);
+    }
+
+    #[test]
+    fn a_finding_of_several_lines_is_several_lines() {
+        let mut text = Text::new();
+        Finding::wrong("one\ntwo", "three").render(&mut text);
+        assert_eq!(text.finish(), "WRONG  one\n       two\n       three\n");
     }
 }

@@ -312,7 +312,15 @@ pub struct Exposed {
     pub ledger: LedgerArgs,
 }
 
+const FIND_KEYS: &str = "\
+Keys:
+  resource, table, column, verb, function, tool, human, agent, run, class, exposure, tripwire, verdict, effect, rule,
+  approver, code, via, text; since, until
+A dash before a term negates it; a term without a key is text. Times are 2h, 1d or 2026-09-21T14:13:20Z.
+  tacho find table:customers verb:write since:2h -human:ada";
+
 #[derive(Debug, Args)]
+#[command(after_help = FIND_KEYS)]
 pub struct Find {
     /// Terms, all of which must hold.
     #[arg(required = true)]
@@ -543,6 +551,14 @@ mod tests {
 
     fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(words)
+    }
+
+    #[test]
+    fn the_help_of_find_has_every_key() {
+        for key in answers::Key::ALL {
+            let named = |word: &str| word == key.as_str();
+            assert!(FIND_KEYS.split(|c: char| !c.is_ascii_alphanumeric()).any(named), "{}", key.as_str());
+        }
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Keys {
 impl Book {
     /// Opens a ledger's directory, the data directory around it, or a bundle. `witnesses`: those of the configuration.
     pub fn open(path: &Path, keys: Keys, witnesses: Vec<VerifierKey>) -> Result<Book, Failure> {
+        if let Err(error) = std::fs::metadata(path.join(LEDGER))
+            && error.kind() == std::io::ErrorKind::PermissionDenied
+        {
+            return Err(Failure::file("read", path, &error));
+        }
         let path = ledger_in(path);
         let options = Options { live: true, witnesses, witness_optional: true, ..Options::default() };
         let verdict = verify(&path, &options)?;
@@ -171,6 +176,10 @@ pub fn now() -> WallTime {
 
 /// An answer that there is not, as an exit.
 pub fn cannot(cannot: &Cannot) -> Failure {
-    let exit = if cannot.exit_code() == 2 { Exit::Usage } else { Exit::CouldNot };
+    let exit = match cannot.exit_code() {
+        1 => Exit::No,
+        2 => Exit::Usage,
+        _ => Exit::CouldNot,
+    };
     Failure { exit, lines: vec![cannot.to_string()] }
 }

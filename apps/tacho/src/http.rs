@@ -80,7 +80,10 @@ impl NoReply {
         Failure::could_not(match self {
             NoReply::NobodyThere => format!("no gateway listens on {address}; start one with `tacho up`"),
             NoReply::Forbidden => {
-                format!("you may not open {address}; run as a user who may, or use --url and a token")
+                format!(
+                    "you may not open {address}: it is open to the users that have a [[human]] with their uid in tacho.toml; \
+                     operators reach the console by --url and a token"
+                )
             }
             NoReply::Broken(why) => format!("the gateway on {address} did not answer: {why}; see its log"),
         })

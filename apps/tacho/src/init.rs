@@ -133,7 +133,7 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # name = "crm"
 # kind = "postgres"
 # listen = "127.0.0.1:6432"
-# upstream = "postgres://app@db.internal:5432/crm?sslmode=verify-full"
+# upstream = "postgres://app@db.internal:5432/crm?sslmode=verify-full"   # &sslrootcert=FILE where its CA is your own
 # credential = {{ env = "CRM_PASSWORD" }}   # or {{ file = "PATH" }}, or {{ command = ["PROGRAM", "ARGUMENT"] }}
 # reel = "head"                  # what replay can show: "full", "head" (8 MiB of each response), "head:SIZE", "none"
 # read_only = false              # true: upstream sessions are read-only even where policy permits writing

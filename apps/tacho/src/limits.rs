@@ -52,6 +52,8 @@ pub const NOTE_BYTES_MAX: usize = 64 << 10;
 
 /// How often it is recorded how many connections were turned away: one record for any number of them.
 pub const STRANGERS_INTERVAL: Duration = Duration::from_secs(10);
+/// How often `tacho up` looks whether an upstream went down or came back: soon for whoever reads its log.
+pub const UPSTREAMS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Connections that one jail carries at once, those to its resolver among them. Each has two buffers of 8 KiB in `tacho run`.
 pub const JAIL_CONNECTIONS_MAX: usize = 512;

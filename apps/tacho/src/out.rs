@@ -11,9 +11,16 @@ use crate::fault::{Failure, Outcome};
 
 /// Prints an answer and gives its exit code.
 pub fn answer<A: Answer>(answer: &A, json: bool) -> Outcome {
-    let text = if json { format!("{}\n", to_json(answer)) } else { answer.to_text() };
+    let text = if json { format!("{}\n", to_json(answer)) } else { answer.to_text_within(terminal_width()) };
     print(&text)?;
     Ok(ExitCode::from(answer.exit_code()))
+}
+
+/// Characters of a line of the terminal that standard output is; `None`: it is none, or does not say.
+pub fn terminal_width() -> Option<usize> {
+    let stdout = std::io::stdout();
+    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten()?;
+    (size.ws_col > 0).then(|| size.ws_col.into())
 }
 
 /// Writes to standard output. A reader that has gone (`| head`) is no error.

@@ -60,7 +60,7 @@ impl Answer for Added {
 
     fn render(&self, text: &mut Text) {
         text.line(&self.token);
-        text.line(&self.remark);
+        self.remark.lines().for_each(|line| text.line(line));
     }
 }
 
@@ -88,9 +88,15 @@ pub fn operator(config_file: &Path, verb: &cli::Operator, json: bool) -> Outcome
                 added: answers::time(evidence::now()),
             })?;
             operators.save(&path)?;
-            let remark = format!(
+            let mut remark = format!(
                 "This is {name}'s token; it is shown once and kept nowhere. {name} puts it into ~/.config/tacho/token (chmod 600)."
             );
+            if role.contains(&cli::Role::Approver) && group.is_empty() {
+                remark.push_str(
+                    "\nWARNING: an approver without a group approves nothing: requests wait for the groups that rules name in \
+                     @needs. Remove this one, and add it with --group GROUP.",
+                );
+            }
             out::answer(&Added { name: name.clone(), token: token.as_str().to_owned(), remark }, json)
         }
         cli::Operator::List => {

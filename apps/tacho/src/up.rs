@@ -1,12 +1,14 @@
 //! Wires a gateway: configuration in, listeners out. The order is what the promises need: keys and ledger before any
 //! listener, the policy recorded before the first decision, and at the end the runs closed before the ledger is.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
+use answers::text::visible;
 use console::{Console, Listener, Parts};
 use ledger::{Digest, Ended, Ledger, RealDisk, SystemClock, SystemRandom};
 use relay::Gateway;
@@ -21,7 +23,7 @@ use crate::config::Config;
 use crate::evidence::LEDGER;
 use crate::fault::{Failure, Outcome};
 use crate::issuers::Issuers;
-use crate::limits::STRANGERS_INTERVAL;
+use crate::limits::{STRANGERS_INTERVAL, UPSTREAMS_INTERVAL};
 use crate::serve::{Desks, Doorkeeper, InboxDesk, RunDesk, STOP_WAIT, Shared, ToolDesk};
 use crate::witnesses::{self, Witness};
 use crate::{desk, files, policies, serve, wired};
@@ -34,14 +36,17 @@ pub fn up(config_file: &Path, args: &cli::Up) -> Outcome {
         let (mut term, mut int, mut hup) = signals()?;
         let gateway = Live::start(config, None).await?;
         announce(&gateway, args.quiet);
+        let mut look = tokio::time::interval(UPSTREAMS_INTERVAL);
+        let mut down = BTreeSet::new();
         loop {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => match gateway.reload().await {
-                    Ok(()) => eprintln!("tacho: the policy is reloaded"),
-                    Err(failure) => eprintln!("tacho: the policy in force stays: {failure}"),
-                },
+                _ = hup.recv() => gateway.take_policy().await,
+                _ = look.tick(), if !args.quiet => {
+                    let lines = turned(&mut down, &gateway.shared.upstreams());
+                    lines.iter().for_each(|line| eprintln!("tacho: {line}"));
+                }
             }
         }
         gateway.stop("stopped").await
@@ -206,6 +211,20 @@ impl Live {
         Ok(())
     }
 
+    /// Reloads the policy, and says how that went: here, and in `tacho status` while it has failed.
+    async fn take_policy(&self) {
+        match self.reload().await {
+            Ok(()) => {
+                self.shared.policy_refused(None);
+                eprintln!("tacho: the policy is reloaded");
+            }
+            Err(failure) => {
+                eprintln!("tacho: the policy in force stays: {failure}");
+                self.shared.policy_refused(Some(&failure));
+            }
+        }
+    }
+
     /// Takes the policy as it is on disk now. The old one stays in force until the new one is right and recorded.
     async fn reload(&self) -> Result<(), Failure> {
         let dir = &self.shared.config.gateway.policy;
@@ -338,6 +357,18 @@ async fn bind(path: &Path, open: bool) -> Result<UnixListener, Failure> {
     Ok(listener)
 }
 
+/// A line for each upstream that went down or came back since `down` was last brought up to date.
+fn turned(down: &mut BTreeSet<String>, upstreams: &[(String, Option<String>)]) -> Vec<String> {
+    let line = |(name, trouble): &(String, Option<String>)| match trouble {
+        Some(why) if down.insert(name.clone()) => {
+            Some(format!("the upstream of {name} is down: {}", visible(why)))
+        }
+        None if down.remove(name) => Some(format!("the upstream of {name} is back")),
+        Some(_) | None => None,
+    };
+    upstreams.iter().filter_map(line).collect()
+}
+
 fn announce(gateway: &Live, quiet: bool) {
     let config = &gateway.shared.config;
     if quiet {
@@ -380,4 +411,22 @@ pub type Signal = tokio::signal::unix::Signal;
 pub fn signals() -> Result<(Signal, Signal, Signal), Failure> {
     let take = |kind| signal(kind).map_err(|e| Failure::could_not(format!("cannot take signals: {e}")));
     Ok((take(SignalKind::terminate())?, take(SignalKind::interrupt())?, take(SignalKind::hangup())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_told_once_when_it_goes_and_once_when_it_comes() {
+        let mut down = BTreeSet::new();
+        let now =
+            |why: Option<&str>| [("crm".to_owned(), why.map(str::to_owned)), ("billing".to_owned(), None)];
+        assert!(turned(&mut down, &now(None)).is_empty());
+        let gone = turned(&mut down, &now(Some("it refused the login: 28P01\u{1b}[2J")));
+        assert_eq!(gone, ["the upstream of crm is down: it refused the login: 28P01\\u{1b}[2J"]);
+        assert!(turned(&mut down, &now(Some("no answer"))).is_empty(), "not at each attempt");
+        assert_eq!(turned(&mut down, &now(None)), ["the upstream of crm is back"]);
+        assert!(turned(&mut down, &now(None)).is_empty());
+    }
 }

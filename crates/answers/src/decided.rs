@@ -9,7 +9,7 @@ use vocab::Seq;
 use crate::html::{Attr, Html};
 use crate::limits::{CAUSES_SHOWN_MAX, CITES_MAX};
 use crate::line::{ActionLine, is_zero, time};
-use crate::text::{Text, cell, count, statement_line};
+use crate::text::{Text, cell, count};
 
 /// A tool call that a model issued to the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -405,7 +405,7 @@ pub(crate) fn cause_line(cause: &Cause) -> CauseLine {
 pub(crate) fn render_decision(text: &mut Text, decision: &DecisionLine) {
     text.line(&format!("  decision #{}  {}  {}", decision.record, decision.at, decision.title()));
     if !decision.arguments.is_empty() {
-        text.line(&format!("          {}", statement_line(&decision.arguments)));
+        text.statement("", &decision.arguments);
     }
     decision.place().iter().for_each(|place| text.line(&format!("          {place}")));
     decision.told().iter().for_each(|told| text.line(&format!("          {told}")));

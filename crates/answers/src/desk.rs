@@ -8,6 +8,7 @@ use vocab::{RunId, Seq, WallTime};
 
 use crate::query::QueryError;
 use crate::replay::Reels;
+use crate::verify::NO_CLOSE;
 use crate::watch::{Look, NotWatched, Watch, Watched};
 
 /// Everything that an answer is made from. Pure: no clock, no file, no socket.
@@ -46,6 +47,8 @@ pub struct Verified {
     pub witnessed: Option<(Vec<String>, Seq)>,
     /// What is signed: origin, size and root of the last checkpoint.
     pub checkpoint: String,
+    /// It is a bundle in which its run is not closed.
+    pub no_close: bool,
 }
 
 /// The chain's state as an answer shows it.
@@ -63,6 +66,9 @@ pub struct ProofLine {
     pub witnesses: Vec<String>,
     pub witnessed: Option<u64>,
     pub checkpoint: Option<String>,
+    /// It was read out of a bundle in which its run is not closed: the run was open then, or the end was cut off.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_close: bool,
     /// Whether this look is itself in the record.
     pub watched: bool,
 }
@@ -89,6 +95,9 @@ impl ProofLine {
                     text.push_str(&format!(", witnessed by {} up to record {}", names.join(" or "), n - 1));
                 }
             }
+        }
+        if self.no_close {
+            text.push_str(&format!("; {NO_CLOSE}"));
         }
         if !self.watched {
             text.push_str("; this look is not in the record (nothing writes this ledger now)");
@@ -143,11 +152,11 @@ pub enum Cannot {
 }
 
 impl Cannot {
-    /// 2 if the question was wrong, 3 if it could not be answered.
+    /// 1 if what is asked for is not there, 2 if the question was wrong, 3 if it could not be answered.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Cannot::NoSuchRun(_)
-            | Cannot::Ambiguous { .. }
+            Cannot::NoSuchRun(_) => 1,
+            Cannot::Ambiguous { .. }
             | Cannot::NotARun(_)
             | Cannot::Query(_)
             | Cannot::NoTerminal { .. }
@@ -259,6 +268,7 @@ impl<'a> Desk<'a> {
             witnesses: Vec::new(),
             witnessed: None,
             checkpoint: None,
+            no_close: false,
             watched,
         };
         match self.chain {
@@ -271,8 +281,14 @@ impl<'a> Desk<'a> {
                 witnesses: v.witnessed.as_ref().map(|(names, _)| names.clone()).unwrap_or_default(),
                 witnessed: v.witnessed.as_ref().map(|(_, seq)| seq.0),
                 checkpoint: Some(v.checkpoint.clone()),
+                no_close: v.no_close,
                 ..blank
             },
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(no: &bool) -> bool {
+    !no
 }

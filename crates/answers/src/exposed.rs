@@ -614,5 +614,7 @@ fn defined(index: &Index) -> BTreeMap<String, Vec<(Seq, RunId, Option<u64>)>> {
 
 fn exposure_row(e: &ExposureLine) -> Vec<String> {
     let text = [&e.on, &e.class, &e.at, &e.what, &e.by].map(Clone::clone);
-    text.into_iter().chain([e.rows.to_string(), e.cells.to_string(), e.cites.text()]).collect()
+    // A detector counts rows, and not the cells in them: that is no count of none.
+    let cells = if e.cells == 0 && e.by == "detector" { "-".to_owned() } else { e.cells.to_string() };
+    text.into_iter().chain([e.rows.to_string(), cells, e.cites.text()]).collect()
 }

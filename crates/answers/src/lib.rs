@@ -63,7 +63,7 @@ pub use replay::{
 };
 pub use runs::{DeciderLine, NoteLine, Runs, SessionLine, Show, UnreadLine, Who};
 pub use shape::{Answer, WrongShape, from_json, to_json};
-pub use touched::{FunctionLine, OpaqueLine, Touched, TouchedLine};
+pub use touched::{ClassLine, FunctionLine, OpaqueLine, Touched, TouchedLine};
 pub use value::{MaybeLine, Prober, SeenLine, ValueAnswer, ValuePrevent};
 pub use verify::{ProvedLine, VerifyAnswer, WrongLine, chain, verify};
 pub use watch::{Look, NotWatched, Offline, Watch, Watched};

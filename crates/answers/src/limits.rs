@@ -15,8 +15,19 @@ pub const CAUSES_SHOWN_MAX: usize = 8;
 /// Most characters of a statement on one line of a terminal. JSON and HTML have it whole.
 pub const STATEMENT_LINE_CHARS_MAX: usize = 160;
 
-/// Most characters of one cell in a table on a terminal.
+/// Most characters of a statement under its action on a terminal: some ten lines, so that the next action is in sight. What
+/// goes to a file or a pipe has it whole, as the record has.
+pub const STATEMENT_SCREEN_CHARS_MAX: usize = 1_000;
+
+/// Most characters of a word or name inside of a line.
 pub const CELL_CHARS_MAX: usize = 64;
+
+/// Widest column of a table in a file or a pipe; longer cells are whole, and stand out of it. Padding costs at most so many
+/// bytes a cell.
+pub const COLUMN_CHARS_MAX: usize = 128;
+
+/// Narrowest column that a table is squeezed to on a terminal: a time or a short word.
+pub const CELL_CHARS_MIN: usize = 12;
 
 /// Most rows of one result that `replay` shows.
 pub const REPLAY_ROWS_MAX: usize = 1_000;
@@ -46,6 +57,7 @@ pub const DIFF_ACTIONS_MAX: usize = 2_000;
 /// Most generations of parents that `who` follows.
 pub const PARENTS_MAX: usize = 64;
 
+const _: () = assert!(CELL_CHARS_MIN <= CELL_CHARS_MAX);
 const _: () = assert!(CITES_MAX <= ACTIONS_MAX);
 const _: () = assert!(DIFF_ACTIONS_MAX <= u16::MAX as usize, "the table holds u16");
 

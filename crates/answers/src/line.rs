@@ -6,7 +6,7 @@ use vocab::{AskId, Bound, Seq, WallTime};
 
 use crate::decided::{CauseLine, cause_line};
 use crate::limits::CITES_MAX;
-use crate::text::hex;
+use crate::text::{count, hex};
 
 /// The records that a line rests on, by `seq`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,6 +265,32 @@ pub struct ToldLine {
     pub what: String,
     #[serde(flatten)]
     pub cites: Cites,
+}
+
+impl ActionLine {
+    /// Which functions an opaque action would have run, and what makes them known. Functions of PostgreSQL's own, and names
+    /// that no function has, stand in the record below `pg_catalog`.
+    pub fn functions_text(&self) -> Option<String> {
+        let why = self.opaque.as_deref().filter(|_| !self.functions.is_empty())?;
+        let name = |function: &String| function.strip_prefix("pg_catalog.").unwrap_or(function).to_owned();
+        let functions = self.functions.iter().map(name).collect::<Vec<_>>().join(", ");
+        let hint = match why.contains("nobody vouches") {
+            true => " (`vouch` in tacho.toml names functions of yours that only read their arguments)",
+            false => "",
+        };
+        Some(format!("functions: {functions}{hint}"))
+    }
+}
+
+impl ExposureLine {
+    /// How many values, as far as that was counted: detectors count the rows in which they found any.
+    pub fn amount(&self) -> String {
+        match (self.cells, self.rows, &*self.by) {
+            (0, 0, "detector") => "values that are not counted".to_owned(),
+            (0, rows, "detector") => format!("values in {}", count(rows, "row")),
+            (cells, ..) => count(cells, "cell"),
+        }
+    }
 }
 
 impl ToldLine {

@@ -68,6 +68,9 @@ pub struct SessionLine {
     pub tls_upstream: Option<bool>,
     pub role: Option<String>,
     pub server: Option<String>,
+    /// `http`, `llm`, `mcp` or `ssh`; absent of a database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// `proxy`: the client came through the forward proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
@@ -359,10 +362,11 @@ impl Who {
 impl SessionLine {
     /// `session 4  crm as app@db:5432  2026-..`
     pub fn title(&self) -> String {
-        let tls = match self.tls_upstream {
-            Some(true) => ", TLS",
-            Some(false) => ", no TLS upstream",
-            None => "",
+        let tls = match (self.kind.as_deref(), self.tls_upstream) {
+            (Some("ssh"), _) => ", SSH",
+            (_, Some(true)) => ", TLS",
+            (_, Some(false)) => ", no TLS upstream",
+            (_, None) => "",
         };
         let via = self.via.as_ref().map(|via| format!(", through the {via}")).unwrap_or_default();
         let command = self.command.as_ref().map(|command| format!(" ({command})")).unwrap_or_default();
@@ -415,6 +419,7 @@ pub(crate) fn session_line(session: &index::Session) -> SessionLine {
         tls_upstream: c.map(|c| c.what.tls_upstream),
         role: text(|c| &c.role),
         server: text(|c| &c.server),
+        kind: option("kind"),
         via: option("via"),
         command: option("command"),
         from: c.map(|c| time(c.at)),
@@ -459,16 +464,17 @@ fn render_actions<'a>(text: &mut Text, actions: impl Iterator<Item = &'a ActionL
 pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
     text.line(&format!("  #{:<6} {}  {:<8} {}", action.record, action.at, action.verdict, ending(action)));
     if !action.statement.is_empty() {
-        text.line(&format!("          {}", statement_line(&action.statement)));
+        text.statement("", &action.statement);
     }
     if let Some(sent) = &action.sent {
-        text.line(&format!("          sent: {}", statement_line(sent)));
+        text.statement("sent: ", sent);
     }
     if let Some(why) = action.explanation() {
         text.line(&format!("          {why}"));
     }
     if let Some(why) = &action.opaque {
         text.line(&format!("          opaque: {why}"));
+        action.functions_text().iter().for_each(|line| text.line(&format!("          {line}")));
     }
     if action.verdict != "allow" {
         text.line(&format!("          rules: {}", action.rules.join(", ")));
@@ -491,7 +497,7 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
     }
     if let Some(result) = &action.result {
         if let Some(reasoning) = &result.reasoning {
-            text.line(&format!("          reasoning: {}", statement_line(reasoning)));
+            text.statement("reasoning: ", reasoning);
         }
         if !result.hosted.is_empty() {
             text.line(&format!(
@@ -502,8 +508,13 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
     }
     for e in &action.exposures {
         text.line(&format!(
-            "          {} {} at {}, {} cells, {} ({})",
-            e.class, e.on, e.at, e.cells, e.what, e.by
+            "          {} {} at {}, {}, {} ({})",
+            e.class,
+            e.on,
+            e.at,
+            e.amount(),
+            e.what,
+            e.by
         ));
     }
     for t in &action.told {

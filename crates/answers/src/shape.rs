@@ -21,8 +21,14 @@ pub trait Answer: Serialize + DeserializeOwned {
         0
     }
 
+    /// For a file or a pipe: every line whole.
     fn to_text(&self) -> String {
-        let mut text = Text::new();
+        self.to_text_within(None)
+    }
+
+    /// For a terminal with lines of so many characters.
+    fn to_text_within(&self, width: Option<usize>) -> String {
+        let mut text = Text::within(width);
         self.render(&mut text);
         text.finish()
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use index::{Action, Effect, Run};
 use serde::{Deserialize, Serialize};
+use vocab::Seq;
 
 use crate::desk::{Cannot, Desk, ProofLine};
 use crate::exposed::not_durable;
@@ -12,6 +13,9 @@ use crate::runs::{UnreadLine, render_run, render_unread, unread};
 use crate::shape::Answer;
 use crate::text::{Text, count};
 use crate::watch::Look;
+
+/// The position of a column whose value went into what was written.
+const WRITE_SOURCE: &str = "write-source";
 
 /// Everything that a run touched, or tried to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,12 @@ pub struct TouchedLine {
     pub on: String,
     pub verb: String,
     pub columns: Vec<ColumnLine>,
+    /// Those of `columns` that only refused actions named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_columns: Vec<ColumnLine>,
+    /// Which of `columns` have a class, with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassLine>,
     pub actions: u64,
     pub committed: u64,
     pub rolled_back: u64,
@@ -43,6 +53,13 @@ pub struct TouchedLine {
     pub refused: u64,
     #[serde(flatten)]
     pub cites: Cites,
+}
+
+/// A column's class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassLine {
+    pub column: String,
+    pub class: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +106,15 @@ impl Answer for Touched {
         if self.touches.is_empty() {
             text.line("It touched nothing that is recorded.");
         } else {
+            let (own, system): (Vec<_>, Vec<_>) = self.touches.iter().partition(|t| !t.is_of_catalog());
             let headers = ["RESOURCE", "VERB", "COLUMNS", "ACTIONS", "EFFECT", "RECORDS"];
-            text.table(&headers, &self.touches.iter().map(touched_row).collect::<Vec<_>>());
+            if !own.is_empty() {
+                text.table(&headers, &own.into_iter().map(touched_row).collect::<Vec<_>>());
+            }
+            render_catalogs(text, &system);
+            if self.touches.iter().flat_map(|t| &t.columns).any(|column| column.at == WRITE_SOURCE) {
+                text.line("  (write-source: what was written was taken from this column)");
+            }
         }
         if !self.functions.is_empty() {
             text.blank();
@@ -117,8 +141,11 @@ impl Touched {
     /// The answer in one sentence.
     pub fn sentence(&self) -> String {
         let done = |t: &&TouchedLine| t.committed + t.indeterminate + t.pending > 0;
-        let read = self.touches.iter().filter(|t| t.verb == "read").filter(done).count();
-        let changed = self.touches.iter().filter(|t| t.verb != "read").filter(done).count();
+        let reads = |t: &&TouchedLine| t.verb == "read" && !t.is_of_catalog();
+        let read = self.touches.iter().filter(reads).filter(done).count();
+        // To connect is to use nothing yet.
+        let uses = |t: &&TouchedLine| t.verb != "read" && t.verb != "connect";
+        let changed = self.touches.iter().filter(uses).filter(done).count();
         let refused: u64 = self.touches.iter().map(|t| t.refused).sum();
         let opaque = self.opaque.iter().filter(|o| o.effect != "refused").count();
         let unknown = match opaque as u64 {
@@ -145,14 +172,58 @@ impl TouchedLine {
         some.join(", ")
     }
 
-    /// `name output; ssn predicate, output`.
+    /// `ssn (pii.ssn) predicate, output; name output; refused: card (pii.card) output`: those with a class first.
     pub fn columns_text(&self) -> String {
-        let mut by_column: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for use_ in &self.columns {
-            by_column.entry(&use_.column).or_default().push(&use_.at);
+        let named: Vec<&ColumnLine> =
+            self.columns.iter().filter(|column| !self.refused_columns.contains(column)).collect();
+        let done = self.by_column(named);
+        match self.by_column(self.refused_columns.iter().collect()) {
+            refused if refused.is_empty() => done,
+            refused if done.is_empty() => format!("refused: {refused}"),
+            refused => format!("{done}; refused: {refused}"),
         }
-        let each: Vec<String> = by_column.iter().map(|(c, at)| format!("{c} {}", at.join(", "))).collect();
+    }
+
+    fn by_column(&self, uses: Vec<&ColumnLine>) -> String {
+        let mut by_column: BTreeMap<(bool, &str), Vec<&str>> = BTreeMap::new();
+        for use_ in uses {
+            let plain = self.class_of(&use_.column).is_none();
+            by_column.entry((plain, &use_.column)).or_default().push(&use_.at);
+        }
+        let class = |column| self.class_of(column).map(|class| format!(" ({class})")).unwrap_or_default();
+        let each: Vec<String> =
+            by_column.iter().map(|((_, c), at)| format!("{c}{} {}", class(*c), at.join(", "))).collect();
         each.join("; ")
+    }
+
+    fn class_of(&self, column: &str) -> Option<&str> {
+        self.classes.iter().find(|line| line.column == column).map(|line| &*line.class)
+    }
+
+    /// A plain read of a database's own catalog, as each client's `\d` makes dozens of.
+    fn is_of_catalog(&self) -> bool {
+        let schema = self.on.split('/').nth(2).unwrap_or_default();
+        let system = matches!(schema, "pg_catalog" | "information_schema");
+        system && self.verb == "read" && self.refused == 0 && self.classes.is_empty()
+    }
+}
+
+/// Those of one catalog in one line.
+fn render_catalogs(text: &mut Text, touches: &[&TouchedLine]) {
+    let mut catalogs: BTreeMap<&str, (u64, Cites)> = BTreeMap::new();
+    for touch in touches {
+        let schema = touch.on.rsplit_once('/').map_or(&*touch.on, |(schema, _)| schema);
+        let (relations, cites) = catalogs.entry(schema).or_default();
+        *relations += 1;
+        touch.cites.records.iter().for_each(|seq| cites.add(Seq(*seq)));
+        cites.more_records += touch.cites.more_records;
+    }
+    for (schema, (relations, cites)) in catalogs {
+        let relations = count(relations, "relation");
+        text.line(&format!(
+            "  {schema}: {relations} of the system read; --json names them (records {})",
+            cites.text()
+        ));
     }
 }
 
@@ -167,10 +238,9 @@ pub(crate) fn touches(run: &Run) -> Vec<TouchedLine> {
             line.count(effect);
             line.cites.add(action.cite());
             for column in touch.columns.iter().map(column_line) {
-                if let Err(at) = line.columns.binary_search(&column) {
-                    line.columns.insert(at, column);
-                }
+                line.column(column, effect == Effect::Refused);
             }
+            line.govern(&action.request().governed);
         }
     }
     lines.into_values().collect()
@@ -182,6 +252,8 @@ impl TouchedLine {
             on: on.to_owned(),
             verb: verb.to_owned(),
             columns: Vec::new(),
+            refused_columns: Vec::new(),
+            classes: Vec::new(),
             actions: 0,
             committed: 0,
             rolled_back: 0,
@@ -189,6 +261,31 @@ impl TouchedLine {
             indeterminate: 0,
             refused: 0,
             cites: Cites::default(),
+        }
+    }
+
+    /// Notes a column's use; one that an action which was not refused made is no longer only refused.
+    fn column(&mut self, column: ColumnLine, refused: bool) {
+        if let Err(at) = self.columns.binary_search(&column) {
+            self.columns.insert(at, column.clone());
+            if refused {
+                self.refused_columns.push(column.clone());
+            }
+        }
+        if !refused {
+            self.refused_columns.retain(|only| *only != column);
+        }
+    }
+
+    fn govern(&mut self, governed: &[index::Governed]) {
+        for column in governed {
+            let name = column.on.strip_prefix(&*self.on).and_then(|rest| rest.strip_prefix('/'));
+            let Some(name) = name.filter(|name| self.columns.iter().any(|c| c.column == *name)) else {
+                continue;
+            };
+            if self.class_of(name).is_none() {
+                self.classes.push(ClassLine { column: name.to_owned(), class: column.class.to_string() });
+            }
         }
     }
 

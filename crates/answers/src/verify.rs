@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use seal::limits::NOTE_BYTES_MAX;
 use seal::note::{Checkpoint, VerifierKey};
-use seal::verify::{Finding, Known, Options, Report, Verifier, verify_bundle};
+use seal::verify::{Finding, Known, Options, Report, Subject, Verifier, verify_bundle};
 use serde::{Deserialize, Serialize};
 use vocab::Seq;
 
@@ -112,6 +112,14 @@ fn copies(ledger: &Path) -> Vec<Known> {
     all.filter_map(|path| Known::parse(&fs::read(path).ok()?).ok()).collect()
 }
 
+/// Of a bundle in which its run is not closed. Which of the two it is, only the ledger says.
+pub(crate) const NO_CLOSE: &str =
+    "no close in this bundle: the run was open when it was made, or the end was cut off";
+
+fn has_no_close(report: &Report) -> bool {
+    matches!(report.subject, Subject::Bundle { complete: false, .. })
+}
+
 /// What the verdict means for other answers.
 ///
 /// `witnesses` are the ones that [`Options`] had: the report says that one of them signed, not which.
@@ -128,6 +136,7 @@ pub fn chain(verdict: &Result<Report, Finding>, witnesses: &[VerifierKey]) -> Ch
                 anchored: report.anchored,
                 witnessed: report.witnessed.map(|w| (names(), Seq(w.size))),
                 checkpoint: checkpoint.unwrap_or_default(),
+                no_close: has_no_close(report),
             })
         }
     }
@@ -200,6 +209,9 @@ fn proved(report: &Report) -> ProvedLine {
     }
     if let Some(torn) = report.torn {
         warnings.push(format!("the last segment ends in a torn tail at byte {torn}"));
+    }
+    if has_no_close(report) {
+        warnings.push(NO_CLOSE.to_owned());
     }
     ProvedLine {
         origin: report.origin.clone(),

@@ -609,7 +609,7 @@ fn asked_html(html: &mut Html, ask: &Asked, person: &Person) {
         html.tag("pre", "changes", |html| html.block(changes));
     }
     if !ask.params.is_empty() {
-        html.leaf("p", "label", &format!("Parameters: {}", ask.params.join(", ")));
+        html.leaf("p", "label", &format!("Parameters: {}", ask.numbered_params().join(", ")));
     }
     for line in ask.decided() {
         html.leaf("p", "label", &format!("Decided: {line}"));
@@ -620,7 +620,10 @@ fn asked_html(html: &mut Html, ask: &Asked, person: &Person) {
     html.leaf(
         "p",
         "soft",
-        &format!("run {}, record #{}, asked {}, expires in {seconds} s", ask.run, ask.record, ask.at),
+        &format!(
+            "run {}, record #{}, asked {}, expires at {} ({seconds} s after this page was made)",
+            ask.run, ask.record, ask.at, ask.expires
+        ),
     );
     html.leaf("p", "soft", &format!("rules {}; groups {}", ask.rules.join(", "), ask.groups.join(", ")));
     if let Some(message) = &ask.message {

@@ -278,6 +278,11 @@ impl BecauseLine {
 }
 
 impl Asked {
+    /// The masks of the parameters, each behind its place: `$2 xxxx`.
+    pub fn numbered_params(&self) -> Vec<String> {
+        self.params.iter().enumerate().map(|(n, mask)| format!("${} {mask}", n + 1)).collect()
+    }
+
     /// What the run's models have to do with it, a line each.
     pub fn decided(&self) -> Vec<String> {
         match self.because.as_deref() {
@@ -312,7 +317,7 @@ pub struct Decided {
     /// `granted` or `denied`.
     pub verdict: String,
     pub by: String,
-    /// The record that holds the decision.
+    /// The record of the question. The answer's own comes behind it, written by whoever holds the request.
     pub record: u64,
 }
 
@@ -546,11 +551,12 @@ impl Answer for Inbox {
         }
         for ask in &self.approvals {
             text.line(&format!("{}  {} for {}, run {}", ask.ask, ask.agent, ask.human, ask.run));
+            ask.task.iter().for_each(|task| text.pair("  task", task));
             text.pair("  asks for", &ask.touches.join("; "));
             text.pair("  statement", &answers::text::statement_line(&ask.statement));
             let changes = ask.changes.iter().flat_map(|changes| changes.lines());
             changes.for_each(|line| text.pair("  changes", &answers::text::statement_line(line)));
-            ask.params.iter().for_each(|p| text.pair("  parameter", p));
+            ask.numbered_params().iter().for_each(|p| text.pair("  parameter", p));
             ask.decided().iter().for_each(|line| text.pair("  decided", line));
             text.pair("  groups", &ask.groups.join(", "));
             text.pair("  rules", &ask.rules.join(", "));
@@ -584,7 +590,7 @@ impl Answer for Decided {
     const SHAPE: &'static str = "tacho.decided/1";
 
     fn render(&self, text: &mut Text) {
-        text.line(&format!("{} {} by {} (record {})", self.ask, self.verdict, self.by, self.record));
+        text.line(&format!("{} {} by {} (asked in record {})", self.ask, self.verdict, self.by, self.record));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use answers::{Cannot, Chain, Desk, Look, NotWatched, Sealed, Verified, Watch, Watched};
+use answers::{Answer, Cannot, Chain, Desk, Look, NotWatched, Sealed, Verified, Watch, Watched};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -12,8 +12,8 @@ use vocab::{AskId, RunId, WallTime};
 
 use crate::seat::{
     Approvals, Asked, Auth, Caller, Credential, Decided, Evidence, Failed, FailedKind, Grant, GrantForm,
-    LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Peer, Process, Role, Runs, Signs, Status,
-    Tool, Tools, Workload,
+    Inbox, LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Peer, Process, Role, Runs, Signs,
+    Status, Tool, Tools, Workload,
 };
 use crate::serve::router;
 use crate::{Console, Listener, Parts, limits, serve};
@@ -291,6 +291,7 @@ fn world_with(story: story::Story, broken_watch: bool) -> World {
         anchored: true,
         witnessed: None,
         checkpoint: "gateway.example/1".to_owned(),
+        no_close: false,
     });
     let rest = Arc::new(Rest {
         index,
@@ -394,6 +395,19 @@ const WHO: [(&str, Option<&str>); 8] = [
     ("a run", Some("run-token")),
     ("a workload", Some("workload-token")),
 ];
+
+#[test]
+fn an_approver_reads_the_task_and_which_parameter_is_which() {
+    let asked = Asked { params: vec!["xxxx".to_owned(), "99".to_owned()], ..asked("SELECT $1, $2") };
+    let text = Inbox { approvals: vec![asked] }.to_text();
+    for line in
+        ["  task         refund of ticket 4711\n", "  parameter    $1 xxxx\n", "  parameter    $2 99\n"]
+    {
+        assert!(text.contains(line), "{text}");
+    }
+    let decided = Decided { ask: ASK.to_owned(), verdict: "denied".into(), by: "lena".into(), record: 18 };
+    assert_eq!(decided.to_text(), format!("{ASK} denied by lena (asked in record 18)\n"));
+}
 
 #[tokio::test]
 async fn each_route_serves_the_roles_that_it_is_for_and_no_other() {

@@ -80,12 +80,9 @@ fn check(policy: &Policy, example: &str) -> Result<(), String> {
     if decision.verdict.as_str() == verdict && (words.is_empty() || words == got) {
         return Ok(());
     }
-    Err(format!(
-        "expected {verdict} {}, got {} {}",
-        words.join(","),
-        decision.verdict.as_str(),
-        got.join(",")
-    ))
+    let said = |verdict: &str, words: &[&str]| format!("{verdict} {}", words.join(",")).trim_end().to_owned();
+    let (expected, got) = (said(verdict, &words), said(decision.verdict.as_str(), &got));
+    Err(format!("expected {expected}, got {got}: {}", asked.trim()))
 }
 
 /// Reads `VERB ON ... by AGENT [for HUMAN [of GROUPS]] [with KEY=VALUE ...]`.

@@ -96,9 +96,7 @@ impl Policy {
             let whole = Slice::whole(&rules, hash);
             return Ok(Policy { rules, text, hash, whole });
         }
-        errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-        errors.dedup();
-        Err(errors)
+        Err(folded(errors))
     }
 
     /// The resources that rules name which forbid something to `who`, in whatever part of a rule they stand.
@@ -269,6 +267,32 @@ impl<'a> Statement<'a> {
     }
 }
 
+/// In order, and what is wrong at one place for several actions once.
+fn folded(mut errors: Vec<PolicyError>) -> Vec<PolicyError> {
+    let place = |e: &PolicyError| (e.file.clone(), e.line, e.column);
+    errors.sort_by_cached_key(|e| (place(e), e.message.clone()));
+    errors.dedup();
+    let mut all: Vec<(PolicyError, usize)> = Vec::new();
+    for error in errors {
+        let alike = |a: &PolicyError| {
+            let before =
+                |e: &PolicyError| e.message.split_once("Action::").map(|(before, _)| before.to_owned());
+            place(a) == place(&error) && before(a).is_some_and(|a| before(&error) == Some(a))
+        };
+        match all.last_mut() {
+            Some((first, more)) if alike(first) => *more += 1,
+            _ => all.push((error, 0)),
+        }
+    }
+    let said = |(mut error, more): (PolicyError, usize)| {
+        if more > 0 {
+            error.message.push_str(&format!(" (and the same for {more} other actions)"));
+        }
+        error
+    };
+    all.into_iter().map(said).collect()
+}
+
 /// Parses, names, validates and inspects every statement.
 fn read_rules(statements: &[Statement<'_>], errors: &mut Vec<PolicyError>) -> Vec<Rule> {
     let mut set = PolicySet::new();
@@ -296,12 +320,20 @@ fn read_rules(statements: &[Statement<'_>], errors: &mut Vec<PolicyError>) -> Ve
         }
     };
     let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
+    let names: BTreeMap<&String, &RuleId> = places.keys().zip(rules.iter().map(|rule| &rule.id)).collect();
+    let said = |id: &PolicyId, what: &dyn Diagnostic| {
+        let id = id.to_string();
+        let mut error = places.get(&id)?.diagnostic(what);
+        let inner = format!("for policy `{id}`");
+        error.message = error.message.replace(&inner, &format!("in rule `{}`", names.get(&id)?));
+        Some(error)
+    };
     for error in result.validation_errors() {
-        errors.extend(places.get(&error.policy_id().to_string()).map(|s| s.diagnostic(error)));
+        errors.extend(said(error.policy_id(), error));
     }
     // A rule that can never apply, or has characters that read as others, is a mistake too.
     for warning in result.validation_warnings() {
-        errors.extend(places.get(&warning.policy_id().to_string()).map(|s| s.diagnostic(warning)));
+        errors.extend(said(warning.policy_id(), warning));
     }
     let mut seen = HashSet::new();
     for (rule, statement) in rules.iter().zip(places.values()) {

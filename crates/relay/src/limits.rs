@@ -126,6 +126,8 @@ pub const MCP_NOTES_MAX: usize = 1_024;
 pub const MCP_WORDS_MAX: usize = 64;
 /// The longest parameter of a statement that is held against what models decided, in bytes.
 pub const PARAM_SAID_BYTES_MAX: usize = 256;
+/// Most functions that a refusal's hint names: a line for people. A name has at most 63 bytes.
+pub const CALLS_SAID_MAX: usize = 4;
 /// Turns of a request to a model, counted from its end, in which a step of the run's plan is looked for.
 pub const QUOTES_MAX: usize = 8;
 /// The longest of them, in bytes: 64 steps are looked for in each, 4 MiB in all.

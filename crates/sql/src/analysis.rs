@@ -30,6 +30,8 @@ pub struct Analysis {
     /// Governed relations that are renamed, moved, attached, replaced or shadowed: an `administer` access on each is
     /// among the action's, and rules must be bound again afterwards.
     pub redefines: Vec<ResourcePath>,
+    /// Functions that it calls by name and whose effects are not known, as its own text names them, whether they exist or not.
+    pub unknown_calls: Vec<String>,
     /// The number of `$n` parameters.
     pub parameters: u32,
     /// The statement writes: a class revealed to the run is masked all the same, so that nothing raw is copied.

@@ -312,6 +312,11 @@ impl Snapshot {
         self.relations.get(self.by_name.get(schema)?.get(name)?)
     }
 
+    /// Whether there is a function of this name, with whatever arguments.
+    pub fn has_function(&self, schema: &str, name: &str) -> bool {
+        self.functions_named(name).any(|function| function.schema == schema)
+    }
+
     pub(crate) fn functions_named(&self, name: &str) -> impl Iterator<Item = &Function> {
         self.functions_by_name.get(name).into_iter().flatten().filter_map(|oid| self.functions.get(oid))
     }

@@ -101,8 +101,10 @@ fn an_approver_sees_the_parameters_and_is_not_asked_about_what_is_too_long_to_se
         asked["touches"].to_string().contains("orders (") && asked["touches"].to_string().contains("amount")
     );
     assert!(!asked.to_string().contains("770155"), "values are not shown: {asked}");
-    drop(with_token(lead(), &["deny", &ask]));
-    assert!(!agent.join().unwrap().status.success());
+    let denied = with_token(lead(), &["deny", &ask]);
+    assert!(denied.status.success() && denied.out().contains("denied by"), "{}", denied.all());
+    let refused = agent.join().unwrap();
+    assert!(!refused.status.success() && refused.err().contains("denied"), "{}", refused.all());
 
     // Whoever approved this would not have seen its end.
     let long = format!("UPDATE orders SET note = 'x' WHERE {}id = 3", "id > 0 AND ".repeat(4_000));

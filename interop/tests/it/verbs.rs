@@ -235,3 +235,27 @@ fn each_answer_in_json_has_the_documented_fields() {
         assert!(seen.contains(shape), "docs/JSON.md describes {shape}, which nothing gave: {seen:?}");
     }
 }
+
+/// The sentence of a refusal's record is the one that the client heard, whatever rule would have refused it as well; and
+/// which call makes a statement opaque, the client reads in its own words.
+#[test]
+fn the_record_of_a_refusal_says_what_the_client_was_told() {
+    let rule = "\n@id(\"no-administer\") @message(\"Agents do not administer.\")\n\
+                forbid (principal, action == Action::\"administer\", resource);\n";
+    let gateway = own("told", |plan| plan.policy.push_str(rule));
+    let done = agent(
+        &gateway,
+        "psql -X -c 'SELECT * FROM pg_stat_activity'; psql -X -c 'SELECT upper(city), nosuchfunc(1) FROM customers'",
+    );
+    let told = "This system relation may show governed values.";
+    assert!(done.err().contains(told) && !done.err().contains("do not administer"), "{}", done.all());
+    assert!(done.err().contains("what it calls is not known to be harmless: nosuchfunc;"), "{}", done.all());
+    let show = json(gateway.site(), &["show", &newest_run(gateway.site()), "--json"]);
+    let actions = show["actions"].as_array().unwrap();
+    let of = |word: &str| {
+        actions.iter().find(|action| action["statement"].as_str().unwrap().contains(word)).unwrap().clone()
+    };
+    assert_eq!(of("pg_stat_activity")["refusals"][0]["message"], told);
+    assert_eq!(of("pg_stat_activity")["rules"][0], "no-administer");
+    assert!(of("nosuchfunc")["functions"].to_string().contains("nosuchfunc"), "{show}");
+}

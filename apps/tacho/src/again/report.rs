@@ -151,8 +151,8 @@ impl Answer for Again {
             text.line(&format!("  compared in part (long bodies, data of a COPY)  {}", self.in_part));
         }
         let then =
-            self.status_then.map_or("which is not recorded".to_owned(), |then| format!("then with {then}"));
-        text.line(&format!("  the command ended with {}, {then}", self.status));
+            self.status_then.map_or("is not in the record".to_owned(), |then| format!("was with {then}"));
+        text.line(&format!("  the command ended with {} now; the recorded end {then}", self.status));
         text.blank();
         match &self.divergence {
             Some(divergence) => divergence.render(text),

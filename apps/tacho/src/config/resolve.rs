@@ -154,7 +154,11 @@ impl Resolver<'_> {
         let kind = kind?;
         for (of, key, span) in raw.of_one_kind.iter().filter(|(of, ..)| !of.split(", ").any(|of| of == kind))
         {
-            self.problems.at(span, format!("{place}: `{key}` is for kind {of}, and this is {kind}"));
+            let instead = match (*key, kind) {
+                ("ca", "postgres") => "; a database's is sslrootcert=FILE in upstream",
+                _ => "",
+            };
+            self.problems.at(span, format!("{place}: `{key}` is for kind {of}, and this is {kind}{instead}"));
         }
         let stdio = kind == "mcp" && raw.upstream.as_ref().is_some_and(|url| url.value == STDIO);
         let unused = credential.as_ref().is_some_and(|credential| *credential != Credential::None)

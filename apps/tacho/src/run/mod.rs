@@ -214,6 +214,8 @@ impl Context {
         let mut hold = self.desk.as_deref().map(|socket| Hold::take(socket, &minted.token)).transpose()?;
         let ended = self.launch(args, &minted, hold.as_mut()).await;
         let status = ended.as_ref().map_or(125, |code| i64::from(*code));
+        let remark = ended.as_ref().ok().and_then(|code| self.separation.remark(&args.command, *code));
+        remark.iter().for_each(|remark| eprintln!("tacho: {remark}"));
         self.renew(args);
         self.close(&minted, status).await?;
         ended

@@ -9,6 +9,8 @@
 //!
 //! No agent has capabilities, gains privileges by exec, or has a descriptor of the gateway's.
 
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -48,6 +50,23 @@ impl Separation {
         }
     }
 
+    /// What to say of a command that ended with `code`, where the cause may be that the agent is another user than the caller.
+    pub fn remark(&self, command: &[OsString], code: u8) -> Option<String> {
+        let Separation::User(user) = self else { return None };
+        let out_of_reach = || command.iter().map(Path::new).find(|word| !may_read(user, word));
+        let why = match (code, out_of_reach()) {
+            (0, _) => return None,
+            (_, Some(path)) => format!("which may not read {}", path.display()),
+            (126 | 127, None) => "which perhaps may not start the command".to_owned(),
+            (_, None) => return None,
+        };
+        Some(format!(
+            "the command ran as user {} (uid {}), {why}; set agent_user in [gateway] to a user who may, or let that one",
+            crate::users::name_of(user.uid),
+            user.uid
+        ))
+    }
+
     pub fn describe(&self) -> String {
         match self {
             Separation::User(user) => {
@@ -74,6 +93,21 @@ pub fn agent_user(config: &Config) -> Result<AgentUser, Failure> {
             "there is no user `nobody` to run agents as; add a user and set agent_user in [gateway]",
         )
     })
+}
+
+/// Whether the modes let the user read a file and pass the directories above it. What is no file is no question.
+fn may_read(user: &AgentUser, file: &Path) -> bool {
+    let Ok(path) = file.canonicalize() else { return true };
+    let may = |path: &Path, bit: u32| {
+        let Ok(meta) = std::fs::metadata(path) else { return false };
+        let shift = match (meta.uid() == user.uid, meta.gid() == user.gid) {
+            (true, _) => 6,
+            (false, true) => 3,
+            (false, false) => 0,
+        };
+        meta.mode() >> shift & bit != 0
+    };
+    may(&path, 4) && path.ancestors().skip(1).all(|directory| may(directory, 1))
 }
 
 /// Whether this user may make the namespaces that [`Separation::Namespaces`] needs.
@@ -151,6 +185,30 @@ const WAYS_OUT: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_its_user_may_not_read_is_said_with_that_user() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = crate::files::scratch("remark");
+        let file = dir.join("agent.py");
+        std::fs::write(&file, "").unwrap();
+        let set =
+            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        let nobody = Separation::User(AgentUser { name: None, uid: 65_533, gid: 65_533 });
+        let remark = |code| nobody.remark(&["python".into(), file.clone().into()], code);
+        set(&file, 0o644);
+        set(&dir, 0o755);
+        assert_eq!(remark(2), None, "it could be read, and ended as it did for a reason of its own");
+        assert!(remark(127).unwrap().contains("perhaps may not start"));
+        set(&dir, 0o700);
+        let said = remark(2).unwrap();
+        assert!(
+            said.contains("uid 65533") && said.contains("agent.py") && said.contains("agent_user"),
+            "{said}"
+        );
+        assert_eq!(remark(0), None);
+        assert_eq!(Separation::Namespaces.remark(&[file.into()], 2), None);
+    }
 
     #[test]
     fn what_an_agent_must_not_see_is_complete() {

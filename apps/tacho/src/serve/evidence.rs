@@ -84,9 +84,10 @@ impl Evidence for Desks {
             alarms.push(format!("nothing new is admitted: {why}"));
         }
         let resources = self.resources();
-        for down in resources.iter().filter(|resource| !resource.up) {
-            alarms.push(format!("the upstream of {} did not answer when it was last asked", down.name));
+        for (name, why) in shared.upstreams() {
+            alarms.extend(why.map(|why| format!("the upstream of {name} is down: {why}")));
         }
+        alarms.extend(lock(&shared.policy_refused).clone());
         alarms.extend(shared.issuers.alarms());
         alarms.extend(shared.witnesses.iter().filter_map(|witness| witness.alarm()));
         let witnesses = shared.witnesses.iter().map(|witness| witness.status(ledger.records)).collect();

@@ -26,6 +26,7 @@ use tokio::runtime::Handle;
 use vocab::{RunId, Seq};
 
 use crate::config::Config;
+use crate::fault::Failure;
 use crate::issuers::Issuers;
 use crate::operators::Operators;
 use crate::witnesses::Witness;
@@ -54,6 +55,8 @@ pub struct Shared {
     operators: Mutex<KnownOperators>,
     /// Operators whose tokens were shown inside a run of late.
     refused_inside: Mutex<BTreeMap<String, Instant>>,
+    /// Why the policy on disk is not the one in force, since it was last reloaded.
+    policy_refused: Mutex<Option<String>>,
     pub started: String,
 }
 
@@ -115,12 +118,31 @@ impl Shared {
             since: Mutex::default(),
             operators: Mutex::default(),
             refused_inside: Mutex::default(),
+            policy_refused: Mutex::default(),
             started: answers::time(crate::evidence::now()),
         }
     }
 
     fn policy(&self) -> Arc<Policy> {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps for `tacho status` why the policy on disk was not taken, until one is.
+    pub fn policy_refused(&self, failure: Option<&Failure>) {
+        *lock(&self.policy_refused) = failure.map(|failure| {
+            let first = failure.lines.first().map_or("", |line| line.lines().next().unwrap_or_default());
+            let at = answers::time(crate::evidence::now());
+            format!(
+                "the policy on disk was refused at {at}, and the one before it stays in force: {first}; \
+                 `tacho policy check` says all of it"
+            )
+        });
+    }
+
+    /// The resources with why their upstreams are down, if they are.
+    pub fn upstreams(&self) -> Vec<(String, Option<String>)> {
+        let served = self.config.resources.iter().zip(&self.serving.resources);
+        served.map(|(configured, served)| (configured.name.clone(), served.trouble())).collect()
     }
 
     /// The operators as of now; a file that is wrong knows nobody. What changed in it is recorded before it counts.

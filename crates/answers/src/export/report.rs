@@ -14,7 +14,6 @@ use crate::html::{Attr, Html, STYLE};
 use crate::line::{ActionLine, ending, time};
 use crate::replay::{CellLine, Replay, ReplayStep};
 use crate::runs::{Show, Who};
-use crate::text::count;
 use crate::touched::Touched;
 use crate::watch::Look;
 
@@ -303,7 +302,7 @@ fn write_action(html: &mut Html, action: &ActionLine, step: Option<&ReplayStep>)
             html.leaf("p", "label", &format!("Rules: {}", action.rules.join(", ")));
         }
         for approval in action.ask.iter().flat_map(|ask| &ask.approvals) {
-            let by = approval.by.clone().unwrap_or_else(|| "nobody".to_owned());
+            let by = approval.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
             let signed = if approval.signed { ", signed" } else { "" };
             let reason = approval.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
             let form = approval.form.as_ref().map(|f| format!(" ({f})")).unwrap_or_default();
@@ -311,14 +310,14 @@ fn write_action(html: &mut Html, action: &ActionLine, step: Option<&ReplayStep>)
                 "p",
                 "approval",
                 &format!(
-                    "{}{form} by {by}{signed} at {}{reason} (#{})",
+                    "{}{form}{by}{signed} at {}{reason} (#{})",
                     approval.verdict, approval.at, approval.record
                 ),
             );
         }
         for e in &action.exposures {
             let class = if e.what == "masked" { "exposure" } else { "exposure bad" };
-            let what = format!("{} {}", count(e.cells, "cell"), e.what);
+            let what = format!("{} {}", e.amount(), e.what);
             html.leaf("p", class, &format!("{} in {}, {}: {what} ({})", e.class, e.on, e.at, e.by));
         }
         for t in &action.told {

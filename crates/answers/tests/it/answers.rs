@@ -5,7 +5,7 @@ use seal::cbor::Value;
 use seal::testkit::{map, text};
 use vocab::Seq;
 
-use crate::story::{A, Story, bytes32, texts, touches, whole};
+use crate::story::{A, CUSTOMERS, Story, bytes32, governed, texts, touches, whole};
 use crate::support::{Case, Watcher, check};
 
 const RUN_A: &str = "a1a1a1";
@@ -74,6 +74,95 @@ fn what_was_touched_and_whether_it_stayed() {
     let case = Case::new(whole());
     check("touched_a", &case.ask(|desk| desk.touched(RUN_A)).unwrap());
     check("touched_b", &case.ask(|desk| desk.touched(RUN_B)).unwrap());
+}
+
+#[test]
+fn what_is_governed_stands_first_and_what_was_refused_apart() {
+    let mut story = Story::with_run();
+    let columns = [("address", "output"), ("birthday", "output"), ("city", "output"), ("ssn", "output")];
+    let read = [("touches", touches("read", CUSTOMERS, &columns)), ("governed", governed())];
+    let done = story.intent(A, &read);
+    story.outcome(A, done, &[]);
+    let refused = [("city", "output"), ("ssn", "predicate")];
+    story.refusal(A, None, &[("touches", touches("read", CUSTOMERS, &refused)), ("governed", governed())]);
+    let copy = touches("read", "crm/crm/public/orders", &[("note", "write-source")]);
+    let copied = story.intent(A, &[("touches", copy)]);
+    story.outcome(A, copied, &[]);
+    story.intent(A, &[("touches", touches("connect", "crm/crm", &[]))]);
+    for relation in ["pg_class", "pg_namespace"] {
+        let on = format!("crm/crm/pg_catalog/{relation}");
+        story.intent(A, &[("touches", touches("read", &on, &[("oid", "join")]))]);
+    }
+    let touched = Case::new(story).ask(|desk| desk.touched(RUN_A)).unwrap();
+    check("touched_c", &touched);
+    let columns = touched.touches.iter().find(|t| t.on == CUSTOMERS).unwrap().columns_text();
+    let expected = "ssn (pii.ssn) output; address output; birthday output; city output; refused: ssn (pii.ssn) predicate";
+    assert_eq!(columns, expected);
+    assert_eq!(touched.sentence(), "2 resources read, 0 changed or used; 1 refused.");
+}
+
+#[test]
+fn a_bundle_without_its_end_says_so_in_every_answer() {
+    let mut case = Case::new(whole());
+    let says = |case: &Case| {
+        let texts = [
+            case.ask(|desk| desk.who(RUN_A)).unwrap().to_text(),
+            case.ask(|desk| desk.touched(RUN_A)).unwrap().to_text(),
+            case.ask(|desk| desk.exposed(&Scope::Run(RUN_A))).unwrap().to_text(),
+        ];
+        texts.map(|text| text.contains("no close in this bundle"))
+    };
+    assert_eq!(says(&case), [false; 3]);
+    let answers::Chain::Verified(verified) = &mut case.chain else { panic!("the story's chain is verified") };
+    verified.no_close = true;
+    assert_eq!(says(&case), [true; 3]);
+}
+
+#[test]
+fn a_run_that_is_not_there_is_a_no_and_a_wrong_question_is_none() {
+    let case = Case::new(whole());
+    let exit = |run: &str| case.ask(|desk| desk.show(run)).unwrap_err().exit_code();
+    assert_eq!((exit("ffffff"), exit("zz")), (1, 2));
+}
+
+#[test]
+fn an_opaque_action_names_its_functions_and_what_makes_them_known() {
+    let mut story = Story::with_run();
+    let why = text("The statement may run a function that nobody vouches for.");
+    story.refusal(A, None, &[("opaque", why), ("functions", texts(&["public.noisy"]))]);
+    let why = text("The statement calls a function that does not exist.");
+    story.refusal(A, None, &[("opaque", why), ("functions", texts(&["pg_catalog.nosuch"]))]);
+    let shown = Case::new(story).ask(|desk| desk.show(RUN_A)).unwrap().to_text();
+    assert!(shown.contains("functions: public.noisy (`vouch` in tacho.toml"), "{shown}");
+    assert!(shown.contains("functions: nosuch\n"), "{shown}");
+}
+
+#[test]
+fn a_detector_counts_rows_and_no_cells() {
+    let found = |rows, cells| answers::ExposureLine {
+        on: "crm".into(),
+        class: "pii.email".into(),
+        at: "output".into(),
+        what: "masked".into(),
+        by: "detector".into(),
+        rows,
+        cells,
+        cites: answers::Cites::default(),
+    };
+    assert_eq!(found(2, 0).amount(), "values in 2 rows");
+    assert_eq!(found(0, 0).amount(), "values that are not counted");
+    assert_eq!(found(2, 3).amount(), "3 cells");
+}
+
+#[test]
+fn a_session_over_ssh_is_not_called_unprotected() {
+    let session = |kind: Option<&str>| {
+        let mut show = Case::new(whole()).ask(|desk| desk.show(RUN_A)).unwrap();
+        let mut session = show.sessions.remove(0);
+        (session.kind, session.tls_upstream) = (kind.map(str::to_owned), Some(false));
+        session.title()
+    };
+    assert!(session(Some("ssh")).contains(", SSH  ") && session(None).contains("no TLS upstream"));
 }
 
 #[test]

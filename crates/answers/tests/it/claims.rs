@@ -408,6 +408,7 @@ fn verified(covered: u64) -> Chain {
         anchored: false,
         witnessed: None,
         checkpoint: String::new(),
+        no_close: false,
     })
 }
 

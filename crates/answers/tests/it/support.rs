@@ -51,6 +51,7 @@ impl Case {
             anchored: true,
             witnessed: Some((vec!["witness.example/one".to_owned()], Seq(5))),
             checkpoint: "gateway.example/1\n5\nroot\n".to_owned(),
+            no_close: false,
         });
         Case { bundle, chain, watcher: Watcher::default(), key: false }
     }

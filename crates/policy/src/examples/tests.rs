@@ -25,7 +25,10 @@ fn an_example_that_the_policy_decides_otherwise_fails_with_its_line() {
     let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
     assert_eq!(
         failures,
-        ["policy/x.cedar:3: expected allow s, got allow r", "policy/x.cedar:4: expected allow , got refuse "]
+        [
+            "policy/x.cedar:3: expected allow s, got allow r: read crm/a by x",
+            "policy/x.cedar:4: expected allow, got refuse: read crm/a + write crm/b by x"
+        ]
     );
 }
 

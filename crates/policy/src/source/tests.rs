@@ -51,6 +51,21 @@ fn every_mistake_is_named_with_its_line() {
 }
 
 #[test]
+fn one_mistake_is_said_once_by_the_rules_own_name() {
+    let text = "@id(\"fine\")\npermit (principal, action, resource);\n\
+                @id(\"mine\")\nforbid (principal, action, resource)\nwhen { context.nosuch == 1 };";
+    let errors = errors(&[source("a.cedar", text)]);
+    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 1, "{all:#?}");
+    assert_eq!(errors[0].line, 5);
+    assert!(errors[0].message.contains("in rule `mine`"), "{all:#?}");
+    assert!(
+        errors[0].message.contains("(and the same for ") && !errors[0].message.contains("`0000"),
+        "{all:#?}"
+    );
+}
+
+#[test]
 fn all_errors_of_all_files_come_at_once_in_order() {
     let files = [
         source("b.cedar", "permit (principal, action == Action::\"nope\", resource);\npermit (principal;\n"),

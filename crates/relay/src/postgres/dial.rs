@@ -87,11 +87,14 @@ impl std::fmt::Display for DialError {
 
 impl std::error::Error for DialError {}
 
+/// For a client, which is not told which of the two it is.
+pub const CATALOG_UNREAD: &str =
+    "the database behind the gateway cannot be reached, or its catalog cannot be read";
+
 /// The catalog could not be read.
 impl From<String> for DialError {
     fn from(inward: String) -> DialError {
-        let outward = "the database behind the gateway cannot be reached, or its catalog cannot be read";
-        DialError::new(b"08001", outward, inward)
+        DialError::new(b"08001", CATALOG_UNREAD, inward)
     }
 }
 

@@ -21,7 +21,7 @@ use wire::{Fault, RawField};
 
 use super::again::Again;
 use super::catalog::Catalog;
-use super::dial::{self, DialError, Dialled};
+use super::dial::{self, CATALOG_UNREAD, DialError, Dialled};
 use super::flight::fatal;
 use super::plan::within;
 use super::resource::{Pins, Resource};
@@ -671,9 +671,12 @@ fn options(text: &str) -> Option<Vec<(String, String)>> {
     Some(out)
 }
 
-/// A catalog, for `tacho check`.
+/// A catalog, for `tacho check`, or why there is none, in the operator's words.
 pub async fn probe(resource: &Resource) -> Result<Arc<Catalog>, String> {
-    resource.catalog.current(resource).await.map_err(|e| e.to_string())
+    resource.catalog.current(resource).await.map_err(|e| match e.outward {
+        CATALOG_UNREAD => e.inward,
+        _ => e.to_string(),
+    })
 }
 
 #[cfg(test)]

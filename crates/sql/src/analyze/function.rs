@@ -74,6 +74,7 @@ impl<'a> Walk<'a> {
     /// Every function that a call by this name could run.
     pub(super) fn function_named(&mut self, schema: Option<&str>, name: &str, arguments: usize, call: Call) {
         self.may_cast(name, arguments);
+        self.called.insert(name.to_owned());
         let path = self.search_path();
         let arity = u16::try_from(arguments).unwrap_or(u16::MAX);
         let visible = |f: &&Function| match schema {

@@ -150,6 +150,8 @@ struct Walk<'a> {
     /// Accesses on what is not a relation of the snapshot.
     others: BTreeMap<(Verb, ResourcePath), BTreeSet<ColumnUse>>,
     functions: BTreeSet<FunctionUse>,
+    /// The names of functions that the text itself calls.
+    called: BTreeSet<String>,
     effects: Vec<Effect>,
     sites: Vec<Site>,
     redefines: Vec<ResourcePath>,
@@ -195,6 +197,7 @@ impl<'a> Walk<'a> {
             uses: BTreeMap::new(),
             others: BTreeMap::new(),
             functions: BTreeSet::new(),
+            called: BTreeSet::new(),
             effects: Vec::new(),
             sites: Vec::new(),
             redefines: Vec::new(),
@@ -565,6 +568,11 @@ impl<'a> Walk<'a> {
             functions.iter().map(|f| format!("{}.{}", f.schema, f.name).into()).collect();
         names.dedup();
         let writes = self.writes;
+        let unknown = |f: &&FunctionUse| f.kind == FunctionKind::Unknown && self.called.contains(&f.name);
+        let mut unknown_calls: Vec<String> =
+            functions.iter().filter(unknown).map(|f| f.name.clone()).collect();
+        unknown_calls.sort();
+        unknown_calls.dedup();
         let defines = |e: &Effect| matches!(e, Effect::Ddl { .. } | Effect::CreatesTemp { .. });
         let locks = writes
             || self.locks
@@ -592,6 +600,7 @@ impl<'a> Walk<'a> {
             refuse: self.refuse,
             unresolved: self.unresolved,
             redefines: self.redefines,
+            unknown_calls,
             parameters: self.statement.parameters(),
             locks,
             session_locks,

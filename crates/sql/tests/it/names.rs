@@ -18,3 +18,22 @@ fn what_turns_a_transaction_a_setting_or_a_channel_reads_no_names() {
         assert!(statement.reads_names() && !statement.begins(), "{}", statement.text());
     }
 }
+
+#[test]
+fn a_call_that_is_not_known_is_named_as_it_stands_whether_there_is_such_a_function() {
+    let snapshot = super::snapshot();
+    let governed = super::governed(&snapshot);
+    let root = vocab::ResourcePath::root("crm");
+    let table: [(&str, &[&str]); 4] = [
+        ("SELECT app.get_ref(1)", &["get_ref"]),
+        ("SELECT get_ref(1), no_such_function(1)", &["get_ref", "no_such_function"]),
+        ("SELECT lower('A')", &[]),
+        ("SELECT id FROM app.orders", &[]),
+    ];
+    for (text, expected) in table {
+        let statement = &sql::parse(text).unwrap()[0];
+        let vouched = sql::Vouched::default();
+        let found = sql::analyze(statement, &snapshot, &governed, &super::names(), &vouched, &root);
+        assert_eq!(found.unknown_calls, expected, "{text}");
+    }
+}

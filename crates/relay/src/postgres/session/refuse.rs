@@ -2,6 +2,7 @@
 
 use super::copy::ONLY_COPY_DATA;
 use super::*;
+use crate::limits::CALLS_SAID_MAX;
 
 /// PostgreSQL's words where nothing is looked at until the transaction ends.
 pub(super) const ABORTED: &str =
@@ -25,18 +26,20 @@ impl Session {
         position: Option<u32>,
         of: Option<Seq>,
     ) -> Result<(), Cut> {
+        let by_policy = decided.verdict != Verdict::Allow && code == "42501" && ready.plan.refuse.is_none();
         let receipt = {
             let question = Question { sending: &[], ..self.question(ready) };
+            // A rule may refuse it as well. The record's sentence is the one that the client is told.
+            let other = (!by_policy).then(|| without_words(decided));
             self.resource
                 .gate
-                .refuse(&question, decided, sqlstate5(code), why, of, false)
+                .refuse(&question, other.as_ref().unwrap_or(decided), sqlstate5(code), why, of, false)
                 .map_err(|e| self.unrecorded(e))?
         };
         for named in &ready.named {
             self.unname(named);
         }
         let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();
-        let by_policy = decided.verdict != Verdict::Allow && code == "42501" && ready.plan.refuse.is_none();
         let (message, detail) = match by_policy {
             true => {
                 let words = decided.message.as_deref().unwrap_or(why);
@@ -49,7 +52,11 @@ impl Session {
             }
         };
         let held = hint_for(why).map(|hint| format!("{hint} (record {})", receipt.seq().0));
-        let hint = held.or_else(|| Some(ask_keeper(receipt.seq().0)).filter(|_| code == "42501"));
+        let keeper = || match not_known(&ready.plan.analysis.unknown_calls).filter(|_| by_policy) {
+            Some(calls) => format!("{calls}; {}", ask_keeper(receipt.seq().0)),
+            None => ask_keeper(receipt.seq().0),
+        };
+        let hint = held.or_else(|| (code == "42501").then(keeper));
         let mut fields = error(code, &message, detail, hint);
         if let Some(position) = position {
             fields = fields.with(proto_postgres::reply::field::POSITION, position.to_string());
@@ -198,6 +205,14 @@ impl Session {
 /// What to do about a refusal with this sentence.
 pub(super) fn hint_for(why: &str) -> Option<&'static str> {
     Holding::hint_for(why).or((why == NAMES_CHANGED).then_some("run it again"))
+}
+
+/// Which calls of the client's make its statement opaque: its own words, and the same ones whether there is such a function.
+fn not_known(calls: &[String]) -> Option<String> {
+    let shown: Vec<&str> = calls.iter().take(CALLS_SAID_MAX).map(String::as_str).collect();
+    let more = if calls.len() > CALLS_SAID_MAX { " and others" } else { "" };
+    (!shown.is_empty())
+        .then(|| format!("what it calls is not known to be harmless: {}{more}", shown.join(", ")))
 }
 
 /// Where in the client's text something of its statement is, in characters from 1.
