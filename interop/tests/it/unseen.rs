@@ -97,8 +97,8 @@ fn what_is_stored_of_masked_columns_is_masked_and_their_order_is_not_chosen() {
     }
     ask(
         &mut client,
-        "UPDATE orders SET (note, status) = (SELECT name, city FROM customers WHERE id = 1) WHERE id = 1",
+        "UPDATE orders SET (note, status) = (SELECT ssn, city FROM customers WHERE id = 1) WHERE id = 1",
     );
-    assert_eq!(ask(&mut client, "SELECT note FROM orders WHERE id = 1"), ["name_1"]);
+    assert_eq!(ask(&mut client, "SELECT note FROM orders WHERE id = 1"), ["ssn_1"]);
     assert!(!String::from_utf8_lossy(&client.seen).contains("#raw"));
 }

@@ -1,9 +1,9 @@
 //! Types, and what runs where values of them are and no name says so: casts, comparisons, checks of domains.
 //!
-//! Which type an expression has is not computed. A type counts as met where a column of it is used, where it is named and
-//! where an operator or function that is called has it; what runs for it is then taken to run.
+//! Which type an expression has is known of columns and constants alone. A type counts as met where a column of it is used,
+//! where it is named and where an operator or function that is called has it; what runs for it is then taken to run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pg_query::protobuf as p;
 use vocab::Verb;
@@ -18,7 +18,7 @@ use crate::tree::{Node, Tree};
 #[derive(Debug, Default)]
 pub(super) struct Met {
     /// Type -> whether it is named.
-    types: std::collections::BTreeMap<u32, bool>,
+    types: BTreeMap<u32, bool>,
     /// A column has a type that the catalog does not tell.
     any: bool,
     /// Something is computed.
@@ -242,8 +242,11 @@ impl<'a> Walk<'a> {
         node.map_or(Side::None, |node| self.side(node))
     }
 
-    /// What is known of an expression's type.
+    /// What is known of an expression's type, where there is an operator that could care.
     pub(super) fn side(&self, node: &Node) -> Side {
+        if self.snapshot.operators.is_empty() {
+            return Side::Open;
+        }
         match Tree::of(node) {
             Some(Tree::AConst(c)) => match c.val {
                 Some(p::a_const::Val::Ival(_)) => Side::Plain(Some(INTEGER)),
