@@ -177,9 +177,10 @@ fn the_credential_is_the_gateways_and_the_agents_goes_no_further() {
     );
     assert_eq!(done.out(), "401", "two credentials are none");
     let done = scene().sh(
-        "tester",
+        "claimant",
         "curl -sS -o /dev/null -H \"Authorization: Bearer $BILLING_API_KEY\" -H 'X-Forwarded-For: 10.0.0.1' \
          -H 'X_Forwarded_For: 10.0.0.1' -H 'X_Api_Key: mine' -H 'Request-Range: bytes=0-9' -H 'Cookie: a=b' \
+         -H 'X.Forwarded.Host: evil' -H 'CF-Connecting-IP: 10.0.0.1' -H 'True-Client-IP: 10.0.0.1' -H 'client_id: kept' \
          $BILLING_BASE_URL/users/2?probe=credential; env",
     );
     assert!(!done.out().contains(KEY), "the agent's environment has the upstream's credential");
@@ -195,9 +196,19 @@ fn the_credential_is_the_gateways_and_the_agents_goes_no_further() {
         |name: &str| headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
     assert_eq!(all("authorization"), [format!("Bearer {KEY}")]);
     assert_eq!((all("x-forwarded-for").len(), all("cookie")), (0, vec!["a=b"]));
-    for gone in ["x_forwarded_for", "x_api_key", "request-range"] {
+    for gone in [
+        "x_forwarded_for",
+        "x_api_key",
+        "request-range",
+        "x.forwarded.host",
+        "cf-connecting-ip",
+        "true-client-ip",
+    ] {
         assert_eq!(all(gone).len(), 0, "{gone}");
     }
+    assert_eq!(all("client_id"), ["kept"], "a sign in a name is no harm by itself");
+    let shown = scene().ask(&["show", &scene().run_of("claimant")], None).out();
+    assert!(shown.contains("cf-connecting-ip [not passed on]: 10.0.0.1"), "{shown}");
     assert!(all("host")[0].starts_with("localhost:"), "{headers:?}");
 }
 
@@ -765,6 +776,10 @@ fn shapes_that_two_servers_could_cut_differently_are_refused() {
         ("a space before the colon", "Content-Length : 0\r\n\r\n"),
         ("a bare LF", "X-A: 1\nContent-Length: 0\r\n\r\n"),
         ("another method", "X-HTTP-Method-Override: DELETE\r\nContent-Length: 0\r\n\r\n"),
+        ("another method of a proxy's", "X-Forwarded-Method: DELETE\r\nContent-Length: 0\r\n\r\n"),
+        ("another path by CGI", "SCRIPT_NAME: /echo\r\nContent-Length: 0\r\n\r\n"),
+        ("another path by CGI, spelt otherwise", "Path.Info: /admin\r\nContent-Length: 0\r\n\r\n"),
+        ("another path of a proxy's", "X-Envoy-Original-Path: /admin\r\nContent-Length: 0\r\n\r\n"),
     ] {
         let said = raw(&key, &format!("{head}{rest}"));
         assert!(said.starts_with("HTTP/1.1 4"), "{name}: {said}");

@@ -155,7 +155,7 @@ fn own_fields(resource: &Resource, request: &Request) -> Headers {
 }
 
 /// What the client says that is not passed on: what the gateway says itself, parts of an answer (a value could be cut in
-/// two), who the client claims to be to whoever trusts a proxy, and what it says to a proxy.
+/// two), who the client claims to be, and what it says to a proxy.
 fn is_ours(name: &[u8]) -> bool {
     const NAMES: &[&str] = &[
         "host",
@@ -165,27 +165,87 @@ fn is_ours(name: &[u8]) -> bool {
         "range",
         "request-range",
         "if-range",
-        "forwarded",
         "via",
-        "remote-user",
-        "x-real-ip",
         "proxy",
+        // Rack: which files a server may send by their names.
+        "x-sendfile-type",
+        "x-accel-mapping",
+    ];
+    const BEGINNINGS: &[&str] = &["proxy-", "sec-websocket-", "tacho-"];
+    is_one_of(name, NAMES, BEGINNINGS) || claims(name)
+}
+
+/// What says to a service that trusts its proxy who the client is, where it is, or what it reached: an agent could say
+/// anything there.
+pub(super) fn claims(name: &[u8]) -> bool {
+    const NAMES: &[&str] = &[
+        "client-cert",
+        "client-cert-chain",
+        "client-dn",
+        "client-verify",
+        "forwarded",
+        "forwarded-for",
+        "front-end-https",
+        "remote-addr",
+        "remote-email",
+        "remote-groups",
+        "remote-host",
+        "remote-name",
+        "remote-user",
+        "x-anonymous-consumer",
+        "x-appengine-user-ip",
+        "x-arr-clientcert",
+        "x-arr-ssl",
+        "x-host",
+        "x-original-for",
+        "x-original-host",
+        "x-original-proto",
+        "x-original-remote-addr",
+        "x-originating-ip",
+        "x-proxied-https",
+        "x-proxyuser-ip",
+        "x-scheme",
+        "x-true-ip",
+        "x-url-scheme",
     ];
     const BEGINNINGS: &[&str] = &[
-        "x-forwarded-",
-        "x-remote-",
-        "x-auth-request-",
-        "x-webauth-",
-        "x-user-",
+        "cf-access-",
+        "cf-connecting-",
         "impersonate-",
-        "proxy-",
-        "sec-websocket-",
-        "tacho-",
+        "ssl-client-",
+        "x-amzn-oidc-",
+        "x-auth-request-",
+        "x-authenticated-",
+        "x-authentik-",
+        "x-azure-clientip",
+        "x-azure-socketip",
+        "x-client-cert",
+        "x-client-dn",
+        "x-client-verify",
+        "x-consumer-",
+        "x-credential-",
+        "x-envoy-external-",
+        "x-envoy-internal",
+        "x-envoy-peer-",
+        "x-forwarded-",
+        "x-goog-authenticated-",
+        "x-goog-iap-",
+        "x-ms-client-principal",
+        "x-original-forwarded-",
+        "x-pomerium-",
+        "x-real-",
+        "x-remote-",
+        "x-ssl-",
+        "x-user-",
+        "x-vouch-",
+        "x-webauth-",
     ];
+    is_one_of(name, NAMES, BEGINNINGS) || reads_as(name).ends_with("client-ip")
+}
+
+fn is_one_of(name: &[u8], names: &[&str], beginnings: &[&str]) -> bool {
     let name = reads_as(name);
-    NAMES.contains(&name.as_str())
-        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
-        || name.ends_with("client-ip")
+    names.contains(&name.as_str()) || beginnings.iter().any(|beginning| name.starts_with(beginning))
 }
 
 #[cfg(test)]
@@ -245,6 +305,32 @@ mod tests {
         let detectors = Detectors::new();
         assert_eq!(shown_name(&detectors, "x-536-22-8391"), "x-[pii.ssn]");
         assert_eq!(shown_name(&detectors, "x-request-id"), "x-request-id");
+    }
+
+    #[test]
+    fn who_a_client_says_it_is_does_not_go_on_in_any_spelling() {
+        let ours = [
+            "Forwarded",
+            "X-Forwarded-For",
+            "x_forwarded_user",
+            "X.Real.IP",
+            "True-Client-IP",
+            "CF-Connecting-IP",
+        ];
+        let ours = ours.into_iter().chain([
+            "X-Client-Ip",
+            "X_Remote_User",
+            "Remote-Groups",
+            "SSL_CLIENT_S_DN",
+            "Proxy_X",
+        ]);
+        ours.for_each(|name| assert!(is_ours(name.as_bytes()), "{name}"));
+        for name in
+            ["User-Agent", "X-Request-Id", "client_id", "X-Forward", "Origin", "X-Amz-Target", "X-Scheme-Id"]
+        {
+            assert!(!is_ours(name.as_bytes()), "{name}");
+        }
+        assert!(claims(b"X_Forwarded_For") && !claims(b"Range"), "who asks, and not what");
     }
 
     #[test]

@@ -76,9 +76,12 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
     let Target::Origin(origin) = &request.target else {
         return Spoken::Wrong(501, "OPTIONS * is not passed on");
     };
-    // Some servers take `_` for `-`, and would be told otherwise than was looked at.
+    // Some servers take another sign for `-`, and would be told otherwise than was looked at.
     let ours = |name: &str| name.starts_with("mcp-") || name == mcp::LAST_EVENT;
-    let disguised = |name: &[u8]| name.contains(&b'_') && ours(&reads_as(name));
+    let disguised = |name: &[u8]| {
+        let read = reads_as(name);
+        ours(&read) && !name.eq_ignore_ascii_case(read.as_bytes())
+    };
     if request.headers.iter().any(|(name, _)| disguised(name.as_bytes())) {
         return Spoken::Wrong(400, MISMATCH);
     }

@@ -260,8 +260,34 @@ fn the_only_expectation_is_100_continue() {
 
 #[test]
 fn headers_that_override_the_request_line_are_refused() {
-    for name in ["X-HTTP-Method-Override", "x_http_method", "X-Original-URL", "X-Rewrite-Url"] {
-        assert_eq!(request("GET /", &format!("{name}: x\r\n")), Err(why::OVERRIDE.on(Side::Client)));
+    for name in [
+        "X-HTTP-Method-Override",
+        "x_http_method",
+        "X-Original-URL",
+        "X-Rewrite-Url",
+        "SCRIPT_NAME",
+        "Script-Name",
+        "script.name",
+        "PATH_INFO",
+        "Path-Info",
+        "X-Script-Name",
+        "X_SCRIPT_NAME",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Path",
+        "X-Forwarded-Method",
+        "X~Forwarded|Method",
+        "X-Envoy-Original-Path",
+        "X-Middleware-Subrequest",
+    ] {
+        assert_eq!(
+            request("GET /", &format!("{name}: x\r\n")),
+            Err(why::OVERRIDE.on(Side::Client)),
+            "{name}"
+        );
+    }
+    for name in ["client_id", "X-Forwarded-For", "Access-Control-Request-Method", "X-Request-Id", "Prefix"] {
+        assert!(request("GET /", &format!("{name}: x\r\n")).is_ok(), "{name}");
     }
 }
 
