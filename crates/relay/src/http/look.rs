@@ -10,6 +10,7 @@ use mask::body::{Body, Named};
 use mask::{FilterBuilder, FilterKey, FilterStream, Known, MaskedBytes, Origin, Tail};
 use vocab::{Class, ResourcePath, RuleId};
 
+use super::beside::spellings;
 use super::resource::Resource;
 use crate::alike::tripped;
 use crate::config::Masks;
@@ -236,6 +237,11 @@ impl Looking {
         leaks.first().map(|(finding, _)| finding.class.clone())
     }
 
+    /// Whether a value stands in a field's name that the run does not know: a name cannot be masked.
+    pub(super) fn in_name(&mut self, detectors: &mask::Detectors, known: &Known, name: &[u8]) -> bool {
+        spellings(name).iter().any(|name| self.field(detectors, known, name).is_some())
+    }
+
     /// A field that leaves, for the filter: its name and its value are a cell each.
     pub(super) fn beside(&mut self, key: &FilterKey, name: &[u8], value: &[u8]) {
         self.filter.cell(key, name);
@@ -353,6 +359,23 @@ mod tests {
         assert_eq!(both.map(|class| class.to_string()).as_deref(), Some("pii.email"));
         assert_eq!((acts(&looking), looking.hits), (vec![("header", "echo"), ("header", "masked")], 1));
         assert_eq!(looking.masked.values().sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn a_value_in_the_name_of_a_field_is_found_with_what_sticks_to_it() {
+        let (detectors, mut known) = (mask::Detectors::new(), Known::new([7; 16]));
+        for name in ["X-536-22-8391", "x_536-22-8391", "N536-22-8391"] {
+            let mut looking = looking();
+            assert!(looking.in_name(&detectors, &known, name.as_bytes()), "{name}");
+            assert_eq!((acts(&looking), looking.hits), (vec![("header", "masked")], 1), "{name}");
+        }
+        known.remember(Origin::Echo, b"536-22-8391");
+        let mut looking = looking();
+        assert!(!looking.in_name(&detectors, &known, b"X-536-22-8391"), "the run said it");
+        for name in ["Content-Type", "X-RateLimit-Limit-1000", "x-amz-id-2", "X-B3-TraceId", "Sec-CH-UA-Arch"]
+        {
+            assert!(!looking.in_name(&detectors, &known, name.as_bytes()), "{name}");
+        }
     }
 
     #[test]
