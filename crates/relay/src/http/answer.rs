@@ -839,6 +839,12 @@ impl Answer {
     ) -> Result<(), &'static str> {
         if let Some(reading) = &mut self.reading {
             let read = reading.push(masked.as_bytes());
+            if let Some(why) = reading.unknown() {
+                if !resource.gate.permits_opaque(who, resource.config.kind()) {
+                    return Err(why);
+                }
+                self.looking.not_understood();
+            }
             let read = if over { read.and_then(|()| reading.finish(&resource.gate, who)) } else { read };
             if let Err(why) = read {
                 if !resource.gate.permits_opaque(who, resource.config.kind()) {
