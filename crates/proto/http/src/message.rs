@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::fmt;
 use wire::{Fault, RawField, Side};
 
-pub use crate::media::{Encoding, Media};
+pub use crate::media::{Encoding, Media, latin_in_utf8, push_latin};
 pub use crate::target::{Origin, Path, Query, Target};
 
 /// A request that this listener may serve; whether it may pass is for policy to say.

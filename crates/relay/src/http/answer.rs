@@ -10,7 +10,7 @@ use gate::{Decided, Ground, Outcome, Piece, Release};
 use ledger::{Code, Durable, Map, PayloadPlain};
 use mask::{MaskedBytes, MaskedText, Shape};
 use proto_http::frame::{Framing, Headers, Incoming, encode_last_chunk, encode_response};
-use proto_http::message::{Media, Response, hop_by_hop};
+use proto_http::message::{Media, Response, hop_by_hop, latin_in_utf8};
 use proto_http::session::Seen;
 use proto_http::two::reads_trailers;
 use proto_http::websocket::Kind;
@@ -304,7 +304,7 @@ impl Session {
         Ok(Answer {
             reading: turn.map(|turn| Reading::new(turn, response.media == Media::EventStream)),
             listening,
-            undoing: Undoing::of(&response.encodings),
+            undoing: Undoing::of_answer(&response),
             scrub: Scrub::default(),
             opens: None,
             message: None,
@@ -690,6 +690,8 @@ impl Session {
                     home.map_or_else(|| value.clone(), |home| RawField::new(home.into()))
                 }
                 "etag" if answer.undoing.undoes() => weak(value),
+                "content-type" if answer.undoing.is_latin() => latin_in_utf8(value.as_bytes())
+                    .map_or_else(|| value.clone(), |said| RawField::new(said.into())),
                 _ => value.clone(),
             };
             let value =
