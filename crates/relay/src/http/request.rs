@@ -28,6 +28,7 @@ use super::model::{Conversation, Spoken, spoken};
 use super::resource::Resource;
 use super::session::{Cut, Session};
 use super::websocket::{MESSAGE, Opening, WEBSOCKET, opening};
+use super::written::{MASKED, writes_mask};
 use crate::alike::tripped;
 use crate::config::{Inject, Masks, Prompts, Reel};
 use crate::entropy;
@@ -178,6 +179,9 @@ impl Asked {
             (None, Some(_)) => Some(mcp::heard(resource, who, &request, &body)),
             (None, None) => None,
         };
+        // What a model or a tool is told is no data of a service's, and a cluster's call has looked itself.
+        let is_data = spoken.is_none() && call.is_none();
+        let written = (is_data && writes_mask(resource, &request, &body)).then_some(MASKED);
         let found = config.routes.find(&request.method, &origin.path.segments);
         let opening = opening(resource, &request);
         let meaning = match &call {
@@ -290,7 +294,7 @@ impl Asked {
                 _ => None,
             },
             action: meaning.action,
-            refuse: unsound.map(|why| (400, why)).or(meaning.refuse).or(beside.refuse),
+            refuse: unsound.map(|why| (400, why)).or(meaning.refuse).or(beside.refuse).or(written),
             request,
             undoing,
             params,
