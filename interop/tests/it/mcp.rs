@@ -189,6 +189,7 @@ fn speaks(era: &str, resource: &str, server: usize, listed: &[&str]) {
     let steps = ["list", "call find {\"id\": 3}", "call burn {\"what\": \"all\"}", "list"];
     let said = scene().steps(&agent, era, resource, &steps);
     assert_eq!(names(&said[0]), listed, "{era}");
+    assert_eq!(said[0]["broken"], Value::Array(vec![]), "{era}: a parameter is no value");
     let found: Value = serde_json::from_str(content(&said[1])).unwrap();
     assert_eq!(found["ssn"], "*******8391", "{era}: {found}");
     assert_eq!((&found["email"], &found["id"]), (&"[pii.email]".into(), &3.into()), "{era}: {found}");
