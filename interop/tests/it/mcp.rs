@@ -34,6 +34,8 @@ permit (principal, action == Action::"call", resource) when {
 @message("Nothing is overwritten.")
 forbid (principal, action == Action::"call", resource in Resource::"tools/tools/keep")
 when { context.arguments.contains("mode=overwrite") };
+@id("nothing-slowly")
+forbid (principal, action == Action::"call", resource in Resource::"tools/tools/slowly");
 @id("burner-burns")
 permit (principal in Agent::"burner", action == Action::"call", resource in Resource::"tools/tools/burn");
 @id("burns-ask")
@@ -99,7 +101,9 @@ impl Scene {
                  upstream = \"http://localhost:{upstream}\"\n{rest}"
             )
         };
-        let arguments = format!("tools = [\"keep/{{path...}}\"]\nopen_arguments = [\"mode\"]\n{masks}");
+        let arguments = format!(
+            "tools = [\"keep/{{path...}}\", \"slowly/{{steps}}\"]\nopen_arguments = [\"mode\"]\n{masks}"
+        );
         let tables = resource("tools", "mcp", tools, format!("{new}/mcp"), &arguments)
             + &resource("legacy", "mcp", legacy, old.to_string(), masks)
             + &resource("openai", "llm", openai, format!("{model}/v1"), "")
@@ -212,7 +216,8 @@ fn speaks(era: &str, resource: &str, server: usize, listed: &[&str]) {
     assert!(verified.status.success(), "{}", verified.all());
 }
 
-/// What the rules let an agent without more see. Tools whose arguments are decided are listed.
+/// What the rules let an agent without more see. Tools whose arguments are decided are listed, but for one that a rule forbids
+/// whatever they are.
 const LISTED: &[&str] = &["ask", "find", "keep", "picture", "tell_weather", "words"];
 
 #[test]

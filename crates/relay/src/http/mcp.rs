@@ -553,10 +553,13 @@ impl Listening {
                 }
                 Seen::Changed | Seen::Same => {}
             }
-            // What arguments may be is decided when they are there.
             let routed = service.routes.iter().any(|route| route.tool() == tool.name);
             let on = ear.resource.root.join("tools").join(&tool.name);
-            let refused = !routed && always(ear.resource, ear.who, on) == Some(Verdict::Refuse);
+            let refused = match routed {
+                // What arguments may be is decided when they are there.
+                true => ear.resource.gate.never(ear.who, Verb::Call, &on),
+                false => always(ear.resource, ear.who, on) == Some(Verdict::Refuse),
+            };
             hidden.push(refused || (changed && service.changed == Changed::Refuse));
         }
         Ok(hidden)
