@@ -17,7 +17,6 @@ use proto_http::websocket::Kind;
 use vocab::{Class, Group, Seq, Verb, Verdict};
 use wire::RawField;
 
-use super::beside::shown_name;
 use super::coded::{Undoing, weak};
 use super::decide::Denied;
 use super::look::Looking;
@@ -627,8 +626,8 @@ impl Session {
         let key = self.resource.gate.ledger().filter_key();
         let (mut own, mut recorded) = (Headers::new(), Vec::new());
         for (name, value) in trailers.iter() {
-            let name_shown = shown_name(&detectors, &readable(name.as_bytes()));
-            if answer.looking.in_name(&detectors, &self.known, name.as_bytes()) {
+            let (name_shown, found) = answer.looking.name(&detectors, &self.known, name.as_bytes());
+            if found {
                 recorded.push(format!("{name_shown}: {HELD_NAME}"));
                 continue;
             }
@@ -678,8 +677,8 @@ impl Session {
         let mut recorded =
             format!("{} {}", answer.response.status, readable(answer.response.reason.as_bytes()));
         for (name, value) in headers.iter() {
-            let name_shown = shown_name(&detectors, &readable(name.as_bytes()));
-            if answer.looking.in_name(&detectors, &self.known, name.as_bytes()) {
+            let (name_shown, found) = answer.looking.name(&detectors, &self.known, name.as_bytes());
+            if found {
                 recorded.push_str(&format!("\n{name_shown}: {HELD_NAME}"));
                 continue;
             }

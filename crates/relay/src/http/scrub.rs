@@ -6,15 +6,18 @@
 
 use zeroize::Zeroizing;
 
-use super::credential::base64;
+use super::credential::{base64, percent_encoded};
 use crate::vault::Secret;
 
 /// Shorter ones stand anywhere by chance, and protect nothing.
 const SECRET_BYTES_MIN: usize = 6;
 /// What stands in its place: letters that are themselves in every format.
 const PLACEHOLDER: &[u8] = b"[credential]";
-/// How many escapes may stand in one another: a URL in the query of a URL in a page.
-const DEPTH: u8 = 3;
+/// How many escapes of different kinds may stand in one another: a page in a string of JSON. Each more costs five times as
+/// much, and a service that repeats what it is sent can be made to answer nothing but escapes.
+const DEPTH: u8 = 2;
+/// How often what a URL writes may be written so again: the URL in the query of a URL in one of another.
+const PERCENTS_MAX: usize = 4;
 /// How many bytes one of what is looked for is counted as, where something is kept to look in: `\u002b`.
 const ESCAPE_BYTES: usize = 6;
 /// So many characters before the end of a line begin one that goes on in the next.
@@ -23,8 +26,8 @@ const BEGUN_BYTES_MIN: usize = 4;
 /// One credential, in each form.
 pub(super) struct Needles {
     all: Vec<Needle>,
-    /// For each byte as it stands, a bit for each of them that may begin with it: five for each of three values at most.
-    begins: [u16; 256],
+    /// For each byte as it stands, a bit for each of them that may begin with it: eight for each of three values at most.
+    begins: [u32; 256],
 }
 
 struct Needle {
@@ -62,9 +65,12 @@ impl Needles {
         for value in values.filter(|value| value.len() >= SECRET_BYTES_MIN) {
             needles.add(Zeroizing::new(value.to_vec()), Form::Plain);
             needles.add(Zeroizing::new(crate::entropy::hex(value).into_bytes()), Form::Hex);
-            for before in 0..3 {
-                let (text, edge) = encoded(value, before);
-                needles.add(text, Form::Base64 { edge });
+            // A URL may be encoded as a whole.
+            for value in [value, &percent_encoded(value)] {
+                for before in 0..3 {
+                    let (text, edge) = encoded(value, before);
+                    needles.add(text, Form::Base64 { edge });
+                }
             }
         }
         needles
@@ -76,7 +82,7 @@ impl Needles {
             return;
         }
         let first = needle.text.first().copied();
-        let begins = |b: u8| is_sign(b) || first.is_some_and(|first| needle.reads(first, b));
+        let begins = |b: u8| first.is_some_and(|first| needle.reads(first, b));
         let bit = 1 << self.all.len();
         (0..=u8::MAX).filter(|b| begins(*b)).for_each(|b| self.begins[usize::from(b)] |= bit);
         self.all.push(needle);
@@ -117,9 +123,13 @@ impl Needles {
     /// `bytes` without the credential, where it is in them, up to where it may begin (unless they are the `last`): so many
     /// of them.
     fn clean(&self, bytes: &[u8], last: bool) -> (Option<Vec<u8>>, usize) {
+        if self.all.is_empty() {
+            return (None, bytes.len());
+        }
         let mut out: Option<Vec<u8>> = None;
         let (mut at, mut taken, mut goes) = (0, 0, bytes.len());
-        while let Some(next) = bytes[at..].iter().position(|b| self.begins[usize::from(*b)] != 0) {
+        let may = |b: &u8| is_sign(*b) || self.begins[usize::from(*b)] != 0;
+        while let Some(next) = bytes[at..].iter().position(may) {
             at += next;
             let here = self.at(bytes, at);
             if here.begun && !last {
@@ -153,13 +163,30 @@ impl Needles {
 
     /// Those that may begin at `at`: almost everywhere none does, and that costs little.
     fn beginning<'n>(&'n self, text: &'n [u8], at: usize) -> impl Iterator<Item = &'n Needle> {
-        let mut bits = text.get(at).map_or(0, |b| self.begins[usize::from(*b)]);
+        let mut bits = match text.get(at) {
+            Some(byte) if is_sign(*byte) => self.escaped(text, at),
+            Some(byte) => self.begins[usize::from(*byte)],
+            None => 0,
+        };
         std::iter::from_fn(move || {
             let first = bits.trailing_zeros() as usize;
             bits &= bits.wrapping_sub(1);
             self.all.get(first)
         })
         .filter(move |needle| needle.goes_on(text, at))
+    }
+
+    /// A bit for each that an escape at `at` may begin.
+    fn escaped(&self, text: &[u8], at: usize) -> u32 {
+        // A row of one sign is that sign, however it is read.
+        if let Some([first, rest @ ..]) = text.get(at..at + UNITS_MAX)
+            && rest.iter().all(|b| b == first)
+        {
+            return self.begins[usize::from(*first)];
+        }
+        let units = read(text, at, DEPTH);
+        let begun = units.iter().fold(0, |bits, (byte, _)| bits | self.begins[usize::from(byte)]);
+        if units.short { u32::MAX } else { begun }
     }
 }
 
@@ -195,12 +222,13 @@ impl Needle {
                 if n < BEGUN_BYTES_MIN && from > at && from == text.len() {
                     continue;
                 }
-                begun |= read(text, from, DEPTH, &mut |byte, behind| {
-                    if self.reads(*wanted, byte) && !next.contains(&behind) {
-                        next.push(behind);
-                    }
-                });
+                let units = read(text, from, DEPTH);
+                begun |= units.short;
+                let fits = units.iter().filter(|(byte, _)| self.reads(*wanted, *byte));
+                next.extend(fits.map(|(_, behind)| behind));
             }
+            next.sort_unstable();
+            next.dedup();
             std::mem::swap(&mut places, &mut next);
             if places.is_empty() {
                 return (None, begun);
@@ -244,39 +272,81 @@ fn is_sign(byte: u8) -> bool {
     matches!(byte, b'%' | b'\\' | b'&')
 }
 
-/// What may be meant by what stands at `at`, and where the next one begins: the byte, and out of so many escapes in one
-/// another. `true`: the text ends there, or inside of an escape.
-fn read(text: &[u8], at: usize, depth: u8, say: &mut dyn FnMut(u8, usize)) -> bool {
-    let Some(byte) = text.get(at) else { return true };
-    say(*byte, at + 1);
-    if depth == 0 || !is_sign(*byte) {
-        return false;
+/// What may be meant by what stands at a place: bytes, and where the next one begins behind each.
+struct Units {
+    all: [(u8, usize); UNITS_MAX],
+    count: usize,
+    /// The text ends there, or inside of an escape.
+    short: bool,
+}
+
+/// More ways to read one place there are not: a row of backslashes has four, and of `%25` as many as [`PERCENTS_MAX`] says.
+const UNITS_MAX: usize = 8;
+
+impl Units {
+    fn iter(&self) -> impl Iterator<Item = (u8, usize)> {
+        self.all.iter().take(self.count).copied()
     }
-    let mut short = false;
+
+    fn say(&mut self, byte: u8, next: usize) {
+        if self.iter().any(|unit| unit == (byte, next)) {
+            return;
+        }
+        if let Some(place) = self.all.get_mut(self.count) {
+            *place = (byte, next);
+            self.count += 1;
+        }
+    }
+}
+
+/// What may be meant by what stands at `at`: the byte, and what so many escapes in one another make of it.
+fn read(text: &[u8], at: usize, depth: u8) -> Units {
+    let mut units = Units { all: [(0, 0); UNITS_MAX], count: 0, short: false };
+    let Some(byte) = text.get(at) else {
+        units.short = true;
+        return units;
+    };
+    units.say(*byte, at + 1);
+    if depth == 0 || !is_sign(*byte) {
+        return units;
+    }
     // What the escape begins with may be written by one, too.
-    let own = read(text, at, depth - 1, &mut |sign, next| {
-        short |= match sign {
-            b'%' => digits(text, next, 2, say),
-            b'\\' => backslash(text, next, depth, say),
-            b'&' => reference(text, next, depth, say),
-            _ => false,
-        };
-    });
-    own | short
+    let own = read(text, at, depth - 1);
+    units.short |= own.short;
+    for (sign, next) in own.iter() {
+        match sign {
+            b'%' => percents(text, next, &mut units),
+            b'\\' => backslash(text, next, depth, &mut units),
+            b'&' => reference(text, next, depth, &mut units),
+            _ => {}
+        }
+    }
+    units
+}
+
+/// As URLs do it, behind the sign.
+fn percents(text: &[u8], mut at: usize, units: &mut Units) {
+    for _ in 0..PERCENTS_MAX {
+        digits(text, at, 2, units);
+        if text.get(at..at + 2) != Some(b"25") {
+            return;
+        }
+        at += 2;
+    }
 }
 
 /// A byte by so many digits.
-fn digits(text: &[u8], at: usize, count: usize, say: &mut dyn FnMut(u8, usize)) -> bool {
+fn digits(text: &[u8], at: usize, count: usize, units: &mut Units) {
     let rest = text.get(at..).unwrap_or_default();
     let digits = &rest[..rest.len().min(count)];
     if !digits.iter().all(u8::is_ascii_hexdigit) {
-        return false;
+        return;
     }
+    units.short |= digits.len() < count;
     match number(digits, 16) {
-        Some(byte) if digits.len() == count => say(byte, at + count),
+        Some(byte) if digits.len() == count => units.say(byte, at + count),
         Some(_) | None => {}
     }
-    digits.len() < count
 }
 
 fn number(digits: &[u8], base: u32) -> Option<u8> {
@@ -286,47 +356,50 @@ fn number(digits: &[u8], base: u32) -> Option<u8> {
 }
 
 /// As JSON and JavaScript do it, behind the backslash.
-fn backslash(text: &[u8], at: usize, depth: u8, say: &mut dyn FnMut(u8, usize)) -> bool {
+fn backslash(text: &[u8], at: usize, depth: u8, units: &mut Units) {
     match text.get(at) {
-        Some(b'u') => digits(text, at + 1, 4, say),
-        Some(b'x') => digits(text, at + 1, 2, say),
-        _ => read(text, at, depth - 1, &mut |byte, next| {
-            if byte.is_ascii_punctuation() {
-                say(byte, next);
-            }
-        }),
+        Some(b'u') => digits(text, at + 1, 4, units),
+        Some(b'x') => digits(text, at + 1, 2, units),
+        _ => {
+            let escaped = read(text, at, depth - 1);
+            units.short |= escaped.short;
+            let signs = escaped.iter().filter(|(byte, _)| byte.is_ascii_punctuation());
+            signs.for_each(|(byte, next)| units.say(byte, next));
+        }
     }
 }
 
 /// As HTML does it, behind the `&`.
-fn reference(text: &[u8], at: usize, depth: u8, say: &mut dyn FnMut(u8, usize)) -> bool {
-    const NAME_BYTES_MAX: usize = 8;
-    let run = |at: usize, is: fn(&u8) -> bool| {
-        let rest = text.get(at..).unwrap_or_default();
-        rest.iter().take(NAME_BYTES_MAX).take_while(|b| is(b)).count()
-    };
-    let mut short = false;
-    let mut ends = |at: usize, byte: Option<u8>| {
-        short |= read(text, at, depth - 1, &mut |sign, next| match (sign, byte) {
-            (b';', Some(byte)) => say(byte, next),
-            _ => {}
-        });
-    };
-    let letters = run(at, u8::is_ascii_alphabetic);
+fn reference(text: &[u8], at: usize, depth: u8, units: &mut Units) {
+    let letters = run(text, at, u8::is_ascii_alphabetic);
     if letters > 0 {
-        ends(at + letters, named(&text[at..at + letters]));
-        return short;
+        return ends(text, at + letters, depth, named(&text[at..at + letters]), units);
     }
-    let own = read(text, at, depth - 1, &mut |sign, next| {
-        if sign != b'#' {
-            return;
-        }
+    let mark = read(text, at, depth - 1);
+    units.short |= mark.short;
+    for (_, next) in mark.iter().filter(|(byte, _)| *byte == b'#') {
         let hex = matches!(text.get(next), Some(b'x' | b'X'));
         let (from, base) = if hex { (next + 1, 16) } else { (next, 10) };
-        let count = run(from, if hex { u8::is_ascii_hexdigit } else { u8::is_ascii_digit });
-        ends(from + count, text.get(from..from + count).and_then(|digits| number(digits, base)));
-    });
-    own | short
+        let count = run(text, from, if hex { u8::is_ascii_hexdigit } else { u8::is_ascii_digit });
+        let byte = text.get(from..from + count).and_then(|digits| number(digits, base));
+        ends(text, from + count, depth, byte, units);
+    }
+}
+
+/// How many such bytes stand at `at`, of those that a reference can have.
+fn run(text: &[u8], at: usize, is: fn(&u8) -> bool) -> usize {
+    const NAME_BYTES_MAX: usize = 8;
+    let rest = text.get(at..).unwrap_or_default();
+    rest.iter().take(NAME_BYTES_MAX).take_while(|b| is(b)).count()
+}
+
+/// A reference to `byte` that ends at `at`, if it does.
+fn ends(text: &[u8], at: usize, depth: u8, byte: Option<u8>, units: &mut Units) {
+    let end = read(text, at, depth - 1);
+    units.short |= end.short;
+    for (_, next) in end.iter().filter(|(sign, _)| *sign == b';') {
+        byte.into_iter().for_each(|byte| units.say(byte, next));
+    }
 }
 
 /// What of ASCII has a name in HTML.
@@ -490,6 +563,7 @@ mod tests {
         for form in [
             "sk-%22a%2fb%2bc%26d%5ce%3df9",
             "sk-%2522a%252Fb%252Bc%2526d%255Ce%253Df9",
+            "sk-%252522a%25252Fb%25252Bc%252526d%25255Ce%25253Df9",
             "sk-&quot;a/b&#43;c&amp;d\\e=f9",
             "sk-&#34;a&#x2f;b&#x2B;c&amp;d&bsol;e&equals;f9",
             "sk-&amp;quot;a/b&amp;#43;c&amp;amp;d\\e=f9",
@@ -504,6 +578,9 @@ mod tests {
                 assert_eq!(scrubbed(odd, &[a, b]), "[credential]", "{form} cut at {at}");
             }
         }
+        let url = base64(b"https://a.example/?key=s%2Fcret%2B1&a=b");
+        let clean = scrubbed("s/cret+1", &[&url]);
+        assert_eq!(clean, "aHR0cHM6Ly9hLmV4YW1wbGUvP2tleT1[credential]mYT1i");
         assert_eq!(scrubbed("abc", &[b"abc"]), "abc", "too short to be one");
         assert_eq!(scrubbed("s/cret+1", &[b"s/cre"]), "s/cre", "what only begins as it");
     }
