@@ -158,12 +158,12 @@ impl Pins {
             return Ok(Accepted::Another);
         }
         all.pins.insert(tool.to_owned(), Pin { digest: changed, changed: None, ..pin });
-        let written = self.write(&all.pins);
-        match written.is_err() {
-            true => drop(all.pins.insert(tool.to_owned(), pin)),
-            false => drop(all.said.remove(tool)),
+        if let Err(error) = self.write(&all.pins) {
+            all.pins.insert(tool.to_owned(), pin);
+            return Err(error);
         }
-        written.map(|()| Accepted::Done)
+        all.said.remove(tool);
+        Ok(Accepted::Done)
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
