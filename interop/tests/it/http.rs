@@ -207,7 +207,7 @@ fn the_credential_is_the_gateways_and_the_agents_goes_no_further() {
         assert_eq!(all(gone).len(), 0, "{gone}");
     }
     assert_eq!(all("client_id"), ["kept"], "a sign in a name is no harm by itself");
-    let shown = scene().ask(&["show", &scene().run_of("claimant")], None).out();
+    let shown = scene().json(&["show", &scene().run_of("claimant"), "--json"]).to_string();
     assert!(shown.contains("cf-connecting-ip [not passed on]: 10.0.0.1"), "{shown}");
     assert!(all("host")[0].starts_with("localhost:"), "{headers:?}");
 }

@@ -462,7 +462,7 @@ fn an_agent_has_no_part_of_a_call_before_it_is_recorded() {
 
 #[test]
 fn a_call_of_a_type_that_nobody_knows_does_not_leave_in_pieces_either() {
-    let body = r#"{"model": "scripted-1", "stream": true, "messages": [{"role": "user", "content": "strange stall. call: odd_tool {}"}]}"#;
+    let body = r#"{"model": "scripted-1", "stream": true, "messages": [{"role": "user", "content": "strange. call: odd_tool {}"}]}"#;
     let done = post("strange", "/chat/completions", "application/json", body, "-N --max-time 5");
     assert!(!done.out().contains("odd_tool") && !done.out().contains("tool_calls"), "{}", done.all());
     let shown = scene().ask(&["show", &scene().run_of("strange")]).out();
