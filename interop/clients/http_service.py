@@ -5,9 +5,11 @@ Each request that arrives is a line of JSON in LOG: what the service saw, and so
 """
 import asyncio
 import base64
+import html
 import json
 import ssl
 import sys
+import urllib.parse
 import zlib
 
 import brotli
@@ -59,6 +61,11 @@ async def text(_request):
 
 async def page(_request):
     return web.Response(text="<p>SSN: 536-22-8391</p>", content_type="text/html")
+
+
+async def latin(_request):
+    body = "Grüße an ada.osei@example.com – 5 €".encode("cp1252")
+    return web.Response(body=body, headers={"Content-Type": "text/html; charset=iso-8859-1", "ETag": '"v1"'})
 
 
 async def blob(_request):
@@ -243,6 +250,26 @@ async def mirror(request):
     return web.json_response(said, headers={"X-Who": read or "nobody", "X-Target": request.raw_path})
 
 
+async def names(request):
+    """Values where a field has its name."""
+    named = {"X-219-47-6630": "1", "x_219-47-6630": "2", "N219-47-6630": "3", "X-Kept": "4"}
+    return web.json_response({"ok": True}, headers={f"X-Of-{SECRET}": "1"} if "own" in request.query else named)
+
+
+async def written(request):
+    """The request's target and credential as pages, links and logs write them."""
+    own = f"http://localhost{request.raw_path}"
+    url = urllib.parse.quote(own, safe="")
+    said = [url, urllib.parse.quote(url), url.lower(), html.escape(urllib.parse.unquote(own)), json.dumps(json.dumps(own))]
+    for behind in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes):
+            for text in (own, urllib.parse.unquote(own)):
+                said.append(encode((" " * behind + text + " behind").encode()).decode())
+    said.append("".join(f"&#{ord(c)};" for c in urllib.parse.unquote(own)))
+    said.append(urllib.parse.unquote(own).encode().hex())
+    return web.json_response(said, headers={"X-Next": f"/login?next={url}"})
+
+
 async def turn(_request):
     return web.Response(status=302, headers={"Location": f"http://localhost:{PORT}/users/1?key={SECRET}"})
 
@@ -278,7 +305,7 @@ app.router.add_route("*", "/echo", echo)
 app.router.add_delete("/users/{id}", user)
 for path, handler in [
     ("/text", text), ("/page", page), ("/blob", blob), ("/packed", packed), ("/many", many),
-    ("/events", events), ("/cut", cut), ("/broken", broken), ("/cookie", cookie), ("/reflect", reflect), ("/mirror", mirror), ("/turn", turn), ("/part", part),
+    ("/events", events), ("/cut", cut), ("/broken", broken), ("/cookie", cookie), ("/reflect", reflect), ("/mirror", mirror), ("/names", names), ("/written", written), ("/latin", latin), ("/turn", turn), ("/part", part),
     ("/twice", twice),
 ]:
     app.router.add_get(path, handler)

@@ -24,7 +24,9 @@ async def step(session, text):
     try:
         if word == "list":
             tools = (await session.list_tools()).tools
-            return {"tools": {tool.name: tool.description for tool in tools}}
+            schemas = {tool.name: getattr(tool, "inputSchema", None) or tool.input_schema for tool in tools}
+            broken = [name for name, schema in schemas.items() if None in schema.get("properties", {}).values()]
+            return {"tools": {tool.name: tool.description for tool in tools}, "broken": broken}
         if word == "call":
             tool, _, arguments = rest.partition(" ")
             heard = []

@@ -84,14 +84,14 @@ pub fn tools(config: &Path, api: &Api, json: bool) -> Outcome {
 
 pub fn accept_tool(config: &Path, args: &cli::AcceptTool, json: bool) -> Outcome {
     let client = client(config, &args.api)?;
-    let (resource, tool) = (args.resource.as_str(), args.tool.as_str());
-    let body = serde_json::to_vec(&AcceptBody { resource, tool });
+    let (resource, tool, digest) = (args.resource.as_str(), args.tool.as_str(), args.digest.as_str());
+    let body = serde_json::to_vec(&AcceptBody { resource, tool, digest });
     let body = body.map_err(|e| Failure::could_not(e.to_string()))?;
     block_on(async {
         let sent = client.send(Method::POST, "/v1/tools/accept", body).await;
         sent.map_err(|e| e.into_failure(&client.address))?.done()
     })?;
-    let line = format!("{resource}/{tool} is accepted as the server describes it now");
+    let line = format!("{resource}/{tool} is accepted as {digest} describes it");
     out::answer(&out::Told { lines: vec![line] }, json)
 }
 
@@ -118,6 +118,7 @@ struct ApproveBody {
 struct AcceptBody<'a> {
     resource: &'a str,
     tool: &'a str,
+    digest: &'a str,
 }
 
 #[derive(Serialize)]

@@ -210,7 +210,7 @@ pub struct Tools {
 
 #[derive(Debug, Subcommand)]
 pub enum ToolsVerb {
-    /// Take what a server says of a tool now for what it is to say. It is listed and called again.
+    /// Take what a server says of a tool, as `tacho tools` showed it, for what it is to say. It is listed and called again.
     Accept(AcceptTool),
 }
 
@@ -220,6 +220,8 @@ pub struct AcceptTool {
     pub resource: String,
     /// The tool.
     pub tool: String,
+    /// The digest that `tacho tools` shows with the new description.
+    pub digest: String,
     #[command(flatten)]
     pub api: Api,
 }

@@ -107,6 +107,7 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
             (reached(service, &server, tls, own), vault)
         }
     };
+    let masks = service.masks.iter().map(|mask| (mask.path.clone(), mask.rule.clone()));
     Ok(HttpResource {
         name: resource.name.as_str().into(),
         listen: resource.listen,
@@ -119,7 +120,10 @@ pub fn http(resource: &Resource, service: &Service, config: &Config) -> Result<H
         }),
         mcp: service.mcp.as_ref().map(|mcp| server(resource, mcp, config)).transpose()?,
         cluster: of_cluster,
-        masks: Masks::new(service.masks.iter().map(|mask| (mask.path.clone(), mask.rule.clone()))).into(),
+        masks: match service.mcp {
+            Some(_) => Masks::of_server(masks).into(),
+            None => Masks::new(masks).into(),
+        },
         text: service.text,
         reel: reel(resource.reel),
         durability: config.gateway.durability,

@@ -345,12 +345,13 @@ async fn tools(State(console): State<Console>, Api(caller): Api) -> Answered {
 struct Accept {
     resource: String,
     tool: String,
+    digest: String,
 }
 
 async fn accept(State(console): State<Console>, Api(caller): Api, body: Sent<Accept>) -> Answered {
     let by = operator(caller, ADMIN)?;
-    let Accept { resource, tool } = sent(body)?;
-    console.blocking(move |parts| parts.tools.accept(&by, &resource, &tool)).await??;
+    let Accept { resource, tool, digest } = sent(body)?;
+    console.blocking(move |parts| parts.tools.accept(&by, &resource, &tool, &digest)).await??;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -192,8 +192,9 @@ pub trait Tools: Send + Sync {
     /// By resource and name.
     fn list(&self) -> Result<Vec<Tool>, Failed>;
 
-    /// Takes what the server says of a tool now for what it is to say. It is recorded before it counts.
-    fn accept(&self, by: &Operator, resource: &str, tool: &str) -> Result<(), Failed>;
+    /// Takes what the server says of a tool for what it is to say, if it is what was listed with this digest. It is
+    /// recorded before it counts.
+    fn accept(&self, by: &Operator, resource: &str, tool: &str, digest: &str) -> Result<(), Failed>;
 }
 
 /// The record, and the writing of who looked at it.
@@ -523,6 +524,10 @@ pub struct Tool {
     pub tool: String,
     /// What the server last said of it is not what it said first, or what was accepted.
     pub changed: bool,
+    /// If so, the digest by which what it says now is accepted, and that, masked. `None` also where no client has listed it
+    /// since the gateway started.
+    pub digest: Option<String>,
+    pub says: Option<String>,
 }
 
 /// Tools, as an answer.
@@ -536,9 +541,29 @@ impl Answer for ToolList {
 
     fn render(&self, text: &mut Text) {
         let state = |tool: &Tool| if tool.changed { "CHANGED" } else { "as it was" };
-        let row = |t: &Tool| vec![t.resource.clone(), t.tool.clone(), state(t).to_owned()];
+        let row = |t: &Tool| {
+            vec![
+                t.resource.clone(),
+                t.tool.clone(),
+                state(t).to_owned(),
+                t.digest.clone().unwrap_or_default(),
+            ]
+        };
         let rows: Vec<Vec<String>> = self.tools.iter().map(row).collect();
-        text.table(&["RESOURCE", "TOOL", "DESCRIPTION"], &rows);
+        text.table(&["RESOURCE", "TOOL", "DESCRIPTION", "DIGEST"], &rows);
+        for tool in self.tools.iter().filter(|tool| tool.changed) {
+            text.blank();
+            match (&tool.digest, &tool.says) {
+                (Some(digest), Some(says)) => {
+                    text.line(&format!("{}/{}, {digest}, is said to be now:", tool.resource, tool.tool));
+                    text.line(says);
+                }
+                _ => text.line(&format!(
+                    "{}/{}: what it is said to be now is shown once a client has listed it again.",
+                    tool.resource, tool.tool
+                )),
+            }
+        }
     }
 }
 

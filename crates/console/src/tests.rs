@@ -192,11 +192,12 @@ impl Runs for Rest {
 
 impl Tools for Rest {
     fn list(&self) -> Result<Vec<Tool>, Failed> {
-        Ok(vec![Tool { resource: "files".into(), tool: "read".into(), changed: true }])
+        let (digest, says) = (Some("5d21e7".into()), Some(r#"{"name":"read"}"#.into()));
+        Ok(vec![Tool { resource: "files".into(), tool: "read".into(), changed: true, digest, says }])
     }
 
-    fn accept(&self, by: &Operator, resource: &str, tool: &str) -> Result<(), Failed> {
-        self.note(format!("accept {resource} {tool} by {}", by.name));
+    fn accept(&self, by: &Operator, resource: &str, tool: &str, digest: &str) -> Result<(), Failed> {
+        self.note(format!("accept {resource} {tool} {digest} by {}", by.name));
         Ok(())
     }
 }
@@ -418,7 +419,7 @@ async fn each_route_serves_the_roles_that_it_is_for_and_no_other() {
     let approve = format!("/v1/approvals/{ASK}/approve");
     let deny = format!("/v1/approvals/{ASK}/deny");
     let reason = r#"{"reason":"because"}"#;
-    let tool = r#"{"resource":"files","tool":"read"}"#;
+    let tool = r#"{"resource":"files","tool":"read","digest":"5d21e7"}"#;
     let for_self = r#"{"agent":"support"}"#;
     let for_other = r#"{"agent":"support","for":"bob"}"#;
     #[rustfmt::skip]

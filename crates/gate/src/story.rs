@@ -270,6 +270,11 @@ impl Gate {
         self.loaded().policy.only_reads(&who.principal, &who.root)
     }
 
+    /// Whether policy lets the run do `verb` to nothing in `on`, whatever is asked and whoever approves.
+    pub fn never(&self, who: &Who, verb: Verb, on: &ResourcePath) -> bool {
+        self.loaded().policy.never(&who.principal, verb, on)
+    }
+
     /// What below the resource policy forbids to the run in some way or other, by name: what has all of something has those, too.
     pub fn forbidden_below(&self, who: &Who) -> BTreeSet<ResourcePath> {
         let loaded = self.loaded();

@@ -117,6 +117,11 @@ impl Policy {
     pub fn only_reads(&self, who: &Principal, resource: &ResourcePath) -> bool {
         self.whole().only_reads(who, resource)
     }
+
+    /// Whether `who` can do `verb` to nothing in `resource`, whatever the context and whoever approves. `false` says nothing.
+    pub fn never(&self, who: &Principal, verb: Verb, resource: &ResourcePath) -> bool {
+        self.whole().never(who, verb, resource)
+    }
 }
 
 /// Rules of a policy, by action.
@@ -237,6 +242,19 @@ impl Slice {
             !writes.iter().flat_map(|verb| self.acts[&Act::Verb(*verb)].by_id.values()).any(|rule| {
                 !rule.forbids && rule.concerns_principal(&principal) && rule.concerns_tree(resource)
             })
+        })
+    }
+
+    /// Whether no permit can concern `verb` on `resource`, or below it, or a rule forbids all of it without a condition.
+    /// A run may do what each run above it may: one of them for which that holds is enough.
+    pub fn never(&self, who: &Principal, verb: Verb, resource: &ResourcePath) -> bool {
+        let rules = || self.acts[&Act::Verb(verb)].by_id.values();
+        chain(who).any(|(agent, run)| {
+            let principal = [uid("Agent", agent), uid("Run", run)];
+            let permits = |rule: &Rule| {
+                !rule.forbids && rule.concerns_principal(&principal) && rule.concerns_tree(resource)
+            };
+            !rules().any(permits) || rules().any(|rule| rule.forbids_tree(&principal, resource))
         })
     }
 

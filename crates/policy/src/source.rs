@@ -435,13 +435,27 @@ impl Rule {
         match self.cedar.resource_constraint() {
             ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
             ResourceConstraint::In(uid) | ResourceConstraint::Eq(uid) | ResourceConstraint::IsIn(_, uid) => {
-                let within = |inner: &str, outer: &str| {
-                    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                };
                 let id = uid.id().unescaped();
                 within(id, root.as_str()) || within(root.as_str(), id)
             }
         }
+    }
+
+    /// Whether the rule forbids `root` and all that is in it to `principal` (a run and what it is in), and no condition or
+    /// approval lifts that.
+    pub(crate) fn forbids_tree(&self, principal: &[EntityUid], root: &ResourcePath) -> bool {
+        let concerns = match self.cedar.principal_constraint() {
+            PrincipalConstraint::Any => true,
+            PrincipalConstraint::In(uid) => principal.contains(&uid),
+            PrincipalConstraint::Eq(_) | PrincipalConstraint::Is(_) | PrincipalConstraint::IsIn(..) => false,
+        };
+        let covers = match self.cedar.resource_constraint() {
+            ResourceConstraint::Any => true,
+            ResourceConstraint::In(uid) => within(root.as_str(), uid.id().unescaped()),
+            ResourceConstraint::Eq(_) | ResourceConstraint::Is(_) | ResourceConstraint::IsIn(..) => false,
+        };
+        let always = self.needs.is_empty() && !self.cedar.has_non_scope_constraint();
+        self.forbids && concerns && covers && always
     }
 
     /// Whether the rule's scope can hold for a resource with these ids: its own, and of all that it is in.
@@ -453,6 +467,10 @@ impl Rule {
             }
         }
     }
+}
+
+fn within(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mask::body::PathRule;
+use mask::body::{JsonPath, PathRule};
 use proto_http::action::Routes;
 use proto_http::mcp::ToolRoute;
 use vocab::{Class, Durability, MaskKind};
@@ -245,6 +245,17 @@ impl Masks {
     pub fn new(named: impl IntoIterator<Item = (String, PathRule)>) -> Masks {
         let (names, rules): (Vec<_>, Vec<_>) = named.into_iter().unzip();
         Masks { rules: rules.into(), names }
+    }
+
+    /// The same for a server of MCP: what it defines of its tools is no data, and a parameter may be called as a value is.
+    pub fn of_server(named: impl IntoIterator<Item = (String, PathRule)>) -> Masks {
+        const DEFINITIONS: &str = "$.result.tools";
+        let mut named: Vec<(String, PathRule)> = named.into_iter().collect();
+        let path = JsonPath::parse(DEFINITIONS).ok();
+        let like = named.first().map(|(_, rule)| (rule.class.clone(), rule.kind.clone()));
+        let spared = path.zip(like).and_then(|(path, (class, kind))| PathRule::new(path, class, kind).ok());
+        named.extend(spared.map(|rule| (DEFINITIONS.to_owned(), rule.sparing())));
+        Masks::new(named)
     }
 
     /// The path of a rule, which holds nothing of a peer's.

@@ -115,6 +115,8 @@ pub const EVENTS_PAUSE: Duration = Duration::from_millis(300);
 pub const MODEL_BODY_BYTES_MAX: usize = 8 << 20;
 /// Tools of one server of MCP whose descriptions are remembered. Each is about 300 bytes, and the file is written whole.
 pub const PINS_MAX: usize = 4_096;
+/// What one server says of its tools that have changed, and is kept to be shown, in bytes: as much as one message holds.
+pub const PINS_SAID_BYTES_MAX: usize = MODEL_BODY_BYTES_MAX;
 /// Sessions, tasks and places that one server of MCP gave one run, and that are remembered.
 pub const MCP_HANDLES_PER_RUN_MAX: usize = 256;
 /// Ids of events that one server of MCP gave one run, and that are remembered: a client goes on behind the newest that it saw.

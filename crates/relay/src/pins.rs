@@ -2,7 +2,8 @@
 //! that was looked at becomes another one.
 //!
 //! A pin is SHA-256(16 random bytes || definition): what a server says can hold a value, and a bare hash of it would be
-//! that value. The file stands beside the keys, not below the data.
+//! that value. The file stands beside the keys, not below the data. What a changed tool is said to be now is known while the
+//! gateway runs: it is accepted by the digest with which somebody was shown it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -10,12 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::entropy::{self, hex};
-use crate::limits::PINS_MAX;
+use crate::limits::{PINS_MAX, PINS_SAID_BYTES_MAX};
 
 /// The pins of one server.
 pub struct Pins {
     path: PathBuf,
-    all: Mutex<BTreeMap<String, Pin>>,
+    all: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    pins: BTreeMap<String, Pin>,
+    /// What the server says now of tools that have changed.
+    said: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +48,26 @@ pub enum Seen {
 pub struct Pinned {
     pub tool: String,
     pub changed: bool,
+    pub now: Option<Now>,
+}
+
+/// What a server says now of a tool that has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// By this it is accepted.
+    pub digest: String,
+    /// As the server says it.
+    pub definition: String,
+}
+
+/// What came of accepting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    Done,
+    /// It has not changed, or is not known.
+    Nothing,
+    /// The digest is not that of what the server says now, or what it says now has not been heard since the start.
+    Another,
 }
 
 impl Pins {
@@ -52,14 +80,16 @@ impl Pins {
         };
         let all: Option<BTreeMap<String, Pin>> = text.lines().map(read).collect();
         let broken = || io::Error::new(io::ErrorKind::InvalidData, "a line is not what the gateway writes");
-        Ok(Pins { path: path.to_owned(), all: Mutex::new(all.ok_or_else(broken)?) })
+        let pins = all.ok_or_else(broken)?;
+        Ok(Pins { path: path.to_owned(), all: Mutex::new(All { pins, ..All::default() }) })
     }
 
     /// Holds definitions against the pins, or makes some. What is new is on disk when this returns: a first definition, and
     /// that one has changed, which it stays until somebody accepts it. Errors: it cannot be written, or there are too many.
     pub fn see<'t>(&self, tools: impl Iterator<Item = (&'t str, &'t str)>) -> io::Result<Vec<Seen>> {
         let mut all = self.all();
-        let (mut next, mut new, mut seen) = (all.clone(), false, Vec::new());
+        let (mut next, mut new, mut seen) = (all.pins.clone(), false, Vec::new());
+        let mut said = Vec::new();
         for (tool, definition) in tools {
             let (pin, how, write) = match next.get(tool) {
                 None if next.len() >= PINS_MAX => return Err(io::Error::other("there are too many tools")),
@@ -77,43 +107,66 @@ impl Pins {
                 }
             };
             new |= write;
+            if how == Seen::Changed {
+                said.push((tool, definition));
+            }
             next.insert(tool.to_owned(), pin);
             seen.push(how);
         }
         if new {
             self.write(&next)?;
         }
-        *all = next;
+        all.pins = next;
+        said.into_iter().for_each(|(tool, definition)| all.says(tool, definition));
         Ok(seen)
     }
 
     /// Whether what the server last said of the tool is not what it said first.
     pub fn has_changed(&self, tool: &str) -> bool {
-        self.all().get(tool).is_some_and(|pin| pin.changed.is_some())
+        self.all().pins.get(tool).is_some_and(|pin| pin.changed.is_some())
     }
 
     /// All of them, by name.
     pub fn list(&self) -> Vec<Pinned> {
-        let pinned =
-            |(tool, pin): (&String, &Pin)| Pinned { tool: tool.clone(), changed: pin.changed.is_some() };
-        self.all().iter().map(pinned).collect()
+        let all = self.all();
+        let pinned = |(tool, pin): (&String, &Pin)| Pinned {
+            tool: tool.clone(),
+            changed: pin.changed.is_some(),
+            now: all.now(tool),
+        };
+        all.pins.iter().map(pinned).collect()
     }
 
-    /// Takes what the server says now for what it is to say. `false`: there is nothing to accept.
-    pub fn accept(&self, tool: &str) -> io::Result<bool> {
-        let mut all = self.all();
-        let Some(pin) = all.get_mut(tool) else { return Ok(false) };
-        let Some(changed) = pin.changed else { return Ok(false) };
-        let before = *pin;
-        *pin = Pin { digest: changed, changed: None, ..before };
-        let written = self.write(&all);
-        if written.is_err() {
-            all.insert(tool.to_owned(), before);
+    /// Whether `digest` is that of what the server says now of a tool that has changed.
+    pub fn would_accept(&self, tool: &str, digest: &str) -> Accepted {
+        let all = self.all();
+        match (all.pins.get(tool).and_then(|pin| pin.changed), all.now(tool)) {
+            (None, _) => Accepted::Nothing,
+            (Some(_), Some(now)) if now.digest == digest => Accepted::Done,
+            (Some(_), _) => Accepted::Another,
         }
-        written.map(|()| true)
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Pin>> {
+    /// Takes what the server says now for what it is to say, if `digest` is that of it.
+    pub fn accept(&self, tool: &str, digest: &str) -> io::Result<Accepted> {
+        let mut all = self.all();
+        let (Some(pin), now) = (all.pins.get(tool).copied(), all.now(tool)) else {
+            return Ok(Accepted::Nothing);
+        };
+        let Some(changed) = pin.changed else { return Ok(Accepted::Nothing) };
+        if now.is_none_or(|now| now.digest != digest) {
+            return Ok(Accepted::Another);
+        }
+        all.pins.insert(tool.to_owned(), Pin { digest: changed, changed: None, ..pin });
+        if let Err(error) = self.write(&all.pins) {
+            all.pins.insert(tool.to_owned(), pin);
+            return Err(error);
+        }
+        all.said.remove(tool);
+        Ok(Accepted::Done)
+    }
+
+    fn all(&self) -> MutexGuard<'_, All> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -134,6 +187,27 @@ impl Pins {
         }
     }
 }
+
+impl All {
+    /// Keeps what is said of a changed tool. What does not fit beside it is heard again when the tools are listed again.
+    fn says(&mut self, tool: &str, definition: &str) {
+        self.said.remove(tool);
+        let bytes: usize = self.said.values().map(String::len).sum();
+        if bytes + definition.len() > PINS_SAID_BYTES_MAX {
+            self.said.clear();
+        }
+        self.said.insert(tool.to_owned(), definition.to_owned());
+    }
+
+    fn now(&self, tool: &str) -> Option<Now> {
+        let digest = self.pins.get(tool)?.changed?;
+        let definition = self.said.get(tool)?.clone();
+        Some(Now { digest: hex(digest.get(..DIGEST_BYTES)?), definition })
+    }
+}
+
+/// So many bytes of a digest are shown. A server would have to try 2^64 definitions to find another with the same.
+const DIGEST_BYTES: usize = 8;
 
 fn digest(salt: &[u8; 16], definition: &str) -> [u8; 32] {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
@@ -188,14 +262,40 @@ mod tests {
         assert_eq!(see(&pins, "two"), Seen::Changed);
         assert_eq!(see(&pins, "one"), Seen::Changed, "who changes back is looked at, too");
         assert_eq!(see(&pins, "two"), Seen::Changed);
-        assert!(!pins.accept("other").unwrap());
-        assert!(pins.accept("read file\n").unwrap());
+        let now = |pins: &Pins| pins.list()[0].now.clone();
+        let seen = now(&pins).unwrap();
+        assert_eq!(seen.definition, "two");
+        assert_eq!(pins.accept("other", &seen.digest).unwrap(), Accepted::Nothing);
+        assert_eq!(see(&pins, "three"), Seen::Changed);
+        assert_eq!(pins.accept("read file\n", &seen.digest).unwrap(), Accepted::Another, "nobody saw three");
+        assert_eq!(now(&open()), None, "what it says now is not known before it is heard");
+        assert_eq!(open().accept("read file\n", &seen.digest).unwrap(), Accepted::Another);
+        assert_eq!(see(&pins, "two"), Seen::Changed);
+        assert_eq!(pins.accept("read file\n", "").unwrap(), Accepted::Another);
+        assert_eq!(pins.would_accept("read file\n", &seen.digest), Accepted::Done);
+        assert_eq!(pins.accept("read file\n", &seen.digest).unwrap(), Accepted::Done);
+        assert_eq!(
+            (now(&pins), pins.accept("read file\n", &seen.digest).unwrap()),
+            (None, Accepted::Nothing)
+        );
         let pins = open();
         assert_eq!(see(&pins, "two"), Seen::Same);
         assert_eq!(see(&pins, "one"), Seen::Changed);
         std::fs::write(&path, "no pins\n").unwrap();
         assert!(Pins::open(&path).is_err());
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn so_much_is_kept_of_what_is_said_and_no_more() {
+        let mut all = All::default();
+        let half = "x".repeat(PINS_SAID_BYTES_MAX / 2);
+        all.says("a", &half);
+        all.says("b", &half);
+        all.says("b", &half);
+        assert_eq!(all.said.len(), 2);
+        all.says("c", "x");
+        assert_eq!(all.said.keys().collect::<Vec<_>>(), ["c"]);
     }
 
     #[test]

@@ -122,8 +122,8 @@ fn chat(model: &Value, number: u64, turn: &Turn) -> Both {
     events.extend(pieces.map(|piece| chunk(json!({"content": piece}), None)));
     for (n, call) in turn.calls.iter().enumerate() {
         let function = json!({"name": call.tool, "arguments": ""});
-        let first =
-            json!({"index": n, "id": turn.id("call_", number, n), "type": "function", "function": function});
+        let kind = if turn.strange { "strange" } else { "function" };
+        let first = json!({"index": n, "id": turn.id("call_", number, n), "type": kind, kind: function});
         events.push(chunk(json!({"tool_calls": [first]}), None));
         for piece in cut(&call.arguments, 9) {
             events.push(chunk(json!({"tool_calls": [{"index": n, "function": {"arguments": piece}}]}), None));

@@ -9,7 +9,8 @@ pub enum Script {
     /// and its arguments in JSON), or to have weather told; given a tool's result, it ends. Asked whom to write to, it says an
     /// address, and asked to mail it, it decides that with the address, both in pieces of a few letters. Asked for a `Plan`, it
     /// states the steps that the question holds behind `plan:`, and asked to act, what is left of them. To think `aloud`, it
-    /// says what it thinks and searches (Messages); told to `stall`, it does not end a stream that it has begun.
+    /// says what it thinks and searches (Messages); told to `stall`, it does not end a stream that it has begun; asked for
+    /// something `strange`, it streams a call of a type that nobody knows (Chat Completions).
     Questions,
     /// A list of turns, and an answer at last: the turn is the number of its own that it is shown (Chat Completions). Where a turn
     /// says that the plan is at a step, it first hands its plan over, as planners do: `write_todos`.
@@ -30,6 +31,7 @@ pub struct Turn {
     pub spelled: bool,
     pub aloud: bool,
     pub stalls: bool,
+    pub strange: bool,
 }
 
 pub struct Call {
@@ -77,7 +79,8 @@ fn question(asked: &Asked) -> Option<Turn> {
         None => decided(asked)?,
     };
     let says = |word: &str| asked.question.contains(word);
-    Some(Turn { aloud: says("aloud") && asked.shape.is_none(), stalls: says("stall"), ..turn })
+    let aloud = says("aloud") && asked.shape.is_none();
+    Some(Turn { aloud, stalls: says("stall"), strange: says("strange"), ..turn })
 }
 
 /// Tool and arguments for a question; of a plan that is shown, for the step that is to be done.

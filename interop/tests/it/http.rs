@@ -177,9 +177,10 @@ fn the_credential_is_the_gateways_and_the_agents_goes_no_further() {
     );
     assert_eq!(done.out(), "401", "two credentials are none");
     let done = scene().sh(
-        "tester",
+        "claimant",
         "curl -sS -o /dev/null -H \"Authorization: Bearer $BILLING_API_KEY\" -H 'X-Forwarded-For: 10.0.0.1' \
          -H 'X_Forwarded_For: 10.0.0.1' -H 'X_Api_Key: mine' -H 'Request-Range: bytes=0-9' -H 'Cookie: a=b' \
+         -H 'X.Forwarded.Host: evil' -H 'CF-Connecting-IP: 10.0.0.1' -H 'True-Client-IP: 10.0.0.1' -H 'client_id: kept' \
          $BILLING_BASE_URL/users/2?probe=credential; env",
     );
     assert!(!done.out().contains(KEY), "the agent's environment has the upstream's credential");
@@ -195,9 +196,19 @@ fn the_credential_is_the_gateways_and_the_agents_goes_no_further() {
         |name: &str| headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
     assert_eq!(all("authorization"), [format!("Bearer {KEY}")]);
     assert_eq!((all("x-forwarded-for").len(), all("cookie")), (0, vec!["a=b"]));
-    for gone in ["x_forwarded_for", "x_api_key", "request-range"] {
+    for gone in [
+        "x_forwarded_for",
+        "x_api_key",
+        "request-range",
+        "x.forwarded.host",
+        "cf-connecting-ip",
+        "true-client-ip",
+    ] {
         assert_eq!(all(gone).len(), 0, "{gone}");
     }
+    assert_eq!(all("client_id"), ["kept"], "a sign in a name is no harm by itself");
+    let shown = scene().json(&["show", &scene().run_of("claimant"), "--json"]).to_string();
+    assert!(shown.contains("cf-connecting-ip [not passed on]: 10.0.0.1"), "{shown}");
     assert!(all("host")[0].starts_with("localhost:"), "{headers:?}");
 }
 
@@ -547,6 +558,52 @@ fn the_services_own_credential_does_not_come_back() {
 }
 
 #[test]
+fn a_text_in_latin_letters_is_read_and_goes_on_in_utf_8() {
+    let out = scene().sh("texts", "curl -sS -i $B/latin").out();
+    without_secrets(&out);
+    assert!(out.contains("Content-Type: text/html; charset=utf-8") && out.contains("W/\"v1\""), "{out}");
+    assert!(out.ends_with("Grüße an [pii.email] – 5 €"), "{out}");
+}
+
+#[test]
+fn a_mask_that_is_read_and_written_back_is_refused() {
+    let send = |method: &str, kind: &str, body: &str| {
+        let words = format!("-X {method} -H 'Content-Type: {kind}' -d '{body}'");
+        scene().sh("chooser", &format!("curl -sS -i {words} $B/echo?probe=written")).out()
+    };
+    let user = r#"{"id": 1, "email": "[pii.email]"}"#;
+    for (method, kind, body) in [
+        ("PUT", "application/json", user),
+        ("PATCH", "application/json", user),
+        ("POST", "application/json", user),
+        ("POST", "application/x-www-form-urlencoded", "id=1&email=%5Bpii.email%5D"),
+        ("PUT", "text/plain", "write to [pii.email]"),
+    ] {
+        let said = send(method, kind, body);
+        assert!(said.starts_with("HTTP/1.1 400") && said.contains("is a mask"), "{method} {body}: {said}");
+    }
+    assert!(!scene().seen().iter().any(|seen| seen["target"] == "/echo?probe=written"), "it was sent");
+    let said = send("POST", "application/json", r#"{"note": "[pii.email] wrote again"}"#);
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+}
+
+#[test]
+fn a_value_in_the_name_of_an_answers_field_does_not_leave() {
+    let done = scene().sh("namer", "curl -sS -i $B/names; curl -sS -i \"$B/names?own=1\"");
+    let out = done.out();
+    without_secrets(&out);
+    assert!(out.starts_with("HTTP/1.1 200") && out.contains("X-Kept: 4"), "{}", done.all());
+    assert!(out.contains("HTTP/1.1 502") && out.contains("in a field's name") && !out.contains(KEY), "{out}");
+    let run = scene().run_of("namer");
+    let shown = scene().json(&["show", &run, "--json"]);
+    let tripwires = shown["actions"][0]["tripwires"].to_string();
+    assert!(tripwires.contains("pii.ssn") && tripwires.contains("header"), "{shown}");
+    let replay = scene().ask(&["replay", &run, "--json"], None).out();
+    without_secrets(&replay);
+    assert!(replay.contains("x-[pii.ssn]: [not passed on]"), "{replay}");
+}
+
+#[test]
 fn an_agent_does_not_choose_a_form_that_no_rule_speaks_of() {
     let status = |words: &str| {
         scene().sh("chooser", &format!("curl -sS -o /dev/null -w '%{{http_code}}' {words}")).out()
@@ -765,6 +822,10 @@ fn shapes_that_two_servers_could_cut_differently_are_refused() {
         ("a space before the colon", "Content-Length : 0\r\n\r\n"),
         ("a bare LF", "X-A: 1\nContent-Length: 0\r\n\r\n"),
         ("another method", "X-HTTP-Method-Override: DELETE\r\nContent-Length: 0\r\n\r\n"),
+        ("another method of a proxy's", "X-Forwarded-Method: DELETE\r\nContent-Length: 0\r\n\r\n"),
+        ("another path by CGI", "SCRIPT_NAME: /echo\r\nContent-Length: 0\r\n\r\n"),
+        ("another path by CGI, spelt otherwise", "Path.Info: /admin\r\nContent-Length: 0\r\n\r\n"),
+        ("another path of a proxy's", "X-Envoy-Original-Path: /admin\r\nContent-Length: 0\r\n\r\n"),
     ] {
         let said = raw(&key, &format!("{head}{rest}"));
         assert!(said.starts_with("HTTP/1.1 4"), "{name}: {said}");

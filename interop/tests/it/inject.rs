@@ -177,6 +177,17 @@ fn a_parameter_is_the_gateways_and_in_no_spelling_the_agents() {
         done.out()
     );
     scene().says_nothing("query-user", &done);
+    // As links, pages and logs write it: in Base64 wherever it begins there, in references of HTML, twice encoded.
+    let done = scene().sh("query-reader", "curl -sS -i \"$QUERY_URL/written?probe=q3\"");
+    assert!(done.out().contains("200 OK"), "{}", scene().gateway.explain(&done));
+    assert_eq!(done.out().matches("[credential]").count(), 26, "{}", done.out());
+    assert!(done.out().contains("api_key%3D[credential]"), "{}", done.out());
+    let bare = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "").to_lowercase();
+    let digits = PLACES[2].2.bytes().map(|b| format!("{b:02x}")).collect::<String>();
+    for inner in ["key2b61b", "key252b61b", "key4361b", &digits] {
+        assert!(!bare(&done.out()).contains(inner), "{inner}: {}", done.out());
+    }
+    scene().says_nothing("query-reader", &done);
     for query in [
         "api_key=mine-91",
         "API_KEY=mine-91",

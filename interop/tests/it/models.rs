@@ -460,6 +460,15 @@ fn an_agent_has_no_part_of_a_call_before_it_is_recorded() {
     assert_eq!(shown["decisions"].as_array().map(Vec::len), Some(0), "{shown}");
 }
 
+#[test]
+fn a_call_of_a_type_that_nobody_knows_does_not_leave_in_pieces_either() {
+    let body = r#"{"model": "scripted-1", "stream": true, "messages": [{"role": "user", "content": "strange. call: odd_tool {}"}]}"#;
+    let done = post("strange", "/chat/completions", "application/json", body, "-N --max-time 5");
+    assert!(!done.out().contains("odd_tool") && !done.out().contains("tool_calls"), "{}", done.all());
+    let shown = scene().ask(&["show", &scene().run_of("strange")]).out();
+    assert!(shown.contains("a type of tool that is not known"), "{shown}");
+}
+
 /// What the model says to `question` in pieces, as the agent gets it; its run is the newest of `agent`.
 fn in_pieces(agent: &str, dialect: &str, question: &str) -> (String, String) {
     let (path, headers) = match dialect {

@@ -643,7 +643,11 @@ impl Json {
 
     /// The same of one at which a rule's path ends.
     #[inline(never)]
-    fn governed(&self, around: Reveals, look: &mut Look<'_>) -> Begun {
+    fn governed(&mut self, around: Reveals, look: &mut Look<'_>) -> Begun {
+        if self.rules.ending(&self.begun).any(|(_, rule)| rule.spares) {
+            self.begun.fill(0);
+            return Begun { reveals: around, masked: None };
+        }
         let (mut reveals, mut masked) = (Vec::new(), None);
         for (i, rule) in self.rules.ending(&self.begun) {
             match look.revealed.contains(&rule.class) {

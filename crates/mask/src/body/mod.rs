@@ -91,6 +91,8 @@ pub struct PathRule {
     names: bool,
     /// What a string is replaced with, if not with its class: see [`PathRule::saying`].
     words: Option<Arc<str>>,
+    /// No other rule says anything of what stands there: see [`PathRule::sparing`].
+    spares: bool,
 }
 
 impl PathRule {
@@ -98,7 +100,7 @@ impl PathRule {
     pub fn new(path: JsonPath, class: Class, kind: MaskKind) -> Result<PathRule, &'static str> {
         match kind {
             MaskKind::Null | MaskKind::Redact | MaskKind::Partial { .. } => {
-                Ok(PathRule { path, class, kind, names: false, words: None })
+                Ok(PathRule { path, class, kind, names: false, words: None, spares: false })
             }
             MaskKind::RowToken | MaskKind::Token | MaskKind::Bucket { .. } => {
                 Err("a value in a body is masked as null, redact or partial")
@@ -115,6 +117,11 @@ impl PathRule {
     /// there to be of some form.
     pub fn saying(self, words: &str) -> PathRule {
         PathRule { words: Some(words.into()), ..self }
+    }
+
+    /// A rule that masks nothing: what stands at its path is no data, and no rule says anything of it or of what is in it.
+    pub fn sparing(self) -> PathRule {
+        PathRule { spares: true, ..self }
     }
 
     /// What takes the place of a string, a number, or one of `true` and `false`. Of an object or array, and of null,

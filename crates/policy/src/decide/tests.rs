@@ -399,6 +399,39 @@ fn a_run_only_reads_where_no_permit_can_concern_another_verb() {
 }
 
 #[test]
+fn what_no_permit_can_concern_or_a_rule_forbids_whole_can_never_be_done() {
+    let check = |rules: &str, expect: bool| {
+        let policy = policy(rules);
+        let who = who("support");
+        let keep = path("tools/tools/keep");
+        assert_eq!(policy.never(&who, Verb::Call, &keep), expect, "{rules}");
+        assert_eq!(policy.slice(&who).never(&who, Verb::Call, &keep), expect, "sliced: {rules}");
+    };
+    let below =
+        r#"permit (principal, action == Action::"call", resource in Resource::"tools/tools/keep/srv");"#;
+    check("", true);
+    check(below, false);
+    check(r#"permit (principal, action, resource) when { context.hour == 3 };"#, false);
+    check(r#"permit (principal, action == Action::"call", resource in Resource::"tools/tools/find");"#, true);
+    check(r#"permit (principal in Agent::"other", action, resource);"#, true);
+    for forbid in [
+        r#"forbid (principal, action == Action::"call", resource in Resource::"tools/tools");"#,
+        r#"forbid (principal in Agent::"support", action, resource);"#,
+    ] {
+        check(&format!("{below}{forbid}"), true);
+    }
+    for forbid in [
+        r#"forbid (principal, action == Action::"call", resource == Resource::"tools/tools/keep");"#,
+        r#"forbid (principal, action == Action::"call", resource in Resource::"tools/tools/keep/etc");"#,
+        r#"forbid (principal in Agent::"other", action, resource);"#,
+        r#"forbid (principal, action, resource) when { context.hour == 3 };"#,
+        r#"@needs("leads") forbid (principal, action, resource) unless { context.approvals.contains("leads") };"#,
+    ] {
+        check(&format!("{below}{forbid}"), false);
+    }
+}
+
+#[test]
 fn a_request_beyond_the_limits_is_refused() {
     let policy = policy("@id(\"p\") permit (principal, action, resource);");
     let many = |n| asks(who("x"), vec![access(Verb::Read, T, &[]); n], Context::default());

@@ -62,7 +62,7 @@ reasons! {
     HOST_MISSING = BAD_VALUE, "an HTTP/1.1 request must have a Host", "Host: missing";
     HOST_TWICE = BAD_VALUE, "a request must have one Host", "Host: several";
     HOST = BAD_VALUE, "Host is not `name` or `name:port`", "Host: value";
-    LOOKALIKE = BAD_VALUE, "a header's name has `_` where a known one has `-`", "header: underscore";
+    LOOKALIKE = BAD_VALUE, "a header's name has another sign where a known one has `-`", "header: underscore";
     CONNECTION = BAD_VALUE, "Connection is not a list of tokens", "Connection: value";
     CONNECTION_NAMES = BAD_VALUE, "Connection names a header that is not the connection's",
         "Connection: names an end-to-end field";
@@ -118,8 +118,8 @@ reasons! {
     CONTENT_TYPES = BAD_VALUE, "there must be one Content-Type", "Content-Type: several";
     ENCODINGS = BAD_VALUE, "Content-Encoding is not a list of tokens", "Content-Encoding: value";
     TOO_MANY_ENCODINGS = TOO_MANY, "a body has more than 4 content codings", "ENCODINGS_MAX";
-    OVERRIDE = AMBIGUOUS_TARGET, "a header that overrides the method or the path is not allowed",
-        "X-HTTP-Method-Override and the like";
+    OVERRIDE = AMBIGUOUS_TARGET, "a header that some servers read in place of the method or the path is not allowed",
+        "X-HTTP-Method-Override, Script-Name and the like";
     DOT_SEGMENT = AMBIGUOUS_TARGET, "the path has a `.` or `..` segment", "path: dot segment";
     EMPTY_SEGMENT = AMBIGUOUS_TARGET, "the path has an empty segment", "path: empty segment";
     BACKSLASH = AMBIGUOUS_TARGET, "the path has a backslash", "path: backslash";

@@ -361,11 +361,10 @@ fn keep_alive(headers: &Headers, minor: u8, side: Side) -> Result<bool, Fault> {
     Ok(!has("close") && (minor == 1 || has("keep-alive")))
 }
 
-/// CGI and its heirs read `Content_Length` as `Content-Length`. Names of our own use that differ so are refused; others
-/// are as good as any.
+/// CGI and its heirs read `Content_Length`, and some of them `Content.Length`, as `Content-Length`. Names of our own use
+/// that differ so are refused; others are as good as any.
 fn check_lookalikes(headers: &Headers, side: Side) -> Result<(), Fault> {
-    let lookalike =
-        |name: &[u8]| name.contains(&b'_') && END_TO_END.iter().any(|other| reads_as(name, other));
+    let lookalike = |name: &[u8]| END_TO_END.iter().any(|other| !same(name, other) && reads_as(name, other));
     if headers.iter().any(|(name, _)| lookalike(name.as_bytes())) {
         return Err(why::LOOKALIKE.on(side));
     }
@@ -442,9 +441,10 @@ pub(crate) fn same(name: &[u8], other: &str) -> bool {
     name.eq_ignore_ascii_case(other.as_bytes())
 }
 
-/// Whether a reader that takes `_` for `-` would take a name for this one, which is in lower case.
+/// Whether a reader that hands fields on as variables, in which every sign is one `_`, would take a name for this one,
+/// which is in lower case.
 pub(crate) fn reads_as(name: &[u8], other: &str) -> bool {
-    let dashed = name.iter().map(|b| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() });
+    let dashed = name.iter().map(|b| if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' });
     name.len() == other.len() && dashed.eq(other.bytes())
 }
 

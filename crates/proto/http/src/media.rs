@@ -55,6 +55,40 @@ impl Media {
     }
 }
 
+/// Content-Type of a text in windows-1252 (or in ISO-8859-1, which readers take for that: WHATWG Encoding, 4.2) as it is of
+/// the same text in UTF-8. `None`: it is in another charset, its structure says that it is UTF-8 (JSON, events, forms), or it
+/// may say itself what it is in (XML).
+pub fn latin_in_utf8(value: &[u8]) -> Option<String> {
+    let parsed = Type::parse(value)?;
+    let latin = parsed.charset.as_deref().is_some_and(is_latin);
+    let plain = textual(&parsed.kind, &parsed.subtype) == Media::Text && !parsed.subtype.ends_with("xml");
+    if !latin || !plain {
+        return None;
+    }
+    let says =
+        |part: &&str| part.trim_start().get(..8).is_some_and(|name| name.eq_ignore_ascii_case("charset="));
+    let parts: Vec<&str> = std::str::from_utf8(value).ok()?.split(';').filter(|part| !says(part)).collect();
+    Some(format!("{}; charset=utf-8", parts.join(";").trim_end()))
+}
+
+/// Appends a text in windows-1252, in UTF-8.
+pub fn push_latin(text: &[u8], out: &mut Vec<u8>) {
+    /// From 0x80 to 0x9F; the five that are none are the controls of Unicode.
+    const HIGH: [char; 32] = [
+        '\u{20ac}', '\u{81}', '\u{201a}', '\u{192}', '\u{201e}', '\u{2026}', '\u{2020}', '\u{2021}',
+        '\u{2c6}', '\u{2030}', '\u{160}', '\u{2039}', '\u{152}', '\u{8d}', '\u{17d}', '\u{8f}', '\u{90}',
+        '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '\u{2022}', '\u{2013}', '\u{2014}', '\u{2dc}',
+        '\u{2122}', '\u{161}', '\u{203a}', '\u{153}', '\u{9d}', '\u{17e}', '\u{178}',
+    ];
+    for byte in text {
+        let c = match byte {
+            0x80..=0x9f => HIGH[usize::from(byte - 0x80)],
+            byte => char::from(*byte),
+        };
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
 impl Encoding {
     /// Reads Content-Encoding, of all its fields. Errors: an element that is no token, more than [`ENCODINGS_MAX`].
     pub fn of(headers: &Headers) -> Result<Vec<Encoding>, Reason> {
@@ -155,8 +189,13 @@ fn textual(kind: &str, subtype: &str) -> Media {
 }
 
 fn is_readable(charset: &str) -> bool {
-    const READABLE: &[&str] = &["utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1"];
-    READABLE.iter().any(|known| charset.eq_ignore_ascii_case(known))
+    const READABLE: &[&str] = &["utf-8", "utf8", "us-ascii", "ascii"];
+    READABLE.iter().any(|known| charset.eq_ignore_ascii_case(known)) || is_latin(charset)
+}
+
+fn is_latin(charset: &str) -> bool {
+    const LATIN: &[&str] = &["iso-8859-1", "iso8859-1", "latin1", "windows-1252", "cp1252"];
+    LATIN.iter().any(|known| charset.eq_ignore_ascii_case(known))
 }
 
 /// Takes `; name=value` off the front: the name in lower case, the value unquoted. A lone `;` gives an empty name.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::fmt;
 use wire::{Fault, RawField, Side};
 
-pub use crate::media::{Encoding, Media};
+pub use crate::media::{Encoding, Media, latin_in_utf8, push_latin};
 pub use crate::target::{Origin, Path, Query, Target};
 
 /// A request that this listener may serve; whether it may pass is for policy to say.
@@ -175,14 +175,73 @@ const HOP_BY_HOP: &[&str] = &[
     "upgrade",
 ];
 
-/// Fields that some servers read in place of the request line, so that a GET would be a DELETE, or `/` be `/admin`.
+/// Fields that some servers read in place of the request line, so that a GET would be a DELETE, or `/` be `/admin`: what
+/// frameworks call them, what a proxy says to a service that trusts it, and the variables of CGI, which gunicorn takes from
+/// fields of these names.
 const OVERRIDES: &[&str] = &[
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
+    "x-method",
+    "x-forwarded-method",
+    "x-original-method",
+    "x-envoy-original-method",
+    "request-method",
     "x-original-url",
     "x-original-uri",
+    "x-original-path",
+    "x-original-pathbase",
+    "x-original-prefix",
+    "x-original-query",
+    "x-original-querystring",
     "x-rewrite-url",
+    "x-rewrite-uri",
+    "x-rewrite-path",
+    "x-override-url",
+    "x-override-path",
+    "x-request-uri",
+    "x-request-url",
+    "x-request-path",
+    "x-replaced-path",
+    "x-external-path",
+    "x-ingress-path",
+    "x-forwarded-uri",
+    "x-forwarded-url",
+    "x-forwarded-path",
+    "x-forwarded-pathbase",
+    "x-forwarded-prefix",
+    "x-forwarded-query",
+    "x-forwarded-script-name",
+    "x-forwarded-request-uri",
+    "x-envoy-original-path",
+    "x-envoy-original-dst-host",
+    "x-ms-original-url",
+    "x-waws-unencoded-url",
+    "x-http-destinationurl",
+    "x-http-path-override",
+    "x-http-url-override",
+    "x-proxy-url",
+    "x-script-name",
+    "x-script-url",
+    "x-path-info",
+    "x-base-path",
+    // Next.js: which page is meant, and that its middleware was there before.
+    "x-matched-path",
+    "x-now-route-matches",
+    "x-invoke-path",
+    "x-invoke-query",
+    "x-middleware-rewrite",
+    "x-middleware-subrequest",
+    "script-name",
+    "script-url",
+    "script-uri",
+    "script-filename",
+    "path-info",
+    "path-translated",
+    "request-uri",
+    "query-string",
+    "document-uri",
+    "redirect-url",
 ];
 
 impl fmt::Debug for Request {

@@ -10,7 +10,7 @@ use gate::{Decided, Ground, Outcome, Piece, Release};
 use ledger::{Code, Durable, Map, PayloadPlain};
 use mask::{MaskedBytes, MaskedText, Shape};
 use proto_http::frame::{Framing, Headers, Incoming, encode_last_chunk, encode_response};
-use proto_http::message::{Media, Response, hop_by_hop};
+use proto_http::message::{Media, Response, hop_by_hop, latin_in_utf8};
 use proto_http::session::Seen;
 use proto_http::two::reads_trailers;
 use proto_http::websocket::Kind;
@@ -39,10 +39,14 @@ const HELD_BACK: &str = "policy holds back the answer";
 pub(super) const NOT_SEEN: &str = "the answer cannot be looked into, and no rule permits that";
 pub(super) const NOT_JSON: &str = "the answer is not JSON, and the rules of this service name places in JSON";
 pub(super) const CREDENTIAL: &str = "the service's own credential stands in an answer that is opaque";
+const CREDENTIAL_NAMED: &str = "the service's own credential stands in a field's name";
 const PART: &str = "the service answered with a part, and a value could be cut in two";
 const TWO_SESSIONS: &str = "the server gives its client two sessions at once";
 pub(super) const NEW_POLICY: &str = "policy has changed since this was asked: ask again";
 const TRIPPED: &str = "a detector found a value that no rule governs";
+
+/// What the record has of a field in whose name a value stands.
+const HELD_NAME: &str = "[not passed on]";
 
 /// An answer on its way.
 pub(super) struct Answer {
@@ -243,6 +247,9 @@ impl Session {
         if response.status == 206 || response.headers.contains("content-range") {
             return Err(Stays::Unreadable(502, PART));
         }
+        if self.names_credential(&response.headers) {
+            return Err(Stays::Unreadable(502, CREDENTIAL_NAMED));
+        }
         // What a server of MCP says beside `202 Accepted` says nothing, and stays here.
         let empty = bodyless || response.framing == Framing::Length(0);
         let nothing = empty || (resource.config.mcp.is_some() && response.status == 202);
@@ -296,7 +303,7 @@ impl Session {
         Ok(Answer {
             reading: turn.map(|turn| Reading::new(turn, response.media == Media::EventStream)),
             listening,
-            undoing: Undoing::of(&response.encodings),
+            undoing: Undoing::of_answer(&response),
             scrub: Scrub::default(),
             opens: None,
             message: None,
@@ -358,6 +365,9 @@ impl Session {
             let (piece, over) = match next {
                 Incoming::Body(piece) => (answer.scrub.push(&self.needles, &piece), false),
                 Incoming::Trailers(trailers) => {
+                    if answer.trailing && self.names_credential(&trailers) {
+                        return Ok(Err(Stays::Unreadable(502, CREDENTIAL_NAMED)));
+                    }
                     if answer.trailing {
                         answer.trailers = trailers;
                     }
@@ -367,7 +377,7 @@ impl Session {
                     if let Err(why) = answer.undoing.finish() {
                         return Ok(Err(Stays::Unreadable(502, why)));
                     }
-                    (answer.scrub.finish(), true)
+                    (answer.scrub.finish(&self.needles), true)
                 }
                 Incoming::NeedMore | Incoming::Head(_) | Incoming::Closed => {
                     return Err(Cut::upstream("the service behind the gateway closed the connection"));
@@ -395,6 +405,11 @@ impl Session {
                 return Ok(Ok(over));
             }
         }
+    }
+
+    /// Whether the service's own credential stands in a name, where nothing can take its place.
+    fn names_credential(&self, headers: &Headers) -> bool {
+        headers.iter().any(|(name, _)| self.needles.stands_in_name(name.as_bytes()))
     }
 
     /// What comes next. What is recorded leaves meanwhile.
@@ -611,11 +626,16 @@ impl Session {
         let key = self.resource.gate.ledger().filter_key();
         let (mut own, mut recorded) = (Headers::new(), Vec::new());
         for (name, value) in trailers.iter() {
+            let (name_shown, found) = answer.looking.name(&detectors, &self.known, name.as_bytes());
+            if found {
+                recorded.push(format!("{name_shown}: {HELD_NAME}"));
+                continue;
+            }
             let clean = self.needles.without(value.as_bytes());
             let value = clean.map_or_else(|| value.clone(), |clean| RawField::new(clean.into()));
             let value = self.header(&mut answer.looking, &detectors, &value);
             answer.looking.beside(&key, name.as_bytes(), value.as_bytes());
-            recorded.push(format!("{}: {}", readable(name.as_bytes()), shown(name, &value)));
+            recorded.push(format!("{name_shown}: {}", shown(name, &value)));
             own.push(name.clone(), value);
         }
         let mut out = bytes::BytesMut::new();
@@ -657,6 +677,11 @@ impl Session {
         let mut recorded =
             format!("{} {}", answer.response.status, readable(answer.response.reason.as_bytes()));
         for (name, value) in headers.iter() {
+            let (name_shown, found) = answer.looking.name(&detectors, &self.known, name.as_bytes());
+            if found {
+                recorded.push_str(&format!("\n{name_shown}: {HELD_NAME}"));
+                continue;
+            }
             let value = match readable(name.as_bytes()).to_ascii_lowercase().as_str() {
                 // Through the proxy, the client is where the service says that it is.
                 "location" | "content-location" if !self.entry.is_proxy() => {
@@ -664,13 +689,15 @@ impl Session {
                     home.map_or_else(|| value.clone(), |home| RawField::new(home.into()))
                 }
                 "etag" if answer.undoing.undoes() => weak(value),
+                "content-type" if answer.undoing.is_latin() => latin_in_utf8(value.as_bytes())
+                    .map_or_else(|| value.clone(), |said| RawField::new(said.into())),
                 _ => value.clone(),
             };
             let value =
                 self.needles.without(value.as_bytes()).map_or(value, |clean| RawField::new(clean.into()));
             let value = self.header(&mut answer.looking, &detectors, &value);
             answer.looking.beside(&key, name.as_bytes(), value.as_bytes());
-            recorded.push_str(&format!("\n{}: {}", readable(name.as_bytes()), shown(name, &value)));
+            recorded.push_str(&format!("\n{name_shown}: {}", shown(name, &value)));
             own.push(name.clone(), value);
         }
         let text = |text: &str| RawField::copy_from(text.as_bytes());
@@ -813,6 +840,12 @@ impl Answer {
     ) -> Result<(), &'static str> {
         if let Some(reading) = &mut self.reading {
             let read = reading.push(masked.as_bytes());
+            if let Some(why) = reading.unknown() {
+                if !resource.gate.permits_opaque(who, resource.config.kind()) {
+                    return Err(why);
+                }
+                self.looking.not_understood();
+            }
             let read = if over { read.and_then(|()| reading.finish(&resource.gate, who)) } else { read };
             if let Err(why) = read {
                 if !resource.gate.permits_opaque(who, resource.config.kind()) {

@@ -95,8 +95,8 @@ impl Look<'_> {
     fn fields(&mut self, own: Headers, masks: bool) -> (Headers, bool) {
         let (mut out, mut in_name) = (Headers::new(), false);
         for (name, value) in own.iter() {
-            let names = [Some(name.as_bytes()), bare(name.as_bytes())].into_iter().flatten();
-            in_name |= names.filter(|name| self.at(name, HEADER, false).is_some()).count() > 0;
+            let names = spellings(name.as_bytes());
+            in_name |= names.iter().filter(|name| self.at(name, HEADER, false).is_some()).count() > 0;
             let class = self.at(value.as_bytes(), HEADER, masks);
             let class = class.or_else(|| self.named(name, value.as_bytes(), masks)).filter(|_| masks);
             let value = class.map_or_else(|| value.clone(), |class| placeholder(&class));
@@ -130,15 +130,44 @@ impl Look<'_> {
     }
 }
 
-/// A name without its `X-`: `X-536-22-8391` is one, too.
-fn bare(name: &[u8]) -> Option<&[u8]> {
-    name.get(2..).filter(|_| reads_as(name).starts_with("x-"))
+/// A field's name as it is looked at: as it stands, without its `X-`, without the signs that stick to a value in it, and
+/// without the letters, too (`X-536-22-8391`, `x_536-22-8391`, `N536-22-8391`).
+pub(super) fn spellings(name: &[u8]) -> Vec<Vec<u8>> {
+    let bare = name.get(2..).filter(|_| reads_as(name).starts_with("x-"));
+    let word = |b: &u8| if b.is_ascii_alphanumeric() || *b == b'-' { *b } else { b' ' };
+    let words: Vec<u8> = name.iter().map(word).collect();
+    let mut all = vec![name.to_vec(), numbers(&words)];
+    all.extend(bare.map(<[u8]>::to_vec));
+    all.push(words);
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The words with a space between letters and digits, also in place of a `-`.
+fn numbers(words: &[u8]) -> Vec<u8> {
+    let differ = |a: Option<&u8>, b: Option<&u8>| match (a, b) {
+        (Some(a), Some(b)) => {
+            a.is_ascii_digit() && b.is_ascii_alphabetic() || a.is_ascii_alphabetic() && b.is_ascii_digit()
+        }
+        _ => false,
+    };
+    let mut out = Vec::new();
+    for (n, byte) in words.iter().enumerate() {
+        let before = n.checked_sub(1).and_then(|n| words.get(n));
+        match byte {
+            b'-' if differ(before, words.get(n + 1)) => out.push(b' '),
+            byte if differ(before, Some(byte)) => out.extend([b' ', *byte]),
+            byte => out.push(*byte),
+        }
+    }
+    out
 }
 
 /// A field's name, in lower case, as it is recorded.
 pub(super) fn shown_name(detectors: &Detectors, name: &str) -> String {
     let mut findings = Vec::new();
-    bare(name.as_bytes()).into_iter().for_each(|bare| detectors.scan_deep(bare, &mut findings));
+    spellings(name.as_bytes()).iter().for_each(|name| detectors.scan_deep(name, &mut findings));
     findings.first().map_or_else(|| name.to_owned(), |finding| format!("x-[{}]", finding.class))
 }
 
@@ -155,7 +184,7 @@ fn own_fields(resource: &Resource, request: &Request) -> Headers {
 }
 
 /// What the client says that is not passed on: what the gateway says itself, parts of an answer (a value could be cut in
-/// two), who the client claims to be to whoever trusts a proxy, and what it says to a proxy.
+/// two), who the client claims to be, and what it says to a proxy.
 fn is_ours(name: &[u8]) -> bool {
     const NAMES: &[&str] = &[
         "host",
@@ -165,27 +194,87 @@ fn is_ours(name: &[u8]) -> bool {
         "range",
         "request-range",
         "if-range",
-        "forwarded",
         "via",
-        "remote-user",
-        "x-real-ip",
         "proxy",
+        // Rack: which files a server may send by their names.
+        "x-sendfile-type",
+        "x-accel-mapping",
+    ];
+    const BEGINNINGS: &[&str] = &["proxy-", "sec-websocket-", "tacho-"];
+    is_one_of(name, NAMES, BEGINNINGS) || claims(name)
+}
+
+/// What says to a service that trusts its proxy who the client is, where it is, or what it reached: an agent could say
+/// anything there.
+pub(super) fn claims(name: &[u8]) -> bool {
+    const NAMES: &[&str] = &[
+        "client-cert",
+        "client-cert-chain",
+        "client-dn",
+        "client-verify",
+        "forwarded",
+        "forwarded-for",
+        "front-end-https",
+        "remote-addr",
+        "remote-email",
+        "remote-groups",
+        "remote-host",
+        "remote-name",
+        "remote-user",
+        "x-anonymous-consumer",
+        "x-appengine-user-ip",
+        "x-arr-clientcert",
+        "x-arr-ssl",
+        "x-host",
+        "x-original-for",
+        "x-original-host",
+        "x-original-proto",
+        "x-original-remote-addr",
+        "x-originating-ip",
+        "x-proxied-https",
+        "x-proxyuser-ip",
+        "x-scheme",
+        "x-true-ip",
+        "x-url-scheme",
     ];
     const BEGINNINGS: &[&str] = &[
-        "x-forwarded-",
-        "x-remote-",
-        "x-auth-request-",
-        "x-webauth-",
-        "x-user-",
+        "cf-access-",
+        "cf-connecting-",
         "impersonate-",
-        "proxy-",
-        "sec-websocket-",
-        "tacho-",
+        "ssl-client-",
+        "x-amzn-oidc-",
+        "x-auth-request-",
+        "x-authenticated-",
+        "x-authentik-",
+        "x-azure-clientip",
+        "x-azure-socketip",
+        "x-client-cert",
+        "x-client-dn",
+        "x-client-verify",
+        "x-consumer-",
+        "x-credential-",
+        "x-envoy-external-",
+        "x-envoy-internal",
+        "x-envoy-peer-",
+        "x-forwarded-",
+        "x-goog-authenticated-",
+        "x-goog-iap-",
+        "x-ms-client-principal",
+        "x-original-forwarded-",
+        "x-pomerium-",
+        "x-real-",
+        "x-remote-",
+        "x-ssl-",
+        "x-user-",
+        "x-vouch-",
+        "x-webauth-",
     ];
+    is_one_of(name, NAMES, BEGINNINGS) || reads_as(name).ends_with("client-ip")
+}
+
+fn is_one_of(name: &[u8], names: &[&str], beginnings: &[&str]) -> bool {
     let name = reads_as(name);
-    NAMES.contains(&name.as_str())
-        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
-        || name.ends_with("client-ip")
+    names.contains(&name.as_str()) || beginnings.iter().any(|beginning| name.starts_with(beginning))
 }
 
 #[cfg(test)]
@@ -236,15 +325,46 @@ mod tests {
         }
         let raw = "Host: a|X-Note: 536-22-8391".to_owned();
         assert_eq!(with("X-Note: 536-22-8391", false), (false, false, ssn(HEADER, "reported"), raw));
-        let (in_target, in_name, found, _) = with("X-536-22-8391: a", true);
-        assert_eq!((in_target, in_name, found), (false, true, ssn(HEADER, "reported")));
+        for name in ["X-536-22-8391", "x_536-22-8391", "N536-22-8391", "X-Of-536-22-8391-A", "a~536-22-8391_"]
+        {
+            let (in_target, in_name, found, _) = with(&format!("{name}: a"), true);
+            assert_eq!((in_target, in_name, found), (false, true, ssn(HEADER, "reported")), "{name}");
+        }
     }
 
     #[test]
     fn a_value_in_a_name_is_not_shown() {
         let detectors = Detectors::new();
-        assert_eq!(shown_name(&detectors, "x-536-22-8391"), "x-[pii.ssn]");
+        for name in ["x-536-22-8391", "x_536-22-8391", "n536-22-8391"] {
+            assert_eq!(shown_name(&detectors, name), "x-[pii.ssn]", "{name}");
+        }
         assert_eq!(shown_name(&detectors, "x-request-id"), "x-request-id");
+    }
+
+    #[test]
+    fn who_a_client_says_it_is_does_not_go_on_in_any_spelling() {
+        let ours = [
+            "Forwarded",
+            "X-Forwarded-For",
+            "x_forwarded_user",
+            "X.Real.IP",
+            "True-Client-IP",
+            "CF-Connecting-IP",
+        ];
+        let ours = ours.into_iter().chain([
+            "X-Client-Ip",
+            "X_Remote_User",
+            "Remote-Groups",
+            "SSL_CLIENT_S_DN",
+            "Proxy_X",
+        ]);
+        ours.for_each(|name| assert!(is_ours(name.as_bytes()), "{name}"));
+        for name in
+            ["User-Agent", "X-Request-Id", "client_id", "X-Forward", "Origin", "X-Amz-Target", "X-Scheme-Id"]
+        {
+            assert!(!is_ours(name.as_bytes()), "{name}");
+        }
+        assert!(claims(b"X_Forwarded_For") && !claims(b"Range"), "who asks, and not what");
     }
 
     #[test]

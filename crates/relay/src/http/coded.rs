@@ -1,10 +1,11 @@
 //! Bodies that come in a content coding: undone on the way in, on both legs, so that what is looked into, decided, recorded
-//! and sent on is one reading (`proto_http::coding`). What goes on is identity, which every client and service reads.
+//! and sent on is one reading (`proto_http::coding`). What goes on is identity, which every client and service reads. An
+//! answer's text in windows-1252 goes on in UTF-8, in which it is looked into.
 
 use bytes::Bytes;
-use proto_http::coding::Decoder;
+use proto_http::coding::{self, Decoder};
 use proto_http::frame::{Framing, Headers};
-use proto_http::message::{Encoding, Request};
+use proto_http::message::{Encoding, Request, Response, latin_in_utf8, push_latin};
 use wire::RawField;
 
 /// A body as it comes, without its codings.
@@ -12,6 +13,8 @@ pub(super) enum Undoing {
     /// It has none, or one that is not known: as it is.
     Plain(Option<Bytes>),
     Coded(Box<Decoder>),
+    /// A text in windows-1252.
+    Latin(Box<Undoing>),
 }
 
 impl Undoing {
@@ -23,9 +26,24 @@ impl Undoing {
         }
     }
 
+    /// The same of an answer's body.
+    pub(super) fn of_answer(response: &Response) -> Undoing {
+        let undoing = Undoing::of(&response.encodings);
+        let latin = response.headers.get("content-type").and_then(|value| latin_in_utf8(value.as_bytes()));
+        match latin {
+            Some(_) if coding::check(&response.encodings).is_ok() => Undoing::Latin(Box::new(undoing)),
+            Some(_) | None => undoing,
+        }
+    }
+
     /// Whether what goes on is not what came.
     pub(super) fn undoes(&self) -> bool {
-        matches!(self, Undoing::Coded(_))
+        matches!(self, Undoing::Coded(_) | Undoing::Latin(_))
+    }
+
+    /// Whether it goes on in UTF-8 and did not come so.
+    pub(super) fn is_latin(&self) -> bool {
+        matches!(self, Undoing::Latin(_))
     }
 
     /// Takes a piece. Everything before it was taken by `next`.
@@ -33,6 +51,7 @@ impl Undoing {
         match self {
             Undoing::Plain(held) => *held = Some(piece),
             Undoing::Coded(decoder) => decoder.push(&piece),
+            Undoing::Latin(undoing) => undoing.push(piece),
         }
     }
 
@@ -44,6 +63,10 @@ impl Undoing {
                 let piece = decoder.pull().map_err(|why| why.0)?;
                 Ok((!piece.is_empty()).then(|| Bytes::copy_from_slice(piece)))
             }
+            Undoing::Latin(undoing) => {
+                let piece = undoing.next()?;
+                Ok(piece.map(|piece| if piece.is_ascii() { piece } else { in_utf8(&piece) }))
+            }
         }
     }
 
@@ -52,8 +75,15 @@ impl Undoing {
         match self {
             Undoing::Plain(_) => Ok(()),
             Undoing::Coded(decoder) => decoder.finish().map_err(|why| why.0),
+            Undoing::Latin(undoing) => undoing.finish(),
         }
     }
+}
+
+fn in_utf8(latin: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(latin.len() * 2);
+    push_latin(latin, &mut out);
+    out.into()
 }
 
 /// A request's body as far as it was held.

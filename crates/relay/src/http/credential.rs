@@ -61,7 +61,7 @@ fn basic(encoded: &str) -> Option<Shown> {
 }
 
 /// Takes every credential out of a request's fields, and what stands where the upstream's goes, also where a server
-/// takes `_` for `-`.
+/// takes another sign for `-`.
 pub(super) fn strip(headers: &mut Headers, inject: &Inject) {
     let own = match inject {
         Inject::Header(name) => Some(reads_as(name.as_bytes())),
@@ -85,9 +85,9 @@ pub(super) fn without(headers: &Headers, goes: impl Fn(&[u8]) -> bool) -> Header
     rest
 }
 
-/// A field's name as a server may read it that hands fields on as variables: without case, `_` as `-`.
+/// A field's name as a server may read it that hands fields on as variables: without case, and every sign as `-`.
 pub(super) fn reads_as(name: &[u8]) -> String {
-    let read = |b: &u8| if *b == b'_' { '-' } else { char::from(b.to_ascii_lowercase()) };
+    let read = |b: &u8| if b.is_ascii_alphanumeric() { char::from(b.to_ascii_lowercase()) } else { '-' };
     name.iter().map(read).collect()
 }
 
@@ -245,6 +245,7 @@ mod tests {
             ("Authorization", "b"),
             ("X-API-KEY", "c"),
             ("X_Api_Key", "c"),
+            ("X.Api.Key", "c"),
             ("X-Token", "d"),
             ("x_token", "d"),
             ("Accept", "e"),

@@ -10,6 +10,8 @@ use mask::body::{Body, Named};
 use mask::{FilterBuilder, FilterKey, FilterStream, Known, MaskedBytes, Origin, Tail};
 use vocab::{Class, ResourcePath, RuleId};
 
+use super::beside::{shown_name, spellings};
+use super::request::readable;
 use super::resource::Resource;
 use crate::alike::tripped;
 use crate::config::Masks;
@@ -38,6 +40,9 @@ pub(super) struct Looking {
     /// What left of the body.
     body: FilterStream,
 }
+
+/// A field's name of a service's that is no longer, and has no digit, is made of words.
+const WORDS_BYTES_MAX: usize = 40;
 
 /// An answer that is opaque leaves only where no detector knows anything in it.
 const FOUND_IN_OPAQUE: &str = "a detector found a value in an answer that is opaque";
@@ -236,6 +241,18 @@ impl Looking {
         leaks.first().map(|(finding, _)| finding.class.clone())
     }
 
+    /// A field's name as it is recorded, and whether a value stands in it that the run does not know: a name cannot be
+    /// masked.
+    pub(super) fn name(&mut self, detectors: &mask::Detectors, known: &Known, name: &[u8]) -> (String, bool) {
+        let shown = readable(name);
+        // As almost all are.
+        if name.len() <= WORDS_BYTES_MAX && !name.iter().any(u8::is_ascii_digit) {
+            return (shown, false);
+        }
+        let found = spellings(name).iter().any(|name| self.field(detectors, known, name).is_some());
+        (shown_name(detectors, &shown), found)
+    }
+
     /// A field that leaves, for the filter: its name and its value are a cell each.
     pub(super) fn beside(&mut self, key: &FilterKey, name: &[u8], value: &[u8]) {
         self.filter.cell(key, name);
@@ -353,6 +370,25 @@ mod tests {
         assert_eq!(both.map(|class| class.to_string()).as_deref(), Some("pii.email"));
         assert_eq!((acts(&looking), looking.hits), (vec![("header", "echo"), ("header", "masked")], 1));
         assert_eq!(looking.masked.values().sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn a_value_in_the_name_of_a_field_is_found_with_what_sticks_to_it() {
+        let (detectors, mut known) = (mask::Detectors::new(), Known::new([7; 16]));
+        for name in ["X-536-22-8391", "x_536-22-8391", "N536-22-8391"] {
+            let mut looking = looking();
+            let named = looking.name(&detectors, &known, name.as_bytes());
+            assert_eq!(named, ("x-[pii.ssn]".to_owned(), true), "{name}");
+            assert_eq!((acts(&looking), looking.hits), (vec![("header", "masked")], 1), "{name}");
+        }
+        known.remember(Origin::Echo, b"536-22-8391");
+        let mut looking = looking();
+        let named = looking.name(&detectors, &known, b"X-536-22-8391");
+        assert_eq!(named, ("x-[pii.ssn]".to_owned(), false), "the run said it");
+        for name in ["Content-Type", "X-RateLimit-Limit-1000", "x-amz-id-2", "X-B3-TraceId", "Sec-CH-UA-Arch"]
+        {
+            assert_eq!(looking.name(&detectors, &known, name.as_bytes()), (name.to_owned(), false));
+        }
     }
 
     #[test]

@@ -76,9 +76,12 @@ pub(super) fn heard(resource: &Resource, who: &Who, request: &Request, body: &[u
     let Target::Origin(origin) = &request.target else {
         return Spoken::Wrong(501, "OPTIONS * is not passed on");
     };
-    // Some servers take `_` for `-`, and would be told otherwise than was looked at.
+    // Some servers take another sign for `-`, and would be told otherwise than was looked at.
     let ours = |name: &str| name.starts_with("mcp-") || name == mcp::LAST_EVENT;
-    let disguised = |name: &[u8]| name.contains(&b'_') && ours(&reads_as(name));
+    let disguised = |name: &[u8]| {
+        let read = reads_as(name);
+        ours(&read) && !name.eq_ignore_ascii_case(read.as_bytes())
+    };
     if request.headers.iter().any(|(name, _)| disguised(name.as_bytes())) {
         return Spoken::Wrong(400, MISMATCH);
     }
@@ -550,10 +553,13 @@ impl Listening {
                 }
                 Seen::Changed | Seen::Same => {}
             }
-            // What arguments may be is decided when they are there.
             let routed = service.routes.iter().any(|route| route.tool() == tool.name);
             let on = ear.resource.root.join("tools").join(&tool.name);
-            let refused = !routed && always(ear.resource, ear.who, on) == Some(Verdict::Refuse);
+            let refused = match routed {
+                // What arguments may be is decided when they are there.
+                true => ear.resource.gate.never(ear.who, Verb::Call, &on),
+                false => always(ear.resource, ear.who, on) == Some(Verdict::Refuse),
+            };
             hidden.push(refused || (changed && service.changed == Changed::Refuse));
         }
         Ok(hidden)

@@ -271,6 +271,14 @@ impl Reading {
         }
     }
 
+    /// What of a streamed answer is not known, so far. A whole one says so at its end, before any of it leaves.
+    pub(super) fn unknown(&self) -> Option<&'static str> {
+        match &self.how {
+            How::Stream(stream) => stream.unknown(),
+            How::Whole(_) | How::Over => None,
+        }
+    }
+
     /// Policy permits what is not understood: nothing more is read.
     pub(super) fn give_up(&mut self) {
         self.how = How::Over;

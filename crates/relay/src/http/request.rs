@@ -19,7 +19,7 @@ use proto_http::websocket::{Kind, Message};
 use vocab::{Access, Action, Class, Opaque, Verb};
 use wire::RawField;
 
-use super::beside::{Beside, shown_name};
+use super::beside::{Beside, claims, shown_name};
 use super::cluster::{Call, Tunnel};
 use super::coded::{Held, Undoing, decoded, vouched};
 use super::credential::{reads_as, strip};
@@ -28,6 +28,7 @@ use super::model::{Conversation, Spoken, spoken};
 use super::resource::Resource;
 use super::session::{Cut, Session};
 use super::websocket::{MESSAGE, Opening, WEBSOCKET, opening};
+use super::written::{MASKED, writes_mask};
 use crate::alike::tripped;
 use crate::config::{Inject, Masks, Prompts, Reel};
 use crate::entropy;
@@ -178,6 +179,9 @@ impl Asked {
             (None, Some(_)) => Some(mcp::heard(resource, who, &request, &body)),
             (None, None) => None,
         };
+        // What a model or a tool is told is no data of a service's, and a cluster's call has looked itself.
+        let is_data = spoken.is_none() && call.is_none();
+        let written = (is_data && writes_mask(resource, &request, &body)).then_some(MASKED);
         let found = config.routes.find(&request.method, &origin.path.segments);
         let opening = opening(resource, &request);
         let meaning = match &call {
@@ -290,7 +294,7 @@ impl Asked {
                 _ => None,
             },
             action: meaning.action,
-            refuse: unsound.map(|why| (400, why)).or(meaning.refuse).or(beside.refuse),
+            refuse: unsound.map(|why| (400, why)).or(meaning.refuse).or(beside.refuse).or(written),
             request,
             undoing,
             params,
@@ -816,13 +820,13 @@ fn query(request: &Request) -> impl Iterator<Item = &(RawField, RawField)> {
     origin.into_iter().flat_map(|query| &query.pairs)
 }
 
-/// Whether a server may read the parameter `ours` in a pair of the query: without case, with `_`, `.` or a space for `-`, behind
+/// Whether a server may read the parameter `ours` in a pair of the query: without case, with another sign for `-`, behind
 /// spaces, before a `[` or a zero byte, and behind a `;`, where some end a pair, too.
 fn says_parameter((name, value): &(RawField, RawField), ours: &str) -> bool {
     let plain = |name: &[u8]| {
         let name = name.trim_ascii_start();
         let name = name.split(|b| matches!(b, b'[' | 0)).next().unwrap_or(name);
-        reads_as(name).replace(['.', ' '], "-")
+        reads_as(name)
     };
     let pair = [name.as_bytes(), b"=", value.as_bytes()].concat();
     let mut names = pair.split(|b| *b == b';').filter_map(|piece| piece.split(|b| *b == b'=').next());
@@ -958,9 +962,11 @@ fn fields(request: &Request, unsaid: &[&str]) -> String {
     named_fields(request, unsaid, str::to_owned)
 }
 
-/// The same for people, with what detectors know in a name masked: they take `x-` and a value behind it for one word.
+/// The same for people, with what detectors know in a name masked: they take `x-` and a value behind it for one word. What
+/// the client claims of itself is shown as what it is; no name has a space or a bracket of its own.
 fn shown_fields(detectors: &Detectors, request: &Request, unsaid: &[&str]) -> String {
-    named_fields(request, unsaid, |name| shown_name(detectors, name))
+    let stays = |name: &str| if claims(name.as_bytes()) { " [not passed on]" } else { "" };
+    named_fields(request, unsaid, |name| shown_name(detectors, name) + stays(name))
 }
 
 fn named_fields(request: &Request, unsaid: &[&str], shown: impl Fn(&str) -> String) -> String {

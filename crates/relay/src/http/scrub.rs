@@ -1,10 +1,9 @@
 //! The service's own credential, taken out of what the service says: a page that echoes a request, a redirect that keeps
 //! its query, a link to the next page (P6).
 //!
-//! It is looked for as it is, as a form or a URL writes it, as JSON may write it, and in Base64; over pieces too, since
-//! what could be its beginning waits for the next one.
+//! It is looked for as it is, in hexadecimal, and in Base64 wherever it stands in what was encoded; and each of these as
+//! URLs, JSON and HTML write it, one in another; over pieces too, since what could be its beginning waits for the next one.
 
-use memchr::memmem;
 use zeroize::Zeroizing;
 
 use super::credential::{base64, percent_encoded};
@@ -14,111 +13,435 @@ use crate::vault::Secret;
 const SECRET_BYTES_MIN: usize = 6;
 /// What stands in its place: letters that are themselves in every format.
 const PLACEHOLDER: &[u8] = b"[credential]";
+/// How many escapes of different kinds may stand in one another: a page in a string of JSON. Each more costs five times as
+/// much, and a service that repeats what it is sent can be made to answer nothing but escapes.
+const DEPTH: u8 = 2;
+/// How often what a URL writes may be written so again: the URL in the query of a URL in one of another.
+const PERCENTS_MAX: usize = 4;
+/// How many bytes one of what is looked for is counted as, where something is kept to look in: `\u002b`.
+const ESCAPE_BYTES: usize = 6;
+/// So many characters before the end of a line begin one that goes on in the next.
+const BEGUN_BYTES_MIN: usize = 4;
 
-/// The forms of one credential.
-pub(super) struct Needles(Vec<Zeroizing<Vec<u8>>>);
+/// One credential, in each form.
+pub(super) struct Needles {
+    all: Vec<Needle>,
+    /// For each byte as it stands, a bit for each of them that may begin with it: eight for each of three values at most.
+    begins: [u32; 256],
+}
 
-/// How JSON may write a byte: as little escaped as can be, with the slash, and as those do that escape for HTML too, with
-/// small and with capital digits.
-const JSON: [fn(u8) -> Vec<u8>; 4] = [
-    |b| match b {
-        b'"' | b'\\' => vec![b'\\', b],
-        b => vec![b],
-    },
-    |b| match b {
-        b'"' | b'\\' | b'/' => vec![b'\\', b],
-        b => vec![b],
-    },
-    |b| match b {
-        b'\\' => vec![b'\\', b],
-        b'"' | b'\'' | b'<' | b'>' | b'&' | b'+' | b'=' | b'`' => format!("\\u{b:04x}").into_bytes(),
-        b => vec![b],
-    },
-    |b| match b {
-        b'\\' => vec![b'\\', b],
-        b'"' | b'\'' | b'<' | b'>' | b'&' | b'+' | b'=' | b'`' => format!("\\u{b:04X}").into_bytes(),
-        b => vec![b],
-    },
-];
+struct Needle {
+    text: Zeroizing<Vec<u8>>,
+    form: Form,
+}
 
-fn written(value: &[u8], write: impl Fn(u8) -> Vec<u8>) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(value.iter().flat_map(|b| write(*b)).collect())
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Hex,
+    /// What of it depends on nothing that stands around the credential. `edge`: the next character holds some bits.
+    Base64 {
+        edge: bool,
+    },
+}
+
+/// What stands at a place.
+#[derive(Default)]
+struct At {
+    /// The credential does, up to here.
+    whole: Option<usize>,
+    /// What comes next may make it one, or a longer one.
+    begun: bool,
 }
 
 impl Needles {
     pub(super) fn new(secret: Option<&Secret>) -> Needles {
-        let Some(secret) = secret.map(Secret::expose) else { return Needles(Vec::new()) };
+        let mut needles = Needles { all: Vec::new(), begins: [0; 256] };
+        let Some(secret) = secret.map(Secret::expose) else { return needles };
         let password = secret.iter().position(|b| *b == b':').map(|colon| &secret[colon + 1..]);
         // Of `ID:SECRET:TOKEN` the token is what travels.
         let token = secret.iter().rposition(|b| *b == b':').map(|colon| &secret[colon + 1..]);
-        let mut all: Vec<Zeroizing<Vec<u8>>> = Vec::new();
-        for value in
-            [Some(secret), password, token].into_iter().flatten().filter(|v| v.len() >= SECRET_BYTES_MIN)
-        {
-            all.push(Zeroizing::new(value.to_vec()));
-            all.extend(JSON.map(|write| written(value, write)));
-            all.push(percent_encoded(value));
-            all.push(written(value, |b| match b {
-                b'/' => vec![b],
-                b => percent_encoded(&[b]).to_vec(),
-            }));
-            // Without padding: with it they begin alike.
-            let word = base64(value);
-            let word = word.strip_suffix(b"==").or(word.strip_suffix(b"=")).unwrap_or(&word);
-            all.push(Zeroizing::new(word.to_vec()));
-            let url = |b: &u8| match b {
-                b'+' => b'-',
-                b'/' => b'_',
-                b => *b,
-            };
-            all.push(Zeroizing::new(word.iter().map(url).collect()));
+        let values = [Some(secret), password, token].into_iter().flatten();
+        for value in values.filter(|value| value.len() >= SECRET_BYTES_MIN) {
+            needles.add(Zeroizing::new(value.to_vec()), Form::Plain);
+            needles.add(Zeroizing::new(crate::entropy::hex(value).into_bytes()), Form::Hex);
+            // A URL may be encoded as a whole.
+            for value in [value, &percent_encoded(value)] {
+                for before in 0..3 {
+                    let (text, edge) = encoded(value, before);
+                    needles.add(text, Form::Base64 { edge });
+                }
+            }
         }
-        // The longest first, so that no part of one stays.
-        all.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        all.dedup();
-        Needles(all)
+        needles
+    }
+
+    fn add(&mut self, text: Zeroizing<Vec<u8>>, form: Form) {
+        let needle = Needle { text, form };
+        if self.all.iter().any(|other| other.text == needle.text && other.form == form) {
+            return;
+        }
+        let first = needle.text.first().copied();
+        let begins = |b: u8| first.is_some_and(|first| needle.reads(first, b));
+        let bit = 1 << self.all.len();
+        (0..=u8::MAX).filter(|b| begins(*b)).for_each(|b| self.begins[usize::from(b)] |= bit);
+        self.all.push(needle);
     }
 
     /// How much of what was said has to be known, in bytes, to find what goes on in what is said next.
     pub(super) fn reach(&self) -> usize {
-        self.0.iter().map(|needle| needle.len()).max().unwrap_or_default().saturating_sub(1)
+        let longest = self.all.iter().map(|needle| needle.text.len()).max().unwrap_or_default();
+        (longest * ESCAPE_BYTES).saturating_sub(1)
     }
 
     /// Whether the credential begins in `before` and ends in `after`.
     pub(super) fn straddle(&self, before: &[u8], after: &[u8]) -> bool {
-        let clean = |bytes: &[u8]| self.without(bytes).unwrap_or_else(|| bytes.to_vec());
-        clean(&[before, after].concat()) != [clean(before), clean(after)].concat()
+        let before = &before[before.len().saturating_sub(self.reach())..];
+        let text = [before, &after[..after.len().min(self.reach())]].concat();
+        let crosses = |at: usize| {
+            let mut ends = self.beginning(&text, at).filter_map(|needle| needle.at(&text, at).0);
+            ends.any(|end| end > before.len())
+        };
+        (0..before.len()).any(crosses)
+    }
+
+    /// Whether it stands in a field's name, which has no case.
+    pub(super) fn stands_in_name(&self, name: &[u8]) -> bool {
+        let holds = |needle: &Needle| {
+            name.windows(needle.text.len()).any(|window| window.eq_ignore_ascii_case(&needle.text))
+        };
+        let mut plain = self.all.iter().filter(|needle| needle.form == Form::Plain);
+        plain.any(holds) || self.without(name).is_some()
     }
 
     /// `bytes` without the credential; `None` if it is not in them.
     pub(super) fn without(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut out: Option<Vec<u8>> = None;
-        for needle in &self.0 {
-            let text = out.as_deref().unwrap_or(bytes);
-            let finder = memmem::Finder::new(&needle[..]);
-            let at: Vec<usize> = finder.find_iter(text).collect();
-            if at.is_empty() {
-                continue;
-            }
-            let mut rest = 0;
-            let mut clean = Vec::with_capacity(text.len());
-            for at in at {
-                clean.extend_from_slice(&text[rest..at]);
-                clean.extend_from_slice(PLACEHOLDER);
-                rest = at + needle.len();
-            }
-            clean.extend_from_slice(&text[rest..]);
-            out = Some(clean);
-        }
+        let (out, _) = self.clean(bytes, true);
         out
     }
 
-    /// How many of the last bytes could be the beginning of the credential.
-    fn begun(&self, bytes: &[u8]) -> usize {
-        let longest = self.0.first().map_or(0, |needle| needle.len().saturating_sub(1)).min(bytes.len());
-        let begins = |n: &usize| self.0.iter().any(|needle| needle.starts_with(&bytes[bytes.len() - n..]));
-        (1..=longest).rev().find(begins).unwrap_or(0)
+    /// `bytes` without the credential, where it is in them, up to where it may begin (unless they are the `last`): so many
+    /// of them.
+    fn clean(&self, bytes: &[u8], last: bool) -> (Option<Vec<u8>>, usize) {
+        if self.all.is_empty() {
+            return (None, bytes.len());
+        }
+        let mut out: Option<Vec<u8>> = None;
+        let (mut at, mut taken, mut goes) = (0, 0, bytes.len());
+        let may = |b: &u8| is_sign(*b) || self.begins[usize::from(*b)] != 0;
+        while let Some(next) = bytes[at..].iter().position(may) {
+            at += next;
+            let here = self.at(bytes, at);
+            if here.begun && !last {
+                goes = at;
+                break;
+            }
+            let Some(end) = here.whole else {
+                at += 1;
+                continue;
+            };
+            let out = out.get_or_insert_default();
+            out.extend_from_slice(&bytes[taken..at]);
+            out.extend_from_slice(PLACEHOLDER);
+            (at, taken) = (end, end);
+        }
+        if let Some(out) = &mut out {
+            out.extend_from_slice(&bytes[taken..goes]);
+        }
+        (out, goes)
     }
+
+    fn at(&self, text: &[u8], at: usize) -> At {
+        let mut here = At::default();
+        for needle in self.beginning(text, at) {
+            let (end, begun) = needle.at(text, at);
+            here.begun |= begun;
+            here.whole = here.whole.max(end.map(|end| needle.behind(text, end)));
+        }
+        here
+    }
+
+    /// Those that may begin at `at`: almost everywhere none does, and that costs little.
+    fn beginning<'n>(&'n self, text: &'n [u8], at: usize) -> impl Iterator<Item = &'n Needle> {
+        let mut bits = match text.get(at) {
+            Some(byte) if is_sign(*byte) => self.escaped(text, at),
+            Some(byte) => self.begins[usize::from(*byte)],
+            None => 0,
+        };
+        std::iter::from_fn(move || {
+            let first = bits.trailing_zeros() as usize;
+            bits &= bits.wrapping_sub(1);
+            self.all.get(first)
+        })
+        .filter(move |needle| needle.goes_on(text, at))
+    }
+
+    /// A bit for each that an escape at `at` may begin.
+    fn escaped(&self, text: &[u8], at: usize) -> u32 {
+        // A row of one sign is that sign, however it is read.
+        if let Some([first, rest @ ..]) = text.get(at..at + UNITS_MAX)
+            && rest.iter().all(|b| b == first)
+        {
+            return self.begins[usize::from(*first)];
+        }
+        let units = read(text, at, DEPTH);
+        let begun = units.iter().fold(0, |bits, (byte, _)| bits | self.begins[usize::from(byte)]);
+        if units.short { u32::MAX } else { begun }
+    }
+}
+
+/// The characters of Base64 that stand for `value` behind so many other bytes, and nothing else, and whether the next one
+/// holds some bits of it, too.
+fn encoded(value: &[u8], before: usize) -> (Zeroizing<Vec<u8>>, bool) {
+    let whole = base64(&Zeroizing::new([&[0; 2][..before], value].concat()));
+    let (first, bits) = ((before * 8).div_ceil(6), (before + value.len()) * 8);
+    (Zeroizing::new(whole[first..bits / 6].to_vec()), bits % 6 > 0)
+}
+
+impl Needle {
+    /// Whether its second character may stand behind the one at `at`.
+    fn goes_on(&self, text: &[u8], at: usize) -> bool {
+        match (text.get(at), self.text.get(1), text.get(at + 1)) {
+            (Some(first), Some(wanted), Some(byte)) => {
+                is_sign(*first)
+                    || is_sign(*byte)
+                    || matches!(byte, b'\r' | b'\n')
+                    || self.reads(*wanted, *byte)
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether it begins at `at` and where it ends, and whether it may do so with what comes next.
+    fn at(&self, text: &[u8], at: usize) -> (Option<usize>, bool) {
+        let (mut places, mut next, mut begun) = (vec![at], Vec::new(), false);
+        for (n, wanted) in self.text.iter().enumerate() {
+            for at in places.drain(..) {
+                let from = if n > 0 { self.unbroken(text, at) } else { at };
+                // Most lines end with what begins one by chance, and are not held back for that.
+                if n < BEGUN_BYTES_MIN && from > at && from == text.len() {
+                    continue;
+                }
+                let units = read(text, from, DEPTH);
+                begun |= units.short;
+                let fits = units.iter().filter(|(byte, _)| self.reads(*wanted, *byte));
+                next.extend(fits.map(|(_, behind)| behind));
+            }
+            next.sort_unstable();
+            next.dedup();
+            std::mem::swap(&mut places, &mut next);
+            if places.is_empty() {
+                return (None, begun);
+            }
+        }
+        let end = places.into_iter().max();
+        let edge = self.form == Form::Base64 { edge: true } && end == Some(text.len());
+        (end, begun || edge)
+    }
+
+    /// Behind the end of a line, where Base64 is broken over lines.
+    fn unbroken(&self, text: &[u8], at: usize) -> usize {
+        match text.get(at..) {
+            Some(rest) if matches!(self.form, Form::Base64 { .. }) => {
+                let ends: [&[u8]; 4] = [b"\r\n", b"\n", b"\\r\\n", b"\\n"];
+                at + ends.iter().find(|end| rest.starts_with(end)).map_or(0, |end| end.len())
+            }
+            _ => at,
+        }
+    }
+
+    /// Whether `byte` stands for `wanted`.
+    fn reads(&self, wanted: u8, byte: u8) -> bool {
+        wanted == byte
+            || match self.form {
+                Form::Plain => wanted == b' ' && byte == b'+',
+                Form::Hex => wanted.eq_ignore_ascii_case(&byte),
+                Form::Base64 { .. } => matches!((wanted, byte), (b'+', b'-') | (b'/', b'_')),
+            }
+    }
+
+    /// Behind the character that holds the last bits.
+    fn behind(&self, text: &[u8], end: usize) -> usize {
+        let is_more = |b: &u8| b.is_ascii_alphanumeric() || b"+/-_".contains(b);
+        end + usize::from(self.form == Form::Base64 { edge: true } && text.get(end).is_some_and(is_more))
+    }
+}
+
+/// What an escape begins with.
+fn is_sign(byte: u8) -> bool {
+    matches!(byte, b'%' | b'\\' | b'&')
+}
+
+/// What may be meant by what stands at a place: bytes, and where the next one begins behind each.
+struct Units {
+    all: [(u8, usize); UNITS_MAX],
+    count: usize,
+    /// The text ends there, or inside of an escape.
+    short: bool,
+}
+
+/// More ways to read one place there are not: a row of backslashes has four, and of `%25` as many as [`PERCENTS_MAX`] says.
+const UNITS_MAX: usize = 8;
+
+impl Units {
+    fn iter(&self) -> impl Iterator<Item = (u8, usize)> {
+        self.all.iter().take(self.count).copied()
+    }
+
+    fn say(&mut self, byte: u8, next: usize) {
+        if self.iter().any(|unit| unit == (byte, next)) {
+            return;
+        }
+        if let Some(place) = self.all.get_mut(self.count) {
+            *place = (byte, next);
+            self.count += 1;
+        }
+    }
+}
+
+/// What may be meant by what stands at `at`: the byte, and what so many escapes in one another make of it.
+fn read(text: &[u8], at: usize, depth: u8) -> Units {
+    let mut units = Units { all: [(0, 0); UNITS_MAX], count: 0, short: false };
+    let Some(byte) = text.get(at) else {
+        units.short = true;
+        return units;
+    };
+    units.say(*byte, at + 1);
+    if depth == 0 || !is_sign(*byte) {
+        return units;
+    }
+    // What the escape begins with may be written by one, too.
+    let own = read(text, at, depth - 1);
+    units.short |= own.short;
+    for (sign, next) in own.iter() {
+        match sign {
+            b'%' => percents(text, next, &mut units),
+            b'\\' => backslash(text, next, depth, &mut units),
+            b'&' => reference(text, next, depth, &mut units),
+            _ => {}
+        }
+    }
+    units
+}
+
+/// As URLs do it, behind the sign.
+fn percents(text: &[u8], mut at: usize, units: &mut Units) {
+    for _ in 0..PERCENTS_MAX {
+        digits(text, at, 2, units);
+        if text.get(at..at + 2) != Some(b"25") {
+            return;
+        }
+        at += 2;
+    }
+}
+
+/// A byte by so many digits.
+fn digits(text: &[u8], at: usize, count: usize, units: &mut Units) {
+    let rest = text.get(at..).unwrap_or_default();
+    let digits = &rest[..rest.len().min(count)];
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return;
+    }
+    units.short |= digits.len() < count;
+    match number(digits, 16) {
+        Some(byte) if digits.len() == count => units.say(byte, at + count),
+        Some(_) | None => {}
+    }
+}
+
+fn number(digits: &[u8], base: u32) -> Option<u8> {
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| u32::from_str_radix(digits, base).ok()?.try_into().ok())
+}
+
+/// As JSON and JavaScript do it, behind the backslash.
+fn backslash(text: &[u8], at: usize, depth: u8, units: &mut Units) {
+    match text.get(at) {
+        Some(b'u') => digits(text, at + 1, 4, units),
+        Some(b'x') => digits(text, at + 1, 2, units),
+        _ => {
+            let escaped = read(text, at, depth - 1);
+            units.short |= escaped.short;
+            let signs = escaped.iter().filter(|(byte, _)| byte.is_ascii_punctuation());
+            signs.for_each(|(byte, next)| units.say(byte, next));
+        }
+    }
+}
+
+/// As HTML does it, behind the `&`.
+fn reference(text: &[u8], at: usize, depth: u8, units: &mut Units) {
+    let letters = run(text, at, u8::is_ascii_alphabetic);
+    if letters > 0 {
+        return ends(text, at + letters, depth, named(&text[at..at + letters]), units);
+    }
+    let mark = read(text, at, depth - 1);
+    units.short |= mark.short;
+    for (_, next) in mark.iter().filter(|(byte, _)| *byte == b'#') {
+        let hex = matches!(text.get(next), Some(b'x' | b'X'));
+        let (from, base) = if hex { (next + 1, 16) } else { (next, 10) };
+        let count = run(text, from, if hex { u8::is_ascii_hexdigit } else { u8::is_ascii_digit });
+        let byte = text.get(from..from + count).and_then(|digits| number(digits, base));
+        ends(text, from + count, depth, byte, units);
+    }
+}
+
+/// How many such bytes stand at `at`, of those that a reference can have.
+fn run(text: &[u8], at: usize, is: fn(&u8) -> bool) -> usize {
+    const NAME_BYTES_MAX: usize = 8;
+    let rest = text.get(at..).unwrap_or_default();
+    rest.iter().take(NAME_BYTES_MAX).take_while(|b| is(b)).count()
+}
+
+/// A reference to `byte` that ends at `at`, if it does.
+fn ends(text: &[u8], at: usize, depth: u8, byte: Option<u8>, units: &mut Units) {
+    let end = read(text, at, depth - 1);
+    units.short |= end.short;
+    for (_, next) in end.iter().filter(|(sign, _)| *sign == b';') {
+        byte.into_iter().for_each(|byte| units.say(byte, next));
+    }
+}
+
+/// What of ASCII has a name in HTML.
+fn named(name: &[u8]) -> Option<u8> {
+    const NAMES: &[(&str, u8)] = &[
+        ("amp", b'&'),
+        ("apos", b'\''),
+        ("ast", b'*'),
+        ("bsol", b'\\'),
+        ("colon", b':'),
+        ("comma", b','),
+        ("commat", b'@'),
+        ("dollar", b'$'),
+        ("equals", b'='),
+        ("excl", b'!'),
+        ("grave", b'`'),
+        ("gt", b'>'),
+        ("hat", b'^'),
+        ("lbrace", b'{'),
+        ("lbrack", b'['),
+        ("lcub", b'{'),
+        ("lowbar", b'_'),
+        ("lpar", b'('),
+        ("lsqb", b'['),
+        ("lt", b'<'),
+        ("num", b'#'),
+        ("percnt", b'%'),
+        ("period", b'.'),
+        ("plus", b'+'),
+        ("quest", b'?'),
+        ("quot", b'"'),
+        ("rbrace", b'}'),
+        ("rbrack", b']'),
+        ("rcub", b'}'),
+        ("rpar", b')'),
+        ("rsqb", b']'),
+        ("semi", b';'),
+        ("sol", b'/'),
+        ("verbar", b'|'),
+        ("vert", b'|'),
+    ];
+    NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, byte)| *byte)
 }
 
 /// A body, piece by piece.
@@ -134,16 +457,17 @@ impl Scrub {
     pub(super) fn push(&mut self, needles: &Needles, piece: &[u8]) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.held);
         bytes.extend_from_slice(piece);
-        if let Some(clean) = needles.without(&bytes) {
-            self.found = true;
-            bytes = clean;
-        }
-        self.held = bytes.split_off(bytes.len() - needles.begun(&bytes));
-        bytes
+        let (clean, goes) = needles.clean(&bytes, false);
+        self.held = bytes.split_off(goes);
+        self.found |= clean.is_some();
+        clean.unwrap_or(bytes)
     }
 
-    pub(super) fn finish(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+    pub(super) fn finish(&mut self, needles: &Needles) -> Vec<u8> {
+        let rest = std::mem::take(&mut self.held);
+        let clean = needles.without(&rest);
+        self.found |= clean.is_some();
+        clean.unwrap_or(rest)
     }
 }
 
@@ -155,7 +479,7 @@ mod tests {
         let needles = Needles::new(Some(&Secret::new(secret.as_bytes().to_vec())));
         let mut scrub = Scrub::default();
         let mut out: Vec<u8> = pieces.iter().flat_map(|piece| scrub.push(&needles, piece)).collect();
-        out.extend(scrub.finish());
+        out.extend(scrub.finish(&needles));
         String::from_utf8(out).unwrap()
     }
 
@@ -177,6 +501,38 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_credential_is_taken_out_of_a_larger_text_in_base64() {
+        for secret in ["sk-live-7f3a91", "sk-live-7f3a9", "sk-live~7f3a9>?", "abcdef"] {
+            for before in ["", "k", "ke", "key", "key="] {
+                for behind in ["", "&", "&a", "&a=b"] {
+                    let word = base64(format!("{before}{secret}{behind}").as_bytes());
+                    let url =
+                        |b: &u8| [*b, b'-', b'_'][usize::from(*b == b'+') + 2 * usize::from(*b == b'/')];
+                    let lines = word.chunks(5).collect::<Vec<_>>().join(&b"\r\n"[..]);
+                    for form in [word.to_vec(), word.iter().map(url).collect(), lines] {
+                        let clean = scrubbed(secret, &[&form]);
+                        assert!(clean.contains("[credential]"), "{before}{secret}{behind}: {clean}");
+                        // What stays is of what stands around it, and three bits or fewer on either side.
+                        let rest = clean.replace("[credential]", "").replace("\r\n", "").len() * 6;
+                        assert!(
+                            rest <= (before.len() + behind.len()) * 8 + 24,
+                            "{before}{secret}{behind}: {clean}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_credential_is_seen_in_a_name_without_case() {
+        let needles = Needles::new(Some(&Secret::new(b"user:Hunter22".to_vec())));
+        assert!(needles.stands_in_name(b"X-HUNTER22-Seen") && needles.stands_in_name(b"hunter22"));
+        assert!(!needles.stands_in_name(b"X-Hunter-22") && !needles.stands_in_name(b""));
+        assert!(!Needles::new(None).stands_in_name(b"X-Any"));
     }
 
     #[test]
@@ -204,6 +560,27 @@ mod tests {
         ] {
             assert_eq!(scrubbed(odd, &[form.as_bytes()]), "[credential]", "{form}");
         }
+        for form in [
+            "sk-%22a%2fb%2bc%26d%5ce%3df9",
+            "sk-%2522a%252Fb%252Bc%2526d%255Ce%253Df9",
+            "sk-%252522a%25252Fb%25252Bc%252526d%25255Ce%25253Df9",
+            "sk-&quot;a/b&#43;c&amp;d\\e=f9",
+            "sk-&#34;a&#x2f;b&#x2B;c&amp;d&bsol;e&equals;f9",
+            "sk-&amp;quot;a/b&amp;#43;c&amp;amp;d\\e=f9",
+            r#"sk-\\\"a/b+c&d\\\\e=f9"#,
+            r#"sk-\x22a/b\x2bc\x26d\\e=f9"#,
+            r#"sk-\u0026quot;a/b+c\u0026amp;d\\e=f9"#,
+            "736b2d22612f622b6326645C653D6639",
+        ] {
+            assert_eq!(scrubbed(odd, &[form.as_bytes()]), "[credential]", "{form}");
+            for at in 0..form.len() {
+                let (a, b) = form.as_bytes().split_at(at);
+                assert_eq!(scrubbed(odd, &[a, b]), "[credential]", "{form} cut at {at}");
+            }
+        }
+        let url = base64(b"https://a.example/?key=s%2Fcret%2B1&a=b");
+        let clean = scrubbed("s/cret+1", &[&url]);
+        assert_eq!(clean, "aHR0cHM6Ly9hLmV4YW1wbGUvP2tleT1[credential]mYT1i");
         assert_eq!(scrubbed("abc", &[b"abc"]), "abc", "too short to be one");
         assert_eq!(scrubbed("s/cret+1", &[b"s/cre"]), "s/cre", "what only begins as it");
     }

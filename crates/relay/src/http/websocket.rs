@@ -349,7 +349,7 @@ impl Session {
         answer.message = Some(message.kind);
         let mut scrub = Scrub::default();
         let mut clean = scrub.push(&self.needles, &message.data);
-        clean.extend(scrub.finish());
+        clean.extend(scrub.finish(&self.needles));
         if (scrub.found && answer.looking.is_opaque()) || self.is_cut_in_two(answer, &message.data) {
             return Err(CREDENTIAL);
         }

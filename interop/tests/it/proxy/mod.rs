@@ -56,7 +56,15 @@ fn the_credential_is_the_gateways_and_nothing_for_a_proxy_goes_on() {
         let done = scene().sh("tester", &format!("curl -sS {words} {service}/users/2?probe=fields; env"));
         assert!(done.out().contains("\"id\": 2"), "{}", scene().gateway.explain(&done));
         without_secrets(&done.all());
+        let done = scene()
+            .sh("tester", &format!("curl -sS -i -H 'Script_Name: /users' {service}/users/2?probe=cgi"));
+        assert!(
+            done.out().contains(" 400 ") && done.out().contains("in place of the method"),
+            "{}",
+            done.all()
+        );
     }
+    assert!(!scene().seen().iter().any(|seen| seen["target"] == "/users/2?probe=cgi"), "it was sent");
     let seen = scene().seen();
     let probes: Vec<&Value> = seen.iter().filter(|seen| seen["target"] == "/users/2?probe=fields").collect();
     assert_eq!(probes.len(), 2, "{probes:?}");

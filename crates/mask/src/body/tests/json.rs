@@ -269,3 +269,18 @@ fn rules_hold_in_strings_that_say_json_themselves() {
     // What some reader takes for JSON, and this one not, is not passed as a text.
     setup().refused(format!("[{}]", inner(r#"{"a":1,"a":2,"name":"ann"}"#)).as_bytes());
 }
+
+#[test]
+fn what_is_spared_is_looked_at_by_detectors_alone() {
+    let rules = [
+        rule("$..ssn", "pii.ssn", MaskKind::Redact),
+        rule("$.a.b", "pii.ssn", MaskKind::Null).sparing(),
+        rule("$.a.c", "pii.ssn", MaskKind::Null),
+    ];
+    let text = format!(
+        r#"{{"a":{{"b":[{{"ssn":{{"type":"string"}},"to":"{EMAIL}"}}],"c":1,"ssn":"x"}},"b":{{"ssn":"x"}}}}"#
+    );
+    let expect = r#"{"a":{"b":[{"ssn":{"type":"string"},"to":"[pii.email]"}],"c":null,"ssn":"[pii.ssn]"},"b":{"ssn":"[pii.ssn]"}}"#;
+    let found = plain().rules(rules).check(&text, expect);
+    assert_eq!(governed(&found), [(2, 1, false, vec![]), (0, 2, false, vec![])]);
+}

@@ -219,8 +219,12 @@ impl Parts {
     }
 
     /// An event of another name than Chat's, which is none.
-    pub(super) fn unknown(&mut self) {
+    pub(super) fn unnamed(&mut self) {
         self.notes.unknown(EVENT);
+    }
+
+    pub(super) fn unknown(&self) -> Option<&'static str> {
+        self.notes.unknown
     }
 
     pub(super) fn ready(&mut self) -> Vec<Call> {

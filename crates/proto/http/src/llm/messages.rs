@@ -290,6 +290,10 @@ impl Parts {
         std::mem::take(&mut self.ready)
     }
 
+    pub(super) fn unknown(&self) -> Option<&'static str> {
+        self.notes.unknown
+    }
+
     pub(super) fn has_open_calls(&self) -> bool {
         self.blocks.values().any(|block| matches!(block, Block::Tool { .. }))
     }

@@ -91,6 +91,11 @@ impl Parts {
         std::mem::take(&mut self.ready)
     }
 
+    pub(super) fn unknown(&self) -> Option<&'static str> {
+        let of_items = || self.items.values().find_map(|item| item.notes.unknown);
+        self.notes.unknown.or_else(of_items).or(self.answer.as_ref().and_then(|answer| answer.unknown))
+    }
+
     pub(super) fn has_open_calls(&self) -> bool {
         !self.arguments.is_empty()
             || self.begun.values().any(|begun| !matches!(&*begun.kind, "message" | "reasoning"))

@@ -70,6 +70,16 @@ impl Stream {
         }
     }
 
+    /// What of it is not known, as soon as it is seen: it may be a call as well as anything else, and must not be passed on
+    /// before somebody permits that.
+    pub fn unknown(&self) -> Option<&'static str> {
+        match &self.parts {
+            Parts::Chat(parts) => parts.unknown(),
+            Parts::Responses(parts) => parts.unknown(),
+            Parts::Messages(parts) => parts.unknown(),
+        }
+    }
+
     /// The whole answer. One that the provider broke off has `finish` = `error` and the calls that were whole. Errors:
     /// an earlier one; the stream ended before the answer did.
     pub fn finish(mut self) -> Result<Answer, Unreadable> {
@@ -122,7 +132,7 @@ impl Stream {
                 return Ok(());
             }
             if !matches!(name, "" | "message") {
-                parts.unknown();
+                parts.unnamed();
             }
             return parts.push(body);
         }

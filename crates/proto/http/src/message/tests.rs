@@ -174,6 +174,7 @@ fn a_content_type_says_how_a_body_is_read() {
         ("text/plain", Media::Text),
         ("text/plain ; charset=\"utf-8\" ; format=flowed", Media::Text),
         ("text/html; charset=ISO-8859-1", Media::Text),
+        ("text/html; charset=windows-1252", Media::Text),
         ("application/xml", Media::Text),
         ("image/svg+xml", Media::Text),
         ("application/javascript", Media::Text),
@@ -207,6 +208,28 @@ fn a_content_type_says_how_a_body_is_read() {
     let media = |size: usize| request("POST /", &boundary(size)).unwrap().media;
     assert!(matches!(media(BOUNDARY_BYTES_MAX), Media::Multipart { .. }));
     assert_eq!(media(BOUNDARY_BYTES_MAX + 1), Media::Unknown);
+}
+
+#[test]
+fn a_text_in_latin_letters_is_the_same_in_utf_8() {
+    let cases: &[(&str, Option<&str>)] = &[
+        ("text/html; charset=ISO-8859-1", Some("text/html; charset=utf-8")),
+        ("text/plain;charset=\"latin1\" ; format=flowed", Some("text/plain; format=flowed; charset=utf-8")),
+        ("text/csv; header=present; Charset=cp1252", Some("text/csv; header=present; charset=utf-8")),
+        ("text/html; charset=utf-8", None),
+        ("text/html", None),
+        ("application/json; charset=iso-8859-1", None),
+        ("text/xml; charset=iso-8859-1", None),
+        ("image/svg+xml; charset=iso-8859-1", None),
+        ("text/event-stream; charset=iso-8859-1", None),
+        ("image/png; charset=iso-8859-1", None),
+    ];
+    for (value, expect) in cases {
+        assert_eq!(latin_in_utf8(value.as_bytes()).as_deref(), *expect, "{value}");
+    }
+    let mut out = Vec::new();
+    push_latin(b"Gr\xfc\xdfe \x80 5\x96 \x81\x9f", &mut out);
+    assert_eq!(std::str::from_utf8(&out), Ok("Gr\u{fc}\u{df}e \u{20ac} 5\u{2013} \u{81}\u{178}"));
 }
 
 #[test]
@@ -260,8 +283,34 @@ fn the_only_expectation_is_100_continue() {
 
 #[test]
 fn headers_that_override_the_request_line_are_refused() {
-    for name in ["X-HTTP-Method-Override", "x_http_method", "X-Original-URL", "X-Rewrite-Url"] {
-        assert_eq!(request("GET /", &format!("{name}: x\r\n")), Err(why::OVERRIDE.on(Side::Client)));
+    for name in [
+        "X-HTTP-Method-Override",
+        "x_http_method",
+        "X-Original-URL",
+        "X-Rewrite-Url",
+        "SCRIPT_NAME",
+        "Script-Name",
+        "script.name",
+        "PATH_INFO",
+        "Path-Info",
+        "X-Script-Name",
+        "X_SCRIPT_NAME",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Path",
+        "X-Forwarded-Method",
+        "X~Forwarded|Method",
+        "X-Envoy-Original-Path",
+        "X-Middleware-Subrequest",
+    ] {
+        assert_eq!(
+            request("GET /", &format!("{name}: x\r\n")),
+            Err(why::OVERRIDE.on(Side::Client)),
+            "{name}"
+        );
+    }
+    for name in ["client_id", "X-Forwarded-For", "Access-Control-Request-Method", "X-Request-Id", "Prefix"] {
+        assert!(request("GET /", &format!("{name}: x\r\n")).is_ok(), "{name}");
     }
 }
 

@@ -208,6 +208,7 @@ pub(super) const REFUSED_FIELDS: &[(&str, &str, Reason)] = &[
     ("no colon", "Content-Length\r\n", why::NO_COLON),
     ("two hosts", "Host: a\r\n", why::HOST_TWICE),
     ("underscores", "Content_Length: 5\r\n", why::LOOKALIKE),
+    ("dots", "Content.Length: 5\r\n", why::LOOKALIKE),
     ("underscores for Host", "transfer_Encoding: chunked\r\n", why::LOOKALIKE),
     (
         "Connection names the length",

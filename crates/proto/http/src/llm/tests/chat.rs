@@ -270,3 +270,24 @@ fn errors_and_unknown_events_of_a_stream_are_said() {
         Some("a type of tool that is not known")
     );
 }
+
+#[test]
+fn what_a_streamed_answer_says_and_nobody_knows_is_told_as_soon_as_it_is_seen() {
+    let unknown = |dialect, data: &[&str]| {
+        let mut stream = Stream::new(dialect);
+        stream.push(events(dialect, data).as_bytes()).unwrap();
+        stream.unknown()
+    };
+    let delta = |call: &str| format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{call}]}}}}]}}"#);
+    let weird = delta(r#"{"index":0,"id":"c1","type":"weird","weird":{"name":"f","arguments":"{}"}}"#);
+    let plain = delta(r#"{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}"#);
+    assert_eq!(unknown(Dialect::Chat, &[&plain]), None);
+    assert_eq!(unknown(Dialect::Chat, &[&weird]), Some("a type of tool that is not known"));
+    assert_eq!(unknown(Dialect::Chat, &[r#"{"tool":"f"}"#]), Some("a type of event that is not known"));
+    let responses = r#"{"type":"response.new.delta"}"#;
+    assert_eq!(unknown(Dialect::Responses, &[responses]), Some("a type of event that is not known"));
+    let item = r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"new"}}"#;
+    assert_eq!(unknown(Dialect::Responses, &[item]), Some("a type of item that is not known"));
+    let messages = r#"{"type":"new_event"}"#;
+    assert_eq!(unknown(Dialect::Messages, &[messages]), Some("a type of event that is not known"));
+}
