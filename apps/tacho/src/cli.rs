@@ -316,9 +316,10 @@ pub struct Exposed {
 
 const FIND_KEYS: &str = "\
 Keys:
-  resource, table, column, verb, function, tool, human, agent, run, class, exposure, tripwire, verdict, effect, rule,
-  approver, code, via, text; since, until
-A dash before a term negates it; a term without a key is text. Times are 2h, 1d or 2026-09-21T14:13:20Z.
+  resource, table, column, verb, function, tool, human, agent, run, class, exposure,
+  tripwire, verdict, effect, rule, approver, code, via, text; since, until
+A dash before a term negates it; a term without a key is text.
+Times are 2h, 1d or 2026-09-21T14:13:20Z.
   tacho find table:customers verb:write since:2h -human:ada";
 
 #[derive(Debug, Args)]
