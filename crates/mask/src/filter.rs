@@ -10,7 +10,7 @@ mod parted;
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::detect::{Runs, of_token};
+use crate::detect::{Runs, of_token, unit};
 use crate::limits::{FILTER_ENTRIES_MAX, FILTER_TOKEN_BYTES_MAX, FILTER_TOKEN_BYTES_MIN};
 use crate::sip::sip_lowercase;
 
@@ -275,12 +275,7 @@ impl FilterStream {
     /// Adds the next piece; a token that may go on waits.
     pub fn piece(&mut self, to: &mut FilterBuilder, key: &FilterKey, released: &[u8]) {
         self.begun.extend_from_slice(released);
-        let end = last_end(&self.begun);
-        // An escape that may go on waits, with what stands right before it.
-        let end = match begins_escape(&self.begun) {
-            Some(at) if at < end => last_end(&self.begun[..at]),
-            Some(_) | None => end,
-        };
+        let end = cut(&self.begun);
         // No token is longer: it enters as cells.
         let waits = self.begun.len() - end <= FILTER_TOKEN_BYTES_MAX;
         let end = if waits { end } else { self.begun.len() };
@@ -301,12 +296,30 @@ fn last_end(text: &[u8]) -> usize {
     text.iter().rposition(|b| ends_token(*b)).map_or(0, |at| at + 1)
 }
 
-/// Where an escape begins that may have its end in what comes: the last ones have few bytes.
+/// Up to where a text goes into the filter: behind a byte that ends a token, and in no escape, nor between one and what stands
+/// right before it. An escape that may have its end in what comes waits.
+fn cut(text: &[u8]) -> usize {
+    let begins = begins_escape(text).unwrap_or(text.len());
+    let mut end = last_end(&text[..begins]);
+    while let Some(at) = escape_over(text, end) {
+        end = last_end(&text[..at]);
+    }
+    end
+}
+
+/// Where an escape begins that may not have its end yet: the last ones have few bytes.
 fn begins_escape(text: &[u8]) -> Option<usize> {
     let behind = |bytes: usize| text.len().saturating_sub(bytes);
     let sequence = text[behind(64)..].iter().rposition(|b| *b == 0x1b).map(|at| behind(64) + at);
     let other = text[behind(6)..].iter().position(|b| matches!(b, b'\\' | b'%')).map(|at| behind(6) + at);
     [sequence, other].into_iter().flatten().min()
+}
+
+/// Where an escape begins that goes on over `end`.
+fn escape_over(text: &[u8], end: usize) -> Option<usize> {
+    let from = end.saturating_sub(64);
+    let at = from + text[from..end].iter().rposition(|b| matches!(b, 0x1b | b'\\' | b'%'))?;
+    (at + unit(&text[at..], &mut Vec::new()) > end).then_some(at)
 }
 
 /// Whether no token goes over this byte: where a stream may be cut into cells without losing one.

@@ -277,7 +277,7 @@ fn evidence_leaves_as_a_bundle_that_verifies_and_as_a_page() {
     }
     // It did nothing, so there is no action to find.
     place.expect(1, &["find", "agent:a"]);
-    place.expect_err(2, &["show", "ffffffffff"]);
+    place.expect_err(1, &["show", "ffffffffff"]);
 }
 
 #[test]

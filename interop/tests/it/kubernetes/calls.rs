@@ -327,7 +327,7 @@ fn nobody_says_as_whom_he_asks() {
         }
     }
     let (status, body) = scene.curl(&token, &["-H", "X-HTTP-Method-Override: PUT"], path);
-    assert!(status == 400 && body.contains("overrides the method"), "{body}");
+    assert!(status == 400 && body.contains("in place of the method"), "{body}");
     // Beside the gateway it would have made another of who asks.
     let (status, _) = scene.direct_curl(&["-H", "Impersonate-User: system:nobody"], path);
     assert_eq!(status, 403);
