@@ -409,6 +409,17 @@ mod tests {
         assert_eq!(filter.may_contain(&key, "José-María".as_bytes()), Some(true));
     }
 
+    /// As long as a text is, and not as long as it is times its escapes: that would be hours.
+    #[test]
+    fn a_text_of_escapes_alone_is_read_once() {
+        let key = FilterKey::new(&KEY);
+        for unit in ["\\n", "%20", "\x1b[m", "\u{200b}", "\\n\u{200b}", "a\\n ", "\\\\n"] {
+            let mut builder = FilterBuilder::new();
+            builder.cell(&key, unit.repeat((4 << 20) / unit.len()).as_bytes());
+            assert!(!builder.is_empty());
+        }
+    }
+
     #[test]
     fn a_token_over_two_pieces_is_in_the_second_filter_and_its_beginning_in_the_first() {
         let (key, mut builder, mut stream) =

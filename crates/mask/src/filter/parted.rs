@@ -41,10 +41,8 @@ fn read(text: &[u8], depth: u32, each: &mut impl FnMut(&[u8])) {
     }
 }
 
-/// Where the next escape begins.
+/// Where the next escape begins. Each byte is looked at once, however many there are.
 fn next(text: &[u8], from: usize) -> Option<usize> {
-    let plain = memchr::memchr3_iter(0x1b, b'\\', b'%', &text[from..]);
-    let soft = memchr::memchr3_iter(0xc2, 0xe2, 0xef, &text[from..]);
-    let is = |at: &usize| unit(&text[from + at..], &mut Vec::new()) > 0;
-    [plain.into_iter().find(is), soft.into_iter().find(is)].into_iter().flatten().min().map(|at| from + at)
+    let begins = |byte: u8| matches!(byte, 0x1b | b'\\' | b'%' | 0xc2 | 0xe2 | 0xef);
+    (from..text.len()).find(|at| begins(text[*at]) && unit(&text[*at..], &mut Vec::new()) > 0)
 }
