@@ -2,22 +2,24 @@
 //!
 //! A Bloom filter over keyed hashes of each released cell and each token of at least
 //! [`FILTER_TOKEN_BYTES_MIN`] bytes: 12 bits and 8 probes an entry, so that a value that is not in it is said to be
-//! in one of 300. A "no" is certain, for whole cells and tokens. Of a token with bytes beyond ASCII the runs of ASCII enter, too,
+//! in one of 300. A "no" is certain, for whole cells and tokens. Of a token with letters beyond ASCII the runs of ASCII enter, too,
 //! and what is read beside an escape or a control sequence ([`parted`]).
 
 mod parted;
+mod words;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::detect::{Runs, of_token, unit};
-use crate::limits::{FILTER_ENTRIES_MAX, FILTER_TOKEN_BYTES_MAX, FILTER_TOKEN_BYTES_MIN};
+use crate::detect::unit;
+use crate::limits::{FILTER_ENTRIES_MAX, FILTER_KEPT_BYTES, FILTER_TOKEN_BYTES_MIN, FILTER_WAITS_BYTES_MAX};
 use crate::sip::sip_lowercase;
+use words::{ascii, tokens};
 
 const BITS_PER_ENTRY: usize = 12;
 const PROBES: u64 = 8;
 /// The first byte of a serialised filter.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const _: () = assert!(FILTER_ENTRIES_MAX * BITS_PER_ENTRY / 8 + 16 < 60_000);
 
 /// The key of an epoch's filters: SipHash's.
@@ -65,17 +67,13 @@ impl FilterBuilder {
     }
 
     fn tokens(&mut self, key: &FilterKey, text: &[u8]) {
-        let mut token = |token: &[u8]| {
+        let mut enters = |token: &[u8]| {
             if !self.lately.had(token) {
                 self.add(key, token);
             }
         };
-        for found in tokens(text) {
-            token(found);
-            if !found.is_ascii() {
-                found.split(|b| !b.is_ascii()).flat_map(tokens).for_each(&mut token);
-            }
-        }
+        tokens(text, &mut enters);
+        ascii(text, &mut enters);
     }
 
     fn add(&mut self, key: &FilterKey, value: &[u8]) {
@@ -119,21 +117,13 @@ const KEPT_ENTRIES_MAX: usize = 1 << 11;
 /// not be hashed again. Forgetting costs time only; nothing is taken for added that was not.
 #[derive(Default)]
 struct Lately {
-    /// Empty until there is reason to expect repetition.
-    slots: Vec<Slot>,
+    /// 16 KiB and 8 KiB, as long as a chunk is collected.
+    short: Slots<31, 512>,
+    long: Slots<127, 64>,
     added: usize,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    length: u8,
-    value: [u8; Lately::VALUE_BYTES_MAX],
-}
-
 impl Lately {
-    const VALUE_BYTES_MAX: usize = 31;
-    /// 16 KiB, as long as a chunk is collected.
-    const SLOTS: usize = 512;
     /// The reply to a small statement is over before this.
     const BEGIN: usize = 64;
 
@@ -142,27 +132,39 @@ impl Lately {
         *self = Lately::default();
     }
 
-    /// Whether `value` is remembered; from now on it is.
+    /// Whether `value` is remembered; from now on it is, unless it is longer than any slot.
     fn had(&mut self, value: &[u8]) -> bool {
-        let Some(head) = value.first_chunk::<4>().filter(|_| value.len() <= Lately::VALUE_BYTES_MAX) else {
+        self.added += 1;
+        match value.len() {
+            _ if self.added < Lately::BEGIN => false,
+            ..=31 => self.short.had(value),
+            ..=127 => self.long.had(value),
+            _ => false,
+        }
+    }
+}
+
+/// The last value of each of `N` hashes. Empty until there is reason to expect repetition.
+#[derive(Default)]
+struct Slots<const BYTES: usize, const N: usize>(Vec<(u8, [u8; BYTES])>);
+
+impl<const BYTES: usize, const N: usize> Slots<BYTES, N> {
+    /// Of a value of at most `BYTES`.
+    fn had(&mut self, value: &[u8]) -> bool {
+        let (Some(head), Some(tail)) = (value.first_chunk::<4>(), value.last_chunk::<4>()) else {
             return false;
         };
-        self.added += 1;
-        if self.added < Lately::BEGIN {
-            return false;
+        if self.0.is_empty() {
+            self.0 = vec![(0, [0; BYTES]); N];
         }
-        if self.slots.is_empty() {
-            self.slots = vec![Slot::default(); Lately::SLOTS];
-        }
-        let tail = value.last_chunk::<4>().unwrap_or(head);
         let mix = u64::from(u32::from_le_bytes(*head)) << 32 | u64::from(u32::from_le_bytes(*tail));
         let hash = (mix ^ value.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let slot = &mut self.slots[hash as usize % Lately::SLOTS];
-        if slot.value[..usize::from(slot.length)] == *value {
+        let (length, kept) = &mut self.0[hash as usize % N];
+        if kept[..usize::from(*length)] == *value {
             return true;
         }
-        slot.length = value.len() as u8;
-        slot.value[..value.len()].copy_from_slice(value);
+        *length = value.len() as u8;
+        kept[..value.len()].copy_from_slice(value);
         false
     }
 }
@@ -204,15 +206,12 @@ impl Filter {
         let has = |value: &[u8]| {
             probes(key.hash(value), self.bits.len()).all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0)
         };
-        let mut tokens = tokens(value).peekable();
-        match has(value) {
-            true => Some(true),
-            false if tokens.peek().is_none() => None,
-            false => {
-                let hit = tokens.all(has);
-                (hit || !self.full).then_some(hit)
-            }
+        if has(value) {
+            return Some(true);
         }
+        let (mut hit, mut any) = (true, false);
+        tokens(value, &mut |token| (hit, any) = (hit && has(token), true));
+        (any && (hit || !self.full)).then_some(hit)
     }
 
     /// For the record: version, whether it overflowed, the bits.
@@ -246,24 +245,10 @@ fn probes(mut a: u64, bytes: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The tokens of a text: runs of letters, digits, bytes beyond ASCII and `_ - . @ +`, without leading and trailing
-/// punctuation, of a length that enters a filter.
-pub(crate) fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Runs::<_, FILTER_TOKEN_BYTES_MIN>::of(text, of_token)
-        .map(|run| {
-            let token = &text[run];
-            let solid = |b: &u8| b.is_ascii_alphanumeric() || *b >= 0x80;
-            let start = token.iter().position(solid).unwrap_or(token.len());
-            let end = token.iter().rposition(solid).map_or(start, |i| i + 1);
-            &token[start..end]
-        })
-        .filter(|token| (FILTER_TOKEN_BYTES_MIN..=FILTER_TOKEN_BYTES_MAX).contains(&token.len()))
-}
-
 /// What was released of a stream that comes in pieces, on its way into filters: a token that goes on in the next piece is one.
 #[derive(Default)]
 pub struct FilterStream {
-    /// At most [`FILTER_TOKEN_BYTES_MAX`].
+    /// At most [`FILTER_WAITS_BYTES_MAX`].
     begun: Vec<u8>,
 }
 
@@ -276,12 +261,15 @@ impl FilterStream {
     pub fn piece(&mut self, to: &mut FilterBuilder, key: &FilterKey, released: &[u8]) {
         self.begun.extend_from_slice(released);
         let end = cut(&self.begun);
-        // No token is longer: it enters as cells.
-        let waits = self.begun.len() - end <= FILTER_TOKEN_BYTES_MAX;
-        let end = if waits { end } else { self.begun.len() };
+        // Where nothing ends for so long, all of it enters, and what may go on once more with what comes.
+        let all = self.begun.len() - end > FILTER_WAITS_BYTES_MAX;
+        let (end, goes) = match all {
+            true => (self.begun.len(), self.begun.len() - FILTER_KEPT_BYTES),
+            false => (end, end),
+        };
         if end > 0 {
             to.cell(key, &self.begun[..end]);
-            self.begun.drain(..end);
+            self.begun.drain(..goes);
         }
     }
 
@@ -311,7 +299,7 @@ fn cut(text: &[u8]) -> usize {
 fn begins_escape(text: &[u8]) -> Option<usize> {
     let behind = |bytes: usize| text.len().saturating_sub(bytes);
     let sequence = text[behind(64)..].iter().rposition(|b| *b == 0x1b).map(|at| behind(64) + at);
-    let other = text[behind(6)..].iter().position(|b| matches!(b, b'\\' | b'%')).map(|at| behind(6) + at);
+    let other = text[behind(12)..].iter().position(|b| matches!(b, b'\\' | b'%')).map(|at| behind(12) + at);
     [sequence, other].into_iter().flatten().min()
 }
 
@@ -342,6 +330,7 @@ static TOKEN: [bool; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::FILTER_TOKEN_BYTES_MAX;
 
     const KEY: [u8; 16] = [9; 16];
 
@@ -403,17 +392,74 @@ mod tests {
                 assert_eq!(filter.may_contain(&key, b"GOLFHOTELIN23"), Some(false), "{text:?} by {step}");
             }
         }
+        // Text in JSON in JSON in JSON; and a pair of escapes that is one character.
+        let (mut builder, nested) = (FilterBuilder::new(), r"x\\\\\\\\nGOLFHOTELIN22\\\\\\\\n");
+        builder.cell(&key, nested.as_bytes());
+        builder.cell(&key, r#"{"a": "\ud842\udfb7\u7530\u3055\u3093"}"#.as_bytes());
+        let deep = builder.take();
+        assert_eq!(deep.may_contain(&key, secret.as_bytes()), Some(true));
+        assert_eq!(deep.may_contain(&key, "𠮷田さん".as_bytes()), Some(true));
         // A terminal shows one word.
         let filter = filter(&["\x1b[1mGOLF\x1b[0mHOTELIN22", r"Jos\u00e9-Mar\u00eda"]);
         assert_eq!(filter.may_contain(&key, secret.as_bytes()), Some(true));
         assert_eq!(filter.may_contain(&key, "José-María".as_bytes()), Some(true));
     }
 
+    #[test]
+    fn what_stands_beside_punctuation_beyond_ascii_is_a_token() {
+        let key = FilterKey::new(&KEY);
+        let han = "\u{6f22}".repeat(120);
+        for (before, value, behind) in [
+            ("\u{300c}", "\u{5c71}\u{7530}\u{592a}\u{90ce}\u{5546}\u{5e97}", "\u{300d}"),
+            ("\u{5951}\u{7d04}\u{300c}", "Jos\u{e9}-Mar\u{ed}a", "\u{300d}"),
+            ("\u{201c}", "M\u{fc}ller-Stra\u{df}e9", "\u{201d}"),
+            ("Nom\u{a0}: ", "Jos\u{e9}-N\u{fa}\u{f1}ez", "\u{a0}."),
+            // With combining marks.
+            ("\u{2018}", "Jose\u{301}-Nun\u{303}ez", "\u{2019}"),
+            // In prose without a blank, longer than any token.
+            (&*format!("{han}\u{ff1a}"), "GOLFHOTEL22", &*format!("\u{ff0c}{han}")),
+            (&*format!("{han}\u{ff1a}"), "\u{c9}RICHOTEL22", &*format!("\u{ff0c}{han}")),
+        ] {
+            let text = format!("{before}{value}{behind}");
+            let filter = filter(&[&text]);
+            assert_eq!(filter.may_contain(&key, value.as_bytes()), Some(true), "{text}");
+            assert_eq!(filter.may_contain(&key, format!("{value}x").as_bytes()), Some(false), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_over_two_pieces_is_in_it_where_escapes_alone_stand_between_tokens() {
+        let key = FilterKey::new(&KEY);
+        for between in [r"\n", "%20", "\u{3001}"] {
+            let values: Vec<String> = (0..9000).map(|i| format!("TXTID-{i:06}")).collect();
+            let text = values.join(between);
+            for step in [1 << 16, 4096, 999, 100] {
+                let (mut builder, mut stream) = (FilterBuilder::new(), FilterStream::new());
+                text.as_bytes().chunks(step).for_each(|piece| stream.piece(&mut builder, &key, piece));
+                stream.so_far(&mut builder, &key);
+                let filter = builder.take();
+                let lost =
+                    values.iter().find(|value| filter.may_contain(&key, value.as_bytes()) == Some(false));
+                assert_eq!(lost, None, "{between:?} by {step}");
+            }
+        }
+    }
+
     /// As long as a text is, and not as long as it is times its escapes: that would be hours.
     #[test]
     fn a_text_of_escapes_alone_is_read_once() {
         let key = FilterKey::new(&KEY);
-        for unit in ["\\n", "%20", "\x1b[m", "\u{200b}", "\\n\u{200b}", "a\\n ", "\\\\n"] {
+        for unit in [
+            "\\n",
+            "%20",
+            "\x1b[m",
+            "\u{200b}",
+            "\\n\u{200b}",
+            "a\\n ",
+            "\\\\n",
+            "\\ud83d\\ude00",
+            "\u{300c}",
+        ] {
             let mut builder = FilterBuilder::new();
             builder.cell(&key, unit.repeat((4 << 20) / unit.len()).as_bytes());
             assert!(!builder.is_empty());
@@ -443,7 +489,7 @@ mod tests {
             let all = vec![b'a'; 1 << 20];
             for piece in all.chunks(step) {
                 stream.piece(&mut builder, &key, piece);
-                assert!(stream.begun.len() <= FILTER_TOKEN_BYTES_MAX, "{step}: {}", stream.begun.len());
+                assert!(stream.begun.len() <= FILTER_WAITS_BYTES_MAX, "{step}: {}", stream.begun.len());
             }
             stream.piece(&mut builder, &key, b" order-77");
             stream.piece(&mut builder, &key, b"219 ");
@@ -480,7 +526,7 @@ mod tests {
     fn serialised_it_is_the_same_and_noise_is_refused() {
         let filter = filter(&["something"]);
         assert_eq!(Filter::from_bytes(&filter.to_bytes()), Some(filter));
-        for bad in [&b""[..], &[3], &[3, 0], &[2, 0, 1], &[3, 2, 1]] {
+        for bad in [&b""[..], &[4], &[4, 0], &[3, 0, 1], &[4, 2, 1]] {
             assert_eq!(Filter::from_bytes(bad), None, "{bad:?}");
         }
     }

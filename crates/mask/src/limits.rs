@@ -68,13 +68,18 @@ pub const TRANSCRIPT_BYTES_MIN: usize = 8;
 pub const FILTER_TOKEN_BYTES_MIN: usize = 6;
 /// Longest token that enters a [`crate::Filter`], in bytes; longer ones enter as whole cells only.
 pub const FILTER_TOKEN_BYTES_MAX: usize = 256;
+/// So much of a stream waits for the end of a token before it enters a [`crate::Filter`], in bytes: four of the longest.
+pub const FILTER_WAITS_BYTES_MAX: usize = 4 * FILTER_TOKEN_BYTES_MAX;
+/// What is kept of it then, to enter again with what follows: the longest token, and the longest control sequence before it.
+pub const FILTER_KEPT_BYTES: usize = FILTER_TOKEN_BYTES_MAX + 64;
 /// Most entries of one [`crate::Filter`]. 64 KiB hold at most 9,362 tokens of six bytes with a separator, and as many
 /// cells. 28,672 x 12 bits = 42 KiB, which fits a record.
 pub const FILTER_ENTRIES_MAX: usize = 28 << 10;
 
 /// Values that a run may say, in all its sessions, and have back as its own where a detector would mask them. A run that says
-/// numbers of social security to learn which one it is that it is not shown has seen one in ten thousand by then.
-pub const ECHOES_PER_RUN_MAX: u64 = 100_000;
+/// numbers of social security to learn which one it is that it is not shown has seen one in ten thousand by then. 9 bytes each, in a
+/// table that is half full: 2.3 MiB a run.
+pub const ECHOES_PER_RUN_MAX: usize = 100_000;
 /// Most values of each origin that [`crate::Known`] remembers; the oldest go first. 16,384 x 24 bytes x 3 = 1.2 MiB a run.
 pub const KNOWN_VALUES_MAX: usize = 16 << 10;
 

@@ -776,14 +776,20 @@ enum Stands {
 
 /// What the backslash stands for that `bytes` begin with, and for how many bytes.
 fn escape(bytes: &[u8]) -> (Stands, usize) {
-    let number =
-        |n: usize| bytes.get(2..2 + n)?.iter().try_fold(0u32, |v, &b| Some(v << 4 | u32::from(nibble(b)?)));
+    let number = |at: usize, n: usize| {
+        bytes.get(at..at + n)?.iter().try_fold(0u32, |v, &b| Some(v << 4 | u32::from(nibble(b)?)))
+    };
     let (character, length) = match bytes.get(1) {
-        Some(b'u') => match number(4).map(char::from_u32) {
-            Some(c) => (c.unwrap_or(char::REPLACEMENT_CHARACTER), 6),
-            None => ('\\', 1),
+        Some(b'u') => match (number(2, 4), number(8, 4).filter(|_| bytes[6..8] == *b"\\u")) {
+            // A pair of surrogates (RFC 8259, 7).
+            (Some(high @ 0xd800..=0xdbff), Some(low @ 0xdc00..=0xdfff)) => {
+                let both = 0x1_0000 + ((high - 0xd800) << 10 | (low - 0xdc00));
+                (char::from_u32(both).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+            }
+            (Some(one), _) => (char::from_u32(one).unwrap_or(char::REPLACEMENT_CHARACTER), 6),
+            (None, _) => ('\\', 1),
         },
-        Some(b'x') => match number(2).and_then(|n| u8::try_from(n).ok()) {
+        Some(b'x') => match number(2, 2).and_then(|n| u8::try_from(n).ok()) {
             Some(byte) => return (Stands::Byte(byte), 4),
             None => ('\\', 1),
         },

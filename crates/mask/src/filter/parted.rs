@@ -1,10 +1,11 @@
 //! What stands beside an escape: `\nORDER-77`, `%20ORDER-77`, `ESC[31mORDER-77` show a token that their bytes do not have.
 
 use super::TOKEN;
-use crate::detect::unit;
+use crate::detect::{marks, unit};
+use crate::limits::BODY_INNER_DEPTH_MAX;
 
-/// JSON in JSON.
-const DEPTH: u32 = 2;
+/// JSON in JSON: as deep as rules read it, each of which doubles the backslashes.
+const DEPTH: u32 = BODY_INNER_DEPTH_MAX as u32;
 
 /// Calls `each` with what is read of `text` where an escape touches a token: with the escapes undone, and with a blank in
 /// the place of each, for a terminal may have gone elsewhere there.
@@ -43,6 +44,6 @@ fn read(text: &[u8], depth: u32, each: &mut impl FnMut(&[u8])) {
 
 /// Where the next escape begins. Each byte is looked at once, however many there are.
 fn next(text: &[u8], from: usize) -> Option<usize> {
-    let begins = |byte: u8| matches!(byte, 0x1b | b'\\' | b'%' | 0xc2 | 0xe2 | 0xef);
-    (from..text.len()).find(|at| begins(text[*at]) && unit(&text[*at..], &mut Vec::new()) > 0)
+    let mut begin = marks(text.get(from..)?).map(|at| from + at);
+    begin.find(|at| unit(&text[*at..], &mut Vec::new()) > 0)
 }
