@@ -2,10 +2,9 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasherDefault;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::filter::{Hashed, tokens};
+use crate::filter::Hashed;
 use crate::limits::{ECHOES_PER_RUN_MAX, KNOWN_VALUES_MAX};
 use crate::sip::sip_lowercase;
 
@@ -31,19 +30,30 @@ impl Origin {
     }
 }
 
-/// How many values a run may still say and have back as its own: who says all numbers of a kind guesses.
-#[derive(Debug)]
-pub struct Echoes(AtomicU64);
-
-impl Default for Echoes {
-    fn default() -> Echoes {
-        Echoes(AtomicU64::new(ECHOES_PER_RUN_MAX))
-    }
+/// Keyed hashes of the values that a run has said, in all its sessions. There is an end to what it may say and have back as its own:
+/// who says all numbers of a kind guesses.
+pub struct Echoes {
+    key: [u8; 16],
+    /// At most [`ECHOES_PER_RUN_MAX`].
+    said: Mutex<HashSet<u64, BuildHasherDefault<Hashed>>>,
 }
 
 impl Echoes {
-    fn one_more(&self) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    pub fn new(key: [u8; 16]) -> Echoes {
+        Echoes { key, said: Mutex::default() }
+    }
+
+    /// Whether the run said it before, or may still say it.
+    fn admit(&self, value: &[u8]) -> bool {
+        let hash = sip_lowercase(&self.key, value.trim_ascii());
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.contains(&hash) || said.len() < ECHOES_PER_RUN_MAX && said.insert(hash)
+    }
+}
+
+impl std::fmt::Debug for Echoes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Echoes(withheld)")
     }
 }
 
@@ -60,7 +70,7 @@ pub struct Known {
 impl Known {
     /// What nobody else knows.
     pub fn new(key: [u8; 16]) -> Known {
-        Known::of_run(key, Arc::default())
+        Known::of_run(key, Arc::new(Echoes::new(key)))
     }
 
     /// What a session of a run knows, all of which say no more values than `echoes` has.
@@ -79,7 +89,7 @@ impl Known {
         let hash = self.hash(value);
         match origin {
             Origin::Own => self.own.insert(hash),
-            Origin::Echo if self.echo.known.contains(&hash) || !self.echoes.one_more() => {}
+            Origin::Echo if self.echo.known.contains(&hash) || !self.echoes.admit(value) => {}
             Origin::Echo => self.echo.insert(hash),
             Origin::Revealed => self.revealed.insert(hash),
         }
@@ -95,13 +105,6 @@ impl Known {
         [(&self.revealed, Origin::Revealed), (&self.own, Origin::Own), (&self.echo, Origin::Echo)]
             .into_iter()
             .find_map(|(set, origin)| set.known.contains(&hash).then_some(origin))
-    }
-
-    /// What of `text` the run knows: the whole, and each token.
-    pub fn hits<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = (&'a [u8], Origin)> + 'a {
-        let whole = text.trim_ascii();
-        let parts = tokens(whole).filter(move |t| t.len() < whole.len());
-        std::iter::once(whole).chain(parts).filter_map(|t| Some((t, self.origin(t)?)))
     }
 
     fn hash(&self, value: &[u8]) -> u64 {
@@ -157,24 +160,23 @@ mod tests {
         assert_eq!(known.origin(b"JO@example.com "), Some(Origin::Echo));
         assert_eq!(known.origin(b"shown@example.com"), Some(Origin::Revealed));
         assert_eq!(known.origin(b"ssn_43"), None);
-        let hits: Vec<_> = known.hits(b"mail jo@example.com, ref ssn_42.").collect();
-        assert_eq!(hits, [(&b"jo@example.com"[..], Origin::Echo), (&b"ssn_42"[..], Origin::Own)]);
     }
 
     #[test]
     fn a_run_says_so_many_values_and_no_more_are_its_own() {
-        let echoes = Arc::new(Echoes::default());
-        let said = |known: &mut Known, value: u64| {
+        let echoes = Arc::new(Echoes::new([5; 16]));
+        let said = |known: &mut Known, value: usize| {
             known.remember(Origin::Echo, value.to_string().as_bytes());
             known.origin(value.to_string().as_bytes()).is_some()
         };
         let (mut first, mut second) =
             (Known::of_run([3; 16], echoes.clone()), Known::of_run([4; 16], echoes.clone()));
         assert!((0..ECHOES_PER_RUN_MAX - 1).all(|value| said(&mut first, value)));
-        // What is said again takes nothing.
+        // What is said again takes nothing, on whatever connection.
         assert!(said(&mut first, ECHOES_PER_RUN_MAX - 2));
-        assert!(said(&mut second, 7));
-        assert!(!said(&mut second, 8) && !said(&mut first, ECHOES_PER_RUN_MAX));
+        assert!((0..50).all(|value| said(&mut second, value)));
+        assert!(said(&mut second, ECHOES_PER_RUN_MAX));
+        assert!(!said(&mut second, ECHOES_PER_RUN_MAX + 1) && !said(&mut first, ECHOES_PER_RUN_MAX + 2));
         assert!(said(&mut second, 7));
     }
 

@@ -290,7 +290,7 @@ impl Registry {
             sessions: AtomicU64::new(0),
             channels: AtomicU64::new(0),
             in_vain: InVain::default(),
-            echoes: Arc::default(),
+            echoes: Arc::new(mask::Echoes::new(entropy::random())),
         });
         let minted = Minted {
             run: id,
