@@ -247,14 +247,18 @@ impl Masks {
         Masks { rules: rules.into(), names }
     }
 
-    /// The same for a server of MCP: what it defines of its tools is no data, and a parameter may be called as a value is.
+    /// The same for a server of MCP: what its tools take and give is no data, and a parameter may be called as a value is.
     pub fn of_server(named: impl IntoIterator<Item = (String, PathRule)>) -> Masks {
-        const DEFINITIONS: &str = "$.result.tools";
+        const SCHEMAS: [&str; 2] = ["$.result.tools[*].inputSchema", "$.result.tools[*].outputSchema"];
         let mut named: Vec<(String, PathRule)> = named.into_iter().collect();
-        let path = JsonPath::parse(DEFINITIONS).ok();
         let like = named.first().map(|(_, rule)| (rule.class.clone(), rule.kind.clone()));
-        let spared = path.zip(like).and_then(|(path, (class, kind))| PathRule::new(path, class, kind).ok());
-        named.extend(spared.map(|rule| (DEFINITIONS.to_owned(), rule.sparing())));
+        for schema in SCHEMAS {
+            let path = JsonPath::parse(schema).ok();
+            let spared = path
+                .zip(like.clone())
+                .and_then(|(path, (class, kind))| PathRule::new(path, class, kind).ok());
+            named.extend(spared.map(|rule| (schema.to_owned(), rule.sparing())));
+        }
         Masks::new(named)
     }
 
@@ -437,4 +441,27 @@ pub enum Tripwire {
     Mask,
     /// The connection is cut before the bytes leave.
     Cut,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mask::body::{Body, Media};
+    use vocab::MaskKind;
+
+    #[test]
+    fn of_a_server_of_tools_their_schemas_alone_are_no_data() {
+        let path = JsonPath::parse("$..code").unwrap();
+        let rule = PathRule::new(path, Class::new("own.code").unwrap(), MaskKind::Redact).unwrap();
+        let masks = Masks::of_server([("$..code".to_owned(), rule)]);
+        let said = r#"{"result":{"content":[{"code":"a"}],"tools":[{"code":"b","inputSchema":{"code":{"type":"string"}}}],
+            "text":"{\"result\":{\"tools\":[{\"inputSchema\":{\"code\":\"c\"}}]}}"}}"#;
+        let expect = r#"{"result":{"content":[{"code":"[own.code]"}],"tools":[{"code":"[own.code]","inputSchema":{"code":{"type":"string"}}}],
+            "text":"{\"result\":{\"tools\":[{\"inputSchema\":{\"code\":\"[own.code]\"}}]}}"}}"#;
+        let mut body = Body::new(Media::Json, masks.rules.clone(), BTreeSet::new());
+        let (detectors, known) = (mask::Detectors::new(), mask::Known::new([1; 16]));
+        let mut shown = body.push(&detectors, &known, said.as_bytes()).unwrap().into_vec();
+        shown.extend(body.finish(&detectors, &known).unwrap().0.into_vec());
+        assert_eq!(String::from_utf8(shown).unwrap(), expect);
+    }
 }

@@ -644,18 +644,19 @@ impl Json {
     /// The same of one at which a rule's path ends.
     #[inline(never)]
     fn governed(&mut self, around: Reveals, look: &mut Look<'_>) -> Begun {
-        if self.rules.ending(&self.begun).any(|(_, rule)| rule.spares) {
+        // A text that says the same in a string is a value's.
+        if self.inner == 0 && self.rules.ending(&self.begun).any(|(_, rule)| rule.spares) {
             self.begun.fill(0);
             return Begun { reveals: around, masked: None };
         }
         let (mut reveals, mut masked) = (Vec::new(), None);
-        for (i, rule) in self.rules.ending(&self.begun) {
+        for (i, rule) in self.rules.ending(&self.begun).filter(|(_, rule)| !rule.spares) {
             match look.revealed.contains(&rule.class) {
                 true => reveals.push(i),
                 false => masked = masked.or(Some(i)),
             }
         }
-        for (i, rule) in self.rules.ending(&self.begun) {
+        for (i, rule) in self.rules.ending(&self.begun).filter(|(_, rule)| !rule.spares) {
             look.found.count(i, masked.is_none());
             if let Some(named) = rule.names.then(|| self.named()).flatten() {
                 look.found.name(i, masked.is_none(), named);

@@ -119,7 +119,8 @@ impl PathRule {
         PathRule { words: Some(words.into()), ..self }
     }
 
-    /// A rule that masks nothing: what stands at its path is no data, and no rule says anything of it or of what is in it.
+    /// A rule that masks nothing: what stands at its path is no data, and no rule says anything of it or of what is in it. Its path is
+    /// that of the document itself: in a string that is JSON, it spares nothing.
     pub fn sparing(self) -> PathRule {
         PathRule { spares: true, ..self }
     }

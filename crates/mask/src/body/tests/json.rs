@@ -281,6 +281,12 @@ fn what_is_spared_is_looked_at_by_detectors_alone() {
         r#"{{"a":{{"b":[{{"ssn":{{"type":"string"}},"to":"{EMAIL}"}}],"c":1,"ssn":"x"}},"b":{{"ssn":"x"}}}}"#
     );
     let expect = r#"{"a":{"b":[{"ssn":{"type":"string"},"to":"[pii.email]"}],"c":null,"ssn":"[pii.ssn]"},"b":{"ssn":"[pii.ssn]"}}"#;
-    let found = plain().rules(rules).check(&text, expect);
+    let found = plain().rules(rules.clone()).check(&text, expect);
     assert_eq!(governed(&found), [(2, 1, false, vec![]), (0, 2, false, vec![])]);
+    // The same in a string is data.
+    let inner = |text: &str| String::from_utf8(super::super::write::json_string(text.as_bytes())).unwrap();
+    let [said, expect] =
+        ["x", "[pii.ssn]"].map(|ssn| inner(&format!(r#"{{"a":{{"b":{{"ssn":"{ssn}"}}}}}}"#)));
+    let found = plain().rules(rules).check(&said, &expect);
+    assert_eq!(governed(&found), [(0, 1, false, vec![])]);
 }
