@@ -45,6 +45,15 @@ enum Form {
     },
 }
 
+/// What may go on.
+struct Clean {
+    /// `None`: the bytes, up to `goes`.
+    out: Option<Vec<u8>>,
+    goes: usize,
+    /// From where it is needed again, to look at what comes: what went on may begin one, too (see [`At`]).
+    keep: usize,
+}
+
 /// What stands at a place.
 #[derive(Default)]
 struct At {
@@ -52,6 +61,8 @@ struct At {
     whole: Option<usize>,
     /// What comes next may make it one, or a longer one.
     begun: bool,
+    /// So it may, but so do the ends of most lines: it is not held back for that.
+    slight: bool,
 }
 
 impl Needles {
@@ -99,7 +110,7 @@ impl Needles {
         let before = &before[before.len().saturating_sub(self.reach())..];
         let text = [before, &after[..after.len().min(self.reach())]].concat();
         let crosses = |at: usize| {
-            let mut ends = self.beginning(&text, at).filter_map(|needle| needle.at(&text, at).0);
+            let mut ends = self.beginning(&text, at).filter_map(|needle| needle.at(&text, at).whole);
             ends.any(|end| end > before.len())
         };
         (0..before.len()).any(crosses)
@@ -116,47 +127,50 @@ impl Needles {
 
     /// `bytes` without the credential; `None` if it is not in them.
     pub(super) fn without(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let (out, _) = self.clean(bytes, true);
-        out
+        self.clean(bytes, 0, true).out
     }
 
-    /// `bytes` without the credential, where it is in them, up to where it may begin (unless they are the `last`): so many
-    /// of them.
-    fn clean(&self, bytes: &[u8], last: bool) -> (Option<Vec<u8>>, usize) {
+    /// `bytes` without the credential, up to where it may begin (unless they are the `last`). Those before `from` have gone on
+    /// already: of one that begins in them the rest is taken out.
+    fn clean(&self, bytes: &[u8], from: usize, last: bool) -> Clean {
+        let mut clean = Clean { out: None, goes: bytes.len(), keep: bytes.len() };
         if self.all.is_empty() {
-            return (None, bytes.len());
+            return clean;
         }
-        let mut out: Option<Vec<u8>> = None;
-        let (mut at, mut taken, mut goes) = (0, 0, bytes.len());
+        let (mut at, mut taken) = (0, from);
         let may = |b: &u8| is_sign(*b) || self.begins[usize::from(*b)] != 0;
         while let Some(next) = bytes[at..].iter().position(may) {
             at += next;
             let here = self.at(bytes, at);
+            if here.begun || here.slight {
+                clean.keep = clean.keep.min(at);
+            }
             if here.begun && !last {
-                goes = at;
+                clean.goes = at.max(from);
                 break;
             }
-            let Some(end) = here.whole else {
+            let Some(end) = here.whole.filter(|end| *end > from) else {
                 at += 1;
                 continue;
             };
-            let out = out.get_or_insert_default();
-            out.extend_from_slice(&bytes[taken..at]);
+            let out = clean.out.get_or_insert_default();
+            out.extend_from_slice(&bytes[taken..at.max(from)]);
             out.extend_from_slice(PLACEHOLDER);
             (at, taken) = (end, end);
         }
-        if let Some(out) = &mut out {
-            out.extend_from_slice(&bytes[taken..goes]);
+        if let Some(out) = &mut clean.out {
+            out.extend_from_slice(&bytes[taken..clean.goes]);
         }
-        (out, goes)
+        clean
     }
 
     fn at(&self, text: &[u8], at: usize) -> At {
         let mut here = At::default();
         for needle in self.beginning(text, at) {
-            let (end, begun) = needle.at(text, at);
-            here.begun |= begun;
-            here.whole = here.whole.max(end.map(|end| needle.behind(text, end)));
+            let one = needle.at(text, at);
+            here.begun |= one.begun;
+            here.slight |= one.slight;
+            here.whole = here.whole.max(one.whole.map(|end| needle.behind(text, end)));
         }
         here
     }
@@ -212,18 +226,18 @@ impl Needle {
         }
     }
 
-    /// Whether it begins at `at` and where it ends, and whether it may do so with what comes next.
-    fn at(&self, text: &[u8], at: usize) -> (Option<usize>, bool) {
-        let (mut places, mut next, mut begun) = (vec![at], Vec::new(), false);
+    /// Whether it begins at `at`, and whether it may do so with what comes next.
+    fn at(&self, text: &[u8], at: usize) -> At {
+        let (mut places, mut next, mut here) = (vec![at], Vec::new(), At::default());
         for (n, wanted) in self.text.iter().enumerate() {
             for at in places.drain(..) {
                 let from = if n > 0 { self.unbroken(text, at) } else { at };
-                // Most lines end with what begins one by chance, and are not held back for that.
                 if n < BEGUN_BYTES_MIN && from > at && from == text.len() {
+                    here.slight = true;
                     continue;
                 }
                 let units = read(text, from, DEPTH);
-                begun |= units.short;
+                here.begun |= units.short;
                 let fits = units.iter().filter(|(byte, _)| self.reads(*wanted, *byte));
                 next.extend(fits.map(|(_, behind)| behind));
             }
@@ -231,12 +245,12 @@ impl Needle {
             next.dedup();
             std::mem::swap(&mut places, &mut next);
             if places.is_empty() {
-                return (None, begun);
+                return here;
             }
         }
-        let end = places.into_iter().max();
-        let edge = self.form == Form::Base64 { edge: true } && end == Some(text.len());
-        (end, begun || edge)
+        here.whole = places.into_iter().max();
+        here.begun |= self.form == Form::Base64 { edge: true } && here.whole == Some(text.len());
+        here
     }
 
     /// Behind the end of a line, where Base64 is broken over lines.
@@ -447,7 +461,9 @@ fn named(name: &[u8]) -> Option<u8> {
 /// A body, piece by piece.
 #[derive(Default)]
 pub(super) struct Scrub {
-    held: Vec<u8>,
+    /// What went on and may be the beginning of one, and what is held.
+    bytes: Vec<u8>,
+    gone: usize,
     /// It was found.
     pub(super) found: bool,
 }
@@ -455,19 +471,21 @@ pub(super) struct Scrub {
 impl Scrub {
     /// What of `piece` and of what was held can go on.
     pub(super) fn push(&mut self, needles: &Needles, piece: &[u8]) -> Vec<u8> {
-        let mut bytes = std::mem::take(&mut self.held);
-        bytes.extend_from_slice(piece);
-        let (clean, goes) = needles.clean(&bytes, false);
-        self.held = bytes.split_off(goes);
-        self.found |= clean.is_some();
-        clean.unwrap_or(bytes)
+        self.bytes.extend_from_slice(piece);
+        self.clean(needles, false)
     }
 
     pub(super) fn finish(&mut self, needles: &Needles) -> Vec<u8> {
-        let rest = std::mem::take(&mut self.held);
-        let clean = needles.without(&rest);
-        self.found |= clean.is_some();
-        clean.unwrap_or(rest)
+        self.clean(needles, true)
+    }
+
+    fn clean(&mut self, needles: &Needles, last: bool) -> Vec<u8> {
+        let Clean { out, goes, keep } = needles.clean(&self.bytes, self.gone, last);
+        self.found |= out.is_some();
+        let out = out.unwrap_or_else(|| self.bytes[self.gone..goes].to_vec());
+        self.bytes.drain(..keep);
+        self.gone = goes - keep;
+        out
     }
 }
 
@@ -524,6 +542,21 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// A service may say one line at a time, and who asks says what stands before the credential.
+    #[test]
+    fn a_credential_in_lines_of_base64_is_taken_out_wherever_the_lines_and_pieces_end() {
+        let secret = "sk-live-7f3a91-QwErTy";
+        for before in 0..60 {
+            let word = base64(format!("{}{secret}\nHost: a.example", "h".repeat(before)).as_bytes());
+            let lines: Vec<Vec<u8>> = word.chunks(76).map(|line| [line, b"\n"].concat()).collect();
+            let pieces: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
+            let clean = scrubbed(secret, &pieces).replace('\n', "");
+            assert!(clean.contains("[credential]"), "{before}: {clean}");
+            let around = (before + "\nHost: a.example".len()).div_ceil(3) * 4 + 3 + 4;
+            assert!(clean.replace("[credential]", "").len() <= around, "{before}: {clean}");
         }
     }
 
