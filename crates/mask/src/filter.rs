@@ -137,8 +137,8 @@ impl Lately {
         self.added += 1;
         match value.len() {
             _ if self.added < Lately::BEGIN => false,
-            ..=31 => self.short.had(value),
-            ..=127 => self.long.had(value),
+            0..=31 => self.short.had(value),
+            32..=127 => self.long.had(value),
             _ => false,
         }
     }

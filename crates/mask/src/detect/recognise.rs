@@ -152,9 +152,29 @@ impl<'a> View<'a> {
         start
     }
 
+    /// Whether a number's name stands right before it (`Visa4111...`, `card_4111...`), and not a code's other characters.
+    fn named_before(&self, start: usize) -> bool {
+        let from = self.run_back(start, NAME_BYTES_MAX, |b| b.is_ascii_alphabetic());
+        self.before(start) == Some(b'_') || is_name(&self.bytes[from..start])
+    }
+
+    /// The same of what stands right behind it.
+    fn named_behind(&self, end: usize) -> bool {
+        let to = self.run(end, NAME_BYTES_MAX, |b| b.is_ascii_alphabetic());
+        self.at(end) == Some(b'_') || is_name(&self.bytes[end..to])
+    }
+
     fn starts_with(&self, at: usize, text: &[u8]) -> bool {
         text.iter().enumerate().all(|(i, &b)| self.at(at + i) == Some(b))
     }
+}
+
+/// So much of a word beside a number is looked at: it is a name or not by then.
+const NAME_BYTES_MAX: usize = 16;
+
+/// Whether letters are a name. A letter or two begin a code as often, and letters that hexadecimal has may be of that.
+fn is_name(letters: &[u8]) -> bool {
+    letters.len() > 2 && !letters.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// Most digits of a line's number.
@@ -313,10 +333,12 @@ fn ssn(end: usize, view: &View<'_>, spots: &mut Spots) -> usize {
         end.checked_sub(11).filter(|&start| view.bytes[start..start + 3].iter().all(u8::is_ascii_digit));
     let Some(start) = area else { return end };
     let b = &view.bytes[start..start + 11];
-    let clear_before = !view.joined(start, |b| word(b) || b == b'-' || b == b'.' || b == b'+');
+    let joined = view.joined(start, |b| word(b) || b == b'-' || b == b'.' || b == b'+');
+    let clear_before = !joined || view.named_before(start);
     let after = view.at(start + 11);
     let decimals = after == Some(b'.') && view.at(start + 12).is_some_and(|b| b.is_ascii_digit());
-    let clear_after = !decimals && !view.goes_on(start + 11, wordish);
+    let goes_on = view.goes_on(start + 11, wordish) && !view.named_behind(start + 11);
+    let clear_after = !decimals && !goes_on;
     if clear_before && clear_after && validate::ssn(&b[..3], &b[4..6], &b[7..]) {
         spots.push(Detector::Ssn, start..start + 11);
     }
@@ -331,10 +353,10 @@ fn card(anchor_end: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     let start = if end - last >= 14 { Some(last) } else { printed_groups(end, last, view) };
     let Some(start) = start else { return end };
     let after = view.at(end);
-    let continues = after.is_some_and(word)
+    let continues = after.is_some_and(word) && !view.named_behind(end)
         || after == Some(b'.') && view.at(end + 1).is_some_and(|b| b.is_ascii_digit());
     let decimals = view.before(start) == Some(b'.') && start >= 2 && view.bytes[start - 2].is_ascii_digit();
-    if continues || decimals || view.before(start).is_some_and(word) {
+    if continues || decimals || view.before(start).is_some_and(word) && !view.named_before(start) {
         return start;
     }
     let mut digits = [0u8; 24];
@@ -370,7 +392,7 @@ fn printed_groups(end: usize, last: usize, view: &View<'_>) -> Option<usize> {
 
 fn iban(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     let Some(length) = validate::iban_length(&view.bytes[start..start + 2]) else { return start };
-    if view.before(start).is_some_and(word) {
+    if view.before(start).is_some_and(alphanumeric) {
         return start;
     }
     let mut compact = [0u8; 34];
@@ -387,7 +409,7 @@ fn iban(start: usize, view: &View<'_>, spots: &mut Spots) -> usize {
         }
         i += 1;
     }
-    if !view.at(i).is_some_and(word) && validate::iban(&compact[..n]) {
+    if !view.at(i).is_some_and(alphanumeric) && validate::iban(&compact[..n]) {
         spots.push(Detector::Iban, start..i);
     }
     start

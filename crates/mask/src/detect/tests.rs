@@ -129,6 +129,36 @@ fn card() {
 }
 
 #[test]
+fn a_number_with_its_name_right_beside_it() {
+    for (name, end) in
+        [("Visa", ""), ("card_", ""), ("no_", "_old"), ("", "exp0927"), ("", "_x"), ("N\u{b0}", "")]
+    {
+        for (number, what) in
+            [("4111111111111111", "card"), ("4111 1111 1111 1111", "card"), ("536-90-4399", "us-ssn")]
+        {
+            assert_eq!(
+                found(&format!("a {name}{number}{end}")),
+                [format!("{what}:{number}")],
+                "{name} {end}"
+            );
+        }
+    }
+    assert_eq!(found("iban_GB82WEST12345698765432_old"), ["iban:GB82WEST12345698765432"]);
+    // Codes, and what hexadecimal could be of.
+    check_clean(&[
+        "x4111111111111111",
+        "id4111111111111111",
+        "decade4111111111111111",
+        "4111111111111111f00d",
+        "0x4111111111111111bad",
+        "visa14111111111111111",
+        "AB536-90-4399",
+        "part-536-90-4399",
+        "536-90-4399-x",
+    ]);
+}
+
+#[test]
 fn iban() {
     check_found(
         "iban",
