@@ -137,6 +137,7 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # credential = {{ env = "CRM_PASSWORD" }}   # or {{ file = "PATH" }}, or {{ command = ["PROGRAM", "ARGUMENT"] }}
 # reel = "head"                  # what replay can show: "full", "head" (8 MiB of each response), "head:SIZE", "none"
 # read_only = false              # true: upstream sessions are read-only even where policy permits writing
+# connections_per_run = 64       # of the database's own; a run that asks for more is told 53300
 # statement_timeout = "30s"      # clients may only lower it; read-only sessions have 10 minutes without it, "0s" is none
 # lock_timeout = "60s"           # clients may only lower it, as all three; "0s" is none
 # idle_in_transaction_timeout = "10m"   # the same for a transaction in which nothing is asked

@@ -72,6 +72,7 @@ pub fn postgres(
         reel: reel(resource.reel),
         durability: config.gateway.durability,
         read_only: database.read_only,
+        connections_per_run: database.connections_per_run,
         statement_timeout: database.statement_timeout,
         lock_timeout: database.lock_timeout,
         idle_in_transaction_timeout: database.idle_in_transaction_timeout,

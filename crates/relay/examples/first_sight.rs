@@ -133,6 +133,7 @@ fn resource(dir: &Path, upstream: Upstream, password: &str, policy: &str) -> Res
         reel: Reel::None,
         durability: Durability::Os,
         read_only: true,
+        connections_per_run: 1,
         statement_timeout: None,
         lock_timeout: None,
         idle_in_transaction_timeout: None,

@@ -99,6 +99,8 @@ pub struct PostgresResource {
     pub durability: Durability,
     /// Open upstream sessions read-only whatever policy says.
     pub read_only: bool,
+    /// How many sessions a run has at once; each has a connection upstream.
+    pub connections_per_run: u64,
     pub statement_timeout: Option<Duration>,
     /// `None`: what the gateway pins of itself; zero: nothing.
     pub lock_timeout: Option<Duration>,

@@ -47,7 +47,7 @@ impl Served {
     /// How many sessions there are now.
     pub fn sessions(&self) -> u64 {
         match self {
-            Served::Postgres(postgres) => postgres.sessions.load(Ordering::Relaxed),
+            Served::Postgres(postgres) => postgres.sessions(),
             Served::Http(http) => http.sessions.load(Ordering::Relaxed),
             Served::Ssh(ssh) => ssh.sessions.load(Ordering::Relaxed),
         }

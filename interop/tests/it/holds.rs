@@ -309,3 +309,43 @@ fn what_waits_to_be_asked_about_behind_an_error_is_refused_in_the_record() {
     assert!(refused[0].to_string().contains("25P02"), "{refused:?}");
     assert!(asked(&gateway, &lead, "pad").is_none());
 }
+
+/// Opens connections until it is told that there are enough, closes one, and opens another.
+const MANY: &str = r#"
+import psycopg, time
+open = []
+try:
+    while len(open) < 9:
+        open.append(psycopg.connect())
+except psycopg.OperationalError as e:
+    print(len(open), "connections_per_run" in str(e))
+open.pop().close()
+for _ in range(100):
+    try:
+        open.append(psycopg.connect())
+        break
+    except psycopg.OperationalError:
+        time.sleep(0.1)
+print(len(open))
+"#;
+
+#[test]
+fn a_run_does_not_take_all_connections_of_the_database() {
+    let (gateway, _) = gateway("holds_many", "connections_per_run = 3");
+    thread::scope(|scope| {
+        // Another run has as many of its own.
+        let runs: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let words = [drivers().python(), "-c".into(), MANY.into()];
+                    let words: Vec<&Path> = words.iter().map(|word| word.as_path()).collect();
+                    gateway.run_to_end("piper", &words, "").unwrap()
+                })
+            })
+            .collect();
+        for run in runs {
+            let said = run.join().unwrap();
+            assert_eq!(said.out(), "3 True\n3\n", "{}", said.all());
+        }
+    });
+}

@@ -124,7 +124,7 @@ pub fn plan(durability: &str, read_only: bool) -> Plan {
         ],
         durability: durability.to_owned(),
         gateway_lines: String::new(),
-        resource_lines: format!("read_only = {read_only}\n"),
+        resource_lines: format!("read_only = {read_only}\nconnections_per_run = 200\n"),
         tables: String::new(),
     }
 }

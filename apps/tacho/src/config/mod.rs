@@ -144,6 +144,7 @@ impl What {
 pub struct Database {
     pub upstream: Upstream,
     pub read_only: bool,
+    pub connections_per_run: u64,
     pub statement_timeout: Option<Duration>,
     pub lock_timeout: Option<Duration>,
     pub idle_in_transaction_timeout: Option<Duration>,
@@ -248,6 +249,10 @@ pub const REEL_DEFAULT: Reel = Reel::Head { bytes: 8 << 20 };
 
 /// While locks are held, nobody is asked, unless the resource says how long they may be held for that.
 pub const HOLD_IN_TRANSACTION_DEFAULT: Duration = Duration::ZERO;
+/// Of the hundred that PostgreSQL has if nobody says otherwise; pools of programs have ten or twenty.
+pub const CONNECTIONS_PER_RUN_DEFAULT: u64 = 64;
+/// As many as all resources have together.
+pub const CONNECTIONS_PER_RUN_MAX: u64 = relay::limits::SESSIONS_MAX as u64;
 
 impl Config {
     /// Reads and checks a file. Errors: all of them, exit 2; exit 3 if it cannot be read.

@@ -2,6 +2,7 @@
 
 use toml::de::DeTable;
 
+use super::CONNECTIONS_PER_RUN_MAX;
 use super::issuer::RawIssuer;
 use super::reader::{At, Problems, Section};
 
@@ -51,6 +52,7 @@ pub struct RawResource<'t> {
     pub tls: Option<RawPair<'t>>,
     pub reel: Option<At<&'t str>>,
     pub read_only: bool,
+    pub connections_per_run: Option<At<u64>>,
     pub statement_timeout: Option<At<std::time::Duration>>,
     pub lock_timeout: Option<At<std::time::Duration>>,
     pub idle_in_transaction_timeout: Option<At<std::time::Duration>>,
@@ -84,6 +86,7 @@ pub struct RawResource<'t> {
 /// Keys that not every kind of resource has, and which have them.
 const OF_ONE_KIND: &[(&str, &str)] = &[
     ("postgres", "read_only"),
+    ("postgres", "connections_per_run"),
     ("postgres", "statement_timeout"),
     ("postgres", "lock_timeout"),
     ("postgres", "idle_in_transaction_timeout"),
@@ -233,6 +236,11 @@ impl<'t> RawResource<'t> {
             tls: section.section("tls", problems).map(|s| RawPair::read(s, problems)),
             reel: section.text("reel", problems),
             read_only: section.flag("read_only", problems).is_some_and(|f| f.value),
+            connections_per_run: section.number(
+                "connections_per_run",
+                1..CONNECTIONS_PER_RUN_MAX + 1,
+                problems,
+            ),
             statement_timeout: section.duration("statement_timeout", problems),
             lock_timeout: section.duration("lock_timeout", problems),
             idle_in_transaction_timeout: section.duration("idle_in_transaction_timeout", problems),

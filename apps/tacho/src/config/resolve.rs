@@ -10,8 +10,8 @@ use super::proxy::Reached;
 use super::raw::{RawConfig, RawGateway, RawHuman, RawMask, RawResource, RawWitness};
 use super::reader::{At, Problems};
 use super::{
-    Config, Credential, Database, Gateway, HOLD_IN_TRANSACTION_DEFAULT, HttpUpstream, Human, Mask,
-    REEL_DEFAULT, Resource, STDIO, Tripwire, Upstream, What, Witness,
+    CONNECTIONS_PER_RUN_DEFAULT, Config, Credential, Database, Gateway, HOLD_IN_TRANSACTION_DEFAULT,
+    HttpUpstream, Human, Mask, REEL_DEFAULT, Resource, STDIO, Tripwire, Upstream, What, Witness,
 };
 use crate::limits::{
     APPROVAL_TIMEOUT_MAX, MASKS_PER_RESOURCE_MAX, RESOURCES_MAX, RUN_LIFETIME_MAX, SOCKET_PATH_BYTES_MAX,
@@ -247,6 +247,7 @@ impl Resolver<'_> {
         Some(Database {
             upstream: upstream?,
             read_only: raw.read_only,
+            connections_per_run: raw.connections_per_run.map_or(CONNECTIONS_PER_RUN_DEFAULT, |c| c.value),
             statement_timeout: raw.statement_timeout.map(|t| t.value),
             lock_timeout: raw.lock_timeout.map(|t| t.value),
             idle_in_transaction_timeout: raw.idle_in_transaction_timeout.map(|t| t.value),

@@ -2,9 +2,9 @@
 //! and the `connect` record.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use gate::Who;
@@ -16,7 +16,7 @@ use proto_postgres::scram::{Channel, Server, Verifier};
 use proto_postgres::startup::{self, Startup, StartupMessage};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use vocab::{Seq, SessionId};
+use vocab::{RunId, Seq, SessionId};
 use wire::{Fault, RawField};
 
 use super::again::Again;
@@ -224,21 +224,35 @@ fn demands_tls(config: &PostgresResource, client: SocketAddr) -> bool {
     config.client_tls.is_some() && !client.ip().to_canonical().is_loopback()
 }
 
+const TOO_MANY: &str =
+    "the run has as many connections to this database as `connections_per_run` of the resource permits";
 const PLAINTEXT: &str = "clients on other machines come over TLS alone: use sslmode=verify-full";
 
-/// A session of a resource that is there.
-struct Counted(Arc<Resource>);
+/// A session of a run that is there.
+struct Counted(Arc<Resource>, RunId);
 
 impl Counted {
-    fn new(resource: &Arc<Resource>) -> Counted {
-        resource.sessions.fetch_add(1, Ordering::Relaxed);
-        Counted(resource.clone())
+    /// One more, where the run has fewer than its resource permits.
+    fn below(resource: &Arc<Resource>, run: RunId) -> Option<Counted> {
+        let mut sessions = resource.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_run = sessions.entry(run).or_default();
+        if *of_run >= resource.config.connections_per_run {
+            return None;
+        }
+        *of_run += 1;
+        Some(Counted(resource.clone(), run))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+        let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut of_run) = sessions.entry(self.1) {
+            *of_run.get_mut() -= 1;
+            if *of_run.get() == 0 {
+                of_run.remove();
+            }
+        }
     }
 }
 
@@ -308,7 +322,8 @@ impl Login<'_> {
         decoder: Decoder,
     ) -> Result<(), Refused> {
         let resource = self.resource;
-        let _counted = (run.present(), Counted::new(resource));
+        let counted = Counted::below(resource, run.id).ok_or_else(|| refused("53300", TOO_MANY))?;
+        let _counted = (run.present(), counted);
         if let Some(recording) = &resource.recording {
             return self.again(leg, &run, ended, input, decoder, &**recording).await;
         }

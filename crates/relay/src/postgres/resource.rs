@@ -1,7 +1,6 @@
 //! One PostgreSQL resource: its configuration, made ready.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use ledger::{Digest, Draft, Kind, Name};
 use rustls::{ClientConfig, ServerConfig};
 use sql::{ColumnRule, Vouched};
 use tokio::sync::Notify;
-use vocab::ResourcePath;
+use vocab::{ResourcePath, RunId};
 
 use super::catalog::{Catalog, Shelf};
 use crate::again::Recording;
@@ -31,8 +30,8 @@ pub struct Resource {
     pub server_tls: Arc<ServerConfig>,
     pub catalog: Shelf,
     pub cancels: Cancels,
-    /// How many sessions there are now.
-    pub sessions: AtomicU64,
+    /// How many sessions each run has now.
+    pub(super) sessions: Mutex<HashMap<RunId, u64>>,
     /// Keeps the salts of users that do not exist the same.
     pub mock_secret: [u8; 32],
     /// Stands in for the server where a run is carried out again.
@@ -79,10 +78,15 @@ impl Resource {
             server_tls: Arc::new(server_tls),
             catalog: Shelf::default(),
             cancels: Cancels::default(),
-            sessions: AtomicU64::new(0),
+            sessions: Mutex::default(),
             mock_secret: crate::entropy::random(),
             recording: None,
         })
+    }
+
+    /// How many sessions there are now.
+    pub fn sessions(&self) -> u64 {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
     /// What holds for a session of `who`, whatever its client sets.
