@@ -27,6 +27,7 @@ use super::request::{Asked, kind_of, readable};
 use super::resource::Resource;
 use super::scrub::Scrub;
 use super::session::{Cut, Session, cut_short};
+use super::tags::is_digest;
 use crate::alike::unsaid;
 use crate::awaited::Awaited;
 use crate::config::{Reel, Tripwire};
@@ -616,9 +617,7 @@ impl Session {
     fn tail(&mut self, answer: &mut Answer) -> Result<Option<(MaskedBytes, MaskedText)>, Cut> {
         let mut trailers = std::mem::take(&mut answer.trailers);
         hop_by_hop(&mut trailers);
-        NOT_PASSED_ON.iter().for_each(|name| {
-            trailers.remove(name);
-        });
+        let trailers = passed_on(&trailers);
         if trailers.is_empty() || answer.bodyless {
             return Ok(None);
         }
@@ -662,9 +661,7 @@ impl Session {
         let detectors = self.resource.gate.detectors().clone();
         let mut headers = answer.response.headers.clone();
         hop_by_hop(&mut headers);
-        NOT_PASSED_ON.iter().for_each(|name| {
-            headers.remove(name);
-        });
+        let mut headers = passed_on(&headers);
         if answer.undoing.undoes() {
             headers.remove("content-encoding");
         }
@@ -688,7 +685,17 @@ impl Session {
                     let home = at_home(&self.resource, value.as_bytes());
                     home.map_or_else(|| value.clone(), |home| RawField::new(home.into()))
                 }
-                "etag" if answer.undoing.undoes() => weak(value),
+                "etag" => {
+                    let tag = if answer.undoing.undoes() { weak(value) } else { value.clone() };
+                    let Some(sealed) = self.resource.tags.seal(self.who.run, tag.as_bytes()) else {
+                        continue;
+                    };
+                    sealed
+                }
+                // It was read as UTF-8, which such a stream is; a reader of another charset sees other lines.
+                "content-type" if answer.response.media == Media::EventStream => {
+                    RawField::from_static(b"text/event-stream")
+                }
                 "content-type" if answer.undoing.is_latin() => latin_in_utf8(value.as_bytes())
                     .map_or_else(|| value.clone(), |said| RawField::new(said.into())),
                 _ => value.clone(),
@@ -962,9 +969,20 @@ pub(super) fn at_home(resource: &Resource, value: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// What upstream says of its connection, of a body that is encoded anew, and of other ways to it.
-const NOT_PASSED_ON: &[&str] =
-    &["content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges", "alt-svc"];
+/// What upstream says of its connection and of other ways to it. Digests of a body that is written anew, and with masks, stay here, too.
+const NOT_PASSED_ON: &[&str] = &["content-length", "accept-ranges", "alt-svc"];
+
+/// The fields that are.
+fn passed_on(headers: &Headers) -> Headers {
+    let mut out = Headers::new();
+    for (name, value) in headers.iter() {
+        let stays = NOT_PASSED_ON.iter().any(|known| name.as_bytes().eq_ignore_ascii_case(known.as_bytes()));
+        if !stays && !is_digest(name.as_bytes()) {
+            out.push(name.clone(), value.clone());
+        }
+    }
+    out
+}
 
 /// Whether the request may have had an effect.
 fn writes(asked: &Asked) -> bool {

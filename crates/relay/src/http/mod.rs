@@ -40,6 +40,7 @@ mod scrub;
 mod session;
 mod side;
 mod sigv4;
+mod tags;
 mod two;
 mod websocket;
 mod writer;

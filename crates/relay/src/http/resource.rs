@@ -13,6 +13,7 @@ use super::cluster::Places;
 use super::dial::client_tls;
 use super::lent::Lent;
 use super::mcp::Handles;
+use super::tags::Tags;
 use crate::again::Recording;
 use crate::config::HttpResource;
 use crate::limits::CHANGES_AT_ONCE_MAX;
@@ -45,6 +46,7 @@ pub struct Resource {
     pub(super) changes: tokio::sync::Semaphore,
     /// Of a cluster: what is governed, by what is asked for.
     pub(super) places: Option<Places>,
+    pub(super) tags: Tags,
 }
 
 impl Resource {
@@ -76,6 +78,7 @@ impl Resource {
             parked: Parked::default(),
             lent: Lent::default(),
             places,
+            tags: Tags::new()?,
             changes: tokio::sync::Semaphore::new(CHANGES_AT_ONCE_MAX),
         })
     }
