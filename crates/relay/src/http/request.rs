@@ -247,6 +247,7 @@ impl Asked {
             Some(call) => call.dress(resource, who, &beside.own),
             None => beside.own,
         };
+        let own = resource.tags.open_all(who.run, &own);
         let outgoing = Outgoing { own, asks, body: told, more };
         let sending = sending(resource, &request, &undoing, &origin.raw, outgoing)?;
         let said = match &spoken {
@@ -1005,6 +1006,11 @@ struct Outgoing<'a> {
     more: bool,
 }
 
+/// Whether a body begins as JSON that says something of itself.
+fn is_json(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
 fn sending(
     resource: &Resource,
     request: &Request,
@@ -1019,6 +1025,11 @@ fn sending(
     }
     let text = |text: &str| RawField::copy_from(text.as_bytes());
     let mut headers = Headers::new();
+    if config.speaks_json() && is_json(body) {
+        // It was decided as JSON, which is UTF-8 (RFC 8259, 8.1): no field tells the service to read it otherwise.
+        own.remove("content-type");
+        own.push(text("Content-Type"), text("application/json"));
+    }
     headers.push(text("Host"), text(&config.upstream.authority));
     own.iter().for_each(|(name, value)| headers.push(name.clone(), value.clone()));
     headers.push(text("Accept-Encoding"), text("identity"));

@@ -341,7 +341,9 @@ impl Asked {
         let mut seen = BTreeSet::new();
         for (name, value) in members {
             let other = |known: &&String| ***known != **name && folds(name, known);
-            if name.len() > ARGUMENT_BYTES_MAX || !seen.insert(folded(name)) || decided.iter().any(other) {
+            // Policy is told `name` and `name=value`.
+            let doubtful = name.len() > ARGUMENT_BYTES_MAX || name.contains('=');
+            if doubtful || !seen.insert(folded(name)) || decided.iter().any(other) {
                 return Err(Unreadable("an argument is named in a way that readers take differently"));
             }
             self.arguments.push(name.to_string());

@@ -2,6 +2,7 @@
 
 use super::Unreadable;
 use crate::limits::LLM_BODY_BYTES_MAX;
+use crate::media::LINE_ENDS;
 
 /// Cuts a stream, which may come split anywhere, into events.
 #[derive(Default)]
@@ -10,10 +11,6 @@ pub struct Events {
     /// Where the line that is being read begins.
     line: usize,
 }
-
-/// What some readers take for the end of a line.
-const LINE_ENDS: &[char] =
-    &['\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
 
 /// One event with its blank line, or what stands between two.
 pub struct Event {
