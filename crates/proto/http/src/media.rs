@@ -114,6 +114,10 @@ impl Encoding {
     }
 }
 
+/// What some readers of event streams take for the end of a line, beside line feed and carriage return.
+pub(crate) const LINE_ENDS: &[char] =
+    &['\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+
 /// A media type, in lower case, and the two parameters that we read.
 struct Type {
     kind: String,

@@ -39,8 +39,9 @@ pub(super) struct Conversation {
     pub(super) prompt: Prompt,
     /// What of it the run had not shown yet, as it is recorded.
     pub(super) news: String,
-    /// Its turns, to be remembered once they are sent.
+    /// Its turns as they are recorded, and by what they are remembered once they are sent.
     turns: Vec<String>,
+    keys: Vec<String>,
     /// What the run was never given, in constants.
     pub(super) forged: Vec<&'static str>,
     /// The decisions whose results it shows for the first time.
@@ -83,14 +84,16 @@ impl Conversation {
             dialect,
             news: format!("model {}", prompt.model),
             turns: prompt.turns.iter().map(written).collect(),
+            keys: prompt.turns.iter().map(key).collect(),
             forged: Vec::new(),
             shows: Vec::new(),
             step: None,
             prompt,
         };
         conversation.step = conversation.quoted(gate, who);
-        for (turn, said) in conversation.prompt.turns.iter().zip(&conversation.turns) {
-            if !gate.was_given(who, Said::Prompt, said) {
+        let turns = conversation.prompt.turns.iter().zip(&conversation.turns).zip(&conversation.keys);
+        for ((turn, said), key) in turns {
+            if !gate.was_given(who, Said::Prompt, key) {
                 conversation.news.push_str(" | ");
                 conversation.news.push_str(said);
                 conversation.forged.extend(forged(gate, who, turn));
@@ -110,7 +113,7 @@ impl Conversation {
 
     /// The step of the plan that is said last: a framework that carries it out tells its model what the step is.
     fn quoted(&self, gate: &Gate, who: &Who) -> Option<StepOf> {
-        let turns = self.prompt.turns.iter().zip(&self.turns).rev();
+        let turns = self.prompt.turns.iter().zip(&self.keys).rev();
         let told = turns.filter_map(|(turn, said)| match turn {
             Turn::System(text) | Turn::User(text) if text.len() <= QUOTED_BYTES_MAX => Some((said, text)),
             Turn::System(_) | Turn::User(_) | Turn::Assistant { .. } | Turn::ToolResult { .. } => None,
@@ -120,8 +123,8 @@ impl Conversation {
 
     /// It is sent: the run has shown it to its model.
     pub(super) fn remember(&self, gate: &Gate, who: &Who) {
-        for (turn, said) in self.prompt.turns.iter().zip(&self.turns) {
-            if !gate.give(who, Said::Prompt, said) {
+        for (turn, key) in self.prompt.turns.iter().zip(&self.keys) {
+            if !gate.give(who, Said::Prompt, key) {
                 continue;
             }
             match turn {
@@ -156,7 +159,25 @@ impl Conversation {
 
 /// A call with what it asks for: another one under the same id is another.
 fn known_as(call: &Call) -> String {
-    format!("{} {} {}", call.id, call.name, call.arguments)
+    parts(["call", &call.id, &call.name, &call.arguments])
+}
+
+/// What tells turns apart: two that read alike in a record may be different ones.
+fn key(turn: &Turn) -> String {
+    match turn {
+        Turn::System(text) => parts(["system", text]),
+        Turn::User(text) => parts(["user", text]),
+        Turn::Assistant { text, calls, reasoning } => {
+            let calls: String = calls.iter().map(known_as).collect();
+            parts(["assistant", text, &calls, reasoning])
+        }
+        Turn::ToolResult { call, text } => parts(["result", call, text]),
+    }
+}
+
+/// Each with its length, so that none ends in another.
+fn parts<const N: usize>(parts: [&str; N]) -> String {
+    parts.iter().map(|part| format!("{}:{part}", part.len())).collect()
 }
 
 /// Without white space: clients join the parts of a text in ways of their own.
@@ -169,9 +190,11 @@ fn written(turn: &Turn) -> String {
     match turn {
         Turn::System(text) => format!("system: {text}"),
         Turn::User(text) => format!("user: {text}"),
-        Turn::Assistant { text, calls } => {
+        Turn::Assistant { text, calls, reasoning } => {
             let calls: String = calls.iter().map(|c| format!(" -> {}({})", c.name, c.arguments)).collect();
-            format!("assistant: {text}{calls}")
+            let thought =
+                if reasoning.is_empty() { String::new() } else { format!(" (thought: {reasoning})") };
+            format!("assistant: {text}{calls}{thought}")
         }
         Turn::ToolResult { call, text } => format!("result of {call}: {text}"),
     }
@@ -182,10 +205,13 @@ fn forged(gate: &Gate, who: &Who, turn: &Turn) -> Vec<&'static str> {
     let unknown = |kind, what: &str| !what.is_empty() && !gate.was_given(who, kind, what);
     match turn {
         Turn::System(_) | Turn::User(_) => Vec::new(),
-        Turn::Assistant { text, calls } => {
+        Turn::Assistant { text, calls, reasoning } => {
             let turn = unknown(Said::Turn, &unspaced(text)).then_some("a turn that no model gave this run");
             let call = calls.iter().any(|call| unknown(Said::Call, &known_as(call)));
-            turn.into_iter().chain(call.then_some("a tool call that no model gave this run")).collect()
+            let call = call.then_some("a tool call that no model gave this run");
+            let thought = unknown(Said::Turn, &unspaced(reasoning));
+            let thought = thought.then_some("reasoning that no model gave this run");
+            [turn, call, thought].into_iter().flatten().collect()
         }
         Turn::ToolResult { call, .. } => {
             let forged = unknown(Said::Call, call);
@@ -297,7 +323,7 @@ impl Reading {
                 self.calls.extend(stream.take_calls());
                 let answer = stream.finish().map_err(|why| why.0)?;
                 // Chat says no end of a call but that of its choice, which comes with the last event.
-                if open && answer.finish.as_deref() == Some("error") {
+                if open && matches!(answer.finish.as_deref(), Some("error" | "failed")) {
                     return Err("a tool call that the model's provider broke off");
                 }
                 // What only the last event closed.
@@ -311,6 +337,9 @@ impl Reading {
         };
         if !answer.text.is_empty() {
             gate.give(who, Said::Turn, &unspaced(&answer.text));
+        }
+        if !answer.reasoning.is_empty() {
+            gate.give(who, Said::Turn, &unspaced(&answer.reasoning));
         }
         if self.n == 0 && self.calls.is_empty() {
             self.stated = Plan::of_text(&answer.text);

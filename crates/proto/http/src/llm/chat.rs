@@ -67,7 +67,9 @@ fn turn(message: Object<'_, '_>, notes: &mut Notes) -> Result<Option<Turn>, Unre
         "assistant" => {
             let mut said = Vec::new();
             calls(message, &mut said, notes)?;
-            Turn::Assistant { text, calls: said }
+            let mut reasoning = reasoning(message)?.to_owned();
+            details(message, &mut reasoning, notes)?;
+            Turn::Assistant { text, calls: said, reasoning }
         }
         "tool" => Turn::ToolResult { call: message.need("tool_call_id", NO_RESULT_ID)?.to_owned(), text },
         "function" => Turn::ToolResult { call: message.need("name", NO_RESULT_ID)?.to_owned(), text },
@@ -112,6 +114,25 @@ fn block<'v>(block: Object<'v, '_>, notes: &mut Notes) -> Result<&'v str, Unread
 }
 
 /// Not OpenAI's own: what other providers name it.
+/// OpenRouter's form of the same: a text that stands there too is said once.
+fn details(message: Object<'_, '_>, reasoning: &mut String, notes: &mut Notes) -> Result<(), Unreadable> {
+    let mut text = String::new();
+    for detail in message.items("reasoning_details")? {
+        let detail = detail.object()?;
+        match detail.need("type", NO_TYPE)? {
+            "reasoning.text" => text.push_str(detail.text_or_empty("text")?),
+            "reasoning.summary" => text.push_str(detail.text_or_empty("summary")?),
+            // For its provider alone.
+            "reasoning.encrypted" => {}
+            _ => notes.unknown(BLOCK),
+        }
+    }
+    if text != *reasoning {
+        add_line(reasoning, &text);
+    }
+    Ok(())
+}
+
 fn reasoning<'v>(message: Object<'v, '_>) -> Result<&'v str, Unreadable> {
     match message.text("reasoning_content")? {
         Some(text) => Ok(text),

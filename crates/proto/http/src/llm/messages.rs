@@ -129,7 +129,7 @@ fn said<'v>(block: Object<'v, '_>, notes: &mut Notes) -> Result<Said<'v>, Unread
 }
 
 fn assistant(message: Object<'_, '_>, notes: &mut Notes) -> Result<Turn, Unreadable> {
-    let (mut text, mut calls) = (String::new(), Vec::new());
+    let (mut text, mut calls, mut reasoning) = (String::new(), Vec::new(), String::new());
     match message.get("content")?.map(|content| &content.kind) {
         Some(Kind::Text(content)) => text.push_str(content),
         Some(Kind::Array(blocks)) => {
@@ -137,13 +137,14 @@ fn assistant(message: Object<'_, '_>, notes: &mut Notes) -> Result<Turn, Unreada
                 match said(block.object()?, notes)? {
                     Said::Text(line) => add_line(&mut text, line),
                     Said::Call(call) => add_call(&mut calls, call)?,
-                    Said::Thinking(_) | Said::Nothing => {}
+                    Said::Thinking(line) => add_line(&mut reasoning, line),
+                    Said::Nothing => {}
                 }
             }
         }
         _ => return Err(NO_CONTENT),
     }
-    Ok(Turn::Assistant { text, calls })
+    Ok(Turn::Assistant { text, calls, reasoning })
 }
 
 /// Results of calls are turns of their own among what the user says.

@@ -78,6 +78,8 @@ pub enum Turn {
     Assistant {
         text: String,
         calls: Vec<Call>,
+        /// What the model is shown of its own thinking, where that is given.
+        reasoning: String,
     },
     ToolResult {
         /// Id of the call; of Chat's legacy functions the name.
@@ -332,7 +334,9 @@ impl fmt::Debug for Turn {
         match self {
             Turn::System(text) => write!(f, "System({} bytes)", text.len()),
             Turn::User(text) => write!(f, "User({} bytes)", text.len()),
-            Turn::Assistant { text, calls } => write!(f, "Assistant({} bytes, {calls:?})", text.len()),
+            Turn::Assistant { text, calls, reasoning } => {
+                write!(f, "Assistant({} bytes, {calls:?}, {} bytes)", text.len(), reasoning.len())
+            }
             Turn::ToolResult { text, .. } => write!(f, "ToolResult({} bytes)", text.len()),
         }
     }

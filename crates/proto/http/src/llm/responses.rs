@@ -218,7 +218,10 @@ fn input(item: Object<'_, '_>, turns: &mut Vec<Turn>, notes: &mut Notes) -> Resu
     };
     match kind {
         "message" => message(item, turns, notes)?,
-        "reasoning" => {}
+        "reasoning" => match reasoning(item)? {
+            thought if thought.is_empty() => {}
+            thought => add_assistant(turns, Part::Reasoning(&thought))?,
+        },
         "item_reference" => notes.stateful("item_reference"),
         "compaction" => notes.stateful("compaction"),
         "function_call_output"
@@ -237,7 +240,7 @@ fn input(item: Object<'_, '_>, turns: &mut Vec<Turn>, notes: &mut Notes) -> Resu
             notes.unknown(IMAGE);
         }
         kind => match call(kind, item)? {
-            Some(call) => add_assistant(turns, "", Some(call))?,
+            Some(call) => add_assistant(turns, Part::Call(call))?,
             None if is_hosted(kind, item)? => notes.hosted(kind),
             None => notes.unknown(ITEM),
         },
@@ -250,19 +253,30 @@ fn message(item: Object<'_, '_>, turns: &mut Vec<Turn>, notes: &mut Notes) -> Re
     match item.need("role", NO_ROLE)? {
         "system" | "developer" => turns.push(Turn::System(text)),
         "user" => turns.push(Turn::User(text)),
-        "assistant" => add_assistant(turns, &text, None)?,
+        "assistant" => add_assistant(turns, Part::Text(&text))?,
         _ => notes.unknown(ROLE),
     }
     Ok(())
 }
 
+enum Part<'a> {
+    Text(&'a str),
+    Reasoning(&'a str),
+    Call(Call),
+}
+
 /// Items of the model's that follow one another are one turn.
-fn add_assistant(turns: &mut Vec<Turn>, line: &str, call: Option<Call>) -> Result<(), Unreadable> {
-    if let Some(Turn::Assistant { text, calls }) = turns.last_mut() {
-        add_line(text, line);
-        return call.into_iter().try_for_each(|call| add_call(calls, call));
+fn add_assistant(turns: &mut Vec<Turn>, part: Part<'_>) -> Result<(), Unreadable> {
+    if !matches!(turns.last(), Some(Turn::Assistant { .. })) {
+        let (text, calls, reasoning) = Default::default();
+        turns.push(Turn::Assistant { text, calls, reasoning });
     }
-    turns.push(Turn::Assistant { text: line.to_owned(), calls: call.into_iter().collect() });
+    let Some(Turn::Assistant { text, calls, reasoning }) = turns.last_mut() else { return Ok(()) };
+    match part {
+        Part::Text(line) => add_line(text, line),
+        Part::Reasoning(line) => add_line(reasoning, line),
+        Part::Call(call) => add_call(calls, call)?,
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::Unreadable;
 use crate::limits::LLM_BODY_BYTES_MAX;
+use crate::media::LINE_ENDS;
 use memchr::memchr2;
 
 /// One event that has data.
@@ -67,7 +68,12 @@ impl Events {
         if line.is_empty() {
             return self.dispatch();
         }
-        match field(&line) {
+        // Of the data JSON tells the rest.
+        let (name, value) = field(&line);
+        if name != b"data" && std::str::from_utf8(&line).map_or(true, |line| line.contains(LINE_ENDS)) {
+            return Err(Unreadable("a line of the event stream that could be read in two ways"));
+        }
+        match (name, value) {
             (b"data", value) => match &mut self.data {
                 None => self.data = Some(value.to_vec()),
                 Some(data) => {

@@ -128,6 +128,10 @@ impl Stream {
         let name = event.name.as_str();
         if let Parts::Chat(parts) = &mut self.parts {
             if name == "error" || body.get("error")?.is_some() {
+                // Some clients read on where the error says nothing, or in the data alone.
+                if !body.items("choices")?.is_empty() {
+                    return Err(Unreadable("an error of the stream that goes on with an answer"));
+                }
                 self.end = End::Error;
                 return Ok(());
             }

@@ -20,7 +20,7 @@ fn call(id: &str, name: &str, arguments: &str) -> Call {
 }
 
 fn said(text: &str, calls: &[Call]) -> Turn {
-    Turn::Assistant { text: text.to_owned(), calls: calls.to_vec() }
+    Turn::Assistant { text: text.to_owned(), calls: calls.to_vec(), reasoning: String::new() }
 }
 
 fn user(text: &str) -> Turn {
@@ -43,7 +43,10 @@ fn shown(turns: &[Turn]) -> Vec<String> {
     let show = |turn: &Turn| match turn {
         Turn::System(text) => format!("system: {text}"),
         Turn::User(text) => format!("user: {text}"),
-        Turn::Assistant { text, calls: made } => format!("assistant: {text}; {:?}", calls(made)),
+        Turn::Assistant { text, calls: made, reasoning } => {
+            let thought = if reasoning.is_empty() { String::new() } else { format!(" ({reasoning})") };
+            format!("assistant: {text}; {:?}{thought}", calls(made))
+        }
         Turn::ToolResult { call, text } => format!("result of {call}: {text}"),
     };
     turns.iter().map(show).collect()
@@ -308,10 +311,17 @@ fn events_are_cut_as_their_specification_says() {
     for (text, why) in unread {
         assert_eq!(unreadable(Dialect::Chat, &text), why, "{text:?}");
     }
-    assert_eq!(
-        streamed(Dialect::Chat, &[b"event: \xff\ndata: {}\n\n"]).err(),
-        Some(Unreadable("the name of an event is not UTF-8"))
-    );
+    // Lines to some readers: of Latin-1, or of Unicode.
+    let lines =
+        ["event: \u{1145}", ": hi\u{2028}\u{2028}data: {}", "id: \u{85}data: {}", "data2: \u{2029}data: {}"];
+    for line in lines.iter().map(|line| line.as_bytes()).chain([&b"event: \xff"[..], b": \x85data: {}"]) {
+        let text = [line, b"\ndata: ", end.as_bytes(), b"\n\n"].concat();
+        let two_ways = Unreadable("a line of the event stream that could be read in two ways");
+        let said = streamed(Dialect::Chat, &[&text]).err();
+        // A letter is one, however a reader of another charset takes it: the head says that it is UTF-8.
+        let expect = (!line.starts_with(b"event: \xe1")).then_some(two_ways);
+        assert_eq!(said, expect, "{}", text.escape_ascii());
+    }
     assert_eq!(
         streamed(Dialect::Chat, &[b"data: \"\xff\"\n\n"]).err(),
         Some(Unreadable("the JSON is not UTF-8"))

@@ -260,6 +260,14 @@ fn errors_and_unknown_events_of_a_stream_are_said() {
     let answer = whole(Dialect::Chat, &error);
     assert_eq!((answer.text.as_str(), answer.finish.as_deref()), ("par", Some("error")));
 
+    // Some clients read on.
+    let call = r#""choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]"#;
+    for goes_on in
+        [format!("data: {{\"error\":{{}},{call}}}\n\n"), format!("event: error\ndata: {{{call}}}\n\n")]
+    {
+        assert_eq!(unreadable(Dialect::Chat, &goes_on), "an error of the stream that goes on with an answer");
+    }
+
     let end = chunks(&[r#"{"delta":{},"finish_reason":"stop"}"#]);
     let not_known = Some("a type of event that is not known");
     assert_eq!(whole(Dialect::Chat, &format!("data: {{\"object\":\"new\"}}\n\n{end}")).unknown, not_known);
@@ -290,4 +298,27 @@ fn what_a_streamed_answer_says_and_nobody_knows_is_told_as_soon_as_it_is_seen() 
     assert_eq!(unknown(Dialect::Responses, &[item]), Some("a type of item that is not known"));
     let messages = r#"{"type":"new_event"}"#;
     assert_eq!(unknown(Dialect::Messages, &[messages]), Some("a type of event that is not known"));
+}
+
+#[test]
+fn what_the_model_is_shown_of_its_own_thinking_is_a_part_of_the_turn() {
+    let thought = |message: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"assistant","content":"x",{message}}}]}}"#);
+        let prompt = turn(Dialect::Chat, &body);
+        match &prompt.turns[..] {
+            [Turn::Assistant { reasoning, .. }] => (reasoning.clone(), prompt.unknown.is_some()),
+            _ => panic!("{body}"),
+        }
+    };
+    let texts = r#""reasoning_details":[{"type":"reasoning.text","text":"a"},{"type":"reasoning.summary","summary":"b"}]"#;
+    for (message, expect) in [
+        (r#""reasoning_content":"ab""#.to_owned(), ("ab", false)),
+        (r#""reasoning":"ab""#.to_owned(), ("ab", false)),
+        (texts.to_owned(), ("ab", false)),
+        (format!(r#""reasoning":"ab",{texts}"#), ("ab", false)),
+        (format!(r#""reasoning":"other",{texts}"#), ("other\nab", false)),
+        (r#""reasoning_details":[{"type":"new"}]"#.to_owned(), ("", true)),
+    ] {
+        assert_eq!(thought(&message), (expect.0.to_owned(), expect.1), "{message}");
+    }
 }

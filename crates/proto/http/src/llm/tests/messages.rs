@@ -32,10 +32,14 @@ fn a_conversation_is_read() {
         &[
             system("be brief\nbe kind"),
             user("hello"),
-            said(
-                "I look.",
-                &[call("toolu_1", "read", r#"{"z":1.0,"a":{"k":"v w"}}"#), call("toolu_2", "list", "{}")],
-            ),
+            Turn::Assistant {
+                text: "I look.".to_owned(),
+                calls: vec![
+                    call("toolu_1", "read", r#"{"z":1.0,"a":{"k":"v w"}}"#),
+                    call("toolu_2", "list", "{}"),
+                ],
+                reasoning: "hm".to_owned(),
+            },
             user("before"),
             result("toolu_1", "data"),
             result("toolu_2", "a\nb"),
