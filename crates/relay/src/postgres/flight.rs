@@ -88,6 +88,8 @@ pub struct Looked {
 pub enum Named {
     Statement(Bytes),
     Portal(Bytes),
+    /// It was taken before, and is to stand for another text.
+    Renewed(Bytes),
 }
 
 /// The shape of a result.

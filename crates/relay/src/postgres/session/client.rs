@@ -43,7 +43,9 @@ impl Session {
                 self.script_step()?;
                 continue;
             }
-            if self.stash.is_some() && self.needs_refresh() {
+            if let Some(frame) = &self.stash
+                && (self.needs_refresh() || self.binds_unsure(frame)?)
+            {
                 return self.begin_refresh();
             }
             if let Some(frame) = self.stash.take() {
@@ -53,7 +55,7 @@ impl Session {
             }
             match self.client.decoder.next_or_skipped(&mut self.client.input)? {
                 Some(Incoming::Frame(frame)) => {
-                    if self.needs_refresh() && self.asks_names_in(&frame)? {
+                    if self.needs_refresh() && self.asks_names_in(&frame)? || self.binds_unsure(&frame)? {
                         self.stash = Some(frame);
                         return self.begin_refresh();
                     }
@@ -363,7 +365,8 @@ impl Session {
         let Some(text) = parse.sql.to_str() else {
             return self.refuse_message("parse", frame, "22021", NOT_UTF8);
         };
-        if !name.is_empty() && self.prepared.contains_key(&name) {
+        let of_sql = std::str::from_utf8(&name).is_ok_and(|name| self.sql_prepared.contains_key(name));
+        if !name.is_empty() && (self.prepared.contains_key(&name) || of_sql) {
             let why = "a prepared statement of this name exists already";
             return self.refuse_name("parse", frame, "42P05", why, &parse.statement);
         }
@@ -419,12 +422,14 @@ impl Session {
         self.batch(frame, &message, What::Parse, false)?;
         self.batch.plan = Some(plan.clone());
         self.batch.named.push(Named::Statement(name.clone()));
+        self.gives(&name);
         // An EXECUTE in SQL is decided by what is known of the statement: of this one that is not enough.
         if !name.is_empty() && plan.refuse.is_none() {
             let key = String::from_utf8(name.to_vec()).unwrap_or_default();
             self.names.prepared.insert(key, plan.analysis.clone());
         }
-        self.prepared.insert(name, Prepared { text, plan, epoch: self.epoch, types: parse.types, upstream });
+        let (epoch, flight) = (self.epoch, self.flight);
+        self.prepared.insert(name, Prepared { text, plan, epoch, types: parse.types, upstream, flight });
         Ok(())
     }
 
@@ -453,6 +458,7 @@ impl Session {
         self.batch.plan = Some(prepared.plan.clone());
         self.batch.params = params.clone();
         self.batch.named.push(Named::Portal(name.clone()));
+        self.gives(&name);
         let portal = Portal {
             plan: prepared.plan,
             epoch: prepared.epoch,
@@ -497,6 +503,9 @@ impl Session {
                 self.batch.sents.push((what, true));
             }
             prepared.upstream = plan.text.clone();
+            prepared.flight = self.flight;
+            self.batch.named.push(Named::Renewed(name.to_bytes()));
+            self.gives(name.as_bytes());
         }
         prepared.plan = plan;
         prepared.epoch = self.epoch;
@@ -578,6 +587,8 @@ impl Session {
             Target::Statement(name) => self.close_statement(name.as_bytes()),
             Target::Portal(name) => self.close_portal(name.as_bytes()),
         }
+        let (Target::Statement(name) | Target::Portal(name)) = &target;
+        self.gives(name.as_bytes());
         self.batch(frame, &FromClient::Close(target), What::Close, false)
     }
 
@@ -595,6 +606,7 @@ impl Session {
         }
         let op = self.op(Op::new(1));
         self.syncs += 1;
+        self.flight += 1;
         self.unsynced = false;
         self.ahead.synced();
         self.sends.push_back((

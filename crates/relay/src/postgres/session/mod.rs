@@ -115,6 +115,8 @@ struct Prepared {
     types: Vec<u32>,
     /// What upstream holds under this name.
     upstream: Arc<str>,
+    /// The flight in which it was sent there.
+    flight: u64,
 }
 
 /// A statement that SQL's PREPARE has made: that PREPARE, as the client wrote it and as it was sent.
@@ -332,6 +334,10 @@ pub struct Session {
     /// The CommandComplete of a Query that waits for what comes behind it.
     held: Option<Frame>,
     syncs: u64,
+    /// How many Syncs were sent: the flight that is under way.
+    flight: u64,
+    /// The last flight in which a name was given or taken back.
+    names_given: Option<u64>,
     scripts: u64,
     /// Something was sent since the last Sync: an implicit transaction may be open.
     unsynced: bool,
@@ -467,6 +473,8 @@ impl Session {
             copy: None,
             held: None,
             syncs: 0,
+            flight: 0,
+            names_given: None,
             scripts: 0,
             unsynced: false,
             idle_until: None,
@@ -683,8 +691,8 @@ impl Session {
                     self.sends.pop_front();
                     if !discarded {
                         self.lands(op);
-                    } else if let Some(op) = self.ops.remove(&op) {
-                        self.showing.finish(op, "skipped");
+                    } else {
+                        self.end_op(op, "skipped", None);
                     }
                 }
                 Outgoing::Control { control, sents } => {

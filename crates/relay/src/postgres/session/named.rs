@@ -62,10 +62,40 @@ impl Session {
         }
     }
 
+    /// A name of the session's own is given, or taken back. Of what has none there is one at a time, and it is asked for where
+    /// it is used ([`Session::binds_unsure`]).
+    pub(super) fn gives(&mut self, name: &[u8]) {
+        if !name.is_empty() {
+            self.names_given = Some(self.flight);
+        }
+    }
+
+    /// Whether this flight has its Sync and upstream has not come to that: what stood in it may be skipped, and what stands
+    /// behind it is not.
+    pub(super) fn is_unsure(&self, flight: u64) -> bool {
+        flight < self.flight && flight + self.syncs >= self.flight
+    }
+
+    /// Whether this message binds a statement of which it is not known yet whether upstream has it.
+    pub(super) fn binds_unsure(&self, frame: &Frame) -> Result<bool, Cut> {
+        if self.syncs == 0 || frame.tag != tag::BIND || self.copy.is_some() || self.skipping {
+            return Ok(false);
+        }
+        let FromClient::Bind(bind) = FromClient::decode(frame)? else { return Ok(false) };
+        let found = self.prepared.get(bind.statement.as_bytes());
+        Ok(found.is_some_and(|prepared| self.is_unsure(prepared.flight)))
+    }
+
     pub(super) fn unname(&mut self, named: &Named) {
         match named {
             Named::Statement(name) => self.close_statement(name),
             Named::Portal(name) => self.close_portal(name),
+            Named::Renewed(name) => {
+                // Whatever upstream holds: before its next use it is prepared once more.
+                if let Some(prepared) = self.prepared.get_mut(name) {
+                    (prepared.upstream, prepared.epoch) = ("".into(), u64::MAX);
+                }
+            }
         }
     }
 
