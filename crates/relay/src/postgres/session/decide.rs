@@ -1,7 +1,7 @@
 //! One statement: planned, decided, asked about, permitted, or refused.
 
 use super::*;
-use crate::limits::PARAM_SAID_BYTES_MAX;
+use crate::limits::{PARAM_SAID_BYTES_MAX, SAVEPOINTS_MAX, UNSETTLED_MAX};
 
 impl Session {
     // --- one statement: decide, ask, send, or refuse
@@ -24,6 +24,11 @@ impl Session {
             self.refuse(&ready, &decided, "54000", why, None, None)?;
             return self.after_refusal(script);
         }
+        if let Some(why) = self.too_long(&ready.plan) {
+            let decided = ready.plan.decided.clone();
+            self.refuse(&ready, &decided, "54000", why, None, None)?;
+            return self.after_refusal(script);
+        }
         let mut decided = ready.plan.verdict(&gate, &self.who, || self.context(&ready), &BTreeSet::new());
         if let Verdict::Ask(_) = decided.verdict {
             let standing = gate.standing(&self.question(&ready), entropy::wall());
@@ -42,6 +47,23 @@ impl Session {
                 self.ask(ready, decided, &groups, script)
             }
         }
+    }
+
+    /// What became of each statement of a transaction is told when it ends: of how many is bounded. What ends it, or goes back
+    /// in it, goes on.
+    fn too_long(&self, plan: &Plan) -> Option<&'static str> {
+        let effects = &plan.analysis.effects;
+        let saves = effects.iter().any(|effect| matches!(effect, Effect::Savepoint { .. }));
+        if saves && self.fates.savepoints() >= SAVEPOINTS_MAX {
+            return Some(
+                "the transaction has more savepoints than the gateway follows: release some, or end it",
+            );
+        }
+        let turns = |effect: &Effect| {
+            matches!(effect, Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo { .. })
+        };
+        (self.unsettled.len() >= UNSETTLED_MAX && self.tx() != Tx::Idle && !effects.iter().any(turns))
+            .then_some("the transaction has more statements than the gateway follows: end it")
     }
 
     pub(super) fn decided(

@@ -627,8 +627,9 @@ impl Session {
             reel: resource.config.reel,
             root: &resource.root,
         };
+        let under_way = self.ops.values().find_map(|op| op.intent);
         self.showing
-            .flush(&scene, &mut self.leaving, tx.map(ready), &self.fates, &mut self.unsettled)
+            .flush(&scene, &mut self.leaving, tx.map(ready), &mut self.fates, under_way, &mut self.unsettled)
             .map_err(|e| self.flush_failed(e))
     }
 
