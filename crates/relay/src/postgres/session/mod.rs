@@ -556,15 +556,13 @@ impl Session {
         self.upstream.bytes
     }
 
-    /// Intents whose transaction had not ended: rolled back by the upstream, unless a commit was under way.
-    pub fn unsettled(&mut self) -> (Vec<Seq>, &'static str) {
-        let in_doubt = self.ops.values().any(|op| op.intent.is_some());
-        (std::mem::take(&mut self.unsettled), if in_doubt { "indeterminate" } else { "rolled-back" })
-    }
-
-    /// Intents that were sent and not answered.
-    pub fn unanswered(&mut self) -> Vec<Seq> {
-        std::mem::take(&mut self.ops).into_values().filter_map(|op| op.intent).collect()
+    /// Intents that were sent and not answered; and those whose transaction had not ended, with what became of them: rolled back
+    /// by the upstream, unless something was under way that may have committed, as a Sync may.
+    pub fn left_open(&mut self) -> (Vec<Seq>, Vec<Seq>, &'static str) {
+        let in_doubt = self.flow.outstanding() > 0;
+        let unanswered = std::mem::take(&mut self.ops).into_values().filter_map(|op| op.intent).collect();
+        let how = if in_doubt { "indeterminate" } else { "rolled-back" };
+        (unanswered, std::mem::take(&mut self.unsettled), how)
     }
 
     // --- the loop's one wait
