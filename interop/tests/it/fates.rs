@@ -150,9 +150,6 @@ fn of_a_long_transaction() {
         ask(&mut client, &vec!["SAVEPOINT a"; 1_000].join(";"));
     }
     assert_eq!(code(&client.query("SAVEPOINT a").unwrap()).as_deref(), Some("54000"));
-    ask(
-        &mut client,
-        "ROLLBACK TO a; UPDATE orders SET note = 'long' WHERE id = 1; RELEASE a; COMMIT",
-    );
+    ask(&mut client, "ROLLBACK TO a; UPDATE orders SET note = 'long' WHERE id = 1; RELEASE a; COMMIT");
     assert_eq!(ask(&mut client, "SELECT note FROM orders WHERE id = 1"), ["long"]);
 }
