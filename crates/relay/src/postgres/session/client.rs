@@ -3,7 +3,6 @@
 use super::*;
 
 const NOT_UTF8: &str = "the statement is not UTF-8";
-const TYPE_RUNS_CODE: &str = "a parameter of this type may run a function that nobody vouches for: name the type in the statement instead";
 
 impl Session {
     // --- the client's side
@@ -350,7 +349,7 @@ impl Session {
 
     /// A plan for what cannot be read: opaque, and refused. `said`: why, as PostgreSQL says it.
     pub(super) fn unreadable(&mut self, said: Option<String>) -> Arc<Plan> {
-        let mut plan = self.make_plan(&self.catalog, None);
+        let mut plan = self.make_plan(&self.catalog, None, Arc::default());
         let masked = MaskedText::constant("[a statement that cannot be read]");
         let detectors = self.resource.gate.detectors();
         plan.subject = Subject::new(detectors, plan.action().clone(), masked, None, &[]);
@@ -379,17 +378,13 @@ impl Session {
             );
         }
         let text: Arc<str> = text.into();
-        let plan = match self.plan_text(&text) {
+        let plan = match self.plan_text(&text, own_types(&parse.types)) {
             Ok(plan) => plan,
             Err(why) => return self.refuse_text("parse", raw(frame), &text, why),
         };
         if self.wants_fresh(&plan) {
             self.stash = Some(frame.clone());
             return Ok(());
-        }
-        // The statement's text does not say it.
-        if self.catalog.snapshot.runs_code_by(&parse.types, &self.resource.vouched) {
-            return self.refuse_message("parse", frame, "42501", TYPE_RUNS_CODE);
         }
         if self.batch.plan.is_some() {
             self.cover("parse")?;
@@ -482,7 +477,7 @@ impl Session {
         if prepared.epoch == self.epoch && !prepared.plan.volatile {
             return Ok(Ok(prepared));
         }
-        let plan = match self.plan_text(&prepared.text.clone()) {
+        let plan = match self.plan_text(&prepared.text, prepared.plan.types.clone()) {
             Ok(plan) => plan,
             Err(why) => return Ok(Err((why.code, why.sentence))),
         };
@@ -550,7 +545,7 @@ impl Session {
         if void {
             // Decided again under what holds now; a portal that was opened under another rewrite is void.
             let text: Arc<str> = plan.statement.as_ref().map_or("", Statement::text).into();
-            match self.plan_text(&text) {
+            match self.plan_text(&text, plan.types.clone()) {
                 Ok(now) if now.text == upstream => plan = now,
                 Ok(_) => {
                     return self.refuse_message(

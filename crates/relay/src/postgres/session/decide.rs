@@ -271,9 +271,10 @@ impl Session {
 
     // --- plans
 
-    pub(super) fn plan_text(&mut self, text: &Arc<str>) -> Result<Arc<Plan>, ParseError> {
+    /// `types`: of users' own, given to its parameters: what is remembered of the text alone is not enough then.
+    pub(super) fn plan_text(&mut self, text: &Arc<str>, types: Arc<[u32]>) -> Result<Arc<Plan>, ParseError> {
         self.renew_plans();
-        if let Some(plan) = self.plans.get(text) {
+        if let Some(plan) = self.plans.get(text).filter(|_| types.is_empty()) {
             return Ok(plan.clone());
         }
         let mut statements = sql::parse(text)?;
@@ -283,7 +284,7 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        let plan = Arc::new(self.planned(statements.pop()));
+        let plan = Arc::new(self.planned(statements.pop(), types));
         self.keep(text.clone(), plan.clone());
         Ok(plan)
     }
@@ -299,14 +300,20 @@ impl Session {
             true => sql::parse(&text).ok().and_then(|mut all| all.pop().filter(|_| all.is_empty())),
             false => None,
         };
-        let plan = Arc::new(self.planned(Some(whole.unwrap_or_else(|| statement.clone()))));
+        let whole = whole.unwrap_or_else(|| statement.clone());
+        let plan = Arc::new(self.planned(Some(whole), Arc::default()));
         self.keep(text, plan.clone());
         plan
     }
 
-    pub(super) fn make_plan(&self, catalog: &Catalog, statement: Option<Statement>) -> Plan {
-        let in_transaction = self.tx() != Tx::Idle;
-        Plan::make(&self.resource, &self.who, self.pins, catalog, &self.names, in_transaction, statement)
+    pub(super) fn make_plan(
+        &self,
+        catalog: &Catalog,
+        statement: Option<Statement>,
+        types: Arc<[u32]>,
+    ) -> Plan {
+        let (names, in_transaction) = (&self.names, self.tx() != Tx::Idle);
+        Plan::make(&self.resource, &self.who, self.pins, catalog, names, in_transaction, (statement, types))
     }
 
     /// A text without a statement, or messages that no statement is behind.
@@ -315,7 +322,7 @@ impl Session {
         if let Some(plan) = self.plans.get("") {
             return plan.clone();
         }
-        let plan = Arc::new(self.make_plan(&self.catalog, None));
+        let plan = Arc::new(self.make_plan(&self.catalog, None, Arc::default()));
         self.keep("".into(), plan.clone());
         plan
     }
@@ -335,7 +342,7 @@ impl Session {
     }
 
     pub(super) fn keep(&mut self, text: Arc<str>, plan: Arc<Plan>) {
-        if plan.volatile {
+        if plan.volatile || !plan.types.is_empty() {
             return;
         }
         if self.plans.len() >= ANALYSES_MAX {

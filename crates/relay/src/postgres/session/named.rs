@@ -16,8 +16,8 @@ const OUTDATED: Reason = Reason {
 
 impl Session {
     /// As [`Session::make_plan`]; what it runs by a name is looked at again first, if rules or catalog have changed.
-    pub(super) fn planned(&mut self, statement: Option<Statement>) -> Plan {
-        let mut plan = self.make_plan(&self.catalog, statement);
+    pub(super) fn planned(&mut self, statement: Option<Statement>, types: Arc<[u32]>) -> Plan {
+        let mut plan = self.make_plan(&self.catalog, statement, types.clone());
         let Some(name) = plan.analysis.by_name.clone() else { return plan };
         self.naming += 1;
         let held = match self.naming > NAMES_DEEP_MAX {
@@ -30,7 +30,8 @@ impl Session {
             // A plan keeps no tree; what was read once is read again alike.
             Held::Renewed => {
                 let text = plan.statement.as_ref().map_or("", Statement::text);
-                plan = self.make_plan(&self.catalog, sql::parse(text).ok().and_then(|mut all| all.pop()));
+                let again = sql::parse(text).ok().and_then(|mut all| all.pop());
+                plan = self.make_plan(&self.catalog, again, types);
             }
             Held::Outdated => plan.refuse = Some(OUTDATED),
         }
@@ -110,8 +111,8 @@ impl Session {
     }
 
     fn renew_named(&mut self, name: &ByName) -> Held {
-        let Some((text, upstream)) = self.stale(name) else { return Held::AsItWas };
-        let now = match self.plan_text(&text) {
+        let Some(Before { text, upstream, types }) = self.stale(name) else { return Held::AsItWas };
+        let now = match self.plan_text(&text, types) {
             Ok(now) if now.text == upstream && now.refuse.is_none() => now,
             Ok(_) | Err(_) => return Held::Outdated,
         };
@@ -135,26 +136,39 @@ impl Session {
         Held::Renewed
     }
 
-    /// The text behind a name and what upstream holds of it, if it was planned under rules that may not hold any more.
-    fn stale(&self, name: &ByName) -> Option<(Arc<str>, Arc<str>)> {
+    /// What stands behind a name, if it was planned under rules that may not hold any more.
+    fn stale(&self, name: &ByName) -> Option<Before> {
+        let before = |text: &Arc<str>, upstream: &Arc<str>, types: Arc<[u32]>| {
+            let (text, upstream) = (text.clone(), upstream.clone());
+            Before { text, upstream, types }
+        };
         match name {
             ByName::Statement(name) => match self.prepared.get(name.as_bytes()) {
                 Some(p) => {
-                    (p.epoch != self.epoch || p.plan.volatile).then(|| (p.text.clone(), p.upstream.clone()))
+                    let stale = p.epoch != self.epoch || p.plan.volatile;
+                    stale.then(|| before(&p.text, &p.upstream, p.plan.types.clone()))
                 }
                 None => {
                     let p = self.sql_prepared.get(name)?;
-                    (p.epoch != self.epoch || p.volatile).then(|| (p.text.clone(), p.upstream.clone()))
+                    let stale = p.epoch != self.epoch || p.volatile;
+                    stale.then(|| before(&p.text, &p.upstream, Arc::default()))
                 }
             },
             ByName::Cursor(name) => {
                 let portal = self.portals.get(name.as_bytes())?;
                 let text = portal.plan.statement.as_ref().map_or("", Statement::text);
                 let stale = portal.epoch != self.epoch || portal.plan.volatile;
-                stale.then(|| (text.into(), portal.upstream.clone()))
+                stale.then(|| before(&text.into(), &portal.upstream, portal.plan.types.clone()))
             }
         }
     }
+}
+
+/// The text behind a name, what upstream holds of it, and the types of its parameters.
+struct Before {
+    text: Arc<str>,
+    upstream: Arc<str>,
+    types: Arc<[u32]>,
 }
 
 /// What became of what a name stands for.
