@@ -67,7 +67,8 @@ fn measure(resource: &Resource, catalog: &Catalog, query: &str) -> Result<(), Er
     let mut made = Vec::with_capacity(CACHED);
     let begun = on_processor()?;
     for text in &texts {
-        made.push(Plan::make(resource, &who, pins, catalog, &names, false, sql::parse(text)?.pop()));
+        let said = (sql::parse(text)?.pop(), Default::default());
+        made.push(Plan::make(resource, &who, pins, catalog, &names, false, said));
     }
     let first_us = micros(on_processor()? - begun, CACHED);
     let begun = on_processor()?;

@@ -42,6 +42,11 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 pub const PREPARED_MAX: usize = 4_096;
 /// Open portals of one session.
 pub const PORTALS_MAX: usize = 1_024;
+/// Savepoints of one transaction: as many names, each of at most 63 bytes, 1 MiB. PostgreSQL has no limit, and is slow behind
+/// 64 of them that have written.
+pub const SAVEPOINTS_MAX: usize = 10_000;
+/// Statements of one transaction, whose end each of their records waits for: 8 bytes each, 8 MB.
+pub const UNSETTLED_MAX: usize = 1_000_000;
 /// A statement that runs another by name, which runs another: each is looked at again. Nobody needs more than two.
 pub const NAMES_DEEP_MAX: usize = 4;
 /// Statements whose analysis one session remembers, by exact text.

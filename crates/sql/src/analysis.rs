@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vocab::{Action, Class, MaskKind, Position, ResourcePath};
+use vocab::{Action, Class, MaskKind, Opaque, Position, ResourcePath};
 
 use crate::rewrite::Site;
 
@@ -58,6 +58,13 @@ impl Analysis {
             (action, governed, functions, effects, redefines, carried, of.user_code, of.writes, refused)
         };
         seen(self) == seen(other)
+    }
+
+    /// What it runs cannot be known, for a reason that its text does not tell.
+    pub fn is_beyond(&mut self, sentence: &'static str) {
+        self.action.opaque.get_or_insert(Opaque(sentence));
+        self.effects.push(Effect::Set { name: "search_path".to_owned(), value: None, local: false });
+        (self.user_code, self.locks, self.pure_read) = (true, true, false);
     }
 
     /// The classes of the governed columns in reach.

@@ -46,6 +46,6 @@ pub use governed::{BindError, ColumnRule, Governed};
 pub use names::{Names, TempRelation, Vouched};
 pub use rewrite::{PositionMap, Rewritten, rewrite};
 pub use settings::encoding as reads_encoding;
-pub use snapshot::Snapshot;
+pub use snapshot::{OWN_OIDS_END, Snapshot};
 pub use statement::{Literal, LiteralKind, Statement, literals_of, masked_literals, parse};
 pub use syntax::ParseError;

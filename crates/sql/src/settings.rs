@@ -67,7 +67,7 @@ const FREE: &str = "\
     extra_float_digits gin_fuzzy_search_limit hash_mem_multiplier idle_in_transaction_session_timeout \
     idle_session_timeout intervalstyle jit jit_above_cost jit_inline_above_cost jit_optimize_above_cost \
     lc_monetary lc_numeric lc_time lock_timeout maintenance_work_mem quote_all_identifiers row_security \
-    search_path statement_timeout synchronous_commit tcp_keepalives_count tcp_keepalives_idle \
+    search_path statement_timeout synchronize_seqscans synchronous_commit tcp_keepalives_count tcp_keepalives_idle \
     tcp_keepalives_interval tcp_user_timeout temp_buffers timezone transaction_deferrable transaction_isolation \
     transaction_read_only transaction_timeout vacuum_cost_delay work_mem xmlbinary xmloption \
 ";

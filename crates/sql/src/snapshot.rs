@@ -156,7 +156,7 @@ pub(crate) struct Implied {
 pub(crate) const ANY_TYPE: u32 = 0;
 
 /// The first OID that is not of PostgreSQL's own.
-pub(crate) const OWN_OIDS_END: u32 = 16_384;
+pub const OWN_OIDS_END: u32 = 16_384;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Constraint {
@@ -202,10 +202,11 @@ impl Snapshot {
         self.relations.len()
     }
 
-    /// Whether values of these types, which a client can give to parameters, may run a function that nobody vouches for.
+    /// Whether values of these types, which a client can give to parameters, may run a function that nobody vouches for. Each
+    /// is looked at once, however often it is given.
     pub fn runs_code_by(&self, types: &[u32], vouched: &Vouched) -> bool {
-        let parts = types.iter().flat_map(|oid| self.parts(*oid));
-        let implied = parts.filter_map(|oid| self.implied.get(&oid)).flatten();
+        let parts = self.parts_of(types.iter().copied().filter(|oid| *oid >= OWN_OIDS_END));
+        let implied = parts.into_iter().filter_map(|oid| self.implied.get(&oid)).flatten();
         implied.into_iter().any(|implied| match self.functions.get(&implied.function) {
             Some(function) => !function.is_trusted() && !vouched.covers(function),
             None => true,
@@ -284,14 +285,19 @@ impl Snapshot {
 
     /// A type and those that its values hold, as far as they are users' own.
     pub(crate) fn parts(&self, oid: u32) -> BTreeSet<u32> {
-        let mut parts = BTreeSet::new();
-        let mut work = vec![oid];
+        self.parts_of([oid])
+    }
+
+    /// The same of several.
+    fn parts_of(&self, types: impl IntoIterator<Item = u32>) -> BTreeSet<u32> {
+        let (mut parts, mut ranges) = (BTreeSet::new(), false);
+        let mut work: Vec<u32> = types.into_iter().collect();
         while let Some(oid) = work.pop() {
             let Some(found) = self.types.get(&oid).filter(|_| parts.insert(oid)) else { continue };
             work.extend([found.base, found.element, found.bound]);
             let row = self.relations.get(&found.row_of).map(|r| &r.columns);
             work.extend(row.into_iter().flatten().map(|column| column.type_oid));
-            if found.kind == 'm' {
+            if found.kind == 'm' && !std::mem::replace(&mut ranges, true) {
                 // The catalog does not say of which range.
                 work.extend(self.types.values().filter(|t| t.kind == 'r').map(|t| t.oid));
             }

@@ -9,6 +9,7 @@ use pg_query::protobuf::{ScanToken, Token};
 use crate::kind::kind;
 use crate::limits::{
     DEEP_STACK_BYTES, DEPTH_INLINE_MAX, DEPTH_MAX, QUERY_LEVELS, STATEMENTS_MAX, TEXT_BYTES_MAX,
+    TREE_TOKENS_MAX,
 };
 use crate::syntax::ParseError;
 use crate::tree::{Node, Tree};
@@ -71,6 +72,9 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
     let depth = depth(&tokens);
     if depth > DEPTH_MAX {
         return Err(error("54001", "The statement is nested more deeply than the gateway accepts."));
+    }
+    if tree_tokens(&tokens) > TREE_TOKENS_MAX {
+        return Err(error("54000", "The statement is made of more words than the gateway accepts."));
     }
     let tree = tree(text, depth).map_err(|why| ParseError::of_parse(text, &why, &tokens, depth))?;
     if tree.stmts.len() > STATEMENTS_MAX {
@@ -533,4 +537,61 @@ pub(crate) fn depth(tokens: &[ScanToken]) -> usize {
         deepest = deepest.max(outer + level.run + level.kept);
     }
     deepest
+}
+
+/// How many tokens the tree of these is made of. The parser's trees share a node where the grammar does so, and their written
+/// form does not: the source of `SET (a, b) = source` stands there once for each name, and one source may hold others. Of all
+/// that the grammar shares (PostgreSQL 18, gram.y: arguments of functions that are named, columns of a recursive view) it
+/// alone grows faster than its text.
+pub(crate) fn tree_tokens(tokens: &[ScanToken]) -> usize {
+    #[derive(Default)]
+    struct Level {
+        /// How often what stands in this bracket is written, and what stands here now.
+        base: usize,
+        times: usize,
+        /// A SET stands here, so that a bracket behind a comma may hold names.
+        sets: bool,
+        names: bool,
+        commas: usize,
+    }
+    let mut levels: Vec<Level> = Vec::new();
+    let mut level = Level { base: 1, times: 1, ..Level::default() };
+    // The names in the bracket that was closed just now.
+    let mut named = None;
+    let (mut before, mut total) = (Token::Nul, 0usize);
+    for token in tokens.iter().map(ScanToken::token) {
+        if matches!(token, Token::SqlComment | Token::CComment) {
+            continue;
+        }
+        total = total.saturating_add(level.times);
+        let closed = named.take();
+        match token {
+            Token::Ascii40 | Token::Ascii91 => {
+                let names = before == Token::Set || before == Token::Ascii44 && level.sets;
+                let inner = Level { base: level.times, times: level.times, names, ..Level::default() };
+                levels.push(std::mem::replace(&mut level, inner));
+            }
+            Token::Ascii41 | Token::Ascii93 => {
+                if let Some(outer) = levels.pop() {
+                    let inner = std::mem::replace(&mut level, outer);
+                    named = inner.names.then_some(inner.commas + 1);
+                }
+            }
+            Token::Ascii61 if closed.is_some() => {
+                level.times = level.base.saturating_mul(closed.unwrap_or(1));
+            }
+            Token::Ascii44 => {
+                level.commas += 1;
+                level.times = level.base;
+            }
+            // Reserved words end a source, but for where they are none: `row.from`, IS DISTINCT FROM.
+            Token::Where | Token::Returning if before != Token::Ascii46 => level.times = level.base,
+            Token::From if !matches!(before, Token::Ascii46 | Token::Distinct) => level.times = level.base,
+            Token::Ascii59 => level.times = level.base,
+            Token::Set => level.sets = true,
+            _ => {}
+        }
+        before = token;
+    }
+    total
 }

@@ -1,7 +1,7 @@
 //! What the record says became of a write is what became of it in the database.
 
-use crate::names::{bind, execute, parse};
-use crate::raw::{Raw, message, query};
+use crate::names::{ask, bind, execute, parse};
+use crate::raw::{Raw, code, message, query};
 use crate::world::{json, own, upstream};
 
 const RULES: &str = r#"
@@ -126,4 +126,30 @@ fn of_each_write() {
             "{case}: {effects:?}"
         );
     }
+}
+
+/// What became of each statement is known at the end of its transaction, however long that is; and how long it may be is bounded.
+#[test]
+fn of_a_long_transaction() {
+    let gateway = own("fates_long", |plan| {
+        plan.durability = "os".to_owned();
+        plan.policy = RULES.to_owned();
+    });
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    let begun = std::time::Instant::now();
+    ask(&mut client, "BEGIN");
+    for _ in 0..8 {
+        ask(&mut client, &vec!["SAVEPOINT a; ROLLBACK TO a"; 450].join(";"));
+    }
+    ask(&mut client, "ROLLBACK");
+    // It took 8.6 s; seconds of it were looks at what was known already.
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    ask(&mut client, "BEGIN");
+    for _ in 0..10 {
+        ask(&mut client, &vec!["SAVEPOINT a"; 1_000].join(";"));
+    }
+    assert_eq!(code(&client.query("SAVEPOINT a").unwrap()).as_deref(), Some("54000"));
+    ask(&mut client, "ROLLBACK TO a; UPDATE orders SET note = 'long' WHERE id = 1; RELEASE a; COMMIT");
+    assert_eq!(ask(&mut client, "SELECT note FROM orders WHERE id = 1"), ["long"]);
 }

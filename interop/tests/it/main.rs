@@ -48,6 +48,7 @@ mod names;
 mod order;
 mod outages;
 mod pages;
+mod paths;
 mod people;
 mod plans;
 mod powers;

@@ -8,7 +8,9 @@ use crate::world::{own_site, upstream};
 /// Everything but what an ordinary agent is not given.
 const RULES: &str = r#"
 @id("plain")
-permit (principal, action in [Action::"connect", Action::"read", Action::"write", Action::"execute"], resource);"#;
+permit (principal, action in [Action::"connect", Action::"read", Action::"write", Action::"execute"], resource);
+@id("seer-does-what-cannot-be-known")
+permit (principal in Agent::"seer", action == Action::"opaque", resource);"#;
 
 const CODE: &str = "\
 UPDATE customers SET ssn = 'ssn#' || id || '#raw';
@@ -56,9 +58,22 @@ fn code_that_no_name_tells_of_does_not_run_unseen() {
     }
     // A type that the text of the statement does not say.
     let oid: u32 = upstream().admin("unseen", "SELECT 'box2'::regtype::oid").unwrap().parse().unwrap();
-    let parse = [&b"\0SELECT upper($1)\0\0\x01"[..], &oid.to_be_bytes()].concat();
-    client.send(&[message(b'P', &parse), message(b'S', b"")].concat());
+    let parse = |name: &str| {
+        let (head, tail) = (b"\0SELECT $1 IS NULL\0\0\x01", oid.to_be_bytes());
+        message(b'P', &[name.as_bytes(), &head[..], &tail].concat())
+    };
+    client.send(&[parse(""), message(b'S', b"")].concat());
     assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    // It is opaque as one that says it, for whoever may do that; also by its name, and when it is looked at again.
+    let seer = gateway.lease("seer").unwrap();
+    let mut seer = Raw::log_in(&gateway, &seer);
+    seer.send(&[parse("p"), message(b'S', b"")].concat());
+    assert_eq!(code(&seer.until_ready().unwrap()), None);
+    assert_eq!(ask(&mut seer, "EXECUTE p (NULL)"), ["t"]);
+    ask(&mut seer, "SET search_path = public, pg_catalog");
+    let bound = message(b'B', b"\0p\0\0\0\0\x01\xff\xff\xff\xff\0\0");
+    seer.send(&[bound, execute("", 0), message(b'S', b"")].concat());
+    assert_eq!(code(&seer.until_ready().unwrap()), None);
     assert!(!String::from_utf8_lossy(&client.seen).contains("#raw"));
     // Nor is anything else kept from running.
     for sql in

@@ -88,6 +88,8 @@ pub struct Looked {
 pub enum Named {
     Statement(Bytes),
     Portal(Bytes),
+    /// It was taken before, and is to stand for another text.
+    Renewed(Bytes),
 }
 
 /// The shape of a result.
@@ -345,13 +347,15 @@ impl Showing {
     }
 
     /// Writes outcomes of what has finished, and queues all bytes behind their records.
-    /// `ready` ends the flight; `fates` is what is known by then.
+    /// `ready` ends the flight; `fates` is what is known by then, and what of it is of use to what is `under_way`, the oldest
+    /// intent without an answer, stays there.
     pub fn flush(
         &mut self,
         scene: &Scene<'_>,
         leaving: &mut VecDeque<Leaving>,
         ready: Option<Constant>,
-        fates: &Fates,
+        fates: &mut Fates,
+        under_way: Option<Seq>,
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
         let mut finished = std::mem::take(&mut self.finished);
@@ -361,20 +365,21 @@ impl Showing {
             last.bytes.extend_from_slice(&std::mem::take(&mut self.bytes));
             self.marks.clear();
         }
-        let last = finished.len().saturating_sub(1);
-        for (i, finished) in finished.into_iter().enumerate() {
-            let settles = match finished.op.intent.and_then(|intent| fates.of(intent)) {
-                Some(how) if i == last => fates.take(how, unsettled),
-                Some(_) | None => Vec::new(),
-            };
-            self.tell(scene, leaving, finished, fates, settles, unsettled)?;
+        let last = finished.pop();
+        for finished in finished {
+            self.tell(scene, leaving, finished, fates, Vec::new(), unsettled)?;
         }
+        let mut all = fates.settle(unsettled);
+        if let Some(last) = last {
+            let how = last.op.intent.and_then(|intent| fates.of(intent));
+            let of_it = all.iter_mut().find(|(of, _)| Some(*of) == how);
+            let settles = of_it.map(|(_, settles)| std::mem::take(settles)).unwrap_or_default();
+            self.tell(scene, leaving, last, fates, settles, unsettled)?;
+        }
+        fates.forget(under_way);
         let mut settled = None;
-        for how in ["rolled-back", "committed"] {
-            let settles = fates.take(how, unsettled);
-            if !settles.is_empty() {
-                settled = Some(scene.gate.settle(scene.who, settles, how)?);
-            }
+        for (how, settles) in all.into_iter().filter(|(_, settles)| !settles.is_empty()) {
+            settled = Some(scene.gate.settle(scene.who, settles, how)?);
         }
         let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
         // Behind it the client is told how the transaction ended, also where there is nothing else to tell.
@@ -418,7 +423,9 @@ impl Showing {
             Some(intent) => {
                 let fate = fates.of(intent);
                 if fate.is_none() {
-                    unsettled.push(intent);
+                    // Most often it is the newest.
+                    let at = unsettled.partition_point(|other| *other < intent);
+                    unsettled.insert(at, intent);
                 }
                 let outcome = outcome(scene, op, result, fate, settles, filter);
                 scene.gate.outcome(scene.who, intent, Outcome { reel, ..outcome })?
@@ -464,14 +471,15 @@ impl Showing {
 }
 
 /// What became of a session's statements, as far as is known when outcomes are written. They are told apart by their intents,
-/// which are recorded in the order in which upstream takes them.
+/// which are recorded in the order in which upstream takes them. Nothing is kept of what no later answer can fall into, so that
+/// each statement of a transaction is looked at a few times and not at each flush.
 #[derive(Debug, Default)]
 pub struct Fates {
-    /// The intents of what ended a transaction, and how it ended: `committed` or `rolled-back`.
+    /// The intents of what ended a transaction, and how it ended: `committed` or `rolled-back`. Ascending.
     ends: Vec<(Seq, &'static str)>,
     /// Savepoints that are there, by the intent of what made each.
     savepoints: Vec<(String, Seq)>,
-    /// What stands between two intents was rolled back to a savepoint.
+    /// What stands between two intents was rolled back to a savepoint. Ascending, and none within or over another.
     undone: Vec<(Seq, Seq)>,
     /// What became of what stands behind the last end, where no transaction is open any more.
     rest: Option<&'static str>,
@@ -497,9 +505,16 @@ impl Fates {
     /// A statement has taken back all since this savepoint, which stays.
     pub fn rolled_back_to(&mut self, by: Seq, name: &str) {
         if let Some(at) = self.savepoints.iter().rposition(|(n, _)| n == name) {
-            self.undone.push((self.savepoints[at].1, by));
+            let from = self.savepoints[at].1;
+            while self.undone.pop_if(|(inner, _)| *inner >= from).is_some() {}
+            self.undone.push((from, by));
             self.savepoints.truncate(at + 1);
         }
+    }
+
+    /// How many savepoints there are.
+    pub fn savepoints(&self) -> usize {
+        self.savepoints.len()
     }
 
     /// No transaction is open: what is not known otherwise ended so.
@@ -509,15 +524,36 @@ impl Fates {
 
     /// `None`: its transaction goes on, or its end is not known yet.
     fn of(&self, intent: Seq) -> Option<&'static str> {
-        if self.undone.iter().any(|(from, to)| *from < intent && intent < *to) {
+        let before = self.undone.partition_point(|(from, _)| *from < intent);
+        if before.checked_sub(1).is_some_and(|i| intent < self.undone[i].1) {
             return Some("rolled-back");
         }
-        self.ends.iter().find(|(end, _)| intent <= *end).map(|(_, how)| *how).or(self.rest)
+        let end = self.ends.partition_point(|(end, _)| *end < intent);
+        self.ends.get(end).map(|(_, how)| *how).or(self.rest)
     }
 
-    /// Takes out those of `unsettled` that ended so.
-    fn take(&self, how: &'static str, unsettled: &mut Vec<Seq>) -> Vec<Seq> {
-        unsettled.extract_if(.., |intent| self.of(*intent) == Some(how)).collect()
+    /// Takes out those of `unsettled`, which ascends, that have ended, by how they did.
+    fn settle(&self, unsettled: &mut Vec<Seq>) -> [(&'static str, Vec<Seq>); 2] {
+        let (mut rolled_back, mut committed) = (Vec::new(), Vec::new());
+        for (from, to) in self.undone.iter().rev() {
+            let first = unsettled.partition_point(|intent| intent <= from);
+            let behind = unsettled.partition_point(|intent| intent < to);
+            rolled_back.extend(unsettled.drain(first..behind));
+        }
+        for (end, how) in self.ends.iter().copied().chain(self.rest.map(|how| (Seq(u64::MAX), how))) {
+            let behind = unsettled.partition_point(|intent| *intent <= end);
+            let ended = unsettled.drain(..behind);
+            if how == "committed" { committed.extend(ended) } else { rolled_back.extend(ended) }
+        }
+        rolled_back.sort_unstable();
+        [("rolled-back", rolled_back), ("committed", committed)]
+    }
+
+    /// All that has an answer is told: what stands before `under_way` is of no more use.
+    fn forget(&mut self, under_way: Option<Seq>) {
+        let of_use = |by: Seq| under_way.is_some_and(|oldest| oldest <= by);
+        self.ends.retain(|(end, _)| of_use(*end));
+        self.undone.retain(|(_, to)| of_use(*to));
     }
 }
 
@@ -650,4 +686,82 @@ pub fn error(code: &'static str, message: &str, detail: Option<String>, hint: Op
         fields = fields.with(field::HINT, hint);
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As of each statement: `i` another, `s` SAVEPOINT a, `t` ROLLBACK TO a, `c` COMMIT AND CHAIN, `r` ROLLBACK AND CHAIN; `|`: all is
+    /// told. `+`: committed, `-`: rolled back, `?`: not known.
+    fn fates(sent: &str) -> String {
+        let (mut fates, mut unsettled, mut told) = (Fates::default(), Vec::new(), Vec::new());
+        let mut known = BTreeMap::new();
+        for (n, what) in (1..).zip(sent.chars()) {
+            let by = Seq(n);
+            match what {
+                's' => fates.saved(by, "a"),
+                't' => fates.rolled_back_to(by, "a"),
+                'c' => fates.ended(by, "committed"),
+                'r' => fates.ended(by, "rolled-back"),
+                _ => {}
+            }
+            match what {
+                '|' => {
+                    for intent in told.drain(..) {
+                        match fates.of(intent) {
+                            Some(how) => drop(known.insert(intent, how)),
+                            None => unsettled.push(intent),
+                        }
+                    }
+                    for (how, settles) in fates.settle(&mut unsettled) {
+                        known.extend(settles.into_iter().map(|intent| (intent, how)));
+                    }
+                    fates.forget(None);
+                    assert!(fates.ends.is_empty() && fates.undone.is_empty());
+                }
+                _ => told.push(by),
+            }
+        }
+        let sign = |intent: &u64| match known.get(&Seq(*intent)) {
+            Some(&"committed") => '+',
+            Some(_) => '-',
+            None => '?',
+        };
+        (1..).zip(sent.chars()).filter(|(_, what)| *what != '|').map(|(n, _)| sign(&n)).collect()
+    }
+
+    #[test]
+    fn each_ends_as_its_transaction_or_savepoint_did() {
+        for (sent, expect) in [
+            ("ii|", "??"),
+            ("ic|", "++"),
+            ("i|i|c|", "+++"),
+            ("i|r|ic|", "--++"),
+            ("isiti|", "??-??"),
+            ("i|s|i|t|i|c|", "++-+++"),
+            // Of two ways back to the same savepoint the second holds the first.
+            ("isitit|c|", "++---++"),
+            ("s|i|s|i|t|i|t|r|", "--------"),
+            ("sicsir|", "+++---"),
+        ] {
+            assert_eq!(fates(sent), expect, "{sent}");
+        }
+    }
+
+    /// Sixteen times as many take hardly more than sixteen times as long: whoever looked at all of them each time would need
+    /// 256 times as long.
+    #[test]
+    fn a_long_transaction_costs_no_more_for_each_statement() {
+        let took = |times: usize| {
+            let begun = std::time::Instant::now();
+            for part in ["i|", "sit|", "it|", "s|"] {
+                fates(&format!("s{}c|", part.repeat(times)));
+            }
+            begun.elapsed()
+        };
+        took(2_000);
+        let (few, many) = (took(10_000), took(160_000));
+        assert!(many < few * 80 || many.as_secs() < 1, "{few:?} {many:?}");
+    }
 }

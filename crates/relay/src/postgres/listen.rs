@@ -525,11 +525,7 @@ impl Login<'_> {
 
     async fn record_end(&self, who: &Who, connect: Seq, session: &mut Session, cut: &Cut) {
         let gate = &self.resource.gate;
-        let unanswered = session.unanswered();
-        let (unsettled, how) = match unanswered.is_empty() {
-            true => session.unsettled(),
-            false => (session.unsettled().0, "indeterminate"),
-        };
+        let (unanswered, unsettled, how) = session.left_open();
         for intent in unanswered {
             let outcome = gate::Outcome {
                 result: "indeterminate",

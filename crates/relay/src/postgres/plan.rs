@@ -29,6 +29,8 @@ pub struct Plan {
     /// Without its tree.
     pub statement: Option<Statement>,
     pub analysis: Arc<Analysis>,
+    /// Types of users' own that the client gave to its parameters: the text does not say them.
+    pub types: Arc<[u32]>,
     /// The catalog that it was made from, by its hash and changes.
     pub catalog: [u8; 32],
     pub changes: u64,
@@ -57,7 +59,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads `statement` in the light of catalog, names and policy. `None`: a text without a statement.
+    /// Reads a statement in the light of catalog, names and policy, with the types of users' own that its parameters are
+    /// given. `None`: a text without a statement.
     pub fn make(
         resource: &Resource,
         who: &Who,
@@ -65,11 +68,11 @@ impl Plan {
         catalog: &Catalog,
         names: &Names,
         in_transaction: bool,
-        statement: Option<Statement>,
+        (statement, types): (Option<Statement>, Arc<[u32]>),
     ) -> Plan {
         let gate = &resource.gate;
         let detectors = gate.detectors();
-        let analysis = match &statement {
+        let mut analysis = match &statement {
             Some(statement) => sql::analyze(
                 statement,
                 &catalog.snapshot,
@@ -80,6 +83,9 @@ impl Plan {
             ),
             None => Analysis::of_nothing(resource.root.join(&names.database)),
         };
+        if !types.is_empty() && catalog.snapshot.runs_code_by(&types, &resource.vouched) {
+            analysis.is_beyond(TYPE_RUNS_CODE);
+        }
         let values = statement.as_ref().map_or(Vec::new(), |statement| values(detectors, statement));
         let own = context(&analysis, statement.as_ref(), &values);
         let now = Context { in_transaction, now: crate::entropy::wall(), ..own.clone() };
@@ -137,6 +143,7 @@ impl Plan {
             refuse,
             said: None,
             analysis: Arc::new(analysis),
+            types,
             catalog: catalog.hash,
             changes: catalog.changes,
             statement: statement.map(Statement::bare),
@@ -317,6 +324,14 @@ impl Plan {
     pub fn careful(&self) -> bool {
         !self.analysis.governed.is_empty() || self.analysis.user_code || self.analysis.action.opaque.is_some()
     }
+}
+
+const TYPE_RUNS_CODE: &str = "A parameter of this type may run a function that nobody vouches for.";
+
+/// Of the types that a client gives to parameters, each of a user's once.
+pub fn own_types(types: &[u32]) -> Arc<[u32]> {
+    let own = types.iter().copied().filter(|oid| *oid >= sql::OWN_OIDS_END);
+    own.collect::<BTreeSet<u32>>().into_iter().collect()
 }
 
 /// A session that the gateway has opened read-only stays it: the client cannot ask upstream for more.

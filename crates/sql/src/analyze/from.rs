@@ -1,5 +1,7 @@
 //! FROM: what stands in it, and the names that it gives.
 
+use std::collections::HashSet;
+
 use pg_query::protobuf as p;
 use vocab::{Position, Verb};
 
@@ -150,23 +152,27 @@ impl<'a> Walk<'a> {
         let left = join.larg.as_deref().map_or_else(super::nothing, |n| self.source_item(n));
         let right = join.rarg.as_deref().map_or_else(super::nothing, |n| self.source_item(n));
         let shared: Vec<&str> = if join.is_natural {
-            let common =
-                left.columns.iter().map(|c| c.name).filter(|n| right.columns.iter().any(|c| c.name == *n));
-            common.collect()
+            let right: HashSet<&str> = right.columns.iter().map(|c| c.name).collect();
+            left.columns.iter().map(|c| c.name).filter(|name| right.contains(name)).collect()
         } else {
             strings(&join.using_clause)
         };
         let mut merged = Out::default();
         for name in &shared {
+            if !self.may_look() {
+                break;
+            }
             let mut sources = Sources::new();
             for column in left.columns.iter().chain(&right.columns).filter(|c| c.name == *name) {
                 join_sources(&mut sources, &column.sources);
             }
             self.use_sources(&sources, Position::Join);
-            let sides = [&left, &right].map(|side| side.side(name));
+            let looks = !self.snapshot.operators.is_empty();
+            let sides = [&left, &right].map(|side| if looks { side.side(name) } else { Side::Open });
             self.operator_named(None, "=", sides);
             merged.columns.push(Col { name, sources, of: sides[0].or(sides[1]) });
         }
+        let shared: HashSet<&str> = shared.into_iter().collect();
         for side in [&left, &right] {
             let own = side.columns.iter().filter(|c| !shared.contains(&c.name));
             merged.columns.extend(own.cloned());

@@ -255,7 +255,10 @@ impl<'a> Walk<'a> {
     }
 
     fn set_config(&mut self, f: &'a p::FuncCall) {
+        // It may be the one by which names are read.
+        let unknown = || Effect::Set { name: "search_path".to_owned(), value: None, local: false };
         let [name, value, local] = f.args.as_slice() else {
+            self.effects.push(unknown());
             return self.opaque("The statement changes a setting in a way that the gateway cannot read.");
         };
         let local = match self.words(local).as_deref() {
@@ -264,13 +267,12 @@ impl<'a> Walk<'a> {
             _ => None,
         };
         let (Some(name), Some(local)) = (self.words(name), local) else {
-            // It may be the one by which names are read.
-            self.effects.push(Effect::Set { name: "search_path".to_owned(), value: None, local: false });
+            self.effects.push(unknown());
             return self.opaque("The statement changes a setting that the gateway cannot name.");
         };
         let value = self.words(value);
         if value.is_none() && name.eq_ignore_ascii_case("search_path") {
-            return self.opaque("The statement sets search_path to a value that the gateway cannot read.");
+            self.opaque("The statement sets search_path to a value that the gateway cannot read.");
         }
         self.sets(&name, value.as_deref(), false);
         self.effects.push(Effect::Set { name: name.to_ascii_lowercase(), value, local });

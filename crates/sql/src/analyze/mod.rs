@@ -428,6 +428,9 @@ impl<'a> Walk<'a> {
         for oid in &relation.read_functions {
             self.runs(*oid, None);
         }
+        if relation.definition.as_deref().is_some_and(|text| relation.kind == 'v' && sets_in(text)) {
+            self.opaque("The statement reads a view that changes a setting.");
+        }
         if relation.kind != 'v' || !self.follows(depth) {
             return;
         }
@@ -558,6 +561,7 @@ impl<'a> Walk<'a> {
         self.runs_for_types();
         self.give_system_columns();
         self.keep_telling_sites();
+        self.may_set();
         let governed = self.governed_uses();
         let mut accesses = self.accesses();
         if accesses.is_empty() {
@@ -608,6 +612,27 @@ impl<'a> Walk<'a> {
             by_name: self.by_name,
             carried: self.carried,
             sites: self.sites,
+        }
+    }
+
+    /// What cannot be known may change by what names are read. Nor is it known who runs what a definition keeps, and when.
+    fn may_set(&mut self) {
+        let keeps = matches!(
+            self.statement.tree(),
+            Tree::CreateStmt(_)
+                | Tree::AlterTableStmt(_)
+                | Tree::ViewStmt(_)
+                | Tree::CreateDomainStmt(_)
+                | Tree::AlterDomainStmt(_)
+                | Tree::CreateSchemaStmt(_)
+                | Tree::CreateForeignTableStmt(_)
+        );
+        if keeps && self.effects.iter().any(|e| matches!(e, Effect::Set { .. })) {
+            self.opaque("The statement defines what changes a setting.");
+        }
+        let sets = |e: &Effect| matches!(e, Effect::Set { name, .. } if name == "search_path");
+        if self.opaque.is_some() && !self.effects.iter().any(sets) {
+            self.effects.push(Effect::Set { name: "search_path".to_owned(), value: None, local: false });
         }
     }
 
@@ -714,6 +739,11 @@ enum Found<'a> {
 }
 
 /// The strings of a list of names.
+/// Whether a definition, as the server prints it, calls `set_config`.
+fn sets_in(definition: &str) -> bool {
+    definition.contains("set_config(")
+}
+
 fn strings(list: &[Node]) -> Vec<&str> {
     list.iter().filter_map(Tree::of).filter_map(string).collect()
 }

@@ -82,8 +82,7 @@ impl<'a> Walk<'a> {
         match s.kind() {
             p::VariableSetKind::VarSetValue => {
                 if name == "search_path" && value.is_none() {
-                    return self
-                        .opaque("The statement sets search_path to a value that the gateway cannot read.");
+                    self.opaque("The statement sets search_path to a value that the gateway cannot read.");
                 }
                 self.sets(&name, value.as_deref(), false);
                 self.effects.push(Effect::Set { name, value, local });
@@ -181,7 +180,7 @@ impl<'a> Walk<'a> {
                 self.does_as(&prepared);
                 // What the protocol prepared may be any statement, and does to the session what it does.
                 let own = |effect: &&Effect| !matches!(effect, Effect::Prepare { name } if *name == s.name);
-                self.effects.extend(prepared.effects.iter().filter(own).cloned());
+                self.does_to_session(prepared.effects.iter().filter(own));
             }
             None => {
                 self.unresolved = true;
@@ -211,7 +210,7 @@ impl<'a> Walk<'a> {
                 // So may the statement of a portal.
                 let same = |name: &str| *name == s.portalname;
                 let own = |e: &&Effect| !matches!(e, Effect::DeclareCursor { name, .. } if same(name));
-                self.effects.extend(cursor.effects.iter().filter(own).cloned());
+                self.does_to_session(cursor.effects.iter().filter(own));
             }
             None => {
                 self.unresolved = true;
@@ -223,6 +222,17 @@ impl<'a> Walk<'a> {
             }
         }
         self.effects.push(Effect::Fetch { name: s.portalname.clone() });
+    }
+
+    /// Takes over what another statement does to the session. One that gives a name is not run by a name of its own: the name
+    /// that it gives would stand for whatever that one stands for later.
+    fn does_to_session<'e>(&mut self, effects: impl Iterator<Item = &'e Effect>) {
+        for effect in effects {
+            if matches!(effect, Effect::Prepare { .. } | Effect::DeclareCursor { .. }) {
+                self.refuse(NAMES_BY_NAME);
+            }
+            self.effects.push(effect.clone());
+        }
     }
 
     /// Takes over what another statement of the session does.
@@ -272,10 +282,9 @@ impl<'a> Walk<'a> {
                 if let Some(tree) = Tree::of(node) {
                     self.statement(tree);
                 }
-                // Explained, a cursor is not opened. A table is made with ANALYZE, and looked for without.
+                // A table is made with ANALYZE, and looked for without; and what a query calls is called.
                 let explained = self.effects.split_off(before);
-                let made = |e: &Effect| matches!(e, Effect::Ddl { .. } | Effect::CreatesTemp { .. });
-                self.effects.extend(explained.into_iter().filter(made));
+                self.effects.extend(explained.into_iter().filter(does_explained));
             }
             _ => drop(self.query(node, Position::Output)),
         }
@@ -284,6 +293,46 @@ impl<'a> Walk<'a> {
         if self.writes && !self.governed.is_empty() && s.options.iter().filter_map(Tree::of).any(wal) {
             self.refuse(Reason::refused("EXPLAIN with WAL of what writes may tell of governed values."));
         }
+    }
+}
+
+const NAMES_BY_NAME: Reason = Reason {
+    code: "0A000",
+    sentence: "A statement that prepares another, or opens a cursor, cannot be run by its own name: send it itself.",
+    at: None,
+};
+
+/// Whether an effect remains one where its statement is explained. Queries are planned, and with ANALYZE run, with all that
+/// they call; statements that are none, as what the protocol prepared may be, are shown and not run.
+fn does_explained(effect: &Effect) -> bool {
+    match effect {
+        Effect::Set { .. }
+        | Effect::Reset { .. }
+        | Effect::ResetAll
+        | Effect::SetTransaction { .. }
+        | Effect::Listen { .. }
+        | Effect::Unlisten { .. }
+        | Effect::Notify { .. }
+        | Effect::CreatesTemp { .. }
+        | Effect::Ddl { .. } => true,
+        Effect::Begin { .. }
+        | Effect::Commit { .. }
+        | Effect::Rollback { .. }
+        | Effect::Savepoint { .. }
+        | Effect::RollbackTo { .. }
+        | Effect::Release { .. }
+        | Effect::DiscardAll
+        | Effect::DiscardPlans
+        | Effect::DiscardTemp
+        | Effect::Prepare { .. }
+        | Effect::Execute { .. }
+        | Effect::Deallocate { .. }
+        | Effect::DeclareCursor { .. }
+        | Effect::Fetch { .. }
+        | Effect::CloseCursor { .. }
+        | Effect::Show { .. }
+        | Effect::CopyIn
+        | Effect::CopyOut => false,
     }
 }
 

@@ -173,15 +173,21 @@ impl<'a> Walk<'a> {
     pub(super) fn operators_of(&mut self, e: &'a p::AExpr) {
         let sides = [e.lexpr.as_deref(), e.rexpr.as_deref()];
         self.operator(&e.name, sides);
-        for name in behind(e.kind()) {
-            self.operator_named(None, name, sides.map(|side| self.side_or_none(side)));
+        let named = behind(e.kind());
+        if named.iter().any(|name| self.has_operator(name)) {
+            let sides = sides.map(|side| self.side_or_none(side));
+            named.iter().for_each(|name| self.operator_named(None, name, sides));
         }
     }
 
     /// `x IN (SELECT ..)` and its like, where `right` is what the query gives.
     pub(super) fn operators_of_link(&mut self, link: &'a p::SubLink, right: Side) {
+        let names = strings(&link.oper_name);
+        if !self.has_operator(names.last().unwrap_or(&"=")) {
+            return;
+        }
         let sides = [self.side_or_none(link.testexpr.as_deref()), right];
-        match strings(&link.oper_name).as_slice() {
+        match names.as_slice() {
             [] if link.sub_link_type() == p::SubLinkType::AnySublink => self.operator_named(None, "=", sides),
             [] => {}
             [name] => self.operator_named(None, name, sides),
@@ -190,7 +196,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn operators_of_case(&mut self, e: &'a p::CaseExpr) {
-        let Some(arg) = e.arg.as_deref() else { return };
+        let Some(arg) = e.arg.as_deref().filter(|_| self.has_operator("=")) else { return };
         let left = self.side(arg).settled();
         for tree in e.args.iter().filter_map(Tree::of) {
             let right = match tree {
@@ -203,11 +209,12 @@ impl<'a> Walk<'a> {
 
     /// An operator of a user's own runs a function of a user's own. `sides`: what stands at its left and right.
     pub(super) fn operator(&mut self, names: &'a [Node], sides: [Option<&'a Node>; 2]) {
-        if self.snapshot.operators.is_empty() {
+        let names = strings(names);
+        if !names.last().is_some_and(|name| self.has_operator(name)) {
             return;
         }
         let sides = sides.map(|side| self.side_or_none(side));
-        match strings(names).as_slice() {
+        match names.as_slice() {
             [name] => self.operator_named(None, name, sides),
             [.., schema, name] => self.operator_named(Some(schema), name, sides),
             [] => {}
@@ -238,12 +245,17 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn side_or_none(&self, node: Option<&Node>) -> Side {
+    /// Whether a user has an operator of this name, in whatever schema: only then the types beside it are of interest.
+    pub(super) fn has_operator(&self, name: &str) -> bool {
+        self.snapshot.operators.iter().any(|operator| operator.name == name)
+    }
+
+    fn side_or_none(&mut self, node: Option<&Node>) -> Side {
         node.map_or(Side::None, |node| self.side(node))
     }
 
     /// What is known of an expression's type, where there is an operator that could care.
-    pub(super) fn side(&self, node: &Node) -> Side {
+    pub(super) fn side(&mut self, node: &Node) -> Side {
         if self.snapshot.operators.is_empty() {
             return Side::Open;
         }
@@ -277,7 +289,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn side_of_column(&self, c: &p::ColumnRef) -> Side {
+    fn side_of_column(&mut self, c: &p::ColumnRef) -> Side {
+        if !self.may_look() {
+            return Side::Open;
+        }
         let fields: Option<Vec<&str>> = c.fields.iter().map(|n| Tree::of(n).and_then(string)).collect();
         match fields.as_deref() {
             Some([name]) => {

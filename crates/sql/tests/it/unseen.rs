@@ -201,3 +201,36 @@ fn words_of_a_newer_grammar_are_names_to_an_older_server() {
     let rows: [(&str, &[&str]); 3] = [F, ("types", named), ("casts", &["20011", "25", "20000", "e"])];
     assert!(opaque(&with(&rows), "SELECT '1'::json"));
 }
+
+/// Types of what stands beside an operator are looked for among as many columns as names are, and no more.
+#[test]
+fn types_of_operands_are_looked_for_to_a_limit() {
+    let snapshot = operators(&["="], "23", "25");
+    let of = |text: &str| {
+        let (governed, statements, names) =
+            (super::governed(&snapshot), parse(text).unwrap(), super::names());
+        let root = ResourcePath::root("crm");
+        let begun = std::time::Instant::now();
+        let found = analyze(&statements[0], &snapshot, &governed, &names, &Vouched::default(), &root);
+        assert!(begun.elapsed().as_secs() < 5, "{:?}: {}", begun.elapsed(), &text[..40]);
+        found.refuse.map(|reason| reason.code)
+    };
+    let wide = |of: usize| (0..of).map(|i| format!("1 AS c{i}")).collect::<Vec<_>>().join(",");
+    let columns = wide(1_600);
+    let from: Vec<String> = (0..12).map(|i| format!("(SELECT {columns}) s{i}")).collect();
+    let names = |name: &str, n: usize| vec![name; n].join(",");
+    for text in [
+        format!("SELECT 1 FROM {} WHERE 1 IN ({})", from.join(","), names("zz", 100_000)),
+        format!("SELECT 1 FROM {} WHERE 1 IN ({})", from.join(","), names("s3.zz", 50_000)),
+        format!(
+            "SELECT 1 FROM (SELECT {columns}) a JOIN (SELECT {columns}) b USING ({})",
+            names("c7", 100_000)
+        ),
+    ] {
+        assert!(of(&text).is_some(), "{}", &text[text.len() - 40..]);
+    }
+    let few = format!(
+        "SELECT 1 FROM (SELECT {columns}) a JOIN (SELECT {columns}) b USING (c1, c2, c3) WHERE c4 = 1"
+    );
+    assert!(!matches!(of(&few), Some("54001")));
+}

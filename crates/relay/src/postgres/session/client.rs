@@ -3,7 +3,6 @@
 use super::*;
 
 const NOT_UTF8: &str = "the statement is not UTF-8";
-const TYPE_RUNS_CODE: &str = "a parameter of this type may run a function that nobody vouches for: name the type in the statement instead";
 
 impl Session {
     // --- the client's side
@@ -43,7 +42,9 @@ impl Session {
                 self.script_step()?;
                 continue;
             }
-            if self.stash.is_some() && self.needs_refresh() {
+            if let Some(frame) = &self.stash
+                && (self.needs_refresh() || self.binds_unsure(frame)?)
+            {
                 return self.begin_refresh();
             }
             if let Some(frame) = self.stash.take() {
@@ -53,7 +54,7 @@ impl Session {
             }
             match self.client.decoder.next_or_skipped(&mut self.client.input)? {
                 Some(Incoming::Frame(frame)) => {
-                    if self.needs_refresh() && self.asks_names_in(&frame)? {
+                    if self.needs_refresh() && self.asks_names_in(&frame)? || self.binds_unsure(&frame)? {
                         self.stash = Some(frame);
                         return self.begin_refresh();
                     }
@@ -348,7 +349,7 @@ impl Session {
 
     /// A plan for what cannot be read: opaque, and refused. `said`: why, as PostgreSQL says it.
     pub(super) fn unreadable(&mut self, said: Option<String>) -> Arc<Plan> {
-        let mut plan = self.make_plan(&self.catalog, None);
+        let mut plan = self.make_plan(&self.catalog, None, Arc::default());
         let masked = MaskedText::constant("[a statement that cannot be read]");
         let detectors = self.resource.gate.detectors();
         plan.subject = Subject::new(detectors, plan.action().clone(), masked, None, &[]);
@@ -363,7 +364,8 @@ impl Session {
         let Some(text) = parse.sql.to_str() else {
             return self.refuse_message("parse", frame, "22021", NOT_UTF8);
         };
-        if !name.is_empty() && self.prepared.contains_key(&name) {
+        let of_sql = std::str::from_utf8(&name).is_ok_and(|name| self.sql_prepared.contains_key(name));
+        if !name.is_empty() && (self.prepared.contains_key(&name) || of_sql) {
             let why = "a prepared statement of this name exists already";
             return self.refuse_name("parse", frame, "42P05", why, &parse.statement);
         }
@@ -376,17 +378,13 @@ impl Session {
             );
         }
         let text: Arc<str> = text.into();
-        let plan = match self.plan_text(&text) {
+        let plan = match self.plan_text(&text, own_types(&parse.types)) {
             Ok(plan) => plan,
             Err(why) => return self.refuse_text("parse", raw(frame), &text, why),
         };
         if self.wants_fresh(&plan) {
             self.stash = Some(frame.clone());
             return Ok(());
-        }
-        // The statement's text does not say it.
-        if self.catalog.snapshot.runs_code_by(&parse.types, &self.resource.vouched) {
-            return self.refuse_message("parse", frame, "42501", TYPE_RUNS_CODE);
         }
         if self.batch.plan.is_some() {
             self.cover("parse")?;
@@ -419,12 +417,14 @@ impl Session {
         self.batch(frame, &message, What::Parse, false)?;
         self.batch.plan = Some(plan.clone());
         self.batch.named.push(Named::Statement(name.clone()));
+        self.gives(&name);
         // An EXECUTE in SQL is decided by what is known of the statement: of this one that is not enough.
         if !name.is_empty() && plan.refuse.is_none() {
             let key = String::from_utf8(name.to_vec()).unwrap_or_default();
             self.names.prepared.insert(key, plan.analysis.clone());
         }
-        self.prepared.insert(name, Prepared { text, plan, epoch: self.epoch, types: parse.types, upstream });
+        let (epoch, flight) = (self.epoch, self.flight);
+        self.prepared.insert(name, Prepared { text, plan, epoch, types: parse.types, upstream, flight });
         Ok(())
     }
 
@@ -453,6 +453,7 @@ impl Session {
         self.batch.plan = Some(prepared.plan.clone());
         self.batch.params = params.clone();
         self.batch.named.push(Named::Portal(name.clone()));
+        self.gives(&name);
         let portal = Portal {
             plan: prepared.plan,
             epoch: prepared.epoch,
@@ -476,7 +477,7 @@ impl Session {
         if prepared.epoch == self.epoch && !prepared.plan.volatile {
             return Ok(Ok(prepared));
         }
-        let plan = match self.plan_text(&prepared.text.clone()) {
+        let plan = match self.plan_text(&prepared.text, prepared.plan.types.clone()) {
             Ok(plan) => plan,
             Err(why) => return Ok(Err((why.code, why.sentence))),
         };
@@ -497,6 +498,9 @@ impl Session {
                 self.batch.sents.push((what, true));
             }
             prepared.upstream = plan.text.clone();
+            prepared.flight = self.flight;
+            self.batch.named.push(Named::Renewed(name.to_bytes()));
+            self.gives(name.as_bytes());
         }
         prepared.plan = plan;
         prepared.epoch = self.epoch;
@@ -541,7 +545,7 @@ impl Session {
         if void {
             // Decided again under what holds now; a portal that was opened under another rewrite is void.
             let text: Arc<str> = plan.statement.as_ref().map_or("", Statement::text).into();
-            match self.plan_text(&text) {
+            match self.plan_text(&text, plan.types.clone()) {
                 Ok(now) if now.text == upstream => plan = now,
                 Ok(_) => {
                     return self.refuse_message(
@@ -578,6 +582,8 @@ impl Session {
             Target::Statement(name) => self.close_statement(name.as_bytes()),
             Target::Portal(name) => self.close_portal(name.as_bytes()),
         }
+        let (Target::Statement(name) | Target::Portal(name)) = &target;
+        self.gives(name.as_bytes());
         self.batch(frame, &FromClient::Close(target), What::Close, false)
     }
 
@@ -595,6 +601,7 @@ impl Session {
         }
         let op = self.op(Op::new(1));
         self.syncs += 1;
+        self.flight += 1;
         self.unsynced = false;
         self.ahead.synced();
         self.sends.push_back((

@@ -1,7 +1,7 @@
 //! One statement: planned, decided, asked about, permitted, or refused.
 
 use super::*;
-use crate::limits::PARAM_SAID_BYTES_MAX;
+use crate::limits::{PARAM_SAID_BYTES_MAX, SAVEPOINTS_MAX, UNSETTLED_MAX};
 
 impl Session {
     // --- one statement: decide, ask, send, or refuse
@@ -24,6 +24,11 @@ impl Session {
             self.refuse(&ready, &decided, "54000", why, None, None)?;
             return self.after_refusal(script);
         }
+        if let Some(why) = self.too_long(&ready.plan) {
+            let decided = ready.plan.decided.clone();
+            self.refuse(&ready, &decided, "54000", why, None, None)?;
+            return self.after_refusal(script);
+        }
         let mut decided = ready.plan.verdict(&gate, &self.who, || self.context(&ready), &BTreeSet::new());
         if let Verdict::Ask(_) = decided.verdict {
             let standing = gate.standing(&self.question(&ready), entropy::wall());
@@ -42,6 +47,23 @@ impl Session {
                 self.ask(ready, decided, &groups, script)
             }
         }
+    }
+
+    /// What became of each statement of a transaction is told when it ends: of how many is bounded. What ends it, or goes back
+    /// in it, goes on.
+    fn too_long(&self, plan: &Plan) -> Option<&'static str> {
+        let effects = &plan.analysis.effects;
+        let saves = effects.iter().any(|effect| matches!(effect, Effect::Savepoint { .. }));
+        if saves && self.fates.savepoints() >= SAVEPOINTS_MAX {
+            return Some(
+                "the transaction has more savepoints than the gateway follows: release some, or end it",
+            );
+        }
+        let turns = |effect: &Effect| {
+            matches!(effect, Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo { .. })
+        };
+        (self.unsettled.len() >= UNSETTLED_MAX && self.tx() != Tx::Idle && !effects.iter().any(turns))
+            .then_some("the transaction has more statements than the gateway follows: end it")
     }
 
     pub(super) fn decided(
@@ -249,9 +271,10 @@ impl Session {
 
     // --- plans
 
-    pub(super) fn plan_text(&mut self, text: &Arc<str>) -> Result<Arc<Plan>, ParseError> {
+    /// `types`: of users' own, given to its parameters: what is remembered of the text alone is not enough then.
+    pub(super) fn plan_text(&mut self, text: &Arc<str>, types: Arc<[u32]>) -> Result<Arc<Plan>, ParseError> {
         self.renew_plans();
-        if let Some(plan) = self.plans.get(text) {
+        if let Some(plan) = self.plans.get(text).filter(|_| types.is_empty()) {
             return Ok(plan.clone());
         }
         let mut statements = sql::parse(text)?;
@@ -261,7 +284,7 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        let plan = Arc::new(self.planned(statements.pop()));
+        let plan = Arc::new(self.planned(statements.pop(), types));
         self.keep(text.clone(), plan.clone());
         Ok(plan)
     }
@@ -277,14 +300,20 @@ impl Session {
             true => sql::parse(&text).ok().and_then(|mut all| all.pop().filter(|_| all.is_empty())),
             false => None,
         };
-        let plan = Arc::new(self.planned(Some(whole.unwrap_or_else(|| statement.clone()))));
+        let whole = whole.unwrap_or_else(|| statement.clone());
+        let plan = Arc::new(self.planned(Some(whole), Arc::default()));
         self.keep(text, plan.clone());
         plan
     }
 
-    pub(super) fn make_plan(&self, catalog: &Catalog, statement: Option<Statement>) -> Plan {
-        let in_transaction = self.tx() != Tx::Idle;
-        Plan::make(&self.resource, &self.who, self.pins, catalog, &self.names, in_transaction, statement)
+    pub(super) fn make_plan(
+        &self,
+        catalog: &Catalog,
+        statement: Option<Statement>,
+        types: Arc<[u32]>,
+    ) -> Plan {
+        let (names, in_transaction) = (&self.names, self.tx() != Tx::Idle);
+        Plan::make(&self.resource, &self.who, self.pins, catalog, names, in_transaction, (statement, types))
     }
 
     /// A text without a statement, or messages that no statement is behind.
@@ -293,7 +322,7 @@ impl Session {
         if let Some(plan) = self.plans.get("") {
             return plan.clone();
         }
-        let plan = Arc::new(self.make_plan(&self.catalog, None));
+        let plan = Arc::new(self.make_plan(&self.catalog, None, Arc::default()));
         self.keep("".into(), plan.clone());
         plan
     }
@@ -313,7 +342,7 @@ impl Session {
     }
 
     pub(super) fn keep(&mut self, text: Arc<str>, plan: Arc<Plan>) {
-        if plan.volatile {
+        if plan.volatile || !plan.types.is_empty() {
             return;
         }
         if self.plans.len() >= ANALYSES_MAX {

@@ -9,6 +9,8 @@
 //! locked until its transaction ends, which may be before the look, and another relation can come to stand before it.
 //! Spec: PostgreSQL 17, 13.3.1 "Table-Level Locks".
 
+use std::cell::OnceCell;
+
 use sql::ByName;
 
 use super::*;
@@ -31,8 +33,26 @@ pub enum Sure {
 /// What a name of the session's stood for when a statement that runs or reads by it was decided.
 pub struct Stands {
     text: Arc<str>,
+    types: Arc<[u32]>,
     upstream: Arc<str>,
     analysis: Arc<sql::Analysis>,
+}
+
+/// A catalog as this session would see it, made when it is asked for, once.
+struct Sight<'c> {
+    catalog: &'c Catalog,
+    seen: OnceCell<Option<Catalog>>,
+}
+
+impl<'c> Sight<'c> {
+    fn of(catalog: &'c Catalog) -> Sight<'c> {
+        Sight { catalog, seen: OnceCell::new() }
+    }
+
+    fn by(&self, session: &Session) -> &Catalog {
+        let seen = || self.catalog.as_seen_by(&session.catalog, &session.resource);
+        self.seen.get_or_init(seen).as_ref().unwrap_or(self.catalog)
+    }
 }
 
 /// What waits for the catalog.
@@ -172,7 +192,9 @@ impl Session {
                 let plan = self.ops.get(&id).and_then(|op| op.plan.clone());
                 let Some(plan) = plan else { return self.resume(id) };
                 let stands = self.ops.get_mut(&id).and_then(|op| op.stands.take());
-                let catalog = catalog.filter(|catalog| self.means_the_same(&plan, stands.as_ref(), catalog));
+                let same =
+                    |catalog: &Arc<Catalog>| self.means_the_same(&plan, stands.as_ref(), &Sight::of(catalog));
+                let catalog = catalog.filter(same);
                 if let Some(catalog) = catalog {
                     if let Some(op) = self.ops.get_mut(&id) {
                         op.sure = if plan.runs_code() { Sure::Once } else { Sure::Always };
@@ -185,8 +207,9 @@ impl Session {
             }
             Doubted::Approved { ready, decided, asked, script } => {
                 let stands = self.stands_for(&ready.plan);
-                let same =
-                    |catalog: &Arc<Catalog>| self.means_the_same(&ready.plan, stands.as_ref(), catalog);
+                let same = |catalog: &Arc<Catalog>| {
+                    self.means_the_same(&ready.plan, stands.as_ref(), &Sight::of(catalog))
+                };
                 match catalog.as_ref().is_some_and(same) {
                     true => self.decided(*ready, decided, Some(asked), script),
                     false => self.refuse_changed(&ready, &decided, asked, script),
@@ -198,39 +221,39 @@ impl Session {
     /// What of a Query is decided and not sent: the first whose names mean something else by now.
     pub(super) fn first_changed(&self, catalog: &Catalog) -> Option<usize> {
         let decided = self.script.as_ref().map_or(&[][..], |script| &script.decided);
+        let sight = Sight::of(catalog);
         let changed = |ready: &Ready| {
             let plan = &ready.plan;
             plan.changes != catalog.changes
                 && plan.reads_names()
-                && !self.means_the_same(plan, self.stands_for(plan).as_ref(), catalog)
+                && !self.means_the_same(plan, self.stands_for(plan).as_ref(), &sight)
         };
         decided.iter().position(|(ready, ..)| changed(ready))
     }
 
     /// Whether a statement is and does under this catalog what its plan says.
-    fn means_the_same(&self, plan: &Plan, stands: Option<&Stands>, catalog: &Catalog) -> bool {
-        if catalog.hash == plan.catalog {
+    fn means_the_same(&self, plan: &Plan, stands: Option<&Stands>, sight: &Sight<'_>) -> bool {
+        if sight.catalog.hash == plan.catalog {
             return true;
         }
-        let seen = catalog.as_seen_by(&self.catalog, &self.resource);
-        let catalog = seen.as_ref().unwrap_or(catalog);
-        let again = |text: &str| {
+        let catalog = sight.by(self);
+        let again = |text: &str, types: &Arc<[u32]>| {
             let statement = sql::parse(text).ok().filter(|all| all.len() == 1)?.pop();
-            Some(self.make_plan(catalog, statement))
+            Some(self.make_plan(catalog, statement, types.clone()))
         };
         let like = |now: &Plan, text: &str, analysis: &sql::Analysis| {
             *now.text == *text && now.analysis.is_like(analysis)
         };
         match (&plan.analysis.by_name, stands) {
             (None, _) => {
-                let now = plan.text().and_then(again);
+                let now = plan.text().and_then(|text| again(text, &plan.types));
                 now.is_some_and(|now| like(&now, &plan.text, &plan.analysis))
             }
             (Some(_), None) => false,
             // What DECLARE has opened was looked at with it, and what it reads is locked.
             (Some(_), Some(stands)) if declares(&stands.analysis) => true,
             // One that runs another by its name is not followed.
-            (Some(_), Some(stands)) => again(&stands.text).is_some_and(|now| {
+            (Some(_), Some(stands)) => again(&stands.text, &stands.types).is_some_and(|now| {
                 now.analysis.by_name.is_none() && like(&now, &stands.upstream, &stands.analysis)
             }),
         }
@@ -238,20 +261,21 @@ impl Session {
 
     /// What the name stands for now that a statement runs or reads by.
     pub(super) fn stands_for(&self, plan: &Plan) -> Option<Stands> {
-        let stands = |text: &Arc<str>, upstream: &Arc<str>, analysis: &Arc<sql::Analysis>| {
+        let stands = |text: &Arc<str>, upstream: &Arc<str>, analysis: &Arc<sql::Analysis>, types| {
             let (text, upstream, analysis) = (text.clone(), upstream.clone(), analysis.clone());
-            Stands { text, upstream, analysis }
+            Stands { text, types, upstream, analysis }
         };
         match plan.analysis.by_name.as_ref()? {
             ByName::Cursor(name) => {
                 let portal = self.portals.get(name.as_bytes())?;
-                Some(stands(&portal.plan.text()?.into(), &portal.upstream, &portal.plan.analysis))
+                let plan = &portal.plan;
+                Some(stands(&plan.text()?.into(), &portal.upstream, &plan.analysis, plan.types.clone()))
             }
             ByName::Statement(name) => match self.prepared.get(name.as_bytes()) {
-                Some(p) => Some(stands(&p.text, &p.upstream, &p.plan.analysis)),
+                Some(p) => Some(stands(&p.text, &p.upstream, &p.plan.analysis, p.plan.types.clone())),
                 None => {
                     let p = self.sql_prepared.get(name)?;
-                    Some(stands(&p.text, &p.upstream, self.names.prepared.get(name)?))
+                    Some(stands(&p.text, &p.upstream, self.names.prepared.get(name)?, Arc::default()))
                 }
             },
         }

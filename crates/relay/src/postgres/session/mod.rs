@@ -55,7 +55,7 @@ use super::flight::{
     Columns, Fates, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, ask_keeper, error, fatal,
     ready, rules_detail, sqlstate,
 };
-use super::plan::{MASK_WRITTEN, Plan, Plans};
+use super::plan::{MASK_WRITTEN, Plan, Plans, own_types};
 use super::resource::{Cancel, Pins, Resource};
 use super::writer::{ClientWriter, Control, UpstreamWriter};
 use crate::config::Reel;
@@ -115,6 +115,8 @@ struct Prepared {
     types: Vec<u32>,
     /// What upstream holds under this name.
     upstream: Arc<str>,
+    /// The flight in which it was sent there.
+    flight: u64,
 }
 
 /// A statement that SQL's PREPARE has made: that PREPARE, as the client wrote it and as it was sent.
@@ -332,6 +334,10 @@ pub struct Session {
     /// The CommandComplete of a Query that waits for what comes behind it.
     held: Option<Frame>,
     syncs: u64,
+    /// How many Syncs were sent: the flight that is under way.
+    flight: u64,
+    /// The last flight in which a name was given or taken back.
+    names_given: Option<u64>,
     scripts: u64,
     /// Something was sent since the last Sync: an implicit transaction may be open.
     unsynced: bool,
@@ -467,6 +473,8 @@ impl Session {
             copy: None,
             held: None,
             syncs: 0,
+            flight: 0,
+            names_given: None,
             scripts: 0,
             unsynced: false,
             idle_until: None,
@@ -548,15 +556,13 @@ impl Session {
         self.upstream.bytes
     }
 
-    /// Intents whose transaction had not ended: rolled back by the upstream, unless a commit was under way.
-    pub fn unsettled(&mut self) -> (Vec<Seq>, &'static str) {
-        let in_doubt = self.ops.values().any(|op| op.intent.is_some());
-        (std::mem::take(&mut self.unsettled), if in_doubt { "indeterminate" } else { "rolled-back" })
-    }
-
-    /// Intents that were sent and not answered.
-    pub fn unanswered(&mut self) -> Vec<Seq> {
-        std::mem::take(&mut self.ops).into_values().filter_map(|op| op.intent).collect()
+    /// Intents that were sent and not answered; and those whose transaction had not ended, with what became of them: rolled back
+    /// by the upstream, unless something was under way that may have committed, as a Sync may.
+    pub fn left_open(&mut self) -> (Vec<Seq>, Vec<Seq>, &'static str) {
+        let in_doubt = self.flow.outstanding() > 0;
+        let unanswered = std::mem::take(&mut self.ops).into_values().filter_map(|op| op.intent).collect();
+        let how = if in_doubt { "indeterminate" } else { "rolled-back" };
+        (unanswered, std::mem::take(&mut self.unsettled), how)
     }
 
     // --- the loop's one wait
@@ -683,8 +689,8 @@ impl Session {
                     self.sends.pop_front();
                     if !discarded {
                         self.lands(op);
-                    } else if let Some(op) = self.ops.remove(&op) {
-                        self.showing.finish(op, "skipped");
+                    } else {
+                        self.end_op(op, "skipped", None);
                     }
                 }
                 Outgoing::Control { control, sents } => {

@@ -16,8 +16,8 @@ const OUTDATED: Reason = Reason {
 
 impl Session {
     /// As [`Session::make_plan`]; what it runs by a name is looked at again first, if rules or catalog have changed.
-    pub(super) fn planned(&mut self, statement: Option<Statement>) -> Plan {
-        let mut plan = self.make_plan(&self.catalog, statement);
+    pub(super) fn planned(&mut self, statement: Option<Statement>, types: Arc<[u32]>) -> Plan {
+        let mut plan = self.make_plan(&self.catalog, statement, types.clone());
         let Some(name) = plan.analysis.by_name.clone() else { return plan };
         self.naming += 1;
         let held = match self.naming > NAMES_DEEP_MAX {
@@ -30,7 +30,8 @@ impl Session {
             // A plan keeps no tree; what was read once is read again alike.
             Held::Renewed => {
                 let text = plan.statement.as_ref().map_or("", Statement::text);
-                plan = self.make_plan(&self.catalog, sql::parse(text).ok().and_then(|mut all| all.pop()));
+                let again = sql::parse(text).ok().and_then(|mut all| all.pop());
+                plan = self.make_plan(&self.catalog, again, types);
             }
             Held::Outdated => plan.refuse = Some(OUTDATED),
         }
@@ -62,10 +63,40 @@ impl Session {
         }
     }
 
+    /// A name of the session's own is given, or taken back. Of what has none there is one at a time, and it is asked for where
+    /// it is used ([`Session::binds_unsure`]).
+    pub(super) fn gives(&mut self, name: &[u8]) {
+        if !name.is_empty() {
+            self.names_given = Some(self.flight);
+        }
+    }
+
+    /// Whether this flight has its Sync and upstream has not come to that: what stood in it may be skipped, and what stands
+    /// behind it is not.
+    pub(super) fn is_unsure(&self, flight: u64) -> bool {
+        flight < self.flight && flight + self.syncs >= self.flight
+    }
+
+    /// Whether this message binds a statement of which it is not known yet whether upstream has it.
+    pub(super) fn binds_unsure(&self, frame: &Frame) -> Result<bool, Cut> {
+        if self.syncs == 0 || frame.tag != tag::BIND || self.copy.is_some() || self.skipping {
+            return Ok(false);
+        }
+        let FromClient::Bind(bind) = FromClient::decode(frame)? else { return Ok(false) };
+        let found = self.prepared.get(bind.statement.as_bytes());
+        Ok(found.is_some_and(|prepared| self.is_unsure(prepared.flight)))
+    }
+
     pub(super) fn unname(&mut self, named: &Named) {
         match named {
             Named::Statement(name) => self.close_statement(name),
             Named::Portal(name) => self.close_portal(name),
+            Named::Renewed(name) => {
+                // Whatever upstream holds: before its next use it is prepared once more.
+                if let Some(prepared) = self.prepared.get_mut(name) {
+                    (prepared.upstream, prepared.epoch) = ("".into(), u64::MAX);
+                }
+            }
         }
     }
 
@@ -80,8 +111,8 @@ impl Session {
     }
 
     fn renew_named(&mut self, name: &ByName) -> Held {
-        let Some((text, upstream)) = self.stale(name) else { return Held::AsItWas };
-        let now = match self.plan_text(&text) {
+        let Some(Before { text, upstream, types }) = self.stale(name) else { return Held::AsItWas };
+        let now = match self.plan_text(&text, types) {
             Ok(now) if now.text == upstream && now.refuse.is_none() => now,
             Ok(_) | Err(_) => return Held::Outdated,
         };
@@ -105,26 +136,39 @@ impl Session {
         Held::Renewed
     }
 
-    /// The text behind a name and what upstream holds of it, if it was planned under rules that may not hold any more.
-    fn stale(&self, name: &ByName) -> Option<(Arc<str>, Arc<str>)> {
+    /// What stands behind a name, if it was planned under rules that may not hold any more.
+    fn stale(&self, name: &ByName) -> Option<Before> {
+        let before = |text: &Arc<str>, upstream: &Arc<str>, types: Arc<[u32]>| {
+            let (text, upstream) = (text.clone(), upstream.clone());
+            Before { text, upstream, types }
+        };
         match name {
             ByName::Statement(name) => match self.prepared.get(name.as_bytes()) {
                 Some(p) => {
-                    (p.epoch != self.epoch || p.plan.volatile).then(|| (p.text.clone(), p.upstream.clone()))
+                    let stale = p.epoch != self.epoch || p.plan.volatile;
+                    stale.then(|| before(&p.text, &p.upstream, p.plan.types.clone()))
                 }
                 None => {
                     let p = self.sql_prepared.get(name)?;
-                    (p.epoch != self.epoch || p.volatile).then(|| (p.text.clone(), p.upstream.clone()))
+                    let stale = p.epoch != self.epoch || p.volatile;
+                    stale.then(|| before(&p.text, &p.upstream, Arc::default()))
                 }
             },
             ByName::Cursor(name) => {
                 let portal = self.portals.get(name.as_bytes())?;
                 let text = portal.plan.statement.as_ref().map_or("", Statement::text);
                 let stale = portal.epoch != self.epoch || portal.plan.volatile;
-                stale.then(|| (text.into(), portal.upstream.clone()))
+                stale.then(|| before(&text.into(), &portal.upstream, portal.plan.types.clone()))
             }
         }
     }
+}
+
+/// The text behind a name, what upstream holds of it, and the types of its parameters.
+struct Before {
+    text: Arc<str>,
+    upstream: Arc<str>,
+    types: Arc<[u32]>,
 }
 
 /// What became of what a name stands for.

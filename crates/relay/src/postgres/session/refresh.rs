@@ -5,7 +5,13 @@ use super::*;
 impl Session {
     // --- names and catalog over this connection
 
+    /// Whether what names mean is not known for what comes next. Nor is it where a Sync is on its way and what stands before
+    /// it has changed them: whether that is committed, rolled back or skipped, upstream has not said.
     pub(super) fn needs_refresh(&self) -> bool {
+        let gives = self.names_given.is_some_and(|flight| self.is_unsure(flight));
+        if self.syncs > 0 && (self.names_set || self.own_catalog || gives) {
+            return true;
+        }
         // Read once for one message: whether it stays so until that has its answer is asked then.
         let stale = !self.just_read && !self.resource.catalog.is_current(&self.catalog);
         (self.names_dirty || self.catalog_dirty || stale) && !self.is_failed() && !self.flow.skipping()

@@ -180,7 +180,18 @@ impl Session {
     /// What still comes of an answer that was refused.
     pub(super) fn on_withheld(&mut self, id: u64, event: Event) -> Result<(), Cut> {
         match event.kind {
-            Kind::Complete(_) | Kind::Suspended | Kind::Empty => self.answered(id),
+            Kind::Complete(command) => {
+                if let Some(op) = self.ops.get_mut(&id) {
+                    op.commits = command.command() == b"COMMIT";
+                }
+                self.apply(id);
+                self.answered(id);
+            }
+            Kind::Suspended => {
+                self.apply(id);
+                self.answered(id);
+            }
+            Kind::Empty => self.answered(id),
             Kind::Error { fatal, .. } => {
                 self.failed_in_flight = true;
                 self.end_op(id, "refused", None);

@@ -122,7 +122,13 @@ impl Session {
                 self.apply(op);
                 self.answered(op);
             }
-            Kind::Empty | Kind::Suspended => {
+            Kind::Suspended => {
+                self.showing.show(&frame);
+                // As much of it as has run has done what it does, whether it ever ends or not.
+                self.apply(op);
+                self.answered(op);
+            }
+            Kind::Empty => {
                 self.showing.show(&frame);
                 self.answered(op);
             }
@@ -476,10 +482,9 @@ impl Session {
                     {
                         self.unsynced = false;
                     }
-                    if !commits {
-                        self.names_dirty = true;
-                        self.catalog_dirty |= self.catalog_changed_in_tx();
-                    }
+                    self.names_dirty |= !commits;
+                    // A commit, too, takes something back: what is dropped with its transaction.
+                    self.catalog_dirty |= self.own_catalog;
                 }
                 Effect::Savepoint { name } => self.fates.saved(intent, name),
                 Effect::RollbackTo { name } => {
@@ -494,7 +499,7 @@ impl Session {
                 }
                 Effect::ResetAll => (self.names_dirty, self.names_set) = (true, true),
                 Effect::DiscardAll => {
-                    self.names_dirty = true;
+                    (self.names_dirty, self.names_set) = (true, true);
                     self.catalog_dirty = true;
                     self.prepared.clear();
                     self.sql_prepared.clear();
@@ -514,6 +519,8 @@ impl Session {
                         epoch: self.epoch,
                         volatile: plan.volatile,
                     };
+                    // What the protocol gave this name has never reached upstream.
+                    self.prepared.remove(name.as_bytes());
                     self.sql_prepared.insert(name.clone(), prepared);
                 }
                 Effect::Deallocate { name: Some(name) } => {
@@ -563,10 +570,6 @@ impl Session {
         self.portals.retain(|_, portal| portal.hold);
         let portals = &self.portals;
         self.names.cursors.retain(|name, _| portals.contains_key(name.as_bytes()));
-    }
-
-    pub(super) fn catalog_changed_in_tx(&self) -> bool {
-        self.own_catalog
     }
 
     pub(super) fn maybe_piece(&mut self, op: u64) -> Result<(), Cut> {
@@ -624,8 +627,9 @@ impl Session {
             reel: resource.config.reel,
             root: &resource.root,
         };
+        let under_way = self.ops.values().find_map(|op| op.intent);
         self.showing
-            .flush(&scene, &mut self.leaving, tx.map(ready), &self.fates, &mut self.unsettled)
+            .flush(&scene, &mut self.leaving, tx.map(ready), &mut self.fates, under_way, &mut self.unsettled)
             .map_err(|e| self.flush_failed(e))
     }
 
