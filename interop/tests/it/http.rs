@@ -159,7 +159,8 @@ fn curl_reads_masked_json_and_everything_else_stays_as_it_was() {
         ),
         "{out}"
     );
-    assert!(out.contains("X-Owner: [pii.email]") && out.contains("ETag: \"v1\""), "{out}");
+    assert!(out.contains("X-Owner: [pii.email]") && out.contains("ETag: \""), "{out}");
+    assert!(!out.contains("v1"), "a digest of what is not shown, perhaps: {out}");
     without_secrets(&scene().sh("tester", "curl -sS $B/users").out());
     let done = scene().sh("texts", "curl -sS $B/text; curl -sS $B/page");
     without_secrets(&done.out());
@@ -354,7 +355,7 @@ fn an_answer_in_a_coding_is_decoded_and_masked_and_leaves_in_none() {
         let out = done.out();
         without_secrets(&out);
         assert!(out.contains(r#""ssn": "*******8391", "email": "[pii.email]""#), "{coding}: {}", done.all());
-        assert!(!out.contains("Content-Encoding") && out.contains("ETag: W/\"v1\""), "{coding}: {out}");
+        assert!(!out.contains("Content-Encoding") && out.contains("ETag: W/\""), "{coding}: {out}");
         let done = scene().sh("tester", &format!("curl -sS $B/coded/{coding}/twice"));
         assert!(done.out().contains("*******8391"), "{coding}, br: {}", done.all());
         let done = scene().sh("texts", &format!("curl -sS $B/coded/{coding}/text"));
