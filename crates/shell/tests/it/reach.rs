@@ -396,3 +396,90 @@ fn what_puts_something_beside_a_value_or_cuts_it_is_opaque() {
         known(line);
     }
 }
+
+#[test]
+fn a_shell_with_code_may_read_its_input_too() {
+    opaque(
+        "CodeFromInput",
+        &[
+            "sh -sc true",
+            "sh -c -s true",
+            "sh -s -c true",
+            "sh -cs true",
+            "bash -sc true",
+            "env sh -sc true",
+            "sudo -u ada sh -sc true",
+            "find /o -exec sh -sc true \\;",
+            "find /o -exec sh -sc true {} +",
+            "busybox ash -sec true",
+            "sh -sc true <<< 'rm /s/x'",
+            "xargs -0 sh -sc true",
+        ],
+    );
+    known("sh -ec true");
+    known("bash -euo pipefail -c true");
+}
+
+#[test]
+fn what_stands_behind_the_user_goes_to_the_users_shell() {
+    opaque(
+        "InlineCode",
+        &[
+            "su root -- -c 'rm /s/x' <<< true",
+            "runuser root -- -c 'rm /s/x' <<< true",
+            "su - root -- -c 'rm /s/x'",
+            "su root -c true -- -c 'rm /s/x'",
+            "su root -c true x",
+            "su root -c -s",
+            "su root -c -s -- 'rm /s/x'",
+            "su root -- +x -c 'rm /s/x'",
+            "su root - <<< true",
+        ],
+    );
+    opaque("ScriptFile", &["su root /o/x.sh", "su - root /o/x.sh", "runuser ada /o/x.sh"]);
+    has("su root /o/x.sh", "r=</o/x.sh>");
+    has("su - root - -c true", "!InlineCode");
+    known("su - bob -c 'cat /a'");
+    known("su bob -c 'cat /a'");
+    known("runuser -u bob -- cat /a");
+}
+
+#[test]
+fn bash_knows_its_long_options_behind_one_dash() {
+    opaque(
+        "ShellSettings",
+        &[
+            "bash -norc pipefail true",
+            "bash -norc errexit true",
+            "bash -norc nounset true",
+            "bash -norc xtrace true",
+            "rbash -norc pipefail true",
+            "sh -norc pipefail true",
+            "bash -help -c true",
+            "bash -posix -c true",
+            "bash -login -c true",
+            "zsh -oexec pipefail true",
+        ],
+    );
+    known("bash --norc -c true");
+    known("bash -co pipefail 'ls /'");
+}
+
+#[test]
+fn sudo_has_a_shell_expand_what_has_a_dollar() {
+    opaque(
+        "InlineCode",
+        &[
+            "sudo -s cat '/o/$SUDO_COMMAND'",
+            "sudo -i cat '/o/$SUDO_COMMAND'",
+            "sudo --shell -u ada cat '/o/$HOME'",
+            "sudo --login echo '$x'",
+            "sudo -s cat $'/s/a\nb'",
+            "sudo -s cat /o/*",
+            "sudo -s echo \"$x\"",
+            "sudo -s '$x'",
+        ],
+    );
+    known("sudo -s cat '/o/a b'");
+    known("sudo cat '/o/$HOME'");
+}
