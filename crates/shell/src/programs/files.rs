@@ -460,8 +460,9 @@ fn processes(walk: &mut Walk, at: &At<'_>) {
 fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
     let starts = |text: &str| found.operands.iter().any(|arg| arg.value.starts().starts_with(text));
     match at.base {
-        // `@file`: more arguments.
-        "strings" if starts("@") => walk.opaque(Opaque::ArgumentsFromInput, at.span),
+        // `@file`: more arguments, also in place of an option's value.
+        "strings" if at.args.iter().any(may_be_arguments) => walk.opaque(Opaque::ArgumentsFromInput, at.span),
+        "tree" => tree(walk, at),
         "setfacl" | "getfacl" if starts("-") => walk.opaque(Opaque::ArgumentsFromInput, at.span),
         "jq" => jq_filter(walk, at, found.operands.first()),
         // Lists of patterns end where they end; names are made whole; `@` takes names from the input.
@@ -530,6 +531,29 @@ fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
     }
     if matches!(at.base, "ln" | "cp") && found.has(&["s", "symbolic", "symbolic-link"]) {
         symbolic(walk, at, found);
+    }
+}
+
+/// Whether a word is, or may turn out to be, `@file`.
+fn may_be_arguments(arg: &Arg) -> bool {
+    let text = arg.value.starts();
+    match &arg.value {
+        Value::Literal(_) => text.starts_with('@'),
+        Value::Below(..) => false,
+        Value::Pattern(..) => text.starts_with(['@', '*', '?', '[']),
+        Value::Unknown { one, .. } => !one || text.is_empty() || text.starts_with('@'),
+    }
+}
+
+/// Its letters go on behind one that takes a value, and the value is the next word that none has taken.
+fn tree(walk: &mut Walk, at: &At<'_>) {
+    let takes = |c: char| "LPIo".contains(c);
+    for arg in at.args {
+        let text = arg.value.starts();
+        let letters = text.strip_prefix('-').filter(|letters| !letters.starts_with('-')).unwrap_or("");
+        if letters.find(takes).is_some_and(|place| place + 1 < letters.len()) {
+            walk.opaque(Opaque::OptionUnknown, arg.at);
+        }
     }
 }
 
@@ -934,7 +958,8 @@ fn openssl(walk: &mut Walk, at: &At<'_>) {
         "-6",
         "-stdin",
     ];
-    if !at.args.first().is_some_and(|a| a.value.literal().is_some_and(|name| COMMANDS.contains(&name))) {
+    let command = at.args.first().and_then(|arg| arg.value.literal());
+    if !command.is_some_and(|name| COMMANDS.contains(&name)) {
         // Without one it takes commands from its input; others run programs or read settings.
         walk.opaque(Opaque::Interactive, at.span);
     }
@@ -946,7 +971,21 @@ fn openssl(walk: &mut Walk, at: &At<'_>) {
         };
         // Two dashes are one.
         let word = if word.starts_with("--") { word.get(1..).unwrap_or(word) } else { word };
+        // The next serial number is in a file beside it.
+        if word == "-CA" {
+            walk.opaque(Opaque::PathUnknown, arg.at);
+        }
         let access = match word {
+            // A flag there.
+            "-verify" if command == Some("crl") => {
+                walk.opaque(Opaque::OptionUnknown, arg.at);
+                continue;
+            }
+            // The text of one.
+            "-salt" if command == Some("passwd") => {
+                walk.opaque(Opaque::OptionUnknown, arg.at);
+                continue;
+            }
             "-in" | "-inkey" | "-cert" | "-key" | "-CAfile" | "-CA" | "-CAkey" | "-kfile" | "-rand"
             | "-signkey" | "-signature" | "-verify" | "-prverify" | "-sign" | "-certfile" | "-extfile"
             | "-untrusted" => Read,

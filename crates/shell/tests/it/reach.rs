@@ -289,6 +289,10 @@ fn an_expansion_without_quotes_may_bring_a_pattern() {
             "echo $BASH_EXECUTION_STRING",
             "export d='/s/*'; echo $d",
             "true ${d:='/s/*'}; echo $d",
+            "yes '/s/*' & echo $(pgrep -a yes)",
+            "echo $(pgrep -fl yes)",
+            "echo $(pgrep --list-full yes)",
+            "echo $(ps -ef | pgrep -u ada -la)",
         ],
     );
     for line in [
@@ -299,6 +303,7 @@ fn an_expansion_without_quotes_may_bring_a_pattern() {
         "n=5; echo $n $? $# $$",
         "for i in $(seq 3); do echo $i; done",
         "n=$(wc -l < /o/x); echo $n",
+        "kill $(pgrep -xn nginx)",
         "echo $USER $LANG",
         "exec {fd}<a; echo $fd",
     ] {
@@ -482,4 +487,85 @@ fn sudo_has_a_shell_expand_what_has_a_dollar() {
     );
     known("sudo -s cat '/o/a b'");
     known("sudo cat '/o/$HOME'");
+}
+
+#[test]
+fn curl_writes_where_it_sends_to_a_file() {
+    has("curl -T /o/mine file:///s/target", "w=</s/target>");
+    has("curl --upload-file /o/mine --url file:///s/target", "w=</s/target>");
+    has("curl -sT- file:///s/target < /o/mine", "w=</s/target>");
+    has("curl -aT /o/mine http://h/ file:///s/target", "w=</s/target>");
+    opaque("PathUnknown", &["curl -T /o/mine file:///s/"]);
+    opaque("HostUnknown", &["curl -T /o/mine file://localhost/s/target", "curl -T /o/mine FILE:///s/target"]);
+    opaque(
+        "OptionUnknown",
+        &[
+            "curl -sL --proto-redir all http://good/x",
+            "curl -sL --proto-redir +file http://good/x",
+            "curl --proto-default file /s/x",
+        ],
+    );
+    known("curl -sL --proto https https://h/x");
+    check("curl -T /a ftp://h/", "curl(<-T> </a> <ftp://h/>) r=</a> h=<h>");
+}
+
+#[test]
+fn curl_reads_cookies_behind_a_sign() {
+    has("curl -b @/s/secret http://h/", "r=</s/secret>");
+    has("curl -b @/s/a=b http://h/", "r=</s/a=b>");
+    has("curl --cookie @/s/a=b http://h/", "r=</s/a=b>");
+    has("curl -b /s/jar http://h/", "r=</s/jar>");
+    check("curl -b a=b http://h/", "curl(<-b> <a=b> <http://h/>) h=<h>");
+}
+
+#[test]
+fn letters_of_tree_go_on_behind_one_that_takes_a_word() {
+    opaque(
+        "OptionUnknown",
+        &[
+            "tree -oC /s/target /d",
+            "tree -Po x /s/target /d",
+            "tree -Lo 2 /s/target",
+            "tree -I-o x /s/target",
+            "tree -LC 2 /d",
+            "tree -L2 /d",
+        ],
+    );
+    check("tree -CL 2 /d", "tree(<-CL> <2> </d>) l=</d>");
+    check("tree -a -o /o/x -P 'a*' /d", "tree(<-a> <-o> </o/x> <-P> <a*> </d>) w=</o/x> l=</d>");
+}
+
+#[test]
+fn options_of_openssl_are_those_of_its_command() {
+    opaque(
+        "OptionUnknown",
+        &[
+            "openssl crl -verify -out /s/target -in x.pem",
+            "openssl passwd -salt -in /s/x",
+            "openssl crl --verify -in x",
+        ],
+    );
+    opaque("PathUnknown", &["openssl x509 -in /o/a -CA /s/ca.pem -CAkey /s/k -out /o/b"]);
+    check(
+        "openssl dgst -verify /o/k -signature /o/s /o/x",
+        "openssl(<dgst> <-verify> </o/k> <-signature> </o/s> </o/x>) r=</o/k> r=</o/s> r=</o/x>",
+    );
+    known("openssl crl -in /o/x -noout -text");
+}
+
+#[test]
+fn strings_takes_arguments_out_of_a_file_in_place_of_any_word() {
+    opaque(
+        "ArgumentsFromInput",
+        &[
+            "strings -n @/o/args /o/f",
+            "strings --bytes @/o/args /o/f",
+            "strings -- @/o/args",
+            "strings -n \"$n\" /o/f",
+            "strings *",
+            "strings -n * /o/f",
+        ],
+    );
+    check("strings -n 8 /o/f", "strings(<-n> <8> </o/f>) r=</o/f>");
+    known("strings /o/*.bin");
 }
