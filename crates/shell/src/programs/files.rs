@@ -201,6 +201,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
         "force interactive# one-file-system no-preserve-root preserve-root# recursive dir verbose help version",
         All(Delete),
     ),
+    ("link", "", "help version", Link),
     ("unlink", "", "help version", All(Delete)),
     ("rmdir", "v", "ignore-fail-on-non-empty verbose help version", All(Delete)),
     ("mkdir", "m:pvZ", "mode: parents verbose context# help version", All(Write)),
@@ -576,6 +577,7 @@ fn symbolic(walk: &mut Walk, at: &At<'_>, found: &Found) {
     if !front.is_empty() {
         let below: Vec<Arg> = sources.iter().filter(relative).map(|arg| joined(last, arg)).collect();
         name(walk, at, &below, Read);
+        name(walk, at, &below, Write);
     }
 }
 
@@ -673,6 +675,9 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
             let stays =
                 compressed && found.has(&["c", "stdout", "to-stdout", "k", "keep", "t", "test", "l", "list"]);
             name(walk, at, sources, Read);
+            if at.base == "cp" && found.has(&["l", "link", "s", "symbolic-link"]) {
+                name(walk, at, sources, Write);
+            }
             if operands == Move && !stays {
                 name(walk, at, sources, Delete);
             }
@@ -683,8 +688,10 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
             name(walk, at, if target || compressed { &[] } else { last }, Write);
         }
         Link => {
-            // What a link leads to is not read now; but who may read the link may read that.
-            name(walk, at, if target { all } else { front }, Read);
+            // What a link leads to is not read now; but who may read or write the link may do that to it.
+            let sources = if target || last.is_empty() { all } else { front };
+            name(walk, at, sources, Read);
+            name(walk, at, sources, Write);
             name(walk, at, last, Write);
         }
         Filter => {
@@ -701,27 +708,55 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
 
 /// The name that a file has once it is compressed, or is no more.
 fn recoded(at: &At<'_>, found: &Found, arg: &Arg) -> Arg {
-    const SUFFIXES: [&str; 8] = [".gz", ".bz2", ".xz", ".lzma", ".zst", ".Z", ".lz4", ".tgz"];
-    let suffix = match at.base.trim_start_matches("un").trim_start_matches("g") {
-        "zip" => ".gz",
-        "bzip2" => ".bz2",
-        "xz" => ".xz",
-        "zstd" => ".zst",
-        "lzma" => ".lzma",
-        "lz4" => ".lz4",
-        _ => ".Z",
-    };
+    let family = Family::of(at.base);
     let opens = at.base.contains("un") || found.has(&["d", "decompress", "uncompress"]);
     let plain = !found.has(&["S", "suffix", "o", "r", "recursive", "N", "name"]);
     let value = match arg.value.literal().filter(|_| plain) {
-        Some(path) if opens => {
-            let bare = SUFFIXES.iter().find_map(|suffix| path.strip_suffix(suffix));
-            bare.map_or_else(Value::unknown, |bare| Value::Literal(bare.to_owned()))
-        }
-        Some(path) => Value::Literal(format!("{path}{suffix}")),
+        Some(path) if opens => family.opened(path).map_or_else(Value::unknown, Value::Literal),
+        Some(path) => Value::Literal(format!("{path}{}", family.suffix)),
         None => Value::unknown(),
     };
     Arg { at: arg.at, value }
+}
+
+/// How the programs of one format call what they make.
+struct Family {
+    suffix: &'static str,
+    /// Endings of what they open, and what stands in their place then.
+    endings: &'static [(&'static str, &'static str)],
+    /// Put behind a name that has none of these; else such a file is left alone.
+    other: Option<&'static str>,
+}
+
+impl Family {
+    fn of(base: &str) -> Family {
+        let (suffix, endings, other): (_, &[_], _) = match base {
+            "gzip" | "gunzip" => {
+                (".gz", &[(".gz", ""), (".tgz", ".tar"), (".taz", ".tar"), (".z", ""), (".Z", "")], None)
+            }
+            "bzip2" | "bunzip2" => {
+                (".bz2", &[(".bz2", ""), (".bz", ""), (".tbz2", ".tar"), (".tbz", ".tar")], Some(".out"))
+            }
+            "xz" | "unxz" => {
+                (".xz", &[(".xz", ""), (".txz", ".tar"), (".lzma", ""), (".tlz", ".tar"), (".lz", "")], None)
+            }
+            "lzma" | "unlzma" => (".lzma", &[(".lzma", ""), (".tlz", ".tar")], None),
+            "zstd" | "unzstd" => (".zst", &[(".zst", ""), (".tzst", ".tar"), (".gz", ""), (".xz", "")], None),
+            // `uncompress` is gzip's, or looks for the name with `.Z`.
+            _ => (".Z", &[(".Z", ""), (".gz", ""), (".tgz", ".tar")], None),
+        };
+        Family { suffix, endings, other }
+    }
+
+    fn opened(&self, path: &str) -> Option<String> {
+        let known =
+            self.endings.iter().find_map(|(ending, instead)| Some((path.strip_suffix(ending)?, instead)));
+        match (known, self.other) {
+            (Some((bare, instead)), _) => Some(format!("{bare}{instead}")),
+            (None, Some(behind)) => Some(format!("{path}{behind}")),
+            (None, None) => None,
+        }
+    }
 }
 
 fn here(at: &At<'_>) -> [Arg; 1] {

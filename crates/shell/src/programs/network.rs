@@ -401,8 +401,12 @@ fn stored(walk: &mut Walk, at: &At<'_>, arg: &Arg) {
         Some(text) => {
             let path = text.split(['?', '#']).next().unwrap_or(text);
             let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-            let name = path.rsplit_once('/').map_or("", |(_, name)| name);
-            Value::Literal(if name.is_empty() { "index.html".to_owned() } else { name.to_owned() })
+            match path.rsplit_once('/').map_or("", |(_, name)| name) {
+                // Some make up a name of their own.
+                "" if at.base == "curl" => Value::unknown(),
+                "" => Value::Literal("index.html".to_owned()),
+                name => Value::Literal(name.to_owned()),
+            }
         }
         None => Value::unknown(),
     };

@@ -328,8 +328,11 @@ fn a_link_leads_where_its_text_says_from_where_it_is() {
             "ln -s x /o/a/l",
         ],
     );
-    check("cd /o && ln -s v2 now", "cd(</o>) ln(<-s> <v2> <now>) r=</o>><v2> w=</o>><now> r=</o>><now/v2>");
-    check("ln -s /o/v2 /o/now", "ln(<-s> </o/v2> </o/now>) r=</o/v2> w=</o/now>");
+    check(
+        "cd /o && ln -s v2 now",
+        "cd(</o>) ln(<-s> <v2> <now>) r=</o>><v2> w=</o>><v2> w=</o>><now> r=</o>><now/v2> w=</o>><now/v2>",
+    );
+    check("ln -s /o/v2 /o/now", "ln(<-s> </o/v2> </o/now>) r=</o/v2> w=</o/v2> w=</o/now>");
 }
 
 #[test]
@@ -568,4 +571,78 @@ fn strings_takes_arguments_out_of_a_file_in_place_of_any_word() {
     );
     check("strings -n 8 /o/f", "strings(<-n> <8> </o/f>) r=</o/f>");
     known("strings /o/*.bin");
+}
+
+#[test]
+fn git_clones_a_path_that_is_there_before_a_host() {
+    has("git clone good.host:x/../../srv/repo out", "r=<good.host:x/../../srv/repo>");
+    has("git clone git@h:a/b out", "r=<git@h:a/b>");
+    has("git clone git@h:a/b out", "h=git@<h>");
+    has("cd /o && git clone h:x out", "r=</o>><h:x>");
+    has("git clone /o/x out", "r=</o/x.git>");
+    has("git clone /o/x out", "r=</o/x.bundle>");
+    has("git fetch /o/x", "r=</o/x.git>");
+    check("git clone https://h/a.git out", "git(<clone> <https://h/a.git> <out>) w=<out> h=<h>");
+}
+
+#[test]
+fn what_is_made_has_the_name_that_its_program_gives() {
+    for (line, name) in [
+        ("gunzip a.tgz", "a.tar"),
+        ("gzip -d a.taz", "a.tar"),
+        ("gunzip a.gz", "a"),
+        ("bunzip2 a.gz", "a.gz.out"),
+        ("bunzip2 a.tbz2", "a.tar"),
+        ("bzip2 -d a", "a.out"),
+        ("unxz a.txz", "a.tar"),
+        ("unzstd a.tzst", "a.tar"),
+        ("uncompress a.Z", "a"),
+        ("xz a.gz", "a.gz.xz"),
+        ("git clone https://h/a.git.git", "a.git"),
+        ("git clone https://h/a/.git", "a"),
+        ("git clone https://h/a//.git/", "a"),
+        ("git clone https://h:8080/", "h"),
+        ("git clone https://h/.git", "h"),
+        ("git clone https://u:p@h", "h"),
+        ("git clone h:a", "a"),
+        ("git clone h:a/2222", "2222"),
+        ("git clone ssh://h:22/a/b:c.git", "c"),
+        ("curl -O 'http://h/a?b/c'", "a"),
+        ("wget http://h/a/", "index.html"),
+    ] {
+        has(line, &format!("w=<{name}>"));
+    }
+    opaque(
+        "PathUnknown",
+        &[
+            "unxz a.gz",
+            "unlzma a.xz",
+            "unzstd a",
+            "gunzip a-gz",
+            "git clone /o/x.bundle",
+            "git clone 'https://h/a b'",
+            "curl -O http://h/a/",
+        ],
+    );
+}
+
+#[test]
+fn who_may_write_a_link_may_write_what_it_leads_to() {
+    for line in [
+        "ln -s /srv/deploy.sh /o/x; echo y >> /o/x",
+        "ln /srv/deploy.sh /o/x",
+        "ln -t /o /srv/deploy.sh",
+        "ln /srv/deploy.sh",
+        "link /srv/deploy.sh /o/x",
+        "cp -l /srv/deploy.sh /o/x",
+        "cp --link /srv/deploy.sh /o/x",
+        "cp -s /srv/deploy.sh /o/x",
+        "cp -rsf -t /o /srv/deploy.sh",
+        "cp --symbolic-link /srv/deploy.sh /o/x",
+    ] {
+        has(line, "r=</srv/deploy.sh>");
+        has(line, "w=</srv/deploy.sh>");
+    }
+    has("cd /o && ln -s v2 now", "w=</o>><now/v2>");
+    check("cp -L /a /b", "cp(<-L> </a> </b>) r=</a> w=</b>");
 }
