@@ -1,5 +1,7 @@
 //! What a line does, as its caller sees it.
 
+use std::sync::Arc;
+
 /// Bytes `start..end` of the text that was read. What stands in a script inside the line (`sh -c '...'`, backquotes)
 /// has the span of the word that holds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +36,7 @@ pub struct Command {
     pub files: Vec<FileUse>,
     pub hosts: Vec<HostUse>,
     /// The directory that it runs in, where a `cd` before it surely went there.
-    pub directory: Option<Value>,
+    pub directory: Option<Arc<Value>>,
     pub reading: Reading,
     /// Another user than the login's, by `sudo`, `doas`, `su` or `runuser` around it.
     pub user: Option<User>,
@@ -173,7 +175,7 @@ pub struct FileUse {
     pub path: Value,
     pub access: FileAccess,
     /// The directory that a `cd` before it went to, where `path` is relative to that and it surely went there.
-    pub directory: Option<Value>,
+    pub directory: Option<Arc<Value>>,
     pub at: Span,
 }
 
@@ -325,7 +327,9 @@ impl Opaque {
             Opaque::Dialect => {
                 "a script is read differently by other shells, and which one reads it is not known"
             }
-            Opaque::TooDeep => "commands inside commands are too many or too deep",
+            Opaque::TooDeep => {
+                "commands inside commands are too many or too deep, or the files that they name are too many"
+            }
             Opaque::Recodes => {
                 "what is read is written in another form or in pieces, or beside something, which no detector sees through"
             }
@@ -438,6 +442,16 @@ impl Value {
             Value::Literal(text) | Value::Unknown { starts: text, .. } => text,
             Value::Pattern(Base::Written, text) => text,
             Value::Pattern(..) | Value::Below(..) => "",
+        }
+    }
+
+    /// How long its text is.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Value::Literal(text)
+            | Value::Below(_, text)
+            | Value::Pattern(_, text)
+            | Value::Unknown { starts: text, .. } => text.len(),
         }
     }
 

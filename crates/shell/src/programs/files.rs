@@ -3,6 +3,7 @@
 use super::At;
 use super::languages::with_suffix;
 use super::options::{self, Found, Order};
+use crate::limits::PATH_BYTES_MAX;
 use crate::line::{Arg, Base, FileAccess, Opaque, Value};
 use crate::walk::Walk;
 
@@ -575,9 +576,11 @@ fn symbolic(walk: &mut Walk, at: &At<'_>, found: &Found) {
     }
     // The last word may be a directory: the link is in it then.
     if !front.is_empty() {
-        let below: Vec<Arg> = sources.iter().filter(relative).map(|arg| joined(last, arg)).collect();
-        name(walk, at, &below, Read);
-        name(walk, at, &below, Write);
+        for arg in sources.iter().filter(relative) {
+            let below = [joined(last, arg)];
+            name(walk, at, &below, Read);
+            name(walk, at, &below, Write);
+        }
     }
 }
 
@@ -585,6 +588,7 @@ fn symbolic(walk: &mut Walk, at: &At<'_>, found: &Found) {
 fn joined(directory: &Arg, arg: &Arg) -> Arg {
     let below = |front: &str, path: &str| format!("{}/{path}", front.trim_end_matches('/'));
     let value = match (&directory.value, &arg.value) {
+        (front, _) if front.bytes() > PATH_BYTES_MAX => Value::unknown(),
         (_, Value::Literal(path)) if path.starts_with('/') => arg.value.clone(),
         (_, Value::Below(Base::Home | Base::HomeOf(_), _)) => arg.value.clone(),
         (Value::Literal(front), Value::Literal(path)) => Value::Literal(below(front, path)),
@@ -766,6 +770,7 @@ fn here(at: &At<'_>) -> [Arg; 1] {
 /// All that is below a starting point, as a pattern.
 fn below(arg: &Arg) -> Arg {
     let value = match &arg.value {
+        long if long.bytes() > PATH_BYTES_MAX => Value::unknown(),
         Value::Literal(path) => {
             let escaped: String = path
                 .chars()
@@ -799,6 +804,7 @@ fn find(walk: &mut Walk, at: &At<'_>) {
         walk.opaque(Opaque::ArgumentUnknown, at.span);
     }
     let mut rest = tests.iter();
+    let mut deletes = false;
     while let Some(test) = rest.next() {
         let Some(word) = test.value.literal() else {
             walk.opaque(Opaque::ArgumentUnknown, test.at);
@@ -814,7 +820,7 @@ fn find(walk: &mut Walk, at: &At<'_>) {
                 let words = exec_words(walk, test, &mut rest);
                 walk.elsewhere(|walk| exec(walk, at, &words, &found));
             }
-            "-delete" => name(walk, at, &found, Delete),
+            "-delete" => deletes = true,
             "-fprint" | "-fprint0" | "-fls" => {
                 if let Some(file) = rest.next() {
                     name(walk, at, std::slice::from_ref(file), Write);
@@ -874,6 +880,9 @@ fn find(walk: &mut Walk, at: &At<'_>) {
             _ => walk.opaque(Opaque::OptionUnknown, test.at),
         }
     }
+    if deletes {
+        name(walk, at, &found, Delete);
+    }
 }
 
 /// The words up to `;`, or up to the `+` right behind `{}`; where finds differ, or a word may be one of them, it is opaque.
@@ -906,6 +915,11 @@ fn exec(walk: &mut Walk, at: &At<'_>, words: &[Arg], found: &[Arg]) {
         [one] => one.value.clone(),
         _ => Value::unknown(),
     };
+    // Before so many are made.
+    let places = words.iter().filter(|arg| arg.value.literal() == Some("{}")).count();
+    if !walk.would_repeat(places, path.bytes()) {
+        return walk.opaque(Opaque::TooDeep, at.span);
+    }
     let put = |arg: &Arg| match arg.value.literal() {
         Some("{}") => Arg { at: arg.at, value: path.clone() },
         Some(text) if text.contains("{}") => {
@@ -1138,12 +1152,15 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
     }
     let into: Vec<Arg> = found.values(&["C", "directory"]).cloned().collect();
     name(walk, &at, &into, if takes { Write } else { List });
-    let stays = (0..found.operands.len().max(1)).any(|place| tar_directory(&found, place).is_none());
+    let stays = tar_directories(&found).any(|directory| directory.is_none());
     if makes {
-        let from = tar_sources(&found);
-        name(walk, &at, &from, Read);
-        if has(&["remove-files"]) {
-            name(walk, &at, &from, Delete);
+        let removes = has(&["remove-files"]);
+        for (arg, directory) in found.operands.iter().zip(tar_directories(&found)) {
+            let from = [directory.map_or_else(|| arg.clone(), |directory| joined(directory, arg))];
+            name(walk, &at, &from, Read);
+            if removes {
+                name(walk, &at, &from, Delete);
+            }
         }
     } else if takes && has(&["P", "absolute-names"]) {
         // Where the files go, the archive says.
@@ -1155,19 +1172,18 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-/// Operands of `tar`, each below the last `-C` before it.
-fn tar_sources(found: &Found) -> Vec<Arg> {
-    let source = |(place, arg): (usize, &Arg)| {
-        tar_directory(found, place).map_or_else(|| arg.clone(), |directory| joined(directory, arg))
-    };
-    found.operands.iter().enumerate().map(source).collect()
-}
-
-/// The directory to which `tar` goes before the operand at `place`.
-fn tar_directory(found: &Found, place: usize) -> Option<&Arg> {
-    let options = found.seen.iter().zip(&found.before).rev();
-    let mut before = options.filter(|(_, before)| **before <= place).map(|(seen, _)| seen);
-    before.find(|(name, _)| matches!(&**name, "C" | "directory")).and_then(|(_, value)| value.as_ref())
+/// The directory to which `tar` goes before each of its operands: the last `-C` before it. Of no operands it is where one would be.
+fn tar_directories(found: &Found) -> impl Iterator<Item = Option<&Arg>> {
+    let mut options = found.seen.iter().zip(&found.before).peekable();
+    let mut directory = None;
+    (0..found.operands.len().max(1)).map(move |place| {
+        while let Some(((name, value), _)) = options.next_if(|(_, before)| **before <= place) {
+            if matches!(&**name, "C" | "directory") {
+                directory = value.as_ref();
+            }
+        }
+        directory
+    })
 }
 
 fn old_form(args: &[Arg], short: &str) -> Vec<Arg> {

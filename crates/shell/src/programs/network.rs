@@ -538,9 +538,10 @@ fn wget(walk: &mut Walk, at: &At<'_>) {
     for directory in found.values(&["P", "directory-prefix"]).cloned().collect::<Vec<_>>() {
         walk.file(at.index, directory.value, FileAccess::Write, directory.at);
     }
+    let elsewhere = named || follows || found.has(&["P", "directory-prefix", "spider"]);
     for arg in &found.operands {
         url(walk, at, arg, FileAccess::Read);
-        if !named && !follows && !found.has(&["P", "directory-prefix", "spider"]) {
+        if !elsewhere {
             stored(walk, at, arg);
         }
     }

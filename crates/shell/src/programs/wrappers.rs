@@ -2,6 +2,7 @@
 
 use super::At;
 use super::options::{self, Found, Order};
+use crate::limits::USER_BYTES_MAX;
 use crate::line::{Arg, FileAccess, Inside, Opaque, User, Value};
 use crate::walk::{By, Scene, Walk};
 
@@ -106,6 +107,7 @@ fn as_user(at: &At<'_>, user: Option<&Arg>) -> Scene {
 fn user_named(name: &str) -> User {
     match name {
         "0" | "#0" => User::Named("root".to_owned()),
+        _ if name.len() > USER_BYTES_MAX => User::Unknown,
         _ if name.starts_with('#') || name.bytes().all(|b| b.is_ascii_digit()) => User::Unknown,
         _ => User::Named(name.to_owned()),
     }
