@@ -241,6 +241,7 @@ pub enum Opaque {
     AwkProgram,
     SedScript,
     StartsPrograms,
+    RunsOthers,
     Interactive,
     Later,
     Environment,
@@ -263,7 +264,7 @@ pub enum Opaque {
 }
 
 impl Opaque {
-    pub const ALL: [Opaque; 29] = [
+    pub const ALL: [Opaque; 30] = [
         Opaque::ProgramUnknown,
         Opaque::Eval,
         Opaque::Source,
@@ -274,6 +275,7 @@ impl Opaque {
         Opaque::AwkProgram,
         Opaque::SedScript,
         Opaque::StartsPrograms,
+        Opaque::RunsOthers,
         Opaque::Interactive,
         Opaque::Later,
         Opaque::Environment,
@@ -307,7 +309,10 @@ impl Opaque {
             Opaque::ArgumentsFromInput => "a program gets arguments that come from input",
             Opaque::AwkProgram => "an awk program may run commands or reach files",
             Opaque::SedScript => "a sed script may run commands or reach files",
-            Opaque::StartsPrograms => "an option has the program start another program",
+            Opaque::StartsPrograms => "an option or argument has the program start another program",
+            Opaque::RunsOthers => {
+                "the program starts others, or loads code, as its files, hooks or arguments say"
+            }
             Opaque::Interactive => "the program takes commands while it runs",
             Opaque::Later => "the command runs at another time",
             Opaque::Environment => "a variable is set that decides what programs do",
@@ -321,7 +326,9 @@ impl Opaque {
             Opaque::Directory => "which directory a relative path is in depends on how a command turns out",
             Opaque::Arithmetic => "bash evaluates what a variable holds in arithmetic",
             Opaque::Indirect => "an expansion evaluates what a variable holds",
-            Opaque::Configuration => "the program is given settings that may start programs",
+            Opaque::Configuration => {
+                "the program is given settings that change the system or may start programs"
+            }
             Opaque::Container => "what runs is decided by a container or another root directory",
             Opaque::Unreadable => "text that a shell is given cannot be read",
             Opaque::Dialect => {

@@ -389,7 +389,10 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
             else {
                 return false;
             };
-            let found = options::read(walk, at, short, long, Order::Mixed);
+            let found = match at.base {
+                "chmod" => chmod(walk, at, short, long),
+                _ => options::read(walk, at, short, long, Order::Mixed),
+            };
             operands_of(walk, at, *operands, &found);
             let word = found.operands.first().and_then(|a| a.value.literal());
             match (at.base, word) {
@@ -432,6 +435,21 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         }
     }
     true
+}
+
+/// `chmod -x file`: a mode that begins with a dash stands among the options, before all else.
+fn chmod(walk: &mut Walk, at: &At<'_>, short: &str, long: &str) -> Found {
+    match at.args.split_first() {
+        Some((first, rest)) if is_mode(first) && !rest.iter().any(is_mode) => {
+            options::read(walk, &At { args: rest, ..*at }, short, long, Order::Mixed)
+        }
+        _ => options::read(walk, at, short, long, Order::Mixed),
+    }
+}
+
+fn is_mode(arg: &Arg) -> bool {
+    let letters = arg.value.literal().and_then(|text| text.strip_prefix('-'));
+    letters.is_some_and(|letters| !letters.is_empty() && letters.chars().all(|c| "rwxXst".contains(c)))
 }
 
 /// `pgrep` and `pkill` take numbers out of a file with `-F`. What is read as one may be a signal's name (`-FPE`), too.
@@ -661,7 +679,12 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
             }
         }
         AllButFirst(access) => {
-            let pattern_given = found.has(&["e", "f", "regexp", "file", "reference", "from-file"]);
+            let pattern_given = match at.base {
+                "jq" => found.has(&["f", "from-file"]),
+                "chmod" => found.has(&["reference"]) || at.args.iter().any(is_mode),
+                "chown" | "chgrp" | "chattr" => found.has(&["reference"]),
+                _ => found.has(&["e", "f", "regexp", "file"]),
+            };
             let skip = usize::from(!pattern_given);
             // How many words the first becomes decides which one is a pattern: take them all for files.
             let unclear = matches!(all.first().map(|a| &a.value), Some(Value::Unknown { one: false, .. }));

@@ -14,7 +14,7 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         // What is received runs hooks of the repository.
         "git-receive-pack" => {
             service(walk, at, FileAccess::Write);
-            walk.opaque(Opaque::StartsPrograms, at.span);
+            walk.opaque(Opaque::RunsOthers, at.span);
         }
         _ => return false,
     }
@@ -41,7 +41,7 @@ fn service(walk: &mut Walk, at: &At<'_>, access: FileAccess) {
 const OPTIONS: &[(&str, &str, &str)] = &[
     (
         "status",
-        "sbvz",
+        "sbvzu#",
         "short branch porcelain# long verbose show-stash untracked-files# ignored# column# no-column ahead-behind no-ahead-behind",
     ),
     (
@@ -159,7 +159,9 @@ fn git(walk: &mut Walk, at: &At<'_>) {
         None => rest.iter().filter(|a| !a.value.starts().starts_with('-')).cloned().collect(),
     };
     let words: Vec<&Arg> = operands.iter().collect();
-    let access = if writes(name, found.as_ref(), &words) { FileAccess::Write } else { FileAccess::Read };
+    let tells = name == "remote" && tells_remotes(&rest);
+    let access =
+        if !tells && writes(name, found.as_ref(), &words) { FileAccess::Write } else { FileAccess::Read };
     match &place {
         Some(place) => {
             walk.file(at.index, place.value.clone(), access, place.at);
@@ -195,6 +197,16 @@ fn writes(name: &str, found: Option<&Found>, words: &[&Arg]) -> bool {
     }
 }
 
+/// `git remote -v`, `git remote get-url origin`: what the configuration says, and no host is asked.
+fn tells_remotes(rest: &[Arg]) -> bool {
+    let words: Option<Vec<&str>> = rest.iter().map(|arg| arg.value.literal()).collect();
+    words.is_some_and(|words| match &*words {
+        [] | ["-v" | "--verbose"] => true,
+        ["get-url", name] => !name.starts_with('-'),
+        _ => false,
+    })
+}
+
 fn subcommand_of(walk: &mut Walk, at: &At<'_>, (name, word): (&str, &Arg), rest: &[Arg], words: Vec<&Arg>) {
     match name {
         "status" | "log" | "diff" | "show" | "branch" | "tag" | "rev-parse" | "rev-list" | "ls-files"
@@ -224,17 +236,18 @@ fn subcommand_of(walk: &mut Walk, at: &At<'_>, (name, word): (&str, &Arg), rest:
             }
         }
         "clone" => clone(walk, at, word, rest, &words),
+        "remote" if tells_remotes(rest) => {}
         "ls-remote" | "fetch" | "pull" | "push" | "remote" => {
             // Hooks run, and a name of a remote stands for a URL of the configuration.
             if name == "pull" || name == "push" {
-                walk.opaque(Opaque::StartsPrograms, word.at);
+                walk.opaque(Opaque::RunsOthers, word.at);
             }
             remote(walk, at, word, rest, words.first().copied());
         }
         "commit" | "merge" | "rebase" | "cherry-pick" | "revert" | "am" | "apply" | "bisect"
         | "submodule" | "gc" | "worktree" | "filter-branch" | "difftool" | "mergetool" | "send-email"
         | "archive" | "bundle" | "clean" => {
-            walk.opaque(Opaque::StartsPrograms, word.at);
+            walk.opaque(Opaque::RunsOthers, word.at);
         }
         // An alias of the configuration, or a program `git-NAME`.
         _ => walk.opaque(Opaque::Configuration, word.at),

@@ -238,10 +238,21 @@ fn split(words: &[Arg]) -> (Option<&Arg>, &[Arg]) {
 /// Whether a program surely runs nothing and reaches no file: it has no word and no operator that could.
 fn awk_is_plain(program: &str) -> bool {
     let compared = program.replace(">=", "").replace("||", "");
-    let prints_to = compared.contains('>') && compared.contains("print");
+    let prints_to = compared.contains("print") && awk_may_print_to(&compared);
     let words = ["system", "getline", "close", "fflush", "ARGV", "ARGC", "extension", "INPLACE", "inplace"];
     let reaches = prints_to || compared.contains(['|', '@']) || compared.contains("\\\n");
     !reaches && !words.iter().any(|word| compared.contains(word))
+}
+
+/// Whether a `>` may be behind a `print`. A brace or a `;` between the two ends what is printed, unless it may stand in a text, a pattern
+/// or a comment.
+fn awk_may_print_to(program: &str) -> bool {
+    let sure = !program.contains(['"', '/', '#', '\\']);
+    let mut parts = program.split(|c| sure && matches!(c, '{' | '}' | ';'));
+    parts.any(|part| {
+        let before = part.rfind('>').map_or("", |at| part.get(..at).unwrap_or(""));
+        before.contains("print") || !sure && part.contains('>')
+    })
 }
 
 fn sed(walk: &mut Walk, at: &At<'_>) {

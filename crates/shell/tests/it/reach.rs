@@ -646,3 +646,108 @@ fn who_may_write_a_link_may_write_what_it_leads_to() {
     has("cd /o && ln -s v2 now", "w=</o>><now/v2>");
     check("cp -L /a /b", "cp(<-L> </a> </b>) r=</a> w=</b>");
 }
+
+#[test]
+fn what_only_tells_is_known() {
+    for line in [
+        "make --version",
+        "gcc --version",
+        "dpkg -l",
+        "dpkg -l 'linux-*'",
+        "dpkg -L bash",
+        "apt list --installed",
+        "apt show bash",
+        "ip a",
+        "ip -br link show dev eth0",
+        "ip route",
+        "mount",
+        "top -bn1",
+        "top -b -n 1",
+        "crontab -l",
+        "git remote -v",
+        "git remote get-url origin",
+        "git status -u",
+        "git status -uno",
+    ] {
+        known(line);
+    }
+    check("git remote -v", "git(<remote> <-v>) r=<.>");
+    opaque(
+        "RunsOthers",
+        &[
+            "make",
+            "make --version x",
+            "make -f x --version",
+            "dpkg -i x.deb",
+            "dpkg -l -i x.deb",
+            "dpkg -l \"$x\"",
+            "apt list -o APT::x=y",
+            "apt show ./x.deb",
+            "npm --version",
+            "cargo --version",
+            "git commit -m x",
+            "git pull",
+            "git push",
+        ],
+    );
+    opaque(
+        "Configuration",
+        &[
+            "mount /dev/x /o",
+            "mount -a",
+            "ldconfig",
+            "ldconfig /o",
+            "iptables-restore /o/x",
+            "losetup -f /s/x",
+            "ip -b /s/x",
+            "ip netns exec a sh",
+            "ip link set eth0 down",
+            "ip addr add 1.2.3.4/8 dev eth0",
+            "ip addr restore",
+        ],
+    );
+    opaque("Interactive", &["top", "top -bc", "top -n1", "top -bn1 -c"]);
+    opaque("Later", &["crontab /o/x", "crontab -l -u root", "crontab -e"]);
+    opaque("HostUnknown", &["git remote show origin", "git remote update"]);
+    opaque("StartsPrograms", &["strace id", "git log --ext-diff", "tar cf x -I id a", "parallel id ::: a"]);
+}
+
+#[test]
+fn awk_writes_only_where_it_prints() {
+    for line in [
+        "awk '$3 > 100 {print $1}' /o/f",
+        "awk '$3 > 100 {print $1} $4 > 5 {print}' /o/f",
+        "awk '{if ($3 > 100) print $1}' /o/f",
+        "awk '{n++; print $1} END {if (n > 3) print n}' /o/f",
+    ] {
+        known(line);
+    }
+    opaque(
+        "AwkProgram",
+        &[
+            "awk '{print $1 > $2}' /o/f",
+            "awk '{print > x}' /o/f",
+            "awk '{print $1,\n$2 > $3}' /o/f",
+            "awk '{print ($3 > 100)}' /o/f",
+            "awk '$3 > 1 {print $1 > $2}' /o/f",
+            "awk '{print \";\" > $2}' /o/f",
+            "awk '{print /;/ > $2}' /o/f",
+            "awk '{print $1 # ;\n}; $3 > 5' /o/f",
+            "awk '{printf($1) > $2}' /o/f",
+            "awk '{print $1 >> $2}' /o/f",
+        ],
+    );
+}
+
+#[test]
+fn letters_that_give_a_pattern_are_those_of_the_program() {
+    check("jq -e .a /o/f", "jq(<-e> <.a> </o/f>) r=</o/f>");
+    check("chmod -f 644 /o/f", "chmod(<-f> <644> </o/f>) m=</o/f>");
+    check("chown -f ada /o/f", "chown(<-f> <ada> </o/f>) m=</o/f>");
+    check("chattr -f +i /o/f", "chattr(<-f> <+i> </o/f>) m=</o/f>");
+    check("chmod -x /o/f", "chmod(<-x> </o/f>) m=</o/f>");
+    check("chmod -x -R /o/d", "chmod(<-x> <-R> </o/d>) m=</o/d>");
+    check("chmod 644 -- -x", "chmod(<644> <--> <-x>) m=<644> m=<-x>");
+    check("grep -f /o/p /o/f", "grep(<-f> </o/p> </o/f>) r=</o/p> r=</o/f>");
+    opaque("OptionUnknown", &["chmod 644 -x /o/f", "chmod -x -w /o/f", "chmod -Rx /o/d"]);
+}

@@ -402,7 +402,7 @@ fn git_reaches_what_it_names() {
     check("git-upload-pack '/srv/git/x.git'", "git-upload-pack(</srv/git/x.git>) r=</srv/git/x.git>");
     check(
         "git-receive-pack '/srv/git/x.git'",
-        "git-receive-pack(</srv/git/x.git>) w=</srv/git/x.git> !StartsPrograms",
+        "git-receive-pack(</srv/git/x.git>) w=</srv/git/x.git> !RunsOthers",
     );
 }
 
@@ -708,7 +708,7 @@ fn a_command_takes_lines_from_the_shell_and_shells_are_not_alike() {
     check("grep -r x", "grep(<-r> <x>) r=<.>");
     check("unzip /a.zip", "unzip(</a.zip>) r=</a.zip> w=<.>");
     check("tar -xPf /a.tar", "tar(<-xPf> </a.tar>) r=</a.tar> !PathUnknown");
-    check("patch < /p", "patch() r=</p> !StartsPrograms");
+    check("patch < /p", "patch() r=</p> !RunsOthers");
     check("echo $$(id)", "refused: Ambiguous");
     check("cat a\\&", "refused: Ambiguous");
     check("cat a\\&b", "cat(<a&b>) r=<a&b>");
