@@ -34,15 +34,9 @@ pub(super) fn only(at: &At<'_>) -> bool {
 fn ip(words: &[&str]) -> bool {
     let option = |word: &&&str| matches!(**word, "-4" | "-6" | "-br" | "-brief" | "-o" | "-s" | "-d");
     let rest = words.get(words.iter().take_while(option).count()..).unwrap_or(&[]);
-    match rest {
-        ["a" | "addr" | "address" | "l" | "link" | "r" | "route" | "n" | "neigh" | "rule"] => true,
-        [
-            "a" | "addr" | "address" | "l" | "link" | "r" | "route" | "n" | "neigh" | "rule",
-            "show" | "list" | "ls",
-            ..,
-        ] => true,
-        _ => false,
-    }
+    let Some((object, verb)) = rest.split_first() else { return false };
+    let known = ["a", "addr", "address", "l", "link", "r", "route", "n", "neigh", "rule"].contains(object);
+    known && verb.first().is_none_or(|verb| ["show", "list", "ls"].contains(verb))
 }
 
 /// `top -bn1`: so many times, and never asked for a key.
