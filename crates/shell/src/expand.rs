@@ -1,6 +1,6 @@
 //! Words -> arguments: braces, tildes, `$HOME`, patterns. What needs a running shell stays unknown.
 
-use crate::limits::BRACES_MAX;
+use crate::limits::{BRACES_MAX, USER_BYTES_MAX};
 use crate::line::{Arg, Base, Value};
 use crate::syntax::{Piece, Word};
 
@@ -29,7 +29,7 @@ pub(crate) fn words(word: &Word, bytes: &mut usize) -> Expanded {
         let tilde = assigns_tilde(&atoms);
         return Expanded { args: vec![arg(word, &atoms)], braces: false, tilde };
     }
-    let Some(found) = braces(&atoms).filter(|found| spend(found, bytes)) else {
+    let Some(found) = braces(&atoms, bytes) else {
         let value = Value::Unknown { starts: String::new(), one: false };
         return Expanded { args: vec![Arg { at: word.span, value }], braces: true, tilde: false };
     };
@@ -84,23 +84,20 @@ fn atoms(word: &Word) -> Vec<Atom<'_>> {
     atoms
 }
 
-fn spend(found: &[Vec<Atom<'_>>], bytes: &mut usize) -> bool {
-    if found.len() == 1 {
-        return true;
-    }
+/// Takes what another word of these atoms costs. False where that is more than is left.
+fn spend(atoms: &[Atom<'_>], times: usize, bytes: &mut usize) -> bool {
     let size = |atom: &Atom<'_>| match atom {
-        Atom::Plain(_) => 1,
-        Atom::Quoted(text) => text.len(),
-        Atom::Dynamic(_) => 1,
+        Atom::Plain(_) | Atom::Dynamic(_) => 1,
+        Atom::Quoted(text) => 1 + text.len(),
     };
-    let all: usize = found.iter().flatten().map(size).sum();
+    let all = atoms.iter().map(size).sum::<usize>().saturating_mul(times);
     let enough = all <= *bytes;
     *bytes = bytes.saturating_sub(all);
     enough
 }
 
-/// The words that braces make; none if that is not sure or they are too many.
-fn braces<'a>(atoms: &[Atom<'a>]) -> Option<Vec<Vec<Atom<'a>>>> {
+/// The words that braces make; none if that is not sure, or they are too many or too long. `bytes` are spent while they are built.
+fn braces<'a>(atoms: &[Atom<'a>], bytes: &mut usize) -> Option<Vec<Vec<Atom<'a>>>> {
     if !atoms.iter().any(|a| matches!(a, Atom::Plain(',' | '.'))) {
         return Some(vec![atoms.to_vec()]);
     }
@@ -110,7 +107,7 @@ fn braces<'a>(atoms: &[Atom<'a>]) -> Option<Vec<Vec<Atom<'a>>>> {
         let close = atoms.iter().any(|a| matches!(a, Atom::Plain('}')));
         return if close { None } else { Some(vec![atoms.to_vec()]) };
     }
-    expand(atoms, 0)
+    expand(atoms, 0, bytes)
 }
 
 fn balance(atoms: &[Atom<'_>]) -> Option<bool> {
@@ -129,7 +126,7 @@ fn balance(atoms: &[Atom<'_>]) -> Option<bool> {
     if deepest > 8 { None } else { Some(open == 0) }
 }
 
-fn expand<'a>(atoms: &[Atom<'a>], level: usize) -> Option<Vec<Vec<Atom<'a>>>> {
+fn expand<'a>(atoms: &[Atom<'a>], level: usize, bytes: &mut usize) -> Option<Vec<Vec<Atom<'a>>>> {
     let mut done: Vec<Vec<Atom<'a>>> = vec![Vec::new()];
     let mut at = 0;
     while let Some(atom) = atoms.get(at) {
@@ -138,14 +135,28 @@ fn expand<'a>(atoms: &[Atom<'a>], level: usize) -> Option<Vec<Vec<Atom<'a>>>> {
             Some(end) => {
                 let inner = atoms.get(at + 1..end)?;
                 at = end + 1;
-                group(inner, level)?
+                group(inner, level, bytes)?
             }
             None => {
                 at += 1;
                 vec![vec![atom.clone()]]
             }
         };
-        if done.len() * choices.len() > BRACES_MAX {
+        // Words that there are go on where they are; each of several is begun anew.
+        if let [only] = &*choices {
+            if done.len() > 1 && !spend(only, done.len(), bytes) {
+                return None;
+            }
+            done.iter_mut().for_each(|word| word.extend_from_slice(only));
+            continue;
+        }
+        let many = choices.len();
+        if done.len() * many > BRACES_MAX {
+            return None;
+        }
+        let front = done.iter().all(|word| spend(word, many, bytes));
+        let back = choices.iter().all(|choice| spend(choice, done.len(), bytes));
+        if !(front && back) {
             return None;
         }
         done = done.iter().flat_map(|front| choices.iter().map(|c| [&**front, c].concat())).collect();
@@ -171,7 +182,7 @@ fn closing(atoms: &[Atom<'_>], from: usize) -> Option<usize> {
 }
 
 /// What stands between one pair of braces.
-fn group<'a>(inner: &[Atom<'a>], level: usize) -> Option<Vec<Vec<Atom<'a>>>> {
+fn group<'a>(inner: &[Atom<'a>], level: usize, bytes: &mut usize) -> Option<Vec<Vec<Atom<'a>>>> {
     let mut members: Vec<Vec<Atom<'a>>> = vec![Vec::new()];
     let mut open = 0usize;
     for atom in inner {
@@ -188,13 +199,14 @@ fn group<'a>(inner: &[Atom<'a>], level: usize) -> Option<Vec<Vec<Atom<'a>>>> {
         }
     }
     if members.len() > 1 {
-        let expanded: Option<Vec<_>> = members.iter().map(|member| expand(member, level + 1)).collect();
+        let expanded: Option<Vec<_>> =
+            members.iter().map(|member| expand(member, level + 1, bytes)).collect();
         return Some(expanded?.into_iter().flatten().collect());
     }
     if let Some(sequence) = sequence(inner) {
         return sequence;
     }
-    let plain = expand(inner, level + 1)?;
+    let plain = expand(inner, level + 1, bytes)?;
     let wrap = |word: Vec<Atom<'a>>| [&[Atom::Plain('{')], &*word, &[Atom::Plain('}')]].concat();
     Some(plain.into_iter().map(wrap).collect())
 }
@@ -346,7 +358,8 @@ fn base_of<'a, 'b>(atoms: &'b [Atom<'a>]) -> Option<(Base, &'b [Atom<'a>])> {
         Some("") => Some((Base::Home, rest)),
         Some("+") => Some((Base::Working, rest)),
         Some(user) if user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')) => {
-            let named = user.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+            let named = user.len() <= USER_BYTES_MAX
+                && user.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
             if named { Some((Base::HomeOf(user.to_owned()), rest)) } else { None }
         }
         Some(_) => None,

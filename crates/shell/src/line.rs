@@ -1,5 +1,7 @@
 //! What a line does, as its caller sees it.
 
+use std::sync::Arc;
+
 /// Bytes `start..end` of the text that was read. What stands in a script inside the line (`sh -c '...'`, backquotes)
 /// has the span of the word that holds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +36,7 @@ pub struct Command {
     pub files: Vec<FileUse>,
     pub hosts: Vec<HostUse>,
     /// The directory that it runs in, where a `cd` before it surely went there.
-    pub directory: Option<Value>,
+    pub directory: Option<Arc<Value>>,
     pub reading: Reading,
     /// Another user than the login's, by `sudo`, `doas`, `su` or `runuser` around it.
     pub user: Option<User>,
@@ -173,7 +175,7 @@ pub struct FileUse {
     pub path: Value,
     pub access: FileAccess,
     /// The directory that a `cd` before it went to, where `path` is relative to that and it surely went there.
-    pub directory: Option<Value>,
+    pub directory: Option<Arc<Value>>,
     pub at: Span,
 }
 
@@ -239,6 +241,7 @@ pub enum Opaque {
     AwkProgram,
     SedScript,
     StartsPrograms,
+    RunsOthers,
     Interactive,
     Later,
     Environment,
@@ -261,7 +264,7 @@ pub enum Opaque {
 }
 
 impl Opaque {
-    pub const ALL: [Opaque; 29] = [
+    pub const ALL: [Opaque; 30] = [
         Opaque::ProgramUnknown,
         Opaque::Eval,
         Opaque::Source,
@@ -272,6 +275,7 @@ impl Opaque {
         Opaque::AwkProgram,
         Opaque::SedScript,
         Opaque::StartsPrograms,
+        Opaque::RunsOthers,
         Opaque::Interactive,
         Opaque::Later,
         Opaque::Environment,
@@ -305,7 +309,10 @@ impl Opaque {
             Opaque::ArgumentsFromInput => "a program gets arguments that come from input",
             Opaque::AwkProgram => "an awk program may run commands or reach files",
             Opaque::SedScript => "a sed script may run commands or reach files",
-            Opaque::StartsPrograms => "an option has the program start another program",
+            Opaque::StartsPrograms => "an option or argument has the program start another program",
+            Opaque::RunsOthers => {
+                "the program starts others, or loads code, as its files, hooks or arguments say"
+            }
             Opaque::Interactive => "the program takes commands while it runs",
             Opaque::Later => "the command runs at another time",
             Opaque::Environment => "a variable is set that decides what programs do",
@@ -319,13 +326,17 @@ impl Opaque {
             Opaque::Directory => "which directory a relative path is in depends on how a command turns out",
             Opaque::Arithmetic => "bash evaluates what a variable holds in arithmetic",
             Opaque::Indirect => "an expansion evaluates what a variable holds",
-            Opaque::Configuration => "the program is given settings that may start programs",
+            Opaque::Configuration => {
+                "the program is given settings that change the system or may start programs"
+            }
             Opaque::Container => "what runs is decided by a container or another root directory",
             Opaque::Unreadable => "text that a shell is given cannot be read",
             Opaque::Dialect => {
                 "a script is read differently by other shells, and which one reads it is not known"
             }
-            Opaque::TooDeep => "commands inside commands are too many or too deep",
+            Opaque::TooDeep => {
+                "commands inside commands are too many or too deep, or the files that they name are too many"
+            }
             Opaque::Recodes => {
                 "what is read is written in another form or in pieces, or beside something, which no detector sees through"
             }
@@ -438,6 +449,16 @@ impl Value {
             Value::Literal(text) | Value::Unknown { starts: text, .. } => text,
             Value::Pattern(Base::Written, text) => text,
             Value::Pattern(..) | Value::Below(..) => "",
+        }
+    }
+
+    /// How long its text is.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Value::Literal(text)
+            | Value::Below(_, text)
+            | Value::Pattern(_, text)
+            | Value::Unknown { starts: text, .. } => text.len(),
         }
     }
 

@@ -78,7 +78,11 @@ fn writes_plainly(list: &List) -> bool {
     };
     let texts: Option<Vec<String>> = words.iter().map(Word::literal).collect();
     texts.is_some_and(|texts| {
-        texts.first().is_some_and(|program| PLAIN.contains(&&**program))
+        let Some((program, args)) = texts.split_first() else { return false };
+        // By these it writes the names and arguments of processes, which anybody chooses.
+        let names = |arg: &String| arg.starts_with('-') && arg.contains(['a', 'l']);
+        PLAIN.contains(&&**program)
+            && !(program == "pgrep" && args.iter().any(names))
             && !texts.iter().any(|text| is_wild(text))
     })
 }

@@ -3,7 +3,8 @@
 use crate::beside;
 use crate::expand;
 use crate::limits::{
-    BRACES_BYTES_MAX, COMMANDS_MAX, DEPTH_MAX, NODES_MAX, REPEATED_BYTES_MAX, TEXT_BYTES_MAX,
+    BRACES_BYTES_MAX, COMMANDS_MAX, DEPTH_MAX, FILE_BYTES, FILES_BYTES_MAX, NODES_MAX, PATH_BYTES_MAX,
+    REPEATED_BYTES_MAX, TEXT_BYTES_MAX,
 };
 use crate::line::{
     Arg, Assignment, Base, Command, Difference, FileAccess, FileUse, HostUse, Inside, Line, Literal,
@@ -17,6 +18,7 @@ use crate::syntax::{
     Assign, Body, Group, GroupKind, Item, Joint, List, Node, Part, Piece, Pipeline, Redirect, Simple, Word,
 };
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 /// Reads a line and says what it does.
 pub(crate) fn line(text: &str) -> Result<Line, Refused> {
@@ -62,6 +64,7 @@ pub(crate) struct Walk {
     depth: usize,
     braces_bytes: usize,
     repeated_bytes: usize,
+    files_bytes: usize,
     directory: Directory,
     /// Variables that may have a pattern of file names, and those that become words without quotes.
     patterns: BTreeSet<String>,
@@ -71,13 +74,16 @@ pub(crate) struct Walk {
     expands: Option<Span>,
 }
 
+/// What a word costs beside its text.
+const WORD_BYTES: usize = 16;
+
 /// The directory that relative paths are in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Directory {
     /// Where the line started.
     Start,
     /// Where a `cd` surely went.
-    Known(Value),
+    Known(Arc<Value>),
     Unsure,
 }
 
@@ -148,6 +154,7 @@ impl Walk {
             depth: 0,
             braces_bytes: BRACES_BYTES_MAX,
             repeated_bytes: REPEATED_BYTES_MAX,
+            files_bytes: FILES_BYTES_MAX,
             directory: Directory::Start,
             patterns: BTreeSet::new(),
             unquoted: Vec::new(),
@@ -223,6 +230,10 @@ impl Walk {
     /// Text that a shell reads from its input. A command in it that reads there too takes lines away from the shell, so that
     /// the rest may mean something else.
     pub(crate) fn script_of_input(&mut self, text: &str, at: Span, scene: &Scene, by: By) {
+        // Several may be given the same.
+        if !self.repeats(text.len(), at) {
+            return;
+        }
         let several = text.trim_end().contains('\n');
         let input = if several { Input::Script } else { Input::Other };
         let scene = Scene { fixed: Some(at), input, script_input: true, ..scene.clone() };
@@ -558,12 +569,9 @@ impl Walk {
     /// A command of words that another one runs.
     pub(crate) fn inner_call(&mut self, parent: usize, words: &[Arg], inside: Inside, scene: &Scene) {
         let Some(first) = words.first() else { return };
-        let size: usize = words.iter().map(|arg| 16 + arg.value.starts().len()).sum();
-        if size > self.repeated_bytes {
-            self.opaque(Opaque::TooDeep, first.at);
+        if !self.repeats(words.iter().map(|arg| WORD_BYTES + arg.value.bytes()).sum(), first.at) {
             return;
         }
-        self.repeated_bytes -= size;
         let call =
             Call { at: first.at, words: words.to_vec(), assignments: Vec::new(), redirections: Vec::new() };
         let before = self.directory.clone();
@@ -574,6 +582,21 @@ impl Walk {
         if matches!(inside, Inside::Remote | Inside::Container) {
             self.directory = before;
         }
+    }
+
+    /// Whether a command inside another one may still be given so much.
+    fn repeats(&mut self, bytes: usize, at: Span) -> bool {
+        let left = self.repeated_bytes.checked_sub(bytes);
+        match left {
+            Some(left) => self.repeated_bytes = left,
+            None => self.opaque(Opaque::TooDeep, at),
+        }
+        left.is_some()
+    }
+
+    /// Whether it may, where so many words are each of so many bytes at most.
+    pub(crate) fn would_repeat(&self, words: usize, bytes: usize) -> bool {
+        words.saturating_mul(WORD_BYTES + bytes) <= self.repeated_bytes
     }
 
     /// What runs in a directory that the line does not name: a login's, say.
@@ -707,6 +730,11 @@ impl Walk {
 
     /// Names a file that a command reaches.
     pub(crate) fn file(&mut self, index: usize, path: Value, access: FileAccess, at: Span) {
+        let path = if path.bytes() > PATH_BYTES_MAX { Value::unknown() } else { path };
+        let Some(left) = self.files_bytes.checked_sub(FILE_BYTES + path.bytes()) else {
+            return self.opaque(Opaque::TooDeep, at);
+        };
+        self.files_bytes = left;
         if matches!(path, Value::Unknown { .. }) {
             self.opaque(Opaque::PathUnknown, at);
         }
@@ -752,21 +780,25 @@ impl Walk {
 
     /// `cd`: where it goes, if that can be said.
     pub(crate) fn moves(&mut self, to: Option<Value>) {
-        self.directory = match to {
-            Some(Value::Literal(path)) if path.starts_with('/') => Directory::Known(Value::Literal(path)),
-            Some(value @ Value::Below(Base::Home | Base::HomeOf(_), _)) => Directory::Known(value),
-            Some(Value::Literal(path)) if !path.is_empty() && path != "-" => match &self.directory {
-                Directory::Start => Directory::Known(Value::Literal(path)),
-                Directory::Known(Value::Literal(front)) => {
-                    Directory::Known(Value::Literal(format!("{front}/{path}")))
-                }
-                Directory::Known(Value::Below(base, front)) => {
-                    Directory::Known(Value::Below(base.clone(), format!("{front}/{path}")))
-                }
-                Directory::Known(_) | Directory::Unsure => Directory::Unsure,
+        let went = to.and_then(|to| self.went(to)).filter(|to| to.bytes() <= PATH_BYTES_MAX);
+        self.directory = went.map_or(Directory::Unsure, |to| Directory::Known(Arc::new(to)));
+    }
+
+    fn went(&self, to: Value) -> Option<Value> {
+        match to {
+            Value::Literal(path) if path.starts_with('/') => Some(Value::Literal(path)),
+            value @ Value::Below(Base::Home | Base::HomeOf(_), _) => Some(value),
+            Value::Literal(path) if !path.is_empty() && path != "-" => match &self.directory {
+                Directory::Start => Some(Value::Literal(path)),
+                Directory::Known(before) => match &**before {
+                    Value::Literal(front) => Some(Value::Literal(format!("{front}/{path}"))),
+                    Value::Below(base, front) => Some(Value::Below(base.clone(), format!("{front}/{path}"))),
+                    Value::Pattern(..) | Value::Unknown { .. } => None,
+                },
+                Directory::Unsure => None,
             },
-            _ => Directory::Unsure,
-        };
+            _ => None,
+        }
     }
 
     /// What a program does in a directory that it goes to itself.

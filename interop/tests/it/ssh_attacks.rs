@@ -139,6 +139,7 @@ permit (principal, action in [Action::"read", Action::"write"], resource in Reso
 "#;
 
 /// Ways out of the directory `$D`, to the file `$F` beside it and the directory `$S` that it lies in, and what shows `$L` in another form.
+/// `$U` is the user.
 const OUTSIDE: &[&str] = &[
     "gzip -dcf -M $F",
     "gunzip -cf -M $F",
@@ -170,6 +171,20 @@ const OUTSIDE: &[&str] = &[
     "column -t $L",
     "truncate -s 14 $L; cat $L",
     "fallocate -z -o 0 -l 5 $L",
+    "sh -sc true",
+    "sh -c -s true",
+    "env sh -sc true <<< 'cat $F'",
+    "find $D -exec sh -sc true \\;",
+    "su $U -- -c 'cat $F' <<< true",
+    "runuser $U -- -c 'cat $F' <<< true",
+    "cd $D && bash -norc pipefail true",
+    "curl -sT $L file://$F",
+    "curl -sL --proto-redir all file://$L",
+    "curl -s -b @$F file://$L",
+    "tree -oC $F $D",
+    "openssl crl -verify -out $F -in $L",
+    "strings -n @$D/args $L",
+    "echo $(pgrep -a sshd)",
 ];
 
 /// A rule of those for agents of that name, and of that name with more behind it: each test has a run of its own.
@@ -349,6 +364,7 @@ fn nothing_leads_out_of_the_directory_that_is_permitted() {
     let before = std::fs::read(&log).unwrap();
     let place = |line: &&str| {
         let line = line.replace("$F", &host.file.display().to_string()).replace("$L", &log);
+        let line = line.replace("$U", &user());
         let beside = host.scene.sshd.dir().display().to_string();
         line.replace("$D", &host.app.display().to_string()).replace("$S", &beside)
     };
@@ -361,6 +377,8 @@ fn nothing_leads_out_of_the_directory_that_is_permitted() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(std::fs::read(&log).unwrap(), before);
+    let secret = std::fs::read_to_string(&host.file).unwrap();
+    assert_eq!(secret, format!("SSN={SSN}\nAPI_KEY={KEY}\n"));
 }
 
 #[test]
@@ -401,6 +419,9 @@ fn honest_commands_give_what_they_give_without_a_gateway() {
         "gzip -dc $D/none.gz 2>&1 | wc -l; cat -n $L | tail -n 1",
         "n=$(wc -l < $L); echo $n; git --version",
         "truncate -s 0 $D/empty; ls $D/empty; rm $D/empty",
+        "touch $D/mode; chmod -f 755 $D/mode; chmod -x $D/mode; stat -c %a $D/mode; rm $D/mode",
+        "awk '$1 > 100 {print $1}' $L | sort -u",
+        "sh -ec 'tail -n 1 $L'; curl -s file://$L | tail -n 1",
     ];
     let all = [strict.clone(), open].concat();
     for (agent, commands) in

@@ -16,9 +16,11 @@
 //! it surely lies in, and opaque. What a program that is not known here does with its words, and any program by its configuration, is
 //! not said.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use proto_ssh::scp::{self, Word};
+use shell::limits::PATH_BYTES_MAX;
 use shell::{Base, Command, FileAccess, FileUse, Inside, Line, Program, User, Value};
 use vocab::{Access, Action, Opaque, ResourcePath, Verb};
 
@@ -49,7 +51,7 @@ pub(crate) fn of(root: &ResourcePath, user: &str, login_shell: LoginShell, comma
         LoginShell::Other => Err(NO_SHELL),
         LoginShell::Sh | LoginShell::Bash => shell::line(command).map_err(|_refused| UNREADABLE),
     };
-    let mut found = Found { root, user, accesses: BTreeSet::new(), opaque: None };
+    let mut found = Found { root, user, accesses: BTreeSet::new(), looked: 0, opaque: None };
     let line = match read {
         Ok(line) => {
             found.line(&line, login_shell);
@@ -159,6 +161,8 @@ struct Found<'a> {
     root: &'a ResourcePath,
     user: &'a str,
     accesses: BTreeSet<Access>,
+    /// How many files and hosts were looked at, the same ones again among them.
+    looked: usize,
     opaque: Option<&'static str>,
 }
 
@@ -215,7 +219,9 @@ impl Found<'_> {
         let own = user == self.user;
         command.files.iter().for_each(|file| self.file(&of_user, own, file));
         for host in &command.hosts {
-            if let Some(name) = host.host.literal() {
+            if self.looks()
+                && let Some(name) = host.host.literal()
+            {
                 self.add(Verb::Call, of_user.join("host").join(&name.to_ascii_lowercase()));
             }
         }
@@ -223,6 +229,9 @@ impl Found<'_> {
 
     /// `own`: the login's user does it. Of another, what is neither from the root nor of a named home may be in either's.
     fn file(&mut self, of_user: &ResourcePath, own: bool, file: &FileUse) {
+        if !self.looks() {
+            return;
+        }
         let verb = match file.access {
             FileAccess::Read | FileAccess::List => Verb::Read,
             FileAccess::Write | FileAccess::Append | FileAccess::Delete | FileAccess::Attributes => {
@@ -240,8 +249,19 @@ impl Found<'_> {
         if let Some(why) = place.unknown {
             self.unknown(why);
         }
-        let path = place.segments.iter().fold(of_user.join("file"), |path, segment| path.join(segment));
-        self.add(verb, path);
+        match place.below(of_user.join("file")) {
+            Some(path) => self.add(verb, path),
+            None => self.unknown(PATH_UNKNOWN),
+        }
+    }
+
+    /// Whether another one may be looked at: what is not told apart is not built.
+    fn looks(&mut self) -> bool {
+        self.looked += 1;
+        if self.looked > SSH_ACCESSES_MAX {
+            self.unknown(TOO_MUCH);
+        }
+        self.looked <= SSH_ACCESSES_MAX
     }
 
     fn add(&mut self, verb: Verb, on: ResourcePath) {
@@ -270,9 +290,10 @@ fn program_of(command: &Command, written: &str, base: &str) -> Option<String> {
     let Some(directory) = command.directory.as_ref().filter(|_| relative) else {
         return program(written, base);
     };
+    let written = Value::Literal(written.to_owned());
     let mut place = Place::home();
     place.enter(directory);
-    place.enter(&Value::Literal(written.to_owned()));
+    place.enter(&written);
     if place.unknown.is_some() || base.is_empty() {
         return None;
     }
@@ -305,22 +326,32 @@ fn program(written: &str, base: &str) -> Option<String> {
 }
 
 /// Where in the host's files a path leads, by its text.
-struct Place {
+struct Place<'a> {
     /// From the root, or from a home (`~`).
-    segments: Vec<String>,
+    segments: Vec<Cow<'a, str>>,
     unknown: Option<&'static str>,
 }
 
 const PATH_UNKNOWN: &str = "which file is meant cannot be known";
 const CLIMBS: &str = "a path with `..` behind a name leads above what that name links to";
 
-impl Place {
+impl<'a> Place<'a> {
     /// Where a command begins.
-    fn home() -> Place {
-        Place { segments: vec!["~".to_owned()], unknown: None }
+    fn home() -> Place<'a> {
+        Place { segments: vec!["~".into()], unknown: None }
     }
 
-    fn enter(&mut self, path: &Value) {
+    /// The resource, in one piece. Segments are escaped as [`ResourcePath::join`] does it; none is empty or has a `/`.
+    fn below(&self, root: ResourcePath) -> Option<ResourcePath> {
+        let mut text = root.as_str().to_owned();
+        for segment in &self.segments {
+            text.push('/');
+            text.push_str(&segment.replace('%', "%25"));
+        }
+        ResourcePath::parse(&text)
+    }
+
+    fn enter(&mut self, path: &'a Value) {
         let (base, text) = match path {
             Value::Literal(text) => (&Base::Written, text.as_str()),
             Value::Below(base, text) => (base, text.as_str()),
@@ -333,9 +364,13 @@ impl Place {
                 (&Base::Written, starts.rfind('/').map_or("", |at| &starts[..at]))
             }
         };
+        if text.len() > PATH_BYTES_MAX {
+            self.unknown = Some(PATH_UNKNOWN);
+            return;
+        }
         match base {
-            Base::Home => self.segments = vec!["~".to_owned()],
-            Base::HomeOf(user) => self.segments = vec![format!("~{user}")],
+            Base::Home => self.segments = vec!["~".into()],
+            Base::HomeOf(user) => self.segments = vec![format!("~{user}").into()],
             Base::Written if text.starts_with('/') => self.segments.clear(),
             Base::Written | Base::Working => {}
         }
@@ -357,7 +392,7 @@ impl Place {
                         // Below the root, and would be named as a home is.
                         self.unknown = Some(PATH_UNKNOWN);
                     }
-                    self.segments.push(name.to_owned());
+                    self.segments.push(name.into());
                 }
             }
         }
@@ -508,6 +543,26 @@ mod tests {
             assert!(read.action.opaque.is_some(), "{line}");
             let whole = read.action.accesses.iter().any(|access| access.on.as_str() == "build/deploy");
             assert!(whole, "{line}");
+        }
+    }
+
+    #[test]
+    fn files_are_looked_at_up_to_a_limit_and_paths_up_to_their_longest() {
+        let opaque = |line: &str| {
+            let read = of(&ResourcePath::root("build"), "deploy", LoginShell::Sh, line.as_bytes());
+            (read.action.opaque.map(|why| why.0), read.action.accesses.len())
+        };
+        let files = |n: usize| format!("cat {}", "x ".repeat(n));
+        assert_eq!(opaque(&files(SSH_ACCESSES_MAX)), (None, 2));
+        assert_eq!(opaque(&files(SSH_ACCESSES_MAX + 1)), (Some(TOO_MUCH), 3));
+        let path = |n: usize| format!("cat /{}", "a/".repeat(n));
+        assert_eq!(opaque(&path(PATH_BYTES_MAX / 2 - 1)).0, None);
+        assert!(opaque(&path(PATH_BYTES_MAX / 2)).0.is_some());
+        // Each file is below 2,000 directories: the same path again and again, or another each time.
+        let long = "a/".repeat(2_000);
+        let many: String = (0..9_000).map(|n| format!("{n} ")).collect();
+        for line in [format!("cd {long} && {}", files(9_000)), format!("cd {long} && cat {many}")] {
+            assert_eq!(opaque(&line).0, Some(TOO_MUCH));
         }
     }
 

@@ -330,8 +330,8 @@ fn may_evaluate(words: &[Arg]) -> bool {
     let operator = |arg: &Arg| arg.value.literal().is_none() && may_be_option(arg);
     let subscript = |arg: &Arg| arg.value.literal().is_none_or(|text| text.contains('['));
     let pair = |(at, arg): (usize, &Arg)| {
-        let other = words.iter().enumerate().any(|(place, word)| place != at && subscript(word));
-        operator(arg) && (other || !is_one(arg))
+        let other = || words.iter().enumerate().any(|(place, word)| place != at && subscript(word));
+        operator(arg) && (!is_one(arg) || other())
     };
     words.iter().enumerate().any(pair)
 }

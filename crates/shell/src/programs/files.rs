@@ -3,6 +3,7 @@
 use super::At;
 use super::languages::with_suffix;
 use super::options::{self, Found, Order};
+use crate::limits::PATH_BYTES_MAX;
 use crate::line::{Arg, Base, FileAccess, Opaque, Value};
 use crate::walk::Walk;
 
@@ -201,6 +202,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
         "force interactive# one-file-system no-preserve-root preserve-root# recursive dir verbose help version",
         All(Delete),
     ),
+    ("link", "", "help version", Link),
     ("unlink", "", "help version", All(Delete)),
     ("rmdir", "v", "ignore-fail-on-non-empty verbose help version", All(Delete)),
     ("mkdir", "m:pvZ", "mode: parents verbose context# help version", All(Write)),
@@ -387,7 +389,10 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
             else {
                 return false;
             };
-            let found = options::read(walk, at, short, long, Order::Mixed);
+            let found = match at.base {
+                "chmod" => chmod(walk, at, short, long),
+                _ => options::read(walk, at, short, long, Order::Mixed),
+            };
             operands_of(walk, at, *operands, &found);
             let word = found.operands.first().and_then(|a| a.value.literal());
             match (at.base, word) {
@@ -432,6 +437,21 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
     true
 }
 
+/// `chmod -x file`: a mode that begins with a dash stands among the options, before all else.
+fn chmod(walk: &mut Walk, at: &At<'_>, short: &str, long: &str) -> Found {
+    match at.args.split_first() {
+        Some((first, rest)) if is_mode(first) && !rest.iter().any(is_mode) => {
+            options::read(walk, &At { args: rest, ..*at }, short, long, Order::Mixed)
+        }
+        _ => options::read(walk, at, short, long, Order::Mixed),
+    }
+}
+
+fn is_mode(arg: &Arg) -> bool {
+    let letters = arg.value.literal().and_then(|text| text.strip_prefix('-'));
+    letters.is_some_and(|letters| !letters.is_empty() && letters.chars().all(|c| "rwxXst".contains(c)))
+}
+
 /// `pgrep` and `pkill` take numbers out of a file with `-F`. What is read as one may be a signal's name (`-FPE`), too.
 fn processes(walk: &mut Walk, at: &At<'_>) {
     for (place, arg) in at.args.iter().enumerate() {
@@ -460,8 +480,9 @@ fn processes(walk: &mut Walk, at: &At<'_>) {
 fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
     let starts = |text: &str| found.operands.iter().any(|arg| arg.value.starts().starts_with(text));
     match at.base {
-        // `@file`: more arguments.
-        "strings" if starts("@") => walk.opaque(Opaque::ArgumentsFromInput, at.span),
+        // `@file`: more arguments, also in place of an option's value.
+        "strings" if at.args.iter().any(may_be_arguments) => walk.opaque(Opaque::ArgumentsFromInput, at.span),
+        "tree" => tree(walk, at),
         "setfacl" | "getfacl" if starts("-") => walk.opaque(Opaque::ArgumentsFromInput, at.span),
         "jq" => jq_filter(walk, at, found.operands.first()),
         // Lists of patterns end where they end; names are made whole; `@` takes names from the input.
@@ -533,6 +554,29 @@ fn particular(walk: &mut Walk, at: &At<'_>, found: &Found) {
     }
 }
 
+/// Whether a word is, or may turn out to be, `@file`.
+fn may_be_arguments(arg: &Arg) -> bool {
+    let text = arg.value.starts();
+    match &arg.value {
+        Value::Literal(_) => text.starts_with('@'),
+        Value::Below(..) => false,
+        Value::Pattern(..) => text.starts_with(['@', '*', '?', '[']),
+        Value::Unknown { one, .. } => !one || text.is_empty() || text.starts_with('@'),
+    }
+}
+
+/// Its letters go on behind one that takes a value, and the value is the next word that none has taken.
+fn tree(walk: &mut Walk, at: &At<'_>) {
+    let takes = |c: char| "LPIo".contains(c);
+    for arg in at.args {
+        let text = arg.value.starts();
+        let letters = text.strip_prefix('-').filter(|letters| !letters.starts_with('-')).unwrap_or("");
+        if letters.find(takes).is_some_and(|place| place + 1 < letters.len()) {
+            walk.opaque(Opaque::OptionUnknown, arg.at);
+        }
+    }
+}
+
 /// A relative symbolic link leads from where it is, and that may be another place tomorrow: one that climbs leads anywhere then.
 fn symbolic(walk: &mut Walk, at: &At<'_>, found: &Found) {
     let Some((last, front)) = found.operands.split_last() else { return };
@@ -550,8 +594,11 @@ fn symbolic(walk: &mut Walk, at: &At<'_>, found: &Found) {
     }
     // The last word may be a directory: the link is in it then.
     if !front.is_empty() {
-        let below: Vec<Arg> = sources.iter().filter(relative).map(|arg| joined(last, arg)).collect();
-        name(walk, at, &below, Read);
+        for arg in sources.iter().filter(relative) {
+            let below = [joined(last, arg)];
+            name(walk, at, &below, Read);
+            name(walk, at, &below, Write);
+        }
     }
 }
 
@@ -559,6 +606,7 @@ fn symbolic(walk: &mut Walk, at: &At<'_>, found: &Found) {
 fn joined(directory: &Arg, arg: &Arg) -> Arg {
     let below = |front: &str, path: &str| format!("{}/{path}", front.trim_end_matches('/'));
     let value = match (&directory.value, &arg.value) {
+        (front, _) if front.bytes() > PATH_BYTES_MAX => Value::unknown(),
         (_, Value::Literal(path)) if path.starts_with('/') => arg.value.clone(),
         (_, Value::Below(Base::Home | Base::HomeOf(_), _)) => arg.value.clone(),
         (Value::Literal(front), Value::Literal(path)) => Value::Literal(below(front, path)),
@@ -631,7 +679,12 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
             }
         }
         AllButFirst(access) => {
-            let pattern_given = found.has(&["e", "f", "regexp", "file", "reference", "from-file"]);
+            let pattern_given = match at.base {
+                "jq" => found.has(&["f", "from-file"]),
+                "chmod" => found.has(&["reference"]) || at.args.iter().any(is_mode),
+                "chown" | "chgrp" | "chattr" => found.has(&["reference"]),
+                _ => found.has(&["e", "f", "regexp", "file"]),
+            };
             let skip = usize::from(!pattern_given);
             // How many words the first becomes decides which one is a pattern: take them all for files.
             let unclear = matches!(all.first().map(|a| &a.value), Some(Value::Unknown { one: false, .. }));
@@ -649,6 +702,9 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
             let stays =
                 compressed && found.has(&["c", "stdout", "to-stdout", "k", "keep", "t", "test", "l", "list"]);
             name(walk, at, sources, Read);
+            if at.base == "cp" && found.has(&["l", "link", "s", "symbolic-link"]) {
+                name(walk, at, sources, Write);
+            }
             if operands == Move && !stays {
                 name(walk, at, sources, Delete);
             }
@@ -659,8 +715,10 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
             name(walk, at, if target || compressed { &[] } else { last }, Write);
         }
         Link => {
-            // What a link leads to is not read now; but who may read the link may read that.
-            name(walk, at, if target { all } else { front }, Read);
+            // What a link leads to is not read now; but who may read or write the link may do that to it.
+            let sources = if target || last.is_empty() { all } else { front };
+            name(walk, at, sources, Read);
+            name(walk, at, sources, Write);
             name(walk, at, last, Write);
         }
         Filter => {
@@ -677,27 +735,55 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
 
 /// The name that a file has once it is compressed, or is no more.
 fn recoded(at: &At<'_>, found: &Found, arg: &Arg) -> Arg {
-    const SUFFIXES: [&str; 8] = [".gz", ".bz2", ".xz", ".lzma", ".zst", ".Z", ".lz4", ".tgz"];
-    let suffix = match at.base.trim_start_matches("un").trim_start_matches("g") {
-        "zip" => ".gz",
-        "bzip2" => ".bz2",
-        "xz" => ".xz",
-        "zstd" => ".zst",
-        "lzma" => ".lzma",
-        "lz4" => ".lz4",
-        _ => ".Z",
-    };
+    let family = Family::of(at.base);
     let opens = at.base.contains("un") || found.has(&["d", "decompress", "uncompress"]);
     let plain = !found.has(&["S", "suffix", "o", "r", "recursive", "N", "name"]);
     let value = match arg.value.literal().filter(|_| plain) {
-        Some(path) if opens => {
-            let bare = SUFFIXES.iter().find_map(|suffix| path.strip_suffix(suffix));
-            bare.map_or_else(Value::unknown, |bare| Value::Literal(bare.to_owned()))
-        }
-        Some(path) => Value::Literal(format!("{path}{suffix}")),
+        Some(path) if opens => family.opened(path).map_or_else(Value::unknown, Value::Literal),
+        Some(path) => Value::Literal(format!("{path}{}", family.suffix)),
         None => Value::unknown(),
     };
     Arg { at: arg.at, value }
+}
+
+/// How the programs of one format call what they make.
+struct Family {
+    suffix: &'static str,
+    /// Endings of what they open, and what stands in their place then.
+    endings: &'static [(&'static str, &'static str)],
+    /// Put behind a name that has none of these; else such a file is left alone.
+    other: Option<&'static str>,
+}
+
+impl Family {
+    fn of(base: &str) -> Family {
+        let (suffix, endings, other): (_, &[_], _) = match base {
+            "gzip" | "gunzip" => {
+                (".gz", &[(".gz", ""), (".tgz", ".tar"), (".taz", ".tar"), (".z", ""), (".Z", "")], None)
+            }
+            "bzip2" | "bunzip2" => {
+                (".bz2", &[(".bz2", ""), (".bz", ""), (".tbz2", ".tar"), (".tbz", ".tar")], Some(".out"))
+            }
+            "xz" | "unxz" => {
+                (".xz", &[(".xz", ""), (".txz", ".tar"), (".lzma", ""), (".tlz", ".tar"), (".lz", "")], None)
+            }
+            "lzma" | "unlzma" => (".lzma", &[(".lzma", ""), (".tlz", ".tar")], None),
+            "zstd" | "unzstd" => (".zst", &[(".zst", ""), (".tzst", ".tar"), (".gz", ""), (".xz", "")], None),
+            // `uncompress` is gzip's, or looks for the name with `.Z`.
+            _ => (".Z", &[(".Z", ""), (".gz", ""), (".tgz", ".tar")], None),
+        };
+        Family { suffix, endings, other }
+    }
+
+    fn opened(&self, path: &str) -> Option<String> {
+        let known =
+            self.endings.iter().find_map(|(ending, instead)| Some((path.strip_suffix(ending)?, instead)));
+        match (known, self.other) {
+            (Some((bare, instead)), _) => Some(format!("{bare}{instead}")),
+            (None, Some(behind)) => Some(format!("{path}{behind}")),
+            (None, None) => None,
+        }
+    }
 }
 
 fn here(at: &At<'_>) -> [Arg; 1] {
@@ -707,6 +793,7 @@ fn here(at: &At<'_>) -> [Arg; 1] {
 /// All that is below a starting point, as a pattern.
 fn below(arg: &Arg) -> Arg {
     let value = match &arg.value {
+        long if long.bytes() > PATH_BYTES_MAX => Value::unknown(),
         Value::Literal(path) => {
             let escaped: String = path
                 .chars()
@@ -740,6 +827,7 @@ fn find(walk: &mut Walk, at: &At<'_>) {
         walk.opaque(Opaque::ArgumentUnknown, at.span);
     }
     let mut rest = tests.iter();
+    let mut deletes = false;
     while let Some(test) = rest.next() {
         let Some(word) = test.value.literal() else {
             walk.opaque(Opaque::ArgumentUnknown, test.at);
@@ -755,7 +843,7 @@ fn find(walk: &mut Walk, at: &At<'_>) {
                 let words = exec_words(walk, test, &mut rest);
                 walk.elsewhere(|walk| exec(walk, at, &words, &found));
             }
-            "-delete" => name(walk, at, &found, Delete),
+            "-delete" => deletes = true,
             "-fprint" | "-fprint0" | "-fls" => {
                 if let Some(file) = rest.next() {
                     name(walk, at, std::slice::from_ref(file), Write);
@@ -815,6 +903,9 @@ fn find(walk: &mut Walk, at: &At<'_>) {
             _ => walk.opaque(Opaque::OptionUnknown, test.at),
         }
     }
+    if deletes {
+        name(walk, at, &found, Delete);
+    }
 }
 
 /// The words up to `;`, or up to the `+` right behind `{}`; where finds differ, or a word may be one of them, it is opaque.
@@ -847,6 +938,11 @@ fn exec(walk: &mut Walk, at: &At<'_>, words: &[Arg], found: &[Arg]) {
         [one] => one.value.clone(),
         _ => Value::unknown(),
     };
+    // Before so many are made.
+    let places = words.iter().filter(|arg| arg.value.literal() == Some("{}")).count();
+    if !walk.would_repeat(places, path.bytes()) {
+        return walk.opaque(Opaque::TooDeep, at.span);
+    }
     let put = |arg: &Arg| match arg.value.literal() {
         Some("{}") => Arg { at: arg.at, value: path.clone() },
         Some(text) if text.contains("{}") => {
@@ -934,7 +1030,8 @@ fn openssl(walk: &mut Walk, at: &At<'_>) {
         "-6",
         "-stdin",
     ];
-    if !at.args.first().is_some_and(|a| a.value.literal().is_some_and(|name| COMMANDS.contains(&name))) {
+    let command = at.args.first().and_then(|arg| arg.value.literal());
+    if !command.is_some_and(|name| COMMANDS.contains(&name)) {
         // Without one it takes commands from its input; others run programs or read settings.
         walk.opaque(Opaque::Interactive, at.span);
     }
@@ -946,7 +1043,21 @@ fn openssl(walk: &mut Walk, at: &At<'_>) {
         };
         // Two dashes are one.
         let word = if word.starts_with("--") { word.get(1..).unwrap_or(word) } else { word };
+        // The next serial number is in a file beside it.
+        if word == "-CA" {
+            walk.opaque(Opaque::PathUnknown, arg.at);
+        }
         let access = match word {
+            // A flag there.
+            "-verify" if command == Some("crl") => {
+                walk.opaque(Opaque::OptionUnknown, arg.at);
+                continue;
+            }
+            // The text of one.
+            "-salt" if command == Some("passwd") => {
+                walk.opaque(Opaque::OptionUnknown, arg.at);
+                continue;
+            }
             "-in" | "-inkey" | "-cert" | "-key" | "-CAfile" | "-CA" | "-CAkey" | "-kfile" | "-rand"
             | "-signkey" | "-signature" | "-verify" | "-prverify" | "-sign" | "-certfile" | "-extfile"
             | "-untrusted" => Read,
@@ -1064,12 +1175,15 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
     }
     let into: Vec<Arg> = found.values(&["C", "directory"]).cloned().collect();
     name(walk, &at, &into, if takes { Write } else { List });
-    let stays = (0..found.operands.len().max(1)).any(|place| tar_directory(&found, place).is_none());
+    let stays = tar_directories(&found).any(|directory| directory.is_none());
     if makes {
-        let from = tar_sources(&found);
-        name(walk, &at, &from, Read);
-        if has(&["remove-files"]) {
-            name(walk, &at, &from, Delete);
+        let removes = has(&["remove-files"]);
+        for (arg, directory) in found.operands.iter().zip(tar_directories(&found)) {
+            let from = [directory.map_or_else(|| arg.clone(), |directory| joined(directory, arg))];
+            name(walk, &at, &from, Read);
+            if removes {
+                name(walk, &at, &from, Delete);
+            }
         }
     } else if takes && has(&["P", "absolute-names"]) {
         // Where the files go, the archive says.
@@ -1081,19 +1195,18 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-/// Operands of `tar`, each below the last `-C` before it.
-fn tar_sources(found: &Found) -> Vec<Arg> {
-    let source = |(place, arg): (usize, &Arg)| {
-        tar_directory(found, place).map_or_else(|| arg.clone(), |directory| joined(directory, arg))
-    };
-    found.operands.iter().enumerate().map(source).collect()
-}
-
-/// The directory to which `tar` goes before the operand at `place`.
-fn tar_directory(found: &Found, place: usize) -> Option<&Arg> {
-    let options = found.seen.iter().zip(&found.before).rev();
-    let mut before = options.filter(|(_, before)| **before <= place).map(|(seen, _)| seen);
-    before.find(|(name, _)| matches!(&**name, "C" | "directory")).and_then(|(_, value)| value.as_ref())
+/// The directory to which `tar` goes before each of its operands: the last `-C` before it. Of no operands it is where one would be.
+fn tar_directories(found: &Found) -> impl Iterator<Item = Option<&Arg>> {
+    let mut options = found.seen.iter().zip(&found.before).peekable();
+    let mut directory = None;
+    (0..found.operands.len().max(1)).map(move |place| {
+        while let Some(((name, value), _)) = options.next_if(|(_, before)| **before <= place) {
+            if matches!(&**name, "C" | "directory") {
+                directory = value.as_ref();
+            }
+        }
+        directory
+    })
 }
 
 fn old_form(args: &[Arg], short: &str) -> Vec<Arg> {

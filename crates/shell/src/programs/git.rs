@@ -1,8 +1,9 @@
 //! `git`: its subcommands, and the services that git starts over SSH.
 
 use super::At;
+use super::languages::with_suffix;
 use super::network;
-use super::options::{self, Found, Order};
+use super::options::{self, Found, Order, attached};
 use crate::line::{Arg, FileAccess, Opaque, Value};
 use crate::walk::Walk;
 
@@ -13,7 +14,7 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
         // What is received runs hooks of the repository.
         "git-receive-pack" => {
             service(walk, at, FileAccess::Write);
-            walk.opaque(Opaque::StartsPrograms, at.span);
+            walk.opaque(Opaque::RunsOthers, at.span);
         }
         _ => return false,
     }
@@ -40,7 +41,7 @@ fn service(walk: &mut Walk, at: &At<'_>, access: FileAccess) {
 const OPTIONS: &[(&str, &str, &str)] = &[
     (
         "status",
-        "sbvz",
+        "sbvzu#",
         "short branch porcelain# long verbose show-stash untracked-files# ignored# column# no-column ahead-behind no-ahead-behind",
     ),
     (
@@ -158,7 +159,9 @@ fn git(walk: &mut Walk, at: &At<'_>) {
         None => rest.iter().filter(|a| !a.value.starts().starts_with('-')).cloned().collect(),
     };
     let words: Vec<&Arg> = operands.iter().collect();
-    let access = if writes(name, found.as_ref(), &words) { FileAccess::Write } else { FileAccess::Read };
+    let tells = name == "remote" && tells_remotes(&rest);
+    let access =
+        if !tells && writes(name, found.as_ref(), &words) { FileAccess::Write } else { FileAccess::Read };
     match &place {
         Some(place) => {
             walk.file(at.index, place.value.clone(), access, place.at);
@@ -194,6 +197,16 @@ fn writes(name: &str, found: Option<&Found>, words: &[&Arg]) -> bool {
     }
 }
 
+/// `git remote -v`, `git remote get-url origin`: what the configuration says, and no host is asked.
+fn tells_remotes(rest: &[Arg]) -> bool {
+    let words: Option<Vec<&str>> = rest.iter().map(|arg| arg.value.literal()).collect();
+    words.is_some_and(|words| match &*words {
+        [] | ["-v" | "--verbose"] => true,
+        ["get-url", name] => !name.starts_with('-'),
+        _ => false,
+    })
+}
+
 fn subcommand_of(walk: &mut Walk, at: &At<'_>, (name, word): (&str, &Arg), rest: &[Arg], words: Vec<&Arg>) {
     match name {
         "status" | "log" | "diff" | "show" | "branch" | "tag" | "rev-parse" | "rev-list" | "ls-files"
@@ -223,17 +236,18 @@ fn subcommand_of(walk: &mut Walk, at: &At<'_>, (name, word): (&str, &Arg), rest:
             }
         }
         "clone" => clone(walk, at, word, rest, &words),
+        "remote" if tells_remotes(rest) => {}
         "ls-remote" | "fetch" | "pull" | "push" | "remote" => {
             // Hooks run, and a name of a remote stands for a URL of the configuration.
             if name == "pull" || name == "push" {
-                walk.opaque(Opaque::StartsPrograms, word.at);
+                walk.opaque(Opaque::RunsOthers, word.at);
             }
             remote(walk, at, word, rest, words.first().copied());
         }
         "commit" | "merge" | "rebase" | "cherry-pick" | "revert" | "am" | "apply" | "bisect"
         | "submodule" | "gc" | "worktree" | "filter-branch" | "difftool" | "mergetool" | "send-email"
         | "archive" | "bundle" | "clean" => {
-            walk.opaque(Opaque::StartsPrograms, word.at);
+            walk.opaque(Opaque::RunsOthers, word.at);
         }
         // An alias of the configuration, or a program `git-NAME`.
         _ => walk.opaque(Opaque::Configuration, word.at),
@@ -254,17 +268,50 @@ fn clone(walk: &mut Walk, at: &At<'_>, word: &Arg, rest: &[Arg], words: &[&Arg])
     upload_pack(walk, rest);
     let Some(from) = words.first() else { return walk.opaque(Opaque::HostUnknown, word.at) };
     remote(walk, at, word, &[], Some(from));
+    local_first(walk, at, from);
     let into = match words.get(1) {
         Some(into) => into.value.clone(),
-        None => match from.value.literal() {
-            Some(url) => {
-                let name = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or(url);
-                Value::Literal(name.trim_end_matches(".git").to_owned())
-            }
-            None => Value::unknown(),
-        },
+        None => from.value.literal().and_then(cloned_as).map_or_else(Value::unknown, Value::Literal),
     };
     walk.file(at.index, into, FileAccess::Write, word.at);
+}
+
+/// A path that is there is cloned before a host that is written the same: `h:x` may be a directory; and so is a bundle of that name.
+fn local_first(walk: &mut Walk, at: &At<'_>, from: &Arg) {
+    let text = from.value.starts();
+    if text.contains("://") {
+        return;
+    }
+    if !text.starts_with(['/', '.', '~']) {
+        walk.file(at.index, from.value.clone(), FileAccess::Read, from.at);
+        if !text.ends_with(".git") {
+            walk.file(at.index, with_suffix(&from.value, ".git"), FileAccess::Read, from.at);
+        }
+    }
+    walk.file(at.index, with_suffix(&from.value, ".bundle"), FileAccess::Read, from.at);
+}
+
+/// The directory that `git clone` makes where none is named: the last part between `/` and `:`, without one `.git`. None where that is
+/// not sure, as of a bundle.
+fn cloned_as(url: &str) -> Option<String> {
+    let start = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = start.split('/').next().unwrap_or("");
+    let start = start.get(authority.rfind('@').map_or(0, |sign| sign + 1)..)?;
+    let mut whole = start.trim_end_matches('/');
+    if let Some(front) = whole.strip_suffix("/.git").filter(|front| !front.is_empty()) {
+        whole = front.trim_end_matches('/');
+    }
+    // A port stands behind a host alone.
+    if !whole.contains('/')
+        && let Some((host, port)) = whole.rsplit_once(':')
+        && port.bytes().all(|b| b.is_ascii_digit())
+    {
+        whole = host;
+    }
+    let name = whole.rsplit(['/', ':']).next()?;
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    let odd = name.is_empty() || name.ends_with(".bundle") || name.contains(char::is_whitespace);
+    (!odd).then(|| name.to_owned())
 }
 
 fn remote(walk: &mut Walk, at: &At<'_>, word: &Arg, rest: &[Arg], from: Option<&Arg>) {
@@ -278,8 +325,13 @@ fn remote(walk: &mut Walk, at: &At<'_>, word: &Arg, rest: &[Arg], from: Option<&
         if text.starts_with("file:") && text.contains('%') || text.starts_with('~') {
             walk.opaque(Opaque::PathUnknown, from.at);
         }
-        let path = text.strip_prefix("file://").unwrap_or(text).to_owned();
-        walk.file(at.index, super::options::attached(from, &path).value, FileAccess::Read, from.at);
+        let path = text.strip_prefix("file://").unwrap_or(text).trim_end_matches('/');
+        let value = attached(from, if path.is_empty() { "/" } else { path }).value;
+        // The same name with `.git` is looked for, too.
+        if !path.ends_with(".git") {
+            walk.file(at.index, with_suffix(&value, ".git"), FileAccess::Read, from.at);
+        }
+        walk.file(at.index, value, FileAccess::Read, from.at);
     } else if text.contains("://") {
         // Another scheme is the name of a program.
         let known =

@@ -88,6 +88,28 @@ fn interpreter(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
+/// Long options of bash, which it also knows behind a single dash, before all others.
+const BASH_LONG: &[&str] = &[
+    "debug",
+    "debugger",
+    "dump-po-strings",
+    "dump-strings",
+    "help",
+    "init-file",
+    "login",
+    "noediting",
+    "noprofile",
+    "norc",
+    "posix",
+    "pretty-print",
+    "protected",
+    "rcfile",
+    "restricted",
+    "verbose",
+    "version",
+    "wordexp",
+];
+
 fn shell(walk: &mut Walk, at: &At<'_>) {
     let mut args = at.args.iter();
     let (mut code, mut input) = (false, false);
@@ -121,9 +143,10 @@ fn shell(walk: &mut Walk, at: &At<'_>) {
                 }
                 code |= option.contains('c');
                 input |= option.contains('s');
-                // Each `o` takes a word, `-i` reads a file of commands, `-a` gives all variables to programs.
+                // Each `o` takes a word, or what stands behind it; `-i` reads a file of commands, `-a` gives all variables to programs.
                 let known = option.chars().skip(1).all(|c| "efhlmnpruvxcsoE".contains(c));
-                if !known || option.matches('o').count() > 1 {
+                let long = option.strip_prefix('-').is_some_and(|name| BASH_LONG.contains(&name));
+                if !known || long || option.find('o').is_some_and(|o| o + 1 < option.len()) {
                     walk.opaque(Opaque::ShellSettings, arg.at);
                 }
                 if option.contains('o') {
@@ -146,6 +169,10 @@ fn shell(walk: &mut Walk, at: &At<'_>) {
                 break;
             }
         }
+    }
+    // dash runs the text, and goes on with what it reads.
+    if code && input {
+        walk.opaque(Opaque::CodeFromInput, at.span);
     }
     match (code, operand) {
         (true, Some(text)) => shell_code(walk, at, text, Inside::Script, at.scene),
@@ -211,10 +238,21 @@ fn split(words: &[Arg]) -> (Option<&Arg>, &[Arg]) {
 /// Whether a program surely runs nothing and reaches no file: it has no word and no operator that could.
 fn awk_is_plain(program: &str) -> bool {
     let compared = program.replace(">=", "").replace("||", "");
-    let prints_to = compared.contains('>') && compared.contains("print");
+    let prints_to = compared.contains("print") && awk_may_print_to(&compared);
     let words = ["system", "getline", "close", "fflush", "ARGV", "ARGC", "extension", "INPLACE", "inplace"];
     let reaches = prints_to || compared.contains(['|', '@']) || compared.contains("\\\n");
     !reaches && !words.iter().any(|word| compared.contains(word))
+}
+
+/// Whether a `>` may be behind a `print`. A brace or a `;` between the two ends what is printed, unless it may stand in a text, a pattern
+/// or a comment.
+fn awk_may_print_to(program: &str) -> bool {
+    let sure = !program.contains(['"', '/', '#', '\\']);
+    let mut parts = program.split(|c| sure && matches!(c, '{' | '}' | ';'));
+    parts.any(|part| {
+        let before = part.rfind('>').map_or("", |at| part.get(..at).unwrap_or(""));
+        before.contains("print") || !sure && part.contains('>')
+    })
 }
 
 fn sed(walk: &mut Walk, at: &At<'_>) {

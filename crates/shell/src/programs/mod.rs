@@ -10,6 +10,7 @@ mod languages;
 mod network;
 mod options;
 mod recode;
+mod tells;
 mod wrappers;
 
 use crate::line::{Arg, Opaque, Span};
@@ -41,7 +42,7 @@ pub(crate) fn reach(walk: &mut Walk, index: usize, base: &str, args: &[Arg], sce
     recode::words(walk, &at);
 }
 
-/// Programs that take commands while they run, or at another time.
+/// Programs that take commands while they run, or at another time, that start others, or change the system.
 fn starts_others(walk: &mut Walk, at: &At<'_>) -> bool {
     let why = match at.base {
         "vi" | "vim" | "view" | "nvim" | "vimdiff" | "ex" | "ed" | "emacs" | "emacsclient" | "nano"
@@ -49,111 +50,37 @@ fn starts_others(walk: &mut Walk, at: &At<'_>) -> bool {
         | "lftp" | "ncftp" | "tftp" | "telnet" | "gdb" | "lldb" | "mail" | "mailx" | "mutt" | "irb"
         | "tig" | "lynx" | "w3m" | "links" | "elinks" | "mc" | "ranger" | "tmux" | "screen" | "byobu"
         | "dialog" | "expect" | "minicom" | "bc" | "dc" | "mysql" | "mariadb" | "mongo" | "mongosh"
-        | "redis-cli" | "sqlite3" | "sqlplus" | "fzf" | "top" | "htop" => Opaque::Interactive,
+        | "redis-cli" | "sqlite3" | "sqlplus" | "fzf" | "top" | "htop" | "visudo" | "sudoedit" | "vipw"
+        | "vigr" | "debugfs" => Opaque::Interactive,
         "at" | "batch" | "crontab" | "anacron" | "systemd-run" | "inotifywait" | "incrontab" | "entr"
         | "atrm" => Opaque::Later,
-        "patch"
-        | "gpg"
-        | "gpg2"
-        | "make"
-        | "gmake"
-        | "ninja"
-        | "cmake"
-        | "ant"
-        | "mvn"
-        | "gradle"
-        | "rake"
-        | "npm"
-        | "npx"
-        | "yarn"
-        | "pnpm"
-        | "pip"
-        | "pip3"
-        | "pipx"
-        | "uv"
-        | "uvx"
-        | "cargo"
-        | "go"
-        | "gem"
-        | "bundle"
-        | "composer"
-        | "apt"
-        | "apt-get"
-        | "dpkg"
-        | "rpm"
-        | "yum"
-        | "dnf"
-        | "apk"
-        | "snap"
-        | "ansible"
-        | "ansible-playbook"
-        | "terraform"
-        | "helm"
-        | "vagrant"
-        | "gcc"
-        | "cc"
-        | "g++"
-        | "clang"
-        | "ld"
-        | "strace"
-        | "ltrace"
-        | "perf"
-        | "valgrind"
-        | "socat"
-        | "parallel"
-        | "start-stop-daemon"
-        | "run-parts"
-        | "unshare"
-        | "nsenter"
-        | "bwrap"
-        | "firejail"
-        | "update-alternatives"
+        "patch" | "gpg" | "gpg2" | "make" | "gmake" | "ninja" | "cmake" | "ant" | "mvn" | "gradle"
+        | "rake" | "npm" | "npx" | "yarn" | "pnpm" | "pip" | "pip3" | "pipx" | "uv" | "uvx" | "cargo"
+        | "go" | "gem" | "bundle" | "composer" | "apt" | "apt-get" | "dpkg" | "rpm" | "yum" | "dnf"
+        | "apk" | "snap" | "ansible" | "ansible-playbook" | "terraform" | "helm" | "vagrant" | "gcc"
+        | "cc" | "g++" | "clang" | "ld" | "run-parts" | "logrotate" | "supervisorctl" => Opaque::RunsOthers,
+        "mount"
         | "ldconfig"
+        | "iptables-restore"
+        | "losetup"
+        | "ip"
+        | "dmsetup"
         | "insmod"
         | "modprobe"
         | "kexec"
-        | "debugfs"
-        | "logrotate"
-        | "visudo"
-        | "sudoedit"
-        | "vipw"
-        | "vigr"
-        | "mount"
-        | "dmsetup"
-        | "losetup"
-        | "ip"
-        | "iptables-restore"
-        | "tcpdump"
-        | "capsh"
-        | "choom"
-        | "prlimit"
-        | "setarch"
-        | "linux32"
-        | "linux64"
-        | "setpriv"
-        | "sg"
-        | "newgrp"
-        | "pkexec"
-        | "machinectl"
-        | "dbus-run-session"
-        | "xvfb-run"
-        | "fakeroot"
-        | "faketime"
-        | "daemon"
-        | "daemonize"
-        | "supervisorctl"
-        | "rlwrap"
-        | "unbuffer"
-        | "chronic"
-        | "ts"
-        | "pee"
-        | "sponge"
-        | "split"
-        | "zrun"
-        | "uniq_c" => Opaque::StartsPrograms,
+        | "update-alternatives" => Opaque::Configuration,
+        "strace" | "ltrace" | "perf" | "valgrind" | "socat" | "parallel" | "start-stop-daemon"
+        | "unshare" | "nsenter" | "bwrap" | "firejail" | "tcpdump" | "capsh" | "choom" | "prlimit"
+        | "setarch" | "linux32" | "linux64" | "setpriv" | "sg" | "newgrp" | "pkexec" | "machinectl"
+        | "dbus-run-session" | "xvfb-run" | "fakeroot" | "faketime" | "daemon" | "daemonize" | "rlwrap"
+        | "unbuffer" | "chronic" | "ts" | "pee" | "sponge" | "split" | "zrun" | "uniq_c" => {
+            Opaque::StartsPrograms
+        }
         _ => return false,
     };
-    walk.opaque(why, at.span);
+    if !tells::only(at) {
+        walk.opaque(why, at.span);
+    }
     true
 }
 

@@ -401,8 +401,12 @@ fn stored(walk: &mut Walk, at: &At<'_>, arg: &Arg) {
         Some(text) => {
             let path = text.split(['?', '#']).next().unwrap_or(text);
             let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-            let name = path.rsplit_once('/').map_or("", |(_, name)| name);
-            Value::Literal(if name.is_empty() { "index.html".to_owned() } else { name.to_owned() })
+            match path.rsplit_once('/').map_or("", |(_, name)| name) {
+                // Some make up a name of their own.
+                "" if at.base == "curl" => Value::unknown(),
+                "" => Value::Literal("index.html".to_owned()),
+                name => Value::Literal(name.to_owned()),
+            }
         }
         None => Value::unknown(),
     };
@@ -411,7 +415,7 @@ fn stored(walk: &mut Walk, at: &At<'_>, arg: &Arg) {
 
 const CURL_SHORT: &str =
     "0123469aBfgGiIjJklLMnNOpqRsSvVZA:b:c>C:d:D>e:E<F:h:H:K|m:o>P:Q|r:t:T<u:U:w:x:X:y:Y:z<";
-const CURL_LONG: &str = "anyauth append basic cacert< capath< cert< cert-type: ciphers: compressed config| connect-timeout: connect-to: continue-at: cookie: cookie-jar> create-dirs crlf data: data-ascii: data-binary: data-raw: data-urlencode: digest disable dump-header> fail fail-with-body fail-early form: form-string: get globoff head header: help http1.0 http1.1 http2 http3 include insecure ipv4 ipv6 json: junk-session-cookies keepalive-time: key< key-type: limit-rate: list-only location location-trusted max-filesize: max-redirs: max-time: negotiate netrc netrc-file< next no-buffer no-keepalive no-progress-meter no-sessionid noproxy: ntlm output> output-dir: parallel pass: path-as-is post301 post302 post303 progress-bar proto: proto-redir: proxy: proxy-user: range: raw referer: remote-header-name remote-name remote-name-all remote-time request: resolve: retry: retry-all-errors retry-connrefused retry-delay: retry-max-time: show-error silent socks5: socks5-hostname: speed-limit: speed-time: ssl ssl-reqd stderr> tcp-nodelay time-cond: tlsv1.2 tlsv1.3 tls-max: trace> trace-ascii> unix-socket: upload-file< url: url-query: user: user-agent: verbose version write-out: no-fail";
+const CURL_LONG: &str = "anyauth append basic cacert< capath< cert< cert-type: ciphers: compressed config| connect-timeout: connect-to: continue-at: cookie: cookie-jar> create-dirs crlf data: data-ascii: data-binary: data-raw: data-urlencode: digest disable dump-header> fail fail-with-body fail-early form: form-string: get globoff head header: help http1.0 http1.1 http2 http3 include insecure ipv4 ipv6 json: junk-session-cookies keepalive-time: key< key-type: limit-rate: list-only location location-trusted max-filesize: max-redirs: max-time: negotiate netrc netrc-file< next no-buffer no-keepalive no-progress-meter no-sessionid noproxy: ntlm output> output-dir: parallel pass: path-as-is post301 post302 post303 progress-bar proto: proxy: proxy-user: range: raw referer: remote-header-name remote-name remote-name-all remote-time request: resolve: retry: retry-all-errors retry-connrefused retry-delay: retry-max-time: show-error silent socks5: socks5-hostname: speed-limit: speed-time: ssl ssl-reqd stderr> tcp-nodelay time-cond: tlsv1.2 tlsv1.3 tls-max: trace> trace-ascii> unix-socket: upload-file< url: url-query: user: user-agent: verbose version write-out: no-fail";
 
 fn curl(walk: &mut Walk, at: &At<'_>) {
     let found = options::read(walk, at, CURL_SHORT, CURL_LONG, Order::Mixed);
@@ -420,9 +424,14 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
         curl_value(walk, at, name, value);
     }
     let urls: Vec<Arg> = found.values(&["url"]).chain(&found.operands).cloned().collect();
+    let uploads = found.has(&["T", "upload-file"]);
+    let stores = found.has(&["O", "remote-name", "remote-name-all"]);
     for arg in &urls {
         url(walk, at, arg, FileAccess::Read);
-        if found.has(&["O", "remote-name", "remote-name-all"]) {
+        if uploads {
+            uploaded(walk, at, arg);
+        }
+        if stores {
             stored(walk, at, arg);
         }
     }
@@ -449,7 +458,16 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-/// Values that may name a file: `@file`, `name=@file`, `name=<file`; a cookie without `=` is a file.
+/// What is sent to a `file:` is written there; in a directory, under the name of what is sent.
+fn uploaded(walk: &mut Walk, at: &At<'_>, arg: &Arg) {
+    let Some(path) = arg.value.starts().strip_prefix("file://") else { return };
+    if path.ends_with('/') {
+        walk.opaque(Opaque::PathUnknown, arg.at);
+    }
+    walk.file(at.index, attached(arg, path).value, FileAccess::Write, arg.at);
+}
+
+/// Values that may name a file: `@file`, `name=@file`, `name=<file`; a cookie without `=`, or behind `@`, is a file.
 fn curl_value(walk: &mut Walk, at: &At<'_>, name: &str, value: &Arg) {
     let text = value.value.starts();
     let output = matches!(name, "w" | "write-out") && (text.contains("%output") || text.starts_with('@'));
@@ -465,7 +483,7 @@ fn curl_value(walk: &mut Walk, at: &At<'_>, name: &str, value: &Arg) {
             text.split_once('@').map(|(_, path)| path).filter(|_| !text.contains('='))
         }
         "F" | "form" => text.split_once('=').and_then(|(_, v)| v.strip_prefix(['@', '<'])),
-        "b" | "cookie" => Some(text).filter(|_| !text.contains('=')),
+        "b" | "cookie" => text.strip_prefix('@').or_else(|| Some(text).filter(|_| !text.contains('='))),
         "x" | "proxy" | "socks5" | "socks5-hostname" => return url(walk, at, value, FileAccess::Read),
         _ => return,
     };
@@ -520,9 +538,10 @@ fn wget(walk: &mut Walk, at: &At<'_>) {
     for directory in found.values(&["P", "directory-prefix"]).cloned().collect::<Vec<_>>() {
         walk.file(at.index, directory.value, FileAccess::Write, directory.at);
     }
+    let elsewhere = named || follows || found.has(&["P", "directory-prefix", "spider"]);
     for arg in &found.operands {
         url(walk, at, arg, FileAccess::Read);
-        if !named && !follows && !found.has(&["P", "directory-prefix", "spider"]) {
+        if !elsewhere {
             stored(walk, at, arg);
         }
     }

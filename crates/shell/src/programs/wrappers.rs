@@ -2,6 +2,7 @@
 
 use super::At;
 use super::options::{self, Found, Order};
+use crate::limits::USER_BYTES_MAX;
 use crate::line::{Arg, FileAccess, Inside, Opaque, User, Value};
 use crate::walk::{By, Scene, Walk};
 
@@ -106,6 +107,7 @@ fn as_user(at: &At<'_>, user: Option<&Arg>) -> Scene {
 fn user_named(name: &str) -> User {
     match name {
         "0" | "#0" => User::Named("root".to_owned()),
+        _ if name.len() > USER_BYTES_MAX => User::Unknown,
         _ if name.starts_with('#') || name.bytes().all(|b| b.is_ascii_digit()) => User::Unknown,
         _ => User::Named(name.to_owned()),
     }
@@ -143,10 +145,18 @@ fn sudo(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-/// `-s` and `-i` start a shell: of nothing else, it reads commands; else what follows is one.
+/// `-s` and `-i` start a shell: of nothing else, it reads commands; else what follows is one. sudo puts a backslash before all but
+/// letters, digits, `_`, `-` and `$`: the shell expands what has a `$`, and joins what an end of a line parts.
 fn shell_or_command(walk: &mut Walk, at: &At<'_>, shell: bool, words: &[Arg], scene: &Scene) {
     if shell && words.is_empty() {
         walk.opaque(Opaque::CodeFromInput, at.span);
+    }
+    let plain = |arg: &Arg| match &arg.value {
+        Value::Literal(text) | Value::Below(_, text) => text.is_ascii() && !text.contains(['$', '\n']),
+        Value::Pattern(..) | Value::Unknown { .. } => false,
+    };
+    if shell && !words.iter().all(plain) {
+        walk.opaque(Opaque::InlineCode, at.span);
     }
     wrapped(walk, at, words, Inside::Wrapped, scene);
 }
@@ -169,14 +179,21 @@ fn su(walk: &mut Walk, at: &At<'_>) {
     if found.has(&["s", "shell"]) {
         walk.opaque(Opaque::StartsPrograms, at.span);
     }
-    let operands: Vec<&Arg> = found.operands.iter().filter(|a| a.value.literal() != Some("-")).collect();
+    let dash = found.operands.first().is_some_and(|a| a.value.literal() == Some("-"));
+    let operands = found.operands.get(usize::from(dash)..).unwrap_or(&[]);
     let named = found.value(&["u", "user"]);
-    let scene = as_user(at, named.or(if named.is_none() { operands.first().copied() } else { None }));
-    let login = found.has(&["l", "login"]) || operands.len() < found.operands.len();
-    match found.value(&["c", "command", "session-command"]).cloned() {
+    let scene = as_user(at, named.or(operands.first()));
+    let login = dash || found.has(&["l", "login"]);
+    let code = found.value(&["c", "command", "session-command"]).cloned();
+    if named.is_some() && code.is_none() {
+        return wrapped(walk, at, operands, Inside::Wrapped, &scene);
+    }
+    if let Some(words) = operands.get(1..).filter(|words| !words.is_empty()) {
+        return walk.elsewhere(|walk| words_of_shell(walk, at, code.is_some(), words));
+    }
+    match code {
         Some(code) if login => walk.elsewhere(|walk| shell_code(walk, at, &code, Inside::Script, &scene)),
         Some(code) => shell_code(walk, at, &code, Inside::Script, &scene),
-        None if named.is_some() => wrapped(walk, at, &found.operands, Inside::Wrapped, &scene),
         None => match &scene.input {
             crate::walk::Input::Text(text) => {
                 let text = text.clone();
@@ -187,9 +204,22 @@ fn su(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-/// Text that a shell is given: read, if it is literal.
+/// What stands behind the user's name goes to the user's shell: options, code, or a file of code.
+fn words_of_shell(walk: &mut Walk, at: &At<'_>, code: bool, words: &[Arg]) {
+    let option = |arg: &&Arg| arg.value.starts().starts_with(['-', '+']);
+    if code || words.iter().any(|arg| option(&arg)) {
+        walk.opaque(Opaque::InlineCode, at.span);
+    } else {
+        walk.opaque(Opaque::ScriptFile, at.span);
+    }
+    for file in words.iter().filter(|arg| !option(arg)) {
+        walk.file(at.index, file.value.clone(), FileAccess::Read, file.at);
+    }
+}
+
+/// Text that a shell is given: read, if it is literal. What begins as an option does would be one.
 pub(super) fn shell_code(walk: &mut Walk, at: &At<'_>, code: &Arg, inside: Inside, scene: &Scene) {
-    match code.value.literal() {
+    match code.value.literal().filter(|text| !text.starts_with(['-', '+'])) {
         Some(text) => {
             let text = text.to_owned();
             let by = if at.base == "bash" { By::Bash } else { By::Another };

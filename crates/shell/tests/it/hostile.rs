@@ -105,6 +105,11 @@ fn sizes_at_their_limits() {
     let many = shell::line("a;".repeat(limits::COMMANDS_MAX + 1).as_bytes()).unwrap();
     assert!(many.opaque.iter().any(|(why, _)| *why == shell::Opaque::TooDeep));
     assert_eq!(refused(&"a ".repeat(limits::NODES_MAX)), Some(RefusedKind::TooMany));
+    let named = |n: usize| shell::line(format!("cat {}", "a".repeat(n)).as_bytes()).unwrap().is_known();
+    assert!(named(limits::PATH_BYTES_MAX) && !named(limits::PATH_BYTES_MAX + 1));
+    let gone =
+        |n: usize| shell::line(format!("cd {} && cat x", "a".repeat(n)).as_bytes()).unwrap().is_known();
+    assert!(gone(limits::PATH_BYTES_MAX) && !gone(limits::PATH_BYTES_MAX + 1));
     let braces = format!("echo {}", "{a,b}".repeat(6));
     assert_eq!(shell::line(braces.as_bytes()).unwrap().commands[0].args.len(), limits::BRACES_MAX);
     let more = format!("echo {}", "{a,b}".repeat(7));
@@ -163,5 +168,181 @@ fn mutated_lines_do_no_harm() {
             fuzz(&bytes);
         }
         assert!(start.elapsed() < Duration::from_secs(120));
+    });
+}
+
+/// The longest line that is made of so many pieces, and read: one of more is refused at once.
+fn longest(make: impl Fn(usize) -> String) -> String {
+    let mut times = limits::TEXT_BYTES_MAX;
+    loop {
+        let long = make(0).len() + times * (make(1).len() - make(0).len()) > limits::TEXT_BYTES_MAX;
+        if !long && refused(&make(times)) != Some(RefusedKind::TooMany) {
+            return make(times);
+        }
+        times = times * 3 / 4;
+    }
+}
+
+/// One piece as often as may be, between what begins and what ends a line.
+fn filled(begin: &str, piece: &str, end: &str) -> String {
+    longest(|times| format!("{begin}{}{end}", piece.repeat(times)))
+}
+
+/// Pieces of two kinds, equally many.
+fn halves(begin: &str, front: &str, middle: &str, back: &str, end: &str) -> String {
+    longest(|times| format!("{begin}{}{middle}{}{end}", front.repeat(times), back.repeat(times)))
+}
+
+/// Each would take minutes, or more memory than there is, if the work grew with the square of the line.
+#[test]
+fn lines_of_the_full_size_take_little() {
+    let long = "a/".repeat(2_000);
+    let far = "a/".repeat(32_000);
+    let stars = "*".repeat(60_000);
+    let lines = vec![
+        // One word, and what braces make of it.
+        filled("echo {a,b}", "x", ""),
+        filled("echo {a,b}{a,b}{a,b}{a,b}{a,b}{a,b}", "x", ""),
+        filled("echo ", "x", "{a,b}"),
+        filled("echo {x,", "{", "}"),
+        filled("echo ", "{a}", ""),
+        filled("echo ", "{a,b}", ""),
+        filled("echo ", "{1..3}x", ""),
+        filled("echo {", "a,", "b}"),
+        filled("echo {{{{{{{{", "x", ",a}}}}}}}}"),
+        filled("echo ", "{a,b}xxxxxxxxxx ", ""),
+        filled("echo ", "{{{a,b},c},d}xxxxxxxxxxxxxxxxxxxxxxxxxxxx ", ""),
+        filled("echo {a,b}", "'x'", ""),
+        filled("echo {a,b}", "$x", ""),
+        filled("echo ", "[", ""),
+        filled("echo ", "*", ""),
+        filled("echo ", "~", ""),
+        filled("echo a=", ":~", ""),
+        filled("echo \"", "$x", "\""),
+        filled("echo \"", "`x`", "\""),
+        filled("echo ", "\\a", ""),
+        filled("echo ", "''", ""),
+        filled("", "#", ""),
+        filled("", "\n", ""),
+        // Many words.
+        filled("cat ", "x ", ""),
+        filled("cat ", "$x ", ""),
+        filled("cat ", "* ", ""),
+        filled("rm -v ", "x ", ""),
+        filled("mv ", "x ", "y"),
+        filled("gzip ", "x ", ""),
+        filled("cat ", "-b ", ""),
+        filled("ls ", "--all ", ""),
+        filled("", "x=1 ", "true"),
+        filled("env ", "x=1 ", "true"),
+        filled("export ", "x=1 ", ""),
+        filled("test ", "\"$x\" ", ""),
+        filled("test ", "a ", "\"$x\""),
+        filled("[ ", "a[ ", "]"),
+        filled("", ">x ", ""),
+        filled("cat ", "<x ", ""),
+        filled("for x in ", "* ", "; do a; done"),
+        filled("a=(", "* ", ")"),
+        filled("trap '", "a;", "' EXIT"),
+        filled("sh -c '", "cat x;", "'"),
+        filled("", "a;", ""),
+        filled("", "a|", "a"),
+        filled("", "a&&", "a"),
+        filled("", "cd a;", "cat x"),
+        filled("", "cd a&&", "cat x"),
+        filled("", "cd /a;", "cat x"),
+        filled("", "f(){ a;};", "f"),
+        filled("", "if a; then b; fi;", ""),
+        filled("", "[[ a ]];", ""),
+        filled("", "case a in b) c;; esac;", ""),
+        filled("cat ", "<<E ", "\n"),
+        // Words of one kind with words of another.
+        filled(&format!("cd /{long} && "), "cat x &&", "a"),
+        filled(&format!("cd {long} && cat "), "x ", ""),
+        filled(&format!("cd {long} && "), "./x &&", "a"),
+        filled(&format!("cd {long} && ln -s "), "x ", "y"),
+        filled(&format!("cd {far} && cat "), "x ", ""),
+        filled(&format!("cd {far} && "), "x &&", "a"),
+        filled(&format!("cd {long} && "), "cd a &&", "cat x"),
+        halves("", "cd aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa&&", "", "x&&", "x"),
+        filled(&format!("tar cf x -C /{long} "), "a ", ""),
+        filled(&format!("tar cf x -C /{far} "), "a ", ""),
+        halves("tar cf x ", "-C /a ", "", "a ", ""),
+        halves("tar cf x ", "a ", "", "-C /a ", ""),
+        filled("tar cf x ", "-C /a b ", ""),
+        filled("ln -s ", "a ", &format!("/{long}")),
+        filled("ln -s ", "a ", &"a".repeat(60_000)),
+        filled("cp -rs ", "a ", &"a".repeat(4_000)),
+        halves("find ", "a ", "", "-delete ", ""),
+        halves("find ", "a ", "", "-exec a {} ; ", ""),
+        filled(&format!("find '{stars}' -exec a "), "{} ", "\\;"),
+        filled(&format!("find '{}' ", "*".repeat(2_000)), "-exec a {} \\; ", ""),
+        filled(&format!("find {far} "), "-delete ", ""),
+        filled("find a ", "-exec sh -s {} \\; ", &format!("<<'E'\n{}\nE", "#".repeat(60_000))),
+        filled("find a ", "-exec sh \\; ", &format!("<<'E'\n{}\nE", "a ".repeat(30_000))),
+        filled(&format!("{}sh <<'E'\n", "nice ".repeat(40)), "a;", "\nE"),
+        filled(&format!("sudo -u {} sh -c '", "u".repeat(60_000)), "a;", "'"),
+        filled(&format!("tar cf x -C ~{} ", "u".repeat(60_000)), "a ", ""),
+        halves("wget ", "-q ", "", "h ", ""),
+        halves("curl ", "-s ", "", "h ", ""),
+        halves("sed -i ", "-ep ", "", "h ", ""),
+        halves("ssh ", "-J a ", "", "h ", ""),
+        halves("rsync ", "-v ", "", "h:a ", ""),
+        halves("scp ", "-v ", "", "h:a ", ""),
+        halves("xargs -I a ", "-t ", "b ", "aaaa ", ""),
+        halves("env ", "-u x ", "", "x=1 ", "a"),
+        halves("awk ", "-F: ", "", "a=1 ", ""),
+        halves("grep ", "-e a ", "", "b ", ""),
+        halves("git diff ", "-p ", "", "b ", ""),
+        halves("docker exec ", "-e A=1 ", "", "b ", ""),
+        halves("openssl dgst ", "-hex ", "", "b ", ""),
+        halves("ssh-keygen ", "-f a ", "", "b ", ""),
+        halves("sudo ", "-u a ", "", "b ", ""),
+        halves("", "f(){ a;};", "", "sh -c a;", ""),
+        halves("", "x=$x ", "", "y=* ", ""),
+        halves("", "x=* ;", "", "echo $x;", ""),
+        format!("awk '{}' a", "/a/".repeat(40_000)),
+        format!("sed '{}' a", "p;".repeat(60_000)),
+        format!("sed '{}' a", "s/[a/b/;".repeat(15_000)),
+        format!("sed '{}p' a", "1,".repeat(60_000)),
+        format!("jq '{}' a", ".a|".repeat(40_000)),
+        format!("printf '{}' \"$x\"", "%s ".repeat(40_000)),
+        format!("git log --format='{}'", "%h ".repeat(40_000)),
+        format!("curl -F 'a={}' h", ";type=a".repeat(15_000)),
+        format!("curl http://{}/", "a.".repeat(60_000)),
+        format!("env -u {} a", "a".repeat(120_000)),
+        // Parts of words, bodies and scripts.
+        filled("echo $((1", "+1", "))"),
+        filled("echo ${x:-", "a", "}"),
+        filled("echo \"${x:-", "$x", "}\""),
+        filled("echo `", "\\\\", "`"),
+        filled("echo $'", "\\x41", "'"),
+        filled("", "\\\n", "a"),
+        filled("case a in a", "|a", ") b;; esac"),
+        filled("[[ a =~ ", "a", " ]]"),
+        filled("[[ a", " && a", " ]]"),
+        filled("echo ", "\"a\"", ""),
+        filled("echo ", "a\"$x\"", ""),
+        filled("", "x+=a ", "a"),
+        filled("", "{fd}>x ", "a"),
+        filled("cat <<E\n", "a\n", "E"),
+        filled("cat <<E\n", "$x", "\nE"),
+        halves("cat", " <<E", "\n", "E\n", ""),
+        halves("f(){ a;};", "$(a)", ";", "f;", ""),
+        filled(&"watch ".repeat(40), "a ", ""),
+        filled(&"xargs -I a ".repeat(40), "a ", ""),
+        filled(&"sudo env nice ".repeat(15), "a ", ""),
+    ];
+    on_a_worker(move || {
+        for line in lines {
+            assert!(line.len() <= limits::TEXT_BYTES_MAX);
+            let _ = shell::line(line.as_bytes());
+        }
+        let mut words = vec!["tar", "cf", "x", "-C", &long];
+        words.resize(limits::NODES_MAX, "a");
+        for program in ["tar", "ln", "find", "cat", "git", "sh"] {
+            words[0] = program;
+            assert!(shell::argv(&words).is_ok(), "{program}");
+        }
     });
 }

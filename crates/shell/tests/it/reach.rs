@@ -289,6 +289,10 @@ fn an_expansion_without_quotes_may_bring_a_pattern() {
             "echo $BASH_EXECUTION_STRING",
             "export d='/s/*'; echo $d",
             "true ${d:='/s/*'}; echo $d",
+            "yes '/s/*' & echo $(pgrep -a yes)",
+            "echo $(pgrep -fl yes)",
+            "echo $(pgrep --list-full yes)",
+            "echo $(ps -ef | pgrep -u ada -la)",
         ],
     );
     for line in [
@@ -299,6 +303,7 @@ fn an_expansion_without_quotes_may_bring_a_pattern() {
         "n=5; echo $n $? $# $$",
         "for i in $(seq 3); do echo $i; done",
         "n=$(wc -l < /o/x); echo $n",
+        "kill $(pgrep -xn nginx)",
         "echo $USER $LANG",
         "exec {fd}<a; echo $fd",
     ] {
@@ -323,8 +328,11 @@ fn a_link_leads_where_its_text_says_from_where_it_is() {
             "ln -s x /o/a/l",
         ],
     );
-    check("cd /o && ln -s v2 now", "cd(</o>) ln(<-s> <v2> <now>) r=</o>><v2> w=</o>><now> r=</o>><now/v2>");
-    check("ln -s /o/v2 /o/now", "ln(<-s> </o/v2> </o/now>) r=</o/v2> w=</o/now>");
+    check(
+        "cd /o && ln -s v2 now",
+        "cd(</o>) ln(<-s> <v2> <now>) r=</o>><v2> w=</o>><v2> w=</o>><now> r=</o>><now/v2> w=</o>><now/v2>",
+    );
+    check("ln -s /o/v2 /o/now", "ln(<-s> </o/v2> </o/now>) r=</o/v2> w=</o/v2> w=</o/now>");
 }
 
 #[test]
@@ -395,4 +403,351 @@ fn what_puts_something_beside_a_value_or_cuts_it_is_opaque() {
     ] {
         known(line);
     }
+}
+
+#[test]
+fn a_shell_with_code_may_read_its_input_too() {
+    opaque(
+        "CodeFromInput",
+        &[
+            "sh -sc true",
+            "sh -c -s true",
+            "sh -s -c true",
+            "sh -cs true",
+            "bash -sc true",
+            "env sh -sc true",
+            "sudo -u ada sh -sc true",
+            "find /o -exec sh -sc true \\;",
+            "find /o -exec sh -sc true {} +",
+            "busybox ash -sec true",
+            "sh -sc true <<< 'rm /s/x'",
+            "xargs -0 sh -sc true",
+        ],
+    );
+    known("sh -ec true");
+    known("bash -euo pipefail -c true");
+}
+
+#[test]
+fn what_stands_behind_the_user_goes_to_the_users_shell() {
+    opaque(
+        "InlineCode",
+        &[
+            "su root -- -c 'rm /s/x' <<< true",
+            "runuser root -- -c 'rm /s/x' <<< true",
+            "su - root -- -c 'rm /s/x'",
+            "su root -c true -- -c 'rm /s/x'",
+            "su root -c true x",
+            "su root -c -s",
+            "su root -c -s -- 'rm /s/x'",
+            "su root -- +x -c 'rm /s/x'",
+            "su root - <<< true",
+        ],
+    );
+    opaque("ScriptFile", &["su root /o/x.sh", "su - root /o/x.sh", "runuser ada /o/x.sh"]);
+    has("su root /o/x.sh", "r=</o/x.sh>");
+    has("su - root - -c true", "!InlineCode");
+    known("su - bob -c 'cat /a'");
+    known("su bob -c 'cat /a'");
+    known("runuser -u bob -- cat /a");
+}
+
+#[test]
+fn bash_knows_its_long_options_behind_one_dash() {
+    opaque(
+        "ShellSettings",
+        &[
+            "bash -norc pipefail true",
+            "bash -norc errexit true",
+            "bash -norc nounset true",
+            "bash -norc xtrace true",
+            "rbash -norc pipefail true",
+            "sh -norc pipefail true",
+            "bash -help -c true",
+            "bash -posix -c true",
+            "bash -login -c true",
+            "zsh -oexec pipefail true",
+        ],
+    );
+    known("bash --norc -c true");
+    known("bash -co pipefail 'ls /'");
+}
+
+#[test]
+fn sudo_has_a_shell_expand_what_has_a_dollar() {
+    opaque(
+        "InlineCode",
+        &[
+            "sudo -s cat '/o/$SUDO_COMMAND'",
+            "sudo -i cat '/o/$SUDO_COMMAND'",
+            "sudo --shell -u ada cat '/o/$HOME'",
+            "sudo --login echo '$x'",
+            "sudo -s cat $'/s/a\nb'",
+            "sudo -s cat /o/*",
+            "sudo -s echo \"$x\"",
+            "sudo -s '$x'",
+        ],
+    );
+    known("sudo -s cat '/o/a b'");
+    known("sudo cat '/o/$HOME'");
+}
+
+#[test]
+fn curl_writes_where_it_sends_to_a_file() {
+    has("curl -T /o/mine file:///s/target", "w=</s/target>");
+    has("curl --upload-file /o/mine --url file:///s/target", "w=</s/target>");
+    has("curl -sT- file:///s/target < /o/mine", "w=</s/target>");
+    has("curl -aT /o/mine http://h/ file:///s/target", "w=</s/target>");
+    opaque("PathUnknown", &["curl -T /o/mine file:///s/"]);
+    opaque("HostUnknown", &["curl -T /o/mine file://localhost/s/target", "curl -T /o/mine FILE:///s/target"]);
+    opaque(
+        "OptionUnknown",
+        &[
+            "curl -sL --proto-redir all http://good/x",
+            "curl -sL --proto-redir +file http://good/x",
+            "curl --proto-default file /s/x",
+        ],
+    );
+    known("curl -sL --proto https https://h/x");
+    check("curl -T /a ftp://h/", "curl(<-T> </a> <ftp://h/>) r=</a> h=<h>");
+}
+
+#[test]
+fn curl_reads_cookies_behind_a_sign() {
+    has("curl -b @/s/secret http://h/", "r=</s/secret>");
+    has("curl -b @/s/a=b http://h/", "r=</s/a=b>");
+    has("curl --cookie @/s/a=b http://h/", "r=</s/a=b>");
+    has("curl -b /s/jar http://h/", "r=</s/jar>");
+    check("curl -b a=b http://h/", "curl(<-b> <a=b> <http://h/>) h=<h>");
+}
+
+#[test]
+fn letters_of_tree_go_on_behind_one_that_takes_a_word() {
+    opaque(
+        "OptionUnknown",
+        &[
+            "tree -oC /s/target /d",
+            "tree -Po x /s/target /d",
+            "tree -Lo 2 /s/target",
+            "tree -I-o x /s/target",
+            "tree -LC 2 /d",
+            "tree -L2 /d",
+        ],
+    );
+    check("tree -CL 2 /d", "tree(<-CL> <2> </d>) l=</d>");
+    check("tree -a -o /o/x -P 'a*' /d", "tree(<-a> <-o> </o/x> <-P> <a*> </d>) w=</o/x> l=</d>");
+}
+
+#[test]
+fn options_of_openssl_are_those_of_its_command() {
+    opaque(
+        "OptionUnknown",
+        &[
+            "openssl crl -verify -out /s/target -in x.pem",
+            "openssl passwd -salt -in /s/x",
+            "openssl crl --verify -in x",
+        ],
+    );
+    opaque("PathUnknown", &["openssl x509 -in /o/a -CA /s/ca.pem -CAkey /s/k -out /o/b"]);
+    check(
+        "openssl dgst -verify /o/k -signature /o/s /o/x",
+        "openssl(<dgst> <-verify> </o/k> <-signature> </o/s> </o/x>) r=</o/k> r=</o/s> r=</o/x>",
+    );
+    known("openssl crl -in /o/x -noout -text");
+}
+
+#[test]
+fn strings_takes_arguments_out_of_a_file_in_place_of_any_word() {
+    opaque(
+        "ArgumentsFromInput",
+        &[
+            "strings -n @/o/args /o/f",
+            "strings --bytes @/o/args /o/f",
+            "strings -- @/o/args",
+            "strings -n \"$n\" /o/f",
+            "strings *",
+            "strings -n * /o/f",
+        ],
+    );
+    check("strings -n 8 /o/f", "strings(<-n> <8> </o/f>) r=</o/f>");
+    known("strings /o/*.bin");
+}
+
+#[test]
+fn git_clones_a_path_that_is_there_before_a_host() {
+    has("git clone good.host:x/../../srv/repo out", "r=<good.host:x/../../srv/repo>");
+    has("git clone git@h:a/b out", "r=<git@h:a/b>");
+    has("git clone git@h:a/b out", "h=git@<h>");
+    has("cd /o && git clone h:x out", "r=</o>><h:x>");
+    has("git clone /o/x out", "r=</o/x.git>");
+    has("git clone /o/x out", "r=</o/x.bundle>");
+    has("git fetch /o/x", "r=</o/x.git>");
+    check("git clone https://h/a.git out", "git(<clone> <https://h/a.git> <out>) w=<out> h=<h>");
+}
+
+#[test]
+fn what_is_made_has_the_name_that_its_program_gives() {
+    for (line, name) in [
+        ("gunzip a.tgz", "a.tar"),
+        ("gzip -d a.taz", "a.tar"),
+        ("gunzip a.gz", "a"),
+        ("bunzip2 a.gz", "a.gz.out"),
+        ("bunzip2 a.tbz2", "a.tar"),
+        ("bzip2 -d a", "a.out"),
+        ("unxz a.txz", "a.tar"),
+        ("unzstd a.tzst", "a.tar"),
+        ("uncompress a.Z", "a"),
+        ("xz a.gz", "a.gz.xz"),
+        ("git clone https://h/a.git.git", "a.git"),
+        ("git clone https://h/a/.git", "a"),
+        ("git clone https://h/a//.git/", "a"),
+        ("git clone https://h:8080/", "h"),
+        ("git clone https://h/.git", "h"),
+        ("git clone https://u:p@h", "h"),
+        ("git clone h:a", "a"),
+        ("git clone h:a/2222", "2222"),
+        ("git clone ssh://h:22/a/b:c.git", "c"),
+        ("curl -O 'http://h/a?b/c'", "a"),
+        ("wget http://h/a/", "index.html"),
+    ] {
+        has(line, &format!("w=<{name}>"));
+    }
+    opaque(
+        "PathUnknown",
+        &[
+            "unxz a.gz",
+            "unlzma a.xz",
+            "unzstd a",
+            "gunzip a-gz",
+            "git clone /o/x.bundle",
+            "git clone 'https://h/a b'",
+            "curl -O http://h/a/",
+        ],
+    );
+}
+
+#[test]
+fn who_may_write_a_link_may_write_what_it_leads_to() {
+    for line in [
+        "ln -s /srv/deploy.sh /o/x; echo y >> /o/x",
+        "ln /srv/deploy.sh /o/x",
+        "ln -t /o /srv/deploy.sh",
+        "ln /srv/deploy.sh",
+        "link /srv/deploy.sh /o/x",
+        "cp -l /srv/deploy.sh /o/x",
+        "cp --link /srv/deploy.sh /o/x",
+        "cp -s /srv/deploy.sh /o/x",
+        "cp -rsf -t /o /srv/deploy.sh",
+        "cp --symbolic-link /srv/deploy.sh /o/x",
+    ] {
+        has(line, "r=</srv/deploy.sh>");
+        has(line, "w=</srv/deploy.sh>");
+    }
+    has("cd /o && ln -s v2 now", "w=</o>><now/v2>");
+    check("cp -L /a /b", "cp(<-L> </a> </b>) r=</a> w=</b>");
+}
+
+#[test]
+fn what_only_tells_is_known() {
+    for line in [
+        "make --version",
+        "gcc --version",
+        "dpkg -l",
+        "dpkg -l 'linux-*'",
+        "dpkg -L bash",
+        "apt list --installed",
+        "apt show bash",
+        "ip a",
+        "ip -br link show dev eth0",
+        "ip route",
+        "mount",
+        "top -bn1",
+        "top -b -n 1",
+        "crontab -l",
+        "git remote -v",
+        "git remote get-url origin",
+        "git status -u",
+        "git status -uno",
+    ] {
+        known(line);
+    }
+    check("git remote -v", "git(<remote> <-v>) r=<.>");
+    opaque(
+        "RunsOthers",
+        &[
+            "make",
+            "make --version x",
+            "make -f x --version",
+            "dpkg -i x.deb",
+            "dpkg -l -i x.deb",
+            "dpkg -l \"$x\"",
+            "apt list -o APT::x=y",
+            "apt show ./x.deb",
+            "npm --version",
+            "cargo --version",
+            "git commit -m x",
+            "git pull",
+            "git push",
+        ],
+    );
+    opaque(
+        "Configuration",
+        &[
+            "mount /dev/x /o",
+            "mount -a",
+            "ldconfig",
+            "ldconfig /o",
+            "iptables-restore /o/x",
+            "losetup -f /s/x",
+            "ip -b /s/x",
+            "ip netns exec a sh",
+            "ip link set eth0 down",
+            "ip addr add 1.2.3.4/8 dev eth0",
+            "ip addr restore",
+        ],
+    );
+    opaque("Interactive", &["top", "top -bc", "top -n1", "top -bn1 -c"]);
+    opaque("Later", &["crontab /o/x", "crontab -l -u root", "crontab -e"]);
+    opaque("HostUnknown", &["git remote show origin", "git remote update"]);
+    opaque("StartsPrograms", &["strace id", "git log --ext-diff", "tar cf x -I id a", "parallel id ::: a"]);
+}
+
+#[test]
+fn awk_writes_only_where_it_prints() {
+    for line in [
+        "awk '$3 > 100 {print $1}' /o/f",
+        "awk '$3 > 100 {print $1} $4 > 5 {print}' /o/f",
+        "awk '{if ($3 > 100) print $1}' /o/f",
+        "awk '{n++; print $1} END {if (n > 3) print n}' /o/f",
+    ] {
+        known(line);
+    }
+    opaque(
+        "AwkProgram",
+        &[
+            "awk '{print $1 > $2}' /o/f",
+            "awk '{print > x}' /o/f",
+            "awk '{print $1,\n$2 > $3}' /o/f",
+            "awk '{print ($3 > 100)}' /o/f",
+            "awk '$3 > 1 {print $1 > $2}' /o/f",
+            "awk '{print \";\" > $2}' /o/f",
+            "awk '{print /;/ > $2}' /o/f",
+            "awk '{print $1 # ;\n}; $3 > 5' /o/f",
+            "awk '{printf($1) > $2}' /o/f",
+            "awk '{print $1 >> $2}' /o/f",
+        ],
+    );
+}
+
+#[test]
+fn letters_that_give_a_pattern_are_those_of_the_program() {
+    check("jq -e .a /o/f", "jq(<-e> <.a> </o/f>) r=</o/f>");
+    check("chmod -f 644 /o/f", "chmod(<-f> <644> </o/f>) m=</o/f>");
+    check("chown -f ada /o/f", "chown(<-f> <ada> </o/f>) m=</o/f>");
+    check("chattr -f +i /o/f", "chattr(<-f> <+i> </o/f>) m=</o/f>");
+    check("chmod -x /o/f", "chmod(<-x> </o/f>) m=</o/f>");
+    check("chmod -x -R /o/d", "chmod(<-x> <-R> </o/d>) m=</o/d>");
+    check("chmod 644 -- -x", "chmod(<644> <--> <-x>) m=<644> m=<-x>");
+    check("grep -f /o/p /o/f", "grep(<-f> </o/p> </o/f>) r=</o/p> r=</o/f>");
+    opaque("OptionUnknown", &["chmod 644 -x /o/f", "chmod -x -w /o/f", "chmod -Rx /o/d"]);
 }

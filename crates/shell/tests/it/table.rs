@@ -391,15 +391,18 @@ fn git_reaches_what_it_names() {
     );
     check(
         "git clone git@h.example:a/b.git dir",
-        "git(<clone> <git@h.example:a/b.git> <dir>) w=<dir> h=git@<h.example>",
+        "git(<clone> <git@h.example:a/b.git> <dir>) r=<git@h.example:a/b.git> r=<git@h.example:a/b.git.bundle> w=<dir> h=git@<h.example>",
     );
-    check("git clone ext::sh", "git(<clone> <ext::sh>) w=<sh> !StartsPrograms");
+    check(
+        "git clone ext::sh",
+        "git(<clone> <ext::sh>) r=<ext::sh> r=<ext::sh.git> r=<ext::sh.bundle> w=<sh> !StartsPrograms",
+    );
     check("git fetch origin", "git(<fetch> <origin>) w=<.> !HostUnknown");
     check("git foo", "git(<foo>) w=<.> !Configuration");
     check("git-upload-pack '/srv/git/x.git'", "git-upload-pack(</srv/git/x.git>) r=</srv/git/x.git>");
     check(
         "git-receive-pack '/srv/git/x.git'",
-        "git-receive-pack(</srv/git/x.git>) w=</srv/git/x.git> !StartsPrograms",
+        "git-receive-pack(</srv/git/x.git>) w=</srv/git/x.git> !RunsOthers",
     );
 }
 
@@ -423,7 +426,10 @@ fn files_of_well_known_programs() {
     check("cp -t /d /a /b", "cp(<-t> </d> </a> </b>) w=</d> r=</a> r=</b>");
     check("mv /a /b", "mv(</a> </b>) r=</a> d=</a> w=</b>");
     check("rm -rf /a /b", "rm(<-rf> </a> </b>) d=</a> d=</b>");
-    check("ln -s /etc/passwd /tmp/l", "ln(<-s> </etc/passwd> </tmp/l>) r=</etc/passwd> w=</tmp/l>");
+    check(
+        "ln -s /etc/passwd /tmp/l",
+        "ln(<-s> </etc/passwd> </tmp/l>) r=</etc/passwd> w=</etc/passwd> w=</tmp/l>",
+    );
     check("chmod 600 /a", "chmod(<600> </a>) m=</a>");
     check("chmod --reference=/r /a", "chmod(<--reference=/r> </a>) r=</r> m=</a>");
     check("chown -R bob:bob /a", "chown(<-R> <bob:bob> </a>) m=</a>");
@@ -657,7 +663,7 @@ fn more_lines_as_agents_write_them() {
         "kubectl -n x exec p -c c -- sh -c 'cat /a'",
         "kubectl(<-n> <x> <exec> <p> <-c> <c> <--> <sh> <-c> <cat /a>) sh(<-c> <cat /a>) cat(</a>) r=</a> !HostUnknown",
     );
-    check("ln -sf ../x y", "ln(<-sf> <../x> <y>) r=<../x> w=<y> !Directory");
+    check("ln -sf ../x y", "ln(<-sf> <../x> <y>) r=<../x> w=<../x> w=<y> !Directory");
     check("test -f /a || exit 1", "test(<-f> </a>) exit(<1>)");
 }
 
@@ -702,7 +708,7 @@ fn a_command_takes_lines_from_the_shell_and_shells_are_not_alike() {
     check("grep -r x", "grep(<-r> <x>) r=<.>");
     check("unzip /a.zip", "unzip(</a.zip>) r=</a.zip> w=<.>");
     check("tar -xPf /a.tar", "tar(<-xPf> </a.tar>) r=</a.tar> !PathUnknown");
-    check("patch < /p", "patch() r=</p> !StartsPrograms");
+    check("patch < /p", "patch() r=</p> !RunsOthers");
     check("echo $$(id)", "refused: Ambiguous");
     check("cat a\\&", "refused: Ambiguous");
     check("cat a\\&b", "cat(<a&b>) r=<a&b>");
@@ -1181,7 +1187,7 @@ fn options_that_reach_more_than_they_seem_to() {
     check("tar -cf /a -g /s /c", "tar(<-cf> </a> <-g> </s> </c>) w=</s> w=</a> r=</c>");
     check("rgrep x", "rgrep(<x>) r=<.>");
     check("grep -d recurse x", "grep(<-d> <recurse> <x>) r=<.>");
-    check("ln -s /etc/passwd", "ln(<-s> </etc/passwd>) r=</etc/passwd> w=<.>");
+    check("ln -s /etc/passwd", "ln(<-s> </etc/passwd>) r=</etc/passwd> w=</etc/passwd> w=<.>");
     opaque("systemctl bind a /b");
     opaque("systemctl mount-image a /b /c");
     opaque("systemctl -M c start a");
