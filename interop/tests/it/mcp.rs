@@ -153,11 +153,15 @@ impl Scene {
     }
 
     fn post_to(&self, path: &str, key: &str, headers: &str, body: &str) -> (String, String) {
+        self.post_as("application/json", path, key, headers, body)
+    }
+
+    fn post_as(&self, kind: &str, path: &str, key: &str, headers: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
-             Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n{headers}\
+             Accept: application/json, text/event-stream\r\nContent-Type: {kind}\r\n{headers}\
              Content-Length: {}\r\n\r\n",
             body.len()
         );
@@ -547,6 +551,13 @@ fn what_headers_say_is_what_the_body_says() {
         let (status, said) = scene().post(key, &odd, &call);
         assert!(status == "400" && said.contains("-32020") && said.contains(r#""id":"a1""#), "{odd}: {said}");
     }
+    // Decided as JSON, and sent as that: a server would read another call in what says that it is something else.
+    for kind in
+        ["application/json; charset=utf-7", "application/json; charset=utf-8; charset=utf-7", "text/plain"]
+    {
+        let (status, said) = scene().post_as(kind, "/", key, &format!("{usual}Mcp-Name: find\r\n"), &call);
+        assert!(status == "200" && said.contains("*******8391"), "{kind}: {said}");
+    }
     for (body, why) in [
         (format!("[{call}]"), "several messages"),
         (call.replace("\"name\":\"find\"", "\"name\":\"find\",\"name\":\"burn\""), "twice"),
@@ -565,7 +576,7 @@ fn what_headers_say_is_what_the_body_says() {
         let (status, said) = scene().post_to(elsewhere, key, "", &call);
         assert!(status == "404" && said.contains("no server of MCP here"), "{elsewhere}: {said}");
     }
-    assert_eq!(scene().seen(0).matches("find 31").count(), 2, "{}", scene().seen(0));
+    assert_eq!(scene().seen(0).matches("find 31").count(), 5, "{}", scene().seen(0));
 }
 
 #[test]

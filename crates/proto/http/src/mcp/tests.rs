@@ -114,7 +114,12 @@ fn what_readers_take_differently_is_refused() {
         asked(body.as_bytes(), &routes, &["mode".to_owned()])
     };
     assert!(call(r#"{"path":"/srv/a","mode":"new"}"#).is_ok());
-    for odd in [r#"{"path":"/srv/a","Path":"/etc"}"#, r#"{"path":"/srv/a","Mode":"x"}"#, r#"{"a":1,"A":2}"#] {
+    for odd in [
+        r#"{"path":"/srv/a","Path":"/etc"}"#,
+        r#"{"path":"/srv/a","Mode":"x"}"#,
+        r#"{"a":1,"A":2}"#,
+        r#"{"path":"/srv/a","mode":"old","mode=new":1}"#,
+    ] {
         assert!(call(odd).is_err(), "{odd}");
     }
     let deep = format!(r#"{{"path":"/srv{}"}}"#, "/a".repeat(12_000));
