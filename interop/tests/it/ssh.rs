@@ -256,7 +256,9 @@ fn a_command_waits_for_a_person_and_says_so() {
     };
     let deny: &[&str] = &["deny", "--reason", "not now"];
     for (verb, status, out) in [(&["approve"][..], 0, "told by a lead\n"), (deny, 126, "")] {
-        let agent = thread::spawn(|| Scene::shared().sh("ssh-asker", "ssh build 'echo told by a lead'"));
+        // A value beside code hides none of it.
+        let script = "ssh build 'sh -c \"echo told by a lead #a.b@example.com\"'";
+        let agent = thread::spawn(move || Scene::shared().sh("ssh-asker", script));
         let ask = eventually("a question", waiting);
         let answered = as_lead(&[&verb[..1], &[ask.as_str()], &verb[1..]].concat());
         assert!(answered.status.success(), "{}", answered.all());
@@ -265,6 +267,11 @@ fn a_command_waits_for_a_person_and_says_so() {
         assert_eq!(done.out(), out);
         assert!(done.err().contains(&format!("tacho: waits for approval {ask} by leads")), "{}", done.err());
     }
+    // Nobody is asked where a placeholder stands for more than a value.
+    let script = "ssh build 'echo cm0gLXJmIC8gIyBhLmJAZXhhbXBsZS5jb20='";
+    let done = scene.sh("ssh-asker", script);
+    exits(scene, &done, 126);
+    assert!(done.err().contains("cannot be shown whole"), "{}", done.err());
 }
 
 /// A run that waits, and its private key.
