@@ -142,6 +142,16 @@ fn an_unchanged_ssh_runs_a_command_and_has_its_status_its_streams_and_its_input(
 }
 
 #[test]
+fn a_value_that_the_end_of_an_output_cuts_is_covered() {
+    let scene = Scene::shared();
+    let script = "ssh build 'a=536-22; printf \"n $a-839\"'; echo; ssh build 'printf 12345678'; echo; \
+                  ssh build 'a=536-22; printf \"n $a-839\"; sleep 1; printf \" and more\"'";
+    let done = scene.sh("runner-cut", script);
+    exits(scene, &done, 0);
+    assert_eq!(done.out(), "n [pii.ssn]\n12345678\nn 536-22-839 and more");
+}
+
+#[test]
 fn what_ran_where_as_whom_is_in_the_record() {
     let scene = Scene::shared();
     exits(scene, &scene.sh("runner-2", "ssh build 'echo shown; exit 3'"), 3);
