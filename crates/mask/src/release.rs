@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::detect::{Detectors, Finding};
 use crate::field::{MaskedField, SEPARATOR};
 use crate::known::{Known, Origin};
-use crate::limits::FRAMING_BYTES_MAX;
+use crate::limits::{FRAMING_BYTES_MAX, KEPT_BEFORE_BYTES, LOOK_BEHIND_BYTES};
 use crate::tail::MaskedBytes;
 
 /// Bytes in which something was found that nothing explains. They are given back to be masked frame by frame.
@@ -153,13 +153,10 @@ pub fn spdy_data(stream: u32, piece: &MaskedBytes) -> MaskedBytes {
 /// a placeholder of another length would break what nobody here reads.
 #[derive(Default)]
 pub struct Opaque {
-    /// The end of what passed: a value may be cut between two pieces.
+    /// The end of what passed, which is looked at again with the next piece: what a detector looks back at, and a candidate that is
+    /// undecided from where it begins, at most [`KEPT_BEFORE_BYTES`].
     before: Vec<u8>,
 }
-
-/// How much of what passed before is looked at again with the next piece, in bytes. No detector's value is longer than that of a key in PEM,
-/// whose beginning alone says what it is.
-const OPAQUE_TAIL_BYTES: usize = 256;
 
 impl Opaque {
     /// The next piece as it is, and what detectors find that ends in it. Of a value that is cut between two pieces, the beginning has passed.
@@ -169,8 +166,10 @@ impl Opaque {
         let mut findings = Vec::new();
         detectors.scan_deep(&self.before, &mut findings);
         findings.retain(|finding| finding.range.end > known);
-        let tail = self.before.len().saturating_sub(OPAQUE_TAIL_BYTES);
-        self.before.drain(..tail);
+        let undecided = detectors.scan_open(&self.before, true, 0, &mut Vec::new());
+        let behind = self.before.len().saturating_sub(LOOK_BEHIND_BYTES);
+        let most = self.before.len().saturating_sub(KEPT_BEFORE_BYTES);
+        self.before.drain(..undecided.min(behind).max(most));
         (MaskedBytes(bytes.to_vec()), findings)
     }
 
@@ -210,6 +209,44 @@ mod tests {
             assert_eq!(passed, bytes);
             assert!(found >= 1, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_long_token_that_comes_in_pieces_is_found() {
+        let long = format!("github_pat_{}", "aB3_".repeat(20) + "x9");
+        for text in [
+            format!("token {long} end"),
+            format!("key sk-ant-{}\n", "aB3x".repeat(63)),
+            format!("token {} end", jwt()),
+        ] {
+            let whole = Opaque::default().pass(&Detectors::new(), text.as_bytes()).1.len();
+            for step in [1, 7, 64, 255, 300] {
+                let mut opaque = Opaque::default();
+                let found: usize = text
+                    .as_bytes()
+                    .chunks(step)
+                    .map(|piece| opaque.pass(&Detectors::new(), piece).1.len())
+                    .sum();
+                assert_eq!(found > 0, whole > 0, "{} bytes by {step}", text.len());
+            }
+        }
+    }
+
+    /// One whose header alone is 700 bytes.
+    fn jwt() -> String {
+        // `{"alg":"HS256","kid":"000...000"}`
+        format!("eyJhbGciOiJIUzI1NiIsImtpZCI6IjAw{}MCJ9.eyJzdWIiOiIxIn0.c2ln", "MDAw".repeat(170))
+    }
+
+    #[test]
+    fn what_is_kept_of_a_stream_is_bounded() {
+        let (mut opaque, detectors) = (Opaque::default(), Detectors::new());
+        for _ in 0..100 {
+            let _ = opaque.pass(&detectors, b"eyJhbGciOiJIUzI1NiIs".repeat(50).as_slice());
+            assert!(opaque.before.len() <= KEPT_BEFORE_BYTES);
+        }
+        let _ = opaque.pass(&detectors, &b"plain words, and so on. ".repeat(100));
+        assert_eq!(opaque.before.len(), LOOK_BEHIND_BYTES);
     }
 
     #[test]

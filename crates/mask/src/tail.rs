@@ -120,11 +120,13 @@ impl Tail {
         self.forget();
     }
 
-    /// Releases what is held as if the stream ended here. If a value goes on behind it after all, its rest is replaced.
+    /// Releases what is held as if the stream ended here, but for a value that has surely begun. If another goes on behind it after all,
+    /// its rest is replaced.
     pub(crate) fn let_go_judged(&mut self, detectors: &Detectors, judge: Judge<'_>, out: &mut Vec<u8>) {
         let mut found = Vec::new();
         detectors.scan_end(&self.buffer, !self.within, &mut found);
-        self.release(self.buffer.len(), found, judge, out);
+        let cut = self.cut(detectors, &found).map_or(self.buffer.len(), |f| f.range.start);
+        self.release(cut.max(self.released), found, judge, out);
         self.let_go = true;
         self.forget();
     }
@@ -134,6 +136,25 @@ impl Tail {
         let mut found = Vec::new();
         detectors.scan_end(&self.buffer, !self.within, &mut found);
         self.release(self.buffer.len(), found, judge, out);
+    }
+
+    /// The same, of a stream that ends wherever its reader wanted: a value that has surely begun is replaced, too.
+    pub(crate) fn finish_cut(mut self, detectors: &Detectors, judge: Judge<'_>, out: &mut Vec<u8>) {
+        let mut found = Vec::new();
+        detectors.scan_end(&self.buffer, !self.within, &mut found);
+        let cut = self.cut(detectors, &found);
+        found.extend(cut);
+        found.sort_by_key(|f| (f.range.start, Reverse(f.range.end)));
+        self.release(self.buffer.len(), found, judge, out);
+    }
+
+    /// What has surely begun at the end of what is here, and is part of no finding.
+    fn cut(&self, detectors: &Detectors, found: &[Finding]) -> Option<Finding> {
+        let cut = detectors.cut(&self.buffer, !self.within)?;
+        let start = cut.range.start;
+        let apart = found.iter().all(|f| f.range.end <= start)
+            && self.added.iter().all(|f| f.range.end <= start + self.offset);
+        (apart && start >= self.covered && cut.range.end > self.released).then_some(cut)
     }
 
     /// Releases up to `cut`, before which every finding is final.

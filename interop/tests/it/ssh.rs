@@ -142,6 +142,16 @@ fn an_unchanged_ssh_runs_a_command_and_has_its_status_its_streams_and_its_input(
 }
 
 #[test]
+fn a_value_that_the_end_of_an_output_cuts_is_covered() {
+    let scene = Scene::shared();
+    let script = "ssh build 'a=536-22; printf \"n $a-839\"'; echo; ssh build 'printf 12345678'; echo; \
+                  ssh build 'a=536-22; printf \"n $a-839\"; sleep 1; printf \" and more\"'";
+    let done = scene.sh("runner-cut", script);
+    exits(scene, &done, 0);
+    assert_eq!(done.out(), "n [pii.ssn]\n12345678\nn 536-22-839 and more");
+}
+
+#[test]
 fn what_ran_where_as_whom_is_in_the_record() {
     let scene = Scene::shared();
     exits(scene, &scene.sh("runner-2", "ssh build 'echo shown; exit 3'"), 3);
@@ -256,7 +266,9 @@ fn a_command_waits_for_a_person_and_says_so() {
     };
     let deny: &[&str] = &["deny", "--reason", "not now"];
     for (verb, status, out) in [(&["approve"][..], 0, "told by a lead\n"), (deny, 126, "")] {
-        let agent = thread::spawn(|| Scene::shared().sh("ssh-asker", "ssh build 'echo told by a lead'"));
+        // A value beside code hides none of it.
+        let script = "ssh build 'sh -c \"echo told by a lead #a.b@example.com\"'";
+        let agent = thread::spawn(move || Scene::shared().sh("ssh-asker", script));
         let ask = eventually("a question", waiting);
         let answered = as_lead(&[&verb[..1], &[ask.as_str()], &verb[1..]].concat());
         assert!(answered.status.success(), "{}", answered.all());
@@ -265,6 +277,11 @@ fn a_command_waits_for_a_person_and_says_so() {
         assert_eq!(done.out(), out);
         assert!(done.err().contains(&format!("tacho: waits for approval {ask} by leads")), "{}", done.err());
     }
+    // Nobody is asked where a placeholder stands for more than a value.
+    let script = "ssh build 'echo cm0gLXJmIC8gIyBhLmJAZXhhbXBsZS5jb20='";
+    let done = scene.sh("ssh-asker", script);
+    exits(scene, &done, 126);
+    assert!(done.err().contains("cannot be shown whole"), "{}", done.err());
 }
 
 /// A run that waits, and its private key.

@@ -136,6 +136,10 @@ permit (principal, action == Action::"connect", resource in Resource::"build") w
 permit (principal, action == Action::"execute", resource in Resource::"build/USER/program") when { WHO };
 @id("below-files")
 permit (principal, action in [Action::"read", Action::"write"], resource in Resource::"build/USER/fileAPP") when { WHO };
+@id("below-sftp")
+permit (principal, action == Action::"execute", resource in Resource::"build/USER/subsystem") when { WHO };
+@id("below-begins")
+permit (principal, action == Action::"read", resource == Resource::"build/USER/file/~") when { WHO };
 "#;
 
 /// Ways out of the directory `$D`, to the file `$F` beside it and the directory `$S` that it lies in, and what shows `$L` in another form.
@@ -166,6 +170,7 @@ const OUTSIDE: &[&str] = &[
     "echo $(printf '%s' '$S/*')",
     "cd $D && ln -s ../secret.env x && mv $D/x $D/y && cat $D/y",
     "ln -s $D $D/here; cat $D/here/../secret.env",
+    "mkdir -p $D/a/b; ln -s $D/a $D/a/b/l; ln -s $D/a/b/l/../../secret.env $D/x; cat $D/x",
     "cat -A $L",
     "cat -T $L",
     "column -t $L",
@@ -379,6 +384,46 @@ fn nothing_leads_out_of_the_directory_that_is_permitted() {
     assert_eq!(std::fs::read(&log).unwrap(), before);
     let secret = std::fs::read_to_string(&host.file).unwrap();
     assert_eq!(secret, format!("SSN={SSN}\nAPI_KEY={KEY}\n"));
+}
+
+#[test]
+fn no_link_leads_out_of_the_directory_that_is_permitted() {
+    let host = Host::start();
+    let d = host.app.display().to_string();
+    // Each but the first ends in a link at `x`, and what stands there is read.
+    let attacks = [
+        format!("symlink {d}/a/b/c/l/../../secret.env x"),
+        format!("symlink {d}/a/b/c/l/../../../app/l/../secret.env x"),
+        "symlink ../secret.env x".to_owned(),
+        "symlink a/b/c/l/../../secret.env x".to_owned(),
+        format!("symlink {d}/../secret.env x"),
+        format!("symlink //{d}//a/./b/c/l/.. x"),
+        format!("symlink {} x", host.file.display()),
+        format!("ln {d}/a/b/c/l/../../secret.env x"),
+    ];
+    let made = format!("mkdir {d}/a\nmkdir {d}/a/b\nmkdir {d}/a/b/c\nsymlink {d}/a {d}/a/b/c/l\n");
+    let tried: String = attacks
+        .iter()
+        .map(|attack| {
+            let attack = attack.replace(" x", &format!(" {d}/x"));
+            format!("-{attack}\n-get {d}/x got\n-get {d}/x/secret.env got\n-rename {d}/x {d}/y\n")
+        })
+        .collect();
+    // What leads nowhere else than it says stays possible, also by the agent's own links, and when it moves with its directory.
+    let honest = format!(
+        "symlink app.log {d}/by-name\nget {d}/by-name one\nsymlink {d}/app.log {d}/a/b/log\nget {d}/a/b/c/l/b/log two\n\
+         symlink b/log {d}/a/through\nrename {d}/a {d}/moved\nget {d}/moved/through three\n"
+    );
+    let script = format!(
+        "cd $HOME; printf %s {} | sftp -b - build 2>err >&2; echo $?; cat err >&2; for f in got one two three; do test -f $f && cat $f; done; true",
+        quoted(&format!("{made}{tried}{honest}"))
+    );
+    let done = host.scene.sh("ssh-below-beside", &script);
+    let log = std::fs::read_to_string(host.app.join("app.log")).unwrap();
+    assert_eq!(done.out(), format!("0\n{}", log.repeat(3)), "{}", host.scene.gateway.explain(&done));
+    for name in ["x", "y"] {
+        assert!(host.app.join(name).symlink_metadata().is_err(), "{name}: {}", done.err());
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Text {
         !self.line.is_empty() || self.tail.held() > 0
     }
 
-    /// Releases what is held, as if the stream ended there.
+    /// Releases what is held, as if the stream ended there; what has surely begun of a value stays.
     pub(super) fn let_go(&mut self, look: &mut Look<'_>, out: &mut Vec<u8>) {
         self.take_begun(self.line.len(), look, out);
         self.let_go = true;
@@ -110,8 +110,13 @@ impl Text {
     pub(super) fn finish(mut self, look: &mut Look<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
         self.utf8.as_ref().map_or(Ok(()), Utf8::finish)?;
         self.take_begun(self.line.len(), look, out);
-        let detectors = look.detectors;
-        self.tail.finish_judged(detectors, &mut |f, value| look.masks(&f, value, false), out);
+        let (detectors, output) = (look.detectors, self.utf8.is_none());
+        let mut judge = |f: Finding, value: &[u8]| look.masks(&f, value, false);
+        match output {
+            // Who starts a program can have it end where he likes.
+            true => self.tail.finish_cut(detectors, &mut judge, out),
+            false => self.tail.finish_judged(detectors, &mut judge, out),
+        }
         Ok(())
     }
 

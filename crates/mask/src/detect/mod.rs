@@ -183,6 +183,18 @@ impl Detectors {
         undecided
     }
 
+    /// What `bytes` end with, if that has surely begun and more of it would have come; whether they begin a `line`. No whole value: see
+    /// [`recognise::cut`].
+    pub(crate) fn cut(&self, bytes: &[u8], line: bool) -> Option<Finding> {
+        let (detector, start) = recognise::cut::cut(&View::whole_at(bytes, line))?;
+        Some(Finding {
+            class: self.classes[detector as usize].clone(),
+            detector: detector.name(),
+            range: start..bytes.len(),
+            form: Form::Raw,
+        })
+    }
+
     fn report(&self, mut spots: Spots, findings: &mut Vec<Finding>) {
         if spots.found.is_empty() && spots.shown.is_empty() {
             return;

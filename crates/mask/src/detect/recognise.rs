@@ -1,5 +1,7 @@
 //! From an anchor to a value: a bounded window, then the checks.
 
+pub(super) mod cut;
+
 use std::cell::Cell;
 
 use vocab::Class;

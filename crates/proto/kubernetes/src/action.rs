@@ -128,9 +128,12 @@ fn path_kind(path: ServerPath) -> &'static str {
     }
 }
 
-/// What is said by bytes that are another protocol's.
+/// What is said by bytes that are another protocol's, and what shows parts of values.
 fn opaque(asked: &Asked) -> Option<Opaque> {
     match &asked.connect {
+        None if asked.log.as_ref().is_some_and(|log| log.cut) => {
+            Some(Opaque("a log that is cut after so many bytes ends with a part of a value"))
+        }
         Some(Connect::Proxy(_)) => Some(Opaque("what is behind a proxy of the API server's is not known")),
         Some(Connect::PortForward(_)) => Some(Opaque("what goes through a forwarded port is not known")),
         Some(Connect::Attach(_)) => Some(Opaque("what an attached process does with its input is not known")),

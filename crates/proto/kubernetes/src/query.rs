@@ -87,6 +87,8 @@ pub struct Log {
     pub container: Option<String>,
     pub follow: bool,
     pub previous: bool,
+    /// `limitBytes`: it ends wherever the client likes, in the middle of a value, too.
+    pub cut: bool,
 }
 
 /// All of a query.
@@ -274,7 +276,12 @@ fn log(pairs: &Pairs) -> Result<Log, Reason> {
             "follow" => log.follow = boolean(value)?,
             "previous" => log.previous = boolean(value)?,
             "timestamps" | "pretty" => drop(boolean(value)?),
-            "sinceSeconds" | "tailLines" | "limitBytes" => number(value)?,
+            // What begins later begins with a line.
+            "sinceSeconds" | "tailLines" => number(value)?,
+            "limitBytes" => {
+                number(value)?;
+                log.cut = true;
+            }
             "sinceTime" | "timeout" => token(value)?,
             "stream" if matches!(value, "All" | "Stdout" | "Stderr") => {}
             "stream" => return Err(why::BAD_OPTION),

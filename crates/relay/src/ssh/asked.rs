@@ -151,9 +151,11 @@ impl Asked {
         let tripwires: BTreeSet<Tripped> = findings.iter().map(hit).collect();
         let classes: BTreeSet<Class> = findings.iter().map(|f| f.class.clone()).collect();
         let read = action::of(&resource.root, &config.user, config.login_shell, &command);
-        let statement = match text {
+        let Shown { text: statement, says_all } = match text {
             Some(text) => shown(&detectors, &variables, text, read.line.as_ref()),
-            None => MaskedText::constant("[a command line that is not text]"),
+            None => {
+                Shown { text: MaskedText::constant("[a command line that is not text]"), says_all: false }
+            }
         };
         // What stands in it in pieces of quotes may come back in one.
         for literal in read.line.iter().flat_map(|line| &line.literals) {
@@ -174,11 +176,10 @@ impl Asked {
             ..context(&action)
         };
         let said = text.map(str::to_owned);
-        let readable = said.is_some();
         // Nothing in it can be told from the rest: an approval of its shape is one of the very command.
         let subject = Subject::new(&detectors, action, statement, None, &[]).exact();
         Asked {
-            subject: if readable { subject } else { subject.hidden() },
+            subject: if says_all { subject } else { subject.hidden() },
             context,
             raw: sending.bytes(),
             sending,
@@ -339,23 +340,92 @@ fn before(env: &[(String, String)]) -> String {
     env.iter().map(|(name, value)| format!("{name}={value} ")).collect()
 }
 
-/// The line as it is recorded and shown: where the shell makes a value of quotes and escapes, a placeholder for the word, too.
-fn shown(detectors: &Detectors, variables: &str, text: &str, line: Option<&shell::Line>) -> MaskedText {
-    let (mut out, mut done) = (variables.to_owned(), 0);
+/// A line as it is recorded and shown.
+struct Shown {
+    text: MaskedText,
+    /// Whoever reads it knows what runs: no placeholder stands where code could.
+    says_all: bool,
+}
+
+/// The line as it is recorded and shown. Where the shell makes a value of quotes and escapes, what it makes of the word is shown, with a
+/// placeholder for the value alone: the rest of the word may be a program's text.
+fn shown(detectors: &Detectors, variables: &str, text: &str, line: Option<&shell::Line>) -> Shown {
+    let (mut out, mut done, mut says_all) = (variables.to_owned(), 0, true);
     for literal in line.iter().flat_map(|line| &line.literals) {
         let (start, end) = (literal.at.start as usize, literal.at.end as usize);
         let mut found = Vec::new();
         detectors.scan_deep(literal.value.as_bytes(), &mut found);
-        let (Some(before), Some(finding), true) = (text.get(done..start), found.first(), end <= text.len())
+        let (Some(before), Some(raw), false) =
+            (text.get(done..start), text.get(start..end), found.is_empty())
         else {
             continue;
         };
+        let masked = masked(&literal.value, &found);
+        let again = written(literal, &masked, raw, (text.get(..start), text.get(end..)));
+        says_all &= again.is_some() && !hide(&found, literal.value.as_bytes());
         out.push_str(before);
-        out.push_str(&format!("[{}]", finding.class));
+        out.push_str(&again.unwrap_or(masked));
         done = end;
     }
     out.push_str(text.get(done..).unwrap_or_default());
-    mask::text(detectors, &out).0
+    let (shown, found) = mask::text(detectors, &out);
+    Shown { text: shown, says_all: says_all && !hide(&found, out.as_bytes()) }
+}
+
+/// `value`, with a placeholder for each finding in it.
+fn masked(value: &str, found: &[mask::Finding]) -> String {
+    let (mut out, mut done) = (String::new(), 0);
+    for finding in found {
+        // A detector sees bytes: a character that it cuts goes whole.
+        let start = value.floor_char_boundary(finding.range.start);
+        if start >= done {
+            out.push_str(value.get(done..start).unwrap_or_default());
+            out.push_str(&format!("[{}]", finding.class));
+        }
+        done = done.max(value.ceil_char_boundary(finding.range.end));
+    }
+    out.push_str(value.get(done..).unwrap_or_default());
+    out
+}
+
+/// What stands in the line for a literal whose value is `masked`: as it was written, if its value stands there in one piece, and else
+/// quoted again. `None`: it is a part of something whose quotes are not its own. `around`: what stands before and behind it.
+fn written(
+    literal: &shell::Literal,
+    masked: &str,
+    raw: &str,
+    around: (Option<&str>, Option<&str>),
+) -> Option<String> {
+    if let Some((front, back)) = raw.split_once(&literal.value) {
+        return Some(format!("{front}{masked}{back}"));
+    }
+    let ends = |c: Option<char>| c.is_none_or(|c| c.is_ascii_whitespace() || ";|&()<>=".contains(c));
+    let alone = ends(around.0?.chars().next_back()) && ends(around.1?.chars().next());
+    match literal.kind {
+        // The shell drops tabs, and so does this.
+        shell::LiteralKind::HereDocument => Some(masked.to_owned()),
+        shell::LiteralKind::Word if alone => {
+            // A name that is assigned to keeps its `=`.
+            let name = raw.split_once('=').map(|(name, _)| name);
+            let name = name.filter(|name| masked.split_once('=').is_some_and(|(same, _)| same == *name));
+            let (front, rest) = masked.split_at(name.map_or(0, |name| name.len() + 1));
+            Some(format!("{front}'{}'", rest.replace('\'', "'\\''")))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a placeholder for one of these could stand for more than a value: for what a shell or another language would run. What is
+/// encoded is masked with all that is encoded beside it, and a key or a password has whatever stands between its marks.
+fn hide(found: &[mask::Finding], text: &[u8]) -> bool {
+    let runs = |value: &[u8]| {
+        let words = value.iter().any(u8::is_ascii_lowercase);
+        value.iter().any(|b| b";|&$`{}<>\n\r".contains(b) || words && b" \t()".contains(b))
+    };
+    found.iter().any(|finding| {
+        matches!(finding.form, mask::Form::Base64 | mask::Form::Hex)
+            || text.get(finding.range.clone()).is_none_or(runs)
+    })
 }
 
 /// What the run said it may hear again.
@@ -388,5 +458,58 @@ fn kind(what: &str) -> &'static str {
         "reverse-forward" => "REVERSE FORWARD",
         "signal" => "SIGNAL",
         _ => "CHANNEL",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is shown of `line`, and whether an approver knows by it what runs.
+    fn check(line: &str, expect: &str, says_all: bool) {
+        let read = shell::line(line.as_bytes()).ok();
+        let got = shown(&Detectors::new(), "", line, read.as_ref());
+        assert_eq!((got.text.as_str(), got.says_all), (expect, says_all), "{line}");
+    }
+
+    #[test]
+    fn a_value_is_masked_and_the_code_beside_it_is_shown() {
+        for (line, expect) in [
+            (
+                "python3 -c \"import os; os.system('id') #a.b@example.com\"",
+                "python3 -c \"import os; os.system('id') #[pii.email]\"",
+            ),
+            (
+                "bash <<\"X\"\nrm -rf /srv # a.b@example.com\nX\n",
+                "bash <<\"X\"\\nrm -rf /srv # [pii.email]\\nX\\n",
+            ),
+            ("bash <<-X\n\tid # a.b@example.com\n\tid\n\tX\n", "bash <<-X\\nid # [pii.email]\\nid\\n\\tX\\n"),
+            ("sh -c 'id # a.b@exam''ple.com'", "sh -c 'id # [pii.email]'"),
+            ("sh -c id\\ \\#\\ a.b@example.com\\'s", "sh -c 'id # [pii.email]'\\''s'"),
+            ("echo 536-'22'-8391 # it is a.b@example.com", "echo '[pii.ssn]' # it is [pii.email]"),
+            ("A=536-'22'-8391 id", "A='[pii.ssn]' id"),
+            ("call '+1 (415) 555-0100' 4111 1111 1111 1111", "call '[pii.phone]' [pii.card]"),
+            ("id; echo \"$x a.b@example.com\"", "id; echo \"$x [pii.email]\""),
+        ] {
+            check(line, expect, true);
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_where_a_placeholder_may_stand_for_code() {
+        for (line, expect) in [
+            ("curl postgres://u:a;id;@host/x", "curl postgres://u:[secret.url_password]@host/x"),
+            (
+                "sh <<X\n: -----BEGIN PRIVATE KEY-----\nreboot\n: -----END PRIVATE KEY-----\nX\n",
+                "sh <<X\\n: [secret.private_key]\\nX\\n",
+            ),
+            (
+                "echo cm0gLXJmIC8gIyBhLmJAZXhhbXBsZS5jb20= | base64 -d | sh",
+                "echo [pii.email] | base64 -d | sh",
+            ),
+            ("echo \"$x a\\$b a.b@example.com\"", "echo \"$x a$b [pii.email]\""),
+        ] {
+            check(line, expect, false);
+        }
     }
 }

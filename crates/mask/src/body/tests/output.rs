@@ -11,6 +11,8 @@ fn plainly(detectors: &Detectors, text: &[u8]) -> (Vec<u8>, usize) {
     let mut findings = Vec::new();
     detectors.scan(text, &mut findings);
     findings.extend(lines_plainly(detectors, text));
+    let cut = detectors.cut(text, true);
+    findings.extend(cut.filter(|cut| findings.iter().all(|f| f.range.end <= cut.range.start)));
     findings.sort_by_key(|f: &Finding| (f.range.start, std::cmp::Reverse(f.range.end)));
     (replace(text, &findings), findings.len())
 }
@@ -62,4 +64,46 @@ fn output_in_many_pieces_is_masked_as_it_is_read_plainly() {
         let cuts = (1..).map(|n| n * step).take_while(|&cut| cut < text.len());
         assert!(in_pieces(detectors, &text, cuts) == plainly(detectors, &text), "round {round} by {step}");
     }
+}
+
+/// What comes out of it where the program stops for a moment behind each of these pieces, and then ends.
+fn paused(pieces: &[&str]) -> Vec<String> {
+    let (detectors, known) = (Detectors::new(), Known::new([5; 16]));
+    let mut body = Body::new(Media::Output, [].into(), BTreeSet::new());
+    let mut all = Vec::new();
+    for piece in pieces {
+        let out = body.push(&detectors, &known, piece.as_bytes()).unwrap();
+        all.push(out.then(body.let_go(&detectors, &known)));
+    }
+    all.push(body.finish(&detectors, &known).unwrap().0);
+    all.into_iter().map(|bytes| String::from_utf8(bytes.into_vec()).unwrap()).collect()
+}
+
+#[test]
+fn a_value_that_the_end_cuts_is_covered() {
+    for (text, expect) in [
+        ("20687 ssn 536-22-839", "20687 ssn [pii.ssn]"),
+        ("a\ncard 411111111111111", "a\ncard [pii.card]"),
+        ("k=ghp_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq1", "k=[secret.github]"),
+    ] {
+        for cut in 0..=text.len() {
+            let (out, count) = in_pieces(&Detectors::new(), text.as_bytes(), [cut]);
+            assert_eq!((String::from_utf8(out).unwrap().as_str(), count), (expect, 1), "cut at {cut}");
+        }
+        // With a line's end behind it, it is what it is.
+        let whole = format!("{text}\n");
+        let (out, count) = in_pieces(&Detectors::new(), whole.as_bytes(), []);
+        assert_eq!((String::from_utf8(out).unwrap(), count), (whole, 0));
+    }
+}
+
+#[test]
+fn a_value_that_has_surely_begun_is_not_let_go_in_a_pause() {
+    assert_eq!(paused(&["ssn 536-22-839"]), ["ssn ", "[pii.ssn]"]);
+    assert_eq!(paused(&["ssn 536-22-839", "1\n"]), ["ssn ", "[pii.ssn]\n", ""]);
+    assert_eq!(paused(&["ssn 536-22-839", " and more", "\n"]), ["ssn ", "536-22-839 and more", "\n", ""]);
+    // Of what was let go before it had, the rest.
+    assert_eq!(paused(&["ssn 536-2", "2-83"]), ["ssn 536-2", "", "[pii.ssn]"]);
+    assert_eq!(paused(&["536-2", "2-83", "91\n"]), ["536-2", "", "[pii.ssn]\n", ""]);
+    assert_eq!(paused(&["name: ", "root@host"]), ["name: ", "root@host", ""]);
 }

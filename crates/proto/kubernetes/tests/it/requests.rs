@@ -428,6 +428,22 @@ fn what_a_request_does_in_the_words_of_policy() {
         ),
         ("POST", "/api/v1/nodes/n/proxy/run/x", "connect,opaque k/_/nodes/n/proxy PROXY"),
         ("GET", "/api/v1/namespaces/a/pods/b/log", "read k/a/pods/b/log LOG"),
+        (
+            "GET",
+            "/api/v1/namespaces/a/pods/b/log?tailLines=5&sinceSeconds=9&previous=true&timestamps=true",
+            "read k/a/pods/b/log LOG",
+        ),
+        ("GET", "/api/v1/namespaces/a/pods/b/log?limitBytes=35", "read,opaque k/a/pods/b/log LOG"),
+        (
+            "GET",
+            "/api/v1/namespaces/a/pods/b/log?tailLines=1&previous=1&limitBytes=35&follow=true",
+            "read,opaque k/a/pods/b/log LOG",
+        ),
+        (
+            "GET",
+            "/api/v1/namespaces/a/pods/b/log?sinceTime=2026-03-01T00:00:00Z&limitBytes=35",
+            "read,opaque k/a/pods/b/log LOG",
+        ),
         ("GET", "/apis/apps/v1", "read k/_path/apis/apps/v1 DISCOVERY"),
         ("GET", "/", "read k/_path DISCOVERY"),
     ];

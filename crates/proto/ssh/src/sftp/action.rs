@@ -6,7 +6,7 @@
 //! # Links
 //! After a HARDLINK the file has another name, and after a SYMLINK another way to it: a rule about paths is only as good as
 //! what may link. So both ends are touched: `from` what becomes reachable, `to` where. A link that says `..` leads elsewhere once it,
-//! or the directory that it is in, is renamed: none is made.
+//! or the directory that it is in, is renamed, and behind the name of another link at once: none is made.
 
 use super::attrs::Attrs;
 use super::message::{OpenFlags, Request};
@@ -418,14 +418,14 @@ fn symlink(
     }
 }
 
-/// A link that says `says`, which is read from the directory that the link is in. What it says is sent as it is.
+/// A link that says `says`, which is read from the directory that the link is in. What it says is sent as it is, so that the host reads
+/// it by its own links: `..` in it leads up from where those lead, and not from where the letters do.
 fn link(
     says: &RawField,
     link: &RawField,
     home: Option<&Canonical>,
 ) -> Result<(Vec<Touch>, RawField), Unclear> {
-    let relative = says.as_bytes().first() != Some(&b'/');
-    if relative && says.as_bytes().split(|byte| *byte == b'/').any(|segment| segment == b"..") {
+    if says.as_bytes().split(|byte| *byte == b'/').any(|segment| segment == b"..") {
         return Err(Unclear::Climbs);
     }
     let link = Path::read(link, home)?;
@@ -569,7 +569,7 @@ mod tests {
         let link = |first, second| Request::Symlink { first: raw(first), second: raw(second) };
         check(link("etc", "d/l"), LinkOrder::OpenSsh, Ok("symlink< /h/d/etc, symlink>! /h/d/l"));
         check(link("d/l", "etc"), LinkOrder::Draft, Ok("symlink< /h/d/etc, symlink>! /h/d/l"));
-        check(link("/d/../etc", "../l"), LinkOrder::OpenSsh, Ok("symlink< /etc, symlink>! /l"));
+        check(link("/etc", "../l"), LinkOrder::OpenSsh, Ok("symlink< /etc, symlink>! /l"));
         check(link("../etc", "/d/l"), LinkOrder::Unknown, Err(Unclear::Link));
         let both = "symlink< /a, symlink>! /b/c, symlink< /b/c, symlink>! /a";
         check(link("/a", "/b/c"), LinkOrder::Unknown, Ok(both));
@@ -583,6 +583,17 @@ mod tests {
             check(link("d/l", says), LinkOrder::Draft, Err(Unclear::Climbs));
         }
         check(link("..a/b..", "l"), LinkOrder::OpenSsh, Ok("symlink< /h/..a/b.., symlink>! /h/l"));
+    }
+
+    #[test]
+    fn a_link_that_goes_up_from_a_name_which_may_be_another_links_is_not_made() {
+        let link = |first, second| Request::Symlink { first: raw(first), second: raw(second) };
+        for says in ["/h/d/l/../../secret", "/h/d/l/..", "/..", "//h//../x", "/h/./../x"] {
+            check(link(says, "/h/d/x"), LinkOrder::OpenSsh, Err(Unclear::Climbs));
+            check(link("/h/d/x", says), LinkOrder::Draft, Err(Unclear::Climbs));
+            check(link(says, "/h/d/x"), LinkOrder::Unknown, Err(Unclear::Climbs));
+            check(link("/h/d/x", says), LinkOrder::Unknown, Err(Unclear::Climbs));
+        }
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! **Invariant:** nothing is said of a user or a credential before the host has proved a pinned key.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use bytes::Bytes;
+use russh::Names;
 use russh::client::{AuthResult, ChannelOpenHandle, Config, Handle, Handler, Msg, Session, connect_stream};
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{
@@ -29,6 +30,7 @@ use crate::limits::{
 pub(in crate::ssh) struct Upstream {
     pub(super) handle: Handle<Checks>,
     cut: Cut,
+    open_ssh: bool,
 }
 
 /// It, and what the host proved.
@@ -86,7 +88,7 @@ pub(in crate::ssh) async fn dial(
     let checks = Checks { pins: pins.cloned(), seen: seen.clone() };
     let cuts = CutOnDrop(Some(cut.clone()));
     let connected = connect_stream(Arc::new(config), Cuttable::new(stream, cut.clone()), checks).await;
-    let shown = || seen.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let shown = || seen.saw().key.clone();
     let mut handle = match connected {
         Ok(handle) => handle,
         // It showed another key, or has none of the pinned kinds.
@@ -108,7 +110,8 @@ pub(in crate::ssh) async fn dial(
     match (done, shown()) {
         (Ok(AuthResult::Success), Some(key)) => {
             cuts.keep();
-            Ok(Dialled { upstream: Upstream { handle, cut }, key })
+            let open_ssh = seen.saw().open_ssh;
+            Ok(Dialled { upstream: Upstream { handle, cut, open_ssh }, key })
         }
         (Ok(AuthResult::Success), None) => Err(NotDialled::Unproved(None)),
         (Ok(AuthResult::Failure { .. }), _) => Err(NotDialled::NotLoggedIn),
@@ -138,6 +141,11 @@ impl Upstream {
 
     pub(in crate::ssh) fn bytes(&self) -> u64 {
         self.cut.bytes()
+    }
+
+    /// Whether the host says of itself that it is OpenSSH's.
+    pub(in crate::ssh) fn is_open_ssh(&self) -> bool {
+        self.open_ssh
     }
 
     /// A channel on which a program may be started. Errors: the host opens none.
@@ -282,7 +290,24 @@ impl Mouth {
 
 /// What the host showed.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Option<KeyKind>>>);
+struct Seen(Arc<Mutex<Saw>>);
+
+#[derive(Default)]
+struct Saw {
+    key: Option<KeyKind>,
+    open_ssh: bool,
+}
+
+impl Seen {
+    fn saw(&self) -> MutexGuard<'_, Saw> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a host's first line (RFC 4253, 4.2) is OpenSSH's.
+fn is_open_ssh(line: &[u8]) -> bool {
+    line.starts_with(b"SSH-2.0-OpenSSH_")
+}
 
 /// The host's side of a connection, as the library calls it.
 pub(super) struct Checks {
@@ -304,8 +329,18 @@ impl Handler for Checks {
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Error> {
         let key = shown.public_key();
         let certified = matches!(shown, PublicKeyOrCertificate::Certificate(_));
-        *self.seen.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(KeyKind::of(&key));
+        self.seen.saw().key = Some(KeyKind::of(&key));
         Ok(!certified && self.pins.as_ref().is_some_and(|pins| pins.has(&key)))
+    }
+
+    async fn kex_done(
+        &mut self,
+        _shared_secret: Option<&[u8]>,
+        _names: &Names,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        self.seen.saw().open_ssh = is_open_ssh(session.remote_sshid());
+        Ok(())
     }
 
     async fn server_channel_open_forwarded_tcpip(
@@ -381,5 +416,20 @@ impl Handler for Checks {
         _session: &mut Session,
     ) -> Result<(), Error> {
         self.no(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_ssh_is_who_says_so_first() {
+        for line in ["SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3", "SSH-2.0-OpenSSH_for_Windows_9.5"] {
+            assert!(is_open_ssh(line.as_bytes()), "{line}");
+        }
+        for line in ["SSH-2.0-AsyncSSH_2.24.1", "SSH-2.0-dropbear_2022.83", "SSH-2.0-x OpenSSH_9.2", ""] {
+            assert!(!is_open_ssh(line.as_bytes()), "{line}");
+        }
     }
 }

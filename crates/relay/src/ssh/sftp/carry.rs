@@ -155,6 +155,7 @@ impl<'a> Carry<'a> {
         lane: &'a Lane,
         writer: &'a UpstreamWriter,
         of: Seq,
+        link_order: LinkOrder,
         over: Over,
     ) -> Carry<'a> {
         let extensions = Extensions::all().without(Extension::CopyData);
@@ -162,7 +163,7 @@ impl<'a> Carry<'a> {
             link,
             lane,
             writer,
-            session: Session::new(Options { link_order: LinkOrder::OpenSsh, extensions }),
+            session: Session::new(Options { link_order, extensions }),
             of,
             pieces: 0,
             client: Incoming { decoder: Decoder::client(), bytes: BytesMut::new() },

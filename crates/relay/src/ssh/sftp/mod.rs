@@ -36,6 +36,7 @@ mod name;
 mod request;
 mod scp;
 
+use proto_ssh::sftp::action::LinkOrder;
 use vocab::{Access, Action, Verb};
 
 use super::asked::{Asked, Sending};
@@ -80,7 +81,10 @@ pub(super) async fn sftp(link: &Link, lane: &Lane, sending: Sending, ended: &mut
             link.begun(of);
             match begun(writer.start(permit, &asked.sending, &mut ear), lane, ended).await {
                 // Of a terminal nothing was asked, which is all that a host says no to before it answers.
-                Ok(_) => Carry::new(link, lane, &writer, of, ended.clone()).run(ear).await,
+                Ok(_) => {
+                    let order = link_order(upstream.is_open_ssh());
+                    Carry::new(link, lane, &writer, of, order, ended.clone()).run(ear).await
+                }
                 Err(cut) => {
                     indeterminate(link, of, &cut).await;
                     Err(cut)
@@ -93,4 +97,10 @@ pub(super) async fn sftp(link: &Link, lane: &Lane, sending: Sending, ended: &mut
         Ok(Ending::Cut) | Err(_) => link.pool.end(upstream).await,
     }
     carried.map(|_ending| ()).map_err(|cut| link.uncertain(cut))
+}
+
+/// Which way a host takes the arguments of a SYMLINK. Those that are not OpenSSH's take them as the draft says, or by what the client's
+/// first line says of itself, or as OpenSSH does.
+fn link_order(is_open_ssh: bool) -> LinkOrder {
+    if is_open_ssh { LinkOrder::OpenSsh } else { LinkOrder::Unknown }
 }

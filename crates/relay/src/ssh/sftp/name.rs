@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use proto_ssh::path::{Canonical, Path, shown};
-use proto_ssh::sftp::action::Touch;
+use proto_ssh::sftp::action::{Role, Touch};
 use proto_ssh::sftp::attrs::Attrs;
 use proto_ssh::sftp::message::Request;
 use proto_ssh::sftp::session::Asked;
@@ -33,6 +33,10 @@ pub(super) fn of_touches(
     for touch in touches {
         let (on, unclear) = place(of_user, home, &touch.path);
         opaque = opaque.or(unclear);
+        if touch.role == Role::From {
+            // By its other name it can be read.
+            accesses.insert(Access { verb: Verb::Read, on: on.clone(), columns: Vec::new() });
+        }
         accesses.insert(Access { verb: touch.operation.verb(), on, columns: Vec::new() });
     }
     if opaque.is_some() {

@@ -64,6 +64,14 @@ fn logs_are_masked_and_each_piece_of_one_that_is_followed_is_recorded_before_it_
     says(&Pod::new("logs-of", &["sh", "-c", &script]), "logs-of", "first");
     let done = scene.sh("logs-1", "kubectl logs logs-of; kubectl logs logs-of --tail 1");
     assert_eq!(done.out(), "first\nssn [pii.ssn]\nssn [pii.ssn]\n", "{}", scene.gateway.explain(&done));
+    // Where it is cut off a value may be: that is opaque, and what has surely begun is covered.
+    let done = scene.sh("pod-plain", "kubectl logs logs-of --limit-bytes 20");
+    assert!(!done.status.success() && done.err().contains("runs only what can be known"), "{}", done.all());
+    let done = scene.sh(
+        "logs-3",
+        "kubectl logs logs-of --limit-bytes 20; kubectl logs logs-of --tail 1 --limit-bytes 13",
+    );
+    assert_eq!(done.out(), "first\nssn [pii.ssn]ssn [pii.ssn]", "{}", scene.gateway.explain(&done));
     // While the first is followed its record is there already, and what comes later is not waited for.
     let script = "kubectl logs -f logs-of >$HOME/log & until grep -q ssn $HOME/log; do sleep 0.05; done; cat $HOME/log; echo --; \
                   echo shown >&2; kubectl exec logs-of -- touch /tmp/go; until grep -q mail $HOME/log; do sleep 0.05; done; \
