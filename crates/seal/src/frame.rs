@@ -10,6 +10,8 @@ pub const SEGMENT_MAGIC: [u8; 8] = *b"TACHOSEG";
 pub const BATCH_MAGIC: [u8; 8] = *b"TACHOBAT";
 pub const BUNDLE_MAGIC: [u8; 8] = *b"TACHOBUN";
 pub const VERSION: u32 = 1;
+/// Of bundles. Version 1 had no links (FORMAT.md, section 6), and is still read.
+pub const BUNDLE_VERSION: u32 = 2;
 /// The size of a segment unless configured otherwise.
 pub const SEGMENT_BYTES_DEFAULT: usize = 64 << 20;
 pub const SEGMENT_HEADER_BYTES: usize = 512;

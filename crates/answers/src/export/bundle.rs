@@ -6,7 +6,7 @@ use std::io::Write;
 use ledger::read::{Entry, Item, ReadError, Store};
 use seal::Hash;
 use seal::cbor::Value;
-use seal::frame::{BUNDLE_MAGIC, Kind, VERSION, encode_frame};
+use seal::frame::{BUNDLE_MAGIC, BUNDLE_VERSION, Kind, encode_frame};
 use seal::note::{Checkpoint, SignedNote};
 use seal::tree::{Subtrees, inclusion_proof, node_hash, root_at};
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub fn export_bundle(
         ));
     };
     let mut writer = Frames { out, bytes: 0 };
-    let header = [&BUNDLE_MAGIC[..], &VERSION.to_be_bytes(), &[0; 4]].concat();
+    let header = [&BUNDLE_MAGIC[..], &BUNDLE_VERSION.to_be_bytes(), &[0; 4]].concat();
     writer.raw(&header)?;
     writer.frame(Kind::Checkpoint, note)?;
     if let Some(key) = key {
@@ -68,8 +68,12 @@ pub fn export_bundle(
         complete: false,
         bytes: 0,
     };
-    for entry in scan.keys.iter().filter(|entry| entry.seq.0 < *size) {
+    for (entry, link) in scan.keys.iter().filter(|(entry, _)| entry.seq.0 < *size) {
         writer.record(entry, *size, &scan.levels)?;
+        if let Some((note, size)) = link {
+            writer.frame(Kind::Checkpoint, note)?;
+            writer.proof(entry, *size, &scan.levels)?;
+        }
     }
     for entry in &scan.run {
         if entry.seq.0 >= *size {
@@ -112,8 +116,8 @@ impl Answer for Exported {
 struct Scan {
     checkpoint: Option<(Vec<u8>, u64)>,
     levels: Levels,
-    /// `genesis`, and each `epoch` with a key.
-    keys: Vec<Entry>,
+    /// `genesis`, and each `epoch` with a key; of these the first checkpoint over it, which the key before it signed.
+    keys: Vec<(Entry, Option<(Vec<u8>, u64)>)>,
     run: Vec<Entry>,
 }
 
@@ -127,6 +131,9 @@ impl Scan {
                 Item::Checkpoint(_, note) => {
                     let checkpoint = note.checkpoint().map_err(|e| Cannot::Ledger(e.to_string()))?;
                     scan.checkpoint = Some((note.to_bytes(), checkpoint.size));
+                    if let [_, .., (_, link @ None)] = &mut *scan.keys {
+                        *link = scan.checkpoint.clone();
+                    }
                 }
                 Item::Record(entry) => scan.take(*entry, run),
             }
@@ -154,7 +161,7 @@ impl Scan {
         let rotates = entry.kind == Some(ledger::Kind::Epoch)
             && entry.body.get("key").is_some_and(|k| k != &Value::Null);
         if entry.kind == Some(ledger::Kind::Genesis) || rotates {
-            self.keys.push(entry);
+            self.keys.push((entry, None));
         } else if entry.run == Some(run) {
             self.run.push(entry);
         }
@@ -209,6 +216,10 @@ impl Frames<'_> {
 
     fn record(&mut self, entry: &Entry, size: u64, levels: &Levels) -> Result<(), Cannot> {
         self.frame(Kind::Record, &entry.bytes)?;
+        self.proof(entry, size, levels)
+    }
+
+    fn proof(&mut self, entry: &Entry, size: u64, levels: &Levels) -> Result<(), Cannot> {
         let proof = inclusion_proof(levels, entry.seq.0, size).map_err(|e| Cannot::Ledger(e.to_string()))?;
         let mut body = entry.seq.0.to_be_bytes().to_vec();
         body.extend_from_slice(&(proof.len() as u16).to_be_bytes());
