@@ -385,11 +385,13 @@ def verify(path, anchor=None, witnesses=(), known=()):  # A report, or OSError
         names = sorted(glob.glob("[0-9]" * 10 + ".seg", root_dir=folder))
         paths = {int(name[:10]): os.path.join(folder, name) for name in names}
         beside = os.path.dirname(folder)
-        copies = ["checkpoint", *glob.glob("witness/" + "[0-9a-f]" * 8, root_dir=beside)] if inside != "." else []
+        copies = ["checkpoint", *sorted(glob.glob("witness/" + "[0-9a-f]" * 8, root_dir=beside))]
         if paths:
-            for copy in (os.path.join(beside, copy) for copy in copies):  # read first: never ahead of segments
+            for number, copy in enumerate(copies if inside != "." else []):  # read first: never ahead of segments
+                path = os.path.join(beside, copy)
                 try:
-                    known = [*known, Note(read(copy, 65537))] if os.path.exists(copy) else known
+                    need(number <= 64, "they are too many")
+                    known = [*known, Note(read(path, 65537))] if os.path.exists(path) else known
                 except Broken as broken:
                     print(f"warning: the file `{copy}` was not used:", *broken.args, file=sys.stderr)
             last = max((number for number in paths if not zero(read(paths[number], 512))), default=0)
