@@ -45,6 +45,7 @@ pub(crate) fn open(
         _ => io_error(&paths.lock(), error),
     })?;
     segments::remove_staged(&*disk, &paths).map_err(|error| io_error(&paths.segments, error))?;
+    keys::finish_erasure(&*disk, &config.keys)?;
     let run_keys = RunKeys::load(&*disk, &config.keys)?;
     let gateway = GatewayKey::load_or_make(&*disk, &config.keys, &run_keys, &*random)?;
     let ground = match recover::scan(&*disk, &paths)? {
