@@ -116,6 +116,7 @@ struct Ground {
 struct Owed {
     fresh: bool,
     records: u64,
+    adopted: u64,
     torn: u64,
     epoch: u64,
     open: HashMap<RunId, OpenRun>,
@@ -160,6 +161,7 @@ impl Ground {
         let owed = Owed {
             fresh: false,
             records: scan.model.next(),
+            adopted: scan.model.next() - scan.signed,
             torn: scan.torn,
             epoch: scan.epoch,
             open: scan.open,
@@ -227,8 +229,15 @@ impl Ground {
             signed_at: clock.tick(),
             pace: Pace::default(),
         };
-        let owed =
-            Owed { fresh: true, records: 0, torn: 0, epoch: 0, open: HashMap::new(), erased: Vec::new() };
+        let owed = Owed {
+            fresh: true,
+            records: 0,
+            adopted: 0,
+            torn: 0,
+            epoch: 0,
+            open: HashMap::new(),
+            erased: Vec::new(),
+        };
         let (after, turns, spare) = (None, Vec::new(), Spare::Missing);
         Ok(Ground { origin, first_key, commit, after, turns, owed, spare })
     }
@@ -287,6 +296,7 @@ fn settle_debts(inner: &Inner, after: Option<(u64, Signer)>, owed: Owed) -> Resu
         fresh: owed.fresh,
         records: owed.records,
         torn: owed.torn,
+        adopted: owed.adopted,
         ..Recovery::default()
     };
     let draft = Draft::new(Kind::Start)
@@ -295,6 +305,7 @@ fn settle_debts(inner: &Inner, after: Option<(u64, Signer)>, owed: Owed) -> Resu
         .put("policy", inner.config.policy)
         .put("durability", inner.config.durability)
         .put("recovered", owed.records)
+        .put("adopted", owed.adopted)
         .put("torn", owed.torn);
     append(inner, draft)?;
     let mut interrupted: Vec<(RunId, OpenRun)> = owed.open.into_iter().collect();
