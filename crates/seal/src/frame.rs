@@ -425,6 +425,8 @@ pub fn later_batch(segment: &[u8], from: usize, least: u64) -> Option<usize> {
     while let Some(found) = find(segment.get(at..)?, &BATCH_MAGIC) {
         let magic = at + found;
         if let Some(offset) = magic.checked_sub(FRAME_HEADER_BYTES).filter(|offset| *offset >= from)
+            // Before the CRC: one over what a hostile length says, at each magic of a segment full of them, would take hours.
+            && be32(&segment[offset..]) as usize == BATCH_BODY_BYTES
             && let Ok(Some(frame)) = Frames::new(segment, offset).read()
             && frame.kind == Kind::Batch
             && let Some(batch) = Batch::decode(frame.body)
