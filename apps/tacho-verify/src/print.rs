@@ -1,6 +1,7 @@
 //! From a verdict to what a person or a program reads.
 
 use crate::Failure;
+use seal::text::{deceives, visible};
 use seal::verify::{Options, Report, Seen, Subject};
 use std::fmt::Write;
 
@@ -22,7 +23,8 @@ pub(crate) fn text(verdict: &Result<Report, Failure>, options: &Options) -> Stri
         ),
         Err(Failure::Unreadable { path, what }) => writeln!(out, "COULD NOT READ {}: {what}", path.display()),
     };
-    out
+    // An origin, a key's name and what was found come out of the evidence.
+    out.lines().map(|line| visible(line) + "\n").collect()
 }
 
 fn write_report(out: &mut String, report: &Report, options: &Options) -> std::fmt::Result {
@@ -197,8 +199,11 @@ fn quoted(text: &str) -> String {
         match c {
             '"' => out += "\\\"",
             '\\' => out += "\\\\",
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c)); // every control character is below U+10000
+            c if deceives(c) => {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
             }
             c => out.push(c),
         }

@@ -75,12 +75,20 @@ impl Config {
             return wrong("the version has control characters or is too long".to_owned());
         }
         match &self.origin {
-            Some(origin) if origin.len() > limits::ORIGIN_BYTES_MAX || !seal::note::is_name(origin) => wrong(
-                format!("{origin:?} is no origin: no spaces, no '+', at most {}", limits::ORIGIN_BYTES_MAX),
-            ),
+            Some(origin) if !is_origin(origin) => wrong(format!(
+                "{origin:?} is no origin: no spaces, no '+', at most {}",
+                limits::ORIGIN_BYTES_MAX
+            )),
             _ => Ok(()),
         }
     }
+}
+
+/// A name that looks like no other.
+fn is_origin(origin: &str) -> bool {
+    origin.len() <= limits::ORIGIN_BYTES_MAX
+        && seal::note::is_name(origin)
+        && !origin.chars().any(seal::text::deceives)
 }
 
 /// The ledger could not be opened. Nothing was admitted, and nothing that was recorded is changed.

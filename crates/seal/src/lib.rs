@@ -17,6 +17,7 @@ pub mod note;
 pub mod payload;
 pub mod record;
 mod sha256;
+pub mod text;
 pub mod tree;
 pub mod verify;
 pub mod witness;
