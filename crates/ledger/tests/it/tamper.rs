@@ -195,7 +195,7 @@ fn no_more_records_are_adopted_than_a_crash_leaves() {
     let (ledger, recovery) = open.try_open().unwrap();
     assert_eq!(recovery.adopted, adopted);
     drop(ledger);
-    let start = open.entries().into_iter().filter(|entry| entry.kind == Some(Kind::Start)).last().unwrap();
+    let start = open.entries().into_iter().rfind(|entry| entry.kind == Some(Kind::Start)).unwrap();
     assert_eq!(start.body.get("adopted").and_then(Value::as_u64), Some(adopted));
 
     let least = usize::try_from(ADOPTED_RECORDS_MAX - adopted).unwrap();
