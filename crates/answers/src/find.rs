@@ -183,14 +183,16 @@ fn verdict(action: &Action, value: &str) -> bool {
     action.request().verdict.as_str() == value || (value == "refuse" && !action.refusals.is_empty())
 }
 
-/// `customers`, `public.customers` or a path; a table is the fourth segment of a path, or its last.
+/// `customers`, `public.customers` or a path; a table is the fourth segment of a path, or its last. A name may have dots
+/// in it: each of a value's may be the one between schema and table, or none.
 fn is_table(touch: &Touch, value: &str) -> bool {
     let segments: Vec<&str> = touch.on.split('/').collect();
     let table = segments.get(3).or(segments.last()).copied().unwrap_or("");
-    match value.split_once('.') {
-        Some((schema, name)) => table == name && segments.get(2) == Some(&schema),
-        None => table == value || &*touch.on == value,
-    }
+    let in_schema = |(at, _): (usize, &str)| {
+        let (schema, name) = (&value[..at], &value[at + 1..]);
+        table == name && segments.get(2) == Some(&schema)
+    };
+    table == value || &*touch.on == value || value.match_indices('.').any(in_schema)
 }
 
 /// `pii` matches `pii.ssn`.
