@@ -53,7 +53,7 @@ impl Desk<'_> {
             more_actions: found.len().saturating_sub(ACTIONS_MAX) as u64,
             runs: counts.into_iter().filter_map(|(run, n)| self.found_run(run, n)).collect(),
             unread: self.unread_everywhere(),
-            proof,
+            proof: self.sealing(proof, found.iter().flat_map(|(_, action)| action.records.iter().copied())),
         })
     }
 
@@ -85,6 +85,10 @@ impl Desk<'_> {
 impl Answer for Found {
     const SHAPE: &'static str = "tacho.find/1";
 
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
+
     fn render(&self, text: &mut Text) {
         if self.actions.is_empty() {
             text.line("Nothing found.");
@@ -108,9 +112,9 @@ impl Answer for Found {
         text.line(&self.proof.text());
     }
 
-    /// 1 if nothing was found.
+    /// 1 if nothing was found, which a record that is broken cannot say.
     fn exit_code(&self) -> u8 {
-        u8::from(self.actions.is_empty())
+        u8::from(self.actions.is_empty() && !self.proof.is_broken())
     }
 }
 

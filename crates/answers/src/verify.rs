@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use index::Index;
 use seal::files::{Among, Copies, among_segments};
 use seal::limits::NOTE_BYTES_MAX;
 use seal::note::{Checkpoint, VerifierKey};
@@ -157,9 +158,49 @@ pub fn chain(verdict: &Result<Report, Finding>, witnesses: &[VerifierKey]) -> Ch
                 witnessed: report.witnessed.map(|w| (names(), Seq(w.size))),
                 checkpoint: checkpoint.unwrap_or_default(),
                 no_close: has_no_close(report),
+                torn: report.torn.map(|at| torn(report.segments.saturating_sub(1), at)),
             })
         }
     }
+}
+
+/// In words, for [`Verified::torn`].
+fn torn(segment: u64, offset: u64) -> String {
+    format!(
+        "segment {segment} ends at byte {offset} in a frame that is not whole, and what follows is not here"
+    )
+}
+
+impl Chain {
+    /// What was verified, held against what was read into an index: both must be the same records, or answers would rest on
+    /// others than were proved. `least`: how many records the index must have; `torn`: where its reading stopped in
+    /// a frame that is not whole.
+    #[must_use]
+    pub fn of_index(self, index: &Index, least: RecordCount, stopped: Option<(u64, u64)>) -> Chain {
+        let Chain::Verified(mut verified) = self else { return self };
+        let read = index.next().0;
+        let (holds, verified_count) = match least {
+            RecordCount::Exactly(count) => (read == count, count),
+            RecordCount::AtLeast(count) => (read >= count, count),
+        };
+        if !holds {
+            return Chain::Broken(format!(
+                "{verified_count} records were verified and {read} could be read: a segment is not where it belongs"
+            ));
+        }
+        if verified.torn.is_none() {
+            verified.torn = stopped.map(|(segment, offset)| torn(segment, offset));
+        }
+        Chain::Verified(verified)
+    }
+}
+
+/// How many records an index must have beside a verified ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordCount {
+    Exactly(u64),
+    /// A gateway is writing: more may have come.
+    AtLeast(u64),
 }
 
 impl VerifyAnswer {
