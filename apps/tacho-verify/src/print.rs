@@ -240,7 +240,20 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use super::{json, text, utc};
+    use seal::testkit::Writer;
+    use seal::verify::{Options, Verifier};
+
+    #[test]
+    fn an_origin_moves_no_cursor_and_looks_like_no_other() {
+        let segments = Writer::new("gate\u{202e}way\u{200b}", 8192).finish();
+        let mut verifier = Verifier::new(Options::default());
+        verifier.push_segment(0, &segments[0], true).unwrap();
+        let verdict = Ok(verifier.finish().unwrap());
+        let shown = text(&verdict, &Options::default());
+        assert!(shown.starts_with("VERIFIED ledger gate\\u{202e}way\\u{200b}\n"), "{shown}");
+        assert!(json(&verdict).contains("\"origin\":\"gate\\u202eway\\u200b\""));
+    }
 
     #[test]
     fn a_witness_says_when_as_everything_else_does() {
