@@ -296,39 +296,49 @@ class Ledger(Reader):
 
 class Bundle(Reader):  # (6)
     def verify(self, data):
-        need(data[:16] == b"TACHOBUN\0\0\0\1\0\0\0\0", "bundle-header")
-        self.sealed = self.run = self.unproved = self.key = None
+        need(re.match(rb"TACHOBUN\0\0\0[\1\2]\0\0\0\0", data), "bundle-header")
+        self.linked, self.due, self.link = data[11] == 2, "", None
+        self.sealed = self.run = self.key = None
         self.records, self.commitments, self.at = 0, set(), 16
         while found := frame(data, self.at):
             self.frame(*found[:2])
             self.at = found[2]
         need(self.at == len(data), "bundle-order", "bytes follow the last frame")
         need(not self.pending, "payload-orphan")
-        need(self.sealed and self.run and not self.unproved, "bundle-order", "something is missing")
-        self.signed(self.sealed, self.keys[-2:])
+        need(self.sealed and self.run and not self.due, "bundle-order", "something is missing")
+        need(self.sealed.origin == self.origin, "checkpoint-origin")
+        first_over = self.link and self.link.size == self.sealed.size  # which only a link says
+        need(not first_over or self.link.root == self.sealed.root, "checkpoint-root")
+        self.signed(self.sealed, self.keys[-2:-1] if first_over else self.keys[-1:] if self.linked else self.keys[-2:])
         committed = {sha256(b"tacho key commitment v1", self.key)} if self.key else self.commitments
         need(self.commitments == committed, "bundle-key")
         self.at_size(self.sealed.size, self.sealed.root)
         self.cosigned(self.sealed)
         self.covered, self.checkpoints, self.rotations = self.sealed.size, 1, len(self.keys) - 1
-        return self.report(subject="bundle", run=self.run.hex(), complete=self.runs[self.run] is None, bytes=self.at,
-                           records=self.records, open=0, root=self.sealed.root.hex())
+        report = self.report(subject="bundle", run=self.run.hex(), complete=self.runs[self.run] is None, bytes=self.at,
+                             records=self.records, open=0, root=self.sealed.root.hex())
+        if not self.linked and self.rotations:  # Anybody could have named the keys after the first
+            need(not self.anchor or self.known or self.witnessed is not None, "key-anchor", "no links: see --known")
+            print("warning: a bundle of version 1 does not prove its keys: --key says nothing of it", file=sys.stderr)
+            report["anchored"] = False
+        return report
     def frame(self, kind, body):
         need(self.sealed or kind == "C", "bundle-order", "the first frame is not a checkpoint")
-        need(not self.unproved or kind == "I", "bundle-order", "a record has no inclusion proof")
+        need(self.due in ("", kind), "bundle-order", f"a record or key has no {self.due} frame")
         need(kind != "B", "frame-kind")
         if kind == "C":
-            need(not self.sealed, "bundle-order", "a second checkpoint")
-            self.sealed = Note(body)
+            need(not self.sealed or self.due, "bundle-order", "a second checkpoint")
+            self.link_of_key(Note(body)) if self.sealed else setattr(self, "sealed", Note(body))
         elif kind == "P":
             self.pending.append((sha256(body), len(body)))
         elif kind == "R":
             record, leaf = self.record(body, False)
             self.place(record, record.get("run"))
-            self.unproved = record["seq"], leaf
+            self.due, self.leaf, self.tree = "I", (record["seq"], leaf), self.sealed
+            self.names_key = record["kind"] == "epoch"
         elif kind == "I":
-            need(self.unproved, "bundle-order", "a proof without its record")
-            self.inclusion(body, *self.unproved)
+            need(self.due, "bundle-order", "a proof without its record")
+            self.inclusion(body, *self.leaf)
         else:
             need(not self.key and len(body) == 32, "bundle-key")
             need(not self.pending, "payload-orphan")
@@ -343,12 +353,21 @@ class Bundle(Reader):  # (6)
         else:
             need(not self.run and self.keys and record["kind"] == "epoch", "bundle-order", "it does not belong here")
             need(key := self.epoch_key(record["body"]), "bundle-order", "an epoch without a key")
+            need(not self.link or self.link.size <= record["seq"], "epoch-key", "no checkpoint since the last change")
             self.keys.append(key)
+    def link_of_key(self, note):  # The checkpoint by which the key before it vouches for the last one
+        self.signed(note, self.keys[-2:-1])
+        need(self.leaf[0] < note.size <= self.sealed.size, "checkpoint-size")
+        self.due, self.tree, self.link = "I", note, note
     def inclusion(self, body, seq, leaf):
         count, path = be(body[8:10]), [body[i:i + 32] for i in range(10, len(body), 32)]
-        need(len(body) == 10 + 32 * count and count <= 65 and be(body[:8]) == seq < self.sealed.size, "bundle-proof")
-        need(path_root(leaf, seq, self.sealed.size, path) == self.sealed.root, "bundle-proof")
-        self.unproved, self.seq, self.records = None, seq + 1, self.records + 1
+        need(len(body) == 10 + 32 * count and count <= 65 and be(body[:8]) == seq < self.tree.size, "bundle-proof")
+        need(path_root(leaf, seq, self.tree.size, path) == self.tree.root, "bundle-proof")
+        if self.tree is self.sealed:
+            self.seq, self.records = seq + 1, self.records + 1
+            self.due = "C" if self.names_key and self.linked else ""
+        else:
+            self.due = ""
 
 # --- Files and the command (1, 7) ---
 def read(path, limit=-1): return open(path, "rb").read(limit)
@@ -366,11 +385,13 @@ def verify(path, anchor=None, witnesses=(), known=()):  # A report, or OSError
         names = sorted(glob.glob("[0-9]" * 10 + ".seg", root_dir=folder))
         paths = {int(name[:10]): os.path.join(folder, name) for name in names}
         beside = os.path.dirname(folder)
-        copies = ["checkpoint", *glob.glob("witness/" + "[0-9a-f]" * 8, root_dir=beside)] if inside != "." else []
+        copies = ["checkpoint", *sorted(glob.glob("witness/" + "[0-9a-f]" * 8, root_dir=beside))]
         if paths:
-            for copy in (os.path.join(beside, copy) for copy in copies):  # read first: never ahead of segments
+            for number, copy in enumerate(copies if inside != "." else []):  # read first: never ahead of segments
+                path = os.path.join(beside, copy)
                 try:
-                    known = [*known, Note(read(copy, 65537))] if os.path.exists(copy) else known
+                    need(number <= 64, "they are too many")
+                    known = [*known, Note(read(path, 65537))] if os.path.exists(path) else known
                 except Broken as broken:
                     print(f"warning: the file `{copy}` was not used:", *broken.args, file=sys.stderr)
             last = max((number for number in paths if not zero(read(paths[number], 512))), default=0)

@@ -11,6 +11,3 @@ pub const NOTE_FILE_BYTES_MAX: u64 = seal::limits::NOTE_BYTES_MAX as u64 + 1;
 
 /// Most segment files: ten digits would allow 10^10; a million of 64 MiB are 64 TiB.
 pub const SEGMENT_FILES_MAX: usize = 1_000_000;
-
-/// Copies of checkpoints beside the segments: the ledger's own and one of each witness; the gateway has at most 8.
-pub const COPIES_MAX: usize = 64;

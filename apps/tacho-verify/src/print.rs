@@ -1,6 +1,7 @@
 //! From a verdict to what a person or a program reads.
 
 use crate::Failure;
+use seal::text::{deceives, visible};
 use seal::verify::{Options, Report, Seen, Subject};
 use std::fmt::Write;
 
@@ -22,7 +23,8 @@ pub(crate) fn text(verdict: &Result<Report, Failure>, options: &Options) -> Stri
         ),
         Err(Failure::Unreadable { path, what }) => writeln!(out, "COULD NOT READ {}: {what}", path.display()),
     };
-    out
+    // An origin, a key's name and what was found come out of the evidence.
+    out.lines().map(|line| visible(line) + "\n").collect()
 }
 
 fn write_report(out: &mut String, report: &Report, options: &Options) -> std::fmt::Result {
@@ -197,8 +199,11 @@ fn quoted(text: &str) -> String {
         match c {
             '"' => out += "\\\"",
             '\\' => out += "\\\\",
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c)); // every control character is below U+10000
+            c if deceives(c) => {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
             }
             c => out.push(c),
         }
@@ -235,7 +240,20 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use super::{json, text, utc};
+    use seal::testkit::Writer;
+    use seal::verify::{Options, Verifier};
+
+    #[test]
+    fn an_origin_moves_no_cursor_and_looks_like_no_other() {
+        let segments = Writer::new("gate\u{202e}way\u{200b}", 8192).finish();
+        let mut verifier = Verifier::new(Options::default());
+        verifier.push_segment(0, &segments[0], true).unwrap();
+        let verdict = Ok(verifier.finish().unwrap());
+        let shown = text(&verdict, &Options::default());
+        assert!(shown.starts_with("VERIFIED ledger gate\\u{202e}way\\u{200b}\n"), "{shown}");
+        assert!(json(&verdict).contains("\"origin\":\"gate\\u202eway\\u200b\""));
+    }
 
     #[test]
     fn a_witness_says_when_as_everything_else_does() {

@@ -1,10 +1,9 @@
 //! From files to a verdict.
 
-use crate::limits::{
-    BUNDLE_FILE_BYTES_MAX, COPIES_MAX, NOTE_FILE_BYTES_MAX, SEGMENT_FILE_BYTES_MAX, SEGMENT_FILES_MAX,
-};
+use crate::limits::{BUNDLE_FILE_BYTES_MAX, NOTE_FILE_BYTES_MAX, SEGMENT_FILE_BYTES_MAX, SEGMENT_FILES_MAX};
+use seal::files::{Among, Copies, among_segments};
 use seal::frame::{BUNDLE_MAGIC, SEGMENT_HEADER_BYTES, is_zero};
-use seal::verify::{Finding, Known, Options, Report, Verifier, Warning, verify_bundle};
+use seal::verify::{Finding, Options, Report, Verifier, Warning, verify_bundle};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -84,9 +83,6 @@ fn verify_bundle_file(path: &Path, options: &Options) -> Result<Report, Failure>
     Ok(verify_bundle(&bytes, options)?)
 }
 
-/// What a running gateway keeps among its segments, without a record in it (FORMAT.md, section 1).
-const SPARE: &str = "next.spare";
-
 /// The files of a directory of segments.
 struct Listing {
     /// In order of number.
@@ -99,11 +95,10 @@ fn list(directory: &Path) -> Result<Listing, Failure> {
     let mut listing = Listing { segments: Vec::new(), others: 0 };
     for entry in fs::read_dir(directory).map_err(|error| io_failure(directory, &error))? {
         let path = entry.map_err(|error| io_failure(directory, &error))?.path();
-        match segment_number(&path) {
-            Some(number) => listing.segments.push((number, path)),
-            // The gateway's own: the next segment, made before it is needed.
-            None if path.file_name().is_some_and(|name| name == SPARE) => {}
-            None => listing.others += 1,
+        match path.file_name().and_then(|name| name.to_str()).map_or(Among::Other, among_segments) {
+            Among::Segment(number) => listing.segments.push((number, path)),
+            Among::Spare => {}
+            Among::Other => listing.others += 1,
         }
         if listing.segments.len() > SEGMENT_FILES_MAX {
             return Err(unreadable(directory, "too many segments"));
@@ -111,13 +106,6 @@ fn list(directory: &Path) -> Result<Listing, Failure> {
     }
     listing.segments.sort();
     Ok(listing)
-}
-
-/// `NNNNNNNNNN.seg`, ten digits.
-fn segment_number(path: &Path) -> Option<u64> {
-    let digits = path.file_name()?.to_str()?.strip_suffix(".seg")?;
-    let ten = digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit());
-    ten.then(|| digits.parse().ok())?
 }
 
 fn verify_segments(
@@ -132,12 +120,9 @@ fn verify_segments(
     }
     // Read before the segments: while a gateway writes, its copy is never ahead of them.
     let mut options = options.clone();
-    for copy in beside.map(copies).transpose()?.into_iter().flatten() {
-        match read_copy(&copy)? {
-            Ok(known) => options.known.push(known),
-            Err(text) => warnings.push(text),
-        }
-    }
+    let copies = beside.map(copies).transpose()?.unwrap_or_default();
+    options.known.extend(copies.known);
+    warnings.extend(copies.unused);
     let last = last_used(&listing.segments)?;
     let mut verifier = Verifier::new(options);
     let (mut buffer, mut bytes) = (Vec::new(), 0);
@@ -152,30 +137,28 @@ fn verify_segments(
     Ok(report)
 }
 
-/// Copies of checkpoints in a ledger's directory: its newest, and what each witness cosigned last (FORMAT.md, section 1).
-fn copies(ledger: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let (checkpoint, witnesses) = (ledger.join("checkpoint"), ledger.join("witness"));
-    let mut found: Vec<PathBuf> = Vec::from_iter(checkpoint.exists().then_some(checkpoint));
+/// The ledger's own copies of checkpoints, which stand beside its segments.
+fn copies(ledger: &Path) -> Result<Copies, Failure> {
+    let witnesses = ledger.join("witness");
+    let mut names = Vec::new();
     if witnesses.is_dir() {
         for entry in fs::read_dir(&witnesses).map_err(|error| io_failure(&witnesses, &error))? {
-            let path = entry.map_err(|error| io_failure(&witnesses, &error))?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.len() == 8 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
-                found.push(path);
-            }
-            if found.len() > COPIES_MAX {
-                return Err(unreadable(&witnesses, "too many copies of checkpoints"));
-            }
+            let name = entry.map_err(|error| io_failure(&witnesses, &error))?.file_name();
+            names.extend(name.into_string());
         }
     }
-    Ok(found)
+    Copies::read(names, |path| {
+        let path = ledger.join(path);
+        path.exists().then(|| read_beginning(&path, NOTE_FILE_BYTES_MAX)).transpose()
+    })
 }
 
-/// `Err` if it is no checkpoint: then it is no evidence of anything, and said.
-fn read_copy(path: &Path) -> Result<Result<Known, String>, Failure> {
-    let note = read_file(path, NOTE_FILE_BYTES_MAX)?;
-    let name = path.file_name().unwrap_or_default().display();
-    Ok(Known::parse(&note).map_err(|error| format!("the file `{name}` was not used: {error}")))
+/// The first bytes of a file, at most so many.
+fn read_beginning(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| io_failure(path, &error))?;
+    file.take(most).read_to_end(&mut bytes).map_err(|error| io_failure(path, &error))?;
+    Ok(bytes)
 }
 
 /// The index of the last segment that is in use: those after it have not even a header.

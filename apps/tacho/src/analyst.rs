@@ -39,14 +39,14 @@ impl Reading {
         let who = caller();
         if let Some(path) = &args.ledger {
             return Ok(Reading {
-                book: Book::open(path, Keys::load(None, auditor), Vec::new())?,
+                book: Book::open(path, Keys::load(None, auditor), Vec::new(), false)?,
                 who,
                 watch: Box::new(Offline),
             });
         }
         let config = Config::load(config_file)?;
         let keys = Keys::load(Some(&config.gateway.keys), auditor);
-        let book = Book::open(&config.gateway.data, keys, config.witness_keys())?;
+        let book = Book::open(&config.gateway.data, keys, config.witness_keys(), true)?;
         Ok(Reading { book, who, watch: Box::new(ThroughGateway { socket: desk::path(&config) }) })
     }
 
@@ -135,6 +135,9 @@ pub fn replay(config: &Path, args: &cli::Replay, json: bool) -> Outcome {
 fn in_time(reading: &Reading, args: &cli::Replay) -> Outcome {
     let (replay, casts) = reading.ask(|desk| desk.replay_in_time(&args.run, args.at.map(Seq)))?;
     let pace = Pace { speed: args.speed, idle: args.idle };
+    if let Some(broken) = replay.proof.broken() {
+        out::print(&format!("{}\n\n", answers::text::visible(&broken)))?;
+    }
     let (mut due, mut reached) = (Instant::now(), Duration::ZERO);
     for (step, cast) in replay.steps.iter().zip(casts) {
         let after = Duration::from_millis(step.after_ms);
@@ -162,7 +165,7 @@ fn in_time(reading: &Reading, args: &cli::Replay) -> Outcome {
         }
         out::print(&text.finish())?;
     }
-    Ok(std::process::ExitCode::SUCCESS)
+    Ok(std::process::ExitCode::from(replay.exit()))
 }
 
 /// Writes a recording of what went over SSH.
@@ -172,7 +175,8 @@ fn recording(reading: &Reading, args: &cli::Replay, form: ReplayAs, output: &Pat
         ReplayAs::Asciicast => (Edition::V3, "asciicast"),
         ReplayAs::Asciicast2 => (Edition::V2, "asciicast2"),
     };
-    written(cast.run.clone(), asciicast(&cast, edition).as_bytes(), name, None, output, json)
+    let out = Out { form: name, output, json, broken: cast.proof.broken() };
+    written(cast.run.clone(), asciicast(&cast, edition).as_bytes(), None, out)
 }
 
 /// Verifies the configured ledger, while a gateway may be writing it, or what is at the path, which must be whole.
@@ -212,12 +216,20 @@ pub struct Written {
     pub bytes: u64,
     /// Of a bundle: what is in it.
     pub bundle: Option<answers::Exported>,
+    /// Why the record that it was taken out of does not verify, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
 }
 
 impl Answer for Written {
     const SHAPE: &'static str = "tacho.export/1";
 
+    fn exit_code(&self) -> u8 {
+        if self.broken.is_some() { 3 } else { 0 }
+    }
+
     fn render(&self, text: &mut answers::text::Text) {
+        self.broken.iter().for_each(|broken| text.line(broken));
         text.line(&format!(
             "wrote {} of run {} into {} ({} bytes)",
             self.form, self.run, self.file, self.bytes
@@ -230,6 +242,7 @@ impl Answer for Written {
 
 pub fn export(config: &Path, args: &cli::Export, json: bool) -> Outcome {
     let reading = Reading::open(config, &args.ledger)?;
+    let broken = reading.book.broken();
     let (run, bytes, bundle) = match args.form {
         ExportAs::Html => {
             let report = reading.ask(|desk| desk.report(&args.run, args.results))?;
@@ -241,21 +254,31 @@ pub fn export(config: &Path, args: &cli::Export, json: bool) -> Outcome {
         ExportAs::Html => "html",
         ExportAs::Bundle => "bundle",
     };
-    written(run, &bytes, form, bundle, &args.output, json)
+    let out = Out { form, output: &args.output, json, broken };
+    written(run, &bytes, bundle, out)
+}
+
+/// Where to, and what is said of it.
+struct Out<'a> {
+    form: &'a str,
+    output: &'a Path,
+    json: bool,
+    broken: Option<String>,
 }
 
 /// Writes what was taken out of the ledger into a file, or to standard output.
 fn written(
     run: String,
     bytes: &[u8],
-    form: &str,
     bundle: Option<answers::Exported>,
-    output: &Path,
-    json: bool,
+    Out { form, output, json, broken }: Out<'_>,
 ) -> Outcome {
     if output == Path::new("-") {
         out::bytes(bytes)?;
-        return Ok(std::process::ExitCode::SUCCESS);
+        return match broken {
+            Some(broken) => Err(Failure::could_not(broken)),
+            None => Ok(std::process::ExitCode::SUCCESS),
+        };
     }
     let failed = |e: &std::io::Error| Failure::file("write", output, e);
     let mut file = BufWriter::new(File::create(output).map_err(|e| failed(&e))?);
@@ -263,7 +286,7 @@ fn written(
     file.into_inner().map_err(|e| failed(e.error()))?.sync_all().map_err(|e| failed(&e))?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let file = output.display().to_string();
-    out::answer(&Written { run, form: form.to_owned(), file, bytes: length, bundle }, json)
+    out::answer(&Written { run, form: form.to_owned(), file, bytes: length, bundle, broken }, json)
 }
 
 fn bundle(
@@ -284,8 +307,9 @@ fn bundle(
         false => None,
     };
     let mut bytes = Vec::new();
-    let exported = export_bundle(store, run, key.as_ref().map(|k| k.expose()), &mut bytes)
-        .map_err(|e| crate::evidence::cannot(&e))?;
+    let exported =
+        export_bundle(store, run, key.as_ref().map(|k| k.expose()), reading.book.witnesses(), &mut bytes)
+            .map_err(|e| crate::evidence::cannot(&e))?;
     Ok((run.to_string(), bytes, Some(exported)))
 }
 

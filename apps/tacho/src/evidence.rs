@@ -4,7 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use answers::{BundleReels, Cannot, Chain, Desk, Holder, NoReel, Reels, Sealed, StoreReels, Watch};
+use answers::{
+    BundleReels, Cannot, Chain, Desk, Holder, NoReel, ProofLine, RecordCount, Reels, Sealed, StoreReels,
+    Watch,
+};
 use index::{Bundle, Follower, Index};
 use ledger::RealDisk;
 use ledger::keys::{AuditorSecret, GatewayKey, RunKey, RunKeys};
@@ -27,6 +30,7 @@ pub struct Book {
     origin: String,
     chain: Chain,
     keys: Keys,
+    witnesses: Vec<VerifierKey>,
 }
 
 /// The keys at hand: each opens what it opens, and none is needed to read what is not sealed.
@@ -55,29 +59,40 @@ impl Keys {
 
 impl Book {
     /// Opens a ledger's directory, the data directory around it, or a bundle. `witnesses`: those of the configuration.
-    pub fn open(path: &Path, keys: Keys, witnesses: Vec<VerifierKey>) -> Result<Book, Failure> {
+    /// `live`: it is the configured ledger, which a gateway may be writing; any other must be whole.
+    pub fn open(path: &Path, keys: Keys, witnesses: Vec<VerifierKey>, live: bool) -> Result<Book, Failure> {
         if let Err(error) = std::fs::metadata(path.join(LEDGER))
             && error.kind() == std::io::ErrorKind::PermissionDenied
         {
             return Err(Failure::file("read", path, &error));
         }
         let path = ledger_in(path);
-        let options = Options { live: true, witnesses, witness_optional: true, ..Options::default() };
+        let options = Options { live, witnesses, witness_optional: true, ..Options::default() };
         let verdict = verify(&path, &options)?;
         let chain = answers::chain(&verdict, &options.witnesses);
-        let origin = verdict.map(|report| report.origin).unwrap_or_default();
+        let witnesses = options.witnesses;
         if path.is_file() {
+            let origin = verdict.map(|report| report.origin).unwrap_or_default();
             let bytes = std::fs::read(&path).map_err(|e| Failure::file("read", &path, &e))?;
             let bundle =
                 Bundle::read(&bytes).map_err(|e| Failure::could_not(format!("{}: {e}", path.display())))?;
-            return Ok(Book { source: Source::Bundle(Box::new(bundle)), origin, chain, keys });
+            return Ok(Book { source: Source::Bundle(Box::new(bundle)), origin, chain, keys, witnesses });
         }
         let unreadable = |e: &dyn std::fmt::Display| Failure::could_not(format!("{}: {e}", path.display()));
         let store = Store::open(&path).map_err(|e| unreadable(&e))?;
         let mut follower = Follower::new(&store);
         follower.refresh().map_err(|e| unreadable(&e))?;
+        let chain = match &verdict {
+            Ok(report) => {
+                let count = if live { RecordCount::AtLeast } else { RecordCount::Exactly };
+                let stopped = follower.torn().map(|at| (at.segment, at.offset));
+                chain.of_index(follower.index(), count(report.records), stopped)
+            }
+            Err(_) => chain,
+        };
         let origin = store.origin().to_owned();
-        Ok(Book { source: Source::Ledger { store, follower: Box::new(follower) }, origin, chain, keys })
+        let source = Source::Ledger { store, follower: Box::new(follower) };
+        Ok(Book { source, origin, chain, keys, witnesses })
     }
 
     pub fn index(&self) -> &Index {
@@ -85,6 +100,16 @@ impl Book {
             Source::Ledger { follower, .. } => follower.index(),
             Source::Bundle(bundle) => &bundle.index,
         }
+    }
+
+    /// Why the record does not verify, if it does not.
+    pub fn broken(&self) -> Option<String> {
+        ProofLine::of(&self.chain).broken()
+    }
+
+    /// Those of the configuration.
+    pub fn witnesses(&self) -> &[VerifierKey] {
+        &self.witnesses
     }
 
     pub fn origin(&self) -> &str {

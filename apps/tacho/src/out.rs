@@ -13,7 +13,7 @@ use crate::fault::{Failure, Outcome};
 pub fn answer<A: Answer>(answer: &A, json: bool) -> Outcome {
     let text = if json { format!("{}\n", to_json(answer)) } else { answer.to_text_within(terminal_width()) };
     print(&text)?;
-    Ok(ExitCode::from(answer.exit_code()))
+    Ok(ExitCode::from(answer.exit()))
 }
 
 /// Characters of a line of the terminal that standard output is; `None`: it is none, or does not say.

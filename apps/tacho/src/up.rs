@@ -318,6 +318,12 @@ async fn open_ledger(config: &Config, policy: &policy::Policy) -> Result<Ledger,
             recovery.torn
         );
     }
+    if recovery.adopted > 0 {
+        eprintln!(
+            "tacho: {} records at the ledger's end were under no checkpoint; they are signed now, and the record of this start counts them",
+            recovery.adopted
+        );
+    }
     Ok(ledger)
 }
 

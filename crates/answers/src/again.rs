@@ -101,6 +101,7 @@ impl Desk<'_> {
         if let Some(child) = self.index.runs().find(child) {
             return Err(Cannot::Children { run: run.id, child: child.id });
         }
+        let proof = self.sealing(proof, run.records.iter().copied());
         let mut bytes = 0;
         let mut exchanges = Vec::new();
         for action in run.actions.iter().filter(|action| is_asked(action)) {

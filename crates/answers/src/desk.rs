@@ -6,6 +6,7 @@ use index::{Index, Run};
 use serde::{Deserialize, Serialize};
 use vocab::{RunId, Seq, WallTime};
 
+use crate::line::Cites;
 use crate::query::QueryError;
 use crate::replay::Reels;
 use crate::verify::NO_CLOSE;
@@ -49,6 +50,8 @@ pub struct Verified {
     pub checkpoint: String,
     /// It is a bundle in which its run is not closed.
     pub no_close: bool,
+    /// Where the ledger ends in a frame that is not whole, in words: what stood there is not here.
+    pub torn: Option<String>,
 }
 
 /// The chain's state as an answer shows it.
@@ -69,11 +72,52 @@ pub struct ProofLine {
     /// It was read out of a bundle in which its run is not closed: the run was open then, or the end was cut off.
     #[serde(default, skip_serializing_if = "is_false")]
     pub no_close: bool,
+    /// Where the ledger ends in a frame that is not whole, in words: what stood there is not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torn: Option<String>,
+    /// Records that this answer rests on and that no signed checkpoint covers yet: nothing proves them.
+    #[serde(default, skip_serializing_if = "Cites::is_empty")]
+    pub unsealed: Cites,
+    /// Records that it rests on and that were under no checkpoint when the gateway ended: the next start signed them as it
+    /// found them.
+    #[serde(default, skip_serializing_if = "Cites::is_empty")]
+    pub adopted: Cites,
     /// Whether this look is itself in the record.
     pub watched: bool,
 }
 
 impl ProofLine {
+    /// What is known of a chain.
+    pub fn of(chain: &Chain) -> ProofLine {
+        let blank = ProofLine::default();
+        match chain {
+            Chain::NotChecked => ProofLine { chain: "not-checked".into(), ..blank },
+            Chain::Broken(why) => ProofLine { chain: "broken".into(), why: Some(why.clone()), ..blank },
+            Chain::Verified(v) => ProofLine {
+                chain: "verified".into(),
+                covered: Some(v.covered.0),
+                key: Some(if v.anchored { "anchored".into() } else { "own".into() }),
+                witnesses: v.witnessed.as_ref().map(|(names, _)| names.clone()).unwrap_or_default(),
+                witnessed: v.witnessed.as_ref().map(|(_, seq)| seq.0),
+                checkpoint: Some(v.checkpoint.clone()),
+                no_close: v.no_close,
+                torn: v.torn.clone(),
+                ..blank
+            },
+        }
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.chain == "broken"
+    }
+
+    /// What stands before an answer whose record does not verify.
+    pub fn broken(&self) -> Option<String> {
+        let why = self.why.as_deref().unwrap_or("no reason given");
+        self.is_broken()
+            .then(|| format!("CHAIN BROKEN: {why}. Nothing below is proved: any of it may be forged."))
+    }
+
     /// One sentence for people.
     pub fn text(&self) -> String {
         let mut text = match (&*self.chain, self.covered) {
@@ -98,6 +142,21 @@ impl ProofLine {
         }
         if self.no_close {
             text.push_str(&format!("; {NO_CLOSE}"));
+        }
+        if !self.unsealed.is_empty() {
+            let records = self.unsealed.text();
+            text.push_str(&format!(
+                "; NOT SEALED: records {records} of this answer, which no checkpoint covers yet"
+            ));
+        }
+        if !self.adopted.is_empty() {
+            let records = self.adopted.text();
+            text.push_str(&format!(
+                "; SIGNED LATE: records {records} of this answer, by the start after a crash, as it found them"
+            ));
+        }
+        if let Some(torn) = &self.torn {
+            text.push_str(&format!("; TORN: {torn}"));
         }
         if !self.watched {
             text.push_str("; this look is not in the record (nothing writes this ledger now)");
@@ -258,37 +317,28 @@ impl<'a> Desk<'a> {
         Ok(self.proof(watched))
     }
 
-    fn proof(&self, watched: Watched) -> ProofLine {
-        let watched = watched != Watched::Offline;
-        let blank = ProofLine {
-            chain: String::new(),
-            why: None,
-            covered: None,
-            key: None,
-            witnesses: Vec::new(),
-            witnessed: None,
-            checkpoint: None,
-            no_close: false,
-            watched,
-        };
-        match self.chain {
-            Chain::NotChecked => ProofLine { chain: "not-checked".into(), ..blank },
-            Chain::Broken(why) => ProofLine { chain: "broken".into(), why: Some(why.clone()), ..blank },
-            Chain::Verified(v) => ProofLine {
-                chain: "verified".into(),
-                covered: Some(v.covered.0),
-                key: Some(if v.anchored { "anchored".into() } else { "own".into() }),
-                witnesses: v.witnessed.as_ref().map(|(names, _)| names.clone()).unwrap_or_default(),
-                witnessed: v.witnessed.as_ref().map(|(_, seq)| seq.0),
-                checkpoint: Some(v.checkpoint.clone()),
-                no_close: v.no_close,
-                ..blank
-            },
+    /// The same with those of `cited` that no checkpoint covers, or covered too late.
+    pub(crate) fn sealing(&self, mut proof: ProofLine, cited: impl Iterator<Item = Seq>) -> ProofLine {
+        let Chain::Verified(verified) = self.chain else { return proof };
+        let starts = self.index.starts();
+        for seq in cited {
+            if seq >= verified.covered {
+                proof.unsealed.add(seq);
+            }
+            let next = starts.partition_point(|start| start.seq <= seq);
+            if starts.get(next).is_some_and(|start| start.seq.0 - seq.0 <= start.what.adopted) {
+                proof.adopted.add(seq);
+            }
         }
+        proof
+    }
+
+    fn proof(&self, watched: Watched) -> ProofLine {
+        ProofLine { watched: watched != Watched::Offline, ..ProofLine::of(self.chain) }
     }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn is_false(no: &bool) -> bool {
+pub(crate) fn is_false(no: &bool) -> bool {
     !no
 }

@@ -59,13 +59,17 @@ impl Desk<'_> {
             touched_only_right: paths_b.difference(&paths_a).cloned().collect(),
             classes_only_left: classes_a.difference(&classes_b).cloned().collect(),
             classes_only_right: classes_b.difference(&classes_a).cloned().collect(),
-            proof,
+            proof: self.sealing(proof, left.records.iter().chain(&right.records).copied()),
         })
     }
 }
 
 impl Answer for Diff {
     const SHAPE: &'static str = "tacho.diff/1";
+
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
 
     fn render(&self, text: &mut Text) {
         for (mark, run) in [("<", &self.left), (">", &self.right)] {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use index::{Act, Action, Coverage, Disposition, Effect, Exposure, Index, Run, Tripwire};
+use index::{Act, Action, Coverage, Disposition, Effect, Exposure, Gap, Index, Noted, Run, Tripwire};
 use serde::{Deserialize, Serialize};
 use vocab::{RunId, Seq, WallTime};
 
@@ -15,9 +15,9 @@ use crate::line::{
     Cites, ExposureLine, RunLine, ToldLine, TripwireLine, exposure_lines, run_line, time, told_lines,
     tripwire_line,
 };
-use crate::runs::render_run;
+use crate::runs::{StartedLine, family, render_run, render_started};
 use crate::shape::Answer;
-use crate::text::{Text, count};
+use crate::text::{Text, count, visible_name};
 use crate::watch::Look;
 
 /// What an answer about exposure covers.
@@ -53,6 +53,9 @@ pub struct Exposed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeLine {
     pub run: Option<RunLine>,
+    /// The runs that it started, which are in the scope too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub started: Vec<StartedLine>,
     pub from: Option<String>,
     pub to: Option<String>,
     pub first_record: Option<u64>,
@@ -90,6 +93,8 @@ pub enum Prevent {
     ChainBroken,
     /// Records that no checkpoint covers yet.
     ChainOpen,
+    /// The ledger ends in a frame that is not whole.
+    ChainTorn,
     StaleCatalog,
     UnknownKind,
     /// A field or word that this version does not know, or a record that does not fit.
@@ -98,6 +103,8 @@ pub enum Prevent {
     NoOpening,
     /// The gateway itself says that it could not record for a while.
     Gap,
+    /// A clock was set back, so that it is open what happened when.
+    Clock,
     /// Records of the range are not here.
     Hole,
     /// There is nothing in the range.
@@ -105,7 +112,7 @@ pub enum Prevent {
 }
 
 impl Prevent {
-    pub const ALL: [Prevent; 17] = [
+    pub const ALL: [Prevent; 19] = [
         Prevent::Revealed,
         Prevent::PartialCoverage,
         Prevent::Opaque,
@@ -116,11 +123,13 @@ impl Prevent {
         Prevent::ChainNotChecked,
         Prevent::ChainBroken,
         Prevent::ChainOpen,
+        Prevent::ChainTorn,
         Prevent::StaleCatalog,
         Prevent::UnknownKind,
         Prevent::Unread,
         Prevent::NoOpening,
         Prevent::Gap,
+        Prevent::Clock,
         Prevent::Hole,
         Prevent::Empty,
     ];
@@ -137,11 +146,13 @@ impl Prevent {
             Prevent::ChainNotChecked => "chain-not-checked",
             Prevent::ChainBroken => "chain-broken",
             Prevent::ChainOpen => "chain-open",
+            Prevent::ChainTorn => "chain-torn",
             Prevent::StaleCatalog => "stale-catalog",
             Prevent::UnknownKind => "unknown-kind",
             Prevent::Unread => "unread",
             Prevent::NoOpening => "no-opening",
             Prevent::Gap => "gap",
+            Prevent::Clock => "clock",
             Prevent::Hole => "hole",
             Prevent::Empty => "empty",
         }
@@ -164,21 +175,30 @@ impl Desk<'_> {
         }
     }
 
-    pub(crate) fn exposed_run(&self, run: &Run, proof: ProofLine) -> Exposed {
-        let actions: Vec<(&Run, &Action)> = run.actions.iter().map(|a| (run, a)).collect();
+    pub(crate) fn exposed_run<'a>(&'a self, run: &'a Run, proof: ProofLine) -> Exposed {
+        let family = family(self.index, run);
+        let each = |run: &&'a Run| run.actions.iter().map(|action| (*run, action)).collect::<Vec<_>>();
+        let actions: Vec<(&Run, &Action)> = family.iter().flat_map(each).collect();
+        let mut records: Vec<Seq> = family.iter().flat_map(|run| run.records.iter().copied()).collect();
+        records.sort();
+        let from = family.iter().map(|run| run.first_at).min().unwrap_or(run.first_at);
+        let to = family.iter().map(|run| run.last_at).max().unwrap_or(run.last_at);
         let mut prevents = Prevents::default();
-        run_prevents(run, &mut prevents);
-        self.chain_prevents(&run.records, &mut prevents);
-        gap_prevents(self.index, run.first_at, run.last_at, &mut prevents);
+        family.iter().for_each(|run| run_prevents(run, &mut prevents));
+        self.chain_prevents(&records, &mut prevents);
+        let within = records.first().zip(records.last()).map(|(first, last)| (*first, *last));
+        gap_prevents(self.index, (from, to), within, &mut prevents);
         let scope = ScopeLine {
             run: Some(run_line(run)),
-            from: Some(time(run.first_at)),
-            to: Some(time(run.last_at)),
-            first_record: run.first().map(|s| s.0),
-            last_record: run.last().map(|s| s.0),
-            runs: 1,
+            started: StartedLine::all(&family),
+            from: Some(time(from)),
+            to: Some(time(to)),
+            first_record: records.first().map(|s| s.0),
+            last_record: records.last().map(|s| s.0),
+            runs: family.len() as u64,
             actions: actions.len() as u64,
         };
+        let proof = self.sealing(proof, records.into_iter());
         self.conclude(&actions, prevents, scope, proof)
     }
 
@@ -190,9 +210,10 @@ impl Desk<'_> {
         let mut records: Vec<Seq> = Vec::new();
         for run in &runs {
             // An action belongs to the range if any part of it does: a long answer may have begun before.
-            let last = |a: &Action| a.outcomes.last().map(|o| o.at).or(a.chunks.last().map(|c| c.at));
-            let any =
-                |a: &&Action| a.asked.at <= to && last(a).unwrap_or(run.last_at.max(a.asked.at)) >= from;
+            let any = |a: &&Action| {
+                let (first, last) = span(run, a);
+                first <= to && last >= from
+            };
             let of_run: Vec<&Action> = run.actions.iter().filter(any).collect();
             records.extend(of_run.iter().flat_map(|a| a.records.iter().copied()));
             actions.extend(of_run.into_iter().map(|a| (*run, a)));
@@ -208,11 +229,19 @@ impl Desk<'_> {
         if runs.is_empty() {
             prevents.note(Prevent::Empty, "no run has a record in this range".to_owned());
         }
+        for (seq, before, at) in self.index.seen().set_back.iter().filter(|(_, a, b)| *b <= to && *a >= from)
+        {
+            let why = format!("the clock was set back from {} to {}", time(*before), time(*at));
+            prevents.add(Prevent::Clock, why, *seq);
+        }
         records.sort();
         self.chain_prevents(&records, &mut prevents);
-        gap_prevents(self.index, from, to, &mut prevents);
+        let within = records.first().zip(records.last()).map(|(first, last)| (*first, *last));
+        gap_prevents(self.index, (from, to), within, &mut prevents);
+        let proof = self.sealing(proof, records.iter().copied());
         let scope = ScopeLine {
             run: None,
+            started: Vec::new(),
             from: Some(time(from)),
             to: Some(time(to)),
             first_record: records.first().map(|s| s.0),
@@ -237,6 +266,7 @@ impl Desk<'_> {
                 prevents.add(Prevent::StaleCatalog, why, action.cite());
             }
         }
+        let limits = limits(actions).into_iter().chain(others_missing(self.index)).collect();
         let exposures = exposure_lines(actions.iter().flat_map(|(_, a)| a.exposures()));
         let told = told_lines(actions.iter().flat_map(|(r, a)| a.told().map(move |told| (*r, *a, told))));
         told_prevents(&told, &mut prevents);
@@ -258,7 +288,7 @@ impl Desk<'_> {
             told,
             tripwires: tripwires(actions),
             prevents,
-            limits: limits(actions),
+            limits,
             proof,
         }
     }
@@ -271,6 +301,7 @@ impl Desk<'_> {
             }
             Chain::Broken(why) => prevents.note(Prevent::ChainBroken, why.clone()),
             Chain::Verified(verified) => {
+                verified.torn.iter().for_each(|torn| prevents.note(Prevent::ChainTorn, torn.clone()));
                 for seq in records.iter().filter(|seq| **seq >= verified.covered) {
                     let why = "no signed checkpoint covers it yet".to_owned();
                     prevents.add(Prevent::ChainOpen, why, *seq);
@@ -283,11 +314,16 @@ impl Desk<'_> {
 impl Answer for Exposed {
     const SHAPE: &'static str = "tacho.exposed/1";
 
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
+
     fn render(&self, text: &mut Text) {
         text.line(&self.sentence());
         text.blank();
         if let Some(run) = &self.scope.run {
             render_run(text, run);
+            render_started(text, &self.scope.started);
         } else {
             let unknown = || "?".to_owned();
             let from = self.scope.from.clone().unwrap_or_else(unknown);
@@ -428,6 +464,23 @@ fn run_prevents(run: &Run, prevents: &mut Prevents) {
     for (seq, why) in &run.misfits {
         prevents.add(Prevent::Unread, (*why).to_owned(), *seq);
     }
+    for seq in &run.set_back {
+        prevents.add(Prevent::Clock, "the clock was set back before it".to_owned(), *seq);
+    }
+}
+
+/// The earliest and latest time at which anything of an action happened; what has not ended may go on to its run's end.
+fn span(run: &Run, action: &Action) -> (WallTime, WallTime) {
+    let outcomes = action.outcomes.iter().map(|o| o.at);
+    let chunks = action.chunks.iter().map(|c| c.at);
+    let refusals = action.refusals.iter().map(|r| r.at);
+    let times = || {
+        [action.asked.at].into_iter().chain(chunks.clone()).chain(outcomes.clone()).chain(refusals.clone())
+    };
+    let first = times().min().unwrap_or(action.asked.at);
+    let last = times().max().unwrap_or(action.asked.at);
+    let ended = !(action.outcomes.is_empty() && action.chunks.is_empty());
+    (first, if ended { last } else { last.max(run.last_at) })
 }
 
 fn action_prevents(action: &Action, prevents: &mut Prevents) {
@@ -456,7 +509,7 @@ fn action_prevents(action: &Action, prevents: &mut Prevents) {
 }
 
 fn exposure_prevents(seq: Seq, exposure: &Exposure, prevents: &mut Prevents) {
-    let (on, class) = (&exposure.on, &exposure.class);
+    let (on, class) = (visible_name(&exposure.on), &exposure.class);
     match &exposure.what {
         Disposition::Masked | Disposition::Refused if &*exposure.by == "none" => {
             prevents.add(
@@ -504,8 +557,16 @@ fn told_prevents(told: &[ToldLine], prevents: &mut Prevents) {
     }
 }
 
-fn gap_prevents(index: &Index, from: WallTime, to: WallTime, prevents: &mut Prevents) {
-    for gap in index.gaps().iter().filter(|gap| gap.what.from <= to && gap.what.to >= from) {
+/// A gap counts by its times, and by where it stands among the records `within`: a clock can be set.
+fn gap_prevents(
+    index: &Index,
+    (from, to): (WallTime, WallTime),
+    within: Option<(Seq, Seq)>,
+    prevents: &mut Prevents,
+) {
+    let stands = |seq: Seq| within.is_some_and(|(first, last)| first <= seq && seq <= last);
+    let counts = |gap: &&Noted<Gap>| gap.what.from <= to && gap.what.to >= from || stands(gap.seq);
+    for gap in index.gaps().iter().filter(counts) {
         let (a, b) = (time(gap.what.from), time(gap.what.to));
         let why = format!("nothing could be recorded from {a} to {b}: {}", gap.what.why);
         prevents.add(Prevent::Gap, why, gap.seq);
@@ -547,6 +608,14 @@ fn limits(actions: &[(&Run, &Action)]) -> Vec<String> {
         limits.push(format!("what is still to come: run {} is open", run.id));
     }
     limits
+}
+
+/// Of a bundle, which holds one run.
+pub(crate) fn others_missing(index: &Index) -> Option<String> {
+    let holes = !index.seen().holes.is_empty();
+    holes.then(|| {
+        "runs that it started, if there are any: records are not here (a bundle holds one run)".to_owned()
+    })
 }
 
 /// Whether the gateway knew the catalog that a statement was resolved against.

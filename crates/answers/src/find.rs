@@ -53,7 +53,7 @@ impl Desk<'_> {
             more_actions: found.len().saturating_sub(ACTIONS_MAX) as u64,
             runs: counts.into_iter().filter_map(|(run, n)| self.found_run(run, n)).collect(),
             unread: self.unread_everywhere(),
-            proof,
+            proof: self.sealing(proof, found.iter().flat_map(|(_, action)| action.records.iter().copied())),
         })
     }
 
@@ -85,6 +85,10 @@ impl Desk<'_> {
 impl Answer for Found {
     const SHAPE: &'static str = "tacho.find/1";
 
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
+
     fn render(&self, text: &mut Text) {
         if self.actions.is_empty() {
             text.line("Nothing found.");
@@ -108,9 +112,9 @@ impl Answer for Found {
         text.line(&self.proof.text());
     }
 
-    /// 1 if nothing was found.
+    /// 1 if nothing was found, which a record that is broken cannot say.
     fn exit_code(&self) -> u8 {
-        u8::from(self.actions.is_empty())
+        u8::from(self.actions.is_empty() && !self.proof.is_broken())
     }
 }
 
@@ -183,14 +187,16 @@ fn verdict(action: &Action, value: &str) -> bool {
     action.request().verdict.as_str() == value || (value == "refuse" && !action.refusals.is_empty())
 }
 
-/// `customers`, `public.customers` or a path; a table is the fourth segment of a path, or its last.
+/// `customers`, `public.customers` or a path; a table is the fourth segment of a path, or its last. A name may have dots
+/// in it: each of a value's may be the one between schema and table, or none.
 fn is_table(touch: &Touch, value: &str) -> bool {
     let segments: Vec<&str> = touch.on.split('/').collect();
     let table = segments.get(3).or(segments.last()).copied().unwrap_or("");
-    match value.split_once('.') {
-        Some((schema, name)) => table == name && segments.get(2) == Some(&schema),
-        None => table == value || &*touch.on == value,
-    }
+    let in_schema = |(at, _): (usize, &str)| {
+        let (schema, name) = (&value[..at], &value[at + 1..]);
+        table == name && segments.get(2) == Some(&schema)
+    };
+    table == value || &*touch.on == value || value.match_indices('.').any(in_schema)
 }
 
 /// `pii` matches `pii.ssn`.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 pub use crate::style::STYLE;
-use crate::text::{visible, visible_block};
+use crate::text::{visible, visible_block, visible_name};
 
 /// HTML under construction.
 #[derive(Clone, Debug, Default)]
@@ -111,8 +111,8 @@ impl Html {
                     html.tag("tr", "", |html| {
                         for (n, cell) in row.iter().enumerate() {
                             match code.contains(&n) {
-                                true => html.tag("td", "code", |html| html.path(cell)),
-                                false => html.leaf("td", "", cell),
+                                true => html.tag("td", "code", |html| html.path(&visible_name(cell))),
+                                false => html.leaf("td", "", &visible_name(cell)),
                             }
                         }
                     });

@@ -61,9 +61,9 @@ pub use reel::{BundleReels, Holder, StoreReels};
 pub use replay::{
     Cast, CellLine, Edition, Event, NoReel, Player, Reels, Replay, ReplayStep, Sealed, Seen, What, asciicast,
 };
-pub use runs::{DeciderLine, NoteLine, Runs, SessionLine, Show, UnreadLine, Who};
+pub use runs::{DeciderLine, NoteLine, Runs, SessionLine, Show, StartedLine, UnreadLine, Who};
 pub use shape::{Answer, WrongShape, from_json, to_json};
 pub use touched::{ClassLine, FunctionLine, OpaqueLine, Touched, TouchedLine};
 pub use value::{MaybeLine, Prober, SeenLine, ValueAnswer, ValuePrevent};
-pub use verify::{ProvedLine, VerifyAnswer, WrongLine, chain, verify};
+pub use verify::{ProvedLine, RecordCount, VerifyAnswer, WrongLine, chain, verify};
 pub use watch::{Look, NotWatched, Offline, Watch, Watched};

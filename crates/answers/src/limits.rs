@@ -63,6 +63,3 @@ const _: () = assert!(DIFF_ACTIONS_MAX <= u16::MAX as usize, "the table holds u1
 
 /// Largest segment file that is read, in bytes: 16 times the default size.
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
-
-/// Copies of checkpoints beside the segments: the ledger's own and one of each witness.
-pub const COPIES_MAX: usize = 64;

@@ -151,6 +151,7 @@ impl Desk<'_> {
             steps.push(step);
         }
         let more_steps = (within.len() - steps.len()) as u64;
+        let proof = self.sealing(proof, within.iter().flat_map(|action| action.records.iter().copied()));
         Ok(Replay { run: run_line(run), steps, more_steps, proof })
     }
 
@@ -265,6 +266,10 @@ impl ReplayStep {
 impl Answer for Replay {
     const SHAPE: &'static str = "tacho.replay/1";
 
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
+
     fn render(&self, text: &mut Text) {
         render_run(text, &self.run);
         for step in &self.steps {
@@ -289,7 +294,7 @@ impl ReplayStep {
             let headers: Vec<&str> = self.columns.iter().map(String::as_str).collect();
             let cell = |cell: &Option<CellLine>| cell.as_ref().map_or("NULL".to_owned(), CellLine::text);
             let rows: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
-            text.table(&headers, &rows);
+            text.values(&headers, &rows);
         }
         self.data.iter().for_each(|data| text.line(&format!("  {}", data.text())));
         if self.rows_not_shown > 0 {

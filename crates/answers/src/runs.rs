@@ -1,8 +1,10 @@
 //! `runs`, `show` and `who`: which runs there are, what one did, and who started it.
 
+use std::collections::BTreeMap;
+
 use index::{Index, Run};
 use serde::{Deserialize, Serialize};
-use vocab::RunId;
+use vocab::{RunId, Seq};
 
 use crate::chain::{ChainLine, chain_line};
 use crate::decided::{
@@ -14,7 +16,7 @@ use crate::exposed::not_durable;
 use crate::limits::{ACTIONS_MAX, PARENTS_MAX};
 use crate::line::{ActionLine, Cites, RunLine, action_line, ending, is_zero, run_line, time};
 use crate::shape::Answer;
-use crate::text::{Text, statement_line};
+use crate::text::{Text, count, statement_line, visible_name};
 use crate::watch::Look;
 
 /// All runs, newest first.
@@ -138,6 +140,7 @@ pub struct DeciderLine {
 impl Desk<'_> {
     pub fn runs(&self) -> Result<Runs, Cannot> {
         let proof = self.look(Look::Runs, "all")?;
+        let proof = self.sealing(proof, self.index.runs().flat_map(|run| run.records.iter().copied()));
         Ok(Runs { runs: self.index.runs().rev().map(run_line).collect(), proof })
     }
 
@@ -172,7 +175,7 @@ impl Desk<'_> {
             notes: run.notes.iter().map(note_line).collect(),
             unread: unread(run),
             erased: run.erased.map(|seq| seq.0),
-            proof,
+            proof: self.sealing(proof, run.records.iter().copied().chain(run.erased)),
         }
     }
 
@@ -198,14 +201,19 @@ impl Desk<'_> {
             children: children(self.index, run.id).map(run_line).collect(),
             deciders: deciders(run),
             limits: who_limits(run),
+            proof: self
+                .sealing(proof, run.records.iter().copied().chain(cites.records.iter().map(|seq| Seq(*seq)))),
             cites,
-            proof,
         }
     }
 }
 
 impl Answer for Runs {
     const SHAPE: &'static str = "tacho.runs/1";
+
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
 
     fn render(&self, text: &mut Text) {
         if self.runs.is_empty() {
@@ -221,6 +229,10 @@ impl Answer for Runs {
 
 impl Answer for Show {
     const SHAPE: &'static str = "tacho.show/1";
+
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
 
     fn render(&self, text: &mut Text) {
         render_run(text, &self.run);
@@ -255,6 +267,10 @@ impl Answer for Show {
 
 impl Answer for Who {
     const SHAPE: &'static str = "tacho.who/1";
+
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
 
     fn render(&self, text: &mut Text) {
         text.line(&self.sentence());
@@ -510,7 +526,7 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
         text.line(&format!(
             "          {} {} at {}, {}, {} ({})",
             e.class,
-            e.on,
+            visible_name(&e.on),
             e.at,
             e.amount(),
             e.what,
@@ -612,6 +628,83 @@ fn parents<'a>(index: &'a Index, run: &'a Run) -> Vec<&'a Run> {
         at = parent;
     }
     chain
+}
+
+/// A run with all that it started, and those started: itself first, then by id.
+pub(crate) fn family<'a>(index: &'a Index, run: &'a Run) -> Vec<&'a Run> {
+    let mut started: BTreeMap<RunId, Vec<&Run>> = BTreeMap::new();
+    for other in index.runs() {
+        let parent = other.open.as_ref().and_then(|open| open.what.parent);
+        parent.into_iter().for_each(|parent| started.entry(parent).or_default().push(other));
+    }
+    let mut family: BTreeMap<RunId, &Run> = BTreeMap::from([(run.id, run)]);
+    let mut next = vec![run.id];
+    while let Some(of) = next.pop() {
+        for child in started.remove(&of).unwrap_or_default() {
+            if family.insert(child.id, child).is_none() {
+                next.push(child.id);
+            }
+        }
+    }
+    family.remove(&run.id);
+    std::iter::once(run).chain(family.into_values()).collect()
+}
+
+/// A run that the one asked about started, itself or through others: what it did counts with that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedLine {
+    pub run: String,
+    pub human: Option<String>,
+    pub agent: Option<String>,
+    pub state: String,
+    pub actions: u64,
+    /// Cells that reached its client unmasked.
+    pub unmasked: u64,
+    /// Its records.
+    #[serde(flatten)]
+    pub cites: Cites,
+}
+
+impl StartedLine {
+    /// Of all of a family but the first.
+    pub(crate) fn all(family: &[&Run]) -> Vec<StartedLine> {
+        family.iter().skip(1).map(|run| StartedLine::new(run)).collect()
+    }
+
+    fn new(run: &Run) -> StartedLine {
+        let line = run_line(run);
+        let revealed = |e: &&index::Exposure| e.what == index::Disposition::Revealed;
+        let exposures = run.actions.iter().flat_map(index::Action::exposures).map(|(_, e)| e);
+        StartedLine {
+            run: line.run,
+            human: line.human,
+            agent: line.agent,
+            state: line.state,
+            actions: line.actions,
+            unmasked: exposures.filter(revealed).fold(0, |sum, e| sum.saturating_add(e.cells)),
+            cites: run.records.iter().copied().collect(),
+        }
+    }
+
+    /// `0a1b..., agent helper for ada: 3 actions, 12 cells unmasked (records 7-20)`.
+    pub fn text(&self) -> String {
+        format!(
+            "{}, agent {} for {}: {}, {} unmasked (records {})",
+            self.run,
+            name(&self.agent),
+            name(&self.human),
+            count(self.actions, "action"),
+            count(self.unmasked, "cell"),
+            self.cites.text()
+        )
+    }
+}
+
+pub(crate) fn render_started(text: &mut Text, started: &[StartedLine]) {
+    if !started.is_empty() {
+        text.line("With what it started:");
+        started.iter().for_each(|line| text.line(&format!("  {}", line.text())));
+    }
 }
 
 fn children(index: &Index, of: RunId) -> impl Iterator<Item = &Run> {

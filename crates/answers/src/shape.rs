@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::desk::ProofLine;
 use crate::text::Text;
 
 /// An answer: it has a documented JSON shape, a text for terminals, and an exit code.
@@ -21,6 +22,17 @@ pub trait Answer: Serialize + DeserializeOwned {
         0
     }
 
+    /// What is known of the record that it rests on, if it rests on one.
+    fn proof(&self) -> Option<&ProofLine> {
+        None
+    }
+
+    /// The exit code of a command that prints it: an answer out of a record that is broken is none.
+    fn exit(&self) -> u8 {
+        let broken = self.proof().is_some_and(ProofLine::is_broken);
+        if broken && self.exit_code() == 0 { 3 } else { self.exit_code() }
+    }
+
     /// For a file or a pipe: every line whole.
     fn to_text(&self) -> String {
         self.to_text_within(None)
@@ -29,6 +41,10 @@ pub trait Answer: Serialize + DeserializeOwned {
     /// For a terminal with lines of so many characters.
     fn to_text_within(&self, width: Option<usize>) -> String {
         let mut text = Text::within(width);
+        if let Some(broken) = self.proof().and_then(ProofLine::broken) {
+            text.line(&broken);
+            text.blank();
+        }
         self.render(&mut text);
         text.finish()
     }

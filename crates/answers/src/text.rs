@@ -2,6 +2,8 @@
 //!
 //! A file or a pipe gets every line whole. A terminal, whose width is known, gets tables whose cells are wrapped into it.
 
+pub use seal::text::{visible, visible_block, visible_name};
+
 use crate::limits::{
     CELL_CHARS_MAX, CELL_CHARS_MIN, COLUMN_CHARS_MAX, STATEMENT_LINE_CHARS_MAX, STATEMENT_SCREEN_CHARS_MAX,
 };
@@ -49,10 +51,20 @@ impl Text {
         self.line(&format!("          {label}{line}"));
     }
 
-    /// A table with aligned columns, two spaces apart, indented by two. The last column is not padded.
+    /// A table with aligned columns, two spaces apart, indented by two. The last column is not padded. Cells are names,
+    /// words and numbers: a space at an end of one is written out.
     pub fn table(&mut self, headers: &[&str], rows: &[Vec<String>]) {
+        self.cells(headers, rows, visible_name);
+    }
+
+    /// As [`Text::table`], of values: many a database pads them.
+    pub fn values(&mut self, headers: &[&str], rows: &[Vec<String>]) {
+        self.cells(headers, rows, visible);
+    }
+
+    fn cells(&mut self, headers: &[&str], rows: &[Vec<String>], shown: fn(&str) -> String) {
         let headers: Vec<String> = headers.iter().map(|h| (*h).to_owned()).collect();
-        let rows: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(|c| visible(c)).collect()).collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(|c| shown(c)).collect()).collect();
         let all = || std::iter::once(&headers).chain(&rows);
         let wide = |i: usize| all().filter_map(|r| r.get(i)).map(|c| width(c)).max().unwrap_or(0);
         let mut widths: Vec<usize> = (0..headers.len()).map(wide).collect();
@@ -117,46 +129,19 @@ fn wrap(text: &str, width: usize) -> Vec<&str> {
     lines
 }
 
-/// `text` with every character that a terminal or a reader could be deceived by written as `\u{..}`: controls, bidi
-/// marks and overrides, zero-width and other invisible characters, line and paragraph separators.
-pub fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if deceives(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// As [`visible`], but line feeds and tabs stay: for text that is shown in a block of its own.
-pub fn visible_block(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c != '\n' && c != '\t' && deceives(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
 /// A statement on one line: white space squeezed, made visible, cut at [`STATEMENT_LINE_CHARS_MAX`] with an ellipsis.
 pub fn statement_line(statement: &str) -> String {
     one_line(statement, STATEMENT_LINE_CHARS_MAX)
 }
 
 fn one_line(statement: &str, chars: usize) -> String {
-    let squeezed = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    let squeezed = statement.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     cut(&visible(&squeezed), chars)
 }
 
 /// A short word or name inside of a line, cut at [`CELL_CHARS_MAX`].
 pub fn cell(text: &str) -> String {
-    cut(&visible(text), CELL_CHARS_MAX)
+    cut(&visible_name(text), CELL_CHARS_MAX)
 }
 
 /// `1 record`, `2 records`.
@@ -180,26 +165,9 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Whether a character moves the cursor, reorders text, or cannot be seen.
-fn deceives(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_deceives_a_reader_is_written_out() {
-        assert_eq!(visible("a\x1b[2Jb\u{202e}c\u{200b}d\ne"), "a\\u{1b}[2Jb\\u{202e}c\\u{200b}d\\u{a}e");
-        assert_eq!(visible("größe 数 naïve"), "größe 数 naïve");
-        assert_eq!(visible_block("a\n\tb\r\u{2066}"), "a\n\tb\\u{d}\\u{2066}");
-    }
 
     #[test]
     fn columns_line_up_and_no_line_ends_in_a_space() {

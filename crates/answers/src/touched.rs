@@ -6,12 +6,12 @@ use index::{Action, Effect, Run};
 use serde::{Deserialize, Serialize};
 use vocab::Seq;
 
-use crate::desk::{Cannot, Desk, ProofLine};
-use crate::exposed::not_durable;
+use crate::desk::{Cannot, Desk, ProofLine, is_false};
+use crate::exposed::{not_durable, others_missing};
 use crate::line::{Cites, ColumnLine, RunLine, column_line, run_line};
-use crate::runs::{UnreadLine, render_run, render_unread, unread};
+use crate::runs::{StartedLine, UnreadLine, family, render_run, render_started, render_unread, unread};
 use crate::shape::Answer;
-use crate::text::{Text, count};
+use crate::text::{Text, count, visible_name};
 use crate::watch::Look;
 
 /// The position of a column whose value went into what was written.
@@ -21,6 +21,9 @@ const WRITE_SOURCE: &str = "write-source";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touched {
     pub run: RunLine,
+    /// The runs that it started, whose touches are among these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub started: Vec<StartedLine>,
     /// Sorted by resource path, then verb.
     pub touches: Vec<TouchedLine>,
     pub functions: Vec<FunctionLine>,
@@ -51,6 +54,9 @@ pub struct TouchedLine {
     pub pending: u64,
     pub indeterminate: u64,
     pub refused: u64,
+    /// It is a database's own catalog, as the database keeps it: of another resource, a path can be named the same.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub catalog: bool,
     #[serde(flatten)]
     pub cites: Cites,
 }
@@ -85,14 +91,20 @@ impl Desk<'_> {
     }
 
     pub(crate) fn touched_run(&self, run: &Run, proof: ProofLine) -> Touched {
+        let family = family(self.index, run);
+        let actions = || family.iter().flat_map(|run| run.actions.iter().map(move |action| (*run, action)));
         Touched {
             run: run_line(run),
-            touches: touches(run),
-            functions: functions(run),
-            opaque: run.actions.iter().filter_map(|a| opaque(run, a)).collect(),
-            limits: not_durable(run.actions.iter()).into_iter().collect(),
-            unread: unread(run),
-            proof,
+            started: StartedLine::all(&family),
+            touches: touches(actions()),
+            functions: functions(actions().map(|(_, action)| action)),
+            opaque: actions().filter_map(|(run, a)| opaque(run, a)).collect(),
+            limits: not_durable(actions().map(|(_, action)| action))
+                .into_iter()
+                .chain(others_missing(self.index))
+                .collect(),
+            unread: family.iter().flat_map(|run| unread(run)).collect(),
+            proof: self.sealing(proof, family.iter().flat_map(|run| run.records.iter().copied())),
         }
     }
 }
@@ -100,8 +112,13 @@ impl Desk<'_> {
 impl Answer for Touched {
     const SHAPE: &'static str = "tacho.touched/1";
 
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
+
     fn render(&self, text: &mut Text) {
         render_run(text, &self.run);
+        render_started(text, &self.started);
         text.blank();
         if self.touches.is_empty() {
             text.line("It touched nothing that is recorded.");
@@ -191,8 +208,10 @@ impl TouchedLine {
             by_column.entry((plain, &use_.column)).or_default().push(&use_.at);
         }
         let class = |column| self.class_of(column).map(|class| format!(" ({class})")).unwrap_or_default();
-        let each: Vec<String> =
-            by_column.iter().map(|((_, c), at)| format!("{c}{} {}", class(*c), at.join(", "))).collect();
+        let each: Vec<String> = by_column
+            .iter()
+            .map(|((_, c), at)| format!("{}{} {}", visible_name(c), class(*c), at.join(", ")))
+            .collect();
         each.join("; ")
     }
 
@@ -202,10 +221,21 @@ impl TouchedLine {
 
     /// A plain read of a database's own catalog, as each client's `\d` makes dozens of.
     fn is_of_catalog(&self) -> bool {
-        let schema = self.on.split('/').nth(2).unwrap_or_default();
-        let system = matches!(schema, "pg_catalog" | "information_schema");
-        system && self.verb == "read" && self.refused == 0 && self.classes.is_empty()
+        self.catalog && self.verb == "read" && self.refused == 0 && self.classes.is_empty()
     }
+}
+
+/// Whether a path lies in the system catalog of the database that was asked: all else says of what kind it is.
+fn is_of_catalog(run: &Run, action: &Action, on: &str) -> bool {
+    let mut segments = on.split('/');
+    let (resource, schema) = (segments.next(), segments.nth(1));
+    let connect = action.session.and_then(|id| run.sessions.get(&id)?.connect.as_ref());
+    let database = connect.is_some_and(|c| {
+        let kind = c.what.options.get("kind");
+        kind.is_none_or(|kind| &**kind == "postgres") && resource == Some(&*c.what.resource)
+    });
+    let system = matches!(schema, Some("pg_catalog" | "information_schema"));
+    system && database && &*action.request().via != "request"
 }
 
 /// Those of one catalog in one line.
@@ -227,14 +257,15 @@ fn render_catalogs(text: &mut Text, touches: &[&TouchedLine]) {
     }
 }
 
-/// What a run touched, summed by resource path and verb.
-pub(crate) fn touches(run: &Run) -> Vec<TouchedLine> {
+/// What was touched, summed by resource path and verb.
+fn touches<'a>(actions: impl Iterator<Item = (&'a Run, &'a Action)>) -> Vec<TouchedLine> {
     let mut lines: BTreeMap<(&str, &str), TouchedLine> = BTreeMap::new();
-    for action in &run.actions {
+    for (run, action) in actions {
         let effect = run.effect(action);
         for touch in &action.request().touches {
             let key = (&*touch.on, touch.verb.as_str());
             let line = lines.entry(key).or_insert_with(|| TouchedLine::new(key.0, key.1));
+            line.catalog = is_of_catalog(run, action, &touch.on) && (line.catalog || line.actions == 0);
             line.count(effect);
             line.cites.add(action.cite());
             for column in touch.columns.iter().map(column_line) {
@@ -260,6 +291,7 @@ impl TouchedLine {
             pending: 0,
             indeterminate: 0,
             refused: 0,
+            catalog: false,
             cites: Cites::default(),
         }
     }
@@ -302,9 +334,9 @@ impl TouchedLine {
     }
 }
 
-fn functions(run: &Run) -> Vec<FunctionLine> {
+fn functions<'a>(actions: impl Iterator<Item = &'a Action>) -> Vec<FunctionLine> {
     let mut lines: BTreeMap<&str, FunctionLine> = BTreeMap::new();
-    for action in &run.actions {
+    for action in actions {
         for function in &action.request().functions {
             let line = lines.entry(function).or_insert_with(|| FunctionLine {
                 function: function.to_string(),

@@ -87,6 +87,8 @@ impl Desk<'_> {
         self.search_filters(value, prober, &mut search);
         self.search_prevents(&mut search);
         let answer = search.answer();
+        let cited = search.seen.values().chain(search.maybe.values()).flat_map(|cites| &cites.records);
+        let proof = self.sealing(proof, cited.map(|seq| Seq(*seq)));
         Ok(ValueAnswer {
             answer: answer.to_owned(),
             value_bytes: value.len() as u64,
@@ -200,6 +202,10 @@ impl Desk<'_> {
 
 impl Answer for ValueAnswer {
     const SHAPE: &'static str = "tacho.exposed-value/1";
+
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
 
     fn render(&self, text: &mut Text) {
         text.line(self.sentence());

@@ -1,16 +1,19 @@
 //! `verify`: what `seal` says of a ledger, as an answer and as the [`Chain`] that other answers rest on.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use index::Index;
+use seal::files::{Among, Copies, among_segments};
 use seal::limits::NOTE_BYTES_MAX;
 use seal::note::{Checkpoint, VerifierKey};
-use seal::verify::{Finding, Known, Options, Report, Subject, Verifier, verify_bundle};
+use seal::verify::{Finding, Options, Report, Subject, Verifier, Warning, verify_bundle};
 use serde::{Deserialize, Serialize};
 use vocab::Seq;
 
 use crate::desk::{Cannot, Chain, Verified};
-use crate::limits::{COPIES_MAX, SEGMENT_BYTES_MAX};
+use crate::limits::SEGMENT_BYTES_MAX;
 use crate::shape::Answer;
 use crate::text::{Text, hex};
 
@@ -70,8 +73,13 @@ pub fn verify(
     }
     // Read before the segments: while a gateway writes, its copies are never ahead of them.
     let mut options = options.clone();
-    options.known.extend(copies(path));
-    let segments = segments(&path.join("segment"))?;
+    let copies = copies(path)?;
+    options.known.extend(copies.known);
+    let mut warnings = copies.unused;
+    let (segments, others) = segments(&path.join("segment"))?;
+    if others > 0 {
+        warnings.push(format!("{others} other files stand among the segments and were not read"));
+    }
     let mut total = 0;
     for (_, segment) in &segments {
         total += fs::metadata(segment).map_err(|e| cannot(segment, &e))?.len();
@@ -97,19 +105,32 @@ pub fn verify(
         return Ok(Err(finding));
     }
     progress(total, total);
-    Ok(verifier.finish())
+    Ok(verifier.finish().map(|mut report| {
+        report.warnings.extend(warnings.into_iter().map(|text| Warning { seq: 0, text }));
+        report
+    }))
 }
 
-/// The ledger's own copies of checkpoints, its newest and what each witness cosigned last (FORMAT.md, section 1), as far
-/// as they are some.
-fn copies(ledger: &Path) -> Vec<Known> {
-    let witness =
-        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.len() == 8);
-    let witnesses = fs::read_dir(ledger.join("witness")).into_iter().flatten().flatten();
-    let paths = witnesses.map(|entry| entry.path()).filter(witness).take(COPIES_MAX);
-    let small = |path: &PathBuf| fs::metadata(path).is_ok_and(|m| m.len() <= NOTE_BYTES_MAX as u64);
-    let all = std::iter::once(ledger.join("checkpoint")).chain(paths).filter(small);
-    all.filter_map(|path| Known::parse(&fs::read(path).ok()?).ok()).collect()
+/// The ledger's own copies of checkpoints, its newest and what each witness cosigned last (FORMAT.md, section 1).
+fn copies(ledger: &Path) -> Result<Copies, Cannot> {
+    let witnesses = ledger.join("witness");
+    let mut names = Vec::new();
+    if witnesses.is_dir() {
+        for entry in fs::read_dir(&witnesses).map_err(|e| cannot(&witnesses, &e))? {
+            names.extend(entry.map_err(|e| cannot(&witnesses, &e))?.file_name().into_string());
+        }
+    }
+    Copies::read(names, |path| {
+        let path = ledger.join(path);
+        path.exists().then(|| read_note(&path).map_err(|e| cannot(&path, &e))).transpose()
+    })
+}
+
+/// A byte more than a note has shows that it is none.
+fn read_note(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(NOTE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Of a bundle in which its run is not closed. Which of the two it is, only the ledger says.
@@ -137,9 +158,49 @@ pub fn chain(verdict: &Result<Report, Finding>, witnesses: &[VerifierKey]) -> Ch
                 witnessed: report.witnessed.map(|w| (names(), Seq(w.size))),
                 checkpoint: checkpoint.unwrap_or_default(),
                 no_close: has_no_close(report),
+                torn: report.torn.map(|at| torn(report.segments.saturating_sub(1), at)),
             })
         }
     }
+}
+
+/// In words, for [`Verified::torn`].
+fn torn(segment: u64, offset: u64) -> String {
+    format!(
+        "segment {segment} ends at byte {offset} in a frame that is not whole, and what follows is not here"
+    )
+}
+
+impl Chain {
+    /// What was verified, held against what was read into an index: both must be the same records, or answers would rest on
+    /// others than were proved. `least`: how many records the index must have; `torn`: where its reading stopped in
+    /// a frame that is not whole.
+    #[must_use]
+    pub fn of_index(self, index: &Index, least: RecordCount, stopped: Option<(u64, u64)>) -> Chain {
+        let Chain::Verified(mut verified) = self else { return self };
+        let read = index.next().0;
+        let (holds, verified_count) = match least {
+            RecordCount::Exactly(count) => (read == count, count),
+            RecordCount::AtLeast(count) => (read >= count, count),
+        };
+        if !holds {
+            return Chain::Broken(format!(
+                "{verified_count} records were verified and {read} could be read: a segment is not where it belongs"
+            ));
+        }
+        if verified.torn.is_none() {
+            verified.torn = stopped.map(|(segment, offset)| torn(segment, offset));
+        }
+        Chain::Verified(verified)
+    }
+}
+
+/// How many records an index must have beside a verified ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordCount {
+    Exactly(u64),
+    /// A gateway is writing: more may have come.
+    AtLeast(u64),
 }
 
 impl VerifyAnswer {
@@ -201,9 +262,16 @@ fn wrong(finding: &Finding) -> WrongLine {
     }
 }
 
+/// What is said of no record is of none.
+fn warning(warning: &Warning) -> String {
+    match warning.seq {
+        0 => warning.text.clone(),
+        seq => format!("record {seq}: {}", warning.text),
+    }
+}
+
 fn proved(report: &Report) -> ProvedLine {
-    let mut warnings: Vec<String> =
-        report.warnings.iter().map(|w| format!("record {}: {}", w.seq, w.text)).collect();
+    let mut warnings: Vec<String> = report.warnings.iter().map(warning).collect();
     if report.more_warnings > 0 {
         warnings.push(format!("and {} more warnings", report.more_warnings));
     }
@@ -231,18 +299,19 @@ fn proved(report: &Report) -> ProvedLine {
     }
 }
 
-/// The segment files of a directory by number; anything else in it is no part of a ledger.
-fn segments(dir: &Path) -> Result<Vec<(u64, PathBuf)>, Cannot> {
-    let mut found = Vec::new();
+/// The segment files of a directory by number, and how many others there are, which are no part of a ledger.
+fn segments(dir: &Path) -> Result<(Vec<(u64, PathBuf)>, usize), Cannot> {
+    let (mut found, mut others) = (Vec::new(), 0);
     for entry in fs::read_dir(dir).map_err(|e| cannot(dir, &e))? {
         let path = entry.map_err(|e| cannot(dir, &e))?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".seg"));
-        if let Some(number) = name.filter(|n| n.len() == 10).and_then(|n| n.parse().ok()) {
-            found.push((number, path));
+        match path.file_name().and_then(|name| name.to_str()).map_or(Among::Other, among_segments) {
+            Among::Segment(number) => found.push((number, path)),
+            Among::Spare => {}
+            Among::Other => others += 1,
         }
     }
     found.sort();
-    Ok(found)
+    Ok((found, others))
 }
 
 fn read_segment(path: &Path) -> Result<Vec<u8>, Cannot> {

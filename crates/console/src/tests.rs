@@ -293,6 +293,7 @@ fn world_with(story: story::Story, broken_watch: bool) -> World {
         witnessed: None,
         checkpoint: "gateway.example/1".to_owned(),
         no_close: false,
+        torn: None,
     });
     let rest = Arc::new(Rest {
         index,

@@ -137,6 +137,7 @@ fn start(f: &mut Fields<'_>) -> Start {
         policy: f.bytes_of("policy"),
         durability: f.text("durability"),
         recovered: f.uint("recovered"),
+        adopted: f.uint_if("adopted").unwrap_or(0),
         torn: f.uint("torn"),
     }
 }

@@ -95,7 +95,9 @@ impl Bundle {
         }
         let mut bundle =
             Bundle { index: Index::new(), payloads: BTreeMap::new(), checkpoint: None, key: None };
-        bundle.frames(Frames::new(bytes, BUNDLE_HEADER_BYTES))?;
+        // Those after the first are links between the ledger's keys.
+        let checkpoints = bundle.frames(Frames::new(bytes, BUNDLE_HEADER_BYTES))?;
+        bundle.checkpoint = checkpoints.first().map(|note| note.to_vec());
         Ok(bundle)
     }
 
@@ -104,23 +106,25 @@ impl Bundle {
         let mut bundle =
             Bundle { index: Index::new(), payloads: BTreeMap::new(), checkpoint: None, key: None };
         for segment in segments {
-            bundle.frames(Frames::of_segment(segment))?;
+            let checkpoints = bundle.frames(Frames::of_segment(segment))?;
+            bundle.checkpoint = checkpoints.last().map(|note| note.to_vec()).or(bundle.checkpoint);
         }
         Ok(bundle)
     }
 
     /// A bundle has the ledger's keys first, and they may be newer than the run's records: tables are made in order.
-    fn frames(&mut self, frames: Frames<'_>) -> Result<(), FollowError> {
+    /// Returns the checkpoints.
+    fn frames<'a>(&mut self, frames: Frames<'a>) -> Result<Vec<&'a [u8]>, FollowError> {
         let mut decoder = Decoder::new();
         let mut records = Vec::new();
-        let mut pending = Vec::new();
+        let (mut pending, mut checkpoints) = (Vec::new(), Vec::new());
         for frame in frames {
             let frame =
                 frame.map_err(|e| FollowError::NotABundle(format!("at byte {}: {}", e.offset, e.fault)))?;
             match frame.kind {
                 Kind::Payload => pending.push(frame.body.to_vec()),
                 Kind::Record => records.push((decoder.decode(frame.body)?, std::mem::take(&mut pending))),
-                Kind::Checkpoint => self.checkpoint = Some(frame.body.to_vec()),
+                Kind::Checkpoint => checkpoints.push(frame.body),
                 Kind::Key => self.key = frame.body.try_into().ok(),
                 Kind::Batch | Kind::Inclusion => {}
             }
@@ -133,7 +137,7 @@ impl Bundle {
                 self.payloads.insert(seq, payloads);
             }
         }
-        Ok(())
+        Ok(checkpoints)
     }
 }
 

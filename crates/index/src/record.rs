@@ -270,6 +270,8 @@ pub struct Start {
     pub policy: [u8; 32],
     pub durability: Arc<str>,
     pub recovered: u64,
+    /// How many of those before it no checkpoint covered until then.
+    pub adopted: u64,
     pub torn: u64,
 }
 

@@ -14,7 +14,10 @@ pub struct Seen {
     pub records: u64,
     pub first: Option<Seq>,
     pub last: Option<Seq>,
+    /// The time of the newest record.
     pub last_at: Option<WallTime>,
+    /// Records before which the clock was set back, with the time before and the record's own.
+    pub set_back: Vec<(Seq, WallTime, WallTime)>,
     /// How many of each kind, unknown kinds included.
     pub kinds: BTreeMap<Arc<str>, u64>,
     /// Ranges of `seq`, both ends included, that were passed over. Empty for a whole ledger; a bundle has some.

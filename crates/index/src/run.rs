@@ -31,9 +31,13 @@ pub struct Run {
     pub notes: Vec<Noted<Note>>,
     /// The `seq` of each of its records, in order of `rseq`.
     pub records: Vec<Seq>,
-    /// Times of its first and last record.
+    /// The earliest and the latest time of its records, which need not be of its first and last: a clock can be set back.
     pub first_at: WallTime,
     pub last_at: WallTime,
+    /// The time of its newest record.
+    pub at: WallTime,
+    /// Records of it whose time lies well before that of the one before.
+    pub set_back: Vec<Seq>,
     /// Records of it that could not be read whole.
     pub flawed: Vec<(Seq, Arc<str>, Vec<Flaw>)>,
     /// Records of it of a kind that this version does not know.
@@ -187,6 +191,8 @@ impl Run {
             records: Vec::new(),
             first_at: at,
             last_at: at,
+            at,
+            set_back: Vec::new(),
             flawed: Vec::new(),
             unknown: Vec::new(),
             misfits: Vec::new(),

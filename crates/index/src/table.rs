@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use seal::limits::AT_BACKWARDS_NANOS_MAX;
 use vocab::{RunId, Seq, WallTime};
 
 use crate::decided::{Decided, Planned};
@@ -238,6 +239,9 @@ impl Index {
         }
         self.seen.first.get_or_insert(seq);
         self.seen.last = Some(seq);
+        if let Some(before) = self.seen.last_at.filter(|before| is_set_back(*before, record.head.at)) {
+            self.seen.set_back.push((seq, before, record.head.at));
+        }
         self.seen.last_at = Some(record.head.at);
         self.seen.records += 1;
         *self.seen.kinds.entry(record.head.kind.clone()).or_insert(0) += 1;
@@ -253,7 +257,12 @@ impl Index {
             run.misfits.push((place.seq, "it comes after the run's close"));
         }
         run.records.push(place.seq);
-        run.last_at = place.at;
+        if is_set_back(run.at, place.at) {
+            run.set_back.push(place.seq);
+        }
+        run.at = place.at;
+        run.first_at = run.first_at.min(place.at);
+        run.last_at = run.last_at.max(place.at);
         if !flaws.is_empty() {
             run.flawed.push((place.seq, kind.clone(), flaws));
         }
@@ -513,6 +522,11 @@ impl Index {
     fn filter(&mut self, run: RunId, place: Place, rows: u64, bytes: Option<Vec<u8>>) {
         self.filters.push(Filter { seq: place.seq, run, rows, bytes });
     }
+}
+
+/// Whether a clock went back between two records, by more than those of concurrent sessions are apart.
+fn is_set_back(before: WallTime, at: WallTime) -> bool {
+    before.0.saturating_sub(at.0) > AT_BACKWARDS_NANOS_MAX
 }
 
 fn session(run: &mut Run, number: u64) -> &mut Session {

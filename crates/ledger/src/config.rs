@@ -75,12 +75,20 @@ impl Config {
             return wrong("the version has control characters or is too long".to_owned());
         }
         match &self.origin {
-            Some(origin) if origin.len() > limits::ORIGIN_BYTES_MAX || !seal::note::is_name(origin) => wrong(
-                format!("{origin:?} is no origin: no spaces, no '+', at most {}", limits::ORIGIN_BYTES_MAX),
-            ),
+            Some(origin) if !is_origin(origin) => wrong(format!(
+                "{origin:?} is no origin: no spaces, no '+', at most {}",
+                limits::ORIGIN_BYTES_MAX
+            )),
             _ => Ok(()),
         }
     }
+}
+
+/// A name that looks like no other.
+fn is_origin(origin: &str) -> bool {
+    origin.len() <= limits::ORIGIN_BYTES_MAX
+        && seal::note::is_name(origin)
+        && !origin.chars().any(seal::text::deceives)
 }
 
 /// The ledger could not be opened. Nothing was admitted, and nothing that was recorded is changed.
@@ -120,6 +128,19 @@ pub enum OpenError {
          damaged. Keep the directory as evidence and restore a copy"
     )]
     BehindCheckpoint { path: PathBuf, size: u64, records: u64 },
+    #[error(
+        "the ledger ends in {records} records that no checkpoint covers, and a gateway leaves at most {} there, whatever \
+         happens: somebody else wrote records. Nothing was signed. Keep the directory as evidence, and restore a copy \
+         or begin a new ledger",
+        limits::ADOPTED_RECORDS_MAX
+    )]
+    Foreign { records: u64 },
+    #[error(
+        "record {seq} follows the gateway's own end (a `stop` record under a checkpoint, {records} records) and is not of a \
+         start: somebody else wrote it. Nothing was signed. Keep the directory as evidence, and restore a copy or begin a \
+         new ledger"
+    )]
+    AfterStop { seq: u64, records: u64 },
     #[error("the ledger could not write its first records: {0}")]
     Write(String),
 }
@@ -173,6 +194,8 @@ pub struct Recovery {
     pub records: u64,
     /// Bytes of torn tail kept out.
     pub torn: u64,
+    /// Of the records, how many no checkpoint covered: they are signed with what comes.
+    pub adopted: u64,
     /// Intents whose effect nobody knows: each got an `outcome` that says so.
     pub indeterminate: u64,
     /// Runs that were open: each was closed as `interrupted`.

@@ -12,6 +12,7 @@
 //! sealed form is the encapsulated key (32 bytes), then the ciphertext.
 
 mod auditor;
+mod erasure;
 mod runs;
 
 use std::fmt;
@@ -228,8 +229,11 @@ impl fmt::Debug for GatewayKey {
 
 pub(crate) const GATEWAY_FILE: &str = "gateway.key";
 pub(crate) const RUN_KEYS_FILE: &str = "run-keys";
+const RUN_KEYS_NEXT_FILE: &str = "run-keys.next";
+const RUN_KEYS_OLD_FILE: &str = "run-keys.old";
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint.key";
 pub(crate) const CHECKPOINT_NEXT_FILE: &str = "checkpoint.next";
+const CHECKPOINT_OLD_FILE: &str = "checkpoint.old";
 
 /// Reads 32 secret bytes.
 pub(crate) fn read_secret(disk: &dyn Disk, path: &Path) -> Result<Secret32, KeyError> {
@@ -245,27 +249,16 @@ pub(crate) fn write_secret(disk: &dyn Disk, path: &Path, secret: &[u8; 32]) -> R
     write_atomic(disk, path, secret).map_err(|error| KeyError::Io { path: path.to_owned(), error })
 }
 
-/// The next checkpoint key becomes the current one, and the old one is erased: its name first, then its blocks. Done
-/// twice it does nothing.
+/// The next checkpoint key becomes the current one, and the old one is erased. Done twice it does nothing.
 pub(crate) fn promote_checkpoint_key(disk: &dyn Disk, dir: &Path) -> Result<(), KeyError> {
-    let (current, next) = (dir.join(CHECKPOINT_FILE), dir.join(CHECKPOINT_NEXT_FILE));
-    let promote = || {
-        let old = match disk.open(&current) {
-            Ok(old) => Some(old),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        match disk.rename(&next, &current) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            renamed => renamed?,
-        }
-        disk.sync_dir(dir)?;
-        match old {
-            Some(old) => old.write_at(&[0; 32], 0).and_then(|()| old.sync_data()),
-            None => Ok(()),
-        }
-    };
-    promote().map_err(|error| KeyError::Io { path: next.clone(), error })
+    let current = dir.join(CHECKPOINT_FILE);
+    erasure::promote_checkpoint_key(disk, dir, &current)
+        .map_err(|error| KeyError::Io { path: current.clone(), error })
+}
+
+/// Finishes what a crash interrupted in the directory of keys.
+pub(crate) fn finish_erasure(disk: &dyn Disk, dir: &Path) -> Result<(), KeyError> {
+    erasure::finish(disk, dir).map_err(|error| KeyError::Io { path: dir.to_owned(), error })
 }
 
 fn epoch_info(origin: &str) -> Vec<u8> {

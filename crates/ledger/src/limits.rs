@@ -39,6 +39,9 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Checkpoints are signed at least every so many records while the gateway runs.
 pub const CHECKPOINT_RECORDS: u64 = 1_024;
+/// Most records that a crash can leave behind the last checkpoint: fewer than [`CHECKPOINT_RECORDS`] that stood there, and a
+/// batch with a checkpoint that is lost. More were written by somebody else, and are not signed.
+pub const ADOPTED_RECORDS_MAX: u64 = 2 * CHECKPOINT_RECORDS;
 /// And at least so often while there are new records, in milliseconds.
 pub const CHECKPOINT_MILLIS: u64 = 1_000;
 /// Silence is visible after this, in milliseconds.
@@ -104,6 +107,6 @@ const _: () = assert!(SEGMENT_BYTES_DEFAULT / UNIT_SEGMENT_DIVISOR >= BATCH_BYTE
 const _: () = assert!(RECORD_BYTES_MAX == seal::limits::RECORD_BYTES_MAX);
 const _: () = assert!(PAYLOAD_BYTES_MAX == seal::limits::PLAINTEXT_BYTES_MAX);
 const _: () = assert!(RECORD_DEPTH_MAX as usize == seal::limits::CBOR_DEPTH_MAX);
-const _: () = assert!(2 * CHECKPOINT_RECORDS <= seal::limits::OPEN_RECORDS_MAX);
+const _: () = assert!(ADOPTED_RECORDS_MAX <= seal::limits::OPEN_RECORDS_MAX);
 const _: () = assert!(BATCH_BYTES_MAX <= QUEUE_BYTES_MAX);
 const _: () = assert!(OPERATOR_TEXT_BYTES_MAX < RECORD_BYTES_MAX);

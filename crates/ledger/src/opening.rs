@@ -45,6 +45,7 @@ pub(crate) fn open(
         _ => io_error(&paths.lock(), error),
     })?;
     segments::remove_staged(&*disk, &paths).map_err(|error| io_error(&paths.segments, error))?;
+    keys::finish_erasure(&*disk, &config.keys)?;
     let run_keys = RunKeys::load(&*disk, &config.keys)?;
     let gateway = GatewayKey::load_or_make(&*disk, &config.keys, &run_keys, &*random)?;
     let ground = match recover::scan(&*disk, &paths)? {
@@ -115,6 +116,7 @@ struct Ground {
 struct Owed {
     fresh: bool,
     records: u64,
+    adopted: u64,
     torn: u64,
     epoch: u64,
     open: HashMap<RunId, OpenRun>,
@@ -159,6 +161,7 @@ impl Ground {
         let owed = Owed {
             fresh: false,
             records: scan.model.next(),
+            adopted: scan.model.next() - scan.signed,
             torn: scan.torn,
             epoch: scan.epoch,
             open: scan.open,
@@ -226,8 +229,15 @@ impl Ground {
             signed_at: clock.tick(),
             pace: Pace::default(),
         };
-        let owed =
-            Owed { fresh: true, records: 0, torn: 0, epoch: 0, open: HashMap::new(), erased: Vec::new() };
+        let owed = Owed {
+            fresh: true,
+            records: 0,
+            adopted: 0,
+            torn: 0,
+            epoch: 0,
+            open: HashMap::new(),
+            erased: Vec::new(),
+        };
         let (after, turns, spare) = (None, Vec::new(), Spare::Missing);
         Ok(Ground { origin, first_key, commit, after, turns, owed, spare })
     }
@@ -286,6 +296,7 @@ fn settle_debts(inner: &Inner, after: Option<(u64, Signer)>, owed: Owed) -> Resu
         fresh: owed.fresh,
         records: owed.records,
         torn: owed.torn,
+        adopted: owed.adopted,
         ..Recovery::default()
     };
     let draft = Draft::new(Kind::Start)
@@ -294,6 +305,7 @@ fn settle_debts(inner: &Inner, after: Option<(u64, Signer)>, owed: Owed) -> Resu
         .put("policy", inner.config.policy)
         .put("durability", inner.config.durability)
         .put("recovered", owed.records)
+        .put("adopted", owed.adopted)
         .put("torn", owed.torn);
     append(inner, draft)?;
     let mut interrupted: Vec<(RunId, OpenRun)> = owed.open.into_iter().collect();

@@ -10,6 +10,7 @@ use std::{fmt, io};
 use mask::Print;
 use seal::Hash;
 use seal::cbor::{self, Value};
+use seal::files::is_cosigned;
 use seal::frame::{
     BATCH_BODY_BYTES, FRAME_HEADER_BYTES, Frames, Kind as FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
@@ -135,12 +136,11 @@ impl Store {
     /// The newest checkpoint that each witness cosigned, as far as it was kept. Nothing is verified.
     pub fn cosigned(&self) -> Vec<SignedNote> {
         let names = self.disk.list(&self.paths.witnessed()).unwrap_or_default();
-        let of_a_witness = |name: &&String| name.len() == 8;
         let read = |name: &String| {
             let path = self.paths.witnessed().join(name);
             SignedNote::parse(&read_small(&*self.disk, &path, NOTE_BYTES_MAX as u64).ok()?).ok()
         };
-        names.iter().filter(of_a_witness).filter_map(read).collect()
+        names.iter().filter(|name| is_cosigned(name)).filter_map(read).collect()
     }
 
     /// Reads from the first record on.

@@ -19,6 +19,7 @@ use crate::config::OpenError;
 use crate::disk::{Disk, read_small};
 use crate::draft::Kind;
 use crate::keys::{self, CHECKPOINT_FILE, CHECKPOINT_NEXT_FILE, KeyError};
+use crate::limits::ADOPTED_RECORDS_MAX;
 use crate::model::{Model, Step};
 use crate::segments::{self, Paths, Segment};
 use crate::witnesses::Turn;
@@ -135,6 +136,20 @@ struct Reading {
     open: HashMap<RunId, OpenRun>,
     erased: Vec<RunId>,
     published: Option<Checkpoint>,
+    behind: Behind,
+    /// The first record behind a signed `stop` that no start writes there, if no checkpoint follows it.
+    stray: Option<u64>,
+}
+
+/// What the newest checkpoint ends with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Other,
+    /// `stop`: only a start goes on from there.
+    Stop,
+    /// `stop`, and a `start` stands behind it. It ends the runs that were open and begins an epoch, and all that is signed
+    /// before anything else is written.
+    Start,
 }
 
 impl Reading {
@@ -159,12 +174,21 @@ impl Reading {
             open: HashMap::new(),
             erased: Vec::new(),
             published,
+            behind: Behind::Other,
+            stray: None,
         }
     }
 
     fn finish(self) -> Result<Scan, OpenError> {
         let missing =
             || OpenError::Damaged { segment: 0, offset: 0, why: "there is no genesis record".to_owned() };
+        let records = self.model.next();
+        if let Some(seq) = self.stray {
+            return Err(OpenError::AfterStop { seq, records: self.signed });
+        }
+        if records - self.signed > ADOPTED_RECORDS_MAX {
+            return Err(OpenError::Foreign { records: records - self.signed });
+        }
         Ok(Scan {
             origin: self.origin.ok_or_else(missing)?,
             model: self.model,
@@ -256,6 +280,14 @@ impl Reading {
         }
         self.model.apply(leaf_hash(bytes), run);
         self.last = kind;
+        match (self.behind, kind) {
+            (Behind::Other, _) => {}
+            (Behind::Stop | Behind::Start, Some(Kind::Start)) => self.behind = Behind::Start,
+            (Behind::Start, Some(Kind::Outcome | Kind::Close | Kind::Epoch)) => {}
+            (Behind::Stop | Behind::Start, _) => {
+                self.stray.get_or_insert(header.seq);
+            }
+        }
         if let Some(published) = &self.published
             && published.size == self.model.next()
             && published.root != self.model.frontier.root()
@@ -345,6 +377,8 @@ impl Reading {
             return Err("the checkpoint is not signed with the ledger's key".to_owned());
         }
         self.signed = checkpoint.size;
+        self.behind = if self.last == Some(Kind::Stop) { Behind::Stop } else { Behind::Other };
+        self.stray = None;
         if let Some(next) = self.next_key.take() {
             self.key = Some(next);
             let published = Published { size: checkpoint.size, note: bytes.to_vec() };

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use seal::files::{Among, among_segments};
 use seal::frame::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use seal::limits::BODY_BYTES_MAX;
 use seal::note::VerifierKey;
@@ -68,8 +69,10 @@ impl Paths {
 
 /// The number in a segment's name.
 pub(crate) fn segment_number(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".seg")?;
-    (digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+    match among_segments(name) {
+        Among::Segment(number) => Some(number),
+        Among::Spare | Among::Other => None,
+    }
 }
 
 /// The numbers of the segments that are there, sorted.

@@ -32,6 +32,8 @@ struct Sim {
     durable: BTreeMap<PathBuf, u64>,
     /// Changes of names that were not synced, in order.
     renames: Vec<NameChange>,
+    /// What stands in blocks that lost their last name to a power failure.
+    remains: Vec<Vec<u8>>,
     dirs: BTreeSet<PathBuf>,
     locks: BTreeSet<PathBuf>,
     /// Counts boots: a handle of before is dead.
@@ -78,6 +80,7 @@ impl SimDisk {
             live: BTreeMap::new(),
             durable: BTreeMap::new(),
             renames: Vec::new(),
+            remains: Vec::new(),
             dirs: BTreeSet::new(),
             locks: BTreeSet::new(),
             boot: 0,
@@ -154,6 +157,13 @@ impl SimDisk {
         self.sim().live.keys().cloned().collect()
     }
 
+    /// Everything that stands on the disk, also in blocks that no name leads to any longer.
+    pub fn blocks(&self) -> Vec<Vec<u8>> {
+        let sim = self.sim();
+        let nodes = sim.nodes.values().flat_map(|node| [&node.live, &node.durable]);
+        nodes.chain(&sim.remains).cloned().collect()
+    }
+
     fn sim(&self) -> MutexGuard<'_, Sim> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -207,7 +217,8 @@ impl Sim {
         self.renames.clear();
         self.live = self.durable.clone();
         let linked: BTreeSet<u64> = self.live.values().copied().collect();
-        self.nodes.retain(|node, _| linked.contains(node));
+        let lost = self.nodes.extract_if(|node, _| !linked.contains(node));
+        self.remains.extend(lost.map(|(_, node)| node.durable));
     }
 
     fn reboot(&mut self) {

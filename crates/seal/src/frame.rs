@@ -10,6 +10,8 @@ pub const SEGMENT_MAGIC: [u8; 8] = *b"TACHOSEG";
 pub const BATCH_MAGIC: [u8; 8] = *b"TACHOBAT";
 pub const BUNDLE_MAGIC: [u8; 8] = *b"TACHOBUN";
 pub const VERSION: u32 = 1;
+/// Of bundles. Version 1 had no links (FORMAT.md, section 6), and is still read.
+pub const BUNDLE_VERSION: u32 = 2;
 /// The size of a segment unless configured otherwise.
 pub const SEGMENT_BYTES_DEFAULT: usize = 64 << 20;
 pub const SEGMENT_HEADER_BYTES: usize = 512;
@@ -423,6 +425,8 @@ pub fn later_batch(segment: &[u8], from: usize, least: u64) -> Option<usize> {
     while let Some(found) = find(segment.get(at..)?, &BATCH_MAGIC) {
         let magic = at + found;
         if let Some(offset) = magic.checked_sub(FRAME_HEADER_BYTES).filter(|offset| *offset >= from)
+            // Before the CRC: one over what a hostile length says, at each magic of a segment full of them, would take hours.
+            && be32(&segment[offset..]) as usize == BATCH_BODY_BYTES
             && let Ok(Some(frame)) = Frames::new(segment, offset).read()
             && frame.kind == Kind::Batch
             && let Some(batch) = Batch::decode(frame.body)

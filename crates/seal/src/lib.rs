@@ -4,18 +4,20 @@
 //! in and verdicts go out; there is no file, socket, clock or randomness here.
 //!
 //! Reading order: [`frame`] (bytes to frames) -> [`cbor`] -> [`record`] (frames to records) -> [`tree`] -> [`note`]
-//! (signed checkpoints) -> [`payload`] -> [`verify`] (all of it, in order) -> [`witness`] (who keeps others' checkpoints).
+//! (signed checkpoints) -> [`payload`] -> [`files`] (which of a ledger's files count) -> [`verify`] (all of it, in order) -> [`witness`] (who keeps others' checkpoints).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod base64;
 pub mod cbor;
+pub mod files;
 pub mod frame;
 pub mod limits;
 pub mod note;
 pub mod payload;
 pub mod record;
 mod sha256;
+pub mod text;
 pub mod tree;
 pub mod verify;
 pub mod witness;

@@ -21,6 +21,9 @@ pub const NOTE_BYTES_MAX: usize = 65_536;
 /// Most signatures on a note: the gateway's and those of a generous set of witnesses.
 pub const NOTE_SIGNATURES_MAX: usize = 16;
 
+/// Most cosigned checkpoints beside the segments, one of each witness; the gateway has at most 8.
+pub const COPIES_MAX: usize = 64;
+
 /// Most records after a ledger's last checkpoint. The gateway signs at 1,024 or after a second, whichever is
 /// first, but only between batches; what one batch adds on top stays far below this.
 pub const OPEN_RECORDS_MAX: u64 = 4_096;

@@ -257,6 +257,18 @@ impl Trust {
         }
         Ok(())
     }
+
+    /// After [`Trust::at_end`], where the first key does not say whose the last one is: an anchor that was given is not
+    /// enough by itself.
+    fn without_anchor(&self) -> Result<(), Broken> {
+        if self.options.anchor.is_some() && self.matched.is_empty() && self.witnessed.is_none() {
+            return broken(
+                Rule::KeyAnchor,
+                "a bundle of version 1 does not prove that its last key comes from the first: only a known checkpoint or a witness says whose it is",
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Warnings, and what they are derived from.

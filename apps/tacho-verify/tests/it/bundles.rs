@@ -4,7 +4,7 @@ use crate::both::{Both, Given};
 use seal::cbor::{Value, decode};
 use seal::frame::Kind;
 use seal::note::{Checkpoint, SignedNote, Signer};
-use seal::testkit::{BundleParts, Sample, Writer, run_key, sample, text};
+use seal::testkit::{BundleParts, Items, Sample, Writer, map, run_key, sample, sample_on, text};
 use seal::verify::{Rule, Subject};
 use std::fs;
 
@@ -18,7 +18,7 @@ const fn row(name: &'static str, rule: Rule, forge: fn(&Sample, BundleParts) -> 
     Row { name, rule, forge }
 }
 
-/// The bundle that is forged is of run a: C; genesis I; epoch I; then open I, (P intent I, P P outcome I) twice,
+/// The bundle that is forged is of run a: C; genesis I; epoch I, C I; then open I, (P intent I, P P outcome I) twice,
 /// close I; K.
 const TABLE: &[Row] = &[
     row("edit a record", Rule::BundleProof, |_, mut b| {
@@ -46,7 +46,7 @@ const TABLE: &[Row] = &[
         b.render()
     }),
     row("give a proof of another record", Rule::BundleProof, |_, mut b| {
-        let (one, other) = (b.nth(Kind::Inclusion, 3), b.nth(Kind::Inclusion, 4));
+        let (one, other) = (b.nth(Kind::Inclusion, 4), b.nth(Kind::Inclusion, 5));
         b.frames[one].1 = b.frames[other].1.clone();
         b.render()
     }),
@@ -105,7 +105,7 @@ const TABLE: &[Row] = &[
     }),
     row("leave genesis out", Rule::BundleOrder, |_, mut b| {
         let genesis = b.nth(Kind::Record, 0);
-        b.frames.drain(genesis..genesis + 4); // and the epoch
+        b.frames.drain(genesis..genesis + 6); // and the epoch with its link
         b.render()
     }),
     row("leave the run out", Rule::BundleOrder, |_, mut b| {
@@ -115,7 +115,47 @@ const TABLE: &[Row] = &[
     }),
     row("leave a change of keys out", Rule::CheckpointSignature, |_, mut b| {
         let epoch = b.nth(Kind::Record, 1);
-        b.frames.drain(epoch..epoch + 2);
+        b.frames.drain(epoch..epoch + 4);
+        b.render()
+    }),
+    row("leave a link out", Rule::BundleOrder, |_, mut b| {
+        let link = b.nth(Kind::Record, 1) + 2;
+        b.frames.drain(link..link + 2);
+        b.render()
+    }),
+    row("leave a link's proof out", Rule::BundleOrder, |_, mut b| {
+        let link = b.nth(Kind::Record, 1) + 2;
+        b.frames.remove(link + 1);
+        b.render()
+    }),
+    row("give text for a link", Rule::CheckpointNote, |_, mut b| {
+        let link = b.nth(Kind::Record, 1) + 2;
+        b.frames[link].1 = b"all is well\n".to_vec();
+        b.render()
+    }),
+    row("link to a checkpoint of before the change of keys", Rule::CheckpointSize, |s, mut b| {
+        let link = b.nth(Kind::Record, 1) + 2;
+        b.frames[link].1 = s.notes[s.last_of_first_key - 1].to_bytes();
+        b.render()
+    }),
+    row("link to a checkpoint that the new key signed", Rule::CheckpointSignature, |s, mut b| {
+        let link = b.nth(Kind::Record, 1) + 2;
+        b.frames[link].1 = s.notes[s.last_of_first_key + 1].to_bytes();
+        b.render()
+    }),
+    row("link under another name", Rule::CheckpointOrigin, |s, mut b| {
+        let link = b.nth(Kind::Record, 1) + 2;
+        b.frames[link].1 = sample_on("gateway.example/2", 8192).notes[s.last_of_first_key].to_bytes();
+        b.render()
+    }),
+    row("give a link's proof of another record", Rule::BundleProof, |_, mut b| {
+        let link = b.nth(Kind::Record, 1) + 2;
+        b.frames[link + 1].1 = b.frames[b.nth(Kind::Inclusion, 0)].1.clone();
+        b.render()
+    }),
+    row("give a link's proof in the bundle's tree", Rule::BundleProof, |_, mut b| {
+        let link = b.nth(Kind::Record, 1) + 2;
+        b.frames[link + 1].1 = b.frames[link - 1].1.clone();
         b.render()
     }),
     row("leave the checkpoint out", Rule::BundleOrder, |_, mut b| {
@@ -177,10 +217,60 @@ const TABLE: &[Row] = &[
     }),
     row("claim another version", Rule::BundleHeader, |_, b| {
         let mut bytes = b.render();
-        bytes[11] = 2;
+        bytes[11] = 3;
         bytes
     }),
+    row("call a bundle with links one of version 1", Rule::BundleOrder, |_, b| {
+        let mut bytes = b.render();
+        bytes[11] = 1;
+        bytes
+    }),
+    row("name the forger's key behind the genesis", Rule::CheckpointSignature, |s, _| foreign(s, true)),
+    row("link the forger's key by a checkpoint of the ledger's", Rule::BundleProof, |s, _| {
+        let mut b = BundleParts::cut(&forgers(s), &FORGED, None);
+        let link = b.nth(Kind::Record, 1) + 2;
+        b.frames[link].1 = s.notes[2].to_bytes();
+        b.render()
+    }),
 ];
+
+/// A run that never was.
+const FORGED: [u8; 16] = [0xfa; 16];
+
+/// A ledger that begins as the sample's does, but for the first key's signatures: whoever made it has none of its keys.
+fn forgers(s: &Sample) -> Vec<Vec<u8>> {
+    let heartbeat = map(&[("runs", Value::Uint(0)), ("sessions", Value::Uint(0))]);
+    let mut w = Writer::new(&s.origin, 8192);
+    w.gateway("heartbeat", &heartbeat);
+    w.rotate(66);
+    w.checkpoint();
+    w.open(FORGED);
+    w.close(FORGED);
+    for _ in 0..20 {
+        w.gateway("heartbeat", &heartbeat);
+    }
+    w.checkpoint();
+    let mut items = Items::parse(&w.finish());
+    // Over the epoch; the one over genesis alone is as the ledger has it.
+    items.resign(|size| (size == 3).then(|| Writer::signer(&s.origin, 67)));
+    items.render()
+}
+
+/// The forger's bundle under the ledger's own genesis, with a link of a stranger's or, as in version 1, without any.
+fn foreign(s: &Sample, linked: bool) -> Vec<u8> {
+    let mut b = BundleParts::cut(&forgers(s), &FORGED, None);
+    if linked { b.render() } else { former(&mut b) }
+}
+
+/// As version 1 had it: without links.
+fn former(b: &mut BundleParts) -> Vec<u8> {
+    while let Some(link) = b.frames.iter().skip(1).position(|(kind, _)| *kind == Kind::Checkpoint) {
+        b.frames.drain(link + 1..link + 3);
+    }
+    let mut bytes = b.render();
+    bytes[11] = 1;
+    bytes
+}
 
 #[test]
 fn each_forged_bundle_is_found_by_both_verifiers() {
@@ -262,6 +352,69 @@ fn a_bundle_may_be_sealed_by_the_first_checkpoint_over_a_change_of_keys() {
     fs::write(&path, resigned(parts, origin, Writer::signer(origin, 2))).unwrap();
     let found = both.ask(&path, &Given::default()).map(drop).map_err(|finding| finding.rule);
     assert_eq!(found, Err(Rule::CheckpointSignature));
+}
+
+/// In version 1 nothing linked a key to the first, so that anybody could name one of their own.
+#[test]
+fn a_key_anchors_no_bundle_that_does_not_link_its_keys() {
+    let sample = sample();
+    let mut both = Both::start("bundles-former");
+    let path = both.directory.join("run.bundle");
+    let key = Given { key: Some(sample.signer(0).verifier_key().to_string()), ..Given::default() };
+    fs::write(&path, foreign(&sample, false)).unwrap();
+    assert_eq!(both.ask(&path, &key).map(drop).map_err(|finding| finding.rule), Err(Rule::KeyAnchor));
+    assert!(!both.ask(&path, &Given::default()).unwrap().anchored);
+
+    // An honest one, too: only what is held elsewhere vouches for it.
+    let mut honest = BundleParts::cut(&sample.segments, &sample.runs[0], None);
+    fs::write(&path, former(&mut honest)).unwrap();
+    assert_eq!(both.ask(&path, &key).map(drop).map_err(|finding| finding.rule), Err(Rule::KeyAnchor));
+    let known = Given { known: vec![sample.notes.last().unwrap().clone()], ..key.clone() };
+    let report = both.ask(&path, &known).unwrap();
+    assert!(!report.anchored && report.known == 1, "{report:?}");
+    assert!(report.warnings.iter().any(|w| w.text.contains("version 1")), "{report:?}");
+
+    // Where the key never changed, there is nothing to link.
+    let mut w = Writer::new(&sample.origin, 8192);
+    w.open([5; 16]);
+    w.close([5; 16]);
+    w.checkpoint();
+    fs::write(&path, former(&mut BundleParts::cut(&w.finish(), &[5; 16], None))).unwrap();
+    assert!(both.ask(&path, &key).unwrap().anchored);
+}
+
+/// Each key is vouched for by the one before it, up to the anchor.
+#[test]
+fn a_bundle_over_several_changes_of_keys_is_anchored_by_the_first() {
+    let mut both = Both::start("bundles-links");
+    let path = both.directory.join("run.bundle");
+    let origin = "gateway.example/1";
+    let mut w = Writer::new(origin, 8192);
+    w.open([5; 16]);
+    for generation in 1..4 {
+        w.rotate(generation);
+        w.checkpoint();
+        w.checkpoint();
+    }
+    w.close([5; 16]);
+    w.checkpoint();
+    let parts = BundleParts::cut(&w.finish(), &[5; 16], None);
+    let key = Given { key: Some(Writer::signer(origin, 0).verifier_key().to_string()), ..Given::default() };
+    fs::write(&path, parts.render()).unwrap();
+    let report = both.ask(&path, &key).unwrap();
+    assert_eq!((report.anchored, report.rotations), (true, 3));
+    // The key before the last signs no more once another checkpoint has followed.
+    fs::write(&path, resigned(parts.clone(), origin, Writer::signer(origin, 2))).unwrap();
+    let found = both.ask(&path, &key).map(drop).map_err(|finding| finding.rule);
+    assert_eq!(found, Err(Rule::CheckpointSignature));
+    // A link that reaches over the next change is none.
+    let mut late = parts;
+    let (one, two) = (late.nth(Kind::Record, 1) + 2, late.nth(Kind::Record, 2) + 2);
+    let old = SignedNote::parse(&late.frames[two].1).unwrap().checkpoint().unwrap();
+    late.frames[one].1 = Writer::signer(origin, 0).sign(&old).to_bytes();
+    fs::write(&path, late.render()).unwrap();
+    let found = both.ask(&path, &key).map(drop).map_err(|finding| finding.rule);
+    assert_eq!(found, Err(Rule::BundleProof));
 }
 
 /// The bundle with its checkpoint's size and root signed by another key, under a name.

@@ -25,11 +25,11 @@ fn check(args: &[&str], code: i32) -> String {
 
 /// Short enough to be read by whoever wants to know what "verified" means.
 #[test]
-fn the_verifier_in_python_has_fewer_than_400_lines() {
+fn the_verifier_in_python_has_fewer_than_450_lines() {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
     let text = fs::read_to_string(Path::new(&manifest).join("../../contrib/verify.py")).unwrap();
     let lines = text.lines().count();
-    assert!(lines < 400, "{lines}");
+    assert!(lines < 450, "{lines}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is good verifies, with the same report.
 
 use crate::both::{Both, Given};
-use seal::testkit::{Sample, Writer, bundle, map, run_key, sample, text};
+use seal::testkit::{Sample, Writer, bundle, map, run_key, sample, sample_on, text};
 use seal::verify::Subject;
 use std::fs;
 
@@ -61,6 +61,45 @@ fn the_copy_of_the_checkpoint_is_held_against_the_ledger() {
     fs::write(path.join("checkpoint"), b"half a che").unwrap();
     let report = both.ask(&path, &Given::default()).unwrap();
     assert_eq!((report.known, report.warnings.len()), (0, 1));
+}
+
+/// Which files are copies of checkpoints is the format's to say, and what is none of it is told.
+#[test]
+fn copies_are_files_of_the_formats_names_and_sizes() {
+    let sample = sample();
+    let mut both = Both::start("good-copies");
+    let path = both.write("ledger", &sample.segments);
+    let (witness, checkpoint) = (path.join("witness"), path.join("checkpoint"));
+    fs::create_dir_all(&witness).unwrap();
+    let cosigned = sample.notes[sample.witnessed].to_bytes();
+    // Of another tree: it would break the ledger, if it were a copy.
+    let foreign = sample_on("gateway.example/2", 8192).notes[1].to_bytes();
+    for name in ["ABCDEF01", "abcdef0", "abcdef012", "+bcdef01", "abcdef01.tmp"] {
+        fs::write(witness.join(name), &foreign).unwrap();
+    }
+    fs::write(witness.join("abcdef01"), &cosigned).unwrap();
+    fs::write(&checkpoint, b"garbage".repeat(20_000)).unwrap();
+    let given = Given { witnesses: vec![Sample::witness().verifier_key().to_string()], ..Given::default() };
+    let report = both.ask(&path, &given).unwrap();
+    assert_eq!((report.known, report.warnings.len()), (1, 1), "{report:?}");
+    assert!(report.warnings[0].text.contains("`checkpoint` was not used"), "{report:?}");
+
+    for number in 0..seal::limits::COPIES_MAX {
+        fs::write(witness.join(format!("{number:08x}")), &cosigned).unwrap();
+    }
+    let report = both.ask(&path, &given).unwrap();
+    assert_eq!((report.known, report.warnings.len()), (seal::limits::COPIES_MAX as u64, 2), "{report:?}");
+}
+
+/// A segment under a name that only some readers take for one would be verified, and read by nobody.
+#[test]
+fn a_segment_has_ten_digits() {
+    let sample = sample();
+    let mut both = Both::start("good-names");
+    let path = both.write("ledger", &sample.segments);
+    fs::rename(path.join("segment/0000000001.seg"), path.join("segment/+000000001.seg")).unwrap();
+    let report = both.ask(&path, &Given::default()).unwrap();
+    assert_eq!((report.segments, report.warnings.len()), (1, 1), "{report:?}");
 }
 
 #[test]

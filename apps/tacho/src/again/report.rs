@@ -132,6 +132,10 @@ impl Again {
 impl Answer for Again {
     const SHAPE: &'static str = "tacho.again/1";
 
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
+
     fn render(&self, text: &mut Text) {
         let reached = match self.jailed {
             true => "no upstream was reached",

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use answers::{Cannot, Chain, Desk, Holder, Look, NotWatched, StoreReels, Watch, Watched};
+use answers::{Cannot, Chain, Desk, Holder, Look, NotWatched, RecordCount, StoreReels, Watch, Watched};
 use console::seat::{Evidence, Failed, ProxyStatus, ResourceStatus, Status};
 use index::Follower;
 use ledger::keys::{GatewayKey, RunKeys};
@@ -58,13 +58,23 @@ impl Evidence for Desks {
         let key = GatewayKey::load(&RealDisk, keys).map_err(|e| Cannot::Ledger(e.to_string()))?;
         let runs = RunKeys::load(&RealDisk, keys).map_err(|e| Cannot::Ledger(e.to_string()))?;
         let mut state = lock(&self.state);
-        state.follower.refresh().map_err(|e| Cannot::Ledger(e.to_string()))?;
+        // What is under a checkpoint is durable, and will have been read.
         let size = self.shared.gate.ledger().status().checkpointed;
+        state.follower.refresh().map_err(|e| Cannot::Ledger(e.to_string()))?;
         if state.chain.as_ref().is_none_or(|(of, _)| *of != size) {
             let witnesses = self.shared.config.witness_keys();
             let options = Options { live: true, witnesses, witness_optional: true, ..Options::default() };
             let verdict = answers::verify(&self.dir, &options, &mut |_, _| {})?;
-            state.chain = Some((size, answers::chain(&verdict, &options.witnesses)));
+            let chain = answers::chain(&verdict, &options.witnesses);
+            // What is not durable yet was verified, and is not read.
+            let chain = match &verdict {
+                Ok(report) => {
+                    let least = RecordCount::AtLeast(report.covered.min(size));
+                    chain.of_index(state.follower.index(), least, None)
+                }
+                Err(_) => chain,
+            };
+            state.chain = Some((size, chain));
         }
         let State { follower, chain } = &*state;
         let unchecked = Chain::NotChecked;

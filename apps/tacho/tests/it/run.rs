@@ -280,6 +280,31 @@ fn evidence_leaves_as_a_bundle_that_verifies_and_as_a_page() {
     place.expect_err(1, &["show", "ffffffffff"]);
 }
 
+/// A copy that is cut, or one of whose segments is elsewhere, is broken: nobody can be writing it.
+#[test]
+fn a_copy_of_a_ledger_must_be_whole_and_what_is_broken_is_said_first() {
+    let place = Place::new("copies");
+    place.init();
+    place.expect(0, &["run", "--agent", "a", "--", "true"]);
+    let run = json(&place.expect(0, &["runs", "--json"]))["runs"][0]["run"].as_str().unwrap().to_owned();
+    let (ledger, copy) = (place.path("tacho-data/ledger"), place.path("copy"));
+    fs::create_dir_all(copy.join("segment")).unwrap();
+    fs::copy(ledger.join("segment/0000000000.seg"), copy.join("segment/0000000000.seg")).unwrap();
+    place.expect(0, &["who", &run, "--ledger", "copy"]);
+    let segment = copy.join("segment/0000000000.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    let last = bytes.iter().rposition(|b| *b != 0).unwrap();
+    bytes[last] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    for verb in ["who", "touched", "show", "exposed"] {
+        let said = place.expect(3, &[verb, &run, "--ledger", "copy"]);
+        assert!(said.starts_with("CHAIN BROKEN: ") && said.contains("torn-tail"), "{verb}: {said}");
+    }
+    place.expect(3, &["export", &run, "--as", "html", "-o", "copy.html", "--ledger", "copy"]);
+    let page = fs::read_to_string(place.path("copy.html")).unwrap();
+    assert!(page.find("CHAIN BROKEN").unwrap() < page.find("Who initiated it?").unwrap());
+}
+
 #[test]
 fn a_run_inside_a_run_needs_spawn_and_keeps_its_human() {
     let mut place = Place::new("nested");

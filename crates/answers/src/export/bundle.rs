@@ -6,14 +6,13 @@ use std::io::Write;
 use ledger::read::{Entry, Item, ReadError, Store};
 use seal::Hash;
 use seal::cbor::Value;
-use seal::frame::{BUNDLE_MAGIC, Kind, VERSION, encode_frame};
-use seal::note::{Checkpoint, SignedNote};
+use seal::frame::{BUNDLE_MAGIC, BUNDLE_VERSION, Kind, encode_frame};
+use seal::note::{Checkpoint, SignedNote, Standing, VerifierKey};
 use seal::tree::{Subtrees, inclusion_proof, node_hash, root_at};
 use serde::{Deserialize, Serialize};
 use vocab::RunId;
 
 use crate::desk::Cannot;
-use crate::shape::Answer;
 use crate::text::Text;
 
 /// What went into a bundle.
@@ -35,24 +34,26 @@ pub struct Exported {
 }
 
 /// Writes the bundle of `run` as of the last cosigned checkpoint that covers it, or the ledger's last. `key` is the run's
-/// payload key, only if it is to be handed over too.
+/// payload key, only if it is to be handed over too. `witnesses`: those of the configuration; where there are any, only
+/// what one of them cosigned is preferred.
 ///
 /// Holds one hash per record twice: 64 bytes x records.
 pub fn export_bundle(
     store: &Store,
     run: RunId,
     key: Option<&[u8; 32]>,
+    witnesses: &[VerifierKey],
     out: &mut dyn Write,
 ) -> Result<Exported, Cannot> {
     let mut scan = Scan::over(store, run)?;
-    scan.prefer_cosigned(store.cosigned());
+    scan.prefer_cosigned(store.cosigned(), witnesses);
     let Some((note, size)) = &scan.checkpoint else {
         return Err(Cannot::Ledger(
             "no checkpoint is signed yet, so nothing can be proved; try again".to_owned(),
         ));
     };
     let mut writer = Frames { out, bytes: 0 };
-    let header = [&BUNDLE_MAGIC[..], &VERSION.to_be_bytes(), &[0; 4]].concat();
+    let header = [&BUNDLE_MAGIC[..], &BUNDLE_VERSION.to_be_bytes(), &[0; 4]].concat();
     writer.raw(&header)?;
     writer.frame(Kind::Checkpoint, note)?;
     if let Some(key) = key {
@@ -68,8 +69,12 @@ pub fn export_bundle(
         complete: false,
         bytes: 0,
     };
-    for entry in scan.keys.iter().filter(|entry| entry.seq.0 < *size) {
+    for (entry, link) in scan.keys.iter().filter(|(entry, _)| entry.seq.0 < *size) {
         writer.record(entry, *size, &scan.levels)?;
+        if let Some((note, size)) = link {
+            writer.frame(Kind::Checkpoint, note)?;
+            writer.proof(entry, *size, &scan.levels)?;
+        }
     }
     for entry in &scan.run {
         if entry.seq.0 >= *size {
@@ -91,10 +96,9 @@ pub fn export_bundle(
     Ok(exported)
 }
 
-impl Answer for Exported {
-    const SHAPE: &'static str = "tacho.exported/1";
-
-    fn render(&self, text: &mut Text) {
+impl Exported {
+    /// Writes it for a terminal, as a part of what says where it was written.
+    pub fn render(&self, text: &mut Text) {
         let complete = if self.complete { "complete" } else { "the run is not closed in it" };
         text.line(&format!(
             "Bundle of run {}: {} records ({complete}), {} payloads, {} bytes, proved against a checkpoint of size {}.",
@@ -108,12 +112,15 @@ impl Answer for Exported {
     }
 }
 
+/// A signed checkpoint, and its size.
+type Signed = (Vec<u8>, u64);
+
 /// What one pass over a ledger finds.
 struct Scan {
-    checkpoint: Option<(Vec<u8>, u64)>,
+    checkpoint: Option<Signed>,
     levels: Levels,
-    /// `genesis`, and each `epoch` with a key.
-    keys: Vec<Entry>,
+    /// `genesis`, and each `epoch` with a key; of these the first checkpoint over it, which the key before it signed.
+    keys: Vec<(Entry, Option<Signed>)>,
     run: Vec<Entry>,
 }
 
@@ -127,6 +134,9 @@ impl Scan {
                 Item::Checkpoint(_, note) => {
                     let checkpoint = note.checkpoint().map_err(|e| Cannot::Ledger(e.to_string()))?;
                     scan.checkpoint = Some((note.to_bytes(), checkpoint.size));
+                    if let [_, .., (_, link @ None)] = &mut *scan.keys {
+                        *link = scan.checkpoint.clone();
+                    }
                 }
                 Item::Record(entry) => scan.take(*entry, run),
             }
@@ -134,19 +144,33 @@ impl Scan {
         Ok(scan)
     }
 
-    /// Of the checkpoints over the whole run, one that a witness cosigned says more than a newer one that none did.
-    fn prefer_cosigned(&mut self, notes: Vec<SignedNote>) {
+    /// Of the checkpoints over the whole run, one that a witness cosigned says more than a newer one that none did. The
+    /// files they come from are nobody's to vouch for: each is held against the ledger's keys and the witnesses'.
+    fn prefer_cosigned(&mut self, notes: Vec<SignedNote>, witnesses: &[VerifierKey]) {
         let Some(last) = self.run.last().map(|entry| entry.seq.0) else { return };
         let newest = self.checkpoint.as_ref().map_or(0, |(_, size)| *size);
         let of_this_tree = |note: SignedNote| {
             let Checkpoint { size, root, .. } = note.checkpoint().ok()?;
             let fits = (last + 1..=newest).contains(&size);
             let same = fits && root_at(&self.levels, size).is_ok_and(|ours| ours == root);
-            same.then(|| (note.to_bytes(), size))
+            let signed = same && self.key_at(size).is_some_and(|key| note.verify(&key) == Standing::Good);
+            let seen = |witness: &VerifierKey| note.verify(witness) == Standing::Good;
+            let cosigned = signed && (witnesses.is_empty() || witnesses.iter().any(seen));
+            cosigned.then(|| (note.to_bytes(), size))
         };
         if let Some(best) = notes.into_iter().filter_map(of_this_tree).max_by_key(|(_, size)| *size) {
             self.checkpoint = Some(best);
         }
+    }
+
+    /// The key that signed the checkpoint of this size: the last one that a smaller checkpoint had named.
+    fn key_at(&self, size: u64) -> Option<VerifierKey> {
+        let named = |(_, link): &&(Entry, Option<Signed>)| match link {
+            None => false,
+            Some((_, of)) => *of < size,
+        };
+        let (entry, _) = self.keys.iter().skip(1).rfind(named).or(self.keys.first())?;
+        VerifierKey::parse(entry.body.get("key")?.as_text()?).ok()
     }
 
     fn take(&mut self, entry: Entry, run: RunId) {
@@ -154,7 +178,7 @@ impl Scan {
         let rotates = entry.kind == Some(ledger::Kind::Epoch)
             && entry.body.get("key").is_some_and(|k| k != &Value::Null);
         if entry.kind == Some(ledger::Kind::Genesis) || rotates {
-            self.keys.push(entry);
+            self.keys.push((entry, None));
         } else if entry.run == Some(run) {
             self.run.push(entry);
         }
@@ -209,6 +233,10 @@ impl Frames<'_> {
 
     fn record(&mut self, entry: &Entry, size: u64, levels: &Levels) -> Result<(), Cannot> {
         self.frame(Kind::Record, &entry.bytes)?;
+        self.proof(entry, size, levels)
+    }
+
+    fn proof(&mut self, entry: &Entry, size: u64, levels: &Levels) -> Result<(), Cannot> {
         let proof = inclusion_proof(levels, entry.seq.0, size).map_err(|e| Cannot::Ledger(e.to_string()))?;
         let mut body = entry.seq.0.to_be_bytes().to_vec();
         body.extend_from_slice(&(proof.len() as u16).to_be_bytes());

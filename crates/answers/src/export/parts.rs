@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::exposed::Exposed;
 use crate::html::{Attr, Html};
 use crate::line::{ExposureLine, ToldLine, TripwireLine};
-use crate::runs::{SessionLine, Who};
+use crate::runs::{SessionLine, StartedLine, Who};
 use crate::touched::Touched;
 
 /// The three questions, each with its answer in a sentence.
@@ -50,6 +50,13 @@ pub fn exposed_html(html: &mut Html, exposed: &Exposed) {
     };
     let headers = ["Tripwire", "Class", "Channel", "Act", "Records"];
     table(html, &headers, &[], exposed.tripwires.iter().map(row).collect());
+}
+
+/// The runs whose actions count with the run's own.
+pub fn started_html(html: &mut Html, started: &[StartedLine]) {
+    for line in started {
+        html.leaf("p", "session", &format!("With run {}, which it started.", line.text()));
+    }
 }
 
 /// The reasons for which "unmasked: 0" is not said.

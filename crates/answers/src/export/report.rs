@@ -8,7 +8,7 @@ use vocab::Seq;
 
 use crate::decided::{Moment, decision_html, plan_html};
 use crate::desk::{Cannot, Desk};
-use crate::export::parts::{exposed_html, prevents_html, sessions_html, three_html};
+use crate::export::parts::{exposed_html, prevents_html, sessions_html, started_html, three_html};
 use crate::exposed::Exposed;
 use crate::html::{Attr, Html, STYLE};
 use crate::line::{ActionLine, ending, time};
@@ -82,6 +82,12 @@ impl Report {
             html.leaf("h1", "", &format!("Run {}", self.show.run.run));
             html.leaf("p", "", &format!("Made {} by {}.", self.made, self.made_by));
         });
+        if let Some(broken) = self.show.proof.broken() {
+            html.tag("section", "", |html| {
+                html.leaf("h2", "", "The record is broken");
+                html.leaf("p", "bad", &broken);
+            });
+        }
         three_html(html, &self.who, &self.touched, &self.exposed);
     }
 
@@ -140,6 +146,7 @@ impl Report {
     fn touched(&self, html: &mut Html) {
         html.tag("section", "", |html| {
             html.leaf("h2", "", "2. What was touched");
+            started_html(html, &self.touched.started);
             let row = |t: &crate::touched::TouchedLine| {
                 vec![
                     t.on.clone(),
@@ -169,6 +176,7 @@ impl Report {
     fn exposed(&self, html: &mut Html) {
         html.tag("section", "", |html| {
             html.leaf("h2", "", "3. Whether sensitive data was exposed");
+            started_html(html, &self.exposed.scope.started);
             html.leaf("p", self.exposed.mood(), &self.exposed.sentence());
             exposed_html(html, &self.exposed);
             if !self.exposed.prevents.is_empty() {

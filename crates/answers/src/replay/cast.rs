@@ -113,6 +113,7 @@ impl Desk<'_> {
         let run = self.find_run(run)?;
         let proof = self.look(Look::Replay, &run.id.to_string())?;
         let (session, actions) = chosen(run, at)?;
+        let proof = self.sealing(proof, actions.iter().flat_map(|action| action.records.iter().copied()));
         self.cast_of(run, session, &actions, &proof)
     }
 

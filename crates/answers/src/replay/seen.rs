@@ -87,6 +87,10 @@ impl Desk<'_> {
 impl Answer for Seen {
     const SHAPE: &'static str = "tacho.screen/1";
 
+    fn proof(&self) -> Option<&ProofLine> {
+        Some(&self.proof)
+    }
+
     fn render(&self, text: &mut Text) {
         let (at, of) = (self.at_ms, self.of_ms);
         let record = self.record.map(|seq| format!(", record {seq}")).unwrap_or_default();

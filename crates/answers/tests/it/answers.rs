@@ -101,6 +101,41 @@ fn what_is_governed_stands_first_and_what_was_refused_apart() {
     assert_eq!(touched.sentence(), "2 resources read, 0 changed or used; 1 refused.");
 }
 
+/// Only a database has a catalog: of all else a path may be named the same.
+#[test]
+fn what_is_read_elsewhere_is_not_hidden_as_a_catalog() {
+    let mut story = Story::with_run();
+    let files = story.connect_to(A, "files", "http");
+    let payroll = touches("read", "files/x/pg_catalog/payroll.csv", &[]);
+    let read = story.intent(A, &[("touches", payroll), ("via", text("request"))]);
+    story.in_session(read, Some(files));
+    // Under a name that is not of the database which was asked, neither.
+    story.intent(A, &[("touches", touches("read", "other/x/pg_catalog/pg_class", &[]))]);
+    let touched = Case::new(story).ask(|desk| desk.touched(RUN_A)).unwrap();
+    assert!(touched.to_text().contains("payroll.csv"), "{}", touched.to_text());
+    assert!(touched.to_text().contains("other/x/pg_catalog/pg_class  "), "{}", touched.to_text());
+    assert!(touched.sentence().starts_with("2 resources read"), "{}", touched.sentence());
+}
+
+/// A name may have dots in it, and blanks that nobody sees.
+#[test]
+fn names_are_found_as_they_are_and_look_like_no_others() {
+    let mut story = Story::with_run();
+    for name in ["a.b", "customers", "customers ", "customers\u{a0}", "\u{2800}customers"] {
+        let define = [("touches", touches("define", &format!("crm/crm/public/{name}"), &[]))];
+        story.intent(A, &define);
+    }
+    let case = Case::new(story);
+    for query in ["table:a.b", "table:public.a.b", "table:crm/crm/public/a.b", "table:public.customers"] {
+        assert_eq!(case.ask(|desk| desk.find(query)).unwrap().actions.len(), 1, "{query}");
+    }
+    assert!(case.ask(|desk| desk.find("table:b")).unwrap().actions.is_empty());
+    let touched = case.ask(|desk| desk.touched(RUN_A)).unwrap().to_text();
+    for shown in ["public/customers\\u{20} ", "public/customers\\u{a0} ", "public/\\u{2800}customers "] {
+        assert!(touched.contains(shown), "{shown}: {touched}");
+    }
+}
+
 #[test]
 fn a_bundle_without_its_end_says_so_in_every_answer() {
     let mut case = Case::new(whole());
@@ -169,7 +204,8 @@ fn a_session_over_ssh_is_not_called_unprotected() {
 fn what_was_exposed_and_what_prevents_a_claim() {
     let case = Case::new(whole());
     let a = case.ask(|desk| desk.exposed(&Scope::Run(RUN_A))).unwrap();
-    assert_eq!((a.answer.as_str(), a.exit_code()), ("proved", 0));
+    // B, which A started, exposed something; A itself did not.
+    assert_eq!((a.answer.as_str(), a.exit_code()), ("exposed", 1));
     check("exposed_a", &a);
     let b = case.ask(|desk| desk.exposed(&Scope::Run(RUN_B))).unwrap();
     assert_eq!((b.answer.as_str(), b.exit_code()), ("exposed", 1));

@@ -377,6 +377,104 @@ fn a_run_whose_opening_is_missing_is_nobodys() {
     assert!(who.sentence().starts_with("Unknown"), "{}", who.sentence());
 }
 
+/// A child's values are the parent's: it started it.
+#[test]
+fn what_a_run_started_counts_with_it() {
+    let (child, grandchild) = ([0xcc; 16], [0xdd; 16]);
+    let mut story = clean();
+    story.open(child, &[("parent", Value::Bytes(A.to_vec()))]);
+    story.connect(child);
+    story.open(grandchild, &[("parent", Value::Bytes(child.to_vec()))]);
+    story.connect(grandchild);
+    let intent = story.intent(grandchild, &[("touches", touches("read", "crm/crm/public/salaries", &[]))]);
+    story.outcome(grandchild, intent, &[("exposures", exposures("revealed", "grant:x"))]);
+    let case = Case::new(story);
+    let exposed = case.ask(|desk| desk.exposed(&Scope::Run("a1a1a1"))).unwrap();
+    assert_eq!((&*exposed.answer, exposed.scope.runs, exposed.scope.actions), ("exposed", 3, 2));
+    assert!(exposed.exposures.iter().any(|e| e.what == "revealed" && e.cites.records.len() == 1));
+    let started: Vec<(&str, u64)> =
+        exposed.scope.started.iter().map(|run| (&run.run[..2], run.unmasked)).collect();
+    assert_eq!(started, [("cc", 0), ("dd", 2)]);
+    assert!(exposed.to_text().contains("With what it started:"), "{}", exposed.to_text());
+    let touched = case.ask(|desk| desk.touched("a1a1a1")).unwrap();
+    assert!(touched.touches.iter().any(|t| t.on == "crm/crm/public/salaries"), "{touched:?}");
+    assert_eq!(touched.started.len(), 2);
+    // The child's own answer has nothing of its parent.
+    let exposed = case.ask(|desk| desk.exposed(&Scope::Run("cccccc"))).unwrap();
+    assert_eq!((exposed.scope.runs, exposed.scope.actions), (2, 1));
+}
+
+/// Neither a gap nor a run leaves a range because the last record's clock was set back.
+#[test]
+fn a_clock_that_is_set_back_hides_nothing() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let mut story = clean();
+    let gap = |from: u64| {
+        [
+            ("from", Value::Uint(from)),
+            ("to", Value::Uint(from + 1_000_000)),
+            ("refused", Value::Uint(3)),
+            ("cut", Value::Uint(1)),
+            ("why", text("sync-failed")),
+        ]
+    };
+    story.gateway("gap", &gap(1_790_000_000_000_000_000 + 8_000_000));
+    let intent = story.intent(A, &[]);
+    story.outcome(A, intent, &[]);
+    story.close(A);
+    let mut items = seal::testkit::Items::parse(&story.segments());
+    let close = items.find(0, |item| item.is_kind("close"));
+    items.edit(close, |fields| {
+        let at = fields.iter_mut().find(|(key, _)| key == "at").unwrap();
+        at.1 = Value::Uint(at.1.as_u64().unwrap() - HOUR);
+    });
+    let mut case = Case::new(clean());
+    case.bundle = index::Bundle::of_segments(&items.render()).unwrap();
+    case.chain = verified(case.bundle.index.next().0);
+    let start = case.bundle.index.runs().next().unwrap().first_at;
+    assert!(start.0 < 1_790_000_000_000_000_000 - HOUR / 2, "the earliest time of the run is its close's");
+    assert_eq!(prevents(&case, &Scope::Run("a1a1a1")).1, ["gap", "clock"]);
+    let range = Scope::Range { from: WallTime(1_790_000_000_000_000_000), to: NOW };
+    let answer = case.ask(|desk| desk.exposed(&range)).unwrap();
+    assert_eq!((answer.scope.runs, answer.scope.actions), (1, 2));
+    assert!(prevents(&case, &range).1.contains(&"clock".to_owned()));
+}
+
+/// What no checkpoint covers, or covered late only, is marked in every answer that rests on it.
+#[test]
+fn what_is_not_sealed_is_marked_in_every_answer() {
+    let mut case = Case::new(clean());
+    let last = case.bundle.index.next().0 - 1;
+    case.chain = verified(last);
+    let proofs = case.ask(|desk| {
+        let run = Scope::Run("a1a1a1");
+        [
+            desk.who("a1a1a1").unwrap().proof,
+            desk.touched("a1a1a1").unwrap().proof,
+            desk.show("a1a1a1").unwrap().proof,
+            desk.exposed(&run).unwrap().proof,
+            desk.find("human:ada").unwrap().proof,
+            desk.runs().unwrap().proof,
+            desk.diff("a1a1a1", "a1a1a1").unwrap().proof,
+            desk.replay("a1a1a1", None, None).unwrap().proof,
+        ]
+    });
+    for proof in proofs {
+        assert_eq!(proof.unsealed.records, [last], "{proof:?}");
+        assert!(proof.text().contains(&format!("NOT SEALED: records {last} ")), "{}", proof.text());
+        assert!(proof.adopted.is_empty());
+    }
+
+    let mut story = clean();
+    story.gateway(
+        "start",
+        &[("recovered", Value::Uint(9)), ("adopted", Value::Uint(2)), ("torn", Value::Uint(0))],
+    );
+    let who = Case::new(story).ask(|desk| desk.who("a1a1a1")).unwrap();
+    assert_eq!(who.proof.adopted.records, [7, 8]);
+    assert!(who.to_text().contains("SIGNED LATE: records 7-8 "), "{}", who.to_text());
+}
+
 #[test]
 fn durability_os_is_said_in_the_limits() {
     let mut story = clean();
@@ -393,6 +491,8 @@ fn every_word_of_prevent_is_shown_here() {
         Prevent::ChainNotChecked,
         Prevent::ChainBroken,
         Prevent::ChainOpen,
+        Prevent::ChainTorn,
+        Prevent::Clock,
         Prevent::NoOpening,
         Prevent::Hole,
         Prevent::Empty,
@@ -409,6 +509,7 @@ fn verified(covered: u64) -> Chain {
         witnessed: None,
         checkpoint: String::new(),
         no_close: false,
+        torn: None,
     })
 }
 

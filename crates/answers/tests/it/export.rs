@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use answers::{Answer, Cannot, Chain, VerifyAnswer, chain, export_bundle, verify};
+use answers::{Answer, Cannot, Chain, RecordCount, Scope, VerifyAnswer, chain, export_bundle, verify};
 use ledger::read::Store;
-use seal::testkit::{run_key, text};
+use seal::note::{Checkpoint, Signature, SignedNote, VerifierKey};
+use seal::testkit::{Writer, run_key, text};
 use seal::verify::{Options, verify_bundle};
 use vocab::RunId;
 
@@ -95,7 +96,7 @@ fn a_bundle_verifies_offline_and_reads_back() {
     let dir = Dir::of(story);
     let store = Store::open(&dir.0).unwrap();
     let mut bytes = Vec::new();
-    let exported = export_bundle(&store, RunId(A), Some(&run_key(A)), &mut bytes).unwrap();
+    let exported = export_bundle(&store, RunId(A), Some(&run_key(A)), &[], &mut bytes).unwrap();
     assert!(exported.complete && exported.with_key && exported.left_out == 0, "{exported:?}");
     assert_eq!((exported.bytes, exported.payloads), (bytes.len() as u64, 1));
     let report = verify_bundle(&bytes, &Options::default()).unwrap();
@@ -109,7 +110,7 @@ fn a_bundle_verifies_offline_and_reads_back() {
 fn a_bundle_has_the_key_only_if_asked() {
     let dir = Dir::of(known());
     let mut bytes = Vec::new();
-    export_bundle(&Store::open(&dir.0).unwrap(), RunId(A), None, &mut bytes).unwrap();
+    export_bundle(&Store::open(&dir.0).unwrap(), RunId(A), None, &[], &mut bytes).unwrap();
     assert!(!bytes.windows(32).any(|w| w == run_key(A)));
     assert!(verify_bundle(&bytes, &Options::default()).is_ok());
 }
@@ -121,7 +122,7 @@ fn records_after_the_last_checkpoint_are_left_out_and_counted() {
     story.outcome(B, last, &[]);
     let dir = Dir::of(story);
     let mut bytes = Vec::new();
-    let exported = export_bundle(&Store::open(&dir.0).unwrap(), RunId(B), None, &mut bytes).unwrap();
+    let exported = export_bundle(&Store::open(&dir.0).unwrap(), RunId(B), None, &[], &mut bytes).unwrap();
     assert_eq!((exported.left_out, exported.complete), (2, false));
     assert!(verify_bundle(&bytes, &Options::default()).is_ok());
 }
@@ -130,7 +131,7 @@ fn records_after_the_last_checkpoint_are_left_out_and_counted() {
 fn a_run_that_is_not_there_makes_no_bundle() {
     let dir = Dir::of(known());
     let error =
-        export_bundle(&Store::open(&dir.0).unwrap(), RunId([9; 16]), None, &mut Vec::new()).unwrap_err();
+        export_bundle(&Store::open(&dir.0).unwrap(), RunId([9; 16]), None, &[], &mut Vec::new()).unwrap_err();
     assert!(matches!(error, Cannot::NoSuchRun(_)), "{error:?}");
 }
 
@@ -153,6 +154,108 @@ fn verify_names_the_first_bad_record_and_breaks_the_chain_of_answers() {
     assert_eq!((answer.verified, answer.exit_code()), (false, 1));
     assert!(matches!(chain(&bad, &[]), Chain::Broken(_)));
     assert!(answer.to_text().starts_with("NOT VERIFIED"));
+}
+
+/// What was in the last batch is not there, so nothing is claimed of it; where nobody can be writing, it is damage.
+#[test]
+fn a_ledger_that_ends_in_a_frame_that_is_not_whole_proves_nothing() {
+    let story = || {
+        let mut story = Story::with_run();
+        let intent = story.intent(A, &[]);
+        story.outcome(A, intent, &[]);
+        story.checkpoint();
+        story
+    };
+    let mut case = Case::new(story());
+    let dir = Dir::of(story());
+    let path = dir.0.join("segment/0000000000.seg");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.iter().rposition(|b| *b != 0).unwrap();
+    bytes[last] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let live = Options { live: true, ..Options::default() };
+    case.chain = chain(&verify(&dir.0, &live, &mut |_, _| {}).unwrap(), &[]);
+    let exposed = case.ask(|desk| desk.exposed(&Scope::Run("a1a1a1"))).unwrap();
+    assert_eq!(exposed.answer, "none-observed", "{exposed:?}");
+    assert!(exposed.prevents.iter().any(|p| p.what == "chain-torn"), "{:?}", exposed.prevents);
+    assert!(exposed.proof.text().contains("TORN"), "{}", exposed.proof.text());
+    let whole = verify(&dir.0, &Options::default(), &mut |_, _| {}).unwrap();
+    assert!(matches!(chain(&whole, &[]), Chain::Broken(why) if why.contains("torn-tail")));
+}
+
+/// A file that nobody signed makes no bundle that nobody can verify.
+#[test]
+fn a_cosigned_checkpoint_is_preferred_where_its_signatures_hold() {
+    let dir = Dir::of(known());
+    let store = Store::open(&dir.0).unwrap();
+    let witness = Writer::witness("witness.example/one");
+    let bundle = |witnesses: &[VerifierKey]| {
+        let mut bytes = Vec::new();
+        export_bundle(&store, RunId(A), None, witnesses, &mut bytes).unwrap();
+        let given = Options { witnesses: witnesses.to_vec(), witness_optional: true, ..Options::default() };
+        verify_bundle(&bytes, &given).unwrap()
+    };
+    let newest = bundle(&[]);
+    let good = Writer::signer(crate::story::ORIGIN, 0).sign(&Checkpoint {
+        origin: newest.origin.clone(),
+        size: newest.covered,
+        root: newest.root,
+    });
+    let mut unsigned = SignedNote::new(
+        good.text().to_owned(),
+        vec![Signature { bytes: vec![0; 64], ..good.signatures()[0].clone() }],
+    );
+    unsigned.push(witness.cosign(&unsigned, 1_790_000_100));
+    std::fs::create_dir_all(dir.0.join("witness")).unwrap();
+    let path = dir.0.join("witness/deadbeef");
+    std::fs::write(&path, unsigned.to_bytes()).unwrap();
+    let key = witness.verifier_key().clone();
+    assert!(bundle(std::slice::from_ref(&key)).witnessed.is_none(), "its own line does not hold");
+    let mut cosigned = good;
+    cosigned.push(witness.cosign(&cosigned, 1_790_000_100));
+    std::fs::write(&path, cosigned.to_bytes()).unwrap();
+    assert_eq!(bundle(&[key]).witnessed.map(|seen| seen.size), Some(newest.covered));
+}
+
+/// What is broken is said before anything that may be forged, and no command ends well on it.
+#[test]
+fn a_broken_chain_is_said_first_and_in_the_exit_code() {
+    let mut case = Case::new(known());
+    case.chain = Chain::Broken("segment 0, offset 512, seq 3: record-cbor".to_owned());
+    let (who, touched) = case.ask(|desk| (desk.who("a1a1a1").unwrap(), desk.touched("a1a1a1").unwrap()));
+    let show = case.ask(|desk| desk.show("a1a1a1")).unwrap();
+    let found = case.ask(|desk| desk.find("table:nowhere")).unwrap();
+    for (text, exit) in [
+        (who.to_text(), who.exit()),
+        (touched.to_text(), touched.exit()),
+        (show.to_text(), show.exit()),
+        (found.to_text(), found.exit()),
+    ] {
+        assert!(text.starts_with("CHAIN BROKEN: segment 0, offset 512"), "{text}");
+        assert_eq!(exit, 3, "{text}");
+    }
+    let page = case.ask(|desk| desk.report("a1a1a1", false)).unwrap().to_html();
+    assert!(page.find("CHAIN BROKEN").unwrap() < page.find("Who initiated it?").unwrap());
+}
+
+/// A segment under another name is verified by nobody and read by nobody, or by one of the two.
+#[test]
+fn what_was_verified_and_what_was_read_are_the_same_records() {
+    let dir = Dir::of(known());
+    let verdict = verify(&dir.0, &Options::default(), &mut |_, _| {}).unwrap();
+    let records = verdict.as_ref().unwrap().records;
+    let mut follower = index::Follower::new(&Store::open(&dir.0).unwrap());
+    follower.refresh().unwrap();
+    let held = |count| chain(&verdict, &[]).of_index(follower.index(), count, None);
+    for count in [RecordCount::Exactly(records), RecordCount::AtLeast(records - 1)] {
+        assert!(matches!(held(count), Chain::Verified(_)), "{count:?}");
+    }
+    for count in [RecordCount::Exactly(records - 1), RecordCount::AtLeast(records + 1)] {
+        assert!(matches!(held(count), Chain::Broken(_)), "{count:?}");
+    }
+    let stopped =
+        chain(&verdict, &[]).of_index(follower.index(), RecordCount::AtLeast(records), Some((0, 900)));
+    assert!(matches!(stopped, Chain::Verified(verified) if verified.torn.is_some()));
 }
 
 /// A story in a directory of its own, which goes with it.

@@ -231,7 +231,7 @@ fn its_bundle_verifies_against_the_gateways_key() {
     let world = write("bundle");
     let store = ledger::read::Store::open(&world.root.join("data")).unwrap();
     let mut bytes = Vec::new();
-    let exported = export_bundle(&store, world.run, None, &mut bytes).unwrap();
+    let exported = export_bundle(&store, world.run, None, &[], &mut bytes).unwrap();
     assert!(exported.complete && exported.payloads == 2, "{exported:?}");
     let options = Options { anchor: Some(world.verifier_key.clone()), ..Options::default() };
     let report = verify_bundle(&bytes, &options);

@@ -52,6 +52,7 @@ impl Case {
             witnessed: Some((vec!["witness.example/one".to_owned()], Seq(5))),
             checkpoint: "gateway.example/1\n5\nroot\n".to_owned(),
             no_close: false,
+            torn: None,
         });
         Case { bundle, chain, watcher: Watcher::default(), key: false }
     }

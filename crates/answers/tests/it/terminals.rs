@@ -429,7 +429,7 @@ fn the_bundle_that_the_command_line_is_tested_with_is_of_this_story() {
     host.story.checkpoint();
     let dir = Dir::of(host.story);
     let mut bytes = Vec::new();
-    export_bundle(&Store::open(&dir.0).unwrap(), RunId(A), Some(&run_key(A)), &mut bytes).unwrap();
+    export_bundle(&Store::open(&dir.0).unwrap(), RunId(A), Some(&run_key(A)), &[], &mut bytes).unwrap();
     let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
     let path = root.join("../../apps/tacho/testdata/terminals.bundle");
     if std::env::var_os("UPDATE_EXPECT").is_some() {

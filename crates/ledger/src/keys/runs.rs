@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use vocab::RunId;
 use zeroize::Zeroizing;
 
+use super::erasure::replace;
 use super::{
-    AuditorKey, GatewayKey, KeyError, RUN_KEYS_FILE, RunKey, SEALED_KEY_BYTES, WRAPPED_KEY_BYTES, run_aad,
-    run_info, wrap,
+    AuditorKey, GatewayKey, KeyError, RUN_KEYS_FILE, RUN_KEYS_NEXT_FILE, RUN_KEYS_OLD_FILE, RunKey,
+    SEALED_KEY_BYTES, WRAPPED_KEY_BYTES, run_aad, run_info, wrap,
 };
 use crate::clock::{Random, random};
 use crate::disk::{Disk, read_small, write_atomic};
@@ -18,8 +19,8 @@ use crate::limits::{AUDITORS_MAX, RUN_KEYS_BYTES_MAX};
 /// The wrapped keys of all runs that were not erased: the file `run-keys` beside the gateway key.
 ///
 /// `"TACHORUN" | u32 version`, then per run `u32 length | u32 CRC-32C | run(16) | wrapped(60) | u8 n | n x (id(8),
-/// sealed(80))`. A new run is appended and synced; an erased one is overwritten with zeros where it stands, then the
-/// file is rewritten without it. An entry torn by a crash is one whose run was never opened.
+/// sealed(80))`. A new run is appended and synced; for one that is erased the
+/// file is written anew without it, and the old one overwritten with zeros. An entry torn by a crash is one whose run was never opened.
 pub struct RunKeys {
     path: PathBuf,
     pub(super) entries: Vec<WrappedRun>,
@@ -116,26 +117,22 @@ impl RunKeys {
         let Some(at) = self.entries.iter().position(|entry| entry.run == run) else {
             return Ok(false);
         };
-        let before: usize = self.entries[..at].iter().map(WrappedRun::size).sum();
         let mut rest = RUN_KEYS_MAGIC.to_vec();
         for entry in self.entries.iter().filter(|entry| entry.run != run) {
             rest.extend_from_slice(&entry.write());
         }
-        let erased = vec![0; self.entries[at].size()];
-        let offset = (RUN_KEYS_MAGIC.len() + before) as u64;
-        self.rewrite(disk, offset, &erased, &rest)
-            .map_err(|error| KeyError::Io { path: self.path.clone(), error })?;
+        self.rewrite(disk, &rest).map_err(|error| KeyError::Io { path: self.path.clone(), error })?;
         self.entries.remove(at);
         self.size = rest.len() as u64;
         Ok(true)
     }
 
-    /// The new file first, so that a crash in between loses no other run's key; then zeros over the old blocks.
-    fn rewrite(&self, disk: &dyn Disk, offset: u64, zeros: &[u8], rest: &[u8]) -> io::Result<()> {
-        let old = disk.open(&self.path)?;
-        write_atomic(disk, &self.path, rest)?;
-        old.write_at(zeros, offset)?;
-        old.sync_data()
+    /// The new file first, so that a crash in between loses no other run's key; the old one keeps a name until its blocks
+    /// are zeros.
+    fn rewrite(&self, disk: &dyn Disk, rest: &[u8]) -> io::Result<()> {
+        let [next, old] = [RUN_KEYS_NEXT_FILE, RUN_KEYS_OLD_FILE].map(|name| self.path.with_file_name(name));
+        write_atomic(disk, &next, rest)?;
+        replace(disk, &self.path, &next, &old)
     }
 }
 

@@ -257,6 +257,7 @@ fn wrong_configurations_are_refused() {
     assert!(refused(|config| config.segment_bytes = limits::SEGMENT_BYTES_MAX + 1));
     assert!(refused(|config| config.keys = Path::new(DIR).join("keys")));
     assert!(refused(|config| config.origin = Some("two words".to_owned())));
+    assert!(refused(|config| config.origin = Some("gate\u{202e}way".to_owned())));
     assert!(refused(|config| config.version = "line\nbreak".to_owned()));
     assert!(refused(|config| config.auditors = vec![ledger::AuditorKey::from_bytes([1; 32]); 9]));
 

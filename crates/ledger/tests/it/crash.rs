@@ -158,7 +158,7 @@ fn lives(rig: &Rig, seed: u64, end: End) -> Result<Oracle, String> {
     let mut rng = Rng(seed);
     let mut oracle = Oracle::default();
     for _ in 0..1 + rng.below(3) {
-        rig.disk.cut_after(rng.below(160) as u64);
+        rig.disk.cut_after(rng.below(190) as u64);
         if let Ok((ledger, _)) = rig.try_open() {
             let mut runs = Vec::new();
             for _ in 0..rng.below(120) {

@@ -6,9 +6,21 @@ use std::path::Path;
 use ledger::keys::{GatewayKey, KeyError, RunKeys};
 use ledger::read::Epochs;
 use ledger::{Ended, Kind, Map, OpenError, PayloadPlain, RunError, limits};
-use vocab::Class;
+use vocab::{Class, RunId};
 
 use crate::harness::{KEYS, Rig, auditor, durable, entries, name, note, open_run, settle};
+
+/// The wrapped key of a run, as it stands in the file.
+fn wrapped_key(rig: &Rig, run: RunId) -> Vec<u8> {
+    let content = rig.disk.content(&Path::new(KEYS).join("run-keys")).unwrap();
+    let at = content.windows(16).position(|bytes| bytes == run.0).unwrap();
+    content[at + 16..at + 76].to_vec()
+}
+
+/// Whether a secret is anywhere on the disk, with a name or without.
+fn stands(rig: &Rig, secret: &[u8]) -> bool {
+    rig.disk.blocks().iter().any(|block| block.windows(secret.len()).any(|bytes| bytes == secret))
+}
 
 fn checkpoint_key(rig: &Rig) -> Vec<u8> {
     rig.disk.content(&Path::new(KEYS).join("checkpoint.key")).unwrap()
@@ -43,6 +55,7 @@ fn the_ratchet_survives_a_power_failure_at_each_of_its_steps() {
         for cut in 0.. {
             let rig = Rig::new(seed);
             let ledger = rig.open();
+            let old = checkpoint_key(&rig);
             let before = rig.disk.changes();
             rig.disk.cut_after(cut);
             ledger.step_epoch();
@@ -53,6 +66,7 @@ fn the_ratchet_survives_a_power_failure_at_each_of_its_steps() {
             drop(ledger);
             let (ledger, _) =
                 rig.try_open().unwrap_or_else(|error| panic!("seed {seed}, cut {cut}: {error}"));
+            assert!(!stands(&rig, &old), "seed {seed}, cut {cut}: an old key is still on the disk");
             let run = open_run(&ledger);
             durable(&ledger, note(run, 1));
             let _ = ledger.checkpoint().unwrap();
@@ -180,13 +194,14 @@ fn two_auditors_and_the_gateway_open_a_run_and_nobody_once_it_is_erased() {
 fn an_erasure_that_a_crash_interrupts_is_finished_at_the_next_opening() {
     let mut interrupted = 0;
     for seed in 0..10 {
-        for cut in 0..12 {
+        for cut in 0..20 {
             let rig = Rig::new(seed);
             let ledger = rig.open();
             let (run, kept) = (open_run(&ledger), open_run(&ledger));
             let closed = ledger.close_run(run, Ended::Exited, None).unwrap();
             ledger.step_commit();
             settle(closed);
+            let wrapped = wrapped_key(&rig, run);
             rig.disk.cut_after(cut);
             let erased = ledger.erase_run(run, &name("carol"), "asked").is_ok();
             rig.disk.power_failure();
@@ -198,6 +213,10 @@ fn an_erasure_that_a_crash_interrupts_is_finished_at_the_next_opening() {
             assert_eq!(runs.contains(&run), !promised, "seed {seed}, cut {cut}");
             assert!(runs.contains(&kept), "seed {seed}, cut {cut}");
             assert!(promised || !erased);
+            assert!(
+                !promised || !stands(&rig, &wrapped),
+                "seed {seed}, cut {cut}: the key is still on the disk"
+            );
             interrupted += usize::from(promised && !erased);
         }
     }

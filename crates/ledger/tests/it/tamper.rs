@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
-use ledger::{Ended, Map, OpenError, PayloadPlain};
+use ledger::limits::ADOPTED_RECORDS_MAX;
+use ledger::{Ended, Kind, Map, OpenError, PayloadPlain};
+use seal::cbor::Value;
+use seal::frame::{Frames, Kind as FrameKind, encode_batch, encode_frame};
+use seal::record::{Fields, Link, encode};
+use seal::tree::leaf_hash;
 
 use crate::harness::{DIR, Rig, Scratch, durable, intent, note, open_run, outcome, verify_py};
 
@@ -123,4 +128,86 @@ fn a_hole_in_the_middle_is_refused_and_a_torn_tail_is_not() {
     let (_ledger, recovery) = rig.try_open().unwrap();
     assert!(recovery.torn > 0);
     rig.verify().unwrap();
+}
+
+/// Adds records behind the last frame, as somebody can who may write the file and has no key.
+fn forge(rig: &Rig, kinds: &[&str]) {
+    let mut bytes = rig.disk.content(&segment()).unwrap();
+    let frames = Frames::of_segment(&bytes).map(Result::unwrap);
+    let batches = frames.filter(|frame| frame.kind == FrameKind::Batch).count() as u64;
+    let (end, mut seq) = (used(&bytes), rig.entries().len() as u64);
+    let mut out = Vec::new();
+    encode_batch(batches, end as u64, &mut out);
+    let (run, mut rseq, mut rprev) = ([0xfa; 16], 0, [0; 32]);
+    for kind in kinds {
+        let link = (*kind != "start").then_some(Link { run, rseq, rprev });
+        let body = Value::Map(Vec::new()).to_bytes();
+        let fields = Fields { seq, at: 1, kind, link, sess: None, of: None, pay: &[], body: &body };
+        let mut record = Vec::new();
+        encode(&fields, &mut record).unwrap();
+        encode_frame(FrameKind::Record, &record, &mut out).unwrap();
+        if link.is_some() {
+            (rseq, rprev) = (rseq + 1, leaf_hash(&record));
+        }
+        seq += 1;
+    }
+    bytes.truncate(end);
+    bytes.extend(out);
+    bytes.resize(bytes.len().next_multiple_of(4096) + 4096, 0);
+    rig.disk.put(&segment(), &bytes);
+}
+
+/// Behind its own end a gateway writes nothing but the next start.
+#[test]
+fn records_behind_a_signed_stop_are_not_signed() {
+    for kinds in [&["open", "note"][..], &["start", "open"], &["start", "open", "close"]] {
+        let rig = ended();
+        let records = rig.entries().len() as u64;
+        let before = rig.disk.content(&segment()).unwrap();
+        forge(&rig, kinds);
+        let forged = rig.disk.content(&segment()).unwrap();
+        let stray = records + u64::from(kinds[0] == "start");
+        match rig.try_open().map(drop) {
+            Err(OpenError::AfterStop { seq, records: of }) => assert_eq!((seq, of), (stray, records)),
+            other => panic!("{kinds:?}: {other:?}"),
+        }
+        assert_eq!(rig.disk.content(&segment()).unwrap(), forged, "nothing was written");
+        rig.disk.put(&segment(), &before);
+        rig.open();
+    }
+}
+
+/// After a crash at most what fits between two checkpoints is signed, and the record says how much that was.
+#[test]
+fn no_more_records_are_adopted_than_a_crash_leaves() {
+    let crashed = || {
+        let rig = Rig::new(1);
+        let ledger = rig.open();
+        durable(&ledger, note(open_run(&ledger), 1));
+        drop(ledger);
+        rig.disk.kill();
+        rig
+    };
+    let open = crashed();
+    let signed = open.verify().unwrap().covered;
+    let adopted = open.entries().len() as u64 - signed;
+    assert!(adopted > 0);
+    let (ledger, recovery) = open.try_open().unwrap();
+    assert_eq!(recovery.adopted, adopted);
+    drop(ledger);
+    let start = open.entries().into_iter().rfind(|entry| entry.kind == Some(Kind::Start)).unwrap();
+    assert_eq!(start.body.get("adopted").and_then(Value::as_u64), Some(adopted));
+
+    let least = usize::try_from(ADOPTED_RECORDS_MAX - adopted).unwrap();
+    for (more, opens) in [(least, true), (least + 1, false)] {
+        let rig = crashed();
+        let mut kinds = vec!["note"; more];
+        kinds[0] = "open";
+        forge(&rig, &kinds);
+        match rig.try_open().map(drop) {
+            Ok(()) => assert!(opens, "{more}"),
+            Err(OpenError::Foreign { records }) => assert!(!opens && records > ADOPTED_RECORDS_MAX),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! A bundle of one run, cut out of a ledger.
 
 use crate::cbor::{Value, decode};
-use crate::frame::{BUNDLE_MAGIC, Frames, Kind, VERSION, encode_frame};
+use crate::frame::{BUNDLE_MAGIC, BUNDLE_VERSION, Frames, Kind, encode_frame};
 use crate::tree::{Hash, inclusion_proof, leaf_hash};
 
 /// A bundle as frames, so that a test can change one.
@@ -29,7 +29,7 @@ impl BundleParts {
         let mut of_run = Vec::new();
         let mut payloads = Vec::new();
         let mut seq = 0;
-        for (kind, body) in sealed {
+        for (i, (kind, body)) in sealed.iter().enumerate() {
             match kind {
                 Kind::Payload => payloads.push((Kind::Payload, body.to_vec())),
                 Kind::Record => {
@@ -43,6 +43,9 @@ impl BundleParts {
                         part.append(&mut payloads);
                         part.push((Kind::Record, body.to_vec()));
                         part.push((Kind::Inclusion, proof(&leaves, seq)));
+                        if seq > 0 && is_of_keys(&record) {
+                            part.extend(link(&frames[i..=last], &leaves, seq));
+                        }
                     }
                     payloads.clear();
                     seq += 1;
@@ -56,7 +59,7 @@ impl BundleParts {
     }
 
     pub fn render(&self) -> Vec<u8> {
-        let mut out = [&BUNDLE_MAGIC[..], &VERSION.to_be_bytes(), &[0; 4]].concat();
+        let mut out = [&BUNDLE_MAGIC[..], &BUNDLE_VERSION.to_be_bytes(), &[0; 4]].concat();
         self.frames.iter().for_each(|(kind, body)| encode_frame(*kind, body, &mut out).unwrap());
         out
     }
@@ -72,6 +75,14 @@ fn is_of_keys(record: &Value) -> bool {
     let kind = record.get("kind").and_then(Value::as_text);
     let has_key = record.get("body").is_some_and(|body| body.get("key").is_some());
     kind == Some("genesis") || kind == Some("epoch") && has_key
+}
+
+/// The first checkpoint over an epoch, whose frames begin with it, and the epoch's proof in that tree.
+fn link(frames: &[(Kind, &[u8])], leaves: &[Hash], seq: u64) -> [(Kind, Vec<u8>); 2] {
+    let at = frames.iter().position(|(kind, _)| *kind == Kind::Checkpoint).unwrap();
+    let before = frames[..at].iter().filter(|(kind, _)| *kind == Kind::Record).count();
+    let of_size = leaves[..seq as usize + before].to_vec();
+    [(Kind::Checkpoint, frames[at].1.to_vec()), (Kind::Inclusion, proof(&of_size, seq))]
 }
 
 fn proof(leaves: &Vec<Hash>, seq: u64) -> Vec<u8> {

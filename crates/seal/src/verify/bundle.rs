@@ -5,7 +5,9 @@ use super::ledger::{
     read_epoch_key, read_genesis,
 };
 use super::{Broken, Finding, Options, Report, Rule, Seen, Subject, Trust, Watch, broken};
-use crate::frame::{BUNDLE_HEADER_BYTES, BUNDLE_MAGIC, Frame, FrameFault, Frames, Kind, VERSION, be32, be64};
+use crate::frame::{
+    BUNDLE_HEADER_BYTES, BUNDLE_MAGIC, BUNDLE_VERSION, Frame, FrameFault, Frames, Kind, be32, be64,
+};
 use crate::limits::PROOF_HASHES_MAX;
 use crate::note::{Checkpoint, SignedNote, VerifierKey};
 use crate::payload::{body_digest, key_commitment};
@@ -13,6 +15,11 @@ use crate::record::Header;
 use crate::tree::{Hash, leaf_hash, verify_inclusion};
 
 /// Verifies a whole bundle: FORMAT.md, section 6.
+///
+/// Every signing key but the first is proved by a link: a checkpoint that the key before it signed, over the epoch that
+/// names it. Without links (version 1) anybody can name a key of their own behind a foreign genesis, so that the anchor
+/// says nothing where the key has changed: what vouches for such a bundle is a known checkpoint or a witness, or nobody,
+/// and then an anchor that was given is reported as `key-anchor`.
 ///
 /// A known checkpoint of another size than the bundle's cannot be compared, since a bundle holds no consistency
 /// proof; that is reported as `known-checkpoint`, not passed over.
@@ -45,8 +52,11 @@ struct Bundle {
     run: Option<[u8; 16]>,
     runs: Runs,
     payloads: Pending,
-    /// The record that its inclusion proof must follow: seq and leaf hash.
-    unproved: Option<(u64, Hash)>,
+    due: Due,
+    /// Version 2 and above: after each epoch with a key stands its link.
+    linked: bool,
+    /// The link of the last key.
+    last_link: Option<Checkpoint>,
     next_seq: u64,
     payload_key: Option<[u8; 32]>,
     /// Key commitments that the run's records name; the first, and whether there is another.
@@ -56,12 +66,39 @@ struct Bundle {
     payload_count: u64,
 }
 
+/// What the next frame must be, about a record's seq and leaf hash.
+enum Due {
+    Nothing,
+    /// The inclusion proof of the record; whether a link follows that.
+    Proof(u64, Hash, bool),
+    /// The checkpoint of an epoch's link.
+    Link(u64, Hash),
+    /// The epoch's inclusion proof in the tree of that checkpoint.
+    LinkProof(u64, Hash, Checkpoint),
+}
+
+impl Due {
+    /// Holds the kind of the next frame against what is due.
+    fn allows(&self, kind: Kind) -> Result<(), Broken> {
+        match self {
+            Due::Nothing => Ok(()),
+            Due::Proof(..) | Due::LinkProof(..) if kind == Kind::Inclusion => Ok(()),
+            Due::Link(..) if kind == Kind::Checkpoint => Ok(()),
+            Due::Proof(..) => broken(Rule::BundleOrder, "a record has no inclusion proof"),
+            Due::Link(..) => broken(Rule::BundleOrder, "no checkpoint of the key before it names a key"),
+            Due::LinkProof(..) => broken(Rule::BundleOrder, "a key has no inclusion proof"),
+        }
+    }
+}
+
 /// What the end of a bundle has established.
 struct Proved {
     checkpoint: Checkpoint,
     offset: u64,
     key: VerifierKey,
     run: [u8; 16],
+    /// Whether the first key, and so an anchor, says whose checkpoint this is.
+    linked: bool,
 }
 
 impl Bundle {
@@ -74,7 +111,9 @@ impl Bundle {
             run: None,
             runs: Runs::default(),
             payloads: Pending::default(),
-            unproved: None,
+            due: Due::Nothing,
+            linked: true,
+            last_link: None,
             next_seq: 0,
             payload_key: None,
             commitment: None,
@@ -88,9 +127,13 @@ impl Bundle {
         Finding { segment: 0, offset: offset as u64, seq: self.next_seq, rule, detail }
     }
 
-    fn header(&self, bytes: &[u8]) -> Result<(), Broken> {
-        match bytes.first_chunk::<BUNDLE_HEADER_BYTES>() {
-            Some(h) if h[..8] == BUNDLE_MAGIC && be32(&h[8..12]) == VERSION && be32(&h[12..]) == 0 => Ok(()),
+    fn header(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let header = bytes.first_chunk::<BUNDLE_HEADER_BYTES>();
+        match header.filter(|h| h[..8] == BUNDLE_MAGIC && be32(&h[12..]) == 0).map(|h| be32(&h[8..12])) {
+            Some(version @ 1..=BUNDLE_VERSION) => {
+                self.linked = version > 1;
+                Ok(())
+            }
             _ => broken(Rule::BundleHeader, ""),
         }
     }
@@ -104,9 +147,7 @@ impl Bundle {
             self.sealed = Some((note, checkpoint, frame.offset));
             return Ok(());
         }
-        if self.unproved.is_some() && frame.kind != Kind::Inclusion {
-            return broken(Rule::BundleOrder, "a record has no inclusion proof");
-        }
+        self.due.allows(frame.kind)?;
         match frame.kind {
             Kind::Payload => {
                 self.payloads.push(body_digest(frame.body), frame.body.len());
@@ -117,7 +158,7 @@ impl Bundle {
             Kind::Inclusion => self.inclusion(frame.body),
             Kind::Key => self.payload_key(frame.body),
             Kind::Batch => broken(Rule::FrameKind, "a segment's frame in a bundle"),
-            Kind::Checkpoint => broken(Rule::BundleOrder, "a second checkpoint"),
+            Kind::Checkpoint => self.link(frame.body),
         }
     }
 
@@ -138,7 +179,7 @@ impl Bundle {
             None => self.of_gateway(&record)?,
         }
         self.watch.at(record.seq, record.at);
-        self.unproved = Some((record.seq, leaf));
+        self.due = Due::Proof(record.seq, leaf, self.linked && record.kind == "epoch");
         Ok(())
     }
 
@@ -167,6 +208,9 @@ impl Bundle {
                 Ok(())
             }
             ("epoch", Some(first)) => match read_epoch_key(record, first.name())? {
+                Some(_) if self.last_link.as_ref().is_some_and(|link| link.size > record.seq) => {
+                    broken(Rule::EpochKey, "no checkpoint since the last change")
+                }
                 Some(key) => {
                     self.keys.push(key);
                     Ok(())
@@ -178,18 +222,40 @@ impl Bundle {
     }
 
     fn inclusion(&mut self, body: &[u8]) -> Result<(), Broken> {
-        let (Some((seq, leaf)), Some((_, checkpoint, _))) = (self.unproved, &self.sealed) else {
-            return broken(Rule::BundleOrder, "an inclusion proof without its record");
-        };
-        let Some(proof) = read_proof(body).filter(|(of, _)| *of == seq).map(|(_, hashes)| hashes) else {
-            return broken(Rule::BundleProof, "the proof is malformed or of another record");
-        };
-        if !verify_inclusion(&leaf, seq, checkpoint.size, &proof, &checkpoint.root) {
-            return broken(Rule::BundleProof, "");
+        match (std::mem::replace(&mut self.due, Due::Nothing), &self.sealed) {
+            (Due::Proof(seq, leaf, link), Some((_, checkpoint, _))) => {
+                check_inclusion(body, seq, &leaf, checkpoint)?;
+                self.next_seq = seq + 1; // below the tree's size, as has just been proved
+                self.records += 1;
+                self.due = if link { Due::Link(seq, leaf) } else { Due::Nothing };
+                Ok(())
+            }
+            (Due::LinkProof(seq, leaf, link), _) => {
+                check_inclusion(body, seq, &leaf, &link)?;
+                self.last_link = Some(link);
+                Ok(())
+            }
+            _ => broken(Rule::BundleOrder, "an inclusion proof without its record"),
         }
-        self.unproved = None;
-        self.next_seq = seq + 1; // below the tree's size, as has just been proved
-        self.records += 1;
+    }
+
+    /// The checkpoint over an epoch that the key before the epoch's signed. That its tree is a part of the bundle's is
+    /// not asked: what counts is that the holder of the one key named the other.
+    fn link(&mut self, body: &[u8]) -> Result<(), Broken> {
+        let (Due::Link(seq, leaf), Some((_, sealed, _)), [.., before, _]) =
+            (&self.due, &self.sealed, &*self.keys)
+        else {
+            return broken(Rule::BundleOrder, "a second checkpoint");
+        };
+        let (note, link) = read_checkpoint(body)?;
+        if link.origin != before.name() {
+            return broken(Rule::CheckpointOrigin, link.origin);
+        }
+        check_signature(&note, &[before])?;
+        if !(seq + 1..=sealed.size).contains(&link.size) {
+            return broken(Rule::CheckpointSize, format!("it says {}", link.size));
+        }
+        self.due = Due::LinkProof(*seq, *leaf, link);
         Ok(())
     }
 
@@ -206,8 +272,8 @@ impl Bundle {
 
     fn last_rules(&mut self) -> Result<Proved, Broken> {
         self.payloads.must_be_empty("the bundle ends")?;
-        if self.unproved.is_some() {
-            return broken(Rule::BundleOrder, "the last record has no inclusion proof");
+        if !matches!(self.due, Due::Nothing) {
+            return broken(Rule::BundleOrder, "a proof or a link is missing");
         }
         let (Some((note, checkpoint, offset)), Some(run), [first, ..]) =
             (&self.sealed, self.run, &*self.keys)
@@ -217,18 +283,36 @@ impl Bundle {
         if checkpoint.origin != first.name() {
             return broken(Rule::CheckpointOrigin, checkpoint.origin.clone());
         }
-        // The first checkpoint over a change of keys is signed with the old one; which checkpoint this is, the
-        // bundle does not say.
-        let recent: Vec<&VerifierKey> = self.keys.iter().rev().take(2).collect();
-        check_signature(note, &recent)?;
+        let signers = self.signers(checkpoint)?;
+        check_signature(note, &signers)?;
         if self.payload_key.is_some_and(|key| self.several || self.commitment != Some(key_commitment(&key))) {
             return broken(Rule::BundleKey, "");
         }
-        let own = recent.iter().map(|key| own_lines(note, key)).sum();
+        let own = signers.iter().map(|key| own_lines(note, key)).sum();
         self.trust.at_size(checkpoint.size, &mut || checkpoint.root)?;
         self.trust.cosignatures(note, checkpoint.size, own)?;
         self.trust.at_end(checkpoint.size)?;
-        Ok(Proved { checkpoint: checkpoint.clone(), offset: *offset as u64, key: first.clone(), run })
+        let linked = self.linked || self.keys.len() == 1;
+        if !linked {
+            self.trust.without_anchor()?;
+            let text =
+                "a bundle of version 1 does not prove the keys after its first one: --key says nothing of it";
+            self.watch.warn(0, text.to_owned());
+        }
+        Ok(Proved { checkpoint: checkpoint.clone(), offset: *offset as u64, key: first.clone(), run, linked })
+    }
+
+    /// The keys of which one must have signed the bundle's checkpoint. The first checkpoint over a change of keys is
+    /// signed with the old one; which checkpoint this is, only the link says.
+    fn signers(&self, sealed: &Checkpoint) -> Result<Vec<&VerifierKey>, Broken> {
+        let latest = self.keys.iter().rev();
+        match &self.last_link {
+            None if self.linked => Ok(latest.take(1).collect()),
+            None => Ok(latest.take(2).collect()),
+            Some(link) if link.size < sealed.size => Ok(latest.take(1).collect()),
+            Some(link) if link.root == sealed.root => Ok(latest.skip(1).take(1).collect()),
+            Some(_) => broken(Rule::CheckpointRoot, "a link has another root at its size"),
+        }
     }
 
     fn report(self, proved: Proved, bytes: u64) -> Report {
@@ -239,7 +323,7 @@ impl Bundle {
             subject: Subject::Bundle { run: proved.run, complete },
             origin,
             key: proved.key,
-            anchored: self.trust.options.anchor.is_some(),
+            anchored: proved.linked && self.trust.options.anchor.is_some(),
             rotations: self.keys.len() as u64 - 1,
             segments: 0,
             batches: 0,
@@ -272,6 +356,17 @@ fn bad_frame(fault: FrameFault) -> Broken {
         FrameFault::AfterEnd => Rule::TailNotZero,
     };
     Broken(rule, fault.to_string())
+}
+
+fn check_inclusion(body: &[u8], seq: u64, leaf: &Hash, checkpoint: &Checkpoint) -> Result<(), Broken> {
+    let Some(proof) = read_proof(body).filter(|(of, _)| *of == seq).map(|(_, hashes)| hashes) else {
+        return broken(Rule::BundleProof, "the proof is malformed or of another record");
+    };
+    if verify_inclusion(leaf, seq, checkpoint.size, &proof, &checkpoint.root) {
+        Ok(())
+    } else {
+        broken(Rule::BundleProof, "")
+    }
 }
 
 /// The body of an `I` frame: u64 seq, u16 number of hashes, hashes.

@@ -64,7 +64,7 @@ rules! {
     Cosignature "cosignature" "a witness's signature does not hold"
     NoCheckpoint "no-checkpoint" "nothing is sealed: there is no checkpoint"
     OpenTail "open-tail" "too many records follow the last checkpoint"
-    KeyAnchor "key-anchor" "the ledger does not begin with the given key"
+    KeyAnchor "key-anchor" "the ledger does not begin with the given key, or it is not proved that its keys come from that one"
     KnownCheckpoint "known-checkpoint" "the ledger does not continue the known checkpoint"
     NotWitnessed "not-witnessed" "no checkpoint bears the signature of a given witness"
     BundleHeader "bundle-header" "the file does not begin as a bundle of version 1"

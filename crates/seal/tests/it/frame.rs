@@ -2,7 +2,7 @@
 
 use seal::frame::{
     BodyLength, Damage, FrameFault, Frames, HeaderError, Kind, SEGMENT_HEADER_BYTES, ScanEnd, SegmentHeader,
-    encode_batch, encode_frame, scan_segment,
+    encode_batch, encode_frame, later_batch, scan_segment,
 };
 use seal::limits::{BODY_BYTES_MAX, ORIGIN_BYTES_MAX};
 use seal::testkit::sample;
@@ -187,4 +187,18 @@ fn the_sample_is_whole() {
     for segment in sample().segments {
         assert!(matches!(scan_segment(&segment, false), ScanEnd::Whole { .. }));
     }
+}
+
+/// A tail that is full of the magic of batches, under lengths of whole bodies, is read in one pass.
+#[test]
+fn a_hostile_tail_is_told_from_a_hole_in_no_time() {
+    let mut bytes = header().encode().unwrap().to_vec();
+    let unit = [&(BODY_BYTES_MAX as u32).to_be_bytes()[..], &[0; 4], b"BTACHOBAT"].concat();
+    bytes.extend([0, 0, 0, 1]);
+    bytes.extend(unit.repeat((16 << 20) / unit.len()));
+    assert_eq!(later_batch(&bytes, SEGMENT_HEADER_BYTES, 0), None);
+    let (offset, mut whole) = (bytes.len(), Vec::new());
+    encode_batch(9, offset as u64, &mut whole);
+    bytes.extend(whole);
+    assert_eq!(later_batch(&bytes, SEGMENT_HEADER_BYTES, 9), Some(offset));
 }
