@@ -151,3 +151,5 @@ pub const KEYS_AGE_MAX: Duration = Duration::from_secs(3600);
 pub const SPENT_MAX: usize = 65_536;
 const _: () = assert!(KEYS_PAUSE.as_secs() < KEYS_FRESH.as_secs());
 const _: () = assert!(KEYS_FRESH.as_secs() < KEYS_AGE_MAX.as_secs());
+/// Links on the way to one of the gateway's files, as the kernel follows them.
+pub const LINKS_MAX: usize = 40;
