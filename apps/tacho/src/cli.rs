@@ -65,8 +65,8 @@ pub enum Verb {
     Find(Find),
     /// Compare two runs.
     Diff(Diff),
-    /// List the requests that wait for a person.
-    Approvals(Api),
+    /// List the requests that wait for a person, or show one whole.
+    Approvals(Approvals),
     /// Approve a request that waits.
     Approve(Approve),
     /// Deny a request that waits.
@@ -352,6 +352,14 @@ pub struct Api {
     /// A file that holds your operator token; else TACHO_OPERATOR_TOKEN, else ~/.config/tacho/token.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Approvals {
+    /// Show this request whole: its id, or at least six digits of it.
+    pub id: Option<String>,
+    #[command(flatten)]
+    pub api: Api,
 }
 
 #[derive(Debug, Args)]
