@@ -157,8 +157,9 @@ pub trait Auth: Send + Sync {
     /// gone, or cannot be seen from here.
     fn process(&self, pid: i32) -> Option<Process>;
 
-    /// The operator `name` as of now, for a browser login made earlier. `None`: no longer an operator.
-    fn current(&self, name: &str) -> Option<Operator>;
+    /// The operator `name` as of now, for a browser login made earlier with the token of this SHA-256. `None`: no longer an operator, or
+    /// one with another token.
+    fn current(&self, name: &str, token: &[u8; 32]) -> Option<Operator>;
 }
 
 /// What waits for a human.

@@ -109,7 +109,7 @@ impl Auth for Rest {
         Some(Process { pid, started: 1 })
     }
 
-    fn current(&self, name: &str) -> Option<Operator> {
+    fn current(&self, name: &str, _: &[u8; 32]) -> Option<Operator> {
         person(name).filter(|p| p.name != "lou" || !*self.without_lou.lock().unwrap())
     }
 }
