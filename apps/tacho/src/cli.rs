@@ -370,7 +370,7 @@ pub struct Approve {
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
     /// Approve this statement's shape in this run for some minutes, not only this request.
-    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=i64::from(gate::limits::SHAPE_MINUTES_MAX)))]
     pub shape: Option<u32>,
     #[command(flatten)]
     pub api: Api,
