@@ -18,14 +18,19 @@ use crate::limits::REASON_BYTES_MAX;
 use crate::serve::approvals::form_words;
 use crate::{operators, out};
 
-pub fn list(config: &Path, api: &Api, json: bool) -> Outcome {
-    out::answer(&block_on(inbox(&client(config, api)?))?, json)
+pub fn list(config: &Path, args: &cli::Approvals, json: bool) -> Outcome {
+    let all = block_on(inbox(&client(config, &args.api)?))?;
+    match &args.id {
+        Some(id) => out::answer(&find(all, id)?, json),
+        None => out::answer(&all, json),
+    }
 }
 
 pub fn approve(config: &Path, args: &cli::Approve, json: bool) -> Outcome {
     let client = client(config, &args.api)?;
     let decided: Decided = block_on(async {
         let asked = find(inbox(&client).await?, &args.id)?;
+        shown(&asked)?;
         let text = || bound(&asked).map(|bound| bound.to_sign(&form_words(args.shape)));
         let signature = match &args.sign {
             Some(key) => Some(sign(key, &text()?)?),
@@ -195,6 +200,16 @@ fn short(reason: &str) -> Result<&str, Failure> {
         )));
     }
     Ok(reason)
+}
+
+/// Shows a request whole, where no answer is expected. Nobody approves what could not be shown.
+fn shown(asked: &Asked) -> Result<(), Failure> {
+    let whole = asked.to_text_within(None);
+    std::io::stderr().lock().write_all(whole.as_bytes()).map_err(|e| {
+        Failure::could_not(format!(
+            "the request cannot be shown ({e}), so it is not approved; see where standard error goes"
+        ))
+    })
 }
 
 /// What an approver signs, of what they were shown.

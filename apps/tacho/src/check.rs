@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use answers::Answer;
@@ -599,6 +599,7 @@ pub fn doctor(config_file: &Path, json: bool) -> Outcome {
         Ok(operators) => Finding::good(format!("{} operators", operators.list.len())),
         Err(failure) => Finding::stated(failure),
     });
+    findings.extend(replaceable(&config));
     findings.push(space(&config));
     findings.extend(gateway(&config));
     out::answer(&DoctorAnswer { findings }, json)
@@ -651,6 +652,20 @@ fn space(config: &Config) -> Finding {
             "check that data is on a mounted disk",
         ),
     }
+}
+
+/// Secrets that a run sees once another file has come in their place.
+fn replaceable(config: &Config) -> Vec<Finding> {
+    let guard = separation::guarded(config);
+    let directory = |path: &Path| path.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
+    let shares = |path: &&PathBuf| directory(path).is_some_and(|directory| !guard.has_alone(&directory));
+    let weak = |path: &PathBuf| {
+        Finding::weak(
+            format!("{} is among other files, so that runs see it once it is replaced", path.display()),
+            "move it into a directory of its own, or replace it while no run lives",
+        )
+    };
+    guard.secrets.iter().filter(shares).map(weak).collect()
 }
 
 fn private_dir(what: &str, dir: &Path) -> Finding {

@@ -65,8 +65,8 @@ pub enum Verb {
     Find(Find),
     /// Compare two runs.
     Diff(Diff),
-    /// List the requests that wait for a person.
-    Approvals(Api),
+    /// List the requests that wait for a person, or show one whole.
+    Approvals(Approvals),
     /// Approve a request that waits.
     Approve(Approve),
     /// Deny a request that waits.
@@ -355,6 +355,14 @@ pub struct Api {
 }
 
 #[derive(Debug, Args)]
+pub struct Approvals {
+    /// Show this request whole: its id, or at least six digits of it.
+    pub id: Option<String>,
+    #[command(flatten)]
+    pub api: Api,
+}
+
+#[derive(Debug, Args)]
 pub struct Approve {
     /// The request: its id, or at least six digits of it.
     pub id: String,
@@ -362,7 +370,7 @@ pub struct Approve {
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
     /// Approve this statement's shape in this run for some minutes, not only this request.
-    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=i64::from(gate::limits::SHAPE_MINUTES_MAX)))]
     pub shape: Option<u32>,
     #[command(flatten)]
     pub api: Api,

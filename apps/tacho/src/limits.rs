@@ -151,3 +151,11 @@ pub const KEYS_AGE_MAX: Duration = Duration::from_secs(3600);
 pub const SPENT_MAX: usize = 65_536;
 const _: () = assert!(KEYS_PAUSE.as_secs() < KEYS_FRESH.as_secs());
 const _: () = assert!(KEYS_FRESH.as_secs() < KEYS_AGE_MAX.as_secs());
+/// Links on the way to one of the gateway's files, as the kernel follows them.
+pub const LINKS_MAX: usize = 40;
+/// Connections to the second socket at once, each with one descriptor of the 1,024 that a process usually has; one holds each run.
+pub const DESK_CONNECTIONS_MAX: usize = 512;
+/// And of one uid.
+pub const DESK_CONNECTIONS_PER_UID_MAX: usize = 256;
+const _: () = assert!(DESK_CONNECTIONS_PER_UID_MAX < DESK_CONNECTIONS_MAX);
+const _: () = assert!(console::limits::SHAPE_MINUTES_MAX == gate::limits::SHAPE_MINUTES_MAX);

@@ -82,7 +82,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Exposed(args) => analyst::exposed(config, &args, json),
         Verb::Find(args) => analyst::find(config, &args, json),
         Verb::Diff(args) => analyst::diff(config, &args, json),
-        Verb::Approvals(api) => approvals::list(config, &api, json),
+        Verb::Approvals(args) => approvals::list(config, &args, json),
         Verb::Approve(args) => approvals::approve(config, &args, json),
         Verb::Deny(args) => approvals::deny(config, &args, json),
         Verb::Verify(args) => analyst::verify(config, &args, json),

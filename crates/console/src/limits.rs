@@ -47,8 +47,8 @@ pub const TOKEN_BYTES_MAX: usize = 16 << 10;
 /// Longest reason, task or name in a request, in bytes.
 pub const TEXT_BYTES_MAX: usize = 2_048;
 
-/// Most minutes that a `shape` approval lasts.
-pub const SHAPE_MINUTES_MAX: u32 = 24 * 60;
+/// Most minutes that a `shape` approval lasts: as the gate has it, which is held against this where both are known.
+pub const SHAPE_MINUTES_MAX: u32 = 8 * 60;
 
 /// Most actions and decisions on one page; the rest are behind links.
 pub const PAGE_ACTIONS_MAX: usize = 200;

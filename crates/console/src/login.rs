@@ -1,7 +1,7 @@
 //! Browser logins: a random cookie for an operator's name, and a second secret against forged forms.
 //!
 //! Logins live in memory only; the cookie itself is not kept, its hash is. Each use asks `auth` again who the operator
-//! is now, so that removing one ends the logins.
+//! is now, by name and token, so that removing one ends the logins, also where another is added by that name.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +23,7 @@ type Hash = [u8; 32];
 #[derive(Clone)]
 struct Entry {
     operator: String,
+    token: [u8; 32],
     form: String,
     made: Instant,
     used: Instant,
@@ -37,6 +38,8 @@ pub struct NewLogin {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
     pub operator: String,
+    /// SHA-256 of the token that it was made with: another token's operator is another one, whatever the name.
+    pub token: [u8; 32],
     /// Must come back with each form (CSRF).
     pub form: String,
 }
@@ -51,7 +54,7 @@ impl Logins {
     }
 
     /// Makes a login. Where [`LOGINS_MAX`] exist, the one that was not used for longest ends.
-    pub fn make(&self, operator: &str, now: Instant) -> Result<NewLogin, NoRandom> {
+    pub fn make(&self, operator: &str, token: &str, now: Instant) -> Result<NewLogin, NoRandom> {
         let (cookie, form) = (self.secret()?, self.secret()?);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.retain(|_, entry| entry.alive(now));
@@ -60,7 +63,10 @@ impl Logins {
         {
             table.remove(&oldest);
         }
-        table.insert(hash(&cookie), Entry { operator: operator.to_owned(), form, made: now, used: now });
+        table.insert(hash(&cookie), {
+            let token = hash(token);
+            Entry { operator: operator.to_owned(), token, form, made: now, used: now }
+        });
         Ok(NewLogin { cookie })
     }
 
@@ -69,7 +75,7 @@ impl Logins {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = table.get_mut(&hash(cookie)).filter(|entry| entry.alive(now))?;
         entry.used = now;
-        Some(Login { operator: entry.operator.clone(), form: entry.form.clone() })
+        Some(Login { operator: entry.operator.clone(), token: entry.token, form: entry.form.clone() })
     }
 
     pub fn end(&self, cookie: &str) {
@@ -111,7 +117,7 @@ mod tests {
     #[test]
     fn a_login_ends_by_age_by_idleness_and_by_choice() {
         let (logins, start) = (Logins::new(), Instant::now());
-        let made = |logins: &Logins| logins.make("ada", start).map(|l| l.cookie).ok().unwrap();
+        let made = |logins: &Logins| logins.make("ada", "t", start).map(|l| l.cookie).ok().unwrap();
         let cookie = made(&logins);
         assert_eq!(logins.find(&cookie, start).unwrap().operator, "ada");
         assert!(logins.find("other", start).is_none());
@@ -133,7 +139,7 @@ mod tests {
         let (logins, start) = (Logins::new(), Instant::now());
         let tick = |n: usize| start + std::time::Duration::from_millis(n as u64);
         let all: Vec<String> =
-            (0..=LOGINS_MAX).map(|n| logins.make("ada", tick(n)).ok().unwrap().cookie).collect();
+            (0..=LOGINS_MAX).map(|n| logins.make("ada", "t", tick(n)).ok().unwrap().cookie).collect();
         let now = tick(LOGINS_MAX);
         assert!(logins.find(&all[0], now).is_none());
         assert!(all[1..].iter().all(|cookie| logins.find(cookie, now).is_some()));
@@ -143,7 +149,7 @@ mod tests {
     fn only_the_forms_own_secret_is_taken() {
         let logins = Logins::new();
         let now = Instant::now();
-        let (a, b) = (logins.make("ada", now).ok().unwrap(), logins.make("ada", now).ok().unwrap());
+        let (a, b) = (logins.make("ada", "t", now).ok().unwrap(), logins.make("ada", "t", now).ok().unwrap());
         let (a, b) = (logins.find(&a.cookie, now).unwrap(), logins.find(&b.cookie, now).unwrap());
         assert!(a.sent(&a.form));
         assert!(!a.sent(&b.form) && !a.sent("") && !a.sent(&a.form[1..]));

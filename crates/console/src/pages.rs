@@ -66,7 +66,7 @@ impl FromRequestParts<Console> for Person {
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Person, NoPage> {
         let cookie = cookie(&parts.headers).ok_or(NoPage::LogIn)?;
         let login = console.logins().find(&cookie, Instant::now()).ok_or(NoPage::LogIn)?;
-        match console.current(&login.operator).await? {
+        match console.current(&login).await? {
             Some(by) => {
                 console.admits(&by.name, parts.extensions.get::<Peer>().copied()).await?;
                 Ok(Person { by, login })
@@ -131,7 +131,7 @@ async fn login(
         return Ok(page(StatusCode::UNAUTHORIZED, "Log in", None, |html| login_form(html, wrong)));
     };
     console.admits(&by.name, peer.map(|Extension(peer)| peer)).await?;
-    let login = console.logins().make(&by.name, Instant::now()).map_err(|_| Fault::stopping())?;
+    let login = console.logins().make(&by.name, token, Instant::now()).map_err(|_| Fault::stopping())?;
     let secure = if console.secure() { "; Secure" } else { "" };
     let life = LOGIN_LIFE.as_secs();
     let cookie =

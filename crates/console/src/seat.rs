@@ -157,8 +157,9 @@ pub trait Auth: Send + Sync {
     /// gone, or cannot be seen from here.
     fn process(&self, pid: i32) -> Option<Process>;
 
-    /// The operator `name` as of now, for a browser login made earlier. `None`: no longer an operator.
-    fn current(&self, name: &str) -> Option<Operator>;
+    /// The operator `name` as of now, for a browser login made earlier with the token of this SHA-256. `None`: no longer an operator, or
+    /// one with another token.
+    fn current(&self, name: &str, token: &[u8; 32]) -> Option<Operator>;
 }
 
 /// What waits for a human.
@@ -575,23 +576,55 @@ impl Answer for Inbox {
             text.line("Nothing waits for approval.");
         }
         for ask in &self.approvals {
-            text.line(&format!("{}  {} for {}, run {}", ask.ask, ask.agent, ask.human, ask.run));
-            ask.task.iter().for_each(|task| text.pair("  task", task));
-            text.pair("  asks for", &ask.touches.join("; "));
-            text.pair("  statement", &answers::text::statement_line(&ask.statement));
+            ask.whose(text);
+            let short = answers::text::statement_line;
+            text.pair("  statement", &short(&ask.statement));
             let changes = ask.changes.iter().flat_map(|changes| changes.lines());
-            changes.for_each(|line| text.pair("  changes", &answers::text::statement_line(line)));
-            ask.numbered_params().iter().for_each(|p| text.pair("  parameter", p));
-            ask.decided().iter().for_each(|line| text.pair("  decided", line));
-            text.pair("  groups", &ask.groups.join(", "));
-            text.pair("  rules", &ask.rules.join(", "));
-            ask.message.iter().for_each(|message| text.pair("  because", message));
-            if ask.in_transaction {
-                text.line("  It is inside an open transaction, which waits too.");
+            changes.for_each(|line| text.pair("  changes", &short(line)));
+            if ask.sent.is_some() || short(&ask.statement) != ask.statement {
+                text.pair("  shortened", &format!("whole: tacho approvals {}", ask.ask));
             }
-            text.pair("  expires", &format!("{} (in {} s)", ask.expires, ask.expires_in_ms / 1000));
+            ask.circumstances(text);
             text.blank();
         }
+    }
+}
+
+/// One request, whole: what is approved is what stands here, line for line.
+impl Answer for Asked {
+    const SHAPE: &'static str = "tacho.approval/1";
+
+    fn render(&self, text: &mut Text) {
+        self.whose(text);
+        let mut block = |label: &str, body: &str| {
+            text.line(&format!("  {label}"));
+            // A line that a terminal breaks is told from the next one by the bar.
+            body.split('\n').for_each(|line| text.line(&format!("    | {line}")));
+        };
+        block("statement", &self.statement);
+        self.sent.iter().for_each(|sent| block("is sent as", sent));
+        self.changes.iter().for_each(|changes| block("changes", changes));
+        self.circumstances(text);
+    }
+}
+
+impl Asked {
+    fn whose(&self, text: &mut Text) {
+        text.line(&format!("{}  {} for {}, run {}", self.ask, self.agent, self.human, self.run));
+        self.task.iter().for_each(|task| text.pair("  task", task));
+        text.pair("  asks for", &self.touches.join("; "));
+    }
+
+    fn circumstances(&self, text: &mut Text) {
+        self.numbered_params().iter().for_each(|p| text.pair("  parameter", p));
+        self.decided().iter().for_each(|line| text.pair("  decided", line));
+        text.pair("  groups", &self.groups.join(", "));
+        text.pair("  rules", &self.rules.join(", "));
+        self.message.iter().for_each(|message| text.pair("  because", message));
+        if self.in_transaction {
+            text.line("  It is inside an open transaction, which waits too.");
+        }
+        text.pair("  expires", &format!("{} (in {} s)", self.expires, self.expires_in_ms / 1000));
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use crate::fault::Fault;
 use crate::limits::{QUESTIONS_MAX, REFUSED_WAIT};
-use crate::login::Logins;
+use crate::login::{Login, Logins};
 use crate::seat::{
     Approvals, Auth, Caller, Credential, Evidence, Operator, Peer, Process, Role, Runs, Tools,
 };
@@ -84,9 +84,9 @@ impl Console {
     }
 
     /// The operator behind a browser login, with the roles of now.
-    pub(crate) async fn current(&self, name: &str) -> Result<Option<Operator>, Fault> {
-        let name = name.to_owned();
-        self.blocking(move |parts| parts.auth.current(&name)).await
+    pub(crate) async fn current(&self, login: &Login) -> Result<Option<Operator>, Fault> {
+        let (name, token) = (login.operator.clone(), login.token);
+        self.blocking(move |parts| parts.auth.current(&name, &token)).await
     }
 
     /// Makes one answer at the desk of `by`.

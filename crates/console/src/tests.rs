@@ -109,7 +109,7 @@ impl Auth for Rest {
         Some(Process { pid, started: 1 })
     }
 
-    fn current(&self, name: &str) -> Option<Operator> {
+    fn current(&self, name: &str, _: &[u8; 32]) -> Option<Operator> {
         person(name).filter(|p| p.name != "lou" || !*self.without_lou.lock().unwrap())
     }
 }
@@ -397,6 +397,25 @@ const WHO: [(&str, Option<&str>); 8] = [
     ("a run", Some("run-token")),
     ("a workload", Some("workload-token")),
 ];
+
+#[test]
+fn one_request_is_shown_whole_and_a_list_says_where_it_is_short() {
+    let long = format!("UPDATE t\n  SET a = 1 -- {}\u{202e}\nWHERE id = 7", "x".repeat(400));
+    let asked = Asked {
+        sent: Some("UPDATE t SET a = mask(1)".to_owned()),
+        changes: Some("1 row\nof t".to_owned()),
+        ..asked(&long)
+    };
+    let whole = asked.to_text();
+    for line in
+        long.replace('\u{202e}', "\\u{202e}").lines().chain(["UPDATE t SET a = mask(1)", "1 row", "of t"])
+    {
+        assert!(whole.contains(&format!("    | {line}\n")), "{line} in {whole}");
+    }
+    assert!(whole.contains("  is sent as\n"), "{whole}");
+    let list = Inbox { approvals: vec![asked] }.to_text();
+    assert!(list.contains(&format!("  shortened    whole: tacho approvals {ASK}\n")), "{list}");
+}
 
 #[test]
 fn an_approver_reads_the_task_and_which_parameter_is_which() {

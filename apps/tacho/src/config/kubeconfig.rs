@@ -30,7 +30,7 @@ use super::spell;
 /// A kubeconfig, in bytes. A cluster with its certificates has about 6 KiB.
 const KUBECONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Where a pod finds its service account.
-const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The extension of a cluster that its plugin is given (client.authentication.k8s.io/v1, `Cluster`).
 const PLUGIN_EXTENSION: &str = "client.authentication.k8s.io/exec";
 

@@ -34,7 +34,9 @@ use raw::RawConfig;
 use reader::Problems;
 use resolve::Resolver;
 
+pub use cluster::Login as ClusterLogin;
 pub use issuer::{Issuer, KeysFrom, recordable};
+pub use kubeconfig::{ACCOUNT, Login as KubeconfigLogin};
 pub use service::{HttpUpstream, Mcp, Model, PathMask, STDIO, Service, Stdio};
 pub use ssh::{HostKeys, SshHost};
 pub use upstream::{Host, Tls, Upstream};

@@ -9,14 +9,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use rustix::fs::StatVfsMountFlags;
-use rustix::mount::{
-    MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change, mount_remount,
-};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
+use super::guard::{Agent, Guard, cannot, mount_all, mount_flags};
 use super::home::HomeFile;
 use super::jail;
 use super::separation::tool;
@@ -33,11 +31,9 @@ pub struct Spec {
     pub become_user: Option<(u32, u32)>,
     /// Whether this process has a mount namespace of its own.
     pub mounts: bool,
-    /// Make the caller's home read-only but for the working directory: the agent has the caller's uid.
-    pub protect_home_of_caller: bool,
     pub home: PathBuf,
     pub home_files: Vec<HomeFile>,
-    pub hide: Vec<PathBuf>,
+    pub guard: Guard,
     /// Set where this process has a network namespace of its own.
     pub jail: Option<jail::Plan>,
 }
@@ -66,34 +62,24 @@ pub fn inside(command: &[OsString]) -> Outcome {
 }
 
 impl Spec {
-    /// Mounts over everything of the gateway's.
+    /// Mounts over everything of the gateway's, and enters the working directory anew: the one that this process was in is beneath.
     fn hide(&self) -> Result<(), Failure> {
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        mount_change("/", private).map_err(|e| cannot("separate mounts at", Path::new("/"), e))?;
-        if self.protect_home_of_caller {
-            protect_caller_home()?;
-        }
-        let working = std::env::current_dir().unwrap_or_default();
+        let gone =
+            |e| Failure::could_not(format!("the working directory cannot be told: {e}; enter another"));
+        let working = std::env::current_dir().map_err(gone)?;
+        let (is_caller, uid) = (self.become_user.is_none(), self.become_user.unwrap_or_else(own_ids).0);
+        let agent = Agent { uid, in_groups: is_caller, is_caller, working };
+        mount_all(&self.guard, &agent)?;
         if let Some(plan) = &self.jail {
             resolve_by(&plan.resolv_conf)?;
         }
-        for path in &self.hide {
-            // Through links: /var/run is one to /run.
-            let Ok(path) = fs::canonicalize(path) else { continue };
-            if working.starts_with(&path) {
-                return Err(Failure::usage(format!(
-                    "the working directory is in {}, which agents may not see; start from another directory",
-                    path.display()
-                )));
-            }
-            cover(&path)?;
-        }
-        Ok(())
+        std::env::set_current_dir(&agent.working).map_err(|e| Failure::file("enter", &agent.working, &e))
     }
 
     /// The home is a file system of its own where there is a mount namespace, so that no other run can reach it.
     fn make_home(&self) -> Result<(), Failure> {
         if self.mounts {
+            self.hide_other_homes()?;
             let (uid, gid) = self.become_user.unwrap_or_else(own_ids);
             let options = format!("mode=0700,uid={uid},gid={gid},size=64m,nr_inodes=16k");
             let options = std::ffi::CString::new(options).map_err(|e| Failure::could_not(e.to_string()))?;
@@ -129,6 +115,17 @@ impl Spec {
             }
         }
         Ok(())
+    }
+
+    /// Where homes are, this run has the place of its own alone: an agent with the same uid cannot put one of its directories into
+    /// the place of another run's home.
+    fn hide_other_homes(&self) -> Result<(), Failure> {
+        let Some(homes) = self.home.parent() else { return Ok(()) };
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        let failed = |e| cannot("make room for the run's home at", homes, e);
+        mount("tmpfs", homes, "tmpfs", flags, Some(c"mode=0755,size=16k,nr_inodes=4")).map_err(failed)?;
+        fs::create_dir(&self.home).map_err(|e| Failure::file("make", &self.home, &e))?;
+        mount_remount(homes, MountFlags::BIND | MountFlags::RDONLY | flags, "").map_err(failed)
     }
 
     /// Starts the agent in a session of its own, without privileges, and stays until it ends.
@@ -200,17 +197,6 @@ fn system_roots() -> Vec<u8> {
     roots
 }
 
-/// Puts an empty, read-only directory over a directory and an empty file over anything else.
-fn cover(path: &Path) -> Result<(), Failure> {
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-    let covered = if path.is_dir() {
-        mount("tmpfs", path, "tmpfs", flags, Some(c"mode=0555,size=4k,nr_inodes=2"))
-    } else {
-        mount_bind("/dev/null", path)
-    };
-    covered.map_err(|e| cannot("hide", path, e))
-}
-
 /// Puts the jail's own file where the system says who resolves names. Where there is none, clients ask 127.0.0.1, which is
 /// the jail's resolver too.
 fn resolve_by(file: &Path) -> Result<(), Failure> {
@@ -220,49 +206,6 @@ fn resolve_by(file: &Path) -> Result<(), Failure> {
     mount_bind(file, &path).map_err(|e| cannot("say who resolves names in", &path, e))?;
     mount_remount(&path, MountFlags::BIND | MountFlags::RDONLY | flags, "")
         .map_err(|e| cannot("say who resolves names in", &path, e))
-}
-
-/// The caller's home read-only, the working directory in it as it was: an agent with the caller's uid must not
-/// leave something behind that the caller runs later.
-fn protect_caller_home() -> Result<(), Failure> {
-    let passwd_home = crate::users::home_of(rustix::process::getuid().as_raw());
-    let Some(home) =
-        passwd_home.and_then(|home| fs::canonicalize(home).ok()).filter(|home| home != Path::new("/"))
-    else {
-        return Ok(());
-    };
-    let working = std::env::current_dir().and_then(fs::canonicalize).unwrap_or_default();
-    let flags = mount_flags(&home);
-    mount_bind_recursive(home.as_path(), home.as_path()).map_err(|e| cannot("protect", &home, e))?;
-    let inner = working.starts_with(&home) && working != home;
-    if inner {
-        mount_bind_recursive(working.as_path(), working.as_path())
-            .map_err(|e| cannot("keep writable", &working, e))?;
-    }
-    mount_remount(home.as_path(), MountFlags::BIND | MountFlags::RDONLY | flags, "")
-        .map_err(|e| cannot("protect", &home, e))?;
-    if inner {
-        // The mounts changed under the working directory; enter it anew.
-        std::env::set_current_dir(&working).map_err(|e| Failure::file("enter", &working, &e))?;
-    }
-    Ok(())
-}
-
-/// The flags of the mount that `path` is on: a namespace may not drop them.
-fn mount_flags(path: &Path) -> MountFlags {
-    let Ok(found) = rustix::fs::statvfs(path) else { return MountFlags::empty() };
-    let pairs = [
-        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
-        (StatVfsMountFlags::NODEV, MountFlags::NODEV),
-        (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
-        (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
-        (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
-        (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
-    ];
-    pairs
-        .into_iter()
-        .filter(|(has, _)| found.f_flag.contains(*has))
-        .fold(MountFlags::empty(), |all, (_, flag)| all | flag)
 }
 
 /// Collects every child that has ended; the agent's exit code if it is among them.
@@ -283,10 +226,6 @@ fn exit_code(status: WaitStatus) -> u8 {
 
 fn own_ids() -> (u32, u32) {
     (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
-}
-
-fn cannot(what: &str, path: &Path, error: rustix::io::Errno) -> Failure {
-    Failure::could_not(format!("cannot {what} {}: {error}; the agent was not started", path.display()))
 }
 
 struct Signals {

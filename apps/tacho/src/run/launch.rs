@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::{Interval, interval};
 
+use super::guard::Guard;
 use super::home::HomeFile;
 use super::inside::{SPEC, Spec};
 use super::jail::{Jail, Plan};
@@ -29,7 +30,7 @@ pub struct Launch<'a> {
     pub environment: BTreeMap<OsString, OsString>,
     pub home: &'a Home,
     pub home_files: Vec<HomeFile>,
-    pub hide: Vec<PathBuf>,
+    pub guard: Guard,
     /// What it prints goes to standard error.
     pub quiet: bool,
     /// The run's life; inside another run, that one's holds.
@@ -45,6 +46,8 @@ pub struct Home {
 }
 
 const HOME: &str = "tacho-home-";
+/// Where all homes of one user's runs are: each run has it for itself, with its own home in it.
+const HOMES: &str = "/tmp/tacho-homes";
 
 impl Home {
     /// A new, empty directory that only this user can enter.
@@ -53,7 +56,7 @@ impl Home {
             Separation::Inherited => {
                 std::env::var_os("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
             }
-            Separation::User(_) | Separation::Namespaces | Separation::None => PathBuf::from("/tmp"),
+            Separation::User(_) | Separation::Namespaces | Separation::None => homes()?,
         };
         sweep(&below);
         loop {
@@ -73,6 +76,22 @@ impl Home {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// This user's own directory for homes, which nobody else may have made.
+fn homes() -> Result<PathBuf, Failure> {
+    let own = rustix::process::geteuid().as_raw();
+    let path = PathBuf::from(format!("{HOMES}-{own}"));
+    crate::files::own_dir(&path)?;
+    let found = std::fs::symlink_metadata(&path).map_err(|e| Failure::file("look at", &path, &e))?;
+    match found.is_dir() && found.uid() == own {
+        true => Ok(path),
+        false => Err(Failure::could_not(format!(
+            "{} is for the homes of your runs, and uid {} has made it; have it removed",
+            path.display(),
+            found.uid()
+        ))),
     }
 }
 
@@ -145,10 +164,9 @@ impl Launch<'_> {
                 Separation::Namespaces | Separation::Inherited | Separation::None => None,
             },
             mounts: self.separation.confines(),
-            protect_home_of_caller: matches!(self.separation, Separation::Namespaces),
             home: self.home.path().to_owned(),
             home_files: self.home_files,
-            hide: self.hide,
+            guard: self.guard,
             jail,
         };
         let spec = serde_json::to_string(&spec)
@@ -172,7 +190,7 @@ pub fn own_program() -> Result<PathBuf, Failure> {
 }
 
 /// Makes a jail with nobody in it, so that a kernel that refuses any part of one has refused before there is a run.
-pub async fn try_jail(separation: &Separation, hide: &[PathBuf]) -> Result<(), Failure> {
+pub async fn try_jail(separation: &Separation, guard: &Guard) -> Result<(), Failure> {
     let home = Home::new(separation)?;
     let launch = Launch {
         separation,
@@ -180,7 +198,7 @@ pub async fn try_jail(separation: &Separation, hide: &[PathBuf]) -> Result<(), F
         environment: BTreeMap::new(),
         home: &home,
         home_files: Vec::new(),
-        hide: hide.to_owned(),
+        guard: guard.clone(),
         quiet: false,
         hold: None,
         jail: None,

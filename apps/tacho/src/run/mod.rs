@@ -1,10 +1,11 @@
 //! `tacho run`: one run of an unchanged agent.
 //!
 //! Reading order: [`run`] tells the story; [`separation`] how the agent is kept out; [`environment`] and [`home`]
-//! what it is given; [`launch`] starts and waits; [`inside`] is the first process behind the separation; [`jail`] is the
-//! network that `--jail` leaves it.
+//! what it is given; [`launch`] starts and waits; [`inside`] is the first process behind the separation; [`guard`] is what it
+//! mounts; [`jail`] is the network that `--jail` leaves it.
 
 pub mod environment;
+pub mod guard;
 mod home;
 pub mod inside;
 pub mod jail;
@@ -31,6 +32,7 @@ use crate::fault::{Failure, Outcome};
 use crate::http::{Address, Client, NoReply};
 use crate::{desk, up};
 use environment::Brings;
+use guard::Guard;
 use jail::Jail;
 use launch::{Home, Launch};
 use separation::Separation;
@@ -67,16 +69,16 @@ pub fn again(
     args: &cli::Run,
 ) -> Result<u8, Failure> {
     runtime()?.block_on(async {
-        let (separation, mut hide) = separated(config, args).await?;
+        let (separation, mut guard) = separated(config, args).await?;
         if !separation.confines() {
             return Err(Failure::could_not(
                 "this kernel gives no user namespaces to you, so the command could look at the record that answers it; start as root",
             ));
         }
-        hide.extend(separation::hidden(&here));
-        hide.extend(secret);
+        guard.extend(separation::guarded(&here));
+        guard.hide.extend(secret);
         let gateway = up::start(here.clone(), Some(recording))?;
-        let context = Context { secret: secrets(config), again: true, ..Context::new(&here, separation, hide) };
+        let context = Context { secret: secrets(config), again: true, ..Context::new(&here, separation, guard) };
         let status = context.run(args).await;
         gateway.stop()?;
         status
@@ -90,7 +92,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// How the agent is kept out, and from what.
-async fn separated(config: &Config, args: &cli::Run) -> Result<(Separation, Vec<PathBuf>), Failure> {
+async fn separated(config: &Config, args: &cli::Run) -> Result<(Separation, Guard), Failure> {
     let separation = Separation::choose(config)?;
     if !separation.confines() {
         if args.jail {
@@ -106,16 +108,17 @@ async fn separated(config: &Config, args: &cli::Run) -> Result<(Separation, Vec<
             "tacho: {sentence}; the run is recorded as unconfined, and P6 and P8 are not claimed for it"
         );
     }
-    let mut hide = separation::hidden(config);
-    hide.extend(args.token_file.iter().filter_map(|file| std::path::absolute(file).ok()));
+    let mut guard = separation::guarded(config);
+    separation::make_ready(&separation);
+    guard.secrets.extend(args.token_file.iter().filter_map(|file| std::path::absolute(file).ok()));
     if args.jail {
-        launch::try_jail(&separation, &hide).await?;
+        launch::try_jail(&separation, &guard).await?;
     }
-    Ok((separation, hide))
+    Ok((separation, guard))
 }
 
 async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
-    let (separation, hide) = separated(config, args).await?;
+    let (separation, guard) = separated(config, args).await?;
     let token = args.token_file.as_deref().map(issuers_token).transpose()?;
     let client = Client { address: Address::Unix(config.gateway.control.clone()), token };
     let own_gateway = match client.get("/v1/ready").await {
@@ -127,7 +130,7 @@ async fn run_outermost(config: &Config, args: &cli::Run) -> Outcome {
         Err(NoReply::NobodyThere) => Some(up::start(config.clone(), None)?),
         Err(other) => return Err(other.into_failure(&client.address)),
     };
-    let outcome = Context { client, ..Context::new(config, separation, hide) }.run(args).await;
+    let outcome = Context { client, ..Context::new(config, separation, guard) }.run(args).await;
     if let Some(gateway) = own_gateway {
         gateway.stop()?;
     }
@@ -152,7 +155,7 @@ async fn run_nested(args: &cli::Run, token: Zeroizing<String>) -> Outcome {
         client,
         url,
         secret: Vec::new(),
-        hide: Vec::new(),
+        guard: Guard::default(),
         separation: Separation::Inherited,
         again: false,
         upstreams: Vec::new(),
@@ -176,7 +179,7 @@ struct Context {
     url: String,
     /// Variables that hold upstream credentials.
     secret: Vec<String>,
-    hide: Vec<PathBuf>,
+    guard: Guard,
     separation: Separation,
     /// A run is carried out again: what the command prints goes to standard error, and servers of MCP stay where they are.
     again: bool,
@@ -194,12 +197,12 @@ struct Close {
 
 impl Context {
     /// Before the gateway of `config`.
-    fn new(config: &Config, separation: Separation, hide: Vec<PathBuf>) -> Context {
+    fn new(config: &Config, separation: Separation, guard: Guard) -> Context {
         Context {
             client: Client { address: Address::Unix(config.gateway.control.clone()), token: None },
             url: format!("http://{}", config.gateway.console),
             secret: secrets(config),
-            hide,
+            guard,
             separation,
             again: false,
             upstreams: jail::upstreams(config),
@@ -271,7 +274,7 @@ impl Context {
             environment,
             home: &home,
             home_files: home::files(&minted.resources, minted.proxy.as_ref(), &own, home.path(), self.again),
-            hide: self.hide.clone(),
+            guard: self.guard.clone(),
             quiet: self.again,
             hold,
             jail: jail.as_mut(),

@@ -14,7 +14,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::config::{AgentUser, Config, Credential, Database, Host, Upstream, What};
+use relay::config::Pem;
+
+use super::guard::Guard;
+use crate::config::{
+    ACCOUNT, AgentUser, ClusterLogin, Config, Credential, Database, Host, HostKeys, KeysFrom,
+    KubeconfigLogin, Resource, What,
+};
 use crate::fault::Failure;
 use crate::files;
 
@@ -150,27 +156,107 @@ pub fn tool(name: &str) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Everything of the gateway's and its operators' that an agent must not see. Directories and files, there or not.
-pub fn hidden(config: &Config) -> Vec<PathBuf> {
+/// What an agent must not see of the gateway's and its operators', and what it must not change.
+pub fn guarded(config: &Config) -> Guard {
     let gateway = &config.gateway;
-    let mut out = vec![gateway.data.clone(), gateway.keys.clone()];
-    out.extend(gateway.control.parent().map(Path::to_owned));
-    out.extend(files::config_home());
-    for resource in &config.resources {
-        if let Credential::File(path) = &resource.credential {
-            out.push(path.clone());
-        }
-        out.extend(resource.client_certificate.iter().map(|pair| pair.key.clone()));
-        out.extend(resource.tls.iter().map(|pair| pair.key.clone()));
-        if let What::Postgres(Database { upstream: Upstream { host: Host::Unix(directory), .. }, .. }) =
-            &resource.what
-        {
-            out.push(directory.clone());
+    let uid = rustix::process::getuid().as_raw();
+    let mut hide = vec![gateway.data.clone(), gateway.keys.clone()];
+    hide.extend(gateway.control.parent().map(Path::to_owned));
+    hide.extend(files::config_home());
+    hide.extend(WAYS_OUT.iter().map(PathBuf::from));
+    hide.extend([format!("/run/user/{uid}"), multiplexer(uid)].map(PathBuf::from));
+    if let Some(home) = crate::users::home_of(uid) {
+        hide.extend([".config/tacho", ".Xauthority"].map(|name| home.join(name)));
+    }
+    let file = std::path::absolute(&config.file).unwrap_or_else(|_| config.file.clone());
+    let mut guard = Guard { hide, secrets: Vec::new(), keep: vec![file, gateway.policy.clone()] };
+    config.resources.iter().for_each(|resource| of_resource(resource, &mut guard));
+    for issuer in &config.issuers {
+        match &issuer.keys {
+            KeysFrom::File(path) => guard.keep.push(path.clone()),
+            KeysFrom::Url(url) | KeysFrom::Discovery(url) => guard.keep.extend(url.root_certificates.clone()),
         }
     }
-    out.extend(WAYS_OUT.iter().map(PathBuf::from));
-    out.push(PathBuf::from(format!("/run/user/{}", rustix::process::getuid().as_raw())));
-    out
+    guard.keep.extend(config.witnesses.iter().filter_map(|witness| witness.url.root_certificates.clone()));
+    guard
+}
+
+fn of_resource(resource: &Resource, guard: &mut Guard) {
+    match &resource.credential {
+        Credential::File(path) => guard.secrets.push(path.clone()),
+        // A name without a slash is looked for where the gateway looks for programs.
+        Credential::Command(words) => guard.keep.extend(words.first().and_then(|word| program(word))),
+        Credential::None | Credential::Env(_) => {}
+    }
+    for pair in resource.client_certificate.iter().chain(&resource.tls) {
+        guard.secrets.push(pair.key.clone());
+        guard.keep.push(pair.cert.clone());
+    }
+    match &resource.what {
+        What::Postgres(Database { upstream, .. }) => {
+            if let Host::Unix(directory) = &upstream.host {
+                guard.hide.push(directory.clone());
+            }
+            guard.keep.extend(upstream.root_certificates.clone());
+        }
+        What::Http(service) => {
+            guard.keep.extend(service.upstream.root_certificates.clone());
+            service.login.iter().for_each(|login| of_cluster(login, guard));
+        }
+        What::Ssh(host) => {
+            guard.keep.extend(host.certificate.clone());
+            if let HostKeys::KnownHosts(path) = &host.keys {
+                guard.keep.push(path.clone());
+            }
+        }
+    }
+}
+
+/// A kubeconfig, and what it names. Where it cannot be read, no gateway starts with it, and it is hidden alone.
+fn of_cluster(login: &ClusterLogin, guard: &mut Guard) {
+    match login {
+        ClusterLogin::Kubeconfig { file, .. } => guard.secrets.push(file.clone()),
+        ClusterLogin::InCluster => guard.hide.push(PathBuf::from(ACCOUNT)),
+    }
+    let Ok(cluster) = login.read() else { return };
+    let is_of_pod = matches!(login, ClusterLogin::InCluster);
+    let file = |pem: Pem| match pem {
+        Pem::File(path) => Some(path).filter(|_| !is_of_pod),
+        Pem::Held { .. } => None,
+    };
+    guard.keep.extend(cluster.authority.and_then(file));
+    match cluster.login {
+        KubeconfigLogin::TokenFile(path) => guard.secrets.extend(Some(path).filter(|_| !is_of_pod)),
+        KubeconfigLogin::Certificate { cert, key } => {
+            guard.keep.extend(file(cert));
+            guard.secrets.extend(file(key));
+        }
+        KubeconfigLogin::Exec(exec) => guard.keep.extend(program(&exec.program())),
+        KubeconfigLogin::Token(_) => {}
+    }
+}
+
+fn program(word: &str) -> Option<PathBuf> {
+    std::path::absolute(word).ok().filter(|_| word.contains('/'))
+}
+
+/// Where tmux has its sockets: whoever reaches one runs programs outside of the run.
+fn multiplexer(uid: u32) -> String {
+    format!("/tmp/tmux-{uid}")
+}
+
+/// Makes what programs of the caller make when they are first started, so that it is there to be hidden when a run begins.
+pub fn make_ready(separation: &Separation) {
+    if *separation != Separation::Namespaces {
+        return;
+    }
+    let (uid, directory) = (rustix::process::getuid().as_raw(), |path: &Path| files::make_private_dir(path));
+    let has_home = |path: &Path| path.ancestors().nth(2).is_some_and(Path::is_dir);
+    let own = files::config_home().filter(|path| has_home(path));
+    for path in own.into_iter().chain([PathBuf::from(multiplexer(uid))]) {
+        // Where it cannot be made, neither can they.
+        let _cannot_come_later = directory(&path);
+    }
 }
 
 /// Sockets of daemons that run what they are told, as somebody else.
@@ -180,6 +266,9 @@ const WAYS_OUT: &[&str] = &[
     "/run/containerd",
     "/run/dbus/system_bus_socket",
     "/run/systemd/private",
+    "/run/screen",
+    "/tmp/.X11-unix",
+    "/tmp/.ICE-unix",
 ];
 
 #[cfg(test)]
@@ -211,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_agent_must_not_see_is_complete() {
+    fn what_an_agent_must_not_see_or_change_is_complete() {
         let text = r#"
 [gateway]
 data = "d"
@@ -223,9 +312,31 @@ upstream = "postgres://a@%2Fvar%2Frun%2Fpostgresql/x"
 credential = { file = "pw" }
 client_certificate = { cert = "c.crt", key = "c.key" }
 tls = { cert = "s.crt", key = "s.key" }
+
+[[resource]]
+name = "cluster"
+kind = "kubernetes"
+listen = "127.0.0.1:2"
+upstream = "kubeconfig:KUBECONFIG"
+
+[[resource]]
+name = "build"
+kind = "ssh"
+listen = "127.0.0.1:3"
+upstream = "ssh://deploy@build"
+known_hosts = "hosts"
+credential = { command = ["./fetch", "key"] }
 "#;
+        let dir = crate::files::scratch("guarded");
+        let kubeconfig = dir.join("kubeconfig");
+        let cluster = r#"{"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c",
+"user":"u"}}],"clusters":[{"name":"c","cluster":{"server":"https://k:6443","certificate-authority":"ca.crt"}}],
+"users":[{"name":"u","user":{"client-certificate":"u.crt","client-key":"u.key"}}]}"#;
+        std::fs::write(&kubeconfig, cluster).unwrap();
+        std::fs::write(dir.join("ca.crt"), "").unwrap();
+        let text = text.replace("KUBECONFIG", &kubeconfig.display().to_string());
         let config = Config::parse(Path::new("/srv/tacho.toml"), text.as_bytes()).unwrap();
-        let hidden = hidden(&config);
+        let guard = guarded(&config);
         for path in [
             "/srv/d",
             "/srv/tacho-keys",
@@ -234,8 +345,23 @@ tls = { cert = "s.crt", key = "s.key" }
             "/srv/c.key",
             "/srv/s.key",
             "/var/run/postgresql",
+            &kubeconfig.display().to_string(),
+            &dir.join("u.key").display().to_string(),
         ] {
-            assert!(hidden.contains(&PathBuf::from(path)), "{path} in {hidden:?}");
+            let path = PathBuf::from(path);
+            assert!(guard.hide.contains(&path) || guard.secrets.contains(&path), "{path:?} in {guard:?}");
         }
+        for path in [
+            "/srv/tacho.toml",
+            "/srv/policy",
+            "/srv/c.crt",
+            "/srv/s.crt",
+            "/srv/hosts",
+            &dir.join("ca.crt").display().to_string(),
+            &dir.join("u.crt").display().to_string(),
+        ] {
+            assert!(guard.keep.contains(&PathBuf::from(path)), "{path} in {guard:?}");
+        }
+        assert!(guard.keep.iter().any(|path| path.ends_with("fetch")), "{guard:?}");
     }
 }

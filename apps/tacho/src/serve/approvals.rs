@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -92,7 +93,8 @@ impl InboxDesk {
         if key.len() > SSH_KEY_BYTES_MAX {
             return Err(failed(FailedKind::Wrong, format!("the SSH key of {} is too long", by.name)));
         }
-        match ssh_verify(&by.name, &key, text, &signature) {
+        let own = self.0.config.gateway.control.parent().unwrap_or(Path::new("."));
+        match ssh_verify(own, &by.name, &key, text, &signature) {
             Ok(true) => Ok(Signature { key: key.into(), armored: signature.into() }),
             Ok(false) => Err(failed(
                 FailedKind::Forbidden,
@@ -121,10 +123,10 @@ fn armor(signature: &str) -> Option<String> {
     good.then(|| format!("{signature}\n"))
 }
 
-/// `ssh-keygen -Y verify` with one allowed signer.
-fn ssh_verify(name: &str, key: &str, text: &str, signature: &str) -> std::io::Result<bool> {
+/// `ssh-keygen -Y verify` with one allowed signer. What it reads is in a directory of the gateway's, which no agent sees.
+fn ssh_verify(own: &Path, name: &str, key: &str, text: &str, signature: &str) -> std::io::Result<bool> {
     let random = crate::operators::random::<8>().map_err(|e| std::io::Error::other(e.to_string()))?;
-    let dir = std::env::temp_dir().join(format!("tacho-verify-{}", crate::hex::encode(&random)));
+    let dir = own.join(format!("verify-{}", crate::hex::encode(&random)));
     crate::files::make_private_dir(&dir).map_err(|e| std::io::Error::other(e.to_string()))?;
     let verified = (|| {
         let (signers, armored) = (dir.join("signers"), dir.join("signature"));
@@ -274,11 +276,11 @@ mod tests {
         let (key, signature) = signed(&dir, "ada", "ask 1", SIGNATURE_NAMESPACE);
         let (other, others) = signed(&dir, "eve", "ask 1", SIGNATURE_NAMESPACE);
         let (_, elsewhere) = signed(&dir, "ada", "ask 1", "git");
-        assert!(ssh_verify("ada", &key, "ask 1", &signature).unwrap());
-        assert!(!ssh_verify("ada", &key, "ask 2", &signature).unwrap());
-        assert!(!ssh_verify("ada", &key, "ask 1", &others).unwrap());
-        assert!(!ssh_verify("ada", &other, "ask 1", &signature).unwrap());
-        assert!(!ssh_verify("ada", &key, "ask 1", &elsewhere).unwrap());
-        assert!(!ssh_verify("ada", &key, "ask 1", "nothing").unwrap());
+        assert!(ssh_verify(&dir, "ada", &key, "ask 1", &signature).unwrap());
+        assert!(!ssh_verify(&dir, "ada", &key, "ask 2", &signature).unwrap());
+        assert!(!ssh_verify(&dir, "ada", &key, "ask 1", &others).unwrap());
+        assert!(!ssh_verify(&dir, "ada", &other, "ask 1", &signature).unwrap());
+        assert!(!ssh_verify(&dir, "ada", &key, "ask 1", &elsewhere).unwrap());
+        assert!(!ssh_verify(&dir, "ada", &key, "ask 1", "nothing").unwrap());
     }
 }

@@ -52,9 +52,9 @@ impl Auth for Doorkeeper {
         proc::process(pid)
     }
 
-    fn current(&self, name: &str) -> Option<Operator> {
+    fn current(&self, name: &str, token: &[u8; 32]) -> Option<Operator> {
         let operators = self.0.operators().ok()?;
-        operators.list.iter().find(|o| o.name == name).map(operator)
+        operators.list.iter().find(|o| o.name == name && o.token == *token).map(operator)
     }
 }
 

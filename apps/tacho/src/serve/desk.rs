@@ -1,6 +1,7 @@
 //! The gateway's side of the second socket (see `crate::desk`): holds runs, records looks.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use answers::Look;
@@ -11,6 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::evidence::watch;
 use super::{Holder, Shared, lock};
 use crate::desk::{LINE_BYTES_MAX, Request, Response};
+use crate::limits::{DESK_CONNECTIONS_MAX, DESK_CONNECTIONS_PER_UID_MAX};
 use crate::proc;
 
 /// How long a peer may take to say what it wants.
@@ -18,13 +20,53 @@ const FIRST_LINE: Duration = Duration::from_secs(5);
 
 /// Serves until the task is dropped.
 pub async fn serve(listener: UnixListener, shared: Arc<Shared>) {
+    let places = Arc::new(Places::default());
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(connection(stream, shared.clone()));
+                let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                // Nobody without a place is worth an answer: it would take a descriptor.
+                let Some(place) = uid.and_then(|uid| places.enter(uid)) else { continue };
+                let shared = shared.clone();
+                tokio::spawn(async move {
+                    connection(stream, shared).await;
+                    drop(place);
+                });
             }
             // Out of descriptors, or a peer that is gone already: wait a little rather than spin.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// Connections of each uid. One of them holds each run, so that one caller fills up what is their own.
+#[derive(Default)]
+struct Places(Mutex<BTreeMap<u32, usize>>);
+
+/// A connection's place, until it is dropped.
+struct Place {
+    among: Arc<Places>,
+    uid: u32,
+}
+
+impl Places {
+    fn enter(self: &Arc<Places>, uid: u32) -> Option<Place> {
+        let mut taken = lock(&self.0);
+        let (all, own) = (taken.values().sum::<usize>(), taken.get(&uid).copied().unwrap_or_default());
+        if all >= DESK_CONNECTIONS_MAX || own >= DESK_CONNECTIONS_PER_UID_MAX {
+            return None;
+        }
+        taken.insert(uid, own + 1);
+        Some(Place { among: self.clone(), uid })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.among.0);
+        match taken.get_mut(&self.uid) {
+            Some(own) if *own > 1 => *own -= 1,
+            Some(_) | None => drop(taken.remove(&self.uid)),
         }
     }
 }
@@ -129,11 +171,12 @@ async fn hold(
     }
     // The end of a run waits until nobody looks at it any more.
     drop(ended);
-    shared.let_go(id);
-    lock(&shared.since).remove(&id);
     if let Err(error) = shared.registry.end(id, Ended::Interrupted, None).await {
         eprintln!("tacho: run {id} was interrupted, and its end could not be recorded: {error}");
     }
+    // Until then its processes are inside a run.
+    shared.let_go(id);
+    lock(&shared.since).remove(&id);
 }
 
 fn encoded(response: &Response) -> Vec<u8> {
@@ -141,4 +184,22 @@ fn encoded(response: &Response) -> Vec<u8> {
     let mut line = serde_json::to_vec(response).unwrap_or_default();
     line.push(b'\n');
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_takes_no_more_places_than_are_theirs() {
+        let places = Arc::new(Places::default());
+        let enter = |uid| places.enter(uid);
+        let own: Vec<Place> = (0..DESK_CONNECTIONS_PER_UID_MAX).filter_map(|_| enter(1)).collect();
+        assert_eq!(own.len(), DESK_CONNECTIONS_PER_UID_MAX);
+        assert!(enter(1).is_none());
+        let all: Vec<Place> = (2..).take(DESK_CONNECTIONS_MAX).filter_map(enter).collect();
+        assert_eq!(own.len() + all.len(), DESK_CONNECTIONS_MAX);
+        drop(own);
+        assert!(enter(1).is_some());
+    }
 }

@@ -191,9 +191,11 @@ impl RunDesk {
     }
 
     fn end(&self, run: RunId, why: Ended, status: Option<i64>) -> Result<(), Failed> {
+        let ended = self.0.handle.block_on(self.0.registry.end(run, why, status));
+        // Until then its processes are inside a run.
         lock(&self.0.since).remove(&run);
         self.0.let_go(run);
-        match self.0.handle.block_on(self.0.registry.end(run, why, status)) {
+        match ended {
             Ok(true) => Ok(()),
             Ok(false) => Err(gone(run)),
             Err(error) => {

@@ -6,4 +6,5 @@ mod jail;
 mod place;
 mod replay;
 mod run;
+mod same_user;
 mod witness;

@@ -445,3 +445,30 @@ fn a_process_that_cannot_be_told_from_an_agents_is_no_operator() {
     assert_eq!(text(&inside.stdout), "403 403 403 done\n", "{}", text(&inside.stderr));
     place.down();
 }
+
+#[test]
+fn a_browsers_login_is_of_the_operator_who_made_it_and_not_of_the_next_by_that_name() {
+    let mut place = Place::new("logins");
+    place.init();
+    let added = json(&place.expect(0, &["operator", "add", "eve", "--role", "auditor", "--json"]));
+    let token = added["token"].as_str().unwrap();
+    let config = fs::read_to_string(place.path("tacho.toml")).unwrap();
+    let console = config.lines().find_map(|line| line.strip_prefix("console = \"")).unwrap();
+    let console = format!("http://{}", console.split('"').next().unwrap());
+    let curl = |words: &[&str]| {
+        let mut command = std::process::Command::new("curl");
+        text(
+            &command.args(["-s", "-o", "/dev/null", "--max-time", "10"]).args(words).output().unwrap().stdout,
+        )
+    };
+    let jar = place.path("jar").display().to_string();
+    let page = || curl(&["-w", "%{http_code} %{redirect_url}", "-b", &jar, &format!("{console}/runs")]);
+    place.up();
+    let (origin, form) = (format!("Origin: {console}"), format!("token={token}"));
+    curl(&["-c", &jar, "-H", &origin, "-d", &form, &format!("{console}/login")]);
+    assert_eq!(page(), "200 ");
+    place.expect(0, &["operator", "remove", "eve"]);
+    place.expect(0, &["operator", "add", "eve", "--role", "admin"]);
+    assert_eq!(page(), format!("303 {console}/login"));
+    place.down();
+}
