@@ -94,10 +94,10 @@ fn parse(value: &[u8]) -> Option<(&'static str, &[u8])> {
 pub(super) fn is_digest(name: &[u8]) -> bool {
     const WORDS: [&str; 9] =
         ["hash", "checksum", "digest", "md5", "sha1", "sha256", "sha512", "crc32", "etag"];
-    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    let name = name.to_ascii_lowercase();
     // What a registry of containers names its content by, which has no values.
-    let named = matches!(name.as_str(), "etag" | "docker-content-digest");
-    !named && WORDS.iter().any(|word| name.contains(word))
+    let named = matches!(&name[..], b"etag" | b"docker-content-digest");
+    !named && WORDS.iter().any(|word| memchr::memmem::find(&name, word.as_bytes()).is_some())
 }
 
 const _: () = assert!(NONCE_LEN + MAX_TAG_LEN < TAG_BYTES_MAX);
