@@ -30,6 +30,22 @@ pub struct Operator {
     pub added: String,
 }
 
+impl Operator {
+    /// What is not as it was, in words for a record: what one may do as it is now, and that secrets are others.
+    pub fn differs_from(&self, was: &Operator) -> Vec<String> {
+        let words = |all: Vec<&str>| if all.is_empty() { "none".to_owned() } else { all.join(" ") };
+        let roles = || format!("roles {}", words(self.roles.iter().map(|role| role.as_str()).collect()));
+        let groups = || format!("groups {}", words(self.groups.iter().map(String::as_str).collect()));
+        let changed = [
+            (self.roles != was.roles).then(roles),
+            (self.groups != was.groups).then(groups),
+            (self.token != was.token).then(|| "another token".to_owned()),
+            (self.ssh_key != was.ssh_key).then(|| "another SSH key".to_owned()),
+        ];
+        changed.into_iter().flatten().collect()
+    }
+}
+
 /// All operators of one gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Operators {
@@ -217,6 +233,22 @@ mod tests {
             ssh_key: None,
             added: "2026-11-26T00:00:00Z".to_owned(),
         }
+    }
+
+    #[test]
+    fn what_is_changed_of_an_operator_is_said() {
+        let changed = |change: fn(&mut Operator)| {
+            let mut now = ada();
+            change(&mut now);
+            now.differs_from(&ada()).join(", ")
+        };
+        assert_eq!(changed(|_| ()), "");
+        assert_eq!(changed(|now| now.added = String::new()), "");
+        assert_eq!(changed(|now| now.roles = [Role::Approver, Role::Admin].into()), "roles approver admin");
+        assert_eq!(changed(|now| now.groups.clear()), "groups none");
+        let secrets =
+            |now: &mut Operator| (now.token, now.ssh_key) = ([1; 32], Some("ssh-ed25519 A".to_owned()));
+        assert_eq!(changed(secrets), "another token, another SSH key");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use vocab::{AskId, RunId, Seq};
 
 use crate::fault::Fault;
 use crate::limits::{SHAPE_MINUTES_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX};
+use crate::newcomer::proved;
 use crate::seat::{Caller, Grant, GrantForm, Inbox, Live, Mint, Peer, Role, ToolList};
 use crate::state::{Console, operator};
 
@@ -68,12 +69,17 @@ impl FromRequestParts<Console> for Api {
                 Caller::Workload(workload) => {
                     console.admits(&format!("issuer {}", workload.issuer), peer).await?
                 }
-                Caller::Run { .. } => {}
+                Caller::Run { .. } => return Ok(Api(caller)),
             }
+            proved(parts);
             return Ok(Api(caller));
         }
         match peer {
-            Some(Peer::Unix { uid, process }) => Ok(Api(console.by_peer(uid, process).await?)),
+            Some(Peer::Unix { uid, process }) => {
+                let caller = console.by_peer(uid, process).await?;
+                proved(parts);
+                Ok(Api(caller))
+            }
             Some(Peer::Tcp { .. }) | None => Err(Fault::unauthenticated()),
         }
     }

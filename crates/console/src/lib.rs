@@ -20,6 +20,7 @@ mod api;
 mod fault;
 pub mod limits;
 mod login;
+mod newcomer;
 mod pages;
 pub mod seat;
 mod serve;

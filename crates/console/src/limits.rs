@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Most connections at once. 256 x 64 KiB of buffers (two of `HEAD_BYTES_MAX`) = 16 MiB.
+/// Most connections at once; with so many, the oldest that has shown nothing is cut. 256 x 64 KiB of buffers (two of `HEAD_BYTES_MAX`) = 16 MiB.
 pub const CONNECTIONS_MAX: usize = 256;
 
 /// Largest request body, in bytes. The largest is a mint with its argv.

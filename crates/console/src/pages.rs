@@ -25,6 +25,7 @@ use crate::api::{Approve, ask_id, report_response, run_id, short};
 use crate::fault::Fault;
 use crate::limits::{LOGIN_LIFE, PAGE_ACTIONS_MAX, TOKEN_BYTES_MAX};
 use crate::login::Login;
+use crate::newcomer::proved;
 use crate::seat::{Asked, Caller, LiveRun, Operator, Peer, Role};
 use crate::state::{Console, operator};
 use crate::style::sheet;
@@ -69,6 +70,7 @@ impl FromRequestParts<Console> for Person {
         match console.current(&login).await? {
             Some(by) => {
                 console.admits(&by.name, parts.extensions.get::<Peer>().copied()).await?;
+                proved(parts);
                 Ok(Person { by, login })
             }
             None => {

@@ -24,6 +24,7 @@ use crate::limits::{
     ACCEPT_PAUSE, BODY_BYTES_MAX, CONNECTION_LIFE, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT, REQUEST_WAIT,
     STOP_WAIT,
 };
+use crate::newcomer::{Newcomer, Newcomers};
 use crate::seat::Peer;
 use crate::state::Console;
 use crate::{api, pages};
@@ -38,22 +39,30 @@ pub enum Listener {
 pub async fn serve(listener: Listener, console: Console, stop: impl Future<Output = ()>) {
     let router = router(console.clone());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let newcomers = Arc::new(Newcomers::default());
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = async {
-            let place = places.clone().acquire_owned().await;
+            // One place is always kept for who comes next, as long as somebody has one who has shown nothing.
+            let place = match places.clone().try_acquire_owned() {
+                Ok(place) => Ok(place),
+                Err(_full) => {
+                    newcomers.cut_oldest();
+                    places.clone().acquire_owned().await
+                }
+            };
             (listener.accept(&console).await, place)
         };
         tokio::select! {
             () = &mut stop => break,
             (accepted, place) = accepted => match (accepted, place) {
                 (Ok((Stream::Tcp(stream), peer)), Ok(place)) => {
-                    connections.spawn(connection(stream, peer, router.clone(), place));
+                    connections.spawn(connection(stream, peer, router.clone(), newcomers.enter(), place));
                 }
                 (Ok((Stream::Unix(stream), peer)), Ok(place)) => {
-                    connections.spawn(connection(stream, peer, router.clone(), place));
+                    connections.spawn(connection(stream, peer, router.clone(), newcomers.enter(), place));
                 }
                 // Out of descriptors, or a peer that is gone already: wait a little rather than spin.
                 (Err(_), _) | (_, Err(_)) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -99,15 +108,22 @@ impl Listener {
     }
 }
 
-async fn connection<S>(stream: S, peer: Peer, router: Router, place: tokio::sync::OwnedSemaphorePermit)
-where
+async fn connection<S>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    newcomer: Arc<Newcomer>,
+    place: tokio::sync::OwnedSemaphorePermit,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let who = newcomer.clone();
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut router = router.clone();
+        let (mut router, who) = (router.clone(), who.clone());
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(who);
             router.call(request).await
         }
     });
@@ -117,7 +133,10 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     // A connection that fails or lives too long ends; there is nothing to say to its peer.
-    drop(tokio::time::timeout(CONNECTION_LIFE, served).await);
+    tokio::select! {
+        ended = tokio::time::timeout(CONNECTION_LIFE, served) => drop(ended),
+        () = newcomer.is_cut() => {}
+    }
     drop(place);
 }
 

@@ -906,6 +906,38 @@ async fn it_serves_over_tcp_and_stops_when_told() {
     assert!(refused.await.is_ok(), "the listener is closed");
 }
 
+/// An agent can open as many as it likes, and say half a head on each.
+#[tokio::test]
+async fn who_shows_nothing_keeps_nobody_out() {
+    let world = world();
+    let (address, _stop) = listening(&world).await;
+    let connect = || tokio::net::TcpStream::connect(address);
+    let get = "GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1:7070\r\nAuthorization: Bearer token-aud\r\n\r\n";
+    let ask = async |stream: &mut tokio::net::TcpStream| {
+        stream.write_all(get.as_bytes()).await.unwrap();
+        let (mut said, mut piece) = (String::new(), [0; 4096]);
+        while !said.contains("tacho.status/1") {
+            let n = stream.read(&mut piece).await.unwrap();
+            assert!(n > 0, "cut: {said}");
+            said.push_str(std::str::from_utf8(&piece[..n]).unwrap());
+        }
+    };
+    let mut kept = connect().await.unwrap();
+    ask(&mut kept).await;
+    let mut flood = Vec::new();
+    for _ in 0..2 * limits::CONNECTIONS_MAX {
+        let mut stream = connect().await.unwrap();
+        drop(stream.write_all(b"GET / HTTP/1.1\r\nHost").await);
+        flood.push(stream);
+    }
+    let soon = std::time::Duration::from_secs(5);
+    let asked = async {
+        ask(&mut connect().await.unwrap()).await;
+        ask(&mut kept).await;
+    };
+    assert!(tokio::time::timeout(soon, asked).await.is_ok(), "no answer");
+}
+
 #[tokio::test]
 async fn over_a_unix_socket_the_kernel_names_the_caller() {
     let world = world();

@@ -6,7 +6,7 @@ use crate::raw::{Raw, code, extended, field, query};
 use crate::world::{SECRETS, agent, all, eventually, json, newest_run, own, own_site, upstream};
 use interop::gateway::{Gateway, Lease, Site};
 use interop::limits::CLIENT_SECONDS_MAX;
-use interop::place::{Scratch, is_root};
+use interop::place::{Scratch, is_open, is_root};
 use interop::postgres::Postgres;
 use interop::process::{finish, signal};
 use serde_json::Value;
@@ -382,7 +382,9 @@ fn an_upstream_that_is_down_or_stalls_is_told_in_its_own_words_and_recorded() {
     let seen = String::from_utf8_lossy(&[&client.seen[..], &other.seen].concat()).into_owned();
     assert!(SECRETS.iter().all(|secret| !seen.contains(secret)), "{seen}");
 
-    drop(server);
+    // It goes, and what the configuration names of it stays: an agent could write a CA's certificate that is missing.
+    signal(&server.pid().to_string(), "INT");
+    eventually("the server is down", || (!is_open(server.port)).then_some(()));
     let begun = Instant::now();
     let done = agent(&gateway, "psql -X -At -c 'select 1'");
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());

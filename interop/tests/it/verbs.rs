@@ -217,6 +217,7 @@ fn each_answer_in_json_has_the_documented_fields() {
     let said = with_token(&gateway, &lead, &["approvals", "--json"]);
     look(&["approvals"], &said);
     let id = waiting(&gateway, &lead, "orders");
+    look(&["approvals", "ID"], &with_token(&gateway, &lead, &["approvals", &id, "--json"]));
     look(&["approve"], &with_token(&gateway, &lead, &["approve", &id, "--json"]));
     assert_eq!(code(&asking.until_ready().unwrap()), None);
     asking.send(&query("UPDATE orders SET note = 'y' WHERE id = 1"));

@@ -112,6 +112,10 @@ fn each_look_export_approval_and_change_is_a_record_with_a_name() {
     eventually("the policy is read again", || gateway.log().contains("policy is reloaded").then_some(()));
     assert!(site.ask(&["operator", "remove", "olga"], "").unwrap().status.success());
     assert!(with_token(&gateway, &lead, &["approvals"]).status.success());
+    // The same name with more rights, while nobody looked.
+    assert!(site.ask(&["operator", "remove", "lena"], "").unwrap().status.success());
+    let lead = operator(&gateway, "lena", "admin", "leads");
+    assert!(with_token(&gateway, &lead, &["runs"]).status.success());
     let site = gateway.stop();
     let all = records(&site.ledger());
     for verb in ["runs", "show", "replay", "who", "touched", "exposed", "find", "diff", "export", "approvals"]
@@ -120,9 +124,13 @@ fn each_look_export_approval_and_change_is_a_record_with_a_name() {
     }
     assert!(of(&all, "watch", &["export"]).len() >= 2);
     assert!(!of(&all, "watch", &["approvals", "lena"]).is_empty(), "who looked at the inbox is not named");
-    for (verb, who) in
-        [("operator-add", "lena"), ("operator-add", "olga"), ("operator-remove", "olga"), ("revoke", "olga")]
-    {
+    for (verb, who) in [
+        ("operator-add", "lena"),
+        ("operator-add", "olga"),
+        ("operator-remove", "olga"),
+        ("operator-change", "lena: roles admin, another token"),
+        ("revoke", "olga"),
+    ] {
         assert!(!of(&all, "admin", &[verb, who]).is_empty(), "no record of `{verb}` {who}");
     }
     assert!(!of(&all, "admin", &["policy-reload"]).is_empty());

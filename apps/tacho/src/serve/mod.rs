@@ -182,6 +182,14 @@ impl Shared {
         for operator in before.list.iter().filter(|o| missing(after, &o.name)) {
             self.admin("operator-file", "operator-remove", &operator.name, "gone")?;
         }
+        for operator in &after.list {
+            let was = before.list.iter().find(|o| o.name == operator.name);
+            let changed = was.map_or_else(Vec::new, |was| operator.differs_from(was));
+            if !changed.is_empty() {
+                let subject = format!("{}: {}", operator.name, changed.join(", "));
+                self.admin("operator-file", "operator-change", &subject, "known")?;
+            }
+        }
         Ok(())
     }
 
