@@ -113,9 +113,10 @@ fn each_look_export_approval_and_change_is_a_record_with_a_name() {
     assert!(site.ask(&["operator", "remove", "olga"], "").unwrap().status.success());
     assert!(with_token(&gateway, &lead, &["approvals"]).status.success());
     // The same name with more rights, while nobody looked.
-    assert!(site.ask(&["operator", "remove", "lena"], "").unwrap().status.success());
-    let lead = operator(&gateway, "lena", "admin", "leads");
-    assert!(with_token(&gateway, &lead, &["runs"]).status.success());
+    let file = site.dir().join("tacho-keys/operators.toml");
+    let known = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, known.replace("\"approver\"", "\"admin\"")).unwrap();
+    assert!(!with_token(&gateway, &lead, &["approvals"]).status.success(), "no approver any more");
     let site = gateway.stop();
     let all = records(&site.ledger());
     for verb in ["runs", "show", "replay", "who", "touched", "exposed", "find", "diff", "export", "approvals"]
@@ -128,7 +129,7 @@ fn each_look_export_approval_and_change_is_a_record_with_a_name() {
         ("operator-add", "lena"),
         ("operator-add", "olga"),
         ("operator-remove", "olga"),
-        ("operator-change", "lena: roles admin, another token"),
+        ("operator-change", "lena: roles admin"),
         ("revoke", "olga"),
     ] {
         assert!(!of(&all, "admin", &[verb, who]).is_empty(), "no record of `{verb}` {who}");
