@@ -269,6 +269,10 @@ impl Inner {
         let leaf = seal::tree::leaf_hash(&frames[start..]);
         let seq = core.next;
         core.next += 1;
+        if unit.kind == Kind::Stop {
+            // Under the lock that gave it its place, so that nothing comes behind it: recovery takes that for somebody else's.
+            core.state = State::Closed;
+        }
         let run = unit.run.map(|run| (run, core.step(run, unit.kind, leaf, frames.len())));
         core.queue_bytes += frames.len();
         let awaited = !unit.with_next;

@@ -273,9 +273,12 @@ fn spare_for(config: &Config, disk: &dyn Disk, paths: &Paths, roomy: bool) -> Re
 
 /// Writes what recovery owes, in order, and makes it durable.
 fn settle_debts(inner: &Inner, after: Option<(u64, Signer)>, owed: Owed) -> Result<Recovery, OpenError> {
-    if let Some((seq, after)) = after {
-        // The first checkpoint over the epoch's record is signed with the old key, each later one with the new.
+    if owed.adopted > 0 || after.is_some() {
+        // Before anything joins what is adopted: a start that dies here leaves the next one no more than it found.
         catch_up(inner)?;
+    }
+    if let Some((seq, after)) = after {
+        // The first checkpoint over the epoch's record was signed with the old key, each later one is with the new.
         let published = lock(&inner.published).clone();
         inner.turned(seq, &published);
         lock(&inner.commit).signer = after;

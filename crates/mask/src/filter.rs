@@ -73,7 +73,9 @@ impl FilterBuilder {
             }
         };
         tokens(text, &mut enters);
-        ascii(text, &mut enters);
+        if !text.is_ascii() {
+            ascii(text, &mut enters);
+        }
     }
 
     fn add(&mut self, key: &FilterKey, value: &[u8]) {

@@ -211,3 +211,27 @@ fn no_more_records_are_adopted_than_a_crash_leaves() {
         }
     }
 }
+
+/// A start that dies itself adds nothing to what it adopts: however often that happens, the next one opens.
+#[test]
+fn a_start_that_dies_leaves_no_more_unsigned_than_it_found() {
+    for (changes, seed) in (0..40).flat_map(|changes| (1..6).map(move |seed| (changes, seed))) {
+        let rig = Rig::new(seed);
+        let ledger = rig.open();
+        durable(&ledger, note(open_run(&ledger), 1));
+        drop(ledger);
+        rig.disk.kill();
+        let unsigned = rig.entries().len() as u64 - rig.verify().unwrap().covered;
+        let mut kinds = vec!["note"; usize::try_from(ADOPTED_RECORDS_MAX - unsigned).unwrap()];
+        kinds[0] = "open";
+        forge(&rig, &kinds);
+        for _ in 0..3 {
+            rig.disk.cut_after(changes);
+            drop(rig.try_open());
+            rig.disk.power_failure();
+        }
+        if let Err(error) = rig.try_open() {
+            panic!("{changes} changes, seed {seed}: {error}");
+        }
+    }
+}

@@ -1006,7 +1006,7 @@ struct Outgoing<'a> {
     more: bool,
 }
 
-/// Whether a body begins as JSON that says something of itself.
+/// Whether a body begins as every message does that is decided as JSON.
 fn is_json(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
