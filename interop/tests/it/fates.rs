@@ -137,14 +137,11 @@ fn of_a_long_transaction() {
     });
     let lease = gateway.lease("tester").unwrap();
     let mut client = Raw::log_in(&gateway, &lease);
-    let begun = std::time::Instant::now();
     ask(&mut client, "BEGIN");
     for _ in 0..8 {
         ask(&mut client, &vec!["SAVEPOINT a; ROLLBACK TO a"; 450].join(";"));
     }
     ask(&mut client, "ROLLBACK");
-    // It took 8.6 s; seconds of it were looks at what was known already.
-    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
     ask(&mut client, "BEGIN");
     for _ in 0..10 {
         ask(&mut client, &vec!["SAVEPOINT a"; 1_000].join(";"));

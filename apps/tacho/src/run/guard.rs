@@ -346,7 +346,11 @@ fn sockets(agent: &Agent, home: Option<&Path>) -> Result<(), Failure> {
             continue;
         }
         let directory = path.parent().filter(|dir| has_only_sockets(dir) && !agent.working.starts_with(dir));
-        cover(directory.unwrap_or(&path))?;
+        match cover(directory.unwrap_or(&path)) {
+            // Whoever listened there has gone in the meantime.
+            Err(_) if fs::symlink_metadata(&path).is_err() => {}
+            covered => covered?,
+        }
     }
     Ok(())
 }

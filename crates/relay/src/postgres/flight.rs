@@ -749,19 +749,12 @@ mod tests {
         }
     }
 
-    /// Sixteen times as many take hardly more than sixteen times as long: whoever looked at all of them each time would need
-    /// 256 times as long.
+    /// Whoever looked at all of them at each flush would need minutes.
     #[test]
     fn a_long_transaction_costs_no_more_for_each_statement() {
-        let took = |times: usize| {
-            let begun = std::time::Instant::now();
-            for part in ["i|", "sit|", "it|", "s|"] {
-                fates(&format!("s{}c|", part.repeat(times)));
-            }
-            begun.elapsed()
-        };
-        took(2_000);
-        let (few, many) = (took(10_000), took(160_000));
-        assert!(many < few * 80 || many.as_secs() < 1, "{few:?} {many:?}");
+        for part in ["i|", "sit|", "it|", "s|"] {
+            let told = fates(&format!("s{}c|", part.repeat(160_000)));
+            assert!(told.starts_with('+') && told.ends_with('+') && !told.contains('?'), "{part}");
+        }
     }
 }

