@@ -374,7 +374,8 @@ fn show(site: &Site, words: &[&str]) -> Result<String, Stop> {
 
 fn say(who: &str, command: &str, said: &Finished) {
     println!("\n   [{who}] $ {command}");
-    for line in readable(&[said.stdout.as_slice(), said.stderr.as_slice()].concat()).lines() {
+    // What is shown before the answer goes to standard error: the request that is about to be approved.
+    for line in readable(&[said.stderr.as_slice(), said.stdout.as_slice()].concat()).lines() {
         println!("   [{who}] {line}");
     }
     println!();
