@@ -231,6 +231,31 @@ fn a_portal_of_the_protocol_is_a_cursor_of_sql() {
 }
 
 /// Above the limit is an error and no end, in constant memory.
+/// As clients do that have several Syncs under way.
+#[test]
+fn a_portal_that_is_bound_behind_the_end_of_a_transaction_outlives_it() {
+    let gateway = own("portal_behind", |plan| plan.durability = "os".to_owned());
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    let first = parse("s", "SELECT id FROM orders ORDER BY id LIMIT 1");
+    assert_eq!(flight(&mut client, &[first, parse("c", "COMMIT")]), None);
+    let (sync, flush) = (message(b'S', b""), message(b'H', b""));
+    client.send(&[bind("", "s"), execute("", 0), sync.clone(), bind("b", "s")].concat());
+    assert_eq!(cells(&client.until_ready().unwrap()), ["1"]);
+    client.send(&[execute("b", 0), sync.clone()].concat());
+    assert_eq!(cells(&client.until_ready().unwrap()), ["1"]);
+    // It ended with its own Sync.
+    client.send(&[execute("b", 0), sync.clone()].concat());
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("34000"));
+    ask(&mut client, "BEGIN");
+    client.send(&[bind("before", "s"), bind("", "c"), execute("", 0), bind("b", "s"), flush].concat());
+    while client.message().unwrap().0 != b'C' {}
+    client.send(&[execute("b", 0), execute("before", 0), sync].concat());
+    let answer = client.until_ready().unwrap();
+    assert_eq!(cells(&answer), ["1"]);
+    assert_eq!(code(&answer).as_deref(), Some("34000"));
+}
+
 #[test]
 fn a_statement_above_the_limit_is_refused_and_the_connection_goes_on() {
     let gateway = own("too_large", |plan| plan.durability = "os".to_owned());

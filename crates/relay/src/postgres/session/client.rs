@@ -461,6 +461,7 @@ impl Session {
             params,
             columns: None,
             hold: false,
+            since: self.next_op,
         };
         self.open_portal(name, portal);
         Ok(())

@@ -135,6 +135,8 @@ struct Portal {
     columns: Option<Arc<Columns>>,
     /// Outlives its transaction: made by DECLARE ... WITH HOLD.
     hold: bool,
+    /// The first operation that can have opened it: what ended before it leaves it open.
+    since: u64,
 }
 
 /// Client messages that no intent covers yet.

@@ -420,7 +420,7 @@ impl Session {
         }
         if tx == TxStatus::Idle {
             self.unlocked_at(op);
-            self.drop_cursors();
+            self.drop_cursors(op);
             self.catalog_dirty |= std::mem::take(&mut self.own_catalog);
         }
         self.landed(tx);
@@ -474,7 +474,7 @@ impl Session {
                 Effect::Commit { .. } | Effect::Rollback { .. } => {
                     self.unlocked_at(id);
                     self.fates.ended(intent, if commits { "committed" } else { "rolled-back" });
-                    self.drop_cursors();
+                    self.drop_cursors(id);
                     // What was set for the transaction alone is as it was before.
                     self.names_dirty |= std::mem::take(&mut self.names_set);
                     // Nothing is open behind it: what we read now may end with a Sync of its own.
@@ -540,6 +540,7 @@ impl Session {
                         params: Arc::default(),
                         columns: None,
                         hold: *hold,
+                        since: id,
                     };
                     self.open_portal(Bytes::copy_from_slice(name.as_bytes()), portal);
                 }
@@ -565,9 +566,9 @@ impl Session {
         }
     }
 
-    /// Portals and cursors end with their transaction, but for those WITH HOLD.
-    pub(super) fn drop_cursors(&mut self) {
-        self.portals.retain(|_, portal| portal.hold);
+    /// Portals and cursors end with their transaction, which this operation ended, but for those WITH HOLD.
+    fn drop_cursors(&mut self, op: u64) {
+        self.portals.retain(|_, portal| portal.hold || portal.since > op);
         let portals = &self.portals;
         self.names.cursors.retain(|name, _| portals.contains_key(name.as_bytes()));
     }
