@@ -104,7 +104,9 @@ pub const QUERIES: &[Query] = &[
               UNION ALL SELECT 'pg_catalog.pg_rewrite'::pg_catalog.regclass, oid, ev_class, 'r' FROM pg_catalog.pg_rewrite \
               UNION ALL SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, oid, polrelid, 'r' FROM pg_catalog.pg_policy \
               UNION ALL SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid, contypid, 'd' \
-              FROM pg_catalog.pg_constraint WHERE contypid <> 0) o \
+              FROM pg_catalog.pg_constraint WHERE contypid <> 0 \
+              UNION ALL SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, oid, oid, 'd' FROM pg_catalog.pg_type \
+              WHERE typtype = 'd') o \
               JOIN pg_catalog.pg_depend d ON d.classid = o.cls AND d.objid = o.obj \
               JOIN (SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid AS cls, oid AS obj, oid AS run \
               FROM pg_catalog.pg_proc UNION ALL SELECT 'pg_catalog.pg_operator'::pg_catalog.regclass, oid, \

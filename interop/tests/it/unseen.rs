@@ -26,6 +26,7 @@ CREATE OPERATOR >= (leftarg = int, rightarg = text, function = tells);
 CREATE OPERATOR <= (leftarg = int, rightarg = text, function = tells);
 CREATE OPERATOR = (leftarg = int, rightarg = text, function = tells);
 CREATE FUNCTION json_scalar(int) RETURNS text LANGUAGE sql AS 'SELECT public.raw()';
+CREATE DOMAIN said AS text DEFAULT public.raw();
 CREATE VIEW by_operator AS SELECT 3000 >= 'a'::text AS v;
 GRANT SELECT ON boxes, by_operator TO crm_app;";
 
@@ -53,6 +54,8 @@ fn code_that_no_name_tells_of_does_not_run_unseen() {
         "SELECT 3000 IN (SELECT '1'::text)",
         "SELECT reverse(json_scalar(1))",
         "SELECT v FROM by_operator",
+        // Who may make tables would have its default run by one.
+        "SELECT NULL::said",
     ] {
         assert_eq!(code(&client.query(sql).unwrap()).as_deref(), Some("42501"), "{sql}");
     }
