@@ -19,16 +19,26 @@ use crate::relations::{Key, TELLING};
 use crate::snapshot::{Relation, Snapshot};
 use crate::statement::{RelationPlace, Statement};
 
+/// How a statement reads a relation.
+#[derive(Clone, Copy, Default)]
+struct Read<'a> {
+    only: bool,
+    known_as: Option<&'a str>,
+    sample: Option<&'a str>,
+    system: &'a [&'static str],
+}
+
 /// A place in the text that a rewrite changes. Places are in bytes of the whole text.
 #[derive(Clone, Debug)]
 pub(crate) enum Site {
-    /// A relation in FROM becomes a sub-select. `alias`: the one to add, if the text has none. `telling`: a system
-    /// relation, of which some columns are masked in some rows.
+    /// A relation in FROM becomes a sub-select. `alias`: the one to add, if the text has none; `known_as`: the one that it
+    /// has, which EXPLAIN shows. `telling`: a system relation, of which some columns are masked in some rows.
     Relation {
         place: RelationPlace,
         oid: u32,
         only: bool,
         alias: Option<String>,
+        known_as: Option<String>,
         sample: Option<Range<usize>>,
         telling: bool,
         /// System columns that the statement names.
@@ -160,13 +170,14 @@ impl Render<'_> {
         edits: &mut Edits,
     ) -> Result<(), Reason> {
         match site {
-            Site::Relation { place, oid, only, alias, sample, telling, system } => {
+            Site::Relation { place, oid, only, alias, known_as, sample, telling, system } => {
                 let relation = self.relation(*oid)?;
                 let sampled = sample.clone().map(|range| statement.slice(range));
                 let query = if *telling {
                     self.telling(relation, sampled, system)?
                 } else {
-                    self.covered(relation, *only, sampled, system, depth)?
+                    let read = Read { only: *only, known_as: known_as.as_deref(), sample: sampled, system };
+                    self.covered(relation, read, depth)?
                 };
                 let Some(query) = query else { return Ok(()) };
                 let added = alias.as_ref().map(|a| format!(" AS {}", quote(a))).unwrap_or_default();
@@ -209,7 +220,7 @@ impl Render<'_> {
             }
             Site::Group { at, end, oid, alias, columns } => {
                 // Read as it is, the relation has its key.
-                if self.covered(self.relation(*oid)?, false, None, &[], depth)?.is_some() {
+                if self.covered(self.relation(*oid)?, Read::default(), depth)?.is_some() {
                     let alias = quote(alias);
                     let list: Vec<String> = columns.iter().map(|c| format!("{alias}.{}", quote(c))).collect();
                     let list = list.join(", ");
@@ -226,7 +237,7 @@ impl Render<'_> {
             Site::Predicate { range, oid, alias, only, target } => {
                 let relation = self.relation(*oid)?;
                 let masks = self.governed.masks(*oid).ok_or(DIFFERS)?;
-                let query = self.masked(relation, masks, *only, None, &[]);
+                let query = self.masked(relation, masks, Read { only: *only, ..Read::default() });
                 let alias = quote(alias);
                 let key = relation.primary_key().ok_or(DIFFERS)?;
                 let key: Vec<String> = key.iter().map(|c| format!("{alias}.{}", quote(&c.name))).collect();
@@ -238,7 +249,7 @@ impl Render<'_> {
             }
             Site::CopyTo { range, oid, columns } => {
                 let relation = self.relation(*oid)?;
-                let Some(query) = self.covered(relation, false, None, &[], depth)? else { return Ok(()) };
+                let Some(query) = self.covered(relation, Read::default(), depth)? else { return Ok(()) };
                 let list: Vec<String> = columns.iter().map(|c| quote(c)).collect();
                 let text = format!("SELECT {} FROM {query} AS {}", list.join(", "), quote(&relation.name));
                 edits.put(range.clone(), format!("({text})"));
@@ -258,39 +269,27 @@ impl Render<'_> {
     }
 
     /// The sub-select that stands for a governed relation; `None` if all of it is revealed.
-    fn covered(
-        &self,
-        relation: &Relation,
-        only: bool,
-        sample: Option<&str>,
-        system: &[&str],
-        depth: usize,
-    ) -> Result<Option<String>, Reason> {
+    fn covered(&self, relation: &Relation, read: Read<'_>, depth: usize) -> Result<Option<String>, Reason> {
         match self.governed.cover(relation.oid) {
             Some(Cover::Columns(masks)) => {
                 let hides = masks.values().any(|m| !self.revealed.contains(&m.class));
-                Ok(hides.then(|| self.masked(relation, masks, only, sample, system)))
+                Ok(hides.then(|| self.masked(relation, masks, read)))
             }
-            Some(Cover::View(body)) if sample.is_none() && depth < VIEW_DEPTH_MAX => {
+            Some(Cover::View(body)) if read.sample.is_none() && depth < VIEW_DEPTH_MAX => {
                 self.view(relation, body, depth)
             }
             _ => Err(DIFFERS),
         }
     }
 
-    fn masked(
-        &self,
-        relation: &Relation,
-        masks: &BTreeMap<i16, Mask>,
-        only: bool,
-        sample: Option<&str>,
-        system: &[&str],
-    ) -> String {
+    fn masked(&self, relation: &Relation, masks: &BTreeMap<i16, Mask>, read: Read<'_>) -> String {
         let mut list = self.columns(relation, Some(masks), None);
-        system.iter().for_each(|column| list.push_str(&format!(", {}", quote(column))));
-        let only = if only { "ONLY " } else { "" };
-        let sample = sample.map(|s| format!(" {s}")).unwrap_or_default();
-        format!("(SELECT {list} FROM {only}{}.{}{sample})", quote(&relation.schema), quote(&relation.name))
+        read.system.iter().for_each(|column| list.push_str(&format!(", {}", quote(column))));
+        let only = if read.only { "ONLY " } else { "" };
+        let known_as = read.known_as.map(|name| format!(" AS {}", quote(name))).unwrap_or_default();
+        let sample = read.sample.map(|s| format!(" {s}")).unwrap_or_default();
+        let name = format!("{}.{}", quote(&relation.schema), quote(&relation.name));
+        format!("(SELECT {list} FROM {only}{name}{known_as}{sample})")
     }
 
     /// Every column of a relation, those that are not revealed as masks.

@@ -509,13 +509,15 @@ impl<'a> Walk<'a> {
                 }
             },
         };
-        let alias = name.alias.is_none().then(|| name.relname.clone());
+        let known_as = name.alias.as_ref().map(|alias| alias.aliasname.clone());
+        let alias = known_as.is_none().then(|| name.relname.clone());
         let system = Vec::new();
         self.sites.push(Site::Relation {
             place,
             oid: relation.oid,
             only: !name.inh,
             alias,
+            known_as,
             sample,
             telling,
             system,
