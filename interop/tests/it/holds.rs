@@ -222,13 +222,17 @@ print(shown("-c lock_timeout=0 -c idle_in_transaction_session_timeout=0"))
 print(shown("-c lock_timeout=31s"))
 print(shown("-c lock_timeout=5s -c idle_in_transaction_session_timeout=1min"))
 with psycopg.connect(autocommit=True) as c:
-    for to in ("lock_timeout = 0", "lock_timeout = '1min'", "idle_in_transaction_session_timeout = '1h'"):
+    for to in ("lock_timeout = '1min'", "idle_in_transaction_session_timeout = '1h'"):
         try:
             c.execute("SET " + to)
             print("lifted")
         except psycopg.Error as e:
             print(e.sqlstate)
     c.execute("SET lock_timeout = '1s'")
+    # As a dump does: off is as the gateway has set it.
+    for off in ("SET lock_timeout = 0", "SET LOCAL lock_timeout TO '0 ms'", "SET idle_in_transaction_session_timeout TO 0"):
+        c.execute(off)
+    print(c.execute("SHOW lock_timeout").fetchone()[0], c.execute("SHOW idle_in_transaction_session_timeout").fetchone()[0])
     c.execute("RESET lock_timeout")
     print(c.execute("SHOW lock_timeout").fetchone()[0])
 "#;
@@ -236,7 +240,7 @@ with psycopg.connect(autocommit=True) as c:
     let words: Vec<&Path> = words.iter().map(|word| word.as_path()).collect();
     let done = gateway.run_to_end("tester", &words, "").unwrap();
     let pinned = "['30s', '10min']\n";
-    let expect = format!("{pinned}{pinned}{pinned}['5s', '1min']\n42501\n42501\n42501\n30s\n");
+    let expect = format!("{pinned}{pinned}{pinned}['5s', '1min']\n42501\n42501\n30s 10min\n30s\n");
     assert_eq!(done.out(), expect, "{}", gateway.explain(&done));
 }
 

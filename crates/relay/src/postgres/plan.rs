@@ -100,14 +100,17 @@ impl Plan {
             false => (gate.reveals(who, &now, &asked), gate.reveals_by_context(who, &asked)),
         };
         let classes: BTreeSet<Class> = revealed.keys().cloned().collect();
-        let mut refuse =
-            analysis.refuse.or_else(|| analysis.effects.iter().find_map(|effect| lifts(effect, pins)));
+        let off = switches_off(&analysis, pins);
+        let lifts =
+            || analysis.effects.iter().find_map(|effect| lifts(effect, pins)).filter(|_| off.is_none());
+        let mut refuse = analysis.refuse.or_else(lifts);
         let writes = written(resource, &analysis);
         if refuse.is_none() && statement.as_ref().is_some_and(|s| literal_masks(s, &writes)) {
             refuse = Some(MASK_WRITTEN);
         }
         let own_text = statement.as_ref().map_or("", |s| s.text());
         let rewritten = match &statement {
+            Some(_) if refuse.is_none() && off.is_some() => Rewritten { text: off, ..Rewritten::default() },
             Some(statement) if refuse.is_none() => {
                 sql::rewrite(statement, &analysis, &catalog.snapshot, &catalog.governed, names, &classes)
                     .unwrap_or_else(|reason| {
@@ -423,6 +426,16 @@ fn lifts(effect: &Effect, pins: Pins) -> Option<Reason> {
     }
     let (_, most) = pins.times().find(|(pin, _)| *pin == name)?;
     (!value.is_some_and(|value| within(value, most))).then(|| longer(&name))
+}
+
+/// What is sent in place of a SET that switches off one of the gateway's limits of time, as a dump's first lines do: the
+/// limit is then as the gateway has set it.
+fn switches_off(analysis: &Analysis, pins: Pins) -> Option<String> {
+    let [Effect::Set { name, value, local }] = &analysis.effects[..] else { return None };
+    let (pin, _) = pins.times().find(|(pin, _)| name.eq_ignore_ascii_case(pin))?;
+    let local = if *local { "LOCAL " } else { "" };
+    let off = analysis.action.kind == "SET" && value.as_deref().and_then(milliseconds) == Some(0);
+    off.then(|| format!("SET {local}{pin} TO DEFAULT"))
 }
 
 /// Whether a setting of time is one, and at most `most`.
