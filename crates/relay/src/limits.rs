@@ -8,6 +8,8 @@ pub const RUNS_MAX: usize = 4_096;
 pub const CHILD_DEPTH_MAX: usize = 8;
 /// Words of a run's command that are recorded; more is refused, so that the record is whole. 256 x 128 bytes < 64 KiB.
 pub const ARGV_WORDS_MAX: usize = 256;
+/// A name of a prepared statement or portal: what PostgreSQL keeps of one (`NAMEDATALEN`, without the byte that ends it).
+pub const NAME_BYTES_MAX: usize = 63;
 /// PBKDF2 rounds of a run's password. It has 192 random bits, so the count protects nothing; 4,096 is what clients expect (RFC 7677).
 pub const SCRAM_ITERATIONS: u32 = 4_096;
 /// Connections to one listener that have not proved a run. With one more the oldest is cut: whoever logs in needs a few

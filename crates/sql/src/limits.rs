@@ -48,6 +48,9 @@ pub const REWRITTEN_BYTES_MAX: usize = 4 << 20;
 pub const PREPARED_MAX: usize = 256;
 pub const PREPARED_BYTES_MAX: usize = 8 << 10;
 
+/// Longest name beyond ASCII, in bytes of UTF-8, that no other encoding makes longer than PostgreSQL keeps one.
+pub const LONG_NAME_BYTES: usize = 31;
+
 /// Most rows that one catalog query may return.
 pub const CATALOG_ROWS_MAX: usize = 1_000_000;
 

@@ -44,19 +44,11 @@ fn is_true(value: &str) -> bool {
     ["on", "true", "yes", "1"].iter().any(|t| value.eq_ignore_ascii_case(t))
 }
 
-/// Whether texts are read alike in this `client_encoding`: UTF-8 and the single-byte supersets of ASCII, in which no byte of
-/// ASCII is part of another character.
+/// Whether this is the `client_encoding` in which the gateway reads names and values.
 pub fn encoding(value: &str) -> bool {
     let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
-    ENCODINGS.split_ascii_whitespace().any(|e| e.replace('_', "").eq_ignore_ascii_case(&plain))
+    ["UTF8", "UNICODE"].iter().any(|name| name.eq_ignore_ascii_case(&plain))
 }
-
-/// With `_` left out when compared.
-const ENCODINGS: &str = "\
-    ISO88591 ISO885915 ISO88595 ISO88596 ISO88597 ISO88598 KOI8R KOI8U LATIN1 LATIN10 LATIN2 LATIN3 LATIN4 LATIN5 \
-    LATIN6 LATIN7 LATIN8 LATIN9 SQL_ASCII UNICODE UTF8 WIN1250 WIN1251 WIN1252 WIN1253 WIN1254 WIN1255 WIN1256 \
-    WIN1257 WIN1258 WIN866 WIN874 \
-";
 
 /// Formats and limits: nothing that changes what a text means or who runs it.
 const FREE: &str = "\

@@ -8,8 +8,8 @@ use pg_query::protobuf::{ScanToken, Token};
 
 use crate::kind::kind;
 use crate::limits::{
-    DEEP_STACK_BYTES, DEPTH_INLINE_MAX, DEPTH_MAX, QUERY_LEVELS, STATEMENTS_MAX, TEXT_BYTES_MAX,
-    TREE_TOKENS_MAX,
+    DEEP_STACK_BYTES, DEPTH_INLINE_MAX, DEPTH_MAX, LONG_NAME_BYTES, QUERY_LEVELS, STATEMENTS_MAX,
+    TEXT_BYTES_MAX, TREE_TOKENS_MAX,
 };
 use crate::syntax::ParseError;
 use crate::tree::{Node, Tree};
@@ -190,6 +190,17 @@ impl Statement {
     fn words(&self) -> impl Iterator<Item = Token> {
         let first = self.tokens.partition_point(|t| at(t.start) < self.range.start);
         self.tokens[first..].iter().map(ScanToken::token)
+    }
+
+    /// Whether it has a name that a server of another encoding than UTF-8 may cut elsewhere than the grammar does: one beyond
+    /// ASCII, or written in escapes, of more than 31 bytes (no encoding takes more than twice the bytes).
+    pub fn has_long_name(&self) -> bool {
+        let is_long = |token: &ScanToken| {
+            let name = self.text.get(at(token.start)..at(token.end)).unwrap_or_default();
+            let of_name = matches!(token.token(), Token::Ident | Token::Uident);
+            of_name && name.len() > LONG_NAME_BYTES && (!name.is_ascii() || token.token() == Token::Uident)
+        };
+        self.tokens.iter().any(is_long)
     }
 
     /// Its exact kind, as a command: `SELECT`, `CREATE TABLE`.

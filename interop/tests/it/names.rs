@@ -256,6 +256,68 @@ fn a_portal_that_is_bound_behind_the_end_of_a_transaction_outlives_it() {
     assert_eq!(code(&answer).as_deref(), Some("34000"));
 }
 
+/// PostgreSQL keeps 63 bytes of a name: of two that begin alike it has one, and would run it for the other.
+#[test]
+fn a_name_that_upstream_would_cut_is_refused() {
+    let gateway = own("cut_names", |plan| plan.durability = "os".to_owned());
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    let (long, sixty_three) = ("a".repeat(64), "a".repeat(63));
+    let read = "SELECT id FROM orders ORDER BY id LIMIT 1";
+    assert_eq!(flight(&mut client, &[parse(&sixty_three, read), bind("p", &sixty_three)]), None);
+    // One byte of it is two in UTF-8.
+    let latin = "é".repeat(16);
+    for name in [&long, &latin] {
+        for (what, message) in [
+            ("parse", parse(name, read)),
+            ("bind", bind("p", name)),
+            ("portal", bind(name, &sixty_three)),
+            ("execute", execute(name, 0)),
+            ("close a statement", close(b'S', name)),
+            ("close a portal", close(b'P', name)),
+            ("describe", message(b'D', format!("S{name}\0").as_bytes())),
+        ] {
+            assert_eq!(flight(&mut client, &[message]).as_deref(), Some("42622"), "{what} {name}");
+        }
+    }
+    assert_eq!(flight(&mut client, &[bind("", &sixty_three)]), None);
+    // SQL cuts a name as PostgreSQL does, and what a name stands for is what was given to the same one.
+    ask(&mut client, &format!("DEALLOCATE {long}"));
+    assert_eq!(flight(&mut client, &[bind("", &sixty_three)]).as_deref(), Some("26000"));
+    for encoding in ["LATIN1", "SQL_ASCII", "WIN1251", "SJIS"] {
+        let set = format!("SET client_encoding = '{encoding}'");
+        assert!(code(&client.query(&set).unwrap()).is_some(), "{set}");
+    }
+    ask(&mut client, "SET client_encoding = 'utf-8'");
+}
+
+/// In a database of another encoding names are cut where that has 63 bytes.
+#[test]
+fn names_beyond_ascii_are_short_where_the_database_is_not_utf8() {
+    let upstream = upstream();
+    let make = "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    upstream.admin("postgres", make).unwrap();
+    let mut plan = plan();
+    plan.masks.clear();
+    (plan.database, plan.policy, plan.durability) =
+        ("latin".into(), POLICY.replace("crm/crm/", "crm/latin/"), "os".into());
+    let gateway = Gateway::start(&plan, upstream).unwrap();
+    let lease = gateway.lease("tester").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    let (short, long) = ("é".repeat(15), "é".repeat(16));
+    for name in [&format!("\"{short}\""), "\"plain ascii of more than thirty-one bytes\""] {
+        ask(&mut client, &format!("SELECT 'a long text, éééééééééééééééééééééééé' AS {name}"));
+    }
+    for sql in [
+        format!("PREPARE \"{long}\" AS SELECT 1"),
+        format!("SELECT 1 AS \"{long}\""),
+        format!("SELECT 1 AS {long}"),
+        "SELECT 1 AS U&\"\\00e9\\00e9\\00e9\\00e9\\00e9\\00e9\\00e9\\00e9\"".to_owned(),
+    ] {
+        assert_eq!(code(&client.query(&sql).unwrap()).as_deref(), Some("42622"), "{sql}");
+    }
+}
+
 #[test]
 fn a_statement_above_the_limit_is_refused_and_the_connection_goes_on() {
     let gateway = own("too_large", |plan| plan.durability = "os".to_owned());

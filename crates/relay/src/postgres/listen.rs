@@ -362,6 +362,8 @@ impl Login<'_> {
         let greeting = self.greeting(&dialled.parameters, pid, &key)?;
         let cancel = resource.cancels.add(pid, key.clone());
         let placeholder = Leg::Gone;
+        let mut told = dialled.parameters.iter();
+        let of_utf8 = told.any(|(name, value)| name == "server_encoding" && value == "UTF8");
         let mut session = Session::new(Start {
             resource: resource.clone(),
             who: who.clone(),
@@ -376,6 +378,7 @@ impl Login<'_> {
             upstream_key: dialled.key,
             catalog,
             search_path_set: parameters.iter().any(|(name, _)| name == "search_path" || name == "options"),
+            of_utf8,
             ended,
             cancel,
             greeting,

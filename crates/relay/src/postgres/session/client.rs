@@ -1,5 +1,6 @@
 //! What the client says: a Query, the extended messages, COPY data.
 
+use super::named::{NAME_CUT, names_cut};
 use super::*;
 
 const NOT_UTF8: &str = "the statement is not UTF-8";
@@ -111,6 +112,9 @@ impl Session {
                 FromClient::Sync => self.on_sync(),
                 _ => Ok(()),
             };
+        }
+        if let Some(via) = names_cut(&message) {
+            return self.refuse_message(via, &frame, "42622", NAME_CUT);
         }
         match message {
             FromClient::Query { sql } => self.on_query(&sql, &frame),

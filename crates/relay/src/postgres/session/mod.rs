@@ -336,6 +336,7 @@ pub struct Session {
     /// The CommandComplete of a Query that waits for what comes behind it.
     held: Option<Frame>,
     syncs: u64,
+    of_utf8: bool,
     /// How many Syncs were sent: the flight that is under way.
     flight: u64,
     /// The last flight in which a name was given or taken back.
@@ -394,6 +395,8 @@ pub struct Start {
     pub upstream_key: Bytes,
     pub catalog: Arc<Catalog>,
     pub search_path_set: bool,
+    /// Whether the database's own encoding is UTF-8.
+    pub of_utf8: bool,
     pub ended: watch::Receiver<Option<Ended>>,
     pub cancel: Arc<Cancel>,
     /// What the client was told at login.
@@ -440,6 +443,7 @@ impl Session {
             epoch: 0,
             generation,
             names_dirty: start.search_path_set,
+            of_utf8: start.of_utf8,
             names_set: false,
             catalog_dirty: false,
             own_catalog: false,

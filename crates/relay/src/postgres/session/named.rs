@@ -5,6 +5,8 @@
 
 use sql::{ByName, Reason};
 
+use crate::limits::NAME_BYTES_MAX;
+
 use super::*;
 
 /// What upstream holds was written under rules that no longer hold.
@@ -14,10 +16,39 @@ const OUTDATED: Reason = Reason {
     at: None,
 };
 
+pub(super) const NAME_CUT: &str = "names of statements and portals have at most 63 characters, of ASCII alone: PostgreSQL would cut another one";
+
+/// Upstream would cut it elsewhere than the grammar here, which cuts at 63 bytes of UTF-8.
+const IDENTIFIER_CUT: Reason = Reason {
+    code: "42622",
+    sentence: "in a database whose encoding is not UTF8, a name beyond ASCII has at most 31 bytes",
+    at: None,
+};
+
+/// How a message is called that has a name which upstream would cut, and so take for another one. What is beyond ASCII may be
+/// longer in the server's encoding than on the wire.
+pub(super) fn names_cut(message: &FromClient) -> Option<&'static str> {
+    let is_cut = |name: &RawField| name.as_bytes().len() > NAME_BYTES_MAX || !name.as_bytes().is_ascii();
+    let (via, cut) = match message {
+        FromClient::Parse(parse) => ("parse", is_cut(&parse.statement)),
+        FromClient::Bind(bind) => ("bind", is_cut(&bind.statement) || is_cut(&bind.portal)),
+        FromClient::Execute { portal, .. } => ("execute", is_cut(portal)),
+        FromClient::Describe(Target::Statement(name) | Target::Portal(name))
+        | FromClient::Close(Target::Statement(name) | Target::Portal(name)) => ("describe", is_cut(name)),
+        _ => return None,
+    };
+    cut.then_some(via)
+}
+
 impl Session {
     /// As [`Session::make_plan`]; what it runs by a name is looked at again first, if rules or catalog have changed.
     pub(super) fn planned(&mut self, statement: Option<Statement>, types: Arc<[u32]>) -> Plan {
+        let cut = !self.of_utf8 && statement.as_ref().is_some_and(Statement::has_long_name);
         let mut plan = self.make_plan(&self.catalog, statement, types.clone());
+        if cut {
+            plan.refuse = Some(IDENTIFIER_CUT);
+            return plan;
+        }
         let Some(name) = plan.analysis.by_name.clone() else { return plan };
         self.naming += 1;
         let held = match self.naming > NAMES_DEEP_MAX {

@@ -17,6 +17,7 @@ fn reads_alike(name: &[u8], value: &[u8]) -> bool {
     }
 }
 
+const OTHER_RAN: &str = "upstream says that it ran another statement than the one that was decided";
 const NOT_READ_ALIKE: &str = "a setting was changed by which the gateway reads the session's statements";
 
 impl Session {
@@ -106,6 +107,9 @@ impl Session {
                 self.maybe_piece(op)?;
             }
             Kind::Complete(command) => {
+                if !self.ran_as_decided(op, &command) {
+                    return Err(Cut { why: "other-statement", tell: Some(fatal("XX000", OTHER_RAN)) });
+                }
                 match translated {
                     true => self.held = Some(frame.clone()),
                     false => self.showing.show(&frame),
@@ -175,6 +179,13 @@ impl Session {
             Kind::Notification { .. } => self.showing.show(&frame),
         }
         Ok(())
+    }
+
+    /// Whether upstream's word for what has run may be that of what was decided: where a SELECT was, nothing else has run.
+    fn ran_as_decided(&self, op: u64, command: &proto_postgres::reply::CommandTag) -> bool {
+        let plan = self.ops.get(&op).and_then(|op| op.plan.as_ref());
+        let selects = plan.is_some_and(|plan| plan.statement.is_some() && plan.action().kind == "SELECT");
+        !selects || command.command() == b"SELECT"
     }
 
     /// A command's tag as it is recorded: most often that of the one before.
