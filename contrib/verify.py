@@ -41,6 +41,16 @@ def path_root(leaf, index, size, path):  # RFC 6962, 2.1.1, read backwards; None
     left = index < split
     below = path_root(leaf, index if left else index - split, split if left else size - split, path[:-1])
     return below and (sha256(b"\1", below, path[-1]) if left else sha256(b"\1", path[-1], below))
+def grown_roots(old, new, path, known):  # 2.1.2, read backwards: the roots of both sizes; None if the length is wrong
+    if old == new or not path:
+        first = [known, *path] if known else path
+        return first * 2 if old == new and len(first) == 1 else None
+    split = 1 << (new - 1).bit_length() - 1
+    if old <= split:
+        below = grown_roots(old, split, path[:-1], known)
+        return below and [below[0], sha256(b"\1", below[1], path[-1])]
+    below = grown_roots(old - split, new - split, path[:-1], None)
+    return below and [sha256(b"\1", path[-1], digest) for digest in below]
 
 # --- Canonical CBOR (3) ---
 def cbor(data, at=0, level=0):  # (item, end)
@@ -137,7 +147,7 @@ def frame(data, at):  # (kind, body, end), or None where the frames end
     need(length <= min((1 << 20) + 64, left - 9), "frame-length")
     end = at + 9 + length
     need(crc32c(data[at + 8:end]) == be(data[at + 4:at + 8]), "frame-crc")
-    need(data[at + 8] in b"BPRCIK", "frame-kind")
+    need(data[at + 8] in b"BPRCIGK", "frame-kind")
     return chr(data[at + 8]), data[at + 9:end], end
 def batch(body):  # (number, offset)
     return struct.unpack(">QQ", body[8:]) if len(body) == 24 and body[:8] == b"TACHOBAT" else None
@@ -296,9 +306,9 @@ class Ledger(Reader):
 
 class Bundle(Reader):  # (6)
     def verify(self, data):
-        need(re.match(rb"TACHOBUN\0\0\0[\1\2]\0\0\0\0", data), "bundle-header")
-        self.linked, self.due, self.link = data[11] == 2, "", None
-        self.sealed = self.run = self.key = None
+        need(re.match(rb"TACHOBUN\0\0\0[\1\2\3]\0\0\0\0", data), "bundle-header")
+        self.version, self.due, self.link = data[11], "", None
+        self.sealed = self.run = self.run_from = self.key = None
         self.records, self.commitments, self.at = 0, set(), 16
         while found := frame(data, self.at):
             self.frame(*found[:2])
@@ -309,7 +319,7 @@ class Bundle(Reader):  # (6)
         need(self.sealed.origin == self.origin, "checkpoint-origin")
         first_over = self.link and self.link.size == self.sealed.size  # which only a link says
         need(not first_over or self.link.root == self.sealed.root, "checkpoint-root")
-        self.signed(self.sealed, self.keys[-2:-1] if first_over else self.keys[-1:] if self.linked else self.keys[-2:])
+        self.signed(self.sealed, self.keys[-2:-1] if first_over else self.keys[-2 if self.version == 1 else -1:])
         committed = {sha256(b"tacho key commitment v1", self.key)} if self.key else self.commitments
         need(self.commitments == committed, "bundle-key")
         self.at_size(self.sealed.size, self.sealed.root)
@@ -317,9 +327,11 @@ class Bundle(Reader):  # (6)
         self.covered, self.checkpoints, self.rotations = self.sealed.size, 1, len(self.keys) - 1
         report = self.report(subject="bundle", run=self.run.hex(), complete=self.runs[self.run] is None, bytes=self.at,
                              records=self.records, open=0, root=self.sealed.root.hex())
-        if not self.linked and self.rotations:  # Anybody could have named the keys after the first
-            need(not self.anchor or self.known or self.witnessed is not None, "key-anchor", "no links: see --known")
-            print("warning: a bundle of version 1 does not prove its keys: --key says nothing of it", file=sys.stderr)
+        # In version 1 anybody could have named the keys after the first, in 2 the last one replaced what is before it
+        if self.rotations and self.version < 3 and (not self.link or self.run_from < self.link.size):
+            need(not self.anchor or self.known or self.witnessed is not None, "key-anchor", "see --known")
+            print(f"warning: a bundle of version {self.version} does not prove this run by its first key: --key says"
+                  " nothing of it", file=sys.stderr)
             report["anchored"] = False
         return report
     def frame(self, kind, body):
@@ -336,9 +348,9 @@ class Bundle(Reader):  # (6)
             self.place(record, record.get("run"))
             self.due, self.leaf, self.tree = "I", (record["seq"], leaf), self.sealed
             self.names_key = record["kind"] == "epoch"
-        elif kind == "I":
-            need(self.due, "bundle-order", "a proof without its record")
-            self.inclusion(body, *self.leaf)
+        elif kind in "IG":
+            need(self.due, "bundle-order", "a proof without its record or link")
+            self.inclusion(body, *self.leaf) if kind == "I" else self.growth(body, self.link)
         else:
             need(not self.key and len(body) == 32, "bundle-key")
             need(not self.pending, "payload-orphan")
@@ -346,7 +358,7 @@ class Bundle(Reader):  # (6)
     def place(self, record, run):  # Genesis, the epochs with a key, then the run
         if run:
             need(self.keys and self.run in (None, run), "bundle-order", "before genesis, or of another run")
-            self.run = run
+            self.run, self.run_from = run, record["seq"] if self.run is None else self.run_from
             self.commitments.update(key for _, key, _ in record.get("pay", []))
         elif record["kind"] == "genesis":
             self.genesis(record["body"])
@@ -359,15 +371,23 @@ class Bundle(Reader):  # (6)
         self.signed(note, self.keys[-2:-1])
         need(self.leaf[0] < note.size <= self.sealed.size, "checkpoint-size")
         self.due, self.tree, self.link = "I", note, note
+    def path(self, body, of):
+        count = be(body[8:10])
+        need(len(body) == 10 + 32 * count and count <= 65 and be(body[:8]) == of, "bundle-proof")
+        return [body[i:i + 32] for i in range(10, len(body), 32)]
     def inclusion(self, body, seq, leaf):
-        count, path = be(body[8:10]), [body[i:i + 32] for i in range(10, len(body), 32)]
-        need(len(body) == 10 + 32 * count and count <= 65 and be(body[:8]) == seq < self.tree.size, "bundle-proof")
-        need(path_root(leaf, seq, self.tree.size, path) == self.tree.root, "bundle-proof")
+        path = self.path(body, seq)
+        need(seq < self.tree.size and path_root(leaf, seq, self.tree.size, path) == self.tree.root, "bundle-proof")
         if self.tree is self.sealed:
             self.seq, self.records = seq + 1, self.records + 1
-            self.due = "C" if self.names_key and self.linked else ""
+            self.due = "C" if self.names_key and self.version > 1 else ""
         else:
-            self.due = ""
+            self.due = "G" if self.version > 2 else ""
+    def growth(self, body, link):  # What the key before has signed is a part of the tree
+        both = grown_roots(link.size, self.sealed.size, self.path(body, link.size), link.root)
+        need(both == [link.root, self.sealed.root], "bundle-proof", "what the key before signed is no part of this tree")
+        self.at_size(link.size, link.root)
+        self.due = ""
 
 # --- Files and the command (1, 7) ---
 def read(path, limit=-1): return open(path, "rb").read(limit)

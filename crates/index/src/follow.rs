@@ -126,7 +126,7 @@ impl Bundle {
                 Kind::Record => records.push((decoder.decode(frame.body)?, std::mem::take(&mut pending))),
                 Kind::Checkpoint => checkpoints.push(frame.body),
                 Kind::Key => self.key = frame.body.try_into().ok(),
-                Kind::Batch | Kind::Inclusion => {}
+                Kind::Batch | Kind::Inclusion | Kind::Growth => {}
             }
         }
         records.sort_by_key(|(record, _)| record.head.seq);

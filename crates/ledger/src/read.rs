@@ -290,7 +290,7 @@ impl Cursor {
                     self.at = next;
                     return Ok(Some(Found::Checkpoint(position, note)));
                 }
-                FrameKind::Batch | FrameKind::Inclusion | FrameKind::Key => {
+                FrameKind::Batch | FrameKind::Inclusion | FrameKind::Growth | FrameKind::Key => {
                     return Err(damaged(position, "a frame that has no place in a segment"));
                 }
             }

@@ -236,7 +236,7 @@ impl Reading {
                 FrameKind::Record => self.record(frame.body, &std::mem::take(&mut payloads)),
                 FrameKind::Checkpoint => self.checkpoint(frame.body),
                 FrameKind::Batch => Ok(()),
-                FrameKind::Inclusion | FrameKind::Key => {
+                FrameKind::Inclusion | FrameKind::Growth | FrameKind::Key => {
                     Err("a bundle's frame stands in a segment".to_owned())
                 }
             };

@@ -10,8 +10,8 @@ pub const SEGMENT_MAGIC: [u8; 8] = *b"TACHOSEG";
 pub const BATCH_MAGIC: [u8; 8] = *b"TACHOBAT";
 pub const BUNDLE_MAGIC: [u8; 8] = *b"TACHOBUN";
 pub const VERSION: u32 = 1;
-/// Of bundles. Version 1 had no links (FORMAT.md, section 6), and is still read.
-pub const BUNDLE_VERSION: u32 = 2;
+/// Of bundles. Version 1 had no links, and version 2 no growths (FORMAT.md, section 6); both are still read.
+pub const BUNDLE_VERSION: u32 = 3;
 /// The size of a segment unless configured otherwise.
 pub const SEGMENT_BYTES_DEFAULT: usize = 64 << 20;
 pub const SEGMENT_HEADER_BYTES: usize = 512;
@@ -26,7 +26,7 @@ const ORIGIN_AT: usize = 38;
 const HEADER_CRC_AT: usize = SEGMENT_HEADER_BYTES - 4;
 const _: () = assert!(ORIGIN_AT + ORIGIN_BYTES_MAX <= HEADER_CRC_AT);
 
-/// What a frame holds. `I` and `K` occur in bundles only, `B` in segments only.
+/// What a frame holds. `I`, `G` and `K` occur in bundles only, `B` in segments only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -35,6 +35,7 @@ pub enum Kind {
     Record = b'R',
     Checkpoint = b'C',
     Inclusion = b'I',
+    Growth = b'G',
     Key = b'K',
 }
 
@@ -46,6 +47,7 @@ impl Kind {
             b'R' => Kind::Record,
             b'C' => Kind::Checkpoint,
             b'I' => Kind::Inclusion,
+            b'G' => Kind::Growth,
             b'K' => Kind::Key,
             _ => return None,
         })
@@ -399,7 +401,7 @@ pub fn scan_segment(segment: &[u8], is_last: bool) -> ScanEnd {
             }
             Kind::Payload | Kind::Record => None,
             Kind::Checkpoint => orphaned.then_some(Damage::OrphanPayload),
-            Kind::Inclusion | Kind::Key => Some(Damage::Misplaced),
+            Kind::Inclusion | Kind::Growth | Kind::Key => Some(Damage::Misplaced),
         };
         if let Some(cause) = cause {
             return ScanEnd::Hole { at: frame.offset, cause };

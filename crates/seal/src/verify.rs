@@ -258,14 +258,14 @@ impl Trust {
         Ok(())
     }
 
-    /// After [`Trust::at_end`], where the first key does not say whose the last one is: an anchor that was given is not
-    /// enough by itself.
-    fn without_anchor(&self) -> Result<(), Broken> {
+    /// After [`Trust::at_end`], where the first key does not say whose the run is: an anchor that was given is not enough
+    /// by itself.
+    fn without_anchor(&self, version: u32) -> Result<(), Broken> {
         if self.options.anchor.is_some() && self.matched.is_empty() && self.witnessed.is_none() {
-            return broken(
-                Rule::KeyAnchor,
-                "a bundle of version 1 does not prove that its last key comes from the first: only a known checkpoint or a witness says whose it is",
+            let detail = format!(
+                "a bundle of version {version} does not prove this run by its first key: only a known checkpoint or a witness says whose it is"
             );
+            return broken(Rule::KeyAnchor, detail);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ const fn row(name: &'static str, rule: Rule, forge: fn(&Sample, BundleParts) -> 
     Row { name, rule, forge }
 }
 
-/// The bundle that is forged is of run a: C; genesis I; epoch I, C I; then open I, (P intent I, P P outcome I) twice,
+/// The bundle that is forged is of run a: C; genesis I; epoch I, C I G; then open I, (P intent I, P P outcome I) twice,
 /// close I; K.
 const TABLE: &[Row] = &[
     row("edit a record", Rule::BundleProof, |_, mut b| {
@@ -105,7 +105,7 @@ const TABLE: &[Row] = &[
     }),
     row("leave genesis out", Rule::BundleOrder, |_, mut b| {
         let genesis = b.nth(Kind::Record, 0);
-        b.frames.drain(genesis..genesis + 6); // and the epoch with its link
+        b.frames.drain(genesis..genesis + 7); // and the epoch with its link
         b.render()
     }),
     row("leave the run out", Rule::BundleOrder, |_, mut b| {
@@ -115,12 +115,12 @@ const TABLE: &[Row] = &[
     }),
     row("leave a change of keys out", Rule::CheckpointSignature, |_, mut b| {
         let epoch = b.nth(Kind::Record, 1);
-        b.frames.drain(epoch..epoch + 4);
+        b.frames.drain(epoch..epoch + 5);
         b.render()
     }),
     row("leave a link out", Rule::BundleOrder, |_, mut b| {
         let link = b.nth(Kind::Record, 1) + 2;
-        b.frames.drain(link..link + 2);
+        b.frames.drain(link..link + 3);
         b.render()
     }),
     row("leave a link's proof out", Rule::BundleOrder, |_, mut b| {
@@ -156,6 +156,43 @@ const TABLE: &[Row] = &[
     row("give a link's proof in the bundle's tree", Rule::BundleProof, |_, mut b| {
         let link = b.nth(Kind::Record, 1) + 2;
         b.frames[link + 1].1 = b.frames[link - 1].1.clone();
+        b.render()
+    }),
+    row("leave a link's growth out", Rule::BundleOrder, |_, mut b| {
+        let growth = b.nth(Kind::Growth, 0);
+        b.frames.remove(growth);
+        b.render()
+    }),
+    row("give a growth without a link", Rule::BundleOrder, |_, mut b| {
+        let growth = b.nth(Kind::Growth, 0);
+        b.frames.push(b.frames[growth].clone());
+        b.render()
+    }),
+    row("give an inclusion proof for a growth", Rule::BundleOrder, |_, mut b| {
+        let growth = b.nth(Kind::Growth, 0);
+        b.frames[growth].0 = Kind::Inclusion;
+        b.render()
+    }),
+    row("give a growth from another size", Rule::BundleProof, |_, mut b| {
+        let growth = b.nth(Kind::Growth, 0);
+        b.frames[growth].1[7] -= 1;
+        b.render()
+    }),
+    row("shorten a growth", Rule::BundleProof, |_, mut b| {
+        let growth = b.nth(Kind::Growth, 0);
+        b.frames[growth].1.truncate(10);
+        b.frames[growth].1[9] = 0;
+        b.render()
+    }),
+    row("lengthen a growth", Rule::BundleProof, |_, mut b| {
+        let growth = b.nth(Kind::Growth, 0);
+        b.frames[growth].1.extend_from_slice(&[0; 32]);
+        b.frames[growth].1[9] += 1;
+        b.render()
+    }),
+    row("change a growth", Rule::BundleProof, |_, mut b| {
+        let growth = b.nth(Kind::Growth, 0);
+        b.frames[growth].1[10] ^= 1;
         b.render()
     }),
     row("leave the checkpoint out", Rule::BundleOrder, |_, mut b| {
@@ -217,12 +254,17 @@ const TABLE: &[Row] = &[
     }),
     row("claim another version", Rule::BundleHeader, |_, b| {
         let mut bytes = b.render();
-        bytes[11] = 3;
+        bytes[11] = 4;
         bytes
     }),
     row("call a bundle with links one of version 1", Rule::BundleOrder, |_, b| {
         let mut bytes = b.render();
         bytes[11] = 1;
+        bytes
+    }),
+    row("call a bundle with growths one of version 2", Rule::BundleOrder, |_, b| {
+        let mut bytes = b.render();
+        bytes[11] = 2;
         bytes
     }),
     row("name the forger's key behind the genesis", Rule::CheckpointSignature, |s, _| foreign(s, true)),
@@ -259,16 +301,19 @@ fn forgers(s: &Sample) -> Vec<Vec<u8>> {
 /// The forger's bundle under the ledger's own genesis, with a link of a stranger's or, as in version 1, without any.
 fn foreign(s: &Sample, linked: bool) -> Vec<u8> {
     let mut b = BundleParts::cut(&forgers(s), &FORGED, None);
-    if linked { b.render() } else { former(&mut b) }
+    if linked { b.render() } else { former(&mut b, 1) }
 }
 
-/// As version 1 had it: without links.
-fn former(b: &mut BundleParts) -> Vec<u8> {
-    while let Some(link) = b.frames.iter().skip(1).position(|(kind, _)| *kind == Kind::Checkpoint) {
+/// As version 2 had it, without growths; or as version 1 had it, without links.
+fn former(b: &mut BundleParts, version: u8) -> Vec<u8> {
+    b.frames.retain(|(kind, _)| *kind != Kind::Growth);
+    while let Some(link) = b.frames.iter().skip(1).position(|(kind, _)| *kind == Kind::Checkpoint)
+        && version == 1
+    {
         b.frames.drain(link + 1..link + 3);
     }
     let mut bytes = b.render();
-    bytes[11] = 1;
+    bytes[11] = version;
     bytes
 }
 
@@ -367,7 +412,7 @@ fn a_key_anchors_no_bundle_that_does_not_link_its_keys() {
 
     // An honest one, too: only what is held elsewhere vouches for it.
     let mut honest = BundleParts::cut(&sample.segments, &sample.runs[0], None);
-    fs::write(&path, former(&mut honest)).unwrap();
+    fs::write(&path, former(&mut honest, 1)).unwrap();
     assert_eq!(both.ask(&path, &key).map(drop).map_err(|finding| finding.rule), Err(Rule::KeyAnchor));
     let known = Given { known: vec![sample.notes.last().unwrap().clone()], ..key.clone() };
     let report = both.ask(&path, &known).unwrap();
@@ -379,8 +424,85 @@ fn a_key_anchors_no_bundle_that_does_not_link_its_keys() {
     w.open([5; 16]);
     w.close([5; 16]);
     w.checkpoint();
-    fs::write(&path, former(&mut BundleParts::cut(&w.finish(), &[5; 16], None))).unwrap();
+    fs::write(&path, former(&mut BundleParts::cut(&w.finish(), &[5; 16], None), 1)).unwrap();
     assert!(both.ask(&path, &key).unwrap().anchored);
+}
+
+/// A ledger whose key changes once, between run a and run b; `said` is in the run that was sealed with the first key.
+fn old_run(origin: &str, said: &str) -> Writer {
+    let mut w = Writer::new(origin, 8192);
+    w.open([0xa; 16]);
+    w.record("intent", Some([0xa; 16]), None, &map(&[("statement", text(said))]), &[]);
+    w.close([0xa; 16]);
+    w.checkpoint();
+    w.rotate(1);
+    w.checkpoint();
+    w.open([0xb; 16]);
+    w.close([0xb; 16]);
+    w.checkpoint();
+    w
+}
+
+/// Whoever takes the present key has none of those before it: what they have signed is not theirs to replace.
+#[test]
+fn the_present_key_replaces_nothing_that_an_erased_one_has_sealed() {
+    let mut both = Both::start("bundles-old-run");
+    let path = both.directory.join("run.bundle");
+    let origin = "gateway.example/1";
+    let honest = old_run(origin, "drop table audit");
+    let link = honest.notes()[2].clone();
+    let honest = BundleParts::cut(&honest.finish(), &[0xa; 16], None);
+    // The forger's tree has the ledger's genesis and epoch, another run between them, and the present key's signature.
+    let forged = BundleParts::cut(&old_run(origin, "select 1").finish(), &[0xa; 16], None);
+    let at = honest.nth(Kind::Record, 1);
+    assert!(forged.frames[at] == honest.frames[at], "the epoch's record is the ledger's");
+    let mut forged = forged;
+    forged.frames[at + 2..at + 4].clone_from_slice(&honest.frames[at + 2..at + 4]);
+    assert_eq!(forged.frames[at + 2].1, link.to_bytes(), "the link is the one that the erased key signed");
+    let key = Given { key: Some(Writer::signer(origin, 0).verifier_key().to_string()), ..Given::default() };
+    let mut other = forged.clone();
+    other.frames[at + 4] = honest.frames[at + 4].clone();
+    for forgery in [&forged, &other] {
+        fs::write(&path, forgery.render()).unwrap();
+        for given in [&Given::default(), &key] {
+            let found = both.ask(&path, given).map(drop).map_err(|finding| finding.rule);
+            assert_eq!(found, Err(Rule::BundleProof));
+        }
+    }
+    // Nor by calling it older than that is asked for.
+    fs::write(&path, former(&mut forged, 2)).unwrap();
+    assert_eq!(both.ask(&path, &key).map(drop).map_err(|finding| finding.rule), Err(Rule::KeyAnchor));
+    assert!(!both.ask(&path, &Given::default()).unwrap().anchored);
+
+    fs::write(&path, honest.render()).unwrap();
+    assert!(both.ask(&path, &key).unwrap().anchored);
+    // What somebody kept of the time before is held against it.
+    let known = Given { known: vec![link], ..key };
+    assert_eq!(both.ask(&path, &known).unwrap().known, 1);
+}
+
+/// In version 2 nothing said that a link's tree is a part of the bundle's, so that only what is younger than the last key is
+/// anchored.
+#[test]
+fn a_key_anchors_no_bundle_of_version_2_that_is_older_than_the_last_key() {
+    let mut both = Both::start("bundles-second");
+    let path = both.directory.join("run.bundle");
+    let origin = "gateway.example/1";
+    let w = old_run(origin, "select 1");
+    let notes = w.notes().to_vec();
+    let segments = w.finish();
+    let key = Given { key: Some(Writer::signer(origin, 0).verifier_key().to_string()), ..Given::default() };
+    fs::write(&path, former(&mut BundleParts::cut(&segments, &[0xb; 16], None), 2)).unwrap();
+    assert!(both.ask(&path, &key).unwrap().anchored);
+
+    fs::write(&path, former(&mut BundleParts::cut(&segments, &[0xa; 16], None), 2)).unwrap();
+    assert_eq!(both.ask(&path, &key).map(drop).map_err(|finding| finding.rule), Err(Rule::KeyAnchor));
+    let known = |n: usize| Given { known: vec![notes[n].clone()], ..key.clone() };
+    let report = both.ask(&path, &known(3)).unwrap();
+    assert!(!report.anchored && report.known == 1, "{report:?}");
+    assert!(report.warnings.iter().any(|w| w.text.contains("version 2")), "{report:?}");
+    let found = both.ask(&path, &known(2)).map(drop).map_err(|finding| finding.rule);
+    assert_eq!(found, Err(Rule::KnownCheckpoint), "of the link's size, which nothing joins to the bundle's");
 }
 
 /// Each key is vouched for by the one before it, up to the anchor.

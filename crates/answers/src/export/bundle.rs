@@ -8,7 +8,7 @@ use seal::Hash;
 use seal::cbor::Value;
 use seal::frame::{BUNDLE_MAGIC, BUNDLE_VERSION, Kind, encode_frame};
 use seal::note::{Checkpoint, SignedNote, Standing, VerifierKey};
-use seal::tree::{Subtrees, inclusion_proof, node_hash, root_at};
+use seal::tree::{ProofError, Subtrees, consistency_proof, inclusion_proof, node_hash, root_at};
 use serde::{Deserialize, Serialize};
 use vocab::RunId;
 
@@ -71,9 +71,10 @@ pub fn export_bundle(
     };
     for (entry, link) in scan.keys.iter().filter(|(entry, _)| entry.seq.0 < *size) {
         writer.record(entry, *size, &scan.levels)?;
-        if let Some((note, size)) = link {
+        if let Some((note, of)) = link {
             writer.frame(Kind::Checkpoint, note)?;
-            writer.proof(entry, *size, &scan.levels)?;
+            writer.proof(entry, *of, &scan.levels)?;
+            writer.growth(*of, *size, &scan.levels)?;
         }
     }
     for entry in &scan.run {
@@ -237,11 +238,25 @@ impl Frames<'_> {
     }
 
     fn proof(&mut self, entry: &Entry, size: u64, levels: &Levels) -> Result<(), Cannot> {
-        let proof = inclusion_proof(levels, entry.seq.0, size).map_err(|e| Cannot::Ledger(e.to_string()))?;
-        let mut body = entry.seq.0.to_be_bytes().to_vec();
+        self.path(Kind::Inclusion, entry.seq.0, inclusion_proof(levels, entry.seq.0, size))
+    }
+
+    /// That the tree of size `old`, which a link's key signed, is a part of the one that the bundle is proved against.
+    fn growth(&mut self, old: u64, new: u64, levels: &Levels) -> Result<(), Cannot> {
+        self.path(Kind::Growth, old, consistency_proof(levels, old, new))
+    }
+
+    fn path(
+        &mut self,
+        kind: Kind,
+        of: u64,
+        proof: Result<Vec<Hash>, ProofError<Infallible>>,
+    ) -> Result<(), Cannot> {
+        let proof = proof.map_err(|e| Cannot::Ledger(e.to_string()))?;
+        let mut body = of.to_be_bytes().to_vec();
         body.extend_from_slice(&(proof.len() as u16).to_be_bytes());
         proof.iter().for_each(|hash| body.extend_from_slice(hash));
-        self.frame(Kind::Inclusion, &body)
+        self.frame(kind, &body)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cbor::{Value, decode};
 use crate::frame::{BUNDLE_MAGIC, BUNDLE_VERSION, Frames, Kind, encode_frame};
-use crate::tree::{Hash, inclusion_proof, leaf_hash};
+use crate::tree::{Hash, consistency_proof, inclusion_proof, leaf_hash};
 
 /// A bundle as frames, so that a test can change one.
 #[derive(Clone, Debug)]
@@ -77,17 +77,26 @@ fn is_of_keys(record: &Value) -> bool {
     kind == Some("genesis") || kind == Some("epoch") && has_key
 }
 
-/// The first checkpoint over an epoch, whose frames begin with it, and the epoch's proof in that tree.
-fn link(frames: &[(Kind, &[u8])], leaves: &[Hash], seq: u64) -> [(Kind, Vec<u8>); 2] {
+/// The first checkpoint over an epoch, whose frames begin with it, the epoch's proof in that tree, and that tree's growth.
+fn link(frames: &[(Kind, &[u8])], leaves: &Vec<Hash>, seq: u64) -> [(Kind, Vec<u8>); 3] {
     let at = frames.iter().position(|(kind, _)| *kind == Kind::Checkpoint).unwrap();
     let before = frames[..at].iter().filter(|(kind, _)| *kind == Kind::Record).count();
     let of_size = leaves[..seq as usize + before].to_vec();
-    [(Kind::Checkpoint, frames[at].1.to_vec()), (Kind::Inclusion, proof(&of_size, seq))]
+    let old = of_size.len() as u64;
+    let growth = path(old, &consistency_proof(leaves, old, leaves.len() as u64).unwrap());
+    [
+        (Kind::Checkpoint, frames[at].1.to_vec()),
+        (Kind::Inclusion, proof(&of_size, seq)),
+        (Kind::Growth, growth),
+    ]
 }
 
 fn proof(leaves: &Vec<Hash>, seq: u64) -> Vec<u8> {
-    let hashes = inclusion_proof(leaves, seq, leaves.len() as u64).unwrap();
-    let mut body = seq.to_be_bytes().to_vec();
+    path(seq, &inclusion_proof(leaves, seq, leaves.len() as u64).unwrap())
+}
+
+fn path(of: u64, hashes: &[Hash]) -> Vec<u8> {
+    let mut body = of.to_be_bytes().to_vec();
     body.extend_from_slice(&(hashes.len() as u16).to_be_bytes());
     hashes.iter().for_each(|hash| body.extend_from_slice(hash));
     body

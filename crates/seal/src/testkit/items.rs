@@ -55,7 +55,7 @@ impl Items {
                     Kind::Payload => Item::Payload(frame.body.to_vec()),
                     Kind::Record => Item::Record(frame.body.to_vec()),
                     Kind::Checkpoint => Item::Checkpoint(frame.body.to_vec()),
-                    Kind::Inclusion | Kind::Key => panic!("a bundle's frame in a segment"),
+                    Kind::Inclusion | Kind::Growth | Kind::Key => panic!("a bundle's frame in a segment"),
                 })
                 .collect()
         });

@@ -68,7 +68,7 @@ impl<'a> Ahead<'a> {
 fn hashed<'a>(frame: &Frame<'a>) -> Message<'a> {
     match frame.kind {
         Kind::Record => leaf(frame.body),
-        Kind::Batch | Kind::Payload | Kind::Checkpoint | Kind::Inclusion | Kind::Key => {
+        Kind::Batch | Kind::Payload | Kind::Checkpoint | Kind::Inclusion | Kind::Growth | Kind::Key => {
             Message::new(&[], frame.body)
         }
     }

@@ -12,17 +12,19 @@ use crate::limits::PROOF_HASHES_MAX;
 use crate::note::{Checkpoint, SignedNote, VerifierKey};
 use crate::payload::{body_digest, key_commitment};
 use crate::record::Header;
-use crate::tree::{Hash, leaf_hash, verify_inclusion};
+use crate::tree::{Hash, leaf_hash, verify_consistency, verify_inclusion};
 
 /// Verifies a whole bundle: FORMAT.md, section 6.
 ///
 /// Every signing key but the first is proved by a link: a checkpoint that the key before it signed, over the epoch that
-/// names it. Without links (version 1) anybody can name a key of their own behind a foreign genesis, so that the anchor
-/// says nothing where the key has changed: what vouches for such a bundle is a known checkpoint or a witness, or nobody,
-/// and then an anchor that was given is reported as `key-anchor`.
+/// names it. A growth proves that the tree of that checkpoint is a part of the bundle's, so that a key says nothing of
+/// what was sealed with the one before. Without links (version 1) anybody can name a key of their own behind a foreign
+/// genesis, so that the anchor says nothing where the key has changed; without growths (version 2) the holder of the last
+/// key can replace what is older than it, so that the anchor says nothing of a run that began before. What vouches for such a
+/// bundle is a known checkpoint or a witness, or nobody, and then an anchor that was given is reported as `key-anchor`.
 ///
-/// A known checkpoint of another size than the bundle's cannot be compared, since a bundle holds no consistency
-/// proof; that is reported as `known-checkpoint`, not passed over.
+/// A known checkpoint is held against the bundle's and, by their growths, the links'. One of another size cannot be
+/// compared; that is reported as `known-checkpoint`, not passed over.
 pub fn verify_bundle(bytes: &[u8], options: &Options) -> Result<Report, Finding> {
     let mut bundle = Bundle::new(options.clone());
     bundle.header(bytes).map_err(|broken| bundle.finding(0, broken))?;
@@ -50,11 +52,13 @@ struct Bundle {
     /// The ledger's keys in order, the first from `genesis`.
     keys: Vec<VerifierKey>,
     run: Option<[u8; 16]>,
+    /// The seq of the run's first record.
+    run_from: u64,
     runs: Runs,
     payloads: Pending,
     due: Due,
-    /// Version 2 and above: after each epoch with a key stands its link.
-    linked: bool,
+    /// From 2 on, after each epoch with a key stands its link; from 3 on, with its growth.
+    version: u32,
     /// The link of the last key.
     last_link: Option<Checkpoint>,
     next_seq: u64,
@@ -75,6 +79,8 @@ enum Due {
     Link(u64, Hash),
     /// The epoch's inclusion proof in the tree of that checkpoint.
     LinkProof(u64, Hash, Checkpoint),
+    /// The proof that the tree of that checkpoint is a part of the bundle's.
+    Growth(Checkpoint),
 }
 
 impl Due {
@@ -84,9 +90,11 @@ impl Due {
             Due::Nothing => Ok(()),
             Due::Proof(..) | Due::LinkProof(..) if kind == Kind::Inclusion => Ok(()),
             Due::Link(..) if kind == Kind::Checkpoint => Ok(()),
+            Due::Growth(_) if kind == Kind::Growth => Ok(()),
             Due::Proof(..) => broken(Rule::BundleOrder, "a record has no inclusion proof"),
             Due::Link(..) => broken(Rule::BundleOrder, "no checkpoint of the key before it names a key"),
             Due::LinkProof(..) => broken(Rule::BundleOrder, "a key has no inclusion proof"),
+            Due::Growth(_) => broken(Rule::BundleOrder, "a link has no consistency proof"),
         }
     }
 }
@@ -97,8 +105,8 @@ struct Proved {
     offset: u64,
     key: VerifierKey,
     run: [u8; 16],
-    /// Whether the first key, and so an anchor, says whose checkpoint this is.
-    linked: bool,
+    /// Whether the first key, and so an anchor, says whose run this is.
+    by_first_key: bool,
 }
 
 impl Bundle {
@@ -109,10 +117,11 @@ impl Bundle {
             sealed: None,
             keys: Vec::new(),
             run: None,
+            run_from: 0,
             runs: Runs::default(),
             payloads: Pending::default(),
             due: Due::Nothing,
-            linked: true,
+            version: BUNDLE_VERSION,
             last_link: None,
             next_seq: 0,
             payload_key: None,
@@ -131,7 +140,7 @@ impl Bundle {
         let header = bytes.first_chunk::<BUNDLE_HEADER_BYTES>();
         match header.filter(|h| h[..8] == BUNDLE_MAGIC && be32(&h[12..]) == 0).map(|h| be32(&h[8..12])) {
             Some(version @ 1..=BUNDLE_VERSION) => {
-                self.linked = version > 1;
+                self.version = version;
                 Ok(())
             }
             _ => broken(Rule::BundleHeader, ""),
@@ -156,6 +165,7 @@ impl Bundle {
             }
             Kind::Record => self.record(frame.body),
             Kind::Inclusion => self.inclusion(frame.body),
+            Kind::Growth => self.growth(frame.body),
             Kind::Key => self.payload_key(frame.body),
             Kind::Batch => broken(Rule::FrameKind, "a segment's frame in a bundle"),
             Kind::Checkpoint => self.link(frame.body),
@@ -179,7 +189,7 @@ impl Bundle {
             None => self.of_gateway(&record)?,
         }
         self.watch.at(record.seq, record.at);
-        self.due = Due::Proof(record.seq, leaf, self.linked && record.kind == "epoch");
+        self.due = Due::Proof(record.seq, leaf, self.linked() && record.kind == "epoch");
         Ok(())
     }
 
@@ -187,8 +197,10 @@ impl Bundle {
         if self.keys.is_empty() {
             return broken(Rule::BundleOrder, "genesis does not come first");
         }
-        if *self.run.get_or_insert(run) != run {
-            return broken(Rule::BundleOrder, "a record of another run");
+        match self.run {
+            None => (self.run, self.run_from) = (Some(run), record.seq),
+            Some(of) if of != run => return broken(Rule::BundleOrder, "a record of another run"),
+            Some(_) => {}
         }
         for pay in record.pay.iter() {
             self.several |= *self.commitment.get_or_insert(pay.key) != pay.key;
@@ -232,15 +244,36 @@ impl Bundle {
             }
             (Due::LinkProof(seq, leaf, link), _) => {
                 check_inclusion(body, seq, &leaf, &link)?;
-                self.last_link = Some(link);
+                if self.version >= 3 {
+                    self.due = Due::Growth(link);
+                } else {
+                    self.last_link = Some(link);
+                }
                 Ok(())
             }
             _ => broken(Rule::BundleOrder, "an inclusion proof without its record"),
         }
     }
 
-    /// The checkpoint over an epoch that the key before the epoch's signed. That its tree is a part of the bundle's is
-    /// not asked: what counts is that the holder of the one key named the other.
+    /// The proof that what a link's key has signed still stands in the bundle's tree.
+    fn growth(&mut self, body: &[u8]) -> Result<(), Broken> {
+        let (Due::Growth(link), Some((_, sealed, _))) =
+            (std::mem::replace(&mut self.due, Due::Nothing), &self.sealed)
+        else {
+            return broken(Rule::BundleOrder, "a consistency proof without its link");
+        };
+        let Some((_, proof)) = read_proof(body).filter(|(of, _)| *of == link.size) else {
+            return broken(Rule::BundleProof, "the proof is malformed or of another size");
+        };
+        if !verify_consistency(link.size, &link.root, sealed.size, &sealed.root, &proof) {
+            return broken(Rule::BundleProof, "what the key before signed is no part of this tree");
+        }
+        self.trust.at_size(link.size, &mut || link.root)?;
+        self.last_link = Some(link);
+        Ok(())
+    }
+
+    /// The checkpoint over an epoch that the key before the epoch's signed.
     fn link(&mut self, body: &[u8]) -> Result<(), Broken> {
         let (Due::Link(seq, leaf), Some((_, sealed, _)), [.., before, _]) =
             (&self.due, &self.sealed, &*self.keys)
@@ -292,14 +325,35 @@ impl Bundle {
         self.trust.at_size(checkpoint.size, &mut || checkpoint.root)?;
         self.trust.cosignatures(note, checkpoint.size, own)?;
         self.trust.at_end(checkpoint.size)?;
-        let linked = self.linked || self.keys.len() == 1;
-        if !linked {
-            self.trust.without_anchor()?;
-            let text =
-                "a bundle of version 1 does not prove the keys after its first one: --key says nothing of it";
-            self.watch.warn(0, text.to_owned());
+        let proved = Proved {
+            checkpoint: checkpoint.clone(),
+            offset: *offset as u64,
+            key: first.clone(),
+            run,
+            by_first_key: self.by_first_key(),
+        };
+        if !proved.by_first_key {
+            self.trust.without_anchor(self.version)?;
+            let text = format!(
+                "a bundle of version {} does not prove this run by its first key: --key says nothing of it",
+                self.version
+            );
+            self.watch.warn(0, text);
         }
-        Ok(Proved { checkpoint: checkpoint.clone(), offset: *offset as u64, key: first.clone(), run, linked })
+        Ok(proved)
+    }
+
+    fn linked(&self) -> bool {
+        self.version >= 2
+    }
+
+    /// Whether what the first key has signed, itself or through the keys that follow from it, is all of the run.
+    fn by_first_key(&self) -> bool {
+        match &self.last_link {
+            _ if self.keys.len() == 1 => true,
+            None => false,
+            Some(link) => self.version >= 3 || self.run_from >= link.size,
+        }
     }
 
     /// The keys of which one must have signed the bundle's checkpoint. The first checkpoint over a change of keys is
@@ -307,7 +361,7 @@ impl Bundle {
     fn signers(&self, sealed: &Checkpoint) -> Result<Vec<&VerifierKey>, Broken> {
         let latest = self.keys.iter().rev();
         match &self.last_link {
-            None if self.linked => Ok(latest.take(1).collect()),
+            None if self.linked() => Ok(latest.take(1).collect()),
             None => Ok(latest.take(2).collect()),
             Some(link) if link.size < sealed.size => Ok(latest.take(1).collect()),
             Some(link) if link.root == sealed.root => Ok(latest.skip(1).take(1).collect()),
@@ -323,7 +377,7 @@ impl Bundle {
             subject: Subject::Bundle { run: proved.run, complete },
             origin,
             key: proved.key,
-            anchored: proved.linked && self.trust.options.anchor.is_some(),
+            anchored: proved.by_first_key && self.trust.options.anchor.is_some(),
             rotations: self.keys.len() as u64 - 1,
             segments: 0,
             batches: 0,
@@ -369,7 +423,7 @@ fn check_inclusion(body: &[u8], seq: u64, leaf: &Hash, checkpoint: &Checkpoint) 
     }
 }
 
-/// The body of an `I` frame: u64 seq, u16 number of hashes, hashes.
+/// The body of an `I` or `G` frame: u64 seq or size, u16 number of hashes, hashes.
 fn read_proof(body: &[u8]) -> Option<(u64, Vec<Hash>)> {
     let (head, rest) = body.split_first_chunk::<10>()?;
     let count = usize::from(u16::from_be_bytes([head[8], head[9]]));

@@ -234,7 +234,9 @@ impl Verifier {
             }
             Kind::Record => self.record(frame.body, hash),
             Kind::Checkpoint => self.checkpoint(segment, frame),
-            Kind::Inclusion | Kind::Key => broken(Rule::FrameKind, "a bundle's frame in a segment"),
+            Kind::Inclusion | Kind::Growth | Kind::Key => {
+                broken(Rule::FrameKind, "a bundle's frame in a segment")
+            }
         }
     }
 

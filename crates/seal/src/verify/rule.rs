@@ -67,7 +67,7 @@ rules! {
     KeyAnchor "key-anchor" "the ledger does not begin with the given key, or it is not proved that its keys come from that one"
     KnownCheckpoint "known-checkpoint" "the ledger does not continue the known checkpoint"
     NotWitnessed "not-witnessed" "no checkpoint bears the signature of a given witness"
-    BundleHeader "bundle-header" "the file does not begin as a bundle of version 1 or 2"
+    BundleHeader "bundle-header" "the file does not begin as a bundle of version 1, 2 or 3"
     BundleOrder "bundle-order" "a frame or record of the bundle is missing, or stands where it must not"
     BundleProof "bundle-proof" "a record is not in the tree that the bundle's checkpoint signs"
     BundleKey "bundle-key" "the bundle's payload key is not the one that its records name"
