@@ -151,3 +151,26 @@ fn a_good_bundle_verifies_and_says_whether_it_is_complete() {
     let report = both.ask(&path, &Given::default()).unwrap();
     assert_eq!(report.subject, Subject::Bundle { run: [9; 16], complete: false });
 }
+
+/// In a bundle the keys' epochs come first, and they may be younger than the run by days.
+#[test]
+fn a_run_that_is_older_than_the_last_key_is_no_clock_that_ran_backwards() {
+    let mut both = Both::start("good-old-run");
+    let path = both.directory.join("run.bundle");
+    let mut w = Writer::new("gateway.example/1", 8192);
+    w.open([9; 16]);
+    w.close([9; 16]);
+    w.pass(3_600);
+    w.rotate(1);
+    w.checkpoint();
+    w.open([8; 16]);
+    w.pass(-6);
+    w.close([8; 16]);
+    w.checkpoint();
+    let segments = w.finish();
+    for (run, warnings) in [([9; 16], 0), ([8; 16], 1)] {
+        fs::write(&path, bundle(&segments, &run, None)).unwrap();
+        let report = both.ask(&path, &Given::default()).unwrap();
+        assert_eq!(report.warnings.len(), warnings, "{report:?}");
+    }
+}

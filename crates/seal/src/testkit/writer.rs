@@ -103,6 +103,11 @@ impl Writer {
         self.segment_bytes - self.current.len()
     }
 
+    /// Sets the clock on, or back.
+    pub fn pass(&mut self, seconds: i64) {
+        self.at = self.at.checked_add_signed(seconds * 1_000_000_000).unwrap();
+    }
+
     /// A record of the gateway itself. Returns its seq.
     pub fn gateway(&mut self, kind: &str, body: &Value) -> u64 {
         self.record(kind, None, None, body, &[])

@@ -179,6 +179,9 @@ impl Bundle {
         if record.seq < self.next_seq && !begins {
             return broken(Rule::RecordSeq, format!("it says {}", record.seq));
         }
+        if begins {
+            self.watch.last_at = 0;
+        }
         check_of(&record)?;
         self.payloads.check(&record)?;
         check_genesis_place(&record)?;
