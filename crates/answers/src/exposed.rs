@@ -105,7 +105,7 @@ pub enum Prevent {
     Gap,
     /// A clock was set back, so that it is open what happened when.
     Clock,
-    /// Records of the range are not here.
+    /// Records of the range, or behind the run's first one, are not here.
     Hole,
     /// There is nothing in the range.
     Empty,
@@ -188,6 +188,8 @@ impl Desk<'_> {
         self.chain_prevents(&records, &mut prevents);
         let within = records.first().zip(records.last()).map(|(first, last)| (*first, *last));
         gap_prevents(self.index, (from, to), within, &mut prevents);
+        // Runs that it started began after it did, and may be in what is missing.
+        hole_prevents(self.index, records.first().copied(), &mut prevents);
         let scope = ScopeLine {
             run: Some(run_line(run)),
             started: StartedLine::all(&family),
@@ -222,10 +224,7 @@ impl Desk<'_> {
         for strange in self.index.unknown().iter().filter(|s| s.run.is_none() && within(s.at)) {
             prevents.add(Prevent::UnknownKind, format!("a record of kind {:?}", &*strange.kind), strange.seq);
         }
-        for (first, last) in &self.index.seen().holes {
-            let why = format!("records {} to {} are not here", first.0, last.0);
-            prevents.add(Prevent::Hole, why, *first);
-        }
+        hole_prevents(self.index, None, &mut prevents);
         if runs.is_empty() {
             prevents.note(Prevent::Empty, "no run has a record in this range".to_owned());
         }
@@ -570,6 +569,14 @@ fn gap_prevents(
         let (a, b) = (time(gap.what.from), time(gap.what.to));
         let why = format!("nothing could be recorded from {a} to {b}: {}", gap.what.why);
         prevents.add(Prevent::Gap, why, gap.seq);
+    }
+}
+
+/// What is missing behind a record, or at all.
+fn hole_prevents(index: &Index, behind: Option<Seq>, prevents: &mut Prevents) {
+    for (first, last) in index.seen().holes.iter().filter(|(_, last)| Some(*last) > behind) {
+        let why = format!("records {} to {} are not here", first.0, last.0);
+        prevents.add(Prevent::Hole, why, *first);
     }
 }
 

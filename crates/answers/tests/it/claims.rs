@@ -404,6 +404,29 @@ fn what_a_run_started_counts_with_it() {
     assert_eq!((exposed.scope.runs, exposed.scope.actions), (2, 1));
 }
 
+/// A bundle holds one run: what that one started is in what the bundle lacks, if it started anything.
+#[test]
+fn a_bundle_proves_nothing_of_a_run_that_may_have_started_others() {
+    let child = [0xcc; 16];
+    let answer = |starts: bool| {
+        let mut story = Story::new();
+        story.open(A, &[]);
+        if starts {
+            story.open(child, &[("parent", Value::Bytes(A.to_vec()))]);
+            let intent = story.intent(child, &[("touches", Value::Array(vec![]))]);
+            story.outcome(child, intent, &[("exposures", exposures("revealed", "grant:x"))]);
+        }
+        story.close(A);
+        story.checkpoint();
+        let mut case = Case::new(clean());
+        case.bundle = index::Bundle::read(&seal::testkit::bundle(&story.segments(), &A, None)).unwrap();
+        case.chain = verified(case.bundle.index.next().0);
+        prevents(&case, &Scope::Run("a1a1a1"))
+    };
+    assert_eq!(answer(true), ("none-observed".into(), vec!["hole".into()]));
+    assert_eq!(answer(false), ("proved".into(), vec![]), "what is missing is older than the run");
+}
+
 /// Neither a gap nor a run leaves a range because the last record's clock was set back.
 #[test]
 fn a_clock_that_is_set_back_hides_nothing() {
