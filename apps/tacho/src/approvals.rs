@@ -78,6 +78,24 @@ pub fn revoke(config: &Path, args: &cli::Revoke, json: bool) -> Outcome {
     out::answer(&out::Told { lines: vec![line] }, json)
 }
 
+pub fn erase(config: &Path, args: &cli::Erase, json: bool) -> Outcome {
+    let reason = short(&args.reason)?;
+    let client = client(config, &args.api)?;
+    let run = hex_digits(&args.run)?;
+    if run.len() < 32 {
+        return Err(Failure::usage("this cannot be undone: give the run's whole id, as `tacho show` has it"));
+    }
+    block_on(async {
+        let body =
+            serde_json::to_vec(&ReasonBody { reason }).map_err(|e| Failure::could_not(e.to_string()))?;
+        let sent = client.send(Method::POST, &format!("/v1/runs/{run}/erase"), body).await;
+        sent.map_err(|e| e.into_failure(&client.address))?.done()
+    })?;
+    let line =
+        format!("run {run} is erased: its key is gone, and with it what it was shown; its record stays");
+    out::answer(&out::Told { lines: vec![line] }, json)
+}
+
 pub fn tools(config: &Path, api: &Api, json: bool) -> Outcome {
     let client = client(config, api)?;
     let tools: ToolList = block_on(async {

@@ -47,7 +47,7 @@ pub enum Verb {
     Up(Up),
     /// Run an unchanged agent inside a run of its own; starts a gateway for its life if none is up.
     Run(Run),
-    /// List runs, newest first; or revoke one.
+    /// List runs, newest first; or revoke one, or erase what one was shown.
     Runs(Runs),
     /// List what servers of MCP say of their tools, or accept that it has changed.
     Tools(Tools),
@@ -186,6 +186,8 @@ pub struct Runs {
 pub enum RunsVerb {
     /// End a run at once: its credentials die and its connections are cut.
     Revoke(Revoke),
+    /// Destroy the key of a run that is over: what it was shown is read by nobody any more, and its record stays and verifies.
+    Erase(Erase),
 }
 
 #[derive(Debug, Args)]
@@ -195,6 +197,17 @@ pub struct Revoke {
     /// Why; it is recorded.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    #[command(flatten)]
+    pub api: Api,
+}
+
+#[derive(Debug, Args)]
+pub struct Erase {
+    /// The run: its whole id.
+    pub run: String,
+    /// Why; it is recorded.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
     #[command(flatten)]
     pub api: Api,
 }
@@ -460,7 +473,7 @@ pub enum Role {
     Approver,
     /// Read the record.
     Auditor,
-    /// Revoke runs, reload the policy.
+    /// Revoke and erase runs, reload the policy.
     Admin,
 }
 
@@ -632,10 +645,14 @@ mod tests {
     }
 
     #[test]
-    fn runs_lists_and_revokes() {
+    fn runs_lists_revokes_and_erases() {
         assert!(matches!(parse(&["tacho", "runs"]).unwrap().verb, Verb::Runs(Runs { verb: None, .. })));
         let cli = parse(&["tacho", "runs", "revoke", "abcdef", "--reason", "strange"]).unwrap();
         assert!(matches!(cli.verb, Verb::Runs(Runs { verb: Some(RunsVerb::Revoke(_)), .. })));
+        let erase = ["tacho", "runs", "erase", "abcdef", "--reason", "asked to"];
+        let cli = parse(&erase).unwrap();
+        assert!(matches!(cli.verb, Verb::Runs(Runs { verb: Some(RunsVerb::Erase(_)), .. })));
+        assert!(parse(&erase[..4]).is_err(), "nothing is erased without a reason");
     }
 
     #[test]

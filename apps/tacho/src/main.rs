@@ -68,6 +68,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Run(args) => run::run(config, &args),
         Verb::Runs(args) => match &args.verb {
             Some(RunsVerb::Revoke(args)) => approvals::revoke(config, args, json),
+            Some(RunsVerb::Erase(args)) => approvals::erase(config, args, json),
             None => analyst::runs(config, &args.ledger, args.limit, json),
         },
         Verb::Tools(args) => match &args.verb {

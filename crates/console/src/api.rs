@@ -41,6 +41,7 @@ pub(crate) fn routes() -> Router<Console> {
         .route("/v1/runs/{run}/report", get(report))
         .route("/v1/runs/{run}/close", post(close))
         .route("/v1/runs/{run}/revoke", post(revoke))
+        .route("/v1/runs/{run}/erase", post(erase))
         .route("/v1/exposed", get(exposed_range))
         .route("/v1/diff", get(diff))
         .route("/v1/find", get(find))
@@ -325,7 +326,7 @@ async fn close(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Revoke {
+struct Reason {
     reason: String,
 }
 
@@ -333,11 +334,23 @@ async fn revoke(
     State(console): State<Console>,
     Api(caller): Api,
     Path(run): Path<String>,
-    body: Sent<Revoke>,
+    body: Sent<Reason>,
 ) -> Answered {
     let by = operator(caller, ADMIN)?;
     let (run, reason) = (run_id(&run)?, short("reason", sent(body)?.reason)?);
     console.blocking(move |parts| parts.runs.revoke(&by, run, &reason)).await??;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn erase(
+    State(console): State<Console>,
+    Api(caller): Api,
+    Path(run): Path<String>,
+    body: Sent<Reason>,
+) -> Answered {
+    let by = operator(caller, ADMIN)?;
+    let (run, reason) = (run_id(&run)?, short("reason", sent(body)?.reason)?);
+    console.blocking(move |parts| parts.runs.erase(&by, run, &reason)).await??;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -173,7 +173,7 @@ pub trait Approvals: Send + Sync {
     fn deny(&self, by: &Operator, ask: AskId, reason: &str) -> Result<Decided, Failed>;
 }
 
-/// Runs that are alive.
+/// Runs that are alive, and what is kept of those that are over.
 pub trait Runs: Send + Sync {
     fn list_live(&self) -> Result<Vec<LiveRun>, Failed>;
 
@@ -186,6 +186,9 @@ pub trait Runs: Send + Sync {
 
     /// Ends a run and cuts its live connections at once.
     fn revoke(&self, by: &Operator, run: RunId, reason: &str) -> Result<(), Failed>;
+
+    /// Destroys the payload key of a run that has ended: nobody reads its results any more, and its record stays.
+    fn erase(&self, by: &Operator, run: RunId, reason: &str) -> Result<(), Failed>;
 }
 
 /// What servers of MCP say of their tools, as the gateway remembers it.

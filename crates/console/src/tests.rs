@@ -188,6 +188,11 @@ impl Runs for Rest {
         self.note(format!("revoke {run} by {}: {reason}", by.name));
         Ok(())
     }
+
+    fn erase(&self, by: &Operator, run: RunId, reason: &str) -> Result<(), Failed> {
+        self.note(format!("erase {run} by {}: {reason}", by.name));
+        Ok(())
+    }
 }
 
 impl Tools for Rest {
@@ -435,6 +440,7 @@ async fn each_route_serves_the_roles_that_it_is_for_and_no_other() {
     const N: u16 = 401;
     const F: u16 = 403;
     let revoke = format!("/v1/runs/{RUN}/revoke");
+    let erase = format!("/v1/runs/{RUN}/erase");
     let close = format!("/v1/runs/{RUN}/close");
     let approve = format!("/v1/approvals/{ASK}/approve");
     let deny = format!("/v1/approvals/{ASK}/deny");
@@ -464,6 +470,7 @@ async fn each_route_serves_the_roles_that_it_is_for_and_no_other() {
         (Method::POST, "/v1/runs", for_other,                 [N, N, F,   F,   200, F,   F, 200]),
         (Method::POST, &close, r#"{"status":0}"#,             [N, N, 204, 204, 204, 204, 204, 204]),
         (Method::POST, &revoke, reason,                       [N, N, F,   F,   204, F,   F, F]),
+        (Method::POST, &erase, reason,                        [N, N, F,   F,   204, F,   F, F]),
         (Method::GET,  "/v1/tools", "",                       [N, N, F,   200, 200, F,   F, F]),
         (Method::POST, "/v1/tools/accept", tool,              [N, N, F,   F,   204, F,   F, F]),
     ];

@@ -16,9 +16,9 @@ use crate::clock::{Clock, NoRandom, Random, random};
 use crate::commit::Progress;
 use crate::config::{AppendError, Config, Ended, Missed, NotAdmitted, OpenError, Recovery, RunError, Status};
 use crate::disk::Disk;
-use crate::draft::{Commitment, Draft, Kind, Name, Opening, Recordable};
+use crate::draft::{Commitment, Draft, Kind, Opening, Recordable};
 use crate::inner::{Core, Inner, Spare, State, lock, read};
-use crate::keys::EpochKey;
+use crate::keys::{EpochKey, KeyError};
 use crate::limits::{KEEPER_MILLIS, RUNS_OPEN_MAX};
 use crate::opening::open;
 use crate::read::Store;
@@ -193,13 +193,17 @@ impl Ledger {
     }
 
     /// Destroys the payload key of a run that has ended. The tombstone is durable before the key is gone; if the
-    /// gateway dies in between, opening the ledger finishes it. Blocks.
-    pub fn erase_run(&self, run: RunId, who: &Name, why: impl Recordable) -> Result<(), RunError> {
+    /// gateway dies in between, opening the ledger finishes it. Blocks. Errors: `StillOpen`; [`KeyError::Erased`], and
+    /// nothing is recorded, where the run has no key.
+    pub fn erase_run(&self, run: RunId, who: impl Recordable, why: impl Recordable) -> Result<(), RunError> {
         let inner = &*self.inner;
         if lock(&inner.core).runs.contains_key(&run) {
             return Err(RunError::StillOpen);
         }
-        let draft = Draft::new(Kind::Tombstone).put("subject", run).put("who", who.clone()).put("why", why);
+        if !lock(&inner.run_keys).has(run) {
+            return Err(KeyError::Erased(run).into());
+        }
+        let draft = Draft::new(Kind::Tombstone).put("subject", run).put("who", who).put("why", why);
         let receipt = inner.append(draft, None)?;
         if !inner.threads {
             while inner.commit_once() == Progress::Wrote {}

@@ -96,7 +96,7 @@ pub const ORIGIN_BYTES_MAX: usize = 200;
 pub const NAME_BYTES_MAX: usize = 1_024;
 /// Largest operator's text in one record (a policy), in bytes; what is longer is recorded by digest.
 pub const OPERATOR_TEXT_BYTES_MAX: usize = 60_000;
-/// Largest file of run keys, in bytes: 100,000 runs with two auditors.
+/// Largest file of run keys, in bytes: with two auditors an entry has 261, so that 250,000 runs fit.
 pub const RUN_KEYS_BYTES_MAX: u64 = 64 << 20;
 /// Rounds of PBKDF2-HMAC-SHA-256 over an auditor's passphrase.
 pub const PASSPHRASE_ROUNDS: u32 = 600_000;

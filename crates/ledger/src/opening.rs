@@ -1,6 +1,6 @@
 //! Opening: what the ledger stands on, and what recovery owes before anybody has it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
@@ -326,7 +326,8 @@ fn settle_debts(inner: &Inner, after: Option<(u64, Signer)>, owed: Owed) -> Resu
     }
     drop(keeper);
     let mut run_keys = lock(&inner.run_keys);
-    for run in owed.erased {
+    let left: HashSet<RunId> = run_keys.runs().collect();
+    for run in owed.erased.into_iter().filter(|run| left.contains(run)) {
         run_keys.erase(&*inner.disk, run)?;
     }
     Ok(recovery)

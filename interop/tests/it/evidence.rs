@@ -1,6 +1,8 @@
 //! The record itself: it verifies, two verifiers agree, and it survives a crash without a gap (P1).
 
-use crate::world::{agent, client, drivers, eventually, fill, json, newest_run, own, plan, seed};
+use crate::people::{operator, with_token};
+use crate::scan::{files_below, records};
+use crate::world::{agent, client, drivers, eventually, fill, good_at, json, newest_run, own, plan, seed};
 use interop::gateway::{Plan, Site};
 use interop::limits::CLIENT_SECONDS_MAX;
 use interop::postgres::{Postgres, debian};
@@ -62,6 +64,96 @@ fn both_verifiers_accept_the_record_and_refuse_it_with_any_bit_changed() {
         }
         std::fs::write(&file, &good).unwrap();
     }
+}
+
+/// The wrapped key of a run as it stands in `run-keys`: behind the run's id, 60 bytes.
+fn wrapped_key(site: &Site, run: &str) -> Vec<u8> {
+    let id: Vec<u8> =
+        (0..32).step_by(2).map(|at| u8::from_str_radix(&run[at..at + 2], 16).unwrap()).collect();
+    let keys = std::fs::read(site.dir().join("tacho-keys/run-keys")).unwrap();
+    let at = keys.windows(16).position(|window| window == id).expect("the run has a key") + 16;
+    keys[at..at + 60].to_vec()
+}
+
+fn stands_in_a_file(site: &Site, bytes: &[u8]) -> bool {
+    let holds = |path: &std::path::PathBuf| {
+        std::fs::read(path).is_ok_and(|all| all.windows(bytes.len()).any(|window| window == bytes))
+    };
+    files_below(&site.dir()).iter().any(holds)
+}
+
+/// An admin destroys a run's key; what the run was shown is read by nobody, and all that is proved of it stays proved.
+#[test]
+fn an_erased_run_is_read_by_nobody_and_its_record_stays() {
+    let gateway = own("erased", |plan| plan.durability = "os".to_owned());
+    good_at(&gateway, &agent(&gateway, "psql -X -c 'select * from customers'"));
+    let site = gateway.site();
+    let run = newest_run(site);
+    let replay = |expected: i32| {
+        let said = site.ask(&["replay", &run], "").unwrap();
+        assert_eq!(said.status.code(), Some(expected), "{}", gateway.explain(&said));
+        said.all()
+    };
+    let actions = || json(site, &["show", &run, "--json"])["actions"].clone();
+    assert!(replay(0).contains("ssn_1"));
+    let (key, before) = (wrapped_key(site, &run), actions());
+    assert!(stands_in_a_file(site, &key));
+    let export = |words: &[&str]| {
+        site.ask(&[&["export", &*run, "--as", "bundle"], words].concat(), "").unwrap().status.success()
+    };
+    assert!(export(&["--with-key", "--output", "before.bundle"]));
+
+    let admin = operator(&gateway, "olga", "admin", "none");
+    let auditor = operator(&gateway, "alma", "auditor", "none");
+    let erase = |token: &str, run: &str| {
+        let words = ["runs", "erase", run, "--reason", "asked to by 536-22-8391"];
+        let said = with_token(&gateway, token, &words);
+        (said.status.code(), said.all())
+    };
+    let lease = gateway.lease("asker").unwrap();
+    let open = lease.variable("TACHO_RUN").to_owned();
+    for (token, run, why) in [
+        (&auditor, &*run, "admin"),
+        (&admin, &run[..12], "whole id"),
+        (&admin, &open, "is open"),
+        (&admin, "ffffffffffffffffffffffffffffffff", "has no key"),
+    ] {
+        let (code, said) = erase(token, run);
+        assert!(code != Some(0) && said.contains(why), "{said}");
+    }
+    assert!(stands_in_a_file(site, &key));
+    let (code, said) = erase(&admin, &run);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!stands_in_a_file(site, &key), "the key is still on the disk");
+    assert!(erase(&admin, &run).1.contains("erased already"));
+
+    assert!(replay(3).contains("were erased"));
+    assert_eq!(actions(), before);
+    for verb in ["who", "touched", "show"] {
+        assert!(site.ask(&[verb, &run], "").unwrap().status.success(), "{verb}");
+    }
+    assert!(site.ask(&["exposed", &run], "").unwrap().out().contains("masked"));
+    assert!(!export(&["--with-key", "--output", "none.bundle"]));
+    assert!(export(&["--output", "after.bundle"]));
+    // Another run works, and is not erased with it.
+    good_at(&gateway, &agent(&gateway, "psql -X -c 'select 1'"));
+    let other = newest_run(site);
+    drop(lease);
+    let site = gateway.stop().up().unwrap().stop();
+    assert!(!stands_in_a_file(&site, &key));
+    wrapped_key(&site, &other);
+    for path in [site.ledger(), site.dir().join("before.bundle"), site.dir().join("after.bundle")] {
+        for said in verdicts(&path) {
+            assert!(said.status.success(), "{}: {}", path.display(), said.all());
+        }
+    }
+    let all = records(&site.ledger());
+    let of = |kind: &str| all.iter().filter(|r| r.has(kind) && r.has("olga")).collect::<Vec<_>>();
+    assert_eq!(of("tombstone").len(), 1, "what is not erased has no tombstone");
+    assert!(of("tombstone")[0].has("asked to by"));
+    assert!(of("admin").iter().any(|record| record.has("erase") && record.has(&run)));
+    let net = crate::scan::Net::new(["536-22-8391"]);
+    assert_eq!(net.search_files(&site.dir()), Vec::<String>::new());
 }
 
 /// P1. Sessions write rows that each have a mark, in transactions and without, and print what they were told. The gateway dies by

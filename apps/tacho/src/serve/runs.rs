@@ -8,7 +8,8 @@ use std::time::Duration;
 use console::seat::{
     Caller, Failed, FailedKind, LiveRun, Mint, Minted, MintedProxy, MintedResource, Operator, Role, Runs,
 };
-use ledger::Ended;
+use ledger::keys::KeyError;
+use ledger::{Ended, RunError};
 use policy::{Context, Principal, Request, What};
 use relay::Served;
 use relay::runs::{MintError, MintRequest, Run};
@@ -92,6 +93,22 @@ impl Runs for RunDesk {
             if ended.is_ok() { "done" } else { "cut, not recorded" },
         )?;
         ended
+    }
+
+    fn erase(&self, by: &Operator, run: RunId, reason: &str) -> Result<(), Failed> {
+        if !by.has(Role::Admin) {
+            return Err(failed(FailedKind::Forbidden, "this needs the role admin"));
+        }
+        let (who, why) = (self.0.masked(&by.name), self.0.masked(reason));
+        let failed = match self.0.gate.ledger().erase_run(run, who, why) {
+            Ok(()) => return self.0.admin(&by.name, "erase", &run.to_string(), "done").map(drop),
+            Err(error) => erase_failed(run, &error),
+        };
+        // What was not begun is no deed; of what was, the record says that it is not done.
+        if failed.kind == FailedKind::Unavailable {
+            self.0.admin(&by.name, "erase", &run.to_string(), "failed")?;
+        }
+        Err(failed)
     }
 }
 
@@ -367,6 +384,24 @@ fn mint_failed(error: &MintError) -> Failed {
         MintError::TooDeep | MintError::TooManyWords => FailedKind::Wrong,
     };
     failed(kind, error.to_string())
+}
+
+fn erase_failed(run: RunId, error: &RunError) -> Failed {
+    match error {
+        RunError::StillOpen => failed(
+            FailedKind::Wrong,
+            format!("run {run} is open; end it first (`tacho runs revoke`), and then erase it"),
+        ),
+        RunError::Key(KeyError::Erased(_)) => {
+            failed(FailedKind::Gone, format!("run {run} has no key: it was erased already, or never was"))
+        }
+        RunError::Key(error) => unavailable(format!(
+            "the erasure is recorded, and the key may still be on the disk: {error}; ask again, or start the gateway again, which finishes it"
+        )),
+        RunError::Append(_) | RunError::TooManyRuns | RunError::Lost(_) => {
+            unavailable(format!("nothing was erased, since it could not be recorded: {error}"))
+        }
+    }
 }
 
 fn gone(run: RunId) -> Failed {

@@ -18,6 +18,7 @@ fn help_is_as_recorded() {
         &["run"],
         &["runs"],
         &["runs", "revoke"],
+        &["runs", "erase"],
         &["tools"],
         &["tools", "accept"],
         &["mcp"],

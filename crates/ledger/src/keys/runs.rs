@@ -69,6 +69,10 @@ impl RunKeys {
         self.entries.iter().map(|entry| entry.run)
     }
 
+    pub(crate) fn has(&self, run: RunId) -> bool {
+        self.entry(run).is_some()
+    }
+
     pub(super) fn entry(&self, run: RunId) -> Option<&WrappedRun> {
         self.entries.iter().find(|entry| entry.run == run)
     }
@@ -103,7 +107,10 @@ impl RunKeys {
             return Ok(());
         }
         if self.size + bytes.len() as u64 > RUN_KEYS_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "erase runs that are no longer needed"));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "it is full: erase runs that are no longer needed (`tacho runs erase`)",
+            ));
         }
         let file = disk.open(&self.path)?;
         file.write_at(&bytes, self.size)?;
