@@ -1,6 +1,6 @@
 //! Lists, pipelines, commands and redirections: XCU 2.9, 2.7.
 
-use super::{Pending, Reader, Set, is_variable};
+use super::{Pending, Reader, Set, is_variable, past_continued};
 use crate::line::{Difference, LiteralKind, Refused, RefusedKind, Span};
 use crate::names::may_hold_pattern;
 use crate::syntax::{
@@ -71,10 +71,20 @@ impl Reader<'_> {
     fn no_operator_behind(&mut self, which: &[&str]) -> Result<(), Refused> {
         let start = self.at;
         while self.take("\\\n") {}
-        if which.iter().any(|op| self.sees(op)) || self.at > start && self.sees("-") {
+        let cut = self.at > start && (self.sees("-") || self.sees(">"));
+        if which.iter().any(|op| self.sees(op)) || cut {
             return self.refuse(RefusedKind::Ambiguous);
         }
         self.at = start;
+        Ok(())
+    }
+
+    /// One that a continued line cuts before its last part: bash puts it together, not all others do.
+    pub(super) fn no_operator_cut(&self, last: &str) -> Result<(), Refused> {
+        let behind = past_continued(self.rest());
+        if behind.len() < self.rest().len() && behind.starts_with(last) {
+            return self.refuse(RefusedKind::Ambiguous);
+        }
         Ok(())
     }
 
@@ -268,6 +278,7 @@ impl Reader<'_> {
 
     fn parenthesis(&mut self, start: usize) -> Result<Node, Refused> {
         self.at += 1;
+        self.no_operator_cut("(")?;
         if self.byte(0) == Some(b'(') {
             self.at += 1;
             let parts = self.arithmetic_part()?;
@@ -504,7 +515,7 @@ impl Reader<'_> {
         self.function(name, start)
     }
 
-    /// `name=value`, `name+=value`, `name[1]=value`, `name=(...)`.
+    /// `name=value`, `name+=value`, `name=(...)`; not `name[1]=value`.
     fn assignment(&mut self) -> Result<Option<Assign>, Refused> {
         let start = self.at;
         let rest = self.rest();
@@ -513,11 +524,22 @@ impl Reader<'_> {
             return Ok(None);
         };
         let behind = rest.get(length..).unwrap_or("");
-        if behind.starts_with('[') && behind.contains("]=")
-            || behind.starts_with("[") && behind.contains("]+=")
-        {
-            // The subscript is arithmetic, and may hold commands; and for dash this is a program's name.
+        // The subscript is arithmetic, and may hold commands; what is text up to its end only bash says, which takes blanks, `;`
+        // and `#` for it.
+        if behind.starts_with('[') {
             return self.refuse(RefusedKind::Unsupported);
+        }
+        // `a\`, and `=x` on the next line, is an assignment, too.
+        if behind.starts_with("\\\n") || behind.starts_with("+\\\n") {
+            let mut rest = behind;
+            while let Some(next) =
+                rest.strip_prefix("\\\n").or_else(|| rest.strip_prefix(|c| super::is_name(c) || c == '+'))
+            {
+                rest = next;
+            }
+            if rest.starts_with(['=', '[']) {
+                return self.refuse(RefusedKind::Ambiguous);
+            }
         }
         let operator = if behind.starts_with('=') {
             1
@@ -544,7 +566,10 @@ impl Reader<'_> {
             loop {
                 self.lines()?;
                 if self.take(")") {
-                    return Ok(words);
+                    // The word goes on there: what is glued to it hides what stands behind, or is hidden itself.
+                    let ends =
+                        self.byte(0).is_none_or(super::ends_word) && !self.sees("<(") && !self.sees(">(");
+                    return if ends { Ok(words) } else { self.refuse(RefusedKind::Ambiguous) };
                 }
                 // `[x]=1`: a subscript, as in `a[x]=1`.
                 if self.byte(0) == Some(b'[') {

@@ -19,6 +19,8 @@ impl Reader<'_> {
     fn here_body(&mut self, pending: &Pending) -> Result<Body, Refused> {
         let start = self.at;
         let mut text = String::new();
+        // The lines that go on in this one, put together.
+        let mut before: Option<String> = None;
         let end = loop {
             let line_start = self.at;
             let rest = self.rest();
@@ -27,6 +29,9 @@ impl Reader<'_> {
                 None => (rest, false),
             };
             let bare = if pending.tabs { line.trim_start_matches('\t') } else { line };
+            if self.may_end_body(&mut before, bare, pending) {
+                return self.refuse(RefusedKind::Ambiguous);
+            }
             let found = bare == pending.delimiter;
             let length = line.len() + usize::from(more);
             if found || (rest.is_empty() && !more) {
@@ -34,12 +39,6 @@ impl Reader<'_> {
                 self.at += length;
                 self.literal(LiteralKind::Word, line_start, line_end, &pending.delimiter);
                 break line_start;
-            }
-            // A line that goes on in the next one: whether that one may be the delimiter, and what becomes of its tabs,
-            // shells do not agree.
-            if !pending.quoted && continues(bare) && (pending.tabs || self.delimiter_follows(length, pending))
-            {
-                return self.refuse(RefusedKind::Ambiguous);
             }
             text.push_str(bare);
             if more {
@@ -57,10 +56,21 @@ impl Reader<'_> {
         Ok(Body { pieces, span })
     }
 
-    fn delimiter_follows(&self, length: usize, pending: &Pending) -> bool {
-        let next = self.rest().get(length..).unwrap_or("");
-        let next = next.split('\n').next().unwrap_or("");
-        next.trim_start_matches('\t') == pending.delimiter
+    /// Whether a line of a body is its last one for some shells, and for others is not.
+    fn may_end_body(&self, before: &mut Option<String>, line: &str, pending: &Pending) -> bool {
+        // Inside `$( )` it is for bash 5.2 if it begins with the delimiter, and a `)` stands behind that.
+        if line.strip_prefix(&*pending.delimiter).is_some_and(|behind| behind.contains(')')) {
+            return true;
+        }
+        // bash puts continued lines together before it looks, dash and busybox look at each. What becomes of their tabs,
+        // shells do not agree either.
+        if !pending.quoted
+            && let Some(line) = line.strip_suffix('\\').filter(|_| continues(line))
+        {
+            before.get_or_insert_default().push_str(line);
+            return pending.tabs;
+        }
+        before.take().is_some_and(|before| (before + line).contains(&*pending.delimiter))
     }
 }
 

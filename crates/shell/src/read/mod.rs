@@ -239,6 +239,14 @@ fn ends_word(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b';' | b'&' | b'|' | b'<' | b'>' | b'(' | b')')
 }
 
+/// Behind continued lines.
+fn past_continued(mut text: &str) -> &str {
+    while let Some(rest) = text.strip_prefix("\\\n") {
+        text = rest;
+    }
+    text
+}
+
 fn is_name_start(c: char) -> bool {
     c == '_' || c.is_ascii_alphabetic()
 }

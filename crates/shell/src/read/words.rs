@@ -1,7 +1,7 @@
 //! Words and the expansions in them: XCU 2.6; nothing is expanded yet.
 
 use super::quotes::Decoded;
-use super::{Reader, Set, ends_word, is_name, is_name_start};
+use super::{Reader, Set, ends_word, is_name, is_name_start, past_continued};
 use crate::line::{Difference, LiteralKind, Refused, RefusedKind};
 use crate::syntax::{List, Piece, Word};
 
@@ -191,6 +191,7 @@ impl Reader<'_> {
             Some(b'(') if self.byte(1) == Some(b'(') => self.arithmetic_expansion(start)?,
             Some(b'(') => {
                 self.at += 1;
+                self.no_operator_cut("(")?;
                 Piece::Command { list: self.substitution()?, quoted }
             }
             Some(b'{') => {
@@ -205,6 +206,11 @@ impl Reader<'_> {
             }
             _ => match self.bare_parameter() {
                 Some(name) => {
+                    // `$a\`, and `b` on the next line, is `$ab` for bash.
+                    let behind = past_continued(self.rest());
+                    if behind.len() < self.rest().len() && behind.starts_with(is_name) {
+                        return self.refuse(RefusedKind::Ambiguous);
+                    }
                     self.no_dollar_twice(&name, quoted)?;
                     parameter(name, quoted)
                 }

@@ -191,7 +191,8 @@ impl Lines {
 /// once may cut one another, so that only the names count.
 fn looked_for(errors: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for part in errors.split('c').skip(1) {
+    for (at, _) in errors.match_indices('c') {
+        let part = &errors[at + 1..];
         let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
         let behind = &part[digits.len()..];
         let missing = behind.starts_with("x: not found") || behind.starts_with("x: command not found");
@@ -237,6 +238,77 @@ fn a_shell_looks_for_no_program_that_the_reading_does_not_name() {
             // An error of arithmetic while it runs is none of the grammar.
             let grammar = ["syntax error near", "unexpected end of file", "unexpected EOF", "Syntax error:"];
             assert!(!grammar.iter().any(|g| errors.contains(g)), "{shell}: {text:?}\n{errors}");
+        }
+    }
+    assert!(compared > 300 && names > 500, "{compared} lines, {names} names");
+}
+
+/// What begins like an assignment, or ends like a body, with something right behind it.
+#[test]
+fn what_is_glued_together_hides_no_program() {
+    let fronts = ["", "", "x=1 ", "! ", "true; ", "{ ", "if "];
+    let begun = [
+        "a=()",
+        "a+=(b)",
+        "a=(",
+        "a[",
+        "a[1]",
+        "a",
+        "a+",
+        "a=",
+        "(",
+        "((1))",
+        "$(",
+        "[[ a ]]",
+        "{ true; }",
+        "f()",
+    ];
+    let glue = [
+        "#", "# ]", " ", "=", "=x ", "true ", ";", ")", "]", "(", "\\\n", "\\\n", "\n", "}", "{ ", "<(true)",
+        "'",
+    ];
+    let heads = ["c4x <<EF\n", "c4x <<-EF\n", "c4x <<'EF'\n", "c4x $(c4x <<EF\n", "c4x <<F; c5x\n"];
+    let bodies = [
+        "E\\\nF\n",
+        "E\\\n",
+        "\\\n",
+        "F\n",
+        "\tEF\n",
+        "EF c1x)\n",
+        "EF;",
+        "c2x\n",
+        "c2x\n",
+        "c2x\n",
+        "\\\\\n",
+        "b\\\n",
+        "`c3x`\n",
+    ];
+    let room = Room::new("glued");
+    let mut seed = Seed::new(7);
+    let (mut compared, mut names) = (0, 0);
+    for turn in 0..3_000 {
+        let text: String = if turn % 2 == 0 {
+            let glued: String = (0..1 + seed.below(3)).map(|_| *seed.one(&glue)).collect();
+            format!("{}{}{glued}c1x", seed.one(&fronts), seed.one(&begun))
+        } else {
+            let body: String = (0..1 + seed.below(4)).map(|_| *seed.one(&bodies)).collect();
+            format!("{}{body}{}", seed.one(&heads), seed.one(&["EF\n", "F\n", "", "EF\nc6x\n", "EF\n)"]))
+        };
+        let Ok(found) = shell::line(text.as_bytes()) else { continue };
+        if found.opaque.iter().any(|(why, _)| *why == Opaque::ProgramUnknown) {
+            continue;
+        }
+        compared += 1;
+        let named = |name: &String| {
+            found.commands.iter().any(|command| {
+                matches!(&command.program, Program::Named { written, .. } if written.contains(&**name))
+            })
+        };
+        for shell in judges(&found) {
+            let looked = looked_for(&room.run(shell, &text).1);
+            names += looked.len();
+            let missed: Vec<&String> = looked.iter().filter(|name| !named(name)).collect();
+            assert!(missed.is_empty(), "{shell}: {text:?} looked for {missed:?}");
         }
     }
     assert!(compared > 300 && names > 500, "{compared} lines, {names} names");

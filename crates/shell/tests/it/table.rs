@@ -530,6 +530,23 @@ fn settings_of_the_shell() {
 fn what_shells_read_differently_is_marked() {
     check("a=(1 2); echo ${a[0]}", "a=<1> a=<2> -() echo(<?...>) ~ArrayAssignment ~ParameterOperator");
     check("a[1]=x", "refused: Unsupported");
+    check("a[ # ]; id", "refused: Unsupported");
+    check("a=()# x", "refused: Ambiguous");
+    check("a=()true id", "refused: Ambiguous");
+    check("a+=()#;id", "refused: Ambiguous");
+    check("x=1 a=()#;id", "refused: Ambiguous");
+    check("! a=()x id", "refused: Ambiguous");
+    check("a=()\\\ntrue id", "refused: Ambiguous");
+    check("a=()<(b) id", "refused: Ambiguous");
+    check("a=(b) # x", "a=<b> -() ~ArrayAssignment");
+    check("a=(b);id", "a=<b> -() id() ~ArrayAssignment");
+    check("a\\\n=x id", "refused: Ambiguous");
+    check("a+\\\n=x id", "refused: Ambiguous");
+    check("a\\\n[1]=x id", "refused: Ambiguous");
+    check("(\\\n(a))", "refused: Ambiguous");
+    check("echo $(\\\n(a))", "refused: Ambiguous");
+    check("echo $a\\\nb", "refused: Ambiguous");
+    check("a &\\\n> b", "refused: Ambiguous");
     check("a+=b", "a=<b> -() !Recodes ~ArrayAssignment");
     check("a+=' b'", "a=< b> -() ~ArrayAssignment");
     check("coproc x", "refused: Unsupported");
@@ -720,6 +737,18 @@ fn a_command_takes_lines_from_the_shell_and_shells_are_not_alike() {
     check("cat <<E\na\\\nE\nE", "refused: Ambiguous");
     check("cat x 2>&11", "cat(<x>) r=<x> ~DescriptorNumber");
     check("echo ~:x", "echo(<?>)");
+    check("cat <<EOF\nEO\\\nF\nid\nEOF", "refused: Ambiguous");
+    check("cat <<E\nE\\\n\nid\nE", "refused: Ambiguous");
+    check("cat <<EOF\nE\\\nO\\\nF\nid\nEOF", "refused: Ambiguous");
+    check("cat <<E\n\\\nE\nid\nE", "refused: Ambiguous");
+    check(
+        "bash -c 'cat <<EOF\nEO\\\nF\nid\nEOF\n'",
+        "bash(<-c> <cat <<EOF\nEO\\\nF\nid\nEOF\n>) !Unreadable",
+    );
+    check("cat <<EOF\na \\\n  b\nEOF", "cat() <<Some(\"a   b\\n\")");
+    check("cat <<'E'\nE\\\n\nid\nE", "cat() <<Some(\"E\\\\\\n\\nid\\n\")");
+    check("echo $(cat <<E\nE id)\nE\n)", "refused: Ambiguous");
+    check("cat <<E\nf(E)\nE", "cat() <<Some(\"f(E)\\n\")");
     check("cat $(cat <<E) x\na\nE", "refused: Ambiguous");
     check("cat <<E $(\nls)\nx\nE", "refused: Ambiguous");
     check("a |\\\n| b", "refused: Ambiguous");
