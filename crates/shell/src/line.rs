@@ -261,10 +261,11 @@ pub enum Opaque {
     Dialect,
     TooDeep,
     Recodes,
+    MakesLinks,
 }
 
 impl Opaque {
-    pub const ALL: [Opaque; 30] = [
+    pub const ALL: [Opaque; 31] = [
         Opaque::ProgramUnknown,
         Opaque::Eval,
         Opaque::Source,
@@ -295,6 +296,7 @@ impl Opaque {
         Opaque::Dialect,
         Opaque::TooDeep,
         Opaque::Recodes,
+        Opaque::MakesLinks,
     ];
 
     /// A constant sentence, for records and messages.
@@ -339,6 +341,9 @@ impl Opaque {
             }
             Opaque::Recodes => {
                 "what is read is written in another form or in pieces, or beside something, which no detector sees through"
+            }
+            Opaque::MakesLinks => {
+                "an archive, a repository or another host may bring symbolic links, which lead where it says"
             }
         }
     }

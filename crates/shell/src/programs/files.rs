@@ -416,8 +416,11 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
                 ("systemctl", Some("edit")) => walk.opaque(Opaque::Interactive, at.span),
                 _ => {}
             }
-            if at.base == "unzip" && !found.has(&["l", "t", "p", "v", "d"]) {
-                name(walk, at, &here(at), Write);
+            if at.base == "unzip" && !found.has(&["l", "t", "p", "v"]) {
+                walk.opaque(Opaque::MakesLinks, at.span);
+                if !found.has(&["d"]) {
+                    name(walk, at, &here(at), Write);
+                }
             }
             if at.base == "zip" && found.has(&["m"]) {
                 name(walk, at, found.operands.get(1..).unwrap_or(&[]), Delete);
@@ -1175,6 +1178,9 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
     }
     let into: Vec<Arg> = found.values(&["C", "directory"]).cloned().collect();
     name(walk, &at, &into, if takes { Write } else { List });
+    if takes && !has(&["O", "to-stdout"]) {
+        walk.opaque(Opaque::MakesLinks, at.span);
+    }
     let stays = tar_directories(&found).any(|directory| directory.is_none());
     if makes {
         let removes = has(&["remove-files"]);

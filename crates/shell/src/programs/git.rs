@@ -113,6 +113,7 @@ fn git(walk: &mut Walk, at: &At<'_>) {
         }
     }
     let mut place: Option<Arg> = None;
+    let mut links = true;
     let mut args = at.args.iter();
     let (name, word) = loop {
         let Some(arg) = args.next() else { return };
@@ -126,6 +127,10 @@ fn git(walk: &mut Walk, at: &At<'_>) {
                     walk.opaque(Opaque::Directory, directory.at);
                 }
                 place = Some(directory.clone());
+            }
+            Some("-c") if args.as_slice().first().is_some_and(|a| a.value.literal() == Some(NO_LINKS)) => {
+                args.next();
+                links = false;
             }
             Some(
                 "--no-pager"
@@ -159,6 +164,9 @@ fn git(walk: &mut Walk, at: &At<'_>) {
         None => rest.iter().filter(|a| !a.value.starts().starts_with('-')).cloned().collect(),
     };
     let words: Vec<&Arg> = operands.iter().collect();
+    if links && found.as_ref().is_some_and(|found| makes_links(name, found)) {
+        walk.opaque(Opaque::MakesLinks, word.at);
+    }
     let tells = name == "remote" && tells_remotes(&rest);
     let access =
         if !tells && writes(name, found.as_ref(), &words) { FileAccess::Write } else { FileAccess::Read };
@@ -175,6 +183,18 @@ fn git(walk: &mut Walk, at: &At<'_>) {
             }
             subcommand_of(walk, at, (name, word), &rest, words);
         }
+    }
+}
+
+/// The setting with which a link is checked out as a file of its text.
+const NO_LINKS: &str = "core.symlinks=false";
+
+/// Whether a subcommand checks out what a repository has. Others that do are opaque for more than this.
+fn makes_links(name: &str, found: &Found) -> bool {
+    match name {
+        "clone" => !found.has(&["n", "no-checkout"]),
+        "restore" => !found.has(&["S", "staged"]) || found.has(&["W", "worktree"]),
+        _ => false,
     }
 }
 

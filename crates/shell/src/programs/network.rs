@@ -267,7 +267,7 @@ fn sftp(walk: &mut Walk, at: &At<'_>) {
     }
 }
 
-const RSYNC_LONG: &str = "exclude: include: exclude-from@ include-from@ files-from@ filter@ delete delete-after delete-before delete-during delete-delay delete-excluded delete-missing-args force progress stats partial inplace append append-verify archive verbose recursive compress compress-level: rsh| rsync-path| dry-run human-readable update checksum bwlimit: timeout: contimeout: port: password-file< log-file> out-format: info: no-owner no-group no-perms no-times no-o no-g no-p chmod: chown: usermap: groupmap: numeric-ids links copy-links safe-links copy-unsafe-links perms times owner group devices specials relative mkpath size-only ignore-times ignore-existing existing max-size: min-size: backup omit-dir-times one-file-system whole-file no-whole-file itemize-changes list-only remove-source-files quiet sparse hard-links acls xattrs version help";
+const RSYNC_LONG: &str = "exclude: include: exclude-from@ include-from@ files-from@ filter@ delete delete-after delete-before delete-during delete-delay delete-excluded delete-missing-args force progress stats partial inplace append append-verify archive verbose recursive compress compress-level: rsh| rsync-path| dry-run human-readable update checksum bwlimit: timeout: contimeout: port: password-file< log-file> out-format: info: no-owner no-group no-perms no-times no-o no-g no-p chmod: chown: usermap: groupmap: numeric-ids links no-links no-l munge-links copy-links safe-links copy-unsafe-links perms times owner group devices specials relative mkpath size-only ignore-times ignore-existing existing max-size: min-size: backup omit-dir-times one-file-system whole-file no-whole-file itemize-changes list-only remove-source-files quiet sparse hard-links acls xattrs version help";
 
 fn rsync(walk: &mut Walk, at: &At<'_>) {
     if at.args.first().is_some_and(|a| a.value.literal() == Some("--server")) {
@@ -282,11 +282,25 @@ fn rsync(walk: &mut Walk, at: &At<'_>) {
     if deletes && local(target) {
         walk.file(at.index, target.value.clone(), FileAccess::Delete, target.at);
     }
+    if local(target) && !sources.iter().all(local) && rsync_links(&found) {
+        walk.opaque(Opaque::MakesLinks, at.span);
+    }
     if found.has(&["remove-source-files"]) {
         for source in sources.iter().filter(|s| local(s)) {
             walk.file(at.index, source.value.clone(), FileAccess::Delete, source.at);
         }
     }
+}
+
+/// Whether links are copied as links: the last option that says so counts.
+fn rsync_links(found: &Found) -> bool {
+    let says = |name: &str| match name {
+        "a" | "archive" | "l" | "links" => Some(true),
+        "no-links" | "no-l" => Some(false),
+        _ => None,
+    };
+    let last = found.seen.iter().rev().find_map(|(name, _)| says(name));
+    last == Some(true) && !found.has(&["munge-links"])
 }
 
 /// `rsync --server [--sender] -OPTIONS . PATH...`: what rsync starts over SSH.
@@ -307,9 +321,12 @@ fn rsync_server(walk: &mut Walk, at: &At<'_>) {
         "--ignore-existing",
         "--append",
         "--stats",
+        "--munge-links",
     ];
     let mut deletes = false;
     let mut paths = false;
+    let has = |name: &str| at.args.iter().any(|a| a.value.literal() == Some(name));
+    let links = !sends && !has("--munge-links");
     for arg in at.args {
         let text = arg.value.starts();
         if paths {
@@ -325,6 +342,8 @@ fn rsync_server(walk: &mut Walk, at: &At<'_>) {
             paths = true;
         } else if DELETES.contains(&text) && arg.value.literal().is_some() {
             deletes = true;
+        } else if links && server_letters(text) && server_flags(text).contains('l') {
+            walk.opaque(Opaque::MakesLinks, arg.at);
         } else if !(plain.contains(&text) || server_letters(text)) || arg.value.literal().is_none() {
             walk.opaque(Opaque::OptionUnknown, arg.at);
         }
@@ -343,10 +362,16 @@ const DELETES: &[&str] = &[
     "--delete-excluded",
 ];
 
-/// `-vlogDtpre.iLsfxC`: flags, and behind `e.` what the client can do. Not `s`: by it the arguments come from input.
+/// Of `-vlogDtpre.iLsfxC` what stands before `e.`: behind it is what the client can do.
+fn server_flags(text: &str) -> &str {
+    text.split_once("e.").map_or(text, |(flags, _)| flags)
+}
+
+/// `-vlogDtpre.iLsfxC`: known letters. Not `s`: by it the arguments come from input.
 fn server_letters(text: &str) -> bool {
     let Some(letters) = text.strip_prefix('-') else { return false };
-    let (flags, able) = letters.split_once("e.").unwrap_or((letters, ""));
+    let flags = server_flags(letters);
+    let able = letters.get(flags.len() + 2..).unwrap_or("");
     !letters.is_empty()
         && flags.chars().all(|c| "vlogDtprRzcuWSnkKLHAXUNOJdxmhqIiE".contains(c))
         && able.bytes().all(|b| b.is_ascii_alphabetic() || b == b'.')
@@ -541,10 +566,22 @@ fn wget(walk: &mut Walk, at: &At<'_>) {
     let elsewhere = named || follows || found.has(&["P", "directory-prefix", "spider"]);
     for arg in &found.operands {
         url(walk, at, arg, FileAccess::Read);
+        // A list of FTP's has links in it.
+        if may_be_ftp(arg.value.starts()) {
+            walk.opaque(Opaque::MakesLinks, arg.at);
+        }
         if !elsewhere {
             stored(walk, at, arg);
         }
     }
+}
+
+/// `ftp://host/x`, and to wget `host:x`.
+fn may_be_ftp(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once(':') else { return false };
+    let port = rest.split('/').next().unwrap_or("");
+    let numbered = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    !numbered && !["http", "https"].iter().any(|name| scheme.eq_ignore_ascii_case(name))
 }
 
 fn nc(walk: &mut Walk, at: &At<'_>) {

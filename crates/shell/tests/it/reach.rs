@@ -60,8 +60,61 @@ fn what_tar_packs_is_below_the_directory_before_it() {
     has("cd /o && tar cf - -C a b", "r=</o>><a/b>");
     opaque("PathUnknown", &["tar cf - -C /o *", "tar cf - -C \"$d\" a", "tar cf - -C /o -C ../s a"]);
     has("tar xf /o/x.tar a -C /o", "w=<.>");
-    check("tar xf /o/x.tar -C /o a", "tar(<xf> </o/x.tar> <-C> </o> <a>) r=</o/x.tar> w=</o>");
+    check("tar xf /o/x.tar -C /o a", "tar(<xf> </o/x.tar> <-C> </o> <a>) r=</o/x.tar> w=</o> !MakesLinks");
     check("tar cf x.tar -C /o sub", "tar(<cf> <x.tar> <-C> </o> <sub>) w=<x.tar> l=</o> r=</o/sub>");
+}
+
+#[test]
+fn what_may_bring_links_is_opaque() {
+    opaque(
+        "MakesLinks",
+        &[
+            "tar xf /o/x.tar",
+            "tar -x -f - -C /o",
+            "tar --get --file=/o/x.tar -C /o",
+            "cat /o/x.tar | tar xf - -C /o",
+            "unzip -q /o/a.zip -d /o/x",
+            "unzip /o/a.zip",
+            "busybox unzip /o/a.zip",
+            "rsync --server -logDtpre.iLsfxCIvu . /o",
+            "rsync --server -rle.iLsfxCIvu --safe-links . /o",
+            "rsync -a h:/x /o",
+            "rsync -rl h:/x /o",
+            "rsync -r --links h::x /o",
+            "rsync --no-links -a h:/x /o",
+            "git clone https://h/a.git",
+            "git restore a",
+            "git restore -SW a",
+            "git -c core.symlinks=true clone https://h/a.git",
+            "wget ftp://h/a",
+            "wget FTP://h/a",
+            "wget h:a",
+        ],
+    );
+    for line in [
+        "tar tf /o/x.tar",
+        "tar xOf /o/x.tar a",
+        "unzip -l /o/a.zip",
+        "unzip -p /o/a.zip",
+        "rsync --server -re.iLsfxCIvu . /o",
+        "rsync --server -ogDtpre.iLsfxCIvu . /o",
+        "rsync --server -logDtpre.iLsfxCIvu --munge-links . /o",
+        "rsync --server --sender -logDtpre.iLsfxCIvu . /o",
+        "rsync -a --no-links h:/x /o",
+        "rsync -a --munge-links h:/x /o",
+        "rsync -rt h:/x /o",
+        "rsync -a /x h:/o",
+        "rsync -a /x /o",
+        "git -c core.symlinks=false clone https://h/a.git",
+        "git -c core.symlinks=false restore a",
+        "git clone -n https://h/a.git",
+        "git restore --staged a",
+        "git reset a",
+        "wget http://h/a",
+        "wget h:8080/a",
+    ] {
+        known(line);
+    }
 }
 
 #[test]
@@ -228,7 +281,6 @@ fn values_of_options_are_where_the_programs_look_for_them() {
         "systemctl show -p MainPID x",
         "systemctl -t service list-units",
         "unzip -p /o/a.zip b",
-        "unzip -q /o/a.zip -d /o/x",
         "last -n 5",
         "df -B M /o",
     ] {
@@ -582,7 +634,7 @@ fn git_clones_a_path_that_is_there_before_a_host() {
     has("git clone /o/x out", "r=</o/x.git>");
     has("git clone /o/x out", "r=</o/x.bundle>");
     has("git fetch /o/x", "r=</o/x.git>");
-    check("git clone https://h/a.git out", "git(<clone> <https://h/a.git> <out>) w=<out> h=<h>");
+    check("git clone https://h/a.git out", "git(<clone> <https://h/a.git> <out>) w=<out> h=<h> !MakesLinks");
 }
 
 #[test]

@@ -339,7 +339,7 @@ fn other_hosts() {
     );
     check(
         "rsync --server -vlogDtpre.iLsfxC . /srv/in",
-        "rsync(<--server> <-vlogDtpre.iLsfxC> <.> </srv/in>) w=</srv/in>",
+        "rsync(<--server> <-vlogDtpre.iLsfxC> <.> </srv/in>) w=</srv/in> !MakesLinks",
     );
     check("rsync -a --delete /a /b", "rsync(<-a> <--delete> </a> </b>) r=</a> w=</b> d=</b>");
     check("sftp host", "sftp(<host>) h=<host> !Interactive");
@@ -387,15 +387,15 @@ fn git_reaches_what_it_names() {
     check("git -c core.pager='sh -c id' log", "git(<-c> <core.pager=sh -c id> <log>) r=<.> !Configuration");
     check(
         "git clone https://github.example/a/b.git",
-        "git(<clone> <https://github.example/a/b.git>) w=<b> h=<github.example>",
+        "git(<clone> <https://github.example/a/b.git>) w=<b> h=<github.example> !MakesLinks",
     );
     check(
         "git clone git@h.example:a/b.git dir",
-        "git(<clone> <git@h.example:a/b.git> <dir>) r=<git@h.example:a/b.git> r=<git@h.example:a/b.git.bundle> w=<dir> h=git@<h.example>",
+        "git(<clone> <git@h.example:a/b.git> <dir>) r=<git@h.example:a/b.git> r=<git@h.example:a/b.git.bundle> w=<dir> h=git@<h.example> !MakesLinks",
     );
     check(
         "git clone ext::sh",
-        "git(<clone> <ext::sh>) r=<ext::sh> r=<ext::sh.git> r=<ext::sh.bundle> w=<sh> !StartsPrograms",
+        "git(<clone> <ext::sh>) r=<ext::sh> r=<ext::sh.git> r=<ext::sh.bundle> w=<sh> !MakesLinks !StartsPrograms",
     );
     check("git fetch origin", "git(<fetch> <origin>) w=<.> !HostUnknown");
     check("git foo", "git(<foo>) w=<.> !Configuration");
@@ -457,7 +457,7 @@ fn files_of_well_known_programs() {
     check("gzip /a", "gzip(</a>) r=</a> d=</a> w=</a.gz> !Recodes");
     check("gunzip /a.gz", "gunzip(</a.gz>) r=</a.gz> d=</a.gz> w=</a>");
     check("tar czf /o.tgz /src", "tar(<czf> </o.tgz> </src>) w=</o.tgz> r=</src> !Recodes");
-    check("tar -xzf /i.tgz -C /dst", "tar(<-xzf> </i.tgz> <-C> </dst>) r=</i.tgz> w=</dst>");
+    check("tar -xzf /i.tgz -C /dst", "tar(<-xzf> </i.tgz> <-C> </dst>) r=</i.tgz> w=</dst> !MakesLinks");
     check("tar tf /i.tar", "tar(<tf> </i.tar>) r=</i.tar>");
     check(
         "tar cf x --checkpoint=1 --checkpoint-action=exec=id /a",
@@ -723,8 +723,8 @@ fn a_command_takes_lines_from_the_shell_and_shells_are_not_alike() {
     check("jobs -x cat /a", "jobs(<-x> <cat> </a>) !StartsPrograms");
     check("git diff --no-index /a /b", "git(<diff> <--no-index> </a> </b>) r=<.> r=</a> r=</b>");
     check("grep -r x", "grep(<-r> <x>) r=<.>");
-    check("unzip /a.zip", "unzip(</a.zip>) r=</a.zip> w=<.>");
-    check("tar -xPf /a.tar", "tar(<-xPf> </a.tar>) r=</a.tar> !PathUnknown");
+    check("unzip /a.zip", "unzip(</a.zip>) r=</a.zip> w=<.> !MakesLinks");
+    check("tar -xPf /a.tar", "tar(<-xPf> </a.tar>) r=</a.tar> !MakesLinks !PathUnknown");
     check("patch < /p", "patch() r=</p> !RunsOthers");
     check("echo $$(id)", "refused: Ambiguous");
     check("cat a\\&", "refused: Ambiguous");
@@ -1143,7 +1143,7 @@ fn options_of_git_are_known_or_opaque() {
     check("git -C /x status -s", "git(<-C> </x> <status> <-s>) r=</x>");
     check(
         "git clone -b good:x https://evil/a.git b",
-        "git(<clone> <-b> <good:x> <https://evil/a.git> <b>) w=<b> h=<evil>",
+        "git(<clone> <-b> <good:x> <https://evil/a.git> <b>) w=<b> h=<evil> !MakesLinks",
     );
     check(
         "git ls-remote --sort good:x evil:/y",
