@@ -852,11 +852,15 @@ fn find(walk: &mut Walk, at: &At<'_>) {
                     name(walk, at, std::slice::from_ref(file), Write);
                 }
             }
-            "-fprintf" => {
-                if let Some(file) = rest.next() {
+            "-printf" | "-fprintf" => {
+                if test.value.literal() == Some("-fprintf")
+                    && let Some(file) = rest.next()
+                {
                     name(walk, at, std::slice::from_ref(file), Write);
                 }
-                rest.next();
+                if rest.next().is_some_and(|format| !super::recode::names_shown(format, "fpPhHl", "")) {
+                    walk.opaque(Opaque::Recodes, test.at);
+                }
             }
             "-newer" | "-anewer" | "-cnewer" | "-samefile" => {
                 if let Some(file) = rest.next() {
@@ -866,8 +870,7 @@ fn find(walk: &mut Walk, at: &At<'_>) {
             "-name" | "-iname" | "-path" | "-ipath" | "-wholename" | "-iwholename" | "-regex" | "-iregex"
             | "-type" | "-xtype" | "-size" | "-mtime" | "-mmin" | "-atime" | "-amin" | "-ctime" | "-cmin"
             | "-maxdepth" | "-mindepth" | "-user" | "-group" | "-uid" | "-gid" | "-perm" | "-links"
-            | "-inum" | "-printf" | "-regextype" | "-lname" | "-ilname" | "-fstype" | "-newermt"
-            | "-used" => {
+            | "-inum" | "-regextype" | "-lname" | "-ilname" | "-fstype" | "-newermt" | "-used" => {
                 if rest.next().is_some_and(|value| {
                     matches!(value.value, Value::Unknown { one: false, .. } | Value::Pattern(..))
                 }) {

@@ -1,8 +1,9 @@
 //! Interpreters: shells, whose text is read here, and languages, whose text is not.
 
 use super::At;
+use super::awk;
 use super::options::{self, Order};
-use super::recode::{awk_shows, sed_command_recodes};
+use super::recode::sed_command_recodes;
 use super::wrappers::shell_code;
 use crate::line::{Arg, FileAccess, Inside, Opaque, Value};
 use crate::walk::{By, Input, Walk};
@@ -208,7 +209,7 @@ fn awk(walk: &mut Walk, at: &At<'_>) {
         match program.value.literal() {
             Some(text) if awk_is_plain(text) => {
                 let separators: Vec<&Arg> = found.values(&["F", "field-separator"]).collect();
-                if !awk_shows(text, &separators) || found.has(&["v", "assign"]) {
+                if !awk::shows(text, &separators) || found.has(&["v", "assign"]) {
                     walk.opaque(Opaque::Recodes, program.at);
                 }
             }

@@ -3,6 +3,7 @@
 //! GNU's and BSD's common options (coreutils 9, findutils 4.9, tar 1.34, OpenSSH 9, git 2.39, curl 7.88). An option that is not
 //! listed makes the command opaque; a program that is not listed is left as its words.
 
+mod awk;
 mod builtins;
 mod files;
 mod git;

@@ -2,6 +2,7 @@
 
 use super::At;
 use super::options::{self, Found, Order, attached};
+use super::recode::names_shown;
 use super::wrappers::joined_code;
 use crate::line::{Arg, Base, FileAccess, Inside, Opaque, Value};
 use crate::walk::{By, Input, Walk};
@@ -276,6 +277,9 @@ fn rsync(walk: &mut Walk, at: &At<'_>) {
     let found =
         options::read(walk, at, "vqcaRubdlLkKHpEAXogOJDtSnWxmIzyPhi46rB:T>M|f@e|0", RSYNC_LONG, Order::Mixed);
     transfer(walk, at, &found.operands);
+    if found.values(&["out-format"]).any(|format| !names_shown(format, "fnL", "\n")) {
+        walk.opaque(Opaque::Recodes, at.span);
+    }
     let Some((target, sources)) = found.operands.split_last() else { return };
     let deletes = found.seen.iter().any(|(name, _)| name.starts_with("delete"));
     let local = |arg: &Arg| !arg.value.starts().split('/').next().unwrap_or("").contains(':');

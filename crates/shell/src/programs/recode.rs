@@ -26,7 +26,11 @@ pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
         "cat" => has(&["A", "e", "t", "T", "v", "show-all", "show-tabs", "show-nonprinting"]),
         // `\t` in names.
         "dir" | "vdir" => true,
-        "ls" => has(&["b", "escape", "Q", "quote-name", "quoting-style"]),
+        "stat" => {
+            let lines = found.values(&["c", "format"]).any(|format| !names_shown(format, "nN", "\n"));
+            lines || found.values(&["printf"]).any(|format| !names_shown(format, "nN", ""))
+        }
+        "ls" => has(&["b", "escape", "Q", "quote-name", "quoting-style", "hyperlink"]),
         "unexpand" => true,
         // What is left of a file may begin or end in the middle of a value.
         "truncate" => {
@@ -37,7 +41,12 @@ pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
             has(&["c", "i", "p", "z", "collapse-range", "insert-range", "punch-hole", "zero-range"])
         }
         "shred" => has(&["s", "size"]),
-        "cut" => has(&["b", "bytes", "c", "characters"]) || parts(&["d", "delimiter", "output-delimiter"]),
+        "cut" => {
+            let blank = |by: &Arg| by.value.literal() == Some(" ") || separates(by);
+            has(&["b", "bytes", "c", "characters"])
+                || !found.values(&["d", "delimiter"]).all(blank)
+                || parts(&["output-delimiter"])
+        }
         "head" | "tail" => has(&["c", "bytes"]) || at.args.iter().any(counts_otherwise),
         "grep" | "egrep" | "fgrep" | "zgrep" | "rgrep" => {
             let colour = found
@@ -190,7 +199,7 @@ fn seq(args: &[Arg]) -> bool {
 
 /// Whether text that is cut or joined there has its values whole: no value that detectors know has such a character in it.
 /// A colon is in URLs with a password, which are not known without their scheme; `/etc/passwd` and logs are cut there daily.
-fn separates(arg: &Arg) -> bool {
+pub(super) fn separates(arg: &Arg) -> bool {
     let plain = |c: char| matches!(c, '\t' | '\n' | ',' | ';' | '|' | ':');
     // `\t` and `\n` are written out.
     let text = arg.value.literal().map(|text| text.replace("\\t", "\t").replace("\\n", "\n"));
@@ -296,15 +305,58 @@ fn printf(args: &[Arg]) -> bool {
     let Some(format) = format.value.literal() else { return true };
     let format = format.replace("%%", " ").replace("\\n", "\n").replace("\\t", "\t");
     let mut parts = format.split('%');
-    let mut before = parts.next().and_then(|text| text.chars().last());
+    let head = parts.next().unwrap_or("");
+    let (mut before, mut count, mut tail) = (head.chars().last(), 0, "");
     for part in parts {
         let Some(behind) = part.strip_prefix('s') else { return true };
         if before.is_some_and(hides_begin) || hides_end(behind) {
             return true;
         }
         before = Some(behind.chars().last().unwrap_or('%'));
+        (count, tail) = (count + 1, behind);
     }
-    false
+    // For more words it is taken again, and its head stands right behind its tail.
+    let more = words.len() > count || words.iter().any(may_be_several);
+    let between = format!("{tail}{head}");
+    count > 0 && more && between.chars().last().is_none_or(|last| hides_begin(last) || hides_end(&between))
+}
+
+/// Whether a format of `find -printf`, `stat -c` or rsync shows `names` whole, each apart from what is beside it: the format is written
+/// for each file, with `end` behind it. A `/` stands before most names anyway, and rsync's `%L` brings its own blanks.
+pub(super) fn names_shown(format: &Arg, names: &str, end: &str) -> bool {
+    let Some(format) = format.value.literal() else { return false };
+    let format = format.replace("%%", " ").replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\n");
+    let twice = format!("{format}{end}").repeat(2);
+    let mut parts = twice.split('%');
+    // What stands right before; a directive does where there is none.
+    let mut text = parts.next().unwrap_or("").chars().last().unwrap_or(' ');
+    let mut named = false;
+    for part in parts {
+        let part = part.trim_start_matches(|c: char| "-+ #0'".contains(c) || c.is_ascii_digit());
+        let Some(letter) = part.chars().next() else { return false };
+        let is_name = names.contains(letter);
+        let leads = letter == 'L' || text == '/';
+        // Of a time a second letter says which part.
+        let dated = "ABCT".contains(letter) && end.is_empty();
+        let letters = letter.len_utf8() + usize::from(dated);
+        let behind = part.get(letters..).unwrap_or("");
+        if letter == '.' || is_name && !leads && hides_begin(text) || named && text == DIRECTIVE && !leads {
+            return false;
+        }
+        if is_name && hides_end(behind) && !behind.starts_with('/') {
+            return false;
+        }
+        named = is_name;
+        text = behind.chars().last().unwrap_or(DIRECTIVE);
+    }
+    true
+}
+
+/// In the place of a text's last character: something is written there. No value is found right behind it.
+const DIRECTIVE: char = '%';
+
+fn may_be_several(arg: &Arg) -> bool {
+    matches!(arg.value, Value::Unknown { one: false, .. } | Value::Pattern(..))
 }
 
 /// `-vlogDtprze.iLs`: behind the dot is what the client can do.
@@ -362,43 +414,6 @@ fn jq_shows(filter: &str) -> bool {
         (rest, before) = (behind, ' ');
     }
     true
-}
-
-/// Whether an awk program prints lines and fields as they are, each by itself, where fields are words.
-pub(super) fn awk_shows(program: &str, separators: &[&Arg]) -> bool {
-    const SHOW: &[&str] = &[
-        "print", "NR", "NF", "FNR", "length", "next", "exit", "if", "else", "BEGIN", "END", "and", "in",
-        "count", "sum", "n", "i", "s", "c", "a", "FILENAME",
-    ];
-    if separators.iter().any(|separator| !separates(separator) && separator.value.literal() != Some(" ")) {
-        return false;
-    }
-    let mut code = String::new();
-    let mut rest = program;
-    // Patterns choose lines and texts are constants: neither is a word. What stands beside a text is not whole any more.
-    while let Some(at) = rest.find(['/', '"']) {
-        let (front, behind) = rest.split_at(at);
-        if behind.starts_with('"') {
-            return false;
-        }
-        code.push_str(front);
-        let Some(end) = behind.get(1..).and_then(|text| text.find('/')) else { return false };
-        rest = behind.get(end + 2..).unwrap_or("");
-        code.push('1');
-    }
-    code.push_str(rest);
-    let mut words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let known =
-        words.all(|word| word.is_empty() || word.bytes().all(|b| b.is_ascii_digit()) || SHOW.contains(&word));
-    // `print $1 $2` puts one right behind the other.
-    let joined =
-        code.split(['{', '}', ';', '\n', ',', '(', ')', '&', '|', '=', '<', '>', '!', '~']).any(|part| {
-            let part = part.trim_start().strip_prefix("print").unwrap_or(part);
-            part.split_whitespace().count() > 1 || part.matches('$').count() > 1
-        });
-    // A value that is reckoned with is the number that it begins with.
-    let reckons = code.replace("++", "").contains(['+', '-', '*', '%', '^', '\\']);
-    known && !joined && !reckons
 }
 
 /// Whether one of a sed script's commands makes something else of the lines.
