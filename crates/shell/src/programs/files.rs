@@ -666,6 +666,11 @@ fn name(walk: &mut Walk, at: &At<'_>, args: &[Arg], access: FileAccess) {
     }
 }
 
+fn is_count(text: &str) -> bool {
+    text.strip_prefix('+')
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
 fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) {
     let all = &*found.operands;
     let (front, last) = match all.split_last() {
@@ -676,7 +681,10 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
     match operands {
         All(_) if at.base == "tee" && found.has(&["a"]) => name(walk, at, all, FileAccess::Append),
         All(access) => {
-            name(walk, at, all, access);
+            // `tail +2 f`: a count, in its old form.
+            let counts = at.base == "tail" && at.args.len() <= 2 && all.first() == at.args.first();
+            let counts = counts && all.first().is_some_and(|arg| is_count(arg.value.starts()));
+            name(walk, at, all.get(usize::from(counts)..).unwrap_or(&[]), access);
             if all.is_empty() && matches!(at.base, "ls" | "dir" | "vdir" | "du" | "tree" | "lsattr") {
                 name(walk, at, &here(at), List);
             }
@@ -1160,6 +1168,12 @@ fn tar(walk: &mut Walk, at: &At<'_>) {
         || found.operands.iter().any(|a| a.value.starts().starts_with('@'))
     {
         walk.opaque(Opaque::PathUnknown, at.span);
+    }
+    // A date, or the file that has it.
+    for date in found.values(&["N", "mtime"]).cloned().collect::<Vec<_>>() {
+        if date.value.literal().is_none_or(|text| text.starts_with(['/', '.'])) {
+            walk.file(at.index, date.value, List, date.at);
+        }
     }
     let makes = has(&["c", "create", "r", "append", "u", "update", "A", "concatenate"]);
     let takes = has(&["x", "extract", "get"]);

@@ -19,7 +19,7 @@ const WRAPPERS: &[(&str, &str, &str, usize)] = &[
     ("taskset", "ac", "all-tasks cpu-list help version", 1),
     ("builtin", "", "", 0),
     ("exec", "cla:", "", 0),
-    ("busybox", "", "help list install", 0),
+    ("busybox", "", "help list", 0),
     ("toybox", "", "help", 0),
     ("caffeinate", "disumt:w:", "", 0),
 ];

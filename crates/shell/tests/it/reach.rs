@@ -65,6 +65,17 @@ fn what_tar_packs_is_below_the_directory_before_it() {
 }
 
 #[test]
+fn words_that_look_like_something_else_are_what_their_programs_take_them_for() {
+    has("tar cf /o/x -N /f/s a", "l=</f/s>");
+    has("tar cf /o/x --mtime=./s a", "l=<./s>");
+    has("tar cf /o/x --mtime=2020-01-01 a", "r=<a>");
+    opaque("PathUnknown", &["tar cf /o/x -N \"$x\" a"]);
+    check("tail +2 f", "tail(<+2> <f>) r=<f>");
+    has("tail +2 f g", "r=<+2>");
+    opaque("OptionUnknown", &["busybox --install /o", "toybox --install /o"]);
+}
+
+#[test]
 fn what_may_bring_links_is_opaque() {
     opaque(
         "MakesLinks",
