@@ -53,8 +53,10 @@ impl Screen {
     /// The same of text: for who joins the pieces of several streams, each with a [`Utf8`] of its own.
     pub fn feed_text(&mut self, text: &str) {
         for c in text.chars() {
-            if let Some(function) = self.parser.feed(c) {
-                self.carry_out(function);
+            match self.parser.feed(c) {
+                Some(function) => self.carry_out(function),
+                // What it drops stands between two characters that are side by side.
+                None => self.moved |= c.is_ascii_control() && c != '\u{1b}',
             }
         }
     }
@@ -140,7 +142,10 @@ impl Screen {
     fn carry_out(&mut self, function: Function) {
         let function = match function {
             // Neither is seen: the model would put the one into a cell.
-            Function::Print('\u{7f}') | Function::Xtwinops(_) | Function::Osc(_) => return,
+            Function::Print('\u{7f}') | Function::Xtwinops(_) | Function::Osc(_) => {
+                self.moved = true;
+                return;
+            }
             function => function,
         };
         match &function {

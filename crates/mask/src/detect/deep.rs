@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::kinds::{BLOCK, DELETE, Hopes, Marks, Runs, block_at, of_base64};
+use super::kinds::{BLOCK, DELETE, Hopes, Marks, Runs, block_at, of_base64, soft_marks};
 use super::recognise::View;
 use super::{Detectors, Form, Spot, Spots};
 use crate::limits::{
@@ -315,6 +315,7 @@ fn hope_at(plain: &[u8], i: usize) -> Hope {
         [b'\\', next, ..] => ESCAPED.contains(next),
         // Every other byte of UTF-16 is zero.
         [0, _, 0, ..] => true,
+        [0, ..] => false,
         _ if soft(behind) > 0 => return Hope::Split,
         _ => false,
     };
@@ -623,19 +624,13 @@ const ESCAPED: &[u8; 11] = b"uxnrtbf/\"'\\";
 
 /// Where zero-width and soft characters are, and control sequences.
 fn softs(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    let is = |i: &usize| soft(&bytes[*i..]) > 0;
-    let mut characters = memchr::memchr3_iter(0xe2, 0xef, 0xc2, bytes).filter(is).peekable();
-    let mut sequences = memchr::memchr_iter(ESC, bytes).filter(is).peekable();
-    std::iter::from_fn(move || match (characters.peek(), sequences.peek()) {
-        (Some(character), Some(sequence)) if character < sequence => characters.next(),
-        (_, Some(_)) => sequences.next(),
-        (_, None) => characters.next(),
-    })
+    soft_marks(bytes).filter(|i| soft(&bytes[*i..]) > 0)
 }
 
 const ESC: u8 = 0x1b;
 
-/// The length of the zero-width or soft character, or of the control sequence, that `bytes` begin with; 0 if there is none.
+/// The length of the zero-width or soft character, of the control character that terminals drop, or of the control sequence, that
+/// `bytes` begin with; 0 if there is none.
 fn soft(bytes: &[u8]) -> usize {
     match bytes {
         [ESC, rest @ ..] => sequence(rest).map_or(0, |length| 1 + length),
@@ -645,8 +640,12 @@ fn soft(bytes: &[u8]) -> usize {
         [0xc2, 0x90 | 0x98 | 0x9d | 0x9e | 0x9f, rest @ ..] => string(rest).map_or(0, |length| 2 + length),
         [0xe2, 0x80, 0x8b..=0x8f | 0xaa..=0xae, ..]
         | [0xe2, 0x81, 0xa0..=0xa4 | 0xa6..=0xa9, ..]
+        // Variation selectors, and tags below.
+        | [0xef, 0xb8, 0x80..=0x8f, ..]
         | [0xef, 0xbb, 0xbf, ..] => 3,
+        [0xf3, 0xa0, 0x80 | 0x81, 0x80..=0xbf, ..] => 4,
         [0xc2, 0xad, ..] => 2,
+        [0..=7 | 14..=31 | DELETE, ..] => 1,
         _ => 0,
     }
 }
@@ -886,6 +885,11 @@ mod tests {
             "219-\x1b(B09-9999",
             "219-\u{9b}1m09-9999",
             "219-\u{200b}09\x1b[m-99\u{200b}99",
+            "219-09\x07-9999",
+            "219\u{fe0f}-09\u{e0061}-9999",
+            "2\x001\x019-0\x029\x04-\x059\x0e9\x0f9\x119",
+            "219-\x7f09\x18-99\x1a9\x1f9",
+            "219-\x1b[\x07m09-9999",
             "{\"t\": \"219-\\u001b[1m09-9999\"}",
         ] {
             let mut findings = Vec::new();

@@ -222,7 +222,7 @@ fn within(lane: u8x16, low: u8, high: u8) -> u8x16 {
 pub(super) struct Marks {
     pub percent: bool,
     pub backslash: bool,
-    /// An ESC, or the first byte of a zero-width or soft character.
+    /// One of [`begins_soft`].
     pub soft: bool,
     pub zero: bool,
 }
@@ -237,7 +237,13 @@ impl Marks {
             let is = |byte: u8| lane.simd_eq(u8x16::splat(byte));
             percent |= is(b'%');
             backslash |= is(b'\\');
-            soft |= is(0x1b) | is(0xc2) | is(0xe2) | is(0xef);
+            soft |= is(DELETE)
+                | is(0xc2)
+                | is(0xe2)
+                | is(0xef)
+                | is(0xf3)
+                | within(lane, 0, 7)
+                | within(lane, 14, 31);
             zero |= is(0);
         }
         let any = |found: u8x16| found.to_bitmask() != 0;
@@ -245,16 +251,35 @@ impl Marks {
     }
 }
 
+/// A control character that terminals drop, an ESC, or the first byte of a zero-width or soft character. Not the controls that move
+/// the cursor: from BS to CR.
+fn begins_soft(lanes: &Lanes) -> u64 {
+    lanes.any([DELETE, 0xc2, 0xe2, 0xef, 0xf3]) | lanes.within(0, 7) | lanes.within(14, 31)
+}
+
 /// Where there is a byte that any transcript has, in order.
 pub(crate) fn marks(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    let of = |block: &[u8; BLOCK]| Lanes::of(block).any([b'%', b'\\', 0, 0x1b, 0xc2, 0xe2, 0xef]);
+    places(bytes, |lanes| lanes.any([b'%', b'\\']) | begins_soft(lanes))
+}
+
+/// Where there is one of [`begins_soft`], in order.
+pub(super) fn soft_marks(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    places(bytes, begins_soft)
+}
+
+fn places(bytes: &[u8], which: impl Fn(&Lanes) -> u64) -> impl Iterator<Item = usize> {
+    let of = move |block: &[u8; BLOCK]| which(&Lanes::of(block));
     let (mut next, mut here) = (0, 0_u64);
     std::iter::from_fn(move || {
         while here == 0 {
             if next >= bytes.len() {
                 return None;
             }
-            here = block_at(bytes, next, of);
+            here = block_at(bytes, next, &of);
+            // What a last block is filled up with is none.
+            if let Some(left @ 1..BLOCK) = bytes.len().checked_sub(next) {
+                here &= (1 << left) - 1;
+            }
             next += BLOCK;
         }
         let at = next - BLOCK + here.trailing_zeros() as usize;
@@ -312,7 +337,7 @@ mod tests {
                     let expect = Marks {
                         percent: byte == b'%',
                         backslash: byte == b'\\',
-                        soft: matches!(byte, 0x1b | 0xc2 | 0xe2 | 0xef),
+                        soft: matches!(byte, 0..=7 | 14..=31 | 0x7f | 0xc2 | 0xe2 | 0xef | 0xf3),
                         zero: byte == 0,
                     };
                     assert_eq!(Marks::of(&text), expect, "{byte} at {place} of {length}");

@@ -209,6 +209,11 @@ fn what_is_written_behind_all_else_moves_nothing_and_all_else_may() {
         (b"\x1b[?7l", b"0123456789ab"),
         (b"", b"a\x1b[2;2Hb"),
         (b"", "a\u{9b}1Db".as_bytes()),
+        (b"", b"a\x07b"),
+        (b"a", b"\x00b"),
+        (b"a", b"\x7fb"),
+        (b"a", b"\x18b"),
+        (b"a", b"\x1b]0;title\x07b"),
     ] {
         assert!(moved(before, then), "{} {}", before.escape_ascii(), then.escape_ascii());
     }
