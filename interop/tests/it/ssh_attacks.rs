@@ -80,6 +80,9 @@ const ATTACKS: &[(&str, &str, &str, By)] = &[
         Refused,
     ),
     ("fields that are pieces", "awk -F- '{print $1; print $2; print $3}' $F", "paste -sd - ", Refused),
+    ("a number right before", "awk '{print 9$0}' $F", "", Refused),
+    ("a number behind a group", "awk '{print($0)NR}' $F", "", Refused),
+    ("a format for more words than it takes", "printf '%s' 9 \"$(cat $F)\"", "", Refused),
     ("a piece of a variable", "x=$(cat $F); echo ${x#*=}; echo ${x%-*}", "", Refused),
     ("character by character", "while read -rn1 c; do echo \"$c\"; done < $F", "tr -d '\\n'", Refused),
     ("a file as words", "echo $(cat $F)", "", Refused),
@@ -190,6 +193,19 @@ const OUTSIDE: &[&str] = &[
     "openssl crl -verify -out $F -in $L",
     "strings -n @$D/args $L",
     "echo $(pgrep -a sshd)",
+    "cat <<EOF\nEO\\\nF\ncat $F\nEOF\n",
+    "echo $(cat <<EOF\nEOF cat $F)\nEOF\n)",
+    "a=()# cat $F",
+    "a=()true cat $F",
+    "a[ # ]; cat $F",
+    "a\\\n=x cat $F",
+    "tar xf $D/links.tar -C $D",
+    "unzip -q $D/links.zip -d $D",
+    "rsync --server -logDtpre.iLsfxCIvu . $D/",
+    "cd $D && git -C $D restore .",
+    "git clone -q $D/r $D/c",
+    "tar cf $D/n.tar -N $F $L",
+    "busybox --install $D",
 ];
 
 /// A rule of those for agents of that name, and of that name with more behind it: each test has a run of its own.
@@ -454,6 +470,8 @@ fn honest_commands_give_what_they_give_without_a_gateway() {
             "uname -s; id -u; test -f $L && stat -c %s $L",
             "printf '%s\\n' \"$(tail -n 1 $L)\"",
             "cat $L | tr '\\n' ' ' | wc -w",
+            "sha256sum $L | cut -d' ' -f1; tail +199 $L",
+            "awk 'NR==3 {print ($1), length($2)} !a[$2]++ {n++} END {print n}' $L",
         ],
     );
     let below = vec![
