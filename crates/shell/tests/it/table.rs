@@ -1552,3 +1552,42 @@ fn what_is_written_in_another_form_or_in_pieces_is_opaque() {
     let wrong: Vec<&str> = wrong.chain(whole.into_iter().filter(|line| recodes(line))).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// All shells put continued lines together, some of them too late to see an operator or a name in them.
+#[test]
+fn a_continued_line_anywhere_changes_nothing_or_is_refused() {
+    for line in [
+        "a=1 id x",
+        "a=(b c); id",
+        "a+=(x)",
+        "if id; then ls; elif a; then b; else c; fi",
+        "for x in a b; do id; done",
+        "while id; do ls; done",
+        "case x in (a|b) id ;; *) ls ;& c) pwd ;;& esac",
+        "{ id; }",
+        "(id; ls)",
+        "((1+2))",
+        "[[ a == b ]]",
+        "echo $((1+2)) $x $(id) `id` \"$x\" \"$(id)\" ${#x} ${x%y} ${!x} $1",
+        "id && ls || pwd | cat |& wc & true",
+        "id > f 2>&1 < g >> h >| i <> j",
+        "id &> f",
+        "id <<< w 10> f {fd}> g 2>&-",
+        "function f { id; }",
+        "f() { id; }",
+        "! id",
+        "time -p id",
+        "cat <(id) {a,b} {1..3} $HOME/x ~",
+        "cat <<EOF\nbody $x\nEOF\nid",
+        "sudo -u bob id y",
+        "env A=1 id",
+        "sh -c \"id; ls\"",
+    ] {
+        let whole = shown(line);
+        for at in 0..line.len() {
+            let (front, behind) = line.split_at(at);
+            let cut = shown(&format!("{front}\\\n{behind}"));
+            assert!(cut == whole || cut.starts_with("refused"), "{front}|{behind}: {cut}, not {whole}");
+        }
+    }
+}
