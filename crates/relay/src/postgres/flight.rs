@@ -19,7 +19,7 @@ use vocab::{Class, Group, Position, ResourcePath, Seq};
 use super::carried::Stream;
 use super::look::{Look, Marks};
 use super::plan::Plan;
-use super::session::{Stands, Sure};
+use super::session::{Prepared, Stands, Sure};
 use crate::config::{Reel, Tripwire};
 
 /// One operation: what one intent permits, or a step of the protocol.
@@ -73,7 +73,7 @@ pub struct Op {
     pub withheld: bool,
     /// An error that the gateway asked for itself; the client has been told otherwise.
     pub silent: bool,
-    /// What a failed Parse or Bind must undo.
+    /// What is undone if it fails, in the order of its messages: without those that upstream has carried out.
     pub named: Vec<Named>,
 }
 
@@ -84,12 +84,15 @@ pub struct Looked {
     reel: Vec<PayloadPlain>,
 }
 
-/// A name that the client gave and that upstream may not have taken.
+/// A name that the client gave or took back, and of which upstream may not have heard. The number is that of the first operation
+/// that can have given it: what was given the same name since stays.
 pub enum Named {
-    Statement(Bytes),
-    Portal(Bytes),
+    Statement(Bytes, u64),
+    Portal(Bytes, u64),
     /// It was taken before, and is to stand for another text.
     Renewed(Bytes),
+    /// What stood there, if it was a statement of the protocol.
+    Closed(Bytes, Option<Box<Prepared>>),
 }
 
 /// The shape of a result.

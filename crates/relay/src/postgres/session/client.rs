@@ -44,7 +44,7 @@ impl Session {
                 continue;
             }
             if let Some(frame) = &self.stash
-                && (self.needs_refresh() || self.binds_unsure(frame)?)
+                && (self.needs_refresh() || self.names_unsure(frame))
             {
                 return self.begin_refresh();
             }
@@ -55,7 +55,7 @@ impl Session {
             }
             match self.client.decoder.next_or_skipped(&mut self.client.input)? {
                 Some(Incoming::Frame(frame)) => {
-                    if self.needs_refresh() && self.asks_names_in(&frame)? || self.binds_unsure(&frame)? {
+                    if self.needs_refresh() && self.asks_names_in(&frame) || self.names_unsure(&frame) {
                         self.stash = Some(frame);
                         return self.begin_refresh();
                     }
@@ -79,15 +79,17 @@ impl Session {
     }
 
     /// Whether what is said of this message depends on what names mean. A Query's statements are looked at one by one.
-    fn asks_names_in(&self, frame: &Frame) -> Result<bool, Cut> {
+    fn asks_names_in(&self, frame: &Frame) -> bool {
         if self.copy.is_some() || self.skipping {
-            return Ok(false);
+            return false;
         }
-        let plan = match FromClient::decode(frame)? {
+        // What cannot be read is told where it is taken up.
+        let Ok(message) = FromClient::decode(frame) else { return false };
+        let plan = match message {
             FromClient::Parse(parse) => {
                 let parsed = parse.sql.to_str().map(sql::parse);
-                let Some(Ok(statements)) = parsed else { return Ok(false) };
-                return Ok(statements.iter().any(|statement| self.asks_names(statement)));
+                let Some(Ok(statements)) = parsed else { return false };
+                return statements.iter().any(|statement| self.asks_names(statement));
             }
             FromClient::Bind(bind) => self.prepared.get(bind.statement.as_bytes()).map(|found| &found.plan),
             FromClient::Execute { portal, .. } => {
@@ -96,7 +98,7 @@ impl Session {
             _ => None,
         };
         let statement = plan.and_then(|plan| plan.statement.as_ref());
-        Ok(statement.is_some_and(|statement| self.asks_names(statement)))
+        statement.is_some_and(|statement| self.asks_names(statement))
     }
 
     pub(super) fn on_client(&mut self, frame: Frame) -> Result<(), Cut> {
@@ -420,7 +422,8 @@ impl Session {
         });
         self.batch(frame, &message, What::Parse, false)?;
         self.batch.plan = Some(plan.clone());
-        self.batch.named.push(Named::Statement(name.clone()));
+        let since = self.next_op;
+        self.batch.named.push(Named::Statement(name.clone(), since));
         self.gives(&name);
         // An EXECUTE in SQL is decided by what is known of the statement: of this one that is not enough.
         if !name.is_empty() && plan.refuse.is_none() {
@@ -428,7 +431,8 @@ impl Session {
             self.names.prepared.insert(key, plan.analysis.clone());
         }
         let (epoch, flight) = (self.epoch, self.flight);
-        self.prepared.insert(name, Prepared { text, plan, epoch, types: parse.types, upstream, flight });
+        self.prepared
+            .insert(name, Prepared { text, plan, epoch, types: parse.types, upstream, flight, since });
         Ok(())
     }
 
@@ -456,7 +460,8 @@ impl Session {
         self.batch(frame, &message, What::Bind, false)?;
         self.batch.plan = Some(prepared.plan.clone());
         self.batch.params = params.clone();
-        self.batch.named.push(Named::Portal(name.clone()));
+        let since = self.next_op;
+        self.batch.named.push(Named::Portal(name.clone(), since));
         self.gives(&name);
         let portal = Portal {
             plan: prepared.plan,
@@ -465,7 +470,7 @@ impl Session {
             params,
             columns: None,
             hold: false,
-            since: self.next_op,
+            since,
         };
         self.open_portal(name, portal);
         Ok(())
@@ -583,11 +588,20 @@ impl Session {
     }
 
     pub(super) fn on_close(&mut self, target: Target, frame: &Frame) -> Result<(), Cut> {
-        match &target {
-            Target::Statement(name) => self.close_statement(name.as_bytes()),
-            Target::Portal(name) => self.close_portal(name.as_bytes()),
-        }
+        let stood = match &target {
+            Target::Statement(name) => {
+                let stood = self.prepared.get(name.as_bytes()).cloned().map(Box::new);
+                self.close_statement(name.as_bytes());
+                stood
+            }
+            // Portals end with the transaction that the failure ends.
+            Target::Portal(name) => {
+                self.close_portal(name.as_bytes());
+                None
+            }
+        };
         let (Target::Statement(name) | Target::Portal(name)) = &target;
+        self.batch.named.push(Named::Closed(name.to_bytes(), stood));
         self.gives(name.as_bytes());
         self.batch(frame, &FromClient::Close(target), What::Close, false)
     }

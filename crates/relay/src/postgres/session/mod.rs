@@ -108,7 +108,7 @@ type ByName<T> = HashMap<Bytes, T, foldhash::quality::RandomState>;
 
 /// A statement that the client has prepared.
 #[derive(Clone)]
-struct Prepared {
+pub struct Prepared {
     text: Arc<str>,
     plan: Arc<Plan>,
     epoch: u64,
@@ -117,6 +117,8 @@ struct Prepared {
     upstream: Arc<str>,
     /// The flight in which it was sent there.
     flight: u64,
+    /// The first operation that can have given it its name.
+    since: u64,
 }
 
 /// A statement that SQL's PREPARE has made: that PREPARE, as the client wrote it and as it was sent.

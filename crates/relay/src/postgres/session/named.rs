@@ -95,7 +95,7 @@ impl Session {
     }
 
     /// A name of the session's own is given, or taken back. Of what has none there is one at a time, and it is asked for where
-    /// it is used ([`Session::binds_unsure`]).
+    /// it is used ([`Session::names_unsure`]).
     pub(super) fn gives(&mut self, name: &[u8]) {
         if !name.is_empty() {
             self.names_given = Some(self.flight);
@@ -108,26 +108,72 @@ impl Session {
         flight < self.flight && flight + self.syncs >= self.flight
     }
 
-    /// Whether this message binds a statement of which it is not known yet whether upstream has it.
-    pub(super) fn binds_unsure(&self, frame: &Frame) -> Result<bool, Cut> {
-        if self.syncs == 0 || frame.tag != tag::BIND || self.copy.is_some() || self.skipping {
-            return Ok(false);
+    /// Whether this message uses, gives or closes a statement of which it is not known yet whether upstream has it. So what is
+    /// undone of a flight is never undone over what a later one has given.
+    pub(super) fn names_unsure(&self, frame: &Frame) -> bool {
+        let names = matches!(frame.tag, tag::BIND | tag::PARSE | tag::CLOSE);
+        if self.syncs == 0 || !names || self.copy.is_some() || self.skipping {
+            return false;
         }
-        let FromClient::Bind(bind) = FromClient::decode(frame)? else { return Ok(false) };
-        let found = self.prepared.get(bind.statement.as_bytes());
-        Ok(found.is_some_and(|prepared| self.is_unsure(prepared.flight)))
+        let of_others = self.names_given.is_some_and(|flight| self.is_unsure(flight));
+        // What cannot be read is told where it is taken up.
+        let Ok(message) = FromClient::decode(frame) else { return false };
+        match message {
+            FromClient::Bind(bind) => match self.prepared.get(bind.statement.as_bytes()) {
+                Some(prepared) => self.is_unsure(prepared.flight),
+                None => of_others,
+            },
+            FromClient::Parse(Parse { statement: name, .. }) | FromClient::Close(Target::Statement(name)) => {
+                of_others && !name.as_bytes().is_empty()
+            }
+            _ => false,
+        }
     }
 
-    pub(super) fn unname(&mut self, named: &Named) {
+    /// Upstream has carried out the oldest of an operation's messages that is `of` this kind: it stands, whatever comes of the
+    /// rest.
+    pub(super) fn stands_by(&mut self, op: u64, of: fn(&Named) -> bool) {
+        if let Some(op) = self.ops.get_mut(&op)
+            && let Some(first) = op.named.iter().position(of)
+        {
+            op.named.remove(first);
+        }
+    }
+
+    /// Upstream has not carried these out.
+    pub(super) fn undo(&mut self, all: &[Named]) {
+        all.iter().rev().for_each(|named| self.unname(named));
+    }
+
+    fn unname(&mut self, named: &Named) {
         match named {
-            Named::Statement(name) => self.close_statement(name),
-            Named::Portal(name) => self.close_portal(name),
-            Named::Renewed(name) => {
-                // Whatever upstream holds: before its next use it is prepared once more.
-                if let Some(prepared) = self.prepared.get_mut(name) {
-                    (prepared.upstream, prepared.epoch) = ("".into(), u64::MAX);
+            Named::Statement(name, since) => {
+                if self.prepared.get(name).is_some_and(|prepared| prepared.since == *since) {
+                    self.close_statement(name);
                 }
             }
+            Named::Portal(name, since) => {
+                if self.portals.get(name).is_some_and(|portal| portal.since == *since) {
+                    self.close_portal(name);
+                }
+            }
+            Named::Renewed(name) => {
+                if let Some(prepared) = self.prepared.get_mut(name) {
+                    prepared.forget_upstream();
+                }
+            }
+            Named::Closed(name, Some(stood)) => {
+                let mut prepared = (**stood).clone();
+                prepared.forget_upstream();
+                if let Ok(key) = String::from_utf8(name.to_vec())
+                    && !key.is_empty()
+                    && prepared.plan.refuse.is_none()
+                {
+                    self.names.prepared.insert(key, prepared.plan.analysis.clone());
+                }
+                self.prepared.insert(name.clone(), prepared);
+            }
+            Named::Closed(_, None) => {}
         }
     }
 
@@ -192,6 +238,13 @@ impl Session {
                 stale.then(|| before(&text.into(), &portal.upstream, portal.plan.types.clone()))
             }
         }
+    }
+}
+
+impl Prepared {
+    /// Whatever upstream holds: before its next use it is prepared once more.
+    fn forget_upstream(&mut self) {
+        (self.upstream, self.epoch) = ("".into(), u64::MAX);
     }
 }
 

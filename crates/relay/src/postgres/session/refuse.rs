@@ -36,9 +36,7 @@ impl Session {
                 .refuse(&question, other.as_ref().unwrap_or(decided), sqlstate5(code), why, of, false)
                 .map_err(|e| self.unrecorded(e))?
         };
-        for named in &ready.named {
-            self.unname(named);
-        }
+        self.undo(&ready.named);
         let rules: Vec<&str> = decided.rules.iter().map(|r| &*r.0).collect();
         let (message, detail) = match by_policy {
             true => {
@@ -64,7 +62,8 @@ impl Session {
         let at_rest = self.at_rest();
         self.showing.cover(receipt);
         self.skipping = true;
-        self.batch = Batch::default();
+        let unsent = std::mem::take(&mut self.batch);
+        self.undo(&unsent.named);
         if at_rest {
             self.answered_here = true;
             self.showing.show_message(&FromUpstream::Error(fields));

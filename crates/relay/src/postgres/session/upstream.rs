@@ -72,6 +72,16 @@ impl Session {
         let translated = self.ops.get(&op).is_some_and(|op| op.translated);
         let shown = event.shown(translated);
         self.show_held(&event);
+        match (&event.kind, of) {
+            (Kind::ParseComplete, _) => {
+                self.stands_by(op, |named| matches!(named, Named::Statement(..) | Named::Renewed(_)));
+            }
+            // A hidden one is before a Parse, and half of what that does.
+            (Kind::CloseComplete, Some(sent)) if !sent.hidden => {
+                self.stands_by(op, |named| matches!(named, Named::Closed(..)));
+            }
+            _ => {}
+        }
         match event.kind {
             Kind::ParseComplete | Kind::BindComplete | Kind::CloseComplete | Kind::NoData => {
                 if shown {
@@ -282,7 +292,7 @@ impl Session {
         if let Some(op) = self.ops.get_mut(&op) {
             op.columns = Some(columns.clone());
             for named in &op.named {
-                if let Named::Portal(name) = named
+                if let Named::Portal(name, _) = named
                     && let Some(portal) = self.portals.get_mut(name)
                 {
                     portal.columns = Some(columns.clone());
@@ -457,9 +467,7 @@ impl Session {
         op.code = code;
         let result = if op.withheld { "refused" } else { result };
         if result != "ok" {
-            for named in std::mem::take(&mut op.named) {
-                self.unname(&named);
-            }
+            self.undo(&std::mem::take(&mut op.named));
         }
         self.showing.finish(op, result);
         self.release_barrier(id);
