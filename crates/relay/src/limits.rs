@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use proto_postgres::limits::OUTSTANDING_MAX;
+use sql::limits::STATEMENTS_MAX;
+
 /// Live runs of one gateway. Each is about 2 KiB: 8 MiB.
 pub const RUNS_MAX: usize = 4_096;
 /// How deep runs nest.
@@ -40,6 +43,12 @@ pub const READ_BYTES: usize = 16 << 10;
 pub const QUEUE_BYTES_MAX: usize = 1 << 20;
 /// A reply under this size is one record; a larger one is released piece by piece, each after its record.
 pub const CHUNK_BYTES: usize = 64 << 10;
+/// Messages of one session that upstream has still to answer before its client is no longer read: half of what may be
+/// outstanding, so that what comes of one more, a Query of [`STATEMENTS_MAX`] statements or [`BATCH_MAX`] messages, is below that.
+pub const AHEAD_MAX: usize = OUTSTANDING_MAX / 2;
+/// Messages of the extended protocol that one record covers where nothing is executed between them.
+pub const BATCH_MAX: usize = 1_024;
+const _: () = assert!(AHEAD_MAX + BATCH_MAX + 8 * STATEMENTS_MAX < OUTSTANDING_MAX);
 /// Prepared statements of one session. PostgreSQL has no limit; drivers keep at most a few hundred.
 pub const PREPARED_MAX: usize = 4_096;
 /// Open portals of one session.
@@ -82,6 +91,8 @@ pub const CATALOG_AGE: Duration = Duration::from_secs(60);
 pub const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long a client has to take the last words of its session.
 pub const FAREWELL: Duration = Duration::from_secs(1);
+/// How long what a client has said before it went is carried out and answered: it is then that PostgreSQL would carry it out, too.
+pub const LAST_ASKED: Duration = Duration::from_secs(2);
 /// How long the end of a session waits for upstream to stop what it still does. With [`FAREWELL`], less than [`SESSION_END`].
 pub const STATEMENT_STOP: Duration = Duration::from_secs(3);
 /// After how long a cancel is sent again that upstream has not acted on.

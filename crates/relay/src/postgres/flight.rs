@@ -203,6 +203,15 @@ pub enum Outgoing {
     Control { control: super::writer::Control, sents: Vec<Sent> },
 }
 
+impl Outgoing {
+    /// What of it upstream answers.
+    pub fn sents(&self) -> &[Sent] {
+        match self {
+            Outgoing::Permitted { sents, .. } | Outgoing::Control { sents, .. } => sents,
+        }
+    }
+}
+
 /// Where a permit stands.
 pub enum Pass {
     Ready(Option<Permit>),

@@ -34,7 +34,11 @@ impl Session {
             if self.upstream.writer.out.len() > QUEUE_BYTES_MAX || self.sends.len() > 4_096 {
                 return Ok(());
             }
-            if let Some(script) = &self.script {
+            // The client waits, as it does for the database, until some of them have their answers.
+            if self.flow.outstanding() + self.unsent > AHEAD_MAX {
+                return Ok(());
+            }
+            if let Some(script) = self.script.as_ref().filter(|_| self.copy.is_none()) {
                 let next = script.rest.front().is_some_and(|next| self.asks_names(next));
                 if !script.begins() && (next || script.has_read_names()) && self.needs_refresh() {
                     return self.begin_refresh();
@@ -52,6 +56,9 @@ impl Session {
                 self.just_read = false;
                 self.on_client(frame)?;
                 continue;
+            }
+            if self.batch.sents.len() >= BATCH_MAX {
+                self.cover("describe")?;
             }
             match self.client.decoder.next_or_skipped(&mut self.client.input)? {
                 Some(Incoming::Frame(frame)) => {
@@ -623,14 +630,17 @@ impl Session {
         self.flight += 1;
         self.unsynced = false;
         self.ahead.synced();
-        self.sends.push_back((
-            op,
-            Outgoing::Control { control: Control::Sync, sents: vec![Sent::shown(op, What::Sync)] },
-        ));
+        let sents = vec![Sent::shown(op, What::Sync)];
+        self.queue(op, Outgoing::Control { control: Control::Sync, sents });
     }
 
     pub(super) fn control(&mut self, control: Control, sents: Vec<Sent>) {
-        self.sends.push_back((0, Outgoing::Control { control, sents }));
+        self.queue(0, Outgoing::Control { control, sents });
+    }
+
+    pub(super) fn queue(&mut self, op: u64, outgoing: Outgoing) {
+        self.unsent += outgoing.sents().len();
+        self.sends.push_back((op, outgoing));
     }
 
     pub(super) fn batch(

@@ -106,7 +106,7 @@ impl Session {
             .map_err(|e| self.unrecorded(e))?;
         let since = entropy::tick().0;
         let pass = Pass::Waiting(Box::new(intent));
-        self.sends.push_back((op, Outgoing::Permitted { pass, bytes: sending, sents: Vec::new(), since }));
+        self.queue(op, Outgoing::Permitted { pass, bytes: sending, sents: Vec::new(), since });
         Ok(())
     }
 

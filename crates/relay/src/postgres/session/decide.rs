@@ -121,7 +121,7 @@ impl Session {
             Err(intent) => Pass::Waiting(Box::new(intent)),
         };
         let since = entropy::tick().0;
-        self.sends.push_back((op, Outgoing::Permitted { pass, bytes: ready.sending, sents, since }));
+        self.queue(op, Outgoing::Permitted { pass, bytes: ready.sending, sents, since });
         if barrier {
             self.control(Control::Flush, Vec::new());
             self.hold = Hold::Barrier { op };

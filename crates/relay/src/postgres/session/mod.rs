@@ -62,9 +62,9 @@ use crate::config::Reel;
 use crate::entropy;
 use crate::leg::Leg;
 use crate::limits::{
-    ANALYSES_MAX, CANCEL_AGAIN, CATALOG_DOUBT, CHUNK_BYTES, FAREWELL, LAST_WORDS, NAMES_DEEP_MAX,
-    PORTALS_MAX, PREPARED_MAX, PRINTS_MAX, QUEUE_BYTES_MAX, RECORD, REFUSAL_RECORD, RELEASES_MAX,
-    STATEMENT_STOP,
+    AHEAD_MAX, ANALYSES_MAX, BATCH_MAX, CANCEL_AGAIN, CATALOG_DOUBT, CHUNK_BYTES, FAREWELL, LAST_ASKED,
+    LAST_WORDS, NAMES_DEEP_MAX, PORTALS_MAX, PREPARED_MAX, PRINTS_MAX, QUEUE_BYTES_MAX, RECORD,
+    REFUSAL_RECORD, RELEASES_MAX, STATEMENT_STOP,
 };
 use crate::runs::Ended;
 
@@ -323,6 +323,8 @@ pub struct Session {
     ops: BTreeMap<u64, Box<Op>>,
     next_op: u64,
     sends: VecDeque<(u64, Outgoing)>,
+    /// How many messages of those upstream will answer.
+    unsent: usize,
     leaving: VecDeque<Leaving>,
     showing: Showing,
     unsettled: Vec<Seq>,
@@ -470,6 +472,7 @@ impl Session {
             ops: BTreeMap::new(),
             next_op: 1,
             sends: VecDeque::new(),
+            unsent: 0,
             leaving: VecDeque::new(),
             showing: Showing::new(Known::of_run(entropy::random(), start.echoes)),
             unsettled: Vec::new(),
@@ -687,6 +690,7 @@ impl Session {
                         },
                     };
                     let Some(permit) = permit else { return Err(no_record(false)) };
+                    self.unsent -= sents.len();
                     let mut discarded = false;
                     for sent in std::mem::take(sents) {
                         discarded |= self.flow.sent(sent)? == Fate::Discarded;
@@ -703,6 +707,7 @@ impl Session {
                 }
                 Outgoing::Control { control, sents } => {
                     let control = *control;
+                    self.unsent -= sents.len();
                     let mut discarded = false;
                     for sent in std::mem::take(sents) {
                         discarded |= self.flow.sent(sent)? == Fate::Discarded;

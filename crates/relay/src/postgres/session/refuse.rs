@@ -72,10 +72,8 @@ impl Session {
         let op = self.op(Op::new(1));
         self.ahead.poison();
         self.refusals.insert(op, fields);
-        self.sends.push_back((
-            op,
-            Outgoing::Control { control: Control::Poison, sents: vec![Sent::hidden(op, What::Poison)] },
-        ));
+        let sents = vec![Sent::hidden(op, What::Poison)];
+        self.queue(op, Outgoing::Control { control: Control::Poison, sents });
         self.control(Control::Flush, Vec::new());
         Ok(())
     }

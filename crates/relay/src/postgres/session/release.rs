@@ -209,7 +209,7 @@ impl Session {
         let op = self.op(Op { silent: true, ..Op::new(1) });
         let sents = vec![Sent::hidden(op, What::Poison)];
         self.ahead.poison();
-        self.sends.push_back((op, Outgoing::Control { control: Control::Poison, sents }));
+        self.queue(op, Outgoing::Control { control: Control::Poison, sents });
         self.sync();
     }
 }
