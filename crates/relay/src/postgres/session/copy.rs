@@ -6,7 +6,6 @@ use crate::postgres::carried::Stream;
 /// A COPY FROM STDIN that runs.
 pub(super) struct CopyIn {
     pub(super) op: u64,
-    pub(super) translated: bool,
     n: u64,
     /// Upstream failed, or the gateway refused; the rest of the client's data is dropped.
     pub(super) failed: bool,
@@ -24,11 +23,11 @@ pub(super) const ONLY_COPY_DATA: &str = "only copy data is allowed while a COPY 
 const NOT_ITS_FORM: &str = "the data of this COPY is not of the form that its statement says";
 
 impl Session {
-    pub(super) fn begin_copy_in(&mut self, op: u64, translated: bool) {
+    pub(super) fn begin_copy_in(&mut self, op: u64) {
         let plan = self.ops.get(&op).and_then(|op| op.plan.as_ref());
         let carried = plan.and_then(|plan| plan.analysis.carried.as_ref());
         let rows = carried.map(|carried| Box::new(Stream::new(carried, Side::Client)));
-        self.copy = Some(CopyIn { op, translated, n: 0, failed: false, rows });
+        self.copy = Some(CopyIn { op, n: 0, failed: false, rows });
     }
 
     /// Where a grant reveals what a COPY TO STDOUT gives, its rows are looked at.
@@ -61,7 +60,7 @@ impl Session {
 
     pub(super) fn on_copy(&mut self, message: FromClient, frame: &Frame) -> Result<(), Cut> {
         let Some(copy) = &mut self.copy else { return Ok(()) };
-        let (op, translated, failed) = (copy.op, copy.translated, copy.failed);
+        let (op, failed) = (copy.op, copy.failed);
         match message {
             FromClient::CopyData(data) if !failed => self.copy_data(op, data),
             FromClient::CopyDone if !failed => {
@@ -70,11 +69,9 @@ impl Session {
                     self.copy = None;
                     return Ok(());
                 }
-                self.end_copy(op, translated, Control::CopyDone, What::CopyDone)
+                self.end_copy(op, Control::CopyDone, What::CopyDone)
             }
-            FromClient::CopyFail { .. } if !failed => {
-                self.end_copy(op, translated, Control::CopyFail, What::CopyFail)
-            }
+            FromClient::CopyFail { .. } if !failed => self.end_copy(op, Control::CopyFail, What::CopyFail),
             FromClient::CopyData(_) if failed => Ok(()),
             FromClient::CopyDone | FromClient::CopyFail { .. } => {
                 self.copy = None;
@@ -110,13 +107,12 @@ impl Session {
         Ok(())
     }
 
-    fn end_copy(&mut self, op: u64, translated: bool, control: Control, what: What) -> Result<(), Cut> {
+    fn end_copy(&mut self, op: u64, control: Control, what: What) -> Result<(), Cut> {
         self.copy = None;
-        if let Some(op) = self.ops.get_mut(&op) {
-            op.owes_sync = false;
-        }
+        let owed = self.ops.get_mut(&op).is_some_and(|op| std::mem::take(&mut op.owes_sync));
         self.control(control, vec![Sent::hidden(op, what)]);
-        if translated {
+        // Behind what is left of a Query comes one of its own.
+        if owed {
             self.sync();
         }
         Ok(())

@@ -98,7 +98,8 @@ impl Session {
         op.translated = ready.translated;
         op.offset = ready.offset;
         op.script = if ready.translated { self.scripts } else { 0 };
-        op.owes_sync = ready.translated && ready.plan.copies_in();
+        let last = self.script.as_ref().is_none_or(|script| script.rest.is_empty());
+        op.owes_sync = ready.translated && ready.plan.copies_in() && last;
         op.named = ready.named;
         self.unsynced = true;
         op.columns = ready.columns;

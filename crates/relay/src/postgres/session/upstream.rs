@@ -148,7 +148,7 @@ impl Session {
             }
             Kind::CopyInStart(_) => {
                 self.showing.show(&frame);
-                self.begin_copy_in(op, translated);
+                self.begin_copy_in(op);
                 if let Hold::Barrier { op: waits } = self.hold
                     && waits == op
                 {
