@@ -26,6 +26,16 @@ pub const LOGIN: Duration = Duration::from_secs(20);
 pub const START_LOOK: Duration = Duration::from_secs(3);
 /// To reach the upstream and log in there.
 pub const DIAL: Duration = Duration::from_secs(15);
+/// To read a catalog, all of it: everybody who wants one waits meanwhile. Ten thousand tables take a second or two.
+pub const CATALOG_READ: Duration = Duration::from_secs(10);
+/// What an upstream says of its catalog at once, in bytes: a hundred for each column of 100,000 tables.
+pub const CATALOG_BYTES_MAX: usize = 256 << 20;
+/// Parameters that an upstream reports at login, and their bytes. PostgreSQL reports 15, of which a client sets one or two.
+pub const REPORTED_MAX: usize = 256;
+pub const REPORTED_BYTES_MAX: usize = 64 << 10;
+/// How long an upstream's machine may be silent where nothing is under way to it: TCP asks whether it is there. A
+/// network that fails for less than a minute is one that PostgreSQL's own connections outlive.
+pub const UPSTREAM_SILENT: Duration = Duration::from_secs(90);
 /// How long the end of a run waits for its sessions to write their last records.
 pub const SESSION_END: Duration = Duration::from_secs(5);
 /// How long a request that is already in the ledger's queue waits for its record. New ones are refused as soon as the

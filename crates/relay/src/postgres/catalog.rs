@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use proto_postgres::message::{FromClient, FromUpstream};
-use proto_postgres::reply::field;
+use proto_postgres::reply::{DataRow, field};
 use sql::catalog::{QUERIES, Rows};
 use sql::{Governed, Snapshot};
+use tokio::time::Instant;
 use vocab::Tick;
 use wire::RawField;
 
 use super::dial::{DialError, Dialled, dial};
 use super::resource::Resource;
 use crate::entropy;
-use crate::limits::START_LOOK;
+use crate::limits::{CATALOG_BYTES_MAX, CATALOG_READ, START_LOOK};
 
 /// What names mean, and which columns are governed: one state of one upstream.
 pub struct Catalog {
@@ -63,7 +64,7 @@ impl Catalog {
         Some(Catalog { snapshot, governed, search_path, role, names, ..*self })
     }
 
-    /// Dials, reads, and hangs up.
+    /// Dials, reads, and hangs up: within [`crate::limits::DIAL`] and [`CATALOG_READ`].
     pub async fn fetch(resource: &Resource) -> Result<Catalog, DialError> {
         let began = resource.catalog.begin();
         let upstream = &resource.config.upstream;
@@ -74,7 +75,7 @@ impl Catalog {
             &[("application_name", "tachograph")],
         )
         .await?;
-        let mut control = Control { dialled };
+        let mut control = Control::new(dialled);
         control.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let mut answers = Vec::with_capacity(QUERIES.len() + 1);
         for query in QUERIES {
@@ -118,8 +119,8 @@ pub async fn powers(resource: &Resource, governed: &Governed) -> Result<Powers, 
     let upstream = &resource.config.upstream;
     let dialled = dial(upstream, resource.tls.as_ref(), &resource.config.vault, &[])
         .await
-        .map_err(|e| e.to_string())?;
-    let rows = Control { dialled }.query(&powers_query(governed)).await?;
+        .map_err(|e| e.said(resource.gate.detectors()))?;
+    let rows = Control::new(dialled).query(&powers_query(governed)).await?;
     match &rows[..] {
         [row] if row.len() == NEVER.len() + MORE.len() => {
             let (never, more) = row.split_at(NEVER.len());
@@ -190,14 +191,46 @@ pub fn session_names(rows: &Rows) -> Result<SessionNames, String> {
     })
 }
 
-/// The gateway's own connection: asks, and keeps nothing.
+/// The gateway's own connection: asks, and keeps nothing. All that it asks has its answers within [`CATALOG_READ`].
 pub struct Control {
-    pub dialled: Dialled,
+    dialled: Dialled,
+    until: Instant,
+    budget: Budget,
+}
+
+/// What is still taken of an upstream's answers.
+pub struct Budget(usize);
+
+impl Budget {
+    pub fn of_catalog() -> Budget {
+        Budget(CATALOG_BYTES_MAX)
+    }
+
+    /// Errors: it is used up.
+    pub fn take(&mut self, row: &DataRow) -> Result<(), String> {
+        // A cell that is kept is larger than its bytes.
+        let cost = row.byte_len() + row.cells().count() * size_of::<Option<String>>();
+        self.0 = self.0.checked_sub(cost).ok_or("the catalog is larger than the gateway takes")?;
+        Ok(())
+    }
 }
 
 impl Control {
+    pub fn new(dialled: Dialled) -> Control {
+        Control { dialled, until: Instant::now() + CATALOG_READ, budget: Budget::of_catalog() }
+    }
+
     /// One statement, its rows as text.
     pub async fn query(&mut self, sql: &str) -> Result<Rows, String> {
+        let until = self.until;
+        match tokio::time::timeout_at(until, self.answer(sql)).await {
+            Ok(answer) => answer,
+            Err(_late) => Err(format!("no answer within {} s", CATALOG_READ.as_secs())),
+        }
+    }
+
+    async fn answer(&mut self, sql: &str) -> Result<Rows, String> {
+        let budget = &mut self.budget;
         let Dialled { leg, decoder, input, .. } = &mut self.dialled;
         let mut out = bytes::BytesMut::new();
         let message = FromClient::Query { sql: RawField::copy_from(sql.as_bytes()) };
@@ -213,7 +246,10 @@ impl Control {
                 }
             };
             match FromUpstream::decode(&frame).map_err(|f| f.inward.to_string())? {
-                FromUpstream::DataRow(row) => rows.push(text_row(&row)?),
+                FromUpstream::DataRow(row) => {
+                    budget.take(&row)?;
+                    rows.push(text_row(&row)?);
+                }
                 FromUpstream::Error(fields) => {
                     let text = |code| fields.get(code).and_then(RawField::to_str).unwrap_or("?").to_string();
                     failed = Some(format!("{}: {}", text(field::SQLSTATE), text(field::MESSAGE)));
@@ -226,7 +262,7 @@ impl Control {
 }
 
 /// A row of text cells. Errors: a cell that is not UTF-8.
-pub fn text_row(row: &proto_postgres::reply::DataRow) -> Result<Vec<Option<String>>, String> {
+pub fn text_row(row: &DataRow) -> Result<Vec<Option<String>>, String> {
     row.cells()
         .map(|cell| match cell {
             None => Ok(None),
@@ -253,6 +289,8 @@ pub struct Shelf {
     fetching: tokio::sync::Mutex<()>,
     /// Why the last attempt to read one failed, if it did.
     trouble: RwLock<Option<String>>,
+    /// How many have failed, and how the last of them did.
+    failed: RwLock<(u64, Option<DialError>)>,
 }
 
 /// When a catalog began to be read.
@@ -288,12 +326,24 @@ impl Shelf {
         if let Some(newest) = self.newest().filter(|newest| will_do(newest)) {
             return Ok(newest);
         }
+        let failed = self.failures().0;
         let _one_at_a_time = self.fetching.lock().await;
         if let Some(newest) = self.newest().filter(|newest| will_do(newest)) {
             return Ok(newest);
         }
+        // One has failed while this one waited for it. Each of a hundred would wait as long again.
+        if let (now, Some(error)) = self.failures()
+            && now != failed
+        {
+            return Err(error);
+        }
         let fetched = Catalog::fetch(resource).await;
-        self.reached(fetched.as_ref().err().map(DialError::to_string));
+        let detectors = resource.gate.detectors();
+        self.reached(fetched.as_ref().err().map(|error| error.said(detectors)));
+        if let Err(error) = &fetched {
+            let mut failed = self.failed.write().unwrap_or_else(PoisonError::into_inner);
+            *failed = (failed.0 + 1, Some(error.clone()));
+        }
         let catalog = Arc::new(fetched?);
         resource.record_catalog(&catalog);
         *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(catalog.clone());
@@ -331,6 +381,10 @@ impl Shelf {
     pub fn is_at_rest(&self, changes: u64, own: u64) -> bool {
         // In this order: what has landed meanwhile is a change by then.
         self.landing.load(SeqCst) <= own && self.changes() == changes
+    }
+
+    fn failures(&self) -> (u64, Option<DialError>) {
+        self.failed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn newest(&self) -> Option<Arc<Catalog>> {

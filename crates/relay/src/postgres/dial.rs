@@ -7,11 +7,13 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use mask::Detectors;
 use postgres_protocol::authentication::{md5_hash, sasl};
 use proto_postgres::frame::{Decoder, Frame};
 use proto_postgres::message::{self, Authentication, FromClient, FromUpstream};
 use proto_postgres::reply::{Fields, field};
 use proto_postgres::startup;
+use rustix::net::sockopt;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use sql::catalog::SERVER_MAJOR_MAX;
@@ -21,14 +23,14 @@ use wire::RawField;
 
 use crate::config::{Address, Upstream};
 use crate::leg::Leg;
-use crate::limits::DIAL;
+use crate::limits::{DIAL, REPORTED_BYTES_MAX, REPORTED_MAX, UPSTREAM_SILENT};
 use crate::vault::{Secret, Vault};
 
 /// What every upstream session of ours begins with; a client cannot change them (DESIGN section 8, L3).
 pub const PINS: &[(&str, &str)] = &[("standard_conforming_strings", "on"), ("client_encoding", "UTF8")];
 
 /// Why there is no upstream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DialError {
     /// For the client: no address, no name.
     pub outward: &'static str,
@@ -71,6 +73,11 @@ impl DialError {
                 "it is PostgreSQL {major}, and the grammar of this gateway is that of {SERVER_MAJOR_MAX}"
             ),
         )
+    }
+
+    /// For the operator's screen: the upstream's own words may hold a value, or what deceives a terminal.
+    pub fn said(&self, detectors: &Detectors) -> String {
+        mask::text(detectors, &self.to_string()).0.to_string()
     }
 
     /// Whether the server answered, and is one that no session can be had with.
@@ -161,6 +168,7 @@ async fn connect(upstream: &Upstream, tls: Option<&Arc<ClientConfig>>) -> Result
         Address::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
+            ends_if_silent(&stream).map_err(failed)?;
             (host, Leg::Tcp(stream))
         }
     };
@@ -189,6 +197,18 @@ async fn connect(upstream: &Upstream, tls: Option<&Arc<ClientConfig>>) -> Result
         .await
         .map_err(|e| DialError::unproved(format!("{}: {e}", upstream.address)))?;
     Ok(Leg::TlsClient(Box::new(stream)))
+}
+
+/// One whose other end has gone without a word ends, and with it whatever waits for its answer.
+fn ends_if_silent(stream: &TcpStream) -> std::io::Result<()> {
+    const ASKS: u32 = 3;
+    let most = UPSTREAM_SILENT;
+    // TCP_USER_TIMEOUT would end one as well that takes nothing more while it waits for a lock.
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, most / 2)?;
+    sockopt::set_tcp_keepintvl(stream, most / 2 / ASKS)?;
+    sockopt::set_tcp_keepcnt(stream, ASKS)?;
+    Ok(())
 }
 
 async fn log_in(
@@ -221,11 +241,17 @@ async fn log_in(
     }
     talk.decoder.authenticated();
 
-    let (mut pid, mut key, mut status) = (0, Bytes::new(), Vec::new());
+    let (mut pid, mut key, mut status, mut reported) = (0, Bytes::new(), Vec::new(), 0);
     loop {
         match talk.next().await? {
             FromUpstream::ParameterStatus { name, value } => {
-                status.push((name.into_bytes(), value.into_bytes()))
+                reported += name.len() + value.len();
+                if status.len() >= REPORTED_MAX || reported > REPORTED_BYTES_MAX {
+                    return Err(DialError::protocol("more parameters at login than are taken".into()));
+                }
+                // Bytes of their own: a frame's are a part of what was read with it.
+                let own = |field: RawField| Bytes::copy_from_slice(field.as_bytes());
+                status.push((own(name), own(value)));
             }
             FromUpstream::BackendKeyData { pid: p, key: k } => (pid, key) = (p, k.into_bytes()),
             FromUpstream::ReadyForQuery(_) => break,

@@ -15,6 +15,7 @@ use proto_postgres::reply::{Fields, encode_error};
 use proto_postgres::scram::{Channel, Server, Verifier};
 use proto_postgres::startup::{self, Startup, StartupMessage};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use vocab::{RunId, Seq, SessionId};
 use wire::{Fault, RawField};
@@ -33,8 +34,8 @@ use crate::connect::{BARRED, Barred, permitted};
 use crate::counts::Stranger;
 use crate::entropy;
 use crate::leg::Leg;
-use crate::limits::{LOGIN, SCRAM_ITERATIONS};
-use crate::runs::Run;
+use crate::limits::{LOGIN, QUEUE_BYTES_MAX, SCRAM_ITERATIONS};
+use crate::runs::{Ended, Run};
 use crate::tls::POSTGRESQL;
 
 /// How a login ends before there is a session.
@@ -317,7 +318,7 @@ impl Login<'_> {
         &self,
         leg: &mut Leg,
         run: Arc<Run>,
-        ended: tokio::sync::watch::Receiver<Option<crate::runs::Ended>>,
+        ended: watch::Receiver<Option<Ended>>,
         input: BytesMut,
         decoder: Decoder,
     ) -> Result<(), Refused> {
@@ -344,15 +345,16 @@ impl Login<'_> {
         let parameters = self.parameters(pins)?;
 
         let told = |e: DialError| refused(std::str::from_utf8(e.code).unwrap_or("08001"), e.outward);
-        let catalog = resource.catalog.current(resource).await.map_err(told)?;
+        let mut early = Early { leg, input, ended: ended.clone() };
+        let catalog = early.or_gone(resource.catalog.current(resource)).await?.map_err(told)?;
         let borrowed: Vec<(&str, &str)> = parameters.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let upstream = &resource.config.upstream;
-        let dialled = dial::dial(upstream, resource.tls.as_ref(), &resource.config.vault, &borrowed)
-            .await
-            .map_err(|e| {
-                resource.catalog.reached(Some(e.to_string()));
-                told(e)
-            })?;
+        let dialled = dial::dial(upstream, resource.tls.as_ref(), &resource.config.vault, &borrowed);
+        let dialled = early.or_gone(dialled).await?.map_err(|e| {
+            resource.catalog.reached(Some(e.said(resource.gate.detectors())));
+            told(e)
+        })?;
+        let Early { leg, input, .. } = early;
 
         resource.catalog.reached(None);
         let connect = self.record(&run, leg, &dialled, &parameters).await?;
@@ -395,7 +397,7 @@ impl Login<'_> {
         &self,
         leg: &mut Leg,
         run: &Run,
-        ended: tokio::sync::watch::Receiver<Option<crate::runs::Ended>>,
+        ended: watch::Receiver<Option<Ended>>,
         input: BytesMut,
         decoder: Decoder,
         recording: &dyn Recording,
@@ -584,6 +586,42 @@ impl Login<'_> {
     }
 }
 
+/// A client whose session is not there yet.
+struct Early<'a> {
+    leg: &'a mut Leg,
+    input: BytesMut,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+impl Early<'_> {
+    /// What `work` gives, unless the client goes or its run ends before.
+    async fn or_gone<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Refused> {
+        let Early { leg, input, ended } = self;
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = gone(leg, input) => Err(refused("08006", GONE)),
+            _over = ended.wait_for(Option::is_some) => Err(refused("57P01", RUN_OVER)),
+        }
+    }
+}
+
+/// Returns when the client has closed the connection and said nothing. What it says early is kept, up to what waits for any
+/// session.
+async fn gone(leg: &mut Leg, input: &mut BytesMut) {
+    while input.len() < QUEUE_BYTES_MAX {
+        match leg.fill(input).await {
+            Ok(0) if !input.is_empty() => break,
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+    std::future::pending().await
+}
+
+const GONE: &str = "the client closed the connection before it had a session";
+const RUN_OVER: &str = "the run that this connection belongs to is over";
+
 async fn password_message(
     leg: &mut Leg,
     input: &mut BytesMut,
@@ -687,9 +725,10 @@ fn options(text: &str) -> Option<Vec<(String, String)>> {
 
 /// A catalog, for `tacho check`, or why there is none, in the operator's words.
 pub async fn probe(resource: &Resource) -> Result<Arc<Catalog>, String> {
+    let detectors = resource.gate.detectors();
     resource.catalog.current(resource).await.map_err(|e| match e.outward {
-        CATALOG_UNREAD => e.inward,
-        _ => e.to_string(),
+        CATALOG_UNREAD => mask::text(detectors, &e.inward).0.to_string(),
+        _ => e.said(detectors),
     })
 }
 

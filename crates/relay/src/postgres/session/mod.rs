@@ -50,7 +50,7 @@ use end::no_record;
 use refuse::{ABORTED, ENDED_UNASKED, ENDED_UNSENT, position};
 use transaction::{Ahead, Holding};
 
-use super::catalog::{Began, Catalog, Landing, SESSION_QUERY, session_names, text_row};
+use super::catalog::{Began, Budget, Catalog, Landing, SESSION_QUERY, session_names, text_row};
 use super::flight::{
     Columns, Fates, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, ask_keeper, error, fatal,
     ready, rules_detail, sqlstate,
@@ -255,6 +255,7 @@ struct Refresh {
     /// Answers still to come, each from one query.
     answers: Vec<Vec<Vec<Option<String>>>>,
     rows: Vec<Vec<Option<String>>>,
+    budget: Budget,
     names_only: bool,
     failed: bool,
 }

@@ -96,6 +96,7 @@ impl Session {
             answers: Vec::new(),
             rows: Vec::new(),
             names_only,
+            budget: Budget::of_catalog(),
             failed: false,
         }));
         Ok(())

@@ -236,7 +236,7 @@ impl Session {
         let Hold::Refresh(refresh) = &mut self.hold else { return Ok(()) };
         let op = refresh.op;
         match event.kind {
-            Kind::DataRow(row) => match text_row(&row) {
+            Kind::DataRow(row) => match refresh.budget.take(&row).and_then(|()| text_row(&row)) {
                 Ok(row) => {
                     refresh.rows.push(row);
                     return Ok(());
