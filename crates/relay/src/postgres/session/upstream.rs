@@ -176,6 +176,11 @@ impl Session {
             Kind::Notice(fields) => {
                 let fields = self.sanitised(&fields, op);
                 self.showing.show_message(&FromUpstream::Notice(fields));
+                match self.ops.get(&op).is_some_and(|op| op.intent.is_some()) {
+                    true => self.maybe_piece(op)?,
+                    false if self.showing.len() >= CHUNK_BYTES => self.flush(None)?,
+                    false => {}
+                }
             }
             Kind::Parameter { name, value } => {
                 // By these the gateway reads statements. It lets nobody change them, and who found a way goes no further.
