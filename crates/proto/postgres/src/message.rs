@@ -610,11 +610,14 @@ fn formats(r: &mut Reader<'_>) -> Result<Vec<Format>, Fault> {
     (0..count).map(|_| format(r)).collect()
 }
 
+/// What is said of a value in neither of the two formats.
+pub const UNKNOWN_FORMAT: &str = "unknown format code";
+
 pub(crate) fn format(r: &mut Reader<'_>) -> Result<Format, Fault> {
     match r.u16()? {
         0 => Ok(Format::Text),
         1 => Ok(Format::Binary),
-        _ => Err(r.fault(kind::BAD_VALUE, "unknown format code")),
+        _ => Err(r.fault(kind::BAD_VALUE, UNKNOWN_FORMAT)),
     }
 }
 

@@ -1,5 +1,8 @@
 //! What the client says: a Query, the extended messages, COPY data.
 
+use proto_postgres::message::UNKNOWN_FORMAT;
+use wire::kind;
+
 use super::named::{NAME_CUT, names_cut};
 use super::*;
 
@@ -109,7 +112,12 @@ impl Session {
     }
 
     pub(super) fn on_client(&mut self, frame: Frame) -> Result<(), Cut> {
-        let message = FromClient::decode(&frame)?;
+        let message = match FromClient::decode(&frame) {
+            Err(fault) if frame.tag == tag::BIND && fault.kind == kind::BAD_VALUE && self.copy.is_none() => {
+                return self.on_bad_bind(&frame, &fault);
+            }
+            decoded => decoded?,
+        };
         if let FromClient::Terminate = message {
             return Err(Cut::quiet("client-closed"));
         }
@@ -152,6 +160,15 @@ impl Session {
             }),
             FromClient::Terminate => Ok(()),
         }
+    }
+
+    /// Its frame is whole and what it says of its values is not: an error and no end, as at the server.
+    fn on_bad_bind(&mut self, frame: &Frame, fault: &Fault) -> Result<(), Cut> {
+        if self.skipping {
+            return Ok(());
+        }
+        let code = if fault.outward == UNKNOWN_FORMAT { "22023" } else { "08P01" };
+        self.refuse_message("bind", frame, code, fault.outward)
     }
 
     // --- a Query
@@ -374,6 +391,10 @@ impl Session {
 
     pub(super) fn on_parse(&mut self, parse: Parse, frame: &Frame) -> Result<(), Cut> {
         let name = parse.statement.to_bytes();
+        if name.is_empty() {
+            // Whatever comes of this one, it takes the place of the one before.
+            self.close_statement(&name);
+        }
         let Some(text) = parse.sql.to_str() else {
             return self.refuse_message("parse", frame, "22021", NOT_UTF8);
         };
