@@ -530,13 +530,18 @@ impl Login<'_> {
 
     async fn record_end(&self, who: &Who, connect: Seq, session: &mut Session, cut: &Cut) {
         let gate = &self.resource.gate;
-        let (unanswered, unsettled, how) = session.left_open();
-        for intent in unanswered {
+        let (unsent, unanswered, unsettled, how) = session.left_open();
+        let never = ("skipped", "rolled-back", "partial: the connection ended before it was sent");
+        let unknown = ("indeterminate", "indeterminate", "partial: the connection ended before the answer");
+        let unsent = unsent.into_iter().map(|intent| (intent, never));
+        for (intent, (result, settled, partial)) in
+            unsent.chain(unanswered.into_iter().map(|intent| (intent, unknown)))
+        {
             let outcome = gate::Outcome {
-                result: "indeterminate",
+                result,
                 state: "final",
-                settled: Some("indeterminate"),
-                partial: Some("partial: the connection ended before the answer"),
+                settled: Some(settled),
+                partial: Some(partial),
                 ..Default::default()
             };
             let _recovery_says_it_otherwise = gate.outcome(who, intent, outcome);

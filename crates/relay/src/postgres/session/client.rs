@@ -119,7 +119,9 @@ impl Session {
             decoded => decoded?,
         };
         if let FromClient::Terminate = message {
-            return Err(Cut::quiet("client-closed"));
+            self.client.input.clear();
+            self.closes();
+            return Ok(());
         }
         if self.copy.is_some() {
             return self.on_copy(message, &frame);

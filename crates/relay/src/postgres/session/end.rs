@@ -18,6 +18,33 @@ impl Session {
         Ok(())
     }
 
+    /// The client says nothing more. What it has said before is carried out, as far as that takes no longer than
+    /// [`LAST_ASKED`].
+    pub(super) fn closes(&mut self) {
+        if self.closing.is_some() {
+            return;
+        }
+        if self.unsynced {
+            // No Sync will come: its answers are not waited for in vain.
+            self.control(Control::Flush, Vec::new());
+        }
+        let until = entropy::tick().0.saturating_add(LAST_ASKED.as_nanos() as u64);
+        self.closing = Some(until);
+        self.ring_by(until);
+    }
+
+    /// Whether a client that says nothing more has all that is still to come. A human is not asked for one that is gone, and a
+    /// COPY whose end it has not said has none.
+    pub(super) fn has_closed(&self) -> bool {
+        let Some(until) = self.closing else { return false };
+        let asked = matches!(self.hold, Hold::Human { .. }) || self.copy.is_some();
+        let said = self.wants_more && self.script.is_none() && self.stash.is_none();
+        let sent = self.sends.is_empty() && self.upstream.writer.out.is_empty();
+        let answered = self.flow.outstanding() == 0 && matches!(self.hold, Hold::No);
+        let told = self.leaving.is_empty() && self.client.writer.out.is_empty();
+        asked || said && sent && answered && told || entropy::tick().0 >= until
+    }
+
     /// Passes a cancel on, once what the client had sent before it has gone upstream. With nothing to cancel it is for
     /// nothing, as with the upstream itself. Whether one has arrived: the client's next message was waiting for that.
     pub(super) fn poll_cancel(&mut self, cx: &mut TaskContext<'_>) -> bool {

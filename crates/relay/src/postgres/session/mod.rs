@@ -372,6 +372,8 @@ pub struct Session {
     /// When it rings, on the monotonic clock, and the timer.
     timer: Option<(u64, Pin<Box<Sleep>>)>,
     late_at: Option<u64>,
+    /// The client says nothing more; until when what it has said is carried out.
+    closing: Option<u64>,
     asked_expires: Option<WallTime>,
     last_statement: Bytes,
     /// What the last command said when it was complete, and how that is recorded.
@@ -503,6 +505,7 @@ impl Session {
             cancelling: None,
             timer: None,
             late_at: None,
+            closing: None,
             asked_expires: None,
             last_statement: Bytes::new(),
             last_tag: None,
@@ -528,11 +531,17 @@ impl Session {
             if let Err(cut) = self.pump() {
                 break cut;
             }
+            if self.has_closed() {
+                break Cut::quiet("client-closed");
+            }
             let event = std::future::poll_fn(|cx| self.poll(cx, &mut pressed, &mut over)).await;
             let step = match event {
                 Err(cut) => Err(cut),
                 Ok(Wake::Progress) => self.on_upstream(),
-                Ok(Wake::ClientClosed) => Err(Cut::quiet("client-closed")),
+                Ok(Wake::ClientClosed) => {
+                    self.closes();
+                    Ok(())
+                }
                 Ok(Wake::UpstreamClosed) => match self.on_upstream() {
                     Err(cut) => Err(cut),
                     Ok(()) => Err(Cut {
@@ -568,13 +577,16 @@ impl Session {
         self.upstream.bytes
     }
 
-    /// Intents that were sent and not answered; and those whose transaction had not ended, with what became of them: rolled back
+    /// Intents that were not sent; that were and were not answered; and those whose transaction had not ended, with what became of them: rolled back
     /// by the upstream, unless something was under way that may have committed, as a Sync may.
-    pub fn left_open(&mut self) -> (Vec<Seq>, Vec<Seq>, &'static str) {
+    pub fn left_open(&mut self) -> (Vec<Seq>, Vec<Seq>, Vec<Seq>, &'static str) {
         let in_doubt = self.flow.outstanding() > 0;
+        // A piece of a COPY's data belongs to what was sent before it.
+        let unsent = std::mem::take(&mut self.sends).into_iter().filter(|(_, of)| !of.sents().is_empty());
+        let unsent = unsent.filter_map(|(op, _)| self.ops.remove(&op)?.intent).collect();
         let unanswered = std::mem::take(&mut self.ops).into_values().filter_map(|op| op.intent).collect();
         let how = if in_doubt { "indeterminate" } else { "rolled-back" };
-        (unanswered, std::mem::take(&mut self.unsettled), how)
+        (unsent, unanswered, std::mem::take(&mut self.unsettled), how)
     }
 
     // --- the loop's one wait
@@ -596,6 +608,9 @@ impl Session {
             return Poll::Ready(Ok(Wake::UpstreamClosed));
         }
         if let Poll::Ready(Err(_)) = self.client.leg.poll_drain(cx, &mut self.client.writer.out) {
+            // It takes nothing more, either.
+            self.client.writer.out.clear();
+            self.client.leg = Leg::Gone;
             return Poll::Ready(Ok(Wake::ClientClosed));
         }
         if moved {
@@ -630,7 +645,7 @@ impl Session {
         }
         let queued = self.upstream.writer.out.len();
         let has_room = queued + self.client.input.len() < QUEUE_BYTES_MAX;
-        if has_room || (self.wants_more && queued < QUEUE_BYTES_MAX) {
+        if self.closing.is_none() && (has_room || (self.wants_more && queued < QUEUE_BYTES_MAX)) {
             match self.client.leg.poll_fill(cx, &mut self.client.input) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Ok(Wake::ClientClosed)),
                 Poll::Ready(Ok(n)) => {
@@ -793,6 +808,9 @@ impl Session {
                 return self.on_answer(None);
             }
             self.sleep_until(expires);
+        }
+        if let Some(until) = self.closing {
+            self.ring_by(until);
         }
         match self.late_at {
             Some(late) if entropy::tick().0 >= late => Err(self.lost()),
