@@ -29,6 +29,7 @@ mod copies;
 mod credentials;
 mod evidence;
 mod fates;
+mod flights;
 mod holds;
 mod hostile;
 mod http;

@@ -18,13 +18,13 @@ pub(crate) fn execute(portal: &str, rows: u8) -> Vec<u8> {
     message(b'E', &[portal.as_bytes(), b"\0\0\0\0", &[rows]].concat())
 }
 
-fn close(kind: u8, name: &str) -> Vec<u8> {
+pub(crate) fn close(kind: u8, name: &str) -> Vec<u8> {
     message(b'C', &[&[kind], name.as_bytes(), b"\0"].concat())
 }
 
 /// Sends the messages and a Sync; the SQLSTATE of the first error.
 #[track_caller]
-fn flight(client: &mut Raw, messages: &[Vec<u8>]) -> Option<String> {
+pub(crate) fn flight(client: &mut Raw, messages: &[Vec<u8>]) -> Option<String> {
     client.send(&messages.concat());
     client.send(&message(b'S', b""));
     code(&client.until_ready().unwrap())
