@@ -92,9 +92,13 @@ pub const BODY_DEPTH_MAX: usize = 128;
 /// How many strings of JSON one in another are read as JSON themselves: the result of a tool in an answer, and one more. Each
 /// holds its text again: 4 x 3 MiB.
 pub const BODY_INNER_DEPTH_MAX: usize = 4;
-/// Longest string or number of a JSON body, in bytes as written. It is held whole, so that nothing hides across a cut:
-/// as read, as written and as replaced, 3 MiB.
+/// Longest string or number of a JSON body whose reader says no other limit, in bytes as written. It is held whole, so that nothing
+/// hides across a cut: as read, as written and as replaced, 3 MiB.
 pub const BODY_TOKEN_BYTES_MAX: usize = 1 << 20;
+/// The same where its reader says another ([`crate::body::Body::longest`]): an image in a conversation is one string. 3 x 8 MiB, of
+/// which a third is held until the rest of it comes; with what stands in strings of it 5 x 24 MiB, for as long as one piece is looked at.
+pub const BODY_TOKEN_BYTES_MOST: usize = 8 << 20;
+const _: () = assert!(BODY_TOKEN_BYTES_MAX <= BODY_TOKEN_BYTES_MOST);
 /// Most keys of all objects of a JSON body that are open at once: they are kept, to refuse a key that comes twice.
 /// 65,536 x 48 bytes for the set and where they end = 3 MiB.
 pub const BODY_KEYS_MAX: usize = 1 << 16;
@@ -111,7 +115,8 @@ pub const BODY_WINDOW_RAW_BYTES: usize = 64 << 10;
 /// context has at most 512 tokens, so that 512 x 4 KiB = 2 MiB are held at worst.
 pub const BODY_GAP_BYTES_MAX: usize = 4 << 10;
 
-/// Longest event of an event stream, in bytes, with its lines' ends: as long as a token of JSON, which it may be one of.
+/// Longest event of an event stream, in bytes, with its lines' ends: as long as a token of JSON, which it may be one of. Where each
+/// is a message, none waits for the next, and each may be as long as a token may there.
 pub const BODY_EVENT_BYTES_MAX: usize = 1 << 20;
 /// Most lines of an event. 16,384 x 48 bytes = 768 KiB; JSON that is printed over lines has that many for 400 KiB.
 pub const BODY_EVENT_LINES_MAX: usize = 1 << 14;

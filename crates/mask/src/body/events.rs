@@ -17,6 +17,8 @@ use crate::limits::{BODY_ENDPOINT_BYTES_MAX, BODY_EVENT_BYTES_MAX, BODY_EVENT_LI
 
 pub(super) struct Events {
     rules: Arc<Rules>,
+    /// The longest string or number of its data, in bytes.
+    pub(super) longest: usize,
     /// The event that is being read, as it came.
     raw: Vec<u8>,
     /// Its whole lines, without their ends.
@@ -31,14 +33,21 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(rules: Arc<Rules>) -> Events {
+    pub(super) fn new(rules: Arc<Rules>, longest: usize) -> Events {
         let (raw, lines, texts) = (Vec::new(), Vec::new(), Some(Texts::default()));
-        Events { rules, raw, lines, line: 0, after_return: false, first: true, texts }
+        Events { rules, longest, raw, lines, line: 0, after_return: false, first: true, texts }
     }
 
     /// Each event is a message of its own.
-    pub(super) fn messages(rules: Arc<Rules>) -> Events {
-        Events { texts: None, ..Events::new(rules) }
+    pub(super) fn messages(rules: Arc<Rules>, longest: usize) -> Events {
+        Events { texts: None, ..Events::new(rules, longest) }
+    }
+
+    fn event_bytes_max(&self) -> usize {
+        match self.texts {
+            Some(_) => BODY_EVENT_BYTES_MAX,
+            None => BODY_EVENT_BYTES_MAX.max(self.longest),
+        }
     }
 
     /// Whether an event waits for the next.
@@ -69,8 +78,8 @@ impl Events {
             let end = memchr::memchr2(b'\n', b'\r', rest);
             let (piece, after) = rest.split_at(end.map_or(rest.len(), |i| i + 1));
             self.raw.extend_from_slice(piece);
-            if self.raw.len() > BODY_EVENT_BYTES_MAX {
-                return Err(Unreadable("an event is longer than 1 MiB"));
+            if self.raw.len() > self.event_bytes_max() {
+                return Err(Unreadable("an event is longer than the gateway reads"));
             }
             if end.is_some() {
                 self.after_return = piece.ends_with(b"\r");
@@ -198,8 +207,8 @@ impl Events {
 
     fn json(&self, data: &[u8], look: &mut Look<'_>) -> Result<Data, Unreadable> {
         let mut json = match self.texts {
-            Some(_) => Json::of_event(self.rules.clone()),
-            None => Json::new(self.rules.clone()),
+            Some(_) => Json::of_event(self.rules.clone(), self.longest),
+            None => Json::new(self.rules.clone(), self.longest),
         };
         let mut written = Vec::new();
         json.push(look, data, &mut written)?;

@@ -12,7 +12,7 @@ use super::rules::{Edge, Rules};
 use super::window::{Kind, Standing, Window};
 use super::{Masks, Unreadable, write};
 use crate::detect::placeholder;
-use crate::limits::{BODY_DEPTH_MAX, BODY_INNER_DEPTH_MAX, BODY_NAME_BYTES_MAX, BODY_TOKEN_BYTES_MAX};
+use crate::limits::{BODY_DEPTH_MAX, BODY_INNER_DEPTH_MAX, BODY_NAME_BYTES_MAX};
 
 /// Room for so much text stays with a reader.
 const KEPT_TEXT_BYTES_MAX: usize = 4 << 10;
@@ -22,11 +22,13 @@ const CUT: Unreadable = Unreadable("the JSON ends too early");
 const TRAILING: Unreadable = Unreadable("something stands behind the JSON value");
 const NESTED: Unreadable = Unreadable("the JSON is nested deeper than 128");
 const TOO_DEEP: Unreadable = Unreadable("JSON stands in strings of JSON, deeper than four");
-const TOO_LONG: Unreadable = Unreadable("a string or number is longer than 1 MiB");
+const TOO_LONG: Unreadable = Unreadable("a string or number is longer than the gateway reads");
 
 /// One JSON text, masked as it comes.
 pub(super) struct Json {
     rules: Arc<Rules>,
+    /// The longest string or number, in bytes as written.
+    pub(super) longest: usize,
     window: Window,
     lex: Lex,
     expect: Expect,
@@ -107,10 +109,11 @@ struct Begun {
 }
 
 impl Json {
-    pub(super) fn new(rules: Arc<Rules>) -> Json {
+    pub(super) fn new(rules: Arc<Rules>, longest: usize) -> Json {
         Json {
             begun: vec![0; rules.words()],
             rules,
+            longest,
             window: Window::new(),
             lex: Lex::Between,
             expect: Expect::Root,
@@ -127,8 +130,8 @@ impl Json {
     }
 
     /// The data of an event: its strings are not decided here.
-    pub(super) fn of_event(rules: Arc<Rules>) -> Json {
-        Json { marking: Some(Marking::default()), ..Json::new(rules) }
+    pub(super) fn of_event(rules: Arc<Rules>, longest: usize) -> Json {
+        Json { marking: Some(Marking::default()), ..Json::new(rules, longest) }
     }
 
     /// What of an event is to be decided with others, and what tells its texts apart.
@@ -244,7 +247,7 @@ impl Json {
             self.lex = Lex::String { escape: false };
             return Ok(());
         };
-        if length > BODY_TOKEN_BYTES_MAX + 2 {
+        if length > self.longest + 2 {
             return Err(TOO_LONG);
         }
         let rest = input.rest();
@@ -269,7 +272,7 @@ impl Json {
             _ => {
                 let begun = Number::begin(byte).ok_or(UNEXPECTED)?;
                 let (length, state) = begun.all(input.rest(), 1);
-                if length > BODY_TOKEN_BYTES_MAX {
+                if length > self.longest {
                     return Err(TOO_LONG);
                 }
                 if length == input.rest().len() {
@@ -391,7 +394,7 @@ impl Json {
             true => 1,
             false => memchr::memchr2(b'"', b'\\', rest).map_or(rest.len(), |i| i + 1),
         };
-        if self.token.len() + taken > BODY_TOKEN_BYTES_MAX + 2 {
+        if self.token.len() + taken > self.longest + 2 {
             return Err(TOO_LONG);
         }
         let last = rest[taken - 1];
@@ -522,7 +525,7 @@ impl Json {
         if !rules || self.inner > BODY_INNER_DEPTH_MAX {
             return Ok(None);
         }
-        let mut inner = Json { inner: self.inner + 1, ..Json::new(self.rules.clone()) };
+        let mut inner = Json { inner: self.inner + 1, ..Json::new(self.rules.clone(), self.longest) };
         let (mut found, mut out) = (Found::default(), Vec::new());
         let read = inner.push(&mut look.apart(&mut found), text, &mut out);
         let read = read.and_then(|()| inner.end(&mut look.apart(&mut found), false, &mut out));
@@ -567,7 +570,7 @@ impl Json {
         look: &mut Look<'_>,
     ) -> Result<(), Unreadable> {
         let (taken, state) = state.all(input.rest(), 0);
-        if self.token.len() + taken > BODY_TOKEN_BYTES_MAX {
+        if self.token.len() + taken > self.longest {
             return Err(TOO_LONG);
         }
         self.hold(input, taken);

@@ -35,6 +35,7 @@ use vocab::{Class, MaskKind};
 
 use crate::detect::Detectors;
 use crate::known::Known;
+use crate::limits::{BODY_TOKEN_BYTES_MAX, BODY_TOKEN_BYTES_MOST};
 use crate::tail::MaskedBytes;
 
 mod events;
@@ -172,14 +173,25 @@ pub struct Body {
 impl Body {
     /// `rules` hold for JSON wherever it stands; `revealed` are the classes that pass at their rules' paths.
     pub fn new(media: Media, rules: Arc<[PathRule]>, revealed: BTreeSet<Class>) -> Body {
-        Body { engine: Engine::new(media, rules), revealed, found: Found::default() }
+        Body { engine: Engine::new(media, rules, BODY_TOKEN_BYTES_MAX), revealed, found: Found::default() }
     }
 
     /// Of an event stream: each event is a message, whole in itself. None waits for the next, and a value that is cut over
     /// two is not found.
     pub fn messages(rules: Arc<[PathRule]>, revealed: BTreeSet<Class>) -> Body {
-        let engine = Ok(Engine::Events(events::Events::messages(Arc::new(Rules::new(rules)))));
+        let engine =
+            Ok(Engine::Events(events::Events::messages(Arc::new(Rules::new(rules)), BODY_TOKEN_BYTES_MAX)));
         Body { engine, revealed, found: Found::default() }
+    }
+
+    /// The same, nothing of which was read yet, whose strings and numbers of JSON may have so many bytes: at most
+    /// [`BODY_TOKEN_BYTES_MOST`], where it is [`BODY_TOKEN_BYTES_MAX`] otherwise.
+    pub fn longest(mut self, bytes: usize) -> Body {
+        let bytes = bytes.min(BODY_TOKEN_BYTES_MOST);
+        if let Ok(engine) = &mut self.engine {
+            engine.set_longest(bytes);
+        }
+        self
     }
 
     /// Whether events wait for the next: what they say last could be the beginning of a value. Of what a program writes,
@@ -278,17 +290,28 @@ enum Engine {
 }
 
 impl Engine {
-    fn new(media: Media, rules: Arc<[PathRule]>) -> Result<Engine, Unreadable> {
+    fn new(media: Media, rules: Arc<[PathRule]>, longest: usize) -> Result<Engine, Unreadable> {
         let together = |rules| Arc::new(Rules::new(rules));
         Ok(match media {
-            Media::Json => Engine::Json(json::Json::new(together(rules))),
-            Media::JsonLines => Engine::Lines(json::Json::new(together(rules))),
-            Media::EventStream => Engine::Events(events::Events::new(together(rules))),
+            Media::Json => Engine::Json(json::Json::new(together(rules), longest)),
+            Media::JsonLines => Engine::Lines(json::Json::new(together(rules), longest)),
+            Media::EventStream => Engine::Events(events::Events::new(together(rules), longest)),
             Media::Form => Engine::Form(form::Form::new()),
-            Media::Multipart { boundary } => Engine::Multipart(multipart::Multipart::new(&boundary, rules)?),
+            Media::Multipart { boundary } => {
+                Engine::Multipart(multipart::Multipart::new(&boundary, rules, longest)?)
+            }
             Media::Text => Engine::Text(text::Text::new()),
             Media::Output => Engine::Output(text::Text::output()),
         })
+    }
+
+    fn set_longest(&mut self, bytes: usize) {
+        match self {
+            Engine::Json(json) | Engine::Lines(json) => json.longest = bytes,
+            Engine::Events(events) => events.longest = bytes,
+            Engine::Multipart(parts) => parts.longest = bytes,
+            Engine::Form(_) | Engine::Text(_) | Engine::Output(_) => {}
+        }
     }
 
     fn push(&mut self, look: &mut Look<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {

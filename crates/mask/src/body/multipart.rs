@@ -18,6 +18,8 @@ const UNKNOWN_TYPE: Unreadable = Unreadable("a part is of a type that cannot be 
 
 pub(super) struct Multipart {
     rules: Arc<[PathRule]>,
+    /// The longest string or number of its JSON, in bytes.
+    pub(super) longest: usize,
     /// `--` and the boundary.
     dash: Vec<u8>,
     finder: Finder<'static>,
@@ -39,7 +41,11 @@ enum Place {
 }
 
 impl Multipart {
-    pub(super) fn new(boundary: &str, rules: Arc<[PathRule]>) -> Result<Multipart, Unreadable> {
+    pub(super) fn new(
+        boundary: &str,
+        rules: Arc<[PathRule]>,
+        longest: usize,
+    ) -> Result<Multipart, Unreadable> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b);
         let length = (1..=BODY_BOUNDARY_BYTES_MAX).contains(&boundary.len());
         if !length || !boundary.bytes().all(fits) || boundary.ends_with(' ') {
@@ -47,7 +53,7 @@ impl Multipart {
         }
         let dash = format!("--{boundary}").into_bytes();
         let finder = Finder::new(&dash).into_owned();
-        Ok(Multipart { rules, dash, finder, held: Vec::new(), place: Place::Start, parts: 0 })
+        Ok(Multipart { rules, longest, dash, finder, held: Vec::new(), place: Place::Start, parts: 0 })
     }
 
     pub(super) fn push(
@@ -143,7 +149,8 @@ impl Multipart {
         }
         out.extend_from_slice(b"\r\n");
         self.held.drain(..end + 2);
-        self.place = Place::Content(Box::new(Engine::new(header.media()?, self.rules.clone())?), true);
+        self.place =
+            Place::Content(Box::new(Engine::new(header.media()?, self.rules.clone(), self.longest)?), true);
         Ok(true)
     }
 

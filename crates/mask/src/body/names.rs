@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Unreadable;
 use super::lex::Text;
-use crate::limits::{BODY_KEY_BYTES_MAX, BODY_KEYS_MAX, BODY_TOKEN_BYTES_MAX};
+use crate::limits::{BODY_KEY_BYTES_MAX, BODY_KEYS_MAX, BODY_TOKEN_BYTES_MOST};
 use crate::sip::short;
 
 pub(super) const TWICE: Unreadable = Unreadable("an object has a name twice");
@@ -31,7 +31,7 @@ struct Name {
     end: u32,
 }
 
-const _: () = assert!(BODY_KEY_BYTES_MAX + BODY_TOKEN_BYTES_MAX < u32::MAX as usize);
+const _: () = assert!(BODY_KEY_BYTES_MAX + BODY_TOKEN_BYTES_MOST < u32::MAX as usize);
 
 /// One object's.
 pub(super) struct Members {

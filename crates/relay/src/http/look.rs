@@ -71,13 +71,14 @@ impl Looking {
         let how = match media {
             Some(media) => {
                 let (rules, classes) = (masks.rules.clone(), revealed.keys().cloned().collect());
-                How::Body(Box::new(match media {
+                let body = match media {
                     // A client waits for each message, and nothing may come behind it.
                     mask::body::Media::EventStream if resource.config.mcp.is_some() => {
                         Body::messages(rules, classes)
                     }
                     media => Body::new(media, rules, classes),
-                }))
+                };
+                How::Body(Box::new(body.longest(resource.longest())))
             }
             None => How::Opaque(Tail::new()),
         };

@@ -659,7 +659,8 @@ impl Seen {
             Ok(media) => media,
             Err(why) => return Seen { opaque: Some(why), ..seen },
         };
-        let mut looking = Body::new(media, masks.rules.clone(), BTreeSet::new());
+        let looking = Body::new(media, masks.rules.clone(), BTreeSet::new());
+        let mut looking = looking.longest(resource.longest());
         // For the record everything is masked, whatever the run knows.
         let nobody = Known::new(entropy::random());
         let (masked, found) = match looking.push(detectors, &nobody, body) {

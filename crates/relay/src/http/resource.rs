@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gate::Gate;
 use mask::Detectors;
+use mask::limits::{BODY_TOKEN_BYTES_MAX, BODY_TOKEN_BYTES_MOST};
 use rustls::{ClientConfig, ServerConfig};
 use vocab::ResourcePath;
 
@@ -16,9 +17,11 @@ use super::mcp::Handles;
 use super::tags::Tags;
 use crate::again::Recording;
 use crate::config::HttpResource;
-use crate::limits::CHANGES_AT_ONCE_MAX;
+use crate::limits::{CHANGES_AT_ONCE_MAX, MODEL_BODY_BYTES_MAX};
 use crate::runs::Registry;
 use crate::tls;
+
+const _: () = assert!(MODEL_BODY_BYTES_MAX <= BODY_TOKEN_BYTES_MOST);
 
 /// What all sessions of one service share.
 pub struct Resource {
@@ -86,6 +89,15 @@ impl Resource {
     /// Why the upstream was not reached when it was last dialled.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The longest string or number of JSON that is looked into, in bytes: what a model or a tool is told or says may be one string
+    /// (an image), and is held whole anyway.
+    pub(super) fn longest(&self) -> usize {
+        match self.config.model.is_some() || self.config.mcp.is_some() {
+            true => MODEL_BODY_BYTES_MAX,
+            false => BODY_TOKEN_BYTES_MAX,
+        }
     }
 
     /// Whether its client starts the server, and nothing is dialled.

@@ -40,6 +40,22 @@ fn json_is_nested_strings_are_long_and_names_are_many_up_to_a_limit() {
         read(Media::Json, &text(max), true);
         read(Media::Json, &text(max + 1), false);
     }
+    // Whoever has more room says so, up to another.
+    let longer = |text: &str, longest: usize| {
+        let setup = Setup::new(Media::Json);
+        let mut body = Body::new(Media::Json, [].into(), BTreeSet::new()).longest(longest);
+        let (first, rest) = text.as_bytes().split_at(text.len() / 3);
+        let read =
+            [first, rest].into_iter().try_for_each(|half| body.push(shared(), &setup.known, half).map(drop));
+        read.and_then(|()| body.finish(shared(), &setup.known)).is_ok()
+    };
+    for (longest, max) in [(usize::MAX, BODY_TOKEN_BYTES_MOST), (2 << 20, 2 << 20)] {
+        for text in [&string, &escaped] as [&dyn Fn(usize) -> String; 2] {
+            let text = |n| text(n).replace('{', "[").replace('}', "]").replace(":1", "");
+            assert!(longer(&text(max), longest), "{max}");
+            assert!(!longer(&text(max + 1), longest), "{max}");
+        }
+    }
     // What is closed is no longer kept.
     read(Media::Json, &format!("[{},{}]", names(BODY_KEYS_MAX), names(BODY_KEYS_MAX)), true);
 }
@@ -54,6 +70,14 @@ fn forms_events_and_parts_are_long_up_to_a_limit() {
     read(Media::Form, &pair(BODY_FORM_PAIR_BYTES_MAX + 1), false);
 
     let event = |n: usize| format!("data: 1\n\ndata: {}\n\n", "a ".repeat(n)[..n - 8].to_owned());
+    let message = |n: usize, longest: usize| {
+        let setup = Setup::new(Media::EventStream);
+        let mut body = Body::messages([].into(), BTreeSet::new()).longest(longest);
+        body.push(shared(), &setup.known, event(n).as_bytes()).is_ok()
+    };
+    for (longest, max) in [(6, BODY_EVENT_BYTES_MAX), (2 << 20, 2 << 20)] {
+        assert!(message(max, longest) && !message(max + 1, longest), "{max}");
+    }
     let lines = |n: usize| format!("{}\n", "data\n".repeat(n));
     read(Media::EventStream, &event(BODY_EVENT_BYTES_MAX), true);
     read(Media::EventStream, &event(BODY_EVENT_BYTES_MAX + 1), false);
