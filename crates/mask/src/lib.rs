@@ -29,6 +29,7 @@ mod field;
 mod filter;
 mod json;
 mod known;
+mod letter;
 pub mod limits;
 mod print;
 mod release;

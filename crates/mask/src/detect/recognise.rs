@@ -9,6 +9,7 @@ use vocab::Class;
 use super::anchor::Anchor;
 use super::{Spots, validate};
 use crate::field::SEPARATOR;
+use crate::letter;
 use crate::limits::{
     EMAIL_DOMAIN_BYTES_MAX, EMAIL_LOCAL_BYTES_MAX, JWT_SEGMENT_BYTES_MAX, JWT_SEGMENTS_MAX,
     KEY_PREFIX_BYTES_MAX, NEAR_BYTES_MAX, PEM_BODY_BYTES_MAX, PEM_LABEL_BYTES_MAX, TOKEN_BYTES_MAX,
@@ -249,32 +250,37 @@ fn address(at: usize, view: &View<'_>, spots: &mut Spots) -> usize {
     if let Some(cut) = view.bytes[start..at].iter().rposition(|b| b"=/!#$*?^`{|}&".contains(b)) {
         start += cut + 1;
     }
+    // So is what stands before a sign beyond ASCII, or bytes of no text.
+    start += letter::behind_last_other(&view.bytes[start..at]);
     let Some(end) = domain(at + 1, view) else { return start };
     let local = &view.bytes[start..at];
-    if local.is_empty() || local == b"git" || !letters_only_beyond_ascii(&view.bytes[start..end]) {
+    if local.is_empty() || local == b"git" {
         return start;
     }
     spots.push(Detector::Email, start..end);
     start
 }
 
-/// The end of the longest domain name at `from` whose last label can be a top-level domain.
+/// The end of the longest domain name at `from` whose last label can be a top-level domain, or begins with what can be one.
 fn domain(from: usize, view: &View<'_>) -> Option<usize> {
-    let mut end =
+    let run =
         view.run(from, EMAIL_DOMAIN_BYTES_MAX, |b| alphanumeric(b) || b == b'.' || b == b'-' || b >= 0x80);
+    let mut end = from + letter::plain(view.bytes.get(from..run)?);
     loop {
         let text = view.bytes.get(from..end)?;
         let dot = text.iter().rposition(|&b| b == b'.')?;
-        let (host, top) = (&text[..dot], &text[dot + 1..]);
+        let (host, label) = (&text[..dot], &text[dot + 1..]);
+        let punycode = label.len() > 4 && label[..4].eq_ignore_ascii_case(b"xn--");
+        let top = if punycode { label } else { &label[..top(label)] };
+        // Behind a version everything may stand.
         let plausible = (2..=24).contains(&top.len())
-            && top.iter().all(|&b| b.is_ascii_alphabetic() || b >= 0x80)
-            && !FILE_SUFFIXES.iter().any(|s| top.eq_ignore_ascii_case(s));
-        let punycode = top.len() > 4 && top[..4].eq_ignore_ascii_case(b"xn--");
+            && !FILE_SUFFIXES.iter().any(|s| top.eq_ignore_ascii_case(s))
+            && (top.len() == label.len() || !is_version(host));
         if (plausible || punycode)
             && host.first().is_some_and(|&b| alphanumeric(b) || b >= 0x80)
             && !host.ends_with(b".")
         {
-            return Some(end);
+            return Some(from + dot + 1 + top.len());
         }
         end = from + dot;
     }
@@ -284,10 +290,28 @@ fn domain(from: usize, view: &View<'_>) -> Option<usize> {
 const FILE_SUFFIXES: [&[u8]; 10] =
     [b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"css", b"js", b"ts", b"json"];
 
-/// Whether every character beyond ASCII is a letter, and the bytes are UTF-8: chance bytes are not.
-fn letters_only_beyond_ascii(bytes: &[u8]) -> bool {
-    bytes.is_ascii()
-        || std::str::from_utf8(bytes).is_ok_and(|t| t.chars().all(|c| c.is_ascii() || c.is_alphanumeric()))
+/// How much of a label its first letters of one script are: what follows them without a space, as text or a date does, is none of it.
+fn top(label: &[u8]) -> usize {
+    let latin = letter::first(label).is_some_and(letter::is_latin);
+    let mut at = 0;
+    while let Some(next) = letter::first(&label[at..]) {
+        let of_it = match next.is_ascii() {
+            true => latin && next.is_ascii_alphabetic(),
+            false => letter::is_letter(next) && letter::is_latin(next) == latin,
+        };
+        if !of_it {
+            break;
+        }
+        at += next.len_utf8();
+    }
+    at
+}
+
+/// `1.2`, or what goes on so: two numbers begin no host's name.
+fn is_version(host: &[u8]) -> bool {
+    let mut labels = host.split(|&b| b == b'.');
+    let mut number = || labels.next().is_some_and(|l| l.first().is_some_and(u8::is_ascii_digit));
+    number() && number()
 }
 
 /// The start of the password that ends at `at`, if `scheme://user:` stands before it.

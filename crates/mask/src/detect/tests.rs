@@ -86,6 +86,66 @@ fn email() {
         "v1@3.14",
     ]);
     assert_eq!(found("to=jo@example.com"), ["email:jo@example.com"]);
+    for beside in [
+        "\u{201c}",
+        "\u{201d}",
+        "\u{2019}",
+        "\u{2014}",
+        "\u{2026}",
+        "\u{ff1a}",
+        "\u{3002}",
+        "\u{1f600}",
+        "\u{2192}",
+        "\u{2502}",
+        "\u{a0}",
+        "\u{202f}",
+        "\u{3000}",
+        "\u{2122}",
+    ] {
+        for value in [
+            "jo.doe@example.com",
+            "jos\u{e9}@b\u{fc}cher.example",
+            "\u{7530}@\u{4f8b}.\u{65e5}\u{672c}",
+            "e\u{301}@example.es",
+        ] {
+            for text in
+                [format!("{beside}{value}{beside}"), format!("x{beside}{value}"), format!("{value}{beside}x")]
+            {
+                assert_eq!(found(&text), [format!("email:{value}")], "{text}");
+            }
+        }
+    }
+    for behind in [
+        "-",
+        "--",
+        "-1234",
+        "1",
+        "2026-11-28",
+        "-x",
+        "\u{307e}\u{3067}\u{3054}\u{9023}\u{7d61}",
+        "_",
+        ".2026",
+        ".-",
+    ] {
+        assert_eq!(found(&format!("jo@example.com{behind}")), ["email:jo@example.com"], "{behind}");
+    }
+    assert_eq!(found("jo@b.verm\u{f6}gensberatung"), ["email:jo@b.verm\u{f6}gensberatung"]);
+    assert_eq!(found("jo@b.xn--p1ai"), ["email:jo@b.xn--p1ai"]);
+    let bytes = b"\xffjo@example.com\xc3";
+    assert_eq!(show(bytes, |d, f| d.scan(bytes, f)), ["email:jo@example.com"], "bytes of no text");
+    check_clean(&[
+        "a@b",
+        "x@1.2.3-beta.rc1",
+        "next@14.0.0-canary.abc12",
+        "pkg@2.0.0-alpha3",
+        "@scope/pkg@1.4.2",
+        "logo@2x.png1",
+        "icon@2x.svg-",
+        "m@t.b1",
+        "image@sha256:0f1e",
+        "\u{201c}@example.com",
+        "user@host-1",
+    ]);
     assert_eq!(found("jo@example.com.Next"), ["email:jo@example.com.Next"]);
     assert_eq!(found("mail jo@example.com."), ["email:jo@example.com"]);
 }

@@ -1,6 +1,7 @@
 //! Tokens: what of a text enters a filter by itself, and what is asked for of a value.
 
 use crate::detect::{Runs, of_token};
+use crate::letter::is_letter;
 use crate::limits::{FILTER_TOKEN_BYTES_MAX, FILTER_TOKEN_BYTES_MIN};
 
 /// Calls `each` with the tokens of a text: runs of letters, digits and `_ - . @ +`, without leading and trailing punctuation, of a
@@ -51,11 +52,4 @@ fn words<'a>(run: &'a [u8], each: &mut impl FnMut(&'a [u8])) {
         at += chunk.invalid().len();
     }
     each(&run[from..]);
-}
-
-/// A letter or digit, or what combines with one (Unicode's blocks of combining marks: 0300, 1AB0, 1DC0, 20D0, FE20).
-fn is_letter(character: char) -> bool {
-    let combines = matches!(u32::from(character),
-        0x300..=0x36f | 0x1ab0..=0x1aff | 0x1dc0..=0x1dff | 0x20d0..=0x20ff | 0xfe20..=0xfe2f);
-    character.is_alphanumeric() || combines
 }

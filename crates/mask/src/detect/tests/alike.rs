@@ -36,7 +36,7 @@ const VALUES: [&str; 23] = [
     "Chiara Lund of Turin",
 ];
 
-const FILLERS: [&[u8]; 40] = [
+const FILLERS: [&[u8]; 43] = [
     b"",
     b" ",
     b"\n",
@@ -69,6 +69,9 @@ const FILLERS: [&[u8]; 40] = [
     "\u{200b}".as_bytes(),
     "\u{9b}1m".as_bytes(),
     "\u{2014}\u{b0}".as_bytes(),
+    "\u{201c}".as_bytes(),
+    "\u{3000}\u{7ed9}".as_bytes(),
+    b"-12",
     b"\0",
     b"\0\0",
     b"\xff\xfe",
