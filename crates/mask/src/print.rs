@@ -1,6 +1,7 @@
 //! Fingerprints of values: equal values have equal prints, and without the key a print says nothing.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use ring::hmac;
 use vocab::Class;
@@ -45,19 +46,36 @@ impl fmt::Debug for Prints {
 }
 
 /// The form in which values of a class are compared: cards and SSNs by their digits, IBANs without spaces in upper case,
-/// phones by `+` and digits, e-mail in lower case; everything trimmed of ASCII white space.
+/// phones by `+` and digits, if there are as many as the kind has; e-mail in lower case. What is no such value is compared as it is;
+/// everything trimmed of ASCII white space.
 pub(crate) fn normal(class: &Class, value: &[u8]) -> Vec<u8> {
     let value = value.trim_ascii();
-    match class.as_str() {
-        "pii.card" | "pii.ssn" => value.iter().copied().filter(u8::is_ascii_digit).collect(),
-        "pii.phone" => value.iter().copied().filter(|&b| b.is_ascii_digit() || b == b'+').collect(),
-        "pii.iban" => {
-            value.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_uppercase).collect()
+    let digits = || value.iter().copied().filter(u8::is_ascii_digit).collect::<Vec<u8>>();
+    let alphanumeric = |b: &&u8| b.is_ascii_alphanumeric();
+    let (form, length, lengths) = match class.as_str() {
+        "pii.card" => (digits(), digits().len(), CARD_DIGITS),
+        "pii.ssn" => (digits(), digits().len(), SSN_DIGITS),
+        "pii.phone" => {
+            let number = value.iter().copied().filter(|&b| b.is_ascii_digit() || b == b'+').collect();
+            (number, digits().len(), PHONE_DIGITS)
         }
-        "pii.email" => value.to_ascii_lowercase(),
-        _ => value.to_vec(),
-    }
+        "pii.iban" => {
+            let all: Vec<u8> = value.iter().filter(alphanumeric).map(u8::to_ascii_uppercase).collect();
+            (all.clone(), all.len(), IBAN_CHARACTERS)
+        }
+        "pii.email" => return value.to_ascii_lowercase(),
+        _ => return value.to_vec(),
+    };
+    if lengths.contains(&length) { form } else { value.to_vec() }
 }
+
+/// Digits of a card's number (ISO/IEC 7812).
+const CARD_DIGITS: RangeInclusive<usize> = 12..=19;
+const SSN_DIGITS: RangeInclusive<usize> = 9..=9;
+/// Digits of a phone's number, from those of a town to the longest of E.164.
+const PHONE_DIGITS: RangeInclusive<usize> = 6..=15;
+/// Characters of an IBAN (ISO 13616): Norway's has fewest.
+const IBAN_CHARACTERS: RangeInclusive<usize> = 15..=34;
 
 #[cfg(test)]
 mod tests {
@@ -85,6 +103,23 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_value_of_its_kind_is_compared_as_it_is() {
+        for name in ["pii.ssn", "pii.card", "pii.phone", "pii.iban"] {
+            let class = class(name);
+            let all: Vec<Vec<u8>> = ["n/a", "none", "\u{2014}", "flat 12", "12 cats", "12", "NA", "1-2"]
+                .into_iter()
+                .map(|value| normal(&class, value.as_bytes()))
+                .collect();
+            let some: std::collections::BTreeSet<&[u8]> = all.iter().map(Vec::as_slice).collect();
+            assert_eq!(some.len(), all.len(), "{name}");
+            assert!(!some.contains(&b""[..]), "{name}");
+        }
+        assert_eq!(normal(&class("pii.ssn"), b" n/a "), b"n/a");
+        assert_eq!(normal(&class("pii.ssn"), b"12345678"), b"12345678");
+        assert_eq!(normal(&class("pii.card"), b"SSN 123-45-6789"), b"SSN 123-45-6789");
     }
 
     #[test]
