@@ -1,7 +1,8 @@
 //! Values that a run was shown by grant, so that they are found again in what it tells somebody else.
 //!
 //! A value is known by the keyed hash of its words: what stands between them, and the case of ASCII letters, does not
-//! matter. A value of fewer than [`TAINT_BYTES_MIN`] bytes of words, or of more than [`TAINT_WORDS_MAX`] words, is not remembered:
+//! matter. A word ends where another script begins, between which many put no space. What is written without spaces in one script
+//! (Chinese, Japanese, Thai) is one word, and is found where signs or another script part it from the rest. A value of fewer than [`TAINT_BYTES_MIN`] bytes of words, or of more than [`TAINT_WORDS_MAX`] words, is not remembered:
 //! it would be found everywhere, or nowhere.
 
 use std::collections::{HashMap, VecDeque};
@@ -10,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vocab::Class;
 
+use crate::letter;
 use crate::limits::{TAINT_BYTES_MIN, TAINT_VALUES_MAX, TAINT_WORDS_MAX};
 use crate::sip::sip_lowercase;
 
@@ -101,15 +103,25 @@ impl std::fmt::Debug for Taint {
     }
 }
 
-/// Runs of ASCII letters and digits and of what is not ASCII.
+/// Runs of letters and digits of one script. Bytes that are no UTF-8 are none.
 fn words(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let is_word = |b: &u8| b.is_ascii_alphanumeric() || !b.is_ascii();
+    // How long the letter at a place is, and whether it is Latin.
+    let letter = |at: usize| match bytes.get(at) {
+        Some(byte) if byte.is_ascii() => byte.is_ascii_alphanumeric().then_some((1, true)),
+        Some(_) => letter::first(&bytes[at..])
+            .filter(|character| letter::is_letter(*character))
+            .map(|character| (character.len_utf8(), letter::is_latin(character))),
+        None => None,
+    };
     let mut at = 0;
     std::iter::from_fn(move || {
-        let start = at + bytes.get(at..)?.iter().position(is_word)?;
-        let end = bytes.get(start..)?.iter().position(|b| !is_word(b)).map_or(bytes.len(), |len| start + len);
-        at = end;
-        Some(start..end)
+        let start = (at..bytes.len()).find(|at| letter(*at).is_some())?;
+        let (length, script) = letter(start)?;
+        at = start + length;
+        while let Some((length, _)) = letter(at).filter(|(_, latin)| *latin == script) {
+            at += length;
+        }
+        Some(start..at)
     })
 }
 
@@ -140,6 +152,38 @@ mod tests {
         for not in ["Chiara", "Lund Chiara", "Chiara Lundgren", "achiara lund", "Bo", ""] {
             assert_eq!(found(&taint, not), [""; 0], "{not}");
         }
+    }
+
+    #[test]
+    fn a_value_is_found_beside_signs_and_scripts_beyond_ascii() {
+        let signs = [
+            "\u{201c}",
+            "\u{2019}",
+            "\u{2014}",
+            "\u{a0}",
+            "\u{202f}",
+            "\u{3000}",
+            "\u{ff1a}",
+            "\u{2122}",
+            "\u{1f600}",
+        ];
+        let letters = ["\u{7ed9}", "\u{440}", "\u{5d0}"];
+        for value in
+            ["Chiara Lund", "K\u{f6}penick", "\u{7530}\u{4e2d}\u{592a}", "\u{418}\u{432}\u{430}\u{43d}"]
+        {
+            let taint = taint(&[value]);
+            let latin =
+                value.starts_with(char::is_alphabetic) && letter::is_latin(value.chars().next().unwrap());
+            let beside =
+                signs.iter().chain(letters.iter().filter(|_| latin)).chain(["x"].iter().filter(|_| !latin));
+            for sign in beside {
+                assert_eq!(found(&taint, &format!("to{sign}{value}{sign}")), [value], "{sign}");
+            }
+        }
+        let taint = taint(&["Chiara Lund", "O\u{2019}Brien"]);
+        assert_eq!(found(&taint, "Chiara\u{a0}Lund"), ["Chiara\u{a0}Lund"]);
+        assert_eq!(found(&taint, "o'brien"), ["o'brien"]);
+        assert_eq!(found(&taint, "Chiara Lund\u{e9}"), [""; 0]);
     }
 
     #[test]
