@@ -120,6 +120,8 @@ reasons! {
     TOO_MANY_ENCODINGS = TOO_MANY, "a body has more than 4 content codings", "ENCODINGS_MAX";
     OVERRIDE = AMBIGUOUS_TARGET, "a header that some servers read in place of the method or the path is not allowed",
         "X-HTTP-Method-Override, Script-Name and the like";
+    ELSEWHERE = AMBIGUOUS_TARGET, "a header that names another object for the service to read is not allowed",
+        "X-Amz-Copy-Source and the like";
     DOT_SEGMENT = AMBIGUOUS_TARGET, "the path has a `.` or `..` segment", "path: dot segment";
     EMPTY_SEGMENT = AMBIGUOUS_TARGET, "the path has an empty segment", "path: empty segment";
     BACKSLASH = AMBIGUOUS_TARGET, "the path has a backslash", "path: backslash";

@@ -244,6 +244,11 @@ const OVERRIDES: &[&str] = &[
     "redirect-url",
 ];
 
+/// What stands in names of fields by which a service of objects is told of another one: where a copy or a part of one comes from,
+/// what is renamed, where a link leads, of which parts a whole is. What is decided is the path alone.
+const ELSEWHERE: &[&str] =
+    &["copy-source", "copy-from", "move-source", "rename-source", "symlink-target", "object-manifest"];
+
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Request({:?} {:?}, {:?}, {:?})", self.method, self.target, self.media, self.framing)
@@ -272,6 +277,13 @@ impl View {
         let overrides = |name: &RawField| OVERRIDES.iter().any(|other| reads_as(name.as_bytes(), other));
         if headers.iter().any(|(name, _)| overrides(name)) {
             return Err(why::OVERRIDE);
+        }
+        let elsewhere = |name: &RawField| {
+            let within = |other: &str| name.as_bytes().windows(other.len()).any(|part| reads_as(part, other));
+            ELSEWHERE.iter().any(|other| within(other))
+        };
+        if headers.iter().any(|(name, _)| elsewhere(name)) {
+            return Err(why::ELSEWHERE);
         }
         let method = Method::parse(method);
         let target = Target::parse(target, method == Method::Options)?;

@@ -315,6 +315,28 @@ fn headers_that_override_the_request_line_are_refused() {
 }
 
 #[test]
+fn headers_that_name_another_object_are_refused() {
+    for name in [
+        "X-Amz-Copy-Source",
+        "x_amz_copy_source",
+        "x-amz-copy-source-range",
+        "x-goog-copy-source",
+        "x-ms-copy-source",
+        "x-oss-copy-source",
+        "X-Copy-From",
+        "x-amz-rename-source",
+        "x-oss-symlink-target",
+        "X-Object-Manifest",
+    ] {
+        let why = Err(why::ELSEWHERE.on(Side::Client));
+        assert_eq!(request("PUT /a/b", &format!("{name}: /c/secret\r\n")), why, "{name}");
+    }
+    for name in ["x-amz-acl", "X-Source", "X-Copy", "Source-Map"] {
+        assert!(request("PUT /a/b", &format!("{name}: x\r\n")).is_ok(), "{name}");
+    }
+}
+
+#[test]
 fn methods_are_known_by_their_exact_name() {
     let method = |line: &str| request(line, "").unwrap().method;
     for (line, known) in [("GET /", Method::Get), ("PATCH /", Method::Patch), ("TRACE /", Method::Trace)] {
