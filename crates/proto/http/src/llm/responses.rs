@@ -23,8 +23,6 @@ const STRUCTURED: &[&str] = &[
 /// Tools that run at the provider, or outside of the calls that the gateway sees.
 const HOSTED_TOOLS: &[&str] = &[
     "code_interpreter",
-    "computer",
-    "computer_use_preview",
     "file_search",
     "image_generation",
     "mcp",
@@ -38,7 +36,6 @@ const HOSTED_TOOLS: &[&str] = &[
 /// Items of such tools.
 const HOSTED_ITEMS: &[&str] = &[
     "code_interpreter_call",
-    "computer_call",
     "file_search_call",
     "image_generation_call",
     "mcp_approval_request",
@@ -179,10 +176,22 @@ fn call(kind: &str, item: Object<'_, '_>) -> Result<Option<Call>, Unreadable> {
         "shell_call" if !is_remote(item)? => {
             ("shell", structured("action", "a call of the shell has no action")?)
         }
+        "computer_call" => {
+            ("computer", structured(of_computer(item)?, "a call of the computer has no action")?)
+        }
         "apply_patch_call" => ("apply_patch", structured("operation", "a patch has no operation")?),
         _ => return Ok(None),
     };
     Call::new(item.need("call_id", NO_ID)?, name, &arguments).map(Some)
+}
+
+/// Where a call of the computer says what is to be done: one action, or several in a row.
+fn of_computer(item: Object<'_, '_>) -> Result<&'static str, Unreadable> {
+    match (item.get("action")?.is_some(), item.get("actions")?.is_some()) {
+        (true, true) => Err(Unreadable("a call of the computer says twice what is to be done")),
+        (true, false) => Ok("action"),
+        (false, _) => Ok("actions"),
+    }
 }
 
 fn is_hosted(kind: &str, item: Object<'_, '_>) -> Result<bool, Unreadable> {
@@ -236,7 +245,8 @@ fn input(item: Object<'_, '_>, turns: &mut Vec<Turn>, notes: &mut Notes) -> Resu
             turns.push(Turn::ToolResult { call, text: result(item, notes)? });
         }
         "computer_call_output" => {
-            notes.hosted(kind);
+            let call = item.need("call_id", NO_RESULT_ID)?.to_owned();
+            turns.push(Turn::ToolResult { call, text: String::new() });
             notes.unknown(IMAGE);
         }
         kind => match call(kind, item)? {
@@ -317,6 +327,7 @@ fn offered(body: Object<'_, '_>, prompt: &mut Prompt, notes: &mut Notes) -> Resu
             "function" | "custom" => prompt.tool(tool.need("name", NO_TOOL_NAME)?),
             "shell" if is_remote(tool)? => notes.hosted("shell"),
             kind @ ("local_shell" | "shell" | "apply_patch") => prompt.tool(kind),
+            "computer" | "computer_use_preview" => prompt.tool("computer"),
             kind if HOSTED_TOOLS.contains(&kind) => notes.hosted(kind),
             _ => notes.unknown(TOOL),
         }

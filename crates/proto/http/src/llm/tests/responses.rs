@@ -45,8 +45,8 @@ fn a_conversation_is_read() {
             result("call_5", ""),
         ],
     );
-    assert_eq!(prompt.tools, ["read", "sql", "shell", "local_shell", "apply_patch"]);
-    assert_eq!(prompt.hosted, ["web_search", "mcp", "computer_use_preview", "shell"]);
+    assert_eq!(prompt.tools, ["read", "sql", "shell", "local_shell", "apply_patch", "computer"]);
+    assert_eq!(prompt.hosted, ["web_search", "mcp", "shell"]);
     assert!(prompt.stateful.is_empty());
     same_turns(&turn(Dialect::Responses, r#"{"model":"m","input":"hi"}"#), &[user("hi")]);
 }
@@ -170,6 +170,17 @@ fn an_answer_is_read() {
     let remote =
         r#"{"type":"shell_call","call_id":"c","action":{},"environment":{"type":"container_reference"}}"#;
     assert_eq!(reply(Dialect::Responses, &response("completed", &[remote])).hosted, ["shell_call"]);
+    for (says, arguments) in [
+        (r#""action":{"type":"click","x":1}"#, r#"{"type":"click","x":1}"#),
+        (r#""actions":[{"type":"wait"}],"action":null"#, r#"[{"type":"wait"}]"#),
+    ] {
+        let item = format!(r#"{{"type":"computer_call","id":"cu_1","call_id":"call_3",{says}}}"#);
+        let answer = reply(Dialect::Responses, &response("completed", &[&item]));
+        assert!(answer.hosted.is_empty(), "the client does it");
+        same_calls(&answer.calls, &[call("call_3", "computer", arguments)]);
+    }
+    let twice = r#"{"type":"computer_call","call_id":"c","action":{},"actions":[]}"#;
+    assert!(answer_of(&response("completed", &[twice])).is_err());
     let cut = r#"{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[]}"#;
     assert_eq!(reply(Dialect::Responses, cut).finish.as_deref(), Some("max_output_tokens"));
     assert!(answer_of(r#"{"status":"completed"}"#).is_err());
