@@ -48,6 +48,9 @@ pub(super) fn answer(body: Object<'_, '_>) -> Result<Answer, Unreadable> {
     for (index, choice) in choices.iter().enumerate() {
         let choice = choice.object()?;
         let message = choice.object("message")?.ok_or(Unreadable("a choice has no message"))?;
+        if says_call(choice.object("delta")?)? {
+            notes.unknown(BLOCK);
+        }
         let text = content(message, &mut notes)?;
         calls(message, &mut answer.calls, &mut notes)?;
         if index == 0 {
@@ -155,6 +158,12 @@ fn calls(message: Object<'_, '_>, calls: &mut Vec<Call>, notes: &mut Notes) -> R
     Ok(())
 }
 
+/// Whether there is a call in what stands where none is read.
+fn says_call(message: Option<Object<'_, '_>>) -> Result<bool, Unreadable> {
+    let Some(message) = message else { return Ok(false) };
+    Ok(message.get("function_call")?.is_some() || !message.items("tool_calls")?.is_empty())
+}
+
 /// What a call or a piece of one says of its tool, and the name of the member that holds its arguments; `None` if the
 /// type is not known. Pieces behind the first leave the type out, and some providers always.
 fn tool<'v, 'a>(
@@ -229,6 +238,10 @@ impl Parts {
         if let Some(model) = chunk.text("model")?.filter(|model| !model.is_empty()) {
             self.answer.model = model.to_owned();
         }
+        // Some clients read a chunk that stands in another.
+        if chunk.get("chunk")?.is_some() {
+            self.notes.unknown(EVENT);
+        }
         let Some(choices) = chunk.list("choices")? else {
             self.notes.unknown(EVENT);
             return Ok(());
@@ -293,6 +306,10 @@ impl Parts {
             self.room.block()?;
         }
         let choice = self.choices.entry(index).or_default();
+        // Some providers say the whole message so far beside each piece. A call in it is one that a client may read there.
+        if says_call(chunk.object("message")?)? {
+            self.notes.unknown(EVENT);
+        }
         if let Some(delta) = chunk.object("delta")? {
             choice.push(delta, &mut self.room, &mut self.notes)?;
         }

@@ -281,7 +281,12 @@ impl Parts {
             "content_block_delta" => self.piece(event)?,
             "content_block_stop" => self.block_ends(event)?,
             "message_delta" => self.rest(event)?,
-            "message_stop" => self.stop()?,
+            "message_stop" => {
+                if let Some(message) = event.object("message")? {
+                    self.has_no_content(message)?;
+                }
+                self.stop()?;
+            }
             _ => self.notes.unknown(EVENT),
         }
         Ok(self.ended)
@@ -387,10 +392,19 @@ impl Parts {
 
     fn rest(&mut self, event: Object<'_, '_>) -> Result<(), Unreadable> {
         if let Some(delta) = event.object("delta")? {
+            self.has_no_content(delta)?;
             let reason = delta.text("stop_reason")?.map(str::to_owned);
             self.answer.finish = reason.or(self.answer.finish.take());
         }
         self.answer.usage(event, "input_tokens", "output_tokens")
+    }
+
+    /// Blocks come in events of their own.
+    fn has_no_content(&mut self, message: Object<'_, '_>) -> Result<(), Unreadable> {
+        if !message.items("content")?.is_empty() {
+            self.notes.unknown(BLOCK);
+        }
+        Ok(())
     }
 
     fn stop(&mut self) -> Result<(), Unreadable> {

@@ -112,6 +112,10 @@ impl Parts {
     fn begin(&mut self, event: Object<'_, '_>) -> Result<(), Unreadable> {
         let response = event.object("response")?.ok_or(NO_RESPONSE)?;
         self.model = response.text_or_empty("model")?.to_owned();
+        // Items come in events of their own.
+        if !response.items("output")?.is_empty() {
+            self.notes.unknown(ITEM);
+        }
         Ok(())
     }
 

@@ -143,6 +143,8 @@ fn an_answer_is_read_with_the_calls_of_all_choices() {
     );
     let refused = reply(Dialect::Chat, r#"{"choices":[{"message":{"content":null,"refusal":"no"}}]}"#);
     assert_eq!(refused.text, "no");
+    let beside = r#"{"choices":[{"message":{"content":"a"},"delta":{"tool_calls":[{"index":0,"id":"c"}]}}]}"#;
+    assert_eq!(reply(Dialect::Chat, beside).unknown, Some("a type of content that is not known"));
     let spoken = reply(Dialect::Chat, r#"{"choices":[{"message":{"content":null,"audio":{"data":""}}}]}"#);
     assert_eq!(spoken.unknown, Some("audio, which cannot be looked into"));
 }
@@ -296,6 +298,26 @@ fn what_a_streamed_answer_says_and_nobody_knows_is_told_as_soon_as_it_is_seen() 
     assert_eq!(unknown(Dialect::Responses, &[responses]), Some("a type of event that is not known"));
     let item = r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"new"}}"#;
     assert_eq!(unknown(Dialect::Responses, &[item]), Some("a type of item that is not known"));
+    // Places where a call stands that is read elsewhere.
+    let (event, block, item) = (
+        Some("a type of event that is not known"),
+        Some("a type of content that is not known"),
+        Some("a type of item that is not known"),
+    );
+    let inner = format!(r#"{{"choices":[],"chunk":{plain}}}"#);
+    assert_eq!(unknown(Dialect::Chat, &[&inner]), event);
+    assert_eq!(unknown(Dialect::Chat, &[&plain.replace("delta", "message")]), event);
+    let beside = r#"{"choices":[{"delta":{"content":"a"},"message":{"role":"assistant","content":"a"}}]}"#;
+    assert_eq!(unknown(Dialect::Chat, &[beside]), None);
+    let created = r#"{"type":"response.created","response":{"output":[{"type":"function_call"}]}}"#;
+    assert_eq!(unknown(Dialect::Responses, &[created]), item);
+    let start = r#"{"type":"message_start","message":{"model":"m","content":[]}}"#;
+    let used = r#"[{"type":"tool_use","id":"t","name":"f","input":{}}]"#;
+    let delta =
+        format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"tool_use","content":{used}}}}}"#);
+    assert_eq!(unknown(Dialect::Messages, &[start, &delta]), block);
+    let stop = format!(r#"{{"type":"message_stop","message":{{"content":{used}}}}}"#);
+    assert_eq!(unknown(Dialect::Messages, &[start, &stop]), block);
     let messages = r#"{"type":"new_event"}"#;
     assert_eq!(unknown(Dialect::Messages, &[messages]), Some("a type of event that is not known"));
 }
