@@ -23,10 +23,12 @@ const ESCAPE_BYTES: usize = 6;
 /// So many characters before the end of a line begin one that goes on in the next.
 const BEGUN_BYTES_MIN: usize = 4;
 
-/// One credential, in each form.
+/// One credential, in each form, and what was signed with it last.
 pub(super) struct Needles {
     all: Vec<Needle>,
-    /// For each byte as it stands, a bit for each of them that may begin with it: eight for each of three values at most.
+    /// How many of them are the credential's.
+    own: usize,
+    /// For each byte as it stands, a bit for each of them that may begin with it: eight for each of four values at most.
     begins: [u32; 256],
 }
 
@@ -67,24 +69,34 @@ struct At {
 
 impl Needles {
     pub(super) fn new(secret: Option<&Secret>) -> Needles {
-        let mut needles = Needles { all: Vec::new(), begins: [0; 256] };
+        let mut needles = Needles { all: Vec::new(), own: 0, begins: [0; 256] };
         let Some(secret) = secret.map(Secret::expose) else { return needles };
         let password = secret.iter().position(|b| *b == b':').map(|colon| &secret[colon + 1..]);
         // Of `ID:SECRET:TOKEN` the token is what travels.
         let token = secret.iter().rposition(|b| *b == b':').map(|colon| &secret[colon + 1..]);
         let values = [Some(secret), password, token].into_iter().flatten();
-        for value in values.filter(|value| value.len() >= SECRET_BYTES_MIN) {
-            needles.add(Zeroizing::new(value.to_vec()), Form::Plain);
-            needles.add(Zeroizing::new(crate::entropy::hex(value).into_bytes()), Form::Hex);
-            // A URL may be encoded as a whole.
-            for value in [value, &percent_encoded(value)] {
-                for before in 0..3 {
-                    let (text, edge) = encoded(value, before);
-                    needles.add(text, Form::Base64 { edge });
-                }
+        values.filter(|value| value.len() >= SECRET_BYTES_MIN).for_each(|value| needles.add_value(value));
+        needles.own = needles.all.len();
+        needles
+    }
+
+    /// A request was signed so: for some minutes whoever has the signature can send it again. It takes the place of the one before.
+    pub(super) fn signed(&mut self, signature: &[u8]) {
+        self.all.truncate(self.own);
+        self.begins.iter_mut().for_each(|bits| *bits &= (1 << self.own) - 1);
+        self.add_value(signature);
+    }
+
+    fn add_value(&mut self, value: &[u8]) {
+        self.add(Zeroizing::new(value.to_vec()), Form::Plain);
+        self.add(Zeroizing::new(crate::entropy::hex(value).into_bytes()), Form::Hex);
+        // A URL may be encoded as a whole.
+        for value in [value, &percent_encoded(value)] {
+            for before in 0..3 {
+                let (text, edge) = encoded(value, before);
+                self.add(text, Form::Base64 { edge });
             }
         }
-        needles
     }
 
     fn add(&mut self, text: Zeroizing<Vec<u8>>, form: Form) {
@@ -558,6 +570,21 @@ mod tests {
             let around = (before + "\nHost: a.example".len()).div_ceil(3) * 4 + 3 + 4;
             assert!(clean.replace("[credential]", "").len() <= around, "{before}: {clean}");
         }
+    }
+
+    #[test]
+    fn the_last_signature_is_taken_out_as_the_credential_is() {
+        let mut needles = Needles::new(Some(&Secret::new(b"AKIDTEST:s/cret+1:the-token".to_vec())));
+        needles.signed(&[b'a'; 64]);
+        needles.signed(&[b'b'; 64]);
+        let said = format!("{} {} s/cret+1 the-token {}", "a".repeat(64), "b".repeat(64), "YmJi".repeat(21));
+        let clean = needles.without(said.as_bytes()).unwrap();
+        let clean = String::from_utf8(clean).unwrap();
+        assert!(clean.starts_with(&"a".repeat(64)) && !clean.contains("bbbb"), "{clean}");
+        assert!(
+            !clean.contains("s/cret") && !clean.contains("the-token") && !clean.contains("YmJi"),
+            "{clean}"
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ use super::request::Asked;
 use super::resource::Resource;
 use super::scrub::Needles;
 use super::side::{Broken, Side};
+use super::sigv4::signature_in;
 use super::two;
 use super::websocket;
 use super::writer::{ClientWriter, UpstreamWriter};
@@ -226,7 +227,13 @@ impl Session {
             return Err(Cut::upstream("the service behind the gateway answered before it was asked"));
         }
         self.upstream.decoder.answers(self.to_head);
+        let before = self.to_upstream.out.len();
         self.to_upstream.send(permit, &asked.sending, Some(&self.injected))?;
+        if matches!(self.injected, Injected::Signature(_))
+            && let Some(signature) = signature_in(&self.to_upstream.out[before..])
+        {
+            self.needles.signed(signature);
+        }
         self.drain_upstream().await?;
         let asked = self.send_rest(asked, seq).await?;
         let goes_on = self.answer(&asked, &decided, seq).await? && asked.tunnel().is_none();

@@ -103,6 +103,15 @@ impl Signer {
     }
 }
 
+/// The signature in what was sent: behind the request line, before anything of the client's.
+pub(super) fn signature_in(sent: &[u8]) -> Option<&[u8]> {
+    const FIELD: &[u8] = b"\r\nAuthorization: AWS4-HMAC-SHA256 ";
+    const NAME: &[u8] = b"Signature=";
+    let field = sent.get(memchr::memmem::find(sent, FIELD)? + FIELD.len()..)?;
+    let field = field.get(..memchr::memchr(b'\r', field)?)?;
+    field.get(memchr::memmem::find(field, NAME)? + NAME.len()..)
+}
+
 fn mac(key: &[u8], words: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), words).as_ref().to_vec())
 }
@@ -261,6 +270,13 @@ mod tests {
             b"PUT /b/k?x=1 HTTP/1.1\r\nHost: s3.example\r\nX-Amz-Acl: private\r\nContent-Length: 2\r\n\r\nhi";
         let fields = signer.fields(request, 0).unwrap();
         let text = std::str::from_utf8(&fields).unwrap();
+        let sent =
+            [b"PUT /?Signature=a HTTP/1.1\r\n", &fields[..], b"X: Signature=b\r\n\r\nSignature=c"].concat();
+        let signature = signature_in(&sent).unwrap();
+        assert!(
+            signature.len() == 64
+                && text.ends_with(&format!("{}\r\n", std::str::from_utf8(signature).unwrap()))
+        );
         assert!(
             text.contains(
                 "SignedHeaders=host;x-amz-acl;x-amz-content-sha256;x-amz-date;x-amz-security-token,"
