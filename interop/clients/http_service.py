@@ -292,6 +292,11 @@ async def twice(request):
     return web.Response(text="")
 
 
+async def reasoned(_request):
+    """A value where nobody looks: behind the status."""
+    return web.json_response({"ok": True}, reason="OK for ada.osei@example.com")
+
+
 async def cookie(_request):
     answer = web.json_response({"ok": True})
     answer.set_cookie("session", "s3ss10n-of-the-service")
@@ -304,7 +309,7 @@ app.router.add_get("/users/{id}", user)
 app.router.add_route("*", "/echo", echo)
 app.router.add_delete("/users/{id}", user)
 for path, handler in [
-    ("/text", text), ("/page", page), ("/blob", blob), ("/packed", packed), ("/many", many),
+    ("/reasoned", reasoned), ("/text", text), ("/page", page), ("/blob", blob), ("/packed", packed), ("/many", many),
     ("/events", events), ("/cut", cut), ("/broken", broken), ("/cookie", cookie), ("/reflect", reflect), ("/mirror", mirror), ("/names", names), ("/written", written), ("/latin", latin), ("/turn", turn), ("/part", part),
     ("/twice", twice),
 ]:

@@ -738,7 +738,11 @@ impl Session {
         let key = self.resource.gate.ledger().filter_key();
         let mut out = bytes::BytesMut::new();
         let reason = self.needles.without(answer.response.reason.as_bytes());
-        let reason = reason.as_deref().unwrap_or(answer.response.reason.as_bytes());
+        let reason = reason.as_deref().unwrap_or(answer.response.reason.as_bytes()).to_vec();
+        // It says nothing that the status does not: with a value in it, it stays here.
+        let line = [format!("HTTP/1.1 {} ", answer.response.status).as_bytes(), &reason].concat();
+        let found = answer.looking.field(&detectors, &self.known, &line).is_some();
+        let reason = if found { b"" } else { &reason[..] };
         encode_response(&mut out, answer.response.status, reason, own)?;
         answer.looking.beside(&key, b"", reason);
         let head = self.let_see(&mut answer.looking, out.to_vec())?;
