@@ -44,6 +44,8 @@ forbid (principal in Agent::"asker", action == Action::"write", resource in Reso
 unless { context.approvals.contains("leads") };
 @id("seer-sees")
 permit (principal in Agent::"seer", action == Action::"reveal", resource == Class::"pii.email");
+@id("seer-writes-http")
+permit (principal in Agent::"seer", action == Action::"write", resource in Resource::"billing/echo");
 @id("blind-opaque")
 permit (principal in Agent::"blind", action in [Action::"opaque", Action::"write"], resource in Resource::"billing");
 @id("texts-are-text")
@@ -674,6 +676,38 @@ fn a_class_that_is_revealed_is_seen_and_counted() {
     let exposed = scene().ask(&["exposed", &run], None);
     assert_eq!(exposed.status.code(), Some(1), "{}", exposed.all());
     assert!(exposed.out().contains("pii.email") && exposed.out().contains("seer-sees"), "{}", exposed.all());
+}
+
+#[test]
+fn what_a_grant_revealed_is_masked_where_the_record_is_replayed() {
+    let said = r#"{"email": "write to Ivo Marlow", "kept": "of Turin"}"#;
+    let post = format!("curl -sS -X POST -H 'Content-Type: application/json' -d '{said}' $B/echo");
+    let done = scene().sh("seer", &format!("{post}; sleep 0.1"));
+    assert!(done.out().contains("Ivo Marlow"), "{}", done.all());
+    let run = scene().run_of("seer");
+    let shown = scene().ask(&["replay", &run], None).out();
+    assert!(
+        shown.contains("of Turin") && shown.contains("[pii.email]") && !shown.contains("Marlow"),
+        "{shown}"
+    );
+    // Carried out again, it is answered so.
+    let mut again = scene().gateway.site().tacho();
+    again.args(["replay", &run, "--", "/bin/sh", "-c", &format!("B=$BILLING_URL; {post}")]);
+    let again = finish(&mut again, b"", Duration::from_secs(120)).unwrap();
+    assert!(again.all().contains("of Turin") && again.all().contains("[pii.email]"), "{}", again.all());
+}
+
+#[test]
+fn a_value_behind_the_status_stays_here_and_the_answer_leaves() {
+    let done = scene().sh("tester", "curl -sS -i $B/reasoned");
+    assert!(
+        done.out().starts_with("HTTP/1.1 200 \r\n") && done.out().contains("{\"ok\": true}"),
+        "{}",
+        done.all()
+    );
+    without_secrets(&done.all());
+    let shown = scene().ask(&["show", &scene().run_of("tester")], None).out();
+    without_secrets(&shown);
 }
 
 #[test]

@@ -911,8 +911,8 @@ impl Answer {
         }
     }
 
-    /// What replay shows of a piece: the head before the first, the body, and the fields behind the last. What detectors know is masked here also where
-    /// the run was let see it; what a grant revealed and no detector knows stands as the client saw it.
+    /// What replay shows of a piece: the head before the first, the body, and the fields behind the last. What detectors know, and
+    /// what a grant revealed, is masked here also where the run was let see it.
     fn reel(
         &mut self,
         detectors: &mask::Detectors,
@@ -921,10 +921,11 @@ impl Answer {
         trailers: Option<MaskedText>,
     ) -> Option<PayloadPlain> {
         let left = self.reel_left.as_mut().filter(|left| **left > 0 || trailers.is_some())?;
-        let length = body.as_bytes().len();
-        let shown = usize::try_from(*left).unwrap_or(usize::MAX).min(length);
-        *left -= shown as u64;
-        let mut shown = body.as_bytes().get(..shown).map(<[u8]>::to_vec);
+        let mut shown = self.looking.shown(detectors, body);
+        if let Some(shown) = &mut shown {
+            shown.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= shown.len() as u64;
+        }
         if let (Some(listening), Some(shown)) = (&self.listening, &mut shown) {
             listening.without_place(shown);
         }

@@ -20,6 +20,8 @@ use crate::limits::PRINTS_MAX;
 /// How one body is looked at, and what was found since the last record.
 pub(super) struct Looking {
     how: How,
+    /// Where a grant reveals something: what leaves, as it is shown to who reads the record.
+    shown: Option<Shown>,
     opaque: bool,
     masks: Arc<Masks>,
     /// A program wrote it: keys that nobody listed are looked for, too.
@@ -47,6 +49,14 @@ const WORDS_BYTES_MAX: usize = 40;
 /// An answer that is opaque leaves only where no detector knows anything in it.
 const FOUND_IN_OPAQUE: &str = "a detector found a value in an answer that is opaque";
 
+/// Masks what leaves by the same rules once more, for somebody to whom nothing is revealed.
+struct Shown {
+    body: Box<Body>,
+    known: Known,
+    /// Nothing more leaves.
+    over: bool,
+}
+
 enum How {
     Body(Box<Body>),
     /// Permitted, and not understood: nothing of it is replaced, and nothing that a detector knows leaves.
@@ -68,6 +78,11 @@ impl Looking {
         media: Option<mask::body::Media>,
         revealed: BTreeMap<Class, RuleId>,
     ) -> Looking {
+        let shown = media.clone().filter(|_| !revealed.is_empty()).map(|media| {
+            let body = Body::new(media, masks.rules.clone(), BTreeSet::new());
+            let body = Box::new(body.longest(resource.longest()));
+            Shown { body, known: Known::new(crate::entropy::random()), over: false }
+        });
         let how = match media {
             Some(media) => {
                 let (rules, classes) = (masks.rules.clone(), revealed.keys().cloned().collect());
@@ -85,6 +100,7 @@ impl Looking {
         Looking {
             opaque: matches!(how, How::Opaque(_)),
             how,
+            shown,
             masks: masks.clone(),
             of_kind: None,
             by_program: false,
@@ -154,6 +170,9 @@ impl Looking {
         who: &gate::Who,
         known: &mut Known,
     ) -> Result<MaskedBytes, &'static str> {
+        if let Some(shown) = &mut self.shown {
+            shown.over = true;
+        }
         let key = resource.gate.ledger().filter_key();
         let detectors = self.detectors(resource);
         let how = std::mem::replace(&mut self.how, How::Opaque(Tail::new()));
@@ -188,6 +207,27 @@ impl Looking {
         let found = body.take_found();
         self.note(resource, who, known, found);
         self.filtered(&resource.gate.ledger().filter_key(), masked)
+    }
+
+    /// A piece that leaves, as it is shown to who reads the record: what a grant revealed is masked. What is cut in it may be shown
+    /// with the next. `None`: it cannot be told where that stands.
+    pub(super) fn shown(&mut self, detectors: &mask::Detectors, piece: &MaskedBytes) -> Option<Vec<u8>> {
+        let Some(Shown { body, known, over }) = &mut self.shown else {
+            return Some(piece.as_bytes().to_vec());
+        };
+        let mut out = body.push(detectors, known, piece.as_bytes()).ok()?;
+        match *over {
+            true => {
+                let body = std::mem::replace(
+                    body,
+                    Box::new(Body::new(mask::body::Media::Text, [].into(), BTreeSet::new())),
+                );
+                out = out.then(body.finish(detectors, known).ok()?.0);
+            }
+            // Whoever plays it waits for no event.
+            false => out = out.then(body.let_go(detectors, known)),
+        }
+        Some(out.into_vec())
     }
 
     fn note(&mut self, resource: &Resource, who: &gate::Who, known: &mut Known, found: mask::body::Found) {
@@ -338,6 +378,7 @@ mod tests {
     fn looking() -> Looking {
         Looking {
             how: How::Opaque(Tail::new()),
+            shown: None,
             opaque: false,
             masks: Arc::default(),
             of_kind: None,
