@@ -10,9 +10,12 @@ use super::names::{Members, Names, TOO_MANY, TWICE};
 use super::piece::{Marking, Path, Piece, Place, is_label};
 use super::rules::{Edge, Rules};
 use super::window::{Kind, Standing, Window};
-use super::{Masks, Unreadable, write};
+use super::{Masks, Unreadable, nearly, write};
 use crate::detect::placeholder;
 use crate::limits::{BODY_DEPTH_MAX, BODY_INNER_DEPTH_MAX, BODY_NAME_BYTES_MAX};
+
+/// Readers take it off.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Room for so much text stays with a reader.
 const KEPT_TEXT_BYTES_MAX: usize = 4 << 10;
@@ -518,17 +521,25 @@ impl Json {
         Ok(())
     }
 
-    /// The text of a string that may be JSON, masked, if it is and rules could say something of it. Errors: it is JSON to some reader,
-    /// and not to this one; what is none to any is a text like others.
+    /// The text of a string that may be JSON, masked, if it is and rules could say something of it. What lenient readers alone take for
+    /// JSON (`NaN`, a comma behind the last value, a text that is cut off) is left out where a rule's name stands in it. Errors: it is
+    /// JSON to some reader, and not to this one; what is none to any is a text like others.
     fn inside(&self, text: &[u8], look: &mut Look<'_>) -> Result<Option<Vec<u8>>, Unreadable> {
         let rules = !self.rules.is_empty() && self.dropping.is_none();
         if !rules || self.inner > BODY_INNER_DEPTH_MAX {
             return Ok(None);
         }
-        let mut inner = Json { inner: self.inner + 1, ..Json::new(self.rules.clone(), self.longest) };
-        let (mut found, mut out) = (Found::default(), Vec::new());
-        let read = inner.push(&mut look.apart(&mut found), text, &mut out);
-        let read = read.and_then(|()| inner.end(&mut look.apart(&mut found), false, &mut out));
+        let (mark, text) =
+            text.split_at(if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 });
+        let mut found = Found::default();
+        let mut out = mark.to_vec();
+        let mut read = self.read_inside(&[text], look, &mut found, &mut out);
+        if read == Err(TRAILING) {
+            // A text in each line.
+            let lines: Vec<&[u8]> = text.split_inclusive(|&b| b == b'\n').collect();
+            (found, out) = (Found::default(), mark.to_vec());
+            read = self.read_inside(&lines, look, &mut found, &mut out);
+        }
         match read {
             Ok(()) if self.inner == BODY_INNER_DEPTH_MAX => Err(TOO_DEEP),
             Ok(()) => {
@@ -537,8 +548,35 @@ impl Json {
             }
             // What any reader, or one with other limits, may take.
             Err(why @ (TWICE | TOO_MANY | NESTED | TOO_LONG | TOO_DEEP | write::SURROGATE)) => Err(why),
-            Err(_) => Ok(None),
+            Err(_) => Ok(self.nearly(text, look)),
         }
+    }
+
+    /// Reads texts of JSON one behind another.
+    fn read_inside(
+        &self,
+        texts: &[&[u8]],
+        look: &Look<'_>,
+        found: &mut Found,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unreadable> {
+        let mut inner = Json { inner: self.inner + 1, ..Json::new(self.rules.clone(), self.longest) };
+        for text in texts {
+            inner.push(&mut look.apart(found), text, out)?;
+            inner.end(&mut look.apart(found), texts.len() > 1, out)?;
+        }
+        Ok(())
+    }
+
+    /// What takes the place of a text that is no JSON, where a lenient reader finds what a rule names.
+    fn nearly(&self, text: &[u8], look: &mut Look<'_>) -> Option<Vec<u8>> {
+        let named = nearly::names(text);
+        let (at, rule) = self.rules.all().iter().enumerate().find(|(_, rule)| {
+            let governs = !rule.spares && !look.revealed.contains(&rule.class);
+            governs && rule.path.last_name().is_some_and(|name| named.contains(name))
+        })?;
+        look.found.count(at, false);
+        Some(rule.words.as_deref().map_or_else(|| placeholder(&rule.class), str::to_owned).into_bytes())
     }
 
     /// Writes what a rule puts in the place of the string that was read. What a part leaves is looked at as any other.
@@ -826,6 +864,7 @@ impl Frame {
 #[inline]
 fn may_be_json(text: &[u8]) -> bool {
     let begins = |b: Option<&u8>| matches!(b, Some(b'{' | b'[' | b'"'));
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     match text.first() {
         Some(first) if first.is_ascii_whitespace() => begins(text.trim_ascii_start().first()),
         first => begins(first),

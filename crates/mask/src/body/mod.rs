@@ -48,6 +48,7 @@ mod kept;
 mod lex;
 mod multipart;
 mod names;
+mod nearly;
 mod path;
 mod piece;
 mod rules;

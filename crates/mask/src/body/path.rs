@@ -36,6 +36,14 @@ impl JsonPath {
         Ok(JsonPath { steps })
     }
 
+    /// The last name in it.
+    pub(super) fn last_name(&self) -> Option<&str> {
+        self.steps.iter().rev().find_map(|step| match step {
+            Step::Name(name) | Step::Descendant(name) => Some(name.as_str()),
+            Step::Index(_) | Step::Any => None,
+        })
+    }
+
     pub(super) fn steps(&self) -> &[Step] {
         &self.steps
     }

@@ -113,6 +113,10 @@ impl Rules {
         self.all.is_empty()
     }
 
+    pub(super) fn all(&self) -> &[PathRule] {
+        &self.all
+    }
+
     pub(super) fn rule(&self, rule: usize) -> &PathRule {
         &self.all[rule]
     }

@@ -253,7 +253,37 @@ fn rules_hold_in_strings_that_say_json_themselves() {
     }
     // What is untouched keeps its bytes, and what is no JSON is a text.
     setup().passes(r#"{"text":"{\u0022a\u0022: 1}","b":"{name: ann}","c":"[1,2"}"#);
-    setup().check(&format!(r#"["{{\"name\": \"ann\" {EMAIL}"]"#), r#"["{\"name\": \"ann\" [pii.email]"]"#);
+    setup().check(&format!(r#"["{{\"nome\": \"ann\" {EMAIL}"]"#), r#"["{\"nome\": \"ann\" [pii.email]"]"#);
+    for text in [
+        "[1] see \"name\" below",
+        "{name}",
+        "{{ \"name\": .Name }}",
+        "[name]: https://x.example",
+        "{ \"nam\": 1,",
+    ] {
+        setup().passes(&format!("[{}]", inner(text)));
+    }
+    // What lenient readers take for JSON: a text in each line is read, any other left out.
+    let lines = "\u{feff}{\"name\":\"ann\"}\n\n {\"name\":7}\n";
+    setup().check(
+        &format!("[{}]", inner(lines)),
+        &format!("[{}]", inner("\u{feff}{\"name\":\"[pii.name]\"}\n\n {\"name\":0}\n")),
+    );
+    for nearly in [
+        "{\"name\":\"ann\",}",
+        "{\"a\":NaN,\"name\":\"ann\"}",
+        "{\"name\":\"ann\"} {\"name\":\"bob\"}",
+        "{\"name\":\"ann\"}{}\n",
+        "{\"name\":\"ann",
+        "[{'name': 'ann'}]",
+        "{\"n\\u0061me\" :\"ann\" // x\n}",
+        "\u{feff} {\"name\":\"ann\"",
+    ] {
+        let found = setup().check(&format!("[{}]", inner(nearly)), "[\"[pii.name]\"]");
+        assert_eq!(governed(&found), [(0, 1, false, vec![])], "{nearly}");
+    }
+    let shown = setup().reveals(&["pii.name"]);
+    shown.passes(&format!("[{}]", inner("{\"name\":\"ann\",}")));
     // A grant reveals what stands at the path, and nothing beside it.
     let revealed = plain().rules([rule("$..mail", "pii.email", MaskKind::Redact)]).reveals(&["pii.email"]);
     let said =
