@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         good = hmac.compare_digest(mac(key, words).hex(), parts.get("Signature", ""))
         must = {"host", "x-amz-date", "x-amz-content-sha256"} <= set(names)
         good = good and must and self.headers["X-Amz-Content-Sha256"] == digest and parts["Credential"] == f"AKIDTEST/{scope}"
-        text = json.dumps({"signed": good, "names": names, "bytes": len(body)}).encode()
+        text = json.dumps({"signed": good, "names": names, "bytes": len(body), "said": said}).encode()
         self.send_response(200 if good else 403)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))

@@ -542,8 +542,18 @@ impl Meaning {
             Target::Asterisk => &[],
         };
         let opens = matches!(opening, Ok(Some(_)));
-        // What is said in it may be anything: to read the path is no permission for that.
-        let verb = if opens { Some(Verb::Call) } else { action::verb(&request.method) };
+        let signs = matches!(resource.config.inject, Inject::SigV4 { .. });
+        // AWS's query protocol: what is done stands there, and the method says nothing of it.
+        let acts = signs && query(request).any(|pair| says_parameter(pair, "action"));
+        let verb = match action::verb(&request.method) {
+            // What is said in it may be anything: to read the path is no permission for that.
+            _ if opens => Some(Verb::Call),
+            Some(Verb::Read) if acts => Some(Verb::Write),
+            verb => verb,
+        };
+        // S3's `POST /?delete`: which objects it is about stands in XML.
+        let deletes = signs && query(request).any(|pair| says_parameter(pair, "delete"));
+        let below = (deletes && !body_is_empty(request)).then_some(NAMED_BELOW);
         // Servers disagree about each: one drops `;x` from `/admin;x`, or a dot or space at the end, one takes the body of
         // a GET for the next request, one the first and one the last of two parameters.
         let odd = |segment: &String| segment.contains(';') || segment.ends_with(['.', ' ']);
@@ -555,7 +565,6 @@ impl Meaning {
             }
             Inject::Bearer | Inject::Basic | Inject::Header(_) => false,
         };
-        let signs = matches!(resource.config.inject, Inject::SigV4 { .. });
         let refuse = match (verb, spoken) {
             (None, _) => Some((501, "this method is not passed on")),
             _ if opening.is_err() => opening.as_ref().err().copied(),
@@ -587,7 +596,7 @@ impl Meaning {
             }],
             functions: Vec::new(),
             kind: if opens { WEBSOCKET } else { action::kind(&request.method).unwrap_or("OTHER") },
-            opaque: seen.opaque.or(more.then_some(ONLY_BEGUN)).map(Opaque),
+            opaque: seen.opaque.or(more.then_some(ONLY_BEGUN)).or(below).map(Opaque),
         };
         let hidden = more || seen.opaque.is_some();
         match spoken {
@@ -617,6 +626,13 @@ impl Meaning {
 
 /// Why a body above the limit needs its own permission: what stands behind its beginning was not there to be decided.
 const ONLY_BEGUN: &str = "a body of which only the beginning was read";
+
+/// Of what is done to several objects at once the path names none.
+const NAMED_BELOW: &str = "a request whose body names what it deletes";
+
+fn body_is_empty(request: &Request) -> bool {
+    matches!(request.framing, Framing::None | Framing::Length(0))
+}
 
 /// What could be seen of a body.
 #[derive(Default)]

@@ -193,6 +193,26 @@ fn a_request_to_aws_is_signed_by_the_gateway_and_the_agent_holds_any_key() {
         "{out}"
     );
     assert!(!out.contains("signing-key-of-the-tests"), "{out}");
+    // The signature is good for some minutes.
+    assert_eq!(out.matches("Signature=[credential]").count(), 3, "{out}");
+}
+
+#[test]
+fn what_a_request_to_aws_does_may_stand_in_its_query_or_fields() {
+    let code = "-o /dev/null -w '%{http_code} '";
+    let script = format!(
+        "B=$BUCKET_BASE_URL; curl -sS {code} \"$B/?list-type=2\"; curl -sS {code} \"$B/?Action=TerminateInstances\"; \
+         curl -sS {code} -I \"$B/?x=1&%61ction=x\"; curl -sS {code} -X PUT -H 'x-amz-copy-source: /other/secret' $B/a/b"
+    );
+    assert_eq!(scene().sh("reader", &script).out(), "200 403 403 400 ");
+    let refused = scene().ask(&["show", &scene().run_of("reader")], None).out();
+    assert!(refused.contains("TerminateInstances"), "{refused}");
+    // The keys stand in the body.
+    let deletes = format!(
+        "curl -sS {code} -X POST -H 'Content-Type: application/xml' -d '<Delete/>' \"$BUCKET_BASE_URL/b?delete\""
+    );
+    assert_eq!(scene().sh("putter", &deletes).out(), "403 ");
+    assert_eq!(scene().sh("tester", &deletes).out(), "200 ");
 }
 
 /// Node's `fetch` of this age knows no proxy: a tunnel by its own modules, and trust by `NODE_EXTRA_CA_CERTS`.

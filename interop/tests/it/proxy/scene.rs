@@ -23,6 +23,8 @@ permit (principal, action in [Action::"connect", Action::"read", Action::"call"]
 permit (principal in Agent::"tester", action == Action::"write", resource in Resource::"billing/echo");
 @id("tester-puts")
 permit (principal in Agent::"tester", action in [Action::"write", Action::"opaque"], resource in Resource::"bucket");
+@id("putter-puts")
+permit (principal in Agent::"putter", action == Action::"write", resource in Resource::"bucket");
 @id("asker-deletes")
 permit (principal in Agent::"asker", action == Action::"write", resource in Resource::"billing");
 @id("deletes-ask")
