@@ -451,6 +451,15 @@ fn post(agent: &str, path: &str, kind: &str, body: &str, words: &str) -> Finishe
 }
 
 #[test]
+fn a_string_as_long_as_an_image_reaches_a_model() {
+    let script = r#"long() { head -c $1 /dev/zero | tr '\0' 'x'; }
+        ask() { printf '{"model": "scripted-1", "messages": [{"role": "user", "content": "'; long $1; printf '"}]}'; }
+        for n in 3000000 9000000; do ask $n | curl -sS -o /dev/null -w '%{http_code} ' "$OPENAI_BASE_URL/chat/completions" \
+            -H "Authorization: Bearer $OPENAI_API_KEY" -H 'Content-Type: application/json' -H 'Expect:' --data-binary @-; done"#;
+    assert_eq!(scene().sh("tester", script).out(), "200 413 ");
+}
+
+#[test]
 fn an_agent_has_no_part_of_a_call_before_it_is_recorded() {
     let body = r#"{"model": "scripted-1", "stream": true, "messages": [{"role": "user", "content": "stall. sql: SELECT 4711"}]}"#;
     let done = post("hasty", "/chat/completions", "application/json", body, "-N --max-time 5");
