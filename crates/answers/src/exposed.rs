@@ -184,7 +184,7 @@ impl Desk<'_> {
         let from = family.iter().map(|run| run.first_at).min().unwrap_or(run.first_at);
         let to = family.iter().map(|run| run.last_at).max().unwrap_or(run.last_at);
         let mut prevents = Prevents::default();
-        family.iter().for_each(|run| run_prevents(run, &mut prevents));
+        family.iter().for_each(|run| run_prevents(run, (from, to), &mut prevents));
         self.chain_prevents(&records, &mut prevents);
         let within = records.first().zip(records.last()).map(|(first, last)| (*first, *last));
         gap_prevents(self.index, (from, to), within, &mut prevents);
@@ -219,7 +219,7 @@ impl Desk<'_> {
             let of_run: Vec<&Action> = run.actions.iter().filter(any).collect();
             records.extend(of_run.iter().flat_map(|a| a.records.iter().copied()));
             actions.extend(of_run.into_iter().map(|a| (*run, a)));
-            run_prevents(run, &mut prevents);
+            run_prevents(run, (from, to), &mut prevents);
         }
         for strange in self.index.unknown().iter().filter(|s| s.run.is_none() && within(s.at)) {
             prevents.add(Prevent::UnknownKind, format!("a record of kind {:?}", &*strange.kind), strange.seq);
@@ -448,8 +448,9 @@ impl Prevents {
     }
 }
 
-/// What a run's own records say against a proof, whatever its actions are.
-fn run_prevents(run: &Run, prevents: &mut Prevents) {
+/// What a run's own records say against a proof, whatever its actions are; of what a client was told unasked, between two
+/// moments.
+fn run_prevents(run: &Run, (from, to): (WallTime, WallTime), prevents: &mut Prevents) {
     if run.open.is_none() {
         let why = "the run's opening record is not here".to_owned();
         prevents.add(Prevent::NoOpening, why, run.first().unwrap_or(Seq(0)));
@@ -462,6 +463,11 @@ fn run_prevents(run: &Run, prevents: &mut Prevents) {
     }
     for (seq, why) in &run.misfits {
         prevents.add(Prevent::Unread, (*why).to_owned(), *seq);
+    }
+    for note in run.notes.iter().filter(|note| note.at >= from && note.at <= to) {
+        if let Some(Coverage::Partial(why)) = &note.what.coverage {
+            prevents.add(Prevent::PartialCoverage, format!("coverage is partial: {why}"), note.seq);
+        }
     }
     for seq in &run.set_back {
         prevents.add(Prevent::Clock, "the clock was set back before it".to_owned(), *seq);

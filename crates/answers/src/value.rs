@@ -327,6 +327,7 @@ fn limits() -> Vec<String> {
         "values shorter than six characters, those that stood right beside a letter, a digit or one of _-.@+, and encodings of \
          an agent's own"
             .into(),
+        "of values in PostgreSQL's binary formats, other spellings than the server's own in ISO style and UTC".into(),
         "values that were masked by the database itself: the gateway never saw them".into(),
     ]
 }

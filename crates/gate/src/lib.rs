@@ -28,7 +28,7 @@ pub use inbox::{Answer, Approver, Form, INITIATOR, Inbox, InboxError, Pending, S
 pub use likeness::{Arguments, Asking, BELOW, How, Member, NO_TEXT, READ_ON, Requested, Saying};
 pub use planned::{Planned, StepHow, StepOf};
 pub use question::{
-    By, Decision, Exposure, GovernedRead, Outcome, Param, Piece, Question, Subject, Tripped, Tx, Who,
+    By, Decision, Exposure, GovernedRead, Outcome, Param, Piece, Question, Subject, Told, Tripped, Tx, Who,
 };
 pub use story::{Asked, Decided, Gate, GateError, Ground, Spent};
 pub use token::{Constant, Intent, Permit, Release};

@@ -305,6 +305,16 @@ pub struct Outcome {
     pub reel: Vec<PayloadPlain>,
 }
 
+/// What a client is told that it did not ask for.
+#[derive(Default)]
+pub struct Told {
+    /// Why coverage is partial; `None` is complete.
+    pub partial: Option<&'static str>,
+    pub filter: Option<mask::Filter>,
+    /// Behind one another.
+    pub reel: Vec<PayloadPlain>,
+}
+
 /// A piece of a response that is released before its end, or of a COPY on its way upstream.
 #[derive(Default)]
 pub struct Piece {

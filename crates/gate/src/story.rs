@@ -21,7 +21,7 @@ use crate::likeness::{How, Span};
 use crate::limits::{
     BODY_BYTES_SHOWN_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX,
 };
-use crate::question::{By, Exposure, Outcome, Piece, Question, Tripped, Tx, Who};
+use crate::question::{By, Exposure, Outcome, Piece, Question, Told, Tripped, Tx, Who};
 use crate::token::Intent;
 
 /// Why the gate cannot let anything through: evidence is not possible now.
@@ -702,6 +702,17 @@ impl Gate {
             draft = draft.of(of);
         }
         Ok(self.inner.ledger.append(draft)?)
+    }
+
+    /// The same, of something that the client is told.
+    pub fn note_told(&self, who: &Who, what: &'static str, told: Told) -> Result<Receipt, GateError> {
+        let draft = Draft::new(Kind::Note)
+            .run(who.run)
+            .session(who.session)
+            .put("what", what)
+            .put_some("filter", told.filter)
+            .put("coverage", told.partial.unwrap_or("complete"));
+        Ok(self.inner.ledger.append(told.reel.into_iter().fold(draft, Draft::payload))?)
     }
 
     /// The same, about something that a peer named.

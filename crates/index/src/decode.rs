@@ -122,7 +122,12 @@ impl Decoder {
             "chunk" => Body::Chunk(Box::new(chunk(&mut f))),
             "plan" => Body::Plan(Box::new(plan(&mut f))),
             "decision" => Body::Decision(Box::new(decision(&mut f))),
-            "note" => Body::Note { what: f.text("what"), detail: f.text_if("detail") },
+            "note" => Body::Note {
+                what: f.text("what"),
+                detail: f.text_if("detail"),
+                filter: f.byte_string_if("filter"),
+                coverage: f.text_if("coverage").map(|text| coverage_of(&mut f, text)),
+            },
             _ => return Body::Unknown,
         };
         f.finish();
@@ -363,6 +368,10 @@ fn outcome(f: &mut Fields<'_>) -> Outcome {
 
 fn coverage(f: &mut Fields<'_>) -> Coverage {
     let text = f.text("coverage");
+    coverage_of(f, text)
+}
+
+fn coverage_of(f: &mut Fields<'_>, text: Arc<str>) -> Coverage {
     match text.strip_prefix("partial: ") {
         _ if &*text == "complete" => Coverage::Complete,
         Some(why) => Coverage::Partial(why.into()),

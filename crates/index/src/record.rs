@@ -258,6 +258,9 @@ pub enum Body {
     Note {
         what: Arc<str>,
         detail: Option<Arc<str>>,
+        /// Where it says what a client was told.
+        filter: Option<Vec<u8>>,
+        coverage: Option<Coverage>,
     },
     /// A kind that this version does not know. The ledger keeps the record; the index keeps its head.
     Unknown,

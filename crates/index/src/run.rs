@@ -7,8 +7,8 @@ use vocab::{RunId, Seq, WallTime};
 
 use crate::decided::{Decided, Planned};
 use crate::record::{
-    Act, Approval, ApprovalVerdict, AskPart, Cause, Chunk, Close, Connect, Disconnect, Exposure, Flaw, Open,
-    Outcome, RefusalPart, Request, ResultWord, Settled, Stage, Tripwire,
+    Act, Approval, ApprovalVerdict, AskPart, Cause, Chunk, Close, Connect, Coverage, Disconnect, Exposure,
+    Flaw, Open, Outcome, RefusalPart, Request, ResultWord, Settled, Stage, Tripwire,
 };
 
 /// One execution of an agent, as recorded.
@@ -63,6 +63,8 @@ pub struct Note {
     pub of: Option<Seq>,
     pub what: Arc<str>,
     pub detail: Option<Arc<str>>,
+    /// Of what a client was told: how much of it the mask understood.
+    pub coverage: Option<Coverage>,
 }
 
 /// One connection of the run to one resource.
@@ -289,6 +291,21 @@ impl Action {
             other => told(seq, t, other),
         });
         whole.chain(pieces)
+    }
+
+    /// Its records without that which said of it, among others, how its transaction ended, and answers another.
+    pub fn own_records(&self) -> impl Iterator<Item = Seq> {
+        let others = self.settled.as_ref().map(|settled| settled.seq);
+        let others = others.filter(|seq| !self.outcomes.iter().any(|outcome| outcome.seq == *seq));
+        self.records.iter().copied().filter(move |seq| Some(*seq) != others)
+    }
+
+    /// What it was answered with, and when. Where its transaction ended later, the record of that is no answer.
+    pub fn answer(&self) -> Option<&Noted<Outcome>> {
+        let settles = |outcome: &Noted<Outcome>| {
+            self.intent.as_ref().is_some_and(|intent| outcome.what.settles.contains(&intent.seq))
+        };
+        self.outcomes.iter().rev().find(|outcome| !settles(outcome))
     }
 
     /// What became of it. `closed`: the run is, so what has not come will not come.

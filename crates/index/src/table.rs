@@ -383,8 +383,12 @@ impl Index {
                 Some(number) => session(run, number).disconnect = Some(place.note(disconnect)),
                 None => run.misfits.push((place.seq, "it ends no connection that is known")),
             },
-            Body::Note { what, detail } => {
-                run.notes.push(place.note(Note { session: place.session, of: place.of, what, detail }))
+            Body::Note { what, detail, filter, coverage } => {
+                let note = Note { session: place.session, of: place.of, what, detail, coverage };
+                run.notes.push(place.note(note));
+                if filter.is_some() {
+                    self.filter(id, place, 0, filter);
+                }
             }
             Body::Unknown => run.unknown.push((place.seq, kind.clone())),
             _ => run.misfits.push((place.seq, "a record of the gateway's own that names a run")),

@@ -289,6 +289,44 @@ fn a_transaction_settles_what_was_pending_in_it() {
 }
 
 #[test]
+fn the_record_that_settles_is_no_answer() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    let [first, second] = [pen.intent(RUN, None), pen.intent(RUN, None)];
+    let answers = [first, second].map(|intent| pen.outcome(intent, &[("state", text("pending"))]));
+    let both = Value::Array(vec![Value::Uint(first), Value::Uint(second)]);
+    let with = [("settles", both), ("settled", text("rolled-back")), ("rows", Value::Uint(0))];
+    let settling = pen.outcome(second, &with);
+    let run = pen.index.run(RunId(RUN)).unwrap();
+    for (at, answered) in answers.into_iter().enumerate() {
+        let answer = run.actions[at].answer().unwrap();
+        assert_eq!((answer.seq, answer.what.rows), (Seq(answered), 1));
+        assert_eq!(pen.effect(at), Effect::RolledBack);
+    }
+    let own: Vec<Seq> = run.actions[0].own_records().collect();
+    assert_eq!(own, [Seq(first), Seq(answers[0])]);
+    assert!(run.actions[0].records.contains(&Seq(settling)));
+}
+
+#[test]
+fn what_a_client_was_told_unasked_has_a_filter_and_a_coverage() {
+    let mut pen = Pen::default();
+    pen.open(RUN);
+    let body = [
+        ("what", text("unasked")),
+        ("filter", Value::Bytes(vec![5, 0, 1])),
+        ("coverage", text("partial: a notification's payload has no columns")),
+    ];
+    let note = pen.write("note", Some(RUN), None, &body);
+    assert!(pen.flaws().is_empty(), "{:?}", pen.flaws());
+    let run = pen.index.run(RunId(RUN)).unwrap();
+    let why = "a notification's payload has no columns";
+    assert_eq!(run.notes[0].what.coverage, Some(Coverage::Partial(why.into())));
+    let filter = &pen.index.filters()[0];
+    assert_eq!((filter.seq, filter.bytes.as_deref()), (Seq(note), Some(&[5, 0, 1][..])));
+}
+
+#[test]
 fn an_ask_its_approval_its_intent_and_its_outcome_are_one_action() {
     let mut pen = Pen::default();
     pen.open(RUN);

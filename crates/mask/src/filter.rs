@@ -3,7 +3,7 @@
 //! A Bloom filter over keyed hashes of each released cell and each token of at least
 //! [`FILTER_TOKEN_BYTES_MIN`] bytes: 12 bits and 8 probes an entry, so that a value that is not in it is said to be
 //! in one of 300. A "no" is certain, for whole cells and tokens. Of a token with letters beyond ASCII the runs of ASCII enter, too,
-//! and what is read beside an escape or a control sequence ([`parted`]).
+//! and what is read beside an escape or a control sequence ([`parted`]); of what is written as bytes are in PostgreSQL, those bytes.
 
 mod parted;
 mod words;
@@ -19,7 +19,7 @@ use words::{ascii, tokens};
 const BITS_PER_ENTRY: usize = 12;
 const PROBES: u64 = 8;
 /// The first byte of a serialised filter.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const _: () = assert!(FILTER_ENTRIES_MAX * BITS_PER_ENTRY / 8 + 16 < 60_000);
 
 /// The key of an epoch's filters: SipHash's.
@@ -64,6 +64,18 @@ impl FilterBuilder {
         self.add(key, whole);
         self.tokens(key, whole);
         parted::readings(whole, &mut |read| self.tokens(key, read));
+        hexadecimal(whole, &mut |bytes| {
+            let bytes = bytes.trim_ascii();
+            if bytes.len() >= FILTER_TOKEN_BYTES_MIN {
+                self.add(key, bytes);
+                self.tokens(key, bytes);
+            }
+        });
+    }
+
+    /// What was released now holds something that was not added: a "no" of this filter is none.
+    pub fn cannot_say(&mut self) {
+        self.full = true;
     }
 
     fn tokens(&mut self, key: &FilterKey, text: &[u8]) {
@@ -87,13 +99,14 @@ impl FilterBuilder {
         }
     }
 
-    /// Whether there were more entries than a filter holds: then its "no" is none, and the record must say so.
+    /// Whether there were more entries than a filter holds, or something could not be added: then its "no" is none, and the
+    /// record must say so.
     pub fn full(&self) -> bool {
         self.full
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && !self.full
     }
 
     /// The filter of what was added since the last one.
@@ -109,6 +122,19 @@ impl FilterBuilder {
         self.entries.shrink_to(KEPT_ENTRIES_MAX);
         self.lately.forget();
         Filter { bits, full: std::mem::take(&mut self.full) }
+    }
+}
+
+/// Calls `each` with what stands behind `\x` in hexadecimal digits.
+fn hexadecimal(text: &[u8], each: &mut impl FnMut(&[u8])) {
+    let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    for at in memchr::memchr_iter(b'\\', text) {
+        let Some(behind) = text[at..].strip_prefix(b"\\x") else { continue };
+        let digits: Vec<u8> = behind.iter().map_while(digit).collect();
+        if digits.len() >= 2 * FILTER_TOKEN_BYTES_MIN {
+            let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+            each(&bytes);
+        }
     }
 }
 
@@ -354,6 +380,33 @@ mod tests {
     }
 
     #[test]
+    fn bytes_as_postgres_prints_them_are_in_it() {
+        let key = FilterKey::new(&KEY);
+        // quebec-7788
+        for text in [
+            r"\x7175656265632d37373838",
+            r#"{"\\x7175656265632D37373838"}"#,
+            "1\t\\\\x7175656265632d37373838\t2",
+        ] {
+            let filter = filter(&[text]);
+            assert_eq!(filter.may_contain(&key, b"quebec-7788"), Some(true), "{text}");
+            assert_eq!(filter.may_contain(&key, b"quebec-7789"), Some(false), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_added_takes_the_no_and_leaves_the_yes() {
+        let (key, mut builder) = (FilterKey::new(&KEY), FilterBuilder::new());
+        builder.cell(&key, b"quebec-7788");
+        builder.cannot_say();
+        let filter = builder.take();
+        assert_eq!(filter.may_contain(&key, b"quebec-7788"), Some(true));
+        assert_eq!(filter.may_contain(&key, b"quebec-7789"), None);
+        builder.cell(&key, b"quebec-7788");
+        assert_eq!(builder.take().may_contain(&key, b"quebec-7789"), Some(false));
+    }
+
+    #[test]
     fn a_value_in_a_text_is_in_it_by_its_tokens() {
         let text = "quux pa/quebec77 then S3cret! and AKIA/x+y=; ROMEO SIERRA88\n";
         let (filter, key) = (filter(&[text]), FilterKey::new(&KEY));
@@ -528,7 +581,7 @@ mod tests {
     fn serialised_it_is_the_same_and_noise_is_refused() {
         let filter = filter(&["something"]);
         assert_eq!(Filter::from_bytes(&filter.to_bytes()), Some(filter));
-        for bad in [&b""[..], &[4], &[4, 0], &[3, 0, 1], &[4, 2, 1]] {
+        for bad in [&b""[..], &[5], &[5, 0], &[4, 0, 1], &[5, 2, 1]] {
             assert_eq!(Filter::from_bytes(bad), None, "{bad:?}");
         }
     }

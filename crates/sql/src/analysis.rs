@@ -45,6 +45,8 @@ pub struct Analysis {
     pub by_name: Option<ByName>,
     /// What a COPY carries, if any of it is governed.
     pub carried: Option<Carried>,
+    /// Of which type each field of a COPY is, where that is known.
+    pub copied: Vec<Option<CopyType>>,
     pub(crate) sites: Vec<Site>,
 }
 
@@ -53,9 +55,11 @@ impl Analysis {
     /// what runs with it. Places in the text are not compared.
     pub fn is_like(&self, other: &Analysis) -> bool {
         let seen = |of: &Analysis| {
-            let Analysis { action, governed, functions, effects, redefines, carried, .. } = of.clone();
+            let Analysis { action, governed, functions, effects, redefines, carried, copied, .. } =
+                of.clone();
             let refused = of.refuse.map(|why| why.code);
-            (action, governed, functions, effects, redefines, carried, of.user_code, of.writes, refused)
+            let copies = (carried, copied);
+            (action, governed, functions, effects, redefines, copies, of.user_code, of.writes, refused)
         };
         seen(self) == seen(other)
     }
@@ -132,8 +136,15 @@ pub struct CopyField {
     pub relation: u32,
     pub attnum: i16,
     pub class: Class,
-    /// Its binary form is the number's.
-    pub integer: bool,
+    pub type_oid: u32,
+}
+
+/// The type of a field of a COPY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyType {
+    pub oid: u32,
+    /// The field is a column as it is. Else it is made of one, and may be of another type.
+    pub as_it_is: bool,
 }
 
 /// A function that the statement may run and that is not a pure one of the allow-list.

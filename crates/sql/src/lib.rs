@@ -37,8 +37,8 @@ mod tree;
 mod wire;
 
 pub use analysis::{
-    Analysis, ByName, Carried, CopyField, CopyForm, Effect, FunctionKind, FunctionUse, GovernedUse, Reason,
-    SessionLocks,
+    Analysis, ByName, Carried, CopyField, CopyForm, CopyType, Effect, FunctionKind, FunctionUse, GovernedUse,
+    Reason, SessionLocks,
 };
 pub use analyze::analyze;
 pub use constants::constants;
@@ -46,6 +46,6 @@ pub use governed::{BindError, ColumnRule, Governed};
 pub use names::{Names, TempRelation, Vouched};
 pub use rewrite::{PositionMap, Rewritten, rewrite};
 pub use settings::encoding as reads_encoding;
-pub use snapshot::{OWN_OIDS_END, Snapshot};
+pub use snapshot::{OWN_OIDS_END, Snapshot, Written};
 pub use statement::{Literal, LiteralKind, Statement, literals_of, masked_literals, parse};
 pub use syntax::ParseError;

@@ -116,6 +116,22 @@ pub(crate) struct Type {
     pub bound: u32,
 }
 
+/// How values of a type of a user's are written on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// As text in either format: an enum.
+    Text,
+    /// As those of another type: a domain.
+    As(u32),
+    /// As a list of this type's.
+    Array(u32),
+    /// As bounds of this type.
+    Range(u32),
+    Row,
+    /// As an extension of the server says, or as of one of PostgreSQL's own.
+    Unknown,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Operator {
     pub schema: String,
@@ -200,6 +216,18 @@ impl Snapshot {
     /// How many relations it knows.
     pub fn relation_count(&self) -> usize {
         self.relations.len()
+    }
+
+    /// How values of a type are written on the wire, as far as the catalog tells.
+    pub fn written(&self, type_oid: u32) -> Written {
+        match self.types.get(&type_oid) {
+            Some(found) if found.kind == 'e' => Written::Text,
+            Some(found) if found.kind == 'd' => Written::As(found.base),
+            Some(found) if found.kind == 'c' => Written::Row,
+            Some(found) if found.kind == 'r' => Written::Range(found.bound),
+            Some(found) if found.kind == 'b' && found.element != 0 => Written::Array(found.element),
+            Some(_) | None => Written::Unknown,
+        }
     }
 
     /// Whether values of these types, which a client can give to parameters, may run a function that nobody vouches for. Each

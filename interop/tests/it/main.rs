@@ -30,6 +30,7 @@ mod credentials;
 mod evidence;
 mod fates;
 mod flights;
+mod given;
 mod holds;
 mod hostile;
 mod http;

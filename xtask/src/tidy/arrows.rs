@@ -16,7 +16,7 @@ struct Arrow {
 const FORBIDDEN: &[Arrow] = &[
     Arrow { from: &["vocab"], to: &["*"], why: "the nouns depend on nothing of ours" },
     Arrow {
-        from: &["wire", "vocab", "json"],
+        from: &["wire", "vocab", "json", "values"],
         to: &["proto-*"],
         why: "2: what all protocols share knows none of them",
     },
@@ -42,7 +42,7 @@ const FORBIDDEN: &[Arrow] = &[
         why: "a third party reimplements it from one page, so it stands alone",
     },
     Arrow {
-        from: &["proto-*", "json", "sql", "shell", "policy", "mask", "seal", "oidc", "terminal"],
+        from: &["proto-*", "json", "values", "sql", "shell", "policy", "mask", "seal", "oidc", "terminal"],
         to: &["ledger", "gate", "relay", "index", "answers", "console"],
         why: "1: sans-IO crates stand below whatever has IO",
     },
@@ -58,6 +58,7 @@ const PURE: &[&str] = &[
     "proto-ssh",
     "proto-kubernetes",
     "json",
+    "values",
     "sql",
     "shell",
     "policy",

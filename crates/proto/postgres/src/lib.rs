@@ -10,7 +10,7 @@
 //! Reading order: [`frame`] (bytes <-> frame) -> [`message`] (typed) -> [`action`] (what a message is about, as far
 //! as the protocol says) -> [`reply`] (results as fields) -> [`session`] (what is outstanding upstream).
 //! Beside them: [`startup`] (before the first frame), [`scram`] (how a client proves its password), [`copy`] (rows in
-//! a COPY stream), [`types`] (values as text, for scanning), [`errors`] (what an error may say), [`limits`].
+//! a COPY stream), [`types`] (values as text: crate `values`), [`errors`] (what an error may say), [`limits`].
 //!
 //! What a SQL text *means* is not here: that is crate `sql`. Nothing here decides, records or releases.
 
@@ -28,4 +28,5 @@ pub mod scram;
 pub mod session;
 mod sqlstate;
 pub mod startup;
-pub mod types;
+
+pub use values as types;

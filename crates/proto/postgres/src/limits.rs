@@ -68,12 +68,8 @@ pub const OUTSTANDING_MAX: usize = 65_536;
 /// A row of a COPY stream that is being put together from pieces.
 pub const COPY_ROW_BYTES_MAX: usize = ROW_BYTES_MAX;
 
-/// Nesting of arrays, composites, ranges and multiranges in a binary value.
-pub const VALUE_DEPTH_MAX: u32 = 8;
-
-/// Text that one binary value is printed to, for scanning. Fourteen bytes of numeric can mean 131,072 digits, so an
-/// array of them would be 9,000 times as large as its bytes; above this the value counts as malformed.
-pub const VALUE_TEXT_BYTES_MAX: usize = ROW_BYTES_MAX;
+// What a value is printed to is no larger than the largest row.
+const _: () = assert!(values::VALUE_TEXT_BYTES_MAX <= ROW_BYTES_MAX);
 
 /// Iterations of PBKDF2 that a stored secret may ask for; PostgreSQL's default is 4,096.
 pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;

@@ -1,18 +1,19 @@
 //! A COPY that carries governed values: its stream is put together into rows, so that values are fingerprinted as the cells
 //! of an answer are, and masks on their way back are found. In bounded memory: at most one row is kept.
 
-use std::borrow::Cow;
-
 use proto_postgres::copy::{Form, Piece, Splitter};
-use sql::{Carried, CopyField, CopyForm};
+use proto_postgres::message::Format;
+use sql::{Carried, CopyField, CopyForm, Snapshot};
 use wire::{Fault, Side};
+
+use super::text::text;
 
 /// The stream of one COPY.
 pub struct Stream {
     splitter: Splitter,
     /// The next row are names.
     names: bool,
-    binary: bool,
+    format: Format,
     fields: Vec<Option<CopyField>>,
 }
 
@@ -24,11 +25,11 @@ impl Stream {
             CopyForm::Csv { delimiter, quote, escape, null } => Form::Csv { delimiter, quote, escape, null },
             CopyForm::Binary => Form::Binary,
         };
-        let binary = form == Form::Binary;
+        let format = form.format();
         Stream {
             splitter: Splitter::new(form, side),
             names: carried.header,
-            binary,
+            format,
             fields: carried.fields.clone(),
         }
     }
@@ -37,24 +38,29 @@ impl Stream {
     /// Errors: a stream that is not what the statement's options say.
     pub fn look(
         &mut self,
+        types: &Snapshot,
         data: &[u8],
         mut on_value: impl FnMut(&CopyField, &[u8], &[u8]),
     ) -> Result<(), Fault> {
-        let Stream { splitter, names, binary, fields } = self;
-        splitter.push(data, |piece| values(piece, names, *binary, fields, &mut on_value))
+        let Stream { splitter, names, format, fields } = self;
+        splitter.push(data, |piece| values(piece, names, (types, *format), fields, &mut on_value))
     }
 
     /// The stream is over: a last row may have no line end.
-    pub fn finish(&mut self, mut on_value: impl FnMut(&CopyField, &[u8], &[u8])) -> Result<(), Fault> {
-        let Stream { splitter, names, binary, fields } = self;
-        splitter.finish(|piece| values(piece, names, *binary, fields, &mut on_value))
+    pub fn finish(
+        &mut self,
+        types: &Snapshot,
+        mut on_value: impl FnMut(&CopyField, &[u8], &[u8]),
+    ) -> Result<(), Fault> {
+        let Stream { splitter, names, format, fields } = self;
+        splitter.finish(|piece| values(piece, names, (types, *format), fields, &mut on_value))
     }
 }
 
 fn values(
     piece: Piece<'_>,
     names: &mut bool,
-    binary: bool,
+    (types, format): (&Snapshot, Format),
     fields: &[Option<CopyField>],
     on_value: &mut impl FnMut(&CopyField, &[u8], &[u8]),
 ) {
@@ -64,26 +70,8 @@ fn values(
     }
     for (value, field) in row.fields().into_iter().zip(fields) {
         if let (Some(value), Some(field)) = (value, field) {
-            on_value(field, &value, &text(field, binary, &value));
+            on_value(field, &value, &text(types, field.type_oid, format, &value));
         }
-    }
-}
-
-/// A value as its text is. Binary forms of types that hold a class are the text itself, but for integers.
-fn text<'a>(field: &CopyField, binary: bool, value: &'a [u8]) -> Cow<'a, [u8]> {
-    match (binary && field.integer).then(|| integer(value)).flatten() {
-        Some(number) => Cow::Owned(number.to_string().into_bytes()),
-        None => Cow::Borrowed(value),
-    }
-}
-
-/// An integer of two, four or eight bytes.
-pub fn integer(value: &[u8]) -> Option<i64> {
-    match value.len() {
-        2 => value.try_into().ok().map(i16::from_be_bytes).map(i64::from),
-        4 => value.try_into().ok().map(i32::from_be_bytes).map(i64::from),
-        8 => value.try_into().ok().map(i64::from_be_bytes),
-        _ => None,
     }
 }
 
@@ -92,10 +80,10 @@ mod tests {
     use super::*;
     use vocab::Class;
 
-    /// Field 1 of three is governed, as text or as an integer.
-    fn carried(form: CopyForm, header: bool, integer: bool) -> Carried {
+    /// Field 1 of three is governed.
+    fn carried(form: CopyForm, header: bool, type_oid: u32) -> Carried {
         let class = Class::new("pii.ssn").unwrap();
-        let field = CopyField { relation: 7, attnum: 2, class, integer };
+        let field = CopyField { relation: 7, attnum: 2, class, type_oid };
         Carried { form, header, fields: vec![None, Some(field), None] }
     }
 
@@ -107,8 +95,9 @@ mod tests {
             let mut on = |_: &CopyField, _: &[u8], text: &[u8]| {
                 seen.push(String::from_utf8(text.to_vec()).unwrap());
             };
-            stream.chunks(size).for_each(|piece| looking.look(piece, &mut on).unwrap());
-            looking.finish(&mut on).unwrap();
+            let types = Snapshot::default();
+            stream.chunks(size).for_each(|piece| looking.look(&types, piece, &mut on).unwrap());
+            looking.finish(&types, &mut on).unwrap();
             assert_eq!(seen, expect, "in pieces of {size}");
         }
     }
@@ -124,9 +113,9 @@ mod tests {
     #[test]
     fn values_are_seen_in_each_form_across_pieces_without_quotes_and_escapes() {
         let text = b"1\tssn\\x5f1\tx\n2\t\\N\ty\n3\ta\\tb\tz";
-        check(&carried(text_form(), false, false), text, &["ssn_1", "a\tb"]);
+        check(&carried(text_form(), false, 25), text, &["ssn_1", "a\tb"]);
         let lines = b"id,ssn,note\n1,\"ssn_\"1,\"a\nb\"\n2,,\n3,\"x \"\"y\"\", z\",\n";
-        check(&carried(csv(), true, false), lines, &["ssn_1", "x \"y\", z"]);
+        check(&carried(csv(), true, 25), lines, &["ssn_1", "x \"y\", z"]);
         let mut binary = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
         for value in [&[0u8, 0, 1, 2][..], b"abcd"] {
             binary.extend_from_slice(&[0, 3, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 4]);
@@ -134,13 +123,14 @@ mod tests {
             binary.extend_from_slice(&[0, 0, 0, 0]);
         }
         binary.extend_from_slice(&[0xff, 0xff]);
-        check(&carried(CopyForm::Binary, false, true), &binary, &["258", "1633837924"]);
+        check(&carried(CopyForm::Binary, false, 23), &binary, &["258", "1633837924"]);
     }
 
     #[test]
     fn a_binary_stream_that_is_none_is_a_fault_of_who_sent_it() {
-        let mut looking = Stream::new(&carried(CopyForm::Binary, false, false), Side::Client);
-        let fault = looking.look(b"1\tssn_1\tx\n", |_, _, _| panic!("a value")).unwrap_err();
+        let mut looking = Stream::new(&carried(CopyForm::Binary, false, 25), Side::Client);
+        let fault =
+            looking.look(&Snapshot::default(), b"1\tssn_1\tx\n", |_, _, _| panic!("a value")).unwrap_err();
         assert_eq!(fault.side, Side::Client);
     }
 }

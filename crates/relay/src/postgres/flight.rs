@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use gate::{By, Constant, Exposure, Gate, GateError, Intent, Outcome, Permit, Piece, Tripped, Who};
+use gate::{By, Constant, Exposure, Gate, GateError, Intent, Outcome, Permit, Piece, Told, Tripped, Who};
 use ledger::{Map, PayloadPlain, Print, Receipt};
 use mask::{Detectors, FilterKey, Known, MaskedBytes, MaskedText, Shape};
 use proto_postgres::frame::Frame;
@@ -17,9 +17,10 @@ use proto_postgres::session::Sent;
 use vocab::{Class, Group, Position, ResourcePath, Seq};
 
 use super::carried::Stream;
-use super::look::{Look, Marks};
+use super::look::{self, Look, Marks};
 use super::plan::Plan;
 use super::session::{Prepared, Stands, Sure};
+use super::text::Copied;
 use crate::config::{Reel, Tripwire};
 
 /// One operation: what one intent permits, or a step of the protocol.
@@ -62,6 +63,12 @@ pub struct Op {
     pub complete: bool,
     /// Its rows, where it is a COPY of governed columns that a grant reveals.
     pub rows_out: Option<Box<Stream>>,
+    /// Its values, where it is a COPY in binary format.
+    pub copied: Option<Box<Copied>>,
+    /// A notification is among what is shown of it.
+    pub notified: bool,
+    /// A payload has said which columns there are.
+    pub shape_shown: bool,
     /// The gateway has refused the rest of what the client sends for it; this is what the client is told.
     pub refused: Option<Fields>,
     /// [`super::catalog::Shelf`]'s changes when the catalog began to be read by which it was decided.
@@ -172,6 +179,9 @@ impl Op {
             approved: BTreeSet::new(),
             complete: false,
             rows_out: None,
+            copied: None,
+            notified: false,
+            shape_shown: false,
             refused: None,
             changes: 0,
             sure: Sure::No,
@@ -265,6 +275,7 @@ pub struct Scene<'a> {
     pub tripwire: Tripwire,
     pub reel: Reel,
     pub root: &'a ResourcePath,
+    pub types: &'a sql::Snapshot,
 }
 
 impl Showing {
@@ -396,12 +407,16 @@ impl Showing {
         let (bytes, marks) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.marks));
         // Behind it the client is told how the transaction ended, also where there is nothing else to tell.
         if !bytes.is_empty() || cover.is_some() || settled.is_some() {
-            let (bytes, _reel) = self.look.at(scene, bytes, &marks, None)?;
+            // A notice, a notification or a parameter may come of itself, beside what is recorded already.
+            let unasked = look::says(&bytes) || (settled.is_none() && cover.is_none());
             let words = cover.is_some();
-            let receipt = match (settled, cover) {
-                (Some(receipt), _) | (None, Some(receipt)) => receipt,
-                // Bytes of nobody's: a notice or a parameter that came of itself.
-                (None, None) => scene.gate.note(scene.who, None, "unasked")?,
+            let (bytes, reel) = self.look.at(scene, bytes, &marks, None)?;
+            let receipt = match settled.or(cover).filter(|_| !unasked) {
+                Some(receipt) => receipt,
+                None => {
+                    let notified = self.look.notified();
+                    self.unasked(scene, notified, reel.into_iter().collect())?
+                }
             };
             leaving.push_back(Leaving::After { receipt, bytes, since: crate::entropy::tick().0, words });
         }
@@ -409,6 +424,17 @@ impl Showing {
             leaving.push_back(Leaving::Constant(ready));
         }
         Ok(())
+    }
+
+    /// Records what belongs to no operation.
+    fn unasked(
+        &mut self,
+        scene: &Scene<'_>,
+        notified: bool,
+        reel: Vec<PayloadPlain>,
+    ) -> Result<Receipt, FlushError> {
+        let filter = (!self.look.filter.is_empty()).then(|| self.look.filter.take());
+        Ok(scene.gate.note_told(scene.who, "unasked", unasked(notified, filter, reel))?)
     }
 
     /// One operation's outcome, and its bytes behind it.
@@ -431,7 +457,10 @@ impl Showing {
         reel.extend(shown);
         let filter = (op.rows > 0 || !self.look.filter.is_empty()).then(|| self.look.filter.take());
         let receipt = match op.intent {
-            None => scene.gate.note(scene.who, None, "unasked")?,
+            None => {
+                let told = unasked(op.notified, filter, reel);
+                scene.gate.note_told(scene.who, "unasked", told)?
+            }
             Some(intent) => {
                 let fate = fates.of(intent);
                 if fate.is_none() {
@@ -569,6 +598,14 @@ impl Fates {
     }
 }
 
+/// What is said in a notification no rule can govern.
+const NOTIFIED: &str = "partial: a notification's payload has no columns";
+
+/// What left that nobody had asked for.
+fn unasked(notified: bool, filter: Option<mask::Filter>, reel: Vec<PayloadPlain>) -> Told {
+    Told { partial: notified.then_some(NOTIFIED), filter, reel }
+}
+
 fn outcome(
     scene: &Scene<'_>,
     mut op: Box<Op>,
@@ -581,6 +618,7 @@ fn outcome(
     let exposures = exposures(&mut op, scene.root);
     let opaque = op.plan.as_ref().is_some_and(|plan| plan.action().opaque.is_some());
     let tripped = op.tripwires.iter().any(|t| !matches!(t.act, "own" | "echo" | "revealed"));
+    let notified = op.notified;
     Outcome {
         result,
         state: if fate.is_none() { "pending" } else { "final" },
@@ -596,10 +634,11 @@ fn outcome(
         exposures,
         tripwires: op.tripwires,
         filter,
-        partial: match (opaque, tripped) {
-            (true, _) => Some("partial: the action was opaque"),
-            (false, true) => Some("partial: a detector fired where no rule governs"),
-            (false, false) => None,
+        partial: match (opaque, tripped, notified) {
+            (true, ..) => Some("partial: the action was opaque"),
+            (false, true, _) => Some("partial: a detector fired where no rule governs"),
+            (false, false, true) => Some(NOTIFIED),
+            (false, false, false) => None,
         },
         reel: Vec::new(),
     }

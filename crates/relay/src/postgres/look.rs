@@ -10,12 +10,13 @@ use ledger::{Map, PayloadPlain};
 use mask::{Detectors, FilterBuilder, Known, MaskedBytes, MaskedField, MaskedText, Origin, Shape};
 use proto_postgres::errors::{self, Care, Known as Said};
 use proto_postgres::frame::{Frame, tag};
-use proto_postgres::message::FromUpstream;
+use proto_postgres::message::{Format, FromUpstream};
 use proto_postgres::reply::{Cell, DataRow, Fields, RowDescription, cell_places};
 use vocab::Class;
 use wire::RawField;
 
 use super::flight::{Columns, FlushError, Leak, Op, Scene};
+use super::text;
 use crate::config::{Reel, Tripwire};
 
 /// Where in the bytes rows of another shape begin.
@@ -41,7 +42,7 @@ impl Look {
         scene: &Scene<'_>,
         bytes: BytesMut,
         marks: &Marks,
-        op: Option<&mut Op>,
+        mut op: Option<&mut Op>,
     ) -> Result<(MaskedBytes, Option<PayloadPlain>), FlushError> {
         let mut hits = Hits::default();
         let detectors = scene.gate.detectors();
@@ -49,8 +50,9 @@ impl Look {
         self.places.find(&bytes, marks);
         let numbers = self.places.hidden;
         if numbers {
-            bytes = mask_frames(detectors, &self.known, bytes, marks, &mut hits)?;
-            self.places.find(&bytes, &Marks::new());
+            let masked = mask_frames(detectors, &self.known, bytes, marks, &mut hits)?;
+            self.places.find(&masked.0, &masked.1);
+            bytes = masked.0;
         }
         let leak = |unmasked: mask::Unmasked| {
             FlushError::Leak(Leak { detector: unmasked.findings.first().map_or("unknown", |f| f.detector) })
@@ -62,8 +64,8 @@ impl Look {
             }
             Err(unmasked) => {
                 let masked = mask_frames(detectors, &self.known, unmasked.bytes, marks, &mut hits)?;
-                self.places.find(&masked, &Marks::new());
-                self.release(detectors, masked).map_err(leak)?
+                self.places.find(&masked.0, &masked.1);
+                self.release(detectors, masked.0).map_err(leak)?
             }
         };
         let (bytes, explained) = released;
@@ -79,17 +81,41 @@ impl Look {
                 },
             });
         }
-        let op_columns = op.as_ref().and_then(|op| op.columns.clone());
-        if let Some(op) = op {
+        if let Some(op) = op.as_deref_mut() {
             op.tripwires.extend(hits.seen);
             op.hits += hits.count;
+            op.notified |= self.places.notified;
         }
-        for cell in self.places.cells.iter().filter_map(|cell| bytes.as_bytes().get(cell.clone())) {
-            self.filter.cell(scene.filter_key, cell);
-        }
-        let shape = op_columns.as_deref();
-        let reel = if scene.reel == Reel::None { None } else { reel(detectors, &bytes, shape) };
+        self.remember(scene, bytes.as_bytes(), op.as_deref_mut());
+        let reel = if scene.reel == Reel::None { None } else { reel(detectors, &bytes, op) };
         Ok((bytes, reel))
+    }
+
+    /// What leaves enters the filter.
+    fn remember(&mut self, scene: &Scene<'_>, bytes: &[u8], mut op: Option<&mut Op>) {
+        let (filter, key) = (&mut self.filter, scene.filter_key);
+        for (place, form) in &self.places.cells {
+            let Some(value) = bytes.get(place.clone()) else { continue };
+            match form {
+                Form::Text => filter.cell(key, value),
+                Form::Binary(type_oid) => text::enter(filter, key, scene.types, *type_oid, value),
+                Form::Copy => {
+                    filter.cell(key, value);
+                    if let Some(copied) = op.as_deref_mut().and_then(|op| op.copied.as_mut()) {
+                        copied.enter(filter, key, scene.types, value);
+                    }
+                }
+                Form::Unknown => {
+                    filter.cell(key, value);
+                    filter.cannot_say();
+                }
+            }
+        }
+    }
+
+    /// Whether a notification was among what was looked at last.
+    pub fn notified(&self) -> bool {
+        self.places.notified
     }
 
     fn release(
@@ -106,10 +132,24 @@ impl Look {
 struct Places {
     /// Of cells, and whole bodies of other frames.
     values: Vec<Range<usize>>,
-    /// Of rows and of COPY alone: what enters a filter.
-    cells: Vec<Range<usize>>,
+    /// Of rows, of COPY and of what upstream says in words: what enters a filter.
+    cells: Vec<(Range<usize>, Form)>,
     /// A cell's format hides a number that is long enough for a class.
     hidden: bool,
+    /// There is a notification.
+    notified: bool,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Text,
+    /// Of the type with this OID.
+    Binary(u32),
+    /// A piece of a COPY.
+    Copy,
+    /// Nobody has said.
+    Unknown,
 }
 
 impl Places {
@@ -117,11 +157,12 @@ impl Places {
     fn find(&mut self, bytes: &[u8], marks: &Marks) {
         self.values.clear();
         self.cells.clear();
-        self.hidden = false;
+        (self.hidden, self.notified) = (false, false);
         let mut shapes = Walk::new(marks);
         let mut at = 0;
         while let Some((tag, body)) = frame_at(bytes, at) {
-            let hides = shapes.at(at).filter(|columns| columns.hides);
+            let columns = shapes.at(at);
+            let hides = columns.filter(|columns| columns.hides);
             at = body.end;
             match tag {
                 tag::DATA_ROW => {
@@ -139,17 +180,65 @@ impl Places {
                         self.hidden |=
                             shape.is_some_and(|shape| mask::hides_number(*shape, &bytes[cell.clone()]));
                         self.values.push(cell.clone());
-                        self.cells.push(cell);
+                        self.cells.push((cell, columns.map_or(Form::Unknown, |columns| columns.form(i))));
                     }
                 }
                 tag::COPY_DATA => {
                     self.values.push(body.clone());
-                    self.cells.push(body);
+                    self.cells.push((body, Form::Copy));
+                }
+                tag::ERROR | tag::NOTICE => {
+                    let words = texts(&bytes[body.clone()], body.start).map(|text| text.start + 1..text.end);
+                    self.cells.extend(words.filter(|text| !text.is_empty()).map(|text| (text, Form::Text)));
+                    self.values.push(body);
+                }
+                tag::NOTIFICATION => {
+                    self.notified = true;
+                    // Behind the number of the process that sent it.
+                    let said = bytes.get(body.start + 4..body.end).unwrap_or_default();
+                    self.cells.extend(texts(said, body.start + 4).map(|text| (text, Form::Text)));
+                    self.values.push(body);
+                }
+                tag::PARAMETER_STATUS => {
+                    self.cells.extend(texts(&bytes[body.clone()], body.start).map(|text| (text, Form::Text)));
+                    self.values.push(body);
                 }
                 _ => self.values.push(body),
             }
         }
     }
+}
+
+impl Columns {
+    fn form(&self, i: usize) -> Form {
+        match self.described.columns.get(i) {
+            Some(column) if column.format == Format::Binary => Form::Binary(column.type_oid),
+            Some(_text) => Form::Text,
+            None => Form::Unknown,
+        }
+    }
+}
+
+/// Where the texts of a message stand that each end with a zero; its first byte is at `from`.
+fn texts(body: &[u8], from: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut at = from;
+    body.split(|b| *b == 0).map(move |text| {
+        let start = at;
+        at += text.len() + 1;
+        start..start + text.len()
+    })
+}
+
+/// Whether upstream has said something of its own accord among these frames: a notice, a notification, a parameter.
+pub fn says(bytes: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some((tag, body)) = frame_at(bytes, at) {
+        if matches!(tag, tag::NOTICE | tag::NOTIFICATION | tag::PARAMETER_STATUS) {
+            return true;
+        }
+        at = body.end;
+    }
+    false
 }
 
 /// Which columns the rows have, asked for from the first to the last.
@@ -172,6 +261,11 @@ impl<'a> Walk<'a> {
         }
         self.columns
     }
+
+    /// How many marks lie behind.
+    fn passed(&self) -> usize {
+        self.passed
+    }
 }
 
 /// The tag of the frame at `at`, and where its body is.
@@ -182,9 +276,12 @@ fn frame_at(bytes: &[u8], at: usize) -> Option<(u8, Range<usize>)> {
     (length >= 4 && end <= bytes.len()).then(|| (*tag, at + 5..end))
 }
 
-/// What replay shows: rows, errors, notices and what else a client is told of a result, as it saw them. `shape`: of the result, as it was described.
-fn reel(detectors: &Detectors, released: &MaskedBytes, shape: Option<&Columns>) -> Option<PayloadPlain> {
+/// What replay shows: rows, errors, notices and what else a client is told of a result, as it saw them. Of rows that were
+/// described before, or to nobody, the first payload says the shape.
+fn reel(detectors: &Detectors, released: &MaskedBytes, op: Option<&mut Op>) -> Option<PayloadPlain> {
     let bytes = released.as_bytes();
+    let columns = op.as_ref().and_then(|op| op.columns.clone());
+    let shape = columns.as_deref();
     let mut fields: Vec<(MaskedText, u32, u16)> = Vec::new();
     let mut rows: Vec<Vec<MaskedField<'_>>> = Vec::new();
     let mut copy: Vec<Range<usize>> = Vec::new();
@@ -213,10 +310,18 @@ fn reel(detectors: &Detectors, released: &MaskedBytes, shape: Option<&Columns>) 
             | tag::NOTICE
             | tag::PARAMETER_DESCRIPTION
             | tag::PARAMETER_STATUS
+            | tag::NOTIFICATION
             | tag::COPY_IN
             | tag::COPY_OUT => said.extend(released.field(body).map(|field| (u32::from(tag), field))),
             _ => {}
         }
+    }
+    if let Some(op) = op {
+        if let (true, false, false, Some(shape)) = (fields.is_empty(), rows.is_empty(), op.shape_shown, shape)
+        {
+            fields.clone_from(&shape.fields);
+        }
+        op.shape_shown |= !fields.is_empty();
     }
     if rows.is_empty() && fields.is_empty() && copy.is_empty() && said.is_empty() {
         return None;
@@ -247,18 +352,20 @@ fn mask_frames(
     bytes: Vec<u8>,
     marks: &Marks,
     hits: &mut Hits,
-) -> Result<Vec<u8>, FlushError> {
+) -> Result<(Vec<u8>, Marks), FlushError> {
     let bytes = Bytes::from(bytes);
     let mut out = BytesMut::with_capacity(bytes.len());
-    let mut shapes = Walk::new(marks);
+    let (mut shapes, mut moved) = (Walk::new(marks), Marks::new());
     let mut at = 0;
     while let Some((tag, body)) = frame_at(&bytes, at) {
         let columns = shapes.at(at).map(Arc::as_ref);
+        let passed = marks.get(moved.len()..shapes.passed()).unwrap_or_default();
+        moved.extend(passed.iter().map(|(_, columns)| (out.len(), columns.clone())));
         at = body.end;
         mask_frame(detectors, known, Frame { tag, body: bytes.slice(body) }, columns, hits, &mut out)
             .map_err(|_malformed| FlushError::Leak(Leak { detector: "frame" }))?;
     }
-    Ok(Vec::from(out))
+    Ok((Vec::from(out), moved))
 }
 
 fn mask_frame(
@@ -406,14 +513,27 @@ mod tests {
         places.find(&bytes, &Marks::new());
         let shown: Vec<&[u8]> = places.values.iter().map(|value| &bytes[value.clone()]).collect();
         assert_eq!(shown, [&b""[..], b"one", b"", b"", b"two", b"SELECT 1\0"]);
-        let cells: Vec<&[u8]> = places.cells.iter().map(|cell| &bytes[cell.clone()]).collect();
+        let cells: Vec<&[u8]> = places.cells.iter().map(|(cell, _)| &bytes[cell.clone()]).collect();
         assert_eq!(cells, [&b"one"[..], b"", b"two"]);
+        assert!(places.cells.iter().all(|(_, form)| *form == Form::Unknown));
         // Between two of them is never more than what a frame and a length take.
         let mut end = 0;
         for value in &places.values {
             assert!(value.start - end <= 11, "{:?}", places.values);
             end = value.end;
         }
+    }
+
+    #[test]
+    fn what_upstream_says_in_words_enters_a_filter() {
+        let notice = b"N\0\0\0\x17SNOTICE\0Mquebec-77\0\0";
+        let notification = b"A\0\0\0\x18\0\0\0\x07orders\0romeo-88\0";
+        let bytes = [&notice[..], notification].concat();
+        let mut places = Places::default();
+        places.find(&bytes, &Marks::new());
+        let words: Vec<&[u8]> = places.cells.iter().map(|(cell, _)| &bytes[cell.clone()]).collect();
+        assert!(words.contains(&&b"quebec-77"[..]) && words.contains(&&b"romeo-88"[..]), "{words:?}");
+        assert!(places.notified && says(&bytes) && !says(b"C\0\0\0\x0dSELECT 1\0"));
     }
 
     #[test]

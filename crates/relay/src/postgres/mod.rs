@@ -1,7 +1,7 @@
 //! PostgreSQL on the data path: listener, login, upstream, session.
 //!
 //! Reading order: `listen` (accept to ReadyForQuery) -> `session` (the loop) -> `plan` (one statement) -> `flight`
-//! (what is in the air) -> `carried` (rows of a COPY) -> `look` (what leaves) -> `catalog`, `resource`, `dial`, `writer`.
+//! (what is in the air) -> `carried` (rows of a COPY) -> `look` (what leaves) -> `text` (values as their text) -> `catalog`, `resource`, `dial`, `writer`.
 
 mod again;
 mod carried;
@@ -13,6 +13,7 @@ mod look;
 pub mod plan;
 mod resource;
 mod session;
+mod text;
 mod writer;
 
 pub use catalog::{Powers, fits, powers};

@@ -3,15 +3,18 @@
 use pg_query::protobuf as p;
 
 use super::{Walk, constant};
-use crate::analysis::{Carried, CopyField, CopyForm, Reason};
+use crate::analysis::{Carried, CopyField, CopyForm, CopyType, Reason};
 use crate::tree::{Node, Tree};
 
 const UNREAD: &str = "The gateway cannot read the options of this COPY, and it carries governed values.";
 
 impl<'a> Walk<'a> {
     /// `columns`: the relation and attribute that each field is of, where there is one. Of a COPY that carries nothing
-    /// governed no more is known.
-    pub(super) fn carried(&mut self, s: &'a p::CopyStmt, columns: Vec<Option<(u32, i16)>>) {
+    /// governed no more is known than the types of its fields. `as_it_is`: each is that column and not what is made of it.
+    pub(super) fn carried(&mut self, s: &'a p::CopyStmt, columns: Vec<Option<(u32, i16)>>, as_it_is: bool) {
+        let typed =
+            |column: &Option<(u32, i16)>| Some(CopyType { oid: self.type_of(column.as_ref()?)?, as_it_is });
+        self.copied = columns.iter().map(typed).collect();
         let fields: Vec<Option<CopyField>> =
             columns.into_iter().map(|column| self.copy_field(column?)).collect();
         if fields.iter().all(Option::is_none) {
@@ -23,12 +26,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn copy_field(&self, (relation, attnum): (u32, i16)) -> Option<CopyField> {
+    fn copy_field(&self, column: (u32, i16)) -> Option<CopyField> {
+        let (relation, attnum) = column;
         let mask = self.governed.mask(relation, attnum)?;
-        let columns = self.snapshot.relations.get(&relation).map_or(&[][..], |r| &r.columns);
-        let integer = |base: &str| matches!(base, "smallint" | "integer" | "bigint");
-        let integer = columns.iter().any(|c| c.num == attnum && integer(&c.base_type));
-        Some(CopyField { relation, attnum, class: mask.class.clone(), integer })
+        let type_oid = self.type_of(&column).unwrap_or(0);
+        Some(CopyField { relation, attnum, class: mask.class.clone(), type_oid })
+    }
+
+    fn type_of(&self, (relation, attnum): &(u32, i16)) -> Option<u32> {
+        let columns = &self.snapshot.relations.get(relation)?.columns;
+        columns.iter().find(|c| c.num == *attnum).map(|c| c.type_oid)
     }
 }
 

@@ -22,7 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use pg_query::protobuf as p;
 use vocab::{Access, Action, ColumnUse, Opaque, Position, ResourcePath, Verb};
 
-use crate::analysis::{Analysis, ByName, Carried, Effect, FunctionKind, FunctionUse, GovernedUse, Reason};
+use crate::analysis::{
+    Analysis, ByName, Carried, CopyType, Effect, FunctionKind, FunctionUse, GovernedUse, Reason,
+};
 use crate::governed::{CANNOT_EXPAND, Cover, Governed};
 use crate::limits::{LOOKS_MAX, RELATIONS_MAX};
 use crate::names::{Names, TempRelation, Vouched};
@@ -165,6 +167,7 @@ struct Walk<'a> {
     executes: bool,
     by_name: Option<ByName>,
     carried: Option<Carried>,
+    copied: Vec<Option<CopyType>>,
     relations: usize,
     met: types::Met,
 }
@@ -211,6 +214,7 @@ impl<'a> Walk<'a> {
             executes: false,
             by_name: None,
             carried: None,
+            copied: Vec::new(),
             relations: 0,
             met: types::Met::default(),
         }
@@ -613,6 +617,7 @@ impl<'a> Walk<'a> {
             writes,
             by_name: self.by_name,
             carried: self.carried,
+            copied: self.copied,
             sites: self.sites,
         }
     }

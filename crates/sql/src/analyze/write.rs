@@ -154,7 +154,7 @@ impl<'a> Walk<'a> {
             let out = self.query(node, Position::Output);
             let only = |sources: &[(u32, i16)]| sources.first().copied().filter(|_| sources.len() == 1);
             if !out.open {
-                self.carried(s, out.columns.iter().map(|column| only(&column.sources)).collect());
+                self.carried(s, out.columns.iter().map(|column| only(&column.sources)).collect(), false);
             }
             return;
         }
@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
             self.scopes.pop();
             self.phase = Phase::Plain;
             if let Some(relation) = target.relation {
-                self.carried(s, copied(relation, &strings(&s.attlist)));
+                self.carried(s, copied(relation, &strings(&s.attlist)), true);
             }
             return;
         }
@@ -200,7 +200,7 @@ impl<'a> Walk<'a> {
         let names = strings(&s.attlist);
         let listed = |name: &str| names.is_empty() || names.contains(&name);
         let columns: Vec<i16> = relation.columns.iter().filter(|c| listed(&c.name)).map(|c| c.num).collect();
-        self.carried(s, copied(relation, &names));
+        self.carried(s, copied(relation, &names), true);
         let sites = self.sites.len();
         self.reads(relation, name, None);
         for num in &columns {

@@ -7,7 +7,7 @@ use proto_postgres::copy::{Form, Piece, Splitter};
 use proto_postgres::errors::{Care, Known, sanitise};
 use proto_postgres::frame::Decoder;
 use proto_postgres::limits::LOOKAHEAD_BYTES_MAX;
-use proto_postgres::message::{Format, FromClient, FromUpstream, TxStatus};
+use proto_postgres::message::{FromClient, FromUpstream, TxStatus};
 use proto_postgres::reply::Cell;
 use proto_postgres::scram::{Channel, SCRAM_SHA_256, Server, Verifier};
 use proto_postgres::session::{Sent, Session, What};
@@ -41,9 +41,9 @@ pub fn body(input: &[u8], mock: &Verifier) {
     for oid in
         [20, 700, 1082, 1114, 1186, 1560, 1700, 2249, 2950, 3614, 3802, 869, 1016, 1231, 3904, 4451, 999_999]
     {
-        let _ = types::scan(oid, Format::Binary, input);
+        let _ = types::scan(oid, true, input, &types::built_in);
     }
-    let _ = types::scan(17, Format::Text, input);
+    let _ = types::scan(17, false, input, &types::built_in);
     if let Ok((server, _)) =
         Server::begin(mock.clone(), Channel::Plain, SCRAM_SHA_256.as_bytes(), input, &[7; 18])
     {

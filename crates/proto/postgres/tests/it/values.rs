@@ -4,8 +4,12 @@ use crate::client::{Client, bind, execute, parse};
 use crate::dice::Dice;
 use proto_postgres::message::Format;
 use proto_postgres::session::{Fate, Kind, Sent, What};
-use proto_postgres::types::{Carries, Scan, carries, oid, scan};
+use proto_postgres::types::{Carries, Scan, built_in, carries, oid};
 use std::borrow::Cow;
+
+fn scan(type_oid: u32, format: Format, value: &[u8]) -> Scan<'_> {
+    proto_postgres::types::scan(type_oid, format == Format::Binary, value, &built_in)
+}
 
 /// One row of `sql` in a format.
 fn row(client: &mut Client, sql: &str, format: Format) -> Vec<Option<Vec<u8>>> {
@@ -85,7 +89,14 @@ fn binary_values_read_as_the_server_prints_them() {
         "inet",
         strings(&["192.168.0.1", "192.168.0.0/24", "::1", "2001:db8::1/64", "::ffff:1.2.3.4", "::"]),
     );
-    check("cidr", strings(&["2001:db8::/32"]));
+    check("inet", strings(&["::1.2.3.4", "::1:2", "10.0.0.1/32", "::ffff:0:0/96"]));
+    check("cidr", strings(&["2001:db8::/32", "10.1.2.3", "192.168.100.0/24", "::1"]));
+    check("oid", strings(&["4294967295", "0"]));
+    check("xid", strings(&["4294967295"]));
+    check("xid8", strings(&["18446744073709551615"]));
+    check("tid", strings(&["(4294967295,65535)"]));
+    check("pg_lsn", strings(&["16/B374D848"]));
+    check("bool", strings(&["true", "false"]));
 
     let numerics = (0..600).map(|_| numeric(&mut dice)).collect();
     check("numeric", numerics);
@@ -104,8 +115,11 @@ fn binary_values_read_as_the_server_prints_them() {
         ]),
     );
     check("numeric(10,3)", strings(&["4111111.111", "0", "-0.5"]));
-    check("float8", strings(&["0", "1.5", "-2.25", "0.1"]));
-    check("float4", strings(&["0", "1.5", "-2.25"]));
+    let doubles = |dice: &mut Dice| (0..400).map(|_| (dice.next() as i64 as f64 / 1e9).to_string()).collect();
+    let fixed =
+        ["0", "-0", "1.5", "-2.25", "0.1", "0.0001", "123456789012345", "NaN", "Infinity", "-Infinity"];
+    check("float8", [doubles(&mut dice), strings(&fixed)].concat());
+    check("float4", strings(&["0", "1.5", "-2.25", "123456", "0.0001", "3.1415927"]));
 
     let days = (0..400).map(|_| date(&mut dice)).collect();
     check("date", days);
@@ -124,6 +138,20 @@ fn binary_values_read_as_the_server_prints_them() {
             "-infinity",
         ]),
     );
+    let zoned: Vec<String> = (0..100).map(|_| format!("{} 10:11:12.25+05", date(&mut dice))).collect();
+    check("timestamptz", zoned);
+    check("timestamptz", strings(&["infinity", "0044-03-15 10:00:00+00 BC"]));
+    check("timetz", strings(&["10:00:00+02", "10:00:00-03:30", "23:59:59.5+00", "10:00:00+01:02:03"]));
+    let months = |dice: &mut Dice| dice.below(99) as i64 - 49;
+    let intervals: Vec<String> = (0..400)
+        .map(|_| {
+            let (months, days, seconds) = (months(&mut dice), months(&mut dice), months(&mut dice) * 997);
+            format!("{months} mons {} days {seconds}.5 seconds", days / 3)
+        })
+        .collect();
+    check("interval", intervals);
+    let spans = ["1 year", "0", "-1 mon 1 day", "1 mon -1 day 01:00", "-1 day +00:00:01", "-00:00:00.000001"];
+    check("interval", strings(&spans));
     check("time", strings(&["00:00:00", "23:59:59.999999", "24:00:00", "12:30:00.5"]));
     let stamps: Vec<String> = (0..400)
         .map(|_| {
@@ -182,17 +210,15 @@ fn composed_values_show_their_parts() {
     check("daterange('2020-01-01', '2021-01-01')", "2020-01-01\n2021-01-01");
     check("array[int4range(1, 2)]", "1\n2");
     check("'1 2 3'::int2vector", "1\n2\n3");
-    check("'12.34'::money", "12.34");
-    check("'-0.05'::money", "-0.05");
-    check("interval '1 year 2 days 03:04:05.5'", "12 mons 2 days 03:04:05.5");
-    check("interval '-1 second'", "0 mons 0 days -00:00:01");
-    check("'10:00:00+02'::timetz", "10:00:00+02:00");
-    check("'10:00:00-03:30'::timetz", "10:00:00-03:30");
-    check("'2020-02-03 04:05:06+00'::timestamptz", "2020-02-03 04:05:06");
-    // The server would print 4.111111111111111e+15, in which no detector sees a card.
-    check("4111111111111111::float8", "4111111111111111");
-    check("true", "");
-    check("array[true]", "");
+    check("'12.34'::money", "$12.34\n12.34");
+    check("'-1234567.05'::money", "-$1,234,567.05\n-1234567.05");
+    check("array['0.05'::money]", "$0.05\n0.05");
+    // As the server prints it, and in full.
+    check("4111111111111111::float8", "4.111111111111111e+15\n4111111111111111");
+    check("'-2.5e-7'::float8", "-2.5e-07\n-0.00000025");
+    check("1e100::float8", &format!("1e+100\n1{}", "0".repeat(100)));
+    check("16777216::float4", "1.6777216e+07\n16777216");
+    check("array[true]", "t");
 }
 
 #[test]
@@ -263,7 +289,27 @@ fn text_is_text_whatever_the_type_and_bytea_is_its_bytes() {
     assert_eq!(scan(oid::BYTEA, Format::Text, b"a\\000b"), Scan::Text(Cow::Borrowed(b"a\\000b")));
     assert_eq!(scan(oid::BYTEA, Format::Text, b"\\x31323"), Scan::Malformed);
     assert_eq!(scan(oid::BYTEA, Format::Binary, b"\0\xff"), Scan::Bytes(Cow::Borrowed(b"\0\xff")));
-    assert_eq!(scan(70_000, Format::Binary, b"\0abc"), Scan::Unknown(b"\0abc"));
+    assert_eq!(scan(70_000, Format::Binary, b"\0abc"), Scan::Unknown(Cow::Borrowed(b"\0abc")));
+}
+
+/// An array of enums, a domain, and what of a row is of an extension's type.
+#[test]
+fn types_of_users_are_read_as_what_they_are_made_of() {
+    let own = |type_oid| match type_oid {
+        70_001 => Some((oid::TEXT, Carries::Text)),
+        70_002 => Some((oid::DATE, Carries::Time)),
+        70_003 => Some((70_003, Carries::Array(70_001))),
+        _ => None,
+    };
+    let scan = |type_oid, value: &'static [u8]| proto_postgres::types::scan(type_oid, true, value, &own);
+    assert_eq!(scan(70_001, b"pending"), Scan::Text(Cow::Borrowed(b"pending")));
+    assert_eq!(scan(70_002, b"\0\0\0\x01"), Scan::Text(Cow::Borrowed(b"2000-01-02")));
+    let array = b"\0\0\0\x01\0\0\0\0\0\x01\x11\x71\0\0\0\x01\0\0\0\x01\0\0\0\x02ok";
+    assert_eq!(scan(70_003, array), Scan::Text(Cow::Borrowed(b"ok")));
+    let row = b"\0\0\0\x02\0\x01\x11\x72\0\0\0\x04\0\0\0\x01\0\x01\x11\x99\0\0\0\x02\xff\xfe";
+    assert_eq!(scan(oid::RECORD, row), Scan::Unknown(Cow::Borrowed(b"2000-01-02\n\xff\xfe")));
+    assert!(matches!(scan(oid::POINT, &[0; 16]), Scan::Unknown(_)));
+    assert!(matches!(scan(oid::REGCLASS, &[0; 4]), Scan::Unknown(_)));
 }
 
 #[test]

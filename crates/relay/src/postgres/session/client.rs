@@ -488,6 +488,7 @@ impl Session {
         let name = bind.portal.to_bytes();
         let message = FromClient::Bind(bind);
         self.batch(frame, &message, What::Bind, false)?;
+        self.batch.described = None;
         self.batch.plan = Some(prepared.plan.clone());
         self.batch.params = params.clone();
         let since = self.next_op;
@@ -569,6 +570,10 @@ impl Session {
                 name,
             );
         };
+        self.batch.described = match &target {
+            Target::Portal(name) => Some(name.clone()),
+            Target::Statement(_) => None,
+        };
         self.batch(frame, &FromClient::Describe(target), what, false)?;
         self.batch.plan = Some(plan);
         Ok(())
@@ -599,6 +604,12 @@ impl Session {
             }
         }
         let FromClient::Execute { rows_max, .. } = FromClient::decode(frame)? else { return Ok(()) };
+        // Its rows are read by the formats that this portal has, whatever the client has asked about.
+        if columns.is_none() && self.batch.described.as_ref() != Some(portal) {
+            let describe = FromClient::Describe(Target::Portal(portal.clone()));
+            describe.encode(&mut self.batch.sending)?;
+            self.batch.sents.push((What::DescribePortal, true));
+        }
         let message = FromClient::Execute { portal: portal.clone(), rows_max };
         self.batch(frame, &message, What::Execute, false)?;
         let batch = std::mem::take(&mut self.batch);

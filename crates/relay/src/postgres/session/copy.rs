@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::postgres::carried::Stream;
+use crate::postgres::text::Copied;
+use proto_postgres::message::{CopyFormats, Format};
 
 /// A COPY FROM STDIN that runs.
 pub(super) struct CopyIn {
@@ -30,9 +32,13 @@ impl Session {
         self.copy = Some(CopyIn { op, n: 0, failed: false, rows });
     }
 
-    /// Where a grant reveals what a COPY TO STDOUT gives, its rows are looked at.
-    pub(super) fn begin_copy_out(&mut self, op: u64) {
+    /// Where a grant reveals what a COPY TO STDOUT gives, or its format hides it, its rows are looked at.
+    pub(super) fn begin_copy_out(&mut self, op: u64, formats: &CopyFormats) {
         let Some(op) = self.ops.get_mut(&op) else { return };
+        op.copied = (formats.overall == Format::Binary).then(|| {
+            let types = op.plan.as_ref().map(|plan| plan.analysis.copied.clone());
+            Box::new(Copied::new(types.unwrap_or_default()))
+        });
         let reveals = |plan: &&Arc<Plan>| !plan.revealed.is_empty() && !plan.analysis.writes;
         let carried = op.plan.as_ref().filter(reveals).and_then(|plan| plan.analysis.carried.as_ref());
         op.rows_out = carried.map(|carried| Box::new(Stream::new(carried, Side::Upstream)));
@@ -45,7 +51,7 @@ impl Session {
         let key = self.resource.gate.ledger().epoch_key();
         let (known, revealed) = (&mut self.showing.look.known, &mut op.revealed);
         let (gate, who) = (&self.resource.gate, &self.who);
-        rows.look(data.as_bytes(), |field, value, text| {
+        rows.look(&self.catalog.snapshot, data.as_bytes(), |field, value, text| {
             if plan.revealed.contains_key(&field.class) {
                 known.remember(Origin::Revealed, value);
                 gate.shows(who, &field.class, text, entropy::random);
@@ -141,6 +147,7 @@ impl Session {
             return Ok(Ok(BTreeSet::new()));
         };
         let key = self.resource.gate.ledger().epoch_key();
+        let catalog = self.catalog.clone();
         let (mut prints, mut masked, mut recorded) = (BTreeSet::new(), false, Ok(()));
         let mut on_value = |field: &sql::CopyField, value: &[u8], text: &[u8]| {
             let is_mask = |text: &str| plan.writes.iter().any(|written| written.is_mask(text));
@@ -153,8 +160,8 @@ impl Session {
             }
         };
         let looked = match data {
-            Some(data) => rows.look(data, &mut on_value),
-            None => rows.finish(&mut on_value),
+            Some(data) => rows.look(&catalog.snapshot, data, &mut on_value),
+            None => rows.finish(&catalog.snapshot, &mut on_value),
         };
         recorded.map_err(|e| self.unrecorded(e))?;
         // What ends with the stream has no piece behind it that could hold its prints.

@@ -150,6 +150,8 @@ struct Batch {
     named: Vec<Named>,
     plan: Option<Arc<Plan>>,
     params: Arc<[Param]>,
+    /// The portal that was described last, where it was not bound since.
+    described: Option<RawField>,
 }
 
 /// One statement with its bytes, waiting to be permitted.

@@ -1,12 +1,8 @@
 //! What upstream says: replies, errors, the end of a flight.
 
-use std::borrow::Cow;
-
-use proto_postgres::message::Format;
-
 use super::*;
 use crate::limits::{SHAPE_BYTES_MAX, TAG_BYTES_MAX};
-use crate::postgres::carried::integer;
+use crate::postgres::text::text;
 
 /// Whether upstream reads texts as the gateway does under this parameter.
 fn reads_alike(name: &[u8], value: &[u8]) -> bool {
@@ -156,8 +152,8 @@ impl Session {
                 }
                 self.piece(op)?;
             }
-            Kind::CopyOutStart(_) => {
-                self.begin_copy_out(op);
+            Kind::CopyOutStart(formats) => {
+                self.begin_copy_out(op, &formats);
                 self.showing.show(&frame);
             }
             Kind::CopyData(data) => {
@@ -361,9 +357,10 @@ impl Session {
                 continue;
             };
             self.showing.look.known.remember(Origin::Revealed, cell);
-            self.resource.gate.shows(&self.who, class, &decimal(column, cell), entropy::random);
+            let said = text(&self.catalog.snapshot, column.type_oid, column.format, cell);
+            self.resource.gate.shows(&self.who, class, &said, entropy::random);
             if let Some(op) = self.ops.get_mut(&id) {
-                let print = key.print(class, &decimal(column, cell));
+                let print = key.print(class, &said);
                 op.revealed.entry((column.table, column.attribute)).or_default().insert(print);
             }
         }
@@ -635,6 +632,7 @@ impl Session {
             tripwire: resource.config.tripwire,
             reel: if op.reel_left == 0 { Reel::None } else { resource.config.reel },
             root: &resource.root,
+            types: &self.catalog.snapshot,
         };
         op.reel_left = op.reel_left.saturating_sub(self.showing.len() as u64);
         let done = work(&mut self.showing, &mut self.leaving, &mut self.unsettled, &scene, &mut op);
@@ -651,6 +649,7 @@ impl Session {
             tripwire: resource.config.tripwire,
             reel: resource.config.reel,
             root: &resource.root,
+            types: &self.catalog.snapshot,
         };
         let under_way = self.ops.values().find_map(|op| op.intent);
         self.showing
@@ -698,16 +697,6 @@ impl Session {
         let known = errors::Known { said: &said, visible: &visible };
         errors::sanitise(fields, &known, care, position)
     }
-}
-
-/// A cell as its text is: an integer in binary format by its digits. Other binary formats of types that hold a class
-/// are the text itself.
-fn decimal<'a>(column: &proto_postgres::reply::Column, cell: &'a [u8]) -> Cow<'a, [u8]> {
-    let number = match (column.type_oid, column.format) {
-        (20 | 21 | 23, Format::Binary) => integer(cell),
-        _ => None,
-    };
-    number.map_or(Cow::Borrowed(cell), |number| Cow::Owned(number.to_string().into_bytes()))
 }
 
 /// Whether a setting has a part in what names mean.

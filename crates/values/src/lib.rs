@@ -1,23 +1,34 @@
-//! Values as text, so that detectors see one form of them whatever format was asked for. Spec: the send functions of
+//! PostgreSQL's values as text, so that whoever asks for one finds it whatever format it came in. Spec: the send functions of
 //! PostgreSQL's types (`*send` in `src/backend/utils/adt`), which no chapter of the manual has.
 //!
 //! [`scan`] never guesses: what is not of a type's binary form is [`Scan::Malformed`], what is of a type that is not
-//! known here (an extension's, a user's) is [`Scan::Unknown`] with its raw bytes, in which text still stands as text.
+//! known here (an extension's) is [`Scan::Unknown`] with its raw bytes, in which text still stands as text. Times are in
+//! DateStyle ISO, intervals in IntervalStyle postgres, and what has a time zone in UTC.
+//!
+//! A crate of its own, since the gateway records by it and replay shows by it. It knows no message and no protocol.
 
-use crate::limits::{VALUE_DEPTH_MAX, VALUE_TEXT_BYTES_MAX};
-use crate::message::Format;
+#![forbid(unsafe_code)]
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A value, ready for the detectors.
+/// Nesting of arrays, composites, ranges and multiranges in a binary value.
+pub const VALUE_DEPTH_MAX: u32 = 8;
+
+/// Text that one binary value is printed to, in bytes: that of the largest row. Fourteen bytes of numeric can mean 131,072
+/// digits, so an array of them would be 9,000 times as large as its bytes; above this the value counts as malformed.
+pub const VALUE_TEXT_BYTES_MAX: usize = 64 << 20;
+
+/// A value as its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan<'a> {
     /// As PostgreSQL would print it, or for composed values their parts, each on a line.
     Text(Cow<'a, [u8]>),
     /// A bytea's bytes.
     Bytes(Cow<'a, [u8]>),
-    /// Binary, of a type that is not known here.
-    Unknown(&'a [u8]),
+    /// Binary, in whole or in part of a type that is not known here, or whose text the server's settings decide: what can
+    /// be read of it.
+    Unknown(Cow<'a, [u8]>),
     /// Binary, and not of its type's form: a defect or an attack of upstream's.
     Malformed,
 }
@@ -26,8 +37,7 @@ impl Scan<'_> {
     /// What to look at; for a malformed value there is nothing.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Scan::Text(bytes) | Scan::Bytes(bytes) => bytes,
-            Scan::Unknown(bytes) => bytes,
+            Scan::Text(bytes) | Scan::Bytes(bytes) | Scan::Unknown(bytes) => bytes,
             Scan::Malformed => &[],
         }
     }
@@ -45,8 +55,10 @@ pub enum Carries {
     Time,
     Network,
     Uuid,
-    /// Nothing that a detector could be about: bool, geometry, identifiers of the system.
+    /// Too short to be asked for (bool), or numbers of the system's own.
     Nothing,
+    /// What the server prints by its catalog, or in a way that is not known here: `regclass`, geometry.
+    Elsewhere,
     /// An array of the type with this OID.
     Array(u32),
     /// A range or multirange of the type with this OID.
@@ -69,24 +81,34 @@ pub fn carries(type_oid: u32) -> Carries {
         DATE | TIME | TIMETZ | TIMESTAMP | TIMESTAMPTZ | INTERVAL => Carries::Time,
         INET | CIDR | MACADDR | MACADDR8 => Carries::Network,
         UUID => Carries::Uuid,
-        BOOL | OID | XID | XID8 | CID | TID | PG_LSN | VOID | POINT | LSEG | PATH | BOX | POLYGON | LINE
-        | CIRCLE | REGPROC | REGPROCEDURE | REGOPER | REGOPERATOR | REGCLASS | REGTYPE | REGROLE
-        | REGNAMESPACE | REGCONFIG | REGDICTIONARY | REGCOLLATION => Carries::Nothing,
+        BOOL | OID | XID | XID8 | CID | TID | PG_LSN | VOID => Carries::Nothing,
+        POINT | LSEG | PATH | BOX | POLYGON | LINE | CIRCLE | REGPROC | REGPROCEDURE | REGOPER
+        | REGOPERATOR | REGCLASS | REGTYPE | REGROLE | REGNAMESPACE | REGCONFIG | REGDICTIONARY
+        | REGCOLLATION => Carries::Elsewhere,
         RECORD => Carries::Composite,
         _ => composed(type_oid),
     }
 }
 
-/// The value as detectors shall see it. `value` is not NULL.
-pub fn scan(type_oid: u32, format: Format, value: &[u8]) -> Scan<'_> {
-    match format {
-        Format::Text if type_oid == oid::BYTEA => text_bytea(value),
-        Format::Text => Scan::Text(Cow::Borrowed(value)),
-        Format::Binary => binary(type_oid, value),
+/// What a type is that is not built in, by its OID: the built-in one whose values its own are written as, if there is one,
+/// and what it carries. Of a domain that is the type below it, of an enum `text`.
+pub type Own<'a> = &'a dyn Fn(u32) -> Option<(u32, Carries)>;
+
+/// No type but the built-in ones is known.
+pub fn built_in(_type_oid: u32) -> Option<(u32, Carries)> {
+    None
+}
+
+/// The value, in text or binary format, as its text. `value` is not NULL.
+pub fn scan<'a>(type_oid: u32, is_binary: bool, value: &'a [u8], own: Own<'_>) -> Scan<'a> {
+    match is_binary {
+        false if type_oid == oid::BYTEA => text_bytea(value),
+        false => Scan::Text(Cow::Borrowed(value)),
+        true => binary(type_oid, value, own),
     }
 }
 
-/// OIDs of built-in types that are named in this crate.
+/// OIDs of built-in types that are named here.
 pub mod oid {
     pub const BOOL: u32 = 16;
     pub const BYTEA: u32 = 17;
@@ -275,161 +297,222 @@ fn text_bytea(value: &[u8]) -> Scan<'_> {
     }
 }
 
-fn binary(type_oid: u32, value: &[u8]) -> Scan<'_> {
-    match carries(type_oid) {
-        Carries::Unknown => Scan::Unknown(value),
-        Carries::Bytes => Scan::Bytes(Cow::Borrowed(value)),
-        Carries::Text if !matches!(type_oid, oid::JSONB | oid::JSONPATH | oid::TSVECTOR | oid::TSQUERY) => {
-            Scan::Text(Cow::Borrowed(value))
-        }
-        Carries::Text
-        | Carries::Number
-        | Carries::Time
-        | Carries::Network
-        | Carries::Uuid
-        | Carries::Nothing
-        | Carries::Array(_)
-        | Carries::Range(_)
-        | Carries::Multirange(_)
-        | Carries::Composite => {
-            let mut out = Vec::new();
-            match print(type_oid, value, &mut out, 0) {
-                Some(()) => Scan::Text(Cow::Owned(out)),
-                None => Scan::Malformed,
-            }
-        }
+fn binary<'a>(type_oid: u32, value: &'a [u8], own: Own<'_>) -> Scan<'a> {
+    let mut printer = Printer { own, out: Vec::new(), unknown: false };
+    match printer.is(type_oid) {
+        (_, Carries::Unknown) => return Scan::Unknown(Cow::Borrowed(value)),
+        (_, Carries::Bytes) => return Scan::Bytes(Cow::Borrowed(value)),
+        (type_oid, Carries::Text) if is_itself(type_oid) => return Scan::Text(Cow::Borrowed(value)),
+        _ => {}
+    }
+    match printer.print(type_oid, value, 0) {
+        Some(()) if printer.unknown => Scan::Unknown(Cow::Owned(printer.out)),
+        Some(()) => Scan::Text(Cow::Owned(printer.out)),
+        None => Scan::Malformed,
     }
 }
 
-/// Appends a binary value as text; `None` if it is not of its type's form.
-fn print(type_oid: u32, value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
-    if depth > VALUE_DEPTH_MAX || out.len() > VALUE_TEXT_BYTES_MAX {
-        return None;
+/// Of a type that carries text: whether its binary form is its text.
+fn is_itself(type_oid: u32) -> bool {
+    !matches!(type_oid, oid::JSONB | oid::JSONPATH | oid::TSVECTOR | oid::TSQUERY)
+}
+
+/// Appends binary values as text. Each method gives `None` where a value is not of its type's form.
+struct Printer<'a> {
+    own: Own<'a>,
+    out: Vec<u8>,
+    /// Something of it has a text that is not known here.
+    unknown: bool,
+}
+
+impl Printer<'_> {
+    fn is(&self, type_oid: u32) -> (u32, Carries) {
+        match carries(type_oid) {
+            Carries::Unknown => (self.own)(type_oid).unwrap_or((type_oid, Carries::Unknown)),
+            carries => (type_oid, carries),
+        }
     }
-    match carries(type_oid) {
-        Carries::Array(element) => return array(element, value, out, depth),
-        Carries::Range(bound) => return range(bound, value, out, depth),
-        Carries::Multirange(bound) => return multirange(bound, value, out, depth),
-        Carries::Composite => return composite(value, out, depth),
-        Carries::Unknown | Carries::Bytes => {
-            out.extend_from_slice(value);
+
+    fn print(&mut self, type_oid: u32, value: &[u8], depth: u32) -> Option<()> {
+        if depth > VALUE_DEPTH_MAX || self.out.len() > VALUE_TEXT_BYTES_MAX {
+            return None;
+        }
+        let (type_oid, carries) = self.is(type_oid);
+        match carries {
+            Carries::Array(element) => self.array(element, value, depth),
+            Carries::Range(bound) => self.range(bound, value, depth),
+            Carries::Multirange(bound) => self.multirange(bound, value, depth),
+            Carries::Composite => self.composite(value, depth),
+            Carries::Unknown | Carries::Elsewhere => {
+                self.unknown = true;
+                self.out.extend_from_slice(value);
+                Some(())
+            }
+            Carries::Bytes => {
+                self.out.extend_from_slice(value);
+                Some(())
+            }
+            Carries::Text => self.text(type_oid, value),
+            Carries::Number | Carries::Time | Carries::Network | Carries::Uuid | Carries::Nothing => {
+                // What money is called, and how many digits it has, is the server's locale's.
+                self.unknown |= type_oid == oid::MONEY;
+                self.out.extend_from_slice(scalar(type_oid, value)?.as_bytes());
+                Some(())
+            }
+        }
+    }
+
+    fn text(&mut self, type_oid: u32, value: &[u8]) -> Option<()> {
+        match type_oid {
+            oid::JSONB | oid::JSONPATH => {
+                let (version, json) = value.split_first()?;
+                (*version == 1).then_some(())?;
+                self.out.extend_from_slice(json);
+            }
+            oid::TSVECTOR | oid::TSQUERY => {
+                self.unknown = true;
+                self.out.extend(value.iter().map(|b| if *b == 0 { b'\n' } else { *b }));
+            }
+            _ => self.out.extend_from_slice(value),
+        }
+        Some(())
+    }
+
+    /// Dimensions, a flag, the element's OID, per dimension its size and lower bound, then the elements.
+    fn array(&mut self, element: u32, value: &[u8], depth: u32) -> Option<()> {
+        let mut rest = value;
+        let dimensions = take_u32(&mut rest)?;
+        let _has_nulls = take_u32(&mut rest)?;
+        let sent_element = take_u32(&mut rest)?;
+        // PostgreSQL's MAXDIM.
+        if dimensions > 6 {
+            return None;
+        }
+        let mut elements = u64::from(dimensions > 0);
+        for _ in 0..dimensions {
+            elements = elements.checked_mul(u64::from(take_u32(&mut rest)?))?;
+            take_u32(&mut rest)?;
+        }
+        // What the value says of itself counts: a domain's array has the domain's OID.
+        let element = if self.is(sent_element).1 == Carries::Unknown { element } else { sent_element };
+        self.parts(elements, element, rest, depth)
+    }
+
+    /// The number of fields, then each one's OID and value.
+    fn composite(&mut self, value: &[u8], depth: u32) -> Option<()> {
+        let mut rest = value;
+        let fields = take_u32(&mut rest)?;
+        for _ in 0..fields {
+            let type_oid = take_u32(&mut rest)?;
+            self.part(type_oid, &mut rest, depth)?;
+        }
+        rest.is_empty().then_some(())
+    }
+
+    /// Flags, then the bounds that are there.
+    fn range(&mut self, bound: u32, value: &[u8], depth: u32) -> Option<()> {
+        const EMPTY: u8 = 0x01;
+        const LOWER_INFINITE: u8 = 0x08;
+        const UPPER_INFINITE: u8 = 0x10;
+        let (&flags, rest) = value.split_first()?;
+        let bounds = match flags {
+            _ if flags & EMPTY != 0 => 0,
+            _ => u64::from(flags & LOWER_INFINITE == 0) + u64::from(flags & UPPER_INFINITE == 0),
+        };
+        self.parts(bounds, bound, rest, depth)
+    }
+
+    fn multirange(&mut self, bound: u32, value: &[u8], depth: u32) -> Option<()> {
+        let mut rest = value;
+        let ranges = take_u32(&mut rest)?;
+        for _ in 0..ranges {
+            let length = usize::try_from(take_u32(&mut rest)?).ok()?;
+            let (one, behind) = rest.split_at_checked(length)?;
+            self.range(bound, one, depth + 1)?;
+            rest = behind;
+        }
+        rest.is_empty().then_some(())
+    }
+
+    fn parts(&mut self, count: u64, type_oid: u32, mut rest: &[u8], depth: u32) -> Option<()> {
+        for _ in 0..count {
+            self.part(type_oid, &mut rest, depth)?;
+        }
+        rest.is_empty().then_some(())
+    }
+
+    /// A length, -1 for NULL, and a value; on a line of its own.
+    fn part(&mut self, type_oid: u32, rest: &mut &[u8], depth: u32) -> Option<()> {
+        let length = take_u32(rest)?;
+        if length == u32::MAX {
             return Some(());
         }
-        Carries::Text
-        | Carries::Number
-        | Carries::Time
-        | Carries::Network
-        | Carries::Uuid
-        | Carries::Nothing => {}
+        let (value, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        *rest = behind;
+        if self.out.last().is_some_and(|last| *last != b'\n') {
+            self.out.push(b'\n');
+        }
+        self.print(type_oid, value, depth + 1)
     }
+}
+
+/// The text of a value that has no parts.
+fn scalar(type_oid: u32, value: &[u8]) -> Option<String> {
     let mut text = String::new();
     match type_oid {
-        oid::JSONB | oid::JSONPATH => {
-            let (version, json) = value.split_first()?;
-            (*version == 1).then_some(())?;
-            out.extend_from_slice(json);
-        }
-        oid::TSVECTOR | oid::TSQUERY => out.extend(value.iter().map(|b| if *b == 0 { b'\n' } else { *b })),
         oid::INT2 => write!(text, "{}", i16::from_be_bytes(exactly(value)?)).ok()?,
         oid::INT4 => write!(text, "{}", i32::from_be_bytes(exactly(value)?)).ok()?,
         oid::INT8 => write!(text, "{}", i64::from_be_bytes(exactly(value)?)).ok()?,
-        oid::FLOAT4 => write!(text, "{}", f32::from_be_bytes(exactly(value)?)).ok()?,
-        oid::FLOAT8 => write!(text, "{}", f64::from_be_bytes(exactly(value)?)).ok()?,
+        oid::OID | oid::XID | oid::CID => write!(text, "{}", u32::from_be_bytes(exactly(value)?)).ok()?,
+        oid::XID8 => write!(text, "{}", u64::from_be_bytes(exactly(value)?)).ok()?,
+        oid::FLOAT4 => {
+            let number = f32::from_be_bytes(exactly(value)?);
+            float(&format!("{number:e}"), &format!("{number}"), 6, &mut text)?;
+        }
+        oid::FLOAT8 => {
+            let number = f64::from_be_bytes(exactly(value)?);
+            float(&format!("{number:e}"), &format!("{number}"), 15, &mut text)?;
+        }
         oid::NUMERIC => numeric(value, &mut text)?,
         oid::MONEY => money(i64::from_be_bytes(exactly(value)?), &mut text)?,
         oid::BIT | oid::VARBIT => bits(value, &mut text)?,
         oid::DATE => date(i32::from_be_bytes(exactly(value)?), &mut text)?,
         oid::TIME => time(i64::from_be_bytes(exactly(value)?), &mut text)?,
         oid::TIMETZ => timetz(value, &mut text)?,
-        oid::TIMESTAMP | oid::TIMESTAMPTZ => timestamp(i64::from_be_bytes(exactly(value)?), &mut text)?,
+        oid::TIMESTAMP => timestamp(i64::from_be_bytes(exactly(value)?), "", &mut text)?,
+        oid::TIMESTAMPTZ => timestamp(i64::from_be_bytes(exactly(value)?), "+00", &mut text)?,
         oid::INTERVAL => interval(value, &mut text)?,
         oid::INET | oid::CIDR => inet(value, &mut text)?,
         oid::MACADDR => hex(&exactly::<6>(value)?, &[1, 2, 3, 4, 5], ':', &mut text)?,
         oid::MACADDR8 => hex(&exactly::<8>(value)?, &[1, 2, 3, 4, 5, 6, 7], ':', &mut text)?,
         oid::UUID => hex(&exactly::<16>(value)?, &[4, 6, 8, 10], '-', &mut text)?,
-        // Nothing that a detector could be about.
-        _ if carries(type_oid) == Carries::Nothing => {}
-        _ => out.extend_from_slice(value),
+        oid::TID => {
+            let (block, place) = value.split_first_chunk::<4>()?;
+            let place = u16::from_be_bytes(exactly(place)?);
+            write!(text, "({},{place})", u32::from_be_bytes(*block)).ok()?;
+        }
+        oid::PG_LSN => {
+            let at = u64::from_be_bytes(exactly(value)?);
+            write!(text, "{:X}/{:X}", at >> 32, at & 0xffff_ffff).ok()?;
+        }
+        oid::BOOL => text.push_str(if exactly::<1>(value)? == [0] { "f" } else { "t" }),
+        _void => {}
     }
-    out.extend_from_slice(text.as_bytes());
-    Some(())
+    Some(text)
 }
 
-/// Dimensions, a flag, the element's OID, per dimension its size and lower bound, then the elements.
-fn array(element: u32, value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
-    let mut rest = value;
-    let dimensions = take_u32(&mut rest)?;
-    let _has_nulls = take_u32(&mut rest)?;
-    let sent_element = take_u32(&mut rest)?;
-    // PostgreSQL's MAXDIM.
-    if dimensions > 6 {
-        return None;
-    }
-    let mut elements = u64::from(dimensions > 0);
-    for _ in 0..dimensions {
-        elements = elements.checked_mul(u64::from(take_u32(&mut rest)?))?;
-        take_u32(&mut rest)?;
-    }
-    // What the value says of itself counts: a domain's array has the domain's OID.
-    let element = if carries(sent_element) == Carries::Unknown { element } else { sent_element };
-    parts(elements, element, rest, out, depth)
-}
-
-/// The number of fields, then each one's OID and value.
-fn composite(value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
-    let mut rest = value;
-    let fields = take_u32(&mut rest)?;
-    for _ in 0..fields {
-        let type_oid = take_u32(&mut rest)?;
-        part(type_oid, &mut rest, out, depth)?;
-    }
-    rest.is_empty().then_some(())
-}
-
-/// Flags, then the bounds that are there.
-fn range(bound: u32, value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
-    const EMPTY: u8 = 0x01;
-    const LOWER_INFINITE: u8 = 0x08;
-    const UPPER_INFINITE: u8 = 0x10;
-    let (&flags, rest) = value.split_first()?;
-    let bounds = match flags {
-        _ if flags & EMPTY != 0 => 0,
-        _ => u64::from(flags & LOWER_INFINITE == 0) + u64::from(flags & UPPER_INFINITE == 0),
+/// As its shortest text that reads back as the same number, `scientific` below 1e-4 and from ten to `digits` on; there
+/// `plain` follows on a line of its own.
+fn float(scientific: &str, plain: &str, digits: i32, text: &mut String) -> Option<()> {
+    let Some((mantissa, exponent)) = scientific.split_once('e') else {
+        return text.write_str(&plain.replace("inf", "Infinity")).ok();
     };
-    parts(bounds, bound, rest, out, depth)
-}
-
-fn multirange(bound: u32, value: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
-    let mut rest = value;
-    let ranges = take_u32(&mut rest)?;
-    for _ in 0..ranges {
-        let length = usize::try_from(take_u32(&mut rest)?).ok()?;
-        let (one, behind) = rest.split_at_checked(length)?;
-        range(bound, one, out, depth + 1)?;
-        rest = behind;
+    let exponent: i32 = exponent.parse().ok()?;
+    if (-4..digits).contains(&exponent) {
+        return text.write_str(plain).ok();
     }
-    rest.is_empty().then_some(())
-}
-
-fn parts(count: u64, type_oid: u32, mut rest: &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
-    for _ in 0..count {
-        part(type_oid, &mut rest, out, depth)?;
-    }
-    rest.is_empty().then_some(())
-}
-
-/// A length, -1 for NULL, and a value; on a line of its own.
-fn part(type_oid: u32, rest: &mut &[u8], out: &mut Vec<u8>, depth: u32) -> Option<()> {
-    let length = take_u32(rest)?;
-    if length == u32::MAX {
-        return Some(());
-    }
-    let (value, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    *rest = behind;
-    if out.last().is_some_and(|last| *last != b'\n') {
-        out.push(b'\n');
-    }
-    print(type_oid, value, out, depth + 1)
+    let sign = if exponent < 0 { '-' } else { '+' };
+    write!(text, "{mantissa}e{sign}{:02}\n{plain}", exponent.abs()).ok()
 }
 
 /// Groups of four decimal digits, the weight of the first, the sign, and how many digits to show behind the point.
@@ -473,11 +556,19 @@ fn numeric(value: &[u8], text: &mut String) -> Option<()> {
     Some(())
 }
 
-/// In cents; the currency is the server's.
+/// In cents, as it is written in the locales C and en_US, and without dollars and commas on a line of its own.
 fn money(cents: i64, text: &mut String) -> Option<()> {
     let sign = if cents < 0 { "-" } else { "" };
     let cents = cents.unsigned_abs();
-    write!(text, "{sign}{}.{:02}", cents / 100, cents % 100).ok()
+    let (whole, cents) = ((cents / 100).to_string(), cents % 100);
+    write!(text, "{sign}$").ok()?;
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    write!(text, ".{cents:02}\n{sign}{whole}.{cents:02}").ok()
 }
 
 /// The number of bits, then the bits, filled up with zeros to whole bytes.
@@ -537,11 +628,19 @@ fn timetz(value: &[u8], text: &mut String) -> Option<()> {
     // Seconds west of UTC.
     let zone = i64::from(i32::from_be_bytes(exactly(zone)?));
     let sign = if zone > 0 { '-' } else { '+' };
-    write!(text, "{sign}{:02}:{:02}", zone.abs() / 3600, zone.abs() / 60 % 60).ok()
+    let (hours, minutes, seconds) = (zone.abs() / 3600, zone.abs() / 60 % 60, zone.abs() % 60);
+    write!(text, "{sign}{hours:02}").ok()?;
+    if minutes != 0 || seconds != 0 {
+        write!(text, ":{minutes:02}").ok()?;
+    }
+    if seconds != 0 {
+        write!(text, ":{seconds:02}").ok()?;
+    }
+    Some(())
 }
 
-/// Microseconds since 2000-01-01; with a time zone it is in UTC.
-fn timestamp(micros: i64, text: &mut String) -> Option<()> {
+/// Microseconds since 2000-01-01, in UTC where it has a `zone`.
+fn timestamp(micros: i64, zone: &str, text: &mut String) -> Option<()> {
     const DAY: i64 = 86_400_000_000;
     match micros {
         i64::MAX => return text.write_str("infinity").ok(),
@@ -551,25 +650,51 @@ fn timestamp(micros: i64, text: &mut String) -> Option<()> {
     let era = calendar(micros.div_euclid(DAY), text)?;
     text.push(' ');
     time(micros.rem_euclid(DAY), text)?;
+    text.push_str(zone);
     text.write_str(era).ok()
 }
 
+/// Microseconds, days, months. What follows something negative says its sign.
 fn interval(value: &[u8], text: &mut String) -> Option<()> {
     let value: [u8; 16] = exactly(value)?;
     let (micros, rest) = value.split_first_chunk::<8>()?;
     let (days, months) = rest.split_first_chunk::<4>()?;
     let micros = i64::from_be_bytes(*micros);
     let (days, months) = (i32::from_be_bytes(*days), i32::from_be_bytes(exactly(months)?));
-    write!(text, "{months} mons {days} days ").ok()?;
-    if micros < 0 {
-        text.push('-');
+    match (micros, days, months) {
+        (i64::MAX, i32::MAX, i32::MAX) => return text.write_str("infinity").ok(),
+        (i64::MIN, i32::MIN, i32::MIN) => return text.write_str("-infinity").ok(),
+        _ => {}
     }
-    time(i64::try_from(micros.unsigned_abs()).unwrap_or(i64::MAX), text)
+    let mut negative = false;
+    for (count, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
+        if count == 0 {
+            continue;
+        }
+        let space = if text.is_empty() { "" } else { " " };
+        let sign = if negative && count > 0 { "+" } else { "" };
+        let plural = if count == 1 { "" } else { "s" };
+        write!(text, "{space}{sign}{count} {unit}{plural}").ok()?;
+        negative = count < 0;
+    }
+    if text.is_empty() || micros != 0 {
+        let space = if text.is_empty() { "" } else { " " };
+        let sign = if micros < 0 {
+            "-"
+        } else if negative {
+            "+"
+        } else {
+            ""
+        };
+        write!(text, "{space}{sign}").ok()?;
+        time(i64::try_from(micros.unsigned_abs()).unwrap_or(i64::MAX), text)?;
+    }
+    Some(())
 }
 
 /// Family (2 or 3), bits of the mask, whether it is a cidr, the number of bytes, the bytes.
 fn inet(value: &[u8], text: &mut String) -> Option<()> {
-    let (&[family, bits, _cidr, length], address) = value.split_first_chunk::<4>()?;
+    let (&[family, bits, is_cidr, length], address) = value.split_first_chunk::<4>()?;
     if usize::from(length) != address.len() {
         return None;
     }
@@ -579,12 +704,19 @@ fn inet(value: &[u8], text: &mut String) -> Option<()> {
             32
         }
         3 => {
-            write!(text, "{}", core::net::Ipv6Addr::from(exactly::<16>(address)?)).ok()?;
+            let address: [u8; 16] = exactly(address)?;
+            match address.split_first_chunk::<12>() {
+                // As PostgreSQL, and nobody else any more.
+                Some(([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], v4 @ [a, b, ..])) if (*a, *b) != (0, 0) => {
+                    write!(text, "::{}", core::net::Ipv4Addr::from(exactly::<4>(v4)?)).ok()?;
+                }
+                _ => write!(text, "{}", core::net::Ipv6Addr::from(address)).ok()?,
+            }
             128
         }
         _ => return None,
     };
-    if bits == full {
+    if bits == full && is_cidr == 0 {
         return Some(());
     }
     write!(text, "/{bits}").ok()

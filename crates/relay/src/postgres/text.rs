@@ -1,0 +1,179 @@
+//! Values as their text, in which they are asked for: fingerprints and filters of what came in a binary format.
+
+use std::borrow::Cow;
+
+use mask::{FilterBuilder, FilterKey};
+use proto_postgres::copy::{Form, Piece, Splitter};
+use proto_postgres::message::Format;
+use proto_postgres::types::{Carries, Scan, carries, oid, scan};
+use sql::{CopyType, Snapshot, Written};
+use wire::Side;
+
+/// PostgreSQL lets a domain be made of a domain; no catalog that is read has so many of one.
+const DOMAINS_MAX: usize = 32;
+
+/// How long the bytes of a `bytea` are whose digits may be asked for as one word.
+const DIGITS_OF_BYTES_MAX: usize = 127;
+
+/// A value as its text; where that is not known, as it is.
+pub fn text<'a>(types: &Snapshot, type_oid: u32, format: Format, value: &'a [u8]) -> Cow<'a, [u8]> {
+    match scan(type_oid, format == Format::Binary, value, &|own| own_type(types, own)) {
+        Scan::Text(text) | Scan::Unknown(text) if format == Format::Binary => text,
+        Scan::Text(_) | Scan::Unknown(_) | Scan::Bytes(_) | Scan::Malformed => Cow::Borrowed(value),
+    }
+}
+
+/// Adds a value in binary format to a filter, as its text.
+pub fn enter(filter: &mut FilterBuilder, key: &FilterKey, types: &Snapshot, type_oid: u32, value: &[u8]) {
+    match scan(type_oid, true, value, &|own| own_type(types, own)) {
+        Scan::Text(text) => lines(filter, key, &text),
+        Scan::Bytes(bytes) => {
+            filter.cell(key, &bytes);
+            if bytes.len() <= DIGITS_OF_BYTES_MAX {
+                filter.cell(key, &digits(&bytes));
+            }
+        }
+        Scan::Unknown(text) => {
+            lines(filter, key, &text);
+            filter.cannot_say();
+        }
+        Scan::Malformed => {
+            filter.cell(key, value);
+            filter.cannot_say();
+        }
+    }
+}
+
+/// A binary COPY on its way to the client.
+pub struct Copied {
+    splitter: Splitter,
+    types: Vec<Option<CopyType>>,
+    /// It is not of its form: no more of it is read.
+    lost: bool,
+}
+
+impl Copied {
+    pub fn new(types: Vec<Option<CopyType>>) -> Copied {
+        Copied { splitter: Splitter::new(Form::Binary, Side::Upstream), types, lost: false }
+    }
+
+    /// Adds each value of the rows that end in `data` to a filter, as its text and as it is.
+    pub fn enter(&mut self, filter: &mut FilterBuilder, key: &FilterKey, types: &Snapshot, data: &[u8]) {
+        let Copied { splitter, types: fields, lost } = self;
+        let read = splitter.push(data, |piece| {
+            let Piece::Row(row) = piece else { return };
+            for (i, value) in row.fields().into_iter().enumerate() {
+                let Some(value) = value else { continue };
+                filter.cell(key, &value);
+                match fields.get(i).copied().flatten() {
+                    Some(of) => enter(filter, key, types, of.oid, &value),
+                    None => filter.cannot_say(),
+                }
+                if fields.get(i).copied().flatten().is_some_and(|of| !of.as_it_is) {
+                    filter.cannot_say();
+                }
+            }
+        });
+        *lost |= read.is_err();
+        if *lost {
+            filter.cannot_say();
+        }
+    }
+}
+
+/// Of a type that has an OID of its own: what it is made of.
+fn own_type(types: &Snapshot, type_oid: u32) -> Option<(u32, Carries)> {
+    let mut type_oid = type_oid;
+    for _ in 0..DOMAINS_MAX {
+        let carries = match (carries(type_oid), types.written(type_oid)) {
+            (Carries::Unknown, Written::As(below)) => {
+                type_oid = below;
+                continue;
+            }
+            (Carries::Unknown, Written::Text) => return Some((oid::TEXT, Carries::Text)),
+            (Carries::Unknown, Written::Array(element)) => Carries::Array(element),
+            (Carries::Unknown, Written::Range(bound)) => Carries::Range(bound),
+            (Carries::Unknown, Written::Row) => Carries::Composite,
+            (Carries::Unknown, Written::Unknown) => return None,
+            (built_in, _) => built_in,
+        };
+        return Some((type_oid, carries));
+    }
+    None
+}
+
+/// A text, and what its lines are where it stands for a value of several parts.
+fn lines(filter: &mut FilterBuilder, key: &FilterKey, text: &[u8]) {
+    filter.cell(key, text);
+    if text.contains(&b'\n') {
+        text.split(|b| *b == b'\n').for_each(|line| filter.cell(key, line));
+    }
+}
+
+/// As PostgreSQL prints bytes.
+fn digits(bytes: &[u8]) -> Vec<u8> {
+    let hex = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(b'0', |digit| digit as u8);
+    let pairs = bytes.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]);
+    b"\\x".iter().copied().chain(pairs).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 16] = [7; 16];
+
+    /// Whether a filter of this one value has `asked`.
+    fn said(type_oid: u32, value: &[u8], asked: &str) -> Option<bool> {
+        let (mut filter, key) = (FilterBuilder::new(), FilterKey::new(&KEY));
+        enter(&mut filter, &key, &Snapshot::default(), type_oid, value);
+        filter.take().may_contain(&key, asked.as_bytes())
+    }
+
+    #[test]
+    fn a_binary_value_is_in_a_filter_as_its_text() {
+        let number = 4_000_000_123_i64.to_be_bytes();
+        assert_eq!(said(oid::INT8, &number, "4000000123"), Some(true));
+        assert_eq!(said(oid::INT8, &number, "4000000124"), Some(false));
+        assert_eq!(said(oid::DATE, &9_000_i32.to_be_bytes(), "2024-08-22"), Some(true));
+        assert_eq!(said(oid::UUID, &[0xab; 16], "abababab-abab-abab-abab-abababababab"), Some(true));
+        assert_eq!(said(oid::UUID, &[0xab; 16], "abababab-abab-abab-abab-abababababac"), Some(false));
+        for asked in ["secret-77", "\\x7365637265742d3737"] {
+            assert_eq!(said(oid::BYTEA, b"secret-77", asked), Some(true), "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_value_whose_text_is_not_known_makes_no_proof() {
+        assert_eq!(said(70_000, &[1, 2, 3, 4], "4000000123"), None);
+        assert_eq!(said(oid::REGCLASS, &[0, 0, 0, 9], "customers"), None);
+        assert_eq!(said(oid::INT4, b"not a number", "4000000123"), None);
+        // Text in it is found all the same.
+        assert_eq!(said(70_000, b"\x01 secret-77", "secret-77"), Some(true));
+    }
+
+    #[test]
+    fn fields_of_a_copy_are_read_by_their_columns() {
+        let column = |oid, as_it_is| Some(CopyType { oid, as_it_is });
+        let mut stream = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x08".to_vec();
+        stream.extend(4_000_000_123_i64.to_be_bytes());
+        stream.extend([0xff, 0xff]);
+        for (types, other) in
+            [(vec![column(oid::INT8, true)], Some(false)), (vec![column(oid::INT8, false)], None)]
+        {
+            for size in [1, 7, stream.len()] {
+                let (mut filter, key) = (FilterBuilder::new(), FilterKey::new(&KEY));
+                let mut copied = Copied::new(types.clone());
+                for piece in stream.chunks(size) {
+                    copied.enter(&mut filter, &key, &Snapshot::default(), piece);
+                }
+                let filter = filter.take();
+                assert_eq!(filter.may_contain(&key, b"4000000123"), Some(true));
+                assert_eq!(filter.may_contain(&key, b"4000000124"), other);
+            }
+        }
+        let (mut filter, key) = (FilterBuilder::new(), FilterKey::new(&KEY));
+        Copied::new(Vec::new()).enter(&mut filter, &key, &Snapshot::default(), &stream);
+        assert_eq!(filter.take().may_contain(&key, b"4000000123"), None);
+    }
+}
