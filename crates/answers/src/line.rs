@@ -375,7 +375,7 @@ pub fn action_line(run: &Run, action: &Action) -> ActionLine {
         ask: ask_line(action),
         refusals: action.refusals.iter().map(refusal_line).collect(),
         effect: run.effect(action).as_str().to_owned(),
-        result: action.outcomes.last().map(|outcome| result_line(action, outcome)),
+        result: action.answer().map(|outcome| result_line(action, outcome)),
         exposures: exposure_lines(action.exposures()),
         tripwires: action.tripwires().map(|(seq, t)| tripwire_line(seq, t)).collect(),
         told: told_lines(action.told().map(|told| (run, action, told))),

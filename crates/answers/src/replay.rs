@@ -14,6 +14,7 @@ use std::ops::RangeInclusive;
 use index::{Action, Run};
 use seal::cbor::{self, Value};
 use serde::{Deserialize, Serialize};
+use values::{Scan, oid};
 use vocab::{RunId, Seq};
 
 use crate::decided::{
@@ -101,6 +102,21 @@ pub enum CellLine {
 }
 
 impl CellLine {
+    /// Of a column in binary format: as PostgreSQL prints it, where its type says how.
+    fn of(bytes: &[u8], field: Option<&Field>) -> CellLine {
+        let Some(Field { type_oid, is_binary: true }) = field else { return CellLine::new(bytes, true) };
+        let type_oid = u32::try_from(*type_oid).unwrap_or(0);
+        match values::scan(type_oid, true, bytes, &values::built_in) {
+            // A number may follow in full on a line of its own.
+            Scan::Text(text) if matches!(type_oid, oid::FLOAT4 | oid::FLOAT8) => {
+                CellLine::new(text.split(|byte| *byte == b'\n').next().unwrap_or_default(), true)
+            }
+            Scan::Text(text) => CellLine::new(&text, true),
+            // As it came: what it is made of is not known, or it is no text at all.
+            Scan::Bytes(_) | Scan::Unknown(_) | Scan::Malformed => CellLine::new(bytes, false),
+        }
+    }
+
     fn new(bytes: &[u8], text: bool) -> CellLine {
         match std::str::from_utf8(bytes) {
             Ok(cell) if text => CellLine::Text(cell.to_owned()),
@@ -150,15 +166,35 @@ impl Desk<'_> {
             step.plans = plans.remove(&at).unwrap_or_default();
             steps.push(step);
         }
+        self.unasked(run, &within, &range, &mut steps)?;
         let more_steps = (within.len() - steps.len()) as u64;
         let proof = self.sealing(proof, within.iter().flat_map(|action| action.records.iter().copied()));
         Ok(Replay { run: run_line(run), steps, more_steps, proof })
     }
 
+    /// Adds what the client was told unasked to the step before it.
+    fn unasked(
+        &self,
+        run: &Run,
+        within: &[&Action],
+        range: &RangeInclusive<Seq>,
+        steps: &mut [ReplayStep],
+    ) -> Result<(), Cannot> {
+        let told = run.notes.iter().map(|note| note.seq).filter(|seq| range.contains(seq));
+        for seq in told.filter(|seq| !self.index.payloads(*seq).is_empty()) {
+            let after = within.partition_point(|action| action.asked.seq < seq).saturating_sub(1);
+            let Some(step) = steps.get_mut(after) else { continue };
+            for plain in self.open(run, seq)? {
+                step.add(&plain, &mut Vec::new()).map_err(|why| Cannot::Payload { seq, why })?;
+            }
+        }
+        Ok(())
+    }
+
     fn step(&self, run: &Run, action: &Action, start: u64, bytes: &mut usize) -> Result<ReplayStep, Cannot> {
         let ms = |ns: u64| ns / 1_000_000;
-        let answered = action.outcomes.last().map(|o| o.at).or(action.refusals.last().map(|r| r.at));
-        let named = action.outcomes.last().map_or(&[][..], |o| &o.what.columns);
+        let answered = action.answer().map(|o| o.at).or(action.refusals.last().map(|r| r.at));
+        let named = action.answer().map_or(&[][..], |o| &o.what.columns);
         let mut step = ReplayStep {
             action: action_line(run, action),
             after_ms: ms(action.asked.at.0.saturating_sub(start)),
@@ -171,14 +207,14 @@ impl Desk<'_> {
             decisions: Vec::new(),
             plans: Vec::new(),
         };
-        let mut kept = 0;
-        for &seq in action.records.iter().filter(|seq| !self.index.payloads(**seq).is_empty()) {
+        let (mut kept, mut shape) = (0, Vec::new());
+        for seq in action.own_records().filter(|seq| !self.index.payloads(*seq).is_empty()) {
             for plain in self.open(run, seq)? {
                 *bytes += plain.len();
-                kept += step.add(&plain).map_err(|why| Cannot::Payload { seq, why })?;
+                kept += step.add(&plain, &mut shape).map_err(|why| Cannot::Payload { seq, why })?;
             }
         }
-        let recorded = action.outcomes.last().map_or(0, |o| o.what.rows);
+        let recorded = action.answer().map_or(0, |o| o.what.rows);
         if !step.columns.is_empty() {
             step.rows_not_kept = recorded.saturating_sub(kept);
         }
@@ -198,10 +234,13 @@ impl Desk<'_> {
 }
 
 impl ReplayStep {
-    /// Adds one payload (RECORDS.md, "Payloads"); returns how many rows it has.
-    fn add(&mut self, plain: &[u8]) -> Result<u64, String> {
+    /// Adds one payload (RECORDS.md, "Payloads"); returns how many rows it has. `shape`: what payloads before it have said of the
+    /// columns, and what this one says.
+    fn add(&mut self, plain: &[u8], shape: &mut Vec<Field>) -> Result<u64, String> {
         let value = cbor::decode(plain).map_err(|e| e.to_string())?;
-        let formats = self.fields(&value)?;
+        if let Some(fields) = self.fields(&value)? {
+            *shape = fields;
+        }
         let mut count = 0;
         for row in value.get("rows").and_then(Value::as_array).unwrap_or(&[]) {
             let cells = row.as_array().ok_or("a row is not a list")?;
@@ -211,7 +250,7 @@ impl ReplayStep {
                 continue;
             }
             let row: Result<Vec<_>, String> =
-                cells.iter().enumerate().map(|(n, cell)| read_cell(cell, formats.get(n).copied())).collect();
+                cells.iter().enumerate().map(|(n, cell)| read_cell(cell, shape.get(n))).collect();
             self.rows.push(row?);
         }
         for said in value.get("said").and_then(Value::as_array).unwrap_or(&[]) {
@@ -245,21 +284,21 @@ impl ReplayStep {
         Ok(count)
     }
 
-    /// The formats of the columns; their names too, if no outcome named them.
-    fn fields(&mut self, value: &Value) -> Result<Vec<u64>, String> {
-        let mut formats = Vec::new();
-        let mut names = Vec::new();
+    /// What the columns are, where it says so; their names too, if no outcome named them.
+    fn fields(&mut self, value: &Value) -> Result<Option<Vec<Field>>, String> {
+        let (mut fields, mut names) = (Vec::new(), Vec::new());
         for field in value.get("fields").and_then(Value::as_array).unwrap_or(&[]) {
-            let [name, _, format] = field.as_array().ok_or("a field is not a list")? else {
+            let [name, type_oid, format] = field.as_array().ok_or("a field is not a list")? else {
                 return Err("a field is not name, type and format".to_owned());
             };
+            let number = |value: &Value| value.as_u64().ok_or("a field's type is not a number");
             names.push(name.as_text().ok_or("a field's name is not text")?.to_owned());
-            formats.push(format.as_u64().ok_or("a field's format is not a number")?);
+            fields.push(Field { type_oid: number(type_oid)?, is_binary: number(format)? == 1 });
         }
         if self.columns.is_empty() {
             self.columns = names;
         }
-        Ok(formats)
+        Ok((!fields.is_empty()).then_some(fields))
     }
 }
 
@@ -353,16 +392,31 @@ fn placed<T, L>(
     places
 }
 
-/// An error or notice of PostgreSQL's, as `psql` shows it: severity, message, and what stands beside it. `None`: it is neither.
+/// How the cells of a column are written.
+struct Field {
+    type_oid: u64,
+    is_binary: bool,
+}
+
+/// An error or notice of PostgreSQL's, as `psql` shows it: severity, message, and what stands beside it; or a notification.
+/// `None`: it is none of these.
 fn told(tag: u64, body: &[u8]) -> Option<String> {
+    let readable = |value: &[u8]| {
+        std::str::from_utf8(value).map_or_else(|_| value.escape_ascii().to_string(), str::to_owned)
+    };
+    if u8::try_from(tag) == Ok(b'A') {
+        // Behind the number of the process that sent it.
+        let mut words = body.get(4..)?.split(|byte| *byte == 0).map(readable);
+        let (channel, payload) = (words.next()?, words.next()?);
+        return Some(format!("NOTIFICATION on {channel}: {payload}"));
+    }
     if !matches!(u8::try_from(tag), Ok(b'E' | b'N')) {
         return None;
     }
     let fields = body.split(|byte| *byte == 0).filter_map(|field| field.split_first());
     let (mut line, mut message) = (String::new(), String::new());
     for (code, value) in fields {
-        let value =
-            std::str::from_utf8(value).map_or_else(|_| value.escape_ascii().to_string(), str::to_owned);
+        let value = readable(value);
         match code {
             b'S' => line = value,
             b'M' => message = value,
@@ -374,10 +428,10 @@ fn told(tag: u64, body: &[u8]) -> Option<String> {
     Some(format!("{line}: {message}"))
 }
 
-fn read_cell(cell: &Value, format: Option<u64>) -> Result<Option<CellLine>, String> {
+fn read_cell(cell: &Value, field: Option<&Field>) -> Result<Option<CellLine>, String> {
     match cell {
         Value::Null => Ok(None),
-        Value::Bytes(bytes) => Ok(Some(CellLine::new(bytes, format != Some(1)))),
+        Value::Bytes(bytes) => Ok(Some(CellLine::of(bytes, field))),
         Value::Text(text) => Ok(Some(CellLine::Text(text.clone()))),
         _ => Err("a cell is neither bytes nor null".to_owned()),
     }
@@ -394,5 +448,8 @@ mod tests {
         assert_eq!(told(u64::from(b'E'), body).as_deref(), Some(line));
         assert_eq!(told(u64::from(b't'), body), None);
         assert_eq!(told(u64::from(b'N'), b"\xff\0").as_deref(), Some(": "));
+        let notification = b"\0\0\x01\x02orders\0order-77\0";
+        assert_eq!(told(u64::from(b'A'), notification).as_deref(), Some("NOTIFICATION on orders: order-77"));
+        assert_eq!(told(u64::from(b'A'), b"\0\0"), None);
     }
 }

@@ -183,7 +183,7 @@ impl Desk<'_> {
             Taken { events: Vec::new(), joins: Joins::default(), terminal: None, last: (start, Seq(0)) };
         let first = action.intent.as_ref().map_or(action.asked.seq, |intent| intent.seq);
         taken.push(start, first, What::Begins(statement_line(&action.request().statement)));
-        for &seq in action.records.iter().filter(|seq| !self.index.payloads(**seq).is_empty()) {
+        for seq in action.own_records().filter(|seq| !self.index.payloads(*seq).is_empty()) {
             let recorded = times.get(&seq).map_or(0, |at| at.saturating_sub(begun(action)));
             for plain in self.open(run, seq)? {
                 if plain.len() > *left {
@@ -195,7 +195,7 @@ impl Desk<'_> {
             }
         }
         taken.rest();
-        if let Some(outcome) = action.outcomes.last()
+        if let Some(outcome) = action.answer()
             && let Some(tag) = &outcome.what.tag
         {
             taken.push(
@@ -330,7 +330,7 @@ fn is_played(session: &Session, action: &Action) -> bool {
         Some("kubernetes") => {
             let reaches = matches!(action.request().kind.as_deref(), Some("EXEC" | "ATTACH"));
             // The server may have answered with a status of HTTP: then no program was begun.
-            let tag = action.outcomes.last().and_then(|outcome| outcome.what.tag.as_deref());
+            let tag = action.answer().and_then(|outcome| outcome.what.tag.as_deref());
             reaches && tag.is_none_or(|tag| tag.parse::<u16>().is_err())
         }
         Some(_) | None => false,
