@@ -355,7 +355,7 @@ fn has_failed(run: &Run, action: &index::Action) -> bool {
     use index::Effect;
     match run.effect(action) {
         Effect::Refused | Effect::RolledBack | Effect::Indeterminate => true,
-        Effect::Committed | Effect::Pending => false,
+        Effect::Committed | Effect::Pending | Effect::Prepared => false,
     }
 }
 

@@ -683,7 +683,7 @@ fn defined(index: &Index) -> BTreeMap<String, Vec<(Seq, RunId, Option<u64>)>> {
                         .or(action.outcomes.last().map(|o| o.seq))
                         .or(action.intent.as_ref().map(|i| i.seq))
                 }
-                Effect::RolledBack | Effect::Pending | Effect::Refused => None,
+                Effect::RolledBack | Effect::Pending | Effect::Refused | Effect::Prepared => None,
             };
             if let Some(seq) = effective {
                 all.entry(resource.to_string()).or_default().push((seq, *id, action.session));

@@ -486,6 +486,7 @@ pub fn ending(action: &ActionLine) -> String {
         };
     };
     match (&*result.result, &result.code) {
+        ("ok", _) if action.effect == Effect::Prepared.as_str() => format!("prepared, by {}", action.via),
         ("ok", _) if result.tag.is_some() => result.tag.clone().unwrap_or_default(),
         ("ok", _) => format!("{} rows", result.rows),
         (word, Some(code)) => format!("{word} {code}"),

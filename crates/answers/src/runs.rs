@@ -539,7 +539,7 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
     for t in action.tripwires.iter().filter(|t| t.is_of_answer()) {
         text.line(&format!("          tripwire {} ({}) in {}: {}", t.detector, t.class, t.channel, t.act));
     }
-    if action.effect != "committed" && action.effect != "refused" {
+    if !["committed", "refused", "prepared"].contains(&&*action.effect) {
         text.line(&format!("          effect: {}", action.effect));
     }
 }

@@ -54,6 +54,9 @@ pub struct TouchedLine {
     pub pending: u64,
     pub indeterminate: u64,
     pub refused: u64,
+    /// Prepared, described or explained, and not run: in no other count.
+    #[serde(default)]
+    pub prepared: u64,
     /// It is a database's own catalog, as the database keeps it: of another resource, a path can be named the same.
     #[serde(default, skip_serializing_if = "is_false")]
     pub catalog: bool,
@@ -183,6 +186,7 @@ impl TouchedLine {
             (self.pending, "pending"),
             (self.indeterminate, "INDETERMINATE"),
             (self.refused, "refused"),
+            (self.prepared, "prepared only"),
         ];
         let some: Vec<String> =
             counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
@@ -291,6 +295,7 @@ impl TouchedLine {
             pending: 0,
             indeterminate: 0,
             refused: 0,
+            prepared: 0,
             catalog: false,
             cites: Cites::default(),
         }
@@ -329,6 +334,7 @@ impl TouchedLine {
             Effect::Pending => &mut self.pending,
             Effect::Indeterminate => &mut self.indeterminate,
             Effect::Refused => &mut self.refused,
+            Effect::Prepared => &mut self.prepared,
         };
         *counter += 1;
     }

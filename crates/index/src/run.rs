@@ -113,11 +113,19 @@ pub enum Effect {
     Indeterminate,
     /// Nothing was sent upstream.
     Refused,
+    /// Upstream has read it, and maybe planned it, and was not asked to run it.
+    Prepared,
 }
 
 impl Effect {
-    pub const ALL: [Effect; 5] =
-        [Effect::Committed, Effect::RolledBack, Effect::Pending, Effect::Indeterminate, Effect::Refused];
+    pub const ALL: [Effect; 6] = [
+        Effect::Committed,
+        Effect::RolledBack,
+        Effect::Pending,
+        Effect::Indeterminate,
+        Effect::Refused,
+        Effect::Prepared,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -126,6 +134,7 @@ impl Effect {
             Effect::Pending => "pending",
             Effect::Indeterminate => "indeterminate",
             Effect::Refused => "refused",
+            Effect::Prepared => "prepared",
         }
     }
 }
@@ -313,10 +322,24 @@ impl Action {
         if self.intent.is_none() {
             return self.unsent_effect(closed);
         }
+        if self.is_prepared() {
+            return Effect::Prepared;
+        }
         match &self.settled {
             Some(settled) => settled_effect(&settled.what),
             None => self.outcome_effect(closed),
         }
+    }
+
+    /// Whether upstream did as it was asked, and that was to prepare, describe or explain a statement and not to run it. Planning
+    /// runs functions: where any is called whose effects are not known, nothing is said.
+    fn is_prepared(&self) -> bool {
+        let asked = self.request();
+        let prepares = matches!(&*asked.via, "parse" | "describe")
+            || matches!(asked.kind.as_deref(), Some("PREPARE" | "EXPLAIN"));
+        let plain = asked.opaque.is_none() && asked.functions.is_empty();
+        let done = self.answer().is_some_and(|outcome| outcome.what.result == ResultWord::Ok);
+        prepares && plain && done
     }
 
     /// No intent: nothing went upstream. It was refused, or its approval is awaited.

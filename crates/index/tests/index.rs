@@ -309,6 +309,28 @@ fn the_record_that_settles_is_no_answer() {
 }
 
 #[test]
+fn what_was_prepared_and_not_run_is_told_apart() {
+    let function = ("functions", Value::Array(vec![text("app.work")]));
+    for (with, answer, effect) in [
+        (vec![("via", text("parse"))], "ok", Effect::Prepared),
+        (vec![("via", text("describe"))], "ok", Effect::Prepared),
+        (vec![("kind", text("PREPARE"))], "ok", Effect::Prepared),
+        (vec![("kind", text("EXPLAIN"))], "ok", Effect::Prepared),
+        (vec![("kind", text("EXPLAIN ANALYZE"))], "ok", Effect::Pending),
+        (vec![("kind", text("EXPLAIN")), function], "ok", Effect::Pending),
+        (vec![("kind", text("EXPLAIN")), ("opaque", text("why"))], "ok", Effect::Pending),
+        (vec![("via", text("parse"))], "error", Effect::RolledBack),
+        (vec![("via", text("execute"))], "ok", Effect::Pending),
+    ] {
+        let mut pen = Pen::default();
+        pen.open(RUN);
+        let intent = pen.write("intent", Some(RUN), None, &over(&request(), &with));
+        pen.outcome(intent, &[("result", text(answer)), ("state", text("pending"))]);
+        assert_eq!(pen.effect(0), effect, "{with:?}");
+    }
+}
+
+#[test]
 fn what_a_client_was_told_unasked_has_a_filter_and_a_coverage() {
     let mut pen = Pen::default();
     pen.open(RUN);

@@ -2,7 +2,7 @@
 
 use pg_query::protobuf as p;
 
-use crate::tree::Tree;
+use crate::tree::{Node, Tree};
 
 /// `SELECT`, `CREATE TABLE`; near to the server's command tag, from the tree alone.
 pub(crate) fn kind(tree: Tree<'_>) -> &'static str {
@@ -58,6 +58,7 @@ pub(crate) fn kind(tree: Tree<'_>) -> &'static str {
         Tree::ListenStmt(_) => "LISTEN",
         Tree::UnlistenStmt(_) => "UNLISTEN",
         Tree::NotifyStmt(_) => "NOTIFY",
+        Tree::ExplainStmt(s) if runs(&s.options) => "EXPLAIN ANALYZE",
         Tree::ExplainStmt(_) => "EXPLAIN",
         Tree::ConstraintsSetStmt(_) => "SET CONSTRAINTS",
         Tree::CreateStmt(_) => "CREATE TABLE",
@@ -143,6 +144,20 @@ pub(crate) fn kind(tree: Tree<'_>) -> &'static str {
         Tree::AlterObjectDependsStmt(_) => "ALTER",
         _ => "UNKNOWN",
     }
+}
+
+/// Whether these options of EXPLAIN run what is explained: ANALYZE, unless it is plainly off.
+fn runs(options: &[Node]) -> bool {
+    let off = |value: &Node| match Tree::of(value) {
+        Some(Tree::String(s)) => ["off", "false"].contains(&&*s.sval.to_ascii_lowercase()),
+        Some(Tree::Integer(i)) => i.ival == 0,
+        Some(Tree::Boolean(b)) => !b.boolval,
+        _ => false,
+    };
+    options.iter().any(|option| match Tree::of(option) {
+        Some(Tree::DefElem(option)) => option.defname == "analyze" && !option.arg.as_deref().is_some_and(off),
+        _ => true,
+    })
 }
 
 fn transaction(s: &p::TransactionStmt) -> &'static str {

@@ -156,6 +156,10 @@ fn replay_shows_what_a_driver_was_given_with_what_it_ran() {
     assert_eq!((&row[2], &row[3]), (&"4000000122".into(), &"2001-02-02".into()), "{executed}");
     assert_eq!(row[5], "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12", "{executed}");
     assert_eq!(executed["action"]["effect"], "committed");
+    for prepared in given("describe").into_iter().chain(given("parse")) {
+        assert_eq!(prepared["action"]["effect"], "prepared", "{prepared}");
+        assert_eq!(prepared["rows"].as_array().unwrap().len(), 0, "{prepared}");
+    }
     // One row was given in a transaction that was undone to a savepoint.
     python(
         &gateway,
@@ -177,6 +181,45 @@ fn replay_shows_what_a_driver_was_given_with_what_it_ran() {
     );
     assert_eq!(step["action"]["effect"], "rolled-back", "{step}");
     assert_eq!(step["rows"].as_array().unwrap().len(), 1, "{step}");
+}
+
+#[test]
+fn what_was_prepared_or_explained_and_never_ran_is_no_write() {
+    let gateway = own("given_prepared", |plan| plan.durability = "os".to_owned());
+    let site = gateway.site();
+    python(
+        &gateway,
+        "tester",
+        "import asyncio, asyncpg, os\n\
+         async def main():\n    \
+         c = await asyncpg.connect(os.environ['DATABASE_URL'])\n    \
+         await c.prepare(\"DELETE FROM orders WHERE id = $1\")\n    \
+         await c.execute(\"PREPARE undo AS UPDATE orders SET status = 'x'\")\n    \
+         await c.execute(\"EXPLAIN DELETE FROM orders\")\n    \
+         await c.close()\n\
+         asyncio.run(main())\n",
+    );
+    let run = run_of(site, "tester");
+    let touched = json(site, &["touched", &run, "--json"]);
+    let lines = touched["touches"].as_array().unwrap();
+    let writes = |table: &str| {
+        let of_it = |line: &&Value| line["verb"] == "write" && line["on"].as_str().unwrap().ends_with(table);
+        lines.iter().find(of_it).unwrap_or_else(|| panic!("{touched}")).clone()
+    };
+    let orders = writes("/orders");
+    assert_eq!((&orders["committed"], &orders["prepared"]), (&0.into(), &orders["actions"]), "{orders}");
+    let words = site.ask(&["find", "effect:committed", "verb:write", &format!("run:{run}")], "").unwrap();
+    assert!(words.out().contains("Nothing found"), "{}", words.all());
+    let show = site.ask(&["show", &run], "").unwrap();
+    assert!(show.out().contains("prepared, by "), "{}", show.all());
+    python(
+        &gateway,
+        "tester",
+        "import psycopg\nc = psycopg.connect(autocommit=True)\nc.execute('EXPLAIN (ANALYZE) DELETE FROM pad')",
+    );
+    let touched = json(site, &["touched", &newest_run(site), "--json"]);
+    let ran = touched["touches"].as_array().unwrap().iter().find(|line| line["verb"] == "write").unwrap();
+    assert_eq!((&ran["committed"], &ran["prepared"]), (&1.into(), &0.into()), "{touched}");
 }
 
 const LISTENS: &str = "import psycopg\n\

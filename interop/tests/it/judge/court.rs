@@ -34,6 +34,7 @@ const QUIET: &[&str] = &[
     "DELETE",
     "EXECUTE",
     "EXPLAIN",
+    "EXPLAIN ANALYZE",
     "FETCH",
     "INSERT",
     "LISTEN",
