@@ -135,7 +135,7 @@ pub struct Slice {
 struct Rules {
     set: PolicySet,
     by_id: HashMap<String, Rule>,
-    /// Whether any rule mentions `resource` in a condition: then each column is asked for.
+    /// Whether any rule mentions `resource` or `context.at` in a condition: then each column is asked for.
     any_column: bool,
     /// Whether any rule reads the context.
     reads_context: bool,
@@ -304,8 +304,10 @@ impl Slice {
         let rules = &self.acts[&pair.act];
         let whole =
             rules.authorize(run, pair.act, pair.uid.clone(), contexts.plain.as_ref(), contexts.entities);
-        // A permit on the whole covers each column; without one, each column needs its own.
-        let covered = whole.allowed();
+        // A permit on the whole covers each column; without one, each column needs its own. One that depends on where a column is
+        // used says nothing of the whole of a resource whose columns are used.
+        let covers = |rule: &&Rule| pair.columns.is_empty() || !rule.reads_at;
+        let covered = whole.allowed() && whole.permits.iter().any(covers);
         let mut permitted = covered || pair.act == Act::Release && whole.nothing();
         let mut all_columns = !pair.columns.is_empty();
         let mut clear = whole.forbids.is_empty();
@@ -341,7 +343,7 @@ impl Rules {
     fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Rules {
         let mut out = Rules::default();
         for rule in rules {
-            out.any_column |= rule.reads_resource;
+            out.any_column |= rule.reads_resource || rule.reads_at;
             out.reads_context |= rule.reads_context;
             out.named.extend(rule.named.iter().cloned());
             // Ids are positions in the policy, so that none is there already; were it, the rule must not be lost.

@@ -58,8 +58,10 @@ pub(crate) struct Rule {
     pub(crate) needs: Vec<Group>,
     pub(crate) message: Option<String>,
     pub(crate) forbids: bool,
-    /// Any condition reads `context`, or `context.at` in particular.
+    /// Any condition reads `context`.
     pub(crate) reads_context: bool,
+    /// Any condition reads `context.at`, which is another for each column.
+    pub(crate) reads_at: bool,
     /// Any condition reads `context.decided` or `context.decided_how`.
     pub(crate) reads_decided: bool,
     /// Any condition mentions `resource`.
@@ -378,12 +380,27 @@ fn rule(statement: &Statement<'_>, policy: &cedar_policy::Policy, errors: &mut V
         message: policy.annotation("message").map(str::to_owned),
         forbids,
         reads_context: mentions("context"),
+        reads_at: json.is_empty() || reads_of_context(&json, "at"),
         // A word that stands elsewhere costs a comparison and nothing else.
         reads_decided: mentions("context") && (json.is_empty() || json.contains("decided")),
         reads_resource: mentions("resource"),
         named: policy.entity_literals().iter().map(|uid| uid.id().unescaped().to_owned()).collect(),
         cedar: policy.clone(),
     }
+}
+
+/// Whether a rule's JSON reads this attribute of `context`. `context` as a whole reads all.
+fn reads_of_context(json: &str, attribute: &str) -> bool {
+    const CONTEXT: &str = r#"{"Var":"context"}"#;
+    json.match_indices(CONTEXT).any(|(at, _)| {
+        // `.` and `has` name the attribute beside it, on one side or the other.
+        let behind = json[at + CONTEXT.len()..].strip_prefix(r#","attr":""#);
+        let behind = behind.and_then(|rest| rest.split_once('"')).map(|(name, _)| name);
+        let before = json[..at].strip_suffix(r#"","left":"#);
+        let before = before.and_then(|rest| rest.rsplit_once(r#""attr":""#)).map(|(_, name)| name);
+        let word = |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        behind.or(before).filter(word).is_none_or(|name| name == attribute)
+    })
 }
 
 /// A `@needs` that no approval could satisfy is a mistake.

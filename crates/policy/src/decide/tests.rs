@@ -194,6 +194,42 @@ fn columns_are_resources_below_their_table() {
 }
 
 #[test]
+fn a_rule_about_where_a_column_is_used_is_asked_of_each_column() {
+    use Position::{Output, Predicate};
+    let permit = "@id(\"p\") permit (principal, action, resource in Resource::\"crm\");";
+    let by_use = "@id(\"f\") forbid (principal, action == Action::\"read\", resource in Resource::\"crm/crm/public/customers\") \
+                  when { context.at.contains(\"predicate\") };";
+    let by_equal = "@id(\"f\") forbid (principal, action == Action::\"read\", resource in Resource::\"crm\") when { context has at && [\"predicate\", \"join\"].containsAny(context.at) };";
+    let spared = "@id(\"s\") permit (principal, action, resource in Resource::\"crm\") unless { context.at.contains(\"predicate\") };";
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, Position)], &'a str);
+    let rows: &[Row<'_>] = &[
+        (
+            "a forbid by use binds on a column that no rule names",
+            &[permit, by_use],
+            &[("ssn", Predicate)],
+            "refuse f",
+        ),
+        ("and not another use", &[permit, by_use], &[("ssn", Output)], "allow p"),
+        ("however it reads the use", &[permit, by_equal], &[("ssn", Predicate)], "refuse f"),
+        ("", &[permit, by_equal], &[("ssn", Output)], "allow p"),
+        ("a permit by use does not cover another", &[spared], &[("ssn", Predicate)], "refuse"),
+        ("not even beside its own", &[spared], &[("name", Output), ("ssn", Predicate)], "refuse"),
+        ("and permits its own", &[spared], &[("name", Output), ("ssn", Output)], "allow s"),
+        ("and what uses no column", &[spared], &[], "allow s"),
+        ("another permit covers all", &[spared, permit], &[("ssn", Predicate)], "allow p,s"),
+    ];
+    for (what, rules, columns, expect) in rows {
+        let request = asks(who("support"), vec![access(Verb::Read, T, columns)], Context::default());
+        assert_eq!(decide(&policy(&rules.concat()), &request), *expect, "{what}");
+    }
+    let reads_at = |text: &str| policy(text).rules[0].reads_at;
+    assert!(reads_at(by_use) && reads_at(by_equal) && reads_at(spared));
+    assert!(!reads_at(
+        "permit (principal, action, resource) when { context.hour < 7 && context.kind == \"at\" };"
+    ));
+}
+
+#[test]
 fn an_evaluation_error_refuses_whatever_else_permits() {
     let permit = "@id(\"p\") permit (principal, action, resource);";
     for error in [
