@@ -580,14 +580,15 @@ impl Pair {
 
     fn add_entities(&self, entities: &mut HashMap<EntityUid, Entity>, with_columns: bool) -> Option<()> {
         let columns = self.columns.iter().map(|column| &*column.id).filter(|_| with_columns);
-        for id in above(&self.id, self.separator()).chain([&*self.id]).chain(columns) {
+        for id in [&*self.id].into_iter().chain(columns) {
             let uid = uid(self.kind, id);
             if entities.contains_key(&uid) {
                 continue;
             }
-            let parents = above(id, self.separator()).next().map(|p| self::uid(self.kind, p));
+            // All that it is in, and none of that beside it: Cedar has no closure to make, which takes the square of its depth.
+            let parents = above(id, self.separator()).map(|above| self::uid(self.kind, above));
             let attributes = if self.kind == "Resource" { resource_attributes(id) } else { HashMap::new() };
-            let entity = Entity::new(uid.clone(), attributes, parents.into_iter().collect()).ok()?;
+            let entity = Entity::new(uid.clone(), attributes, parents.collect()).ok()?;
             entities.insert(uid, entity);
         }
         Some(())

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use vocab::{Access, Class, ColumnUse, Group, Opaque, Position, ResourcePath, Verb, WallTime};
 
-use crate::limits::{ACCESSES_MAX, CANONICAL_BYTES_MAX, COLUMNS_MAX, DEPTH_MAX, PARENTS_MAX};
+use crate::limits::{ACCESSES_MAX, ANCESTORS_MAX, CANONICAL_BYTES_MAX, COLUMNS_MAX, DEPTH_MAX, PARENTS_MAX};
 
 /// Who asks: a run of an agent, started by a human.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -191,10 +191,12 @@ impl Request {
             What::Action { accesses, .. } => &accesses[..],
             _ => &[],
         };
+        let depth = |access: &Access| access.on.ancestors().take(DEPTH_MAX + 1).count();
         self.principal.parents.len() <= PARENTS_MAX
             && accesses.len() <= ACCESSES_MAX
             && accesses.iter().all(|a| a.columns.len() <= COLUMNS_MAX)
-            && accesses.iter().all(|a| a.on.ancestors().take(DEPTH_MAX + 1).count() <= DEPTH_MAX)
+            && accesses.iter().all(|a| depth(a) <= DEPTH_MAX)
+            && accesses.iter().map(depth).sum::<usize>() <= ANCESTORS_MAX
     }
 }
 

@@ -473,6 +473,15 @@ fn a_request_beyond_the_limits_is_refused() {
     let many = |n| asks(who("x"), vec![access(Verb::Read, T, &[]); n], Context::default());
     assert_eq!(policy.decide(&many(crate::limits::ACCESSES_MAX)).verdict, Verdict::Allow);
     assert_eq!(policy.decide(&many(crate::limits::ACCESSES_MAX + 1)).verdict, Verdict::Refuse);
+    // Each is a resource of its own, as deep as one may lie.
+    let deep = |n: usize| {
+        let below = vec!["d"; crate::limits::DEPTH_MAX - 1].join("/");
+        let accesses = (0..n).map(|i| access(Verb::Read, &format!("r{i}/{below}"), &[]));
+        asks(who("x"), accesses.collect(), Context::default())
+    };
+    let most = crate::limits::ANCESTORS_MAX / crate::limits::DEPTH_MAX;
+    assert_eq!(policy.decide(&deep(most)).verdict, Verdict::Allow);
+    assert_eq!(policy.decide(&deep(most + 1)).verdict, Verdict::Refuse);
 }
 
 #[test]
