@@ -232,7 +232,7 @@ impl Gate {
     /// What policy says of a request: of this run **and** of every run above it.
     pub fn verdict(&self, who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Decided {
         let loaded = self.loaded();
-        let request = request(who, ground, approved);
+        let request = self.request(who, ground, approved);
         decide(&loaded.policy, &request, approved.clone())
     }
 
@@ -244,7 +244,8 @@ impl Gate {
         classes: &BTreeSet<Class>,
     ) -> BTreeMap<Class, RuleId> {
         let classes: Vec<Class> = classes.iter().cloned().collect();
-        self.loaded().policy.reveals(&who.principal, &who.root, context, &classes)
+        let context = self.circumstances(who, context);
+        self.loaded().policy.reveals(&who.principal, &who.root, &context, &classes)
     }
 
     /// Whether what [`Gate::reveals`] says of `classes` may change with the context.
@@ -847,6 +848,29 @@ impl Gate {
             shape.extend(asked.groups.iter().map(|group| (group.clone(), until)));
         }
     }
+
+    fn request(&self, who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Request {
+        let approvals = approved.iter().cloned().collect();
+        Request {
+            principal: who.principal.clone(),
+            resource: who.root.clone(),
+            what: match ground.release {
+                Some(so_far) => What::Release(so_far),
+                None => {
+                    What::Action { accesses: ground.action.accesses.clone(), opaque: ground.action.opaque }
+                }
+            },
+            context: Context { approvals, ..self.circumstances(who, ground.context) },
+        }
+    }
+
+    /// The circumstances that a protocol tells, with those that are the same for all: the run's task, and the time, unless it is
+    /// told. So that no protocol can forget one, and a rule about it say nothing.
+    fn circumstances(&self, who: &Who, told: &Context) -> Context {
+        let now = Some(told.now).filter(|now| now.0 > 0).unwrap_or_else(|| self.inner.ledger.now());
+        let task = who.task.as_ref().map(|task| task.as_str().into());
+        Context { task, now, ..told.clone() }
+    }
 }
 
 fn until(now: WallTime, minutes: u32) -> WallTime {
@@ -881,18 +905,6 @@ fn decide(policy: &Policy, request: &Request, approved: BTreeSet<Group>) -> Deci
         request: canonical,
         on_decision: request.context.decided.is_some(),
         cacheable: !policy.depends_on_context(request),
-    }
-}
-
-fn request(who: &Who, ground: &Ground<'_>, approved: &BTreeSet<Group>) -> Request {
-    Request {
-        principal: who.principal.clone(),
-        resource: who.root.clone(),
-        what: match ground.release {
-            Some(so_far) => What::Release(so_far),
-            None => What::Action { accesses: ground.action.accesses.clone(), opaque: ground.action.opaque },
-        },
-        context: Context { approvals: approved.iter().cloned().collect(), ..ground.context.clone() },
     }
 }
 

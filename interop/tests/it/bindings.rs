@@ -88,6 +88,23 @@ fn a_shape_is_for_this_run_and_not_for_one_byte_of_another_statement() {
     assert_eq!(note("bind_shape", 3), "customer asks for the money back");
 }
 
+#[test]
+fn rules_about_task_and_time_hold_from_the_first_connect() {
+    let rules = r#"
+@id("no-past") forbid (principal, action, resource) when { context.unix < 1000000000 };
+@id("no-sweeps") forbid (principal, action == Action::"read", resource) when { context has task && context.task == "sweep" };
+"#;
+    let gateway = own("bind_context", |plan| plan.policy = format!("{POLICY}\n{rules}"));
+    let read = |task: &str| {
+        let words = ["/bin/sh", "-c", "psql -X -At -c 'SELECT note FROM orders WHERE id = 1'"].map(Path::new);
+        gateway.run_titled("tester", task, &words).unwrap()
+    };
+    let done = read("look");
+    assert!(done.status.success(), "{}", gateway.explain(&done));
+    let done = read("sweep");
+    assert!(!done.status.success() && done.err().contains("no-sweeps"), "{}", gateway.explain(&done));
+}
+
 /// A pair of SSH keys; the file of the private one.
 pub fn ssh_key(gateway: &Gateway, name: &str) -> PathBuf {
     let file = gateway.site().dir().join(name);

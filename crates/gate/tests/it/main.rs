@@ -117,7 +117,7 @@ fn who(run: RunId) -> Who {
 }
 
 fn context() -> Context {
-    Context { resource_kind: "postgres".into(), kind: "UPDATE".into(), ..Context::default() }
+    Context { resource_kind: "postgres".into(), kind: "UPDATE".into(), now: MORNING, ..Context::default() }
 }
 
 fn subject(verb: Verb) -> Subject {
@@ -555,6 +555,33 @@ fn a_grant_for_a_shape_covers_the_shape_in_this_run_until_it_ends() {
     stranger.run = RunId([9; 16]);
     let elsewhere = Question { who: &stranger, ..stage.question(&write, b"x", b"x") };
     assert!(stage.gate.standing(&elsewhere, MORNING).is_empty(), "another run has no grant");
+}
+
+#[test]
+fn policy_knows_task_and_time_whatever_the_protocol_tells() {
+    let mut stage = Stage::new();
+    let rules = r#"
+@id("all") permit (principal, action, resource);
+@id("task") forbid (principal, action, resource) when { context has task && context.task == "refunds" };
+@id("early") forbid (principal, action, resource) when { context.unix < 1000 };
+"#;
+    stage.gate.reload(policy(rules)).unwrap();
+    let connect = Action {
+        accesses: vec![Access { verb: Verb::Connect, on: ResourcePath::root("crm"), columns: Vec::new() }],
+        kind: "CONNECT",
+        ..Action::default()
+    };
+    let rules = |stage: &Stage, context: &Context| {
+        let ground = Ground { action: &connect, context, release: None };
+        let decided = stage.gate.verdict(&stage.who, &ground, &BTreeSet::new());
+        decided.rules.iter().map(|rule| rule.0.to_string()).collect::<Vec<_>>()
+    };
+    let untold = Context { now: WallTime(0), ..context() };
+    let early = Context { now: WallTime(1), ..context() };
+    assert_eq!(rules(&stage, &untold), ["all"], "the records' clock");
+    assert_eq!(rules(&stage, &early), ["early"]);
+    stage.who.task = Some(MaskedText::constant("refunds"));
+    assert_eq!(rules(&stage, &untold), ["task"]);
 }
 
 #[test]
