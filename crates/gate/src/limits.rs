@@ -17,6 +17,9 @@ pub const PERMIT_MILLIS: u64 = 30_000;
 /// Bind values that stand in the record itself, at most 75 bytes each: 19 KiB of the 64 KiB of a record. Types and sizes
 /// of the rest stand in its encrypted payload; at most 65,535 of 12 bytes, under 1 MiB.
 pub const PARAMS_MAX: usize = 256;
+/// Most of what a request touches, of its functions and of governed columns, that the record of a refusal names where all are more than a
+/// record holds: 32 x 3 x 300 bytes.
+pub const BRIEF_MAX: usize = 32;
 /// Seqs of intents that one record settles: 9 bytes each at most, so 18 KiB of the 64 KiB of a record.
 pub const SETTLES_MAX: usize = 2_000;
 

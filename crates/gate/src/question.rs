@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::likeness::{Arguments, Asking, Saying};
-use crate::limits::PARAMS_MAX;
+use crate::limits::{BRIEF_MAX, PARAMS_MAX};
 use crate::planned::StepOf;
 use ledger::{Map, PayloadPlain, Print};
 use mask::{Detectors, MaskedBytes, MaskedText};
@@ -79,6 +79,8 @@ pub struct Subject {
     statement: MaskedText,
     sent: Option<MaskedText>,
     record: Map,
+    /// The same, where that is more than a record holds.
+    brief: Map,
     /// A part of it that is not in `statement` at all.
     hidden: bool,
     /// Its shape is its bytes.
@@ -101,16 +103,28 @@ impl Subject {
             .iter()
             .map(|g| Map::new().put("on", g.on.clone()).put("class", g.class.clone()).put("as", g.kind))
             .collect();
-        let record = Map::new()
-            .put("kind", action.kind)
-            .put("verbs", action.verbs())
-            .put("touches", touches)
-            .put("functions", functions)
-            .put("statement", statement.clone())
-            .put_some("sent", sent.clone())
-            .put_some("opaque", action.opaque.map(|opaque| opaque.0))
-            .put("governed", governed);
-        Subject { action, statement, sent, record, hidden: false, exact: false }
+        let record = |touches: Vec<Map>, functions: &[MaskedText], governed: &[Map]| {
+            Map::new()
+                .put("kind", action.kind)
+                .put("verbs", action.verbs())
+                .put("touches", touches)
+                .put("functions", functions.to_vec())
+                .put("statement", statement.clone())
+                .put_some("sent", sent.clone())
+                .put_some("opaque", action.opaque.map(|opaque| opaque.0))
+                .put("governed", governed.to_vec())
+        };
+        let short = |access: &Access| {
+            Map::new().put("verb", access.verb).put("on", mask::name(detectors, access.on.as_str()))
+        };
+        let brief = record(
+            action.accesses.iter().take(BRIEF_MAX).map(short).collect(),
+            &functions[..functions.len().min(BRIEF_MAX)],
+            &governed[..governed.len().min(BRIEF_MAX)],
+        );
+        let brief = brief.put("touches_more", action.accesses.len().saturating_sub(BRIEF_MAX) as u64);
+        let record = record(touches, &functions, &governed);
+        Subject { action, statement, sent, record, brief, hidden: false, exact: false }
     }
 
     /// The same, where a part of what is asked cannot be shown: nobody is asked to approve it.
@@ -142,6 +156,11 @@ impl Subject {
 
     pub(crate) fn record(&self) -> &Map {
         &self.record
+    }
+
+    /// What a record says of it that could not hold all: the first of what it touches, without columns, and how much more there is.
+    pub(crate) fn brief(&self) -> &Map {
+        &self.brief
     }
 }
 

@@ -19,7 +19,7 @@ use crate::heard::Heard;
 use crate::inbox::{Answer, Approver, Form, Inbox, Pending, Signature, Touched, Wait};
 use crate::likeness::{How, Span};
 use crate::limits::{
-    BODY_BYTES_SHOWN_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX,
+    BODY_BYTES_SHOWN_MAX, BRIEF_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX,
 };
 use crate::question::{By, Exposure, Outcome, Piece, Question, Told, Tripped, Tx, Who};
 use crate::token::Intent;
@@ -559,7 +559,10 @@ impl Gate {
         of: Option<Seq>,
         why: AppendError,
     ) -> GateError {
-        if !matches!(why, AppendError::NotAdmitted(_) | AppendError::Failed | AppendError::Full) {
+        if !matches!(
+            why,
+            AppendError::NotAdmitted(_) | AppendError::Failed | AppendError::Full | AppendError::TooLarge
+        ) {
             return why.into();
         }
         let (params, prints, stayed) = (question.params.clone(), question.prints.clone(), question.stayed());
@@ -581,13 +584,17 @@ impl Gate {
         of: Option<Seq>,
         partial: bool,
     ) -> Result<Receipt, GateError> {
-        let mut draft = self.draft(Kind::Refusal, question, decided)?.draft;
-        if let Some(of) = of {
-            draft = draft.of(of);
-        }
         let message = mask::text(&self.inner.detectors, decided.message.as_deref().unwrap_or(why)).0;
-        let draft = draft.put_some("code", code).put("message", message);
-        let refused = self.inner.ledger.refuse(draft.put_some("partial", partial.then_some(true)));
+        let refuse = |drafted: Drafted| {
+            let draft = of.into_iter().fold(drafted.draft, Draft::of).put_some("code", code);
+            let draft = draft.put("message", message.clone());
+            self.inner.ledger.refuse(draft.put_some("partial", partial.then_some(true)))
+        };
+        let refused = match refuse(self.draft(Kind::Refusal, question, decided)?) {
+            // Whatever is refused is recorded, if not all of it.
+            Err(AppendError::TooLarge) => refuse(self.draft_brief(question, decided)?),
+            refused => refused,
+        };
         refused.map_err(|why| match why {
             AppendError::Failed | AppendError::Full => GateError::Late(why),
             _ => GateError::NoRecord(why),
@@ -759,6 +766,21 @@ impl Gate {
     }
 
     fn draft(&self, kind: Kind, question: &Question<'_>, decided: &Decided) -> Result<Drafted, GateError> {
+        self.draft_of(kind, question, decided, false)
+    }
+
+    /// A refusal of what is more than a record holds.
+    fn draft_brief(&self, question: &Question<'_>, decided: &Decided) -> Result<Drafted, GateError> {
+        self.draft_of(Kind::Refusal, question, decided, true)
+    }
+
+    fn draft_of(
+        &self,
+        kind: Kind,
+        question: &Question<'_>,
+        decided: &Decided,
+        brief: bool,
+    ) -> Result<Drafted, GateError> {
         let who = question.who;
         let said = if kind == Kind::Ask { said_before(question) } else { Vec::new() };
         let (opening, [asked, sending, whole, values]) = self.inner.ledger.commitments([
@@ -772,7 +794,7 @@ impl Gate {
         let mut draft = Draft::new(kind)
             .run(who.run)
             .session(who.session)
-            .with(question.subject.record())
+            .with(if brief { question.subject.brief() } else { question.subject.record() })
             .put("via", question.via)
             .put("asked", asked)
             .put("sending", sending)
@@ -781,7 +803,8 @@ impl Gate {
             .put("request", Digest(shown.digest))
             .put("tx", question.tx.as_str())
             .put("durability", who.durability.as_str());
-        let (params, more) = question.params.split_at(question.params.len().min(PARAMS_MAX));
+        let most = if brief { BRIEF_MAX } else { PARAMS_MAX };
+        let (params, more) = question.params.split_at(question.params.len().min(most));
         let prints = question.prints.iter().chain(more.iter().filter_map(|p| p.print.as_ref()));
         draft = draft
             .put("params", params.iter().map(param).collect::<Vec<Map>>())
@@ -801,7 +824,8 @@ impl Gate {
         if !question.shows.is_empty() {
             draft = draft.put("shows", question.shows.to_vec());
         }
-        if self.first_request(who.run, shown.digest) {
+        // Where it was not recorded for its length, it is not there the next time either.
+        if !brief && self.first_request(who.run, shown.digest) {
             draft = draft.put("request_text", &shown.text);
         }
         draft = draft.payload(opening.clone().into_payload("asked", reel));

@@ -36,9 +36,13 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
+        Stage::with(limits::SEGMENT_BYTES_MIN)
+    }
+
+    fn with(segment_bytes: u64) -> Stage {
         let disk = SimDisk::new(7);
         let mut config = Config::new("/data/ledger", "/keys", "test");
-        config.segment_bytes = limits::SEGMENT_BYTES_MIN;
+        config.segment_bytes = segment_bytes;
         config.origin = Some("test/gate".to_owned());
         let clock = Arc::new(SimClock::new());
         let random = Arc::new(SimRandom::new(7));
@@ -582,6 +586,27 @@ fn policy_knows_task_and_time_whatever_the_protocol_tells() {
     assert_eq!(rules(&stage, &early), ["early"]);
     stage.who.task = Some(MaskedText::constant("refunds"));
     assert_eq!(rules(&stage, &untold), ["task"]);
+}
+
+#[test]
+fn what_is_more_than_a_record_holds_is_refused_on_the_record() {
+    let stage = Stage::with(limits::SEGMENT_BYTES_DEFAULT);
+    let on = |n: usize| ResourcePath::root("host").join(&format!("{n}-{}", "d".repeat(400)));
+    let access = |n| Access { verb: Verb::Define, on: on(n), columns: Vec::new() };
+    let action = Action { accesses: (0..300).map(access).collect(), kind: "EXEC", ..Action::default() };
+    let define = of_statement(action, "cat ...");
+    let decided = stage.verdict(&define, &[]);
+    assert_eq!(decided.verdict, Verdict::Refuse);
+    let question = stage.question(&define, b"asked", b"");
+    let receipt =
+        stage.gate.refuse(&question, &decided, None, "policy does not allow this", None, false).unwrap();
+    stage.ledger.step_commit();
+    let durable = receipt.wait().unwrap();
+    let store = Store::on(Arc::new(stage.disk.clone()), Path::new("/data/ledger")).unwrap();
+    let mut cursor = store.cursor();
+    let entry = std::iter::from_fn(|| cursor.next_entry().unwrap()).find(|e| e.seq == durable.seq()).unwrap();
+    let touches = entry.body.get("touches").unwrap().as_array().unwrap().len() as u64;
+    assert_eq!(touches + entry.body.get("touches_more").unwrap().as_u64().unwrap(), 300);
 }
 
 #[test]
