@@ -150,6 +150,8 @@ impl Live {
             witnesses,
             issuers,
         ));
+        let approvers = serve::Approvers::new(shared.config.operators_file());
+        shared.gate.approvers(move |name, group| approvers.speak(name, group));
         let mut live = Live {
             shared,
             gateway,

@@ -16,7 +16,7 @@ use vocab::{
 
 use crate::cause::{Cause, Causes};
 use crate::heard::Heard;
-use crate::inbox::{Answer, Approver, Form, Inbox, Pending, Signature, Touched, Wait};
+use crate::inbox::{Answer, Approver, Form, INITIATOR, Inbox, Pending, Signature, Touched, Wait};
 use crate::likeness::{How, Span};
 use crate::limits::{
     BODY_BYTES_SHOWN_MAX, BRIEF_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX,
@@ -44,7 +44,7 @@ impl std::fmt::Display for GateError {
         match self {
             GateError::NoRecord(why) | GateError::Late(why) => write!(f, "no record is possible: {why}"),
             GateError::InboxFull => f.write_str("too many requests wait for approval"),
-            GateError::NotShown => f.write_str("it is too long to be shown whole to who could approve it"),
+            GateError::NotShown => f.write_str("it cannot be shown whole to who could approve it"),
             GateError::Used => f.write_str("what the model decided was carried out already"),
         }
     }
@@ -73,6 +73,8 @@ pub struct Decided {
     pub policy: PolicyHash,
     /// Groups whose approval the decision already counts on.
     pub approved: BTreeSet<Group>,
+    /// What was approved for this request itself; what it counts on beside that stands for its shape.
+    given: BTreeMap<Group, Word>,
     /// The request as policy saw it, one per member of the chain; re-evaluates to the same verdict (P11).
     pub request: Arc<str>,
     /// The same as the record has it, made when it is first recorded.
@@ -110,6 +112,8 @@ pub struct Asked {
     pub receipt: Option<Receipt>,
     wait: Wait,
     groups: BTreeSet<Group>,
+    /// The rules that ask them.
+    rules: BTreeSet<RuleId>,
     /// Those that the question counted on beside them: an answer's earlier ones, or standing grants.
     counted: BTreeSet<Group>,
     /// It is about an answer.
@@ -150,8 +154,21 @@ impl Loaded {
     }
 }
 
-/// Who has approved a shape, each until when.
-type Shape = BTreeMap<Group, WallTime>;
+/// What was approved for a group.
+#[derive(Clone, Debug)]
+struct Word {
+    /// Who of the group has said so.
+    by: BTreeSet<Arc<str>>,
+    /// The rules that asked: what another rule asks of the group was not approved.
+    rules: BTreeSet<RuleId>,
+    until: WallTime,
+}
+
+/// Who has approved a shape.
+type Shape = BTreeMap<Group, Word>;
+
+/// Whether this person may speak for this group, now.
+type Standing = Box<dyn Fn(&str, &Group) -> bool + Send + Sync>;
 
 /// The gate of one gateway. Clones share it.
 #[derive(Clone)]
@@ -169,6 +186,8 @@ struct Inner {
     requests: Mutex<HashMap<RunId, HashSet<[u8; 32]>>>,
     causes: Causes,
     heard: Heard,
+    /// Who may approve. Where nobody says so, whoever could when they did.
+    speaks: OnceLock<Standing>,
 }
 
 impl Gate {
@@ -190,6 +209,7 @@ impl Gate {
                 requests: Mutex::default(),
                 causes: Causes::new(),
                 heard: Heard::default(),
+                speaks: OnceLock::new(),
             }),
         };
         gate.record_policy(&gate.loaded().policy)?;
@@ -204,6 +224,13 @@ impl Gate {
         let generation = loaded.generation + 1;
         *loaded = Arc::new(Loaded::new(policy, generation));
         Ok(())
+    }
+
+    /// Is asked whenever an approval counts, whether the person who gave it may still speak for the group (of
+    /// [`INITIATOR`]: whether that is still somebody who approves). Set once, before anything is asked.
+    pub fn approvers(&self, speaks: impl Fn(&str, &Group) -> bool + Send + Sync + 'static) {
+        // A second one would be another opinion of the same: the first holds.
+        let _first_holds = self.inner.speaks.set(Box::new(speaks));
     }
 
     pub fn inbox(&self) -> &Inbox {
@@ -363,7 +390,7 @@ impl Gate {
             bound,
         };
         let wait = self.inner.inbox.put(pending).ok_or(GateError::InboxFull)?;
-        let shape = shape(question);
+        let shape = shape(question, decided.policy);
         Ok(Asked {
             id,
             seq: receipt.seq(),
@@ -371,6 +398,7 @@ impl Gate {
             receipt: Some(receipt),
             wait,
             groups: groups.iter().cloned().collect(),
+            rules: decided.rules.iter().cloned().collect(),
             counted: decided.approved.clone(),
             of_answer: of.is_some(),
             shape,
@@ -395,11 +423,16 @@ impl Gate {
                 && decided.verdict == Verdict::Allow
         };
         let granted = matches!(&answer, Some(Answer::Granted { .. })) && now < asked.expires;
-        let approved = if granted { self.approved(&asked, question.who.run, now) } else { BTreeSet::new() };
         // Policy is asked again, of the hour in which it is carried out.
         let context = policy::Context { now, ..ground.context.clone() };
         let ground = Ground { context: &context, ..*ground };
-        let decided = self.verdict(question.who, &ground, &approved);
+        let given = match &answer {
+            Some(Answer::Granted { by, .. }) if granted => self.given(&asked, question.who, by),
+            _ => BTreeMap::new(),
+        };
+        let approved =
+            if granted { self.approved(&asked, question, &given, &ground, now) } else { BTreeSet::new() };
+        let decided = Decided { given, ..self.verdict(question.who, &ground, &approved) };
         let allowed = granted && stands(&decided);
         let verdict = self.answered(&asked, answer.as_ref(), question.who, now, allowed)?;
         let reason = match &answer {
@@ -408,12 +441,14 @@ impl Gate {
         };
         if allowed {
             if let Some(Answer::Granted { form: Form::Shape { minutes }, .. }) = &answer {
-                self.grant_shape(question.who.run, &asked, until(now, *minutes));
+                self.grant_shape(question.who.run, asked.shape, &decided.given, until(now, *minutes));
             }
             return Ok(Spent::Allowed(decided.into()));
         }
         let why = match verdict {
-            "granted" => "what was approved is not what would be sent, or policy has changed",
+            "granted" => {
+                "what was approved is not what would be sent, or policy or who may approve has changed"
+            }
             "denied" => "a human denied this request",
             "expired" => "no human answered in time",
             _ => "the request was withdrawn",
@@ -488,28 +523,104 @@ impl Gate {
         Ok(verdict)
     }
 
-    /// Approvals that a live grant for this statement's shape in this run gives.
-    pub fn standing(&self, question: &Question<'_>, now: WallTime) -> BTreeSet<Group> {
-        self.standing_for(question.who.run, &shape(question), now)
+    /// Approvals that live grants for this statement's shape in this run give: under this very policy, for the rules that
+    /// `decided` (without any approval) says ask for them, and by people who still may. What could not be shown has no shape.
+    pub fn standing(&self, question: &Question<'_>, decided: &Decided, now: WallTime) -> BTreeSet<Group> {
+        if !question.is_shown_whole() {
+            return BTreeSet::new();
+        }
+        let shape = shape(question, decided.policy);
+        let words = self.words(question.who.run, &shape, now);
+        self.good(question.who, &words, decided, now)
     }
 
-    fn standing_for(&self, run: RunId, key: &[u8; 32], now: WallTime) -> BTreeSet<Group> {
+    /// Whether policy still lets go what was decided and waits to be sent, as of now, with the approvals that it counted on as
+    /// far as they are still good.
+    pub fn still(
+        &self,
+        question: &Question<'_>,
+        ground: &Ground<'_>,
+        decided: &Decided,
+        now: WallTime,
+    ) -> bool {
+        let context = policy::Context { now, ..ground.context.clone() };
+        let ground = Ground { context: &context, ..*ground };
+        let bare = self.verdict(question.who, &ground, &BTreeSet::new());
+        if bare.policy != decided.policy || bare.verdict == Verdict::Allow {
+            return bare.policy == decided.policy;
+        }
+        let standing = self.standing(question, &bare, now);
+        let good = &self.good(question.who, &decided.given, &bare, now) | &standing;
+        let approved = &good & &decided.approved;
+        let again = self.verdict(question.who, &ground, &approved);
+        again.policy == decided.policy && again.verdict == Verdict::Allow
+    }
+
+    fn words(&self, run: RunId, key: &[u8; 32], now: WallTime) -> Shape {
         let mut shapes = self.inner.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(of_run) = shapes.get_mut(&run) else { return BTreeSet::new() };
+        let Some(of_run) = shapes.get_mut(&run) else { return Shape::new() };
         of_run.retain(|_, shape| {
-            shape.retain(|_, until| *until > now);
+            shape.retain(|_, word| word.until > now);
             !shape.is_empty()
         });
-        of_run.get(key).map(|shape| shape.keys().cloned().collect()).unwrap_or_default()
+        of_run.get(key).cloned().unwrap_or_default()
+    }
+
+    /// The groups of `words` that count for what policy says in `bare`, without them.
+    fn good(&self, who: &Who, words: &Shape, bare: &Decided, now: WallTime) -> BTreeSet<Group> {
+        let policy = self.loaded().policy.clone();
+        let asks = |group: &Group, word: &Word| {
+            policy
+                .asking(group)
+                .filter(|rule| bare.rules.contains(*rule))
+                .all(|rule| word.rules.contains(rule))
+        };
+        let good = |(group, word): &(&Group, &Word)| {
+            word.until > now && asks(group, word) && word.by.iter().any(|name| self.speaks(who, name, group))
+        };
+        if policy.hash() != bare.policy {
+            return BTreeSet::new();
+        }
+        words.iter().filter(good).map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Whether that person may speak for that group now.
+    fn speaks(&self, who: &Who, name: &str, group: &Group) -> bool {
+        let own = &*group.0 != INITIATOR || *name == *who.human;
+        own && self.inner.speaks.get().is_none_or(|speaks| speaks(name, group))
+    }
+
+    /// What those who answered have said, each for the groups that they were in then.
+    fn given(&self, asked: &Asked, who: &Who, by: &[Approver]) -> BTreeMap<Group, Word> {
+        let speakers = |group: &Group| {
+            let of =
+                |a: &&Approver| &*group.0 == INITIATOR && *a.name == *who.human || a.groups.contains(group);
+            by.iter().filter(of).map(|a| a.name.clone()).collect()
+        };
+        let word =
+            |group: &Group| Word { by: speakers(group), rules: asked.rules.clone(), until: asked.expires };
+        asked.groups.iter().map(|group| (group.clone(), word(group))).collect()
     }
 
     /// Everybody whose word counts for a question that was granted.
-    fn approved(&self, asked: &Asked, run: RunId, now: WallTime) -> BTreeSet<Group> {
+    fn approved(
+        &self,
+        asked: &Asked,
+        question: &Question<'_>,
+        given: &BTreeMap<Group, Word>,
+        ground: &Ground<'_>,
+        now: WallTime,
+    ) -> BTreeSet<Group> {
+        let bare = self.verdict(question.who, ground, &BTreeSet::new());
+        let given = self.good(question.who, given, &bare, now);
         let counted = match asked.of_answer {
             true => asked.counted.clone(),
-            false => &asked.counted & &self.standing_for(run, &asked.shape, now),
+            false => {
+                let words = self.words(question.who.run, &asked.shape, now);
+                &asked.counted & &self.good(question.who, &words, &bare, now)
+            }
         };
-        &asked.groups | &counted
+        &given | &counted
     }
 
     /// Forgets what is kept about a run that is over.
@@ -864,12 +975,12 @@ impl Gate {
     }
 
     /// Those who were asked approve the shape until then; others that did go on as they were.
-    fn grant_shape(&self, run: RunId, asked: &Asked, until: WallTime) {
+    fn grant_shape(&self, run: RunId, key: [u8; 32], given: &BTreeMap<Group, Word>, until: WallTime) {
         let mut shapes = self.inner.shapes.lock().unwrap_or_else(PoisonError::into_inner);
         let of_run = shapes.entry(run).or_default();
-        if of_run.contains_key(&asked.shape) || of_run.len() < SHAPES_PER_RUN_MAX {
-            let shape = of_run.entry(asked.shape).or_default();
-            shape.extend(asked.groups.iter().map(|group| (group.clone(), until)));
+        if of_run.contains_key(&key) || of_run.len() < SHAPES_PER_RUN_MAX {
+            let shape = of_run.entry(key).or_default();
+            shape.extend(given.iter().map(|(group, word)| (group.clone(), Word { until, ..word.clone() })));
         }
     }
 
@@ -925,6 +1036,7 @@ fn decide(policy: &Policy, request: &Request, approved: BTreeSet<Group>) -> Deci
         message: decision.message.map(Arc::from),
         policy: policy.hash(),
         approved,
+        given: BTreeMap::new(),
         shown: OnceLock::new(),
         request: canonical,
         on_decision: request.context.decided.is_some(),
@@ -975,12 +1087,7 @@ fn binding(question: &Question<'_>, policy: PolicyHash, expires: WallTime) -> [u
         all.update(&param.size.to_be_bytes());
     }
     all.update(&said_before(question));
-    for access in &question.subject.action().accesses {
-        all.update(access.verb.as_str().as_bytes());
-        all.update(&[0]);
-        all.update(access.on.as_str().as_bytes());
-        all.update(&[0]);
-    }
+    does(question.subject.action(), &mut all);
     all.update(&question.who.run.0);
     // What comes again may come on another connection.
     let session = question.again.is_none().then_some(question.who.session.0);
@@ -991,25 +1098,45 @@ fn binding(question: &Question<'_>, policy: PolicyHash, expires: WallTime) -> [u
     finish(all)
 }
 
-/// The same tree and relations, literals free: the masked text, what it was rewritten to, and where it goes.
-fn shape(question: &Question<'_>) -> [u8; 32] {
+/// The same tree and relations, literals free: the masked text, what it was rewritten to, what it does, and where it goes, under one
+/// policy. What is not masked whole ([`Question::is_shown_whole`]) has none.
+fn shape(question: &Question<'_>, policy: PolicyHash) -> [u8; 32] {
     let mut all = sha();
-    all.update(question.who.resource.as_bytes());
-    all.update(&[0]);
+    all.update(&policy.0);
     // The statement of what comes again has its number; what it says stands in the bytes below.
     let statement = question.again.is_none().then_some(question.subject.statement());
-    all.update(statement.map_or("", |s| s.as_str()).as_bytes());
-    all.update(&[0]);
-    all.update(question.subject.sent().map_or("", |s| s.as_str()).as_bytes());
-    for access in &question.subject.action().accesses {
-        all.update(access.verb.as_str().as_bytes());
-        all.update(access.on.as_str().as_bytes());
-        all.update(&[0]);
+    let sent = question.subject.sent();
+    let texts = [statement, sent].map(|text| text.map_or("", |text| text.as_str()));
+    for part in [&*question.who.resource].into_iter().chain(texts) {
+        all.update(&(part.len() as u64).to_be_bytes());
+        all.update(part.as_bytes());
     }
+    does(question.subject.action(), &mut all);
     if question.subject.is_exact() || question.again.is_some() {
         all.update(question.bound().0);
     }
     finish(all)
+}
+
+/// All that an action does: its kind, each resource with its columns and where they are used, and the functions.
+fn does(action: &Action, all: &mut ring::digest::Context) {
+    let mut part = |text: &str| {
+        all.update(&(text.len() as u64).to_be_bytes());
+        all.update(text.as_bytes());
+    };
+    part(action.kind);
+    part(action.opaque.map_or("", |opaque| opaque.0));
+    for access in &action.accesses {
+        part("access");
+        part(access.verb.as_str());
+        part(access.on.as_str());
+        for used in &access.columns {
+            part(&used.column);
+            part(used.position.as_str());
+        }
+    }
+    part("functions");
+    action.functions.iter().for_each(|name| part(name));
 }
 
 fn chunk(who: &Who, of: Seq, piece: Piece) -> Draft {

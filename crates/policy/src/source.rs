@@ -114,6 +114,11 @@ impl Policy {
         self.rules.iter().any(|rule| rule.reads_decided)
     }
 
+    /// The rules that an approval by `group` could lift.
+    pub fn asking<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = &'a RuleId> {
+        self.rules.iter().filter(move |rule| rule.needs.contains(group)).map(|rule| &rule.id)
+    }
+
     /// SHA-256 of [`Policy::canonical_text`].
     pub fn hash(&self) -> PolicyHash {
         self.hash

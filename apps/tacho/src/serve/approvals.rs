@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use console::seat::{
     Approvals, Asked, BecauseLine, Decided, Failed, FailedKind, Grant, GrantForm, Operator, Signs,
@@ -13,9 +13,10 @@ use gate::limits::{SSH_KEY_BYTES_MAX, SSH_SIGNATURE_BYTES_MAX};
 use gate::{Approver, Because, Form, INITIATOR, InboxError, Pending, Signature, Touched};
 use vocab::{AskId, Bound, Group};
 
-use super::{Shared, failed, unavailable};
+use super::{KnownOperators, Shared, failed, lock, stamp, unavailable};
 use crate::approvals::SIGNATURE_NAMESPACE;
 use crate::evidence::now;
+use crate::operators::Operators;
 
 /// The console's [`Approvals`].
 pub struct InboxDesk(pub Arc<Shared>);
@@ -104,6 +105,35 @@ impl InboxDesk {
                 "the signature cannot be checked: {error}; is ssh-keygen installed?"
             ))),
         }
+    }
+}
+
+/// Who may approve, as the operators' file says now: asked whenever an approval counts, however long ago it was given. It records
+/// nothing, since a request waits for it.
+pub struct Approvers {
+    file: PathBuf,
+    known: Mutex<KnownOperators>,
+}
+
+impl Approvers {
+    pub fn new(file: PathBuf) -> Approvers {
+        Approvers { file, known: Mutex::default() }
+    }
+
+    /// Whether that operator still approves, and for that group, unless it is the run's own human who is meant. A file that is wrong
+    /// knows nobody.
+    pub fn speak(&self, name: &str, group: &Group) -> bool {
+        let stamp = stamp(&self.file);
+        let mut known = lock(&self.known);
+        if known.stamp != stamp || stamp.is_none() {
+            *known = KnownOperators { stamp, list: Operators::load(&self.file).unwrap_or_default() };
+        }
+        let of_group =
+            |o: &crate::operators::Operator| &*group.0 == INITIATOR || o.groups.contains(&*group.0);
+        let found = known.list.list.iter().find(|operator| operator.name == name);
+        found.is_some_and(|operator| {
+            operator.roles.contains(&crate::cli::Role::Approver) && of_group(operator)
+        })
     }
 }
 

@@ -31,7 +31,7 @@ use crate::issuers::Issuers;
 use crate::operators::Operators;
 use crate::witnesses::Witness;
 
-pub use approvals::InboxDesk;
+pub use approvals::{Approvers, InboxDesk};
 pub use auth::Doorkeeper;
 pub use evidence::Desks;
 pub use runs::{RunDesk, STOP_WAIT};
@@ -95,6 +95,11 @@ struct KnownOperators {
     list: Operators,
 }
 
+fn stamp(file: &std::path::Path) -> Option<(std::time::SystemTime, u64)> {
+    let of = std::fs::metadata(file).ok()?;
+    Some((of.modified().ok()?, of.len()))
+}
+
 impl Shared {
     pub fn new(
         config: Config,
@@ -148,7 +153,7 @@ impl Shared {
     /// The operators as of now; a file that is wrong knows nobody. What changed in it is recorded before it counts.
     fn operators(&self) -> Result<Operators, Failed> {
         let path = self.config.operators_file();
-        let stamp = std::fs::metadata(&path).ok().and_then(|m| Some((m.modified().ok()?, m.len())));
+        let stamp = stamp(&path);
         let mut known = lock(&self.operators);
         if known.stamp != stamp || stamp.is_none() {
             let list = Operators::load(&path).map_err(|e| unavailable(e.to_string()))?;

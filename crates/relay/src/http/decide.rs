@@ -114,7 +114,7 @@ impl Session {
             let again = if asked.in_band { asked.again().ok() } else { None };
             let again = again.as_ref().map(|(asked, sending)| (&asked[..], &sending[..]));
             let question = gate::Question { again, ..self.question(asked) };
-            let standing = gate.standing(&question, entropy::wall());
+            let standing = gate.standing(&question, &decided, entropy::wall());
             if !standing.is_empty() {
                 decided = gate.verdict(&self.who, &ground, &standing);
             }

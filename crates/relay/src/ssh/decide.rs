@@ -123,7 +123,7 @@ impl Link {
             return Ok(Err(Denied { decided: decided.into(), why, of: None }));
         }
         if let Verdict::Ask(_) = decided.verdict {
-            let standing = gate.standing(&asked.question(&self.who, &sending), entropy::wall());
+            let standing = gate.standing(&asked.question(&self.who, &sending), &decided, entropy::wall());
             if !standing.is_empty() {
                 decided = gate.verdict(&self.who, &ground, &standing);
             }

@@ -31,7 +31,7 @@ impl Session {
         }
         let mut decided = ready.plan.verdict(&gate, &self.who, || self.context(&ready), &BTreeSet::new());
         if let Verdict::Ask(_) = decided.verdict {
-            let standing = gate.standing(&self.question(&ready), entropy::wall());
+            let standing = gate.standing(&self.question(&ready), &decided, entropy::wall());
             if !standing.is_empty() {
                 decided = ready.plan.verdict(&gate, &self.who, || self.context(&ready), &standing);
             }

@@ -135,7 +135,7 @@ impl Carry<'_> {
         let ground = Ground { action: asked.action(), context: &asked.context, release: None };
         let mut decided = gate.verdict(who, &ground, &BTreeSet::new());
         if let Verdict::Ask(_) = decided.verdict {
-            let standing = gate.standing(&asked.question(who, &unnumbered), entropy::wall());
+            let standing = gate.standing(&asked.question(who, &unnumbered), &decided, entropy::wall());
             if !standing.is_empty() {
                 decided = gate.verdict(who, &ground, &standing);
             }
