@@ -105,6 +105,38 @@ fn rules_about_task_and_time_hold_from_the_first_connect() {
     assert!(!done.status.success() && done.err().contains("no-sweeps"), "{}", gateway.explain(&done));
 }
 
+#[test]
+fn an_approval_counts_no_longer_than_its_approver_may_give_it() {
+    let (gateway, lead) = gateway("bind_gone", 20);
+    let otto = operator(&gateway, "otto", "approver", "leads");
+    let lease = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    client.send(&query(&update(1, "one")));
+    let ask = waiting(&gateway, &otto, "note");
+    assert!(with_token(&gateway, &otto, &["approve", &ask, "--shape", "5"]).status.success());
+    assert_eq!(code(&client.until_ready().unwrap()), None);
+    assert_eq!(code(&client.query(&update(2, "two")).unwrap()), None);
+    // Of a text of two statements the first is approved, and the second waits.
+    client.send(&query(
+        "UPDATE orders SET status = 'x' WHERE id = 1; UPDATE orders SET amount = 1 WHERE id = 1",
+    ));
+    let ask = waiting(&gateway, &otto, "status");
+    assert!(with_token(&gateway, &otto, &["approve", &ask]).status.success());
+    let ask = waiting(&gateway, &lead, "amount");
+    assert!(gateway.site().ask(&["operator", "remove", "otto"], "").unwrap().status.success());
+    assert!(with_token(&gateway, &lead, &["approve", &ask]).status.success());
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    let status =
+        upstream().admin("bind_gone", "SELECT count(*) FROM orders WHERE status = 'x' OR amount = 1");
+    assert_eq!(status.unwrap(), "0");
+    // And the shape that he granted stands no more.
+    client.send(&query(&update(2, "three")));
+    let ask = waiting(&gateway, &lead, "note");
+    assert!(with_token(&gateway, &lead, &["deny", &ask, "--reason", "no"]).status.success());
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    assert_eq!(note("bind_gone", 2), "two");
+}
+
 /// A pair of SSH keys; the file of the private one.
 pub fn ssh_key(gateway: &Gateway, name: &str) -> PathBuf {
     let file = gateway.site().dir().join(name);

@@ -6,6 +6,7 @@ use wire::kind;
 use super::named::{NAME_CUT, names_cut};
 use super::*;
 
+const LAPSED: &str = "policy allowed this statement, or somebody approved it, and that no longer holds now that the whole text is decided";
 const NOT_UTF8: &str = "the statement is not UTF-8";
 
 impl Session {
@@ -227,12 +228,41 @@ impl Session {
 
     /// While it was decided, which may take a human's while, names came to mean something else: nothing of it is sent.
     pub(super) fn refuse_script(&mut self, changed: usize) -> Result<(), Cut> {
+        self.refuse_decided(changed, "40001", NAMES_CHANGED)
+    }
+
+    /// Nothing of a Query that is decided is sent: for what is said of this statement of it.
+    fn refuse_decided(&mut self, at: usize, code: &'static str, why: &'static str) -> Result<(), Cut> {
         let decided = self.script.as_mut().map(|script| std::mem::take(&mut script.decided));
-        let Some((ready, verdict, asked)) = decided.and_then(|mut all| all.drain(changed..).next()) else {
+        let Some((ready, verdict, asked)) = decided.and_then(|mut all| all.drain(at..).next()) else {
             return Ok(());
         };
-        self.refuse(&ready, &without_words(&verdict), "40001", NAMES_CHANGED, None, asked)?;
+        self.refuse(&ready, &without_words(&verdict), code, why, None, asked)?;
         self.after_refusal(true)
+    }
+
+    /// What of a Query is decided and not sent: the first that policy would not let go by now. While people were asked about
+    /// one statement of it, time went on for the others.
+    fn first_lapsed(&mut self) -> Option<usize> {
+        let decided = std::mem::take(&mut self.script.as_mut()?.decided);
+        let asked = decided.iter().any(|(.., asked)| asked.is_some());
+        let mut lapsed = None;
+        for (at, (ready, verdict, seq)) in decided.into_iter().enumerate() {
+            // In the transaction in which it would run: behind those before it.
+            if asked && lapsed.is_none() && !self.still_goes(&ready, &verdict) {
+                lapsed = Some(at);
+            }
+            if let Some(script) = &mut self.script {
+                script.decided.push((ready, verdict, seq));
+            }
+        }
+        lapsed
+    }
+
+    fn still_goes(&self, ready: &Ready, decided: &Decided) -> bool {
+        let context = self.context(ready);
+        let ground = ready.plan.ground(&context);
+        self.resource.gate.still(&self.question(ready), &ground, decided, entropy::wall())
     }
 
     /// Decides the next statement of the text, or sends all that are decided.
@@ -255,6 +285,9 @@ impl Session {
             }
             let ready = Ready { offset: statement.characters_before(), ..self.translate(plan, asked) };
             if let Some((code, why, at)) = self.no_go(&ready) {
+                if let Some(lapsed) = self.first_lapsed() {
+                    return self.refuse_decided(lapsed, "42501", LAPSED);
+                }
                 // An error and no refusal: what stands before it runs, as it does directly.
                 let before = self.script.as_mut().map(|script| std::mem::take(&mut script.decided));
                 for (ready, verdict, asked) in before.unwrap_or_default() {
@@ -286,6 +319,9 @@ impl Session {
         }
         if let Some(changed) = self.first_changed(&self.catalog) {
             return self.refuse_script(changed);
+        }
+        if let Some(lapsed) = self.first_lapsed() {
+            return self.refuse_decided(lapsed, "42501", LAPSED);
         }
         let Some(script) = &mut self.script else { return Ok(()) };
         let decided = std::mem::take(&mut script.decided);
