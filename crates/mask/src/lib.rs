@@ -50,4 +50,4 @@ pub use release::{
 pub use shape::Shape;
 pub use tail::{MaskedBytes, Tail};
 pub use taint::Taint;
-pub use text::{MaskedText, lines, name, param, statement, text};
+pub use text::{MaskedText, lines, name, param, says_all, statement, text};

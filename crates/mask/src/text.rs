@@ -151,6 +151,12 @@ pub fn statement(detectors: &Detectors, text: &str, literals: &[Range<usize>]) -
     MaskedText(render(&bare, &findings, STATEMENT_BYTES_MAX).into())
 }
 
+/// Whether `shown`, which [`statement`] made of this, says all of it but its literals and comments: no name, operator or
+/// keyword was masked, escaped or cut off, so that another statement would look otherwise.
+pub fn says_all(shown: &MaskedText, text: &str, literals: &[Range<usize>]) -> bool {
+    without_values(text, literals).is_some_and(|bare| bare == shown.as_str())
+}
+
 /// A parameter's value: its type and size, and the classes of what is found in it; nothing of the value itself.
 /// `what` is what it is called.
 pub fn param(
@@ -187,7 +193,11 @@ fn without_values(text: &str, literals: &[Range<usize>]) -> Option<String> {
         if scan != Between::Code || value.is_empty() {
             return None;
         }
-        out.push_str(if value.contains(['\'', '$']) { "'?'" } else { "?" });
+        out.push_str(match value {
+            comment if comment.starts_with("--") || comment.starts_with("/*") => "/*?*/",
+            text if text.contains(['\'', '$']) => "'?'",
+            _ => "?",
+        });
         done = literal.end;
     }
     copy_code(text.get(done..)?, scan, &mut out);

@@ -17,7 +17,7 @@ use policy::{Policy, Principal, Source};
 use relay::config::{Address, ColumnMask, PostgresResource, Reel, Tripwire, Upstream, UpstreamTls};
 use relay::postgres::Resource;
 use relay::postgres::catalog::Catalog;
-use relay::postgres::plan::{Plan, Plans};
+use relay::postgres::plan::{Plan, Plans, SessionNames};
 use relay::runs::Registry;
 use relay::tls;
 use relay::vault::{Secret, Vault};
@@ -68,7 +68,8 @@ fn measure(resource: &Resource, catalog: &Catalog, query: &str) -> Result<(), Er
     let begun = on_processor()?;
     for text in &texts {
         let said = (sql::parse(text)?.pop(), Default::default());
-        made.push(Plan::make(resource, &who, pins, catalog, &names, false, said));
+        let names = SessionNames { names: &names, behind: &|_| None };
+        made.push(Plan::make(resource, &who, pins, catalog, names, false, said));
     }
     let first_us = micros(on_processor()? - begun, CACHED);
     let begun = on_processor()?;

@@ -1,7 +1,7 @@
 //! P8: an approval is worth one request: these bytes, this run, this session, now.
 
 use crate::people::{asked, operator, waiting, with_token};
-use crate::raw::{Raw, code, field, query};
+use crate::raw::{Raw, code, field, message, query};
 use crate::world::{POLICY, eventually, json, newest_run, own, upstream};
 use interop::gateway::{Gateway, HUMAN};
 use interop::process::finish;
@@ -88,21 +88,56 @@ fn a_shape_is_for_this_run_and_not_for_one_byte_of_another_statement() {
     assert_eq!(note("bind_shape", 3), "customer asks for the money back");
 }
 
+/// Prepares a statement by a message of the protocol, so that no statement says what the name stands for.
+fn prepare(client: &mut Raw, name: &str, sql: &str) {
+    let body = [name.as_bytes(), b"\0", sql.as_bytes(), b"\0\0\0"].concat();
+    client.send(&[message(b'P', &body), message(b'S', b"")].concat());
+    assert_eq!(code(&client.until_ready().unwrap()), None, "{sql}");
+}
+
 #[test]
-fn rules_about_task_and_time_hold_from_the_first_connect() {
-    let rules = r#"
-@id("no-past") forbid (principal, action, resource) when { context.unix < 1000000000 };
-@id("no-sweeps") forbid (principal, action == Action::"read", resource) when { context has task && context.task == "sweep" };
-"#;
-    let gateway = own("bind_context", |plan| plan.policy = format!("{POLICY}\n{rules}"));
-    let read = |task: &str| {
-        let words = ["/bin/sh", "-c", "psql -X -At -c 'SELECT note FROM orders WHERE id = 1'"].map(Path::new);
-        gateway.run_titled("tester", task, &words).unwrap()
-    };
-    let done = read("look");
-    assert!(done.status.success(), "{}", gateway.explain(&done));
-    let done = read("sweep");
-    assert!(!done.status.success() && done.err().contains("no-sweeps"), "{}", gateway.explain(&done));
+fn what_runs_by_a_name_is_approved_with_what_the_name_stands_for() {
+    let (gateway, lead) = gateway("bind_names", 20);
+    let lease = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    prepare(&mut client, "q", "UPDATE orders SET note = 'named' WHERE id = $1");
+    client.send(&query("EXECUTE q(1) -- one"));
+    let ask = waiting(&gateway, &lead, "orders");
+    let shown = asked(&gateway, &lead, "orders").unwrap();
+    let statement = shown["statement"].as_str().unwrap();
+    assert!(statement.starts_with("EXECUTE q(?) "), "{statement}");
+    assert!(statement.ends_with("= UPDATE orders SET note = '?' WHERE id = $1"), "{statement}");
+    assert!(with_token(&gateway, &lead, &["approve", &ask, "--shape", "5"]).status.success());
+    assert_eq!(code(&client.until_ready().unwrap()), None);
+    assert_eq!(code(&client.query("EXECUTE q(2) -- two").unwrap()), None, "the same statement");
+    assert_eq!(note("bind_names", 2), "named");
+    // Another statement of the same name, that uses the same columns.
+    assert_eq!(code(&client.query("DEALLOCATE q").unwrap()), None);
+    prepare(&mut client, "q", "UPDATE orders SET note = 'named' WHERE id <> $1");
+    client.send(&query("EXECUTE q(3) -- three"));
+    let ask = waiting(&gateway, &lead, "orders");
+    assert!(with_token(&gateway, &lead, &["deny", &ask, "--reason", "no"]).status.success());
+    assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
+    assert_eq!(note("bind_names", 4), "");
+}
+
+#[test]
+fn nobody_is_asked_where_a_name_is_masked() {
+    let (gateway, lead) = gateway("bind_masked", 20);
+    let lease = gateway.lease("asker").unwrap();
+    let mut client = Raw::log_in(&gateway, &lease);
+    for sql in [
+        r#"UPDATE orders AS "a@b.com" SET note = 'x' FROM orders AS "c@d.com" WHERE "a@b.com".id = "c@d.com".id"#,
+        "UPDATE orders SET note = 'x' WHERE id-@orders.amount > 0",
+        "UPDATE orders SET note = 'x' FROM (SELECT 1) AS \"a\u{200b}b\" WHERE id = 3",
+    ] {
+        assert_eq!(code(&client.query(sql).unwrap()).as_deref(), Some("54000"), "{sql}");
+    }
+    // What stands in a literal or a comment hides nothing of what it does.
+    client.send(&query("UPDATE orders SET note = 'a@b.com' WHERE id = 1 -- c@d.com"));
+    let ask = waiting(&gateway, &lead, "orders");
+    assert!(with_token(&gateway, &lead, &["approve", &ask]).status.success());
+    assert_eq!(code(&client.until_ready().unwrap()), None);
 }
 
 #[test]
@@ -135,6 +170,23 @@ fn an_approval_counts_no_longer_than_its_approver_may_give_it() {
     assert!(with_token(&gateway, &lead, &["deny", &ask, "--reason", "no"]).status.success());
     assert_eq!(code(&client.until_ready().unwrap()).as_deref(), Some("42501"));
     assert_eq!(note("bind_gone", 2), "two");
+}
+
+#[test]
+fn rules_about_task_and_time_hold_from_the_first_connect() {
+    let rules = r#"
+@id("no-past") forbid (principal, action, resource) when { context.unix < 1000000000 };
+@id("no-sweeps") forbid (principal, action == Action::"read", resource) when { context has task && context.task == "sweep" };
+"#;
+    let gateway = own("bind_context", |plan| plan.policy = format!("{POLICY}\n{rules}"));
+    let read = |task: &str| {
+        let words = ["/bin/sh", "-c", "psql -X -At -c 'SELECT note FROM orders WHERE id = 1'"].map(Path::new);
+        gateway.run_titled("tester", task, &words).unwrap()
+    };
+    let done = read("look");
+    assert!(done.status.success(), "{}", gateway.explain(&done));
+    let done = read("sweep");
+    assert!(!done.status.success() && done.err().contains("no-sweeps"), "{}", gateway.explain(&done));
 }
 
 /// A pair of SSH keys; the file of the private one.

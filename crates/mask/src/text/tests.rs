@@ -1,4 +1,4 @@
-use super::{lines, name, param, statement, text};
+use super::{lines, name, param, says_all, statement, text};
 use crate::detect::Detectors;
 use crate::limits::{NAME_BYTES_MAX, STATEMENT_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::shape::Shape;
@@ -76,11 +76,40 @@ fn no_value_of_a_statement_is_left() {
     assert_eq!(sql("SELECT «$x$secret$x$», «E'a\\'b'», «B'01'», «-1.5e3»"), "SELECT '?', '?', '?', ?");
     assert_eq!(sql("SELECT 1 -- John's SSN\n, 2"), "SELECT 1 /*?*/ , 2");
     assert_eq!(sql("SELECT /* a /* nested */ secret */ x"), "SELECT /*?*/ x");
+    assert_eq!(sql("SELECT «1» «-- it's 2»\n, «/* $1 */» x"), "SELECT ? /*?*/ , /*?*/ x");
     assert_eq!(sql("SELECT 'not marked' -- c"), "SELECT 'not marked' /*?*/");
     assert_eq!(sql("SELECT \"--not a comment\", «'x'»"), "SELECT \"--not a comment\", '?'");
     assert_eq!(sql("SELECT x AS \"jo@example.com\""), "SELECT x AS \"[pii.email]\"");
     assert_eq!(sql("SELECT\n\t  x"), "SELECT x");
     assert_eq!(sql("SELECT a /*open"), "SELECT a /*?*/");
+}
+
+#[test]
+fn a_statement_says_all_where_nothing_but_literals_and_comments_is_masked() {
+    let check = |marked: &str, expect: bool| {
+        let (mut text, mut ranges) = (String::new(), Vec::new());
+        for (n, part) in marked.split(['«', '»']).enumerate() {
+            let start = text.len();
+            text.push_str(part);
+            if n % 2 == 1 {
+                ranges.push(start..text.len());
+            }
+        }
+        let shown = statement(shared(), &text, &ranges);
+        assert_eq!(says_all(&shown, &text, &ranges), expect, "{}", shown.as_str());
+    };
+    check("SELECT «'jo@example.com'» «-- jo@example.com»\n, x /* 536-22-8391 */", true);
+    check("SELECT \"x y\".é FROM t AS \"x y\"", true);
+    for hidden in [
+        "UPDATE t AS \"jo@example.com\" SET a = «1»",
+        "SELECT id-@orders.amount FROM orders",
+        "SELECT \"a\nb\"",
+        "SELECT \"a\u{200b}b\"",
+    ] {
+        check(hidden, false);
+    }
+    check(&format!("SELECT {}1", "a, ".repeat(STATEMENT_BYTES_MAX)), false);
+    assert!(!says_all(&statement(shared(), "select", &[(0..9)]), "select", &[(0..9)]), "withheld");
 }
 
 #[test]

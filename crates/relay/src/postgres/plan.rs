@@ -12,7 +12,7 @@ use gate::{Decided, Gate, GovernedRead, Ground, Param, Subject, Who};
 use ledger::Print;
 use mask::{Detectors, MaskedText};
 use policy::Context;
-use sql::{Analysis, Effect, LiteralKind, Names, Reason, Rewritten, Statement};
+use sql::{Analysis, ByName, Effect, LiteralKind, Names, Reason, Rewritten, Statement};
 use vocab::{Action, Class, Group, MaskKind, RuleId, Verb, Verdict};
 
 use super::catalog::Catalog;
@@ -23,6 +23,20 @@ use crate::limits::PRINTS_MAX;
 /// The plans of one session, by exact text. The hash has a key of its own and is fast on long texts; an agent that made
 /// texts collide would slow down its own session alone.
 pub type Plans = HashMap<Arc<str>, Arc<Plan>, foldhash::quality::RandomState>;
+
+/// What a session's names stand for.
+pub struct SessionNames<'a> {
+    pub names: &'a Names,
+    /// What stands behind a name that a statement runs or reads by, and behind that, as it was given and as it was sent. `None`: it is
+    /// not known.
+    pub behind: &'a dyn Fn(&ByName) -> Option<Vec<Behind>>,
+}
+
+/// A text behind a name, and what upstream holds of it.
+pub struct Behind {
+    pub text: Arc<str>,
+    pub upstream: Arc<str>,
+}
 
 /// One statement, ready to be asked about.
 pub struct Plan {
@@ -66,7 +80,7 @@ impl Plan {
         who: &Who,
         pins: Pins,
         catalog: &Catalog,
-        names: &Names,
+        SessionNames { names, behind }: SessionNames<'_>,
         in_transaction: bool,
         (statement, types): (Option<Statement>, Arc<[u32]>),
     ) -> Plan {
@@ -94,10 +108,10 @@ impl Plan {
             &Ground { action: &analysis.action, context: &now, release: None },
             &BTreeSet::new(),
         );
-        let asked = analysis.classes();
-        let (revealed, volatile) = match asked.is_empty() {
+        let governs = analysis.classes();
+        let (revealed, volatile) = match governs.is_empty() {
             true => (BTreeMap::new(), false),
-            false => (gate.reveals(who, &now, &asked), gate.reveals_by_context(who, &asked)),
+            false => (gate.reveals(who, &now, &governs), gate.reveals_by_context(who, &governs)),
         };
         let classes: BTreeSet<Class> = revealed.keys().cloned().collect();
         let off = switches_off(&analysis, pins);
@@ -120,20 +134,29 @@ impl Plan {
             }
             _ => Rewritten::default(),
         };
-        let masked = match &statement {
-            Some(statement) => mask::statement(detectors, own_text, &sql::masked_literals(statement)),
-            None => MaskedText::constant(""),
+        let behind = analysis.by_name.as_ref().map_or_else(|| Some(Vec::new()), behind);
+        let known = behind.is_some();
+        let behind = behind.unwrap_or_default();
+        let own_literals = statement.as_ref().map(sql::masked_literals).unwrap_or_default();
+        let asked = shown(detectors, (own_text, &own_literals), behind.iter().map(|b| &*b.text));
+        let instead = match rewritten.text.as_deref() {
+            Some(text) => Some((text, &rewritten.literals)),
+            None if behind.iter().any(|b| b.text != b.upstream) => Some((own_text, &own_literals)),
+            None => None,
         };
-        let sent =
-            rewritten.text.as_deref().map(|text| mask::statement(detectors, text, &rewritten.literals));
+        let sent = instead
+            .map(|(text, literals)| shown(detectors, (text, literals), behind.iter().map(|b| &*b.upstream)));
+        let says_all = known && asked.says_all && sent.as_ref().is_none_or(|sent| sent.says_all);
         let governed: Vec<GovernedRead> = analysis
             .governed
             .iter()
             .filter(|g| !classes.contains(&g.class))
             .map(|g| GovernedRead { on: g.path.clone(), class: g.class.clone(), kind: g.kind.as_str() })
             .collect();
+        let sent = sent.map(|sent| sent.text);
+        let subject = Subject::new(detectors, analysis.action.clone(), asked.text, sent, &governed);
         Plan {
-            subject: Subject::new(detectors, analysis.action.clone(), masked, sent, &governed),
+            subject: if says_all { subject } else { subject.hidden() },
             text: rewritten.text.as_deref().unwrap_or(own_text).into(),
             rewritten,
             revealed,
@@ -327,6 +350,33 @@ impl Plan {
     pub fn careful(&self) -> bool {
         !self.analysis.governed.is_empty() || self.analysis.user_code || self.analysis.action.opaque.is_some()
     }
+}
+
+/// A statement as it is shown, with what stands behind its name.
+struct Shown {
+    text: MaskedText,
+    /// Nothing but literals and comments was masked in it.
+    says_all: bool,
+}
+
+fn shown<'a>(
+    detectors: &Detectors,
+    (text, literals): (&str, &[Range<usize>]),
+    behind: impl Iterator<Item = &'a str>,
+) -> Shown {
+    let (mut all, mut ranges) = (text.to_owned(), literals.to_vec());
+    for text in behind {
+        // A line of its own: what stands before may end with a comment.
+        all.push_str("\n= ");
+        let start = all.len();
+        all.push_str(text);
+        // One that cannot be cut into tokens is a literal, whole.
+        let found = sql::literals_of(text).map(|all| all.into_iter().map(|literal| literal.range).collect());
+        let found: Vec<Range<usize>> = found.unwrap_or_else(|| vec![0..text.len()]);
+        ranges.extend(found.into_iter().map(|range| start + range.start..start + range.end));
+    }
+    let shown = mask::statement(detectors, &all, &ranges);
+    Shown { says_all: mask::says_all(&shown, &all, &ranges), text: shown }
 }
 
 const TYPE_RUNS_CODE: &str = "A parameter of this type may run a function that nobody vouches for.";

@@ -313,8 +313,9 @@ impl Session {
         statement: Option<Statement>,
         types: Arc<[u32]>,
     ) -> Plan {
-        let (names, in_transaction) = (&self.names, self.tx() != Tx::Idle);
-        Plan::make(&self.resource, &self.who, self.pins, catalog, names, in_transaction, (statement, types))
+        let named = SessionNames { names: &self.names, behind: &|name| self.behind(name) };
+        let in_transaction = self.tx() != Tx::Idle;
+        Plan::make(&self.resource, &self.who, self.pins, catalog, named, in_transaction, (statement, types))
     }
 
     /// A text without a statement, or messages that no statement is behind.
@@ -419,7 +420,7 @@ fn said(kind: u32, format: u16, bytes: &[u8]) -> Option<Box<str>> {
 
 /// What the client is told where a human would have to approve what cannot be shown.
 pub(super) const TOO_LONG_TO_SHOW: &str =
-    "this needs an approval, and it is too long to be shown whole to who could give it";
+    "this needs an approval, and it cannot be shown whole to who could give it";
 
 /// What the client is told while a human is asked.
 pub(super) fn waiting(id: AskId, groups: &[Group], wait: Duration) -> Fields {

@@ -32,10 +32,10 @@ pub enum Sure {
 
 /// What a name of the session's stood for when a statement that runs or reads by it was decided.
 pub struct Stands {
-    text: Arc<str>,
+    pub(super) text: Arc<str>,
     types: Arc<[u32]>,
-    upstream: Arc<str>,
-    analysis: Arc<sql::Analysis>,
+    pub(super) upstream: Arc<str>,
+    pub(super) analysis: Arc<sql::Analysis>,
 }
 
 /// A catalog as this session would see it, made when it is asked for, once.
@@ -261,11 +261,15 @@ impl Session {
 
     /// What the name stands for now that a statement runs or reads by.
     pub(super) fn stands_for(&self, plan: &Plan) -> Option<Stands> {
+        self.stands_by(plan.analysis.by_name.as_ref()?)
+    }
+
+    pub(super) fn stands_by(&self, name: &ByName) -> Option<Stands> {
         let stands = |text: &Arc<str>, upstream: &Arc<str>, analysis: &Arc<sql::Analysis>, types| {
             let (text, upstream, analysis) = (text.clone(), upstream.clone(), analysis.clone());
             Stands { text, types, upstream, analysis }
         };
-        match plan.analysis.by_name.as_ref()? {
+        match name {
             ByName::Cursor(name) => {
                 let portal = self.portals.get(name.as_bytes())?;
                 let plan = &portal.plan;

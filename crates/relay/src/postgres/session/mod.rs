@@ -55,7 +55,7 @@ use super::flight::{
     Columns, Fates, FlushError, Leaving, Named, Op, Outgoing, Pass, Scene, Showing, ask_keeper, error, fatal,
     ready, rules_detail, sqlstate,
 };
-use super::plan::{MASK_WRITTEN, Plan, Plans, own_types};
+use super::plan::{Behind, MASK_WRITTEN, Plan, Plans, SessionNames, own_types};
 use super::resource::{Cancel, Pins, Resource};
 use super::writer::{ClientWriter, Control, UpstreamWriter};
 use crate::config::Reel;

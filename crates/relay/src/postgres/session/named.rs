@@ -187,6 +187,19 @@ impl Session {
         }
     }
 
+    /// What a name stands for and, where that runs or reads by a name itself, what that stands for. `None`: it is not known, or
+    /// deeper than is followed.
+    pub(super) fn behind(&self, name: &ByName) -> Option<Vec<Behind>> {
+        let mut all = Vec::new();
+        let mut next = Some(name.clone());
+        while let Some(name) = next {
+            let stands = (all.len() < NAMES_DEEP_MAX).then(|| self.stands_by(&name))??;
+            next = stands.analysis.by_name.clone();
+            all.push(Behind { text: stands.text, upstream: stands.upstream });
+        }
+        Some(all)
+    }
+
     fn renew_named(&mut self, name: &ByName) -> Held {
         let Some(Before { text, upstream, types }) = self.stale(name) else { return Held::AsItWas };
         let now = match self.plan_text(&text, types) {
