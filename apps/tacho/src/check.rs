@@ -167,6 +167,7 @@ pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
         resources: config.resources.iter().map(resolved).collect(),
     };
     answer.findings.extend(proxied(&config));
+    answer.findings.extend(doubtful(&config, &policy));
     if config.resources.is_empty() {
         answer
             .findings
@@ -183,6 +184,16 @@ pub fn check(config_file: &Path, args: &cli::Check, json: bool) -> Outcome {
         answer.findings.push(runtime.block_on(issuers::check::trusted(issuer, args.offline)));
     }
     out::answer(&answer, json)
+}
+
+/// What of the policy can hardly be meant.
+fn doubtful(config: &Config, policy: &policy::Policy) -> Vec<Finding> {
+    // That they cannot be read is said elsewhere.
+    let Ok(operators) = Operators::load(&config.operators_file()) else { return Vec::new() };
+    policies::doubts(config, policy, &operators)
+        .into_iter()
+        .map(|(what, mend)| Finding::weak(what, mend))
+        .collect()
 }
 
 fn resolved(resource: &Resource) -> ResourceChecked {
@@ -598,6 +609,10 @@ pub fn doctor(config_file: &Path, json: bool) -> Outcome {
         ),
         Ok(operators) => Finding::good(format!("{} operators", operators.list.len())),
         Err(failure) => Finding::stated(failure),
+    });
+    findings.extend(match policies::load(&config.gateway.policy) {
+        Ok(policy) => doubtful(&config, &policy),
+        Err(failure) => vec![Finding::stated(failure)],
     });
     findings.extend(replaceable(&config));
     findings.push(space(&config));

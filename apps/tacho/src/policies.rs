@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use answers::text::Text;
 use answers::{Answer, Cannot, Desk, Look};
-use policy::{Policy, Source};
+use policy::{Name, Policy, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::analyst::Reading;
 use crate::config::Config;
 use crate::fault::{Exit, Failure, Outcome};
+use crate::operators::{Operator, Operators};
 use crate::{cli, hex, out};
 
 /// Every `*.cedar` file of a directory, by name.
@@ -54,6 +55,79 @@ pub fn parse(sources: &[Source]) -> Result<Policy, Failure> {
         exit: Exit::Usage,
         lines: errors.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// What of a policy that is valid can hardly be meant: names that nothing has, so that its rule says nothing, or waits for nobody. Each
+/// with what would mend it.
+pub fn doubts(config: &Config, policy: &Policy, operators: &Operators) -> Vec<(String, String)> {
+    let claimed = |id: &str| {
+        config.issuers.iter().any(|issuer| {
+            let person =
+                issuer.owner.as_deref() == Some(id) || issuer.humans.values().any(|human| human == id);
+            person || id.strip_prefix(&issuer.name).is_some_and(|rest| rest.starts_with(':'))
+        })
+    };
+    let groups = || config.humans.iter().flat_map(|human| &human.groups);
+    let known = |name: &Name| match name.kind.as_str() {
+        "Resource" => {
+            let root = name.id.split('/').next().unwrap_or_default();
+            config.resources.iter().any(|resource| resource.name == root)
+        }
+        "Human" => config.humans.iter().any(|human| human.name == name.id) || claimed(&name.id),
+        "Group" => groups().any(|group| *group == name.id) || claimed(&name.id),
+        // Agents and runs are what a caller says they are; actions and classes are the schema's and the detectors'.
+        _ => true,
+    };
+    let named = policy.names().filter(|(_, name)| !known(name)).map(|(rule, name)| {
+        let Name { kind, id } = &name;
+        let what =
+            format!("rule `{rule}` names {kind}::{id:?}, and nothing that is configured is or has that");
+        (what, "mend the name in the rule, or configure what it names".to_owned())
+    });
+    let speaks = |group: &str| {
+        let of = |o: &Operator| o.roles.contains(&cli::Role::Approver) && o.groups.contains(group);
+        group == gate::INITIATOR || operators.list.iter().any(of)
+    };
+    let mut waiting: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (rule, group) in policy.asked().filter(|(_, group)| !speaks(&group.0)) {
+        waiting.entry(&group.0).or_default().push(format!("`{rule}`"));
+    }
+    let asked = waiting.into_iter().map(|(group, rules)| {
+        let what =
+            format!("no operator approves for the group `{group}`, for which {} waits", rules.join(", "));
+        (what, format!("tacho operator add NAME --role approver --group {group}"))
+    });
+    let mut all: Vec<(String, String)> = named.chain(asked).collect();
+    for dir in unread(&config.gateway.policy, SUBDIRECTORIES_DEEP_MAX) {
+        let what = format!(
+            "{} holds *.cedar files, and a policy is read from its own directory alone",
+            dir.display()
+        );
+        all.push((what, format!("move them to {}", config.gateway.policy.display())));
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// How deep below the policy directory rules are looked for that nobody reads.
+const SUBDIRECTORIES_DEEP_MAX: usize = 4;
+
+/// Directories below `dir` with rules in them.
+fn unread(dir: &Path, deep: usize) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    // Not through links: they may lead back.
+    let dirs =
+        entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path());
+    let has_rules = |dir: &Path| {
+        let mut files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        files.any(|file| file.path().extension().is_some_and(|e| e == "cedar"))
+    };
+    let below = |dir: PathBuf| {
+        let deeper = if deep > 1 { unread(&dir, deep - 1) } else { Vec::new() };
+        has_rules(&dir).then_some(dir).into_iter().chain(deeper)
+    };
+    dirs.flat_map(below).collect()
 }
 
 /// `tacho policy check|test|replay`

@@ -219,6 +219,10 @@ impl Live {
             Ok(()) => {
                 self.shared.policy_refused(None);
                 eprintln!("tacho: the policy is reloaded");
+                self.shared
+                    .policy_doubts()
+                    .iter()
+                    .for_each(|(what, mend)| eprintln!("tacho: weak: {what}; {mend}"));
             }
             Err(failure) => {
                 eprintln!("tacho: the policy in force stays: {failure}");

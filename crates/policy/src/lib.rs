@@ -27,7 +27,7 @@ mod source;
 
 pub use decide::{Decision, Slice};
 pub use request::{Context, Parent, Principal, Release, ReplayError, Request, What};
-pub use source::{Policy, PolicyError, Source};
+pub use source::{Name, Policy, PolicyError, Source};
 
 /// The starter policy that `tacho init` writes.
 pub const STARTER: &str = include_str!("starter.cedar");

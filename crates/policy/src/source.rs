@@ -50,6 +50,13 @@ pub struct Policy {
     whole: Slice,
 }
 
+/// An entity that a rule names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub kind: String,
+    pub id: String,
+}
+
 /// One rule, and what slicing and caching need to know of it.
 #[derive(Clone)]
 pub(crate) struct Rule {
@@ -112,6 +119,22 @@ impl Policy {
     /// Whether any rule asks what models decided.
     pub fn reads_decided(&self) -> bool {
         self.rules.iter().any(|rule| rule.reads_decided)
+    }
+
+    /// What each rule names, wherever it stands in it: the type of an entity (`Resource`, `Human`, `Group`, ...) and its id.
+    pub fn names(&self) -> impl Iterator<Item = (&RuleId, Name)> {
+        self.rules.iter().flat_map(|rule| {
+            let name = |uid: EntityUid| Name {
+                kind: uid.type_name().to_string(),
+                id: uid.id().unescaped().to_owned(),
+            };
+            rule.cedar.entity_literals().into_iter().map(move |uid| (&rule.id, name(uid)))
+        })
+    }
+
+    /// The groups whose approval rules ask for.
+    pub fn asked(&self) -> impl Iterator<Item = (&RuleId, &Group)> {
+        self.rules.iter().flat_map(|rule| rule.needs.iter().map(|group| (&rule.id, group)))
     }
 
     /// The rules that an approval by `group` could lift.

@@ -132,6 +132,13 @@ impl Shared {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What of the policy in force can hardly be meant, each with what would mend it.
+    pub fn policy_doubts(&self) -> Vec<(String, String)> {
+        // Without a record of what changed in it: nobody comes in by this.
+        let operators = Operators::load(&self.config.operators_file()).unwrap_or_default();
+        crate::policies::doubts(&self.config, &self.policy(), &operators)
+    }
+
     /// Keeps for `tacho status` why the policy on disk was not taken, until one is.
     pub fn policy_refused(&self, failure: Option<&Failure>) {
         *lock(&self.policy_refused) = failure.map(|failure| {
