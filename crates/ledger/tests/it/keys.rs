@@ -177,11 +177,11 @@ fn two_auditors_and_the_gateway_open_a_run_and_nobody_once_it_is_erased() {
     }
     assert!(mallory.open_run(store.origin(), &load(), run).is_err());
 
-    assert!(matches!(ledger.erase_run(run, &name("carol"), "asked"), Err(RunError::StillOpen)));
+    assert!(matches!(ledger.erase_run(run, name("carol"), "asked"), Err(RunError::StillOpen)));
     let closed = ledger.close_run(run, Ended::Exited, None).unwrap();
     ledger.step_commit();
     settle(closed);
-    ledger.erase_run(run, &name("carol"), "asked").unwrap();
+    ledger.erase_run(run, name("carol"), "asked").unwrap();
     assert!(open(run).iter().all(|key| matches!(key, Err(KeyError::Erased(_)))));
     assert!(open(kept).iter().all(Result::is_ok));
     let tombstone = entries(&store).into_iter().find(|entry| entry.kind == Some(Kind::Tombstone)).unwrap();
@@ -203,7 +203,7 @@ fn an_erasure_that_a_crash_interrupts_is_finished_at_the_next_opening() {
             settle(closed);
             let wrapped = wrapped_key(&rig, run);
             rig.disk.cut_after(cut);
-            let erased = ledger.erase_run(run, &name("carol"), "asked").is_ok();
+            let erased = ledger.erase_run(run, name("carol"), "asked").is_ok();
             rig.disk.power_failure();
             drop(ledger);
             let _ledger = rig.open();

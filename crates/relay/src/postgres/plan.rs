@@ -372,7 +372,7 @@ fn shown<'a>(
         all.push_str(text);
         // One that cannot be cut into tokens is a literal, whole.
         let found = sql::literals_of(text).map(|all| all.into_iter().map(|literal| literal.range).collect());
-        let found: Vec<Range<usize>> = found.unwrap_or_else(|| vec![0..text.len()]);
+        let found: Vec<Range<usize>> = found.unwrap_or_else(|| std::iter::once(0..text.len()).collect());
         ranges.extend(found.into_iter().map(|range| start + range.start..start + range.end));
     }
     let shown = mask::statement(detectors, &all, &ranges);

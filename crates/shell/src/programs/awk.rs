@@ -39,12 +39,8 @@ fn goes_on(pattern: &str) -> bool {
                 chars.next_if_eq(&'^');
                 chars.next_if_eq(&']');
             }
-            '[' if chars.next_if_eq(&':').is_some() => {
-                // A class: up to its own bracket.
-                if !chars.any(|c| c == ']') {
-                    return true;
-                }
-            }
+            // A class: up to its own bracket.
+            '[' if chars.next_if_eq(&':').is_some() && !chars.any(|c| c == ']') => return true,
             ']' => bracket = false,
             _ => {}
         }

@@ -132,7 +132,7 @@ impl Session {
 
     /// Upstream has carried out the oldest of an operation's messages that is `of` this kind: it stands, whatever comes of the
     /// rest.
-    pub(super) fn stands_by(&mut self, op: u64, of: fn(&Named) -> bool) {
+    pub(super) fn is_carried_out(&mut self, op: u64, of: fn(&Named) -> bool) {
         if let Some(op) = self.ops.get_mut(&op)
             && let Some(first) = op.named.iter().position(of)
         {

@@ -70,11 +70,11 @@ impl Session {
         self.show_held(&event);
         match (&event.kind, of) {
             (Kind::ParseComplete, _) => {
-                self.stands_by(op, |named| matches!(named, Named::Statement(..) | Named::Renewed(_)));
+                self.is_carried_out(op, |named| matches!(named, Named::Statement(..) | Named::Renewed(_)));
             }
             // A hidden one is before a Parse, and half of what that does.
             (Kind::CloseComplete, Some(sent)) if !sent.hidden => {
-                self.stands_by(op, |named| matches!(named, Named::Closed(..)));
+                self.is_carried_out(op, |named| matches!(named, Named::Closed(..)));
             }
             _ => {}
         }
