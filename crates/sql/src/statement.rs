@@ -196,7 +196,7 @@ impl Statement {
     /// ASCII, or written in escapes, of more than 31 bytes (no encoding takes more than twice the bytes).
     pub fn has_long_name(&self) -> bool {
         let is_long = |token: &ScanToken| {
-            let name = self.text.get(at(token.start)..at(token.end)).unwrap_or_default();
+            let name = self.text.get(at(token.start)..at(token.end)).unwrap_or_default().trim_matches('"');
             let of_name = matches!(token.token(), Token::Ident | Token::Uident);
             of_name && name.len() > LONG_NAME_BYTES && (!name.is_ascii() || token.token() == Token::Uident)
         };

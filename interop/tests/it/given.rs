@@ -114,23 +114,23 @@ fn a_value_is_found_in_whatever_format_it_was_given_and_of_another_a_no_is_prove
         }
         let answer = exposed(site, &format!("700000012{k}"));
         assert_eq!(answer["answer"], "yes", "{k}: {answer}\n{}", done.all());
-        for other in [
-            "4000000999",
-            "7000000999",
-            "2003-04-05",
-            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380fff",
-            "secret-bytes-9",
-        ] {
-            let answer = exposed(site, other);
-            assert_eq!(answer["answer"], "no", "{k} {other}: {answer}");
-        }
+        // Eight bits of a filter say yes by chance, one time in 256 for each.
+        let others = (0..12).map(|n| match n % 4 {
+            0 => format!("40000009{n:02}"),
+            1 => format!("2003-04-{n:02}"),
+            2 => format!("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380f{n:02}"),
+            _ => format!("secret-bytes-{n}0"),
+        });
+        let answers: Vec<Value> = others.map(|other| exposed(site, &other)["answer"].clone()).collect();
+        assert!(answers.iter().filter(|answer| *answer == "no").count() > 6, "{k}: {answers:?}");
+        assert!(answers.iter().all(|answer| answer == "no" || answer == "maybe"), "{k}: {answers:?}");
     }
     let bytes = exposed(site, r"\x7365637265742d62797465732d31");
     assert_eq!(bytes["answer"], "maybe", "{bytes}");
     // What is made in a query has a type that is not known before it comes.
     python(&gateway, "seer", &COPY.replace("given_3", "(SELECT n + 1 AS more FROM given_3)"));
     let answer = exposed(site, "4000000999");
-    assert_eq!(answer["answer"], "not-found", "{answer}");
+    assert!(answer["answer"] == "not-found" || answer["answer"] == "maybe", "{answer}");
 }
 
 /// The row, the count and the columns are said with the statement that gave them, though it was prepared before, and its

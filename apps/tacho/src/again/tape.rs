@@ -298,12 +298,18 @@ fn is_same(exchange: &Exchange, asking: &Asking<'_>) -> bool {
     match &asking.form {
         Form::Postgres { bytes } => {
             let refused = matches!(exchange.answer, Some(Answered::Refused { .. }));
-            exchange.is(bytes) == Some(true) && (refused || *exchange.statement == *asking.statement)
+            exchange.is(bytes) == Some(true) && (refused || is_statement(exchange, asking))
         }
         Form::Http { whole, body, .. } => exchange
             .is_whole(whole)
             .unwrap_or_else(|| *exchange.statement == *asking.statement && exchange.body.as_deref() == *body),
     }
+}
+
+/// Whether it is the statement that was recorded; behind one that runs another by its name, the record has that one.
+fn is_statement(exchange: &Exchange, asking: &Asking<'_>) -> bool {
+    let behind = exchange.statement.strip_prefix(asking.statement);
+    behind.is_some_and(|behind| behind.is_empty() || behind.starts_with("\n= "))
 }
 
 fn takes_copy(exchange: &Exchange) -> bool {
@@ -317,7 +323,7 @@ const COPY_IN: u8 = b'G';
 /// Whether it is but for values: literals and parameters of SQL; times, long numbers and random ids of HTTP.
 fn is_alike(exchange: &Exchange, asking: &Asking<'_>) -> bool {
     match &asking.form {
-        Form::Postgres { .. } => *exchange.statement == *asking.statement,
+        Form::Postgres { .. } => is_statement(exchange, asking),
         Form::Http { .. } => without_chance(&text_of(exchange)) == without_chance(&asked_text(asking)),
     }
 }

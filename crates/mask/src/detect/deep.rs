@@ -645,7 +645,8 @@ fn soft(bytes: &[u8]) -> usize {
         | [0xef, 0xbb, 0xbf, ..] => 3,
         [0xf3, 0xa0, 0x80 | 0x81, 0x80..=0xbf, ..] => 4,
         [0xc2, 0xad, ..] => 2,
-        [0..=7 | 14..=31 | DELETE, ..] => 1,
+        // Of several zero bytes one is a length in binary data, which parts what stands around it.
+        [0, 1.., ..] | [1..=7 | 14..=31 | DELETE, ..] => 1,
         _ => 0,
     }
 }

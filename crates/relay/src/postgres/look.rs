@@ -526,7 +526,7 @@ mod tests {
 
     #[test]
     fn what_upstream_says_in_words_enters_a_filter() {
-        let notice = b"N\0\0\0\x17SNOTICE\0Mquebec-77\0\0";
+        let notice = b"N\0\0\0\x18SNOTICE\0Mquebec-77\0\0";
         let notification = b"A\0\0\0\x18\0\0\0\x07orders\0romeo-88\0";
         let bytes = [&notice[..], notification].concat();
         let mut places = Places::default();
