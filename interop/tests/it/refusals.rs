@@ -117,7 +117,10 @@ fn a_session_of_an_agent_that_may_only_read_is_read_only_upstream() {
         ] {
             assert_eq!(code(&client, sql).await, SqlState::READ_ONLY_SQL_TRANSACTION, "{sql}");
         }
-        assert_eq!(code(&client, "SET statement_timeout = 0").await, SqlState::INSUFFICIENT_PRIVILEGE);
+        assert_eq!(code(&client, "SET statement_timeout = '11min'").await, SqlState::INSUFFICIENT_PRIVILEGE);
+        client.batch_execute("SET statement_timeout = 0").await.unwrap();
+        let row = client.query_one("SHOW statement_timeout", &[]).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), "10min");
         client
             .batch_execute("SET statement_timeout = '5s'; BEGIN; SELECT 1; COMMIT; RESET ALL")
             .await

@@ -646,7 +646,7 @@ fn soft(bytes: &[u8]) -> usize {
         [0xf3, 0xa0, 0x80 | 0x81, 0x80..=0xbf, ..] => 4,
         [0xc2, 0xad, ..] => 2,
         // Of several zero bytes one is a length in binary data, which parts what stands around it.
-        [0, 1.., ..] | [1..=7 | 14..=31 | DELETE, ..] => 1,
+        [0, 1..=255, ..] | [1..=7 | 14..=31 | DELETE, ..] => 1,
         _ => 0,
     }
 }
