@@ -309,7 +309,7 @@ fn is_same(exchange: &Exchange, asking: &Asking<'_>) -> bool {
 /// Whether it is the statement that was recorded; behind one that runs another by its name, the record has that one.
 fn is_statement(exchange: &Exchange, asking: &Asking<'_>) -> bool {
     let behind = exchange.statement.strip_prefix(asking.statement);
-    behind.is_some_and(|behind| behind.is_empty() || behind.starts_with("\n= "))
+    behind.is_some_and(|behind| behind.is_empty() || behind.trim_ascii_start().starts_with("= "))
 }
 
 fn takes_copy(exchange: &Exchange) -> bool {

@@ -237,13 +237,7 @@ impl Marks {
             let is = |byte: u8| lane.simd_eq(u8x16::splat(byte));
             percent |= is(b'%');
             backslash |= is(b'\\');
-            soft |= is(DELETE)
-                | is(0xc2)
-                | is(0xe2)
-                | is(0xef)
-                | is(0xf3)
-                | within(lane, 0, 7)
-                | within(lane, 14, 31);
+            soft |= is(0x1b) | is(0xc2) | is(0xe2) | is(0xef) | is(0xf3);
             zero |= is(0);
         }
         let any = |found: u8x16| found.to_bitmask() != 0;
@@ -251,15 +245,14 @@ impl Marks {
     }
 }
 
-/// A control character that terminals drop, an ESC, or the first byte of a zero-width or soft character. Not the controls that move
-/// the cursor: from BS to CR.
+/// An ESC, or the first byte of a zero-width or soft character.
 fn begins_soft(lanes: &Lanes) -> u64 {
-    lanes.any([DELETE, 0xc2, 0xe2, 0xef, 0xf3]) | lanes.within(0, 7) | lanes.within(14, 31)
+    lanes.any([0x1b, 0xc2, 0xe2, 0xef, 0xf3])
 }
 
 /// Where there is a byte that any transcript has, in order.
 pub(crate) fn marks(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    places(bytes, |lanes| lanes.any([b'%', b'\\']) | begins_soft(lanes))
+    places(bytes, |lanes| lanes.any([b'%', b'\\', 0]) | begins_soft(lanes))
 }
 
 /// Where there is one of [`begins_soft`], in order.
@@ -337,7 +330,7 @@ mod tests {
                     let expect = Marks {
                         percent: byte == b'%',
                         backslash: byte == b'\\',
-                        soft: matches!(byte, 0..=7 | 14..=31 | 0x7f | 0xc2 | 0xe2 | 0xef | 0xf3),
+                        soft: matches!(byte, 0x1b | 0xc2 | 0xe2 | 0xef | 0xf3),
                         zero: byte == 0,
                     };
                     assert_eq!(Marks::of(&text), expect, "{byte} at {place} of {length}");
