@@ -308,9 +308,16 @@ fn is_same(exchange: &Exchange, asking: &Asking<'_>) -> bool {
 
 /// Whether it is the statement that was recorded; behind one that runs another by its name, the record has that one.
 fn is_statement(exchange: &Exchange, asking: &Asking<'_>) -> bool {
+    let by_name = || {
+        let mut words = asking.statement.split_ascii_whitespace();
+        words.next().is_some_and(|first| BY_NAME.iter().any(|word| first.eq_ignore_ascii_case(word)))
+    };
     let behind = exchange.statement.strip_prefix(asking.statement);
-    behind.is_some_and(|behind| behind.is_empty() || behind.trim_ascii_start().starts_with("= "))
+    behind.is_some_and(|behind| behind.is_empty() || by_name() && behind.trim_ascii_start().starts_with("= "))
 }
+
+/// How statements begin that run another, which stands behind a name.
+const BY_NAME: [&str; 4] = ["EXECUTE", "FETCH", "MOVE", "EXPLAIN"];
 
 fn takes_copy(exchange: &Exchange) -> bool {
     let Some(Answered::Kept(kept)) = &exchange.answer else { return false };
