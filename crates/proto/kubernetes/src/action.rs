@@ -9,6 +9,9 @@
 //! | `NAME/_/KIND[/OBJECT]` | the same without a namespace: of the cluster, **or of all namespaces** (discovery alone could tell) |
 //! | `NAME/_path/...` | a path of the server's own (`_path/version`), by its segments |
 //!
+//! What the server has under two names has one here: an event is in the core group, an ingress in `networking.k8s.io`, a
+//! binding that is created is `pods/NAME/binding`, and `proxy` to a port of a service is the service's.
+//!
 //! No namespace begins with `_`. A collection is not below its objects: whoever decides a list is to ask about what is
 //! forbidden in it, too, since a list of `.../secrets`, and of `_/secrets`, has `.../secrets/db`.
 //!
@@ -43,6 +46,7 @@ pub fn of(root: &ResourcePath, request: &Request) -> Action {
 
 /// Where an object stands in the tree.
 pub fn path(root: &ResourcePath, object: &Object) -> ResourcePath {
+    let object = &object.under_one_name();
     let kind = root.join(object.namespace.as_deref().unwrap_or(NO_NAMESPACE)).join(&object.kind());
     let named = object.name.as_deref().map_or(kind.clone(), |name| kind.join(name));
     object.subresource.as_deref().map_or(named.clone(), |subresource| named.join(subresource))
@@ -51,7 +55,7 @@ pub fn path(root: &ResourcePath, object: &Object) -> ResourcePath {
 /// Whether a write to such an object changes what somebody may do, or who somebody is.
 pub fn administers(object: &Object) -> bool {
     let subresource = object.subresource.as_deref();
-    match (&*object.group, &*object.resource) {
+    match (object.stored_in(), &*object.resource) {
         ("rbac.authorization.k8s.io" | "admissionregistration.k8s.io" | "certificates.k8s.io", _) => true,
         ("authentication.k8s.io" | "flowcontrol.apiserver.k8s.io", _) => true,
         // A binding of a pod to a node is the scheduler's.

@@ -196,12 +196,44 @@ impl Asked {
 
 impl Object {
     /// `RESOURCE.GROUP`, or `RESOURCE` of the core group: what a kind of objects is called wherever its version does not
-    /// matter. An object has one name in all versions.
+    /// matter. An object has one name in all versions, and in all groups that serve it.
     pub fn kind(&self) -> String {
-        match self.group.is_empty() {
-            true => self.resource.clone(),
-            false => format!("{}.{}", self.resource, self.group),
+        let (group, resource) = (self.stored_in(), self.resource.as_str());
+        let resource = if self.is_core("bindings") { "pods" } else { resource };
+        match group.is_empty() {
+            true => resource.to_owned(),
+            false => format!("{resource}.{group}"),
         }
+    }
+
+    /// The group under which an object is known that the server has in two: it keeps one, and changes and deletes it under both.
+    pub fn stored_in(&self) -> &str {
+        match (&*self.group, &*self.resource) {
+            ("events.k8s.io", "events") => "",
+            ("extensions", "ingresses" | "networkpolicies") => "networking.k8s.io",
+            ("extensions", "podsecuritypolicies") => "policy",
+            ("extensions", "deployments" | "daemonsets" | "replicasets") => "apps",
+            (group, _) => group,
+        }
+    }
+
+    /// The same under the one name that it has: a binding that is created is its pod's, and a port or scheme before `proxy` is none of
+    /// the name's.
+    pub fn under_one_name(&self) -> Object {
+        let mut one = Object { group: self.stored_in().to_owned(), ..self.clone() };
+        if self.is_core("bindings") {
+            one.resource = "pods".to_owned();
+            one.subresource = one.name.is_some().then(|| "binding".to_owned());
+        }
+        if self.subresource.as_deref() == Some("proxy") {
+            one.name = one.name.map(|name| without_port(&name).to_owned());
+        }
+        one
+    }
+
+    /// Whether its kind is one of the API's own: groups of others have a domain of theirs.
+    pub fn is_builtin(&self) -> bool {
+        !self.group.contains('.') || self.group.ends_with(".k8s.io")
     }
 
     /// Whether it is `resource` of the core group.
@@ -376,6 +408,15 @@ fn domain(text: &str) -> Option<&str> {
 fn part(text: &str) -> Option<&str> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
     (text.len() <= DOMAIN_BYTES_MAX && !text.is_empty() && text.bytes().all(plain)).then_some(text)
+}
+
+/// `NAME`, `NAME:PORT` or `SCHEME:NAME:PORT`, as the server reads what stands before `proxy`: the name.
+fn without_port(text: &str) -> &str {
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts[..] {
+        [name, _] | [_, name, _] if !name.is_empty() => name,
+        _ => text,
+    }
 }
 
 /// What may be a segment of a path (`IsValidPathSegmentName`), and not longer than [`NAME_BYTES_MAX`].

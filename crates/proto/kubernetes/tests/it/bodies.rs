@@ -443,6 +443,11 @@ fn the_type_of_a_body_is_known_and_its_verbs() {
         (Verb::Patch, JSON, why::WRONG_MEDIA),
         (Verb::Update, MERGE, why::WRONG_MEDIA),
     ];
+    let binding = r#"{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n"}}"#;
+    assert_eq!(
+        beside("POST", "/api/v1/namespaces/a/bindings", JSON, binding),
+        "administer k/a/pods/p/binding"
+    );
     for (verb, media, expected) in bad {
         assert_eq!(form(verb, media), Err(expected), "{media}");
     }

@@ -427,6 +427,22 @@ fn what_a_request_does_in_the_words_of_policy() {
             "connect,opaque k/a/pods/b/portforward PORT FORWARD",
         ),
         ("POST", "/api/v1/nodes/n/proxy/run/x", "connect,opaque k/_/nodes/n/proxy PROXY"),
+        (
+            "GET",
+            "/api/v1/namespaces/a/services/https:b:80/proxy/x",
+            "connect,opaque k/a/services/b/proxy PROXY",
+        ),
+        ("GET", "/api/v1/namespaces/a/pods/b:80/proxy", "connect,opaque k/a/pods/b/proxy PROXY"),
+        // One object under two names.
+        ("GET", "/apis/events.k8s.io/v1/namespaces/a/events/e", "read k/a/events/e GET"),
+        ("GET", "/apis/extensions/v1beta1/ingresses", "read k/_/ingresses.networking.k8s.io LIST"),
+        (
+            "DELETE",
+            "/apis/extensions/v1beta1/namespaces/a/ingresses/i",
+            "write k/a/ingresses.networking.k8s.io/i DELETE",
+        ),
+        ("POST", "/api/v1/namespaces/a/bindings", "administer k/a/pods CREATE"),
+        ("POST", "/api/v1/namespaces/a/pods/b/binding", "administer k/a/pods/b/binding CREATE"),
         ("GET", "/api/v1/namespaces/a/pods/b/log", "read k/a/pods/b/log LOG"),
         (
             "GET",
