@@ -106,7 +106,7 @@ reasons! {
     A_LIST = UNKNOWN, "a list where one object is expected", "body: kind";
     ANOTHER_OBJECT = AMBIGUOUS, "a body with another name or namespace than the path", "body: metadata";
     NO_DELETE_OPTIONS = BAD_VALUE, "a body of a delete that is no DeleteOptions", "body: delete";
-    DELETE_TWICE = AMBIGUOUS, "options of a delete in the query and in the body", "body: delete";
+    DELETE_TWICE = AMBIGUOUS, "options of a delete in the query that its body does not say", "body: delete";
     NO_PATCH = BAD_VALUE, "a JSON patch that is none", "body: RFC 6902";
     TOO_MANY_OPERATIONS = TOO_MANY, "a JSON patch with more than 10000 operations", "OPERATIONS_MAX";
     TOO_DEEP_POINTER = TOO_MANY, "a JSON patch with a path deeper than 64", "JSON_DEPTH_MAX";

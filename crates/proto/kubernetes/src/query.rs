@@ -25,8 +25,8 @@ pub struct Options {
     pub labels: Option<String>,
     /// What a Table has of each object.
     pub include: Option<Include>,
-    /// Whether the query has options that a delete takes from its body, if it has one.
-    pub of_delete: bool,
+    /// What a delete takes from its body, if it has one, and the query says: names and values.
+    pub of_delete: Vec<(String, String)>,
 }
 
 /// One term of a field selector.
@@ -264,7 +264,7 @@ fn delete(options: &mut Options, name: &str, value: &str) -> Result<bool, Reason
         "propagationPolicy" => return Err(why::BAD_OPTION),
         _ => return Ok(false),
     }
-    options.of_delete = true;
+    options.of_delete.push((name.to_owned(), value.to_owned()));
     Ok(true)
 }
 

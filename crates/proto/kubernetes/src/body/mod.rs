@@ -238,9 +238,6 @@ fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Rea
     if bytes.is_empty() {
         return Ok(said);
     }
-    if options.of_delete {
-        return Err(why::DELETE_TWICE);
-    }
     let value = parse(written, bytes)?;
     let top = value.object().map_err(|_| why::NO_OBJECT)?;
     if top.text("kind")?.is_some_and(|kind| kind != "DeleteOptions") {
@@ -262,6 +259,9 @@ fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Rea
     }
     said.dry_run = match top.items("dryRun")? {
         [] => false,
+    if !options.of_delete.iter().map(|(name, value)| says(&top, name, value)).all(|same| same == Ok(true)) {
+        return Err(why::DELETE_TWICE);
+    }
         [one] if one.text()? == "All" => true,
         _ => return Err(why::NOT_A_DRY_RUN),
     };
@@ -270,6 +270,18 @@ fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Rea
 
 /// Whether a body holds what the gateway puts in the place of a value: `[CLASS]` in a text, or in base64 as that of a secret's or config
 /// map's values. Null among those of a whole one would leave them empty, and is refused too. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
+/// Whether options of a delete say what a query says.
+fn says(options: &::json::Object<'_, '_>, name: &str, value: &str) -> Result<bool, Reason> {
+    let Some(said) = options.get(name)? else { return Ok(false) };
+    Ok(match &said.kind {
+        Kind::Text(text) => text == value,
+        Kind::Number => said.raw == value,
+        Kind::Bool(flag) => value.eq_ignore_ascii_case(if *flag { "true" } else { "false" }),
+        Kind::Array(all) => matches!(&all[..], [one] if one.text()? == value),
+        Kind::Null | Kind::Object(_) => false,
+    })
+}
+
 pub fn holds_mask(
     asked: &Asked,
     form: Form,

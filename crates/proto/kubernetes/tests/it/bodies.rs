@@ -616,6 +616,14 @@ fn a_secret_of_another_namespace_is_read_there() {
 
 #[test]
 fn what_the_gateway_gave_for_a_value_is_not_written_back() {
+    assert_eq!(
+        dry(&format!("{POD}?gracePeriodSeconds=0"), r#"{"gracePeriodSeconds":1}"#),
+        Err(why::DELETE_TWICE)
+    );
+    let both =
+        format!("{POD}?dryRun=All&gracePeriodSeconds=0&propagationPolicy=Background&orphanDependents=true");
+    let same = r#"{"dryRun":["All"],"gracePeriodSeconds":0,"propagationPolicy":"Background","orphanDependents":true}"#;
+    assert_eq!(dry(&both, same), Ok(true));
     let holds = |method: &[u8], target: &str, form, body: &str| {
         let Ok(Request::Resource(asked)) = Request::parse(method, target.as_bytes()) else {
             panic!("{target}")

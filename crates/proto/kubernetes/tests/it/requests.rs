@@ -286,7 +286,7 @@ fn options_are_read() {
     let patch = "/apis/apps/v1/namespaces/a/deployments/b";
     let target = format!("{patch}?fieldManager=kubectl&force=true&dryRun=All&fieldValidation=Strict");
     let options = asked("PATCH", &target).options;
-    assert!(options.dry_run && options.force && !options.of_delete);
+    assert!(options.dry_run && options.force && options.of_delete.is_empty());
     assert!(!asked("PATCH", patch).options.dry_run);
     for (query, expected) in [
         ("dryRun=all", why::NOT_A_DRY_RUN),
@@ -300,7 +300,7 @@ fn options_are_read() {
     }
     assert_eq!(parse("PUT", &format!("{patch}?force=true")), Err(why::UNKNOWN_PARAMETER));
     let delete = asked("DELETE", &format!("{patch}?propagationPolicy=Orphan&dryRun=All")).options;
-    assert!(delete.of_delete && delete.dry_run);
+    assert!(!delete.of_delete.is_empty() && delete.dry_run);
     let list =
         asked("GET", "/api/v1/pods?labelSelector=a+in+(b,c),!d&includeObject=Object&limit=500").options;
     assert_eq!(list.labels.as_deref(), Some("a in (b,c),!d"));
