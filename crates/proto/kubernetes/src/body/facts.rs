@@ -13,7 +13,9 @@
 //! | a secret, a config map | read | `NAME/NAMESPACE/secrets/X`, `NAME/NAMESPACE/configmaps/X`: the object's namespace, or the one that is said beside a secret's name |
 //! | a claim of storage | write | `NAME/NAMESPACE/persistentvolumeclaims/X` |
 //! | a service account, a token of it | execute | `NAME/NAMESPACE/serviceaccounts/X`, `NAME/NAMESPACE/serviceaccounts` |
+//! | a secret that the cluster puts such a token into | administer | `NAME/NAMESPACE/serviceaccounts/X`; opaque where it does not say whose |
 //! | a container in a running pod | execute | the object's own path |
+//! | what runs in a container of which a patch does not say the image: command, arguments, variables, mounts | execute | the object's own path |
 //! | a role that is bound | administer | `NAME/NAMESPACE/roles.rbac.authorization.k8s.io/X`, `NAME/_/clusterroles.rbac.authorization.k8s.io/X` |
 //! | somebody it is bound to | administer | `NAME/_subject/KIND/[NAMESPACE/]X` |
 //! | what a role permits | administer | `NAME/_grant/VERB/KIND` (`*` as it stands there), `NAME/_grant` where other roles are taken in |
@@ -71,7 +73,11 @@ pub enum Fact {
     ServiceAccount(String),
     /// A token of the service account is mounted.
     Token,
+    /// A token of that service account is put into the secret. Empty: of whom is not said.
+    Credential(String),
     EphemeralContainer,
+    /// What runs in a container whose image is not said: a command, a variable, a file in the place of another.
+    Runs,
     /// The name of a variable with a literal value.
     Env(String),
     Role {
@@ -107,9 +113,8 @@ impl Fact {
                 vec![text]
             }
             Fact::Sysctl(text) | Fact::Node(text) | Fact::Volume(text) | Fact::Secret(text) => vec![text],
-            Fact::ConfigMap(text) | Fact::Claim(text) | Fact::ServiceAccount(text) | Fact::Env(text) => {
-                vec![text]
-            }
+            Fact::ConfigMap(text) | Fact::Claim(text) | Fact::ServiceAccount(text) => vec![text],
+            Fact::Credential(text) | Fact::Env(text) => vec![text],
             Fact::Role { kind, name } => vec![kind, name],
             Fact::SecretOf { namespace, name } => vec![namespace, name],
             Fact::Subject { kind, namespace, name } => [Some(kind), namespace.as_ref(), Some(name)]
@@ -124,7 +129,7 @@ impl Fact {
             | Fact::Privileged
             | Fact::PrivilegeEscalation => vec![],
             Fact::Root | Fact::HostProcess | Fact::Unconfined(_) | Fact::Token => vec![],
-            Fact::EphemeralContainer | Fact::Aggregates => vec![],
+            Fact::EphemeralContainer | Fact::Runs | Fact::Aggregates => vec![],
         }
     }
 
@@ -151,7 +156,9 @@ impl Fact {
             Fact::Claim(_) => "claim",
             Fact::ServiceAccount(_) => "service-account",
             Fact::Token => "token",
+            Fact::Credential(_) => "credential",
             Fact::EphemeralContainer => "ephemeral-container",
+            Fact::Runs => "runs",
             Fact::Env(_) => "env",
             Fact::Role { .. } => "role",
             Fact::Subject { .. } => "subject",
@@ -210,7 +217,9 @@ impl Scene<'_> {
             Fact::Claim(name) => (Verb::Write, self.named("persistentvolumeclaims", name)),
             Fact::ServiceAccount(name) => (Verb::Execute, self.named("serviceaccounts", name)),
             Fact::Token => (Verb::Execute, self.root.join(self.namespace).join("serviceaccounts")),
-            Fact::EphemeralContainer => (Verb::Execute, self.own.clone()),
+            Fact::Credential(name) if name.is_empty() => return Err(NO_ACCOUNT),
+            Fact::Credential(name) => (Verb::Administer, self.named("serviceaccounts", name)),
+            Fact::EphemeralContainer | Fact::Runs => (Verb::Execute, self.own.clone()),
             Fact::Role { kind, name } => (Verb::Administer, self.role(kind, name).ok_or(NO_ROLE)?),
             Fact::Subject { kind, namespace, name } => {
                 let kind = self.root.join(SUBJECTS).join(kind);
@@ -311,4 +320,5 @@ impl Scene<'_> {
 
 const NO_IMAGE: Opaque = Opaque("an image whose reference is not known to be one");
 const NO_PATH: Opaque = Opaque("a path of the node's that is not plain");
+const NO_ACCOUNT: Opaque = Opaque("a secret that lets its bearer in, and does not say as whom");
 const NO_ROLE: Opaque = Opaque("a binding to something that is no role");

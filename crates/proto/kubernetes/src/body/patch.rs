@@ -53,7 +53,6 @@ fn put(walk: &mut Walk<'_>, path: Vec<String>, operation: Value<'_>) -> Result<(
 /// Builds the object in which the value stands where the path says. A number is taken for an index: a member with such a
 /// name is none that we look for.
 fn put_value(walk: &mut Walk<'_>, path: Vec<String>, value: Value<'_>) -> Result<(), Reason> {
-    let index = |token: &str| token == "-" || token.bytes().all(|b| b.is_ascii_digit()) && !token.is_empty();
     let whole = path.into_iter().rev().fold(value, |inner, token| {
         let kind = match index(&token) {
             true => Kind::Array(vec![inner]),
@@ -93,3 +92,10 @@ fn unescaped(token: &str) -> Result<String, Reason> {
     }
     Ok(text)
 }
+/// Whether the API server takes a token for an index where a list stands: as Go's `Atoi` reads numbers, with a sign and leading
+/// zeros; one below zero counts from the list's end.
+fn index(token: &str) -> bool {
+    let digits = token.strip_prefix(['+', '-']).unwrap_or(token);
+    token == "-" || !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+

@@ -19,6 +19,8 @@ use std::collections::BTreeSet;
 pub(super) struct Walk<'o> {
     object: &'o Object,
     form: Form,
+    /// Whether the container that is looked at says which image it is.
+    of_image: bool,
     /// Of all texts of facts that were found, those that were found before among them.
     bytes: usize,
     pub facts: BTreeSet<Fact>,
@@ -27,16 +29,19 @@ pub(super) struct Walk<'o> {
 type Members<'a> = [(Cow<'a, str>, Value<'a>)];
 
 /// Names that mean something: another spelling of the same letters is refused, since some readers do not mind case.
-const NAMES: [&str; 42] = [
+const NAMES: [&str; 48] = [
     "add",
     "aggregationRule",
     "allowPrivilegeEscalation",
     "appArmorProfile",
+    "args",
     "capabilities",
+    "command",
     "configMap",
     "configMapKeyRef",
     "configMapRef",
     "env",
+    "envFrom",
     "ephemeralContainers",
     "hostIPC",
     "hostNetwork",
@@ -67,7 +72,10 @@ const NAMES: [&str; 42] = [
     "serviceAccountToken",
     "subjects",
     "sysctls",
+    "volumeDevices",
+    "volumeMounts",
     "volumes",
+    "workingDir",
     "metadata",
     "spec",
 ];
@@ -90,6 +98,44 @@ const VOLUMES: [&str; 11] = [
 /// Members whose names are somebody's own.
 const MAPS: [&str; 5] = ["labels", "annotations", "matchLabels", "nodeSelector", "selector"];
 
+/// Members that are lists wherever the API's own kinds have them.
+const LISTS: [&str; 6] = ["ephemeralContainers", "volumes", "imagePullSecrets", "sysctls", "env", "envFrom"];
+
+/// Members that confine a container.
+const CONFINES: [&str; 4] = ["securityContext", "seccompProfile", "appArmorProfile", "capabilities"];
+
+/// Members of a container that say what runs in it, or put other files in the place of the image's.
+const RUNS: [&str; 7] = ["command", "args", "workingDir", "env", "envFrom", "volumeMounts", "volumeDevices"];
+
+fn says_image(members: &Members<'_>) -> bool {
+    members.iter().any(|(name, value)| name == "image" && matches!(value.kind, Kind::Text(_)))
+}
+
+/// Whether a patch takes away with a member what was there: it is null, or a directive says how much of it stays.
+fn takes_away(value: &Value<'_>) -> bool {
+    match &value.kind {
+        Kind::Null => true,
+        Kind::Object(members) => members.iter().any(|(name, _)| name.starts_with('$')),
+        Kind::Bool(_) | Kind::Number | Kind::Text(_) | Kind::Array(_) => false,
+    }
+}
+
+/// Whether a patch puts something there: nothing where it is null, an empty list, or one of what is deleted alone.
+fn puts(value: &Value<'_>) -> bool {
+    let deletes = |item: &Value<'_>| match &item.kind {
+        Kind::Object(members) => members.iter().any(|(name, value)| {
+            name == "$patch" && matches!(&value.kind, Kind::Text(text) if text == "delete")
+        }),
+        Kind::Null => true,
+        Kind::Bool(_) | Kind::Number | Kind::Text(_) | Kind::Array(_) => false,
+    };
+    match &value.kind {
+        Kind::Null => false,
+        Kind::Array(items) => !items.iter().all(deletes),
+        Kind::Bool(_) | Kind::Number | Kind::Text(_) | Kind::Object(_) => true,
+    }
+}
+
 /// Whether an object says that it names a secret.
 fn is_a_secret(members: &Members<'_>) -> bool {
     members
@@ -99,7 +145,7 @@ fn is_a_secret(members: &Members<'_>) -> bool {
 
 impl<'o> Walk<'o> {
     pub(super) fn new(object: &'o Object, form: Form) -> Walk<'o> {
-        Walk { object, form, bytes: 0, facts: BTreeSet::new() }
+        Walk { object, form, of_image: false, bytes: 0, facts: BTreeSet::new() }
     }
 
     /// Looks at a whole object, or a part of it from its root on.
@@ -110,6 +156,9 @@ impl<'o> Walk<'o> {
         if self.object.group == "rbac.authorization.k8s.io" {
             return self.rbac(members);
         }
+        if self.is_secret() {
+            self.credential(value)?;
+        }
         let schema = self.object.group == "apiextensions.k8s.io";
         let content = self.object.is_core("secrets") || self.object.is_core("configmaps");
         match schema || content {
@@ -119,15 +168,28 @@ impl<'o> Walk<'o> {
     }
 
     fn members(&mut self, members: &Members<'_>) -> Result<(), Reason> {
+        // The API's own containers stand in lists.
+        let of_image = self.of_image || !self.object.is_builtin() && says_image(members);
+        self.container(members, of_image)
+    }
+
+    fn container(&mut self, members: &Members<'_>, of_image: bool) -> Result<(), Reason> {
+        let around = std::mem::replace(&mut self.of_image, of_image);
+        let read = self.each(members);
+        self.of_image = around;
+        read
+    }
+
+    fn each(&mut self, members: &Members<'_>) -> Result<(), Reason> {
         for (name, value) in members {
-            self.spelled(name)?;
+            let name = self.spelled(name)?;
             // A directive of a strategic patch: how to put there what stands beside it.
             if name.starts_with('$') {
                 continue;
             }
             self.member(name, value)?;
             match &value.kind {
-                Kind::Object(inner) if MAPS.contains(&&**name) && flat(inner) => self.annotated(inner)?,
+                Kind::Object(inner) if MAPS.contains(&name) && flat(inner) => self.annotated(inner)?,
                 Kind::Object(inner) => self.members(inner)?,
                 Kind::Array(items) => self.items(items)?,
                 Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => {}
@@ -139,7 +201,7 @@ impl<'o> Walk<'o> {
     fn items(&mut self, items: &[Value<'_>]) -> Result<(), Reason> {
         for item in items {
             match &item.kind {
-                Kind::Object(inner) => self.members(inner)?,
+                Kind::Object(inner) => self.container(inner, says_image(inner))?,
                 Kind::Array(items) => self.items(items)?,
                 Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => {}
             }
@@ -147,23 +209,29 @@ impl<'o> Walk<'o> {
         Ok(())
     }
 
-    fn spelled(&self, name: &str) -> Result<(), Reason> {
-        match NAMES.iter().any(|known| *known != name && folds(name, known)) {
-            true => Err(why::ANOTHER_CASE),
-            false => Ok(()),
+    /// The name that is known by these letters, or the name. Errors: the API's own kinds have it in another case. An operator may
+    /// read its kinds either way.
+    fn spelled<'n>(&self, name: &'n str) -> Result<&'n str, Reason> {
+        match NAMES.iter().find(|known| folds(name, known)) {
+            Some(known) if *known != name && self.object.is_builtin() => Err(why::ANOTHER_CASE),
+            known => Ok(known.copied().unwrap_or(name)),
         }
     }
 
     /// One member, by its name.
     fn member(&mut self, name: &str, value: &Value<'_>) -> Result<(), Reason> {
+        if CONFINES.contains(&name) && self.form.patches() && takes_away(value) {
+            self.add(Fact::Unconfined("securityContext"))?;
+        }
+        // One who says the image may say what it runs.
+        if RUNS.contains(&name) && self.form.patches() && !self.of_image && puts(value) {
+            self.add(Fact::Runs)?;
+        }
         match (name, &value.kind) {
-            // In a patch what is null is taken away.
-            ("securityContext" | "seccompProfile" | "appArmorProfile" | "capabilities", Kind::Null)
-                if self.form.patches() =>
-            {
-                self.add(Fact::Unconfined("securityContext"))
-            }
             (_, Kind::Null) => Ok(()),
+            (name, Kind::Object(_)) if LISTS.contains(&name) && self.object.is_builtin() => {
+                Err(why::WRONG_TYPE)
+            }
             ("hostNetwork", kind) => self.flag(kind, Fact::HostNetwork),
             ("hostPID", kind) => self.flag(kind, Fact::HostPid),
             ("hostIPC", kind) => self.flag(kind, Fact::HostIpc),
@@ -251,6 +319,21 @@ impl<'o> Walk<'o> {
         }
     }
 
+    /// A secret that the cluster puts a token into, or that lets its bearer in: it says whom by an annotation, or nobody knows.
+    fn credential(&mut self, value: &Value<'_>) -> Result<(), Reason> {
+        const OF: &str = "kubernetes.io/service-account.name";
+        let top = value.object()?;
+        let annotations = top.object("metadata")?.map(|metadata| metadata.object("annotations"));
+        let of = annotations.transpose()?.flatten().map(|annotations| annotations.text(OF));
+        match (of.transpose()?.flatten(), top.text("type")?) {
+            (Some(name), _) => self.add(Fact::Credential(name.to_owned())),
+            (None, Some("kubernetes.io/service-account-token" | "bootstrap.kubernetes.io/token")) => {
+                self.add(Fact::Credential(String::new()))
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
     /// Whether the object is a secret.
     pub(super) fn is_secret(&self) -> bool {
         self.object.is_core("secrets")
@@ -264,11 +347,12 @@ impl<'o> Walk<'o> {
         fact: fn(String) -> Fact,
     ) -> Result<(), Reason> {
         for (name, value) in members {
-            if names.iter().any(|known| *known != &**name && folds(name, known)) {
-                return Err(why::ANOTHER_CASE);
-            }
-            if !names.contains(&&**name) {
-                continue;
+            match names.iter().find(|known| folds(name, known)) {
+                None => continue,
+                Some(known) if *known != &**name && self.object.is_builtin() => {
+                    return Err(why::ANOTHER_CASE);
+                }
+                Some(_) => {}
             }
             match &value.kind {
                 Kind::Text(text) => self.add(fact(text.to_string()))?,
