@@ -121,6 +121,11 @@ impl PathRule {
         PathRule { words: Some(words.into()), ..self }
     }
 
+    /// The same class and mask at another path, of which nothing else is known.
+    pub fn at(&self, path: JsonPath) -> PathRule {
+        PathRule { path, names: false, words: None, ..self.clone() }
+    }
+
     /// A rule that masks nothing: what stands at its path is no data, and no rule says anything of it or of what is in it. Its path is
     /// that of the document itself: in a string that is JSON, it spares nothing.
     pub fn sparing(self) -> PathRule {

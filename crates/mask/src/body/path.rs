@@ -44,8 +44,61 @@ impl JsonPath {
         })
     }
 
+    /// What is left of the path at a value that stands at `pointer` (RFC 6901) in the document: nothing, where the path leads to it or
+    /// to what is around it. A token may be a name or an index, of which nobody knows which it is, as JSON Patch has them; `*` may be any.
+    pub fn below(&self, pointer: &[String]) -> Vec<JsonPath> {
+        let mut reached = vec![0];
+        for token in pointer {
+            if reached.contains(&self.steps.len()) {
+                break;
+            }
+            let further = |at: &usize| {
+                let Some(step) = self.steps.get(*at) else { return [None, None] };
+                let stays = matches!(step, Step::Descendant(_)).then_some(*at);
+                [stays, step.takes(token).then_some(at + 1)]
+            };
+            reached = reached.iter().flat_map(further).flatten().collect();
+            reached.sort_unstable();
+            reached.dedup();
+        }
+        if reached.contains(&self.steps.len()) {
+            return vec![JsonPath { steps: Vec::new() }];
+        }
+        let left = |at: &usize| self.steps.get(*at..).map(|steps| JsonPath { steps: steps.to_vec() });
+        reached.iter().filter_map(left).collect()
+    }
+
+    /// Whether it leads to the whole document.
+    pub fn is_root(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Whether it begins at any depth: then it leads to the same in a document that has the first one in it.
+    pub fn is_anywhere(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::Descendant(_)))
+    }
+
+    /// The same path for a document that stands as `member` in an item of a list. `None`: it is too long.
+    pub fn in_item(&self, item: u64, member: &str) -> Option<JsonPath> {
+        let around = [Step::Index(item), Step::Name(member.to_owned())];
+        let steps: Vec<Step> = around.into_iter().chain(self.steps.iter().cloned()).collect();
+        (steps.len() <= BODY_PATH_STEPS_MAX).then_some(JsonPath { steps })
+    }
+
     pub(super) fn steps(&self) -> &[Step] {
         &self.steps
+    }
+}
+
+impl Step {
+    /// Whether a token of a pointer may lead where the step does.
+    fn takes(&self, token: &str) -> bool {
+        let digits = token.strip_prefix(['+', '-']).unwrap_or(token);
+        match self {
+            Step::Name(name) | Step::Descendant(name) => name == token || token == "*",
+            Step::Index(_) => token == "*" || digits.bytes().all(|b| b.is_ascii_digit()),
+            Step::Any => true,
+        }
     }
 }
 
@@ -113,6 +166,35 @@ fn index(digits: &str) -> Result<u64, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_goes_on_where_a_pointer_ends() {
+        let below = |path: &str, pointer: &str| {
+            let tokens: Vec<String> = pointer.split('/').skip(1).map(str::to_owned).collect();
+            JsonPath::parse(path).unwrap().below(&tokens)
+        };
+        let paths = |all: &[&str]| all.iter().map(|path| JsonPath::parse(path).unwrap()).collect::<Vec<_>>();
+        for (path, pointer, left) in [
+            ("$.a.b", "", &["$.a.b"][..]),
+            ("$.a.b", "/a", &["$.b"]),
+            ("$.a.b", "/a/b", &["$"]),
+            ("$.a.b", "/a/b/c/0", &["$"]),
+            ("$.a.b", "/b", &[]),
+            ("$..env[*].value", "/spec/env", &["$..env[*].value", "$[*].value"]),
+            ("$..env[*].value", "/spec/env/-", &["$..env[*].value", "$.value"]),
+            ("$..env[*].value", "/spec/env/-1/value", &["$"]),
+            ("$..env[*].value", "/spec/env/0/name", &["$..env[*].value"]),
+            ("$.a[2].b", "/a/+7", &["$.b"]),
+            ("$.a[2].b", "/a/x", &[]),
+            ("$..b", "/a/*", &["$"]),
+        ] {
+            assert_eq!(below(path, pointer), paths(left), "{path} at {pointer}");
+        }
+        let path = JsonPath::parse("$.b").unwrap();
+        assert_eq!(path.in_item(3, "value"), JsonPath::parse("$[3].value.b").ok());
+        let long = JsonPath::parse(&format!("${}", ".a".repeat(BODY_PATH_STEPS_MAX))).unwrap();
+        assert_eq!(long.in_item(0, "value"), None);
+    }
 
     #[test]
     fn what_is_no_path_of_the_subset_is_refused() {

@@ -16,7 +16,8 @@
 //! | literal values of variables | `env[*].value`, of whatever has containers |
 //!
 //! `managedFields` hold names of fields, keys of lists and members of sets, and no value of these places: they pass, as do
-//! cells of a Table, which count a secret's values.
+//! cells of a Table, which count a secret's values. Where an operator names places of his own both may hold them: see [`MANAGED`]
+//! and [`crate::table`].
 //!
 //! **Errors** quote what they do not take, and of a patch that is the whole object as it would be, with what was stored: one with
 //! a number among a secret's values is answered with all of them. So the `message` of an error of a write, and those of its
@@ -48,6 +49,8 @@ pub enum Holds {
     Config,
     /// A literal value of a variable.
     Env,
+    /// Which fields who has set, with keys of lists and members of sets among them.
+    Managed,
 }
 
 /// One place.
@@ -102,6 +105,7 @@ impl Holds {
             Holds::Token => "secret.kubernetes_token",
             Holds::Config => "config.kubernetes",
             Holds::Env => "config.env",
+            Holds::Managed => "config.managed_fields",
         }
     }
 
@@ -109,7 +113,7 @@ impl Holds {
     pub fn always(self) -> bool {
         match self {
             Holds::Secret | Holds::LastApplied | Holds::Token => true,
-            Holds::Config | Holds::Env => false,
+            Holds::Config | Holds::Env | Holds::Managed => false,
         }
     }
 }
@@ -134,8 +138,10 @@ const OTHERS: [Place; 2] =
     [place("$..env[*].value", Holds::Env, Instead::Class), place(LAST_APPLIED, Holds::Env, Instead::Nothing)];
 const LAST_APPLIED: &str = "$..annotations['kubectl.kubernetes.io/last-applied-configuration']";
 
-/// Where a JSON patch of an object with secrets has its values: nothing around them says what they are.
+/// Where a JSON patch has its values.
 pub const PATCHED: Place = place("$[*].value", Holds::Secret, Instead::Class);
+/// Null there is none there: a server that is given it back keeps its own.
+pub const MANAGED: Place = place("$..metadata.managedFields", Holds::Managed, Instead::Nothing);
 
 const SECRETS_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Secret, Instead::Class)];
 const CONFIG_QUOTED: [Place; 1] = [place(MESSAGE, Holds::Config, Instead::Class)];
@@ -177,10 +183,12 @@ pub fn places_of(asked: &Asked, status: u16) -> &'static [Place] {
     let places = places(asked);
     match places.first().map(|place| place.holds) {
         _ if status < 400 || asked.verb.reads() || matches!(status, 401 | 404 | 409) => places,
+        // What does not start says so, and has no object.
+        _ if asked.connect.is_some() => places,
         Some(Holds::Secret | Holds::LastApplied) => &SECRETS_QUOTED,
         Some(Holds::Config) => &CONFIG_QUOTED,
         Some(Holds::Env) => &OTHERS_QUOTED,
-        Some(Holds::Token) | None => places,
+        Some(Holds::Token | Holds::Managed) | None => places,
     }
 }
 
@@ -195,20 +203,26 @@ pub fn form(asked: &Asked, status: u16) -> Form {
 }
 
 /// `Accept` as it goes upstream: of what the client would take, what is JSON; `*/*` and `application/*` are JSON. Without the
-/// header it is JSON. `as`, `g` and `v` (Table, PartialObjectMetadata, aggregated discovery), `profile` and `q` stay.
+/// header it is JSON. `as`, `g` and `v` (Table, PartialObjectMetadata, aggregated discovery), `profile` and `q` stay, but for a Table
+/// where there is to be none: clients that ask for one take the objects, too.
 ///
-/// Errors (side: client): it takes no JSON (protobuf, CBOR or YAML alone); a parameter that is not known.
-pub fn accept(raw: Option<&[u8]>) -> Result<String, Reason> {
+/// Errors (side: client): it takes no JSON (protobuf, CBOR or YAML alone), or nothing but a Table; a parameter that is not known.
+pub fn accept(raw: Option<&[u8]>, tables: bool) -> Result<String, Reason> {
     let Some(raw) = raw else { return Ok(JSON.to_owned()) };
     if raw.len() > ACCEPT_BYTES_MAX || raw.split(|b| *b == b',').count() > ACCEPT_RANGES_MAX {
         return Err(why::ACCEPT_TOO_LONG);
     }
     let text = std::str::from_utf8(raw).map_err(|_| why::BAD_ACCEPT)?;
-    let mut kept: Vec<String> = Vec::new();
+    let (mut kept, mut left_out): (Vec<String>, bool) = (Vec::new(), false);
     for range in text.split(',').map(trimmed).filter(|range| !range.is_empty()) {
-        kept.extend(json_range(range)?.filter(|range| !kept.contains(range)));
+        let range = json_range(range)?;
+        let out =
+            !tables && range.as_ref().is_some_and(|range| range.split(';').any(|part| part == "as=Table"));
+        left_out |= out;
+        kept.extend(range.filter(|range| !out && !kept.contains(range)));
     }
     match kept.is_empty() {
+        true if left_out => Err(why::NO_TABLE),
         true => Err(why::NO_JSON),
         false => Ok(kept.join(", ")),
     }

@@ -120,6 +120,7 @@ reasons! {
 reasons! {
     ACCEPT_TOO_LONG = TOO_LARGE, "an Accept header that is too long", "ACCEPT_BYTES_MAX, ACCEPT_RANGES_MAX";
     BAD_ACCEPT = UNKNOWN, "an Accept header with a parameter that this gateway does not know", "answer: Accept";
+    NO_TABLE = UNKNOWN, "a Table of such objects may show what a rule masks by its path: ask for the objects", "answer: Accept";
     NO_JSON = UNKNOWN, "this gateway answers in JSON, and Accept takes none", "answer: Accept";
 }
 

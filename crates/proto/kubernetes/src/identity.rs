@@ -1,4 +1,5 @@
-//! Headers that say who asks. None of a client's reaches upstream: the gateway says who it is.
+//! Headers that say who asks. None of a client's reaches upstream: the gateway says who it is. A request in somebody else's name is
+//! refused.
 //!
 //! Spec: k8s.io/apiserver, authentication by request headers (front proxy), impersonation, audit ids. Names are compared
 //! without their case, and with `_` for `-`, which some servers take for it.
@@ -35,9 +36,24 @@ pub fn claims(name: &[u8]) -> bool {
         || PREFIXES.iter().any(|prefix| folded.starts_with(prefix.as_bytes()))
 }
 
+/// Whether a client asks in somebody else's name: without this it would be done in the gateway's.
+pub fn impersonates(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"impersonate-";
+    let folded = name.iter().map(|b| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() });
+    name.len() >= PREFIX.len() && folded.take(PREFIX.len()).eq(PREFIX.iter().copied())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::claims;
+    use super::{claims, impersonates};
+
+    #[test]
+    fn who_asks_as_somebody_else_is_known() {
+        for name in ["Impersonate-User", "impersonate_group", "IMPERSONATE-EXTRA-scopes", "Impersonate-X"] {
+            assert!(impersonates(name.as_bytes()), "{name}");
+        }
+        assert!(!impersonates(b"Impersonate") && !impersonates(b"X-Remote-User"));
+    }
 
     #[test]
     fn no_header_of_a_client_says_who_asks() {

@@ -13,7 +13,7 @@
 //!
 //! Reading order: [`target`] (bytes -> segments and pairs) -> [`request`] (verb, group, resource, name) -> [`query`] (its
 //! options) -> [`action`] (what it does, in the words of policy) -> [`body`] (what its body adds)
-//! -> [`answer`] (where in an answer a secret stands) -> [`channel`] and [`spdy`] (what is inside of exec, attach and port-forward). Beside them: [`reply`] (what the gateway says itself), [`identity`] (headers that say who asks), [`fault`] (every reason for a refusal, in one
+//! -> [`answer`] (where in an answer a secret stands; [`table`]: what its tables show) -> [`channel`] and [`spdy`] (what is inside of exec, attach and port-forward). Beside them: [`reply`] (what the gateway says itself), [`identity`] (headers that say who asks), [`fault`] (every reason for a refusal, in one
 //! list), [`limits`]. Nothing here decides, records or releases.
 
 #![forbid(unsafe_code)]
@@ -30,4 +30,5 @@ pub mod query;
 pub mod reply;
 pub mod request;
 pub mod spdy;
+pub mod table;
 pub mod target;

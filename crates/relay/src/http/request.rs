@@ -524,7 +524,7 @@ impl Meaning {
         let refuse = call.refuse.or(opening.as_ref().err().copied());
         // What could be read and not looked into (a text of a MiB) is not shown, either.
         let opaque = call.action.opaque.or(seen.opaque.map(Opaque));
-        let hidden = call.refuse.is_some() || seen.opaque.is_some();
+        let hidden = call.refuse.is_some() || call.hidden || seen.opaque.is_some();
         Meaning { action: Action { opaque, ..call.action.clone() }, hidden, refuse }
     }
 

@@ -22,6 +22,7 @@ use crate::runs::Registry;
 use crate::tls;
 
 const _: () = assert!(MODEL_BODY_BYTES_MAX <= BODY_TOKEN_BYTES_MOST);
+const _: () = assert!(proto_kubernetes::limits::BODY_BYTES_MAX <= BODY_TOKEN_BYTES_MOST);
 
 /// What all sessions of one service share.
 pub struct Resource {
@@ -92,11 +93,12 @@ impl Resource {
     }
 
     /// The longest string or number of JSON that is looked into, in bytes: what a model or a tool is told or says may be one string
-    /// (an image), and is held whole anyway.
+    /// (an image), and is held whole anyway; a secret of a cluster may be one value, as large as what an API server takes.
     pub(super) fn longest(&self) -> usize {
-        match self.config.model.is_some() || self.config.mcp.is_some() {
-            true => MODEL_BODY_BYTES_MAX,
-            false => BODY_TOKEN_BYTES_MAX,
+        match (self.config.model.is_some() || self.config.mcp.is_some(), &self.config.cluster) {
+            (true, _) => MODEL_BODY_BYTES_MAX,
+            (false, Some(_)) => proto_kubernetes::limits::BODY_BYTES_MAX,
+            (false, None) => BODY_TOKEN_BYTES_MAX,
         }
     }
 

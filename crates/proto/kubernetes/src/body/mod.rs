@@ -30,6 +30,8 @@ mod patch;
 pub mod protobuf;
 mod walk;
 
+pub use patch::{Operation, operations};
+
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
@@ -257,19 +259,17 @@ fn delete(options: &Options, written: Written, bytes: &[u8]) -> Result<Said, Rea
     if top.members().iter().any(|(name, _)| !KNOWN.contains(&name.as_ref())) {
         return Err(why::NO_DELETE_OPTIONS);
     }
-    said.dry_run = match top.items("dryRun")? {
-        [] => false,
     if !options.of_delete.iter().map(|(name, value)| says(&top, name, value)).all(|same| same == Ok(true)) {
         return Err(why::DELETE_TWICE);
     }
+    said.dry_run = match top.items("dryRun")? {
+        [] => false,
         [one] if one.text()? == "All" => true,
         _ => return Err(why::NOT_A_DRY_RUN),
     };
     Ok(said)
 }
 
-/// Whether a body holds what the gateway puts in the place of a value: `[CLASS]` in a text, or in base64 as that of a secret's or config
-/// map's values. Null among those of a whole one would leave them empty, and is refused too. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
 /// Whether options of a delete say what a query says.
 fn says(options: &::json::Object<'_, '_>, name: &str, value: &str) -> Result<bool, Reason> {
     let Some(said) = options.get(name)? else { return Ok(false) };
@@ -282,6 +282,8 @@ fn says(options: &::json::Object<'_, '_>, name: &str, value: &str) -> Result<boo
     })
 }
 
+/// Whether a body holds what the gateway puts in the place of a value: `[CLASS]` in a text, or in base64 as that of a secret's or config
+/// map's values. Null among those of a whole one would leave them empty, and is refused too. Written back, it would take the place of the value itself. Errors (side: client): no JSON.
 pub fn holds_mask(
     asked: &Asked,
     form: Form,

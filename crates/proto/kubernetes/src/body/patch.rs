@@ -1,7 +1,8 @@
 //! JSON Patch: each operation as the object that it puts there. Spec: RFC 6902; RFC 6901 (pointers).
 //!
 //! `move` and `copy` put there what the body does not say: the whole is opaque then. `remove` and `test` put nothing there,
-//! but what takes a confinement away is said.
+//! but what takes a confinement away is said. Whether what is tested is governed is whoever's who knows the places: see
+//! [`operations`].
 
 use super::walk::Walk;
 use crate::fault::{self as why, Reason};
@@ -23,6 +24,30 @@ pub(super) fn read(walk: &mut Walk<'_>, patch: Value<'_>) -> Result<Option<Opaqu
     Ok(opaque)
 }
 
+/// Where an operation of a patch puts or tests its value.
+pub struct Operation<'a> {
+    pub tests: bool,
+    /// The tokens of its pointer.
+    pub pointer: Vec<String>,
+    /// As it is written.
+    pub value: Option<&'a str>,
+}
+
+/// The operations of a patch that was read, in their order. Errors: as [`crate::body::read`] has them.
+pub fn operations(bytes: &[u8]) -> Result<Vec<Operation<'_>>, Reason> {
+    let patch = json::parse(bytes)?;
+    let Kind::Array(operations) = patch.kind else { return Err(why::NO_PATCH) };
+    operations.iter().map(operation).collect()
+}
+
+fn operation<'a>(value: &Value<'a>) -> Result<Operation<'a>, Reason> {
+    let members = value.object().map_err(|_| why::NO_PATCH)?;
+    let pointer = tokens(members.text("path")?.ok_or(why::NO_PATCH)?)?;
+    let value = members.members().iter().find(|(name, _)| name == "value");
+    let tests = members.text("op")? == Some("test");
+    Ok(Operation { tests, pointer, value: value.map(|(_, value)| value.raw) })
+}
+
 fn one(walk: &mut Walk<'_>, operation: Value<'_>) -> Result<Option<Opaque>, Reason> {
     let members = operation.object().map_err(|_| why::NO_PATCH)?;
     let op = members.need("op", "an operation of a patch has no `op`")?.to_owned();
@@ -35,13 +60,20 @@ fn one(walk: &mut Walk<'_>, operation: Value<'_>) -> Result<Option<Opaque>, Reas
         "add" | "replace" => put(walk, path, operation).map(|()| None),
         "remove" => put_value(walk, path, Value { raw: "null", kind: Kind::Null }).map(|()| None),
         // Whether it holds says whether a guess of a value is right.
-        "test" if walk.is_secret() && path.first().is_none_or(|first| *first != "metadata") => {
+        "test" if walk.is_secret() && !is_plain(&path) => {
             Ok(Some(Opaque("a test of a secret's value says whether a guess is right")))
         }
         "test" => Ok(None),
         "move" | "copy" => Ok(Some(Opaque("a patch that moves or copies what it does not say"))),
         _ => Err(why::NO_PATCH),
     }
+}
+
+/// Whether what stands there of a secret is told to whoever reads its metadata.
+fn is_plain(path: &[String]) -> bool {
+    const PLAIN: [&str; 7] =
+        ["uid", "resourceVersion", "name", "generation", "labels", "finalizers", "ownerReferences"];
+    matches!(path, [first, second, ..] if first == "metadata" && PLAIN.contains(&second.as_str()))
 }
 
 fn put(walk: &mut Walk<'_>, path: Vec<String>, operation: Value<'_>) -> Result<(), Reason> {
@@ -65,6 +97,13 @@ fn put_value(walk: &mut Walk<'_>, path: Vec<String>, value: Value<'_>) -> Result
         // The whole object is taken away, or is none.
         _ => Err(why::NO_OBJECT),
     }
+}
+
+/// Whether the API server takes a token for an index where a list stands: as Go's `Atoi` reads numbers, with a sign and leading
+/// zeros; one below zero counts from the list's end.
+fn index(token: &str) -> bool {
+    let digits = token.strip_prefix(['+', '-']).unwrap_or(token);
+    token == "-" || !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The tokens of a pointer. Errors: no pointer; deeper than JSON may be.
@@ -92,10 +131,3 @@ fn unescaped(token: &str) -> Result<String, Reason> {
     }
     Ok(text)
 }
-/// Whether the API server takes a token for an index where a list stands: as Go's `Atoi` reads numbers, with a sign and leading
-/// zeros; one below zero counts from the list's end.
-fn index(token: &str) -> bool {
-    let digits = token.strip_prefix(['+', '-']).unwrap_or(token);
-    token == "-" || !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
-}
-

@@ -201,15 +201,20 @@ fn a_client_gets_json_whatever_it_would_rather_have() {
         ("text/html", None),
     ];
     for (raw, expected) in good {
-        assert_eq!(answer::accept(Some(raw.as_bytes())).ok().as_deref(), expected, "{raw}");
+        assert_eq!(answer::accept(Some(raw.as_bytes()), true).ok().as_deref(), expected, "{raw}");
     }
-    assert_eq!(answer::accept(None).as_deref(), Ok("application/json"));
+    assert_eq!(answer::accept(None, true).as_deref(), Ok("application/json"));
     let both = format!("{table},application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json");
-    assert_eq!(answer::accept(Some(both.as_bytes())).unwrap(), both.replace(',', ", "));
+    assert_eq!(answer::accept(Some(both.as_bytes()), true).unwrap(), both.replace(',', ", "));
     for raw in ["application/json;as", "application/json;x=1", "application/json;as=Ta\"ble"] {
-        assert_eq!(answer::accept(Some(raw.as_bytes())), Err(why::BAD_ACCEPT), "{raw}");
+        assert_eq!(answer::accept(Some(raw.as_bytes()), true), Err(why::BAD_ACCEPT), "{raw}");
     }
-    let many = |n: usize| answer::accept(Some(vec!["*/*"; n].join(",").as_bytes()));
+    // Where a Table may show too much the objects come, for who takes them.
+    assert_eq!(answer::accept(Some(both.as_bytes()), false).as_deref(), Ok("application/json"));
+    assert_eq!(answer::accept(Some(table.as_bytes()), false), Err(why::NO_TABLE));
+    let metadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    assert_eq!(answer::accept(Some(metadata.as_bytes()), false).as_deref(), Ok(metadata));
+    let many = |n: usize| answer::accept(Some(vec!["*/*"; n].join(",").as_bytes()), true);
     assert!(many(ACCEPT_RANGES_MAX).is_ok());
     assert_eq!(many(ACCEPT_RANGES_MAX + 1), Err(why::ACCEPT_TOO_LONG));
     let json = [
@@ -240,6 +245,8 @@ fn an_error_of_a_write_may_quote_what_is_stored_and_its_sentences_are_places() {
     for status in [200, 201, 401, 404, 409] {
         assert!(!quoted("PATCH", &one, status), "{status}");
     }
+    let exec = "/api/v1/namespaces/a/pods/p/exec?command=x&stdout=1";
+    assert!(!quoted("POST", exec, 400), "what does not start has no object");
     for target in ["/api/v1/namespaces/a/configmaps/c", "/api/v1/namespaces/a/pods/p"] {
         assert!(quoted("PATCH", target, 422), "{target}");
         assert!(!answer::places_of(&asked("PATCH", target), 422)[0].holds.always(), "{target}");

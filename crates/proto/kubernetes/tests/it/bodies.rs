@@ -229,6 +229,18 @@ fn a_json_patch_is_what_it_puts_where() {
     for (patch, expected) in cases {
         assert_eq!(beside("PATCH", DEPLOYMENT, PATCH, patch), expected, "{patch}");
     }
+    let secret = |path: &str| {
+        let patch = format!(r#"[{{"op":"test","path":"{path}","value":"x"}}]"#);
+        read("PATCH", "/api/v1/namespaces/a/secrets/s", PATCH, &patch).unwrap().opaque.is_some()
+    };
+    for path in ["", "/data/a", "/metadata", "/metadata/annotations/a", "/metadata/managedFields/0", "/type"]
+    {
+        assert!(secret(path), "{path}");
+    }
+    for path in ["/metadata/resourceVersion", "/metadata/uid", "/metadata/labels/a", "/metadata/finalizers/0"]
+    {
+        assert!(!secret(path), "{path}");
+    }
     let bad = [
         (r#"{}"#, why::NO_PATCH),
         (r#"[1]"#, why::NO_PATCH),
@@ -241,6 +253,7 @@ fn a_json_patch_is_what_it_puts_where() {
         (r#"[{"op":"add","path":"/0","value":1}]"#, why::NO_OBJECT),
         (r#"[{"op":"add","path":"/spec/HostNetwork","value":true}]"#, why::ANOTHER_CASE),
         (r#"[{"op":"add","path":"/spec/hostNetwork","value":"true"}]"#, why::WRONG_TYPE),
+        (r#"[{"op":"add","path":"/spec/template/spec/volumes/x","value":{"nfs":{}}}]"#, why::WRONG_TYPE),
     ];
     for (patch, expected) in bad {
         assert_eq!(read("PATCH", DEPLOYMENT, PATCH, patch).err(), Some(expected), "{patch}");
@@ -253,23 +266,10 @@ fn a_json_patch_is_what_it_puts_where() {
 #[test]
 fn a_patch_that_takes_a_confinement_away_says_so() {
     let null = r#"{"spec":{"template":{"spec":{"securityContext":null}}}}"#;
-        (r#"[{"op":"add","path":"/spec/template/spec/volumes/x","value":{"nfs":{}}}]"#, why::WRONG_TYPE),
     for media in [STRATEGIC, MERGE, APPLY] {
         assert_eq!(beside("PATCH", DEPLOYMENT, media, null), "administer k/_host/unconfined/securityContext");
     }
     assert_eq!(beside("PUT", DEPLOYMENT, JSON, null), "");
-}
-
-#[test]
-fn what_a_role_permits_and_to_whom() {
-    let grants = |body: &str| {
-        let all = beside("POST", ROLES, JSON, body);
-        all.replace("administer k/_grant/", "+").replace("administer k/", "")
-    };
-    let own = "_/clusterroles.rbac.authorization.k8s.io";
-    let cases = [
-        (
-            r#"{"rules":[{"verbs":["get","bind"],"apiGroups":["","apps"],"resources":["x"]}]}"#,
     for directive in [r#"{"$patch":"delete"}"#, r#"{"$retainKeys":["runAsUser"]}"#, r#"{"$patch":"replace"}"#]
     {
         let body = r#"{"spec":{"template":{"spec":{"securityContext":#}}}}"#.replace('#', directive);
@@ -388,6 +388,18 @@ fn a_kind_of_somebodys_own_may_spell_its_members_as_it_likes() {
         ", administer k/_host/network"
     );
     assert_eq!(beside(r#"{"spec":{"env":{"a":"b"},"volumes":{"x":{}}}}"#), "");
+}
+
+#[test]
+fn what_a_role_permits_and_to_whom() {
+    let grants = |body: &str| {
+        let all = beside("POST", ROLES, JSON, body);
+        all.replace("administer k/_grant/", "+").replace("administer k/", "")
+    };
+    let own = "_/clusterroles.rbac.authorization.k8s.io";
+    let cases = [
+        (
+            r#"{"rules":[{"verbs":["get","bind"],"apiGroups":["","apps"],"resources":["x"]}]}"#,
             "+bind/x, +bind/x.apps, +get/x, +get/x.apps",
         ),
         (r#"{"rules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"]}]}"#, "+*/*.*"),
@@ -431,6 +443,11 @@ fn a_created_object_has_the_name_that_its_body_says() {
         "write k/a/configmaps/m"
     );
     assert_eq!(on(r#"{"metadata":{"generateName":"m-"}}"#), "write k/a/configmaps");
+    let binding = r#"{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n"}}"#;
+    assert_eq!(
+        beside("POST", "/api/v1/namespaces/a/bindings", JSON, binding),
+        "administer k/a/pods/p/binding"
+    );
     let said = read("POST", PODS, JSON, r#"{"metadata":{"generateName":"m-"}}"#).unwrap();
     assert!(said.generates_name && said.name.is_none());
     let bad = [
@@ -579,11 +596,6 @@ fn the_type_of_a_body_is_known_and_its_verbs() {
         (Verb::Patch, JSON, why::WRONG_MEDIA),
         (Verb::Update, MERGE, why::WRONG_MEDIA),
     ];
-    let binding = r#"{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n"}}"#;
-    assert_eq!(
-        beside("POST", "/api/v1/namespaces/a/bindings", JSON, binding),
-        "administer k/a/pods/p/binding"
-    );
     for (verb, media, expected) in bad {
         assert_eq!(form(verb, media), Err(expected), "{media}");
     }
@@ -604,6 +616,14 @@ fn the_body_of_a_delete_says_whether_it_is_a_dry_run() {
     assert_eq!(dry(POD, r#"{"dryRun":["All","All"]}"#), Err(why::NOT_A_DRY_RUN));
     // The server takes the body's options, and those do not say it.
     assert_eq!(dry(&format!("{POD}?dryRun=All"), "{}"), Err(why::DELETE_TWICE));
+    assert_eq!(
+        dry(&format!("{POD}?gracePeriodSeconds=0"), r#"{"gracePeriodSeconds":1}"#),
+        Err(why::DELETE_TWICE)
+    );
+    let both =
+        format!("{POD}?dryRun=All&gracePeriodSeconds=0&propagationPolicy=Background&orphanDependents=true");
+    let same = r#"{"dryRun":["All"],"gracePeriodSeconds":0,"propagationPolicy":"Background","orphanDependents":true}"#;
+    assert_eq!(dry(&both, same), Ok(true));
     assert_eq!(dry(POD, r#"{"DryRun":["All"]}"#), Err(why::NO_DELETE_OPTIONS));
     assert_eq!(dry(POD, r#"{"kind":"Pod"}"#), Err(why::NO_DELETE_OPTIONS));
     assert_eq!(read("GET", POD, JSON, "{}"), Err(why::BODY_OF_A_READ));
@@ -753,14 +773,6 @@ fn a_secret_of_another_namespace_is_read_there() {
 
 #[test]
 fn what_the_gateway_gave_for_a_value_is_not_written_back() {
-    assert_eq!(
-        dry(&format!("{POD}?gracePeriodSeconds=0"), r#"{"gracePeriodSeconds":1}"#),
-        Err(why::DELETE_TWICE)
-    );
-    let both =
-        format!("{POD}?dryRun=All&gracePeriodSeconds=0&propagationPolicy=Background&orphanDependents=true");
-    let same = r#"{"dryRun":["All"],"gracePeriodSeconds":0,"propagationPolicy":"Background","orphanDependents":true}"#;
-    assert_eq!(dry(&both, same), Ok(true));
     let holds = |method: &[u8], target: &str, form, body: &str| {
         let Ok(Request::Resource(asked)) = Request::parse(method, target.as_bytes()) else {
             panic!("{target}")

