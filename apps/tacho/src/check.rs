@@ -751,6 +751,26 @@ as = "partial:4"
     }
 
     #[test]
+    fn names_of_rules_that_nothing_has_are_said() {
+        let file = crate::files::scratch("doubts").join("tacho.toml");
+        std::fs::write(&file, CONFIG).unwrap();
+        let config = Config::parse(&file, CONFIG.as_bytes()).unwrap();
+        let text = r#"
+@id("a") permit (principal, action == Action::"read", resource in Resource::"crn/crm");
+@id("b") permit (principal, action == Action::"read", resource in Resource::"crm/crm") when { principal.human in Group::"nobody" };
+@id("c") @needs("leads") forbid (principal, action == Action::"write", resource) unless { context.approvals.contains("leads") };
+"#;
+        let source = policy::Source { path: "a.cedar".to_owned(), text: text.to_owned() };
+        let policy = policies::parse(&[source]).ok().unwrap();
+        let doubts = policies::doubts(&config, &policy, &Operators::default());
+        let said: Vec<&str> = doubts.iter().map(|(what, _)| what.as_str()).collect();
+        let expect =
+            ["no operator approves for the group `leads`", "rule `a` names Resource", "rule `b` names Group"];
+        assert_eq!(said.len(), expect.len(), "{said:?}");
+        said.iter().zip(expect).for_each(|(said, expect)| assert!(said.starts_with(expect), "{said}"));
+    }
+
+    #[test]
     fn a_finding_of_several_lines_is_several_lines() {
         let mut text = Text::new();
         Finding::wrong("one\ntwo", "three").render(&mut text);
