@@ -598,6 +598,10 @@ fn inbox_html(html: &mut Html, waiting: &[Asked], person: &Person) {
 fn asked_html(html: &mut Html, ask: &Asked, person: &Person) {
     html.tag("ul", "touches", |html| ask.touches.iter().for_each(|touch| html.leaf("li", "", touch)));
     html.tag("pre", "", |html| html.block(&ask.statement));
+    if let Some(says) = &ask.says {
+        html.leaf("p", "label", "With its values, which the record does not have:");
+        html.tag("pre", "", |html| html.block(says));
+    }
     if let Some(sent) = &ask.sent {
         html.leaf(
             "p",

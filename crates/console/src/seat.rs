@@ -236,10 +236,14 @@ pub struct Asked {
     pub statement: String,
     /// What would be sent instead, if it differs; literals are masked.
     pub sent: Option<String>,
+    /// The statement with its values, those of a class masked. Null: they are not shown, or the statement shows them.
+    pub says: Option<String>,
     /// What it would change, as far as that could be told when it was asked: lines.
     pub changes: Option<String>,
     /// Masks of the parameters.
     pub params: Vec<String>,
+    /// Where `says` is there, the values themselves, those of a class masked. Null: NULL, too long, or without a text.
+    pub param_values: Vec<Option<String>>,
     pub in_transaction: bool,
     /// The decisions of the run's models that it carries out; empty: none. Null: no model has decided anything in the run.
     pub because: Option<Vec<BecauseLine>>,
@@ -283,9 +287,13 @@ impl BecauseLine {
 }
 
 impl Asked {
-    /// The masks of the parameters, each behind its place: `$2 xxxx`.
+    /// The masks of the parameters, each behind its place and before its value where that is shown: `$2 int4(2 bytes) = 17`.
     pub fn numbered_params(&self) -> Vec<String> {
-        self.params.iter().enumerate().map(|(n, mask)| format!("${} {mask}", n + 1)).collect()
+        let value = |n: usize| match self.param_values.get(n) {
+            Some(Some(value)) => format!(" = {value}"),
+            Some(None) | None => String::new(),
+        };
+        self.params.iter().enumerate().map(|(n, mask)| format!("${} {mask}{}", n + 1, value(n))).collect()
     }
 
     /// What the run's models have to do with it, a line each.
@@ -581,10 +589,11 @@ impl Answer for Inbox {
         for ask in &self.approvals {
             ask.whose(text);
             let short = answers::text::statement_line;
-            text.pair("  statement", &short(&ask.statement));
+            let said = ask.says.as_ref().unwrap_or(&ask.statement);
+            text.pair("  statement", &short(said));
             let changes = ask.changes.iter().flat_map(|changes| changes.lines());
             changes.for_each(|line| text.pair("  changes", &short(line)));
-            if ask.sent.is_some() || short(&ask.statement) != ask.statement {
+            if ask.sent.is_some() || short(said) != *said {
                 text.pair("  shortened", &format!("whole: tacho approvals {}", ask.ask));
             }
             ask.circumstances(text);
@@ -605,6 +614,7 @@ impl Answer for Asked {
             body.split('\n').for_each(|line| text.line(&format!("    | {line}")));
         };
         block("statement", &self.statement);
+        self.says.iter().for_each(|says| block("with its values", says));
         self.sent.iter().for_each(|sent| block("is sent as", sent));
         self.changes.iter().for_each(|changes| block("changes", changes));
         self.circumstances(text);

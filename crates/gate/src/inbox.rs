@@ -67,11 +67,15 @@ pub struct Pending {
     pub kind: &'static str,
     pub statement: MaskedText,
     pub sent: Option<MaskedText>,
+    /// `statement` with its values as far as they are of no class, where approvers see them; in no record.
+    pub says: Option<MaskedText>,
     /// What it would change, as far as that could be told when it was asked.
     pub changes: Option<MaskedText>,
     pub touches: Vec<Touched>,
     /// Bind values: type or size, and the classes of what was found in them.
     pub params: Vec<MaskedText>,
+    /// With `says`: the values themselves, as far as they are of no class. `None`: it has no text, or is NULL.
+    pub param_values: Vec<Option<MaskedText>>,
     pub in_transaction: bool,
     /// The decisions of the run's models that it carries out; empty: none. `None`: no model has decided anything in the run.
     pub because: Option<Vec<Because>>,

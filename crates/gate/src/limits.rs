@@ -17,6 +17,8 @@ pub const PERMIT_MILLIS: u64 = 30_000;
 /// Bind values that stand in the record itself, at most 75 bytes each: 19 KiB of the 64 KiB of a record. Types and sizes
 /// of the rest stand in its encrypted payload; at most 65,535 of 12 bytes, under 1 MiB.
 pub const PARAMS_MAX: usize = 256;
+/// Of the values of a request's parameters, what an approver is shown, in bytes; of the rest sizes alone.
+pub const PARAM_VALUES_BYTES_MAX: usize = 16 << 10;
 /// Most of what a request touches, of its functions and of governed columns, that the record of a refusal names where all are more than a
 /// record holds: 32 x 3 x 300 bytes.
 pub const BRIEF_MAX: usize = 32;

@@ -78,6 +78,8 @@ pub struct Subject {
     action: Action,
     statement: MaskedText,
     sent: Option<MaskedText>,
+    /// `statement` with its values: for approvers, and in no record.
+    says: Option<MaskedText>,
     record: Map,
     /// The same, where that is more than a record holds.
     brief: Map,
@@ -124,7 +126,12 @@ impl Subject {
         );
         let brief = brief.put("touches_more", action.accesses.len().saturating_sub(BRIEF_MAX) as u64);
         let record = record(touches, &functions, &governed);
-        Subject { action, statement, sent, record, brief, hidden: false, exact: false }
+        Subject { action, statement, sent, says: None, record, brief, hidden: false, exact: false }
+    }
+
+    /// The same, where whoever approves it is shown its values, too: the statement with them, and the parameters.
+    pub fn saying(self, says: Option<MaskedText>) -> Subject {
+        Subject { says, ..self }
     }
 
     /// The same, where a part of what is asked cannot be shown: nobody is asked to approve it.
@@ -152,6 +159,11 @@ impl Subject {
 
     pub fn sent(&self) -> Option<&MaskedText> {
         self.sent.as_ref()
+    }
+
+    /// See [`Subject::saying`].
+    pub(crate) fn says(&self) -> Option<&MaskedText> {
+        self.says.as_ref()
     }
 
     pub(crate) fn record(&self) -> &Map {

@@ -19,9 +19,10 @@ use crate::heard::Heard;
 use crate::inbox::{Answer, Approver, Form, INITIATOR, Inbox, Pending, Signature, Touched, Wait};
 use crate::likeness::{How, Span};
 use crate::limits::{
-    BODY_BYTES_SHOWN_MAX, BRIEF_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX, SHAPES_PER_RUN_MAX,
+    BODY_BYTES_SHOWN_MAX, BRIEF_MAX, PARAM_VALUES_BYTES_MAX, PARAMS_MAX, REQUESTS_PER_RUN_MAX, SETTLES_MAX,
+    SHAPES_PER_RUN_MAX,
 };
-use crate::question::{By, Exposure, Outcome, Piece, Question, Told, Tripped, Tx, Who};
+use crate::question::{By, Exposure, Outcome, Param, Piece, Question, Told, Tripped, Tx, Who};
 use crate::token::Intent;
 
 /// Why the gate cannot let anything through: evidence is not possible now.
@@ -132,6 +133,17 @@ impl Asked {
             None => self.wait.answered().await,
         }
     }
+}
+
+/// What whoever approves is shown of parameters: their values as far as they are of no class, as many as fit.
+fn told_values(detectors: &Detectors, params: &[Param]) -> Vec<Option<MaskedText>> {
+    let mut left = PARAM_VALUES_BYTES_MAX;
+    let mut value = |param: &Param| {
+        let (shown, _) = mask::text(detectors, param.said.as_deref()?);
+        left = left.checked_sub(shown.as_str().len())?;
+        Some(shown)
+    };
+    params.iter().map(|param| value(param)).collect()
 }
 
 /// How a question ended, checked again when it is spent.
@@ -373,9 +385,14 @@ impl Gate {
             kind: question.subject.action().kind,
             statement: question.subject.statement().clone(),
             sent: question.subject.sent().cloned(),
+            says: question.subject.says().cloned(),
             changes: question.changes.cloned(),
             touches: self.touches(question.subject.action()),
             params: question.params.iter().map(|param| param.mask.clone()).collect(),
+            param_values: match question.subject.says() {
+                Some(_) => told_values(&self.inner.detectors, &question.params),
+                None => Vec::new(),
+            },
             in_transaction: question.tx != Tx::Idle,
             because: question.saying().and_then(|said| self.inner.causes.because(who.run, &said)),
             groups: groups.clone(),
@@ -954,7 +971,10 @@ impl Gate {
         let touched = |access: &Access| Touched {
             verb: access.verb,
             on: mask::text(detectors, access.on.as_str()).0,
-            columns: access.columns.iter().map(|used| mask::name(detectors, &used.column)).collect(),
+            columns: {
+                let used = access.columns.iter().map(|used| &used.column).collect::<BTreeSet<_>>();
+                used.into_iter().map(|column| mask::name(detectors, column)).collect()
+            },
         };
         // That not everything is known comes first.
         let unknown = action.opaque.map(|Opaque(why)| Touched {

@@ -40,7 +40,7 @@ mod taint;
 mod text;
 
 pub use detect::{Detectors, Finding, Form};
-pub use field::{CellFinding, MaskedField, MaskedRow, fields, hides_number};
+pub use field::{CellFinding, MaskedField, MaskedRow, fields, hidden_number};
 pub use filter::{Filter, FilterBuilder, FilterKey, FilterStream, ends_token};
 pub use known::{Echoes, Known, Origin};
 pub use print::{Print, Prints};
@@ -50,4 +50,4 @@ pub use release::{
 pub use shape::Shape;
 pub use tail::{MaskedBytes, Tail};
 pub use taint::Taint;
-pub use text::{MaskedText, lines, name, param, says_all, statement, text};
+pub use text::{MaskedText, lines, name, param, says_all, statement, statement_with_values, text};

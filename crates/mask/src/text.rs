@@ -151,6 +151,24 @@ pub fn statement(detectors: &Detectors, text: &str, literals: &[Range<usize>]) -
     MaskedText(render(&bare, &findings, STATEMENT_BYTES_MAX).into())
 }
 
+/// As [`statement`], with its literals: of each what [`text`] would show. For whoever approves it, and for no record. `None`: the ranges do
+/// not fit the text, or all of it is longer than may be shown.
+pub fn statement_with_values(
+    detectors: &Detectors,
+    text: &str,
+    literals: &[Range<usize>],
+) -> Option<MaskedText> {
+    let told = between(text, literals, |value| match stand_in(value) {
+        // What a comment says is not done.
+        COMMENT => COMMENT.to_owned(),
+        _ => render(value, &found(detectors, value), usize::MAX),
+    })?;
+    let mut findings = Vec::new();
+    detectors.scan_deep(told.as_bytes(), &mut findings);
+    let all = MaskedText(render(&told, &findings, STATEMENT_BYTES_MAX).into());
+    all.is_whole().then_some(all)
+}
+
 /// Whether `shown`, which [`statement`] made of this, says all of it but its literals and comments: no name, operator or
 /// keyword was masked, escaped or cut off, so that another statement would look otherwise.
 pub fn says_all(shown: &MaskedText, text: &str, literals: &[Range<usize>]) -> bool {
@@ -182,6 +200,23 @@ pub fn param(
 
 /// The statement without literals and comments; `None` if `literals` are not sorted ranges of characters of `text`.
 fn without_values(text: &str, literals: &[Range<usize>]) -> Option<String> {
+    between(text, literals, |value| stand_in(value).to_owned())
+}
+
+const COMMENT: &str = "/*?*/";
+
+/// What stands for a literal or comment.
+fn stand_in(value: &str) -> &'static str {
+    match value {
+        comment if comment.starts_with("--") || comment.starts_with("/*") => COMMENT,
+        text if text.contains(['\'', '$']) => "'?'",
+        _ => "?",
+    }
+}
+
+/// The statement without comments, with something in place of each of `literals`; `None` if these are not sorted ranges of
+/// characters of `text`.
+fn between(text: &str, literals: &[Range<usize>], instead: impl Fn(&str) -> String) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut scan = Between::Code;
     let mut done = 0;
@@ -193,11 +228,7 @@ fn without_values(text: &str, literals: &[Range<usize>]) -> Option<String> {
         if scan != Between::Code || value.is_empty() {
             return None;
         }
-        out.push_str(match value {
-            comment if comment.starts_with("--") || comment.starts_with("/*") => "/*?*/",
-            text if text.contains(['\'', '$']) => "'?'",
-            _ => "?",
-        });
+        out.push_str(&instead(value));
         done = literal.end;
     }
     copy_code(text.get(done..)?, scan, &mut out);
@@ -222,12 +253,12 @@ fn copy_code(code: &str, mut state: Between, out: &mut String) -> Between {
         state = match state {
             Between::Code => match (c, chars.peek()) {
                 ('-', Some('-')) => {
-                    out.push_str("/*?*/");
+                    out.push_str(COMMENT);
                     Between::LineComment
                 }
                 ('/', Some('*')) => {
                     chars.next();
-                    out.push_str("/*?*/");
+                    out.push_str(COMMENT);
                     Between::BlockComment(1)
                 }
                 ('"', _) => {

@@ -222,8 +222,14 @@ fn shown(pending: &Pending) -> Asked {
         touches: pending.touches.iter().map(touch).collect(),
         statement: pending.statement.as_str().to_owned(),
         sent: pending.sent.as_ref().map(|t| t.as_str().to_owned()),
+        says: pending.says.as_ref().filter(|says| **says != pending.statement).map(|t| t.as_str().to_owned()),
         changes: pending.changes.as_ref().map(|t| t.as_str().to_owned()),
         params: pending.params.iter().map(|mask| mask.as_str().to_owned()).collect(),
+        param_values: pending
+            .param_values
+            .iter()
+            .map(|value| value.as_ref().map(|value| value.as_str().to_owned()))
+            .collect(),
         in_transaction: pending.in_transaction,
         signs: signs(&pending.bound),
         because: pending.because.as_ref().map(|all| all.iter().map(because).collect()),

@@ -1,4 +1,4 @@
-use super::{lines, name, param, says_all, statement, text};
+use super::{lines, name, param, says_all, statement, statement_with_values, text};
 use crate::detect::Detectors;
 use crate::limits::{NAME_BYTES_MAX, STATEMENT_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::shape::Shape;
@@ -111,6 +111,22 @@ fn a_statement_says_all_where_nothing_but_literals_and_comments_is_masked() {
     check(&format!("SELECT {}1", "a, ".repeat(STATEMENT_BYTES_MAX)), false);
     let beyond = std::slice::from_ref(&(0..9));
     assert!(!says_all(&statement(shared(), "select", beyond), "select", beyond), "withheld");
+}
+
+#[test]
+fn a_statement_is_shown_with_its_values_but_those_of_a_class() {
+    let told = |text: &str, ranges: &[std::ops::Range<usize>]| {
+        statement_with_values(shared(), text, ranges).map(|told| told.as_str().to_owned())
+    };
+    let text = "SELECT 'a\nb', '536-22-8391', 17 -- done by ann";
+    let ranges = [7..12, 14..27, 29..31, 32..46];
+    assert_eq!(told(text, &ranges).as_deref(), Some("SELECT 'a\\nb', '[pii.ssn]', 17 /*?*/"));
+    let text = "SELECT 'jo' '@example.com'";
+    assert_eq!(told(text, &[7..11, 12..26]).as_deref(), Some(text));
+    assert_eq!(told("SELECT 'a\u{202e}b'", &[7..14]).as_deref(), Some("SELECT 'a\\u{202e}b'"));
+    assert_eq!(told("select 'a'", &[7..20, 21..22]), None, "ranges that do not fit");
+    let long = format!("select '{}'", "a ".repeat(STATEMENT_BYTES_MAX));
+    assert_eq!(told(&long, &[7..long.len()]), None, "too long");
 }
 
 #[test]

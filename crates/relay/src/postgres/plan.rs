@@ -12,8 +12,8 @@ use gate::{Decided, Gate, GovernedRead, Ground, Param, Subject, Who};
 use ledger::Print;
 use mask::{Detectors, MaskedText};
 use policy::Context;
-use sql::{Analysis, ByName, Effect, LiteralKind, Names, Reason, Rewritten, Statement};
-use vocab::{Action, Class, Group, MaskKind, RuleId, Verb, Verdict};
+use sql::{Analysis, ByName, Effect, GovernedUse, LiteralKind, Names, Reason, Rewritten, Statement};
+use vocab::{Access, Action, Class, Group, MaskKind, Position, RuleId, Verb, Verdict};
 
 use super::catalog::Catalog;
 use super::flight::Columns;
@@ -147,6 +147,8 @@ impl Plan {
         let sent = instead
             .map(|(text, literals)| shown(detectors, (text, literals), behind.iter().map(|b| &*b.upstream)));
         let says_all = known && asked.says_all && sent.as_ref().is_none_or(|sent| sent.says_all);
+        let may_ask = !decided.cacheable || matches!(decided.verdict, Verdict::Ask(_));
+        let says = (may_ask && tells(&analysis, &writes)).then(|| asked.with_values(detectors)).flatten();
         let governed: Vec<GovernedRead> = analysis
             .governed
             .iter()
@@ -154,7 +156,8 @@ impl Plan {
             .map(|g| GovernedRead { on: g.path.clone(), class: g.class.clone(), kind: g.kind.as_str() })
             .collect();
         let sent = sent.map(|sent| sent.text);
-        let subject = Subject::new(detectors, analysis.action.clone(), asked.text, sent, &governed);
+        let subject =
+            Subject::new(detectors, analysis.action.clone(), asked.text, sent, &governed).saying(says);
         Plan {
             subject: if says_all { subject } else { subject.hidden() },
             text: rewritten.text.as_deref().unwrap_or(own_text).into(),
@@ -194,6 +197,16 @@ impl Plan {
             true => self.decided.clone(),
             false => gate.verdict(who, &self.ground(&context()), approved).into(),
         }
+    }
+
+    /// Whether it is of the same statement, and reveals the same.
+    pub fn is(&self, other: &Plan) -> bool {
+        std::ptr::eq(self, other)
+            || self.text == other.text
+                && self.statement.as_ref().map(Statement::text)
+                    == other.statement.as_ref().map(Statement::text)
+                && self.types == other.types
+                && self.revealed == other.revealed
     }
 
     /// The statement, if nothing stands before it: then a text whose plan this is holds nothing else.
@@ -357,6 +370,24 @@ struct Shown {
     text: MaskedText,
     /// Nothing but literals and comments was masked in it.
     says_all: bool,
+    /// What it was made of, with its literals.
+    all: String,
+    literals: Vec<Range<usize>>,
+}
+
+impl Shown {
+    fn with_values(&self, detectors: &Detectors) -> Option<MaskedText> {
+        mask::statement_with_values(detectors, &self.all, &self.literals)
+    }
+}
+
+/// Whether who approves it may see its values: it neither compares nor writes what is governed, nor gives anybody a password.
+fn tells(analysis: &Analysis, writes: &[Written]) -> bool {
+    let compares = |used: &GovernedUse| used.positions.iter().any(|at| *at != Position::Output);
+    let administers = |access: &Access| access.verb == Verb::Administer;
+    writes.is_empty()
+        && !analysis.governed.iter().any(compares)
+        && !analysis.action.accesses.iter().any(administers)
 }
 
 fn shown<'a>(
@@ -376,7 +407,7 @@ fn shown<'a>(
         ranges.extend(found.into_iter().map(|range| start + range.start..start + range.end));
     }
     let shown = mask::statement(detectors, &all, &ranges);
-    Shown { says_all: mask::says_all(&shown, &all, &ranges), text: shown }
+    Shown { says_all: mask::says_all(&shown, &all, &ranges), text: shown, all, literals: ranges }
 }
 
 const TYPE_RUNS_CODE: &str = "A parameter of this type may run a function that nobody vouches for.";
