@@ -143,7 +143,7 @@ auditors = ["{auditor}"]  # who can open fingerprints and reels
 # idle_in_transaction_timeout = "10m"   # the same for a transaction in which nothing is asked
 # hold_in_transaction = "0s"     # nobody is asked for approval while a transaction holds locks; "10s": it may take so long
 # tripwire = "mask"              # a secret found in an undeclared column is masked; "cut" ends the connection
-# vouch = ["public.slugify"]     # functions of yours that only read their arguments
+# vouch = ["public.slugify"]     # functions of yours that only read their arguments; "extension:citext": all of an extension's
 #
 # [[resource.mask]]
 # column = "public.customers.ssn"

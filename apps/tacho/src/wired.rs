@@ -69,6 +69,7 @@ pub fn postgres(
             })
             .collect(),
         vouch: database.vouch.iter().map(|f| format!("{}.{}", f.schema, f.name)).collect(),
+        vouch_extensions: database.vouch_extensions.clone(),
         reel: reel(resource.reel),
         durability: config.gateway.durability,
         read_only: database.read_only,

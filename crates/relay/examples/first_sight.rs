@@ -132,6 +132,7 @@ fn resource(dir: &Path, upstream: Upstream, password: &str, policy: &str) -> Res
             kind: MaskKind::Redact,
         }],
         vouch: Vec::new(),
+        vouch_extensions: Vec::new(),
         reel: Reel::None,
         durability: Durability::Os,
         read_only: true,

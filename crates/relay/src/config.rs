@@ -95,6 +95,8 @@ pub struct PostgresResource {
     pub masks: Vec<ColumnMask>,
     /// Functions that the operator vouches for, `schema.name`.
     pub vouch: Vec<String>,
+    /// Extensions of which every function and operator is vouched for.
+    pub vouch_extensions: Vec<String>,
     pub reel: Reel,
     pub durability: Durability,
     /// Open upstream sessions read-only whatever policy says.

@@ -42,7 +42,10 @@ pub struct Vouched {
 impl Vouched {
     pub(crate) fn covers(&self, function: &Function) -> bool {
         let name = format!("{}.{}", function.schema, function.name);
-        self.functions.contains(&name)
-            || function.extension.as_ref().is_some_and(|e| self.extensions.contains(e))
+        self.functions.contains(&name) || self.covers_extension(function)
+    }
+
+    pub(crate) fn covers_extension(&self, function: &Function) -> bool {
+        function.extension.as_ref().is_some_and(|e| self.extensions.contains(e))
     }
 }

@@ -4,6 +4,7 @@
 use crate::names::{ask, bind, execute};
 use crate::raw::{Raw, code, message};
 use crate::world::{own_site, upstream};
+use interop::gateway::Gateway;
 
 /// Everything but what an ordinary agent is not given.
 const RULES: &str = r#"
@@ -119,4 +120,32 @@ fn what_is_stored_of_masked_columns_is_masked_and_their_order_is_not_chosen() {
     );
     assert_eq!(ask(&mut client, "SELECT note FROM orders WHERE id = 1"), ["ssn_1"]);
     assert!(!String::from_utf8_lossy(&client.seen).contains("#raw"));
+}
+
+#[test]
+fn an_extension_that_is_vouched_for_takes_no_name_from_postgresqls_own_functions() {
+    let plan = |database: &str, lines: &str| {
+        let lines = lines.to_owned();
+        let site = own_site(database, |plan| {
+            plan.policy = RULES.to_owned();
+            plan.resource_lines = lines;
+        });
+        upstream().admin(database, "CREATE EXTENSION citext SCHEMA public").unwrap();
+        site.up().unwrap()
+    };
+    let answer = |gateway: &Gateway, sql: &str| {
+        let lease = gateway.lease("tester").unwrap();
+        code(&Raw::log_in(gateway, &lease).query(sql).unwrap())
+    };
+    let (plain, vouched) =
+        (plan("citext_plain", ""), plan("citext_vouched", "vouch = [\"extension:citext\"]\n"));
+    for sql in ["SELECT min(id) FROM orders", "SELECT replace(note, 'a', 'b') FROM orders"] {
+        assert_eq!(answer(&plain, sql).as_deref(), Some("42501"), "{sql}");
+        assert_eq!(answer(&vouched, sql), None, "{sql}");
+    }
+    let masked = "SELECT replace(ssn, 'a', 'b') FROM customers";
+    assert!(answer(&vouched, masked).is_none());
+    let lease = vouched.lease("tester").unwrap();
+    let told = ask(&mut Raw::log_in(&vouched, &lease), masked);
+    assert!(!told.is_empty() && told.iter().all(|value| value.starts_with("ssn_")), "{told:?}");
 }

@@ -152,6 +152,8 @@ pub struct Database {
     pub idle_in_transaction_timeout: Option<Duration>,
     /// Functions that the operator vouches for: they read what their arguments say and nothing else.
     pub vouch: Vec<FunctionName>,
+    /// Extensions of which the same holds.
+    pub vouch_extensions: Vec<String>,
     /// How long a question may wait while the transaction holds locks; zero: it is not asked there.
     pub hold_in_transaction: Duration,
     pub masks: Vec<Mask>,

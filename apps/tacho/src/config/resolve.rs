@@ -18,6 +18,9 @@ use crate::limits::{
     WITNESSES_MAX,
 };
 
+/// What stands before an extension's name in `vouch`.
+const EXTENSION: &str = "extension:";
+
 /// Turns what was typed into what is meant. Goes on after an error, to find the next.
 pub(super) struct Resolver<'p> {
     pub(super) base: PathBuf,
@@ -236,7 +239,13 @@ impl Resolver<'_> {
             }
         });
         let masks = self.masks(place, raw.masks);
-        let vouch = raw.vouch.iter().filter_map(|name| self.function(place, name)).collect();
+        let (mut vouch, mut vouch_extensions) = (Vec::new(), Vec::new());
+        for named in &raw.vouch {
+            match named.value.strip_prefix(EXTENSION) {
+                Some(extension) => vouch_extensions.push(extension.to_owned()),
+                None => vouch.extend(self.function(place, named)),
+            }
+        }
         let hold_in_transaction = raw.hold_in_transaction.map_or(HOLD_IN_TRANSACTION_DEFAULT, |hold| {
             if hold.value > APPROVAL_TIMEOUT_MAX {
                 let most = APPROVAL_TIMEOUT_MAX.as_secs();
@@ -252,6 +261,7 @@ impl Resolver<'_> {
             lock_timeout: raw.lock_timeout.map(|t| t.value),
             idle_in_transaction_timeout: raw.idle_in_transaction_timeout.map(|t| t.value),
             vouch,
+            vouch_extensions,
             hold_in_transaction,
             masks,
         })

@@ -15,7 +15,7 @@ listen = "127.0.0.1:6432"
 upstream = "postgres://app@db.internal:5432/crm"
 credential = { env = "CRM_PASSWORD" }
 reel = "head:64KiB"
-vouch = ["public.slugify"]
+vouch = ["public.slugify", "extension:citext"]
 
 [[resource.mask]]
 column = 'public.customers."SSN"'

@@ -286,7 +286,7 @@ impl Resolver<'_> {
                 self.problems.at(
                     &text.span,
                     format!(
-                        "{place}: vouch = {:?} is not a function; write schema.function, as public.slugify",
+                        "{place}: vouch = {:?} is not a function; write schema.function, as public.slugify, or extension:NAME",
                         text.value
                     ),
                 );

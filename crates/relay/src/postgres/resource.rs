@@ -1,6 +1,6 @@
 //! One PostgreSQL resource: its configuration, made ready.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ impl Resource {
             })
             .collect();
         let vouched = Vouched {
-            functions: config.vouch.iter().cloned().collect::<BTreeSet<_>>(),
-            ..Vouched::default()
+            functions: config.vouch.iter().cloned().collect(),
+            extensions: config.vouch_extensions.iter().cloned().collect(),
         };
         Ok(Resource {
             root: ResourcePath::root(&config.name),
