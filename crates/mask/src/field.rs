@@ -157,7 +157,7 @@ fn replaced<'a>(bytes: &'a [u8], shape: Shape, findings: &[Finding]) -> Option<C
             let inner: Vec<Finding> = findings.iter().map(shift).collect::<Option<_>>()?;
             crate::json::replace(json, &inner).map(|json| Cow::Owned([&[*version], &json[..]].concat()))
         }
-        Shape::Rigid | Shape::Integer | Shape::Numeric | Shape::Settled => None,
+        Shape::Rigid | Shape::Integer | Shape::Double | Shape::Numeric | Shape::Settled => None,
     }
 }
 
@@ -165,14 +165,15 @@ fn replaced<'a>(bytes: &'a [u8], shape: Shape, findings: &[Finding]) -> Option<C
 fn digits(shape: Shape, bytes: &[u8]) -> Option<String> {
     match shape {
         Shape::Integer => integer_digits(bytes),
+        Shape::Double => double_digits(bytes),
         Shape::Numeric => numeric_digits(bytes),
         Shape::Text | Shape::Json | Shape::Jsonb | Shape::Rigid | Shape::Settled => None,
     }
 }
 
-/// Whether the format of a cell hides the digits of a number that is long enough for any that is looked for.
-pub fn hides_number(shape: Shape, bytes: &[u8]) -> bool {
-    digits(shape, bytes).is_some()
+/// The digits of a number that the format of a cell hides, if it is long enough for any that is looked for.
+pub fn hidden_number(shape: Shape, bytes: &[u8]) -> Option<String> {
+    digits(shape, bytes)
 }
 
 /// Looks at the decimal digits of a binary number; a finding covers the whole cell.
@@ -184,19 +185,30 @@ fn number(detectors: &Detectors, digits: &str, len: usize, findings: &mut Vec<Fi
     }
 }
 
-/// The digits of a positive 64-bit integer that is long enough for any number that is looked for.
+/// A number of so many digits is long enough for any that is looked for.
+const NUMBER_MIN: u64 = 10_000_000_000_000;
+
+/// The digits of a 64-bit integer that is long enough for any number that is looked for.
 fn integer_digits(bytes: &[u8]) -> Option<String> {
-    let value = i64::from_be_bytes(bytes.try_into().ok()?);
-    (value >= 10_000_000_000_000).then(|| value.to_string())
+    let value = i64::from_be_bytes(bytes.try_into().ok()?).unsigned_abs();
+    (value >= NUMBER_MIN).then(|| value.to_string())
 }
 
-/// The integer digits of a `numeric`: counts of base-10000 digits, weight, sign, scale, then the digits, 16 bits each.
-/// `None` if it is negative, has a fraction, is too short or long to be looked for, or malformed.
+/// The same of a double, before its point. As text it may have an exponent, in which no number is found.
+fn double_digits(bytes: &[u8]) -> Option<String> {
+    let value = f64::from_be_bytes(bytes.try_into().ok()?).abs();
+    // Above that a double holds no number to its last digit.
+    (value >= NUMBER_MIN as f64 && value < 1e17).then(|| format!("{:.0}", value.trunc()))
+}
+
+/// The digits of a `numeric` before its point: counts of base-10000 digits, weight, sign, scale, then the digits, 16 bits each.
+/// `None` if it is no number, too short or long to be looked for, or malformed.
 fn numeric_digits(bytes: &[u8]) -> Option<String> {
     let (head, digits) = bytes.split_at_checked(8)?;
     let word = |i: usize| u16::from_be_bytes([head[i], head[i + 1]]);
     let (count, weight, sign) = (usize::from(word(0)), usize::from(word(2)), word(4));
-    if sign != 0 || !(3..=4).contains(&weight) || count > weight + 1 || digits.len() != 2 * count {
+    const NEGATIVE: u16 = 0x4000;
+    if ![0, NEGATIVE].contains(&sign) || !(3..=4).contains(&weight) || digits.len() != 2 * count {
         return None;
     }
     let words = digits.chunks_exact(2).map(|d| u16::from_be_bytes([d[0], d[1]]));

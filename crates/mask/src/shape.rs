@@ -13,6 +13,8 @@ pub enum Shape {
     Rigid,
     /// A big-endian integer: its decimal digits are looked at.
     Integer,
+    /// A big-endian double: the digits before its point are looked at.
+    Double,
     /// PostgreSQL's `numeric` in binary format: its decimal digits are looked at.
     Numeric,
     /// Cannot hold a value of any class: booleans, dates, UUIDs, floats, 32-bit integers.
@@ -24,7 +26,7 @@ impl Shape {
     pub(crate) fn is_text(self) -> bool {
         match self {
             Shape::Text | Shape::Json | Shape::Jsonb | Shape::Rigid => true,
-            Shape::Integer | Shape::Numeric | Shape::Settled => false,
+            Shape::Integer | Shape::Double | Shape::Numeric | Shape::Settled => false,
         }
     }
 
@@ -36,6 +38,7 @@ impl Shape {
             (25 | 1043 | 1042 | 19 | 18 | 142 | 705, _) => Shape::Text,
             (114, _) | (3802, false) => Shape::Json,
             (3802, true) => Shape::Jsonb,
+            (701, true) => Shape::Double,
             // bool, int2, int4, oid, float4, float8, date, time, timetz, timestamp, timestamptz, interval, uuid, xid, cid, tid, macaddr
             (
                 16 | 21 | 23 | 26 | 700 | 701 | 1082 | 1083 | 1266 | 1114 | 1184 | 1186 | 2950 | 28 | 29 | 27

@@ -19,6 +19,16 @@ pub const VALUE_DEPTH_MAX: u32 = 8;
 /// digits, so an array of them would be 9,000 times as large as its bytes; above this the value counts as malformed.
 pub const VALUE_TEXT_BYTES_MAX: usize = 64 << 20;
 
+/// How long the bytes of a `bytea` are whose digits may be asked for as one word.
+pub const BYTEA_DIGITS_MAX: usize = 127;
+
+/// Bytes as PostgreSQL prints them (`bytea_output = hex`).
+pub fn bytea_digits(bytes: &[u8]) -> Vec<u8> {
+    let hex = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(b'0', |digit| digit as u8);
+    let pairs = bytes.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]);
+    b"\\x".iter().copied().chain(pairs).collect()
+}
+
 /// A value as its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan<'a> {
@@ -350,6 +360,12 @@ impl Printer<'_> {
             }
             Carries::Bytes => {
                 self.out.extend_from_slice(value);
+                // Both as they are and as they are printed; a line's end in them would be one between parts.
+                self.unknown |= value.contains(&b'\n') || value.len() > BYTEA_DIGITS_MAX;
+                if value.len() <= BYTEA_DIGITS_MAX {
+                    self.out.push(b'\n');
+                    self.out.extend(bytea_digits(value));
+                }
                 Some(())
             }
             Carries::Text => self.text(type_oid, value),

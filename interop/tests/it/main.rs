@@ -30,6 +30,7 @@ mod credentials;
 mod evidence;
 mod fates;
 mod flights;
+mod formats;
 mod given;
 mod holds;
 mod hostile;

@@ -1,4 +1,4 @@
-use super::{CellFinding, fields, integer_digits, numeric_digits};
+use super::{CellFinding, double_digits, fields, integer_digits, numeric_digits};
 use crate::detect::Detectors;
 use crate::shape::Shape;
 
@@ -94,11 +94,20 @@ fn binary_numbers_are_read_as_digits() {
     let nine = 536_904_399i64.to_be_bytes();
     assert_eq!(release(Shape::Integer, &nine).1, []);
     assert_eq!(integer_digits(&[0; 4]), None);
-    assert_eq!(integer_digits(&(-4_111_111_111_111_111i64).to_be_bytes()), None);
+    let negative = integer_digits(&(-4_111_111_111_111_111i64).to_be_bytes());
+    assert_eq!(negative.as_deref(), Some("4111111111111111"));
+    let double = 4_111_111_111_111_111f64;
+    assert_eq!(release(Shape::Double, &(-double).to_be_bytes()).0, None);
+    assert_eq!(double_digits(&(double + 0.5).to_be_bytes()).as_deref(), Some("4111111111111111"));
+    for none in [0.5, 1e12, 1e18, f64::NAN, f64::INFINITY] {
+        assert_eq!(double_digits(&none.to_be_bytes()), None, "{none}");
+    }
     // 4111 1111 1111 1111 as a numeric: four digits of base 10000, weight 3, positive, scale 0.
     let numeric = [0, 4, 0, 3, 0, 0, 0, 0, 0x10, 0x0f, 0x04, 0x57, 0x04, 0x57, 0x04, 0x57];
     assert_eq!(numeric_digits(&numeric).as_deref(), Some("4111111111111111"));
     assert_eq!(release(Shape::Numeric, &numeric).0, None);
+    let fraction = [0, 5, 0, 3, 0x40, 0, 0, 2, 0x10, 0x0f, 0x04, 0x57, 0x04, 0x57, 0x04, 0x57, 0x13, 0x88];
+    assert_eq!(numeric_digits(&fraction).as_deref(), Some("4111111111111111"), "-4111111111111111.50");
     // Trailing zeros are left out on the wire.
     assert_eq!(numeric_digits(&[0, 1, 0, 3, 0, 0, 0, 0, 0, 7]).as_deref(), Some("7000000000000"));
     for bad in [&numeric[..7], &numeric[..15], &[0xff; 16], &[0, 0, 0x40, 0, 0, 0, 0, 0]] {
@@ -121,6 +130,8 @@ fn shapes_of_postgres_types() {
         (3802, true, Shape::Jsonb),
         (23, true, Shape::Settled),
         (20, true, Shape::Integer),
+        (701, true, Shape::Double),
+        (701, false, Shape::Settled),
         (20, false, Shape::Rigid),
         (1700, true, Shape::Numeric),
         (17, true, Shape::Rigid),

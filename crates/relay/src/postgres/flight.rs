@@ -82,6 +82,10 @@ pub struct Op {
     pub silent: bool,
     /// What is undone if it fails, in the order of its messages: without those that upstream has carried out.
     pub named: Vec<Named>,
+    /// The portals that it describes, by name and number, in order: without those that were answered.
+    pub describes: VecDeque<(Bytes, u64)>,
+    /// That of the portal whose rows it brings.
+    pub executes: Option<u64>,
 }
 
 /// A piece of an answer: what stood before its first row, and its rows.
@@ -110,8 +114,6 @@ pub struct Columns {
     /// What the reel says of it: name, type, format.
     pub fields: Vec<(MaskedText, u32, u16)>,
     pub shapes: Vec<Shape>,
-    /// There are numbers whose format hides their digits from a look at the bytes.
-    pub hides: bool,
     /// Governed columns that come raw, by index: revealed to this run.
     pub raw: Vec<(usize, Class)>,
     /// The field of an outcome that says which columns there are.
@@ -130,14 +132,13 @@ impl Columns {
             .iter()
             .map(|c| Shape::of_postgres(c.type_oid, c.format == Format::Binary))
             .collect();
-        let hides = shapes.iter().any(|shape| matches!(shape, Shape::Integer | Shape::Numeric));
         let fields = fields(detectors, &described);
         let names: Vec<Map> = fields
             .iter()
             .map(|(name, type_oid, _)| Map::new().put("name", name.clone()).put("type", *type_oid))
             .collect();
         let record = if names.is_empty() { Map::new() } else { Map::new().put("columns", names) };
-        Columns { described, body, fields, shapes, hides, raw, record }
+        Columns { described, body, fields, shapes, raw, record }
     }
 
     /// Whether a message with this body, with these columns raw, describes the same.
@@ -189,6 +190,8 @@ impl Op {
             withheld: false,
             silent: false,
             named: Vec::new(),
+            describes: VecDeque::new(),
+            executes: None,
         }
     }
 

@@ -1,13 +1,13 @@
 //! The last look at frames before they leave: what detectors find and nothing explains is masked, or nothing leaves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use gate::Tripped;
 use ledger::{Map, PayloadPlain};
-use mask::{Detectors, FilterBuilder, Known, MaskedBytes, MaskedField, MaskedText, Origin, Shape};
+use mask::{Detectors, FilterBuilder, Finding, Known, MaskedBytes, MaskedField, MaskedText, Origin, Shape};
 use proto_postgres::errors::{self, Care, Known as Said};
 use proto_postgres::frame::{Frame, tag};
 use proto_postgres::message::{Format, FromUpstream};
@@ -48,9 +48,12 @@ impl Look {
         let detectors = scene.gate.detectors();
         let mut bytes = Vec::from(bytes);
         self.places.find(&bytes, marks);
-        let numbers = self.places.hidden;
-        if numbers {
-            let masked = mask_frames(detectors, &self.known, bytes, marks, &mut hits)?;
+        let hidden = self.behind(scene, &bytes, op.as_deref_mut())?;
+        if hidden {
+            let masked = mask_frames(scene, &self.known, bytes, marks, &mut hits)?;
+            if let (Tripwire::Cut, Some(hit)) = (scene.tripwire, hits.masked()) {
+                return Err(FlushError::Leak(Leak { detector: hit.detector }));
+            }
             self.places.find(&masked.0, &masked.1);
             bytes = masked.0;
         }
@@ -59,11 +62,11 @@ impl Look {
         };
         let released = match self.release(detectors, bytes) {
             Ok(released) => released,
-            Err(unmasked) if scene.tripwire == Tripwire::Cut || numbers => {
+            Err(unmasked) if scene.tripwire == Tripwire::Cut || hidden => {
                 return Err(leak(unmasked));
             }
             Err(unmasked) => {
-                let masked = mask_frames(detectors, &self.known, unmasked.bytes, marks, &mut hits)?;
+                let masked = mask_frames(scene, &self.known, unmasked.bytes, marks, &mut hits)?;
                 self.places.find(&masked.0, &masked.1);
                 self.release(detectors, masked.0).map_err(leak)?
             }
@@ -86,25 +89,49 @@ impl Look {
             op.hits += hits.count;
             op.notified |= self.places.notified;
         }
-        self.remember(scene, bytes.as_bytes(), op.as_deref_mut());
+        self.remember(scene, bytes.as_bytes());
         let reel = if scene.reel == Reel::None { None } else { reel(detectors, &bytes, op) };
         Ok((bytes, reel))
     }
 
+    /// Whether detectors find something behind the bytes of cells in binary formats. Errors: they do in a COPY in binary format, out of which
+    /// nothing can be cut; its values enter the filter here.
+    fn behind(&mut self, scene: &Scene<'_>, bytes: &[u8], op: Option<&mut Op>) -> Result<bool, FlushError> {
+        let detectors = scene.gate.detectors();
+        let mut found = Vec::new();
+        self.apart.clear();
+        if let Some(copied) = op.and_then(|op| op.copied.as_mut()) {
+            for (place, _) in self.places.cells.iter().filter(|(_, form)| *form == Form::Copy) {
+                let data = bytes.get(place.clone()).unwrap_or_default();
+                copied.enter(&mut self.filter, scene.filter_key, scene.types, data, &mut self.apart);
+            }
+            detectors.scan_deep(&self.apart, &mut found);
+            if let Some(finding) = found.first() {
+                return Err(FlushError::Leak(Leak { detector: finding.detector }));
+            }
+            self.apart.clear();
+        }
+        for (place, form) in &self.places.cells {
+            let Form::Binary(type_oid) = form else { continue };
+            let value = bytes.get(place.clone()).unwrap_or_default();
+            let behind = text::behind(scene.types, *type_oid, value);
+            behind.into_iter().for_each(|text| text::apart(&mut self.apart, &text));
+        }
+        if !self.apart.is_empty() {
+            detectors.scan_deep(&self.apart, &mut found);
+        }
+        Ok(!found.is_empty())
+    }
+
     /// What leaves enters the filter.
-    fn remember(&mut self, scene: &Scene<'_>, bytes: &[u8], mut op: Option<&mut Op>) {
+    fn remember(&mut self, scene: &Scene<'_>, bytes: &[u8]) {
         let (filter, key) = (&mut self.filter, scene.filter_key);
         for (place, form) in &self.places.cells {
             let Some(value) = bytes.get(place.clone()) else { continue };
             match form {
                 Form::Text => filter.cell(key, value),
                 Form::Binary(type_oid) => text::enter(filter, key, scene.types, *type_oid, value),
-                Form::Copy => {
-                    filter.cell(key, value);
-                    if let Some(copied) = op.as_deref_mut().and_then(|op| op.copied.as_mut()) {
-                        copied.enter(filter, key, scene.types, value);
-                    }
-                }
+                Form::Copy => filter.cell(key, value),
                 Form::Unknown => {
                     filter.cell(key, value);
                     filter.cannot_say();
@@ -134,8 +161,6 @@ struct Places {
     values: Vec<Range<usize>>,
     /// Of rows, of COPY and of what upstream says in words: what enters a filter.
     cells: Vec<(Range<usize>, Form)>,
-    /// A cell's format hides a number that is long enough for a class.
-    hidden: bool,
     /// There is a notification.
     notified: bool,
 }
@@ -153,16 +178,15 @@ enum Form {
 }
 
 impl Places {
-    /// `marks` say which shape the cells have; without them none is said to hide anything.
+    /// `marks` say which shape the cells have.
     fn find(&mut self, bytes: &[u8], marks: &Marks) {
         self.values.clear();
         self.cells.clear();
-        (self.hidden, self.notified) = (false, false);
+        self.notified = false;
         let mut shapes = Walk::new(marks);
         let mut at = 0;
         while let Some((tag, body)) = frame_at(bytes, at) {
             let columns = shapes.at(at);
-            let hides = columns.filter(|columns| columns.hides);
             at = body.end;
             match tag {
                 tag::DATA_ROW => {
@@ -176,9 +200,6 @@ impl Places {
                         };
                         let cell = body.start + place.start..body.start + place.end;
                         end = cell.end;
-                        let shape = hides.and_then(|columns| columns.shapes.get(i));
-                        self.hidden |=
-                            shape.is_some_and(|shape| mask::hides_number(*shape, &bytes[cell.clone()]));
                         self.values.push(cell.clone());
                         self.cells.push((cell, columns.map_or(Form::Unknown, |columns| columns.form(i))));
                     }
@@ -345,9 +366,15 @@ struct Hits {
     count: u64,
 }
 
+impl Hits {
+    fn masked(&self) -> Option<&Tripped> {
+        self.seen.iter().find(|hit| hit.act == "masked")
+    }
+}
+
 /// Frame by frame, cell by cell: what a detector finds and nothing explains is replaced.
 fn mask_frames(
-    detectors: &Detectors,
+    scene: &Scene<'_>,
     known: &Known,
     bytes: Vec<u8>,
     marks: &Marks,
@@ -362,20 +389,21 @@ fn mask_frames(
         let passed = marks.get(moved.len()..shapes.passed()).unwrap_or_default();
         moved.extend(passed.iter().map(|(_, columns)| (out.len(), columns.clone())));
         at = body.end;
-        mask_frame(detectors, known, Frame { tag, body: bytes.slice(body) }, columns, hits, &mut out)
+        mask_frame(scene, known, Frame { tag, body: bytes.slice(body) }, columns, hits, &mut out)
             .map_err(|_malformed| FlushError::Leak(Leak { detector: "frame" }))?;
     }
     Ok((Vec::from(out), moved))
 }
 
 fn mask_frame(
-    detectors: &Detectors,
+    scene: &Scene<'_>,
     known: &Known,
     frame: Frame,
     columns: Option<&Columns>,
     hits: &mut Hits,
     out: &mut BytesMut,
 ) -> Result<(), wire::Fault> {
+    let detectors = scene.gate.detectors();
     let mut trip = |class: &Class, detector: &'static str, channel: &'static str| {
         hits.count += 1;
         hits.seen.insert(Tripped { detector, class: class.clone(), channel, act: "masked" });
@@ -394,11 +422,13 @@ fn mask_frame(
                 }
             };
             let masked = mask::fields(detectors, row.cells(), shapes, &mut findings);
-            if findings.is_empty() {
+            let cells: Vec<Option<&[u8]>> = row.cells().collect();
+            let behind =
+                columns.map_or(BTreeMap::new(), |columns| found_behind(scene, known, columns, &cells));
+            if findings.is_empty() && behind.is_empty() {
                 return frame.encode(out);
             }
-            let cells: Vec<Option<&[u8]>> = row.cells().collect();
-            let unexplained: BTreeSet<usize> = findings
+            let mut unexplained: BTreeSet<usize> = findings
                 .iter()
                 .filter(|f| {
                     let value =
@@ -410,8 +440,13 @@ fn mask_frame(
             for finding in findings.iter().filter(|f| unexplained.contains(&f.cell)) {
                 trip(&finding.finding.class, finding.finding.detector, "result");
             }
-            let replaced: Vec<Option<RawField>> =
+            behind.values().for_each(|finding| trip(&finding.class, finding.detector, "result"));
+            unexplained.extend(behind.keys());
+            let mut replaced: Vec<Option<RawField>> =
                 masked.cells().map(|cell| cell.map(RawField::copy_from)).collect();
+            for cell in behind.keys() {
+                replaced[*cell] = None;
+            }
             row.rebuild(out, |i, _| match (unexplained.contains(&i), replaced.get(i)) {
                 (false, _) => Cell::Keep,
                 (true, Some(Some(value))) => Cell::Value(value.clone()),
@@ -460,6 +495,26 @@ fn mask_frame(
         }
         _ => frame.encode(out),
     }
+}
+
+/// Of cells in binary formats, what detectors find behind their bytes and nothing explains.
+fn found_behind(
+    scene: &Scene<'_>,
+    known: &Known,
+    columns: &Columns,
+    cells: &[Option<&[u8]>],
+) -> BTreeMap<usize, Finding> {
+    let found = |(i, cell): (usize, &Option<&[u8]>)| {
+        let (Form::Binary(type_oid), Some(value)) = (columns.form(i), *cell) else { return None };
+        let text = text::behind(scene.types, type_oid, value)?;
+        let mut found = Vec::new();
+        scene.gate.detectors().scan_deep(&text, &mut found);
+        let explained = |finding: &Finding| {
+            known.origin(value).or_else(|| known.origin(text.get(finding.range.clone())?)).is_some()
+        };
+        Some((i, found.into_iter().find(|finding| !explained(finding))?))
+    };
+    cells.iter().enumerate().filter_map(found).collect()
 }
 
 fn masked_raw(
@@ -537,18 +592,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_number_in_binary_is_hidden_and_a_short_one_is_not() {
-        let mut places = Places::default();
+    fn a_cell_has_the_form_of_its_own_row() {
         let long = 4_111_111_111_111_111_i64.to_be_bytes();
-        let marks: Marks = vec![(0, columns(&[(20, 1)]))];
-        for (bytes, hidden) in [(row(&[Some(&long)]), true), (row(&[Some(&7i64.to_be_bytes())]), false)] {
-            places.find(&bytes, &marks);
-            assert_eq!(places.hidden, hidden);
-        }
-        // Rows of another shape: the same bytes are text there.
-        let first = row(&[Some(&7i64.to_be_bytes())]);
+        let (first, second) = (row(&[Some(&7i64.to_be_bytes())]), row(&[Some(&long)]));
         let marks: Marks = vec![(0, columns(&[(20, 1)])), (first.len(), columns(&[(25, 0)]))];
-        places.find(&[first, row(&[Some(&long)])].concat(), &marks);
-        assert!(!places.hidden);
+        let mut places = Places::default();
+        places.find(&[first, second].concat(), &marks);
+        let forms: Vec<Form> = places.cells.iter().map(|(_, form)| *form).collect();
+        assert_eq!(forms, [Form::Binary(20), Form::Text]);
     }
 }

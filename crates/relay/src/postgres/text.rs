@@ -2,18 +2,15 @@
 
 use std::borrow::Cow;
 
-use mask::{FilterBuilder, FilterKey};
+use mask::{FilterBuilder, FilterKey, Shape};
 use proto_postgres::copy::{Form, Piece, Splitter};
 use proto_postgres::message::Format;
-use proto_postgres::types::{Carries, Scan, carries, oid, scan};
+use proto_postgres::types::{BYTEA_DIGITS_MAX, Carries, Scan, bytea_digits, carries, oid, scan};
 use sql::{CopyType, Snapshot, Written};
 use wire::Side;
 
 /// PostgreSQL lets a domain be made of a domain; no catalog that is read has so many of one.
 const DOMAINS_MAX: usize = 32;
-
-/// How long the bytes of a `bytea` are whose digits may be asked for as one word.
-const DIGITS_OF_BYTES_MAX: usize = 127;
 
 /// A value as its text; where that is not known, as it is.
 pub fn text<'a>(types: &Snapshot, type_oid: u32, format: Format, value: &'a [u8]) -> Cow<'a, [u8]> {
@@ -23,14 +20,30 @@ pub fn text<'a>(types: &Snapshot, type_oid: u32, format: Format, value: &'a [u8]
     }
 }
 
+/// What detectors look at beside the bytes of a value in binary format, where these do not show all that may be of a class: the digits of
+/// a number, or the value's text, its parts as lines.
+pub fn behind(types: &Snapshot, type_oid: u32, value: &[u8]) -> Option<Vec<u8>> {
+    match Shape::of_postgres(type_oid, true) {
+        Shape::Text | Shape::Json | Shape::Jsonb | Shape::Settled => return None,
+        shape @ (Shape::Integer | Shape::Double | Shape::Numeric) => {
+            return mask::hidden_number(shape, value).map(String::into_bytes);
+        }
+        Shape::Rigid => {}
+    }
+    match scan(type_oid, true, value, &|own| own_type(types, own)) {
+        Scan::Text(Cow::Owned(text)) | Scan::Unknown(Cow::Owned(text)) => Some(text),
+        Scan::Text(_) | Scan::Unknown(_) | Scan::Bytes(_) | Scan::Malformed => None,
+    }
+}
+
 /// Adds a value in binary format to a filter, as its text.
 pub fn enter(filter: &mut FilterBuilder, key: &FilterKey, types: &Snapshot, type_oid: u32, value: &[u8]) {
     match scan(type_oid, true, value, &|own| own_type(types, own)) {
         Scan::Text(text) => lines(filter, key, &text),
         Scan::Bytes(bytes) => {
             filter.cell(key, &bytes);
-            if bytes.len() <= DIGITS_OF_BYTES_MAX {
-                filter.cell(key, &digits(&bytes));
+            if bytes.len() <= BYTEA_DIGITS_MAX {
+                filter.cell(key, &bytea_digits(&bytes));
             }
         }
         Scan::Unknown(text) => {
@@ -57,8 +70,16 @@ impl Copied {
         Copied { splitter: Splitter::new(Form::Binary, Side::Upstream), types, lost: false }
     }
 
-    /// Adds each value of the rows that end in `data` to a filter, as its text and as it is.
-    pub fn enter(&mut self, filter: &mut FilterBuilder, key: &FilterKey, types: &Snapshot, data: &[u8]) {
+    /// Adds each value of the rows that end in `data` to a filter, as its text and as it is, and to `shown` what detectors look at
+    /// beside the stream.
+    pub fn enter(
+        &mut self,
+        filter: &mut FilterBuilder,
+        key: &FilterKey,
+        types: &Snapshot,
+        data: &[u8],
+        shown: &mut Vec<u8>,
+    ) {
         let Copied { splitter, types: fields, lost } = self;
         let read = splitter.push(data, |piece| {
             let Piece::Row(row) = piece else { return };
@@ -66,7 +87,10 @@ impl Copied {
                 let Some(value) = value else { continue };
                 filter.cell(key, &value);
                 match fields.get(i).copied().flatten() {
-                    Some(of) => enter(filter, key, types, of.oid, &value),
+                    Some(of) => {
+                        enter(filter, key, types, of.oid, &value);
+                        behind(types, of.oid, &value).into_iter().for_each(|text| apart(shown, &text));
+                    }
                     None => filter.cannot_say(),
                 }
                 if fields.get(i).copied().flatten().is_some_and(|of| !of.as_it_is) {
@@ -79,6 +103,13 @@ impl Copied {
             filter.cannot_say();
         }
     }
+}
+
+/// Adds a value to others, apart from them.
+pub fn apart(all: &mut Vec<u8>, value: &[u8]) {
+    all.extend_from_slice(value);
+    // The unit separator, which is in no value of a class.
+    all.push(0x1f);
 }
 
 /// Of a type that has an OID of its own: what it is made of.
@@ -108,13 +139,6 @@ fn lines(filter: &mut FilterBuilder, key: &FilterKey, text: &[u8]) {
     if text.contains(&b'\n') {
         text.split(|b| *b == b'\n').for_each(|line| filter.cell(key, line));
     }
-}
-
-/// As PostgreSQL prints bytes.
-fn digits(bytes: &[u8]) -> Vec<u8> {
-    let hex = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(b'0', |digit| digit as u8);
-    let pairs = bytes.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]);
-    b"\\x".iter().copied().chain(pairs).collect()
 }
 
 #[cfg(test)]
@@ -153,6 +177,24 @@ mod tests {
     }
 
     #[test]
+    fn what_bytes_do_not_show_is_looked_at_as_text() {
+        let shown = |type_oid, value: &[u8]| behind(&Snapshot::default(), type_oid, value);
+        let card = 4_111_111_111_111_111_i64;
+        let digits = card.to_string().into_bytes();
+        assert_eq!(shown(oid::INT8, &card.to_be_bytes()), Some(digits.clone()));
+        assert_eq!(shown(oid::FLOAT8, &(card as f64).to_be_bytes()), Some(digits.clone()));
+        assert_eq!(shown(oid::INT8, &7i64.to_be_bytes()), None);
+        assert_eq!(shown(oid::TEXT, &digits), None, "it is its own text");
+        // One dimension of one element, no NULLs, of int8.
+        let array = [1, 0, oid::INT8, 1, 1, 8].map(u32::to_be_bytes).concat();
+        let array = [array, card.to_be_bytes().to_vec()].concat();
+        assert_eq!(shown(1016, &array), Some(digits.clone()));
+        let row = [1, oid::INT8, 8].map(u32::to_be_bytes).concat();
+        let row = [row, card.to_be_bytes().to_vec()].concat();
+        assert_eq!(shown(oid::RECORD, &row), Some(digits));
+    }
+
+    #[test]
     fn fields_of_a_copy_are_read_by_their_columns() {
         let column = |oid, as_it_is| Some(CopyType { oid, as_it_is });
         let mut stream = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x08".to_vec();
@@ -165,7 +207,7 @@ mod tests {
                 let (mut filter, key) = (FilterBuilder::new(), FilterKey::new(&KEY));
                 let mut copied = Copied::new(types.clone());
                 for piece in stream.chunks(size) {
-                    copied.enter(&mut filter, &key, &Snapshot::default(), piece);
+                    copied.enter(&mut filter, &key, &Snapshot::default(), piece, &mut Vec::new());
                 }
                 let filter = filter.take();
                 assert_eq!(filter.may_contain(&key, b"4000000123"), Some(true));
@@ -173,7 +215,7 @@ mod tests {
             }
         }
         let (mut filter, key) = (FilterBuilder::new(), FilterKey::new(&KEY));
-        Copied::new(Vec::new()).enter(&mut filter, &key, &Snapshot::default(), &stream);
+        Copied::new(Vec::new()).enter(&mut filter, &key, &Snapshot::default(), &stream, &mut Vec::new());
         assert_eq!(filter.take().may_contain(&key, b"4000000123"), None);
     }
 }

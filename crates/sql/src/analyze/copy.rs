@@ -8,7 +8,17 @@ use crate::tree::{Node, Tree};
 
 const UNREAD: &str = "The gateway cannot read the options of this COPY, and it carries governed values.";
 
+const UNTYPED: &str = "A COPY in binary format whose values nobody can look at, since their types are not known: use text or csv, or copy a table.";
+
 impl<'a> Walk<'a> {
+    /// A COPY to the client of what has no types that are known here.
+    pub(super) fn copies_untyped(&mut self, s: &p::CopyStmt) {
+        if !s.is_from && !matches!(form(&s.options), Some((CopyForm::Text { .. } | CopyForm::Csv { .. }, _)))
+        {
+            self.opaque(UNTYPED);
+        }
+    }
+
     /// `columns`: the relation and attribute that each field is of, where there is one. Of a COPY that carries nothing
     /// governed no more is known than the types of its fields. `as_it_is`: each is that column and not what is made of it.
     pub(super) fn carried(&mut self, s: &'a p::CopyStmt, columns: Vec<Option<(u32, i16)>>, as_it_is: bool) {

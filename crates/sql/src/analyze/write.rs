@@ -151,6 +151,7 @@ impl<'a> Walk<'a> {
         }
         self.effects.push(if s.is_from { Effect::CopyIn } else { Effect::CopyOut });
         if let Some(node) = &s.query {
+            self.copies_untyped(s);
             let out = self.query(node, Position::Output);
             let only = |sources: &[(u32, i16)]| sources.first().copied().filter(|_| sources.len() == 1);
             if !out.open {
@@ -192,6 +193,7 @@ impl<'a> Walk<'a> {
         let relation = match self.resolve(name, false) {
             Found::Relation(relation) => relation,
             Found::Temp(temp) => {
+                self.copies_untyped(s);
                 let path = self.database.join("pg_temp").join(&temp.name);
                 return self.other(Verb::Read, path);
             }

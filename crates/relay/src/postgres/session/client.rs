@@ -388,6 +388,8 @@ impl Session {
             named: Vec::new(),
             translated: true,
             offset: 0,
+            describes: VecDeque::new(),
+            executes: None,
             columns: None,
         }
     }
@@ -521,10 +523,12 @@ impl Session {
         if !writes.is_empty() && values.any(|value| writes.iter().any(|written| written.is_mask(&value))) {
             return self.refuse_message("bind", frame, MASK_WRITTEN.code, MASK_WRITTEN.sentence);
         }
+        if self.is_apart(&prepared.plan)? {
+            return Ok(());
+        }
         let name = bind.portal.to_bytes();
         let message = FromClient::Bind(bind);
         self.batch(frame, &message, What::Bind, false)?;
-        self.batch.described = None;
         self.batch.plan = Some(prepared.plan.clone());
         self.batch.params = params.clone();
         let since = self.next_op;
@@ -538,6 +542,7 @@ impl Session {
             columns: None,
             hold: false,
             since,
+            number: self.portal_number(),
         };
         self.open_portal(name, portal);
         Ok(())
@@ -586,13 +591,18 @@ impl Session {
     }
 
     pub(super) fn on_describe(&mut self, target: Target, frame: &Frame) -> Result<(), Cut> {
-        let (plan, what) = match &target {
+        let (plan, what, portal) = match &target {
             Target::Statement(name) => {
                 let prepared = self.prepared.get(name.as_bytes());
-                (prepared.map(|p| p.plan.clone()), What::DescribeStatement)
+                (prepared.map(|p| p.plan.clone()), What::DescribeStatement, None)
             }
             Target::Portal(name) => {
-                (self.portals.get(name.as_bytes()).map(|p| p.plan.clone()), What::DescribePortal)
+                let portal = self.portals.get(name.as_bytes());
+                (
+                    portal.map(|p| p.plan.clone()),
+                    What::DescribePortal,
+                    portal.map(|p| (name.to_bytes(), p.number)),
+                )
             }
         };
         let Some(plan) = plan else {
@@ -606,10 +616,10 @@ impl Session {
                 name,
             );
         };
-        self.batch.described = match &target {
-            Target::Portal(name) => Some(name.clone()),
-            Target::Statement(_) => None,
-        };
+        if self.is_apart(&plan)? {
+            return Ok(());
+        }
+        self.batch.describes.extend(portal);
         self.batch(frame, &FromClient::Describe(target), what, false)?;
         self.batch.plan = Some(plan);
         Ok(())
@@ -623,6 +633,7 @@ impl Session {
         let void = found.epoch != self.epoch || found.plan.analysis.by_name.is_some();
         let (mut plan, params, upstream, columns) =
             (found.plan.clone(), found.params.clone(), found.upstream.clone(), found.columns.clone());
+        let number = found.number;
         if void {
             // Decided again under what holds now; a portal that was opened under another rewrite is void.
             let text: Arc<str> = plan.statement.as_ref().map_or("", Statement::text).into();
@@ -640,8 +651,12 @@ impl Session {
             }
         }
         let FromClient::Execute { rows_max, .. } = FromClient::decode(frame)? else { return Ok(()) };
+        if self.is_apart(&plan)? {
+            return Ok(());
+        }
         // Its rows are read by the formats that this portal has, whatever the client has asked about.
-        if columns.is_none() && self.batch.described.as_ref() != Some(portal) {
+        if columns.is_none() && !self.batch.describes.iter().any(|(_, described)| *described == number) {
+            self.batch.describes.push_back((portal.to_bytes(), number));
             let describe = FromClient::Describe(Target::Portal(portal.clone()));
             describe.encode(&mut self.batch.sending)?;
             self.batch.sents.push((What::DescribePortal, true));
@@ -659,6 +674,8 @@ impl Session {
             named: batch.named,
             translated: false,
             offset: 0,
+            describes: batch.describes,
+            executes: Some(number),
             columns,
         };
         self.statement(ready, false)
@@ -726,6 +743,20 @@ impl Session {
         Ok(())
     }
 
+    /// Gives what was prepared, bound or described of another statement an intent of its own, so that what comes of an operation is of one
+    /// statement. Whether nothing more is done now: that was refused.
+    fn is_apart(&mut self, plan: &Arc<Plan>) -> Result<bool, Cut> {
+        if self.batch.plan.as_ref().is_some_and(|other| !other.is(plan)) {
+            self.cover("describe")?;
+        }
+        Ok(self.skipping)
+    }
+
+    pub(super) fn portal_number(&mut self) -> u64 {
+        self.next_portal += 1;
+        self.next_portal
+    }
+
     /// An intent for what was prepared, bound, described or closed and is not executed in the same breath.
     pub(super) fn cover(&mut self, via: &'static str) -> Result<(), Cut> {
         if self.batch.sents.is_empty() {
@@ -746,6 +777,8 @@ impl Session {
             named: batch.named,
             translated: false,
             offset: 0,
+            describes: batch.describes,
+            executes: None,
             columns: None,
             plan: plan.clone(),
         };

@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::limits::{PARAM_SAID_BYTES_MAX, SAVEPOINTS_MAX, UNSETTLED_MAX};
+use crate::postgres::text::{behind, text};
+use proto_postgres::message::Format;
+use sql::Snapshot;
 
 impl Session {
     // --- one statement: decide, ask, send, or refuse
@@ -103,6 +106,7 @@ impl Session {
         op.named = ready.named;
         self.unsynced = true;
         op.columns = ready.columns;
+        (op.describes, op.executes) = (ready.describes, ready.executes);
         op.reel_left = match self.resource.config.reel {
             Reel::Full => u64::MAX,
             Reel::Head { bytes } => bytes,
@@ -380,13 +384,24 @@ impl Session {
                     self.showing.look.known.remember(Origin::Echo, bytes);
                 }
                 let (mask, findings) = mask::param(&detectors, "parameter", shape, bytes);
-                let print = findings
-                    .first()
-                    .zip(bytes)
-                    .map(|(finding, bytes)| self.resource.gate.ledger().print(&finding.class, bytes));
-                let classes: BTreeSet<Class> = findings.into_iter().map(|f| f.class).collect();
+                let mut found: Vec<Class> = findings.into_iter().map(|f| f.class).collect();
+                let binary = bytes.filter(|_| format == 1 && kind != 0);
+                if let Some(behind) = binary.and_then(|bytes| behind(&self.catalog.snapshot, kind, bytes)) {
+                    let mut findings = Vec::new();
+                    detectors.scan_deep(&behind, &mut findings);
+                    found.extend(findings.into_iter().map(|f| f.class));
+                }
+                // Under the text in which it is asked for.
+                let print = found.first().zip(bytes).map(|(class, bytes)| {
+                    let value = match binary {
+                        Some(_) => text(&self.catalog.snapshot, kind, Format::Binary, bytes),
+                        None => bytes.into(),
+                    };
+                    self.resource.gate.ledger().print(class, &value)
+                });
+                let classes: BTreeSet<Class> = found.into_iter().collect();
                 let size = bytes.map_or(-1, |b| b.len() as i64);
-                let said = bytes.and_then(|bytes| said(kind, format, bytes));
+                let said = bytes.and_then(|bytes| said(&self.catalog.snapshot, kind, format, bytes));
                 Param { kind, format, size, mask, classes: classes.into_iter().collect(), print, said }
             })
             .collect()
@@ -400,31 +415,12 @@ impl Session {
     }
 }
 
-/// A parameter's value as a model would write it: text, and whole numbers in binary.
-fn said(kind: u32, format: u16, bytes: &[u8]) -> Option<Box<str>> {
-    const INTEGERS: [u32; 3] = [20, 21, 23];
-    match (format, bytes.len()) {
-        _ if bytes.len() > PARAM_SAID_BYTES_MAX => None,
-        (1, 2) if INTEGERS.contains(&kind) => {
-            Some(i16::from_be_bytes(bytes.try_into().ok()?).to_string().into())
-        }
-        (1, 4) if INTEGERS.contains(&kind) => {
-            Some(i32::from_be_bytes(bytes.try_into().ok()?).to_string().into())
-        }
-        (1, 8) if INTEGERS.contains(&kind) => {
-            Some(i64::from_be_bytes(bytes.try_into().ok()?).to_string().into())
-        }
-        _ => std::str::from_utf8(bytes).ok().map(Into::into),
-    }
-}
-
-/// What the client is told where a human would have to approve what cannot be shown.
-pub(super) const TOO_LONG_TO_SHOW: &str =
-    "this needs an approval, and it cannot be shown whole to who could give it";
-
-/// What the client is told while a human is asked.
-pub(super) fn waiting(id: AskId, groups: &[Group], wait: Duration) -> Fields {
-    let names: Vec<&str> = groups.iter().map(|g| &*g.0).collect();
-    let text = format!("waiting for approval {id} by {} (expires in {} s)", names.join(", "), wait.as_secs());
-    Fields::new("NOTICE", "01000", Bytes::from(text))
+/// A parameter's value as a model would write it: text.
+fn said(types: &Snapshot, kind: u32, format: u16, bytes: &[u8]) -> Option<Box<str>> {
+    let value = match (format, kind) {
+        (1, 1..) => text(types, kind, Format::Binary, bytes),
+        _ => bytes.into(),
+    };
+    let short = value.len() <= PARAM_SAID_BYTES_MAX;
+    std::str::from_utf8(&value).ok().filter(|_| short).map(Into::into)
 }

@@ -139,6 +139,8 @@ struct Portal {
     hold: bool,
     /// The first operation that can have opened it: what ended before it leaves it open.
     since: u64,
+    /// No other portal of the session has it, before or behind, of this name or another.
+    number: u64,
 }
 
 /// Client messages that no intent covers yet.
@@ -150,8 +152,8 @@ struct Batch {
     named: Vec<Named>,
     plan: Option<Arc<Plan>>,
     params: Arc<[Param]>,
-    /// The portal that was described last, where it was not bound since.
-    described: Option<RawField>,
+    /// The portals that are described, by name and number, in order.
+    describes: VecDeque<(Bytes, u64)>,
 }
 
 /// One statement with its bytes, waiting to be permitted.
@@ -166,6 +168,10 @@ struct Ready {
     translated: bool,
     /// Where its statement begins in the text of a Query, in characters.
     offset: u32,
+    /// The portals that are described, by name and number, in order.
+    describes: VecDeque<(Bytes, u64)>,
+    /// That of the portal whose rows come.
+    executes: Option<u64>,
     columns: Option<Arc<Columns>>,
 }
 
@@ -182,6 +188,8 @@ impl Ready {
             named: Vec::new(),
             translated: false,
             offset: 0,
+            describes: VecDeque::new(),
+            executes: None,
             columns: None,
         }
     }
@@ -325,6 +333,7 @@ pub struct Session {
     skipping: bool,
     ops: BTreeMap<u64, Box<Op>>,
     next_op: u64,
+    next_portal: u64,
     sends: VecDeque<(u64, Outgoing)>,
     /// How many messages of those upstream will answer.
     unsent: usize,
@@ -476,6 +485,7 @@ impl Session {
             skipping: false,
             ops: BTreeMap::new(),
             next_op: 1,
+            next_portal: 0,
             sends: VecDeque::new(),
             unsent: 0,
             leaving: VecDeque::new(),

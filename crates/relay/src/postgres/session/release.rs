@@ -230,6 +230,8 @@ fn answer_of(plan: Arc<Plan>) -> Ready {
         named: Vec::new(),
         translated: false,
         offset: 0,
+        describes: VecDeque::new(),
+        executes: None,
         columns: None,
     }
 }

@@ -80,6 +80,10 @@ impl Session {
         }
         match event.kind {
             Kind::ParseComplete | Kind::BindComplete | Kind::CloseComplete | Kind::NoData => {
+                if matches!((&event.kind, of), (Kind::NoData, Some(sent)) if sent.what == What::DescribePortal)
+                {
+                    self.described_portal(op);
+                }
                 if shown {
                     self.showing.show(&frame);
                 }
@@ -93,7 +97,8 @@ impl Session {
                 self.showing.show(&frame);
             }
             Kind::RowDescription(description) => {
-                self.on_columns(op, description, frame.body.clone())?;
+                let of_portal = of.is_some_and(|sent| sent.what == What::DescribePortal);
+                self.on_columns(op, of_portal, description, frame.body.clone())?;
                 if shown {
                     self.showing.show(&frame);
                 }
@@ -267,9 +272,17 @@ impl Session {
         Ok(())
     }
 
+    /// The portal of which upstream has said what its rows are.
+    fn described_portal(&mut self, op: u64) -> Option<(Bytes, u64)> {
+        self.ops.get_mut(&op).and_then(|op| op.describes.pop_front())
+    }
+
+    /// What comes of a portal is read by what was said of that portal: one of the same statement may have other formats, and of a
+    /// statement none are known.
     pub(super) fn on_columns(
         &mut self,
         op: u64,
+        of_portal: bool,
         description: proto_postgres::reply::RowDescription,
         body: Bytes,
     ) -> Result<(), Cut> {
@@ -289,16 +302,21 @@ impl Session {
             }
             raw.push((i, class));
         }
+        if !of_portal {
+            return Ok(());
+        }
         let columns = self.columns(plan.as_deref(), description, body, raw);
-        if let Some(op) = self.ops.get_mut(&op) {
-            op.columns = Some(columns.clone());
-            for named in &op.named {
-                if let Named::Portal(name, _) = named
-                    && let Some(portal) = self.portals.get_mut(name)
-                {
-                    portal.columns = Some(columns.clone());
-                }
-            }
+        let described = self.described_portal(op);
+        if let Some((name, number)) = &described
+            && let Some(portal) = self.portals.get_mut(name).filter(|portal| portal.number == *number)
+        {
+            portal.columns = Some(columns.clone());
+        }
+        let number = described.map(|(_, number)| number);
+        if let Some(op) = self.ops.get_mut(&op)
+            && (op.translated || number.is_some() && number == op.executes)
+        {
+            op.columns = Some(columns);
         }
         Ok(())
     }
@@ -554,6 +572,7 @@ impl Session {
                 }
                 Effect::DeclareCursor { name, hold } => {
                     // Cursors and portals share their names.
+                    let number = self.portal_number();
                     let portal = Portal {
                         plan: plan.clone(),
                         epoch: self.epoch,
@@ -562,6 +581,7 @@ impl Session {
                         columns: None,
                         hold: *hold,
                         since: id,
+                        number,
                     };
                     self.open_portal(Bytes::copy_from_slice(name.as_bytes()), portal);
                 }
