@@ -81,7 +81,7 @@ const NAMES: [&str; 48] = [
 ];
 
 /// Kinds of volumes that stay in the cluster, or that are looked at by name.
-const VOLUMES: [&str; 11] = [
+const VOLUMES: [&str; 10] = [
     "name",
     "emptyDir",
     "configMap",
@@ -92,7 +92,6 @@ const VOLUMES: [&str; 11] = [
     "ephemeral",
     "hostPath",
     "image",
-    "$patch",
 ];
 
 /// Members whose names are somebody's own.
@@ -183,8 +182,8 @@ impl<'o> Walk<'o> {
     fn each(&mut self, members: &Members<'_>) -> Result<(), Reason> {
         for (name, value) in members {
             let name = self.spelled(name)?;
-            // A directive of a strategic patch: how to put there what stands beside it.
-            if name.starts_with('$') {
+            // How to put there what stands beside it.
+            if self.is_directive(name) {
                 continue;
             }
             self.member(name, value)?;
@@ -207,6 +206,11 @@ impl<'o> Walk<'o> {
             }
         }
         Ok(())
+    }
+
+    /// Whether it is a directive, which strategic patches alone have: elsewhere it is a member like others.
+    fn is_directive(&self, name: &str) -> bool {
+        self.form == Form::StrategicPatch && name.starts_with('$')
     }
 
     /// The name that is known by these letters, or the name. Errors: the API's own kinds have it in another case. An operator may
@@ -400,7 +404,7 @@ impl<'o> Walk<'o> {
         for item in items {
             let Kind::Object(inner) = &item.kind else { continue };
             for (name, value) in inner {
-                if value.is_structured() && !VOLUMES.contains(&&**name) {
+                if value.is_structured() && !VOLUMES.contains(&&**name) && !self.is_directive(name) {
                     self.add(Fact::Volume(name.to_string()))?;
                 }
             }

@@ -136,7 +136,7 @@ fn what_a_pod_holds_is_an_access_of_its_own() {
         ),
         (
             r#"{"oneSecret":{"name":"s"},"$setElementOrder/imagePullSecrets":[{"name":"t"}],"secretName":""}"#,
-            "read k/a/secrets/s",
+            "read k/a/secrets/s, read k/a/secrets/t",
         ),
     ];
     for (spec, expected) in cases {
@@ -261,6 +261,66 @@ fn a_json_patch_is_what_it_puts_where() {
     let many = |n: usize| format!("[{}]", vec![r#"{"op":"test","path":"/a"}"#; n].join(","));
     assert!(read("PATCH", DEPLOYMENT, PATCH, &many(OPERATIONS_MAX)).is_ok());
     assert_eq!(read("PATCH", DEPLOYMENT, PATCH, &many(OPERATIONS_MAX + 1)), Err(why::TOO_MANY_OPERATIONS));
+}
+
+#[test]
+fn a_strategic_patch_has_directives_that_are_known_and_no_others() {
+    let secret = "/api/v1/namespaces/a/secrets/s";
+    let role = &format!("{ROLES}/r");
+    let bad = [
+        (
+            DEPLOYMENT,
+            r#"{"spec":{"template":{"spec":{"$deleteFromPrimitiveList/containers":[{"name":"c","image":"evil/x:1"}]}}}}"#,
+        ),
+        (DEPLOYMENT, r#"{"spec":{"template":{"$deleteFromPrimitiveList/spec":{"hostPID":true}}}}"#),
+        (DEPLOYMENT, r#"{"spec":{"containers":[{"name":"c","$deleteFromPrimitiveList/args":["evil"]}]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":{"a":"b"}}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":[{"a":"b"}]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveList/Finalizers":["a"]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveList/finalizers/x":["a"]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveListfinalizers":["a"]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveLi\u017ft/finalizers":["a"]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$DeleteFromPrimitiveList/finalizers":["a"]}}"#),
+        (
+            secret,
+            r#"{"metadata":{"$deleteFromPrimitiveList/annotations":{"kubernetes.io/service-account.name":"x"}}}"#,
+        ),
+        (secret, r#"{"$deleteFromPrimitiveList/data":{"a":"eA=="}}"#),
+        (secret, r#"{"$deleteFromPrimitiveList/metadata":{"name":"other"}}"#),
+        (role, r#"{"$deleteFromPrimitiveList/rules":[{"verbs":["*"]}]}"#),
+        (DEPLOYMENT, r#"{"spec":{"$patch":"Delete"}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$patch":{"hostPID":true}}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$patch":null}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$retainKeys":"a"}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$retainKeys":[1]}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$setElementOrder/a":{"b":1}}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$setElementOrder/a":[{"b":{"c":1}}]}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$setElementOrder/$patch":["a"]}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$setElementOrder":["a"]}}"#),
+        (DEPLOYMENT, r#"{"spec":{"a":[[{"$x":1}]]}}"#),
+        (DEPLOYMENT, r#"{"$":1}"#),
+    ];
+    for (target, body) in bad {
+        assert_eq!(read("PATCH", target, STRATEGIC, body).err(), Some(why::DIRECTIVE), "{body}");
+    }
+    let twice = r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":["a"],"$deleteFromPrimitiveList/finalizers":["b"]}}"#;
+    assert!(read("PATCH", DEPLOYMENT, STRATEGIC, twice).is_err());
+    // What kubectl sends.
+    let good = [
+        r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":["a/b"],"$setElementOrder/finalizers":["c"]}}"#,
+        r#"{"spec":{"strategy":{"$retainKeys":["type"],"type":"Recreate","rollingUpdate":null}}}"#,
+        r#"{"spec":{"template":{"spec":{"$setElementOrder/containers":[{"name":"c"}],"containers":[{"$setElementOrder/ports":[{"containerPort":80},{"containerPort":81}],"name":"c","ports":[{"$patch":"delete","containerPort":82}]}]}}}}"#,
+        r#"{"spec":{"template":{"spec":{"$setElementOrder/volumes":[{"name":"v"}],"volumes":[{"$retainKeys":["emptyDir","name"],"emptyDir":{},"hostPath":null,"name":"v"},{"$patch":"delete","name":"w"}]}}}}"#,
+        r#"{"spec":{"template":{"spec":{"nodeSelector":{"$patch":"replace","a":"b"}}}}}"#,
+    ];
+    for body in good {
+        assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, body), "", "{body}");
+    }
+    // Elsewhere it is a member like others.
+    let inside = r#"{"spec":{"$patch":{"hostPID":true}}}"#;
+    for media in [MERGE, APPLY] {
+        assert_eq!(beside("PATCH", DEPLOYMENT, media, inside), "administer k/_host/pid");
+    }
 }
 
 #[test]
