@@ -2,7 +2,11 @@
 //!
 //! A member is looked at by its name **wherever it stands**: a pod's parts are in deployments, jobs, cron jobs, templates and
 //! in the kinds of operators, and a list of where would have a gap. So a fact may be found that is none (a custom kind with a
-//! member `hostPath` of its own); none is missed. Not looked at: labels and annotations, the content of a config map or secret, and schemas of custom kinds.
+//! member `hostPath` of its own); none is missed of what is put there. Not looked at: labels and annotations, the content of a config map or secret, and schemas of custom kinds.
+//!
+//! A patch may also take away or loosen what stands there. Said is what it does so to the members that confine, and to commands and their
+//! arguments. **Not said**: that a variable or a mount is taken away; what a whole object, or a part of one with images in it, no longer has; and
+//! what an apply takes away since its manager said it before and does not now.
 //!
 //! **Not known**: what an operator makes of its own kinds under names of its own (`containerImage`).
 
@@ -19,14 +23,23 @@ use std::collections::BTreeSet;
 pub(super) struct Walk<'o> {
     object: &'o Object,
     form: Form,
-    /// Whether the container that is looked at says which image it is.
-    of_image: bool,
     /// Of all texts of facts that were found, those that were found before among them.
     bytes: usize,
     pub facts: BTreeSet<Fact>,
 }
 
 type Members<'a> = [(Cow<'a, str>, Value<'a>)];
+
+/// What is around a member.
+#[derive(Clone, Copy)]
+struct Around<'n> {
+    /// The name that the object stands under, or the list that it stands in. Empty: it is the whole.
+    under: &'n str,
+    /// Whether the container says which image it is.
+    of_image: bool,
+    /// Whether a pointer of a JSON patch goes through the object: what is beside the member stays.
+    led: bool,
+}
 
 /// Names that mean something: another spelling of the same letters is refused, since some readers do not mind case.
 const NAMES: [&str; 48] = [
@@ -106,33 +119,93 @@ const CONFINES: [&str; 4] = ["securityContext", "seccompProfile", "appArmorProfi
 /// Members of a container that say what runs in it, or put other files in the place of the image's.
 const RUNS: [&str; 7] = ["command", "args", "workingDir", "env", "envFrom", "volumeMounts", "volumeDevices"];
 
+/// Members of a container that say what the image runs: they change it with whatever is done to them.
+const COMMANDS: [&str; 2] = ["command", "args"];
+
+/// Members of a container, and what is in those, that have commands of their own, which run in its image.
+const HOOKS: [&str; 7] =
+    ["exec", "lifecycle", "livenessProbe", "postStart", "preStop", "readinessProbe", "startupProbe"];
+
+/// Members of what confines that are rights: without them it confines more.
+const RIGHTS: [&str; 5] = ["add", "hostProcess", "privileged", "procMount", "sysctls"];
+
+/// Objects of which a directive says which members stay, since they are one of several kinds.
+const RETAINED: [&str; 3] = ["strategy", "updateStrategy", "volumes"];
+
 fn says_image(members: &Members<'_>) -> bool {
     members.iter().any(|(name, value)| name == "image" && matches!(value.kind, Kind::Text(_)))
 }
 
-/// Whether a patch takes away with a member what was there: it is null, or a directive says how much of it stays.
-fn takes_away(value: &Value<'_>) -> bool {
+/// Whether a patch takes away what is in a member that confines: something in it is null, or a directive says how much of it stays.
+fn takes_away(name: &str, value: &Value<'_>) -> bool {
     match &value.kind {
-        Kind::Null => true,
-        Kind::Object(members) => members.iter().any(|(name, _)| name.starts_with('$')),
-        Kind::Bool(_) | Kind::Number | Kind::Text(_) | Kind::Array(_) => false,
+        Kind::Null => !RIGHTS.contains(&name),
+        Kind::Object(members) => {
+            members.iter().any(|(name, value)| name.starts_with('$') || takes_away(name, value))
+        }
+        Kind::Array(items) => items.iter().any(|item| takes_away(name, item)),
+        Kind::Bool(_) | Kind::Number | Kind::Text(_) => false,
     }
 }
 
-/// Whether a patch puts something there: nothing where it is null, an empty list, or one of what is deleted alone.
-fn puts(value: &Value<'_>) -> bool {
-    let deletes = |item: &Value<'_>| match &item.kind {
-        Kind::Object(members) => members.iter().any(|(name, value)| {
-            name == "$patch" && matches!(&value.kind, Kind::Text(text) if text == "delete")
-        }),
-        Kind::Null => true,
-        Kind::Bool(_) | Kind::Number | Kind::Text(_) | Kind::Array(_) => false,
-    };
-    match &value.kind {
-        Kind::Null => false,
-        Kind::Array(items) => !items.iter().all(deletes),
-        Kind::Bool(_) | Kind::Number | Kind::Text(_) | Kind::Object(_) => true,
+/// Whether a value of a member that confines may confine less than what stood there. What is a fact of its own is none here. `led`: as
+/// [`Around`] has it; a value that is put there then takes the place of all that stood there.
+fn loosens(name: &str, value: &Value<'_>, led: bool) -> bool {
+    let whole = led && !is_led(value);
+    match (name, &value.kind) {
+        ("add" | "hostProcess" | "privileged" | "procMount" | "sysctls" | "allowPrivilegeEscalation", _) => {
+            false
+        }
+        // Whose files it may use: that it is not root is said beside it.
+        ("runAsUser" | "runAsGroup" | "fsGroup" | "fsGroupChangePolicy" | "supplementalGroups", _) => false,
+        ("runAsNonRoot" | "readOnlyRootFilesystem", kind) => !matches!(kind, Kind::Bool(true)),
+        ("drop", kind) => !drops_all(kind),
+        ("seccompProfile" | "appArmorProfile", Kind::Object(members)) => {
+            !has(members, "type", |kind| matches!(kind, Kind::Text(of) if is_a_profile(of)))
+        }
+        ("seLinuxOptions", Kind::Object(members)) => members.is_empty(),
+        ("securityContext" | "capabilities" | "windowsOptions", Kind::Object(members)) => {
+            whole && !confines(name, members)
+                || members.iter().any(|(name, inner)| loosens(name, inner, is_led(value)))
+        }
+        // No confinement of the API's own.
+        (name, _) if CONFINES.contains(&name) => false,
+        _ => true,
     }
+}
+
+/// Whether a value says by itself all that may be confined there.
+fn confines(name: &str, members: &Members<'_>) -> bool {
+    const ALL: [&str; 4] =
+        ["allowPrivilegeEscalation", "readOnlyRootFilesystem", "runAsNonRoot", "seccompProfile"];
+    let drops = |members: &Members<'_>| has(members, "drop", drops_all);
+    match name {
+        "capabilities" => drops(members),
+        "securityContext" => {
+            ALL.iter().all(|all| has(members, all, |_| true))
+                && has(members, "capabilities", |kind| matches!(kind, Kind::Object(inner) if drops(inner)))
+        }
+        _ => false,
+    }
+}
+
+fn has(members: &Members<'_>, name: &str, is: impl Fn(&Kind<'_>) -> bool) -> bool {
+    members.iter().any(|(one, value)| one == name && is(&value.kind))
+}
+
+fn drops_all(kind: &Kind<'_>) -> bool {
+    let all = |item: &Value<'_>| matches!(&item.kind, Kind::Text(text) if text == "ALL");
+    matches!(kind, Kind::Array(items) if items.iter().any(all))
+}
+
+/// The runtime's own, or none, which is a fact of its own.
+fn is_a_profile(of: &str) -> bool {
+    matches!(of, "RuntimeDefault" | "Unconfined")
+}
+
+/// Whether a pointer of a JSON patch goes through a value: it is built around what is put, and has no text of its own.
+fn is_led(value: &Value<'_>) -> bool {
+    value.raw.is_empty()
 }
 
 /// Whether an object says that it names a secret.
@@ -144,7 +217,7 @@ fn is_a_secret(members: &Members<'_>) -> bool {
 
 impl<'o> Walk<'o> {
     pub(super) fn new(object: &'o Object, form: Form) -> Walk<'o> {
-        Walk { object, form, of_image: false, bytes: 0, facts: BTreeSet::new() }
+        Walk { object, form, bytes: 0, facts: BTreeSet::new() }
     }
 
     /// Looks at a whole object, or a part of it from its root on.
@@ -162,48 +235,62 @@ impl<'o> Walk<'o> {
         let content = self.object.is_core("secrets") || self.object.is_core("configmaps");
         match schema || content {
             true => Ok(()),
-            false => self.members(members),
+            false => self.members(members, "", false, is_led(value)),
         }
     }
 
-    fn members(&mut self, members: &Members<'_>) -> Result<(), Reason> {
+    /// The members of an object that stands under a name. `hooks`: it is a part of a container that says its image.
+    fn members(&mut self, members: &Members<'_>, under: &str, hooks: bool, led: bool) -> Result<(), Reason> {
         // The API's own containers stand in lists.
-        let of_image = self.of_image || !self.object.is_builtin() && says_image(members);
-        self.container(members, of_image)
+        let of_image = hooks || !self.object.is_builtin() && says_image(members);
+        self.each(members, Around { under, of_image, led })
     }
 
-    fn container(&mut self, members: &Members<'_>, of_image: bool) -> Result<(), Reason> {
-        let around = std::mem::replace(&mut self.of_image, of_image);
-        let read = self.each(members);
-        self.of_image = around;
-        read
-    }
-
-    fn each(&mut self, members: &Members<'_>) -> Result<(), Reason> {
+    fn each(&mut self, members: &Members<'_>, around: Around<'_>) -> Result<(), Reason> {
         for (name, value) in members {
-            let name = self.spelled(name)?;
             // How to put there what stands beside it.
             if self.is_directive(name) {
+                self.directive(name, around)?;
                 continue;
             }
-            self.member(name, value)?;
+            let name = self.spelled(name)?;
+            self.member(name, value, around)?;
             match &value.kind {
                 Kind::Object(inner) if MAPS.contains(&name) && flat(inner) => self.annotated(inner)?,
-                Kind::Object(inner) => self.members(inner)?,
-                Kind::Array(items) => self.items(items)?,
+                Kind::Object(inner) => {
+                    let hooks = around.of_image && HOOKS.contains(&name);
+                    self.members(inner, name, hooks, is_led(value))?;
+                }
+                Kind::Array(items) => self.items(items, name)?,
                 Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => {}
             }
         }
         Ok(())
     }
 
-    fn items(&mut self, items: &[Value<'_>]) -> Result<(), Reason> {
+    fn items(&mut self, items: &[Value<'_>], under: &str) -> Result<(), Reason> {
         for item in items {
             match &item.kind {
-                Kind::Object(inner) => self.container(inner, says_image(inner))?,
-                Kind::Array(items) => self.items(items)?,
+                Kind::Object(inner) => {
+                    let around = Around { under, of_image: says_image(inner), led: is_led(item) };
+                    self.each(inner, around)?;
+                }
+                Kind::Array(items) => self.items(items, under)?,
                 Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Text(_) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// A directive that changes what is not said beside it.
+    fn directive(&mut self, name: &str, around: Around<'_>) -> Result<(), Reason> {
+        let list = name.split_once('/').map(|(_, list)| list);
+        if list.is_some_and(|list| COMMANDS.iter().any(|known| folds(list, known))) && !around.of_image {
+            self.add(Fact::Runs)?;
+        }
+        if name == "$retainKeys" && !RETAINED.contains(&around.under) {
+            self.add(Fact::Unconfined("securityContext"))?;
+            self.add(Fact::Runs)?;
         }
         Ok(())
     }
@@ -223,12 +310,12 @@ impl<'o> Walk<'o> {
     }
 
     /// One member, by its name.
-    fn member(&mut self, name: &str, value: &Value<'_>) -> Result<(), Reason> {
-        if CONFINES.contains(&name) && self.form.patches() && takes_away(value) {
+    fn member(&mut self, name: &str, value: &Value<'_>, around: Around<'_>) -> Result<(), Reason> {
+        if self.form.patches() && CONFINES.contains(&name) && self.unconfines(name, value, around) {
             self.add(Fact::Unconfined("securityContext"))?;
         }
         // One who says the image may say what it runs.
-        if RUNS.contains(&name) && self.form.patches() && !self.of_image && puts(value) {
+        if self.form.patches() && RUNS.contains(&name) && !around.of_image && self.changes(name, value) {
             self.add(Fact::Runs)?;
         }
         match (name, &value.kind) {
@@ -257,6 +344,41 @@ impl<'o> Walk<'o> {
             ("volumes", Kind::Array(items)) => self.volumes(items),
             ("capabilities" | "sysctls" | "env", _) => self.listed(name, value),
             _ => self.reference(name, value),
+        }
+    }
+
+    /// Whether a patch may take away what confines. One who says the image may say how it is confined, as in a whole object, but not by
+    /// taking away; and so may one who puts a larger part there, which has an image in it.
+    fn unconfines(&self, name: &str, value: &Value<'_>, around: Around<'_>) -> bool {
+        let of_whole = around.of_image || self.form == Form::JsonPatch && !around.led;
+        takes_away(name, value) || !of_whole && loosens(name, value, around.led)
+    }
+
+    /// Whether a patch changes with a member what runs. Of a command that is anything; variables and mounts are put there, and nothing is
+    /// where they are null, an empty list, or one of what is deleted alone.
+    fn changes(&self, name: &str, value: &Value<'_>) -> bool {
+        match &value.kind {
+            _ if COMMANDS.contains(&name) => true,
+            Kind::Null => false,
+            Kind::Array(items) => !items.iter().all(|item| self.deletes(name, item)),
+            Kind::Bool(_) | Kind::Number | Kind::Text(_) | Kind::Object(_) => true,
+        }
+    }
+
+    /// Whether an item of a list is taken from it: in lists that strategic patches merge, by the one member that tells it from others. Where
+    /// there is no list yet, some servers put the item there as it stands.
+    fn deletes(&self, list: &str, item: &Value<'_>) -> bool {
+        match &item.kind {
+            Kind::Null => true,
+            Kind::Object(members) => {
+                let patch = |kind: &Kind<'_>| matches!(kind, Kind::Text(text) if text == "delete");
+                self.form == Form::StrategicPatch
+                    && matches!(list, "env" | "volumeMounts" | "volumeDevices")
+                    && has(members, "$patch", patch)
+                    && members.len() <= 2
+                    && flat(members)
+            }
+            Kind::Bool(_) | Kind::Number | Kind::Text(_) | Kind::Array(_) => false,
         }
     }
 
@@ -422,8 +544,12 @@ impl<'o> Walk<'o> {
     /// Confinement was said in annotations before it had members.
     fn annotated(&mut self, annotations: &Members<'_>) -> Result<(), Reason> {
         for (name, value) in annotations {
-            let Kind::Text(text) = &value.kind else { continue };
-            let of = |prefix: &str| name.starts_with(prefix) && text == "unconfined";
+            let without = match &value.kind {
+                Kind::Text(text) => text == "unconfined",
+                Kind::Null => self.form.patches(),
+                Kind::Bool(_) | Kind::Number | Kind::Array(_) | Kind::Object(_) => false,
+            };
+            let of = |prefix: &str| name.starts_with(prefix) && without;
             if of("container.apparmor.security.beta.kubernetes.io/") {
                 self.add(Fact::Unconfined("apparmor"))?;
             }

@@ -159,6 +159,9 @@ fn a_pod_is_found_wherever_it_stands() {
     }
     let annotated = r#"{"spec":{"template":{"metadata":{"annotations":{"container.apparmor.security.beta.kubernetes.io/c":"unconfined"}}}}}"#;
     assert_eq!(beside("PUT", DEPLOYMENT, JSON, annotated), "administer k/_host/unconfined/apparmor");
+    let taken = annotated.replace(r#""unconfined""#, "null");
+    assert_eq!(beside("PATCH", DEPLOYMENT, MERGE, &taken), "administer k/_host/unconfined/apparmor");
+    assert_eq!(beside("PUT", DEPLOYMENT, JSON, &taken), "");
 }
 
 #[test]
@@ -330,14 +333,91 @@ fn a_patch_that_takes_a_confinement_away_says_so() {
         assert_eq!(beside("PATCH", DEPLOYMENT, media, null), "administer k/_host/unconfined/securityContext");
     }
     assert_eq!(beside("PUT", DEPLOYMENT, JSON, null), "");
-    for directive in [r#"{"$patch":"delete"}"#, r#"{"$retainKeys":["runAsUser"]}"#, r#"{"$patch":"replace"}"#]
-    {
-        let body = r#"{"spec":{"template":{"spec":{"securityContext":#}}}}"#.replace('#', directive);
-        assert_eq!(
-            beside("PATCH", DEPLOYMENT, STRATEGIC, &body),
-            "administer k/_host/unconfined/securityContext"
-        );
+    let unconfined = "administer k/_host/unconfined/securityContext";
+    let retained = &format!("execute k/a/deployments.apps/d, {unconfined}");
+    let spec = |spec: &str| format!(r#"{{"spec":{{"template":{{"spec":{spec}}}}}}}"#);
+    let confined = |members: &str| spec(&format!(r#"{{"securityContext":{members}}}"#));
+    for directive in [r#"{"$patch":"delete"}"#, r#"{"$patch":"replace"}"#] {
+        assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, &confined(directive)), unconfined);
     }
+    for retains in [
+        r#"{"$retainKeys":["containers"]}"#,
+        r#"{"containers":[{"name":"c","$retainKeys":["name","image"]}]}"#,
+        r#"{"securityContext":{"$retainKeys":["runAsUser"]}}"#,
+        r#"{"affinity":{"$retainKeys":[]}}"#,
+    ] {
+        assert_eq!(&beside("PATCH", DEPLOYMENT, STRATEGIC, &spec(retains)), retained, "{retains}");
+    }
+    for loosens in [
+        r#"{"allowPrivilegeEscalation":null}"#,
+        r#"{"seccompProfile":{"type":null}}"#,
+        r#"{"capabilities":{"drop":null}}"#,
+        r#"{"capabilities":{"drop":[]}}"#,
+        r#"{"capabilities":{"drop":["KILL"]}}"#,
+        r#"{"readOnlyRootFilesystem":false}"#,
+        r#"{"runAsNonRoot":false}"#,
+        r#"{"seccompProfile":{"type":"Localhost"}}"#,
+        r#"{"seccompProfile":{"type":"RuntimeDefault","localhostProfile":null}}"#,
+        r#"{"somethingNew":"x"}"#,
+    ] {
+        for media in [STRATEGIC, MERGE, APPLY] {
+            assert_eq!(beside("PATCH", DEPLOYMENT, media, &confined(loosens)), unconfined, "{loosens}");
+        }
+        assert_eq!(beside("PUT", DEPLOYMENT, JSON, &confined(loosens)), "", "{loosens}");
+    }
+    let confining = r#"{"runAsNonRoot":true,"readOnlyRootFilesystem":true,"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},"seccompProfile":{"type":"RuntimeDefault"}}"#;
+    let rights =
+        r#"{"privileged":null,"capabilities":{"add":null},"sysctls":null,"runAsUser":7,"fsGroup":7}"#;
+    for media in [STRATEGIC, MERGE, APPLY] {
+        assert_eq!(beside("PATCH", DEPLOYMENT, media, &confined(confining)), "");
+        assert_eq!(beside("PATCH", DEPLOYMENT, media, &confined(rights)), "");
+    }
+    let of_image = |members: &str| {
+        let container = format!(r#"{{"containers":[{{"image":"q.io/a","securityContext":{members}}}]}}"#);
+        beside("PATCH", DEPLOYMENT, STRATEGIC, &spec(&container))
+    };
+    let image = "execute k/_image/q.io/a/:latest";
+    assert_eq!(of_image(r#"{"readOnlyRootFilesystem":false}"#), image, "as in a whole object");
+    assert_eq!(of_image(r#"{"readOnlyRootFilesystem":null}"#), format!("{image}, {unconfined}"));
+    let json = |op: &str, path: &str, value: &str| {
+        let at = "/spec/template/spec/containers/0/securityContext";
+        let patch = format!(r#"[{{"op":"{op}","path":"{at}{path}","value":{value}}}]"#);
+        beside("PATCH", DEPLOYMENT, PATCH, &patch)
+    };
+    for (op, path, value) in [
+        ("replace", "", "{}"),
+        ("add", "", "{}"),
+        ("replace", "", "null"),
+        ("replace", "", r#"{"runAsNonRoot":true}"#),
+        ("replace", "/capabilities", "{}"),
+        ("add", "/capabilities", r#"{"drop":["KILL"]}"#),
+        ("replace", "/capabilities/drop/0", r#""KILL""#),
+        ("remove", "/capabilities/drop/0", "null"),
+        ("remove", "/capabilities/drop", "null"),
+        ("remove", "/allowPrivilegeEscalation", "null"),
+        ("remove", "/readOnlyRootFilesystem", "null"),
+        ("remove", "/runAsNonRoot", "null"),
+        ("replace", "/runAsNonRoot", "false"),
+        ("replace", "/readOnlyRootFilesystem", "null"),
+        ("replace", "/seccompProfile", "{}"),
+        ("replace", "/seLinuxOptions", "{}"),
+        ("add", "/windowsOptions", "{}"),
+    ] {
+        assert_eq!(json(op, path, value), unconfined, "{op} {path} {value}");
+    }
+    for (op, path, value) in [
+        ("add", "", confining),
+        ("add", "/runAsNonRoot", "true"),
+        ("replace", "/allowPrivilegeEscalation", "false"),
+        ("add", "/runAsUser", "1000"),
+        ("add", "/capabilities", r#"{"drop":["ALL"]}"#),
+        ("add", "/capabilities/drop/-", r#""ALL""#),
+        ("add", "/seccompProfile", r#"{"type":"RuntimeDefault"}"#),
+        ("remove", "/privileged", "null"),
+    ] {
+        assert_eq!(json(op, path, value), "", "{op} {path} {value}");
+    }
+    assert_eq!(json("add", "/privileged", "true"), "administer k/_host/privileged");
     let strategy = r#"{"spec":{"strategy":{"$retainKeys":["type"],"type":"Recreate"}}}"#;
     assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, strategy), "");
 }
@@ -358,10 +438,17 @@ fn a_patch_of_what_runs_in_an_image_that_it_does_not_say_is_an_execution() {
         r#""lifecycle":{"postStart":{"exec":{"command":["x"]}}}"#,
         r#""lifecycle":{"image":"q.io/a","preStop":{"exec":{"command":["x"]}}}"#,
         r#""livenessProbe":{"exec":{"command":["x"]}}"#,
+        r#""args":null"#,
+        r#""command":[]"#,
+        r#""env":[{"$patch":"delete","name":"A","value":"x"}]"#,
+        r#""envFrom":[{"$patch":"delete","secretRef":{"name":"s"}}]"#,
     ] {
         for media in [STRATEGIC, MERGE, APPLY] {
             let said = beside("PATCH", DEPLOYMENT, media, &container(members));
             assert!(said.split(", ").any(|access| access == runs), "{members}: {said}");
+        }
+        if members.contains("secretRef") {
+            continue;
         }
         let of_image = format!(r#""image":"q.io/a",{members}"#);
         assert_eq!(
@@ -374,20 +461,32 @@ fn a_patch_of_what_runs_in_an_image_that_it_does_not_say_is_an_execution() {
         r#""resources":{"limits":{"cpu":"1"}}"#,
         r#""env":[{"$patch":"delete","name":"A"}]"#,
         r#""env":null,"$setElementOrder/env":[{"name":"A"}]"#,
-        r#""args":null"#,
+        r#""volumeMounts":[{"$patch":"delete","mountPath":"/x"}]"#,
         r#""livenessProbe":{"httpGet":{"path":"/"}}"#,
     ] {
         assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, &container(members)), "", "{members}");
     }
-    let json = |path: &str, value: &str| {
+    let ordered = r#""$setElementOrder/args":["b","a"]"#;
+    assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, &container(ordered)), runs);
+    // Only a strategic patch has directives.
+    for media in [MERGE, APPLY] {
+        let env = r#""env":[{"$patch":"delete","name":"A"}]"#;
+        assert_eq!(beside("PATCH", DEPLOYMENT, media, &container(env)), runs);
+    }
+    let operation = |op: &str, path: &str, value: &str| {
         let at = "/spec/template/spec/containers/0";
-        beside(
-            "PATCH",
-            DEPLOYMENT,
-            PATCH,
-            &format!(r#"[{{"op":"replace","path":"{at}{path}","value":{value}}}]"#),
-        )
+        let patch = format!(r#"[{{"op":"{op}","path":"{at}{path}","value":{value}}}]"#);
+        beside("PATCH", DEPLOYMENT, PATCH, &patch)
     };
+    let json = |path: &str, value: &str| operation("replace", path, value);
+    let hidden = r#"[{"$patch":"delete","name":"LD_PRELOAD","value":"/x.so"}]"#;
+    assert_eq!(json("/env", hidden), runs);
+    assert_eq!(json("/env/0", r#"{"$patch":"delete","name":"A"}"#), runs);
+    assert_eq!(json("/volumeMounts", r#"[{"$patch":"delete","mountPath":"/bin"}]"#), runs);
+    for path in ["/args", "/args/0", "/command/0", "/livenessProbe/exec/command"] {
+        assert_eq!(operation("remove", path, "null"), runs, "{path}");
+    }
+    assert_eq!(operation("remove", "/env/0", "null"), "");
     assert_eq!(json("/args/1", r#""x""#), runs);
     assert_eq!(json("/env/0/value", r#""x""#), runs);
     assert_eq!(json("/lifecycle/preStop/exec/command/0", r#""x""#), runs);
@@ -399,6 +498,19 @@ fn a_patch_of_what_runs_in_an_image_that_it_does_not_say_is_an_execution() {
     let own = "write k/a/things.example.com/t";
     assert_eq!(
         beside("PATCH", thing, MERGE, r#"{"spec":{"image":"q.io/a","args":["x"]}}"#),
+        format!("{own}, execute k/_image/q.io/a/:latest")
+    );
+    // An image says what runs in the object that it stands in, and in no other.
+    for body in [
+        r#"{"image":"q.io/a","spec":{"command":["x"]}}"#,
+        r#"{"image":"q.io/a","lifecycle":{"spec":{"command":["x"]}}}"#,
+        r#"{"spec":{"image":"q.io/a","pod":{"args":["x"]}}}"#,
+    ] {
+        let all = format!("{own}, execute k/_image/q.io/a/:latest, execute k/a/things.example.com/t");
+        assert_eq!(beside("PATCH", thing, MERGE, body), all, "{body}");
+    }
+    assert_eq!(
+        beside("PATCH", thing, MERGE, r#"{"spec":{"image":"q.io/a","preStop":{"exec":{"command":["x"]}}}}"#),
         format!("{own}, execute k/_image/q.io/a/:latest")
     );
 }
@@ -761,7 +873,10 @@ fn a_patch_in_pieces_has_the_facts_of_the_whole() {
                 .map(|t| format!("/{}", t.as_str().unwrap_or_else(|| dice.pick(&index).as_str())))
                 .collect();
             let patch = format!(r#"[{{"op":"add","path":"{pointer}","value":{value}}}]"#);
-            assert_eq!(read("PATCH", POD, PATCH, &patch).unwrap().facts, expected, "{patch}");
+            let mut facts = read("PATCH", POD, PATCH, &patch).unwrap().facts;
+            // What stood there before is gone.
+            facts.remove(&Fact::Unconfined("securityContext"));
+            assert_eq!(facts, expected, "{patch}");
         }
     }
 }
