@@ -48,6 +48,7 @@ pub enum Fact {
     HostNetwork,
     HostPid,
     HostIpc,
+    /// Empty: which is not said.
     HostPort(String),
     Privileged,
     PrivilegeEscalation,
@@ -247,6 +248,7 @@ impl Scene<'_> {
             Fact::HostNetwork => host.join("network"),
             Fact::HostPid => host.join("pid"),
             Fact::HostIpc => host.join("ipc"),
+            Fact::HostPort(port) if port.is_empty() => host.join("port"),
             Fact::HostPort(port) => host.join("port").join(port),
             Fact::Privileged => host.join("privileged"),
             Fact::PrivilegeEscalation => host.join("escalation"),

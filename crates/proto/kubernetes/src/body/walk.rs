@@ -203,9 +203,14 @@ fn is_a_profile(of: &str) -> bool {
     matches!(of, "RuntimeDefault" | "Unconfined")
 }
 
-/// Whether a pointer of a JSON patch goes through a value: it is built around what is put, and has no text of its own.
+/// Whether a value is none of a JSON patch's own but built for a pointer, to what is put or removed: it has no text.
 fn is_led(value: &Value<'_>) -> bool {
     value.raw.is_empty()
+}
+
+/// Whether a JSON patch removes what stands there. Null that is put there is a value: of a text, to the server, the empty one.
+fn is_removed(value: &Value<'_>) -> bool {
+    is_led(value) && matches!(value.kind, Kind::Null)
 }
 
 /// Whether an object says that it names a secret.
@@ -323,17 +328,17 @@ impl<'o> Walk<'o> {
             (name, Kind::Object(_)) if LISTS.contains(&name) && self.object.is_builtin() => {
                 Err(why::WRONG_TYPE)
             }
-            ("hostNetwork", kind) => self.flag(kind, Fact::HostNetwork),
-            ("hostPID", kind) => self.flag(kind, Fact::HostPid),
-            ("hostIPC", kind) => self.flag(kind, Fact::HostIpc),
-            ("privileged", kind) => self.flag(kind, Fact::Privileged),
-            ("allowPrivilegeEscalation", kind) => self.flag(kind, Fact::PrivilegeEscalation),
-            ("hostProcess", kind) => self.flag(kind, Fact::HostProcess),
-            ("hostPort", kind) => self.host_port(kind, value.raw),
+            ("hostNetwork", _) => self.flag(value, Fact::HostNetwork),
+            ("hostPID", _) => self.flag(value, Fact::HostPid),
+            ("hostIPC", _) => self.flag(value, Fact::HostIpc),
+            ("privileged", _) => self.flag(value, Fact::Privileged),
+            ("allowPrivilegeEscalation", _) => self.flag(value, Fact::PrivilegeEscalation),
+            ("hostProcess", _) => self.flag(value, Fact::HostProcess),
+            ("hostPort", _) => self.host_port(value),
             ("runAsUser", Kind::Number) if zero(value.raw) => self.add(Fact::Root),
             ("procMount", Kind::Text(text)) if text != "Default" => self.add(Fact::Unconfined("procMount")),
-            ("seccompProfile", Kind::Object(_)) => self.profile(value, Fact::Unconfined("seccomp")),
-            ("appArmorProfile", Kind::Object(_)) => self.profile(value, Fact::Unconfined("apparmor")),
+            ("seccompProfile", Kind::Object(inner)) => self.profile(inner, Fact::Unconfined("seccomp")),
+            ("appArmorProfile", Kind::Object(inner)) => self.profile(inner, Fact::Unconfined("apparmor")),
             ("seLinuxOptions", Kind::Object(inner)) if !inner.is_empty() => {
                 self.add(Fact::Unconfined("selinux"))
             }
@@ -483,25 +488,44 @@ impl<'o> Walk<'o> {
             match &value.kind {
                 Kind::Text(text) => self.add(fact(text.to_string()))?,
                 Kind::Null => {}
-                Kind::Bool(_) | Kind::Number | Kind::Array(_) | Kind::Object(_) => {
-                    return Err(why::WRONG_TYPE);
-                }
+                Kind::Bool(_) | Kind::Number | Kind::Array(_) | Kind::Object(_) => self.wrong_type()?,
             }
         }
         Ok(())
     }
 
+    /// A member that is not what its name says is none that is looked for where a kind is somebody's own. Errors: it is the API's.
+    fn wrong_type(&self) -> Result<(), Reason> {
+        if self.object.is_builtin() { Err(why::WRONG_TYPE) } else { Ok(()) }
+    }
+
+    /// What is null is taken away, or means nothing.
     fn listed(&mut self, name: &str, value: &Value<'_>) -> Result<(), Reason> {
         match (name, &value.kind) {
-            ("capabilities", Kind::Object(_)) => {
-                for item in value.object()?.items("add")? {
-                    self.add(Fact::Capability(item.text()?.to_owned()))?;
+            ("capabilities", Kind::Object(members)) => {
+                for (name, value) in members {
+                    if self.spelled(name)? == "add" {
+                        self.texts(value, Fact::Capability)?;
+                    }
                 }
             }
             ("sysctls", Kind::Array(items)) => {
                 for item in items {
-                    let Kind::Object(inner) = &item.kind else { return Err(why::WRONG_TYPE) };
-                    self.named(inner, &["name"], Fact::Sysctl)?;
+                    match &item.kind {
+                        Kind::Object(inner) => self.named(inner, &["name"], Fact::Sysctl)?,
+                        Kind::Null => {}
+                        Kind::Text(text) if !self.object.is_builtin() => {
+                            let name = text.split('=').next().unwrap_or_default();
+                            self.add(Fact::Sysctl(name.to_owned()))?;
+                        }
+                        _ => self.wrong_type()?,
+                    }
+                }
+            }
+            // The API's own are a list.
+            ("sysctls", Kind::Object(members)) => {
+                for (name, _) in members.iter().filter(|(_, value)| !matches!(value.kind, Kind::Bool(_))) {
+                    self.add(Fact::Sysctl(name.to_string()))?;
                 }
             }
             ("env", Kind::Array(items)) => {
@@ -512,6 +536,20 @@ impl<'o> Walk<'o> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A fact for each text of a list.
+    fn texts(&mut self, value: &Value<'_>, fact: fn(String) -> Fact) -> Result<(), Reason> {
+        match &value.kind {
+            Kind::Null => Ok(()),
+            Kind::Array(items) => items.iter().try_for_each(|item| match &item.kind {
+                Kind::Text(text) => self.add(fact(text.to_string())),
+                Kind::Null => Ok(()),
+                _ => self.wrong_type(),
+            }),
+            Kind::Text(text) if !self.object.is_builtin() => self.add(fact(text.to_string())),
+            _ => self.wrong_type(),
+        }
     }
 
     fn env(&mut self, item: &Value<'_>) -> Result<(), Reason> {
@@ -534,11 +572,17 @@ impl<'o> Walk<'o> {
         Ok(())
     }
 
-    fn profile(&mut self, value: &Value<'_>, fact: Fact) -> Result<(), Reason> {
-        match value.object()?.text("type")? {
-            Some("Unconfined") => self.add(fact),
-            Some(_) | None => Ok(()),
+    fn profile(&mut self, members: &Members<'_>, fact: Fact) -> Result<(), Reason> {
+        let unconfined = |kind: &Kind<'_>| matches!(kind, Kind::Text(of) if of == "Unconfined");
+        for (name, value) in members.iter().filter(|(name, _)| folds(name, "type")) {
+            match &value.kind {
+                _ if name != "type" && self.object.is_builtin() => return Err(why::ANOTHER_CASE),
+                kind if unconfined(kind) => self.add(fact.clone())?,
+                Kind::Text(_) | Kind::Null => {}
+                _ => self.wrong_type()?,
+            }
         }
+        Ok(())
     }
 
     /// Confinement was said in annotations before it had members.
@@ -562,20 +606,27 @@ impl<'o> Walk<'o> {
         Ok(())
     }
 
-    fn host_port(&mut self, kind: &Kind<'_>, raw: &str) -> Result<(), Reason> {
-        match kind {
-            Kind::Number if zero(raw) => Ok(()),
-            Kind::Number => self.add(Fact::HostPort(raw.to_owned())),
-            _ => Err(why::WRONG_TYPE),
+    fn host_port(&mut self, value: &Value<'_>) -> Result<(), Reason> {
+        match &value.kind {
+            Kind::Number if zero(value.raw) => Ok(()),
+            Kind::Number => self.add(Fact::HostPort(value.raw.to_owned())),
+            _ if self.object.is_builtin() => Err(why::WRONG_TYPE),
+            _ if !is_on(value) => Ok(()),
+            Kind::Object(members) => members.iter().try_for_each(|(_, inner)| self.host_port(inner)),
+            Kind::Array(items) => items.iter().try_for_each(|item| self.host_port(item)),
+            Kind::Text(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
+                self.add(Fact::HostPort(text.to_string()))
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Text(_) => self.add(Fact::HostPort(String::new())),
         }
     }
 
-    fn flag(&mut self, kind: &Kind<'_>, fact: Fact) -> Result<(), Reason> {
-        match kind {
-            Kind::Bool(true) => self.add(fact),
-            Kind::Bool(false) => Ok(()),
-            _ => Err(why::WRONG_TYPE),
+    fn flag(&mut self, value: &Value<'_>, fact: Fact) -> Result<(), Reason> {
+        match &value.kind {
+            Kind::Bool(_) => {}
+            _ => self.wrong_type()?,
         }
+        if is_on(value) { self.add(fact) } else { Ok(()) }
     }
 
     fn rbac(&mut self, members: &Members<'_>) -> Result<(), Reason> {
@@ -583,14 +634,14 @@ impl<'o> Walk<'o> {
             self.spelled(name)?;
             match (&**name, &value.kind) {
                 ("aggregationRule", Kind::Object(_)) => self.add(Fact::Aggregates)?,
-                ("rules", Kind::Array(items)) => items.iter().try_for_each(|rule| self.rule(rule))?,
+                ("rules", Kind::Array(items)) => there(items).try_for_each(|rule| self.rule(rule))?,
                 ("roleRef", Kind::Object(_)) => {
                     let role = value.object()?;
                     let (kind, name) =
                         (role.text_or_empty("kind")?.to_owned(), role.text_or_empty("name")?.to_owned());
                     self.add(Fact::Role { kind, name })?;
                 }
-                ("subjects", Kind::Array(items)) => items.iter().try_for_each(|one| self.subject(one))?,
+                ("subjects", Kind::Array(items)) => there(items).try_for_each(|one| self.subject(one))?,
                 ("aggregationRule" | "rules" | "roleRef" | "subjects", Kind::Null) => {}
                 ("aggregationRule" | "rules" | "roleRef" | "subjects", _) => return Err(why::WRONG_TYPE),
                 _ => {}
@@ -611,8 +662,11 @@ impl<'o> Walk<'o> {
     /// Each verb on each kind, or path. Of a patch a rule may be a part: what it does not say is all.
     fn rule(&mut self, value: &Value<'_>) -> Result<(), Reason> {
         let rule = value.object()?;
+        if is_led(value) && rule.members().iter().all(|(name, value)| takes_rights(name, value)) {
+            return Ok(());
+        }
         let texts = |name: &str| -> Result<Vec<String>, Reason> {
-            rule.items(name)?.iter().map(|item| Ok(item.text()?.to_owned())).collect()
+            there(rule.items(name)?).map(|item| Ok(item.text()?.to_owned())).collect()
         };
         let or_all = |texts: Vec<String>| if texts.is_empty() { vec!["*".to_owned()] } else { texts };
         let (verbs, groups) = (or_all(texts("verbs")?), texts("apiGroups")?);
@@ -658,6 +712,36 @@ fn names_a_secret(name: &str) -> bool {
 fn is_a_secrets_name(name: &str) -> bool {
     let name = json::folded(name);
     name.ends_with("secretname") || name.ends_with("secretref")
+}
+
+/// What of a list stays when a JSON patch takes something from it.
+fn there<'v, 'a>(items: &'v [Value<'a>]) -> impl Iterator<Item = &'v Value<'a>> {
+    items.iter().filter(|item| !is_removed(item))
+}
+
+/// Whether a JSON patch takes from a rule of a role what it permits. Without names of objects it permits more.
+fn takes_rights(name: &str, value: &Value<'_>) -> bool {
+    let taken = match &value.kind {
+        Kind::Array(items) => is_led(value) && items.iter().all(is_removed),
+        _ => is_removed(value),
+    };
+    taken && matches!(name, "apiGroups" | "nonResourceURLs" | "resources" | "verbs")
+}
+
+/// Whether a value says yes, or something in it does: an operator's own kinds have a switch in many forms, and one that is off says so by
+/// `enabled`.
+fn is_on(value: &Value<'_>) -> bool {
+    match &value.kind {
+        Kind::Null => false,
+        Kind::Bool(flag) => *flag,
+        Kind::Number => !zero(value.raw),
+        Kind::Text(text) => !matches!(&*text.to_ascii_lowercase(), "" | "0" | "false" | "no" | "off" | "n"),
+        Kind::Array(items) => items.iter().any(is_on),
+        Kind::Object(members) => {
+            let off = |kind: &Kind<'_>| matches!(kind, Kind::Bool(false));
+            !has(members, "enabled", off) && members.iter().any(|(_, value)| is_on(value))
+        }
+    }
 }
 
 /// Whether all values of an object are texts and the like: then its names are somebody's own.

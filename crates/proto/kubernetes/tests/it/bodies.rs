@@ -563,6 +563,71 @@ fn a_kind_of_somebodys_own_may_spell_its_members_as_it_likes() {
 }
 
 #[test]
+fn a_kind_of_somebodys_own_may_mean_something_else_by_a_name() {
+    let thing = "/apis/example.com/v1/namespaces/a/things/t";
+    for (spec, expected) in [
+        (
+            r#"{"hostPort":{"enabled":true,"ports":{"http":80}}}"#,
+            ", administer k/_host/port, administer k/_host/port/80",
+        ),
+        (r#"{"hostPort":{"enabled":false,"ports":{"http":80}}}"#, ""),
+        (r#"{"hostPort":"80"}"#, ", administer k/_host/port/80"),
+        (r#"{"hostPort":"x\ny"}"#, ", administer k/_host/port"),
+        (r#"{"hostPort":[null,0,false]}"#, ""),
+        (r#"{"hostNetwork":{"enabled":false}}"#, ""),
+        (r#"{"hostNetwork":{"enabled":true}}"#, ", administer k/_host/network"),
+        (r#"{"hostNetwork":"True","hostPID":"false","hostIPC":0}"#, ", administer k/_host/network"),
+        (r#"{"privileged":{},"allowPrivilegeEscalation":[]}"#, ""),
+        (r#"{"secret":{"name":{"a":1}},"configMap":{"name":["a"]},"hostPath":{"path":{}}}"#, ""),
+        (r#"{"sysctls":["a=b"]}"#, ", administer k/_host/sysctl/a"),
+        (r#"{"sysctls":{"enabled":true,"a.b":1}}"#, ", administer k/_host/sysctl/a.b"),
+        (r#"{"capabilities":["x"]}"#, ""),
+        (r#"{"capabilities":{"add":{"x":1}}}"#, ""),
+        (r#"{"capabilities":{"Add":"KILL"}}"#, ", administer k/_host/capability/KILL"),
+        (r#"{"capabilities":{"add":[["x"],"KILL"]}}"#, ", administer k/_host/capability/KILL"),
+        (r#"{"seccompProfile":{"type":1}}"#, ""),
+        (r#"{"seccompProfile":{"Type":"Unconfined"}}"#, ", administer k/_host/unconfined/seccomp"),
+    ] {
+        let all = beside("PUT", thing, JSON, &format!(r#"{{"spec":{spec}}}"#));
+        assert_eq!(all, format!("write k/a/things.example.com/t{expected}"), "{spec}");
+    }
+    for spec in [r#"{"hostPort":"80"}"#, r#"{"hostNetwork":"true"}"#, r#"{"sysctls":["a=b"]}"#] {
+        assert_eq!(read("POST", PODS, JSON, &pod(spec)).err(), Some(why::WRONG_TYPE), "{spec}");
+    }
+    let capabilities = r#"{"capabilities":{"add":"KILL"}}"#;
+    assert_eq!(read("POST", PODS, JSON, &pod(capabilities)).err(), Some(why::WRONG_TYPE));
+}
+
+#[test]
+fn a_patch_may_take_rights_away() {
+    let remove = |target: &str, path: &str| {
+        let patch = format!(r#"[{{"op":"remove","path":"{path}"}}]"#);
+        beside("PATCH", target, PATCH, &patch)
+    };
+    let role = &format!("{ROLES}/r");
+    let binding = "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings/b";
+    let own = "administer k/_/clusterroles.rbac.authorization.k8s.io/r";
+    for path in ["/rules/0", "/rules", "/rules/0/verbs/0", "/rules/0/resources/0", "/rules/0/apiGroups"] {
+        assert_eq!(remove(role, path), own, "{path}");
+    }
+    // To the server it is the empty text, which is the core group.
+    let null = r#"[{"op":"replace","path":"/rules/0/apiGroups/0","value":null}]"#;
+    assert!(read("PATCH", role, PATCH, null).is_err());
+    assert!(
+        read("POST", ROLES, JSON, r#"{"rules":[{"verbs":["*"],"resources":["x"],"apiGroups":[null]}]}"#)
+            .is_err()
+    );
+    // For all objects, and no longer for some.
+    for path in ["/rules/0/resourceNames/0", "/rules/0/resourceNames"] {
+        assert_eq!(remove(role, path), format!("{own}, administer k/_grant/*/*.*"), "{path}");
+    }
+    assert_eq!(remove(binding, "/subjects/0"), "administer k/a/rolebindings.rbac.authorization.k8s.io/b");
+    for path in ["/containers/0/securityContext/capabilities/add/0", "/securityContext/sysctls/0"] {
+        assert_eq!(remove(DEPLOYMENT, &format!("/spec/template/spec{path}")), "", "{path}");
+    }
+}
+
+#[test]
 fn what_a_role_permits_and_to_whom() {
     let grants = |body: &str| {
         let all = beside("POST", ROLES, JSON, body);
