@@ -109,6 +109,7 @@ reasons! {
     DELETE_TWICE = AMBIGUOUS, "options of a delete in the query that its body does not say", "body: delete";
     NO_PATCH = BAD_VALUE, "a JSON patch that is none", "body: RFC 6902";
     TOO_MANY_OPERATIONS = TOO_MANY, "a JSON patch with more than 10000 operations", "OPERATIONS_MAX";
+    DIRECTIVE = UNKNOWN, "a strategic patch with a directive (`$...`) that this gateway does not know, or that has not its form", "body: directives";
     TOO_DEEP_POINTER = TOO_MANY, "a JSON patch with a path deeper than 64", "JSON_DEPTH_MAX";
     ANOTHER_CASE = AMBIGUOUS, "a name that differs from a known one only in the case of its letters", "body: name";
     WRONG_TYPE = BAD_VALUE, "a member that is not what its name says", "body: type";

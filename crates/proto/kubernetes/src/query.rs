@@ -23,6 +23,8 @@ pub struct Options {
     pub fields: Vec<Term>,
     /// A label selector, as it was sent: graphic ASCII and spaces.
     pub labels: Option<String>,
+    /// The labels that it is about.
+    pub label_keys: Vec<String>,
     /// What a Table has of each object.
     pub include: Option<Include>,
     /// What a delete takes from its body, if it has one, and the query says: names and values.
@@ -104,7 +106,40 @@ impl Options {
         let term = self.fields.iter().find(|term| term.equal && term.field == "metadata.name")?;
         Some(&term.value)
     }
+
+    /// The members of objects that selectors are about, as pointers (RFC 6901) without escapes: an answer says of each object whether
+    /// the member is as the selector has it.
+    pub fn selected(&self) -> Vec<Vec<String>> {
+        let pointer = |path: &str, at: char| -> Vec<String> {
+            path.split(at).filter(|token| !token.is_empty()).map(str::to_owned).collect()
+        };
+        let label = |key: &String| vec!["metadata".to_owned(), "labels".to_owned(), key.clone()];
+        let mut pointers: Vec<Vec<String>> = self.label_keys.iter().map(label).collect();
+        for term in &self.fields {
+            pointers.push(pointer(&term.field, '.'));
+            let others = OTHER_NAMES.iter().filter(|(field, _)| *field == term.field);
+            pointers.extend(others.map(|(_, path)| pointer(path, '/')));
+            for (one, two) in [("involvedObject.", "regarding"), ("regarding.", "involvedObject")] {
+                let rest = term.field.strip_prefix(one).map(|rest| pointer(rest, '.'));
+                pointers.extend(rest.map(|rest| [vec![two.to_owned()], rest].concat()));
+            }
+        }
+        pointers
+    }
 }
+
+/// Fields of selectors whose value stands elsewhere in the object, or there, too (`AddFieldLabelConversionFunc` and `SelectableFields` of
+/// the API's own kinds).
+const OTHER_NAMES: [(&str, &str); 8] = [
+    ("name", "metadata/name"),
+    ("reportingComponent", "reportingController"),
+    ("reportingComponent", "source/component"),
+    ("source", "reportingController"),
+    ("source", "source/component"),
+    ("spec.host", "spec/nodeName"),
+    ("status.podIP", "status/podIPs/0/ip"),
+    ("status.successful", "status/succeeded"),
+];
 
 /// Values may be secrets.
 impl fmt::Debug for Term {
@@ -236,7 +271,10 @@ fn list(options: &mut Options, name: &str, value: &str) -> Result<bool, Reason> 
         "watch" | "allowWatchBookmarks" | "sendInitialEvents" => drop(boolean(value)?),
         "resourceVersion" | "resourceVersionMatch" | "continue" => token(value)?,
         "limit" | "timeoutSeconds" => number(value)?,
-        "labelSelector" => options.labels = Some(selector_text(value)?),
+        "labelSelector" => {
+            options.labels = Some(selector_text(value)?);
+            options.label_keys = label_keys(value)?;
+        }
         "fieldSelector" => options.fields = field_selector(value)?,
         _ => return Ok(false),
     }
@@ -409,6 +447,30 @@ fn selector_text(text: &str) -> Result<String, Reason> {
         true => Ok(text.to_owned()),
         false => Err(why::BAD_SELECTOR),
     }
+}
+
+/// The keys of `a=b,!c,d in (e,f)` (`labels.Parse`). Errors: a term without one; a set that does not end, or has another in it.
+fn label_keys(text: &str) -> Result<Vec<String>, Reason> {
+    let mut in_set = false;
+    for c in text.chars().filter(|c| matches!(c, '(' | ')')) {
+        if in_set == (c == '(') {
+            return Err(why::BAD_SELECTOR);
+        }
+        in_set = c == '(';
+    }
+    if in_set {
+        return Err(why::BAD_SELECTOR);
+    }
+    let key = |term: &str| {
+        let term = term.trim_start_matches([' ', '!']);
+        let key = term.split([' ', '=', '!', '<', '>', '(']).next().unwrap_or_default();
+        if key.is_empty() { Err(why::BAD_SELECTOR) } else { Ok(key.to_owned()) }
+    };
+    let at_comma = |c: char| {
+        in_set = if in_set { c != ')' } else { c == '(' };
+        c == ',' && !in_set
+    };
+    text.split(at_comma).filter(|term| !term.trim_matches(' ').is_empty()).map(key).collect()
 }
 
 /// `a=b,c!=d`, with `\` before `,`, `=` and `\` in values (`fields.ParseSelector`). Errors: no such thing; a field twice

@@ -8,6 +8,7 @@
 //! | a path of the node's | administer | `NAME/_host/path/...` |
 //! | a namespace of the node's | administer | `NAME/_host/network`, `pid`, `ipc` |
 //! | privileged, and its like | administer | `NAME/_host/privileged`, `escalation`, `root`, `process`, `unconfined/WHAT` |
+//! | what confines a container and a patch takes away, or puts in its place what may confine less | administer | `NAME/_host/unconfined/securityContext` |
 //! | a capability, sysctl, port, chosen node | administer | `NAME/_host/capability/X`, `sysctl/X`, `port/N`, `node/X` |
 //! | a volume of another kind | administer | `NAME/_host/volume/KIND` |
 //! | a secret, a config map | read | `NAME/NAMESPACE/secrets/X`, `NAME/NAMESPACE/configmaps/X`: the object's namespace, or the one that is said beside a secret's name |
@@ -15,7 +16,7 @@
 //! | a service account, a token of it | execute | `NAME/NAMESPACE/serviceaccounts/X`, `NAME/NAMESPACE/serviceaccounts` |
 //! | a secret that the cluster puts such a token into | administer | `NAME/NAMESPACE/serviceaccounts/X`; opaque where it does not say whose |
 //! | a container in a running pod | execute | the object's own path |
-//! | what runs in a container of which a patch does not say the image: command, arguments, variables, mounts | execute | the object's own path |
+//! | what runs in a container of which a patch does not say the image: command and arguments, whatever is done to them, and variables and mounts that are put there | execute | the object's own path |
 //! | a role that is bound | administer | `NAME/NAMESPACE/roles.rbac.authorization.k8s.io/X`, `NAME/_/clusterroles.rbac.authorization.k8s.io/X` |
 //! | somebody it is bound to | administer | `NAME/_subject/KIND/[NAMESPACE/]X` |
 //! | what a role permits | administer | `NAME/_grant/VERB/KIND` (`*` as it stands there), `NAME/_grant` where other roles are taken in |
@@ -47,6 +48,7 @@ pub enum Fact {
     HostNetwork,
     HostPid,
     HostIpc,
+    /// Empty: which is not said.
     HostPort(String),
     Privileged,
     PrivilegeEscalation,
@@ -246,6 +248,7 @@ impl Scene<'_> {
             Fact::HostNetwork => host.join("network"),
             Fact::HostPid => host.join("pid"),
             Fact::HostIpc => host.join("ipc"),
+            Fact::HostPort(port) if port.is_empty() => host.join("port"),
             Fact::HostPort(port) => host.join("port").join(port),
             Fact::Privileged => host.join("privileged"),
             Fact::PrivilegeEscalation => host.join("escalation"),

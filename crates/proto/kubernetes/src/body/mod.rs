@@ -11,7 +11,7 @@
 //! know it then send JSON.
 //!
 //! Reading order: this page -> [`facts`] (what is found, and what it touches) -> `walk` (where it stands) -> `patch` ->
-//! [`protobuf`].
+//! `directives` -> [`protobuf`].
 
 use crate::fault::{self as why, Reason};
 use crate::limits::BODY_BYTES_MAX;
@@ -25,6 +25,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use vocab::Opaque;
 
+mod directives;
 pub mod facts;
 mod patch;
 pub mod protobuf;
@@ -147,7 +148,8 @@ pub fn json(written: Written, bytes: &[u8]) -> Result<Cow<'_, [u8]>, Reason> {
 /// connection is none. What is written otherwise than in JSON is written as JSON before ([`json`]).
 ///
 /// Errors (side: client): too large, not readable in one way, a member that is not what its name says, more than
-/// [`FACTS_MAX`](crate::limits::FACTS_MAX) facts or one that is too long, options of a delete that stand in the query, too.
+/// [`FACTS_MAX`](crate::limits::FACTS_MAX) facts or one that is too long, options of a delete that stand in the query, too, a directive of
+/// a strategic patch that is not known.
 pub fn read(asked: &Asked, form: Form, written: Written, bytes: &[u8]) -> Result<Said, Reason> {
     if bytes.len() > BODY_BYTES_MAX {
         return Err(why::BODY_TOO_LARGE);
@@ -158,6 +160,9 @@ pub fn read(asked: &Asked, form: Form, written: Written, bytes: &[u8]) -> Result
         Verb::Create | Verb::Update | Verb::Patch => {}
     }
     let value = parse(written, bytes)?;
+    if form == Form::StrategicPatch {
+        directives::check(&value)?;
+    }
     let mut walk = walk::Walk::new(&asked.object, form);
     let mut said = Said {
         form,

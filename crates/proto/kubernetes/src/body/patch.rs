@@ -58,7 +58,8 @@ fn one(walk: &mut Walk<'_>, operation: Value<'_>) -> Result<Option<Opaque>, Reas
     }
     match &*op {
         "add" | "replace" => put(walk, path, operation).map(|()| None),
-        "remove" => put_value(walk, path, Value { raw: "null", kind: Kind::Null }).map(|()| None),
+        // It has no text: null that is put there has.
+        "remove" => put_value(walk, path, Value { raw: "", kind: Kind::Null }).map(|()| None),
         // Whether it holds says whether a guess of a value is right.
         "test" if walk.is_secret() && !is_plain(&path) => {
             Ok(Some(Opaque("a test of a secret's value says whether a guess is right")))

@@ -136,7 +136,7 @@ fn what_a_pod_holds_is_an_access_of_its_own() {
         ),
         (
             r#"{"oneSecret":{"name":"s"},"$setElementOrder/imagePullSecrets":[{"name":"t"}],"secretName":""}"#,
-            "read k/a/secrets/s",
+            "read k/a/secrets/s, read k/a/secrets/t",
         ),
     ];
     for (spec, expected) in cases {
@@ -159,6 +159,9 @@ fn a_pod_is_found_wherever_it_stands() {
     }
     let annotated = r#"{"spec":{"template":{"metadata":{"annotations":{"container.apparmor.security.beta.kubernetes.io/c":"unconfined"}}}}}"#;
     assert_eq!(beside("PUT", DEPLOYMENT, JSON, annotated), "administer k/_host/unconfined/apparmor");
+    let taken = annotated.replace(r#""unconfined""#, "null");
+    assert_eq!(beside("PATCH", DEPLOYMENT, MERGE, &taken), "administer k/_host/unconfined/apparmor");
+    assert_eq!(beside("PUT", DEPLOYMENT, JSON, &taken), "");
 }
 
 #[test]
@@ -264,20 +267,157 @@ fn a_json_patch_is_what_it_puts_where() {
 }
 
 #[test]
+fn a_strategic_patch_has_directives_that_are_known_and_no_others() {
+    let secret = "/api/v1/namespaces/a/secrets/s";
+    let role = &format!("{ROLES}/r");
+    let bad = [
+        (
+            DEPLOYMENT,
+            r#"{"spec":{"template":{"spec":{"$deleteFromPrimitiveList/containers":[{"name":"c","image":"evil/x:1"}]}}}}"#,
+        ),
+        (DEPLOYMENT, r#"{"spec":{"template":{"$deleteFromPrimitiveList/spec":{"hostPID":true}}}}"#),
+        (DEPLOYMENT, r#"{"spec":{"containers":[{"name":"c","$deleteFromPrimitiveList/args":["evil"]}]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":{"a":"b"}}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":[{"a":"b"}]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveList/Finalizers":["a"]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveList/finalizers/x":["a"]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveListfinalizers":["a"]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$deleteFromPrimitiveLi\u017ft/finalizers":["a"]}}"#),
+        (DEPLOYMENT, r#"{"metadata":{"$DeleteFromPrimitiveList/finalizers":["a"]}}"#),
+        (
+            secret,
+            r#"{"metadata":{"$deleteFromPrimitiveList/annotations":{"kubernetes.io/service-account.name":"x"}}}"#,
+        ),
+        (secret, r#"{"$deleteFromPrimitiveList/data":{"a":"eA=="}}"#),
+        (secret, r#"{"$deleteFromPrimitiveList/metadata":{"name":"other"}}"#),
+        (role, r#"{"$deleteFromPrimitiveList/rules":[{"verbs":["*"]}]}"#),
+        (DEPLOYMENT, r#"{"spec":{"$patch":"Delete"}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$patch":{"hostPID":true}}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$patch":null}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$retainKeys":"a"}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$retainKeys":[1]}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$setElementOrder/a":{"b":1}}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$setElementOrder/a":[{"b":{"c":1}}]}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$setElementOrder/$patch":["a"]}}"#),
+        (DEPLOYMENT, r#"{"spec":{"$setElementOrder":["a"]}}"#),
+        (DEPLOYMENT, r#"{"spec":{"a":[[{"$x":1}]]}}"#),
+        (DEPLOYMENT, r#"{"$":1}"#),
+    ];
+    for (target, body) in bad {
+        assert_eq!(read("PATCH", target, STRATEGIC, body).err(), Some(why::DIRECTIVE), "{body}");
+    }
+    let twice = r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":["a"],"$deleteFromPrimitiveList/finalizers":["b"]}}"#;
+    assert!(read("PATCH", DEPLOYMENT, STRATEGIC, twice).is_err());
+    // What kubectl sends.
+    let good = [
+        r#"{"metadata":{"$deleteFromPrimitiveList/finalizers":["a/b"],"$setElementOrder/finalizers":["c"]}}"#,
+        r#"{"spec":{"strategy":{"$retainKeys":["type"],"type":"Recreate","rollingUpdate":null}}}"#,
+        r#"{"spec":{"template":{"spec":{"$setElementOrder/containers":[{"name":"c"}],"containers":[{"$setElementOrder/ports":[{"containerPort":80},{"containerPort":81}],"name":"c","ports":[{"$patch":"delete","containerPort":82}]}]}}}}"#,
+        r#"{"spec":{"template":{"spec":{"$setElementOrder/volumes":[{"name":"v"}],"volumes":[{"$retainKeys":["emptyDir","name"],"emptyDir":{},"hostPath":null,"name":"v"},{"$patch":"delete","name":"w"}]}}}}"#,
+        r#"{"spec":{"template":{"spec":{"nodeSelector":{"$patch":"replace","a":"b"}}}}}"#,
+    ];
+    for body in good {
+        assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, body), "", "{body}");
+    }
+    // Elsewhere it is a member like others.
+    let inside = r#"{"spec":{"$patch":{"hostPID":true}}}"#;
+    for media in [MERGE, APPLY] {
+        assert_eq!(beside("PATCH", DEPLOYMENT, media, inside), "administer k/_host/pid");
+    }
+}
+
+#[test]
 fn a_patch_that_takes_a_confinement_away_says_so() {
     let null = r#"{"spec":{"template":{"spec":{"securityContext":null}}}}"#;
     for media in [STRATEGIC, MERGE, APPLY] {
         assert_eq!(beside("PATCH", DEPLOYMENT, media, null), "administer k/_host/unconfined/securityContext");
     }
     assert_eq!(beside("PUT", DEPLOYMENT, JSON, null), "");
-    for directive in [r#"{"$patch":"delete"}"#, r#"{"$retainKeys":["runAsUser"]}"#, r#"{"$patch":"replace"}"#]
-    {
-        let body = r#"{"spec":{"template":{"spec":{"securityContext":#}}}}"#.replace('#', directive);
-        assert_eq!(
-            beside("PATCH", DEPLOYMENT, STRATEGIC, &body),
-            "administer k/_host/unconfined/securityContext"
-        );
+    let unconfined = "administer k/_host/unconfined/securityContext";
+    let retained = &format!("execute k/a/deployments.apps/d, {unconfined}");
+    let spec = |spec: &str| format!(r#"{{"spec":{{"template":{{"spec":{spec}}}}}}}"#);
+    let confined = |members: &str| spec(&format!(r#"{{"securityContext":{members}}}"#));
+    for directive in [r#"{"$patch":"delete"}"#, r#"{"$patch":"replace"}"#] {
+        assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, &confined(directive)), unconfined);
     }
+    for retains in [
+        r#"{"$retainKeys":["containers"]}"#,
+        r#"{"containers":[{"name":"c","$retainKeys":["name","image"]}]}"#,
+        r#"{"securityContext":{"$retainKeys":["runAsUser"]}}"#,
+        r#"{"affinity":{"$retainKeys":[]}}"#,
+    ] {
+        assert_eq!(&beside("PATCH", DEPLOYMENT, STRATEGIC, &spec(retains)), retained, "{retains}");
+    }
+    for loosens in [
+        r#"{"allowPrivilegeEscalation":null}"#,
+        r#"{"seccompProfile":{"type":null}}"#,
+        r#"{"capabilities":{"drop":null}}"#,
+        r#"{"capabilities":{"drop":[]}}"#,
+        r#"{"capabilities":{"drop":["KILL"]}}"#,
+        r#"{"readOnlyRootFilesystem":false}"#,
+        r#"{"runAsNonRoot":false}"#,
+        r#"{"seccompProfile":{"type":"Localhost"}}"#,
+        r#"{"seccompProfile":{"type":"RuntimeDefault","localhostProfile":null}}"#,
+        r#"{"somethingNew":"x"}"#,
+    ] {
+        for media in [STRATEGIC, MERGE, APPLY] {
+            assert_eq!(beside("PATCH", DEPLOYMENT, media, &confined(loosens)), unconfined, "{loosens}");
+        }
+        assert_eq!(beside("PUT", DEPLOYMENT, JSON, &confined(loosens)), "", "{loosens}");
+    }
+    let confining = r#"{"runAsNonRoot":true,"readOnlyRootFilesystem":true,"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},"seccompProfile":{"type":"RuntimeDefault"}}"#;
+    let rights =
+        r#"{"privileged":null,"capabilities":{"add":null},"sysctls":null,"runAsUser":7,"fsGroup":7}"#;
+    for media in [STRATEGIC, MERGE, APPLY] {
+        assert_eq!(beside("PATCH", DEPLOYMENT, media, &confined(confining)), "");
+        assert_eq!(beside("PATCH", DEPLOYMENT, media, &confined(rights)), "");
+    }
+    let of_image = |members: &str| {
+        let container = format!(r#"{{"containers":[{{"image":"q.io/a","securityContext":{members}}}]}}"#);
+        beside("PATCH", DEPLOYMENT, STRATEGIC, &spec(&container))
+    };
+    let image = "execute k/_image/q.io/a/:latest";
+    assert_eq!(of_image(r#"{"readOnlyRootFilesystem":false}"#), image, "as in a whole object");
+    assert_eq!(of_image(r#"{"readOnlyRootFilesystem":null}"#), format!("{image}, {unconfined}"));
+    let json = |op: &str, path: &str, value: &str| {
+        let at = "/spec/template/spec/containers/0/securityContext";
+        let patch = format!(r#"[{{"op":"{op}","path":"{at}{path}","value":{value}}}]"#);
+        beside("PATCH", DEPLOYMENT, PATCH, &patch)
+    };
+    for (op, path, value) in [
+        ("replace", "", "{}"),
+        ("add", "", "{}"),
+        ("replace", "", "null"),
+        ("replace", "", r#"{"runAsNonRoot":true}"#),
+        ("replace", "/capabilities", "{}"),
+        ("add", "/capabilities", r#"{"drop":["KILL"]}"#),
+        ("replace", "/capabilities/drop/0", r#""KILL""#),
+        ("remove", "/capabilities/drop/0", "null"),
+        ("remove", "/capabilities/drop", "null"),
+        ("remove", "/allowPrivilegeEscalation", "null"),
+        ("remove", "/readOnlyRootFilesystem", "null"),
+        ("remove", "/runAsNonRoot", "null"),
+        ("replace", "/runAsNonRoot", "false"),
+        ("replace", "/readOnlyRootFilesystem", "null"),
+        ("replace", "/seccompProfile", "{}"),
+        ("replace", "/seLinuxOptions", "{}"),
+        ("add", "/windowsOptions", "{}"),
+    ] {
+        assert_eq!(json(op, path, value), unconfined, "{op} {path} {value}");
+    }
+    for (op, path, value) in [
+        ("add", "", confining),
+        ("add", "/runAsNonRoot", "true"),
+        ("replace", "/allowPrivilegeEscalation", "false"),
+        ("add", "/runAsUser", "1000"),
+        ("add", "/capabilities", r#"{"drop":["ALL"]}"#),
+        ("add", "/capabilities/drop/-", r#""ALL""#),
+        ("add", "/seccompProfile", r#"{"type":"RuntimeDefault"}"#),
+        ("remove", "/privileged", "null"),
+    ] {
+        assert_eq!(json(op, path, value), "", "{op} {path} {value}");
+    }
+    assert_eq!(json("add", "/privileged", "true"), "administer k/_host/privileged");
     let strategy = r#"{"spec":{"strategy":{"$retainKeys":["type"],"type":"Recreate"}}}"#;
     assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, strategy), "");
 }
@@ -298,10 +438,17 @@ fn a_patch_of_what_runs_in_an_image_that_it_does_not_say_is_an_execution() {
         r#""lifecycle":{"postStart":{"exec":{"command":["x"]}}}"#,
         r#""lifecycle":{"image":"q.io/a","preStop":{"exec":{"command":["x"]}}}"#,
         r#""livenessProbe":{"exec":{"command":["x"]}}"#,
+        r#""args":null"#,
+        r#""command":[]"#,
+        r#""env":[{"$patch":"delete","name":"A","value":"x"}]"#,
+        r#""envFrom":[{"$patch":"delete","secretRef":{"name":"s"}}]"#,
     ] {
         for media in [STRATEGIC, MERGE, APPLY] {
             let said = beside("PATCH", DEPLOYMENT, media, &container(members));
             assert!(said.split(", ").any(|access| access == runs), "{members}: {said}");
+        }
+        if members.contains("secretRef") {
+            continue;
         }
         let of_image = format!(r#""image":"q.io/a",{members}"#);
         assert_eq!(
@@ -314,20 +461,32 @@ fn a_patch_of_what_runs_in_an_image_that_it_does_not_say_is_an_execution() {
         r#""resources":{"limits":{"cpu":"1"}}"#,
         r#""env":[{"$patch":"delete","name":"A"}]"#,
         r#""env":null,"$setElementOrder/env":[{"name":"A"}]"#,
-        r#""args":null"#,
+        r#""volumeMounts":[{"$patch":"delete","mountPath":"/x"}]"#,
         r#""livenessProbe":{"httpGet":{"path":"/"}}"#,
     ] {
         assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, &container(members)), "", "{members}");
     }
-    let json = |path: &str, value: &str| {
+    let ordered = r#""$setElementOrder/args":["b","a"]"#;
+    assert_eq!(beside("PATCH", DEPLOYMENT, STRATEGIC, &container(ordered)), runs);
+    // Only a strategic patch has directives.
+    for media in [MERGE, APPLY] {
+        let env = r#""env":[{"$patch":"delete","name":"A"}]"#;
+        assert_eq!(beside("PATCH", DEPLOYMENT, media, &container(env)), runs);
+    }
+    let operation = |op: &str, path: &str, value: &str| {
         let at = "/spec/template/spec/containers/0";
-        beside(
-            "PATCH",
-            DEPLOYMENT,
-            PATCH,
-            &format!(r#"[{{"op":"replace","path":"{at}{path}","value":{value}}}]"#),
-        )
+        let patch = format!(r#"[{{"op":"{op}","path":"{at}{path}","value":{value}}}]"#);
+        beside("PATCH", DEPLOYMENT, PATCH, &patch)
     };
+    let json = |path: &str, value: &str| operation("replace", path, value);
+    let hidden = r#"[{"$patch":"delete","name":"LD_PRELOAD","value":"/x.so"}]"#;
+    assert_eq!(json("/env", hidden), runs);
+    assert_eq!(json("/env/0", r#"{"$patch":"delete","name":"A"}"#), runs);
+    assert_eq!(json("/volumeMounts", r#"[{"$patch":"delete","mountPath":"/bin"}]"#), runs);
+    for path in ["/args", "/args/0", "/command/0", "/livenessProbe/exec/command"] {
+        assert_eq!(operation("remove", path, "null"), runs, "{path}");
+    }
+    assert_eq!(operation("remove", "/env/0", "null"), "");
     assert_eq!(json("/args/1", r#""x""#), runs);
     assert_eq!(json("/env/0/value", r#""x""#), runs);
     assert_eq!(json("/lifecycle/preStop/exec/command/0", r#""x""#), runs);
@@ -339,6 +498,19 @@ fn a_patch_of_what_runs_in_an_image_that_it_does_not_say_is_an_execution() {
     let own = "write k/a/things.example.com/t";
     assert_eq!(
         beside("PATCH", thing, MERGE, r#"{"spec":{"image":"q.io/a","args":["x"]}}"#),
+        format!("{own}, execute k/_image/q.io/a/:latest")
+    );
+    // An image says what runs in the object that it stands in, and in no other.
+    for body in [
+        r#"{"image":"q.io/a","spec":{"command":["x"]}}"#,
+        r#"{"image":"q.io/a","lifecycle":{"spec":{"command":["x"]}}}"#,
+        r#"{"spec":{"image":"q.io/a","pod":{"args":["x"]}}}"#,
+    ] {
+        let all = format!("{own}, execute k/_image/q.io/a/:latest, execute k/a/things.example.com/t");
+        assert_eq!(beside("PATCH", thing, MERGE, body), all, "{body}");
+    }
+    assert_eq!(
+        beside("PATCH", thing, MERGE, r#"{"spec":{"image":"q.io/a","preStop":{"exec":{"command":["x"]}}}}"#),
         format!("{own}, execute k/_image/q.io/a/:latest")
     );
 }
@@ -388,6 +560,71 @@ fn a_kind_of_somebodys_own_may_spell_its_members_as_it_likes() {
         ", administer k/_host/network"
     );
     assert_eq!(beside(r#"{"spec":{"env":{"a":"b"},"volumes":{"x":{}}}}"#), "");
+}
+
+#[test]
+fn a_kind_of_somebodys_own_may_mean_something_else_by_a_name() {
+    let thing = "/apis/example.com/v1/namespaces/a/things/t";
+    for (spec, expected) in [
+        (
+            r#"{"hostPort":{"enabled":true,"ports":{"http":80}}}"#,
+            ", administer k/_host/port, administer k/_host/port/80",
+        ),
+        (r#"{"hostPort":{"enabled":false,"ports":{"http":80}}}"#, ""),
+        (r#"{"hostPort":"80"}"#, ", administer k/_host/port/80"),
+        (r#"{"hostPort":"x\ny"}"#, ", administer k/_host/port"),
+        (r#"{"hostPort":[null,0,false]}"#, ""),
+        (r#"{"hostNetwork":{"enabled":false}}"#, ""),
+        (r#"{"hostNetwork":{"enabled":true}}"#, ", administer k/_host/network"),
+        (r#"{"hostNetwork":"True","hostPID":"false","hostIPC":0}"#, ", administer k/_host/network"),
+        (r#"{"privileged":{},"allowPrivilegeEscalation":[]}"#, ""),
+        (r#"{"secret":{"name":{"a":1}},"configMap":{"name":["a"]},"hostPath":{"path":{}}}"#, ""),
+        (r#"{"sysctls":["a=b"]}"#, ", administer k/_host/sysctl/a"),
+        (r#"{"sysctls":{"enabled":true,"a.b":1}}"#, ", administer k/_host/sysctl/a.b"),
+        (r#"{"capabilities":["x"]}"#, ""),
+        (r#"{"capabilities":{"add":{"x":1}}}"#, ""),
+        (r#"{"capabilities":{"Add":"KILL"}}"#, ", administer k/_host/capability/KILL"),
+        (r#"{"capabilities":{"add":[["x"],"KILL"]}}"#, ", administer k/_host/capability/KILL"),
+        (r#"{"seccompProfile":{"type":1}}"#, ""),
+        (r#"{"seccompProfile":{"Type":"Unconfined"}}"#, ", administer k/_host/unconfined/seccomp"),
+    ] {
+        let all = beside("PUT", thing, JSON, &format!(r#"{{"spec":{spec}}}"#));
+        assert_eq!(all, format!("write k/a/things.example.com/t{expected}"), "{spec}");
+    }
+    for spec in [r#"{"hostPort":"80"}"#, r#"{"hostNetwork":"true"}"#, r#"{"sysctls":["a=b"]}"#] {
+        assert_eq!(read("POST", PODS, JSON, &pod(spec)).err(), Some(why::WRONG_TYPE), "{spec}");
+    }
+    let capabilities = r#"{"capabilities":{"add":"KILL"}}"#;
+    assert_eq!(read("POST", PODS, JSON, &pod(capabilities)).err(), Some(why::WRONG_TYPE));
+}
+
+#[test]
+fn a_patch_may_take_rights_away() {
+    let remove = |target: &str, path: &str| {
+        let patch = format!(r#"[{{"op":"remove","path":"{path}"}}]"#);
+        beside("PATCH", target, PATCH, &patch)
+    };
+    let role = &format!("{ROLES}/r");
+    let binding = "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings/b";
+    let own = "administer k/_/clusterroles.rbac.authorization.k8s.io/r";
+    for path in ["/rules/0", "/rules", "/rules/0/verbs/0", "/rules/0/resources/0", "/rules/0/apiGroups"] {
+        assert_eq!(remove(role, path), own, "{path}");
+    }
+    // To the server it is the empty text, which is the core group.
+    let null = r#"[{"op":"replace","path":"/rules/0/apiGroups/0","value":null}]"#;
+    assert!(read("PATCH", role, PATCH, null).is_err());
+    assert!(
+        read("POST", ROLES, JSON, r#"{"rules":[{"verbs":["*"],"resources":["x"],"apiGroups":[null]}]}"#)
+            .is_err()
+    );
+    // For all objects, and no longer for some.
+    for path in ["/rules/0/resourceNames/0", "/rules/0/resourceNames"] {
+        assert_eq!(remove(role, path), format!("{own}, administer k/_grant/*/*.*"), "{path}");
+    }
+    assert_eq!(remove(binding, "/subjects/0"), "administer k/a/rolebindings.rbac.authorization.k8s.io/b");
+    for path in ["/containers/0/securityContext/capabilities/add/0", "/securityContext/sysctls/0"] {
+        assert_eq!(remove(DEPLOYMENT, &format!("/spec/template/spec{path}")), "", "{path}");
+    }
 }
 
 #[test]
@@ -701,7 +938,10 @@ fn a_patch_in_pieces_has_the_facts_of_the_whole() {
                 .map(|t| format!("/{}", t.as_str().unwrap_or_else(|| dice.pick(&index).as_str())))
                 .collect();
             let patch = format!(r#"[{{"op":"add","path":"{pointer}","value":{value}}}]"#);
-            assert_eq!(read("PATCH", POD, PATCH, &patch).unwrap().facts, expected, "{patch}");
+            let mut facts = read("PATCH", POD, PATCH, &patch).unwrap().facts;
+            // What stood there before is gone.
+            facts.remove(&Fact::Unconfined("securityContext"));
+            assert_eq!(facts, expected, "{patch}");
         }
     }
 }

@@ -308,6 +308,35 @@ fn options_are_read() {
 }
 
 #[test]
+fn selectors_are_about_members_of_objects() {
+    let selected = |query: &str| {
+        let options = asked("GET", &format!("/api/v1/pods?{query}")).options;
+        options.selected().iter().map(|pointer| pointer.join("|")).collect::<Vec<_>>().join(" ")
+    };
+    for (query, expected) in [
+        ("limit=1", ""),
+        ("labelSelector=", ""),
+        ("labelSelector=a", "metadata|labels|a"),
+        ("labelSelector=!a", "metadata|labels|a"),
+        ("labelSelector=+!+a+", "metadata|labels|a"),
+        ("labelSelector=a%3D", "metadata|labels|a"),
+        ("labelSelector=a%3D%3Db,x.io/c!%3Dd", "metadata|labels|a metadata|labels|x.io/c"),
+        ("labelSelector=a+in+(b,c),!d,e+notin(f)", "metadata|labels|a metadata|labels|d metadata|labels|e"),
+        ("labelSelector=a>1,b<2", "metadata|labels|a metadata|labels|b"),
+        ("fieldSelector=metadata.name%3Dn,status.phase!%3DRunning", "metadata|name status|phase"),
+        ("fieldSelector=spec.host%3Dn", "spec|host spec|nodeName"),
+        ("fieldSelector=involvedObject.uid%3Dn", "involvedObject|uid regarding|uid"),
+        ("labelSelector=a&fieldSelector=type%3Db", "metadata|labels|a type"),
+    ] {
+        assert_eq!(selected(query), expected, "{query}");
+    }
+    for selector in ["%3Da", "a+in+(b", "a+in+(b,(c))", "a)b", "!", "(a)"] {
+        let target = format!("/api/v1/pods?labelSelector={selector}");
+        assert_eq!(Request::parse(b"GET", target.as_bytes()), Err(why::BAD_SELECTOR), "{selector}");
+    }
+}
+
+#[test]
 fn the_words_of_an_exec_keep_their_order_and_their_spaces() {
     let query =
         "command=sh&stdin=true&command=-c&stdout=True&command=echo+a%26b%0Als&stderr=1&tty=0&container=c-1";

@@ -135,6 +135,21 @@ impl Places {
         }
     }
 
+    /// Whether a selector is about a governed value, wherever the answer has its objects.
+    fn selects(masks: &Masks, asked: &Asked) -> bool {
+        const AROUND: [&[&str]; 5] =
+            [&[], &["items", "0"], &["object"], &["rows", "0", "object"], &["object", "rows", "0", "object"]];
+        let leads = |pointer: &[String]| {
+            masks.named().any(|(_, rule)| rule.path.below(pointer).iter().any(JsonPath::is_root))
+        };
+        asked.options.selected().iter().any(|pointer| {
+            AROUND.iter().any(|around| {
+                let around = around.iter().map(|token| (*token).to_owned());
+                leads(&around.chain(pointer.iter().cloned()).collect::<Vec<_>>())
+            })
+        })
+    }
+
     /// Whether a Table of such objects has no cell of a place of the operator's.
     fn tables(&self, asked: &Asked) -> bool {
         if self.own.is_empty() {
@@ -180,6 +195,7 @@ const ODD: &str = "a path with `;`, or a part that ends with a dot or space, is 
 const IMPERSONATES: &str =
     "a request in somebody else's name is not passed on: it is the gateway that says for whom it asks";
 const GUESSES: Opaque = Opaque("a test of a governed value says whether a guess is right");
+const SELECTS: Opaque = Opaque("a selector of a governed value says which objects have it");
 /// The member of an operation of a JSON patch that places are about.
 const VALUE: &str = "value";
 /// Rules of one JSON patch beside those of its kind: each is a path of its own. Four places, and 64 operations at one of them each.
@@ -244,6 +260,10 @@ impl Call {
         self.action = action::of(&resource.root, &read);
         self.masks = places.of(Some(&read), &resource.config.masks);
         self.own_masks = self.masks.clone();
+        if let Request::Resource(asked) = &read {
+            let selects = Places::selects(&self.masks, asked);
+            self.action.opaque = self.action.opaque.or(selects.then_some(SELECTS));
+        }
         if !same_for_all(&read)
             && request.headers.iter().any(|(name, _)| identity::impersonates(name.as_bytes()))
         {
@@ -772,6 +792,36 @@ mod tests {
             (THING, "/spec/more", r#""x""#),
         ] {
             assert!(!guesses(target, "test", path, value), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_selector_of_what_is_governed_says_which_objects_have_it() {
+        let selects = |paths: &[&str], target: &str| match asked(target) {
+            Request::Resource(asked) => {
+                let places = places(paths);
+                Places::selects(&masks(&places, target), &asked)
+            }
+            Request::Path(..) => panic!("{target}"),
+        };
+        let pods = |query: &str| format!("/api/v1/pods?{query}");
+        for (paths, query, expected) in [
+            (&[][..], "labelSelector=nick%3Dx", false),
+            (&[], "fieldSelector=spec.nodeName%3Dn", false),
+            (&["$..metadata.labels.nick"], "labelSelector=nick%3Dx", true),
+            (&["$..metadata.labels.nick"], "labelSelector=app%3Dx", false),
+            (&["$..metadata.labels.nick"], "labelSelector=app%3Dx,nick+in+(a,b)", true),
+            (&["$..metadata.labels.nick"], "labelSelector=app+in+(nick,b)", false),
+            (&["$.metadata.labels.nick"], "labelSelector=!nick", true),
+            (&["$.items[*].metadata.labels.nick"], "labelSelector=nick", true),
+            (&["$.items[*].metadata.labels.nick"], "labelSelector=nick&watch=1", true),
+            (&["$..labels"], "labelSelector=app", true),
+            (&["$..spec.nodeName"], "fieldSelector=spec.nodeName%3Dn", true),
+            (&["$..spec.nodeName"], "fieldSelector=spec.host%3Dn", true),
+            (&["$..spec.nodeName"], "fieldSelector=metadata.name%3Dn", false),
+            (&["$..spec.nick"], "fieldSelector=spec.nodeName!%3Dn&labelSelector=nick", false),
+        ] {
+            assert_eq!(selects(paths, &pods(query)), expected, "{paths:?} {query}");
         }
     }
 
