@@ -648,12 +648,13 @@ impl Walk {
         redirects.iter().map(|redirect| self.redirection(redirect, scene)).collect()
     }
 
-    fn redirection(&self, redirect: &Redirect, scene: &Scene) -> Redirection {
-        let target = || expand::value(&redirect.target);
+    fn redirection(&mut self, redirect: &Redirect, scene: &Scene) -> Redirection {
         let number = redirect.target.bare().is_some_and(|t| {
             let digits = t.strip_suffix('-').unwrap_or(&t);
             digits.bytes().all(|b| b.is_ascii_digit())
         });
+        let at = scene.fixed.unwrap_or(redirect.span);
+        let mut target = || self.target(&redirect.target, at);
         let kind = match redirect.operator {
             "<" => RedirectionKind::Read(target()),
             ">" => RedirectionKind::Write(target()),
@@ -664,11 +665,22 @@ impl Walk {
             "&>>" => RedirectionKind::BothAppend(target()),
             ">&" if !number => RedirectionKind::Both(target()),
             "<&" | ">&" => RedirectionKind::Duplicate(target()),
-            "<<<" => RedirectionKind::HereString(target()),
+            "<<<" => RedirectionKind::HereString(expand::value(&redirect.target)),
             _ => RedirectionKind::HereDocument(self.body(redirect)),
         };
-        let at = scene.fixed.unwrap_or(redirect.span);
         Redirection { descriptor: redirect.descriptor.clone(), kind, at }
+    }
+
+    /// What a redirection opens. bash expands braces there, and has an error where they make several words; dash and zsh do not.
+    fn target(&mut self, word: &Word, at: Span) -> Value {
+        let found = expand::words(word, &mut self.braces_bytes);
+        match &*found.args {
+            [target] if !found.braces => target.value.clone(),
+            _ => {
+                self.differs(Difference::Braces, at);
+                Value::unknown()
+            }
+        }
     }
 
     fn body(&self, redirect: &Redirect) -> Option<String> {

@@ -925,6 +925,20 @@ fn tildes_and_braces_that_only_bash_expands() {
     check("cat x{1..1}", "cat(<x1>) r=<x1> ~Braces");
     check("cat x{a}", "cat(<x{a}>) r=<x{a}>");
     check("cat x{,}", "cat(<x> <x>) r=<x> r=<x> ~Braces");
+    check("cat <x{t..t}y", "cat() r=<?> !PathUnknown ~Braces");
+    check("cat 2>>~/x{t..t..1}{a..a}y", "cat() a=<?> !PathUnknown ~Braces");
+    check("x=$(</x{t..t}y)", "x=<?...> -() -() r=<?> !PathUnknown ~Braces");
+    check("{ cat; } &>x{a..a}", "-() w=<?> cat() !PathUnknown ~AmpersandRedirection ~Braces");
+    check(
+        "while read -r a; do true; done <>x{a,b}",
+        "-() r=<?> w=<?> read(<-r> <a>) true() !PathUnknown !Recodes ~Braces",
+    );
+    check("echo >&x{a..a}", "echo() w=<?> !PathUnknown ~BothRedirection ~Braces");
+    check("cat <&{3..3}", "cat() !PathUnknown ~Braces");
+    check("bash -c 'cat <x{t..t}y'", "bash(<-c> <cat <x{t..t}y>) cat() r=<?> !PathUnknown ~Braces");
+    check("cat <x{a} <'x{a..a}' <x\\{a..a}", "cat() r=<x{a}> r=<x{a..a}> r=<x{a..a}>");
+    check("cat <<<x{a..a}", "cat() <<<<x{a..a}> ~HereString");
+    check("cat <a=~/x", "cat() r=<?a=> !PathUnknown");
 }
 
 #[test]
