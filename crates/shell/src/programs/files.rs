@@ -459,8 +459,11 @@ fn is_mode(arg: &Arg) -> bool {
 fn processes(walk: &mut Walk, at: &At<'_>) {
     for (place, arg) in at.args.iter().enumerate() {
         let text = arg.value.starts();
-        let may_be_option =
-            matches!(arg.value, Value::Unknown { .. } | Value::Pattern(..)) && text.is_empty();
+        let may_be_option = match &arg.value {
+            Value::Unknown { one, .. } => !one || text.is_empty(),
+            Value::Pattern(..) => text.is_empty(),
+            Value::Literal(_) | Value::Below(..) => false,
+        };
         if may_be_option || text.starts_with('-') && arg.value.literal().is_none() {
             walk.opaque(Opaque::ArgumentUnknown, arg.at);
         }

@@ -692,6 +692,10 @@ fn container(walk: &mut Walk, at: &At<'_>) {
             if found.has(&["w", "workdir"]) {
                 walk.opaque(Opaque::Directory, at.span);
             }
+            // On a terminal lines end where the column does.
+            if found.has(&["t", "tty"]) {
+                walk.opaque(Opaque::Recodes, at.span);
+            }
             for setting in found.values(&["e", "env"]).cloned().collect::<Vec<_>>() {
                 let name = setting.value.starts().split('=').next().unwrap_or("").to_owned();
                 walk.variable_set(&name, setting.at);
