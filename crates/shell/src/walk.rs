@@ -784,6 +784,11 @@ impl Walk {
         }
     }
 
+    /// A program goes where an answer sends it.
+    pub(crate) fn any_host(&mut self, index: usize, at: Span) {
+        self.host(index, Value::Literal(HostUse::ANY.to_owned()), None, None, at);
+    }
+
     pub(crate) fn known(&mut self, index: usize) {
         if let Some(command) = self.line.commands.get_mut(index) {
             command.reading = Reading::Arguments;

