@@ -562,6 +562,36 @@ fn what_cuts_or_joins_what_it_shows_by_an_option_is_opaque() {
 }
 
 #[test]
+fn programs_that_run_what_their_words_are_do_not_pass_for_unknown_ones() {
+    opaque(
+        "StartsPrograms",
+        &[
+            "fd -x rm",
+            "fdfind -HX rm",
+            "fd . --exec rm",
+            "fd . --exec-batch=rm",
+            "fd \"$x\" id",
+            "x86_64 id",
+            "systemd-inhibit id",
+            "ssh-agent id",
+            "/lib64/ld-linux-x86-64.so.2 /bin/cat /etc/shadow",
+            "/lib/ld-musl-x86_64.so.1 /bin/cat",
+            "ld.so id",
+            "gosu bob id",
+            "tini -- id",
+            "numactl -l id",
+            "git-shell -c 'git-upload-pack a'",
+        ],
+    );
+    opaque("RunsOthers", &["poetry run id", "just build", "pytest", "bunx x"]);
+    opaque("InlineCode", &["rename 's/a/b/' x"]);
+    for line in ["fd -e txt --exclude a x", "fd --extension rs a", "ld-frob x"] {
+        known(line);
+    }
+    check("fd a", "fd(<a>)");
+}
+
+#[test]
 fn a_shell_with_code_may_read_its_input_too() {
     opaque(
         "CodeFromInput",
