@@ -405,7 +405,10 @@ impl Walk {
         let files = self.line.commands.get(index).map_or(&[][..], |command| &command.files);
         let named: HashSet<Value> = files.iter().map(|file| file.path.clone()).collect();
         for arg in args.iter().filter(|arg| is_pattern(arg) && !url(arg) && !named.contains(&arg.value)) {
-            self.file(index, arg.value.clone(), FileAccess::List, arg.at);
+            let directory = listed(arg.value.clone());
+            if !named.contains(&directory) {
+                self.file(index, directory, FileAccess::List, arg.at);
+            }
         }
     }
 
@@ -743,6 +746,7 @@ impl Walk {
     /// Names a file that a command reaches.
     pub(crate) fn file(&mut self, index: usize, path: Value, access: FileAccess, at: Span) {
         let path = if path.bytes() > PATH_BYTES_MAX { Value::unknown() } else { path };
+        let path = if access == FileAccess::List { listed(path) } else { path };
         let Some(left) = self.files_bytes.checked_sub(FILE_BYTES + path.bytes()) else {
             return self.opaque(Opaque::TooDeep, at);
         };
@@ -944,6 +948,26 @@ fn compares(group: &Group, operators: &[&str]) -> bool {
         Part::Word(word) => word.bare().is_some_and(|text| operators.contains(&&*text)),
         Part::List(_) | Part::Element(_) => false,
     })
+}
+
+/// The directory that is listed for a pattern, where only its last part is one, and no name that it finds may be an option but the one
+/// that it is written as (`--include=*.c`).
+fn listed(path: Value) -> Value {
+    let Value::Pattern(base, text) = &path else { return path };
+    let wild = ['*', '?', '[', '\\'];
+    let (front, name) = text.rsplit_once('/').map_or((None, &**text), |(front, name)| (Some(front), name));
+    let option =
+        |text: &str| text.starts_with("--") && text.split(wild).next().is_some_and(|t| t.contains('='));
+    let plain = *base != Base::Written || option(text) || !text.starts_with(['-', '*', '?', '[', '\\']);
+    if !plain || name.is_empty() || front.is_some_and(|front| front.contains(wild)) {
+        return path;
+    }
+    match (base, front) {
+        (Base::Written, None) => Value::Literal(".".to_owned()),
+        (Base::Written, Some("")) => Value::Literal("/".to_owned()),
+        (Base::Written, Some(front)) => Value::Literal(front.to_owned()),
+        (base, front) => Value::Below(base.clone(), front.unwrap_or("").to_owned()),
+    }
 }
 
 fn is_pattern(arg: &Arg) -> bool {

@@ -701,7 +701,10 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
             };
             let skip = usize::from(!pattern_given);
             // How many words the first becomes decides which one is a pattern: take them all for files.
-            let unclear = matches!(all.first().map(|a| &a.value), Some(Value::Unknown { one: false, .. }));
+            let unclear = matches!(
+                all.first().map(|a| &a.value),
+                Some(Value::Unknown { one: false, .. } | Value::Pattern(..))
+            );
             name(walk, at, all.get(if unclear { 0 } else { skip }..).unwrap_or(&[]), access);
             let recursive = ["r", "R", "recursive", "dereference-recursive", "d", "directories"];
             let below = found.has(&recursive) || matches!(at.base, "rgrep" | "rg");

@@ -302,21 +302,44 @@ fn values_of_options_are_where_the_programs_look_for_them() {
 
 #[test]
 fn a_pattern_lists_whatever_takes_it() {
-    has("echo /s/*", "l=<*/s/*>");
-    has("printf '%s\\n' /s/*", "l=<*/s/*>");
+    has("echo /s/*", "l=</s>");
+    has("printf '%s\\n' /s/*", "l=</s>");
     has("cd /s && echo *", "l=</s>><**>");
-    has("true ~/x/?", "l=<*HOME:/x/?>");
-    has("set -- /s/*; echo \"$1\"", "l=<*/s/*>");
-    has("a=(/s/*); echo \"${a[0]}\"", "l=<*/s/*>");
-    has("for f in /s/*; do echo \"$f\"; done", "l=<*/s/*>");
-    has("for f in /s/{a,b}*; do echo \"$f\"; done", "l=<*/s/b*>");
+    has("true ~/x/?", "l=<HOME:/x>");
+    has("set -- /s/*; echo \"$1\"", "l=</s>");
+    has("a=(/s/*); echo \"${a[0]}\"", "l=</s>");
+    has("for f in /s/*; do echo \"$f\"; done", "l=</s>");
+    has("for f in /s/{a,b}*; do echo \"$f\"; done", "l=</s>");
     has("cd /s; for f in *; do echo \"$f\"; done", "!Directory");
-    has("sudo echo /s/*", "l=<*/s/*>");
-    has("[ -f /s/* ]", "l=<*/s/*>");
-    check("ls /s/*", "ls(<*/s/*>) l=<*/s/*>");
+    has("sudo echo /s/*", "l=</s>");
+    has("[ -f /s/* ]", "l=</s>");
+    check("ls /s/*", "ls(<*/s/*>) l=</s>");
     check("echo '/s/*' \"/s/*\" /s/\\*", "echo(</s/*> </s/*> </s/*>)");
     check("x=/s/*", "x=<*/s/*> -()");
     known("curl -s https://h/a?b=c");
+}
+
+#[test]
+fn a_pattern_in_a_directory_that_is_known_lists_it() {
+    check("ls a*.txt", "ls(<*a*.txt>) l=<.>");
+    check("du -sh /var/*", "du(<-sh> <*/var/*>) l=</var>");
+    check("ls -d /*", "ls(<-d> <*/*>) l=</>");
+    check("ls ~/x*", "ls(<*HOME:/x*>) l=<HOME:>");
+    check("grep -rn x a --include=*.py", "grep(<-rn> <x> <a> <*--include=*.py>) r=<a> l=<.>");
+    // A name may be an option.
+    check("ls *.txt", "ls(<**.txt>) l=<**.txt>");
+    has("ls -b*", "l=<*-b*>");
+    // Several directories, and files that are read or changed.
+    has("ls /a/*/c*", "l=<*/a/*/c*>");
+    has("ls '/s[1]'/*", "l=<*/s\\[1\\]/*>");
+    has("cat /s/*", "r=<*/s/*>");
+    has("chmod a* f", "m=<*a*>");
+    has("grep a* f", "r=<*a*>");
+    has("rm /s/*", "d=<*/s/*>");
+    opaque(
+        "ArgumentUnknown",
+        &["timeout a* id", "docker exec a* id", "flock a* id", "grep x a --include=$x"],
+    );
 }
 
 #[test]
