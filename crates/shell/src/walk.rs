@@ -462,6 +462,10 @@ impl Walk {
         let assignments: Vec<Assignment> =
             simple.assignments.iter().flat_map(|assign| assignments_of(assign, scene)).collect();
         for assign in &simple.assignments {
+            let pager = matches!(&*assign.values, [value] if programs::is_no_pager(&assign.name, value.literal().as_deref()));
+            if pager && !assign.array && !assign.appends {
+                continue;
+            }
             self.assigned(&assign.name, !assign.values.iter().any(names::may_hold_pattern), at);
             for word in &assign.values {
                 self.expanded(word, scene);
@@ -860,7 +864,8 @@ impl Walk {
 
     /// A variable that programs get: only those are plain that are known to decide nothing.
     pub(crate) fn variable_given(&mut self, name: &str, value: Option<&Value>, at: Span) {
-        if !programs::is_harmless(name) {
+        let pager = programs::is_no_pager(name, value.and_then(Value::literal));
+        if !programs::is_harmless(name) && !pager {
             self.opaque(Opaque::Environment, at);
         }
         self.harmless_set(name, value, at);

@@ -169,7 +169,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     (
         "rg",
         "ivwxclnoNSHhaz!e:f<g:t:T:A:B:C:m:uFPUsr:Lqj:",
-        "ignore-case smart-case files-with-matches count regexp: file< glob: type: type-not: hidden no-ignore fixed-strings no-heading heading line-number no-line-number context: after-context: before-context: max-count: pre| json color: follow multiline help version",
+        "ignore-case smart-case files-with-matches count regexp: file< glob: type: type-not: hidden no-ignore fixed-strings no-heading heading line-number no-line-number context: after-context: before-context: max-count: pre| json color: follow multiline files help version",
         AllButFirst(Read),
     ),
     (
@@ -307,10 +307,11 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ),
     ("ssh-keygen", "t:b:C:N:P:f>qlyE:vD|w|", "", All(Write)),
     ("openssl", "", "", Words),
+    ("id whoami groups w uptime logname tty uname arch nproc free ps lscpu lsblk lsusb lspci", "", "", Words),
     (
-        "id whoami groups w uptime logname tty uname arch nproc free ps lscpu lsblk lsusb lspci dmesg",
-        "",
-        "",
+        "dmesg",
+        "wWTxkutf:l:",
+        "follow follow-new ctime decode kernel userspace notime facility: level: since: until: help version",
         Words,
     ),
     (
@@ -697,6 +698,7 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
                 "jq" => found.has(&["f", "from-file"]),
                 "chmod" => found.has(&["reference"]) || at.args.iter().any(is_mode),
                 "chown" | "chgrp" | "chattr" => found.has(&["reference"]),
+                "rg" if found.has(&["files"]) => true,
                 _ => found.has(&["e", "f", "regexp", "file"]),
             };
             let skip = usize::from(!pattern_given);

@@ -334,6 +334,11 @@ pub(crate) fn is_harmless(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// Whether a variable has its programs show what they have without a pager.
+pub(crate) fn is_no_pager(name: &str, value: Option<&str>) -> bool {
+    matches!(name, "PAGER" | "GIT_PAGER") && value == Some("cat")
+}
+
 /// Whether a variable of those has a value that names no file: `Europe/Berlin`, and not `:/etc/shadow`.
 pub(crate) fn is_harmless_value(name: &str, value: &str) -> bool {
     if name == "LANG" || name.starts_with("LC_") {

@@ -658,6 +658,13 @@ fn probes(walk: &mut Walk, at: &At<'_>) {
         let number = arg.value.literal().is_some()
             && valued
             && text.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b',');
+        // A name of a network card.
+        let card = matches!(at.base, "ping" | "ping6")
+            && front == "-I"
+            && arg.value.literal().is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if card {
+            continue;
+        }
         if !text.starts_with(['-', '+']) && !number {
             let host = text.trim_start_matches('@').to_owned();
             login(walk, at, &attached(arg, &host), None);
@@ -671,7 +678,7 @@ fn probe_option(base: &str, text: &str) -> bool {
         text.strip_prefix(front).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
     };
     let listed: &[&str] = match base {
-        "ping" | "ping6" => &["-4", "-6", "-n", "-q", "-v", "-W", "-c"],
+        "ping" | "ping6" => &["-4", "-6", "-n", "-q", "-v", "-W", "-c", "-I"],
         "nmap" => &[
             "-sV", "-sT", "-sS", "-sU", "-sn", "-Pn", "-n", "-F", "-A", "-O", "-v", "-6", "--open", "-T3",
             "-T4",

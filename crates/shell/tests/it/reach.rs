@@ -922,6 +922,61 @@ fn what_only_tells_is_known() {
 }
 
 #[test]
+fn what_only_looks_is_known_with_its_options() {
+    for line in [
+        "git config --get user.email",
+        "git config --list",
+        "git stash list",
+        "git clean -nd",
+        "git clean --dry-run",
+        "git -c color.ui=never status --short",
+        "git -c core.pager=cat log -1",
+        "PAGER=cat git log -1",
+        "GIT_PAGER=cat git diff",
+        "rg --files",
+        "dmesg -wT",
+        "ping -c 1 -I eth0 h",
+        "awk '!seen[$0]++' /o/a",
+        "awk '{print $1\" \"$2}' /o/a",
+        "awk '{print NR\": \"$0, \"n\"}' /o/a",
+        "awk '$1==\"x\" {print}' /o/a",
+    ] {
+        known(line);
+    }
+    check("git stash list", "git(<stash> <list>) r=<.>");
+    check("git config --get a.b", "git(<config> <--get> <a.b>) r=<.>");
+    check("rg --files /o", "rg(<--files> </o>) r=</o>");
+    check("ping -I eth0 h", "ping(<-I> <eth0> <h>) h=<h>");
+    opaque(
+        "Configuration",
+        &[
+            "git config user.email x",
+            "git config --get --file=/o/x a",
+            "git stash",
+            "git stash list x",
+            "git -c color.ui=always status",
+            "git -c core.pager=less log",
+        ],
+    );
+    opaque("RunsOthers", &["git clean -fd", "git clean -nf", "git clean -nd /o"]);
+    opaque("Environment", &["PAGER=less git log", "PAGER=\"$x\" git log", "PAGER+=cat git log"]);
+    opaque("OptionUnknown", &["dmesg -C"]);
+    opaque(
+        "Recodes",
+        &[
+            "awk '{print \"n\" $1}' /o/a",
+            "awk '{print $1\"n\"}' /o/a",
+            "awk '{print $1\"\"$2}' /o/a",
+            "awk '{print $1\"-\"$2}' /o/a",
+            "awk '{print \" \" \"5\" $1}' /o/a",
+            "awk '{print \"5/\"$1\"/ \"}' /o/a",
+            "awk '{print \"\\x35\" $1}' /o/a",
+        ],
+    );
+    opaque("AwkProgram", &["awk '{print \" \" > \"x\"}' /o/a", "awk '{print \" \" | \"id\"}' /o/a"]);
+}
+
+#[test]
 fn awk_writes_only_where_it_prints() {
     for line in [
         "awk '$3 > 100 {print $1}' /o/f",
