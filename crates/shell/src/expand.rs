@@ -21,7 +21,7 @@ pub(crate) struct Expanded {
     pub tilde: bool,
 }
 
-/// A word where braces are expanded: in commands and `for`. `bytes` is what braces may still make.
+/// A word where braces are expanded: in commands, `for` and behind redirections. `bytes` is what braces may still make.
 pub(crate) fn words(word: &Word, bytes: &mut usize) -> Expanded {
     let atoms = atoms(word);
     let open = atoms.iter().any(|atom| matches!(atom, Atom::Plain('{')));
@@ -39,7 +39,7 @@ pub(crate) fn words(word: &Word, bytes: &mut usize) -> Expanded {
     Expanded { args: kept.map(|atoms| arg(word, atoms)).collect(), braces: changed, tilde }
 }
 
-/// A word where they are not: of assignments, redirections, `case` and `[[`.
+/// A word where they are not: of assignments, here-strings, `case` and `[[`.
 pub(crate) fn value(word: &Word) -> Value {
     value_of(&atoms(word))
 }

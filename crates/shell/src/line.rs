@@ -194,7 +194,7 @@ pub enum FileAccess {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostUse {
-    /// As written, without user, port and path.
+    /// As written, without user, port and path; or [`HostUse::ANY`].
     pub host: Value,
     pub user: Option<String>,
     pub port: Option<String>,
@@ -438,6 +438,11 @@ impl std::fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+impl HostUse {
+    /// Whichever host an answer sends a program to. No host has this name.
+    pub const ANY: &str = "*";
+}
 
 impl Value {
     /// The text, if it is exactly this and nothing else.

@@ -405,7 +405,10 @@ impl Walk {
         let files = self.line.commands.get(index).map_or(&[][..], |command| &command.files);
         let named: HashSet<Value> = files.iter().map(|file| file.path.clone()).collect();
         for arg in args.iter().filter(|arg| is_pattern(arg) && !url(arg) && !named.contains(&arg.value)) {
-            self.file(index, arg.value.clone(), FileAccess::List, arg.at);
+            let directory = listed(arg.value.clone());
+            if !named.contains(&directory) {
+                self.file(index, directory, FileAccess::List, arg.at);
+            }
         }
     }
 
@@ -459,6 +462,10 @@ impl Walk {
         let assignments: Vec<Assignment> =
             simple.assignments.iter().flat_map(|assign| assignments_of(assign, scene)).collect();
         for assign in &simple.assignments {
+            let pager = matches!(&*assign.values, [value] if programs::is_no_pager(&assign.name, value.literal().as_deref()));
+            if pager && !assign.array && !assign.appends {
+                continue;
+            }
             self.assigned(&assign.name, !assign.values.iter().any(names::may_hold_pattern), at);
             for word in &assign.values {
                 self.expanded(word, scene);
@@ -648,12 +655,13 @@ impl Walk {
         redirects.iter().map(|redirect| self.redirection(redirect, scene)).collect()
     }
 
-    fn redirection(&self, redirect: &Redirect, scene: &Scene) -> Redirection {
-        let target = || expand::value(&redirect.target);
+    fn redirection(&mut self, redirect: &Redirect, scene: &Scene) -> Redirection {
         let number = redirect.target.bare().is_some_and(|t| {
             let digits = t.strip_suffix('-').unwrap_or(&t);
             digits.bytes().all(|b| b.is_ascii_digit())
         });
+        let at = scene.fixed.unwrap_or(redirect.span);
+        let mut target = || self.target(&redirect.target, at);
         let kind = match redirect.operator {
             "<" => RedirectionKind::Read(target()),
             ">" => RedirectionKind::Write(target()),
@@ -664,11 +672,22 @@ impl Walk {
             "&>>" => RedirectionKind::BothAppend(target()),
             ">&" if !number => RedirectionKind::Both(target()),
             "<&" | ">&" => RedirectionKind::Duplicate(target()),
-            "<<<" => RedirectionKind::HereString(target()),
+            "<<<" => RedirectionKind::HereString(expand::value(&redirect.target)),
             _ => RedirectionKind::HereDocument(self.body(redirect)),
         };
-        let at = scene.fixed.unwrap_or(redirect.span);
         Redirection { descriptor: redirect.descriptor.clone(), kind, at }
+    }
+
+    /// What a redirection opens. bash expands braces there, and has an error where they make several words; dash and zsh do not.
+    fn target(&mut self, word: &Word, at: Span) -> Value {
+        let found = expand::words(word, &mut self.braces_bytes);
+        match &*found.args {
+            [target] if !found.braces => target.value.clone(),
+            _ => {
+                self.differs(Difference::Braces, at);
+                Value::unknown()
+            }
+        }
     }
 
     fn body(&self, redirect: &Redirect) -> Option<String> {
@@ -731,6 +750,7 @@ impl Walk {
     /// Names a file that a command reaches.
     pub(crate) fn file(&mut self, index: usize, path: Value, access: FileAccess, at: Span) {
         let path = if path.bytes() > PATH_BYTES_MAX { Value::unknown() } else { path };
+        let path = if access == FileAccess::List { listed(path) } else { path };
         let Some(left) = self.files_bytes.checked_sub(FILE_BYTES + path.bytes()) else {
             return self.opaque(Opaque::TooDeep, at);
         };
@@ -770,6 +790,11 @@ impl Walk {
         if let Some(command) = self.line.commands.get_mut(index) {
             command.hosts.push(HostUse { host, user, port, at });
         }
+    }
+
+    /// A program goes where an answer sends it.
+    pub(crate) fn any_host(&mut self, index: usize, at: Span) {
+        self.host(index, Value::Literal(HostUse::ANY.to_owned()), None, None, at);
     }
 
     pub(crate) fn known(&mut self, index: usize) {
@@ -839,7 +864,8 @@ impl Walk {
 
     /// A variable that programs get: only those are plain that are known to decide nothing.
     pub(crate) fn variable_given(&mut self, name: &str, value: Option<&Value>, at: Span) {
-        if !programs::is_harmless(name) {
+        let pager = programs::is_no_pager(name, value.and_then(Value::literal));
+        if !programs::is_harmless(name) && !pager {
             self.opaque(Opaque::Environment, at);
         }
         self.harmless_set(name, value, at);
@@ -927,6 +953,26 @@ fn compares(group: &Group, operators: &[&str]) -> bool {
         Part::Word(word) => word.bare().is_some_and(|text| operators.contains(&&*text)),
         Part::List(_) | Part::Element(_) => false,
     })
+}
+
+/// The directory that is listed for a pattern, where only its last part is one, and no name that it finds may be an option but the one
+/// that it is written as (`--include=*.c`).
+fn listed(path: Value) -> Value {
+    let Value::Pattern(base, text) = &path else { return path };
+    let wild = ['*', '?', '[', '\\'];
+    let (front, name) = text.rsplit_once('/').map_or((None, &**text), |(front, name)| (Some(front), name));
+    let option =
+        |text: &str| text.starts_with("--") && text.split(wild).next().is_some_and(|t| t.contains('='));
+    let plain = *base != Base::Written || option(text) || !text.starts_with(['-', '*', '?', '[', '\\']);
+    if !plain || name.is_empty() || front.is_some_and(|front| front.contains(wild)) {
+        return path;
+    }
+    match (base, front) {
+        (Base::Written, None) => Value::Literal(".".to_owned()),
+        (Base::Written, Some("")) => Value::Literal("/".to_owned()),
+        (Base::Written, Some(front)) => Value::Literal(front.to_owned()),
+        (base, front) => Value::Below(base.clone(), front.unwrap_or("").to_owned()),
+    }
 }
 
 fn is_pattern(arg: &Arg) -> bool {

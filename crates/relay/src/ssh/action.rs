@@ -490,6 +490,9 @@ mod tests {
             "sudo -u app rm /srv/x",
             &["execute app/program/rm", "execute program/sudo", "write app/file/srv/x"],
         );
+        check("ls /srv/*.log", &["execute program/ls", "read file/srv"]);
+        check("curl http://h/", &["call host/h", "execute program/curl"]);
+        check("curl -L http://h/", &["call host/*", "call host/h", "execute program/curl"]);
         check("//usr/./bin/cat notes", &["execute program/cat", "read file/~/notes"]);
         check("./cat notes", &["execute program/.%2Fcat", "read file/~/notes"]);
     }

@@ -1,6 +1,7 @@
 //! What an awk program prints of its input: [`shows`].
 
 use super::recode::separates;
+use crate::beside::{hides_begin, hides_end};
 use crate::line::Arg;
 
 /// Whether an awk program prints lines and fields as they are, each by itself, where fields are words.
@@ -12,6 +13,10 @@ pub(super) fn shows(program: &str, separators: &[&Arg]) -> bool {
 
 /// The program with a number for each pattern in slashes: those choose lines. None where it is not sure where one ends.
 fn without_patterns(program: &str) -> Option<String> {
+    // A slash in a text is none of a pattern, nor a quote in a pattern one of a text.
+    if program.contains('"') && program.contains('/') {
+        return None;
+    }
     let mut code = String::new();
     let mut rest = program;
     while let Some((front, behind)) = rest.split_once('/') {
@@ -48,7 +53,7 @@ fn goes_on(pattern: &str) -> bool {
     bracket
 }
 
-/// An awk program without texts and patterns, from its first term to its last.
+/// An awk program without patterns, from its first term to its last.
 struct Awk<'a> {
     rest: &'a str,
     /// What ended right before, if a value did.
@@ -102,6 +107,7 @@ impl<'a> Awk<'a> {
                     self.field = true;
                     apart
                 }
+                '"' => self.text(),
                 '(' | '[' => self.opens(c),
                 ')' | ']' => self.closes(c),
                 '+' => self.counts(),
@@ -143,6 +149,22 @@ impl<'a> Awk<'a> {
         apart
     }
 
+    /// Text parts what it stands between, unless a value's beginning or end may be hidden by it.
+    fn text(&mut self) -> bool {
+        let Some((text, rest)) = self.rest.get(1..).and_then(|rest| rest.split_once('"')) else {
+            return false;
+        };
+        self.rest = rest;
+        let beside = self.ended.is_some() && hides_end(text);
+        if self.field || beside || text.contains(['\\', '\n']) {
+            return false;
+        }
+        if let Some(last) = text.chars().last() {
+            self.ended = hides_begin(last).then_some(Term::Other);
+        }
+        true
+    }
+
     fn word(&mut self) -> bool {
         let word = self.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
         match word {
@@ -153,9 +175,8 @@ impl<'a> Awk<'a> {
                 self.open.push((Open::Condition, Term::Other));
                 opens.is_some() && self.operator(0)
             }
-            "NR" | "NF" | "FNR" | "FILENAME" | "length" | "count" | "sum" | "n" | "i" | "s" | "c" | "a" => {
-                self.value(Term::Name(word))
-            }
+            "NR" | "NF" | "FNR" | "FILENAME" | "length" | "count" | "sum" | "n" | "i" | "s" | "c" | "a"
+            | "seen" | "x" | "k" | "v" | "key" | "total" | "arr" => self.value(Term::Name(word)),
             _ => false,
         }
     }

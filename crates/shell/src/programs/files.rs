@@ -169,7 +169,7 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     (
         "rg",
         "ivwxclnoNSHhaz!e:f<g:t:T:A:B:C:m:uFPUsr:Lqj:",
-        "ignore-case smart-case files-with-matches count regexp: file< glob: type: type-not: hidden no-ignore fixed-strings no-heading heading line-number no-line-number context: after-context: before-context: max-count: pre| json color: follow multiline help version",
+        "ignore-case smart-case files-with-matches count regexp: file< glob: type: type-not: hidden no-ignore fixed-strings no-heading heading line-number no-line-number context: after-context: before-context: max-count: pre| json color: follow multiline files help version",
         AllButFirst(Read),
     ),
     (
@@ -307,10 +307,11 @@ const TABLE: &[(&str, &str, &str, Operands)] = &[
     ),
     ("ssh-keygen", "t:b:C:N:P:f>qlyE:vD|w|", "", All(Write)),
     ("openssl", "", "", Words),
+    ("id whoami groups w uptime logname tty uname arch nproc free ps lscpu lsblk lsusb lspci", "", "", Words),
     (
-        "id whoami groups w uptime logname tty uname arch nproc free ps lscpu lsblk lsusb lspci dmesg",
-        "",
-        "",
+        "dmesg",
+        "wWTxkutf:l:",
+        "follow follow-new ctime decode kernel userspace notime facility: level: since: until: help version",
         Words,
     ),
     (
@@ -459,8 +460,11 @@ fn is_mode(arg: &Arg) -> bool {
 fn processes(walk: &mut Walk, at: &At<'_>) {
     for (place, arg) in at.args.iter().enumerate() {
         let text = arg.value.starts();
-        let may_be_option =
-            matches!(arg.value, Value::Unknown { .. } | Value::Pattern(..)) && text.is_empty();
+        let may_be_option = match &arg.value {
+            Value::Unknown { one, .. } => !one || text.is_empty(),
+            Value::Pattern(..) => text.is_empty(),
+            Value::Literal(_) | Value::Below(..) => false,
+        };
         if may_be_option || text.starts_with('-') && arg.value.literal().is_none() {
             walk.opaque(Opaque::ArgumentUnknown, arg.at);
         }
@@ -694,11 +698,15 @@ fn operands_of(walk: &mut Walk, at: &At<'_>, operands: Operands, found: &Found) 
                 "jq" => found.has(&["f", "from-file"]),
                 "chmod" => found.has(&["reference"]) || at.args.iter().any(is_mode),
                 "chown" | "chgrp" | "chattr" => found.has(&["reference"]),
+                "rg" if found.has(&["files"]) => true,
                 _ => found.has(&["e", "f", "regexp", "file"]),
             };
             let skip = usize::from(!pattern_given);
             // How many words the first becomes decides which one is a pattern: take them all for files.
-            let unclear = matches!(all.first().map(|a| &a.value), Some(Value::Unknown { one: false, .. }));
+            let unclear = matches!(
+                all.first().map(|a| &a.value),
+                Some(Value::Unknown { one: false, .. } | Value::Pattern(..))
+            );
             name(walk, at, all.get(if unclear { 0 } else { skip }..).unwrap_or(&[]), access);
             let recursive = ["r", "R", "recursive", "dereference-recursive", "d", "directories"];
             let below = found.has(&recursive) || matches!(at.base, "rgrep" | "rg");

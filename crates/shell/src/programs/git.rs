@@ -132,6 +132,9 @@ fn git(walk: &mut Walk, at: &At<'_>) {
                 args.next();
                 links = false;
             }
+            Some("-c") if args.as_slice().first().is_some_and(is_harmless) => {
+                args.next();
+            }
             Some(
                 "--no-pager"
                 | "-P"
@@ -167,9 +170,11 @@ fn git(walk: &mut Walk, at: &At<'_>) {
     if links && found.as_ref().is_some_and(|found| makes_links(name, found)) {
         walk.opaque(Opaque::MakesLinks, word.at);
     }
-    let tells = name == "remote" && tells_remotes(&rest);
-    let access =
-        if !tells && writes(name, found.as_ref(), &words) { FileAccess::Write } else { FileAccess::Read };
+    let access = if !tells(name, &rest) && writes(name, found.as_ref(), &words) {
+        FileAccess::Write
+    } else {
+        FileAccess::Read
+    };
     match &place {
         Some(place) => {
             walk.file(at.index, place.value.clone(), access, place.at);
@@ -217,14 +222,39 @@ fn writes(name: &str, found: Option<&Found>, words: &[&Arg]) -> bool {
     }
 }
 
-/// `git remote -v`, `git remote get-url origin`: what the configuration says, and no host is asked.
-fn tells_remotes(rest: &[Arg]) -> bool {
-    let words: Option<Vec<&str>> = rest.iter().map(|arg| arg.value.literal()).collect();
-    words.is_some_and(|words| match &*words {
-        [] | ["-v" | "--verbose"] => true,
-        ["get-url", name] => !name.starts_with('-'),
+/// Settings of colours and of names in lists that nothing is started by.
+fn is_harmless(setting: &Arg) -> bool {
+    let Some((name, value)) = setting.value.literal().and_then(|text| text.split_once('=')) else {
+        return false;
+    };
+    match name {
+        "color.ui" | "color.status" | "color.branch" | "color.diff" => {
+            matches!(value, "never" | "false" | "auto")
+        }
+        "core.quotepath" | "core.quotePath" => matches!(value, "off" | "false"),
+        "core.pager" => value == "cat",
         _ => false,
-    })
+    }
+}
+
+/// `git remote -v`, `git config --get user.email`, `git stash list`, `git clean -nd`: what the repository or its configuration says, and
+/// no host is asked.
+fn tells(name: &str, rest: &[Arg]) -> bool {
+    let words: Option<Vec<&str>> = rest.iter().map(|arg| arg.value.literal()).collect();
+    let Some(words) = words else { return false };
+    match (name, &*words) {
+        ("remote", [] | ["-v" | "--verbose"]) | ("stash", ["list"]) | ("config", ["--list" | "-l"]) => true,
+        ("remote", ["get-url", key]) | ("config", ["--get" | "--get-all", key]) => !key.starts_with('-'),
+        ("clean", words) => {
+            let dry = |word: &&str| *word == "--dry-run" || word.contains('n');
+            let flag = |word: &&str| {
+                let letters = word.strip_prefix('-').unwrap_or("");
+                *word == "--dry-run" || !letters.is_empty() && letters.chars().all(|c| "ndxX".contains(c))
+            };
+            words.iter().any(dry) && words.iter().all(flag)
+        }
+        _ => false,
+    }
 }
 
 fn subcommand_of(walk: &mut Walk, at: &At<'_>, (name, word): (&str, &Arg), rest: &[Arg], words: Vec<&Arg>) {
@@ -244,6 +274,7 @@ fn subcommand_of(walk: &mut Walk, at: &At<'_>, (name, word): (&str, &Arg), rest:
                 }
             }
         }
+        "remote" | "config" | "stash" | "clean" if tells(name, rest) => {}
         // Files of the work tree.
         "add" | "restore" | "checkout" | "switch" | "reset" | "stash" | "rm" | "mv" | "init" | "config" => {
             if name == "config" || name == "checkout" || name == "switch" || name == "stash" {
@@ -256,7 +287,6 @@ fn subcommand_of(walk: &mut Walk, at: &At<'_>, (name, word): (&str, &Arg), rest:
             }
         }
         "clone" => clone(walk, at, word, rest, &words),
-        "remote" if tells_remotes(rest) => {}
         "ls-remote" | "fetch" | "pull" | "push" | "remote" => {
             // Hooks run, and a name of a remote stands for a URL of the configuration.
             if name == "pull" || name == "push" {

@@ -14,7 +14,7 @@ mod recode;
 mod tells;
 mod wrappers;
 
-use crate::line::{Arg, Opaque, Span};
+use crate::line::{Arg, Opaque, Span, Value};
 use crate::walk::{Scene, Walk};
 
 /// A command that is looked at.
@@ -59,7 +59,9 @@ fn starts_others(walk: &mut Walk, at: &At<'_>) -> bool {
         | "rake" | "npm" | "npx" | "yarn" | "pnpm" | "pip" | "pip3" | "pipx" | "uv" | "uvx" | "cargo"
         | "go" | "gem" | "bundle" | "composer" | "apt" | "apt-get" | "dpkg" | "rpm" | "yum" | "dnf"
         | "apk" | "snap" | "ansible" | "ansible-playbook" | "terraform" | "helm" | "vagrant" | "gcc"
-        | "cc" | "g++" | "clang" | "ld" | "run-parts" | "logrotate" | "supervisorctl" => Opaque::RunsOthers,
+        | "cc" | "g++" | "clang" | "ld" | "run-parts" | "logrotate" | "supervisorctl" | "just" | "task"
+        | "tox" | "nox" | "pytest" | "py.test" | "poetry" | "pipenv" | "pdm" | "hatch" | "conda" | "bunx"
+        | "jest" | "mocha" | "rspec" | "scons" | "meson" | "bazel" | "docker-compose" => Opaque::RunsOthers,
         "mount"
         | "ldconfig"
         | "iptables-restore"
@@ -74,15 +76,43 @@ fn starts_others(walk: &mut Walk, at: &At<'_>) -> bool {
         | "unshare" | "nsenter" | "bwrap" | "firejail" | "tcpdump" | "capsh" | "choom" | "prlimit"
         | "setarch" | "linux32" | "linux64" | "setpriv" | "sg" | "newgrp" | "pkexec" | "machinectl"
         | "dbus-run-session" | "xvfb-run" | "fakeroot" | "faketime" | "daemon" | "daemonize" | "rlwrap"
-        | "unbuffer" | "chronic" | "ts" | "pee" | "sponge" | "split" | "zrun" | "uniq_c" => {
-            Opaque::StartsPrograms
-        }
+        | "unbuffer" | "chronic" | "ts" | "pee" | "sponge" | "split" | "zrun" | "uniq_c" | "x86_64"
+        | "i386" | "i486" | "i586" | "i686" | "uname26" | "systemd-inhibit" | "systemd-cat"
+        | "systemd-nspawn" | "ssh-agent" | "git-shell" | "gosu" | "su-exec" | "setuidgid" | "chpst"
+        | "envdir" | "tini" | "dumb-init" | "numactl" | "cpulimit" | "cgexec" | "eatmydata" | "proot"
+        | "sshpass" | "autossh" | "torsocks" | "torify" | "proxychains" | "proxychains4" | "dtach"
+        | "hyperfine" => Opaque::StartsPrograms,
+        // One of its kinds runs code of perl, and which one a host has is not known.
+        "rename" | "prename" | "file-rename" | "perl-rename" => Opaque::InlineCode,
+        "fd" | "fdfind" if at.args.iter().any(may_start) => Opaque::StartsPrograms,
+        base if is_loader(base) => Opaque::StartsPrograms,
         _ => return false,
     };
     if !tells::only(at) {
         walk.opaque(why, at.span);
     }
     true
+}
+
+/// Whether a word of `fd` is `-x`, `-X`, `--exec` or `--exec-batch`, or may turn out to be.
+fn may_start(arg: &Arg) -> bool {
+    let text = arg.value.starts();
+    let short = text.starts_with('-') && !text.starts_with("--");
+    let known = match &arg.value {
+        Value::Literal(_) | Value::Below(..) => true,
+        Value::Pattern(..) => !text.is_empty() && !text.starts_with(['-', '*', '?', '[']),
+        Value::Unknown { one, .. } => *one && !text.is_empty() && !text.starts_with('-'),
+    };
+    !known
+        || short && text.contains(['x', 'X'])
+        || text.starts_with("--ex") && !text.starts_with("--exc") && !text.starts_with("--ext")
+}
+
+/// `ld.so`, `ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1`: it runs the program that its words name.
+fn is_loader(base: &str) -> bool {
+    base.starts_with("ld.so")
+        || base.starts_with("ld-") && base.contains(".so")
+        || base.starts_with("ld64.so")
 }
 
 /// Whether a program may take from its standard input, as far as its words say.
@@ -302,6 +332,11 @@ pub(crate) fn is_harmless(name: &str) -> bool {
         "DEBIAN_FRONTEND",
     ];
     NAMES.contains(&name)
+}
+
+/// Whether a variable has its programs show what they have without a pager.
+pub(crate) fn is_no_pager(name: &str, value: Option<&str>) -> bool {
+    matches!(name, "PAGER" | "GIT_PAGER") && value == Some("cat")
 }
 
 /// Whether a variable of those has a value that names no file: `Europe/Berlin`, and not `:/etc/shadow`.

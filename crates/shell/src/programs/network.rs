@@ -467,6 +467,11 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
     if urls.is_empty() && !found.has(&["V", "version", "h", "help"]) {
         walk.opaque(Opaque::HostUnknown, at.span);
     }
+    let follows = found.has(&["L", "location", "location-trusted"]);
+    // Behind `--next` others count.
+    if follows && (found.has(&["next"]) || !is_zero(found.value(&["max-redirs"]))) {
+        walk.any_host(at.index, at.span);
+    }
     if found.has(&["n", "netrc"]) {
         walk.file(at.index, Value::Below(Base::Home, "/.netrc".to_owned()), FileAccess::Read, at.span);
     }
@@ -485,6 +490,10 @@ fn curl(walk: &mut Walk, at: &At<'_>) {
     if found.has(&["connect-to", "resolve", "unix-socket"]) {
         walk.opaque(Opaque::HostUnknown, at.span);
     }
+}
+
+fn is_zero(count: Option<&Arg>) -> bool {
+    count.is_some_and(|count| count.value.literal() == Some("0"))
 }
 
 /// What is sent to a `file:` is written there; in a directory, under the name of what is sent.
@@ -567,6 +576,14 @@ fn wget(walk: &mut Walk, at: &At<'_>) {
     for directory in found.values(&["P", "directory-prefix"]).cloned().collect::<Vec<_>>() {
         walk.file(at.index, directory.value, FileAccess::Write, directory.at);
     }
+    let redirects = !found.operands.is_empty() && !is_zero(found.value(&["max-redirect"]));
+    if redirects {
+        walk.any_host(at.index, at.span);
+    }
+    // To FTP, too, whose lists it reads for times.
+    if redirects && found.has(&["N", "timestamping"]) {
+        walk.opaque(Opaque::MakesLinks, at.span);
+    }
     let elsewhere = named || follows || found.has(&["P", "directory-prefix", "spider"]);
     for arg in &found.operands {
         url(walk, at, arg, FileAccess::Read);
@@ -641,6 +658,13 @@ fn probes(walk: &mut Walk, at: &At<'_>) {
         let number = arg.value.literal().is_some()
             && valued
             && text.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b',');
+        // A name of a network card.
+        let card = matches!(at.base, "ping" | "ping6")
+            && front == "-I"
+            && arg.value.literal().is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if card {
+            continue;
+        }
         if !text.starts_with(['-', '+']) && !number {
             let host = text.trim_start_matches('@').to_owned();
             login(walk, at, &attached(arg, &host), None);
@@ -654,7 +678,7 @@ fn probe_option(base: &str, text: &str) -> bool {
         text.strip_prefix(front).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
     };
     let listed: &[&str] = match base {
-        "ping" | "ping6" => &["-4", "-6", "-n", "-q", "-v", "-W", "-c"],
+        "ping" | "ping6" => &["-4", "-6", "-n", "-q", "-v", "-W", "-c", "-I"],
         "nmap" => &[
             "-sV", "-sT", "-sS", "-sU", "-sn", "-Pn", "-n", "-F", "-A", "-O", "-v", "-6", "--open", "-T3",
             "-T4",
@@ -691,6 +715,10 @@ fn container(walk: &mut Walk, at: &At<'_>) {
             );
             if found.has(&["w", "workdir"]) {
                 walk.opaque(Opaque::Directory, at.span);
+            }
+            // On a terminal lines end where the column does.
+            if found.has(&["t", "tty"]) {
+                walk.opaque(Opaque::Recodes, at.span);
             }
             for setting in found.values(&["e", "env"]).cloned().collect::<Vec<_>>() {
                 let name = setting.value.starts().split('=').next().unwrap_or("").to_owned();

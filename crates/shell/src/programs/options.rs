@@ -76,7 +76,8 @@ pub(crate) fn read(walk: &mut Walk, at: &At<'_>, short: &str, long: &str, order:
             // It may turn out to be an option, or to bring some; a file's name only where one starts a program.
             let may = match &arg.value {
                 Value::Unknown { one, .. } => text.is_empty() || text == "-" || !one,
-                Value::Pattern(..) => starts && text.starts_with(['*', '?', '[']),
+                // Of several names the second would be taken for the command.
+                Value::Pattern(..) => order == Order::First || starts && text.starts_with(['*', '?', '[']),
                 Value::Literal(_) | Value::Below(..) => false,
             };
             if may {
@@ -122,6 +123,14 @@ impl Reader<'_, '_> {
         // These two know no `=`; elsewhere a flag has no value.
         if attached.is_some() && (matches!(self.at.base, "curl" | "jq") || !takes && kind != Some('#')) {
             self.walk.opaque(Opaque::OptionUnknown, arg.at);
+        }
+        // All that `--include=*.c` finds begins so, too: each is the same option again.
+        if kind == Some(':')
+            && let Some(Arg { value: Value::Pattern(..), .. }) = &attached
+        {
+            self.found.seen.push((name.to_owned(), attached));
+            self.found.before.push(self.found.operands.len());
+            return;
         }
         let value = if takes && attached.is_none() { args.next().cloned() } else { attached };
         self.option(name, kind, value, arg);

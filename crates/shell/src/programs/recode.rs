@@ -6,7 +6,7 @@
 //! detectors see through (base64, hex) are: their lines end anywhere.
 
 use super::At;
-use super::options::Found;
+use super::options::{Found, attached};
 use crate::beside::{hides_begin, hides_end};
 use crate::line::{Arg, Opaque, Value};
 use crate::walk::Walk;
@@ -73,7 +73,11 @@ pub(super) fn options(walk: &mut Walk, at: &At<'_>, found: &Found) {
         "column" => parts(&["s", "separator", "o", "output-separator"]),
         "paste" => parts(&["d", "delimiters"]),
         "join" => parts(&["t"]),
-        "nl" => parts(&["s", "number-separator"]),
+        "nl" => {
+            // It counts from there on.
+            let known = |arg: &Arg| arg.value.literal().is_some();
+            parts(&["s", "number-separator"]) || !found.values(&["v", "i"]).all(known)
+        }
         "comm" => parts(&["output-delimiter"]),
         "date" => {
             let known = |arg: &Arg| arg.value.literal().is_some();
@@ -101,7 +105,14 @@ pub(super) fn words(walk: &mut Walk, at: &At<'_>) {
         "expr" => at.args.iter().any(|arg| arg.value.literal().is_none()),
         // Of numbers that it reads, if it is given none.
         "factor" => at.args.is_empty() || at.args.iter().any(|arg| arg.value.literal().is_none()),
-        "seq" => seq(at.args),
+        // A number beside one that is not known says what that is.
+        "seq" => at.args.iter().any(|arg| arg.value.literal().is_none()),
+        "ps" => ps(at.args),
+        "pgrep" | "pkill" => pgrep(at.args),
+        "docker" | "podman" | "nerdctl" => container(at.args),
+        // What they run has a terminal, or a screen: its lines end where the column does.
+        "watch" | "script" => true,
+        "stty" => !at.args.iter().all(|arg| matches!(arg.value.literal(), Some("size" | "speed" | "sane"))),
         "git" => git(at.args),
         "read" | "mapfile" | "readarray" => at
             .args
@@ -191,10 +202,230 @@ fn git_format(arg: &Arg, format: &str) -> bool {
     arg.value.literal().is_some()
 }
 
-/// A form, a width or a separator beside numbers that are not known.
-fn seq(args: &[Arg]) -> bool {
-    let formed = |arg: &Arg| arg.value.starts().starts_with('-');
-    args.iter().any(formed) && args.iter().any(|arg| arg.value.literal().is_none())
+/// Columns of `ps` that no value is in: numbers, times, names of users and states.
+const PS_COLUMNS: &[&str] = &[
+    "%cpu",
+    "%mem",
+    "bsdstart",
+    "bsdtime",
+    "c",
+    "class",
+    "cls",
+    "comm",
+    "cp",
+    "cputime",
+    "cputimes",
+    "cpuid",
+    "egid",
+    "egroup",
+    "etime",
+    "etimes",
+    "euid",
+    "euser",
+    "f",
+    "flag",
+    "flags",
+    "gid",
+    "group",
+    "lstart",
+    "lwp",
+    "maj_flt",
+    "majflt",
+    "min_flt",
+    "minflt",
+    "ni",
+    "nice",
+    "nlwp",
+    "pcpu",
+    "pgid",
+    "pgrp",
+    "pid",
+    "pmem",
+    "policy",
+    "ppid",
+    "pri",
+    "psr",
+    "rgid",
+    "rgroup",
+    "rss",
+    "rssize",
+    "rsz",
+    "rtprio",
+    "ruid",
+    "ruser",
+    "s",
+    "sess",
+    "session",
+    "sid",
+    "size",
+    "spid",
+    "start",
+    "start_time",
+    "stat",
+    "state",
+    "stime",
+    "sz",
+    "tgid",
+    "thcount",
+    "tid",
+    "time",
+    "tname",
+    "tt",
+    "tty",
+    "ucomm",
+    "uid",
+    "user",
+    "vsize",
+    "vsz",
+    "wchan",
+];
+
+/// Its long options that say which processes are shown, or in which order. Only a format has a width in it.
+const PS_LONG: &[&str] = &[
+    "--cumulative",
+    "--deselect",
+    "--forest",
+    "--format",
+    "--group",
+    "--Group",
+    "--headers",
+    "--help",
+    "--no-headers",
+    "--no-heading",
+    "--pid",
+    "--ppid",
+    "--quick-pid",
+    "--sid",
+    "--sort",
+    "--tty",
+    "--user",
+    "--User",
+    "--version",
+];
+
+/// A width that is asked for, and words of a process (`args`) in another column than the last one, where they are cut. How its words
+/// are taken depends on all of them, so that each is looked at as if it were a format.
+fn ps(args: &[Arg]) -> bool {
+    let mut words_shown = false;
+    for (place, arg) in args.iter().enumerate() {
+        let Some(text) = arg.value.literal() else {
+            if !ps_process(args.get(..place).unwrap_or(&[]), arg) {
+                return true;
+            }
+            continue;
+        };
+        let (name, value) =
+            if text.starts_with("--") { text.split_once('=').unwrap_or((text, "")) } else { ("", text) };
+        let format = name.is_empty() && text.contains('o') || name == "--format";
+        if !name.is_empty() && !PS_LONG.contains(&name) || words_shown && format {
+            return true;
+        }
+        let items: Vec<&str> = value.split([',', ' ', '\t']).collect();
+        let (last, front) = items.split_last().unwrap_or((&"", &[]));
+        // `-O` puts its columns before others.
+        let cut = name.is_empty() && text.contains('O') || !front.iter().all(|item| ps_column(item));
+        if cut || !ps_column(last) && last.trim_end_matches('=').contains([':', '%', '=']) {
+            return true;
+        }
+        let last = last.trim_end_matches('=');
+        words_shown |= ["args", "cmd", "command", "environ"].iter().any(|words| last.ends_with(words));
+    }
+    false
+}
+
+/// `pid`, `pid=`, `user:20`, `-%cpu` to sort by, and numbers of processes.
+fn ps_column(item: &str) -> bool {
+    let item = item.trim_end_matches('=').trim_start_matches(['+', '-']);
+    let (name, width) = item.split_once(':').unwrap_or((item, ""));
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    number(width) && (PS_COLUMNS.contains(&name) || number(name))
+}
+
+/// Whether a word that is not known can only be a process's number: behind `-p`, which no option before it takes.
+fn ps_process(before: &[Arg], arg: &Arg) -> bool {
+    let words: Option<Vec<&str>> = before.iter().map(|arg| arg.value.literal()).collect();
+    let flag = |word: &str| matches!(word, "-f" | "-F" | "-l" | "-w" | "-ww" | "-fww");
+    let options = match words.as_deref() {
+        Some([options @ .., "-p" | "--pid" | "--ppid"]) => options,
+        _ => return false,
+    };
+    let alone =
+        matches!(options, [] | ["-o", _]) || matches!(options, [first] | [first, "-o", _] if flag(first));
+    alone && arg.value.starts().is_empty() && !may_be_several(arg)
+}
+
+/// What stands between the command lines that it lists.
+fn pgrep(args: &[Arg]) -> bool {
+    args.iter().enumerate().any(|(place, arg)| {
+        let text = arg.value.starts();
+        let value = match text.strip_prefix("--") {
+            Some(long) if long.starts_with('d') => long.split_once('=').map_or("", |(_, value)| value),
+            Some(_) => return false,
+            None => match text.strip_prefix('-').and_then(|short| short.split_once('d')) {
+                Some((_, value)) => value,
+                None => return false,
+            },
+        };
+        match (value, args.get(place + 1)) {
+            // An empty one is the next word, and behind `=` none at all.
+            ("", _) if text.contains('=') => true,
+            ("", Some(next)) => !separates(next),
+            (_, _) => !separates(&attached(arg, value)),
+        }
+    })
+}
+
+/// A form of docker's, which may cut what it shows, put two of them side by side, or write them in another form.
+fn container(args: &[Arg]) -> bool {
+    let Some((subcommand, rest)) = args.split_first() else { return false };
+    let (clusters, formed) = match subcommand.value.literal() {
+        // It gives what follows to `ps`.
+        Some("top") => return rest.iter().any(may_be_several) || ps(rest.get(1..).unwrap_or(&[])),
+        // Of others `-f` is a filter, or goes on.
+        Some("inspect" | "info" | "version") => (true, true),
+        Some("ps" | "images" | "stats" | "history" | "diff") => (false, true),
+        _ => (false, false),
+    };
+    formed
+        && rest.iter().enumerate().any(|(place, arg)| {
+            let text = arg.value.starts();
+            if arg.value.literal().is_none()
+                && (text.is_empty() || text.starts_with('-') || may_be_several(arg))
+            {
+                return true;
+            }
+            let short = text.strip_prefix('-').filter(|short| clusters && !short.starts_with('-'));
+            let long = text.strip_prefix("--format");
+            let Some(value) = short.and_then(|short| short.split_once('f')).map(|(_, value)| value).or(long)
+            else {
+                return false;
+            };
+            match (value, rest.get(place + 1)) {
+                ("", Some(next)) => !next.value.literal().is_some_and(template_shows),
+                _ => !template_shows(value.strip_prefix('=').unwrap_or(value)),
+            }
+        })
+}
+
+/// `{{.Names}}: {{.Status}}`: fields as they are, each apart from what is beside it.
+fn template_shows(format: &str) -> bool {
+    let format = format.strip_prefix("table ").unwrap_or(format);
+    let format = format.replace("\\t", "\t").replace("\\n", "\n");
+    let mut parts = format.split("{{");
+    let mut before = parts.next().and_then(|text| text.chars().last());
+    let name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    for part in parts {
+        let Some((action, behind)) = part.split_once("}}") else { return false };
+        let field = action.trim_matches(' ');
+        let field = field.strip_prefix("json ").unwrap_or(field);
+        let plain = field.starts_with('.') && field.chars().all(name);
+        if !plain || before.is_some_and(hides_begin) || hides_end(behind) {
+            return false;
+        }
+        // Where nothing stands between two, the second is right behind the first.
+        before = Some(behind.chars().last().unwrap_or('%'));
+    }
+    true
 }
 
 /// Whether text that is cut or joined there has its values whole: no value that detectors know has such a character in it.

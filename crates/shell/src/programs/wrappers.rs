@@ -2,6 +2,7 @@
 
 use super::At;
 use super::options::{self, Found, Order};
+use super::recode::names_shown;
 use crate::limits::USER_BYTES_MAX;
 use crate::line::{Arg, FileAccess, Inside, Opaque, User, Value};
 use crate::walk::{By, Scene, Walk};
@@ -41,6 +42,11 @@ pub(super) fn reach(walk: &mut Walk, at: &At<'_>) -> bool {
                 return false;
             };
             let found = options::read(walk, at, short, long, Order::First);
+            // It shows the command's words by `%C`.
+            let shown = |format: &Arg| names_shown(format, "C", "\n");
+            if base == "time" && !found.values(&["f", "format"]).all(shown) {
+                walk.opaque(Opaque::Recodes, at.span);
+            }
             wrapped(walk, at, found.operands.get(*operands..).unwrap_or(&[]), Inside::Wrapped, at.scene);
         }
     }
@@ -178,6 +184,10 @@ fn su(walk: &mut Walk, at: &At<'_>) {
     );
     if found.has(&["s", "shell"]) {
         walk.opaque(Opaque::StartsPrograms, at.span);
+    }
+    // On a terminal lines end where the column does.
+    if found.has(&["P", "pty"]) {
+        walk.opaque(Opaque::Recodes, at.span);
     }
     let dash = found.operands.first().is_some_and(|a| a.value.literal() == Some("-"));
     let operands = found.operands.get(usize::from(dash)..).unwrap_or(&[]);

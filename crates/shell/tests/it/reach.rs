@@ -302,21 +302,44 @@ fn values_of_options_are_where_the_programs_look_for_them() {
 
 #[test]
 fn a_pattern_lists_whatever_takes_it() {
-    has("echo /s/*", "l=<*/s/*>");
-    has("printf '%s\\n' /s/*", "l=<*/s/*>");
+    has("echo /s/*", "l=</s>");
+    has("printf '%s\\n' /s/*", "l=</s>");
     has("cd /s && echo *", "l=</s>><**>");
-    has("true ~/x/?", "l=<*HOME:/x/?>");
-    has("set -- /s/*; echo \"$1\"", "l=<*/s/*>");
-    has("a=(/s/*); echo \"${a[0]}\"", "l=<*/s/*>");
-    has("for f in /s/*; do echo \"$f\"; done", "l=<*/s/*>");
-    has("for f in /s/{a,b}*; do echo \"$f\"; done", "l=<*/s/b*>");
+    has("true ~/x/?", "l=<HOME:/x>");
+    has("set -- /s/*; echo \"$1\"", "l=</s>");
+    has("a=(/s/*); echo \"${a[0]}\"", "l=</s>");
+    has("for f in /s/*; do echo \"$f\"; done", "l=</s>");
+    has("for f in /s/{a,b}*; do echo \"$f\"; done", "l=</s>");
     has("cd /s; for f in *; do echo \"$f\"; done", "!Directory");
-    has("sudo echo /s/*", "l=<*/s/*>");
-    has("[ -f /s/* ]", "l=<*/s/*>");
-    check("ls /s/*", "ls(<*/s/*>) l=<*/s/*>");
+    has("sudo echo /s/*", "l=</s>");
+    has("[ -f /s/* ]", "l=</s>");
+    check("ls /s/*", "ls(<*/s/*>) l=</s>");
     check("echo '/s/*' \"/s/*\" /s/\\*", "echo(</s/*> </s/*> </s/*>)");
     check("x=/s/*", "x=<*/s/*> -()");
     known("curl -s https://h/a?b=c");
+}
+
+#[test]
+fn a_pattern_in_a_directory_that_is_known_lists_it() {
+    check("ls a*.txt", "ls(<*a*.txt>) l=<.>");
+    check("du -sh /var/*", "du(<-sh> <*/var/*>) l=</var>");
+    check("ls -d /*", "ls(<-d> <*/*>) l=</>");
+    check("ls ~/x*", "ls(<*HOME:/x*>) l=<HOME:>");
+    check("grep -rn x a --include=*.py", "grep(<-rn> <x> <a> <*--include=*.py>) r=<a> l=<.>");
+    // A name may be an option.
+    check("ls *.txt", "ls(<**.txt>) l=<**.txt>");
+    has("ls -b*", "l=<*-b*>");
+    // Several directories, and files that are read or changed.
+    has("ls /a/*/c*", "l=<*/a/*/c*>");
+    has("ls '/s[1]'/*", "l=<*/s\\[1\\]/*>");
+    has("cat /s/*", "r=<*/s/*>");
+    has("chmod a* f", "m=<*a*>");
+    has("grep a* f", "r=<*a*>");
+    has("rm /s/*", "d=<*/s/*>");
+    opaque(
+        "ArgumentUnknown",
+        &["timeout a* id", "docker exec a* id", "flock a* id", "grep x a --include=$x"],
+    );
 }
 
 #[test]
@@ -466,6 +489,129 @@ fn what_puts_something_beside_a_value_or_cuts_it_is_opaque() {
     ] {
         known(line);
     }
+}
+
+#[test]
+fn what_cuts_or_joins_what_it_shows_by_an_option_is_opaque() {
+    opaque(
+        "Recodes",
+        &[
+            "ps -o args:77,pid -p 1",
+            "ps -o pid,args:77",
+            "ps -o args,pid",
+            "ps axo args,pid",
+            "ps -oargs,pid",
+            "ps -o args -o pid",
+            "ps -oargs -opid",
+            "ps -auxo args o pid",
+            "ps -eo pid,args=x",
+            "ps -eO args",
+            "ps -o %a5%p",
+            "ps --format=args,pid",
+            "ps --format args --format pid",
+            "ps --cols 77",
+            "ps --cols=77",
+            "ps --columns 77 -ef",
+            "ps --width 77 -ef",
+            "ps --wid 77 -ef",
+            "ps \"$x\"",
+            "ps -p $x",
+            "ps -C -p \"$x\"",
+            "ps o -p \"$x\"",
+            "busybox ps -o args,pid",
+            "\\time -f %C5 id",
+            "/usr/bin/time --format=5%C id",
+            "env time -f \"$x\" id",
+            "pgrep -fa -d '' x",
+            "pgrep -fad5 x",
+            "pgrep -fa --delimiter=5 x",
+            "pgrep -fa --delim 5 x",
+            "pgrep -fa --delimiter= x",
+            "pgrep -fa -d \"$x\" x",
+            "seq 1 \"$x\" 9000000000000000",
+            "seq $x",
+            "nl -v \"$x\" /o/x",
+            "docker inspect -f '{{printf \"%x\" .Config.Env}}' web",
+            "docker inspect -sf '{{slice . 0 5}}' web",
+            "docker inspect -f='{{.A | len}}' web",
+            "podman ps --format '{{.ID}}{{.Names}}'",
+            "nerdctl ps --format=5{{.Names}}",
+            "docker ps --format '{{.Names}}5'",
+            "docker ps --format \"$x\"",
+            "docker inspect \"$x\"",
+            "docker top web -o args:77,pid",
+            "docker top $x",
+            "docker exec -t web id",
+            "watch -n1 id",
+            "script -qc id /o/x",
+            "runuser -P -u bob -- id",
+            "stty cols 77",
+        ],
+    );
+    opaque("ArgumentUnknown", &["pgrep x$y"]);
+    for line in [
+        "ps aux",
+        "ps -ef --forest",
+        "ps auxww",
+        "ps -ef --sort=-%cpu",
+        "ps -eo pid,user:20,%cpu,%mem,args --sort=-%mem",
+        "ps axo pid,stat,cmd",
+        "ps -o pid= -p 1,2",
+        "ps -o args= -p 1",
+        "ps -C nginx -o pid=",
+        "ps -p $$ -o ppid=",
+        "ps -fp 1",
+        "ps --no-headers -u root",
+        "\\time -f '%e %C' id",
+        "\\time -v id",
+        "pgrep -d, x",
+        "pgrep -fa nginx",
+        "seq 1 2 9",
+        "nl -v 5 /o/x",
+        "docker inspect web",
+        "docker inspect --format json web",
+        "docker inspect -f '{{json .Config}}' web",
+        "docker inspect -f '{{.State.Status}}' web",
+        "docker ps --format 'table {{.Names}}\\t{{.Status}}'",
+        "docker ps --format '{{.Names}}: {{.Image}}' -f name=web",
+        "docker logs -f \"$x\"",
+        "docker top web",
+        "docker top web -o pid,args",
+        "docker exec -i web id",
+        "stty size",
+    ] {
+        known(line);
+    }
+}
+
+#[test]
+fn programs_that_run_what_their_words_are_do_not_pass_for_unknown_ones() {
+    opaque(
+        "StartsPrograms",
+        &[
+            "fd -x rm",
+            "fdfind -HX rm",
+            "fd . --exec rm",
+            "fd . --exec-batch=rm",
+            "fd \"$x\" id",
+            "x86_64 id",
+            "systemd-inhibit id",
+            "ssh-agent id",
+            "/lib64/ld-linux-x86-64.so.2 /bin/cat /etc/shadow",
+            "/lib/ld-musl-x86_64.so.1 /bin/cat",
+            "ld.so id",
+            "gosu bob id",
+            "tini -- id",
+            "numactl -l id",
+            "git-shell -c 'git-upload-pack a'",
+        ],
+    );
+    opaque("RunsOthers", &["poetry run id", "just build", "pytest", "bunx x"]);
+    opaque("InlineCode", &["rename 's/a/b/' x"]);
+    for line in ["fd -e txt --exclude a x", "fd --extension rs a", "ld-frob x"] {
+        known(line);
+    }
+    check("fd a", "fd(<a>)");
 }
 
 #[test]
@@ -773,6 +919,61 @@ fn what_only_tells_is_known() {
     opaque("Later", &["crontab /o/x", "crontab -l -u root", "crontab -e"]);
     opaque("HostUnknown", &["git remote show origin", "git remote update"]);
     opaque("StartsPrograms", &["strace id", "git log --ext-diff", "tar cf x -I id a", "parallel id ::: a"]);
+}
+
+#[test]
+fn what_only_looks_is_known_with_its_options() {
+    for line in [
+        "git config --get user.email",
+        "git config --list",
+        "git stash list",
+        "git clean -nd",
+        "git clean --dry-run",
+        "git -c color.ui=never status --short",
+        "git -c core.pager=cat log -1",
+        "PAGER=cat git log -1",
+        "GIT_PAGER=cat git diff",
+        "rg --files",
+        "dmesg -wT",
+        "ping -c 1 -I eth0 h",
+        "awk '!seen[$0]++' /o/a",
+        "awk '{print $1\" \"$2}' /o/a",
+        "awk '{print NR\": \"$0, \"n\"}' /o/a",
+        "awk '$1==\"x\" {print}' /o/a",
+    ] {
+        known(line);
+    }
+    check("git stash list", "git(<stash> <list>) r=<.>");
+    check("git config --get a.b", "git(<config> <--get> <a.b>) r=<.>");
+    check("rg --files /o", "rg(<--files> </o>) r=</o>");
+    check("ping -I eth0 h", "ping(<-I> <eth0> <h>) h=<h>");
+    opaque(
+        "Configuration",
+        &[
+            "git config user.email x",
+            "git config --get --file=/o/x a",
+            "git stash",
+            "git stash list x",
+            "git -c color.ui=always status",
+            "git -c core.pager=less log",
+        ],
+    );
+    opaque("RunsOthers", &["git clean -fd", "git clean -nf", "git clean -nd /o"]);
+    opaque("Environment", &["PAGER=less git log", "PAGER=\"$x\" git log", "PAGER+=cat git log"]);
+    opaque("OptionUnknown", &["dmesg -C"]);
+    opaque(
+        "Recodes",
+        &[
+            "awk '{print \"n\" $1}' /o/a",
+            "awk '{print $1\"n\"}' /o/a",
+            "awk '{print $1\"\"$2}' /o/a",
+            "awk '{print $1\"-\"$2}' /o/a",
+            "awk '{print \" \" \"5\" $1}' /o/a",
+            "awk '{print \"5/\"$1\"/ \"}' /o/a",
+            "awk '{print \"\\x35\" $1}' /o/a",
+        ],
+    );
+    opaque("AwkProgram", &["awk '{print \" \" > \"x\"}' /o/a", "awk '{print \" \" | \"id\"}' /o/a"]);
 }
 
 #[test]
