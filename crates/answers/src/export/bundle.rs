@@ -24,7 +24,7 @@ pub struct Exported {
     /// Records of the run after the last checkpoint: not in the bundle. Sign a checkpoint and export again.
     pub left_out: u64,
     pub payloads: u64,
-    /// The bundle holds the run's payload key: whoever has it can read the results.
+    /// The bundle holds the run's payload key: whoever has it can read the results. Never where there are none.
     pub with_key: bool,
     /// The size of the tree that everything is proved against.
     pub checkpoint_size: u64,
@@ -34,7 +34,7 @@ pub struct Exported {
 }
 
 /// Writes the bundle of `run` as of the last cosigned checkpoint that covers it, or the ledger's last. `key` is the run's
-/// payload key, only if it is to be handed over too. `witnesses`: those of the configuration; where there are any, only
+/// payload key, only if it is to be handed over too; it goes in where a record in the bundle has payloads. `witnesses`: those of the configuration; where there are any, only
 /// what one of them cosigned is preferred.
 ///
 /// Holds one hash per record twice: 64 bytes x records.
@@ -56,6 +56,9 @@ pub fn export_bundle(
     let header = [&BUNDLE_MAGIC[..], &BUNDLE_VERSION.to_be_bytes(), &[0; 4]].concat();
     writer.raw(&header)?;
     writer.frame(Kind::Checkpoint, note)?;
+    // Where no record names its commitment, nothing says whose key it is.
+    let has_payloads = scan.run.iter().any(|entry| entry.seq.0 < *size && !entry.payloads.is_empty());
+    let key = key.filter(|_| has_payloads);
     if let Some(key) = key {
         writer.frame(Kind::Key, key)?;
     }
@@ -108,8 +111,11 @@ impl Exported {
         if self.left_out > 0 {
             text.line(&format!("{} records after the last checkpoint are left out.", self.left_out));
         }
-        let key = if self.with_key { "It holds the run's payload key." } else { "Its payloads stay sealed." };
-        text.line(key);
+        text.line(match (self.with_key, self.payloads) {
+            (true, _) => "It holds the run's payload key.",
+            (false, 0) => "It has no payloads, and so no key for them.",
+            (false, _) => "Its payloads stay sealed.",
+        });
     }
 }
 

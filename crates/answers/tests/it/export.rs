@@ -6,7 +6,7 @@ use answers::{Answer, Cannot, Chain, RecordCount, Scope, VerifyAnswer, chain, ex
 use ledger::read::Store;
 use seal::note::{Checkpoint, Signature, SignedNote, VerifierKey};
 use seal::testkit::{Writer, run_key, text};
-use seal::verify::{Options, verify_bundle};
+use seal::verify::{Options, Subject, verify_bundle};
 use vocab::RunId;
 
 use crate::story::{A, B, Story, known, texts, touches, whole};
@@ -113,6 +113,26 @@ fn a_bundle_has_the_key_only_if_asked() {
     export_bundle(&Store::open(&dir.0).unwrap(), RunId(A), None, &[], &mut bytes).unwrap();
     assert!(!bytes.windows(32).any(|w| w == run_key(A)));
     assert!(verify_bundle(&bytes, &Options::default()).is_ok());
+}
+
+/// A parent that only starts children, a run that did nothing: no record names a key, so none goes in.
+#[test]
+fn a_run_without_payloads_is_exported_with_its_key_and_verifies() {
+    let mut story = known();
+    let idle = [7; 16];
+    story.open(idle, &[]);
+    story.close(idle);
+    story.checkpoint();
+    let dir = Dir::of(story);
+    let store = Store::open(&dir.0).unwrap();
+    let mut bytes = Vec::new();
+    let exported = export_bundle(&store, RunId(idle), Some(&run_key(idle)), &[], &mut bytes).unwrap();
+    assert_eq!((exported.with_key, exported.payloads), (false, 0));
+    let report = verify_bundle(&bytes, &Options::default()).unwrap();
+    assert_eq!(report.subject, Subject::Bundle { run: idle, complete: true });
+    let mut shown = answers::text::Text::new();
+    exported.render(&mut shown);
+    assert!(shown.finish().contains("no payloads, and so no key"));
 }
 
 #[test]
