@@ -1,7 +1,6 @@
 //! The arguments, by hand: four options are no reason for a dependency in a verifier.
 
-use crate::limits::NOTE_FILE_BYTES_MAX;
-use crate::read::{Failure, read_file};
+use crate::read::{Failure, read_given};
 use crate::{COULD_NOT_READ, WRONG_USE};
 use seal::note::{Algorithm, VerifierKey};
 use seal::verify::{Known, Options};
@@ -97,7 +96,7 @@ fn key(flag: &str, text: &OsStr, algorithm: Algorithm) -> Result<VerifierKey, Wr
 
 fn known(path: &OsStr) -> Result<Known, Wrong> {
     let path = Path::new(path);
-    let note = read_file(path, NOTE_FILE_BYTES_MAX).map_err(|failure| match failure {
+    let note = read_given(path).map_err(|failure| match failure {
         Failure::Unreadable { what, .. } => {
             Wrong { message: format!("--known {}: {what}", path.display()), code: COULD_NOT_READ }
         }
