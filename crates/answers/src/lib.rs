@@ -19,6 +19,7 @@ mod chain;
 mod decided;
 mod desk;
 mod diff;
+mod erasure;
 mod export;
 mod exposed;
 mod find;
@@ -46,6 +47,7 @@ pub use decided::{
 };
 pub use desk::{Cannot, Chain, Desk, ProofLine, Verified};
 pub use diff::{Diff, DiffStep};
+pub use erasure::ErasureLine;
 pub use export::{
     Exported, Report, action_html, export_bundle, exposed_html, prevents_html, sessions_html, shows_any,
     three_html,

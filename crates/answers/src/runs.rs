@@ -12,6 +12,7 @@ use crate::decided::{
     render_decision, render_plan,
 };
 use crate::desk::{Cannot, Desk, ProofLine};
+use crate::erasure::ErasureLine;
 use crate::exposed::not_durable;
 use crate::limits::{ACTIONS_MAX, PARENTS_MAX};
 use crate::line::{ActionLine, Cites, RunLine, action_line, ending, is_zero, run_line, time};
@@ -55,7 +56,11 @@ pub struct Show {
     pub notes: Vec<NoteLine>,
     /// Records of the run that this version cannot read whole, or that do not fit together.
     pub unread: Vec<UnreadLine>,
+    /// The record that says that its payloads were erased.
     pub erased: Option<u64>,
+    /// What it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureLine>,
     pub proof: ProofLine,
 }
 
@@ -120,6 +125,9 @@ pub struct Who {
     pub parents: Vec<RunLine>,
     pub children: Vec<RunLine>,
     pub deciders: Vec<DeciderLine>,
+    /// Set if its payloads were erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureLine>,
     /// What P6 and P8 are not claimed for, and why.
     pub limits: Vec<String>,
     #[serde(flatten)]
@@ -175,6 +183,7 @@ impl Desk<'_> {
             notes: run.notes.iter().map(note_line).collect(),
             unread: unread(run),
             erased: run.erased.map(|seq| seq.0),
+            erasure: ErasureLine::of(self.index, run),
             proof: self.sealing(proof, run.records.iter().copied().chain(run.erased)),
         }
     }
@@ -190,6 +199,7 @@ impl Desk<'_> {
         let mut cites: Cites = open.iter().map(|o| o.seq).collect();
         let parents = parents(self.index, run);
         parents.iter().filter_map(|p| p.open.as_ref()).for_each(|o| cites.add(o.seq));
+        run.erased.iter().for_each(|seq| cites.add(*seq));
         Who {
             run: run_line(run),
             chain: chain_line(run),
@@ -200,6 +210,7 @@ impl Desk<'_> {
             parents: parents.into_iter().map(run_line).collect(),
             children: children(self.index, run.id).map(run_line).collect(),
             deciders: deciders(run),
+            erasure: ErasureLine::of(self.index, run),
             limits: who_limits(run),
             proof: self
                 .sealing(proof, run.records.iter().copied().chain(cites.records.iter().map(|seq| Seq(*seq)))),
@@ -242,7 +253,7 @@ impl Answer for Show {
         }
         self.parent.iter().for_each(|p| text.pair("parent", p));
         self.children.iter().for_each(|c| text.pair("child", c));
-        self.erased.iter().for_each(|r| text.pair("payloads", &format!("erased (record {r})")));
+        self.erasure.iter().for_each(|erasure| text.pair("payloads", &erasure.text()));
         self.decided.sentence().iter().for_each(|decided| text.pair("decided", decided));
         if self.decisions.is_empty() && self.plans.is_empty() {
             self.render_by_session(text);
@@ -290,6 +301,7 @@ impl Answer for Who {
         for child in &self.children {
             text.pair("child", &format!("{} {}", child.run, name(&child.agent)));
         }
+        self.erasure.iter().for_each(|erasure| text.pair("payloads", &erasure.text()));
         if !self.deciders.is_empty() {
             text.blank();
             let row = |d: &DeciderLine| {

@@ -121,6 +121,7 @@ impl Report {
             }));
             rows.extend(self.who.parents.iter().map(|p| pair("Started from run", p.run.clone())));
             rows.extend(self.who.children.iter().map(|c| pair("Started run", c.run.clone())));
+            rows.extend(self.who.erasure.iter().map(|erasure| pair("Payloads", erasure.text())));
             html.table(&["", ""], &[], &rows);
             if !self.who.deciders.is_empty() {
                 html.leaf("h3", "", "Decisions of people");

@@ -231,16 +231,23 @@ fn without_a_key_there_is_no_replay_and_the_exit_is_3() {
 }
 
 #[test]
-fn an_erased_run_says_which_record_erased_it() {
+fn an_erased_run_says_who_erased_it_and_why() {
     let mut story = whole();
-    story.gateway(
-        "tombstone",
-        &[("subject", seal::cbor::Value::Bytes(A.to_vec())), ("who", text("root")), ("why", text("asked"))],
-    );
+    let record = story.erase(A);
     let mut case = Case::new(story);
     case.key = true;
     let error = case.ask(|desk| desk.replay(RUN_A, None, None)).unwrap_err();
     assert!(matches!(error, Cannot::Erased { .. }), "{error:?}");
+    let told = format!("by olga: request 4711 (record {record})");
+    assert!(error.to_string().contains(&told), "{error}");
+    let (show, who) = case.ask(|desk| (desk.show(RUN_A).unwrap(), desk.who(RUN_A).unwrap()));
+    assert_eq!((show.erased, &show.erasure), (Some(record), &who.erasure));
+    assert!(show.to_text().contains(&told) && who.to_text().contains(&told), "{}", who.to_text());
+    assert!(who.cites.records.contains(&record));
+    for results in [true, false] {
+        let page = case.ask(|desk| desk.report(RUN_A, results)).unwrap().to_html();
+        assert!(page.contains(&told), "{page}");
+    }
 }
 
 #[test]

@@ -135,6 +135,24 @@ fn a_run_without_payloads_is_exported_with_its_key_and_verifies() {
     assert!(shown.finish().contains("no payloads, and so no key"));
 }
 
+/// Whoever exports it is told: the tombstone is none of the run's records, so that the bundle does not hold it.
+#[test]
+fn the_export_of_an_erased_run_says_who_erased_it() {
+    let mut story = known();
+    let record = story.erase(A);
+    let dir = Dir::of(story);
+    let store = Store::open(&dir.0).unwrap();
+    let shown = |run| {
+        let exported = export_bundle(&store, RunId(run), None, &[], &mut Vec::new()).unwrap();
+        let mut shown = answers::text::Text::new();
+        exported.render(&mut shown);
+        shown.finish()
+    };
+    let told = format!("by olga: request 4711 (record {record})");
+    assert!(shown(A).contains(&told), "{}", shown(A));
+    assert!(!shown(B).contains("erased"));
+}
+
 #[test]
 fn records_after_the_last_checkpoint_are_left_out_and_counted() {
     let mut story = known();
