@@ -11,7 +11,7 @@ use crate::decided::{
     DecidedLine, DecisionLine, Followed, Moment, PlanLine, decision_line, in_order, plan_line,
     render_decision, render_plan,
 };
-use crate::desk::{Cannot, Desk, ProofLine};
+use crate::desk::{Cannot, Desk, ProofLine, is_false};
 use crate::erasure::ErasureLine;
 use crate::exposed::not_durable;
 use crate::limits::{ACTIONS_MAX, PARENTS_MAX};
@@ -87,6 +87,9 @@ pub struct SessionLine {
     pub from: Option<String>,
     pub to: Option<String>,
     pub why: Option<String>,
+    /// The run is over, and no record says how the session ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cut: bool,
     pub client_bytes: Option<u64>,
     pub upstream_bytes: Option<u64>,
     #[serde(flatten)]
@@ -167,7 +170,7 @@ impl Desk<'_> {
             argv: open.map(|o| o.argv.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             parent: open.and_then(|o| o.parent).map(|p| p.to_string()),
             children: children(self.index, run.id).map(|c| c.id.to_string()).collect(),
-            sessions: run.sessions.values().map(session_line).collect(),
+            sessions: run.sessions.values().map(|session| session_line(run, session)).collect(),
             actions: run.actions.iter().take(ACTIONS_MAX).map(|a| action_line(run, a)).collect(),
             more_actions: run.actions.len().saturating_sub(ACTIONS_MAX) as u64,
             plans: run
@@ -407,7 +410,11 @@ impl SessionLine {
             role.map(|role| format!(" as {role}")).unwrap_or_default(),
             name(&self.upstream),
             name(&self.from),
-            self.why.as_deref().map_or("open".to_owned(), |why| format!("ended: {why}")),
+            match (&self.why, self.cut) {
+                (Some(why), _) => format!("ended: {why}"),
+                (None, true) => "over with the run, its end is not recorded".to_owned(),
+                (None, false) => "open".to_owned(),
+            },
         )
     }
 }
@@ -432,7 +439,7 @@ pub(crate) fn unread(run: &Run) -> Vec<UnreadLine> {
     lines
 }
 
-pub(crate) fn session_line(session: &index::Session) -> SessionLine {
+pub(crate) fn session_line(run: &Run, session: &index::Session) -> SessionLine {
     let c = session.connect.as_ref();
     let d = session.disconnect.as_ref();
     let text = |pick: fn(&index::Connect) -> &str| c.map(|c| pick(&c.what).to_owned());
@@ -453,6 +460,7 @@ pub(crate) fn session_line(session: &index::Session) -> SessionLine {
         from: c.map(|c| time(c.at)),
         to: d.map(|d| time(d.at)),
         why: d.map(|d| d.what.why.to_string()),
+        cut: d.is_none() && run.is_closed(),
         client_bytes: d.map(|d| d.what.client_bytes),
         upstream_bytes: d.map(|d| d.what.upstream_bytes),
         cites: c.map(|c| c.seq).into_iter().chain(d.map(|d| d.seq)).collect(),
@@ -517,7 +525,7 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
         text.line(&format!("          {}{by} at {}{reason}", approval.verdict, approval.at));
         for signature in &approval.signatures {
             text.line(&format!(
-                "          signed by {} with {}",
+                "          carries a signature as {} with {} (not checked here; whose key it is, the record does not prove)",
                 signature.by,
                 statement_line(&signature.key)
             ));

@@ -32,6 +32,19 @@ fn the_report_is_one_page_that_reads_from_the_top() {
     assert!(page.contains("ssn_7") && page.contains("&lt;b&gt;Ada&lt;/b&gt;"), "results are there, escaped");
 }
 
+/// P1, and only where each record of the run claims it.
+#[test]
+fn a_report_says_that_records_came_first_where_they_were_durable() {
+    for (durability, claimed) in [("sync", true), ("os", false)] {
+        let mut story = Story::with_run();
+        let intent = story.intent(A, &[("durability", text(durability))]);
+        story.outcome(A, intent, &[]);
+        let page = Case::new(story).ask(|desk| desk.report("a1a1a1", false)).unwrap().to_html();
+        assert_eq!(page.contains("before the record of it is durable"), claimed);
+        assert!(!page.contains("before it took effect"));
+    }
+}
+
 #[test]
 fn the_report_needs_nothing_from_elsewhere() {
     let page = Case::new(whole()).ask(|desk| desk.report("b2b2b2", false)).unwrap().to_html();
