@@ -64,7 +64,7 @@ pub use replay::{
     Cast, CellLine, Edition, Event, NoReel, Player, Reels, Replay, ReplayStep, Sealed, Seen, What, asciicast,
 };
 pub use runs::{DeciderLine, NoteLine, Runs, SessionLine, Show, StartedLine, UnreadLine, Who};
-pub use shape::{Answer, WrongShape, from_json, to_json};
+pub use shape::{Answer, WrongShape, from_json, harmless, to_json};
 pub use touched::{ClassLine, FunctionLine, OpaqueLine, Touched, TouchedLine};
 pub use value::{MaybeLine, Prober, SeenLine, ValueAnswer, ValuePrevent};
 pub use verify::{ProvedLine, RecordCount, VerifyAnswer, WrongLine, chain, verify};
