@@ -16,7 +16,8 @@ PATH is a bundle, or a directory: the gateway's data, its ledger, or the ledger'
 
 Options:
   --key KEY        the ledger's first verifier key, known from elsewhere
-  --witness KEY    a witness's verifier key; one of those given must have cosigned (repeatable)
+  --witness KEY    a witness's verifier key; one of those given must have cosigned records of what is verified,
+                   of a bundle its run's (repeatable)
   --known FILE     a checkpoint held elsewhere, which the ledger must continue (repeatable)
   --live           the gateway may be writing: report a torn tail instead of refusing it
   --json           print the verdict as JSON
