@@ -2,7 +2,7 @@
 """Verifies a Tachograph ledger or bundle, offline: an independent reading of docs/FORMAT.md.
 Python 3.11, standard library only. It shares no code with tacho-verify and must give the same verdict, rule and place
 on the same bytes. Numbers in parentheses are FORMAT.md's sections."""
-import argparse, base64, functools, glob, hashlib, json, os, re, struct, sys, unicodedata
+import argparse, base64, bisect, functools, glob, hashlib, json, os, re, struct, sys, unicodedata
 
 class Broken(ValueError): pass  # a rule of section 7 that does not hold: rule, detail
 def need(holds, rule, detail=""):
@@ -174,7 +174,7 @@ def read_record(data):
 class Reader:  # What ledgers and bundles have in common. If a rule breaks, it broke at (segment, at, seq)
     def __init__(self, anchor=None, witnesses=(), known=()):
         self.anchor, self.witnesses, self.known = anchor, witnesses, known
-        self.runs, self.pending, self.matched, self.keys, self.origin = {}, [], set(), [], None
+        self.runs, self.pending, self.matched, self.keys, self.seqs, self.origin = {}, [], set(), [], [], None
         self.segment = self.at = self.seq = self.checkpoints = self.rotations = 0
         self.covered = self.witnessed = None
     def record(self, data, exact):  # Checks a record by itself and in its run. Returns it with its leaf hash
@@ -211,8 +211,7 @@ class Reader:  # What ledgers and bundles have in common. If a rule breaks, it b
         self.at_size(0, root([]))
     def epoch_key(self, body):
         key = parse_key(body["key"], 1, "epoch-key") if "key" in body else None
-        need(not key or key[0] == self.origin, "epoch-key")
-        return key
+        return key if not key or key[0] == self.origin else need(False, "epoch-key")
     def at_size(self, size, digest):
         for i, note in enumerate(self.known):
             if note.size == size:
@@ -226,13 +225,18 @@ class Reader:  # What ledgers and bundles have in common. If a rule breaks, it b
         lines = [holds for key in self.witnesses for holds in note.by(key)]
         need(all(lines), "cosignature")
         self.witnessed = max(self.witnessed or 0, note.size) if lines else self.witnessed
+    def after(self, size):  # How many of the subject's records
+        return None if size is None else len(self.seqs) - bisect.bisect_left(self.seqs, size)
     def report(self, **more):
         need(len(self.matched) == len(self.known), "known-checkpoint", "never reached")
         for note in self.known:
             self.cosigned(note)
+        self.witnessed = self.witnessed if (self.witnessed or 0) > self.seqs[0] else None  # it ends before them
         need(self.witnessed is not None or not self.witnesses, "not-witnessed")
-        return dict(verified=True, origin=self.origin, anchored=self.anchor is not None, known=len(self.known),
-                    witnessed=self.witnessed, runs=len(self.runs), open_runs=sum(map(bool, self.runs.values())),
+        known = max((note.size for note in self.known), default=None)
+        return dict(verified=True, origin=self.origin, anchored=self.anchor is not None, witnessed=self.witnessed,
+                    after_witnessed=self.after(self.witnessed), known=len(self.known), known_size=known,
+                    after_known=self.after(known), runs=len(self.runs), open_runs=sum(map(bool, self.runs.values())),
                     checkpoints=self.checkpoints, covered=self.covered, rotations=self.rotations, **more)
 
 class Ledger(Reader):
@@ -254,6 +258,7 @@ class Ledger(Reader):
         need(self.seq, "empty")
         need(self.covered is not None, "no-checkpoint")
         need(self.seq - self.covered <= 4096, "open-tail")
+        self.seqs = range(self.seq)
         return self.report(subject="ledger", records=self.seq, bytes=size, open=self.seq - self.covered,
                            root=root(self.tree).hex())
     def header(self, data):
@@ -308,7 +313,7 @@ class Bundle(Reader):  # (6)
     def verify(self, data):
         need(re.match(rb"TACHOBUN\0\0\0[\1\2\3]\0\0\0\0", data), "bundle-header")
         self.version, self.due, self.link = data[11], "", None
-        self.sealed = self.run = self.run_from = self.key = None
+        self.sealed = self.run = self.key = None
         self.records, self.commitments, self.at = 0, set(), 16
         while found := frame(data, self.at):
             self.frame(*found[:2])
@@ -326,12 +331,12 @@ class Bundle(Reader):  # (6)
         self.cosigned(self.sealed)
         self.covered, self.checkpoints, self.rotations = self.sealed.size, 1, len(self.keys) - 1
         report = self.report(subject="bundle", run=self.run.hex(), complete=self.runs[self.run] is None, bytes=self.at,
-                             records=self.records, open=0, root=self.sealed.root.hex())
+                             records=self.records, run_records=len(self.seqs), open=0, root=self.sealed.root.hex())
         # In version 1 anybody could have named the keys after the first, in 2 the last one replaced what is before it
-        if self.rotations and self.version < 3 and (not self.link or self.run_from < self.link.size):
-            need(not self.anchor or self.known or self.witnessed is not None, "key-anchor", "see --known")
-            print(f"warning: a bundle of version {self.version} does not prove this run by its first key: --key says"
-                  " nothing of it", file=sys.stderr)
+        if self.rotations and self.version < 3 and (not self.link or self.seqs[0] < self.link.size):
+            seen = self.sealed.size in (report["known_size"], self.witnessed)  # an older tree is not joined to this
+            need(seen or not self.anchor, "key-anchor", "see --known")
+            print(f"warning: in a bundle of version {self.version} --key says nothing of this run", file=sys.stderr)
             report["anchored"] = False
         return report
     def frame(self, kind, body):
@@ -358,7 +363,8 @@ class Bundle(Reader):  # (6)
     def place(self, record, run):  # Genesis, the epochs with a key, then the run
         if run:
             need(self.keys and self.run in (None, run), "bundle-order", "before genesis, or of another run")
-            self.run, self.run_from = run, record["seq"] if self.run is None else self.run_from
+            self.run = run
+            self.seqs.append(record["seq"])
             self.commitments.update(key for _, key, _ in record.get("pay", []))
         elif record["kind"] == "genesis":
             self.genesis(record["body"])
@@ -383,23 +389,26 @@ class Bundle(Reader):  # (6)
             self.due = "C" if self.names_key and self.version > 1 else ""
         else:
             self.due = "G" if self.version > 2 else ""
-    def growth(self, body, link):  # What the key before has signed is a part of the tree
+    def growth(self, body, link):
         both = grown_roots(link.size, self.sealed.size, self.path(body, link.size), link.root)
         need(both == [link.root, self.sealed.root], "bundle-proof", "what the key before signed is no part of this tree")
         self.at_size(link.size, link.root)
         self.due = ""
 
 # --- Files and the command (1, 7) ---
-def read(path, limit=-1): return open(path, "rb").read(limit)
+def read(path, size=-1, most=1 << 30):
+    if not os.path.isfile(path) or os.path.getsize(path) > most:
+        raise OSError(f"{path}: no regular file, or one of more than {most} bytes")
+    return open(path, "rb").read(size)
 def judge(reader, *args):  # The report, whichever way it goes
     try:
         return reader.verify(*args)
     except Broken as broken:
-        place = dict(segment=reader.segment, offset=reader.at, seq=reader.seq)
-        return dict(place, verified=False, rule=broken.args[0], detail=broken.args[1])
+        report = dict(zip(("rule", "detail"), broken.args), verified=False)
+        return dict(report, segment=reader.segment, offset=reader.at, seq=reader.seq)
 def verify(path, anchor=None, witnesses=(), known=()):  # A report, or OSError
-    if os.path.isfile(path) and read(path, 5) == b"TACHO":
-        return judge(Bundle(anchor, witnesses, known), read(path))
+    if os.path.isfile(path) and read(path, 5, 4 << 30) == b"TACHO":
+        return judge(Bundle(anchor, witnesses, known), read(path, -1, 4 << 30))
     for inside in ("segment", "ledger/segment", "."):
         folder = os.path.join(path, inside)
         names = sorted(glob.glob("[0-9]" * 10 + ".seg", root_dir=folder))
@@ -428,11 +437,11 @@ def main():
     try:
         anchor = args.key and parse_key(args.key, 1, "--key")
         witnesses = [parse_key(key, 4, "--witness") for key in args.witness]
-        report = verify(args.path, anchor, witnesses, [Note(read(path, 65537)) for path in args.known])
+        report = verify(args.path, anchor, witnesses, [Note(open(path, "rb").read(65537)) for path in args.known])
     except Broken as broken:
         parser.error(": ".join(broken.args))
-    except OSError as error:
-        report = dict(error=str(error))
+    except (OSError, MemoryError) as error:
+        report = dict(error=str(error) or "too little memory")
     print(json.dumps(dict(report, version=1), indent=None if args.json else 4))
     sys.exit({True: 0, False: 1, None: 3}[report.get("verified")])
 

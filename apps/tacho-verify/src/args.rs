@@ -1,7 +1,6 @@
 //! The arguments, by hand: four options are no reason for a dependency in a verifier.
 
-use crate::limits::NOTE_FILE_BYTES_MAX;
-use crate::read::{Failure, read_file};
+use crate::read::{Failure, read_given};
 use crate::{COULD_NOT_READ, WRONG_USE};
 use seal::note::{Algorithm, VerifierKey};
 use seal::verify::{Known, Options};
@@ -17,7 +16,8 @@ PATH is a bundle, or a directory: the gateway's data, its ledger, or the ledger'
 
 Options:
   --key KEY        the ledger's first verifier key, known from elsewhere
-  --witness KEY    a witness's verifier key; one of those given must have cosigned (repeatable)
+  --witness KEY    a witness's verifier key; one of those given must have cosigned records of what is verified,
+                   of a bundle its run's (repeatable)
   --known FILE     a checkpoint held elsewhere, which the ledger must continue (repeatable)
   --live           the gateway may be writing: report a torn tail instead of refusing it
   --json           print the verdict as JSON
@@ -97,7 +97,7 @@ fn key(flag: &str, text: &OsStr, algorithm: Algorithm) -> Result<VerifierKey, Wr
 
 fn known(path: &OsStr) -> Result<Known, Wrong> {
     let path = Path::new(path);
-    let note = read_file(path, NOTE_FILE_BYTES_MAX).map_err(|failure| match failure {
+    let note = read_given(path).map_err(|failure| match failure {
         Failure::Unreadable { what, .. } => {
             Wrong { message: format!("--known {}: {what}", path.display()), code: COULD_NOT_READ }
         }

@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use seal::text::{deceives, visible};
-use seal::verify::{Options, Report, Seen, Subject};
+use seal::verify::{Options, Report, Seen, Subject, beyond};
 use std::fmt::Write;
 
 /// A page for a person.
@@ -38,7 +38,7 @@ fn write_report(out: &mut String, report: &Report, options: &Options) -> std::fm
             )?;
             writeln!(out, "  runs     {runs}, of which {open_runs} open")?;
         }
-        Subject::Bundle { run, complete } => {
+        Subject::Bundle { run, complete, .. } => {
             writeln!(out, "VERIFIED bundle of run {} of ledger {origin}", hex(&run))?;
             writeln!(out, "  records  {records} ({bytes} bytes), {payloads} payloads")?;
             let whole = if complete {
@@ -64,17 +64,34 @@ fn write_report(out: &mut String, report: &Report, options: &Options) -> std::fm
     let anchored =
         if report.anchored { "as given" } else { "NOT ANCHORED: taken from the ledger itself (see --key)" };
     writeln!(out, "  key      {}, {anchored}; changed {} times", report.key, report.rotations)?;
-    match report.witnessed {
-        Some(seen) => writeln!(out, "  witness  cosigned {} records at {}", seen.size, utc(seen.seconds))?,
+    let far = |after| match report.subject {
+        Subject::Ledger => beyond("ledger", *records, after),
+        Subject::Bundle { records, .. } => beyond("run", records, after),
+    };
+    match report.witnessed.zip(report.after_witnessed) {
+        Some((seen, after)) => writeln!(
+            out,
+            "  witness  cosigned {} records at {}; {}",
+            seen.size,
+            utc(seen.seconds),
+            far(after)
+        )?,
         None => writeln!(
             out,
             "  witness  NOT WITNESSED: whoever holds the signing key could cut or rewrite the end"
         )?,
     }
-    match (report.known, options.known.len()) {
-        (0, _) => writeln!(out, "  known    no checkpoint held elsewhere was given (see --known)")?,
-        (n, 0) => writeln!(out, "  known    continues {n} checkpoints, the ledger's own copies")?,
-        (n, _) => writeln!(out, "  known    continues {n} checkpoints")?,
+    match report.known_size.zip(report.after_known) {
+        None => writeln!(out, "  known    no checkpoint held elsewhere was given (see --known)")?,
+        Some((size, after)) => {
+            let own = if options.known.is_empty() { " (the ledger's own copies)" } else { "" };
+            writeln!(
+                out,
+                "  known    continues {} checkpoints{own}, up to {size} records; {}",
+                report.known,
+                far(after)
+            )?;
+        }
     }
     for warning in &report.warnings {
         writeln!(out, "  warning  seq {}: {}", warning.seq, warning.text)?;
@@ -113,9 +130,10 @@ pub(crate) fn json(verdict: &Result<Report, Failure>) -> String {
 fn report_fields(object: &mut Object, report: &Report) {
     match report.subject {
         Subject::Ledger => object.string("subject", "ledger"),
-        Subject::Bundle { run, complete } => {
+        Subject::Bundle { run, records, complete } => {
             object.string("subject", "bundle");
             object.string("run", &hex(&run));
+            object.number("run_records", records);
             object.bool("complete", complete);
         }
     }
@@ -142,9 +160,12 @@ fn report_fields(object: &mut Object, report: &Report) {
     object.string("root", &hex(&report.root));
     object.raw("first_checkpoint", &seen(report.first_checkpoint));
     object.raw("last_checkpoint", &seen(report.last_checkpoint));
-    object.raw("witnessed", &report.witnessed.map_or("null".into(), |w| w.size.to_string()));
-    object.raw("witnessed_at", &report.witnessed.map_or("null".into(), |w| w.seconds.to_string()));
-    object.raw("torn", &report.torn.map_or("null".into(), |torn| torn.to_string()));
+    object.raw("witnessed", &number(report.witnessed.map(|w| w.size)));
+    object.raw("after_witnessed", &number(report.after_witnessed));
+    object.raw("known_size", &number(report.known_size));
+    object.raw("after_known", &number(report.after_known));
+    object.raw("witnessed_at", &number(report.witnessed.map(|w| w.seconds)));
+    object.raw("torn", &number(report.torn));
     let warnings: Vec<String> = report
         .warnings
         .iter()
@@ -152,6 +173,10 @@ fn report_fields(object: &mut Object, report: &Report) {
         .collect();
     object.raw("warnings", &format!("[{}]", warnings.join(",")));
     object.number("more_warnings", report.more_warnings);
+}
+
+fn number(n: Option<u64>) -> String {
+    n.map_or("null".into(), |n| n.to_string())
 }
 
 fn seen(seen: Option<Seen>) -> String {

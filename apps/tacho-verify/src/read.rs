@@ -68,15 +68,15 @@ pub fn verify_path(
     ))
 }
 
-/// Reads a file of at most `limit` bytes.
-pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    read_into(path, limit, &mut bytes)?;
-    Ok(bytes)
+/// Reads the beginning of a checkpoint that was given. It may be a pipe: whoever gave it knows what writes into it.
+pub(crate) fn read_given(path: &Path) -> Result<Vec<u8>, Failure> {
+    let file = File::open(path).map_err(|error| io_failure(path, &error))?;
+    read_from(file, path, NOTE_FILE_BYTES_MAX)
 }
 
 fn verify_bundle_file(path: &Path, options: &Options) -> Result<Report, Failure> {
-    let bytes = read_file(path, BUNDLE_FILE_BYTES_MAX)?;
+    let mut bytes = Vec::new();
+    read_into(path, BUNDLE_FILE_BYTES_MAX, &mut bytes)?;
     if !bytes.starts_with(&BUNDLE_MAGIC[..5]) {
         return Err(unreadable(path, "neither a directory nor a bundle"));
     }
@@ -155,8 +155,11 @@ fn copies(ledger: &Path) -> Result<Copies, Failure> {
 
 /// The first bytes of a file, at most so many.
 fn read_beginning(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+    read_from(open(path)?, path, most)
+}
+
+fn read_from(file: File, path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| io_failure(path, &error))?;
     file.take(most).read_to_end(&mut bytes).map_err(|error| io_failure(path, &error))?;
     Ok(bytes)
 }
@@ -164,11 +167,7 @@ fn read_beginning(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
 /// The index of the last segment that is in use: those after it have not even a header.
 fn last_used(segments: &[(u64, PathBuf)]) -> Result<usize, Failure> {
     for (index, (_, path)) in segments.iter().enumerate().rev() {
-        let mut header = Vec::with_capacity(SEGMENT_HEADER_BYTES);
-        let file = File::open(path).map_err(|error| io_failure(path, &error))?;
-        file.take(SEGMENT_HEADER_BYTES as u64)
-            .read_to_end(&mut header)
-            .map_err(|error| io_failure(path, &error))?;
+        let header = read_beginning(path, SEGMENT_HEADER_BYTES as u64)?;
         if !is_zero(&header) {
             return Ok(index);
         }
@@ -179,7 +178,7 @@ fn last_used(segments: &[(u64, PathBuf)]) -> Result<usize, Failure> {
 /// Reads a file into a buffer that is used again, so that its pages stay warm.
 fn read_into(path: &Path, limit: u64, buffer: &mut Vec<u8>) -> Result<(), Failure> {
     buffer.clear();
-    let file = File::open(path).map_err(|error| io_failure(path, &error))?;
+    let file = open(path)?;
     let size = file.metadata().map_err(|error| io_failure(path, &error))?.len();
     if size > limit {
         return Err(unreadable(path, &format!("{size} bytes, over the limit of {limit}")));
@@ -187,6 +186,15 @@ fn read_into(path: &Path, limit: u64, buffer: &mut Vec<u8>) -> Result<(), Failur
     // One more than the limit, so that a file that grows meanwhile is noticed.
     file.take(limit + 1).read_to_end(buffer).map_err(|error| io_failure(path, &error))?;
     if buffer.len() as u64 > limit { Err(unreadable(path, "over the limit")) } else { Ok(()) }
+}
+
+/// Opens a file. A pipe of that name would be waited for, and could be read for ever.
+fn open(path: &Path) -> Result<File, Failure> {
+    let meta = fs::metadata(path).map_err(|error| io_failure(path, &error))?;
+    if !meta.is_file() {
+        return Err(unreadable(path, "no regular file"));
+    }
+    File::open(path).map_err(|error| io_failure(path, &error))
 }
 
 fn io_failure(path: &Path, error: &io::Error) -> Failure {

@@ -43,9 +43,11 @@ pub fn failure(failure: &Failure, json: bool) {
     let mut err = std::io::stderr().lock();
     let written = if json {
         let document = serde_json::json!({ "shape": "tacho.failure/1", "exit": failure.exit as u8, "errors": failure.lines });
-        writeln!(err, "{document}")
+        writeln!(err, "{}", answers::harmless(&document.to_string()))
     } else {
-        failure.lines.iter().try_for_each(|line| writeln!(err, "tacho: {line}"))
+        // What went wrong may be told in words out of a foreign bundle.
+        let line = |line: &String| writeln!(err, "tacho: {}", answers::text::visible_block(line));
+        failure.lines.iter().try_for_each(line)
     };
     // With standard error gone, the exit code still says it.
     let _nobody_reads = written;

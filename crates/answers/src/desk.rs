@@ -6,6 +6,7 @@ use index::{Index, Run};
 use serde::{Deserialize, Serialize};
 use vocab::{RunId, Seq, WallTime};
 
+use crate::erasure::ErasureLine;
 use crate::line::Cites;
 use crate::query::QueryError;
 use crate::replay::Reels;
@@ -179,10 +180,10 @@ pub enum Cannot {
     Query(QueryError),
     /// What was asked for is sealed, and the key is not here.
     NoKey(String),
-    /// The run's payloads were erased; the record that says so.
+    /// The run's payloads were erased; what the record of it says.
     Erased {
         run: RunId,
-        tombstone: Seq,
+        erasure: ErasureLine,
     },
     /// A payload could not be read or does not fit its record.
     Payload {
@@ -243,12 +244,8 @@ impl fmt::Display for Cannot {
             }
             Cannot::Query(error) => write!(f, "{error}"),
             Cannot::NoKey(what) => write!(f, "{what}"),
-            Cannot::Erased { run, tombstone } => {
-                write!(
-                    f,
-                    "the payloads of run {run} were erased (record {}); the record of it stays",
-                    tombstone.0
-                )
+            Cannot::Erased { run, erasure } => {
+                write!(f, "the payloads of run {run} were {}; the record of it stays", erasure.text())
             }
             Cannot::Payload { seq, why } => {
                 write!(f, "the payload of record {} cannot be read: {why}", seq.0)

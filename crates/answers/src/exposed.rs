@@ -269,8 +269,9 @@ impl Desk<'_> {
         let exposures = exposure_lines(actions.iter().flat_map(|(_, a)| a.exposures()));
         let told = told_lines(actions.iter().flat_map(|(r, a)| a.told().map(move |told| (*r, *a, told))));
         told_prevents(&told, &mut prevents);
-        let unmasked: u64 = exposures.iter().filter(|e| e.what == "revealed").map(|e| e.cells).sum();
-        let revealed = exposures.iter().any(|e| e.what == "revealed");
+        let revealed = || exposures.iter().filter(|e| e.what == "revealed");
+        let unmasked = revealed().fold(0, |sum: u64, e| sum.saturating_add(e.cells));
+        let revealed = revealed().next().is_some();
         let prevents = prevents.finish();
         // What left for a provider is out of reach; another service is one that the rules let the run work on.
         let left = told.iter().any(|t| t.model && t.what == "in-clear");

@@ -19,6 +19,7 @@ mod chain;
 mod decided;
 mod desk;
 mod diff;
+mod erasure;
 mod export;
 mod exposed;
 mod find;
@@ -46,6 +47,7 @@ pub use decided::{
 };
 pub use desk::{Cannot, Chain, Desk, ProofLine, Verified};
 pub use diff::{Diff, DiffStep};
+pub use erasure::ErasureLine;
 pub use export::{
     Exported, Report, action_html, export_bundle, exposed_html, prevents_html, sessions_html, shows_any,
     three_html,
@@ -62,7 +64,7 @@ pub use replay::{
     Cast, CellLine, Edition, Event, NoReel, Player, Reels, Replay, ReplayStep, Sealed, Seen, What, asciicast,
 };
 pub use runs::{DeciderLine, NoteLine, Runs, SessionLine, Show, StartedLine, UnreadLine, Who};
-pub use shape::{Answer, WrongShape, from_json, to_json};
+pub use shape::{Answer, WrongShape, from_json, harmless, to_json};
 pub use touched::{ClassLine, FunctionLine, OpaqueLine, Touched, TouchedLine};
 pub use value::{MaybeLine, Prober, SeenLine, ValueAnswer, ValuePrevent};
 pub use verify::{ProvedLine, RecordCount, VerifyAnswer, WrongLine, chain, verify};

@@ -63,3 +63,6 @@ const _: () = assert!(DIFF_ACTIONS_MAX <= u16::MAX as usize, "the table holds u1
 
 /// Largest segment file that is read, in bytes: 16 times the default size.
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+/// Largest bundle that is read, in bytes. 4 GiB: it is held whole.
+pub const BUNDLE_BYTES_MAX: u64 = 4 << 30;

@@ -41,7 +41,7 @@ impl Cites {
         let mut groups: Vec<(u64, u64)> = Vec::new();
         for &seq in &self.records {
             match groups.last_mut() {
-                Some((_, last)) if *last + 1 == seq => *last = seq,
+                Some((_, last)) if last.checked_add(1) == Some(seq) => *last = seq,
                 _ => groups.push((seq, seq)),
             }
         }

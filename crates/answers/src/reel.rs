@@ -56,7 +56,7 @@ pub struct BundleReels<'a> {
 impl Reels for BundleReels<'_> {
     fn open(&self, _: RunId, seq: Seq) -> Result<Vec<Vec<u8>>, NoReel> {
         let Some(key) = &self.bundle.key else {
-            return Err(NoReel::NoKey("this bundle was exported without the run's payload key".to_owned()));
+            return Err(NoReel::NoKey(NO_KEY_HERE.to_owned()));
         };
         let empty = Vec::new();
         let bodies = self.bundle.payloads.get(&seq).unwrap_or(&empty);
@@ -77,6 +77,10 @@ impl Reels for BundleReels<'_> {
         bodies.iter().zip(named).map(open).collect()
     }
 }
+
+/// A tombstone is no record of the run, and so in no bundle of it.
+const NO_KEY_HERE: &str = "this bundle does not have the run's payload key: it was exported without, or the run's payloads were \
+                           erased before, which a bundle does not say (`tacho who RUN` on the ledger does)";
 
 fn no_key(error: KeyError) -> NoReel {
     match error {

@@ -21,6 +21,7 @@ use crate::decided::{
     DecisionLine, Followed, PlanLine, decision_line, plan_line, render_decision, render_plan,
 };
 use crate::desk::{Cannot, Desk, ProofLine};
+use crate::erasure::ErasureLine;
 use crate::limits::{ACTIONS_MAX, REPLAY_BYTES_MAX, REPLAY_ROWS_MAX};
 use crate::line::{ActionLine, RunLine, action_line, run_line};
 use crate::runs::{render_action, render_run};
@@ -222,8 +223,8 @@ impl Desk<'_> {
     }
 
     pub(crate) fn open(&self, run: &Run, seq: Seq) -> Result<Vec<Vec<u8>>, Cannot> {
-        if let Some(tombstone) = run.erased {
-            return Err(Cannot::Erased { run: run.id, tombstone });
+        if let Some(erasure) = ErasureLine::of(self.index, run) {
+            return Err(Cannot::Erased { run: run.id, erasure });
         }
         self.reels.open(run.id, seq).map_err(|why| match why {
             NoReel::NoKey(why) => Cannot::NoKey(why),

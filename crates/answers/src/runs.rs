@@ -11,7 +11,8 @@ use crate::decided::{
     DecidedLine, DecisionLine, Followed, Moment, PlanLine, decision_line, in_order, plan_line,
     render_decision, render_plan,
 };
-use crate::desk::{Cannot, Desk, ProofLine};
+use crate::desk::{Cannot, Desk, ProofLine, is_false};
+use crate::erasure::ErasureLine;
 use crate::exposed::not_durable;
 use crate::limits::{ACTIONS_MAX, PARENTS_MAX};
 use crate::line::{ActionLine, Cites, RunLine, action_line, ending, is_zero, run_line, time};
@@ -55,7 +56,11 @@ pub struct Show {
     pub notes: Vec<NoteLine>,
     /// Records of the run that this version cannot read whole, or that do not fit together.
     pub unread: Vec<UnreadLine>,
+    /// The record that says that its payloads were erased.
     pub erased: Option<u64>,
+    /// What it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureLine>,
     pub proof: ProofLine,
 }
 
@@ -82,6 +87,9 @@ pub struct SessionLine {
     pub from: Option<String>,
     pub to: Option<String>,
     pub why: Option<String>,
+    /// The run is over, and no record says how the session ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cut: bool,
     pub client_bytes: Option<u64>,
     pub upstream_bytes: Option<u64>,
     #[serde(flatten)]
@@ -120,6 +128,9 @@ pub struct Who {
     pub parents: Vec<RunLine>,
     pub children: Vec<RunLine>,
     pub deciders: Vec<DeciderLine>,
+    /// Set if its payloads were erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureLine>,
     /// What P6 and P8 are not claimed for, and why.
     pub limits: Vec<String>,
     #[serde(flatten)]
@@ -159,7 +170,7 @@ impl Desk<'_> {
             argv: open.map(|o| o.argv.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             parent: open.and_then(|o| o.parent).map(|p| p.to_string()),
             children: children(self.index, run.id).map(|c| c.id.to_string()).collect(),
-            sessions: run.sessions.values().map(session_line).collect(),
+            sessions: run.sessions.values().map(|session| session_line(run, session)).collect(),
             actions: run.actions.iter().take(ACTIONS_MAX).map(|a| action_line(run, a)).collect(),
             more_actions: run.actions.len().saturating_sub(ACTIONS_MAX) as u64,
             plans: run
@@ -175,6 +186,7 @@ impl Desk<'_> {
             notes: run.notes.iter().map(note_line).collect(),
             unread: unread(run),
             erased: run.erased.map(|seq| seq.0),
+            erasure: ErasureLine::of(self.index, run),
             proof: self.sealing(proof, run.records.iter().copied().chain(run.erased)),
         }
     }
@@ -190,6 +202,7 @@ impl Desk<'_> {
         let mut cites: Cites = open.iter().map(|o| o.seq).collect();
         let parents = parents(self.index, run);
         parents.iter().filter_map(|p| p.open.as_ref()).for_each(|o| cites.add(o.seq));
+        run.erased.iter().for_each(|seq| cites.add(*seq));
         Who {
             run: run_line(run),
             chain: chain_line(run),
@@ -200,6 +213,7 @@ impl Desk<'_> {
             parents: parents.into_iter().map(run_line).collect(),
             children: children(self.index, run.id).map(run_line).collect(),
             deciders: deciders(run),
+            erasure: ErasureLine::of(self.index, run),
             limits: who_limits(run),
             proof: self
                 .sealing(proof, run.records.iter().copied().chain(cites.records.iter().map(|seq| Seq(*seq)))),
@@ -242,7 +256,7 @@ impl Answer for Show {
         }
         self.parent.iter().for_each(|p| text.pair("parent", p));
         self.children.iter().for_each(|c| text.pair("child", c));
-        self.erased.iter().for_each(|r| text.pair("payloads", &format!("erased (record {r})")));
+        self.erasure.iter().for_each(|erasure| text.pair("payloads", &erasure.text()));
         self.decided.sentence().iter().for_each(|decided| text.pair("decided", decided));
         if self.decisions.is_empty() && self.plans.is_empty() {
             self.render_by_session(text);
@@ -290,6 +304,7 @@ impl Answer for Who {
         for child in &self.children {
             text.pair("child", &format!("{} {}", child.run, name(&child.agent)));
         }
+        self.erasure.iter().for_each(|erasure| text.pair("payloads", &erasure.text()));
         if !self.deciders.is_empty() {
             text.blank();
             let row = |d: &DeciderLine| {
@@ -395,7 +410,11 @@ impl SessionLine {
             role.map(|role| format!(" as {role}")).unwrap_or_default(),
             name(&self.upstream),
             name(&self.from),
-            self.why.as_deref().map_or("open".to_owned(), |why| format!("ended: {why}")),
+            match (&self.why, self.cut) {
+                (Some(why), _) => format!("ended: {why}"),
+                (None, true) => "over with the run, its end is not recorded".to_owned(),
+                (None, false) => "open".to_owned(),
+            },
         )
     }
 }
@@ -420,7 +439,7 @@ pub(crate) fn unread(run: &Run) -> Vec<UnreadLine> {
     lines
 }
 
-pub(crate) fn session_line(session: &index::Session) -> SessionLine {
+pub(crate) fn session_line(run: &Run, session: &index::Session) -> SessionLine {
     let c = session.connect.as_ref();
     let d = session.disconnect.as_ref();
     let text = |pick: fn(&index::Connect) -> &str| c.map(|c| pick(&c.what).to_owned());
@@ -441,6 +460,7 @@ pub(crate) fn session_line(session: &index::Session) -> SessionLine {
         from: c.map(|c| time(c.at)),
         to: d.map(|d| time(d.at)),
         why: d.map(|d| d.what.why.to_string()),
+        cut: d.is_none() && run.is_closed(),
         client_bytes: d.map(|d| d.what.client_bytes),
         upstream_bytes: d.map(|d| d.what.upstream_bytes),
         cites: c.map(|c| c.seq).into_iter().chain(d.map(|d| d.seq)).collect(),
@@ -505,7 +525,7 @@ pub(crate) fn render_action(text: &mut Text, action: &ActionLine) {
         text.line(&format!("          {}{by} at {}{reason}", approval.verdict, approval.at));
         for signature in &approval.signatures {
             text.line(&format!(
-                "          signed by {} with {}",
+                "          carries a signature as {} with {} (not checked here; whose key it is, the record does not prove)",
                 signature.by,
                 statement_line(&signature.key)
             ));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use seal::text::deceives;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,22 @@ pub fn to_json<A: Answer>(answer: &A) -> String {
         answer: &'a A,
     }
     // Every answer is a struct of strings, numbers and lists: serialising one cannot fail.
-    serde_json::to_string_pretty(&Shaped { shape: A::SHAPE, answer }).unwrap_or_default()
+    harmless(&serde_json::to_string_pretty(&Shaped { shape: A::SHAPE, answer }).unwrap_or_default())
+}
+
+/// The same JSON, of which a terminal shows each character: JSON itself lets controls above U+001F and marks that reorder
+/// text stand in strings.
+pub fn harmless(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Between strings, of these there are line feeds alone.
+        if c == '\n' || !deceives(c) {
+            out.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    out
 }
 
 /// Reads an answer that [`to_json`] wrote, here or elsewhere.
@@ -90,3 +106,17 @@ impl fmt::Display for WrongShape {
 }
 
 impl std::error::Error for WrongShape {}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn json_on_a_terminal_moves_no_cursor_and_is_the_same() {
+        let hostile = "a\u{9b}2J\u{7f}\u{202e}\u{e0001}\x1b\"é\n";
+        let json = serde_json::to_string_pretty(&[hostile]).unwrap();
+        let shown = harmless(&json);
+        assert!(shown.chars().all(|c| c == '\n' || !seal::text::deceives(c)), "{shown}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&shown).unwrap(), [hostile]);
+    }
+}

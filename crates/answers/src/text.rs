@@ -63,7 +63,8 @@ impl Text {
     }
 
     fn cells(&mut self, headers: &[&str], rows: &[Vec<String>], shown: fn(&str) -> String) {
-        let headers: Vec<String> = headers.iter().map(|h| (*h).to_owned()).collect();
+        // Those of a result are names out of the record, too.
+        let headers: Vec<String> = headers.iter().map(|h| shown(h)).collect();
         let rows: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(|c| shown(c)).collect()).collect();
         let all = || std::iter::once(&headers).chain(&rows);
         let wide = |i: usize| all().filter_map(|r| r.get(i)).map(|c| width(c)).max().unwrap_or(0);
@@ -174,6 +175,18 @@ mod tests {
         let mut text = Text::new();
         text.table(&["a", "bb"], &[vec!["long".into(), "x".into()], vec!["s".into(), String::new()]]);
         assert_eq!(text.finish(), "  a     bb\n  long  x\n  s\n");
+    }
+
+    #[test]
+    fn neither_a_header_nor_a_cell_nor_a_label_moves_the_cursor() {
+        let hostile = "a\x1b]0;x\x07\u{202e}";
+        let mut text = Text::within(Some(40));
+        text.table(&[hostile], &[vec![hostile.into()]]);
+        text.values(&[hostile], &[vec![hostile.into()]]);
+        text.pair(hostile, hostile);
+        text.statement(hostile, hostile);
+        let shown = text.finish();
+        assert!(shown.chars().all(|c| c == '\n' || !seal::text::deceives(c)), "{shown:?}");
     }
 
     #[test]

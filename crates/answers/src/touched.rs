@@ -166,7 +166,7 @@ impl Touched {
         // To connect is to use nothing yet.
         let uses = |t: &&TouchedLine| t.verb != "read" && t.verb != "connect";
         let changed = self.touches.iter().filter(uses).filter(done).count();
-        let refused: u64 = self.touches.iter().map(|t| t.refused).sum();
+        let refused = self.touches.iter().fold(0, |sum: u64, t| sum.saturating_add(t.refused));
         let opaque = self.opaque.iter().filter(|o| o.effect != "refused").count();
         let unknown = match opaque as u64 {
             0 => String::new(),

@@ -62,6 +62,9 @@ pub struct SeenLine {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MaybeLine {
     pub run: RunLine,
+    /// The record that says that the run's payloads were erased: nobody can look any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<u64>,
     #[serde(flatten)]
     pub cites: Cites,
 }
@@ -196,7 +199,8 @@ impl Desk<'_> {
     }
 
     fn maybe_line(&self, run: vocab::RunId, cites: Cites) -> Option<MaybeLine> {
-        Some(MaybeLine { run: run_line(self.index.run(run)?), cites })
+        let run = self.index.run(run)?;
+        Some(MaybeLine { run: run_line(run), erased: run.erased.map(|seq| seq.0), cites })
     }
 }
 
@@ -227,8 +231,9 @@ impl Answer for ValueAnswer {
             text.table(&headers, &self.seen.iter().map(row).collect::<Vec<_>>());
         }
         for maybe in &self.maybe {
+            let erased = maybe.erased.map(|seq| format!(" (erased, record {seq})")).unwrap_or_default();
             text.line(&format!(
-                "  a filter of run {} may hold it: records {}",
+                "  a filter of run {}{erased} may hold it: records {}",
                 maybe.run.run,
                 maybe.cites.text()
             ));
@@ -262,6 +267,10 @@ impl ValueAnswer {
             "sent" => "An agent sent this value; no record says that one was given it.",
             "masked" => {
                 "The gateway saw this value and masked it; no record says that an agent was given it."
+            }
+            "maybe" if self.maybe.iter().all(|maybe| maybe.erased.is_some()) => {
+                "MAYBE: a filter has it, or each of its words; by chance one in a few hundred has. What those records \
+                 released was erased: nobody can tell any more."
             }
             "maybe" => {
                 "MAYBE: a filter has it, or each of its words; by chance one in a few hundred has. Replay those records."

@@ -1,21 +1,21 @@
 //! `verify`: what `seal` says of a ledger, as an answer and as the [`Chain`] that other answers rest on.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use index::Index;
 use seal::files::{Among, Copies, among_segments};
 use seal::limits::NOTE_BYTES_MAX;
 use seal::note::{Checkpoint, VerifierKey};
-use seal::verify::{Finding, Options, Report, Subject, Verifier, Warning, verify_bundle};
+use seal::verify::{Finding, Options, Report, Subject, Verifier, Warning, beyond, verify_bundle};
 use serde::{Deserialize, Serialize};
 use vocab::Seq;
 
 use crate::desk::{Cannot, Chain, Verified};
-use crate::limits::SEGMENT_BYTES_MAX;
+use crate::limits::{BUNDLE_BYTES_MAX, SEGMENT_BYTES_MAX};
 use crate::shape::Answer;
-use crate::text::{Text, hex};
+use crate::text::{Text, count, hex};
 
 /// Whether a ledger or a bundle verifies, and up to where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,10 +50,22 @@ pub struct ProvedLine {
     pub covered: u64,
     pub open_records: u64,
     pub root: String,
-    /// The largest size that a given witness signed.
+    /// Of a bundle: the records of its run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_records: Option<u64>,
+    /// The largest size that a given witness signed; of a bundle never one that covers no record of its run.
     pub witnessed: Option<u64>,
+    /// How many records, of a bundle its run's, are after that size.
+    #[serde(default)]
+    pub after_witnessed: Option<u64>,
     /// Given checkpoints that this ledger continues.
     pub known: u64,
+    /// The largest size of these.
+    #[serde(default)]
+    pub known_size: Option<u64>,
+    /// As `after_witnessed`.
+    #[serde(default)]
+    pub after_known: Option<u64>,
     pub warnings: Vec<String>,
 }
 
@@ -68,8 +80,7 @@ pub fn verify(
 ) -> Result<Result<Report, Finding>, Cannot> {
     let meta = fs::metadata(path).map_err(|e| cannot(path, &e))?;
     if meta.is_file() {
-        let bytes = fs::read(path).map_err(|e| cannot(path, &e))?;
-        return Ok(verify_bundle(&bytes, options));
+        return Ok(verify_bundle(&read_file(path, BUNDLE_BYTES_MAX)?, options));
     }
     // Read before the segments: while a gateway writes, its copies are never ahead of them.
     let mut options = options.clone();
@@ -89,7 +100,7 @@ pub fn verify(
     // The last segment in use is the one before the first that was never written: read one ahead.
     let mut ahead: Option<(u64, Vec<u8>)> = None;
     for (number, segment) in segments {
-        let bytes = read_segment(&segment)?;
+        let bytes = read_file(&segment, SEGMENT_BYTES_MAX)?;
         if let Some((earlier, waiting)) = ahead.replace((number, bytes)) {
             let next_is_unused = ahead.as_ref().is_some_and(|(_, next)| seal::frame::is_zero(next));
             if let Err(finding) = verifier.push_segment(earlier, &waiting, next_is_unused) {
@@ -122,14 +133,16 @@ fn copies(ledger: &Path) -> Result<Copies, Cannot> {
     }
     Copies::read(names, |path| {
         let path = ledger.join(path);
-        path.exists().then(|| read_note(&path).map_err(|e| cannot(&path, &e))).transpose()
+        path.exists().then(|| read_note(&path)).transpose()
     })
 }
 
 /// A byte more than a note has shows that it is none.
-fn read_note(path: &Path) -> io::Result<Vec<u8>> {
+fn read_note(path: &Path) -> Result<Vec<u8>, Cannot> {
+    regular(path)?;
     let mut bytes = Vec::new();
-    File::open(path)?.take(NOTE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    let read = File::open(path).and_then(|file| file.take(NOTE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|e| cannot(path, &e))?;
     Ok(bytes)
 }
 
@@ -237,11 +250,12 @@ impl Answer for VerifyAnswer {
             let whose =
                 if proved.anchored { "given by you" } else { "taken from the ledger itself: give --key" };
             text.pair("key", &format!("{} ({whose})", proved.key));
-            let witnessed = match proved.witnessed {
-                None => "NOT WITNESSED".to_owned(),
-                Some(n) => format!("up to size {n}; {} records after that", proved.records.saturating_sub(n)),
-            };
-            text.pair("witness", &witnessed);
+            let far = |(size, after)| format!("up to size {size}; {}", proved.beyond(after));
+            let witnessed = proved.witnessed.zip(proved.after_witnessed).map(far);
+            text.pair("witness", witnessed.as_deref().unwrap_or("NOT WITNESSED"));
+            if let Some(known) = proved.known_size.zip(proved.after_known).map(far) {
+                text.pair("known", &format!("continues {}, {known}", count(proved.known, "checkpoint")));
+            }
             text.pair("root", &proved.root);
             proved.warnings.iter().for_each(|warning| text.pair("warning", warning));
         }
@@ -249,6 +263,15 @@ impl Answer for VerifyAnswer {
 
     fn exit_code(&self) -> u8 {
         u8::from(!self.verified)
+    }
+}
+
+impl ProvedLine {
+    fn beyond(&self, after: u64) -> String {
+        match self.run_records {
+            Some(records) => beyond("run", records, after),
+            None => beyond("ledger", self.records, after),
+        }
     }
 }
 
@@ -293,8 +316,15 @@ fn proved(report: &Report) -> ProvedLine {
         covered: report.covered,
         open_records: report.open,
         root: hex(&report.root),
+        run_records: match report.subject {
+            Subject::Ledger => None,
+            Subject::Bundle { records, .. } => Some(records),
+        },
         witnessed: report.witnessed.map(|w| w.size),
+        after_witnessed: report.after_witnessed,
         known: report.known,
+        known_size: report.known_size,
+        after_known: report.after_known,
         warnings,
     }
 }
@@ -314,15 +344,22 @@ fn segments(dir: &Path) -> Result<(Vec<(u64, PathBuf)>, usize), Cannot> {
     Ok((found, others))
 }
 
-fn read_segment(path: &Path) -> Result<Vec<u8>, Cannot> {
-    let size = fs::metadata(path).map_err(|e| cannot(path, &e))?.len();
-    if size > SEGMENT_BYTES_MAX {
-        return Err(Cannot::Ledger(format!(
-            "{} is {size} bytes long, more than any segment",
-            path.display()
-        )));
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Cannot> {
+    let size = regular(path)?;
+    if size > limit {
+        let path = path.display();
+        return Err(Cannot::Ledger(format!("{path} is {size} bytes long; at most {limit} are read")));
     }
     fs::read(path).map_err(|e| cannot(path, &e))
+}
+
+/// The size of a file. A pipe of that name could be read for ever.
+fn regular(path: &Path) -> Result<u64, Cannot> {
+    let meta = fs::metadata(path).map_err(|e| cannot(path, &e))?;
+    match meta.is_file() {
+        true => Ok(meta.len()),
+        false => Err(Cannot::Ledger(format!("{} is no regular file", path.display()))),
+    }
 }
 
 fn cannot(path: &Path, error: &std::io::Error) -> Cannot {

@@ -489,6 +489,7 @@ fn run_html(html: &mut Html, who: &Who, touched: &Touched, exposed: &Exposed, sh
         let href = [("href", Attr::new(format!("/runs/{}/report", show.run.run)))];
         html.tag_with("a", "", &href, |html| html.text("Report for print"));
     });
+    show.erasure.iter().for_each(|it| html.leaf("p", "soft", &format!("Payloads: {}", it.text())));
     for (name, value) in show.chain.iter().flat_map(|chain| chain.pairs()) {
         html.leaf("p", "soft", &format!("{name}: {value}"));
     }

@@ -83,7 +83,7 @@ impl Index {
 
     /// The `seq` that the next record of a whole ledger has.
     pub fn next(&self) -> Seq {
-        self.seen.last.map_or(Seq(0), |last| Seq(last.0 + 1))
+        self.seen.last.map_or(Seq(0), |last| Seq(last.0.saturating_add(1)))
     }
 
     pub fn run(&self, id: RunId) -> Option<&Run> {
@@ -233,7 +233,9 @@ impl Index {
         }
         match self.seen.last {
             Some(last) if seq <= last => return Err(Full::Backwards { seq, last }),
-            Some(last) if seq.0 > last.0 + 1 => self.seen.holes.push((Seq(last.0 + 1), Seq(seq.0 - 1))),
+            Some(last) if seq.0 > last.0.saturating_add(1) => {
+                self.seen.holes.push((Seq(last.0 + 1), Seq(seq.0 - 1)))
+            }
             None if seq.0 > 0 => self.seen.holes.push((Seq(0), Seq(seq.0 - 1))),
             Some(_) | None => {}
         }

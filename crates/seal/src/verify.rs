@@ -30,7 +30,8 @@ pub struct Options {
     /// The ledger's first key, known from elsewhere. Without it the key is taken from the ledger itself, and a whole
     /// ledger made by somebody else verifies.
     pub anchor: Option<VerifierKey>,
-    /// At least one of these must have cosigned a checkpoint of this ledger.
+    /// At least one of these must have cosigned a checkpoint of this ledger; for a bundle, one that covers a record of its
+    /// run.
     pub witnesses: Vec<VerifierKey>,
     /// Where none of them has, that is said and is no failure: for reports, which say how far it goes.
     pub witness_optional: bool,
@@ -108,12 +109,19 @@ pub struct Report {
     pub open: u64,
     /// The root over all records, open ones included; in a bundle, the checkpoint's.
     pub root: Hash,
-    /// The largest size that one of the given witnesses cosigned, and when, in seconds since 1970.
+    /// The largest size that one of the given witnesses cosigned, and when, in seconds since 1970. Never one that covers no
+    /// record of the subject.
     pub witnessed: Option<Witnessed>,
+    /// How many of the subject's records are after that size.
+    pub after_witnessed: Option<u64>,
     /// Signature lines of keys that were not given: not checked, not counted as anything.
     pub unknown_signatures: u64,
     /// Known checkpoints that this continues.
     pub known: u64,
+    /// The largest size of these.
+    pub known_size: Option<u64>,
+    /// How many of the subject's records are after that size.
+    pub after_known: Option<u64>,
     /// Where the torn tail begins, if there is one and [`Options::live`] let it pass.
     pub torn: Option<u64>,
     pub warnings: Vec<Warning>,
@@ -121,12 +129,23 @@ pub struct Report {
     pub more_warnings: u64,
 }
 
+/// How many of the records of a `whose` (`ledger`, `run`) something seen elsewhere does not reach, in words.
+pub fn beyond(whose: &str, all: u64, after: u64) -> String {
+    match after {
+        0 => format!("none of the {whose}'s {all} records is after that"),
+        after if after == all => format!("ALL of the {whose}'s {all} records are after that"),
+        1 => format!("1 of the {whose}'s {all} records is after that"),
+        _ => format!("{after} of the {whose}'s {all} records are after that"),
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     Ledger,
-    /// One run. `complete`: its `close` proves that nothing is missing.
+    /// One run, of so many records. `complete`: its `close` proves that nothing is missing.
     Bundle {
         run: [u8; 16],
+        records: u64,
         complete: bool,
     },
 }
@@ -183,12 +202,14 @@ struct Trust {
     unknown_signatures: u64,
     /// One flag per known checkpoint.
     matched: Vec<bool>,
+    /// The largest of them, once all are matched.
+    known_size: Option<u64>,
 }
 
 impl Trust {
     fn new(options: Options) -> Trust {
         let matched = vec![false; options.known.len()];
-        Trust { options, witnessed: None, unknown_signatures: 0, matched }
+        Trust { options, witnessed: None, unknown_signatures: 0, matched, known_size: None }
     }
 
     /// Holds the key and origin of `genesis` against what is known from elsewhere.
@@ -241,27 +262,36 @@ impl Trust {
         Ok(())
     }
 
-    /// The last questions, when everything has been read.
-    fn at_end(&mut self, size: u64) -> Result<(), Broken> {
+    /// The last questions, when everything has been read. `first`: the seq of the subject's first record. A cosignature over
+    /// a tree that ends before it says nothing of the subject.
+    fn at_end(&mut self, size: u64, first: u64) -> Result<(), Broken> {
         let unmatched = self.options.known.iter().zip(&self.matched).find(|(_, matched)| !**matched);
         if let Some((known, _)) = unmatched {
             let detail = format!("{size} records here, {} in the known checkpoint", known.checkpoint.size);
             return broken(Rule::KnownCheckpoint, detail);
         }
-        for known in std::mem::take(&mut self.options.known) {
-            self.cosignatures(&known.note, known.checkpoint.size, known.note.signatures().len())?;
+        let known = std::mem::take(&mut self.options.known);
+        for Known { checkpoint, note } in &known {
+            self.cosignatures(note, checkpoint.size, note.signatures().len())?;
         }
+        self.known_size = known.iter().map(|known| known.checkpoint.size).max();
+        let before = self.witnessed.take_if(|seen| seen.size <= first);
         let wanted = !self.options.witnesses.is_empty() && !self.options.witness_optional;
         if wanted && self.witnessed.is_none() {
-            return broken(Rule::NotWitnessed, "");
+            let detail =
+                before.map(|seen| format!("what was cosigned, {} records, ends before it", seen.size));
+            return broken(Rule::NotWitnessed, detail.unwrap_or_default());
         }
         Ok(())
     }
 
     /// After [`Trust::at_end`], where the first key does not say whose the run is: an anchor that was given is not enough
-    /// by itself.
-    fn without_anchor(&self, version: u32) -> Result<(), Broken> {
-        if self.options.anchor.is_some() && self.matched.is_empty() && self.witnessed.is_none() {
+    /// by itself. Only what was seen elsewhere of the bundle's own tree vouches for it: what is known of a smaller one, the
+    /// empty one say, nothing joins to it.
+    fn without_anchor(&self, version: u32, sealed: u64) -> Result<(), Broken> {
+        let known = self.known_size == Some(sealed);
+        let witnessed = self.witnessed.is_some_and(|seen| seen.size == sealed);
+        if self.options.anchor.is_some() && !known && !witnessed {
             let detail = format!(
                 "a bundle of version {version} does not prove this run by its first key: only a known checkpoint or a witness says whose it is"
             );

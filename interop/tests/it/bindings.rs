@@ -248,7 +248,7 @@ fn a_signed_approval_is_held_against_the_record_by_anybody() {
         assert!(!verifies(&gateway, signed, &text.replace(from, to)), "{from}");
     }
     let told = gateway.site().ask(&["show", &run], "").unwrap().out();
-    assert!(told.contains("signed by sara with ssh-ed25519"), "{told}");
+    assert!(told.contains("a signature as sara with ssh-ed25519"), "{told}");
 }
 
 #[test]

@@ -132,6 +132,9 @@ fn an_erased_run_is_read_by_nobody_and_its_record_stays() {
     for verb in ["who", "touched", "show"] {
         assert!(site.ask(&[verb, &run], "").unwrap().status.success(), "{verb}");
     }
+    for verb in ["who", "show"] {
+        assert_eq!(json(site, &[verb, &run, "--json"])["erasure"]["by"], "olga", "{verb}");
+    }
     assert!(site.ask(&["exposed", &run], "").unwrap().out().contains("masked"));
     assert!(!export(&["--with-key", "--output", "none.bundle"]));
     assert!(export(&["--output", "after.bundle"]));

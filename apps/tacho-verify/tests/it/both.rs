@@ -135,7 +135,9 @@ pub fn line(verdict: &Result<Report, Finding>) -> String {
     };
     let (subject, run, complete) = match report.subject {
         Subject::Ledger => ("ledger", "None".to_owned(), "None"),
-        Subject::Bundle { run, complete } => ("bundle", hex(&run), if complete { "True" } else { "False" }),
+        Subject::Bundle { run, complete, .. } => {
+            ("bundle", hex(&run), if complete { "True" } else { "False" })
+        }
     };
     let numbers = [
         report.records,
@@ -151,9 +153,12 @@ pub fn line(verdict: &Result<Report, Finding>) -> String {
     .join(" ");
     let anchored = if report.anchored { "True" } else { "False" };
     let witnessed = report.witnessed.map_or("None".to_owned(), |w| w.size.to_string());
+    let far = [report.after_witnessed, report.known_size, report.after_known]
+        .map(|n| n.map_or("None".to_owned(), |n| n.to_string()))
+        .join(" ");
     let (origin, root) = (&report.origin, hex(&report.root));
     format!(
-        "yes {subject} {origin} {numbers} {anchored} {} {witnessed} {root} {run} {complete}",
+        "yes {subject} {origin} {numbers} {anchored} {} {witnessed} {far} {root} {run} {complete}",
         report.known
     )
 }

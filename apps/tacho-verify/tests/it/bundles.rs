@@ -5,7 +5,8 @@ use seal::cbor::{Value, decode};
 use seal::frame::Kind;
 use seal::note::{Checkpoint, SignedNote, Signer};
 use seal::testkit::{BundleParts, Items, Sample, Writer, map, run_key, sample, sample_on, text};
-use seal::verify::{Rule, Subject};
+use seal::tree::empty_root;
+use seal::verify::{Options, Rule, Subject, beyond, verify_bundle};
 use std::fs;
 
 struct Row {
@@ -341,7 +342,7 @@ fn a_bundle_without_close_is_never_called_complete() {
     let path = both.directory.join("run.bundle");
     fs::write(&path, parts.render()).unwrap();
     let report = both.ask(&path, &Given::default()).unwrap();
-    assert_eq!(report.subject, Subject::Bundle { run: sample.runs[0], complete: false });
+    assert_eq!(report.subject, Subject::Bundle { run: sample.runs[0], records: 5, complete: false });
 }
 
 /// What whoever holds the signing key can do to a bundle, and what finds it.
@@ -376,6 +377,50 @@ fn a_bundle_of_another_history_is_found_by_what_is_held_elsewhere() {
     for (given, rule) in elsewhere {
         assert_eq!(both.ask(&path, &given).map(drop).map_err(|finding| finding.rule), Err(rule));
     }
+}
+
+/// What a witness has seen of a ledger says nothing of a run that came after it, and of one that went on only a part.
+#[test]
+fn what_was_seen_before_a_run_does_not_vouch_for_it() {
+    let mut both = Both::start("bundles-before");
+    let path = both.directory.join("run.bundle");
+    let (before, after) = ([1; 16], [2; 16]);
+    let mut w = Writer::new("gateway.example/1", 8192);
+    w.open(before);
+    w.checkpoint();
+    w.rotate(1);
+    let link = w.witnessed_checkpoint(&Sample::witness(), 1_790_000_100);
+    w.open(after);
+    w.close(after);
+    w.close(before);
+    w.checkpoint();
+    let segments = w.finish();
+    let size = link.checkpoint().unwrap().size;
+    let known = Given { known: vec![link], ..Given::default() };
+    let witness = Given { witnesses: vec![Sample::witness().verifier_key().to_string()], ..known.clone() };
+
+    fs::write(&path, seal::testkit::bundle(&segments, &before, None)).unwrap();
+    let report = both.ask(&path, &witness).unwrap();
+    assert_eq!(report.witnessed.map(|seen| seen.size), Some(size));
+    assert_eq!(
+        (report.after_witnessed, report.known_size, report.after_known),
+        (Some(1), Some(size), Some(1))
+    );
+    assert_eq!(beyond("run", 2, 1), "1 of the run's 2 records is after that");
+
+    let bytes = seal::testkit::bundle(&segments, &after, None);
+    fs::write(&path, &bytes).unwrap();
+    let found = both.ask(&path, &witness).map(drop).map_err(|finding| finding.rule);
+    assert_eq!(found, Err(Rule::NotWitnessed));
+    assert_eq!(both.ask(&path, &known).unwrap().after_known, Some(2));
+    let lenient = Options { witness_optional: true, ..witness.options() };
+    let report = verify_bundle(&bytes, &lenient).unwrap();
+    assert_eq!((report.witnessed, report.after_witnessed), (None, None));
+
+    // The whole ledger has the witness's checkpoint, and records behind it.
+    let ledger = both.write("ledger", &segments);
+    let report = both.ask(&ledger, &witness).unwrap();
+    assert_eq!((report.after_witnessed, report.after_known), (Some(3), Some(3)));
 }
 
 /// The first checkpoint over a change of keys is signed with the old key, each later one with the new one.
@@ -418,6 +463,16 @@ fn a_key_anchors_no_bundle_that_does_not_link_its_keys() {
     let report = both.ask(&path, &known).unwrap();
     assert!(!report.anchored && report.known == 1, "{report:?}");
     assert!(report.warnings.iter().any(|w| w.text.contains("version 1")), "{report:?}");
+    // A tree of nothing is a part of every ledger, and joined to none.
+    let nothing = Checkpoint { origin: sample.origin.clone(), size: 0, root: empty_root() };
+    let mut nothing = sample.signer(0).sign(&nothing);
+    nothing.push(Sample::witness().cosign(&nothing, 1_790_000_100));
+    let known = Given { known: vec![nothing], ..key.clone() };
+    let witness = Given { witnesses: vec![Sample::witness().verifier_key().to_string()], ..known.clone() };
+    for (given, rule) in [(known, Rule::KeyAnchor), (witness, Rule::NotWitnessed)] {
+        let found = both.ask(&path, &given).map(drop).map_err(|finding| finding.rule);
+        assert_eq!(found, Err(rule));
+    }
 
     // Where the key never changed, there is nothing to link.
     let mut w = Writer::new(&sample.origin, 8192);

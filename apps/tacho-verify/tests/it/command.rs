@@ -68,6 +68,30 @@ fn exit_codes_are_those_of_the_format() {
     check(&[directory.to_str().unwrap()], 3);
 }
 
+/// A pipe in the place of a file would be waited for; a file with a hole in it is not read whole to find that out.
+#[test]
+fn what_is_no_file_or_too_long_could_not_be_read() {
+    let directory = fresh_directory("command-odd");
+    let pipe = |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    let ledger = write_ledger(&directory.join("ledger"), &sample().segments);
+    let ledger = ledger.to_str().unwrap();
+    for odd in ["checkpoint", "segment/0000000009.seg"] {
+        let path = Path::new(ledger).join(odd);
+        pipe(&path);
+        check(&[ledger], 3);
+        fs::remove_file(path).unwrap();
+    }
+    check(&[ledger], 0);
+    let alone = directory.join("alone");
+    pipe(&alone);
+    check(&[alone.to_str().unwrap()], 3);
+    let sparse = directory.join("sparse");
+    fs::write(&sparse, b"TACHOBUN\0\0\0\x03\0\0\0\0").unwrap();
+    fs::File::options().write(true).open(&sparse).unwrap().set_len((4 << 30) + 1).unwrap();
+    check(&[sparse.to_str().unwrap()], 3);
+    fs::remove_file(sparse).unwrap();
+}
+
 #[test]
 fn json_is_one_line_of_version_1() {
     let directory = fresh_directory("command-json");

@@ -19,7 +19,8 @@ def line(report):
     if not report["verified"]:
         return "no " + " ".join(str(report[k]) for k in ("rule", "segment", "offset", "seq"))
     names = ("subject", "origin", "records", "bytes", "runs", "open_runs", "checkpoints", "covered", "open",
-             "rotations", "anchored", "known", "witnessed", "root")
+             "rotations", "anchored", "known", "witnessed", "after_witnessed", "known_size",
+             "after_known", "root")
     return "yes " + " ".join(str(report[k]) for k in names) + f" {report.get('run')} {report.get('complete')}"
 
 

@@ -139,7 +139,11 @@ fn a_good_bundle_verifies_and_says_whether_it_is_complete() {
                 known: vec![sample.notes.last().unwrap().clone()],
             };
             let report = both.ask(&path, &given).unwrap();
-            assert_eq!(report.subject, Subject::Bundle { run: *run, complete: true }, "run {n}");
+            assert_eq!(
+                report.subject,
+                Subject::Bundle { run: *run, records: [6, 6, 4][n], complete: true },
+                "run {n}"
+            );
         }
     }
     // As of a checkpoint at which run c is still open.
@@ -149,7 +153,7 @@ fn a_good_bundle_verifies_and_says_whether_it_is_complete() {
     let path = both.directory.join("run.bundle");
     fs::write(&path, bundle(&w.finish(), &[9; 16], None)).unwrap();
     let report = both.ask(&path, &Given::default()).unwrap();
-    assert_eq!(report.subject, Subject::Bundle { run: [9; 16], complete: false });
+    assert_eq!(report.subject, Subject::Bundle { run: [9; 16], records: 1, complete: false });
 }
 
 /// In a bundle the keys' epochs come first, and they may be younger than the run by days.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use vocab::RunId;
 
 use crate::desk::Cannot;
+use crate::erasure::ErasureLine;
 use crate::text::Text;
 
 /// What went into a bundle.
@@ -24,17 +25,20 @@ pub struct Exported {
     /// Records of the run after the last checkpoint: not in the bundle. Sign a checkpoint and export again.
     pub left_out: u64,
     pub payloads: u64,
-    /// The bundle holds the run's payload key: whoever has it can read the results.
+    /// The bundle holds the run's payload key: whoever has it can read the results. Never where there are none.
     pub with_key: bool,
     /// The size of the tree that everything is proved against.
     pub checkpoint_size: u64,
     /// The run's `close` is in it, which proves that nothing is missing.
     pub complete: bool,
     pub bytes: u64,
+    /// Set if the run's payloads were erased: what of them is in it, nobody can read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<ErasureLine>,
 }
 
 /// Writes the bundle of `run` as of the last cosigned checkpoint that covers it, or the ledger's last. `key` is the run's
-/// payload key, only if it is to be handed over too. `witnesses`: those of the configuration; where there are any, only
+/// payload key, only if it is to be handed over too; it goes in where a record in the bundle has payloads. `witnesses`: those of the configuration; where there are any, only
 /// what one of them cosigned is preferred.
 ///
 /// Holds one hash per record twice: 64 bytes x records.
@@ -56,6 +60,9 @@ pub fn export_bundle(
     let header = [&BUNDLE_MAGIC[..], &BUNDLE_VERSION.to_be_bytes(), &[0; 4]].concat();
     writer.raw(&header)?;
     writer.frame(Kind::Checkpoint, note)?;
+    // Where no record names its commitment, nothing says whose key it is.
+    let has_payloads = scan.run.iter().any(|entry| entry.seq.0 < *size && !entry.payloads.is_empty());
+    let key = key.filter(|_| has_payloads);
     if let Some(key) = key {
         writer.frame(Kind::Key, key)?;
     }
@@ -68,6 +75,7 @@ pub fn export_bundle(
         checkpoint_size: *size,
         complete: false,
         bytes: 0,
+        erased: scan.erased.clone(),
     };
     for (entry, link) in scan.keys.iter().filter(|(entry, _)| entry.seq.0 < *size) {
         writer.record(entry, *size, &scan.levels)?;
@@ -108,8 +116,14 @@ impl Exported {
         if self.left_out > 0 {
             text.line(&format!("{} records after the last checkpoint are left out.", self.left_out));
         }
-        let key = if self.with_key { "It holds the run's payload key." } else { "Its payloads stay sealed." };
-        text.line(key);
+        if let Some(erased) = &self.erased {
+            text.line(&format!("The run's payloads were {}; the bundle does not say so.", erased.text()));
+        }
+        text.line(match (self.with_key, self.payloads) {
+            (true, _) => "It holds the run's payload key.",
+            (false, 0) => "It has no payloads, and so no key for them.",
+            (false, _) => "Its payloads stay sealed.",
+        });
     }
 }
 
@@ -123,12 +137,18 @@ struct Scan {
     /// `genesis`, and each `epoch` with a key; of these the first checkpoint over it, which the key before it signed.
     keys: Vec<(Entry, Option<Signed>)>,
     run: Vec<Entry>,
+    erased: Option<ErasureLine>,
 }
 
 impl Scan {
     fn over(store: &Store, run: RunId) -> Result<Scan, Cannot> {
-        let mut scan =
-            Scan { checkpoint: None, levels: Levels::default(), keys: Vec::new(), run: Vec::new() };
+        let mut scan = Scan {
+            checkpoint: None,
+            levels: Levels::default(),
+            keys: Vec::new(),
+            run: Vec::new(),
+            erased: None,
+        };
         let mut cursor = store.cursor();
         while let Some(item) = cursor.next_item().map_err(cannot)? {
             match item {
@@ -176,6 +196,7 @@ impl Scan {
 
     fn take(&mut self, entry: Entry, run: RunId) {
         self.levels.push(entry.leaf);
+        self.erased = ErasureLine::of_entry(&entry, run).or(self.erased.take());
         let rotates = entry.kind == Some(ledger::Kind::Epoch)
             && entry.body.get("key").is_some_and(|k| k != &Value::Null);
         if entry.kind == Some(ledger::Kind::Genesis) || rotates {

@@ -9,11 +9,11 @@ use vocab::Seq;
 use crate::decided::{Moment, decision_html, plan_html};
 use crate::desk::{Cannot, Desk};
 use crate::export::parts::{exposed_html, prevents_html, sessions_html, started_html, three_html};
-use crate::exposed::Exposed;
+use crate::exposed::{Exposed, not_durable};
 use crate::html::{Attr, Html, STYLE};
 use crate::line::{ActionLine, ending, time};
 use crate::replay::{CellLine, Replay, ReplayStep};
-use crate::runs::{Show, Who};
+use crate::runs::{Show, Who, family};
 use crate::touched::Touched;
 use crate::watch::Look;
 
@@ -30,6 +30,8 @@ pub struct Report {
     pub replay: Option<Replay>,
     /// Why results are absent.
     pub sealed: Option<String>,
+    /// Each record of what it did was durable in time (P1 is claimed).
+    pub durable: bool,
 }
 
 impl Desk<'_> {
@@ -43,7 +45,9 @@ impl Desk<'_> {
             Some(Ok(replay)) => (Some(replay), None),
             Some(Err(why)) => (None, Some(why.to_string())),
         };
+        let family = family(self.index, run);
         Ok(Report {
+            durable: not_durable(family.iter().flat_map(|run| &run.actions)).is_none(),
             made: time(self.now),
             made_by: self.who.to_owned(),
             who: self.who_run(run, proof.clone()),
@@ -121,6 +125,7 @@ impl Report {
             }));
             rows.extend(self.who.parents.iter().map(|p| pair("Started from run", p.run.clone())));
             rows.extend(self.who.children.iter().map(|c| pair("Started run", c.run.clone())));
+            rows.extend(self.who.erasure.iter().map(|erasure| pair("Payloads", erasure.text())));
             html.table(&["", ""], &[], &rows);
             if !self.who.deciders.is_empty() {
                 html.leaf("h3", "", "Decisions of people");
@@ -237,6 +242,9 @@ impl Report {
         html.tag("section", "", |html| {
             html.leaf("h2", "", "5. Why this can be believed, and where it ends");
             html.leaf("p", "", &format!("State of the record: {}.", proof.text()));
+            if self.durable {
+                html.constant(RECORDED_FIRST);
+            }
             html.constant(HOW_IT_IS_SEALED);
             match &proof.checkpoint {
                 Some(checkpoint) => {
@@ -311,7 +319,7 @@ fn write_action(html: &mut Html, action: &ActionLine, step: Option<&ReplayStep>)
         }
         for approval in action.ask.iter().flat_map(|ask| &ask.approvals) {
             let by = approval.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-            let signed = if approval.signed { ", signed" } else { "" };
+            let signed = if approval.signed { ", with a signature (not checked here)" } else { "" };
             let reason = approval.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
             let form = approval.form.as_ref().map(|f| format!(" ({f})")).unwrap_or_default();
             html.leaf(
@@ -383,8 +391,12 @@ const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\
 <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
 <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n";
 
-const HOW_IT_IS_SEALED: &str = "<p>Every request, decision and answer was written as a record before it took effect. The \
-records are the leaves of a hash tree; a signature over its root (the checkpoint) fixes all of them and their order. \
+/// P1.
+const RECORDED_FIRST: &str = "<p>The gateway releases no answer to the agent before the record of it is durable, and what \
+changes something goes to a system only once the record of the request and of the decision is; a pure read may be asked \
+while its record is still being written.</p>\n";
+
+const HOW_IT_IS_SEALED: &str = "<p>The records are the leaves of a hash tree; a signature over its root (the checkpoint) fixes all of them and their order. \
 A number with <b>#</b> on this page is the place of a record in that tree. This page is a reading of the record, not \
 the record: to check it, take the evidence bundle of this run (<code>tacho export RUN --as bundle</code>) and verify it \
 with <code>tacho-verify</code> or with the independent verifier, offline, on a machine of your own.</p>\n";

@@ -230,17 +230,75 @@ fn without_a_key_there_is_no_replay_and_the_exit_is_3() {
     assert!(error.to_string().contains("auditor"), "{error}");
 }
 
+/// Whoever forges a bundle writes names and signatures of anybody's into it.
 #[test]
-fn an_erased_run_says_which_record_erased_it() {
+fn a_signature_that_nobody_checked_here_is_not_said_to_be_anybodys() {
+    let mut story = Story::with_run();
+    let ask = story.ask(A, &[]);
+    let signature =
+        map(&[("by", text("lena")), ("key", text("ssh-ed25519 AAAA")), ("signature", text("forged"))]);
+    story.approval(A, ask, &[("by", text("lena")), ("signatures", Value::Array(vec![signature]))]);
+    let case = Case::new(story);
+    let shown = case.ask(|desk| desk.show(RUN_A)).unwrap().to_text();
+    assert!(shown.contains("as lena with ssh-ed25519 AAAA (not checked here"), "{shown}");
+    let page = case.ask(|desk| desk.report(RUN_A, false)).unwrap().to_html();
+    assert!(!shown.contains("signed by") && page.contains("with a signature (not checked here)"), "{page}");
+}
+
+/// A forged record may say any number.
+#[test]
+fn counts_that_are_too_large_to_add_are_the_largest_that_can_be_said() {
+    let mut story = Story::with_run();
+    let cells = |on: &str| {
+        map(&[
+            ("on", text(on)),
+            ("class", text("pii.ssn")),
+            ("at", text("output")),
+            ("what", text("revealed")),
+            ("by", text("policy")),
+            ("rows", Value::Uint(u64::MAX)),
+            ("cells", Value::Uint(u64::MAX)),
+        ])
+    };
+    let intent = story.intent(A, &[]);
+    let all = Value::Array(vec![cells("crm/crm/public/a/x"), cells("crm/crm/public/b/y")]);
+    story.outcome(A, intent, &[("exposures", all)]);
+    let exposed = Case::new(story).ask(|desk| desk.exposed(&Scope::Run(RUN_A))).unwrap();
+    assert_eq!((exposed.answer.as_str(), exposed.unmasked), ("exposed", u64::MAX));
+}
+
+/// A run that was cut off closes when the gateway starts again; its sessions have no record of their end.
+#[test]
+fn a_session_of_a_run_that_is_over_is_not_called_open() {
+    for (over, said) in [(false, "  open"), (true, "its end is not recorded")] {
+        let mut story = Story::with_run();
+        if over {
+            story.close(A);
+        }
+        let show = Case::new(story).ask(|desk| desk.show(RUN_A)).unwrap();
+        assert_eq!(show.sessions[0].cut, over);
+        assert!(show.sessions[0].title().ends_with(said), "{}", show.sessions[0].title());
+    }
+}
+
+#[test]
+fn an_erased_run_says_who_erased_it_and_why() {
     let mut story = whole();
-    story.gateway(
-        "tombstone",
-        &[("subject", seal::cbor::Value::Bytes(A.to_vec())), ("who", text("root")), ("why", text("asked"))],
-    );
+    let record = story.erase(A);
     let mut case = Case::new(story);
     case.key = true;
     let error = case.ask(|desk| desk.replay(RUN_A, None, None)).unwrap_err();
     assert!(matches!(error, Cannot::Erased { .. }), "{error:?}");
+    let told = format!("by olga: request 4711 (record {record})");
+    assert!(error.to_string().contains(&told), "{error}");
+    let (show, who) = case.ask(|desk| (desk.show(RUN_A).unwrap(), desk.who(RUN_A).unwrap()));
+    assert_eq!((show.erased, &show.erasure), (Some(record), &who.erasure));
+    assert!(show.to_text().contains(&told) && who.to_text().contains(&told), "{}", who.to_text());
+    assert!(who.cites.records.contains(&record));
+    for results in [true, false] {
+        let page = case.ask(|desk| desk.report(RUN_A, results)).unwrap().to_html();
+        assert!(page.contains(&told), "{page}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use answers::{Answer, Cannot, Chain, RecordCount, Scope, VerifyAnswer, chain, ex
 use ledger::read::Store;
 use seal::note::{Checkpoint, Signature, SignedNote, VerifierKey};
 use seal::testkit::{Writer, run_key, text};
-use seal::verify::{Options, verify_bundle};
+use seal::verify::{Known, Options, Subject, verify_bundle};
 use vocab::RunId;
 
 use crate::story::{A, B, Story, known, texts, touches, whole};
@@ -30,6 +30,19 @@ fn the_report_is_one_page_that_reads_from_the_top() {
     .collect();
     assert!(order.is_sorted(), "{order:?}");
     assert!(page.contains("ssn_7") && page.contains("&lt;b&gt;Ada&lt;/b&gt;"), "results are there, escaped");
+}
+
+/// P1, and only where each record of the run claims it.
+#[test]
+fn a_report_says_that_records_came_first_where_they_were_durable() {
+    for (durability, claimed) in [("sync", true), ("os", false)] {
+        let mut story = Story::with_run();
+        let intent = story.intent(A, &[("durability", text(durability))]);
+        story.outcome(A, intent, &[]);
+        let page = Case::new(story).ask(|desk| desk.report("a1a1a1", false)).unwrap().to_html();
+        assert_eq!(page.contains("before the record of it is durable"), claimed);
+        assert!(!page.contains("before it took effect"));
+    }
 }
 
 #[test]
@@ -113,6 +126,44 @@ fn a_bundle_has_the_key_only_if_asked() {
     export_bundle(&Store::open(&dir.0).unwrap(), RunId(A), None, &[], &mut bytes).unwrap();
     assert!(!bytes.windows(32).any(|w| w == run_key(A)));
     assert!(verify_bundle(&bytes, &Options::default()).is_ok());
+}
+
+/// A parent that only starts children, a run that did nothing: no record names a key, so none goes in.
+#[test]
+fn a_run_without_payloads_is_exported_with_its_key_and_verifies() {
+    let mut story = known();
+    let idle = [7; 16];
+    story.open(idle, &[]);
+    story.close(idle);
+    story.checkpoint();
+    let dir = Dir::of(story);
+    let store = Store::open(&dir.0).unwrap();
+    let mut bytes = Vec::new();
+    let exported = export_bundle(&store, RunId(idle), Some(&run_key(idle)), &[], &mut bytes).unwrap();
+    assert_eq!((exported.with_key, exported.payloads), (false, 0));
+    let report = verify_bundle(&bytes, &Options::default()).unwrap();
+    assert_eq!(report.subject, Subject::Bundle { run: idle, records: 2, complete: true });
+    let mut shown = answers::text::Text::new();
+    exported.render(&mut shown);
+    assert!(shown.finish().contains("no payloads, and so no key"));
+}
+
+/// Whoever exports it is told: the tombstone is none of the run's records, so that the bundle does not hold it.
+#[test]
+fn the_export_of_an_erased_run_says_who_erased_it() {
+    let mut story = known();
+    let record = story.erase(A);
+    let dir = Dir::of(story);
+    let store = Store::open(&dir.0).unwrap();
+    let shown = |run| {
+        let exported = export_bundle(&store, RunId(run), None, &[], &mut Vec::new()).unwrap();
+        let mut shown = answers::text::Text::new();
+        exported.render(&mut shown);
+        shown.finish()
+    };
+    let told = format!("by olga: request 4711 (record {record})");
+    assert!(shown(A).contains(&told), "{}", shown(A));
+    assert!(!shown(B).contains("erased"));
 }
 
 #[test]
@@ -217,6 +268,61 @@ fn a_cosigned_checkpoint_is_preferred_where_its_signatures_hold() {
     assert_eq!(bundle(&[key]).witnessed.map(|seen| seen.size), Some(newest.covered));
 }
 
+/// A pipe in the place of a file would be waited for; what is too long is not read to find that out.
+#[test]
+fn a_pipe_or_a_file_with_a_hole_in_it_is_not_read() {
+    let dir = Dir::of(known());
+    let unread = |path: &Path| {
+        let error = verify(path, &Options::default(), &mut |_, _| {}).unwrap_err();
+        assert!(matches!(error, Cannot::Ledger(_)), "{error:?}");
+    };
+    for odd in ["checkpoint", "segment/0000000009.seg"] {
+        let path = dir.0.join(odd);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        unread(&dir.0);
+        std::fs::remove_file(path).unwrap();
+    }
+    let sparse = dir.0.join("run.bundle");
+    std::fs::write(&sparse, b"TACHOBUN").unwrap();
+    std::fs::File::options().write(true).open(&sparse).unwrap().set_len(40 << 30).unwrap();
+    unread(&sparse);
+}
+
+/// What a witness has seen of the ledger says nothing of a run after it, and is not called a witness of it.
+#[test]
+fn a_bundle_says_how_many_of_its_runs_records_are_after_what_was_witnessed() {
+    let witness = Writer::witness("witness.example/one");
+    let mut w = Writer::new(crate::story::ORIGIN, 8192);
+    w.open(A);
+    w.checkpoint();
+    w.rotate(1);
+    let link = w.witnessed_checkpoint(&witness, 1_790_000_100);
+    w.close(A);
+    let after = w.open(B);
+    w.close(B);
+    w.checkpoint();
+    let dir = Dir::of_segments(&w.finish());
+    let store = Store::open(&dir.0).unwrap();
+    let given = Options {
+        witnesses: vec![witness.verifier_key().clone()],
+        witness_optional: true,
+        known: vec![Known::parse(&link.to_bytes()).unwrap()],
+        ..Options::default()
+    };
+    let shown = |run| {
+        let path = dir.0.join("run.bundle");
+        export_bundle(&store, RunId(run), None, &[], &mut std::fs::File::create(&path).unwrap()).unwrap();
+        let verdict = verify(&path, &given, &mut |_, _| {}).unwrap();
+        (VerifyAnswer::new(&verdict).to_text(), chain(&verdict, &given.witnesses))
+    };
+    let (text, _) = shown(A);
+    let part = format!("witness        up to size {}; 1 of the run's 2 records is after that", after - 1);
+    assert!(text.contains(&part), "{text}");
+    let (text, chain) = shown(B);
+    assert!(text.contains("NOT WITNESSED") && text.contains("ALL of the run's 2 records"), "{text}");
+    assert!(matches!(chain, Chain::Verified(verified) if verified.witnessed.is_none()));
+}
+
 /// What is broken is said before anything that may be forged, and no command ends well on it.
 #[test]
 fn a_broken_chain_is_said_first_and_in_the_exit_code() {
@@ -263,12 +369,16 @@ pub struct Dir(pub std::path::PathBuf);
 
 impl Dir {
     pub fn of(story: Story) -> Dir {
+        Dir::of_segments(&story.segments())
+    }
+
+    pub fn of_segments(segments: &[Vec<u8>]) -> Dir {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("tacho-answers-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir_all(dir.join("segment")).unwrap();
-        for (n, segment) in story.segments().iter().enumerate() {
+        for (n, segment) in segments.iter().enumerate() {
             std::fs::write(dir.join(format!("segment/{n:010}.seg")), segment).unwrap();
         }
         Dir(dir)

@@ -146,6 +146,13 @@ impl Story {
         self.writer.close(run)
     }
 
+    /// That the run's payload key was destroyed.
+    pub fn erase(&mut self, run: [u8; 16]) -> u64 {
+        let body =
+            [("subject", Value::Bytes(run.to_vec())), ("who", text("olga")), ("why", text("request 4711"))];
+        self.gateway("tombstone", &body)
+    }
+
     /// Any record of a run.
     pub fn record(&mut self, kind: &str, run: [u8; 16], of: Option<u64>, body: &Value) -> u64 {
         self.writer.record(kind, Some(run), of, body, &[])

@@ -101,6 +101,21 @@ fn a_filter_says_maybe_and_names_its_record() {
     assert_eq!(answer.maybe[0].cites.records.len(), 1);
 }
 
+/// What was erased cannot be looked at again, so that nobody is told to.
+#[test]
+fn a_maybe_of_erased_runs_alone_sends_nobody_to_replay_them() {
+    for erased in [false, true] {
+        let mut story = Story::with_run();
+        released(&mut story, b"\x01other,123-45-6789", &[]);
+        let record = erased.then(|| story.erase(A));
+        let answer = ask(story);
+        assert_eq!((answer.answer.as_str(), answer.maybe[0].erased), ("maybe", record));
+        let shown = answer.to_text();
+        assert_eq!(shown.contains("Replay those records"), !erased, "{shown}");
+        assert_eq!(shown.contains("nobody can tell any more"), erased, "{shown}");
+    }
+}
+
 #[test]
 fn a_no_covers_the_range_that_it_names() {
     let mut story = Story::with_run();

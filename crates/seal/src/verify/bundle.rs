@@ -52,8 +52,8 @@ struct Bundle {
     /// The ledger's keys in order, the first from `genesis`.
     keys: Vec<VerifierKey>,
     run: Option<[u8; 16]>,
-    /// The seq of the run's first record.
-    run_from: u64,
+    /// The seq of each of the run's records: they rise.
+    run_seqs: Vec<u64>,
     runs: Runs,
     payloads: Pending,
     due: Due,
@@ -117,7 +117,7 @@ impl Bundle {
             sealed: None,
             keys: Vec::new(),
             run: None,
-            run_from: 0,
+            run_seqs: Vec::new(),
             runs: Runs::default(),
             payloads: Pending::default(),
             due: Due::Nothing,
@@ -201,10 +201,11 @@ impl Bundle {
             return broken(Rule::BundleOrder, "genesis does not come first");
         }
         match self.run {
-            None => (self.run, self.run_from) = (Some(run), record.seq),
+            None => self.run = Some(run),
             Some(of) if of != run => return broken(Rule::BundleOrder, "a record of another run"),
             Some(_) => {}
         }
+        self.run_seqs.push(record.seq);
         for pay in record.pay.iter() {
             self.several |= *self.commitment.get_or_insert(pay.key) != pay.key;
         }
@@ -327,7 +328,7 @@ impl Bundle {
         let own = signers.iter().map(|key| own_lines(note, key)).sum();
         self.trust.at_size(checkpoint.size, &mut || checkpoint.root)?;
         self.trust.cosignatures(note, checkpoint.size, own)?;
-        self.trust.at_end(checkpoint.size)?;
+        self.trust.at_end(checkpoint.size, self.run_from())?;
         let proved = Proved {
             checkpoint: checkpoint.clone(),
             offset: *offset as u64,
@@ -336,7 +337,7 @@ impl Bundle {
             by_first_key: self.by_first_key(),
         };
         if !proved.by_first_key {
-            self.trust.without_anchor(self.version)?;
+            self.trust.without_anchor(self.version, proved.checkpoint.size)?;
             let text = format!(
                 "a bundle of version {} does not prove this run by its first key: --key says nothing of it",
                 self.version
@@ -344,6 +345,16 @@ impl Bundle {
             self.watch.warn(0, text);
         }
         Ok(proved)
+    }
+
+    /// The seq of the run's first record.
+    fn run_from(&self) -> u64 {
+        self.run_seqs.first().copied().unwrap_or(0)
+    }
+
+    /// How many of the run's records are after so many.
+    fn after(&self, size: u64) -> u64 {
+        (self.run_seqs.len() - self.run_seqs.partition_point(|seq| *seq < size)) as u64
     }
 
     fn linked(&self) -> bool {
@@ -355,7 +366,7 @@ impl Bundle {
         match &self.last_link {
             _ if self.keys.len() == 1 => true,
             None => false,
-            Some(link) => self.version >= 3 || self.run_from >= link.size,
+            Some(link) => self.version >= 3 || self.run_from() >= link.size,
         }
     }
 
@@ -377,7 +388,7 @@ impl Bundle {
         let Checkpoint { origin, size, root } = proved.checkpoint;
         let seen = Seen { size, root, segment: 0, offset: proved.offset };
         Report {
-            subject: Subject::Bundle { run: proved.run, complete },
+            subject: Subject::Bundle { run: proved.run, records: self.run_seqs.len() as u64, complete },
             origin,
             key: proved.key,
             anchored: proved.by_first_key && self.trust.options.anchor.is_some(),
@@ -396,8 +407,11 @@ impl Bundle {
             open: 0,
             root,
             witnessed: self.trust.witnessed,
+            after_witnessed: self.trust.witnessed.map(|seen| self.after(seen.size)),
             unknown_signatures: self.trust.unknown_signatures,
             known: self.trust.matched.len() as u64,
+            known_size: self.trust.known_size,
+            after_known: self.trust.known_size.map(|size| self.after(size)),
             torn: None,
             warnings: self.watch.warnings,
             more_warnings: self.watch.more,

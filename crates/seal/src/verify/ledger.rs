@@ -128,8 +128,11 @@ impl Verifier {
             open: size - covered,
             root: self.tree.settled().root(),
             witnessed: self.trust.witnessed,
+            after_witnessed: self.trust.witnessed.map(|seen| size.saturating_sub(seen.size)),
             unknown_signatures: self.trust.unknown_signatures,
             known: self.trust.matched.len() as u64,
+            known_size: self.trust.known_size,
+            after_known: self.trust.known_size.map(|known| size.saturating_sub(known)),
             torn: self.torn,
             warnings: self.watch.warnings,
             more_warnings: self.watch.more,
@@ -337,7 +340,7 @@ impl Verifier {
         if size - last.size > OPEN_RECORDS_MAX {
             return broken(Rule::OpenTail, format!("{} records", size - last.size));
         }
-        self.trust.at_end(size)
+        self.trust.at_end(size, 0)
     }
 }
 
