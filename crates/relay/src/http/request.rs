@@ -189,6 +189,7 @@ impl Asked {
             None => Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), &opening, more),
         };
         let opening = opening.ok().flatten();
+        let bare = (masks && seen.opaque.is_some() && !seen.classes.is_empty()).then_some(NOT_MASKED);
         let params = params(resource, detectors, known, &request, found.as_ref());
         seen.echo(known, detectors, &body);
         let prints = beside.prints.iter().copied().chain(seen.prints(resource, detectors, &body));
@@ -295,7 +296,7 @@ impl Asked {
                 _ => None,
             },
             action: meaning.action,
-            refuse: unsound.map(|why| (400, why)).or(meaning.refuse).or(beside.refuse).or(written),
+            refuse: unsound.map(|why| (400, why)).or(meaning.refuse).or(beside.refuse).or(bare).or(written),
             request,
             undoing,
             params,
@@ -648,11 +649,17 @@ struct Seen {
 
 impl Seen {
     fn of(detectors: &Detectors, resource: &Resource, request: &Request, body: &[u8], more: bool) -> Seen {
-        let begins = body.trim_ascii_start().first();
+        use mask::body::Media::{Form, Json, Multipart, Text};
         let media = match kind_of(&request.media, &request.encodings) {
+            // What no endpoint of a conversation takes may be a file: it is masked as what it says it is.
+            Ok(media @ (Form | Multipart { .. } | Text))
+                if takes_files(resource, request) && !is_json(body) =>
+            {
+                Ok(media)
+            }
             // A model's service reads JSON, whatever it is called; and so may others, and the rules are about JSON.
-            Ok(_) | Err(NO_TEXT | NO_TYPE) if resource.config.speaks_json() => Ok(mask::body::Media::Json),
-            Ok(mask::body::Media::Text) if matches!(begins, Some(b'{' | b'[')) => Ok(mask::body::Media::Json),
+            Ok(_) | Err(NO_TEXT | NO_TYPE) if resource.config.speaks_json() => Ok(Json),
+            Ok(Text) if is_json(body) => Ok(Json),
             media => media,
         };
         Seen::look(detectors, resource, &resource.config.masks, media, body, more)
@@ -671,9 +678,10 @@ impl Seen {
         if body.is_empty() && !more {
             return seen;
         }
+        let channel = if resource.config.model.is_some() { "prompt" } else { REQUEST };
         let media = match media {
             Ok(media) => media,
-            Err(why) => return Seen { opaque: Some(why), ..seen },
+            Err(why) => return Seen::opaque(detectors, why, channel, body, more),
         };
         let looking = Body::new(media, masks.rules.clone(), BTreeSet::new());
         let mut looking = looking.longest(resource.longest());
@@ -693,18 +701,49 @@ impl Seen {
                         found.governed.extend(before.governed);
                         (masked.then(rest), found)
                     }
-                    Err(why) => return Seen { opaque: Some(why.0), ..seen },
+                    Err(why) => return Seen::opaque(detectors, why.0, channel, body, more),
                 }
             }
-            Err(why) => return Seen { opaque: Some(why.0), ..seen },
+            Err(why) => return Seen::opaque(detectors, why.0, channel, body, more),
         };
         seen.classes = found.tripped.iter().map(|hit| hit.class.clone()).collect();
-        let channel = if resource.config.model.is_some() { "prompt" } else { REQUEST };
         seen.tripped = tripped(&found, channel);
         let governed = found.governed.iter().filter_map(|g| masks.rules.get(g.rule));
         seen.classes.extend(governed.map(|rule| rule.class.clone()));
         seen.masked = Some(masked);
         seen
+    }
+
+    /// The same of a body that is not what it says: detectors look at its bytes, and nothing in it is masked.
+    fn opaque(
+        detectors: &Detectors,
+        why: &'static str,
+        channel: &'static str,
+        body: &[u8],
+        more: bool,
+    ) -> Seen {
+        let mut findings = Vec::new();
+        detectors.scan_deep(body, &mut findings);
+        let hit = |f: &mask::Finding| Tripped {
+            detector: f.detector,
+            class: f.class.clone(),
+            channel,
+            act: "reported",
+        };
+        // What comes behind what was held is looked at with the end of that, as bytes, too.
+        let goes_on = || {
+            let mut looking = Body::new(mask::body::Media::Output, [].into(), BTreeSet::new());
+            let looked = looking.push(detectors, &Known::new(entropy::random()), body);
+            let _told_here = looking.take_found();
+            looked.ok().map(|_| looking)
+        };
+        Seen {
+            masked: None,
+            classes: findings.iter().map(|finding| finding.class.clone()).collect(),
+            tripped: findings.iter().map(hit).collect(),
+            opaque: Some(why),
+            looking: if more { goes_on() } else { None },
+        }
     }
 
     fn text(&self) -> &[u8] {
@@ -713,7 +752,7 @@ impl Seen {
 
     /// What was found, and whether a placeholder stands in its place.
     fn tripwires(&self, masked: bool) -> impl Iterator<Item = Tripped> {
-        let act = if masked { "masked" } else { "reported" };
+        let act = if masked && self.opaque.is_none() { "masked" } else { "reported" };
         self.tripped.iter().map(move |hit| Tripped { act, ..hit.clone() })
     }
 
@@ -739,6 +778,19 @@ impl Seen {
         prints.into_iter().collect()
     }
 }
+
+/// Whether a model's service is asked for something that is no part of a conversation.
+fn takes_files(resource: &Resource, request: &Request) -> bool {
+    let Target::Origin(origin) = &request.target else { return false };
+    resource.config.model.is_some()
+        && proto_http::llm::endpoint(&request.method, &origin.path.segments).is_none()
+}
+
+/// Why a request to a model stays here whose prompts are masked.
+const NOT_MASKED: (u16, &str) = (
+    403,
+    "a value of a sensitive class stands in a body that cannot be looked into, where it cannot be masked",
+);
 
 /// Where something was found: in the body of a request to a service that is no model's.
 const REQUEST: &str = "request";
@@ -1078,6 +1130,26 @@ fn sending(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_looked_into_as_what_it_says_it_is_says_what_its_bytes_say() {
+        let detectors = Detectors::new();
+        let body = b"\x00\xff{\"a\": 219-09-9999, a@b.example";
+        let seen = Seen::opaque(&detectors, NO_TEXT, REQUEST, body, false);
+        let classes: Vec<&str> = seen.classes.iter().map(Class::as_str).collect();
+        assert_eq!((seen.opaque, classes), (Some(NO_TEXT), vec!["pii.email", "pii.ssn"]));
+        // No placeholder stands in its place, whatever is masked otherwise.
+        assert!(seen.tripwires(true).all(|hit| hit.act == "reported" && hit.channel == REQUEST));
+        assert_eq!(seen.tripwires(true).count(), 2);
+        assert!(seen.looking.is_none());
+        // A value over the edge of what was held is found behind it.
+        let mut seen = Seen::opaque(&detectors, NO_TEXT, REQUEST, b"\xff 219-0", true);
+        let nobody = Known::new([0; 16]);
+        let mut looking = seen.looking.take().unwrap();
+        looking.push(&detectors, &nobody, b"9-9999 \xfe\n").unwrap();
+        let found = looking.finish(&detectors, &nobody).unwrap().1;
+        assert_eq!((seen.classes.len(), found.tripped.len()), (0, 1));
+    }
 
     #[test]
     fn what_a_body_says_is_text_and_has_no_signs_of_values_of_json() {
