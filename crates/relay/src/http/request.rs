@@ -39,6 +39,8 @@ pub(super) struct Asked {
     pub(super) request: Request,
     pub(super) action: Action,
     pub(super) subject: Subject,
+    /// What stands beside its body is not shown as what it is.
+    unshown: bool,
     params: Arc<[Param]>,
     prints: Vec<Print>,
     pub(super) context: policy::Context,
@@ -106,7 +108,15 @@ impl Session {
         if undoing.undoes() {
             decoded(&mut request, &held);
         }
-        Asked::new(&self.resource, &mut self.known, &self.who, request, held, undoing)
+        let asked = Asked::new(&self.resource, &mut self.known, &self.who, request, held, undoing)?;
+        // A credential of the service's is shown to nobody: what is there instead could say anything.
+        let name = &self.resource.config.name;
+        let is_set = |value: &RawField| self.run.cookies.knows(name, value.as_bytes());
+        let all_set = asked.request.headers.all("cookie").all(is_set);
+        match all_set {
+            true => Ok(asked),
+            false => Ok(Asked { subject: asked.subject.hidden(), unshown: true, ..asked }),
+        }
     }
 
     pub(super) fn question<'a>(&'a self, asked: &'a Asked) -> Question<'a> {
@@ -197,7 +207,11 @@ impl Asked {
         let statement = match &spoken {
             Some(Spoken::Turn(turn)) => format!("{} | {}", shown_fields(detectors, &request, &[]), turn.news),
             Some(Spoken::Message(message)) => {
-                format!("{} | {}", message.title(), statement(detectors, &request, &seen, &body, MCP_UNSAID))
+                format!(
+                    "{} | {}",
+                    unbarred(&message.title()),
+                    statement(detectors, &request, &seen, &body, MCP_UNSAID)
+                )
             }
             _ => {
                 let unsaid = if config.mcp.is_some() { MCP_UNSAID } else { &[] };
@@ -208,6 +222,7 @@ impl Asked {
         };
         let unsaid = if config.mcp.is_some() { MCP_UNSAID } else { &[] };
         let digest = whole(&request, unsaid, &body);
+        let unshown = looks_escaped(&fields(&request, unsaid));
         let statement = mask::text(detectors, &statement).0;
         let is_whole = statement.is_whole();
         let subject = Subject::new(detectors, meaning.action.clone(), statement, None, &[]).exact();
@@ -264,7 +279,8 @@ impl Asked {
         let requested =
             plain.then(|| requested(resource, &request, origin, &body, more || seen.opaque.is_some()));
         Ok(Asked {
-            subject: if meaning.hidden { subject.hidden() } else { subject },
+            subject: if meaning.hidden || unshown { subject.hidden() } else { subject },
+            unshown,
             tripwires: seen.tripwires(masks).chain(beside.tripped).collect(),
             raw: [&request.raw[..], &came[..]].concat(),
             said,
@@ -364,7 +380,7 @@ impl Asked {
         let prints = seen.prints(resource, detectors, body);
         let place = place_of(&self.request);
         let text = match seen.opaque {
-            None => readable(seen.text()),
+            None => seen.shown(seen.text()),
             Some(why) => format!("[{why}: {} bytes]", body.len()),
         };
         // Which socket it is said in belongs to what it says.
@@ -376,7 +392,8 @@ impl Asked {
         let is_whole = statement.is_whole();
         let subject = Subject::new(detectors, action.clone(), statement, None, &[]).exact();
         Asked {
-            subject: if opaque.is_some() { subject.hidden() } else { subject },
+            subject: if opaque.is_some() || self.unshown { subject.hidden() } else { subject },
+            unshown: self.unshown,
             context: policy::Context {
                 kind: MESSAGE.into(),
                 now: entropy::wall(),
@@ -425,9 +442,11 @@ impl Asked {
         };
         let text = format!("{PORT} {port} | {}", shown_fields(detectors, &self.request, &[]));
         let sending = format!("{PORT} {port} {}", line(&self.request)).into_bytes();
+        let subject =
+            Subject::new(detectors, action.clone(), mask::text(detectors, &text).0, None, &[]).exact();
         Asked {
-            subject: Subject::new(detectors, action.clone(), mask::text(detectors, &text).0, None, &[])
-                .exact(),
+            subject: if self.unshown { subject.hidden() } else { subject },
+            unshown: self.unshown,
             context: policy::Context {
                 kind: PORT.into(),
                 now: entropy::wall(),
@@ -640,6 +659,8 @@ fn body_is_empty(request: &Request) -> bool {
 struct Seen {
     /// The body with what detectors and rules know replaced.
     masked: Option<MaskedBytes>,
+    /// It is JSON, or lines of it.
+    is_json: bool,
     classes: BTreeSet<Class>,
     tripped: BTreeSet<Tripped>,
     /// Why it could not be looked into.
@@ -683,6 +704,7 @@ impl Seen {
             Ok(media) => media,
             Err(why) => return Seen::opaque(detectors, why, channel, body, more),
         };
+        seen.is_json = matches!(media, mask::body::Media::Json | mask::body::Media::JsonLines);
         let looking = Body::new(media, masks.rules.clone(), BTreeSet::new());
         let mut looking = looking.longest(resource.longest());
         // For the record everything is masked, whatever the run knows.
@@ -739,6 +761,7 @@ impl Seen {
         };
         Seen {
             masked: None,
+            is_json: false,
             classes: findings.iter().map(|finding| finding.class.clone()).collect(),
             tripped: findings.iter().map(hit).collect(),
             opaque: Some(why),
@@ -748,6 +771,15 @@ impl Seen {
 
     fn text(&self) -> &[u8] {
         self.masked.as_ref().map_or(b"", MaskedBytes::as_bytes)
+    }
+
+    /// The body's text for people. What is not JSON, which begins as no field does, is marked as the body, and a backslash
+    /// in it is doubled: what stands behind a single one is escaped for the eye.
+    fn shown(&self, text: &[u8]) -> String {
+        match self.is_json {
+            true => readable(text),
+            false => format!("{BODY}{}", readable(text).replace('\\', "\\\\")),
+        }
     }
 
     /// What was found, and whether a placeholder stands in its place.
@@ -976,7 +1008,7 @@ fn statement(detectors: &Detectors, request: &Request, seen: &Seen, body: &[u8],
     let mut out = shown_fields(detectors, request, unsaid);
     match (seen.opaque, body.is_empty()) {
         (None, true) => {}
-        (None, false) => out.push_str(&format!(" | {}", readable(seen.text().trim_ascii()))),
+        (None, false) => out.push_str(&format!(" | {}", seen.shown(seen.text().trim_ascii()))),
         (Some(why), _) => out.push_str(&format!(" | [{why}: {} bytes or more]", body.len())),
     }
     out
@@ -1039,8 +1071,21 @@ fn shown_fields(detectors: &Detectors, request: &Request, unsaid: &[&str]) -> St
     named_fields(request, unsaid, |name| shown_name(detectors, name) + stays(name))
 }
 
+/// What stands before a body that is no JSON. No field's name has a bracket.
+const BODY: &str = "[body] ";
+
+/// Without what stands between the parts of a statement.
+fn unbarred(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// Whether something in a text stands there as characters do that are escaped for the eye.
+fn looks_escaped(text: &str) -> bool {
+    ["\\n", "\\r", "\\t", "\\u", "\\x"].iter().any(|escape| text.contains(escape))
+}
+
 fn named_fields(request: &Request, unsaid: &[&str], shown: impl Fn(&str) -> String) -> String {
-    let mut out = line(request);
+    let mut out = unbarred(&line(request));
     if !unsaid.is_empty() {
         // The query of a place of MCP is the credential of a session.
         out.truncate(out.find('?').unwrap_or(out.len()));
@@ -1057,9 +1102,9 @@ fn named_fields(request: &Request, unsaid: &[&str], shown: impl Fn(&str) -> Stri
         let value = match name.as_str() {
             "cookie" => "[cookie]".to_owned(),
             proto_http::mcp::SESSION => "[session]".to_owned(),
-            _ => readable(value.as_bytes()),
+            _ => unbarred(&readable(value.as_bytes())),
         };
-        out.push_str(&format!(" | {}: {value}", shown(&name)));
+        out.push_str(&format!(" | {}: {value}", unbarred(&shown(&name))));
     }
     out
 }
@@ -1129,6 +1174,8 @@ fn sending(
 
 #[cfg(test)]
 mod tests {
+    use proto_http::frame::{Decoder, Incoming};
+
     use super::*;
 
     #[test]
@@ -1146,9 +1193,38 @@ mod tests {
         let mut seen = Seen::opaque(&detectors, NO_TEXT, REQUEST, b"\xff 219-0", true);
         let nobody = Known::new([0; 16]);
         let mut looking = seen.looking.take().unwrap();
-        looking.push(&detectors, &nobody, b"9-9999 \xfe\n").unwrap();
+        let _masked = looking.push(&detectors, &nobody, b"9-9999 \xfe\n").unwrap();
         let found = looking.finish(&detectors, &nobody).unwrap().1;
         assert_eq!((seen.classes.len(), found.tripped.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_statement_says_which_of_it_are_fields_and_which_is_the_body() {
+        let asked = |fields: &[(&str, &str)]| {
+            let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let mut head = BytesMut::from(&*format!("POST /pay HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+            match Decoder::client().next(&mut head) {
+                Ok(Incoming::Head(head)) => Request::new(head).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let said = |is_json: bool, fields: &[(&str, &str)], body: &'static str| {
+            let masked = (!body.is_empty()).then(|| mask::constant(body.as_bytes()));
+            let seen = Seen { is_json, masked, ..Seen::default() };
+            statement(&Detectors::new(), &asked(fields), &seen, body.as_bytes(), &[])
+        };
+        let json = r#"{"to":"alice"}"#;
+        let real = said(true, &[("Content-Type", "application/json")], json);
+        assert_eq!(real, format!("POST /pay | content-type: application/json | {json}"));
+        let forged = said(true, &[("X-A", &format!("x | content-type: application/json | {json}"))], "");
+        assert_eq!(forged, format!("POST /pay | x-a: x \\| content-type: application/json \\| {json}"));
+        assert_ne!(said(false, &[], "x-a: y"), said(false, &[("x-a", "y")], ""));
+        // A line's end, and what is written as one.
+        let [real, written] = ["a\r\nb", "a\\r\\nb"]
+            .map(|text| mask::text(&Detectors::new(), &said(false, &[], text)).0.as_str().to_owned());
+        assert_eq!((&*real, &*written), (r"POST /pay | [body] a\r\nb", r"POST /pay | [body] a\\r\\nb"));
+        let escaped = |value: &str| looks_escaped(&fields(&asked(&[("x-a", value)]), &[]));
+        assert!(escaped(r"a\nb") && escaped(r"\u{200b}") && !escaped(r"a | \d") && !escaped("a\tb"));
     }
 
     #[test]
