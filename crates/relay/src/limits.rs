@@ -118,6 +118,8 @@ pub const HELD_BODY_BYTES_MAX: usize = 4 << 20;
 /// Connections of one run to services over HTTP, of [`SESSIONS_MAX`]: one run must not take the place of all. Clients keep
 /// ten or a hundred.
 pub const HTTP_SESSIONS_PER_RUN_MAX: u64 = 128;
+/// Cookies of which a run's approver is not told, since their service set them, at 32 bytes each.
+pub const COOKIES_PER_RUN_MAX: usize = 256;
 /// What a client may send of its next requests while the answer to one is on its way, in bytes.
 pub const PIPELINED_BYTES_MAX: usize = 64 << 10;
 /// How long a client of HTTP may be silent inside a request, and take nothing of an answer.

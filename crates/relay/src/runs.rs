@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::counts::TurnedAway;
 pub use crate::delegation::Delegation;
 use crate::entropy;
+use crate::http::Cookies;
 use crate::in_vain::InVain;
 use crate::limits::{ARGV_WORDS_MAX, CHILD_DEPTH_MAX, RUNS_MAX, SCRAM_ITERATIONS, SESSIONS_MAX};
 use crate::ssh::{RunKey, make_run_key};
@@ -73,6 +74,7 @@ pub struct Run {
     /// What it asked of the proxy in vain.
     pub(crate) in_vain: InVain,
     pub(crate) echoes: Arc<mask::Echoes>,
+    pub(crate) cookies: Cookies,
 }
 
 impl Run {
@@ -291,6 +293,7 @@ impl Registry {
             channels: AtomicU64::new(0),
             in_vain: InVain::default(),
             echoes: Arc::new(mask::Echoes::new(entropy::random())),
+            cookies: Cookies::default(),
         });
         let minted = Minted {
             run: id,

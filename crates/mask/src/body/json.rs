@@ -500,7 +500,7 @@ impl Json {
         look: &mut Look<'_>,
     ) -> Result<(), Unreadable> {
         let inside = match may_be_json(text.bytes()) {
-            false => None,
+            false => self.dressed(text.bytes(), look),
             true => self.inside(text.bytes(), look)?,
         };
         let Some(masked) = inside else {
@@ -566,6 +566,13 @@ impl Json {
             inner.end(&mut look.apart(found), texts.len() > 1, out)?;
         }
         Ok(())
+    }
+
+    /// The same of a text before whose JSON stands what lenient readers take off.
+    fn dressed(&self, text: &[u8], look: &mut Look<'_>) -> Option<Vec<u8>> {
+        let rules = !self.rules.is_empty() && self.dropping.is_none();
+        let behind = if rules { nearly::undressed(text)? } else { return None };
+        self.nearly(behind, look)
     }
 
     /// What takes the place of a text that is no JSON, where a lenient reader finds what a rule names.

@@ -703,6 +703,9 @@ impl Session {
             let value =
                 self.needles.without(value.as_bytes()).map_or(value, |clean| RawField::new(clean.into()));
             let value = self.header(&mut answer.looking, &detectors, &value);
+            if name.as_bytes().eq_ignore_ascii_case(b"set-cookie") {
+                self.run.cookies.set(&self.resource.config.name, value.as_bytes());
+            }
             answer.looking.beside(&key, name.as_bytes(), value.as_bytes());
             recorded.push_str(&format!("\n{name_shown}: {}", shown(name, &value)));
             own.push(name.clone(), value);

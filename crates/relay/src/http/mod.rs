@@ -12,7 +12,7 @@
 //! HTTP/1.1), CONNECT to a listener or for anything but TLS, byte ranges (a value could be cut in two; the whole
 //! is asked for instead). Trailers pass from a service to a client that reads them, and not the other way.
 //!
-//! Reading order: `listen` (accept to `connect`), `proxy` and `entry` (the same for the proxy) -> `session` (the loop, and waiting) -> `request` (what is asked), `beside` (outside of its body), `written` (a mask that comes back) ->
+//! Reading order: `listen` (accept to `connect`), `proxy` and `entry` (the same for the proxy) -> `session` (the loop, and waiting) -> `request` (what is asked), `beside` (outside of its body), `written` (a mask that comes back), `cookies` (whose they are) ->
 //! `decide` (verdict, question, intent), `band` (a question that its client carries) -> `answer` (what comes back) -> `coded`, `look` (decoding and masking it) -> `model` (where it is a
 //! language model) -> `two` (HTTP/2) -> `websocket` -> `again` (out of a record) -> `scrub`, `writer`, `sigv4`, `side`, `problem`, `dial`,
 //! `lent` (a server that its client starts), `resource`.
@@ -23,6 +23,7 @@ mod band;
 mod beside;
 mod cluster;
 mod coded;
+mod cookies;
 mod credential;
 mod decide;
 mod dial;
@@ -47,6 +48,7 @@ mod writer;
 mod written;
 
 pub(crate) use band::sweep;
+pub(crate) use cookies::Cookies;
 pub use dial::{may_everything, probe};
 pub(crate) use listen::connection;
 pub use proxy::Proxy;

@@ -39,6 +39,8 @@ pub(super) struct Asked {
     pub(super) request: Request,
     pub(super) action: Action,
     pub(super) subject: Subject,
+    /// What stands beside its body is not shown as what it is.
+    unshown: bool,
     params: Arc<[Param]>,
     prints: Vec<Print>,
     pub(super) context: policy::Context,
@@ -106,7 +108,15 @@ impl Session {
         if undoing.undoes() {
             decoded(&mut request, &held);
         }
-        Asked::new(&self.resource, &mut self.known, &self.who, request, held, undoing)
+        let asked = Asked::new(&self.resource, &mut self.known, &self.who, request, held, undoing)?;
+        // A credential of the service's is shown to nobody: what is there instead could say anything.
+        let name = &self.resource.config.name;
+        let is_set = |value: &RawField| self.run.cookies.knows(name, value.as_bytes());
+        let all_set = asked.request.headers.all("cookie").all(is_set);
+        match all_set {
+            true => Ok(asked),
+            false => Ok(Asked { subject: asked.subject.hidden(), unshown: true, ..asked }),
+        }
     }
 
     pub(super) fn question<'a>(&'a self, asked: &'a Asked) -> Question<'a> {
@@ -189,6 +199,7 @@ impl Asked {
             None => Meaning::of(resource, &request, found.as_ref(), &seen, spoken.as_ref(), &opening, more),
         };
         let opening = opening.ok().flatten();
+        let bare = (masks && seen.opaque.is_some() && !seen.classes.is_empty()).then_some(NOT_MASKED);
         let params = params(resource, detectors, known, &request, found.as_ref());
         seen.echo(known, detectors, &body);
         let prints = beside.prints.iter().copied().chain(seen.prints(resource, detectors, &body));
@@ -196,7 +207,11 @@ impl Asked {
         let statement = match &spoken {
             Some(Spoken::Turn(turn)) => format!("{} | {}", shown_fields(detectors, &request, &[]), turn.news),
             Some(Spoken::Message(message)) => {
-                format!("{} | {}", message.title(), statement(detectors, &request, &seen, &body, MCP_UNSAID))
+                format!(
+                    "{} | {}",
+                    unbarred(&message.title()),
+                    statement(detectors, &request, &seen, &body, MCP_UNSAID)
+                )
             }
             _ => {
                 let unsaid = if config.mcp.is_some() { MCP_UNSAID } else { &[] };
@@ -207,6 +222,7 @@ impl Asked {
         };
         let unsaid = if config.mcp.is_some() { MCP_UNSAID } else { &[] };
         let digest = whole(&request, unsaid, &body);
+        let unshown = looks_escaped(&fields(&request, unsaid));
         let statement = mask::text(detectors, &statement).0;
         let is_whole = statement.is_whole();
         let subject = Subject::new(detectors, meaning.action.clone(), statement, None, &[]).exact();
@@ -263,7 +279,8 @@ impl Asked {
         let requested =
             plain.then(|| requested(resource, &request, origin, &body, more || seen.opaque.is_some()));
         Ok(Asked {
-            subject: if meaning.hidden { subject.hidden() } else { subject },
+            subject: if meaning.hidden || unshown { subject.hidden() } else { subject },
+            unshown,
             tripwires: seen.tripwires(masks).chain(beside.tripped).collect(),
             raw: [&request.raw[..], &came[..]].concat(),
             said,
@@ -295,7 +312,7 @@ impl Asked {
                 _ => None,
             },
             action: meaning.action,
-            refuse: unsound.map(|why| (400, why)).or(meaning.refuse).or(beside.refuse).or(written),
+            refuse: unsound.map(|why| (400, why)).or(meaning.refuse).or(beside.refuse).or(bare).or(written),
             request,
             undoing,
             params,
@@ -363,7 +380,7 @@ impl Asked {
         let prints = seen.prints(resource, detectors, body);
         let place = place_of(&self.request);
         let text = match seen.opaque {
-            None => readable(seen.text()),
+            None => seen.shown(seen.text()),
             Some(why) => format!("[{why}: {} bytes]", body.len()),
         };
         // Which socket it is said in belongs to what it says.
@@ -375,7 +392,8 @@ impl Asked {
         let is_whole = statement.is_whole();
         let subject = Subject::new(detectors, action.clone(), statement, None, &[]).exact();
         Asked {
-            subject: if opaque.is_some() { subject.hidden() } else { subject },
+            subject: if opaque.is_some() || self.unshown { subject.hidden() } else { subject },
+            unshown: self.unshown,
             context: policy::Context {
                 kind: MESSAGE.into(),
                 now: entropy::wall(),
@@ -424,9 +442,11 @@ impl Asked {
         };
         let text = format!("{PORT} {port} | {}", shown_fields(detectors, &self.request, &[]));
         let sending = format!("{PORT} {port} {}", line(&self.request)).into_bytes();
+        let subject =
+            Subject::new(detectors, action.clone(), mask::text(detectors, &text).0, None, &[]).exact();
         Asked {
-            subject: Subject::new(detectors, action.clone(), mask::text(detectors, &text).0, None, &[])
-                .exact(),
+            subject: if self.unshown { subject.hidden() } else { subject },
+            unshown: self.unshown,
             context: policy::Context {
                 kind: PORT.into(),
                 now: entropy::wall(),
@@ -639,6 +659,8 @@ fn body_is_empty(request: &Request) -> bool {
 struct Seen {
     /// The body with what detectors and rules know replaced.
     masked: Option<MaskedBytes>,
+    /// It is JSON, or lines of it.
+    is_json: bool,
     classes: BTreeSet<Class>,
     tripped: BTreeSet<Tripped>,
     /// Why it could not be looked into.
@@ -648,11 +670,17 @@ struct Seen {
 
 impl Seen {
     fn of(detectors: &Detectors, resource: &Resource, request: &Request, body: &[u8], more: bool) -> Seen {
-        let begins = body.trim_ascii_start().first();
+        use mask::body::Media::{Form, Json, Multipart, Text};
         let media = match kind_of(&request.media, &request.encodings) {
+            // What no endpoint of a conversation takes may be a file: it is masked as what it says it is.
+            Ok(media @ (Form | Multipart { .. } | Text))
+                if takes_files(resource, request) && !is_json(body) =>
+            {
+                Ok(media)
+            }
             // A model's service reads JSON, whatever it is called; and so may others, and the rules are about JSON.
-            Ok(_) | Err(NO_TEXT | NO_TYPE) if resource.config.speaks_json() => Ok(mask::body::Media::Json),
-            Ok(mask::body::Media::Text) if matches!(begins, Some(b'{' | b'[')) => Ok(mask::body::Media::Json),
+            Ok(_) | Err(NO_TEXT | NO_TYPE) if resource.config.speaks_json() => Ok(Json),
+            Ok(Text) if is_json(body) => Ok(Json),
             media => media,
         };
         Seen::look(detectors, resource, &resource.config.masks, media, body, more)
@@ -671,10 +699,12 @@ impl Seen {
         if body.is_empty() && !more {
             return seen;
         }
+        let channel = if resource.config.model.is_some() { "prompt" } else { REQUEST };
         let media = match media {
             Ok(media) => media,
-            Err(why) => return Seen { opaque: Some(why), ..seen },
+            Err(why) => return Seen::opaque(detectors, why, channel, body, more),
         };
+        seen.is_json = matches!(media, mask::body::Media::Json | mask::body::Media::JsonLines);
         let looking = Body::new(media, masks.rules.clone(), BTreeSet::new());
         let mut looking = looking.longest(resource.longest());
         // For the record everything is masked, whatever the run knows.
@@ -693,13 +723,12 @@ impl Seen {
                         found.governed.extend(before.governed);
                         (masked.then(rest), found)
                     }
-                    Err(why) => return Seen { opaque: Some(why.0), ..seen },
+                    Err(why) => return Seen::opaque(detectors, why.0, channel, body, more),
                 }
             }
-            Err(why) => return Seen { opaque: Some(why.0), ..seen },
+            Err(why) => return Seen::opaque(detectors, why.0, channel, body, more),
         };
         seen.classes = found.tripped.iter().map(|hit| hit.class.clone()).collect();
-        let channel = if resource.config.model.is_some() { "prompt" } else { REQUEST };
         seen.tripped = tripped(&found, channel);
         let governed = found.governed.iter().filter_map(|g| masks.rules.get(g.rule));
         seen.classes.extend(governed.map(|rule| rule.class.clone()));
@@ -707,13 +736,55 @@ impl Seen {
         seen
     }
 
+    /// The same of a body that is not what it says: detectors look at its bytes, and nothing in it is masked.
+    fn opaque(
+        detectors: &Detectors,
+        why: &'static str,
+        channel: &'static str,
+        body: &[u8],
+        more: bool,
+    ) -> Seen {
+        let mut findings = Vec::new();
+        detectors.scan_deep(body, &mut findings);
+        let hit = |f: &mask::Finding| Tripped {
+            detector: f.detector,
+            class: f.class.clone(),
+            channel,
+            act: "reported",
+        };
+        // What comes behind what was held is looked at with the end of that, as bytes, too.
+        let goes_on = || {
+            let mut looking = Body::new(mask::body::Media::Output, [].into(), BTreeSet::new());
+            let looked = looking.push(detectors, &Known::new(entropy::random()), body);
+            let _told_here = looking.take_found();
+            looked.ok().map(|_| looking)
+        };
+        Seen {
+            masked: None,
+            is_json: false,
+            classes: findings.iter().map(|finding| finding.class.clone()).collect(),
+            tripped: findings.iter().map(hit).collect(),
+            opaque: Some(why),
+            looking: if more { goes_on() } else { None },
+        }
+    }
+
     fn text(&self) -> &[u8] {
         self.masked.as_ref().map_or(b"", MaskedBytes::as_bytes)
     }
 
+    /// The body's text for people. What is not JSON, which begins as no field does, is marked as the body, and a backslash
+    /// in it is doubled: what stands behind a single one is escaped for the eye.
+    fn shown(&self, text: &[u8]) -> String {
+        match self.is_json {
+            true => readable(text),
+            false => format!("{BODY}{}", readable(text).replace('\\', "\\\\")),
+        }
+    }
+
     /// What was found, and whether a placeholder stands in its place.
     fn tripwires(&self, masked: bool) -> impl Iterator<Item = Tripped> {
-        let act = if masked { "masked" } else { "reported" };
+        let act = if masked && self.opaque.is_none() { "masked" } else { "reported" };
         self.tripped.iter().map(move |hit| Tripped { act, ..hit.clone() })
     }
 
@@ -739,6 +810,19 @@ impl Seen {
         prints.into_iter().collect()
     }
 }
+
+/// Whether a model's service is asked for something that is no part of a conversation.
+fn takes_files(resource: &Resource, request: &Request) -> bool {
+    let Target::Origin(origin) = &request.target else { return false };
+    resource.config.model.is_some()
+        && proto_http::llm::endpoint(&request.method, &origin.path.segments).is_none()
+}
+
+/// Why a request to a model stays here whose prompts are masked.
+const NOT_MASKED: (u16, &str) = (
+    403,
+    "a value of a sensitive class stands in a body that cannot be looked into, where it cannot be masked",
+);
 
 /// Where something was found: in the body of a request to a service that is no model's.
 const REQUEST: &str = "request";
@@ -924,7 +1008,7 @@ fn statement(detectors: &Detectors, request: &Request, seen: &Seen, body: &[u8],
     let mut out = shown_fields(detectors, request, unsaid);
     match (seen.opaque, body.is_empty()) {
         (None, true) => {}
-        (None, false) => out.push_str(&format!(" | {}", readable(seen.text().trim_ascii()))),
+        (None, false) => out.push_str(&format!(" | {}", seen.shown(seen.text().trim_ascii()))),
         (Some(why), _) => out.push_str(&format!(" | [{why}: {} bytes or more]", body.len())),
     }
     out
@@ -987,8 +1071,21 @@ fn shown_fields(detectors: &Detectors, request: &Request, unsaid: &[&str]) -> St
     named_fields(request, unsaid, |name| shown_name(detectors, name) + stays(name))
 }
 
+/// What stands before a body that is no JSON. No field's name has a bracket.
+const BODY: &str = "[body] ";
+
+/// Without what stands between the parts of a statement.
+fn unbarred(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// Whether something in a text stands there as characters do that are escaped for the eye.
+fn looks_escaped(text: &str) -> bool {
+    ["\\n", "\\r", "\\t", "\\u", "\\x"].iter().any(|escape| text.contains(escape))
+}
+
 fn named_fields(request: &Request, unsaid: &[&str], shown: impl Fn(&str) -> String) -> String {
-    let mut out = line(request);
+    let mut out = unbarred(&line(request));
     if !unsaid.is_empty() {
         // The query of a place of MCP is the credential of a session.
         out.truncate(out.find('?').unwrap_or(out.len()));
@@ -1005,9 +1102,9 @@ fn named_fields(request: &Request, unsaid: &[&str], shown: impl Fn(&str) -> Stri
         let value = match name.as_str() {
             "cookie" => "[cookie]".to_owned(),
             proto_http::mcp::SESSION => "[session]".to_owned(),
-            _ => readable(value.as_bytes()),
+            _ => unbarred(&readable(value.as_bytes())),
         };
-        out.push_str(&format!(" | {}: {value}", shown(&name)));
+        out.push_str(&format!(" | {}: {value}", unbarred(&shown(&name))));
     }
     out
 }
@@ -1077,7 +1174,58 @@ fn sending(
 
 #[cfg(test)]
 mod tests {
+    use proto_http::frame::{Decoder, Incoming};
+
     use super::*;
+
+    #[test]
+    fn what_is_not_looked_into_as_what_it_says_it_is_says_what_its_bytes_say() {
+        let detectors = Detectors::new();
+        let body = b"\x00\xff{\"a\": 219-09-9999, a@b.example";
+        let seen = Seen::opaque(&detectors, NO_TEXT, REQUEST, body, false);
+        let classes: Vec<&str> = seen.classes.iter().map(Class::as_str).collect();
+        assert_eq!((seen.opaque, classes), (Some(NO_TEXT), vec!["pii.email", "pii.ssn"]));
+        // No placeholder stands in its place, whatever is masked otherwise.
+        assert!(seen.tripwires(true).all(|hit| hit.act == "reported" && hit.channel == REQUEST));
+        assert_eq!(seen.tripwires(true).count(), 2);
+        assert!(seen.looking.is_none());
+        // A value over the edge of what was held is found behind it.
+        let mut seen = Seen::opaque(&detectors, NO_TEXT, REQUEST, b"\xff 219-0", true);
+        let nobody = Known::new([0; 16]);
+        let mut looking = seen.looking.take().unwrap();
+        let _masked = looking.push(&detectors, &nobody, b"9-9999 \xfe\n").unwrap();
+        let found = looking.finish(&detectors, &nobody).unwrap().1;
+        assert_eq!((seen.classes.len(), found.tripped.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_statement_says_which_of_it_are_fields_and_which_is_the_body() {
+        let asked = |fields: &[(&str, &str)]| {
+            let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let mut head = BytesMut::from(&*format!("POST /pay HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+            match Decoder::client().next(&mut head) {
+                Ok(Incoming::Head(head)) => Request::new(head).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let said = |is_json: bool, fields: &[(&str, &str)], body: &'static str| {
+            let masked = (!body.is_empty()).then(|| mask::constant(body.as_bytes()));
+            let seen = Seen { is_json, masked, ..Seen::default() };
+            statement(&Detectors::new(), &asked(fields), &seen, body.as_bytes(), &[])
+        };
+        let json = r#"{"to":"alice"}"#;
+        let real = said(true, &[("Content-Type", "application/json")], json);
+        assert_eq!(real, format!("POST /pay | content-type: application/json | {json}"));
+        let forged = said(true, &[("X-A", &format!("x | content-type: application/json | {json}"))], "");
+        assert_eq!(forged, format!("POST /pay | x-a: x \\| content-type: application/json \\| {json}"));
+        assert_ne!(said(false, &[], "x-a: y"), said(false, &[("x-a", "y")], ""));
+        // A line's end, and what is written as one.
+        let [real, written] = ["a\r\nb", "a\\r\\nb"]
+            .map(|text| mask::text(&Detectors::new(), &said(false, &[], text)).0.as_str().to_owned());
+        assert_eq!((&*real, &*written), (r"POST /pay | [body] a\r\nb", r"POST /pay | [body] a\\r\\nb"));
+        let escaped = |value: &str| looks_escaped(&fields(&asked(&[("x-a", value)]), &[]));
+        assert!(escaped(r"a\nb") && escaped(r"\u{200b}") && !escaped(r"a | \d") && !escaped("a\tb"));
+    }
 
     #[test]
     fn what_a_body_says_is_text_and_has_no_signs_of_values_of_json() {

@@ -98,7 +98,7 @@ pub(super) struct Session {
     way: Way,
     pub(super) injected: Injected,
     pub(super) needles: Needles,
-    run: Arc<Run>,
+    pub(super) run: Arc<Run>,
     pub(super) ended: watch::Receiver<Option<Ended>>,
     pub(super) entry: Entry,
     /// What the client asked for that is not this session's.

@@ -260,6 +260,8 @@ fn rules_hold_in_strings_that_say_json_themselves() {
         "{{ \"name\": .Name }}",
         "[name]: https://x.example",
         "{ \"nam\": 1,",
+        "the field \"name\": a person's",
+        "see {\"name\":\"of it\"}",
     ] {
         setup().passes(&format!("[{}]", inner(text)));
     }
@@ -278,6 +280,15 @@ fn rules_hold_in_strings_that_say_json_themselves() {
         "[{'name': 'ann'}]",
         "{\"n\\u0061me\" :\"ann\" // x\n}",
         "\u{feff} {\"name\":\"ann\"",
+        "{\"name\" /*c*/: \"ann\"}",
+        "{\"name\"=>\"ann\"}",
+        "// c\n{\"name\":\"ann\"}",
+        ")]}'\n{\"name\":\"ann\"}",
+        "callback({\"name\":\"ann\"})",
+        "```json\n{\"name\":\"ann\"}\n```",
+        "data: {\"name\":\"ann\"}",
+        "\u{a0}{\"name\":\"ann\"}",
+        "\u{feff}\u{feff}{\"name\":\"ann\"}",
     ] {
         let found = setup().check(&format!("[{}]", inner(nearly)), "[\"[pii.name]\"]");
         assert_eq!(governed(&found), [(0, 1, false, vec![])], "{nearly}");

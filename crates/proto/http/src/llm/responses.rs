@@ -67,13 +67,33 @@ pub(super) fn prompt(body: Object<'_, '_>) -> Result<Prompt, Unreadable> {
     Ok(prompt.end(notes))
 }
 
+/// Items by which the client is called.
+pub(super) const CLIENT_CALLS: &[&str] = &[
+    "apply_patch_call",
+    "computer_call",
+    "custom_tool_call",
+    "function_call",
+    "local_shell_call",
+    "shell_call",
+];
+
 pub(super) fn answer(body: Object<'_, '_>) -> Result<Answer, Unreadable> {
+    output(body)?.answer(body)
+}
+
+/// What all items of a response say.
+pub(super) fn output(body: Object<'_, '_>) -> Result<Output, Unreadable> {
     let items = body.list("output")?.ok_or(Unreadable("the answer has no output"))?;
     let mut output = Output::default();
     for item in items {
         output.add(Output::of(item.object()?)?)?;
     }
-    output.answer(body)
+    Ok(output)
+}
+
+/// Servers leave an id out here and there.
+pub(super) fn same_if_said(one: &str, other: &str) -> bool {
+    one.is_empty() || other.is_empty() || one == other
 }
 
 /// What items of an output say.
@@ -82,7 +102,27 @@ pub(super) struct Output {
     pub(super) text: String,
     pub(super) reasoning: String,
     pub(super) calls: Vec<Call>,
+    /// Of each call.
+    pub(super) marks: Vec<Mark>,
     pub(super) notes: Notes,
+}
+
+/// What an item of a call says of it that no record has.
+pub(super) struct Mark {
+    id: String,
+    namespace: String,
+}
+
+impl Mark {
+    fn of(item: Object<'_, '_>) -> Result<Mark, Unreadable> {
+        let text = |field| item.text_or_empty(field).map(str::to_owned);
+        Ok(Mark { id: text("id")?, namespace: text("namespace")? })
+    }
+
+    /// Whether both are of one call.
+    pub(super) fn may_be(&self, other: &Mark) -> bool {
+        same_if_said(&self.id, &other.id) && self.namespace == other.namespace
+    }
 }
 
 impl Output {
@@ -95,7 +135,10 @@ impl Output {
             // What was before it, encrypted for the provider: the answer itself says nothing with it.
             "compaction" => {}
             kind => match call(kind, item)? {
-                Some(call) => output.calls.push(call),
+                Some(call) => {
+                    output.calls.push(call);
+                    output.marks.push(Mark::of(item)?);
+                }
                 None if is_hosted(kind, item)? => {
                     notes.hosted(kind);
                     if kind == "image_generation_call" && item.get("result")?.is_some() {
@@ -112,6 +155,7 @@ impl Output {
         self.text.push_str(&other.text);
         add_line(&mut self.reasoning, &other.reasoning);
         self.notes.add(&other.notes);
+        self.marks.extend(other.marks);
         other.calls.into_iter().try_for_each(|call| add_call(&mut self.calls, call))
     }
 

@@ -313,6 +313,95 @@ fn the_three_tellings_of_an_answer_must_agree() {
 }
 
 #[test]
+fn what_a_client_may_take_from_an_item_that_is_not_whole_is_what_is_recorded_of_it() {
+    let added =
+        |item: &str| format!(r#"{{"type":"response.output_item.added","output_index":0,"item":{item}}}"#);
+    let told = |kind: &str, rest: &str| format!(r#"{{"type":"response.{kind}","output_index":0,{rest}}}"#);
+    let shell = |kind: &str, command: &str| {
+        format!(r#"{{"type":"{kind}","id":"s_1","call_id":"call_1","action":{{"commands":[{command}]}}}}"#)
+    };
+    let patch = |diff: &str| {
+        format!(
+            r#"{{"type":"apply_patch_call","call_id":"call_1","operation":{{"type":"update_file","path":"a","diff":"{diff}"}}}}"#
+        )
+    };
+    let local = |command: &str| {
+        format!(
+            r#"{{"type":"local_shell_call","id":"s_1","call_id":"call_1","action":{{"type":"exec","command":["{command}"]}}}}"#
+        )
+    };
+    let arguments = |text: &str| CALL.replace(r#"{\"b\": 1}"#, text).replace("completed", "in_progress");
+    let command_done =
+        |text: &str| told("shell_call_command.done", &format!(r#""command_index":0,"command":"{text}""#));
+    let item = "an item is not what its pieces said";
+    let whole = "the response at the end is not what the stream said";
+    let (call, id) = (done(0, CALL), r#""item_id":"fc_2","#);
+    let name = told("function_call_arguments.done", r#""name":"g","arguments":"{\"b\": 1}""#);
+    let other = told("function_call_arguments.done", &format!(r#"{id}"arguments":"{{\"b\": 1}}""#));
+    let second = ADDED.replace("_index\":0", "_index\":1").replace("_1\"", "_2\"");
+    let named = CALL.replace("\"name\"", "\"namespace\":\"n\",\"name\"");
+    let with_id = CALL.replace("fc_1", "fc_9");
+    let text = |text: &str| MESSAGE.replace("Grüße 😀", text);
+    let says = told("output_text.delta", r#""content_index":0,"delta":"Grüße 😀""#);
+    let refused: &[(&[String], &str)] = &[
+        (&[added(&arguments("DROP")), call.clone()], item),
+        (&[added(&arguments("DROP")), DELTA.to_owned()], item),
+        (&[added(CALL), DELTA.to_owned()], item),
+        (&[ADDED.to_owned(), name.clone(), call.clone()], item),
+        (&[name, call.clone()], item),
+        (&[ADDED.to_owned(), second, other], item),
+        (&[added(&with_id), call.clone()], item),
+        (&[added(&named), call.clone()], item),
+        (&[call.clone(), end("completed", &[&named])], whole),
+        (&[call.clone(), end("completed", &[&with_id])], whole),
+        (&[added(&local("rm")), done(0, &local("ls"))], item),
+        (&[added(&shell("shell_call", r#""rm""#)), done(0, &shell("shell_call", r#""ls""#))], item),
+        (&[command_done("rm"), done(0, &shell("shell_call", r#""ls""#))], item),
+        (&[command_done("ls"), end("completed", &[])], whole),
+        (&[told("apply_patch_call_operation_diff.delta", r#""delta":"-x""#), done(0, &patch("+x"))], item),
+        (&[added(&patch("-x")), done(0, &patch("+x"))], item),
+        (&[added(&text("other")), done(0, MESSAGE)], item),
+        (&[added(MESSAGE), says.clone()], item),
+        (
+            &[
+                told("content_part.added", r#""content_index":0,"part":{"type":"output_text","text":"x"}"#),
+                says.clone(),
+                done(0, MESSAGE),
+            ],
+            item,
+        ),
+    ];
+    for (data, why) in refused {
+        let data: Vec<&str> = data.iter().map(String::as_str).collect();
+        assert_eq!(unreadable(Dialect::Responses, &stream(&data)), *why, "{data:?}");
+    }
+    // What servers send: nothing of it at first, no name behind it, ids of their own, or all of it at once.
+    let bare = CALL.replace(r#""arguments":"{\"b\": 1}","#, "");
+    let by_delta = told("function_call_arguments.delta", r#""item_id":"x","delta":"{\"b\": 1}""#);
+    let by_done =
+        told("function_call_arguments.done", r#""item_id":"fc_1","name":"f","arguments":"{\"b\": 1}""#);
+    let empty_part = MESSAGE.replace("Grüße 😀", "").replace("msg_1", "msg_2");
+    let shell_end = shell("shell_call", r#""ls -l""#);
+    let command = told("shell_call_command.added", r#""command_index":0,"command":"""#);
+    let deltas = told("shell_call_command.delta", r#""command_index":0,"delta":"ls -l""#);
+    let passes: &[(&[String], &str)] = &[
+        (&[added(&bare), by_delta.clone(), by_done.clone()], CALL),
+        (&[added(CALL), by_done.clone()], CALL),
+        (&[added(&bare.replace("\"id\":\"fc_1\",", "")), by_delta], CALL),
+        (&[added(&empty_part), says], MESSAGE),
+        (&[added(MESSAGE)], MESSAGE),
+        (&[added(&shell("shell_call", "")), command, deltas, command_done("ls -l")], &shell_end),
+        (&[added(&patch("")), told("apply_patch_call_operation_diff.done", r#""diff":"+x""#)], &patch("+x")),
+        (&[added(&local("ls"))], &local("ls")),
+    ];
+    for (data, item) in passes {
+        let (done, end) = (done(0, item), end("completed", &[item]));
+        let data: Vec<&str> = data.iter().chain([&done, &end]).map(String::as_str).collect();
+        assert_eq!(self::whole(Dialect::Responses, &stream(&data)).unknown, None, "{data:?}");
+    }
+}
+
+#[test]
 fn failures_and_unknown_events_of_a_stream_are_said() {
     let call_done = done(0, CALL);
     let failed = whole(Dialect::Responses, &stream(&[CREATED, &call_done, &end("failed", &[])]));
