@@ -418,9 +418,21 @@ impl Session {
 /// A parameter's value as a model would write it: text.
 fn said(types: &Snapshot, kind: u32, format: u16, bytes: &[u8]) -> Option<Box<str>> {
     let value = match (format, kind) {
+        _ if bytes.len() > PARAM_SAID_BYTES_MAX => return None,
         (1, 1..) => text(types, kind, Format::Binary, bytes),
         _ => bytes.into(),
     };
     let short = value.len() <= PARAM_SAID_BYTES_MAX;
     std::str::from_utf8(&value).ok().filter(|_| short).map(Into::into)
+}
+
+/// What the client is told where a human would have to approve what cannot be shown.
+pub(super) const TOO_LONG_TO_SHOW: &str =
+    "this needs an approval, and it cannot be shown whole to who could give it";
+
+/// What the client is told while a human is asked.
+pub(super) fn waiting(id: AskId, groups: &[Group], wait: Duration) -> Fields {
+    let names: Vec<&str> = groups.iter().map(|g| &*g.0).collect();
+    let text = format!("waiting for approval {id} by {} (expires in {} s)", names.join(", "), wait.as_secs());
+    Fields::new("NOTICE", "01000", Bytes::from(text))
 }
