@@ -10,7 +10,8 @@ use gate::{Decided, Ground, Outcome, Piece, Release};
 use ledger::{Code, Durable, Map, PayloadPlain};
 use mask::{MaskedBytes, MaskedText, Shape};
 use proto_http::frame::{Framing, Headers, Incoming, encode_last_chunk, encode_response};
-use proto_http::message::{Media, Response, hop_by_hop, latin_in_utf8};
+use proto_http::llm::{self, Dialect};
+use proto_http::message::{Media, Request, Response, Target, hop_by_hop, latin_in_utf8};
 use proto_http::session::Seen;
 use proto_http::two::reads_trailers;
 use proto_http::websocket::Kind;
@@ -300,9 +301,12 @@ impl Session {
             None => None,
         };
         let says_no = asked.call.as_ref().is_some_and(|call| call.says_no(&response));
-        let turn = asked.conversation.as_ref().filter(|_| response.status < 400 && !bodyless);
+        let is_answer = response.status < 400 && !bodyless;
+        let events = response.media == Media::EventStream;
+        let turn = asked.conversation.as_ref().map(|turn| Reading::new(turn, events));
+        let kept = || kept(&self.resource, &asked.request).map(|dialect| Reading::kept(dialect, events));
         Ok(Answer {
-            reading: turn.map(|turn| Reading::new(turn, response.media == Media::EventStream)),
+            reading: turn.or_else(kept).filter(|_| is_answer),
             listening,
             undoing: Undoing::of_answer(&response),
             scrub: Scrub::default(),
@@ -940,6 +944,13 @@ impl Answer {
         );
         payload.fits().then_some(payload)
     }
+}
+
+/// Whether a model's service is asked for an answer that it keeps.
+fn kept(resource: &Resource, request: &Request) -> Option<Dialect> {
+    let Target::Origin(origin) = &request.target else { return None };
+    resource.config.model?;
+    llm::kept(&request.method, &origin.path.segments)
 }
 
 /// Whether an answer leaves as it comes.

@@ -229,8 +229,10 @@ pub(super) struct Reading {
     calls: Vec<Call>,
     /// Those that are recorded.
     issued: HashSet<String>,
-    /// What is answered.
-    to: Arc<Conversation>,
+    /// The step of the run's plan that is answered.
+    step: Option<StepOf>,
+    /// The provider kept it: who reads it again spends no tokens.
+    kept: bool,
     /// The plan that the answer's text states.
     stated: Option<Plan>,
     /// What the model says that it thought, and the kinds of what its provider did by itself.
@@ -240,6 +242,9 @@ pub(super) struct Reading {
     pub(super) usage: (Option<u64>, Option<u64>),
 }
 
+/// The model of a kept answer, where it is not known yet.
+const KEPT: &str = "kept";
+
 enum How {
     Whole(Vec<u8>),
     Stream(Box<llm::Stream>),
@@ -248,20 +253,26 @@ enum How {
 
 impl Reading {
     pub(super) fn new(conversation: &Arc<Conversation>, streams: bool) -> Reading {
-        let dialect = conversation.dialect;
+        let model = conversation.prompt.model.clone();
+        let step = conversation.step;
+        Reading { model, step, kept: false, ..Reading::kept(conversation.dialect, streams) }
+    }
+
+    /// Of an answer that the provider kept. Which model gave it, it says itself.
+    pub(super) fn kept(dialect: Dialect, streams: bool) -> Reading {
         let how = match streams {
             true => How::Stream(Box::new(llm::Stream::new(dialect))),
             false => How::Whole(Vec::new()),
         };
-        let model = conversation.prompt.model.clone();
         Reading {
             dialect,
-            model,
+            model: KEPT.to_owned(),
             how,
             n: 0,
             calls: Vec::new(),
             issued: HashSet::new(),
-            to: conversation.clone(),
+            step: None,
+            kept: true,
             stated: None,
             reasoning: String::new(),
             hosted: Vec::new(),
@@ -344,7 +355,11 @@ impl Reading {
         if self.n == 0 && self.calls.is_empty() {
             self.stated = Plan::of_text(&answer.text);
         }
-        self.usage = (answer.input_tokens, answer.output_tokens);
+        if !self.kept {
+            self.usage = (answer.input_tokens, answer.output_tokens);
+        } else if is_name(&answer.model) {
+            self.model = answer.model;
+        }
         (self.reasoning, self.hosted) = (answer.reasoning, answer.hosted);
         match answer.unknown {
             Some(why) => Err(why),
@@ -363,7 +378,7 @@ impl Reading {
         }
         for call in std::mem::take(&mut self.calls) {
             let plan = Plan::of_call(&call);
-            let step = || self.to.step.or_else(|| gate.in_progress(who));
+            let step = || self.step.or_else(|| gate.in_progress(who));
             // Who plans carries nothing out.
             let step = if plan.is_some() { None } else { step() };
             let decision = self.record(gate, who, of, &call, step)?;

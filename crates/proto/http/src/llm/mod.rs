@@ -135,6 +135,17 @@ pub fn endpoint(method: &Method, segments: &[String]) -> Option<Endpoint> {
     }
 }
 
+/// Whether the answer to such a request is that of a turn which the provider keeps.
+pub fn kept(method: &Method, segments: &[String]) -> Option<Dialect> {
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match (method, segments.as_slice()) {
+        (Method::Get, [.., "chat", "completions", _]) => Some(Dialect::Chat),
+        (Method::Get, [.., "responses", _]) => Some(Dialect::Responses),
+        (Method::Post, [.., "responses", _, "cancel"]) => Some(Dialect::Responses),
+        _ => None,
+    }
+}
+
 /// Reads the body of a request, decoded. Errors: larger than [`LLM_BODY_BYTES_MAX`], JSON with no reading or several,
 /// no model, a known field of another type, a call or a result without its id.
 pub fn prompt(dialect: Dialect, body: &[u8]) -> Result<Prompt, Unreadable> {

@@ -156,6 +156,27 @@ fn an_endpoint_is_known_by_method_and_last_segments() {
 }
 
 #[test]
+fn a_turn_that_the_provider_keeps_is_known_by_where_it_is_asked_for() {
+    let kept = |method: &'static str, path: &str| {
+        let method = Method::parse(&wire::RawField::new(bytes::Bytes::from_static(method.as_bytes())));
+        let segments: Vec<String> = path.split('/').map(str::to_owned).collect();
+        super::kept(&method, &segments)
+    };
+    assert_eq!(kept("GET", "v1/responses/resp_1"), Some(Dialect::Responses));
+    assert_eq!(kept("POST", "v1/responses/resp_1/cancel"), Some(Dialect::Responses));
+    assert_eq!(kept("GET", "v1/chat/completions/c_1"), Some(Dialect::Chat));
+    for (method, path) in [
+        ("DELETE", "v1/responses/resp_1"),
+        ("GET", "v1/responses"),
+        ("GET", "v1/responses/resp_1/input_items"),
+        ("GET", "v1/chat/completions"),
+        ("GET", "v1/models/m"),
+    ] {
+        assert_eq!(kept(method, path), None, "{path}");
+    }
+}
+
+#[test]
 fn strings_of_a_call_are_those_that_an_action_may_say_again() {
     let strings = |arguments: &str| call("", "", arguments).strings();
     assert_eq!(
