@@ -2,7 +2,7 @@
 
 use pg_query::protobuf as p;
 
-use super::{Walk, constant};
+use super::{Found, Walk, constant, strings};
 use crate::analysis::{Carried, CopyField, CopyForm, CopyType, Reason};
 use crate::tree::{Node, Tree};
 
@@ -16,6 +16,45 @@ impl<'a> Walk<'a> {
         if !s.is_from && !matches!(form(&s.options), Some((CopyForm::Text { .. } | CopyForm::Csv { .. }, _)))
         {
             self.opaque(UNTYPED);
+        }
+    }
+
+    /// Whether each field of what a query gives is a column of a table, as it is there.
+    pub(super) fn gives_columns(&self, query: &'a Node) -> bool {
+        let Some(Tree::SelectStmt(s)) = Tree::of(query) else { return false };
+        let tables: Option<Vec<&p::RangeVar>> = s
+            .from_clause
+            .iter()
+            .map(|item| match Tree::of(item)? {
+                Tree::RangeVar(table) => self.is_table(table).then_some(table),
+                _ => None,
+            })
+            .collect();
+        let Some(tables) = tables else { return false };
+        // A table's name is a whole row.
+        let is_row = |name: &str| {
+            let known_as = |table: &&p::RangeVar| {
+                table.alias.as_ref().map_or(&*table.relname, |a| &*a.aliasname) == name
+            };
+            tables.iter().any(|table| known_as(table) || table.relname == name)
+        };
+        let column = |target: &Node| {
+            let Some(Tree::ResTarget(target)) = Tree::of(target) else { return false };
+            match target.val.as_deref().and_then(Tree::of) {
+                Some(Tree::ColumnRef(c)) => strings(&c.fields).last().is_none_or(|name| !is_row(name)),
+                _ => false,
+            }
+        };
+        s.op() == p::SetOperation::SetopNone
+            && s.with_clause.is_none()
+            && s.values_lists.is_empty()
+            && s.target_list.iter().all(column)
+    }
+
+    fn is_table(&self, name: &p::RangeVar) -> bool {
+        match self.lookup(&name.schemaname, &name.relname) {
+            Found::Relation(relation) => matches!(relation.kind, 'r' | 'p' | 'f'),
+            Found::Temp(_) | Found::Cte(_) | Found::Nothing => false,
         }
     }
 

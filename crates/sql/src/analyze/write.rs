@@ -151,11 +151,15 @@ impl<'a> Walk<'a> {
         }
         self.effects.push(if s.is_from { Effect::CopyIn } else { Effect::CopyOut });
         if let Some(node) = &s.query {
-            self.copies_untyped(s);
             let out = self.query(node, Position::Output);
             let only = |sources: &[(u32, i16)]| sources.first().copied().filter(|_| sources.len() == 1);
+            let columns: Vec<_> = out.columns.iter().map(|column| only(&column.sources)).collect();
+            let as_they_are = self.gives_columns(node) && columns.iter().all(Option::is_some);
+            if out.open || !as_they_are {
+                self.copies_untyped(s);
+            }
             if !out.open {
-                self.carried(s, out.columns.iter().map(|column| only(&column.sources)).collect(), false);
+                self.carried(s, columns, as_they_are);
             }
             return;
         }
