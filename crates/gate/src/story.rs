@@ -138,12 +138,12 @@ impl Asked {
 /// What whoever approves is shown of parameters: their values as far as they are of no class, as many as fit.
 fn told_values(detectors: &Detectors, params: &[Param]) -> Vec<Option<MaskedText>> {
     let mut left = PARAM_VALUES_BYTES_MAX;
-    let mut value = |param: &Param| {
+    let value = |param: &Param| {
         let (shown, _) = mask::text(detectors, param.said.as_deref()?);
         left = left.checked_sub(shown.as_str().len())?;
         Some(shown)
     };
-    params.iter().map(|param| value(param)).collect()
+    params.iter().map(value).collect()
 }
 
 /// How a question ended, checked again when it is spent.

@@ -235,7 +235,8 @@ fn of_a_thousand_canaries_none_is_left_in_any_file_page_or_export() {
     talk(&mut client, &canaries);
     let told = approval(&gateway, &asker, &canaries);
     let of_a_class = canaries.ssn.iter().chain(&canaries.card).chain(&canaries.mail);
-    let found = Net::new(of_a_class.map(String::as_str)).search(&told);
+    let classed = Net::new(of_a_class.map(String::as_str));
+    let found = classed.search(&told);
     assert!(found.is_empty(), "shown to an approver: {found:?}\n{}", around(&told, found[0]));
     let reading = gateway.lease("tester").unwrap();
     let mut client = Raw::log_in(&gateway, &reading);

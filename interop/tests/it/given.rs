@@ -100,7 +100,8 @@ fn a_value_is_found_in_whatever_format_it_was_given_and_of_another_a_no_is_prove
         plan.masks.extend(accounts);
         plan.policy = format!(
             "{POLICY}\n@id(\"seer-sees\")\npermit (principal in Agent::\"seer\", action == Action::\"reveal\", \
-             resource == Class::\"fin.account\");"
+             resource == Class::\"fin.account\");\n@id(\"raw-does\")\n\
+             permit (principal in Agent::\"raw\", action == Action::\"opaque\", resource);"
         );
     });
     fill("given");
@@ -129,7 +130,8 @@ fn a_value_is_found_in_whatever_format_it_was_given_and_of_another_a_no_is_prove
     assert_eq!(bytes["answer"], "maybe", "{bytes}");
     // What is made in a query has a type that is not known before it comes: it needs the permission for what cannot be known.
     let made = COPY.replace("given_3", "(SELECT n + 1 AS more FROM given_3)");
-    let words = [&drivers().python(), Path::new("-c"), Path::new(&made)];
+    let driver = drivers().python();
+    let words = [&driver, Path::new("-c"), Path::new(&made)];
     let refused = gateway.run_to_end("seer", &words, "").unwrap();
     assert!(!refused.status.success() && refused.err().contains("opaque"), "{}", refused.all());
     python(&gateway, "raw", &made);

@@ -339,7 +339,8 @@ fn a_request_that_is_cancelled_has_no_answer_and_holds_nobody_up() {
         assert!(answer(&said, &6.into())["result"].is_object(), "{agent}: {said:?}");
         assert!(said.iter().all(|line| line["id"] != 5), "{agent}: {said:?}");
         assert!(done.all().contains("status 0"), "{agent}: {}", scene().gateway.explain(&done));
-        assert_eq!(server.seen(), seen, "{agent}: {said:?}");
+        // One that is cancelled at once may not have begun.
+        assert!(seen.starts_with(&*server.seen()), "{agent}: {said:?}");
     }
     let waiting = scene().text(&["approvals", "--json"]);
     assert!(!waiting.contains("sleep"), "nobody is asked any more: {waiting}");
