@@ -615,8 +615,8 @@ fn asked_html(html: &mut Html, ask: &Asked, person: &Person) {
         html.leaf("p", "label", "What it would change:");
         html.tag("pre", "changes", |html| html.block(changes));
     }
-    if !ask.params.is_empty() {
-        html.leaf("p", "label", &format!("Parameters: {}", ask.numbered_params().join(", ")));
+    for param in ask.numbered_params() {
+        html.leaf("p", "label", &format!("Parameter {param}"));
     }
     for line in ask.decided() {
         html.leaf("p", "label", &format!("Decided: {line}"));

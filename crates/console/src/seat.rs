@@ -287,10 +287,10 @@ impl BecauseLine {
 }
 
 impl Asked {
-    /// The masks of the parameters, each behind its place and before its value where that is shown: `$2 int4(2 bytes) = 17`.
+    /// The masks of the parameters, each behind its place and before its value where that is shown: `$2 int4(2 bytes) = "17"`.
     pub fn numbered_params(&self) -> Vec<String> {
         let value = |n: usize| match self.param_values.get(n) {
-            Some(Some(value)) => format!(" = {value}"),
+            Some(Some(value)) => format!(" = \"{}\"", value.replace('"', "\\\"")),
             Some(None) | None => String::new(),
         };
         self.params.iter().enumerate().map(|(n, mask)| format!("${} {mask}{}", n + 1, value(n))).collect()

@@ -114,9 +114,19 @@ pub fn scan<'a>(type_oid: u32, is_binary: bool, value: &'a [u8], own: Own<'_>) -
     match is_binary {
         false if type_oid == oid::BYTEA => text_bytea(value),
         false => Scan::Text(Cow::Borrowed(value)),
-        true => binary(type_oid, value, own),
+        true => binary(type_oid, value, own, VALUE_TEXT_BYTES_MAX),
     }
 }
+
+/// The same of a value in binary format, where one whose text is much longer than itself is malformed: a number of 14 bytes may have
+/// 131,072 digits, and no value of a class has so many.
+pub fn scan_near<'a>(type_oid: u32, value: &'a [u8], own: Own<'_>) -> Scan<'a> {
+    binary(type_oid, value, own, NEAR_TEXT_BYTES + NEAR_TEXT_TIMES * value.len())
+}
+
+/// How much longer than a value its text may be: dates take three bytes of text for one, intervals as they are mostly written four.
+const NEAR_TEXT_TIMES: usize = 8;
+const NEAR_TEXT_BYTES: usize = 4 << 10;
 
 /// OIDs of built-in types that are named here.
 pub mod oid {
@@ -307,15 +317,15 @@ fn text_bytea(value: &[u8]) -> Scan<'_> {
     }
 }
 
-fn binary<'a>(type_oid: u32, value: &'a [u8], own: Own<'_>) -> Scan<'a> {
-    let mut printer = Printer { own, out: Vec::new(), unknown: false };
+fn binary<'a>(type_oid: u32, value: &'a [u8], own: Own<'_>, max: usize) -> Scan<'a> {
+    let mut printer = Printer { own, out: Vec::new(), unknown: false, max };
     match printer.is(type_oid) {
         (_, Carries::Unknown) => return Scan::Unknown(Cow::Borrowed(value)),
         (_, Carries::Bytes) => return Scan::Bytes(Cow::Borrowed(value)),
         (type_oid, Carries::Text) if is_itself(type_oid) => return Scan::Text(Cow::Borrowed(value)),
         _ => {}
     }
-    match printer.print(type_oid, value, 0) {
+    match printer.print(type_oid, value, 0).filter(|()| printer.out.len() <= max) {
         Some(()) if printer.unknown => Scan::Unknown(Cow::Owned(printer.out)),
         Some(()) => Scan::Text(Cow::Owned(printer.out)),
         None => Scan::Malformed,
@@ -333,6 +343,8 @@ struct Printer<'a> {
     out: Vec<u8>,
     /// Something of it has a text that is not known here.
     unknown: bool,
+    /// Longer is not printed: then the value counts as malformed.
+    max: usize,
 }
 
 impl Printer<'_> {
@@ -344,7 +356,7 @@ impl Printer<'_> {
     }
 
     fn print(&mut self, type_oid: u32, value: &[u8], depth: u32) -> Option<()> {
-        if depth > VALUE_DEPTH_MAX || self.out.len() > VALUE_TEXT_BYTES_MAX {
+        if depth > VALUE_DEPTH_MAX || self.out.len() > self.max {
             return None;
         }
         let (type_oid, carries) = self.is(type_oid);

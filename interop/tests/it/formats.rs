@@ -15,7 +15,9 @@ const TABLES: &str = "\
 CREATE TYPE pair AS (a int, b bigint);
 CREATE TABLE pay (id int PRIMARY KEY, n bigint, account bigint, raw bytea);
 INSERT INTO pay VALUES (1, 4111111111111111, 4000000888, 'quebec77secret');
-GRANT SELECT ON pay TO crm_app;";
+CREATE TABLE one (c bigint);
+INSERT INTO one VALUES (4111111111111111);
+GRANT SELECT ON pay, one TO crm_app;";
 
 fn scene(database: &str) -> (Gateway, Lease) {
     let site = own_site(database, |plan| {
@@ -143,10 +145,10 @@ fn a_value_within_a_binary_value_is_seen() {
     }
     // A parameter is found by its value, too.
     let insert = "SELECT 1 FROM pay WHERE n = $1::bigint AND id < 0";
-    let parse = message(b'P', &[b"\0", insert.as_bytes(), b"\0\0\x01\0\0\0\x14"].concat());
+    let typed = message(b'P', &[b"\0", insert.as_bytes(), b"\0\0\x01\0\0\0\x14"].concat());
     let sent = 4_012_888_888_881_881_i64;
     let bind = [&b"\0\0\0\x01\0\x01\0\x01\0\0\0\x08"[..], &sent.to_be_bytes(), b"\0\0"].concat();
-    assert_eq!(flight(&mut client, &[parse, message(b'B', &bind), execute("", 0)]), None);
+    assert_eq!(flight(&mut client, &[typed, message(b'B', &bind), execute("", 0)]), None);
     assert_eq!(answer_of(&gateway, "4012888888881881"), "sent");
 
     // Out of a COPY in binary format nothing can be cut: it ends.
@@ -161,6 +163,34 @@ fn a_value_within_a_binary_value_is_seen() {
         assert!(!forms.iter().any(|form| has(&rows, form)), "{sql}: {answer:?}");
         assert!(code(&answer).is_some(), "{sql}: {answer:?}");
     }
+    // What nobody can look into stays here, and so does what stands behind a name or a table's.
+    let deep = format!("SELECT {}n{} FROM pay", "ROW(".repeat(9), ")".repeat(9));
+    let long = "SELECT ROW(array_fill(1e131071::numeric, ARRAY[520]), n) FROM pay";
+    for (name, sql) in [("deep", &*deep), ("long", long)] {
+        let mut client = Raw::log_in(&gateway, &lease);
+        client.send(&[parse("", sql), binary("", ""), execute("", 0)].concat());
+        client.send(&message(b'S', b""));
+        let answer = client.until_ready().unwrap_or_default();
+        assert!(!has(&rows(&answer), &card.to_be_bytes()) && code(&answer).is_some(), "{name}: {answer:?}");
+    }
+    let mut client = Raw::log_in(&gateway, &lease);
+    assert_eq!(flight(&mut client, &[parse("c", "COPY pay (n) TO STDOUT (FORMAT binary)")]), None);
+    let answer = client.query("EXECUTE c").unwrap_or_default();
+    assert!(!has(&rows(&answer), &card.to_be_bytes()) && code(&answer).is_some(), "{answer:?}");
+    let mut client = Raw::log_in(&gateway, &lease);
+    let row = client.query("COPY (SELECT p.array_agg FROM one p) TO STDOUT (FORMAT binary)").unwrap();
+    assert_eq!(code(&row).as_deref(), Some("42501"), "{row:?}");
+    for plain in
+        ["SELECT id FROM pay", "SELECT p.id, p.account FROM pay p", "SELECT one.* FROM one WHERE c = 1"]
+    {
+        let answer = client.query(&format!("COPY ({plain}) TO STDOUT (FORMAT binary)")).unwrap();
+        assert_eq!(code(&answer), None, "{plain}: {answer:?}");
+    }
+    // A parameter of which nobody can say what it holds is refused.
+    let nested = [1, 2249, 6].map(u32::to_be_bytes).concat();
+    let typed = message(b'P', b"\0SELECT $1::record\0\0\x01\0\0\x08\xc9");
+    let head = [&b"\0\0\0\x01\0\x01\0\x01"[..], &(nested.len() as u32).to_be_bytes(), &nested, b"\0\0"];
+    assert_eq!(flight(&mut client, &[typed, message(b'B', &head.concat())]).as_deref(), Some("54000"));
     let verified = gateway.site().ask(&["verify"], "").unwrap();
     assert!(verified.status.success(), "{}", verified.all());
 }

@@ -178,7 +178,7 @@ impl Again<'_> {
                 if self.refused("execute", frame, &text)? {
                     return Ok(());
                 }
-                self.part(frame, Part::Execute, None)?;
+                self.part(frame, Part::Execute, Some(text.clone()))?;
                 let batch = std::mem::take(&mut self.state.batch);
                 self.ask("execute", &batch, &text)
             }
@@ -208,6 +208,10 @@ impl Again<'_> {
     }
 
     fn part(&mut self, frame: &Frame, part: Part, text: Option<String>) -> Result<(), Cut> {
+        // As a session's: what is of another statement is asked by itself.
+        if text.is_some() && self.state.batch.text.is_some() && self.state.batch.text != text {
+            self.cover("describe")?;
+        }
         let batch = &mut self.state.batch;
         frame.encode(&mut batch.bytes)?;
         batch.parts.push(part);

@@ -16,7 +16,7 @@ use vocab::Class;
 use wire::RawField;
 
 use super::flight::{Columns, FlushError, Leak, Op, Scene};
-use super::text;
+use super::text::{self, Behind};
 use crate::config::{Reel, Tripwire};
 
 /// Where in the bytes rows of another shape begin.
@@ -94,33 +94,43 @@ impl Look {
         Ok((bytes, reel))
     }
 
-    /// Whether detectors find something behind the bytes of cells in binary formats. Errors: they do in a COPY in binary format, out of which
-    /// nothing can be cut; its values enter the filter here.
+    /// Whether detectors find something behind the bytes of cells in binary formats, and nothing explains it. Errors: nobody can look there;
+    /// or they do in a COPY in binary format, out of which nothing can be cut; its values enter the filter here.
     fn behind(&mut self, scene: &Scene<'_>, bytes: &[u8], op: Option<&mut Op>) -> Result<bool, FlushError> {
         let detectors = scene.gate.detectors();
         let mut found = Vec::new();
-        self.apart.clear();
-        if let Some(copied) = op.and_then(|op| op.copied.as_mut()) {
+        if let Some(op) = op
+            && let Some(copied) = op.copied.as_mut()
+        {
+            self.apart.clear();
             for (place, _) in self.places.cells.iter().filter(|(_, form)| *form == Form::Copy) {
                 let data = bytes.get(place.clone()).unwrap_or_default();
-                copied.enter(&mut self.filter, scene.filter_key, scene.types, data, &mut self.apart);
+                let (key, types) = (scene.filter_key, scene.types);
+                copied.enter(&mut self.filter, key, types, data, &self.known, &mut self.apart);
             }
             detectors.scan_deep(&self.apart, &mut found);
-            if let Some(finding) = found.first() {
-                return Err(FlushError::Leak(Leak { detector: finding.detector }));
+            // Who may do what cannot be known may have it.
+            let permitted = op.plan.as_ref().is_some_and(|plan| plan.action().opaque.is_some());
+            match found.first() {
+                Some(finding) => return Err(FlushError::Leak(Leak { detector: finding.detector })),
+                None if copied.blind && !permitted => return Err(BLIND),
+                None => {}
             }
-            self.apart.clear();
         }
+        let mut finds = false;
         for (place, form) in &self.places.cells {
             let Form::Binary(type_oid) = form else { continue };
             let value = bytes.get(place.clone()).unwrap_or_default();
-            let behind = text::behind(scene.types, *type_oid, value);
-            behind.into_iter().for_each(|text| text::apart(&mut self.apart, &text));
+            match text::behind(scene.types, *type_oid, value) {
+                Behind::Text(text) if !finds => {
+                    detectors.scan_deep(&text, &mut found);
+                    finds = !found.is_empty();
+                }
+                Behind::Text(_) | Behind::Nothing => {}
+                Behind::Blind => return Err(BLIND),
+            }
         }
-        if !self.apart.is_empty() {
-            detectors.scan_deep(&self.apart, &mut found);
-        }
-        Ok(!found.is_empty())
+        Ok(finds)
     }
 
     /// What leaves enters the filter.
@@ -153,6 +163,9 @@ impl Look {
         mask::release(detectors, bytes, &self.places.values, &self.known, &mut self.apart)
     }
 }
+
+/// A value in binary format that nobody can look into.
+const BLIND: FlushError = FlushError::Leak(Leak { detector: "binary-form" });
 
 /// Where values stand in frames, in bytes.
 #[derive(Default)]
@@ -506,7 +519,7 @@ fn found_behind(
 ) -> BTreeMap<usize, Finding> {
     let found = |(i, cell): (usize, &Option<&[u8]>)| {
         let (Form::Binary(type_oid), Some(value)) = (columns.form(i), *cell) else { return None };
-        let text = text::behind(scene.types, type_oid, value)?;
+        let Behind::Text(text) = text::behind(scene.types, type_oid, value) else { return None };
         let mut found = Vec::new();
         scene.gate.detectors().scan_deep(&text, &mut found);
         let explained = |finding: &Finding| {

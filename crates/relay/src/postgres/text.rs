@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use mask::{FilterBuilder, FilterKey, Shape};
+use mask::{FilterBuilder, FilterKey, Known, Shape};
 use proto_postgres::copy::{Form, Piece, Splitter};
 use proto_postgres::message::Format;
-use proto_postgres::types::{BYTEA_DIGITS_MAX, Carries, Scan, bytea_digits, carries, oid, scan};
+use proto_postgres::types::{BYTEA_DIGITS_MAX, Carries, Scan, bytea_digits, carries, oid, scan, scan_near};
 use sql::{CopyType, Snapshot, Written};
 use wire::Side;
 
@@ -20,25 +20,52 @@ pub fn text<'a>(types: &Snapshot, type_oid: u32, format: Format, value: &'a [u8]
     }
 }
 
-/// What detectors look at beside the bytes of a value in binary format, where these do not show all that may be of a class: the digits of
-/// a number, or the value's text, its parts as lines.
-pub fn behind(types: &Snapshot, type_oid: u32, value: &[u8]) -> Option<Vec<u8>> {
+/// What detectors look at beside the bytes of a value in binary format.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// Its bytes show all of it that may be of a class, or nobody knows its type.
+    Nothing,
+    /// The digits of a number, or the value's text, its parts as lines.
+    Text(Vec<u8>),
+    /// It is not of its type's form, too deep, or by far longer than its bytes: nobody can look.
+    Blind,
+}
+
+pub fn behind(types: &Snapshot, type_oid: u32, value: &[u8]) -> Behind {
     match Shape::of_postgres(type_oid, true) {
-        Shape::Text | Shape::Json | Shape::Jsonb | Shape::Settled => return None,
+        Shape::Text | Shape::Json | Shape::Jsonb | Shape::Settled => return Behind::Nothing,
         shape @ (Shape::Integer | Shape::Double | Shape::Numeric) => {
-            return mask::hidden_number(shape, value).map(String::into_bytes);
+            let digits = mask::hidden_number(shape, value);
+            return digits.map_or(Behind::Nothing, |digits| Behind::Text(digits.into_bytes()));
         }
         Shape::Rigid => {}
     }
-    match scan(type_oid, true, value, &|own| own_type(types, own)) {
-        Scan::Text(Cow::Owned(text)) | Scan::Unknown(Cow::Owned(text)) => Some(text),
-        Scan::Text(_) | Scan::Unknown(_) | Scan::Bytes(_) | Scan::Malformed => None,
+    match scan_near(type_oid, value, &|own| own_type(types, own)) {
+        Scan::Text(Cow::Owned(text)) | Scan::Unknown(Cow::Owned(text)) => Behind::Text(text),
+        Scan::Text(_) | Scan::Unknown(_) | Scan::Bytes(_) => Behind::Nothing,
+        Scan::Malformed => Behind::Blind,
+    }
+}
+
+/// The text of a value in binary format that says all of it: none of one that has parts, of bytes, or of a type that is not known.
+pub fn whole<'a>(types: &Snapshot, type_oid: u32, value: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    let of = match carries(type_oid) {
+        Carries::Unknown => own_type(types, type_oid)?.1,
+        built_in => built_in,
+    };
+    let scalar = matches!(
+        of,
+        Carries::Text | Carries::Number | Carries::Time | Carries::Network | Carries::Uuid | Carries::Nothing
+    );
+    match scan_near(type_oid, value, &|own| own_type(types, own)) {
+        Scan::Text(text) if scalar => Some(text),
+        _ => None,
     }
 }
 
 /// Adds a value in binary format to a filter, as its text.
 pub fn enter(filter: &mut FilterBuilder, key: &FilterKey, types: &Snapshot, type_oid: u32, value: &[u8]) {
-    match scan(type_oid, true, value, &|own| own_type(types, own)) {
+    match scan_near(type_oid, value, &|own| own_type(types, own)) {
         Scan::Text(text) => lines(filter, key, &text),
         Scan::Bytes(bytes) => {
             filter.cell(key, &bytes);
@@ -63,11 +90,13 @@ pub struct Copied {
     types: Vec<Option<CopyType>>,
     /// It is not of its form: no more of it is read.
     lost: bool,
+    /// Something of it could not be looked at: it is not of its form, or nobody knows its type.
+    pub blind: bool,
 }
 
 impl Copied {
     pub fn new(types: Vec<Option<CopyType>>) -> Copied {
-        Copied { splitter: Splitter::new(Form::Binary, Side::Upstream), types, lost: false }
+        Copied { splitter: Splitter::new(Form::Binary, Side::Upstream), types, lost: false, blind: false }
     }
 
     /// Adds each value of the rows that end in `data` to a filter, as its text and as it is, and to `shown` what detectors look at
@@ -78,9 +107,10 @@ impl Copied {
         key: &FilterKey,
         types: &Snapshot,
         data: &[u8],
+        known: &Known,
         shown: &mut Vec<u8>,
     ) {
-        let Copied { splitter, types: fields, lost } = self;
+        let Copied { splitter, types: fields, lost, blind } = self;
         let read = splitter.push(data, |piece| {
             let Piece::Row(row) = piece else { return };
             for (i, value) in row.fields().into_iter().enumerate() {
@@ -89,9 +119,16 @@ impl Copied {
                 match fields.get(i).copied().flatten() {
                     Some(of) => {
                         enter(filter, key, types, of.oid, &value);
-                        behind(types, of.oid, &value).into_iter().for_each(|text| apart(shown, &text));
+                        match behind(types, of.oid, &value) {
+                            Behind::Text(text) if known.origin(&value).is_none() => apart(shown, &text),
+                            Behind::Text(_) | Behind::Nothing => {}
+                            Behind::Blind => *blind = true,
+                        }
                     }
-                    None => filter.cannot_say(),
+                    None => {
+                        filter.cannot_say();
+                        *blind = true;
+                    }
                 }
                 if fields.get(i).copied().flatten().is_some_and(|of| !of.as_it_is) {
                     filter.cannot_say();
@@ -99,6 +136,7 @@ impl Copied {
             }
         });
         *lost |= read.is_err();
+        *blind |= *lost;
         if *lost {
             filter.cannot_say();
         }
@@ -179,19 +217,30 @@ mod tests {
     #[test]
     fn what_bytes_do_not_show_is_looked_at_as_text() {
         let shown = |type_oid, value: &[u8]| behind(&Snapshot::default(), type_oid, value);
+        let text = |text: &[u8]| Behind::Text(text.to_vec());
         let card = 4_111_111_111_111_111_i64;
         let digits = card.to_string().into_bytes();
-        assert_eq!(shown(oid::INT8, &card.to_be_bytes()), Some(digits.clone()));
-        assert_eq!(shown(oid::FLOAT8, &(card as f64).to_be_bytes()), Some(digits.clone()));
-        assert_eq!(shown(oid::INT8, &7i64.to_be_bytes()), None);
-        assert_eq!(shown(oid::TEXT, &digits), None, "it is its own text");
+        assert_eq!(shown(oid::INT8, &card.to_be_bytes()), text(&digits));
+        assert_eq!(shown(oid::FLOAT8, &(card as f64).to_be_bytes()), text(&digits));
+        assert_eq!(shown(oid::INT8, &7i64.to_be_bytes()), Behind::Nothing);
+        assert_eq!(shown(oid::TEXT, &digits), Behind::Nothing, "it is its own text");
         // One dimension of one element, no NULLs, of int8.
         let array = [1, 0, oid::INT8, 1, 1, 8].map(u32::to_be_bytes).concat();
         let array = [array, card.to_be_bytes().to_vec()].concat();
-        assert_eq!(shown(1016, &array), Some(digits.clone()));
+        assert_eq!(shown(1016, &array), text(&digits));
         let row = [1, oid::INT8, 8].map(u32::to_be_bytes).concat();
         let row = [row, card.to_be_bytes().to_vec()].concat();
-        assert_eq!(shown(oid::RECORD, &row), Some(digits));
+        assert_eq!(shown(oid::RECORD, &row), text(&digits));
+        // Nobody looks further than eight rows deep, or at a number of 131,072 digits.
+        let deep = (0..9).fold(row, |row, _| {
+            let head = [1, oid::RECORD, row.len() as u32].map(u32::to_be_bytes).concat();
+            [head, row].concat()
+        });
+        assert_eq!(shown(oid::RECORD, &deep), Behind::Blind);
+        let long = [0u8, 1, 0x7f, 0xff, 0, 0, 0, 0, 0, 1];
+        let array = [1, 0, oid::NUMERIC, 1, 1, 10].map(u32::to_be_bytes).concat();
+        assert_eq!(shown(1231, &[array, long.to_vec()].concat()), Behind::Blind);
+        assert_eq!(shown(oid::RECORD, b"no row"), Behind::Blind);
     }
 
     #[test]
@@ -207,7 +256,14 @@ mod tests {
                 let (mut filter, key) = (FilterBuilder::new(), FilterKey::new(&KEY));
                 let mut copied = Copied::new(types.clone());
                 for piece in stream.chunks(size) {
-                    copied.enter(&mut filter, &key, &Snapshot::default(), piece, &mut Vec::new());
+                    copied.enter(
+                        &mut filter,
+                        &key,
+                        &Snapshot::default(),
+                        piece,
+                        &Known::new(KEY),
+                        &mut Vec::new(),
+                    );
                 }
                 let filter = filter.take();
                 assert_eq!(filter.may_contain(&key, b"4000000123"), Some(true));
@@ -215,7 +271,14 @@ mod tests {
             }
         }
         let (mut filter, key) = (FilterBuilder::new(), FilterKey::new(&KEY));
-        Copied::new(Vec::new()).enter(&mut filter, &key, &Snapshot::default(), &stream, &mut Vec::new());
+        Copied::new(Vec::new()).enter(
+            &mut filter,
+            &key,
+            &Snapshot::default(),
+            &stream,
+            &Known::new(KEY),
+            &mut Vec::new(),
+        );
         assert_eq!(filter.take().may_contain(&key, b"4000000123"), None);
     }
 }

@@ -2,8 +2,9 @@
 
 use pg_query::protobuf as p;
 
-use super::{Found, Walk, constant, strings};
+use super::{Found, Walk, constant};
 use crate::analysis::{Carried, CopyField, CopyForm, CopyType, Reason};
+use crate::snapshot::Relation;
 use crate::tree::{Node, Tree};
 
 const UNREAD: &str = "The gateway cannot read the options of this COPY, and it carries governed values.";
@@ -22,26 +23,30 @@ impl<'a> Walk<'a> {
     /// Whether each field of what a query gives is a column of a table, as it is there.
     pub(super) fn gives_columns(&self, query: &'a Node) -> bool {
         let Some(Tree::SelectStmt(s)) = Tree::of(query) else { return false };
-        let tables: Option<Vec<&p::RangeVar>> = s
+        let tables: Option<Vec<(&p::RangeVar, &Relation)>> = s
             .from_clause
             .iter()
             .map(|item| match Tree::of(item)? {
-                Tree::RangeVar(table) => self.is_table(table).then_some(table),
+                Tree::RangeVar(name) if name.alias.as_ref().is_none_or(|alias| alias.colnames.is_empty()) => {
+                    Some((name, self.table(name)?))
+                }
                 _ => None,
             })
             .collect();
         let Some(tables) = tables else { return false };
-        // A table's name is a whole row.
+        // A table's name is a whole row, and behind a table's a function may stand as a column does.
         let is_row = |name: &str| {
-            let known_as = |table: &&p::RangeVar| {
-                table.alias.as_ref().map_or(&*table.relname, |a| &*a.aliasname) == name
-            };
-            tables.iter().any(|table| known_as(table) || table.relname == name)
+            let known_as =
+                |table: &p::RangeVar| table.alias.as_ref().is_some_and(|alias| alias.aliasname == name);
+            tables.iter().any(|(table, _)| known_as(table) || table.relname == name)
         };
+        let has = |name: &str| tables.iter().any(|(_, relation)| relation.column(name).is_some());
         let column = |target: &Node| {
             let Some(Tree::ResTarget(target)) = Tree::of(target) else { return false };
-            match target.val.as_deref().and_then(Tree::of) {
-                Some(Tree::ColumnRef(c)) => strings(&c.fields).last().is_none_or(|name| !is_row(name)),
+            let Some(Tree::ColumnRef(c)) = target.val.as_deref().and_then(Tree::of) else { return false };
+            match c.fields.last().and_then(Tree::of) {
+                Some(Tree::AStar(_)) => c.fields.len() <= 2,
+                Some(Tree::String(name)) => c.fields.len() <= 2 && has(&name.sval) && !is_row(&name.sval),
                 _ => false,
             }
         };
@@ -51,10 +56,10 @@ impl<'a> Walk<'a> {
             && s.target_list.iter().all(column)
     }
 
-    fn is_table(&self, name: &p::RangeVar) -> bool {
+    fn table(&self, name: &p::RangeVar) -> Option<&'a Relation> {
         match self.lookup(&name.schemaname, &name.relname) {
-            Found::Relation(relation) => matches!(relation.kind, 'r' | 'p' | 'f'),
-            Found::Temp(_) | Found::Cte(_) | Found::Nothing => false,
+            Found::Relation(relation) => Some(relation).filter(|r| matches!(r.kind, 'r' | 'p' | 'f')),
+            Found::Temp(_) | Found::Cte(_) | Found::Nothing => None,
         }
     }
 

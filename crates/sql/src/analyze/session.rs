@@ -255,6 +255,7 @@ impl<'a> Walk<'a> {
         self.locks |= other.locks;
         self.redefines.extend(other.redefines.iter().cloned());
         self.carried = other.carried.clone();
+        self.copied = other.copied.clone();
         if let Some(opaque) = other.action.opaque {
             self.opaque(opaque.0);
         }

@@ -6,6 +6,8 @@ use wire::kind;
 use super::named::{NAME_CUT, names_cut};
 use super::*;
 
+const NO_LOOK: &str = "a parameter in binary format is too deep, too long as text, or not of its type's form";
+
 const LAPSED: &str = "policy allowed this statement, or somebody approved it, and that no longer holds now that the whole text is decided";
 const NOT_UTF8: &str = "the statement is not UTF-8";
 
@@ -178,6 +180,10 @@ impl Session {
 
     pub(super) fn on_query(&mut self, sql: &RawField, frame: &Frame) -> Result<(), Cut> {
         self.cover("describe")?;
+        if self.skipping {
+            // What stood before it was refused, and PostgreSQL skips it up to a Sync.
+            return Ok(());
+        }
         let asked = raw(frame);
         let Some(text) = sql.to_str() else {
             return self.refuse_query(asked, "", ParseError::new("22021", NOT_UTF8));
@@ -463,6 +469,9 @@ impl Session {
         if self.batch.plan.is_some() {
             self.cover("parse")?;
         }
+        if self.skipping {
+            return Ok(());
+        }
         self.last_statement = parse.sql.to_bytes();
         let ready = Ready::said("parse", plan.clone(), raw(frame));
         if let Some(reason) = plan.refuse.filter(|_| !plan.is_named_later()) {
@@ -509,6 +518,10 @@ impl Session {
             let why = "there is no prepared statement of this name";
             return self.refuse_name("bind", frame, "26000", why, &bind.statement);
         };
+        // What is sent for this one is not another's.
+        if self.is_apart(&prepared.plan)? {
+            return Ok(());
+        }
         if self.portals.len() >= PORTALS_MAX {
             return self.refuse_message("bind", frame, "54000", "too many portals in one session");
         }
@@ -516,7 +529,9 @@ impl Session {
             Ok(prepared) => prepared,
             Err((code, sentence)) => return self.refuse_message("bind", frame, code, sentence),
         };
-        let params = self.params(&bind, &prepared);
+        let Some(params) = self.params(&bind, &prepared) else {
+            return self.refuse_message("bind", frame, "54000", NO_LOOK);
+        };
         let text = |value: &RawField| std::str::from_utf8(value.as_bytes()).ok().map(str::to_owned);
         let mut values = bind.params.iter().flatten().filter_map(text);
         let writes = &prepared.plan.writes;

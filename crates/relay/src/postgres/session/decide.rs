@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{PARAM_SAID_BYTES_MAX, SAVEPOINTS_MAX, UNSETTLED_MAX};
-use crate::postgres::text::{behind, text};
+use crate::postgres::text::{Behind, behind, text, whole};
 use proto_postgres::message::Format;
 use sql::Snapshot;
 
@@ -367,7 +367,8 @@ impl Session {
         }
     }
 
-    pub(super) fn params(&mut self, bind: &Bind, prepared: &Prepared) -> Arc<[Param]> {
+    /// The values of a Bind, as they are recorded and decided. `None`: one is in a form that nobody can look into.
+    pub(super) fn params(&mut self, bind: &Bind, prepared: &Prepared) -> Option<Arc<[Param]>> {
         let detectors = self.resource.gate.detectors().clone();
         bind.params
             .iter()
@@ -386,10 +387,14 @@ impl Session {
                 let (mask, findings) = mask::param(&detectors, "parameter", shape, bytes);
                 let mut found: Vec<Class> = findings.into_iter().map(|f| f.class).collect();
                 let binary = bytes.filter(|_| format == 1 && kind != 0);
-                if let Some(behind) = binary.and_then(|bytes| behind(&self.catalog.snapshot, kind, bytes)) {
-                    let mut findings = Vec::new();
-                    detectors.scan_deep(&behind, &mut findings);
-                    found.extend(findings.into_iter().map(|f| f.class));
+                match binary.map_or(Behind::Nothing, |bytes| behind(&self.catalog.snapshot, kind, bytes)) {
+                    Behind::Text(text) => {
+                        let mut findings = Vec::new();
+                        detectors.scan_deep(&text, &mut findings);
+                        found.extend(findings.into_iter().map(|f| f.class));
+                    }
+                    Behind::Nothing => {}
+                    Behind::Blind => return None,
                 }
                 // Under the text in which it is asked for.
                 let print = found.first().zip(bytes).map(|(class, bytes)| {
@@ -402,7 +407,7 @@ impl Session {
                 let classes: BTreeSet<Class> = found.into_iter().collect();
                 let size = bytes.map_or(-1, |b| b.len() as i64);
                 let said = bytes.and_then(|bytes| said(&self.catalog.snapshot, kind, format, bytes));
-                Param { kind, format, size, mask, classes: classes.into_iter().collect(), print, said }
+                Some(Param { kind, format, size, mask, classes: classes.into_iter().collect(), print, said })
             })
             .collect()
     }
@@ -415,12 +420,14 @@ impl Session {
     }
 }
 
-/// A parameter's value as a model would write it: text.
+/// A parameter's value as a model would write it: text. `None`: it has none that says all of it and nothing else.
 fn said(types: &Snapshot, kind: u32, format: u16, bytes: &[u8]) -> Option<Box<str>> {
     let value = match (format, kind) {
         _ if bytes.len() > PARAM_SAID_BYTES_MAX => return None,
-        (1, 1..) => text(types, kind, Format::Binary, bytes),
-        _ => bytes.into(),
+        (0, _) => bytes.into(),
+        // Upstream knows of which type it is, and nobody here does.
+        (_, 0) => return None,
+        (_, kind) => whole(types, kind, bytes)?,
     };
     let short = value.len() <= PARAM_SAID_BYTES_MAX;
     std::str::from_utf8(&value).ok().filter(|_| short).map(Into::into)
