@@ -180,6 +180,8 @@ while True: s.sendto(b'x', ('192.0.2.1', 9))";
     let line = lines.next().unwrap().unwrap();
     let (refused, run) = line.split_once(' ').unwrap();
     assert_eq!(refused, "111");
+    // What is tried is recorded as it comes, and on a busy machine later.
+    eventually("an attempt in the record", || notes(&place).iter().any(|(what, _)| what == "attempt-udp"));
     let mut revoke = place.tacho(&["runs", "revoke", run, "--reason", "floods"]);
     revoke.env("TACHO_OPERATOR_TOKEN", token["token"].as_str().unwrap());
     assert!(revoke.status().unwrap().success());
