@@ -1,6 +1,7 @@
 //! Answers are decided too: by rows and by what detectors find in them; refused, or held until a person allows it.
 
 use crate::approvals::{lead, waiting, with_token};
+use crate::raw::Raw;
 use crate::world::{gateway, good, sh, upstream};
 use std::thread;
 
@@ -36,6 +37,18 @@ fn an_answer_that_policy_refuses_is_an_error_and_the_session_goes_on() {
     assert!(!said.contains("row|"), "no row of a refused answer leaves: {said}");
     assert!(lines.contains(&"after") && lines.contains(&"after all"), "{said}");
     assert!(said.contains("ERROR:  25P02") && !lines.contains(&"in a failed transaction"), "{said}");
+}
+
+/// What came before it in one text is told before it.
+#[test]
+fn what_is_refused_stands_behind_what_came_before_it() {
+    let lease = gateway().lease("limited").unwrap();
+    let mut client = Raw::log_in(gateway(), &lease);
+    let answer = client
+        .query("select 'one'; select 'two'; show work_mem; select 'row', generate_series(1, 101)")
+        .unwrap();
+    let kinds: Vec<char> = answer.iter().map(|(kind, _)| char::from(*kind)).collect();
+    assert_eq!(kinds.iter().collect::<String>(), "TDCTDCTDCTEZ", "{answer:?}");
 }
 
 /// Far more than is ever in the air: upstream is stopped, and says no more than was recorded.

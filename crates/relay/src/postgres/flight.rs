@@ -479,6 +479,19 @@ impl Showing {
         Ok(())
     }
 
+    /// Tells what has ended before what is told next.
+    pub fn tell_finished(
+        &mut self,
+        scene: &Scene<'_>,
+        leaving: &mut VecDeque<Leaving>,
+        unsettled: &mut Vec<Seq>,
+    ) -> Result<(), FlushError> {
+        for finished in std::mem::take(&mut self.finished) {
+            self.tell(scene, leaving, finished, &Fates::default(), Vec::new(), unsettled)?;
+        }
+        Ok(())
+    }
+
     /// Releases a piece of an answer that goes on.
     pub fn flush_piece(
         &mut self,
@@ -487,9 +500,7 @@ impl Showing {
         op: &mut Op,
         unsettled: &mut Vec<Seq>,
     ) -> Result<(), FlushError> {
-        for finished in std::mem::take(&mut self.finished) {
-            self.tell(scene, leaving, finished, &Fates::default(), Vec::new(), unsettled)?;
-        }
+        self.tell_finished(scene, leaving, unsettled)?;
         let Some(of) = op.intent else { return Ok(()) };
         self.look(scene, op)?;
         let Some(Looked { head, rows, reel }) = op.looked.take() else { return Ok(()) };

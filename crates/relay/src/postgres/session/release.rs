@@ -142,8 +142,9 @@ impl Session {
             fields = fatal("42501", if by_policy { HELD_BACK_AFTER } else { NAMES_CHANGED_AFTER });
         }
         let told = FromUpstream::Error(fields);
-        self.with_op(id, |showing, leaving, _, scene, op| {
+        self.with_op(id, |showing, leaving, unsettled, scene, op| {
             op.withheld = true;
+            showing.tell_finished(scene, leaving, unsettled)?;
             let head = op.looked.take().map(|looked| looked.head);
             showing.say(scene, leaving, head.filter(|_| goes_on), &told, receipt)
         })?;
