@@ -18,7 +18,7 @@ use vocab::{AskId, RunId, Seq};
 use crate::fault::Fault;
 use crate::limits::{SHAPE_MINUTES_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX};
 use crate::newcomer::proved;
-use crate::seat::{Caller, Grant, GrantForm, Inbox, Live, Mint, Peer, Role, ToolList};
+use crate::seat::{Caller, Grant, GrantForm, Inbox, Live, Mint, Operator, Peer, Role, ToolList};
 use crate::state::{Console, operator};
 
 const AUDITOR: &[Role] = &[Role::Auditor];
@@ -336,8 +336,7 @@ async fn revoke(
     Path(run): Path<String>,
     body: Sent<Reason>,
 ) -> Answered {
-    let by = operator(caller, ADMIN)?;
-    let (run, reason) = (run_id(&run)?, short("reason", sent(body)?.reason)?);
+    let (by, run, reason) = ordered(caller, &run, body)?;
     console.blocking(move |parts| parts.runs.revoke(&by, run, &reason)).await??;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -348,10 +347,14 @@ async fn erase(
     Path(run): Path<String>,
     body: Sent<Reason>,
 ) -> Answered {
-    let by = operator(caller, ADMIN)?;
-    let (run, reason) = (run_id(&run)?, short("reason", sent(body)?.reason)?);
+    let (by, run, reason) = ordered(caller, &run, body)?;
     console.blocking(move |parts| parts.runs.erase(&by, run, &reason)).await??;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Which administrator wants something done to which run, and why.
+fn ordered(caller: Caller, run: &str, body: Sent<Reason>) -> Result<(Operator, RunId, String), Fault> {
+    Ok((operator(caller, ADMIN)?, run_id(run)?, short("reason", sent(body)?.reason)?))
 }
 
 async fn tools(State(console): State<Console>, Api(caller): Api) -> Answered {
