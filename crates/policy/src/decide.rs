@@ -196,6 +196,18 @@ impl Slice {
         context: &Context,
         classes: &[Class],
     ) -> BTreeMap<Class, RuleId> {
+        // Mostly nothing permits it, and an evaluation costs more than all else that is done for a small answer.
+        let mut permits: Vec<&Rule> =
+            self.acts[&Act::Verb(Verb::Reveal)].by_id.values().filter(|rule| !rule.forbids).collect();
+        if !permits.is_empty() {
+            let principals = principals(who);
+            permits.retain(|rule| rule.concerns_principal(&principals));
+        }
+        let may = |class: &&Class| {
+            let ids = Pair::class(class).ids();
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            permits.iter().any(|rule| rule.concerns_resource(&ids))
+        };
         let decide = |class: &Class| {
             let request = Request {
                 principal: who.clone(),
@@ -207,7 +219,7 @@ impl Slice {
             let rule = decision.rules.into_iter().next().filter(|_| decision.verdict == Verdict::Allow)?;
             Some((class.clone(), rule))
         };
-        classes.iter().filter_map(decide).collect()
+        classes.iter().filter(|class| !permits.is_empty() && may(class)).filter_map(decide).collect()
     }
 
     /// Whether any rule that can concern `request` reads its context.
@@ -544,6 +556,11 @@ impl Pair {
         Pair { act, kind: "Resource", uid: uid("Resource", &id), id, columns: Vec::new() }
     }
 
+    /// A class that is to be seen unmasked.
+    fn class(class: &Class) -> Pair {
+        Pair::other(Act::Verb(Verb::Reveal), "Class", class.as_str())
+    }
+
     fn other(act: Act, kind: &'static str, id: &str) -> Pair {
         Pair { act, kind, uid: uid(kind, id), id: id.to_owned(), columns: Vec::new() }
     }
@@ -622,7 +639,7 @@ fn pairs(request: &Request) -> Vec<Pair> {
             let pairs: Vec<Pair> = accesses.iter().map(Pair::access).chain(opaque).collect();
             if pairs.is_empty() { vec![Pair::resource(Act::Verb(Verb::Connect), root)] } else { pairs }
         }
-        What::Reveal(class) => vec![Pair::other(Act::Verb(Verb::Reveal), "Class", class.as_str())],
+        What::Reveal(class) => vec![Pair::class(class)],
         What::Release(_) => vec![Pair::resource(Act::Release, root)],
         What::Delegate(human) => vec![Pair::other(Act::Delegate, "Human", human)],
         What::Spawn(agent) => vec![Pair::other(Act::Spawn, "Agent", agent)],

@@ -311,6 +311,43 @@ fn a_class_is_masked_unless_reveal_is_permitted() {
 }
 
 #[test]
+fn what_is_passed_over_without_an_evaluation_is_not_permitted() {
+    let rules = [
+        "permit (principal, action, resource);",
+        "permit (principal, action, resource in Resource::\"crm\");",
+        "permit (principal in Agent::\"support\", action == Action::\"reveal\", resource in Class::\"pii\");",
+        "permit (principal, action == Action::\"reveal\", resource == Class::\"pii.ssn\") when { context.kind == \"SELECT\" };",
+        "permit (principal, action in [Action::\"read\", Action::\"reveal\"], resource is Class) when { resource == Class::\"pii\" };",
+        "permit (principal, action == Action::\"reveal\", resource); forbid (principal, action == Action::\"reveal\", resource in Class::\"pii\");",
+        "forbid (principal, action == Action::\"reveal\", resource);",
+        "permit (principal, action == Action::\"read\", resource);",
+    ];
+    let classes = ["pii", "pii.email", "pii.ssn", "secret.x"].map(|c| Class::new(c).unwrap());
+    let (mut some, mut none) = (0, 0);
+    for rule in rules {
+        let policy = policy(rule);
+        for agent in ["support", "other"] {
+            for kind in ["SELECT", "UPDATE"] {
+                let context = Context { kind: kind.into(), ..Context::default() };
+                let seen = policy.reveals(&who(agent), &path("crm"), &context, &classes);
+                for class in &classes {
+                    let request = Request {
+                        principal: who(agent),
+                        resource: path("crm"),
+                        what: What::Reveal(class.clone()),
+                        context: context.clone(),
+                    };
+                    let allowed = policy.decide(&request).allowed();
+                    assert_eq!(seen.contains_key(class), allowed, "{rule}: {agent}, {kind}, {class}");
+                    *if allowed { &mut some } else { &mut none } += 1;
+                }
+            }
+        }
+    }
+    assert!(some > 20 && none > 20, "{some} and {none}");
+}
+
+#[test]
 fn a_class_stands_in_its_family() {
     let policy = policy(
         "@id(\"all-pii\") permit (principal, action == Action::\"reveal\", resource in Class::\"pii\");",
