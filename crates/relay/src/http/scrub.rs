@@ -30,7 +30,12 @@ pub(super) struct Needles {
     own: usize,
     /// For each byte as it stands, a bit for each of them that may begin with it: eight for each of four values at most.
     begins: [u32; 256],
+    /// For each pair of bytes as they stand, which of them may begin so: a bit that both have.
+    pairs: [[u64; 256]; 2],
 }
+
+/// The bit of what begins an escape, whatever follows.
+const SIGN: u64 = 1 << u32::BITS;
 
 struct Needle {
     text: Zeroizing<Vec<u8>>,
@@ -69,7 +74,7 @@ struct At {
 
 impl Needles {
     pub(super) fn new(secret: Option<&Secret>) -> Needles {
-        let mut needles = Needles { all: Vec::new(), own: 0, begins: [0; 256] };
+        let mut needles = Needles { all: Vec::new(), own: 0, begins: [0; 256], pairs: [[0; 256]; 2] };
         let Some(secret) = secret.map(Secret::expose) else { return needles };
         let password = secret.iter().position(|b| *b == b':').map(|colon| &secret[colon + 1..]);
         // Of `ID:SECRET:TOKEN` the token is what travels.
@@ -77,14 +82,15 @@ impl Needles {
         let values = [Some(secret), password, token].into_iter().flatten();
         values.filter(|value| value.len() >= SECRET_BYTES_MIN).for_each(|value| needles.add_value(value));
         needles.own = needles.all.len();
+        needles.index();
         needles
     }
 
     /// A request was signed so: for some minutes whoever has the signature can send it again. It takes the place of the one before.
     pub(super) fn signed(&mut self, signature: &[u8]) {
         self.all.truncate(self.own);
-        self.begins.iter_mut().for_each(|bits| *bits &= (1 << self.own) - 1);
         self.add_value(signature);
+        self.index();
     }
 
     fn add_value(&mut self, value: &[u8]) {
@@ -101,14 +107,37 @@ impl Needles {
 
     fn add(&mut self, text: Zeroizing<Vec<u8>>, form: Form) {
         let needle = Needle { text, form };
-        if self.all.iter().any(|other| other.text == needle.text && other.form == form) {
-            return;
+        if !self.all.iter().any(|other| other.text == needle.text && other.form == form) {
+            self.all.push(needle);
         }
-        let first = needle.text.first().copied();
-        let begins = |b: u8| first.is_some_and(|first| needle.reads(first, b));
-        let bit = 1 << self.all.len();
-        (0..=u8::MAX).filter(|b| begins(*b)).for_each(|b| self.begins[usize::from(b)] |= bit);
-        self.all.push(needle);
+    }
+
+    /// Notes what each byte may be the first or second character of.
+    fn index(&mut self) {
+        for byte in 0..=u8::MAX {
+            let reads =
+                |nth: usize, needle: &Needle| needle.text.get(nth).is_some_and(|b| needle.reads(*b, byte));
+            let bits = |nth: usize| {
+                let bits = self.all.iter().map(|needle| u32::from(reads(nth, needle))).enumerate();
+                bits.fold(0, |bits, (n, bit)| bits | bit << n)
+            };
+            let (at, first) = (usize::from(byte), bits(0));
+            // An escape or the end of a line may stand before the second character.
+            let second = if is_sign(byte) || ends_line(byte) { u32::MAX } else { bits(1) };
+            self.begins[at] = first;
+            self.pairs[0][at] = u64::from(first) | if is_sign(byte) { SIGN } else { 0 };
+            self.pairs[1][at] = u64::from(second) | SIGN;
+        }
+    }
+
+    /// The first place from `at` on where one may begin.
+    fn next(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let rest = bytes.get(at..)?;
+        let [first, second] = &self.pairs;
+        let may = |pair: &[u8]| first[usize::from(pair[0])] & second[usize::from(pair[1])] != 0;
+        let found = rest.windows(2).position(may);
+        // What comes behind the last byte is not known.
+        found.or(rest.len().checked_sub(1)).map(|found| at + found)
     }
 
     /// How much of what was said has to be known, in bytes, to find what goes on in what is said next.
@@ -150,9 +179,8 @@ impl Needles {
             return clean;
         }
         let (mut at, mut taken) = (0, from);
-        let may = |b: &u8| is_sign(*b) || self.begins[usize::from(*b)] != 0;
-        while let Some(next) = bytes[at..].iter().position(may) {
-            at += next;
+        while let Some(next) = self.next(bytes, at) {
+            at = next;
             let here = self.at(bytes, at);
             if here.begun || here.slight {
                 clean.keep = clean.keep.min(at);
@@ -229,10 +257,7 @@ impl Needle {
     fn goes_on(&self, text: &[u8], at: usize) -> bool {
         match (text.get(at), self.text.get(1), text.get(at + 1)) {
             (Some(first), Some(wanted), Some(byte)) => {
-                is_sign(*first)
-                    || is_sign(*byte)
-                    || matches!(byte, b'\r' | b'\n')
-                    || self.reads(*wanted, *byte)
+                is_sign(*first) || is_sign(*byte) || ends_line(*byte) || self.reads(*wanted, *byte)
             }
             _ => true,
         }
@@ -240,6 +265,12 @@ impl Needle {
 
     /// Whether it begins at `at`, and whether it may do so with what comes next.
     fn at(&self, text: &[u8], at: usize) -> At {
+        // As far as nothing is escaped, there is one way to read what stands there.
+        let plain = |byte: &u8| !is_sign(*byte) && !ends_line(*byte);
+        let mut here = text[at..].iter().take_while(|byte| plain(byte)).zip(self.text.iter());
+        if here.any(|(byte, wanted)| !self.reads(*wanted, *byte)) {
+            return At::default();
+        }
         let (mut places, mut next, mut here) = (vec![at], Vec::new(), At::default());
         for (n, wanted) in self.text.iter().enumerate() {
             for at in places.drain(..) {
@@ -296,6 +327,10 @@ impl Needle {
 /// What an escape begins with.
 fn is_sign(byte: u8) -> bool {
     matches!(byte, b'%' | b'\\' | b'&')
+}
+
+fn ends_line(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }
 
 /// What may be meant by what stands at a place: bytes, and where the next one begins behind each.
@@ -483,6 +518,14 @@ pub(super) struct Scrub {
 impl Scrub {
     /// What of `piece` and of what was held can go on.
     pub(super) fn push(&mut self, needles: &Needles, piece: &[u8]) -> Vec<u8> {
+        if self.bytes.is_empty() {
+            // Mostly it is not there, and nothing is held.
+            let Clean { out, goes, keep } = needles.clean(piece, 0, false);
+            self.found |= out.is_some();
+            self.bytes.extend_from_slice(&piece[keep..]);
+            self.gone = goes - keep;
+            return out.unwrap_or_else(|| piece[..goes].to_vec());
+        }
         self.bytes.extend_from_slice(piece);
         self.clean(needles, false)
     }
@@ -554,6 +597,29 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_passed_over_begins_none() {
+        let mut needles = Needles::new(Some(&Secret::new(b"AKIDTEST:s/cret+1:%the\\token".to_vec())));
+        needles.signed(b"0123456789abcdef");
+        let mut drawn = 7_u64;
+        let mut draw = |most: usize| {
+            drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (drawn >> 33) as usize % most
+        };
+        let starts: Vec<u8> =
+            needles.all.iter().flat_map(|n| n.text[..2].to_vec()).chain(*b"%\\&\r\nxu25").collect();
+        for _ in 0..2_000 {
+            let text: Vec<u8> = (0..draw(40)).map(|_| starts[draw(starts.len())]).collect();
+            let mut at = 0;
+            while let Some(next) = needles.next(&text, at) {
+                let passed = (at..next).find(|at| needles.beginning(&text, *at).next().is_some());
+                assert_eq!(passed, None, "{:?}", String::from_utf8_lossy(&text));
+                at = next + 1;
+            }
+            assert!((at..text.len()).all(|at| needles.beginning(&text, at).next().is_none()));
         }
     }
 
