@@ -12,7 +12,10 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::detect::unit;
-use crate::limits::{FILTER_ENTRIES_MAX, FILTER_KEPT_BYTES, FILTER_TOKEN_BYTES_MIN, FILTER_WAITS_BYTES_MAX};
+use crate::limits::{
+    FILTER_ENTRIES_MAX, FILTER_KEPT_BYTES, FILTER_STREAM_CELL_BYTES_MAX, FILTER_TOKEN_BYTES_MIN,
+    FILTER_WAITS_BYTES_MAX,
+};
 use crate::sip::sip_lowercase;
 use words::{ascii, tokens};
 
@@ -62,6 +65,20 @@ impl FilterBuilder {
             return;
         }
         self.add(key, whole);
+        self.parts(key, whole);
+    }
+
+    /// Adds a text that is no cell of anything, but where a stream was cut: all that can be asked for in it has a token, or it enters as a
+    /// whole.
+    fn text(&mut self, key: &FilterKey, text: &[u8]) {
+        let before = self.entries.len();
+        self.parts(key, text);
+        if self.entries.len() == before {
+            self.cell(key, text);
+        }
+    }
+
+    fn parts(&mut self, key: &FilterKey, whole: &[u8]) {
         self.tokens(key, whole);
         parted::readings(whole, &mut |read| self.tokens(key, read));
         hexadecimal(whole, &mut |bytes| {
@@ -153,7 +170,7 @@ struct Lately {
 
 impl Lately {
     /// The reply to a small statement is over before this.
-    const BEGIN: usize = 64;
+    const BEGIN: usize = 256;
 
     /// Another filter begins.
     fn forget(&mut self) {
@@ -296,7 +313,11 @@ impl FilterStream {
             false => (end, end),
         };
         if end > 0 {
-            to.cell(key, &self.begun[..end]);
+            let text = &self.begun[..end];
+            match text.len() > FILTER_STREAM_CELL_BYTES_MAX {
+                true => to.text(key, text),
+                false => to.cell(key, text),
+            }
             self.begun.drain(..goes);
         }
     }
@@ -549,6 +570,24 @@ mod tests {
             stream.piece(&mut builder, &key, b" order-77");
             stream.piece(&mut builder, &key, b"219 ");
             assert_eq!(builder.take().may_contain(&key, b"order-77219"), Some(true), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_long_piece_enters_by_its_tokens_or_as_a_whole() {
+        let key = FilterKey::new(&KEY);
+        let (some, none) = ("word-77219 and-more, ".repeat(200), "a/b/c/".repeat(500));
+        for (text, asked, says) in [
+            (&some, &*some, true),
+            (&some, "word-77219", true),
+            (&some, "word-77218", false),
+            (&none, &*none, true),
+        ] {
+            let (mut builder, mut stream) = (FilterBuilder::new(), FilterStream::new());
+            stream.piece(&mut builder, &key, text.as_bytes());
+            stream.so_far(&mut builder, &key);
+            assert!(!builder.is_empty());
+            assert_eq!(builder.take().may_contain(&key, asked.as_bytes()), Some(says), "{}", &asked[..10]);
         }
     }
 

@@ -72,6 +72,8 @@ pub const FILTER_TOKEN_BYTES_MAX: usize = 256;
 pub const FILTER_WAITS_BYTES_MAX: usize = 4 * FILTER_TOKEN_BYTES_MAX;
 /// What is kept of it then, to enter again with what follows: the longest token, and the longest control sequence before it.
 pub const FILTER_KEPT_BYTES: usize = FILTER_TOKEN_BYTES_MAX + 64;
+/// Longest piece of a stream that enters a [`crate::Filter`] as a whole cell, in bytes; of a longer one its tokens do.
+pub const FILTER_STREAM_CELL_BYTES_MAX: usize = 1 << 10;
 /// Most entries of one [`crate::Filter`]. 64 KiB hold at most 9,362 tokens of six bytes with a separator, and as many
 /// cells. 28,672 x 12 bits = 42 KiB, which fits a record.
 pub const FILTER_ENTRIES_MAX: usize = 28 << 10;
