@@ -36,7 +36,8 @@ pub struct ValueAnswer {
     /// Length of the value in bytes, and no more of it.
     pub value_bytes: u64,
     pub seen: Vec<SeenLine>,
-    /// Records whose filter may hold it, or each of its words: one in a few hundred does by chance.
+    /// Records whose filter may hold it, or each of its words: of the largest one in a few hundred does by chance, of a
+    /// small one almost none.
     pub maybe: Vec<MaybeLine>,
     pub first_record: Option<u64>,
     pub last_record: Option<u64>,
@@ -269,11 +270,11 @@ impl ValueAnswer {
                 "The gateway saw this value and masked it; no record says that an agent was given it."
             }
             "maybe" if self.maybe.iter().all(|maybe| maybe.erased.is_some()) => {
-                "MAYBE: a filter has it, or each of its words; by chance one in a few hundred has. What those records \
-                 released was erased: nobody can tell any more."
+                "MAYBE: a filter has it, or each of its words; by chance few have. What those records released was \
+                 erased: nobody can tell any more."
             }
             "maybe" => {
-                "MAYBE: a filter has it, or each of its words; by chance one in a few hundred has. Replay those records."
+                "MAYBE: a filter has it, or each of its words; by chance few have. Replay those records."
             }
             "no" => "No: this value reached no agent, over the range below.",
             _ => "Not found, and not proved: see below.",

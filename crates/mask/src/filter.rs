@@ -1,7 +1,8 @@
 //! Which values were in a chunk, for whoever has the key and a value in hand.
 //!
 //! A Bloom filter over keyed hashes of each released cell and each token of at least
-//! [`FILTER_TOKEN_BYTES_MIN`] bytes: 12 bits and 8 probes an entry, so that a value that is not in it is said to be
+//! [`FILTER_TOKEN_BYTES_MIN`] bytes, with 8 probes each. How often a value is said to be in it that is not ([`bits_of`]):
+//! of a few entries once in millions, as there are many such filters; of a full chunk's, once in some ten thousand; of the largest,
 //! in one of 300. A "no" is certain, for whole cells and tokens. Of a token with letters beyond ASCII the runs of ASCII enter, too,
 //! and what is read beside an escape or a control sequence ([`parted`]); of what is written as bytes are in PostgreSQL, those bytes.
 
@@ -19,11 +20,28 @@ use crate::limits::{
 use crate::sip::sip_lowercase;
 use words::{ascii, tokens};
 
-const BITS_PER_ENTRY: usize = 12;
 const PROBES: u64 = 8;
+/// Bits for each entry at least: one in 320 by chance.
+const BITS_LEAST: usize = 12;
+/// The same while the filter has at most [`BYTES_FEW`] bytes: one in some three million.
+const BITS_FEW: usize = 48;
+const BYTES_FEW: usize = 2 << 10;
+/// The probes of few bits fall together.
+const BYTES_LEAST: usize = 32;
+/// The same while it has at most [`BYTES_MANY`] bytes: one in 24,000.
+const BITS_MANY: usize = 24;
+const BYTES_MANY: usize = 32 << 10;
 /// The first byte of a serialised filter.
 const VERSION: u8 = 5;
-const _: () = assert!(FILTER_ENTRIES_MAX * BITS_PER_ENTRY / 8 + 16 < 60_000);
+const _: () = assert!(FILTER_ENTRIES_MAX * BITS_LEAST / 8 + 16 < 60_000);
+
+/// How many bits a filter of so many entries has: a multiple of eight. A run that lasts has thousands of filters, and each of them
+/// can say by chance that it may hold what nobody was given.
+fn bits_of(entries: usize) -> usize {
+    let few = (entries * BITS_FEW).min(8 * BYTES_FEW);
+    let many = (entries * BITS_MANY).min(8 * BYTES_MANY);
+    few.max(many).max(entries * BITS_LEAST).next_multiple_of(8).max(8 * BYTES_LEAST)
+}
 
 /// The key of an epoch's filters: SipHash's.
 pub struct FilterKey([u8; 16]);
@@ -128,7 +146,7 @@ impl FilterBuilder {
 
     /// The filter of what was added since the last one.
     pub fn take(&mut self) -> Filter {
-        let mut bits = vec![0u8; (self.entries.len() * BITS_PER_ENTRY).div_ceil(8).max(1)];
+        let mut bits = vec![0u8; bits_of(self.entries.len()) / 8];
         for &entry in &self.entries {
             for bit in probes(entry, bits.len()) {
                 bits[bit / 8] |= 1 << (bit % 8);
@@ -614,6 +632,23 @@ mod tests {
             (0..100_000).filter(|i| filter.may_contain(&key, format!("other{i}").as_bytes()) == Some(true));
         let wrong = wrong.count();
         assert!(wrong < 600, "{wrong} of 100,000");
+    }
+
+    #[test]
+    fn many_filters_together_say_no_to_what_is_in_none() {
+        let key = FilterKey::new(&KEY);
+        for (entries, filters, most) in
+            [(1, 5_000, 0), (5, 5_000, 1), (40, 2_000, 2), (300, 300, 1), (5_000, 40, 6)]
+        {
+            let mut by_chance = 0;
+            for n in 0..filters {
+                let cells: Vec<String> = (0..entries).map(|i| format!("value{n}-{i}")).collect();
+                let filter = filter(&cells.iter().map(String::as_str).collect::<Vec<_>>());
+                let asked = (0..100).map(|i| format!("other{n}-{i}"));
+                by_chance += asked.filter(|v| filter.may_contain(&key, v.as_bytes()) == Some(true)).count();
+            }
+            assert!(by_chance <= most, "{by_chance} of {filters} filters of {entries} entries");
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub const FILTER_KEPT_BYTES: usize = FILTER_TOKEN_BYTES_MAX + 64;
 /// Longest piece of a stream that enters a [`crate::Filter`] as a whole cell, in bytes; of a longer one its tokens do.
 pub const FILTER_STREAM_CELL_BYTES_MAX: usize = 1 << 10;
 /// Most entries of one [`crate::Filter`]. 64 KiB hold at most 9,362 tokens of six bytes with a separator, and as many
-/// cells. 28,672 x 12 bits = 42 KiB, which fits a record.
+/// cells. 28,672 x 12 bits, the least that an entry has, are 42 KiB, which fits a record.
 pub const FILTER_ENTRIES_MAX: usize = 28 << 10;
 
 /// Values that a run may say, in all its sessions, and have back as its own where a detector would mask them. A run that says

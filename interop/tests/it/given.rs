@@ -115,7 +115,6 @@ fn a_value_is_found_in_whatever_format_it_was_given_and_of_another_a_no_is_prove
         }
         let answer = exposed(site, &format!("700000012{k}"));
         assert_eq!(answer["answer"], "yes", "{k}: {answer}\n{}", done.all());
-        // Eight bits of a filter say yes by chance, one time in 256 for each.
         let others = (0..12).map(|n| match n % 4 {
             0 => format!("40000009{n:02}"),
             1 => format!("2003-04-{n:02}"),
@@ -123,8 +122,7 @@ fn a_value_is_found_in_whatever_format_it_was_given_and_of_another_a_no_is_prove
             _ => format!("secret-bytes-{n}0"),
         });
         let answers: Vec<Value> = others.map(|other| exposed(site, &other)["answer"].clone()).collect();
-        assert!(answers.iter().filter(|answer| *answer == "no").count() > 6, "{k}: {answers:?}");
-        assert!(answers.iter().all(|answer| answer == "no" || answer == "maybe"), "{k}: {answers:?}");
+        assert!(answers.iter().all(|answer| answer == "no"), "{k}: {answers:?}");
     }
     let bytes = exposed(site, r"\x7365637265742d62797465732d31");
     assert_eq!(bytes["answer"], "maybe", "{bytes}");
