@@ -86,16 +86,17 @@ impl FilterBuilder {
         self.parts(key, whole);
     }
 
-    /// Adds a text that is no cell of anything, but where a stream was cut: all that can be asked for in it has a token, or it enters as a
-    /// whole.
+    /// Adds a long text that is no cell of anything, but where a stream was cut: what is asked for in it has a token. One that brings no new
+    /// token may have none, and enters as a whole.
     fn text(&mut self, key: &FilterKey, text: &[u8]) {
         let before = self.entries.len();
         self.parts(key, text);
         if self.entries.len() == before {
-            self.cell(key, text);
+            self.add(key, text.trim_ascii());
         }
     }
 
+    /// Adds what can be asked for in a text.
     fn parts(&mut self, key: &FilterKey, whole: &[u8]) {
         self.tokens(key, whole);
         parted::readings(whole, &mut |read| self.tokens(key, read));

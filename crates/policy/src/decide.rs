@@ -219,7 +219,7 @@ impl Slice {
             let rule = decision.rules.into_iter().next().filter(|_| decision.verdict == Verdict::Allow)?;
             Some((class.clone(), rule))
         };
-        classes.iter().filter(|class| !permits.is_empty() && may(class)).filter_map(decide).collect()
+        classes.iter().filter(may).filter_map(decide).collect()
     }
 
     /// Whether any rule that can concern `request` reads its context.
