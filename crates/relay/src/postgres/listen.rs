@@ -225,8 +225,7 @@ fn demands_tls(config: &PostgresResource, client: SocketAddr) -> bool {
     config.client_tls.is_some() && !client.ip().to_canonical().is_loopback()
 }
 
-const TOO_MANY: &str =
-    "the run has as many connections to this database as `connections_per_run` of the resource permits";
+const TOO_MANY: &str = "too many connections: the run has as many to this database as `connections_per_run` of the resource permits";
 const PLAINTEXT: &str = "clients on other machines come over TLS alone: use sslmode=verify-full";
 
 /// A session of a run that is there.
