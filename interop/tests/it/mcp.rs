@@ -8,7 +8,7 @@ use interop::place::{free_port, is_open};
 use interop::process::{Daemon, Finished, finish};
 use serde_json::Value;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread;
@@ -57,6 +57,9 @@ unless { context.decided };
 @message("No model decided this call.")
 forbid (principal in Agent::"bound", action == Action::"call", resource in Resource::"tools/tools")
 unless { context.decided };
+@id("lingers-call")
+permit (principal in Agent::"leaver", action, resource in Resource::"lingers");
+permit (principal in Agent::"mistaken", action, resource in Resource::"lingers");
 @id("models")
 permit (principal, action in [Action::"connect", Action::"call"], resource in Resource::"openai");
 "#;
@@ -72,9 +75,9 @@ pub struct Scene {
 impl Scene {
     fn start() -> Scene {
         let dir = drivers().dir();
-        let ports: Vec<u16> = (0..8).map(|_| free_port().unwrap()).collect();
-        let [new, old, model, tools, legacy, openai, plain, billing] = ports[..] else {
-            panic!("eight ports")
+        let ports: Vec<u16> = (0..9).map(|_| free_port().unwrap()).collect();
+        let [new, old, model, tools, legacy, openai, plain, billing, lingers] = ports[..] else {
+            panic!("nine ports")
         };
         let logs = [dir.join(format!("mcp-seen-{new}")), dir.join(format!("mcp-seen-{old}"))];
         let service = |name: &str, words: Vec<String>, port: u16| {
@@ -106,6 +109,7 @@ impl Scene {
         );
         let tables = resource("tools", "mcp", tools, format!("{new}/mcp"), &arguments)
             + &resource("legacy", "mcp", legacy, old.to_string(), masks)
+            + &resource("lingers", "mcp", lingers, lingering().to_string(), "")
             + &resource("openai", "llm", openai, format!("{model}/v1"), "")
             + &resource("billing", "http", billing, plain.to_string(), "");
         let plan = Plan { policy: format!("{POLICY}{RULES}"), tables, durability: "os".to_owned(), ..plan() };
@@ -218,6 +222,56 @@ fn speaks(era: &str, resource: &str, server: usize, listed: &[&str]) {
     assert!(!shown.contains(SSN) && !shown.contains(EMAIL), "{era}: {shown}");
     let verified = scene().site().ask(&["verify"], "").unwrap();
     assert!(verified.status.success(), "{}", verified.all());
+}
+
+/// A server that answers each call at once, on a stream that it leaves open.
+fn lingering() -> u16 {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n\
+        event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[],\"structuredContent\":{\"found\":4711}}}\n\n";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut asked = Vec::new();
+                let mut piece = [0; 4096];
+                while !asked.ends_with(b"}}}") {
+                    match stream.read(&mut piece) {
+                        Ok(n @ 1..) => asked.extend_from_slice(&piece[..n]),
+                        _ => return,
+                    }
+                }
+                stream.write_all(ANSWER.as_bytes()).unwrap();
+                // Until the gateway has closed it.
+                let _end = stream.read(&mut piece);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_client_that_leaves_behind_its_answer_leaves_nothing_unknown() {
+    let leaves = |agent: &str, id: u32| {
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"find","arguments":{{}}}}}}"#
+        );
+        let script = format!(
+            "curl -sS -N --max-time 3 \"$LINGERS_BASE_URL/\" -H \"Authorization: Bearer $LINGERS_API_KEY\" \
+             -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' -d '{call}'"
+        );
+        let done = scene().sh(agent, &script);
+        (done.all(), scene().text(&["touched", &scene().run_of(agent)]))
+    };
+    let (said, touched) = leaves("leaver", 7);
+    assert!(said.contains("4711"), "{said}");
+    assert!(touched.contains("lingers/tools/find") && touched.contains(" committed"), "{touched}");
+    assert!(!touched.contains("INDETERMINATE"), "{touched}");
+    // What answers another request answers nothing.
+    let (said, touched) = leaves("mistaken", 8);
+    assert!(!said.contains("4711"), "{said}");
+    assert!(!touched.contains("find call 1 1 committed"), "{touched}");
 }
 
 /// What the rules let an agent without more see. Tools whose arguments are decided are listed, but for one that a rule forbids

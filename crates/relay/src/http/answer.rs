@@ -47,6 +47,8 @@ const TWO_SESSIONS: &str = "the server gives its client two sessions at once";
 pub(super) const NEW_POLICY: &str = "policy has changed since this was asked: ask again";
 const TRIPPED: &str = "a detector found a value that no rule governs";
 
+const LEFT: &str = "partial: the client went away behind the answer, before the end of the stream";
+
 /// What the record has of a field in whose name a value stands.
 const HELD_NAME: &str = "[not passed on]";
 
@@ -171,6 +173,9 @@ impl Session {
             if !matches!(gathered, Ok(Ok(_))) {
                 self.leave(&mut answer).await?;
             }
+            if matches!(&gathered, Err(cut) if cut.why == "client-closed") && answer.has_said_all() {
+                self.settle_left(&mut answer, of).await?;
+            }
             let over = match gathered? {
                 Ok(over) => over,
                 Err(stays) => return self.withhold(asked, decided, of, Some(answer), stays).await,
@@ -212,6 +217,21 @@ impl Session {
         let renews = asked.call.is_some() && self.status == 401;
         self.spent |= !after.upstream || answer.bodyless || asked.tunnel().is_some() || renews;
         Ok(after.client && (answer.chunked || answer.bodyless || answer.pieces == 0))
+    }
+
+    /// The outcome of an exchange whose client left behind what it had asked for, before the service had ended the stream: many
+    /// clients do, and nothing of it is unknown.
+    async fn settle_left(&mut self, answer: &mut Answer, of: Seq) -> Result<(), Cut> {
+        let gate = self.resource.gate.clone();
+        if let Some(listening) = &mut answer.listening {
+            listening.record(&gate, &self.who, of).map_err(|e| self.unrecorded(e))?;
+        }
+        let taken = answer.looking.take(&self.resource, false);
+        let outcome = Outcome { partial: Some(LEFT), ..answer.outcome(&gate, &self.who, taken) };
+        let receipt = gate.outcome(&self.who, of, outcome).map_err(|e| self.unrecorded(e))?;
+        let _recorded = self.durable(receipt, RECORD).await?;
+        self.open = None;
+        Ok(())
     }
 
     /// The response, behind any interim ones. Those are dropped: what they say (early hints) nobody needs. `switches`: a
@@ -821,6 +841,13 @@ impl Session {
 }
 
 impl Answer {
+    /// Whether the client of a server of MCP has the answer to its message, though the stream goes on. (A model's last event
+    /// waits for the end of its stream, so that nobody has it before.)
+    fn has_said_all(&self) -> bool {
+        let answered = self.listening.as_ref().is_some_and(|listening| listening.answered);
+        answered && self.begun && self.held.as_bytes().is_empty() && !self.looking.waits()
+    }
+
     /// Masks a piece of the body. Errors: why nothing more of it may leave.
     fn look(
         &mut self,

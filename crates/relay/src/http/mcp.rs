@@ -353,6 +353,8 @@ pub(super) struct Listening {
     pub(super) not_understood: bool,
     /// The server says that what was asked failed.
     pub(super) tool_failed: bool,
+    /// The answer to what was asked has come: whatever follows on the stream says nothing of it.
+    pub(super) answered: bool,
     /// Where this stream's client sends its messages: a credential, as the client sees it.
     place: Option<String>,
     /// The session that it is of; none is empty.
@@ -406,6 +408,7 @@ impl Listening {
             noted: BTreeSet::new(),
             not_understood: false,
             tool_failed: false,
+            answered: false,
             place: None,
             session: Vec::new(),
             before: String::new(),
@@ -512,6 +515,7 @@ impl Listening {
             return Err(ANOTHER);
         }
         self.tool_failed |= answers && self.answers.is_some() && said.failed;
+        self.answered |= answers && said.id.is_some() && said.id == self.answers;
         if let Some(want) = said.wants.iter().find(|want| !may_want(ear.resource, ear.who, want)) {
             return match (said.what, &said.id) {
                 // The client answers that it knows no such method: the server hears it, and goes on.
