@@ -13,7 +13,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -296,4 +296,69 @@ fn a_server_newer_than_the_grammar_is_refused_at_the_start_and_by_each_session()
     assert!(said.contains("newer PostgreSQL"), "{said}");
     let shown = json(gateway.site(), &["show", &newest_run(gateway.site()), "--json"]);
     assert!(shown["notes"].to_string().contains("newer PostgreSQL"), "{shown}");
+}
+
+/// A way to a server on which each description of rows becomes `instead`, once `lies` is set.
+fn misdescribes(server: u16, instead: &'static [u8], lies: Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut near) = stream else { return };
+            let lies = lies.clone();
+            thread::spawn(move || {
+                let mut far = TcpStream::connect(("127.0.0.1", server)).unwrap();
+                let (mut back, mut answers) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                let answering = thread::spawn(move || {
+                    let mut head = [0; 5];
+                    while answers.read_exact(&mut head).is_ok() {
+                        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+                        let mut body = vec![0; length as usize - 4];
+                        answers.read_exact(&mut body).unwrap();
+                        let frame = match head[0] {
+                            b'T' if lies.load(Ordering::SeqCst) => instead.to_vec(),
+                            _ => [&head[..], &body].concat(),
+                        };
+                        if back.write_all(&frame).is_err() {
+                            break;
+                        }
+                    }
+                    let _closed = back.shutdown(Shutdown::Both);
+                });
+                let _gone = std::io::copy(&mut near, &mut far);
+                let _closed = far.shutdown(Shutdown::Write);
+                answering.join().unwrap();
+            });
+        }
+    });
+    port
+}
+
+/// Formats and types of what leaves are known, or it does not leave: behind them is where detectors look.
+#[test]
+fn rows_that_upstream_did_not_describe_do_not_leave() {
+    let no_data: &[u8] = b"n\0\0\0\x04";
+    let no_columns: &[u8] = b"T\0\0\0\x06\0\0";
+    for instead in [no_data, no_columns] {
+        let lies = Arc::new(AtomicBool::new(false));
+        let port = misdescribes(crate::world::upstream().port, instead, lies.clone());
+        let plan = interop::gateway::Plan { durability: "os".to_owned(), ..plan() };
+        let site = Site::new(&plan, crate::world::upstream()).unwrap();
+        site.reach(&format!("crm_app@127.0.0.1:{port}/crm?sslmode=disable")).unwrap();
+        let gateway = site.up().unwrap();
+        let lease = gateway.lease("watchful").unwrap();
+        let mut raw = Raw::log_in(&gateway, &lease);
+        let said = raw.query("select 4711").unwrap();
+        assert!(said.iter().any(|message| message.0 == b'D'), "{said:?}");
+        lies.store(true, Ordering::SeqCst);
+        raw.send(&query("select 4712"));
+        let mut heard = Vec::new();
+        while let Ok(message) = raw.message() {
+            heard.push(message);
+        }
+        assert!(heard.iter().all(|message| message.0 != b'D'), "{heard:?}");
+        assert_eq!(crate::raw::code(&heard).as_deref(), Some("XX000"), "{heard:?}");
+        let touched = gateway.site().ask(&["touched", &newest_run(gateway.site())], "").unwrap().out();
+        assert!(touched.contains("INDETERMINATE"), "{touched}");
+    }
 }

@@ -13,6 +13,7 @@ fn reads_alike(name: &[u8], value: &[u8]) -> bool {
     }
 }
 
+const UNDESCRIBED: &str = "upstream sent a row that is not as it described its rows";
 const OTHER_RAN: &str = "upstream says that it ran another statement than the one that was decided";
 const NOT_READ_ALIKE: &str = "a setting was changed by which the gateway reads the session's statements";
 
@@ -106,6 +107,10 @@ impl Session {
             }
             Kind::DataRow(row) => {
                 let columns = self.ops.get(&op).and_then(|op| op.columns.clone());
+                // Its formats and types are what the look behind its bytes goes by.
+                if columns.as_ref().is_none_or(|columns| columns.described.columns.len() != row.columns()) {
+                    return Err(Cut { why: "undescribed-row", tell: Some(fatal("XX000", UNDESCRIBED)) });
+                }
                 let here = self.showing.here();
                 if let Some(op) = self.ops.get_mut(&op) {
                     op.rows_from.get_or_insert(here);
