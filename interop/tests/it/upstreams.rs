@@ -175,6 +175,22 @@ fn no_configuration_prefers_or_allows() {
     assert!(Path::new(&site.dir()).exists());
 }
 
+/// Carries a client's bytes to a server, and what it answers back by `answer`, to their end. Either side may have gone.
+fn join(
+    mut near: TcpStream,
+    mut far: TcpStream,
+    answer: impl FnOnce(&mut TcpStream, &mut TcpStream) + Send + 'static,
+) {
+    let (mut back, mut answers) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+    let answering = thread::spawn(move || {
+        answer(&mut answers, &mut back);
+        let _closed = back.shutdown(Shutdown::Both);
+    });
+    let _gone = std::io::copy(&mut near, &mut far);
+    let _closed = far.shutdown(Shutdown::Write);
+    answering.join().unwrap();
+}
+
 /// A way to a server that loses the first cancel, as the server itself does with one that comes before its statement has
 /// begun there. How many have come.
 fn loses_a_cancel(server: u16) -> (u16, Arc<AtomicUsize>) {
@@ -195,15 +211,9 @@ fn loses_a_cancel(server: u16) -> (u16, Arc<AtomicUsize>) {
                 }
                 let mut far = TcpStream::connect(("127.0.0.1", server)).unwrap();
                 far.write_all(&first).unwrap();
-                let (mut back, mut answers) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                // Either side may have gone.
-                let answering = thread::spawn(move || {
-                    let _gone = std::io::copy(&mut answers, &mut back);
-                    let _closed = back.shutdown(Shutdown::Both);
+                join(near, far, |answers, back| {
+                    let _gone = std::io::copy(answers, back);
                 });
-                let _gone = std::io::copy(&mut near, &mut far);
-                let _closed = far.shutdown(Shutdown::Write);
-                answering.join().unwrap();
             });
         }
     });
@@ -304,12 +314,11 @@ fn misdescribes(server: u16, instead: &'static [u8], lies: Arc<AtomicBool>) -> u
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let Ok(mut near) = stream else { return };
+            let Ok(near) = stream else { return };
             let lies = lies.clone();
             thread::spawn(move || {
-                let mut far = TcpStream::connect(("127.0.0.1", server)).unwrap();
-                let (mut back, mut answers) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                let answering = thread::spawn(move || {
+                let far = TcpStream::connect(("127.0.0.1", server)).unwrap();
+                join(near, far, move |answers, back| {
                     let mut head = [0; 5];
                     while answers.read_exact(&mut head).is_ok() {
                         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
@@ -323,11 +332,7 @@ fn misdescribes(server: u16, instead: &'static [u8], lies: Arc<AtomicBool>) -> u
                             break;
                         }
                     }
-                    let _closed = back.shutdown(Shutdown::Both);
                 });
-                let _gone = std::io::copy(&mut near, &mut far);
-                let _closed = far.shutdown(Shutdown::Write);
-                answering.join().unwrap();
             });
         }
     });
