@@ -47,8 +47,6 @@ const TWO_SESSIONS: &str = "the server gives its client two sessions at once";
 pub(super) const NEW_POLICY: &str = "policy has changed since this was asked: ask again";
 const TRIPPED: &str = "a detector found a value that no rule governs";
 
-const LEFT: &str = "partial: the client went away behind the answer, before the end of the stream";
-
 /// What the record has of a field in whose name a value stands.
 const HELD_NAME: &str = "[not passed on]";
 
@@ -227,7 +225,7 @@ impl Session {
             listening.record(&gate, &self.who, of).map_err(|e| self.unrecorded(e))?;
         }
         let taken = answer.looking.take(&self.resource, false);
-        let outcome = Outcome { partial: Some(LEFT), ..answer.outcome(&gate, &self.who, taken) };
+        let outcome = answer.outcome(&gate, &self.who, taken);
         let receipt = gate.outcome(&self.who, of, outcome).map_err(|e| self.unrecorded(e))?;
         let _recorded = self.durable(receipt, RECORD).await?;
         self.open = None;
@@ -813,7 +811,11 @@ impl Session {
                     listening.record(&gate, &self.who, of).map_err(|e| self.unrecorded(e))?;
                 }
                 let taken = answer.looking.take(&self.resource, true);
-                Outcome { result: "refused", ..answer.outcome(&gate, &self.who, taken) }
+                let outcome = answer.outcome(&gate, &self.who, taken);
+                // What the server said instead says nothing of what became of the call.
+                let unanswered = answer.listening.as_ref().is_some_and(Listening::is_unanswered);
+                let settled = (unanswered && answer.writes).then_some("indeterminate").or(outcome.settled);
+                Outcome { result: "refused", settled, ..outcome }
             }
             None => Outcome {
                 result: "refused",

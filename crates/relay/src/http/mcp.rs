@@ -578,6 +578,11 @@ impl Listening {
         Ok(())
     }
 
+    /// Whether an answer is due that has not come.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.answers.is_some() && !self.answered
+    }
+
     /// Takes the credential out of what is recorded of the stream.
     pub(super) fn without_place(&self, shown: &mut Vec<u8>) {
         let Some(place) = &self.place else { return };
