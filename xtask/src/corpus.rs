@@ -14,8 +14,9 @@ const DATABASE: &str = "leakcorpus";
 /// Each of some 220 cases opens one session or two, and the runner's tap closes its sockets while a thread still reads from
 /// them, so that a session whose last message lost that race stays open long after it.
 const SESSIONS_MAX: u64 = 500;
-/// How the runner shows, cut to its width, that a case found no session free: it was not tried, so nothing is known of it.
-const NOT_TRIED: &str = "FATAL:  too m";
+/// How the runner shows that a case ended by an exception of its own, and not by what it was answered: it counts that as blocked,
+/// and nothing is known of it.
+const NOT_TRIED: &str = "Error: ";
 /// The role that the corpus's own schema makes, with this password.
 const ROLE: &str = "agent";
 
@@ -105,7 +106,7 @@ fn run(home: &Home, corpus: &Path) -> Result<bool, Stop> {
         println!("{line}");
     }
     if not_tried > 0 {
-        println!("{not_tried} cases found no session free, so that they tried nothing");
+        println!("{not_tried} cases ended by the runner's own exceptions: nothing is known of them");
     }
     if !held {
         println!("--- the gateway said\n{}", interop::process::tail(&gateway.log()));
