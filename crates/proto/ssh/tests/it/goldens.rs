@@ -10,6 +10,7 @@ use proto_ssh::sftp::message::*;
 use proto_ssh::sftp::session::*;
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::path::PathBuf;
 use wire::RawField;
 
 /// The session, and which of upstream's ids a client's request got.
@@ -22,7 +23,10 @@ struct Conversation {
 fn packets_are_what_their_files_say() {
     let mut wrong = Vec::new();
     let mut files = 0;
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata")).unwrap() {
+    for entry in
+        std::fs::read_dir(PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("testdata"))
+            .unwrap()
+    {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|e| e != "golden") {
             continue;
